@@ -1,0 +1,161 @@
+//! The exit record: the facts about a finished attempt, sealed in `exit.json` before anybody is told.
+//!
+//! It holds facts, never verdicts. Whether an attempt succeeded is decided by the server that reads the record, which
+//! may be newer than the shim that wrote it.
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// The format of this file; 1 until a change cannot be expressed by adding fields.
+    pub version: u16,
+    /// As in the grant: the database this attempt belongs to.
+    pub server_id: String,
+    pub attempt_id: String,
+    pub worker_id: String,
+    /// The shim's version, for people.
+    pub build: String,
+    pub status: ExitStatus,
+    /// Why the attempt was stopped, when it did not end by itself.
+    #[serde(default)]
+    pub stop: Option<Stop>,
+    /// The stream's final `result` message, when there was one. With it the attempt has ended, whatever came after.
+    #[serde(default)]
+    pub result: Option<ResultMessage>,
+    /// The `error` of the last assistant message that had one: `authentication_failed`, `rate_limit`, ….
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// The session the child announced in its `init` line; absent when it never got that far.
+    #[serde(default)]
+    pub session_id: Option<String>,
+    /// The end of the child's standard error, at most 4 KiB, for people.
+    #[serde(default)]
+    pub stderr_tail: String,
+    /// Assistant messages seen in the stream. Counts also when no `result` came.
+    #[serde(default)]
+    pub turns: u32,
+    /// Unix milliseconds; absent when the child never started.
+    #[serde(default)]
+    pub started_at_ms: Option<i64>,
+    pub ended_at_ms: i64,
+    /// Descendants that outlived the child and were killed.
+    #[serde(default)]
+    pub swept: u32,
+    /// Largest resident size of any one process of the tree, in KiB, as the kernel accounts for waited children.
+    #[serde(default)]
+    pub max_rss_kib: Option<u64>,
+    /// Fields a newer shim added.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// How the child ended. An end that could not be observed is `Unknown`, which nothing takes for success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ExitStatus {
+    Exited {
+        code: i32,
+    },
+    Signaled {
+        signal: i32,
+    },
+    Unknown,
+    /// No child was started: the program is missing, its directory is gone, or the attempt was stopped before.
+    NotStarted {
+        error: String,
+        errno: Option<i32>,
+    },
+    /// A status this build does not know, from a newer shim.
+    #[serde(other)]
+    Newer,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    pub reason: StopReason,
+    /// The signal number that asked for it, when a signal did.
+    #[serde(default)]
+    pub signal: Option<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// Stop now, the work is still wanted.
+    Interrupt,
+    /// Stop now, the work is not wanted.
+    Cancel,
+    /// As interrupt, without grace.
+    Kill,
+    /// Stop, then run the same ticket again in the same claude session.
+    Restart,
+    /// The wall-clock limit.
+    Timeout,
+    /// The child was silent for too long.
+    Stall,
+    /// The child had sent its result and would not exit.
+    HungAfterResult,
+    /// The run directory could not be written, so nothing the child did could be recorded.
+    Unrecordable,
+    /// A reason this build does not know, from a newer shim.
+    #[serde(other)]
+    Newer,
+}
+
+/// What the stream's `result` message says, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResultMessage {
+    #[serde(default)]
+    pub subtype: String,
+    #[serde(default)]
+    pub is_error: bool,
+    #[serde(default)]
+    pub structured_output: Option<Value>,
+    #[serde(default)]
+    pub session_id: Option<String>,
+    #[serde(default)]
+    pub num_turns: Option<u32>,
+    #[serde(default)]
+    pub total_cost_usd: Option<f64>,
+    #[serde(default)]
+    pub usage: Option<Usage>,
+    #[serde(default)]
+    pub api_error_status: Option<i64>,
+    #[serde(default)]
+    pub terminal_reason: Option<String>,
+    /// The closing prose, cut to 4 KiB: shown to people, never parsed.
+    #[serde(default)]
+    pub result: Option<String>,
+    /// What went wrong, in claude's words, cut to 4 KiB in all.
+    #[serde(default)]
+    pub errors: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    #[serde(default)]
+    pub input_tokens: u64,
+    #[serde(default)]
+    pub output_tokens: u64,
+    #[serde(default)]
+    pub cache_creation_input_tokens: u64,
+    #[serde(default)]
+    pub cache_read_input_tokens: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_the_future_is_not_success() {
+        let status: ExitStatus =
+            serde_json::from_str(r#"{"type":"checkpointed","into":"x"}"#).expect("reads");
+        assert_eq!(status, ExitStatus::Newer);
+        let reason: StopReason = serde_json::from_str(r#""evicted""#).expect("reads");
+        assert_eq!(reason, StopReason::Newer);
+    }
+}

@@ -1,0 +1,79 @@
+//! The work order for one attempt: everything a shim must know, in one message and one file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+
+/// One attempt, ready to run. Stored in the run directory as `grant.json` (without the prompt, which has its own file).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The format of this file; 1 until a change cannot be expressed by adding fields.
+    pub version: u16,
+    /// The database that granted it. A run directory of another database is never taken for this one's.
+    pub server_id: String,
+    /// `A-17`; the number is the fence.
+    pub attempt_id: String,
+    pub ticket_id: String,
+    pub project: String,
+    pub stage: String,
+    pub worker_id: String,
+    /// The claude session the child runs in.
+    pub claude_session_id: String,
+    pub program: PathBuf,
+    pub args: Vec<String>,
+    /// Goes to the child's standard input. Empty in `grant.json`: `prompt.md` beside it holds the text.
+    #[serde(default)]
+    pub prompt: String,
+    pub cwd: PathBuf,
+    /// Set for the child on top of what the shim lets through from its own environment.
+    pub env: BTreeMap<String, String>,
+    /// Names of variables, beyond the built-in list, that the shim lets through; a trailing `*` matches any rest.
+    #[serde(default)]
+    pub env_pass: Vec<String>,
+    /// Written into the run directory, mode 0600, before the child starts: file name to content.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    pub limits: Limits,
+    /// Fields a newer server added; kept so that `grant.json` is what the server said.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Bounds the shim enforces alone, because it outlives the server. Durations in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Wall clock for the whole attempt; none when absent.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// Longest silence of the child; none when absent.
+    #[serde(default)]
+    pub stall_ms: Option<u64>,
+    /// From the result message to the end of the child; then it is stopped and the result stands.
+    pub result_linger_ms: u64,
+    /// From TERM to the child's group to TERM to every descendant.
+    pub grace_ms: u64,
+    /// From TERM to every descendant to KILL.
+    pub kill_after_ms: u64,
+    /// A transcript segment is closed at this size.
+    pub segment_bytes: u64,
+    /// Segments kept per stream; the oldest goes first.
+    pub segments: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout_ms: None,
+            stall_ms: None,
+            result_linger_ms: 30_000,
+            grace_ms: 30_000,
+            kill_after_ms: 5_000,
+            segment_bytes: 16 << 20,
+            segments: 8,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What server and shim say to each other.
+//!
+//! A shim dials the server's socket, says [`ToServer::Hello`] and is welcomed or refused. Then it pulls: the server
+//! answers with a grant as soon as it has committed one, or says the queue is empty. The link may break at any byte;
+//! every message can be repeated on a new link without harm, and no message is the only copy of a fact.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::exit::ExitRecord;
+use crate::grant::Grant;
+
+/// The names of a message set's kinds, so that an unknown one can be told from a malformed one.
+pub trait Kinds: DeserializeOwned {
+    const KINDS: &'static [&'static str];
+}
+
+/// The launch order: the one frame a shim reads from its standard input. It carries the secret, so that no secret is
+/// ever on a command line or in an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Launch {
+    Launch(LaunchOrder),
+}
+
+impl Kinds for Launch {
+    const KINDS: &'static [&'static str] = &["launch"];
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchOrder {
+    /// The worker this shim is, `W-7`.
+    pub worker_id: String,
+    /// Proves to the server that this process is the one it launched.
+    pub token: String,
+    /// The server's socket for shims.
+    pub socket: PathBuf,
+    /// Where run directories are made, one per attempt.
+    pub attempts_dir: PathBuf,
+    /// A file the shim holds an exclusive `flock` on for its whole life. While it is held the worker is alive,
+    /// whatever its process id says.
+    pub worker_lock: PathBuf,
+}
+
+/// What a shim says to the server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ToServer {
+    /// The first message on every link.
+    Hello(Hello),
+    /// Asks for one attempt. Repeating a `pull_id` returns the same grant: a shim that never saw the answer repeats it.
+    Pull { pull_id: String },
+    /// The child of a granted attempt is running.
+    Started { attempt_id: String, child_pid: u32, at_ms: i64 },
+    /// The shim is alive; sent every few seconds whether or not a child runs.
+    Heartbeat { progress: Option<Progress> },
+    /// An attempt ended and its exit record is sealed on disk. Repeated until acked.
+    Completed { attempt_id: String, record: Box<ExitRecord> },
+    /// The shim is leaving for good; it holds no unreported work.
+    Goodbye { reason: String },
+    /// Answers a message kind this build does not know.
+    Unsupported { unsupported: String },
+}
+
+impl Kinds for ToServer {
+    const KINDS: &'static [&'static str] =
+        &["hello", "pull", "started", "heartbeat", "completed", "goodbye", "unsupported"];
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub protocol_min: u16,
+    pub protocol_max: u16,
+    /// The shim's version, for people.
+    pub build: String,
+    pub worker_id: String,
+    pub token: String,
+    /// The shim's own process id.
+    pub pid: u32,
+    /// The attempt this shim holds: granted and not yet acked. Its presence is what makes a restart an adoption.
+    #[serde(default)]
+    pub live_attempt: Option<String>,
+    /// The live attempt's child, when one runs.
+    #[serde(default)]
+    pub child_pid: Option<u32>,
+    /// True once the shim will take no more work (an operator drained it).
+    #[serde(default)]
+    pub draining: bool,
+    /// The systemd unit this shim runs in, when it runs in one.
+    #[serde(default)]
+    pub unit: Option<String>,
+}
+
+/// How far the running child has come, as its own stream tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub attempt_id: String,
+    /// Assistant messages so far.
+    pub turns: u32,
+    /// Milliseconds since the child last wrote anything.
+    pub quiet_ms: u64,
+    /// Bytes of output so far, dropped segments included.
+    pub output_bytes: u64,
+    /// Resident memory of the whole tree in bytes, when it could be read.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+}
+
+/// What the server says to a shim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ToShim {
+    /// Answers `Hello`. From here on both sides speak `protocol`.
+    Welcome(Welcome),
+    /// Answers `Hello` when this shim may not work: wrong token, a worker that was stopped, no common protocol. A
+    /// shim without a live attempt exits; one with a live attempt ends it first.
+    Refused { reason: String },
+    /// Answers `Pull`. The attempt is committed; the shim may start the child.
+    Grant { pull_id: String, grant: Box<Grant> },
+    /// Answers `Pull` when nothing came for this queue. The shim says goodbye and exits.
+    Empty { pull_id: String },
+    /// Answers `Completed` once the outcome is committed. Only now may the shim forget the attempt.
+    Ack { attempt_id: String, verdict: AckVerdict },
+    /// Ends the live attempt through the stop ladder.
+    Stop { attempt_id: String, mode: StopMode },
+    /// Finish the live attempt, then leave.
+    Drain {},
+    /// Answers a message kind this build does not know.
+    Unsupported { unsupported: String },
+}
+
+impl Kinds for ToShim {
+    const KINDS: &'static [&'static str] =
+        &["welcome", "refused", "grant", "empty", "ack", "stop", "drain", "unsupported"];
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    pub protocol: u16,
+    /// The server's version, for people.
+    pub build: String,
+    /// How often the shim sends heartbeats, in milliseconds.
+    pub heartbeat_ms: u64,
+}
+
+/// What became of a completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AckVerdict {
+    /// This report ended the attempt.
+    Accepted,
+    /// The same report had been accepted before.
+    Duplicate,
+    /// Something else ended the attempt first; the report is kept and changes nothing.
+    Parked,
+}
+
+/// Why an attempt is stopped; decides what becomes of its ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopMode {
+    /// The work is still wanted: the ticket is requeued uncharged.
+    Interrupt,
+    /// The work is not wanted: the ticket goes on hold (or was closed).
+    Cancel,
+    /// As `Interrupt`, without grace.
+    Kill,
+}

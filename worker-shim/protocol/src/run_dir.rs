@@ -1,0 +1,118 @@
+//! The run directory of an attempt, `attempts/A-<n>/`: its file names and how each is read.
+//!
+//! These files are the protocol; the socket only makes it fast. A server that comes back after a week reads here what
+//! its shims did meanwhile.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+
+use crate::exit::ExitRecord;
+use crate::grant::Grant;
+
+/// The grant as the shim got it, without the prompt.
+pub const GRANT: &str = "grant.json";
+/// The prompt; the child reads it as its standard input.
+pub const PROMPT: &str = "prompt.md";
+/// Held by `flock` while the attempt's shim lives.
+pub const SHIM_LOCK: &str = "shim.lock";
+/// Held by `flock` through a descriptor the child's whole tree inherits: held means something of the tree lives.
+pub const TREE_LOCK: &str = "tree.lock";
+/// The exit record. Its presence, under this name, means the attempt has ended.
+pub const EXIT: &str = "exit.json";
+/// The name of the variable that marks every process of an attempt's tree.
+pub const ATTEMPT_VARIABLE: &str = "VIBE_ENSEMBLE_ATTEMPT";
+/// Where the variable of an attempt's tree says which database the attempt belongs to: two servers on one machine
+/// both have an `A-1`.
+pub const SERVER_VARIABLE: &str = "VIBE_ENSEMBLE_SERVER_ID";
+
+/// One stream of the child, stored in numbered segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// The file name of this stream's `number`th segment, counted from 1.
+    #[must_use]
+    pub fn segment(self, number: u32) -> String {
+        match self {
+            Self::Stdout => format!("stdout.{number:06}.jsonl"),
+            Self::Stderr => format!("stderr.{number:06}.log"),
+        }
+    }
+
+    /// The number in a segment's file name, or `None` for any other file.
+    #[must_use]
+    pub fn number_of(self, file_name: &str) -> Option<u32> {
+        let (prefix, suffix) = match self {
+            Self::Stdout => ("stdout.", ".jsonl"),
+            Self::Stderr => ("stderr.", ".log"),
+        };
+        file_name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse().ok()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    #[error("could not read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    /// The file is there and is not what it should be. Keep it and show it; never guess.
+    #[error("{path} does not hold what its name says")]
+    Malformed { path: PathBuf, source: serde_json::Error },
+}
+
+/// Reads `exit.json`, or `None` while the attempt has no sealed end.
+pub fn read_exit(run_dir: &Path) -> Result<Option<ExitRecord>, RunDirError> {
+    read_json(&run_dir.join(EXIT))
+}
+
+/// Reads `grant.json`, or `None` when the shim never stored one.
+pub fn read_grant(run_dir: &Path) -> Result<Option<Grant>, RunDirError> {
+    read_json(&run_dir.join(GRANT))
+}
+
+/// The segments of a stream that are still kept, oldest first.
+pub fn segments(run_dir: &Path, stream: Stream) -> Result<Vec<PathBuf>, RunDirError> {
+    let failed = |source| RunDirError::Read { path: run_dir.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(run_dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if let Some(number) = entry.file_name().to_str().and_then(|name| stream.number_of(name)) {
+            found.push((number, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunDirError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(RunDirError::Read { path: path.to_owned(), source }),
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(source) => Err(RunDirError::Malformed { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segment_names_round_trip_and_sort() {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            assert_eq!(stream.number_of(&stream.segment(7)), Some(7));
+        }
+        assert_eq!(Stream::Stdout.number_of("stderr.000001.log"), None);
+        assert_eq!(Stream::Stdout.number_of(EXIT), None);
+        assert!(Stream::Stdout.segment(9) < Stream::Stdout.segment(10));
+    }
+}
