@@ -102,9 +102,13 @@ impl Client {
     }
 
     /// A request to another path than `/mcp`: health, metrics.
-    pub async fn get(&self, path: &str) -> (u16, String) {
-        let response = self.http.get(self.url(path)).send().await.expect("the server is up");
-        (response.status().as_u16(), response.text().await.expect("a text"))
+    pub async fn get(&self, path: &str) -> reqwest::Response {
+        let request = self.http.get(self.url(path));
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        request.send().await.expect("the server is up")
     }
 
     /// Calls a tool. Checks on the way that text and structured content agree, and that they fit the output schema.
@@ -152,6 +156,13 @@ impl Client {
         self.try_call_tool(tool, arguments).await.expect("the server is up")
     }
 
+    /// Calls a tool and returns as soon as the head of the answer is there; the caller reads on.
+    pub async fn open(&self, tool: &str, arguments: Value) -> reqwest::Response {
+        let body = self.stateless_body("tools/call", json!({"name": tool, "arguments": arguments}));
+        let request = Self::stateless(self.post(), "tools/call", Some(tool)).json(&body);
+        request.send().await.expect("the server is up")
+    }
+
     async fn try_call_tool(&self, tool: &str, arguments: Value) -> Result<Reply, reqwest::Error> {
         let params = json!({"name": tool, "arguments": arguments});
         self.request("tools/call", Some(tool), params).await
@@ -178,19 +189,10 @@ impl Client {
     }
 
     /// Sends a JSON-RPC request of an older revision, which knows neither `_meta` nor the method headers.
-    pub async fn rpc_of(
-        &self,
-        revision: &str,
-        session: Option<&str>,
-        method: &str,
-        params: Value,
-    ) -> Reply {
-        let mut request = self.post().header("MCP-Protocol-Version", revision);
-        if let Some(session) = session {
-            request = request.header("Mcp-Session-Id", session);
-        }
+    pub async fn rpc_of(&self, revision: &str, method: &str, params: Value) -> Reply {
         let body = self.envelope(method, &params);
-        let response = request.json(&body).send().await.expect("the server is up");
+        let request = self.post().header("MCP-Protocol-Version", revision).json(&body);
+        let response = request.send().await.expect("the server is up");
         read_reply(response).await.expect("a whole answer")
     }
 

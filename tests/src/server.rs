@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::binaries;
 use crate::client::Client;
 use crate::eventually::eventually;
-use crate::processes;
+use crate::processes::Family;
 use crate::processes::MARK_VARIABLE;
 use crate::processes::Process;
 
@@ -124,7 +124,7 @@ impl Server {
             .env("PATH", std::env::join_paths(search_path()).expect("no colon in a path"))
             .env("HOME", self.home())
             .env("LANG", "C.UTF-8")
-            .env(MARK_VARIABLE, self.mark())
+            .env(MARK_VARIABLE, self.family().mark())
             .env(crate::fake::DIRECTORY_VARIABLE, self.path("fake"))
             .env("VIBE_ENSEMBLE_RETRY_BACKOFF_MS", "50")
             .envs(self.setup.env.iter().cloned())
@@ -182,7 +182,7 @@ impl Server {
     /// Sends a signal to a process of this test; says whether it was still there.
     #[must_use]
     pub fn send(&self, pid: i32, signal: Signal) -> bool {
-        processes::signal(&self.mark(), pid, signal).is_ok()
+        self.family().signal(pid, signal).is_ok()
     }
 
     #[must_use]
@@ -195,7 +195,7 @@ impl Server {
     #[must_use]
     pub fn descendants(&self) -> Vec<Process> {
         let server = self.running.as_ref().map(|child| i32::try_from(child.id()));
-        let mut found = processes::marked(&self.mark());
+        let mut found = self.family().alive();
         found.retain(|process| server != Some(Ok(process.pid)));
         found
     }
@@ -219,11 +219,11 @@ impl Server {
         token.trim().to_owned()
     }
 
-    /// The name of this test's directory, which marks its processes.
+    /// The processes of this test. Its directory's name is their mark.
     #[must_use]
-    pub fn mark(&self) -> String {
+    pub fn family(&self) -> Family {
         let name = self.directory.path().file_name().expect("a temporary directory has a name");
-        name.to_string_lossy().into_owned()
+        Family::new(name.to_string_lossy().into_owned(), self.state_dir())
     }
 
     #[must_use]
@@ -276,12 +276,12 @@ impl Drop for Server {
         {
             eprintln!("could not end the server: {error}");
         }
-        let left = processes::kill_all(&self.mark());
+        let left = self.family().kill_all();
         if std::thread::panicking() {
             eprintln!("--- the server's log, its last lines ---\n{}\n---", self.log_tail());
         }
         if !left.is_empty() {
-            eprintln!("processes of {} would not end: {left:#?}", self.mark());
+            eprintln!("these processes would not end: {left:#?}");
         }
     }
 }
