@@ -1,1 +1,140 @@
-fn main() {}
+//! Measures the programs as they are built: `cargo run --release -p e2e --bin bench [-- --json] [-- --quick]`.
+//!
+//! It starts the server that lies beside it and asserts no time: it prints what it saw. `--quick` does a little of
+//! everything, so that a check run can tell whether the benchmark still works.
+
+mod bare;
+mod connection;
+mod load;
+mod memory;
+mod pipeline;
+mod report;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use e2e::bed::Bed;
+use e2e::server::Setup;
+use serde_json::json;
+
+use crate::bare::BareServer;
+use crate::load::Load;
+use crate::memory::Memory;
+use crate::pipeline::ClaimToExec;
+use crate::pipeline::Throughput;
+use crate::report::Report;
+
+/// Measures a server built beside this program
+#[derive(Parser)]
+struct Options {
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Do a fortieth of the work: shows that it runs, measures nothing
+    #[arg(long)]
+    quick: bool,
+    /// Serve the bare handler that is measured for scale (the benchmark starts itself with this)
+    #[arg(long, hide = true)]
+    bare: bool,
+}
+
+/// How much of everything is done.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    gets: [usize; 2],
+    /// Together the tickets the server holds when its memory is looked at.
+    creates: [usize; 2],
+    pipeline_tickets: usize,
+    claims: usize,
+}
+
+const FULL: Size =
+    Size { gets: [10_000, 40_000], creates: [2_000, 8_000], pipeline_tickets: 200, claims: 200 };
+const QUICK: Size = Size { gets: [250, 1_000], creates: [50, 200], pipeline_tickets: 5, claims: 5 };
+
+/// The numbers of clients, as in [`Size::gets`] and [`Size::creates`].
+const CLIENTS: [usize; 2] = [1, 10];
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.context("could not start the runtime").and_then(|runtime| {
+        if options.bare {
+            runtime.block_on(bare::serve())
+        } else {
+            let size = if options.quick { QUICK } else { FULL };
+            let report = runtime.block_on(measure(size))?;
+            if options.json {
+                report.print_json();
+            } else {
+                report.print_tables();
+            }
+            Ok(())
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(size: Size) -> anyhow::Result<Report> {
+    let mut loads = Vec::new();
+    eprintln!("a bare axum handler …");
+    {
+        let bare = BareServer::start().await?;
+        let request = connection::request("/mcp", &[], &json!({"ticket_id": "T-1"}));
+        for (clients, requests) in CLIENTS.into_iter().zip(size.gets) {
+            let what = "bare axum JSON handler";
+            loads.push(Load::run(what, bare.address(), clients, requests, &request).await?);
+        }
+    }
+    eprintln!("get_ticket and create_ticket …");
+    let (bed, memory) = requests(size, &mut loads).await?;
+    drop(bed);
+    eprintln!("three-stage tickets …");
+    let throughput = Throughput::measure(size.pipeline_tickets).await?;
+    eprintln!("claim to exec …");
+    let claim_to_exec = ClaimToExec::measure(size.claims).await?;
+    let shim_kib = memory::of_a_shim().await?;
+    Ok(Report { loads, throughput, claim_to_exec, memory: Memory { shim_kib, ..memory } })
+}
+
+/// Reads one ticket again and again, then fills the server with tickets and looks at its memory.
+async fn requests(size: Size, loads: &mut Vec<Load>) -> anyhow::Result<(Bed, Memory)> {
+    let bed = Bed::with(Setup::default()).await;
+    bed.project("bench", &[]).await;
+    // Nothing runs here: the tickets wait.
+    bed.worker_type("bench", "build", json!({"auto_spawn": false})).await;
+    let ticket = bed.ticket("bench", &["build"], "A description of ordinary length.").await;
+    let server_idle_kib = memory::resident(bed.server.pid())?;
+    let address: SocketAddr = bed.server.address().parse().context("http.addr holds no address")?;
+
+    let get = connection::tool_call(&bed, "get_ticket", &json!({"ticket_id": ticket}));
+    let create = connection::tool_call(
+        &bed,
+        "create_ticket",
+        &json!({
+            "project": "bench", "title": "a piece of work", "execution_plan": ["build"],
+            "description": "A description of ordinary length.",
+        }),
+    );
+    for (clients, requests) in CLIENTS.into_iter().zip(size.gets) {
+        loads.push(Load::run("get_ticket", address, clients, requests, &get).await?);
+    }
+    for (clients, requests) in CLIENTS.into_iter().zip(size.creates) {
+        loads.push(Load::run("create_ticket", address, clients, requests, &create).await?);
+    }
+    let memory = Memory {
+        tickets: 1 + size.creates.iter().sum::<usize>(),
+        server_idle_kib,
+        server_full_kib: memory::resident(bed.server.pid())?,
+        shim_kib: 0,
+    };
+    Ok((bed, memory))
+}

@@ -1,0 +1,121 @@
+//! Tickets through real shims with an agent that ends at once.
+
+use std::fs;
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use chrono::DateTime;
+use e2e::bed::Bed;
+use e2e::server::Setup;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::report::Quantiles;
+use crate::report::per_second;
+
+const PLAN: [&str; 3] = ["design", "build", "review"];
+
+/// Tickets per second, from the first creation to the last close.
+#[derive(Debug)]
+pub(crate) struct Throughput {
+    pub(crate) tickets: usize,
+    pub(crate) took: Duration,
+}
+
+impl Throughput {
+    pub(crate) async fn measure(tickets: usize) -> anyhow::Result<Self> {
+        let bed = Bed::with(Setup::default().max_workers(12)).await;
+        bed.project("bench", &[]).await;
+        for stage in PLAN {
+            bed.worker_type("bench", stage, json!({"max_workers": 4})).await;
+        }
+        let begun = Instant::now();
+        for _ in 0..tickets {
+            bed.ticket("bench", &PLAN, "").await;
+        }
+        until_closed(&bed, tickets).await?;
+        Ok(Self { tickets, took: begun.elapsed() })
+    }
+
+    pub(crate) fn rate(&self) -> f64 {
+        per_second(self.tickets, self.took)
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "tickets": self.tickets, "seconds": self.took.as_secs_f64(),
+            "tickets_per_second": self.rate(),
+        })
+    }
+}
+
+/// From the moment an attempt is committed to the first instruction of its agent.
+#[derive(Debug)]
+pub(crate) struct ClaimToExec {
+    pub(crate) attempts: usize,
+    /// Since the attempt's `granted_at`. That is cut to a millisecond, so up to one too much.
+    pub(crate) since_claim: Quantiles,
+    /// Since the shim stored the grant; the rest is the way from the database to the shim.
+    pub(crate) since_grant_stored: Quantiles,
+}
+
+impl ClaimToExec {
+    /// One worker, one ticket after the other: nothing waits for a processor but the programs themselves.
+    pub(crate) async fn measure(attempts: usize) -> anyhow::Result<Self> {
+        let bed = Bed::with(Setup::default().max_workers(1)).await;
+        bed.project("bench", &["build"]).await;
+        let mut tickets = Vec::with_capacity(attempts);
+        for _ in 0..attempts {
+            tickets.push(bed.ticket("bench", &["build"], "").await);
+        }
+        until_closed(&bed, attempts).await?;
+
+        let (mut since_claim, mut since_grant_stored) = (Vec::new(), Vec::new());
+        for ticket in &tickets {
+            let call = bed.agents.only_call_of(ticket, "build");
+            let started = SystemTime::UNIX_EPOCH + Duration::from_nanos(call.started_ns);
+            let found = bed.get(ticket).await;
+            let granted = found["attempts"][0]["granted_at"].as_str().context("no granted_at")?;
+            let granted = SystemTime::from(DateTime::parse_from_rfc3339(granted)?);
+            since_claim.push(started.duration_since(granted).unwrap_or_default());
+            let run_dir = bed.server.state_dir().join("attempts").join(&call.attempt);
+            // Reported attempts may be tidied away; what is still there is enough.
+            if let Ok(stored) = fs::metadata(run_dir.join(shim_protocol::run_dir::GRANT)) {
+                let stored = stored.modified().context("no modification time")?;
+                since_grant_stored.push(started.duration_since(stored).unwrap_or_default());
+            }
+        }
+        Ok(Self {
+            attempts: since_claim.len(),
+            since_claim: Quantiles::of(since_claim),
+            since_grant_stored: Quantiles::of(since_grant_stored),
+        })
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "attempts": self.attempts, "since_claim": self.since_claim.to_json(),
+            "since_grant_stored": self.since_grant_stored.to_json(),
+        })
+    }
+}
+
+/// Waits for the events that so many tickets closed, as a coordinator does: asking again and again would be load.
+async fn until_closed(bed: &Bed, tickets: usize) -> anyhow::Result<()> {
+    let (mut closed, mut after) = (0, 0);
+    while closed < tickets {
+        let arguments = json!({
+            "after": after, "kinds": ["ticket_closed", "ticket_on_hold"], "wait_seconds": 60, "limit": 200,
+        });
+        let list = bed.client.ok("list_events", arguments).await;
+        let events = list["events"].as_array().context("no events")?;
+        let newest = events.last().context("no ticket closed for a minute")?;
+        let held = events.iter().find(|event| event["kind"] == "ticket_on_hold");
+        anyhow::ensure!(held.is_none(), "a ticket did not run through: {held:?}");
+        closed += events.len();
+        after = newest["seq"].as_i64().context("an event has a number")?;
+    }
+    Ok(())
+}
