@@ -1,10 +1,7 @@
 //! Many at once.
 
-use std::time::Duration;
-
 use e2e::bed::Bed;
 use e2e::eventually::eventually;
-use e2e::eventually::eventually_within;
 use e2e::processes::resident_kib;
 use e2e::server::Setup;
 use serde_json::json;
@@ -72,16 +69,11 @@ async fn two_hundred_three_stage_tickets_run_through_and_memory_stays_flat() {
     for stage in plan {
         bed.worker_type("shop", stage, json!({"max_workers": 5})).await;
     }
-    let mut tickets = Vec::new();
     for _ in 0..200 {
-        tickets.push(bed.ticket("shop", &plan, "").await);
+        bed.ticket("shop", &plan, "").await;
     }
 
-    eventually_within(Duration::from_mins(5), "all tickets are closed", || async {
-        let closed = bed.all("list_tickets", "tickets", json!({"state": "closed"})).await.len();
-        if closed == tickets.len() { Ok(()) } else { Err(format!("{closed} of 200")) }
-    })
-    .await;
+    bed.until_closed(200).await;
 
     let runs = bed.agents.runs();
     assert_eq!(runs.len(), 600);

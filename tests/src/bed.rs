@@ -110,6 +110,27 @@ impl Bed {
         found
     }
 
+    /// Waits until so many tickets have closed, by waiting for the events that say so: a coordinator that asks again
+    /// and again would be load. Panics when one is put on hold, or when none closes for a minute.
+    pub async fn until_closed(&self, tickets: usize) {
+        let (mut closed, mut after) = (0, 0);
+        while closed < tickets {
+            let arguments = json!({
+                "after": after, "kinds": ["ticket_closed", "ticket_on_hold"], "wait_seconds": 60,
+                "limit": 200, "include_processed": true,
+            });
+            let list = self.client.ok("list_events", arguments).await;
+            let events = list["events"].as_array().expect("a list comes under its plural");
+            let held = events.iter().find(|event| event["kind"] == "ticket_on_hold");
+            assert!(held.is_none(), "a ticket did not run through: {held:?}");
+            let newest = events.last().unwrap_or_else(|| {
+                panic!("no ticket closed for a minute; {closed} of {tickets} have")
+            });
+            after = newest["seq"].as_i64().expect("an event has a number");
+            closed += events.len();
+        }
+    }
+
     /// Waits for the `run`th call of the agent for a stage.
     pub async fn called(&self, ticket: &str, stage: &str, run: u32) -> Call {
         eventually(&format!("run {run} of {ticket}/{stage}"), || async {

@@ -160,3 +160,56 @@ fn worker_locks(directory: &Path, depth: u32) -> Vec<u64> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn only_marked_processes_are_found_and_killed() {
+        let directory = tempfile::tempdir().unwrap();
+        let family = Family::new(uuid::Uuid::new_v4().to_string(), directory.path().to_owned());
+        let mut ours = Command::new("sleep")
+            .arg("600")
+            .env(MARK_VARIABLE, family.mark())
+            .env("VIBE_ENSEMBLE_ATTEMPT", "A-7")
+            .spawn()
+            .unwrap();
+        let mut other =
+            Command::new("sleep").arg("600").env(MARK_VARIABLE, "other").spawn().unwrap();
+        let pid = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
+
+        let found = family.alive();
+        let other_is_safe = family.signal(pid(&other), Signal::SIGKILL);
+        let left = family.kill_all();
+        let ended = ours.wait().unwrap();
+        let other_lives = other.try_wait().unwrap().is_none();
+        other.kill().unwrap();
+        other.wait().unwrap();
+
+        let expected = Process {
+            pid: pid(&ours),
+            command: "sleep 600".to_owned(),
+            attempt: Some("A-7".to_owned()),
+        };
+        assert_eq!(found, [expected]);
+        assert_eq!(other_is_safe, Err(Errno::ESRCH));
+        assert_eq!(left, []);
+        assert!(!ended.success() && other_lives);
+    }
+
+    #[test]
+    fn a_worker_is_known_by_the_lock_it_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        let workers = directory.path().join("workers");
+        fs::create_dir(&workers).unwrap();
+        fs::write(workers.join("W-1.lock"), "free").unwrap();
+        assert_eq!(lock_holders(directory.path(), 2), Vec::<i32>::new());
+        let held = fs::File::create(workers.join("W-2.lock")).unwrap();
+        held.lock().unwrap();
+        let this = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(lock_holders(directory.path(), 2), [this]);
+    }
+}

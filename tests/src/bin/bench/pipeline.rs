@@ -25,7 +25,7 @@ pub(crate) struct Throughput {
 }
 
 impl Throughput {
-    pub(crate) async fn measure(tickets: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn measure(tickets: usize) -> Self {
         let bed = Bed::with(Setup::default().max_workers(12)).await;
         bed.project("bench", &[]).await;
         for stage in PLAN {
@@ -35,8 +35,8 @@ impl Throughput {
         for _ in 0..tickets {
             bed.ticket("bench", &PLAN, "").await;
         }
-        until_closed(&bed, tickets).await?;
-        Ok(Self { tickets, took: begun.elapsed() })
+        bed.until_closed(tickets).await;
+        Self { tickets, took: begun.elapsed() }
     }
 
     pub(crate) fn rate(&self) -> f64 {
@@ -70,7 +70,7 @@ impl ClaimToExec {
         for _ in 0..attempts {
             tickets.push(bed.ticket("bench", &["build"], "").await);
         }
-        until_closed(&bed, attempts).await?;
+        bed.until_closed(attempts).await;
 
         let (mut since_claim, mut since_grant_stored) = (Vec::new(), Vec::new());
         for ticket in &tickets {
@@ -100,22 +100,4 @@ impl ClaimToExec {
             "since_grant_stored": self.since_grant_stored.to_json(),
         })
     }
-}
-
-/// Waits for the events that so many tickets closed, as a coordinator does: asking again and again would be load.
-async fn until_closed(bed: &Bed, tickets: usize) -> anyhow::Result<()> {
-    let (mut closed, mut after) = (0, 0);
-    while closed < tickets {
-        let arguments = json!({
-            "after": after, "kinds": ["ticket_closed", "ticket_on_hold"], "wait_seconds": 60, "limit": 200,
-        });
-        let list = bed.client.ok("list_events", arguments).await;
-        let events = list["events"].as_array().context("no events")?;
-        let newest = events.last().context("no ticket closed for a minute")?;
-        let held = events.iter().find(|event| event["kind"] == "ticket_on_hold");
-        anyhow::ensure!(held.is_none(), "a ticket did not run through: {held:?}");
-        closed += events.len();
-        after = newest["seq"].as_i64().context("an event has a number")?;
-    }
-    Ok(())
 }
