@@ -158,7 +158,8 @@ async fn run(
             if let Err(error) = connection.close().await {
                 tracing::warn!(%error, "closing the database failed");
             }
-            drop(done.send(()));
+            // Whoever asked may have given up waiting.
+            done.send(()).unwrap_or_default();
             return;
         }
     }
