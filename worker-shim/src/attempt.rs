@@ -56,7 +56,8 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Attempt {
     server_id: String,
-    attempt_id: String,
+    /// `A-17`.
+    id: String,
     worker_id: String,
     dir: RunDir,
     child: Option<Child>,
@@ -76,6 +77,7 @@ impl Attempt {
     ///
     /// `declined` says why nothing is to be started in any case. Without an attempt in the answer there is nothing to
     /// seal a record in.
+    #[must_use]
     pub fn begin(
         attempts_dir: &Path,
         mut grant: Grant,
@@ -126,7 +128,7 @@ impl Attempt {
             worker_id: grant.worker_id.clone(),
             sweep: Sweep::new(server_id.clone(), attempt_id.clone(), dir.tree_lock()),
             server_id,
-            attempt_id,
+            id: attempt_id,
             dir,
             child: None,
             started_at_ms: None,
@@ -295,7 +297,7 @@ impl Attempt {
         ExitRecord {
             version: 1,
             server_id: self.server_id.clone(),
-            attempt_id: self.attempt_id.clone(),
+            attempt_id: self.id.clone(),
             worker_id: self.worker_id.clone(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             status,
@@ -319,7 +321,7 @@ impl Attempt {
         self.child.as_ref()?;
         let quiet = now.saturating_sub(self.last_output);
         Some(Progress {
-            attempt_id: self.attempt_id.clone(),
+            attempt_id: self.id.clone(),
             turns: self.transcript.turns(),
             quiet_ms: u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX),
             output_bytes: self.stdout.total() + self.stderr.total(),

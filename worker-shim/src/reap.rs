@@ -29,6 +29,7 @@ pub enum Wait {
 }
 
 /// Takes the next ended child, without waiting for one.
+#[must_use]
 pub fn next() -> Wait {
     loop {
         let mut status = 0;

@@ -82,14 +82,12 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
     }
     let ended = run_dir::read_exit(&path).map_err(StoreError::Exit)?;
     let dir = RunDir { path, _shim_lock: shim_lock };
-    match ended {
-        Some(record) => Ok(Opened::Ended(dir, Box::new(record))),
-        None => {
-            // Held, it would mean a living tree; a record saying that nothing was started would be a lie.
-            drop(dir.lock_tree()?);
-            Ok(Opened::Foreign(dir))
-        }
+    if let Some(record) = ended {
+        return Ok(Opened::Ended(dir, Box::new(record)));
     }
+    // Held, it would mean a living tree; a record saying that nothing was started would be a lie.
+    drop(dir.lock_tree()?);
+    Ok(Opened::Foreign(dir))
 }
 
 impl RunDir {

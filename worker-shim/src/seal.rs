@@ -89,9 +89,13 @@ fn rename_new(from: &Path, to: &Path) -> Result<(), SealError> {
         }
         renamed => renamed.map_err(io::Error::from),
     };
-    renamed.map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => SealError::Exists { path: to.to_owned() },
-        _ => SealError::Name { path: to.to_owned(), source },
+    renamed.map_err(|source| {
+        let path = to.to_owned();
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            SealError::Exists { path }
+        } else {
+            SealError::Name { path, source }
+        }
     })
 }
 

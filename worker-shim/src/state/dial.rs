@@ -7,7 +7,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Pauses grow no longer than this at first: a restarted server wants its shims back in seconds.
 const PAUSE_CAP: Duration = Duration::from_secs(2);
 /// A server away for this long is not restarting, it is down.
-const LONG_AWAY: Duration = Duration::from_secs(10 * 60);
+const LONG_AWAY: Duration = Duration::from_mins(10);
 const LONG_PAUSE_CAP: Duration = Duration::from_secs(15);
 /// A server that accepts and does not answer is treated as one that is away.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
@@ -155,7 +155,7 @@ mod tests {
 
     fn pause(dialer: &mut Dialer, now: Duration) -> Duration {
         dialer.lost(now);
-        dialer.deadline().expect("down") - now
+        dialer.deadline().expect("down").saturating_sub(now)
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::event::Swept;
 const FIRST_SWEEP_PAUSE: Duration = Duration::from_millis(1);
 const SWEEP_PAUSE_CAP: Duration = Duration::from_millis(50);
 /// After this long an operator is told, and the looking slows down.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(60);
+const SWEEP_PATIENCE: Duration = Duration::from_mins(1);
 const STUCK_PAUSE: Duration = Duration::from_secs(1);
 
 /// How far the attempt is. Every way out leads through the sweep.

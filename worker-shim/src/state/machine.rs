@@ -30,9 +30,9 @@ use crate::exit::Exit;
 /// The newest format of a grant this build can run.
 const GRANT_VERSION: u16 = 1;
 /// With nothing running and nothing to report, a shim leaves when the server is away for this long.
-const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+const IDLE_PATIENCE: Duration = Duration::from_mins(1);
 /// With a record to report it dials for this long; then the server finds the record on disk.
-const REPORT_PATIENCE: Duration = Duration::from_secs(10 * 60);
+const REPORT_PATIENCE: Duration = Duration::from_mins(10);
 /// Told by a signal to leave, it waits for the ack no longer than this.
 const PARTING_REPORT_PATIENCE: Duration = Duration::from_secs(10);
 /// On a link that stands, a completion without an ack is repeated after this.
@@ -41,7 +41,7 @@ const REPEAT_AFTER: Duration = Duration::from_secs(30);
 const PARTING_PATIENCE: Duration = Duration::from_secs(1);
 /// A record that cannot be written is tried again, as disks get room again, but not for ever.
 const SEAL_PAUSE: Duration = Duration::from_secs(1);
-const SEAL_PATIENCE: Duration = Duration::from_secs(60);
+const SEAL_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who this shim is, for `Hello`.
 #[derive(Clone, Debug)]

@@ -262,24 +262,25 @@ impl Server {
     }
 
     pub(crate) fn pulled(&mut self) -> String {
-        match self.next() {
-            ToServer::Pull { pull_id } => pull_id,
-            other => panic!("no pull: {other:?}"),
-        }
+        let message = self.next();
+        let ToServer::Pull { pull_id } = message else { panic!("no pull: {message:?}") };
+        pull_id
     }
 
     pub(crate) fn started(&mut self) -> i32 {
-        match self.next() {
-            ToServer::Started { child_pid, .. } => child_pid.cast_signed(),
-            other => panic!("not started: {other:?}"),
-        }
+        let message = self.next();
+        let ToServer::Started { child_pid, .. } = message else {
+            panic!("not started: {message:?}")
+        };
+        child_pid.cast_signed()
     }
 
     pub(crate) fn completed(&mut self) -> ExitRecord {
-        match self.next() {
-            ToServer::Completed { record, .. } => *record,
-            other => panic!("not completed: {other:?}"),
-        }
+        let message = self.next();
+        let ToServer::Completed { record, .. } = message else {
+            panic!("not completed: {message:?}")
+        };
+        *record
     }
 
     pub(crate) fn ack(&mut self) {

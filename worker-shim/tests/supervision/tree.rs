@@ -39,14 +39,15 @@ fn daemons_are_gone_before_the_completion_is_sent() {
 #[test]
 fn processes_that_keep_forking_away_are_caught() {
     let rig = Rig::start();
-    let script = r#"
+    let script = r"
         echo 'test $1 -gt 0 && setsid sh $0 $(($1 - 1)) &' > $RUN/chain.sh
         chain() { test $1 -gt 0 && ( chain $(($1 - 1)) ) & }
-        for n in 1 2 3 4; do chain 500; setsid sh $RUN/chain.sh 500; done"#;
+        for n in 1 2 3 4; do chain 500; setsid sh $RUN/chain.sh 500; done";
     let mut server = rig.run(script);
     server.started();
     let record = server.completed();
     assert_eq!(record.status, ExitStatus::Exited { code: 0 });
+    assert!(record.swept > 0);
     assert_eq!(rig.alive(), 0);
 }
 
