@@ -1,1 +1,23 @@
+//! The harness of the end-to-end tests: real server, real shims, an agent that obeys a script.
+//!
+//! - [`bed`]: a server with a client and scripted agents, ready for a scenario.
+//! - [`server`]: starts, stops and kills one `vibe-ensemble serve` and everything it started.
+//! - [`client`]: MCP over HTTP, as a coordinator speaks it.
+//! - [`fake`]: what `fake-claude` writes down about each call, and how a scenario reads it.
+//! - [`messages_api`]: a stub of the Messages API, so that the real `claude` runs without a model.
+//! - [`schema`]: checks a value against the part of JSON Schema the server uses.
+//! - [`processes`]: finds and signals the processes of one test, never others.
+//! - [`eventually`]: the one place that waits.
+//!
+//! Invariant: nothing here names an item of the server's crate. The tests know the binaries and the wire formats only.
+#![expect(clippy::missing_panics_doc, reason = "a harness reports by panicking")]
 
+pub mod bed;
+pub mod binaries;
+pub mod client;
+pub mod eventually;
+pub mod fake;
+pub mod messages_api;
+pub mod processes;
+pub mod schema;
+pub mod server;

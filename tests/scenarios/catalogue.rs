@@ -1,0 +1,145 @@
+//! The tools, as a model sees them before it calls any.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use e2e::bed::Bed;
+use serde_json::Value;
+use serde_json::json;
+
+/// Each tool of the contract and its parameters; `?` marks an optional one.
+const TOOLS: [(&str, &str); 26] = [
+    ("create_project", "name path description? rules? patterns?"),
+    ("get_project", "project"),
+    ("list_projects", "limit? cursor?"),
+    ("update_project", "project path? description? rules? patterns?"),
+    ("delete_project", "project force?"),
+    (
+        "create_worker_type",
+        "project worker_type system_prompt description? model? permission_mode? allowed_tools? \
+         disallowed_tools? max_workers? timeout_seconds? max_attempts? max_budget_usd? auto_spawn?",
+    ),
+    ("get_worker_type", "project worker_type"),
+    ("list_worker_types", "project limit? cursor?"),
+    (
+        "update_worker_type",
+        "project worker_type system_prompt? description? model? permission_mode? allowed_tools? \
+         disallowed_tools? max_workers? timeout_seconds? max_attempts? max_budget_usd? auto_spawn?",
+    ),
+    ("delete_worker_type", "project worker_type force?"),
+    ("spawn_worker", "project worker_type count?"),
+    ("stop_worker", "worker_id mode?"),
+    ("list_workers", "project? worker_type? state? limit? cursor?"),
+    ("get_worker_status", "worker_id"),
+    ("list_queues", "project? limit? cursor?"),
+    ("get_queue_status", "project worker_type"),
+    ("delete_queue", "project worker_type force?"),
+    (
+        "create_ticket",
+        "project title execution_plan description? priority? depends_on? idempotency_key?",
+    ),
+    ("get_ticket", "ticket_id"),
+    ("list_tickets", "project? state? stage? limit? cursor?"),
+    ("add_ticket_comment", "ticket_id content"),
+    ("complete_ticket_stage", "ticket_id stage outcome report rework_stage? question?"),
+    ("close_ticket", "ticket_id resolution? comment?"),
+    ("resume_ticket", "ticket_id stage? comment?"),
+    (
+        "list_events",
+        "after? include_processed? kinds? project? ticket_id? wait_seconds? limit? consumer?",
+    ),
+    ("mark_events_processed", "event_seqs? up_to_seq? consumer?"),
+];
+
+fn name(tool: &Value) -> &str {
+    tool["name"].as_str().expect("a tool has a name")
+}
+
+#[tokio::test]
+async fn there_are_exactly_the_tools_of_the_contract() {
+    let bed = Bed::start().await;
+    let tools = bed.client.tools().await;
+    let found: BTreeSet<&str> = tools.iter().map(name).collect();
+    assert_eq!(found, TOOLS.map(|(name, _)| name).into());
+    assert_eq!(tools.len(), TOOLS.len(), "none twice");
+}
+
+#[tokio::test]
+async fn each_takes_exactly_the_parameters_of_the_contract() {
+    let bed = Bed::start().await;
+    let contract: BTreeMap<&str, &str> = TOOLS.into();
+    for tool in bed.client.tools().await {
+        let name = name(&tool);
+        let listed = contract[name];
+        let expected: BTreeSet<&str> =
+            listed.split(' ').map(|field| field.trim_end_matches('?')).collect();
+        let required: BTreeSet<&str> =
+            listed.split(' ').filter(|field| !field.ends_with('?')).collect();
+        let schema = &tool["inputSchema"];
+        let properties = schema["properties"].as_object();
+        let found: BTreeSet<&str> =
+            properties.into_iter().flat_map(|fields| fields.keys().map(String::as_str)).collect();
+        assert_eq!(found, expected, "{name}");
+        let found: BTreeSet<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        assert_eq!(found, required, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn each_explains_itself_and_every_parameter() {
+    let bed = Bed::start().await;
+    let mut wrong = Vec::new();
+    for tool in bed.client.tools().await {
+        let name = name(&tool);
+        for field in ["title", "description"] {
+            if tool[field].as_str().is_none_or(str::is_empty) {
+                wrong.push(format!("{name} has no {field}"));
+            }
+        }
+        if tool["description"].as_str().is_some_and(|text| text.len() > 2048) {
+            wrong.push(format!("{name}: clients cut a description at 2 KB"));
+        }
+        let schema = &tool["inputSchema"];
+        for (parameter, schema) in schema["properties"].as_object().into_iter().flatten() {
+            if schema["description"].as_str().is_none_or(str::is_empty) {
+                wrong.push(format!("{name}.{parameter} has no description"));
+            }
+        }
+        if tool["outputSchema"]["type"] != "object" {
+            wrong.push(format!("{name} has no output schema of an object"));
+        }
+        if schema.to_string().contains("\"uint") {
+            wrong.push(format!("{name}: clients complain about the formats uint32 and uint64"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn each_says_what_it_may_do_to_the_world() {
+    let bed = Bed::start().await;
+    for tool in bed.client.tools().await {
+        let name = name(&tool);
+        let hint = |hint: &str| tool["annotations"][hint].clone();
+        let reads = name.starts_with("get_") || name.starts_with("list_");
+        let destroys =
+            name.starts_with("delete_") || ["close_ticket", "stop_worker"].contains(&name);
+        assert_eq!(hint("openWorldHint"), json!(false), "{name}");
+        assert_eq!(hint("readOnlyHint") == true, reads, "{name} readOnlyHint");
+        if destroys {
+            assert_eq!(hint("destructiveHint"), json!(true), "{name} destructiveHint");
+        }
+        // A client takes a tool that writes and says nothing for a destructive one.
+        if name.starts_with("create_") || name.starts_with("add_") {
+            assert_eq!(hint("destructiveHint"), json!(false), "{name} destructiveHint");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_order_of_the_tools_never_changes() {
+    let bed = Bed::start().await;
+    let first = bed.client.tools().await;
+    assert_eq!(bed.client.tools().await, first);
+}

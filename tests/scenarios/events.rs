@@ -1,0 +1,152 @@
+//! Events: listed until marked, per consumer, and pushed to whoever waits.
+
+use e2e::bed::Bed;
+use e2e::bed::text;
+use serde_json::Value;
+use serde_json::json;
+
+fn seqs(list: &Value) -> Vec<i64> {
+    let events = list["events"].as_array().unwrap_or_else(|| panic!("no `events` in {list}"));
+    events.iter().map(|event| event["seq"].as_i64().expect("a number")).collect()
+}
+
+/// A bed with some events and nothing that makes more.
+async fn quiet_bed() -> (Bed, Vec<i64>) {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
+    for _ in 0..3 {
+        bed.ticket("shop", &["build"], "").await;
+    }
+    let all = seqs(&bed.client.ok("list_events", json!({})).await);
+    assert!(all.len() >= 3, "each ticket tells that it was created");
+    (bed, all)
+}
+
+#[tokio::test]
+async fn an_event_has_its_fields() {
+    let (bed, _) = quiet_bed().await;
+    let list = bed.client.ok("list_events", json!({"kinds": ["ticket_created"]})).await;
+    let event = &list["events"][0];
+    assert_eq!(event["kind"], "ticket_created");
+    assert_eq!(event["project"], "shop");
+    assert_eq!(event["ticket_id"], "T-1");
+    assert_eq!(event["processed"], false);
+    assert!(text(event, "at").ends_with('Z'));
+    assert!(!text(event, "summary").is_empty());
+    assert_eq!(list["last_seq"], *seqs(&list).last().unwrap());
+}
+
+#[tokio::test]
+async fn an_event_is_listed_until_it_is_marked() {
+    let (bed, all) = quiet_bed().await;
+
+    let marked = bed.client.ok("mark_events_processed", json!({"event_seqs": [all[1]]})).await;
+    assert!(marked.to_string().contains('1'), "{marked}");
+    let left = seqs(&bed.client.ok("list_events", json!({})).await);
+    assert_eq!(left, [&all[..1], &all[2..]].concat());
+
+    let again = bed.client.ok("mark_events_processed", json!({"event_seqs": [all[1]]})).await;
+    assert!(again.to_string().contains(":0"), "nothing newly marked: {again}");
+
+    let last = all[all.len() - 1];
+    bed.client.ok("mark_events_processed", json!({"up_to_seq": last})).await;
+    let nothing = bed.client.ok("list_events", json!({})).await;
+    assert_eq!(nothing["events"], json!([]));
+    let processed = bed.client.ok("list_events", json!({"include_processed": true})).await;
+    assert_eq!(seqs(&processed), all);
+    assert_eq!(processed["events"][0]["processed"], true);
+}
+
+#[tokio::test]
+async fn each_consumer_marks_for_itself() {
+    let (bed, all) = quiet_bed().await;
+
+    let mark = json!({"up_to_seq": all[all.len() - 1], "consumer": "dashboard"});
+    bed.client.ok("mark_events_processed", mark).await;
+
+    let coordinator = bed.client.ok("list_events", json!({})).await;
+    assert_eq!(seqs(&coordinator), all, "the coordinator has still to see them");
+    let dashboard = bed.client.ok("list_events", json!({"consumer": "dashboard"})).await;
+    assert_eq!(dashboard["events"], json!([]));
+}
+
+#[tokio::test]
+async fn marks_survive_the_server() {
+    let (mut bed, all) = quiet_bed().await;
+    bed.client.ok("mark_events_processed", json!({"event_seqs": [all[0]]})).await;
+    bed.server.kill().await;
+    bed.launch().await;
+    assert_eq!(seqs(&bed.client.ok("list_events", json!({})).await), all[1..]);
+}
+
+#[tokio::test]
+async fn events_can_be_narrowed() {
+    let (bed, all) = quiet_bed().await;
+    let found = async |filter| seqs(&bed.client.ok("list_events", filter).await);
+
+    assert_eq!(found(json!({"after": all[0]})).await, all[1..]);
+    assert_eq!(found(json!({"limit": 2})).await, all[..2]);
+    assert_eq!(found(json!({"ticket_id": "T-2"})).await.len(), 1);
+    assert_eq!(found(json!({"kinds": ["ticket_closed"]})).await, Vec::<i64>::new());
+    assert_eq!(found(json!({"project": "shop"})).await, all);
+}
+
+#[tokio::test]
+async fn a_waiting_call_says_that_it_waits_and_answers_when_an_event_arrives() {
+    let (bed, all) = quiet_bed().await;
+    let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});
+
+    let mut waiting = bed.client.open("list_events", arguments).await;
+    let first = waiting.chunk().await.unwrap().expect("progress comes at once");
+    let first = String::from_utf8_lossy(&first).into_owned();
+    let ticket = bed.ticket("shop", &["build"], "").await;
+
+    let rest = waiting.text().await.unwrap();
+    let whole = format!("{first}{rest}");
+    let progress = whole.find("notifications/progress");
+    let answer = whole.find(&ticket);
+    assert!(progress.is_some() && answer.is_some() && progress < answer, "{whole}");
+}
+
+#[tokio::test]
+async fn a_waiting_call_answers_at_once_when_something_is_there_already() {
+    let (bed, all) = quiet_bed().await;
+    let list = bed.client.ok("list_events", json!({"wait_seconds": 3600})).await;
+    assert_eq!(seqs(&list), all);
+}
+
+#[tokio::test]
+async fn nothing_within_the_wait_is_an_empty_list_and_no_error() {
+    let (bed, all) = quiet_bed().await;
+    let newest = all[all.len() - 1];
+    let list = bed.client.ok("list_events", json!({"after": newest, "wait_seconds": 1})).await;
+    assert_eq!(list["events"], json!([]));
+    assert_eq!(list["last_seq"], newest);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_too_long_is_refused() {
+    let (bed, _) = quiet_bed().await;
+    let refusal = bed.client.refused("list_events", json!({"wait_seconds": 3601})).await;
+    assert!(refusal.contains("wait_seconds") && refusal.contains("3600"), "{refusal}");
+}
+
+#[tokio::test]
+async fn many_may_wait_at_once_and_each_is_told() {
+    let (bed, all) = quiet_bed().await;
+    let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut response = bed.client.open("list_events", arguments.clone()).await;
+        assert!(response.chunk().await.unwrap().is_some());
+        waiting.push(response);
+    }
+
+    let ticket = bed.ticket("shop", &["build"], "").await;
+
+    for response in waiting {
+        let rest = response.text().await.unwrap();
+        assert!(rest.contains(&ticket), "{rest}");
+    }
+}

@@ -1,0 +1,194 @@
+//! Attempts that end without a result: retried, counted, and in the end the coordinator's.
+
+use e2e::bed::Bed;
+use e2e::bed::text;
+use e2e::eventually::eventually;
+use serde_json::Value;
+use serde_json::json;
+
+/// Runs a ticket whose first run goes as the script says and whose second completes; returns the closed ticket.
+async fn fails_once(script: &str) -> Value {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], script).await;
+    let closed = bed.completed(&ticket).await;
+    assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 2, "one retry");
+    assert!(bed.event_kinds(&ticket).await.contains(&"ticket_attempt_failed".to_owned()));
+    assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(2));
+    assert_eq!(closed["attempts"][1]["outcome"], "succeeded");
+    bed.assert_no_overlaps();
+    bed.nothing_is_left().await;
+    closed["attempts"][0].clone()
+}
+
+#[tokio::test]
+async fn an_exit_without_result_is_retried() {
+    let attempt = fails_once("fake: build#1: exit 3").await;
+    assert_eq!(attempt["outcome"], "failed");
+    assert_eq!(attempt["exit_code"], 3);
+    assert_eq!(attempt["signal"], Value::Null);
+    assert!(attempt["failure"].is_string());
+}
+
+#[tokio::test]
+async fn a_clean_exit_without_result_is_no_success() {
+    let attempt = fails_once("fake: build#1: say working on it\nfake: build#1: exit 0").await;
+    assert_eq!(attempt["outcome"], "failed");
+    assert_eq!(attempt["exit_code"], 0);
+}
+
+#[tokio::test]
+async fn a_death_by_signal_is_retried() {
+    let attempt = fails_once("fake: build#1: die KILL").await;
+    assert_eq!(attempt["outcome"], "failed");
+    assert_eq!(attempt["signal"], 9);
+    assert_eq!(attempt["exit_code"], Value::Null);
+}
+
+#[tokio::test]
+async fn structured_output_that_breaks_the_schema_is_retried() {
+    let attempt = fails_once("fake: build#1: bad-result").await;
+    assert_eq!(attempt["outcome"], "failed");
+}
+
+#[tokio::test]
+async fn success_without_structured_output_is_retried() {
+    let attempt = fails_once("fake: build#1: no-output").await;
+    assert_eq!(attempt["outcome"], "failed");
+}
+
+#[tokio::test]
+async fn a_result_followed_by_a_failing_exit_is_retried() {
+    let attempt = fails_once("fake: build#1: complete all well\nfake: build#1: exit 7").await;
+    assert_eq!(attempt["outcome"], "failed");
+    assert_eq!(attempt["exit_code"], 7);
+}
+
+#[tokio::test]
+async fn running_out_of_turns_is_retried() {
+    let attempt = fails_once("fake: build#1: max-turns").await;
+    assert_eq!(attempt["outcome"], "failed");
+}
+
+#[tokio::test]
+async fn an_attempt_longer_than_its_timeout_is_stopped_and_retried() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"timeout_seconds": 1})).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+
+    let closed = bed.completed(&ticket).await;
+
+    assert_eq!(closed["attempts"][0]["outcome"], "timed_out");
+    assert_eq!(closed["attempts"][1]["outcome"], "succeeded");
+}
+
+#[tokio::test]
+async fn the_retry_knows_what_went_wrong_before() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: exit 3").await;
+    bed.completed(&ticket).await;
+
+    let prompts: Vec<String> =
+        bed.agents.calls_of(&ticket, "build").into_iter().map(|call| call.prompt).collect();
+    assert!(prompts[1].len() > prompts[0].len(), "the second prompt says more:\n{}", prompts[1]);
+}
+
+#[tokio::test]
+async fn after_max_attempts_the_ticket_is_the_coordinators() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"max_attempts": 2})).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: exit 3").await;
+
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+
+    assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 2);
+    assert_eq!(held["attempts_used"], 2);
+    assert!(!text(&held, "hold_reason").is_empty());
+    bed.nothing_is_left().await;
+
+    // Resumed, its attempts count afresh.
+    bed.client.ok("resume_ticket", json!({"ticket_id": ticket})).await;
+    eventually("two more attempts", || async {
+        let runs = bed.agents.calls_of(&ticket, "build").len();
+        if runs == 4 { Ok(()) } else { Err(format!("{runs} runs")) }
+    })
+    .await;
+    bed.ticket_is(&ticket, "on_hold").await;
+}
+
+#[tokio::test]
+async fn three_attempts_are_the_default() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: exit 3").await;
+
+    bed.ticket_is(&ticket, "on_hold").await;
+
+    assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 3);
+}
+
+#[tokio::test]
+async fn an_overloaded_service_charges_nobody() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket =
+        bed.ticket("shop", &["build"], "fake: build: api-error 529 overloaded_error").await;
+
+    let waiting = eventually("the first attempt ended", || async {
+        let found = bed.get(&ticket).await;
+        if found["attempts"][0]["state"] == "ended" { Ok(found) } else { Err(found.to_string()) }
+    })
+    .await;
+
+    assert_eq!(waiting["attempts_used"], 0, "{waiting}");
+    assert_eq!(waiting["state"], "scheduled", "{waiting}");
+    assert!(waiting["waiting_for"].is_string());
+}
+
+#[tokio::test]
+async fn a_refused_login_pauses_the_queue_and_says_so_once() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let script = "fake: build: api-error 401 authentication_failed";
+    for _ in 0..3 {
+        bed.ticket("shop", &["build"], script).await;
+    }
+
+    let queue = eventually("the queue is paused", || async {
+        let queue = bed.client.ok("list_queues", json!({"project": "shop"})).await;
+        let found = queue["queues"][0].clone();
+        if found["paused"] == false || found["paused"].is_null() {
+            Err(queue.to_string())
+        } else {
+            Ok(found)
+        }
+    })
+    .await;
+
+    assert_eq!(queue["worker_type"], "build");
+    bed.nothing_is_left().await;
+    let kinds: Vec<String> = bed.events().await.iter().map(|event| text(event, "kind")).collect();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "queue_paused").count(), 1, "{kinds:?}");
+    assert_eq!(bed.agents.calls().len(), 1, "the others would have failed the same way");
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_be_started_is_no_silent_wait() {
+    let missing = std::path::PathBuf::from("/nonexistent/claude");
+    let setup = e2e::server::Setup { agent: Some(missing), ..Default::default() };
+    let bed = Bed::with(setup).await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+
+    eventually("the coordinator can see why nothing runs", || async {
+        let found = bed.get(&ticket).await;
+        let queues = bed.client.ok("list_queues", json!({"project": "shop"})).await;
+        let failed = found["attempts"][0]["outcome"] == "failed" || found["state"] == "on_hold";
+        let paused = queues["queues"][0]["paused"] == true;
+        if failed || paused { Ok(()) } else { Err(format!("{found}\n{queues}")) }
+    })
+    .await;
+}

@@ -1,0 +1,26 @@
+//! Scenarios: each test is one promise to a user, kept by the real server, real shims and an agent that obeys a script.
+//!
+//! One binary for all of them, because linking costs more than running. A test needs nothing from another: each has
+//! its own server, on its own state, and ends every process it started.
+
+mod bad_input;
+mod catalogue;
+mod child;
+mod command_line;
+mod crash;
+mod dependencies;
+mod events;
+mod failures;
+mod http;
+mod lists;
+mod outcomes;
+mod pipeline;
+mod projects;
+mod protocol;
+mod queues;
+mod real_claude;
+mod scale;
+mod signals;
+mod tickets;
+mod trees;
+mod workers;

@@ -1,0 +1,81 @@
+//! An agent that obeys a script: stands in for `claude -p` in tests.
+//!
+//! The script is in the prompt, so it travels the same way as real work: lines `fake: STAGE: COMMAND` of the ticket's
+//! description (or of a comment, or of a report) apply to the stage `STAGE`, `fake: *: …` to every stage, and
+//! `fake: STAGE#2: …` to the second run of that stage only. Without a line for it a stage completes with the report
+//! `STAGE done`. The commands are in [`script`].
+//!
+//! What it prints has the shape of claude 2.1.330's `stream-json`. What it was called with is recorded under
+//! `CLAUDE_FAKE_DIR`, see `e2e::fake`.
+
+mod record;
+mod script;
+mod stream;
+mod tree;
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use crate::record::Recorder;
+use crate::script::Command;
+use crate::stream::Stream;
+
+fn main() -> ExitCode {
+    let started_ns = record::now_ns();
+    let argv: Vec<String> = std::env::args().collect();
+    if let Some(exit) = tree::if_helper(&argv) {
+        return exit;
+    }
+    let terminable = stream::exit_143_on_term();
+    let mut prompt = String::new();
+    if let Err(error) = std::io::stdin().read_to_string(&mut prompt) {
+        eprintln!("fake-claude: could not read the prompt: {error}");
+        return ExitCode::FAILURE;
+    }
+    let recorder = Recorder::begin(argv.clone(), &prompt, started_ns);
+    let call = recorder.call();
+    let commands = match script::for_run(&prompt, &call.stage, call.run) {
+        Ok(commands) => commands,
+        Err(error) => {
+            eprintln!("fake-claude: {error}");
+            return recorder.end(2);
+        }
+    };
+    let mut stream = match recorder.open_session() {
+        Ok(session) => Stream::open(session, &call.cwd),
+        Err(refused) => {
+            eprintln!("{refused}");
+            return recorder.end(1);
+        }
+    };
+
+    let mut exit_code = None;
+    for command in &commands {
+        match command {
+            Command::Exit(code) => return recorder.end(*code),
+            Command::Die(signal) => {
+                // Recorded before, because nothing runs after.
+                nix::sys::signal::raise(*signal).expect("a signal of the platform");
+            }
+            Command::IgnoreTerm => terminable.store(false, std::sync::atomic::Ordering::SeqCst),
+            Command::Result(verdict) => {
+                stream.result(verdict);
+                exit_code = Some(i32::from(verdict.is_error()));
+            }
+            Command::HangAfterResult => {
+                if exit_code.is_none() {
+                    stream.result(&script::done(&call.stage));
+                }
+                loop {
+                    std::thread::park();
+                }
+            }
+            Command::Act(action) => script::act(action, &mut stream),
+        }
+    }
+    let exit_code = exit_code.unwrap_or_else(|| {
+        stream.result(&script::done(&call.stage));
+        0
+    });
+    recorder.end(exit_code)
+}

@@ -1,0 +1,199 @@
+//! The script: how its lines are read, and what each command does.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::stream::Stream;
+use crate::stream::Verdict;
+use crate::tree;
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Command {
+    Act(Action),
+    /// Prints the final message and goes on: what follows happens after the result.
+    Result(Verdict),
+    /// `hang-after-result`: the result, then never exit.
+    HangAfterResult,
+    /// `ignore-term`: TERM has no effect from here on.
+    IgnoreTerm,
+    /// `exit N`: at once, without a result.
+    Exit(i32),
+    /// `die SIGNAL`: by that signal, without a result.
+    Die(Signal),
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Action {
+    /// `say TEXT`: one assistant message.
+    Say(String),
+    /// `sleep SECONDS`.
+    Sleep(Duration),
+    /// `write FILE TEXT`, relative to the working directory, as all paths here.
+    Write(PathBuf, String),
+    /// `append FILE TEXT`: one line.
+    Append(PathBuf, String),
+    /// `touch FILE`.
+    Touch(PathBuf),
+    /// `wait-for FILE`: until it exists.
+    WaitFor(PathBuf),
+    /// `fork SECONDS`: leaves a sleeping child in the process group, with the pipes open.
+    Fork(Duration),
+    /// `daemonize SECONDS`: leaves a sleeper in a session of its own, all descriptors closed.
+    Daemonize(Duration),
+    /// `fork-storm N`: leaves N sleeping children.
+    ForkStorm(u32),
+    /// `flood BYTES`: at least so much of valid stream.
+    Flood(u64),
+    /// `garbage`: lines that are no JSON, bytes that are no text, and one line of 9 MiB.
+    Garbage,
+}
+
+/// What a stage does when the script says nothing: it completes.
+pub(crate) fn done(stage: &str) -> Verdict {
+    Verdict::Completed { report: format!("{stage} done") }
+}
+
+/// The commands of the prompt that apply to this run of this stage, in order.
+pub(crate) fn for_run(prompt: &str, stage: &str, run: u32) -> Result<Vec<Command>, String> {
+    prompt
+        .lines()
+        .filter_map(|line| line.trim_start_matches([' ', '>']).strip_prefix("fake: "))
+        .try_fold(Vec::new(), |mut commands, line| {
+            let (target, command) =
+                line.split_once(": ").ok_or_else(|| format!("no stage in `fake: {line}`"))?;
+            let (target, wanted_run) = match target.split_once('#') {
+                Some((target, number)) => {
+                    let number: u32 =
+                        number.parse().map_err(|_| format!("no run number in `{line}`"))?;
+                    (target, Some(number))
+                }
+                None => (target, None),
+            };
+            if (target == "*" || target == stage) && wanted_run.is_none_or(|wanted| wanted == run) {
+                commands.push(command.parse()?);
+            }
+            Ok(commands)
+        })
+}
+
+impl FromStr for Command {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let (verb, rest) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
+        let path_and_text = || {
+            let (path, text) = rest.split_once(' ').unwrap_or((rest, ""));
+            (PathBuf::from(path), text.to_owned())
+        };
+        let seconds = || number::<f64>(line, rest).map(Duration::from_secs_f64);
+        Ok(match verb {
+            "say" => Self::Act(Action::Say(rest.to_owned())),
+            "sleep" => Self::Act(Action::Sleep(seconds()?)),
+            "write" => {
+                let (path, text) = path_and_text();
+                Self::Act(Action::Write(path, text))
+            }
+            "append" => {
+                let (path, text) = path_and_text();
+                Self::Act(Action::Append(path, text))
+            }
+            "touch" => Self::Act(Action::Touch(rest.into())),
+            "wait-for" => Self::Act(Action::WaitFor(rest.into())),
+            "fork" => Self::Act(Action::Fork(seconds()?)),
+            "daemonize" => Self::Act(Action::Daemonize(seconds()?)),
+            "fork-storm" => Self::Act(Action::ForkStorm(number(line, rest)?)),
+            "flood" => Self::Act(Action::Flood(number(line, rest)?)),
+            "garbage" => Self::Act(Action::Garbage),
+            "ignore-term" => Self::IgnoreTerm,
+            "complete" => Self::Result(Verdict::Completed { report: rest.to_owned() }),
+            // `rework - TEXT` names no stage.
+            "rework" => {
+                let (stage, report) = rest.split_once(' ').unwrap_or((rest, "sent back"));
+                let stage = (stage != "-").then(|| stage.to_owned());
+                Self::Result(Verdict::Rework { stage, report: report.to_owned() })
+            }
+            "block" => Self::Result(Verdict::Blocked { question: rest.to_owned() }),
+            "bad-result" => Self::Result(Verdict::BadShape),
+            "no-output" => Self::Result(Verdict::NoOutput),
+            "max-turns" => Self::Result(Verdict::MaxTurns),
+            "api-error" => {
+                let (status, error) = rest.split_once(' ').unwrap_or((rest, "server_error"));
+                let status = number(line, status)?;
+                Self::Result(Verdict::ApiError { status, error: error.to_owned() })
+            }
+            "hang-after-result" => Self::HangAfterResult,
+            "exit" => Self::Exit(number(line, rest)?),
+            "die" => Self::Die(
+                Signal::from_str(&format!("SIG{}", rest.trim_start_matches("SIG")))
+                    .map_err(|_| format!("no such signal: `{line}`"))?,
+            ),
+            _ => return Err(format!("no such command: `{line}`")),
+        })
+    }
+}
+
+/// Does one step.
+pub(crate) fn act(action: &Action, stream: &mut Stream) {
+    match action {
+        Action::Say(text) => stream.say(text),
+        Action::Sleep(duration) => std::thread::sleep(*duration),
+        Action::Write(path, text) => fs::write(path, text).expect("writable"),
+        Action::Append(path, text) => append(path, text),
+        Action::Touch(path) => append_bytes(path, b""),
+        Action::WaitFor(path) => {
+            while !path.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Action::Fork(duration) => tree::leave_child(*duration),
+        Action::Daemonize(duration) => tree::daemonize(*duration),
+        Action::ForkStorm(children) => {
+            for _ in 0..*children {
+                tree::leave_child(Duration::from_hours(1));
+            }
+        }
+        Action::Flood(bytes) => stream.flood(*bytes),
+        Action::Garbage => stream.garbage(),
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    append_bytes(path, format!("{text}\n").as_bytes());
+}
+
+fn append_bytes(path: &Path, bytes: &[u8]) {
+    let mut file = fs::File::options().create(true).append(true).open(path).expect("writable");
+    file.write_all(bytes).expect("writable");
+}
+
+fn number<T: FromStr>(line: &str, text: &str) -> Result<T, String> {
+    text.trim().parse().map_err(|_| format!("no number in `{line}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_applies_to_its_stage_and_run_only() {
+        let prompt = "# T-1\nfake: impl: say hi\n  fake: impl#2: exit 3\nfake: *: touch x\nfake: review: garbage\n";
+        let say = || Command::Act(Action::Say("hi".to_owned()));
+        let touch = || Command::Act(Action::Touch("x".into()));
+        assert_eq!(for_run(prompt, "impl", 1), Ok(vec![say(), touch()]));
+        assert_eq!(for_run(prompt, "impl", 2), Ok(vec![say(), Command::Exit(3), touch()]));
+        assert_eq!(for_run(prompt, "design", 1), Ok(vec![touch()]));
+    }
+
+    #[test]
+    fn a_mistake_in_a_script_is_not_a_pass() {
+        assert!(for_run("fake: *: dance", "impl", 1).is_err());
+        assert!(for_run("fake: dance", "impl", 1).is_err());
+        assert!(for_run("fake: *: exit soon", "impl", 1).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Processes an agent leaves behind: the ones a supervisor has to find and end.
+
+use std::fs;
+use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::process::ExitCode;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// First argument of a copy of this program on its way to being a daemon.
+const LEAD_SESSION: &str = "lead-session";
+const CLOSE_ALL_AND_SLEEP: &str = "close-all-and-sleep";
+
+/// Leaves a sleeping child in this process group, holding this process's output open.
+pub(crate) fn leave_child(duration: Duration) {
+    let sleeper = Command::new("sleep")
+        .arg(duration.as_secs_f64().to_string())
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("`sleep` is installed");
+    // Dropping the handle neither waits for the child nor ends it, which is the point.
+    drop(sleeper);
+}
+
+/// The textbook daemon: a child leads a new session, its child closes everything, the first is gone.
+pub(crate) fn daemonize(duration: Duration) {
+    let status = again([LEAD_SESSION, &duration.as_secs_f64().to_string()])
+        .status()
+        .expect("this program can be started again");
+    assert!(status.success(), "could not daemonize: {status}");
+}
+
+/// When this process is a step of [`daemonize`], does the step.
+pub(crate) fn if_helper(argv: &[String]) -> Option<ExitCode> {
+    let [_, step, seconds] = argv else { return None };
+    match step.as_str() {
+        LEAD_SESSION => {
+            nix::unistd::setsid().expect("a fresh child leads no group");
+            let daemon = again([CLOSE_ALL_AND_SLEEP, seconds]).spawn().expect("as before");
+            drop(daemon);
+            Some(ExitCode::SUCCESS)
+        }
+        CLOSE_ALL_AND_SLEEP => {
+            close_all();
+            let error = Command::new("sleep").arg(seconds).exec();
+            panic!("`sleep` is installed: {error}");
+        }
+        _ => None,
+    }
+}
+
+fn again<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Closes what came from above beyond the three standard ones, which are /dev/null already.
+fn close_all() {
+    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")
+        .expect("/proc is there")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    for fd in open {
+        match nix::unistd::close(fd) {
+            // The descriptor of the listing itself is closed by now.
+            Ok(()) | Err(nix::errno::Errno::EBADF) => {}
+            Err(errno) => panic!("could not close descriptor {fd}: {errno}"),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! A stub of the Messages API on loopback: with it the real `claude` does real work without a model.
+//!
+//! The script is a function of what the model would see: which tools it has and what they answered so far. Every
+//! request is kept, so a test can read what claude made of its arguments.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use axum::routing::any;
+use axum::routing::post;
+use serde_json::Value;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// What the model says next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Turn {
+    /// Prose; ends the turn.
+    Say(String),
+    /// A call of one of its tools.
+    Use { tool: String, input: Value },
+    /// The API refuses: status and error type.
+    Fail { status: u16, kind: String },
+}
+
+/// One request, as the script sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// The whole body.
+    pub body: Value,
+    /// The names of the tools on offer.
+    pub tools: Vec<String>,
+    /// How many tool calls have been answered in this conversation.
+    pub answers: usize,
+}
+
+impl Ask {
+    fn of(body: Value) -> Self {
+        let names = body["tools"].as_array().into_iter().flatten();
+        let tools = names.filter_map(|tool| tool["name"].as_str()).map(str::to_owned).collect();
+        let blocks = body["messages"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|message| message["content"].as_array())
+            .flatten();
+        let answers = blocks.filter(|block| block["type"] == "tool_result").count();
+        Self { body, tools, answers }
+    }
+
+    #[must_use]
+    pub fn offers(&self, tool: &str) -> bool {
+        self.tools.iter().any(|name| name == tool)
+    }
+}
+
+type Script = Box<dyn Fn(&Ask) -> Turn + Send + Sync>;
+
+struct Shared {
+    script: Script,
+    asks: Mutex<Vec<Ask>>,
+}
+
+/// The running stub. Dropping it ends it.
+pub struct MessagesApi {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl MessagesApi {
+    /// Serves on a free port of loopback.
+    pub async fn start(script: impl Fn(&Ask) -> Turn + Send + Sync + 'static) -> Self {
+        let shared = Arc::new(Shared { script: Box::new(script), asks: Mutex::default() });
+        let router = Router::new()
+            .route("/v1/messages", post(answer))
+            .route("/v1/messages/count_tokens", post(count))
+            // claude asks a few more things at start; none of them matters.
+            .fallback(any(async || Json(json!({}))))
+            .with_state(Arc::clone(&shared));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, shared, serving }
+    }
+
+    /// Plays the turns one after the other, counted by answered tool calls; the last one repeats.
+    ///
+    /// Requests without tools are claude's own small questions, and get a word.
+    pub async fn play(turns: Vec<Turn>) -> Self {
+        Self::start(move |ask| {
+            if ask.tools.is_empty() {
+                return Turn::Say("ok".to_owned());
+            }
+            turns.get(ask.answers).or(turns.last()).expect("a script has a turn").clone()
+        })
+        .await
+    }
+
+    /// For `ANTHROPIC_BASE_URL`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Every request for a message so far.
+    #[must_use]
+    pub fn asks(&self) -> Vec<Ask> {
+        self.shared.asks.lock().expect("nobody panics with it").clone()
+    }
+}
+
+impl Drop for MessagesApi {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn count() -> Json<Value> {
+    Json(json!({"input_tokens": 10}))
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, Json(body): Json<Value>) -> Response {
+    let ask = Ask::of(body);
+    let turn = (shared.script)(&ask);
+    let model = ask.body["model"].clone();
+    let number = {
+        let mut asks = shared.asks.lock().expect("nobody panics with it");
+        asks.push(ask);
+        asks.len()
+    };
+    match turn {
+        Turn::Fail { status, kind } => {
+            let error =
+                json!({"type": "error", "error": {"type": kind, "message": "as the script says"}});
+            let status = StatusCode::from_u16(status).expect("a script names real statuses");
+            (status, Json(error)).into_response()
+        }
+        Turn::Say(text) => stream(
+            &model,
+            number,
+            "end_turn",
+            &json!({"type": "text", "text": ""}),
+            &json!({"type": "text_delta", "text": text}),
+        ),
+        Turn::Use { tool, input } => stream(
+            &model,
+            number,
+            "tool_use",
+            &json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool, "input": {}}),
+            &json!({"type": "input_json_delta", "partial_json": input.to_string()}),
+        ),
+    }
+}
+
+/// A message of one block, as the event stream the real API sends.
+fn stream(
+    model: &Value,
+    number: usize,
+    stop_reason: &str,
+    block: &Value,
+    delta: &Value,
+) -> Response {
+    let events = [
+        json!({"type": "message_start", "message": {
+            "id": format!("msg_{number}"), "type": "message", "role": "assistant", "model": model,
+            "content": [], "stop_reason": null, "stop_sequence": null,
+            "usage": {"input_tokens": 11, "output_tokens": 1},
+        }}),
+        json!({"type": "content_block_start", "index": 0, "content_block": block}),
+        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "usage": {"output_tokens": 5},
+            "delta": {"stop_reason": stop_reason, "stop_sequence": null}}),
+        json!({"type": "message_stop"}),
+    ];
+    let body = events.map(|event| {
+        let kind = event["type"].as_str().unwrap_or_default();
+        format!("event: {kind}\ndata: {event}\n\n")
+    });
+    ([(CONTENT_TYPE, "text/event-stream")], body.concat()).into_response()
+}

@@ -1,0 +1,162 @@
+//! The processes of one test, and no others.
+//!
+//! Every process a test starts carries the test's mark in its environment: the server gets it from the harness, and
+//! its name begins with `CLAUDE_`, so the allow-list passes it on to the agents. A shim hides its environment from
+//! everybody but root; it is known by the lock file of its worker, which it holds for life.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+/// The variable that marks the processes of one test.
+pub const MARK_VARIABLE: &str = "CLAUDE_E2E_MARK";
+
+/// A process that was alive when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    /// Its arguments, with spaces between.
+    pub command: String,
+    /// The attempt whose tree it belongs to, when it belongs to one.
+    pub attempt: Option<String>,
+}
+
+/// How the processes of one test are known.
+#[derive(Clone, Debug)]
+pub struct Family {
+    mark: String,
+    /// Where its workers' locks are: `W-<n>.lock`, somewhere below.
+    state_dir: PathBuf,
+}
+
+impl Family {
+    #[must_use]
+    pub fn new(mark: String, state_dir: PathBuf) -> Self {
+        Self { mark, state_dir }
+    }
+
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Every live process of the test, smallest number first.
+    #[must_use]
+    pub fn alive(&self) -> Vec<Process> {
+        let numbers = fs::read_dir("/proc")
+            .expect("/proc is there")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let mut found: Vec<Process> = numbers.filter_map(|pid| self.marked(pid)).collect();
+        for pid in lock_holders(&self.state_dir, 2) {
+            if !found.iter().any(|process| process.pid == pid) {
+                found.extend(look_at(pid));
+            }
+        }
+        found.sort_by_key(|process| process.pid);
+        found
+    }
+
+    /// Sends a signal to a process of this test; `ESRCH` when it has none of that number.
+    pub fn signal(&self, pid: i32, signal: Signal) -> Result<(), Errno> {
+        assert!(pid > 1, "{pid} is no process of a test");
+        let ours = self.marked(pid).is_some() || lock_holders(&self.state_dir, 2).contains(&pid);
+        if !ours {
+            return Err(Errno::ESRCH);
+        }
+        nix::sys::signal::kill(Pid::from_raw(pid), signal)
+    }
+
+    /// Kills every process of the test, until none is left; returns those that would not go.
+    ///
+    /// Does not wait through [`crate::eventually`]: it runs in `Drop`, where nothing can be awaited.
+    #[must_use]
+    pub fn kill_all(&self) -> Vec<Process> {
+        let begun = Instant::now();
+        loop {
+            let left = self.alive();
+            if left.is_empty() || begun.elapsed() > Duration::from_secs(10) {
+                return left;
+            }
+            for process in &left {
+                match self.signal(process.pid, Signal::SIGKILL) {
+                    Ok(()) | Err(Errno::ESRCH) => {}
+                    Err(errno) => eprintln!("could not kill {process:?}: {errno}"),
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn marked(&self, pid: i32) -> Option<Process> {
+        let value = variable(&environment(pid), MARK_VARIABLE)?;
+        if value == self.mark { look_at(pid) } else { None }
+    }
+}
+
+/// Resident memory of a process in KiB, or `None` when it is gone.
+#[must_use]
+pub fn resident_kib(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// The process, when it is alive. A zombie has no arguments any more.
+fn look_at(pid: i32) -> Option<Process> {
+    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let command = String::from_utf8_lossy(&cmdline).trim_end_matches('\0').replace('\0', " ");
+    let attempt = variable(&environment(pid), "VIBE_ENSEMBLE_ATTEMPT");
+    (!command.is_empty()).then_some(Process { pid, command, attempt })
+}
+
+/// Empty for a process that is gone, or whose environment is not for us to read.
+fn environment(pid: i32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+}
+
+fn variable(environment: &[u8], name: &str) -> Option<String> {
+    let prefix = format!("{name}=").into_bytes();
+    let value =
+        environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(&prefix[..]))?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// Who holds a worker's lock below a directory. Read from the kernel's list: trying the lock would keep it from a shim
+/// that starts in this moment.
+fn lock_holders(directory: &Path, depth: u32) -> Vec<i32> {
+    let locks = worker_locks(directory, depth);
+    if locks.is_empty() {
+        return Vec::new();
+    }
+    let held = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let holders = held.lines().filter_map(|line| {
+        // `12: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF`: number of the holder, then device and inode.
+        let mut fields = line.split_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
+        let pid = fields.next()?.parse().ok()?;
+        let inode = fields.next()?.rsplit(':').next()?.parse().ok()?;
+        locks.contains(&inode).then_some(pid)
+    });
+    holders.filter(|pid| *pid > 1).collect()
+}
+
+/// The inodes of the files `W-<n>.lock`.
+fn worker_locks(directory: &Path, depth: u32) -> Vec<u64> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_lock = path.extension().is_some_and(|end| end == "lock");
+        if is_lock && name.to_string_lossy().starts_with("W-") {
+            found.extend(entry.metadata().map(|metadata| metadata.ino()));
+        } else if depth > 0 && path.is_dir() {
+            found.extend(worker_locks(&path, depth - 1));
+        }
+    }
+    found
+}

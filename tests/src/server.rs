@@ -1,0 +1,300 @@
+//! One `vibe-ensemble serve`, its directories, and the end of everything it started.
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Output;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::binaries;
+use crate::client::Client;
+use crate::eventually::eventually;
+use crate::processes::Family;
+use crate::processes::MARK_VARIABLE;
+use crate::processes::Process;
+
+/// What differs between the servers of two tests.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// The program workers run; the scripted agent when absent.
+    pub agent: Option<PathBuf>,
+    /// More arguments of `serve`.
+    pub args: Vec<String>,
+    /// More variables in the server's environment.
+    pub env: Vec<(String, String)>,
+}
+
+impl Setup {
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn max_workers(self, workers: u32) -> Self {
+        self.arg("--max-workers").arg(workers.to_string())
+    }
+}
+
+/// A server under test. Dropping it kills it and whatever it started.
+#[derive(Debug)]
+pub struct Server {
+    setup: Setup,
+    /// Holds everything of this test: state, runtime directory, home, projects, call log.
+    directory: TempDir,
+    running: Option<Child>,
+    address: String,
+}
+
+impl Server {
+    /// Starts a server on fresh state and waits until it listens.
+    pub async fn start(setup: Setup) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("ve-e2e-")
+            .tempdir()
+            .expect("the temporary directory is writable");
+        for part in ["home", "fake", "projects"] {
+            fs::create_dir(directory.path().join(part)).expect("a fresh directory");
+        }
+        let mut server = Self { setup, directory, running: None, address: String::new() };
+        server.launch().await;
+        server
+    }
+
+    /// Starts the server again on the same state; it must not be running.
+    pub async fn launch(&mut self) {
+        assert!(self.running.is_none(), "the server is running already");
+        // A stale address would be taken for the new server's.
+        remove_if_there(&self.address_file());
+        let mut command = self.command("serve");
+        command
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .arg("--runtime-dir")
+            .arg(self.runtime_dir())
+            .args(["--listen", "127.0.0.1:0", "--launcher", "plain", "--agent-command"])
+            .arg(self.setup.agent.clone().unwrap_or_else(binaries::fake_claude))
+            .args(&self.setup.args);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .expect("the directory is writable");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut child = command.spawn().expect("the server can be started");
+        let address_file = self.address_file();
+        let address = eventually("the server listens", || {
+            let seen = match child.try_wait().expect("our own child") {
+                Some(status) => panic!("the server ended at once: {status}\n{}", self.log_tail()),
+                None => fs::read_to_string(&address_file).unwrap_or_default().trim().to_owned(),
+            };
+            std::future::ready(if seen.is_empty() {
+                Err("no http.addr yet".to_owned())
+            } else {
+                Ok(seen)
+            })
+        })
+        .await;
+        self.running = Some(child);
+        self.address = address;
+    }
+
+    /// A command of the binary under test, in this test's environment and nothing else.
+    #[must_use]
+    pub fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(binaries::server());
+        command
+            .arg(subcommand)
+            .env_clear()
+            .env("PATH", std::env::join_paths(search_path()).expect("no colon in a path"))
+            .env("HOME", self.home())
+            .env("LANG", "C.UTF-8")
+            .env(MARK_VARIABLE, self.family().mark())
+            .env(crate::fake::DIRECTORY_VARIABLE, self.path("fake"))
+            .env("VIBE_ENSEMBLE_RETRY_BACKOFF_MS", "50")
+            .envs(self.setup.env.iter().cloned())
+            .current_dir(self.directory.path());
+        command
+    }
+
+    /// Runs an operator's command against this server's directories, to its end.
+    pub async fn operate(&self, subcommand: &str, args: &[&str]) -> Output {
+        let mut command = tokio::process::Command::from(self.command(subcommand));
+        command
+            .args(args)
+            .env("VIBE_ENSEMBLE_STATE_DIR", self.state_dir())
+            .env("VIBE_ENSEMBLE_RUNTIME_DIR", self.runtime_dir())
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .expect("the program can be started")
+    }
+
+    /// TERM, and the wait for the end. The workers run on.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.ended().await
+    }
+
+    /// SIGKILL: no chance to say goodbye. The workers run on.
+    pub async fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.ended().await;
+    }
+
+    /// Stops the server the polite way and starts it again on the same state.
+    pub async fn restart(&mut self) {
+        let status = self.stop().await;
+        assert!(status.success(), "TERM ends the server with 0, not {status}\n{}", self.log_tail());
+        self.launch().await;
+    }
+
+    /// Sends the server a signal.
+    pub fn signal(&self, signal: Signal) {
+        assert!(self.send(self.pid(), signal), "the server is gone\n{}", self.log_tail());
+    }
+
+    /// Waits for the end of the server and returns its status.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.running.take().expect("the server is running");
+        eventually("the server ends", || {
+            let status = child.try_wait().expect("our own child");
+            std::future::ready(status.ok_or_else(|| "still running".to_owned()))
+        })
+        .await
+    }
+
+    /// Sends a signal to a process of this test; says whether it was still there.
+    #[must_use]
+    pub fn send(&self, pid: i32, signal: Signal) -> bool {
+        self.family().signal(pid, signal).is_ok()
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        let child = self.running.as_ref().expect("the server is running");
+        i32::try_from(child.id()).expect("a pid is small")
+    }
+
+    /// Everything alive that came from this server, without the server: shims, agents, what agents left behind.
+    #[must_use]
+    pub fn descendants(&self) -> Vec<Process> {
+        let server = self.running.as_ref().map(|child| i32::try_from(child.id()));
+        let mut found = self.family().alive();
+        found.retain(|process| server != Some(Ok(process.pid)));
+        found
+    }
+
+    /// A client with the coordinator's token.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(&self.address, Some(self.token()))
+    }
+
+    /// `127.0.0.1:PORT`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    #[must_use]
+    pub fn token(&self) -> String {
+        let path = self.state_dir().join("tokens/coordinator");
+        let token = fs::read_to_string(&path).expect("the server makes it on its first start");
+        token.trim().to_owned()
+    }
+
+    /// The processes of this test. Its directory's name is their mark.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        let name = self.directory.path().file_name().expect("a temporary directory has a name");
+        Family::new(name.to_string_lossy().into_owned(), self.state_dir())
+    }
+
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    #[must_use]
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.path("run")
+    }
+
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    /// A path in this test's directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Everything the server has logged, over all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_file()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.path("server.log")
+    }
+
+    fn address_file(&self) -> PathBuf {
+        self.runtime_dir().join("http.addr")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.running.take()
+            && let Err(error) = child.kill().and_then(|()| child.wait())
+        {
+            eprintln!("could not end the server: {error}");
+        }
+        let left = self.family().kill_all();
+        if std::thread::panicking() {
+            eprintln!("--- the server's log, its last lines ---\n{}\n---", self.log_tail());
+        }
+        if !left.is_empty() {
+            eprintln!("these processes would not end: {left:#?}");
+        }
+    }
+}
+
+/// Where programs of the system are. Not this machine's `PATH`: a test must not depend on what else is installed.
+fn search_path() -> impl Iterator<Item = &'static Path> {
+    ["/usr/local/bin", "/usr/bin", "/bin"].into_iter().map(Path::new)
+}
+
+fn remove_if_there(path: &Path) {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => panic!("could not remove {}: {error}", path.display()),
+    }
+}
