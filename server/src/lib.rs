@@ -8,3 +8,4 @@ pub mod domain;
 pub mod exit;
 pub mod shim;
 pub mod store;
+pub mod telemetry;
