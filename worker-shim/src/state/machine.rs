@@ -10,7 +10,6 @@ use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
 use shim_protocol::grant::Grant;
 use shim_protocol::grant::Limits;
-use shim_protocol::message::Hello;
 use shim_protocol::message::StopMode;
 use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
@@ -25,6 +24,9 @@ use super::event::NotStarted;
 use super::event::Request;
 use super::event::SealOrder;
 use super::live::Live;
+use super::say;
+use super::say::Departure;
+use super::say::Identity;
 use crate::exit::Exit;
 
 /// The newest format of a grant this build can run.
@@ -42,18 +44,6 @@ const PARTING_PATIENCE: Duration = Duration::from_secs(1);
 /// A record that cannot be written is tried again, as disks get room again, but not for ever.
 const SEAL_PAUSE: Duration = Duration::from_secs(1);
 const SEAL_PATIENCE: Duration = Duration::from_mins(1);
-
-/// Who this shim is, for `Hello`.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub worker_id: String,
-    pub token: String,
-    pub build: String,
-    pub pid: u32,
-    pub unit: Option<String>,
-    /// Random; makes this process's pull ids its own.
-    pub nonce: u128,
-}
 
 #[derive(Debug)]
 enum Work {
@@ -87,20 +77,6 @@ enum Work {
         repeat_at: Duration,
     },
     Gone,
-}
-
-/// Whether the shim goes on when the work at hand is done. Only ever grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Departure {
-    Stay,
-    /// The queue is empty.
-    OutOfWork,
-    /// Told to finish what it has.
-    Drained,
-    /// Told to leave; the report has a short time to get through.
-    Told,
-    /// The server does not know this shim; it collects records from disk.
-    Refused,
 }
 
 #[derive(Debug)]
@@ -165,7 +141,7 @@ impl Machine {
             Event::Request(request) => self.request(request, now, actions),
             Event::Connected => {
                 self.dialer.connected(now);
-                actions.push(Action::Send(self.hello()));
+                actions.push(self.hello());
             }
             Event::LinkLost => {
                 self.dialer.lost(now);
@@ -222,7 +198,7 @@ impl Machine {
                 if self.dialer.is_up() && *repeat_at <= now =>
             {
                 *repeat_at = now + REPEAT_AFTER;
-                actions.push(completed(record));
+                actions.push(say::completed(record));
             }
             Work::Idle
             | Work::Pulling { .. }
@@ -310,10 +286,10 @@ impl Machine {
             Work::Pulling { pull_id } => {
                 actions.push(Action::Send(ToServer::Pull { pull_id: pull_id.clone() }));
             }
-            Work::Live(live) => actions.push(started(live)),
+            Work::Live(live) => actions.push(say::started(live)),
             Work::Reporting { record, repeat_at, .. } => {
                 *repeat_at = now + REPEAT_AFTER;
-                actions.push(completed(record));
+                actions.push(say::completed(record));
             }
             Work::Idle
             | Work::Parting { .. }
@@ -363,7 +339,7 @@ impl Machine {
             Begun::Running { pid, at_ms } => {
                 let live = Live::new(attempt_id, limits, pid, at_ms, now);
                 if self.dialer.is_up() {
-                    actions.push(started(&live));
+                    actions.push(say::started(&live));
                 }
                 self.work = Work::Live(live);
             }
@@ -399,7 +375,7 @@ impl Machine {
     /// Durable before announced: only a record that is on disk gets here.
     fn report(&mut self, record: Box<ExitRecord>, now: Duration, actions: &mut Vec<Action>) {
         if self.dialer.is_up() {
-            actions.push(completed(&record));
+            actions.push(say::completed(&record));
         }
         self.work = Work::Reporting { record, since: now, repeat_at: now + REPEAT_AFTER };
     }
@@ -420,7 +396,7 @@ impl Machine {
             }
             Work::Idle if !stays => {
                 if up {
-                    actions.push(self.goodbye());
+                    actions.push(say::goodbye(self.departure));
                 }
                 self.leave(actions);
             }
@@ -428,7 +404,7 @@ impl Machine {
                 // The goodbye may cross a grant on its way. The attempt is committed then, and must have an end.
                 let (pull_id, until) = (std::mem::take(pull_id), now + PARTING_PATIENCE);
                 if up {
-                    actions.push(self.goodbye());
+                    actions.push(say::goodbye(self.departure));
                     self.work = Work::Parting { pull_id, until };
                 } else {
                     self.leave(actions);
@@ -498,17 +474,7 @@ impl Machine {
         }
     }
 
-    fn goodbye(&self) -> Action {
-        let reason = match self.departure {
-            Departure::Stay | Departure::OutOfWork => "the queue is empty",
-            Departure::Drained => "drained",
-            Departure::Told => "told to leave",
-            Departure::Refused => "refused",
-        };
-        Action::Send(ToServer::Goodbye { reason: reason.to_owned() })
-    }
-
-    fn hello(&self) -> ToServer {
+    fn hello(&self) -> Action {
         let (live_attempt, child_pid) = match &self.work {
             Work::Live(live) => {
                 (Some(live.attempt_id.clone()), live.has_child().then_some(live.pid))
@@ -519,35 +485,11 @@ impl Machine {
             Work::Reporting { record, .. } => (Some(record.attempt_id.clone()), None),
             Work::Idle | Work::Pulling { .. } | Work::Parting { .. } | Work::Gone => (None, None),
         };
-        ToServer::Hello(Hello {
-            protocol_min: PROTOCOL_MIN,
-            protocol_max: PROTOCOL_MAX,
-            build: self.identity.build.clone(),
-            worker_id: self.identity.worker_id.clone(),
-            token: self.identity.token.clone(),
-            pid: self.identity.pid,
-            live_attempt,
-            child_pid,
-            draining: self.departure != Departure::Stay,
-            unit: self.identity.unit.clone(),
-        })
+        say::hello(&self.identity, live_attempt, child_pid, self.departure)
     }
 }
 
 /// The stop an attempt that never started is sealed with.
 fn stop_of(parting: Option<Stop>, not_started: &NotStarted) -> Option<Stop> {
     parting.or_else(|| not_started.stop.map(|reason| Stop { reason, signal: None }))
-}
-
-fn started(live: &Live) -> Action {
-    Action::Send(ToServer::Started {
-        attempt_id: live.attempt_id.clone(),
-        child_pid: live.pid,
-        at_ms: live.started_at_ms,
-    })
-}
-
-fn completed(record: &ExitRecord) -> Action {
-    let attempt_id = record.attempt_id.clone();
-    Action::Send(ToServer::Completed { attempt_id, record: Box::new(record.clone()) })
 }

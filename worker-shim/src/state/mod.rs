@@ -8,6 +8,7 @@ mod dial;
 mod event;
 mod live;
 mod machine;
+mod say;
 
 #[cfg(test)]
 mod tests;
@@ -19,5 +20,5 @@ pub use event::NotStarted;
 pub use event::Request;
 pub use event::SealOrder;
 pub use event::Swept;
-pub use machine::Identity;
 pub use machine::Machine;
+pub use say::Identity;
