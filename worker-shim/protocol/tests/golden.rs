@@ -109,13 +109,8 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         draining: true,
         unit: Some("vibe-ensemble-worker@3.service".into()),
     };
-    let idle = Hello {
-        live_attempt: None,
-        child_pid: None,
-        draining: false,
-        unit: None,
-        ..hello.clone()
-    };
+    let idle =
+        Hello { live_attempt: None, child_pid: None, draining: false, unit: None, ..hello.clone() };
     let progress = Progress {
         attempt_id: "A-17".into(),
         turns: 3,
@@ -128,7 +123,10 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         ("hello", ToServer::Hello(idle)),
         ("hello_adopted", ToServer::Hello(hello)),
         ("pull", ToServer::Pull { pull_id: "00ab-1".into() }),
-        ("started", ToServer::Started { attempt_id: attempt_id.clone(), child_pid: 4243, at_ms: 1 }),
+        (
+            "started",
+            ToServer::Started { attempt_id: attempt_id.clone(), child_pid: 4243, at_ms: 1 },
+        ),
         ("heartbeat", ToServer::Heartbeat { progress: Some(progress) }),
         ("heartbeat_idle", ToServer::Heartbeat { progress: None }),
         ("completed", ToServer::Completed { attempt_id, record: Box::new(record()) }),
