@@ -1,1 +1,15 @@
+#![doc = include_str!("../ARCHITECTURE.md")]
+#![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod dispatcher;
+pub mod domain;
+pub mod exit;
+pub mod lifecycle;
+pub mod mcp;
+pub mod shim;
+pub mod store;
+pub mod telemetry;

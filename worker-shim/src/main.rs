@@ -1,1 +1,45 @@
-fn main() {}
+//! The binary; everything it does is in the library.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use vibe_ensemble_shim::exit::Exit;
+use vibe_ensemble_shim::log;
+
+const HELP: &str = "\
+Supervises one headless Claude Code worker.
+
+The Vibe-Ensemble server starts this program and hands it a launch order on
+standard input. There is nothing to run by hand.
+
+Usage: vibe-ensemble-shim [--detach]
+
+  --detach   leave the parent behind and supervise in the background
+  --version  print the version
+  --help     print this text
+";
+
+fn main() -> ExitCode {
+    let mut detach = false;
+    for argument in std::env::args_os().skip(1) {
+        match argument.to_str() {
+            Some("--detach") => detach = true,
+            Some("--help" | "-h") => return print(HELP),
+            Some("--version" | "-V") => {
+                return print(concat!("vibe-ensemble-shim ", env!("CARGO_PKG_VERSION"), "\n"));
+            }
+            _ => {
+                log::note(&format!("unknown argument {}; see --help", argument.display()));
+                return Exit::Usage.into();
+            }
+        }
+    }
+    vibe_ensemble_shim::run(detach).into()
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Done.into(),
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,186 @@
+-- Tickets, their plans and dependencies, the workers, and the attempts that join the two.
+
+CREATE TABLE ticket (
+    -- T-42. AUTOINCREMENT: a number that was ever shown is never used for another ticket.
+    ticket_id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    project_id        INTEGER NOT NULL REFERENCES project (project_id),
+    title             TEXT    NOT NULL CHECK (title <> ''),
+    description       TEXT    NOT NULL,
+    -- 0 low, 1 normal, 2 high, 3 urgent; higher goes first, and within one priority the older ticket.
+    priority          INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 3),
+    -- blocked: waits for tickets.  scheduled: waits for not_before.  queued: waits for a worker.  running: a worker has
+    -- it.  on_hold: waits for the coordinator.  closed: final.
+    state             TEXT    NOT NULL
+                      CHECK (state IN ('blocked', 'scheduled', 'queued', 'running', 'on_hold', 'closed')),
+    resolution        TEXT    CHECK (resolution IN ('completed', 'cancelled')),
+    -- One sentence or the agent's question.
+    hold_reason       TEXT,
+    -- When a scheduled ticket is queued again.
+    not_before        INTEGER,
+    -- Position in ticket_stage, from 0, and that stage's worker type: the queue the ticket is in. The copy keeps the
+    -- claim a single index look-up.
+    stage_index       INTEGER NOT NULL CHECK (stage_index >= 0),
+    current_stage     TEXT    NOT NULL CHECK (current_stage <> ''),
+    -- Charged attempts of the current stage since it was entered or resumed.
+    attempts_used     INTEGER NOT NULL DEFAULT 0 CHECK (attempts_used >= 0),
+    -- Uncharged failures since then; they only lengthen the wait.
+    deferrals         INTEGER NOT NULL DEFAULT 0 CHECK (deferrals >= 0),
+    -- Times the ticket was sent back, over its whole life.
+    rework_laps       INTEGER NOT NULL DEFAULT 0 CHECK (rework_laps >= 0),
+    -- Dollars of all its attempts, over its whole life.
+    cost_usd          REAL    NOT NULL DEFAULT 0 CHECK (cost_usd >= 0),
+    -- Set when an operator restarted a child: the next attempt goes on in this claude session, and this worker may
+    -- take it before others.
+    resume_session_id TEXT,
+    resume_worker_id  INTEGER REFERENCES worker (worker_id),
+    -- Given by the creator; the same key again returns this ticket.
+    idempotency_key   TEXT    CHECK (idempotency_key <> ''),
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    closed_at         INTEGER,
+    CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
+    CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
+    CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
+    CONSTRAINT scheduled_has_time      CHECK ((state = 'scheduled') = (not_before IS NOT NULL)),
+    CONSTRAINT resume_names_its_worker CHECK ((resume_session_id IS NULL) = (resume_worker_id IS NULL))
+) STRICT;
+
+-- The claim: the best ticket of one queue without sorting.
+CREATE INDEX ticket_queue ON ticket (project_id, current_stage, priority DESC, ticket_id) WHERE state = 'queued';
+-- The ticket a restarted child's worker goes on with.
+CREATE INDEX ticket_resume ON ticket (resume_worker_id) WHERE resume_worker_id IS NOT NULL;
+-- The next scheduled ticket that comes due.
+CREATE INDEX ticket_due ON ticket (not_before) WHERE state = 'scheduled';
+-- Counts by state, and list_tickets by project and state.
+CREATE INDEX ticket_state ON ticket (project_id, state);
+-- One ticket per key and project, for creators that repeat a request.
+CREATE UNIQUE INDEX ticket_idempotency ON ticket (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- The execution plan: which worker type does which stage. The name is kept even when the type is deleted later.
+CREATE TABLE ticket_stage (
+    ticket_id   INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    stage_index INTEGER NOT NULL CHECK (stage_index >= 0),
+    worker_type TEXT    NOT NULL CHECK (worker_type <> ''),
+    PRIMARY KEY (ticket_id, stage_index)
+) STRICT, WITHOUT ROWID;
+
+-- "ticket_id waits for depends_on_id to complete." A ticket can only wait for an older one, which makes a cycle
+-- impossible to write down.
+CREATE TABLE ticket_dependency (
+    ticket_id     INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    depends_on_id INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    PRIMARY KEY (ticket_id, depends_on_id),
+    CONSTRAINT no_cycle CHECK (depends_on_id < ticket_id)
+) STRICT, WITHOUT ROWID;
+
+-- Who waits for a ticket that just closed.
+CREATE INDEX ticket_dependency_reverse ON ticket_dependency (depends_on_id);
+
+CREATE TABLE worker (
+    -- W-7.
+    worker_id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    project_id        INTEGER NOT NULL REFERENCES project (project_id),
+    -- With the project, the queue this worker pulls from.
+    worker_type       TEXT    NOT NULL CHECK (worker_type <> ''),
+    -- launching: its shim has not said hello.  idle, busy: without or with an attempt.  stopping: told to go.
+    -- stopped: final; a shim that says hello for it is refused.
+    state             TEXT    NOT NULL CHECK (state IN ('launching', 'idle', 'busy', 'stopping', 'stopped')),
+    -- NULL until a server is about to start a shim for this row; a row without it is launched by the next server.
+    launched_at       INTEGER,
+    -- SHA-256 of the token that shim proves itself with, in hex; the token itself is in no file of ours.
+    token_hash        TEXT    CHECK (length(token_hash) = 64),
+    -- The shim's process id and its child's, as told by the shim; for people, never to send a signal to.
+    pid               INTEGER,
+    child_pid         INTEGER,
+    unit              TEXT,
+    -- What a tool call asked of it, until it is done.
+    stop_mode         TEXT    CHECK (stop_mode IN ('drain', 'interrupt', 'cancel', 'kill')),
+    memory_bytes      INTEGER,
+    started_at        INTEGER NOT NULL,
+    last_heartbeat_at INTEGER,
+    stopped_at        INTEGER,
+    stop_reason       TEXT,
+    CONSTRAINT launched_has_token CHECK ((launched_at IS NULL) = (token_hash IS NULL)),
+    CONSTRAINT stopped_has_time   CHECK ((state = 'stopped') = (stopped_at IS NOT NULL)),
+    CONSTRAINT stopped_has_reason CHECK ((state = 'stopped') = (stop_reason IS NOT NULL))
+) STRICT;
+
+-- The live workers of a queue and of the server; most rows are stopped ones of the past.
+CREATE INDEX worker_live ON worker (project_id, worker_type) WHERE state <> 'stopped';
+
+CREATE TABLE attempt (
+    -- A-17: the fence, and the name of the run directory.
+    attempt_id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    ticket_id         INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    stage_index       INTEGER NOT NULL CHECK (stage_index >= 0),
+    stage             TEXT    NOT NULL CHECK (stage <> ''),
+    worker_id         INTEGER NOT NULL REFERENCES worker (worker_id),
+    -- The shim's id of the pull this answers. A repeated pull finds its grant here instead of getting a second one.
+    pull_id           TEXT    NOT NULL UNIQUE,
+    -- granted: committed, child not known to run.  running: the child is up.  ended: final.
+    state             TEXT    NOT NULL CHECK (state IN ('granted', 'running', 'ended')),
+    outcome           TEXT
+                      CHECK (outcome IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'interrupted', 'lost')),
+    -- The class of what went wrong, and a sentence for people. The list of classes grows, so it has no CHECK.
+    failure           TEXT,
+    detail            TEXT,
+    -- 1 when its end came from its shim's exit record. The same record again is then a duplicate; a record for an attempt
+    -- that something else ended is parked.
+    recorded          INTEGER NOT NULL DEFAULT 0 CHECK (recorded IN (0, 1)),
+    -- Whether it spent one of the stage's attempts.
+    charged           INTEGER NOT NULL DEFAULT 0 CHECK (charged IN (0, 1)),
+    exit_code         INTEGER,
+    signal            INTEGER,
+    claude_session_id TEXT    NOT NULL,
+    -- 1 when it went on in a session that an earlier attempt began.
+    resumed           INTEGER NOT NULL DEFAULT 0 CHECK (resumed IN (0, 1)),
+    -- What the agent's final message says it used; NULL when there was none.
+    num_turns         INTEGER,
+    cost_usd          REAL,
+    input_tokens      INTEGER,
+    output_tokens     INTEGER,
+    granted_at        INTEGER NOT NULL,
+    started_at        INTEGER,
+    ended_at          INTEGER,
+    -- When its whole process tree was known to be gone. An ended attempt without it still has to be cleared away.
+    settled_at        INTEGER,
+    -- 1 while its evidence contradicts itself: shown to people, never guessed at.
+    suspect           INTEGER NOT NULL DEFAULT 0 CHECK (suspect IN (0, 1)),
+    CONSTRAINT ended_has_time     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
+    CONSTRAINT ended_has_outcome  CHECK ((state = 'ended') = (outcome IS NOT NULL)),
+    CONSTRAINT failure_has_class  CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
+    CONSTRAINT running_has_start  CHECK (state <> 'running' OR started_at IS NOT NULL),
+    CONSTRAINT settled_after_end  CHECK (settled_at IS NULL OR state = 'ended')
+) STRICT;
+
+-- No ticket and no worker ever has two live attempts; a bug that tries is stopped here.
+CREATE UNIQUE INDEX attempt_one_live_per_ticket ON attempt (ticket_id) WHERE state <> 'ended';
+CREATE UNIQUE INDEX attempt_one_live_per_worker ON attempt (worker_id) WHERE state <> 'ended';
+-- What a starting server must look at.
+CREATE INDEX attempt_unsettled ON attempt (attempt_id) WHERE settled_at IS NULL;
+-- The attempts of a ticket, for get_ticket.
+CREATE INDEX attempt_ticket ON attempt (ticket_id);
+
+CREATE TABLE comment (
+    -- C-3.
+    comment_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ticket_id  INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    -- 'coordinator', or the worker type of the stage that reports.
+    author     TEXT    NOT NULL CHECK (author <> ''),
+    -- The stage and attempt it reports on; NULL for a remark.
+    stage      TEXT,
+    attempt_id INTEGER REFERENCES attempt (attempt_id),
+    content    TEXT    NOT NULL CHECK (content <> ''),
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- The comments of a ticket, oldest first.
+CREATE INDEX comment_ticket ON comment (ticket_id, comment_id);
+
+-- Reports that came after something else had ended their attempt. They change nothing and are never dropped.
+CREATE TABLE parked_report (
+    attempt_id  INTEGER PRIMARY KEY,
+    -- The exit record as it was sent.
+    record      TEXT    NOT NULL CHECK (json_valid(record)),
+    received_at INTEGER NOT NULL
+) STRICT;

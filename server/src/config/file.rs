@@ -1,0 +1,78 @@
+//! The configuration file: found, parsed, every key checked against the table.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::path::PathBuf;
+
+use toml::de::DeTable;
+
+use super::environment::Environment;
+use super::given::Given;
+use super::given::Source;
+use super::options::OPTIONS;
+use super::problem::Problem;
+use super::problem::nearest;
+
+/// Where a package puts the file.
+pub(super) const SYSTEM: &str = "/etc/vibe-ensemble/config.toml";
+
+/// What a file says, by option.
+pub(super) type Layer = BTreeMap<&'static str, (Given, Source)>;
+
+/// The first default location that has a file.
+pub(super) fn find(environment: &Environment, system: &Path) -> Option<PathBuf> {
+    let home = environment.directory("HOME").map(|home| home.join(".config"));
+    let user = environment.directory("XDG_CONFIG_HOME").or(home);
+    let user = user.map(|config| config.join("vibe-ensemble/config.toml"));
+    // `exists` would take a directory nobody may look into for an absent one; that is right here: whoever may not read
+    // the system's file runs a server of their own.
+    [Some(system.to_owned()), user].into_iter().flatten().find(|path| path.exists())
+}
+
+/// Reads a file that has to be there.
+pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
+    let whole = |message: String| Problem {
+        option: None,
+        source: Source::File { path: path.to_owned(), line: 1 },
+        message,
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text, problems),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            problems.push(whole("there is no such file; name another with --config".to_owned()));
+            Layer::new()
+        }
+        Err(error) => {
+            problems.push(whole(format!("could not read the file: {error}")));
+            Layer::new()
+        }
+    }
+}
+
+fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer {
+    let at = |offset: usize| Source::File { path: path.to_owned(), line: line_of(text, offset) };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let source = at(error.span().map_or(0, |span| span.start));
+        problems.push(Problem { option: None, source, message: error.message().to_owned() });
+    }
+    let mut layer = Layer::new();
+    for (key, value) in table.get_ref() {
+        let source = at(key.span().start);
+        let name = key.get_ref().as_ref();
+        if let Some(option) = OPTIONS.iter().find(|option| option.name == name) {
+            layer.insert(option.name, (Given::from_toml(value.get_ref()), source));
+        } else {
+            let known = nearest(name, OPTIONS.iter().map(|option| option.name));
+            let message =
+                format!("there is no option {name:?}; did you mean {:?}?", known.unwrap_or(""));
+            problems.push(Problem { option: None, source, message });
+        }
+    }
+    layer
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}

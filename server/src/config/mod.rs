@@ -1,0 +1,36 @@
+//! The settings of the server: where they come from, what they may be, and everything that is wrong with them.
+//!
+//! One table in [`options`] drives the struct, the flags, the variables, the file, the help and
+//! `packaging/config.example.toml`. [`load`] reads file < environment < flag, checks the whole and reports every problem
+//! at once, before anything binds.
+//!
+//! Invariant: the process environment is read once, by [`Environment::of_process`], and nowhere else in the crate.
+
+mod environment;
+mod example;
+mod file;
+mod flags;
+mod given;
+mod load;
+mod options;
+mod problem;
+mod rule;
+
+pub use environment::Environment;
+pub use example::example;
+pub use flags::Flags;
+pub use given::Source;
+pub use load::Config;
+pub use load::Effective;
+pub use load::load;
+pub use options::OPTIONS;
+pub use options::Opt;
+pub use options::Settings;
+pub use options::TakesEffect;
+pub use problem::Problem;
+pub use problem::Problems;
+pub use rule::Auth;
+pub use rule::Launcher;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! What is wrong with a configuration.
+
+use std::fmt;
+
+use super::given::Given;
+use super::given::Source;
+
+/// One thing to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The option it is about, when it is about one.
+    pub option: Option<&'static str>,
+    pub source: Source,
+    /// What was given, what is allowed, what to do; reads on after "option (source): ".
+    pub message: String,
+}
+
+impl Problem {
+    /// A value its option does not take.
+    pub(super) fn value(
+        option: &'static str,
+        source: &Source,
+        given: &Given,
+        allowed: &str,
+    ) -> Self {
+        let message = format!("given {given}, allowed is {allowed}");
+        Self { option: Some(option), source: source.clone(), message }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.option {
+            Some(option) => write!(f, "{option} ({}): {}", self.source, self.message),
+            None => write!(f, "{}: {}", self.source, self.message),
+        }
+    }
+}
+
+/// Everything that is wrong, so that one round of mending is enough. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [only] = self.0.as_slice() {
+            return write!(f, "the configuration is refused: {only}");
+        }
+        write!(f, "the configuration is refused, {} problems:", self.0.len())?;
+        for problem in &self.0 {
+            write!(f, "\n  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The name closest to a misspelt one.
+pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
+}

@@ -1,0 +1,41 @@
+//! From an exit record to a committed end.
+
+use shim_protocol::exit::ExitRecord;
+use shim_protocol::message::AckVerdict;
+
+use super::Dispatcher;
+use crate::domain::id::AttemptId;
+use crate::domain::verdict;
+use crate::shim::facts;
+use crate::store::EndReport;
+use crate::store::Ending;
+use crate::store::Result;
+
+impl Dispatcher {
+    /// Judges a record and commits the end of its attempt. Only after this returned may anybody forget the record.
+    pub(super) async fn complete(
+        &self,
+        attempt: AttemptId,
+        record: &ExitRecord,
+    ) -> Result<AckVerdict> {
+        let resumed = self.store.attempt(attempt).await?.is_some_and(|found| found.resumed);
+        let facts = facts::facts(record, resumed);
+        let (exit_code, signal) = facts::codes(&record.status);
+        let ending = Ending {
+            attempt,
+            verdict: verdict::verdict(&facts),
+            exit_code,
+            signal,
+            spent: facts::spent(record),
+            had_session: facts.had_session,
+            record: serde_json::to_string(record).ok(),
+        };
+        let report = self.store.end_attempt(ending, self.now()).await?;
+        tracing::info!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "attempt reported");
+        Ok(match report {
+            EndReport::Accepted => AckVerdict::Accepted,
+            EndReport::Duplicate => AckVerdict::Duplicate,
+            EndReport::Parked => AckVerdict::Parked,
+        })
+    }
+}

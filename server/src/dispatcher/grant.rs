@@ -1,0 +1,69 @@
+//! From a claimed attempt to the grant its shim gets.
+
+use std::time::Duration;
+
+use shim_protocol::grant::Grant;
+use shim_protocol::grant::Limits;
+use shim_protocol::run_dir;
+
+use super::Dispatcher;
+use crate::domain::prompt;
+use crate::domain::prompt::Assignment;
+use crate::store::Granted;
+
+impl Dispatcher {
+    pub(super) fn grant(&self, granted: &Granted) -> Grant {
+        let settings = self.settings();
+        let Granted { attempt, ticket, project, settings: kind, comments, last_failure } = granted;
+        let run_dir = self.places.attempts_dir.join(attempt.id.to_string());
+        let assignment = Assignment {
+            project,
+            ticket,
+            settings: kind,
+            comments,
+            last_failure: last_failure.as_deref(),
+            resume: attempt.resumed,
+            claude_session_id: &attempt.claude_session_id,
+            run_dir: &run_dir.to_string_lossy(),
+        };
+        let mut env = settings.env;
+        for (name, value) in [
+            ("VIBE_ENSEMBLE_PROJECT", project.name.to_string()),
+            ("VIBE_ENSEMBLE_TICKET", ticket.id.to_string()),
+            ("VIBE_ENSEMBLE_STAGE", attempt.stage.to_string()),
+            (run_dir::ATTEMPT_VARIABLE, attempt.id.to_string()),
+            ("VIBE_ENSEMBLE_WORKER", attempt.worker.to_string()),
+            (run_dir::SERVER_VARIABLE, self.store.server_id().to_owned()),
+        ] {
+            env.insert(name.to_owned(), value);
+        }
+        Grant {
+            version: 1,
+            server_id: self.store.server_id().to_owned(),
+            attempt_id: attempt.id.to_string(),
+            ticket_id: ticket.id.to_string(),
+            project: project.name.to_string(),
+            stage: attempt.stage.to_string(),
+            worker_id: attempt.worker.to_string(),
+            claude_session_id: attempt.claude_session_id.clone(),
+            program: settings.agent_command,
+            args: prompt::arguments(&assignment),
+            prompt: prompt::prompt(&assignment),
+            cwd: project.path.clone().into(),
+            env,
+            env_pass: settings.env_pass,
+            files: prompt::files(kind),
+            limits: Limits {
+                timeout_ms: millis(Some(kind.timeout_seconds)),
+                stall_ms: millis(kind.stall_seconds),
+                ..settings.limits
+            },
+            extra: serde_json::Map::new(),
+        }
+    }
+}
+
+fn millis(seconds: Option<i64>) -> Option<u64> {
+    let seconds = u64::try_from(seconds?).ok()?;
+    u64::try_from(Duration::from_secs(seconds).as_millis()).ok()
+}

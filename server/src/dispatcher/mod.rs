@@ -1,0 +1,184 @@
+//! Turns queued tickets into running attempts, and their ends into the next stage.
+//!
+//! The dispatcher is a loop over a level: whenever something was committed, or a tick has passed, it looks at the
+//! database and does what is to be done. It holds no queue of its own, so a crash at any point costs one more look.
+//! Each connected shim has a [`session`], which claims for it and takes its reports.
+//!
+//! Invariant: an attempt is committed before its grant leaves, and its end is committed before the ack leaves.
+//! Invariant: an attempt is given up only on evidence (see [`reconcile`]), never because time passed.
+
+mod completion;
+mod grant;
+mod launches;
+mod links;
+mod orders;
+mod reconcile;
+mod session;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::RwLock;
+use std::time::Duration;
+
+use shim_protocol::grant::Limits;
+use tokio::net::UnixListener;
+use tokio::sync::Notify;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::dispatcher::links::Links;
+use crate::domain::time::Timestamp;
+use crate::shim::launch::Launcher;
+use crate::shim::listener;
+use crate::store::Result;
+use crate::store::Store;
+
+/// Passes are at least this far apart, so that a thousand commits a second cost a hundred looks and not a thousand.
+const PASS_GAP: Duration = Duration::from_millis(10);
+/// Without any commit the dispatcher looks this often; a lost wake-up costs this much and no more.
+const TICK: Duration = Duration::from_secs(5);
+/// While a worker is without a link, its locks are looked at this often.
+const WATCHFUL_TICK: Duration = Duration::from_millis(500);
+
+/// What workers are given. A reload replaces it; attempts that run keep what they got.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The agent, as a path or a name in PATH.
+    pub agent_command: PathBuf,
+    /// Set for every agent.
+    pub env: BTreeMap<String, String>,
+    /// Names of further variables that agents inherit.
+    pub env_pass: Vec<String>,
+    /// The bounds of every attempt; timeout and stall come from the worker type.
+    pub limits: Limits,
+    /// How long an idle worker waits for the next ticket.
+    pub linger: Duration,
+    pub heartbeat: Duration,
+}
+
+/// Where the shims of this server find things.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub socket: PathBuf,
+    /// Run directories, one per attempt.
+    pub attempts_dir: PathBuf,
+    /// One lock file per worker.
+    pub workers_dir: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    store: Store,
+    clock: Clock,
+    launcher: Launcher,
+    places: Places,
+    settings: Arc<RwLock<Settings>>,
+    /// True while nothing new may be granted.
+    draining: watch::Receiver<bool>,
+    links: Links,
+    /// Rung by sessions that end: their worker needs a look.
+    bell: Arc<Notify>,
+    /// What ends with the server: sessions and launches under way.
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Dispatcher {
+    #[must_use]
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        launcher: Launcher,
+        places: Places,
+        settings: Settings,
+        draining: watch::Receiver<bool>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            launcher,
+            places,
+            settings: Arc::new(RwLock::new(settings)),
+            draining,
+            links: Links::default(),
+            bell: Arc::new(Notify::new()),
+            tasks: TaskTracker::new(),
+            shutdown,
+        }
+    }
+
+    /// Replaces the settings for grants to come.
+    pub fn set_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) = settings;
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Workers with a link right now, for the state dump and the status line.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.links.count()
+    }
+
+    /// Accepts shims until the server stops.
+    pub async fn listen(self, listener: UnixListener) {
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                stream = listener::accept(&listener) => {
+                    let session = session::run(self.clone(), stream);
+                    self.tasks.spawn(self.shutdown.clone().run_until_cancelled_owned(session));
+                }
+            }
+        }
+    }
+
+    /// Looks and acts until the server stops.
+    pub async fn run(self) {
+        let mut level = self.store.level();
+        let mut reconciler = reconcile::Reconciler::default();
+        loop {
+            level.mark_unchanged();
+            let wait = match self.pass(&mut reconciler).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!(error = %crate::telemetry::chain(&error), "a dispatcher pass failed");
+                    Duration::from_secs(1)
+                }
+            };
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                () = tokio::time::sleep(wait) => {}
+                () = self.bell.notified() => {}
+                changed = level.changed() => if changed.is_err() { break },
+            }
+            tokio::time::sleep(PASS_GAP).await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// One look at everything. Returns how long there is nothing to do unless something is committed.
+    async fn pass(&self, reconciler: &mut reconcile::Reconciler) -> Result<Duration> {
+        let now = self.clock.now();
+        let due = self.store.queue_due_tickets(now).await?;
+        let workers = self.store.live_workers().await?;
+        self.deliver_orders(&workers).await?;
+        let unlinked = self.reconcile(reconciler, &workers, now).await?;
+        if !*self.draining.borrow() {
+            self.launch(now).await?;
+        }
+        let tick = if unlinked { WATCHFUL_TICK } else { TICK };
+        Ok(due.map_or(tick, |due| due.since(now).min(tick)))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

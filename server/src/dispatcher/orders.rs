@@ -1,0 +1,42 @@
+//! Carrying out what tools asked of workers.
+//!
+//! Tools only commit a wish. Here it becomes a message, again on every new link, until the worker's row says it is done.
+
+use shim_protocol::message;
+use shim_protocol::message::ToShim;
+
+use super::Dispatcher;
+use super::links::Order;
+use super::links::StopModeKey;
+use crate::domain::attempt::StopMode;
+use crate::domain::worker::Worker;
+use crate::store::Result;
+
+impl Dispatcher {
+    /// Tells every linked worker what was asked of it, and stops children whose attempt has ended without them.
+    pub(super) async fn deliver_orders(&self, workers: &[Worker]) -> Result<()> {
+        for worker in workers {
+            let Some(mode) = worker.stop else { continue };
+            self.links.order(worker.id, Order::Drain, ToShim::Drain {});
+            if let (Some(attempt), Some(key)) = (worker.attempt, StopModeKey::of(mode)) {
+                let message = ToShim::Stop { attempt_id: attempt.to_string(), mode: wire(mode) };
+                self.links.order(worker.id, Order::Stop(attempt, key), message);
+            }
+        }
+        for left in self.store.unsettled().await?.into_iter().filter(|left| left.ended) {
+            let order = Order::Stop(left.attempt, StopModeKey::Cancel);
+            let attempt_id = left.attempt.to_string();
+            let message = ToShim::Stop { attempt_id, mode: message::StopMode::Cancel };
+            self.links.order(left.worker, order, message);
+        }
+        Ok(())
+    }
+}
+
+fn wire(mode: StopMode) -> message::StopMode {
+    match mode {
+        StopMode::Drain | StopMode::Interrupt => message::StopMode::Interrupt,
+        StopMode::Cancel => message::StopMode::Cancel,
+        StopMode::Kill => message::StopMode::Kill,
+    }
+}

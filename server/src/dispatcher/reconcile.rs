@@ -1,0 +1,202 @@
+//! Attempts and workers without a link: what became of them, by evidence.
+//!
+//! Runs after a start, and whenever a link broke. A worker whose lock is held lives and will dial in, however long that
+//! takes. One whose lock is free is dead, and then its run directories say what it had done.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use shim_protocol::exit::ExitRecord;
+use shim_protocol::run_dir;
+
+use super::Dispatcher;
+use crate::domain::attempt::Spent;
+use crate::domain::id::WorkerId;
+use crate::domain::outcome::Verdict;
+use crate::domain::reconcile::Facts;
+use crate::domain::reconcile::Judgement;
+use crate::domain::reconcile::Lock;
+use crate::domain::reconcile::judge;
+use crate::domain::time::Timestamp;
+use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerState;
+use crate::shim::evidence;
+use crate::shim::evidence::Mark;
+use crate::store::Ending;
+use crate::store::Result;
+use crate::store::Unsettled;
+
+/// A shim that was launched says hello within milliseconds. Giving one up is safe: without a hello it has no attempt,
+/// and a late hello is refused.
+const HELLO_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the passes remember of each other; nothing that a restart may not forget.
+#[derive(Debug, Default)]
+pub(super) struct Reconciler {
+    /// When this server first saw a worker that has not said hello.
+    launching: HashMap<WorkerId, Instant>,
+}
+
+/// What was found in one run directory.
+struct Found {
+    judgement: Judgement,
+    record: Option<ExitRecord>,
+    /// No grant was ever stored there, so no child can have run.
+    never_started: bool,
+}
+
+impl Dispatcher {
+    /// Looks at every worker and attempt that has no link. Returns whether some are left to look at again soon.
+    pub(super) async fn reconcile(
+        &self,
+        reconciler: &mut Reconciler,
+        workers: &[Worker],
+        now: Timestamp,
+    ) -> Result<bool> {
+        let unlinked: Vec<&Worker> = workers.iter().filter(|w| !self.links.has(w.id)).collect();
+        reconciler.launching.retain(|id, _| unlinked.iter().any(|w| w.id == *id));
+        let unsettled = self.store.unsettled().await?;
+        let orphaned = unsettled.iter().any(|left| !self.links.has(left.worker));
+        if unlinked.is_empty() && !orphaned {
+            return Ok(false);
+        }
+        let mut dead = HashSet::new();
+        for worker in &unlinked {
+            if worker.pid.is_none() {
+                self.give_up_launching(reconciler, worker, now).await?;
+            } else if evidence::lock(&self.worker_lock(worker.id)) == Lock::Free {
+                dead.insert(worker.id);
+            }
+        }
+        let live: HashSet<WorkerId> = workers.iter().map(|w| w.id).collect();
+        let mut pending = HashSet::new();
+        for left in &unsettled {
+            // A worker that said goodbye has no row among the live ones any more, and its lock may still be held for
+            // the moment that its process takes to end.
+            let gone = dead.contains(&left.worker)
+                || (!live.contains(&left.worker)
+                    && evidence::lock(&self.worker_lock(left.worker)) == Lock::Free);
+            if gone && !self.account_for(left, now).await? {
+                pending.insert(left.worker);
+            }
+        }
+        for worker in dead.difference(&pending) {
+            // Its link may have come back while we looked; then it is no longer ours to judge.
+            if !self.links.has(*worker) {
+                self.store.worker_stopped(*worker, "its shim ended without a goodbye", now).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn give_up_launching(
+        &self,
+        reconciler: &mut Reconciler,
+        worker: &Worker,
+        now: Timestamp,
+    ) -> Result<()> {
+        if !matches!(worker.state, WorkerState::Launching | WorkerState::Stopping)
+            || self.store.launch_of(worker.id).await?.is_none()
+        {
+            return Ok(());
+        }
+        let first = *reconciler.launching.entry(worker.id).or_insert_with(Instant::now);
+        if first.elapsed() >= HELLO_PATIENCE {
+            self.store.worker_stopped(worker.id, "its shim never said hello", now).await?;
+        }
+        Ok(())
+    }
+
+    /// Acts on the evidence about one attempt whose shim is dead. Returns whether it is settled.
+    async fn account_for(&self, left: &Unsettled, now: Timestamp) -> Result<bool> {
+        let run_dir = self.places.attempts_dir.join(left.attempt.to_string());
+        let mark = Mark {
+            server_id: self.store.server_id().to_owned(),
+            attempt_id: left.attempt.to_string(),
+        };
+        let Found { judgement, record, never_started } = look(run_dir, mark).await;
+        tracing::info!(attempt = %left.attempt, worker = %left.worker, ?judgement, "attempt without a shim");
+        match (judgement, record) {
+            (Judgement::Collect, Some(record)) => {
+                self.complete(left.attempt, &record).await?;
+                Ok(true)
+            }
+            (Judgement::DeclareLost, _) => {
+                let verdict = if never_started {
+                    Verdict::Interrupted { resume: false }
+                } else {
+                    Verdict::Lost { detail: "its shim died before it had a result".to_owned() }
+                };
+                self.give_up(left, verdict, now).await?;
+                Ok(true)
+            }
+            (Judgement::Suspect | Judgement::Collect, _) => {
+                if self.store.attempt_suspect(left.attempt).await? {
+                    tracing::error!(
+                        attempt = %left.attempt,
+                        "the run directory contradicts itself; it is kept, and its ticket waits"
+                    );
+                }
+                Ok(false)
+            }
+            (Judgement::AwaitShim | Judgement::StopTree, _) => Ok(false),
+        }
+    }
+
+    async fn give_up(&self, left: &Unsettled, verdict: Verdict, now: Timestamp) -> Result<()> {
+        if left.ended {
+            return self.store.attempt_settled(left.attempt, now).await;
+        }
+        let ending = Ending {
+            attempt: left.attempt,
+            verdict,
+            exit_code: None,
+            signal: None,
+            spent: Spent::default(),
+            had_session: false,
+            record: None,
+        };
+        self.store.end_attempt(ending, now).await?;
+        Ok(())
+    }
+}
+
+/// Looks at a run directory and, when its shim is dead and its tree is not, ends the tree. Off the async threads: it
+/// reads all of `/proc` and waits for processes to go.
+async fn look(run_dir: PathBuf, mark: Mark) -> Found {
+    let looked = tokio::task::spawn_blocking(move || {
+        let found = gather(&run_dir, &mark);
+        if found.judgement != Judgement::StopTree {
+            return found;
+        }
+        match evidence::stop_tree(&run_dir, &mark) {
+            Ok(killed) => {
+                tracing::warn!(attempt = %mark.attempt_id, killed, "a dead shim's tree was killed")
+            }
+            Err(error) => {
+                tracing::error!(attempt = %mark.attempt_id, %error, "a dead shim's tree was not looked at")
+            }
+        }
+        gather(&run_dir, &mark)
+    });
+    looked.await.unwrap_or(Found {
+        judgement: Judgement::AwaitShim,
+        record: None,
+        never_started: false,
+    })
+}
+
+fn gather(run_dir: &Path, mark: &Mark) -> Found {
+    let (record, sealed) = evidence::record(run_dir, mark);
+    let facts = Facts {
+        record,
+        shim: evidence::lock(&run_dir.join(run_dir::SHIM_LOCK)),
+        tree: evidence::tree(run_dir, mark),
+    };
+    let never_started = matches!(run_dir::read_grant(run_dir), Ok(None));
+    Found { judgement: judge(facts), record: sealed, never_started }
+}

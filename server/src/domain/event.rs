@@ -1,0 +1,93 @@
+//! Events: what happened, in order, for those who were not looking.
+//!
+//! Every state change appends its event in the same commit. Delivery is at least once: an event is listed until its
+//! consumer marks it.
+
+use super::id::AttemptId;
+use super::id::EventSeq;
+use super::id::ProjectKey;
+use super::id::TicketId;
+use super::id::WorkerId;
+use super::text::Name;
+use super::time::Timestamp;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub seq: EventSeq,
+    pub at: Timestamp,
+    pub kind: EventKind,
+    pub project: Name,
+    pub ticket: Option<TicketId>,
+    pub stage: Option<Name>,
+    pub attempt: Option<AttemptId>,
+    pub worker: Option<WorkerId>,
+    /// One sentence.
+    pub summary: String,
+    /// Whether the asking consumer has marked it.
+    pub processed: bool,
+}
+
+/// An event about to be appended; the store gives it its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    pub kind: EventKind,
+    pub project: ProjectKey,
+    pub ticket: Option<TicketId>,
+    pub stage: Option<Name>,
+    pub attempt: Option<AttemptId>,
+    pub worker: Option<WorkerId>,
+    pub summary: String,
+}
+
+impl NewEvent {
+    /// An event of a project with nothing else named.
+    #[must_use]
+    pub fn new(kind: EventKind, project: ProjectKey, summary: String) -> Self {
+        Self { kind, project, ticket: None, stage: None, attempt: None, worker: None, summary }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
+        /// What an event tells. New kinds are added; none is renamed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum EventKind { $($(#[$doc])* $kind,)+ }
+
+        impl EventKind {
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
+
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    TicketCreated = "ticket_created",
+    /// An attempt was granted to a worker.
+    TicketStageStarted = "ticket_stage_started",
+    TicketStageCompleted = "ticket_stage_completed",
+    /// A stage asked for rework.
+    TicketSentBack = "ticket_sent_back",
+    /// An attempt ended without a usable result; the summary says what happens next.
+    TicketAttemptFailed = "ticket_attempt_failed",
+    /// The ticket waits for the coordinator.
+    TicketOnHold = "ticket_on_hold",
+    TicketResumed = "ticket_resumed",
+    /// The last ticket it waited for completed.
+    TicketUnblocked = "ticket_unblocked",
+    TicketClosed = "ticket_closed",
+    WorkerStarted = "worker_started",
+    WorkerStopped = "worker_stopped",
+    QueuePaused = "queue_paused",
+    QueueResumed = "queue_resumed",
+}
+
+impl EventKind {
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|k| k.name() == name)
+    }
+}

@@ -1,0 +1,26 @@
+//! What Vibe-Ensemble is about, as values and decisions.
+//!
+//! Everything here is pure: functions take values and `now` and return a decision. No module reads a clock, a file, an
+//! environment or a database, so every rule of the pipeline is one unit test away.
+//!
+//! Invariant: nothing here names another module of the crate, nor tokio, sqlx, axum, `std::fs` or `std::process`.
+
+pub mod attempt;
+pub mod comment;
+pub mod event;
+pub mod id;
+pub mod outcome;
+pub mod pipeline;
+pub mod project;
+pub mod prompt;
+pub mod queue;
+pub mod reconcile;
+pub mod refusal;
+pub mod retry;
+pub mod text;
+pub mod ticket;
+pub mod time;
+pub mod verdict;
+pub mod waiting;
+pub mod worker;
+pub mod worker_type;

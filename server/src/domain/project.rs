@@ -1,0 +1,61 @@
+//! A project: a directory on this machine that workers work in, and what they must know about it.
+
+use super::id::ProjectKey;
+use super::refusal::Refusal;
+use super::text;
+use super::text::Name;
+use super::time::Timestamp;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    pub key: ProjectKey,
+    /// Unique among the projects that are not deleted.
+    pub name: Name,
+    /// Absolute; every worker of the project starts in it.
+    pub path: String,
+    pub description: String,
+    /// What every worker must obey; part of each prompt.
+    pub rules: String,
+    /// How things are done here; part of each prompt.
+    pub patterns: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewProject {
+    pub name: Name,
+    pub path: String,
+    pub description: String,
+    pub rules: String,
+    pub patterns: String,
+}
+
+/// What `update_project` changes; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProjectChange {
+    pub path: Option<String>,
+    pub description: Option<String>,
+    pub rules: Option<String>,
+    pub patterns: Option<String>,
+}
+
+/// Checks the form of a project path. Whether the directory exists is for the caller to look at.
+pub fn path(given: &str) -> Result<String, Refusal> {
+    let clean = text::required("path", given)?;
+    if clean.starts_with('/') && clean.len() <= 4096 {
+        return Ok(clean);
+    }
+    Err(Refusal::invalid("path", given, "the absolute path of an existing directory"))
+}
+
+/// Tickets of a project by state, for `get_project`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TicketCounts {
+    pub blocked: i64,
+    pub scheduled: i64,
+    pub queued: i64,
+    pub running: i64,
+    pub on_hold: i64,
+    pub closed: i64,
+}

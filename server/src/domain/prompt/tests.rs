@@ -1,0 +1,151 @@
+use super::*;
+use crate::domain::id::CommentId;
+use crate::domain::id::ProjectKey;
+use crate::domain::id::TicketId;
+use crate::domain::text::Name;
+use crate::domain::ticket::Plan;
+use crate::domain::ticket::Priority;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+
+const T0: Timestamp = Timestamp::from_millis(0);
+
+fn name(text: &str) -> Name {
+    Name::from_row(text.to_owned())
+}
+
+fn project() -> Project {
+    Project {
+        key: ProjectKey(1),
+        name: name("shop"),
+        path: "/srv/shop".into(),
+        description: "A shop.".into(),
+        rules: "Never push.".into(),
+        patterns: "Tests beside code.".into(),
+        created_at: T0,
+        updated_at: T0,
+    }
+}
+
+fn ticket() -> Ticket {
+    Ticket {
+        id: TicketId::from_key(42),
+        project: ProjectKey(1),
+        project_name: name("shop"),
+        title: "Fix the basket".into(),
+        description: "It loses items.".into(),
+        priority: Priority::Normal,
+        state: TicketState::Queued,
+        plan: Plan::new(vec![name("impl"), name("review")]).expect("two stages"),
+        stage_index: 1,
+        depends_on: Vec::new(),
+        attempts_used: 0,
+        rework_laps: 0,
+        cost_usd: 0.0,
+        resume: None,
+        created_at: T0,
+        updated_at: T0,
+    }
+}
+
+fn comment(author: &str, content: &str) -> Comment {
+    Comment {
+        id: CommentId::from_key(1),
+        ticket: TicketId::from_key(42),
+        author: author.into(),
+        stage: None,
+        attempt: None,
+        content: content.into(),
+        created_at: T0,
+    }
+}
+
+fn with<R>(settings: &WorkerTypeSettings, f: impl FnOnce(&Assignment<'_>) -> R) -> R {
+    let (project, ticket) = (project(), ticket());
+    let comments = [comment("impl", "Basket rewritten."), comment(COORDINATOR, "Mind the tax.")];
+    f(&Assignment {
+        project: &project,
+        ticket: &ticket,
+        settings,
+        comments: &comments,
+        last_failure: Some("no_result: the agent exited without a result"),
+        resume: false,
+        claude_session_id: "5f0c",
+        run_dir: "/state/attempts/A-17",
+    })
+}
+
+#[test]
+fn the_prompt_holds_all_a_stage_must_know() {
+    let settings = WorkerTypeSettings::with_prompt("You review.".into());
+    let text = with(&settings, prompt);
+    for part in [
+        "T-42: Fix the basket",
+        "It loses items.",
+        "A shop.",
+        "Never push.",
+        "Tests beside code.",
+        "Report of impl",
+        "Basket rewritten.",
+        "The coordinator",
+        "Mind the tax.",
+        "no_result",
+        "stage **review** (2 of 2)",
+        "impl → review",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn nothing_of_the_ticket_is_on_the_command_line() {
+    let settings = WorkerTypeSettings {
+        max_budget_usd: Some(1.5),
+        ..WorkerTypeSettings::with_prompt("You review.".into())
+    };
+    let args = with(&settings, arguments);
+    assert_eq!(
+        args,
+        [
+            "-p",
+            "--output-format",
+            "stream-json",
+            "--verbose",
+            "--session-id",
+            "5f0c",
+            "--append-system-prompt",
+            "You review.",
+            "--json-schema",
+            RESULT_SCHEMA,
+            "--permission-mode",
+            "acceptEdits",
+            "--allowedTools",
+            "Bash,Read,Edit,Write,Glob,Grep,NotebookEdit",
+            "--disallowedTools",
+            "ScheduleWakeup,CronCreate,Monitor,Workflow",
+            "--max-budget-usd",
+            "1.5",
+        ]
+    );
+}
+
+#[test]
+fn a_long_system_prompt_goes_by_file() {
+    let settings = WorkerTypeSettings::with_prompt("x".repeat(INLINE_SYSTEM_PROMPT_BYTES + 1));
+    let args = with(&settings, arguments);
+    assert!(args.contains(&"/state/attempts/A-17/system-prompt.md".to_owned()));
+    assert!(args.iter().all(|a| a.len() < 4096));
+    assert_eq!(files(&settings).get(SYSTEM_PROMPT_FILE), Some(&settings.system_prompt));
+}
+
+#[test]
+fn tools_that_wait_are_disallowed_once_whatever_the_type_says() {
+    let settings = WorkerTypeSettings {
+        disallowed_tools: vec!["Monitor".into(), "WebFetch".into()],
+        ..WorkerTypeSettings::with_prompt("x".into())
+    };
+    assert_eq!(
+        disallowed(&settings),
+        ["Monitor", "WebFetch", "ScheduleWakeup", "CronCreate", "Workflow"]
+    );
+}

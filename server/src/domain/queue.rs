@@ -1,0 +1,110 @@
+//! A queue: the tickets waiting for one worker type of one project. A view over the tickets, never a second truth.
+
+use super::id::ProjectKey;
+use super::id::TicketId;
+use super::text::Name;
+use super::ticket::Priority;
+
+/// What the dispatcher and the coordinator see of one queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    pub project: ProjectKey,
+    pub project_name: Name,
+    pub worker_type: Name,
+    /// Tickets a worker could take now.
+    pub depth: i64,
+    /// Tickets a worker has.
+    pub running: i64,
+    /// Workers that are not stopped.
+    pub workers: i64,
+    /// Workers that have no ticket and may take one: launching or idle.
+    pub free_workers: i64,
+    pub max_workers: i64,
+    pub auto_spawn: bool,
+    pub paused: bool,
+    /// The highest priority waiting, and the oldest ticket of it: who goes first when slots are short.
+    pub head: Option<(Priority, TicketId)>,
+}
+
+/// How many workers to launch now, per queue, most urgent queue first.
+///
+/// `live` counts every worker of the server that is not stopped, those of other queues too.
+#[must_use]
+pub fn launches(queues: &[Queue], live: i64, max_workers: i64) -> Vec<(usize, i64)> {
+    let mut wanting: Vec<(usize, &Queue)> = queues
+        .iter()
+        .enumerate()
+        .filter(|(_, q)| q.auto_spawn && !q.paused && q.head.is_some() && wanted(q) > 0)
+        .collect();
+    wanting.sort_by_key(|(_, q)| {
+        q.head.map(|(priority, ticket)| (std::cmp::Reverse(priority), ticket))
+    });
+    let mut slots = max_workers - live;
+    let mut launches = Vec::new();
+    for (index, queue) in wanting {
+        let count = wanted(queue).min(slots);
+        if count > 0 {
+            slots -= count;
+            launches.push((index, count));
+        }
+    }
+    launches
+}
+
+fn wanted(queue: &Queue) -> i64 {
+    (queue.depth - queue.free_workers).min(queue.max_workers - queue.workers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(
+        name: &str,
+        depth: i64,
+        workers: i64,
+        free: i64,
+        max: i64,
+        head: (Priority, i64),
+    ) -> Queue {
+        Queue {
+            project: ProjectKey(1),
+            project_name: Name::from_row("p".into()),
+            worker_type: Name::from_row(name.into()),
+            depth,
+            running: 0,
+            workers,
+            free_workers: free,
+            max_workers: max,
+            auto_spawn: true,
+            paused: false,
+            head: (depth > 0).then_some((head.0, TicketId::from_key(head.1))),
+        }
+    }
+
+    #[test]
+    fn launches_up_to_depth_type_and_server() {
+        let deep = queue("a", 10, 1, 0, 4, (Priority::Normal, 5));
+        assert_eq!(launches(std::slice::from_ref(&deep), 1, 16), [(0, 3)]);
+        assert_eq!(launches(std::slice::from_ref(&deep), 15, 16), [(0, 1)]);
+        assert_eq!(launches(std::slice::from_ref(&deep), 16, 16), []);
+        let served = queue("a", 2, 2, 2, 4, (Priority::Normal, 5));
+        assert_eq!(launches(&[served], 2, 16), []);
+    }
+
+    #[test]
+    fn the_last_slot_goes_to_the_most_urgent_ticket() {
+        let normal = queue("a", 1, 0, 0, 4, (Priority::Normal, 1));
+        let urgent = queue("b", 1, 0, 0, 4, (Priority::Urgent, 9));
+        assert_eq!(launches(&[normal.clone(), urgent], 0, 1), [(1, 1)]);
+        let older = queue("c", 1, 0, 0, 4, (Priority::Normal, 0));
+        assert_eq!(launches(&[normal, older], 0, 1), [(1, 1)]);
+    }
+
+    #[test]
+    fn paused_and_manual_queues_get_nothing() {
+        let paused = Queue { paused: true, ..queue("a", 1, 0, 0, 4, (Priority::Normal, 1)) };
+        let manual = Queue { auto_spawn: false, ..queue("b", 1, 0, 0, 4, (Priority::Normal, 1)) };
+        assert_eq!(launches(&[paused, manual], 0, 16), []);
+    }
+}

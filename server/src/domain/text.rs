@@ -1,0 +1,106 @@
+//! Text that came from outside, checked once.
+//!
+//! A refused text names its field, so that a model can mend exactly that argument.
+
+use std::fmt;
+
+use super::refusal::Refusal;
+
+/// Longest description, prompt, report or comment, in bytes.
+pub const LONG_TEXT_BYTES: usize = 1 << 20;
+/// Longest title, in characters.
+pub const TITLE_CHARS: usize = 200;
+/// Longest name of a project or worker type, in characters.
+pub const NAME_CHARS: usize = 64;
+
+/// The name of a project or a worker type: what people type and what prompts, logs and branches show.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl Name {
+    /// Checks a name: 1 to 64 letters, digits, `-`, `_` or `.`, beginning with a letter or digit.
+    pub fn parse(field: &'static str, given: &str) -> Result<Self, Refusal> {
+        let first = given.chars().next().is_some_and(char::is_alphanumeric);
+        let rest = given.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        if first && rest && given.chars().count() <= NAME_CHARS {
+            return Ok(Self(given.to_owned()));
+        }
+        let allowed = "1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit";
+        Err(Refusal::invalid(field, given, allowed))
+    }
+
+    /// Wraps a name read from the database.
+    #[must_use]
+    pub fn from_row(name: String) -> Self {
+        Self(name)
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Checks a title: one line of 1 to 200 characters.
+pub fn title(field: &'static str, given: &str) -> Result<String, Refusal> {
+    let trimmed = given.trim();
+    let fits = !trimmed.is_empty() && trimmed.chars().count() <= TITLE_CHARS;
+    if fits && !trimmed.chars().any(char::is_control) {
+        return Ok(trimmed.to_owned());
+    }
+    Err(Refusal::invalid(field, given, "one line of 1 to 200 characters"))
+}
+
+/// Checks a long text that may be empty: at most 1 MiB, no NUL.
+pub fn long(field: &'static str, given: &str) -> Result<String, Refusal> {
+    if given.len() > LONG_TEXT_BYTES {
+        return Err(Refusal::invalid(field, given, "at most 1 MiB of text"));
+    }
+    if given.contains('\0') {
+        return Err(Refusal::invalid(field, given, "text without NUL bytes"));
+    }
+    Ok(given.to_owned())
+}
+
+/// Checks a long text that must say something.
+pub fn required(field: &'static str, given: &str) -> Result<String, Refusal> {
+    if given.trim().is_empty() {
+        return Err(Refusal::invalid(field, given, "text that is not empty"));
+    }
+    long(field, given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain() {
+        for good in ["a", "impl", "api-v2", "Über_1.0", "9lives"] {
+            assert!(Name::parse("name", good).is_ok(), "{good}");
+        }
+        for bad in ["", " ", "a b", "-x", "../etc", "a/b", "a\0", "a\n", &"x".repeat(65)] {
+            assert!(Name::parse("name", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn long_texts_end_at_one_mebibyte() {
+        assert!(long("content", &"x".repeat(LONG_TEXT_BYTES)).is_ok());
+        assert!(long("content", &"x".repeat(LONG_TEXT_BYTES + 1)).is_err());
+        assert!(long("content", "a\0b").is_err());
+        assert!(long("content", "").is_ok());
+        assert!(required("content", " \n").is_err());
+    }
+}

@@ -1,0 +1,239 @@
+//! A ticket: one piece of work that goes through the stages of its execution plan.
+
+use super::id::AttemptId;
+use super::id::ProjectKey;
+use super::id::TicketId;
+use super::id::WorkerId;
+use super::refusal::Refusal;
+use super::text::Name;
+use super::time::Timestamp;
+
+/// Most stages a plan may have.
+pub const MAX_STAGES: usize = 32;
+/// Most tickets one ticket may wait for.
+pub const MAX_DEPENDENCIES: usize = 100;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ticket {
+    pub id: TicketId,
+    pub project: ProjectKey,
+    pub project_name: Name,
+    pub title: String,
+    pub description: String,
+    pub priority: Priority,
+    pub state: TicketState,
+    /// The names of worker types, in order.
+    pub plan: Plan,
+    /// The stage the ticket is at; for a closed ticket the last one it was at.
+    pub stage_index: usize,
+    /// The tickets this one waits for, each older than itself.
+    pub depends_on: Vec<TicketId>,
+    /// Charged attempts of the current stage since it was entered or resumed.
+    pub attempts_used: i64,
+    /// How often the ticket was sent back, over its whole life.
+    pub rework_laps: i64,
+    /// Dollars of all its attempts, over its whole life.
+    pub cost_usd: f64,
+    /// The claude session the next attempt goes on with, after an operator restarted a worker's child.
+    pub resume: Option<ResumeHint>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Ticket {
+    /// The worker type of the stage the ticket is at.
+    #[must_use]
+    pub fn current_stage(&self) -> &Name {
+        self.plan.stage(self.stage_index)
+    }
+}
+
+/// Where a ticket stands. `Closed` is final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TicketState {
+    /// Waits for other tickets to complete.
+    Blocked,
+    /// Waits for a time: a backoff or a usage limit.
+    Scheduled {
+        not_before: Timestamp,
+    },
+    /// Waits for a worker.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// Waits for the coordinator.
+    OnHold {
+        reason: String,
+    },
+    Closed {
+        resolution: Resolution,
+        at: Timestamp,
+    },
+}
+
+impl TicketState {
+    /// The state's name on the wire and in the database.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Scheduled { .. } => "scheduled",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::OnHold { .. } => "on_hold",
+            Self::Closed { .. } => "closed",
+        }
+    }
+
+    /// Every state's name, in the order a ticket usually meets them.
+    pub const NAMES: [&str; 6] = ["blocked", "scheduled", "queued", "running", "on_hold", "closed"];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    Completed,
+    Cancelled,
+}
+
+impl Resolution {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Completed, Self::Cancelled].into_iter().find(|r| r.name() == name)
+    }
+}
+
+/// Which ticket of a queue goes first. Within one priority the older ticket does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    Low,
+    #[default]
+    Normal,
+    High,
+    Urgent,
+}
+
+impl Priority {
+    pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Urgent];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Urgent => "urgent",
+        }
+    }
+
+    /// The number the database sorts by; higher goes first.
+    #[must_use]
+    pub const fn rank(self) -> i64 {
+        self as i64
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    #[must_use]
+    pub fn from_rank(rank: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.rank() == rank)
+    }
+}
+
+/// An execution plan: 1 to 32 stages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan(Vec<Name>);
+
+impl Plan {
+    /// Checks the length of a plan. Whether its worker types exist is for the store to look at.
+    pub fn new(stages: Vec<Name>) -> Result<Self, Refusal> {
+        if (1..=MAX_STAGES).contains(&stages.len()) {
+            return Ok(Self(stages));
+        }
+        let given = format!("{} stages", stages.len());
+        Err(Refusal::invalid("execution_plan", &given, "1 to 32 worker types of the project"))
+    }
+
+    #[must_use]
+    pub fn stages(&self) -> &[Name] {
+        &self.0
+    }
+
+    /// The stage at `index`; the last one for an index past the end, which only a damaged row can have.
+    #[must_use]
+    pub fn stage(&self, index: usize) -> &Name {
+        self.0.get(index).unwrap_or(&self.0[self.0.len() - 1])
+    }
+
+    #[must_use]
+    pub fn is_last(&self, index: usize) -> bool {
+        index + 1 >= self.0.len()
+    }
+
+    /// The last occurrence of `stage` strictly before `index`: a plan may name one worker type twice.
+    #[must_use]
+    pub fn earlier(&self, stage: &str, index: usize) -> Option<usize> {
+        self.0.iter().take(index).rposition(|name| name.as_str() == stage)
+    }
+}
+
+/// Run the next attempt in this claude session, by this worker if it asks first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResumeHint {
+    pub claude_session_id: String,
+    pub worker: WorkerId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTicket {
+    pub project: Name,
+    pub title: String,
+    pub description: String,
+    pub plan: Plan,
+    pub priority: Priority,
+    pub depends_on: Vec<TicketId>,
+    pub idempotency_key: Option<String>,
+}
+
+/// The attempt of a running ticket, for sentences about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveAttempt {
+    pub attempt: AttemptId,
+    pub worker: WorkerId,
+    pub granted_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(stages: &[&str]) -> Plan {
+        Plan(stages.iter().map(|s| Name::from_row((*s).to_owned())).collect())
+    }
+
+    #[test]
+    fn earlier_finds_the_nearest_stage_of_that_name() {
+        let plan = plan(&["impl", "test", "impl", "review"]);
+        assert_eq!(plan.earlier("impl", 3), Some(2));
+        assert_eq!(plan.earlier("impl", 2), Some(0));
+        assert_eq!(plan.earlier("review", 3), None);
+        assert!(plan.is_last(3) && !plan.is_last(2));
+    }
+
+    #[test]
+    fn a_plan_has_one_to_thirty_two_stages() {
+        assert!(Plan::new(Vec::new()).is_err());
+        assert!(Plan::new(vec![Name::from_row("a".into()); 32]).is_ok());
+        assert!(Plan::new(vec![Name::from_row("a".into()); 33]).is_err());
+    }
+}

@@ -1,0 +1,243 @@
+//! From the facts a shim recorded to what they mean.
+//!
+//! Success is: a `result` message that is no error, whose `structured_output` meets the schema, from a child that
+//! exited 0 or was stopped only because it hung after that message. An end that could not be observed is never success.
+//! Subtypes and exit codes are those of claude 2.1.330, measured in November 2026.
+
+use serde_json::Value;
+
+use super::outcome::Failure;
+use super::outcome::StageOutcome;
+use super::outcome::StageResult;
+use super::outcome::Verdict;
+use super::text::LONG_TEXT_BYTES;
+
+/// The facts about a finished attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    pub end: End,
+    pub stop: Option<Stop>,
+    pub result: Option<AgentResult>,
+    /// The `error` of the last assistant message that had one.
+    pub last_error: Option<String>,
+    /// Whether the agent announced its session; a resume of an unknown session ends before that.
+    pub had_session: bool,
+    pub resumed: bool,
+    /// The end of standard error, for the sentence people read.
+    pub stderr_tail: String,
+}
+
+/// How the child ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    Exited(i32),
+    Signaled(i32),
+    Unknown,
+    NotStarted(String),
+}
+
+/// Why the shim stopped the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Interrupt,
+    Cancel,
+    Kill,
+    Restart,
+    Timeout,
+    Stall,
+    HungAfterResult,
+    Unrecordable,
+    Unknown,
+}
+
+/// The stream's final message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AgentResult {
+    pub subtype: String,
+    pub is_error: bool,
+    pub structured_output: Option<Value>,
+    pub api_error_status: Option<i64>,
+    pub errors: Vec<String>,
+    pub prose: Option<String>,
+}
+
+/// Judges one finished attempt.
+#[must_use]
+pub fn verdict(facts: &Facts) -> Verdict {
+    let finished = facts.result.as_ref().filter(|result| ended_well(facts, result));
+    // A valid result outranks a stop that raced with it: the work is done and was paid for. Only a cancel says that
+    // nobody wants it.
+    if let Some(result) = finished
+        && facts.stop != Some(Stop::Cancel)
+    {
+        return match stage_result(result.structured_output.as_ref()) {
+            Ok(stage_result) => Verdict::Succeeded(stage_result),
+            Err(detail) => match facts.stop {
+                Some(stop) => stopped(facts, stop),
+                None => Verdict::Failed { failure: Failure::MalformedResult, detail },
+            },
+        };
+    }
+    match facts.stop {
+        Some(stop) => stopped(facts, stop),
+        None => failed(facts),
+    }
+}
+
+/// Whether the agent itself says it ended well and the process did nothing to contradict it.
+fn ended_well(facts: &Facts, result: &AgentResult) -> bool {
+    let said_so = result.subtype == "success" && !result.is_error;
+    let stood_by_it = match facts.end {
+        End::Exited(code) => code == 0 || facts.stop.is_some(),
+        // Only a signal the shim itself sent after the result leaves that result standing.
+        End::Signaled(_) => facts.stop.is_some(),
+        End::Unknown | End::NotStarted(_) => false,
+    };
+    said_so && stood_by_it
+}
+
+fn stopped(facts: &Facts, stop: Stop) -> Verdict {
+    match stop {
+        Stop::Interrupt | Stop::Kill => Verdict::Interrupted { resume: false },
+        Stop::Restart => Verdict::Interrupted { resume: true },
+        Stop::Cancel => Verdict::Cancelled,
+        Stop::Timeout => Verdict::TimedOut {
+            failure: Failure::Timeout,
+            detail: "it ran longer than the timeout of its worker type".to_owned(),
+        },
+        Stop::Stall => Verdict::TimedOut {
+            failure: Failure::Stall,
+            detail: "it was silent for longer than its worker type allows".to_owned(),
+        },
+        Stop::HungAfterResult => failed(facts),
+        Stop::Unrecordable => Verdict::Failed {
+            failure: Failure::SpawnFailed,
+            detail: "its run directory could not be written".to_owned(),
+        },
+        Stop::Unknown => Verdict::Failed {
+            failure: Failure::Unknown,
+            detail: "it was stopped for a reason this server does not know".to_owned(),
+        },
+    }
+}
+
+fn failed(facts: &Facts) -> Verdict {
+    let (failure, detail) = match (&facts.end, &facts.result) {
+        (End::NotStarted(error), _) => (Failure::SpawnFailed, error.clone()),
+        (_, Some(result)) if result.is_error || result.subtype != "success" => {
+            error_result(facts, result)
+        }
+        (End::Exited(code), Some(_)) => {
+            (Failure::AgentError, format!("the agent reported success and exited with code {code}"))
+        }
+        (End::Signaled(signal), _) => (
+            Failure::KilledExternally,
+            format!("the agent was killed by signal {signal}, which nobody here sent"),
+        ),
+        (End::Unknown, _) => {
+            (Failure::Unknown, "how the agent ended could not be observed".to_owned())
+        }
+        (End::Exited(0), None) => {
+            (Failure::NoResult, "the agent exited without a result".to_owned())
+        }
+        (End::Exited(code), None) => (
+            Failure::NoResult,
+            with_stderr(format!("the agent exited with code {code} and no result"), facts),
+        ),
+    };
+    Verdict::Failed { failure, detail }
+}
+
+fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
+    let words = result.errors.first().or(result.prose.as_ref());
+    let said = words.map(|w| format!(": {}", first_line(w))).unwrap_or_default();
+    if facts.resumed && !facts.had_session {
+        return (Failure::SessionGone, format!("the claude session to resume is gone{said}"));
+    }
+    let failure = match result.subtype.as_str() {
+        "error_max_turns" => Failure::MaxTurns,
+        "error_max_budget_usd" => Failure::MaxBudget,
+        "error_max_structured_output_retries" => Failure::MalformedResult,
+        _ => match (result.api_error_status, facts.last_error.as_deref()) {
+            (Some(401 | 403), _) | (None, Some("authentication_failed")) => Failure::Authentication,
+            (Some(402), _) | (_, Some("billing_error")) => Failure::Billing,
+            (Some(429 | 500..=599), _) | (None, Some("rate_limit" | "server_error")) => {
+                Failure::Overloaded
+            }
+            (Some(_), _) => Failure::ApiError,
+            (None, _) => Failure::AgentError,
+        },
+    };
+    let detail = match result.api_error_status {
+        Some(status) => format!("the model service answered {status}{said}"),
+        None => format!("the agent ended with {}{said}", result.subtype),
+    };
+    (failure, detail)
+}
+
+/// Checks `structured_output` against the schema the agent was given. The sentence of a refusal goes to people and to
+/// the next attempt.
+pub fn stage_result(output: Option<&Value>) -> Result<StageResult, String> {
+    let Some(output) = output else {
+        return Err("the agent ended without calling StructuredOutput".to_owned());
+    };
+    let Some(fields) = output.as_object() else {
+        return Err("structured_output is no object".to_owned());
+    };
+    if let Some(unknown) = fields
+        .keys()
+        .find(|k| !matches!(k.as_str(), "outcome" | "report" | "rework_stage" | "question"))
+    {
+        return Err(format!("structured_output has the unknown field {:?}", first_line(unknown)));
+    }
+    let text = |name: &str| match fields.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(format!("structured_output.{name} is no string")),
+    };
+    let (outcome, report) = (text("outcome")?, text("report")?);
+    let (stage, question) = (text("rework_stage")?, text("question")?);
+    let outcome = match outcome.as_deref() {
+        Some("completed") => StageOutcome::Completed,
+        Some("rework") => StageOutcome::Rework { stage },
+        Some("blocked") => StageOutcome::Blocked { question },
+        Some(_) | None => {
+            return Err(
+                "structured_output.outcome is not one of completed, rework, blocked".to_owned()
+            );
+        }
+    };
+    match report {
+        Some(report) if !report.is_empty() => Ok(StageResult { outcome, report: storable(report) }),
+        Some(_) | None => Err("structured_output.report is empty".to_owned()),
+    }
+}
+
+/// A report was paid for, so it is cut to what a comment may hold instead of being refused.
+fn storable(report: String) -> String {
+    let mut report = if report.contains('\0') { report.replace('\0', "\u{fffd}") } else { report };
+    if report.len() > LONG_TEXT_BYTES {
+        const NOTE: &str = "\n\n(The rest of this report was cut at 1 MiB.)";
+        let mut end = LONG_TEXT_BYTES - NOTE.len();
+        while !report.is_char_boundary(end) {
+            end -= 1;
+        }
+        report.truncate(end);
+        report.push_str(NOTE);
+    }
+    report
+}
+
+fn with_stderr(sentence: String, facts: &Facts) -> String {
+    match facts.stderr_tail.lines().rev().find(|line| !line.trim().is_empty()) {
+        Some(line) => format!("{sentence}: {}", first_line(line)),
+        None => sentence,
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.trim().lines().next().unwrap_or_default().chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests;

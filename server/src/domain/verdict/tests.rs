@@ -1,0 +1,159 @@
+use serde_json::json;
+
+use super::*;
+
+fn ran(end: End, result: Option<AgentResult>) -> Facts {
+    Facts {
+        end,
+        stop: None,
+        result,
+        last_error: None,
+        had_session: true,
+        resumed: false,
+        stderr_tail: String::new(),
+    }
+}
+
+fn success(output: Option<Value>) -> AgentResult {
+    AgentResult { subtype: "success".into(), structured_output: output, ..AgentResult::default() }
+}
+
+fn done() -> Option<AgentResult> {
+    Some(success(Some(json!({"outcome": "completed", "report": "done"}))))
+}
+
+fn failure_of(facts: &Facts) -> Failure {
+    match verdict(facts) {
+        Verdict::Failed { failure, .. } | Verdict::TimedOut { failure, .. } => failure,
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+fn succeeded() -> Verdict {
+    Verdict::Succeeded(StageResult { outcome: StageOutcome::Completed, report: "done".into() })
+}
+
+#[test]
+fn success_needs_exit_zero_and_a_valid_result() {
+    assert_eq!(verdict(&ran(End::Exited(0), done())), succeeded());
+    assert_eq!(failure_of(&ran(End::Exited(1), done())), Failure::AgentError);
+    assert_eq!(failure_of(&ran(End::Signaled(9), done())), Failure::KilledExternally);
+    assert_eq!(failure_of(&ran(End::Unknown, done())), Failure::Unknown);
+    assert_eq!(failure_of(&ran(End::Exited(0), None)), Failure::NoResult);
+    assert_eq!(failure_of(&ran(End::Exited(0), Some(success(None)))), Failure::MalformedResult);
+}
+
+#[test]
+fn a_child_that_hangs_after_its_result_has_finished() {
+    for end in [End::Signaled(15), End::Signaled(9), End::Exited(143), End::Exited(0)] {
+        let facts = Facts { stop: Some(Stop::HungAfterResult), ..ran(end, done()) };
+        assert_eq!(verdict(&facts), succeeded());
+    }
+    let unseen = Facts { stop: Some(Stop::HungAfterResult), ..ran(End::Unknown, done()) };
+    assert_eq!(failure_of(&unseen), Failure::Unknown);
+}
+
+#[test]
+fn each_stop_has_its_meaning() {
+    let stopped = |stop| verdict(&Facts { stop: Some(stop), ..ran(End::Exited(143), None) });
+    assert_eq!(stopped(Stop::Interrupt), Verdict::Interrupted { resume: false });
+    assert_eq!(stopped(Stop::Kill), Verdict::Interrupted { resume: false });
+    assert_eq!(stopped(Stop::Restart), Verdict::Interrupted { resume: true });
+    assert_eq!(stopped(Stop::Cancel), Verdict::Cancelled);
+    assert!(matches!(stopped(Stop::Timeout), Verdict::TimedOut { failure: Failure::Timeout, .. }));
+    assert!(matches!(stopped(Stop::Stall), Verdict::TimedOut { failure: Failure::Stall, .. }));
+}
+
+#[test]
+fn a_result_that_raced_with_a_stop_counts_unless_the_work_is_unwanted() {
+    let raced = |stop| verdict(&Facts { stop: Some(stop), ..ran(End::Exited(143), done()) });
+    assert_eq!(raced(Stop::Interrupt), succeeded());
+    assert_eq!(raced(Stop::Timeout), succeeded());
+    assert_eq!(raced(Stop::Cancel), Verdict::Cancelled);
+    // SIGINT makes claude write an error result and exit 0.
+    let aborted = AgentResult {
+        subtype: "error_during_execution".into(),
+        is_error: true,
+        ..AgentResult::default()
+    };
+    let facts = Facts { stop: Some(Stop::Interrupt), ..ran(End::Exited(0), Some(aborted)) };
+    assert_eq!(verdict(&facts), Verdict::Interrupted { resume: false });
+}
+
+#[test]
+fn errors_of_the_service_are_told_apart_by_structure() {
+    let api = |status| AgentResult {
+        subtype: "success".into(),
+        is_error: true,
+        api_error_status: Some(status),
+        ..AgentResult::default()
+    };
+    let class = |status| failure_of(&ran(End::Exited(1), Some(api(status))));
+    assert_eq!(class(401), Failure::Authentication);
+    assert_eq!(class(403), Failure::Authentication);
+    assert_eq!(class(402), Failure::Billing);
+    assert_eq!(class(400), Failure::ApiError);
+    for overloaded in [429, 500, 503, 529] {
+        assert_eq!(class(overloaded), Failure::Overloaded);
+    }
+    let ended = |subtype: &str| AgentResult {
+        subtype: subtype.into(),
+        is_error: true,
+        ..AgentResult::default()
+    };
+    assert_eq!(failure_of(&ran(End::Exited(1), Some(ended("error_max_turns")))), Failure::MaxTurns);
+    assert_eq!(
+        failure_of(&ran(End::Exited(1), Some(ended("error_max_budget_usd")))),
+        Failure::MaxBudget
+    );
+    let gone = Facts {
+        resumed: true,
+        had_session: false,
+        ..ran(End::Exited(1), Some(ended("error_during_execution")))
+    };
+    assert_eq!(failure_of(&gone), Failure::SessionGone);
+    assert!(!Failure::SessionGone.is_charged() && !Failure::Overloaded.is_charged());
+}
+
+#[test]
+fn a_program_that_is_missing_is_told_with_its_error() {
+    let facts =
+        ran(End::NotStarted("could not start claude: No such file or directory".into()), None);
+    let Verdict::Failed { failure, detail } = verdict(&facts) else { panic!("must fail") };
+    assert_eq!(failure, Failure::SpawnFailed);
+    assert!(detail.contains("No such file"));
+}
+
+#[test]
+fn the_schema_is_checked_here_too() {
+    let result = |value: Value| stage_result(Some(&value));
+    let rework = result(json!({"outcome": "rework", "report": "r", "rework_stage": "impl"}));
+    assert_eq!(rework.map(|r| r.outcome), Ok(StageOutcome::Rework { stage: Some("impl".into()) }));
+    let blocked = result(json!({"outcome": "blocked", "report": "r", "question": "which?"}));
+    assert_eq!(
+        blocked.map(|r| r.outcome),
+        Ok(StageOutcome::Blocked { question: Some("which?".into()) })
+    );
+    for bad in [
+        json!("completed"),
+        json!({"outcome": "completed"}),
+        json!({"outcome": "completed", "report": ""}),
+        json!({"outcome": "done", "report": "r"}),
+        json!({"outcome": "completed", "report": 7}),
+        json!({"outcome": "completed", "report": "r", "extra": 1}),
+        json!({"outcome": "rework", "report": "r", "rework_stage": ["impl"]}),
+    ] {
+        assert!(result(bad.clone()).is_err(), "{bad} was accepted");
+    }
+}
+
+#[test]
+fn a_report_is_cut_and_cleaned_but_never_refused() {
+    let long = result_report(&"é".repeat(LONG_TEXT_BYTES));
+    assert!(long.len() <= LONG_TEXT_BYTES && long.ends_with("cut at 1 MiB.)"));
+    assert_eq!(result_report("a\0b"), "a\u{fffd}b");
+}
+
+fn result_report(report: &str) -> String {
+    stage_result(Some(&json!({"outcome": "completed", "report": report}))).expect("valid").report
+}

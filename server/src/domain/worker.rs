@@ -1,0 +1,66 @@
+//! A worker: one shim process bound to one queue.
+
+use super::attempt::StopMode;
+use super::id::AttemptId;
+use super::id::ProjectKey;
+use super::id::TicketId;
+use super::id::WorkerId;
+use super::text::Name;
+use super::time::Timestamp;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    pub id: WorkerId,
+    pub project: ProjectKey,
+    pub project_name: Name,
+    /// With the project, the queue it pulls from.
+    pub worker_type: Name,
+    pub state: WorkerState,
+    /// The shim's process id, once it has said hello.
+    pub pid: Option<i64>,
+    pub child_pid: Option<i64>,
+    /// The systemd unit it runs in, when it runs in one.
+    pub unit: Option<String>,
+    pub ticket: Option<TicketId>,
+    pub attempt: Option<AttemptId>,
+    /// What was asked of it by a tool call.
+    pub stop: Option<StopMode>,
+    pub memory_bytes: Option<i64>,
+    pub started_at: Timestamp,
+    pub last_heartbeat_at: Option<Timestamp>,
+    pub stopped_at: Option<Timestamp>,
+    pub stop_reason: Option<String>,
+}
+
+/// Where a worker stands. `Stopped` is final: a shim that says hello for a stopped worker is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Launched; its shim has not said hello yet.
+    Launching,
+    Idle,
+    Busy,
+    /// Told to go.
+    Stopping,
+    Stopped,
+}
+
+impl WorkerState {
+    pub const ALL: [Self; 5] =
+        [Self::Launching, Self::Idle, Self::Busy, Self::Stopping, Self::Stopped];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Launching => "launching",
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
+    }
+}

@@ -1,0 +1,156 @@
+//! A worker type: a role in a project, with its system prompt and its limits. Its name is the name of a stage.
+
+use super::id::ProjectKey;
+use super::refusal::Refusal;
+use super::text;
+use super::text::Name;
+use super::time::Timestamp;
+
+/// Tools a headless worker gets when its type says nothing.
+pub const DEFAULT_ALLOWED_TOOLS: [&str; 7] =
+    ["Bash", "Read", "Edit", "Write", "Glob", "Grep", "NotebookEdit"];
+/// Tools that wait for a person or a later time. A headless worker that calls one hangs, so none may.
+pub const ALWAYS_DISALLOWED_TOOLS: [&str; 4] =
+    ["ScheduleWakeup", "CronCreate", "Monitor", "Workflow"];
+/// Values of claude's `--permission-mode`.
+pub const PERMISSION_MODES: [&str; 7] =
+    ["acceptEdits", "auto", "bypassPermissions", "default", "dontAsk", "manual", "plan"];
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerType {
+    pub project: ProjectKey,
+    pub project_name: Name,
+    pub name: Name,
+    pub settings: WorkerTypeSettings,
+    /// Set while the queue of this type is paused: nothing of it is granted or launched.
+    pub pause: Option<Pause>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub since: Timestamp,
+    pub reason: String,
+}
+
+/// Everything about a worker type that `update_worker_type` may change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerTypeSettings {
+    pub description: String,
+    pub system_prompt: String,
+    pub model: Option<String>,
+    pub permission_mode: String,
+    pub allowed_tools: Vec<String>,
+    pub disallowed_tools: Vec<String>,
+    /// Workers of this type that may live at once.
+    pub max_workers: i64,
+    /// Wall clock of one attempt.
+    pub timeout_seconds: i64,
+    /// Longest silence of one attempt's child; none means only the wall clock ends it.
+    pub stall_seconds: Option<i64>,
+    /// Charged attempts per stage before the ticket goes on hold.
+    pub max_attempts: i64,
+    /// Passed to claude, which stops one attempt there; it may overshoot by one request.
+    pub max_budget_usd: Option<f64>,
+    /// Whether the server launches workers of this type by itself.
+    pub auto_spawn: bool,
+}
+
+impl WorkerTypeSettings {
+    /// A type with this system prompt and every default.
+    #[must_use]
+    pub fn with_prompt(system_prompt: String) -> Self {
+        Self {
+            description: String::new(),
+            system_prompt,
+            model: None,
+            permission_mode: "acceptEdits".to_owned(),
+            allowed_tools: DEFAULT_ALLOWED_TOOLS.map(str::to_owned).to_vec(),
+            disallowed_tools: Vec::new(),
+            max_workers: 1,
+            timeout_seconds: 3600,
+            stall_seconds: None,
+            max_attempts: 3,
+            max_budget_usd: None,
+            auto_spawn: true,
+        }
+    }
+
+    /// Checks every field; the first wrong one is named.
+    pub fn check(&self) -> Result<(), Refusal> {
+        text::required("system_prompt", &self.system_prompt)?;
+        text::long("description", &self.description)?;
+        if let Some(model) = &self.model {
+            argument("model", model)?;
+        }
+        if !PERMISSION_MODES.contains(&self.permission_mode.as_str()) {
+            let allowed = format!("one of {}", PERMISSION_MODES.join(", "));
+            return Err(Refusal::invalid("permission_mode", &self.permission_mode, allowed));
+        }
+        for tool in &self.allowed_tools {
+            argument("allowed_tools", tool)?;
+        }
+        for tool in &self.disallowed_tools {
+            argument("disallowed_tools", tool)?;
+        }
+        within("max_workers", self.max_workers, 0, 1000)?;
+        within("timeout_seconds", self.timeout_seconds, 1, 7 * 24 * 3600)?;
+        if let Some(stall) = self.stall_seconds {
+            within("stall_seconds", stall, 1, 7 * 24 * 3600)?;
+        }
+        within("max_attempts", self.max_attempts, 1, 100)?;
+        match self.max_budget_usd {
+            Some(budget) if !(budget > 0.0 && budget <= 100_000.0) => {
+                let allowed = "dollars, more than 0 and at most 100000";
+                Err(Refusal::invalid("max_budget_usd", &budget.to_string(), allowed))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Checks a value that becomes one argument of claude: it must not be taken for an option.
+fn argument(field: &'static str, given: &str) -> Result<(), Refusal> {
+    let plain = !given.trim().is_empty() && !given.starts_with('-') && given.len() <= 500;
+    if plain && !given.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let allowed = "1 to 500 characters on one line, not beginning with '-'";
+    Err(Refusal::invalid(field, given, allowed))
+}
+
+fn within(field: &'static str, given: i64, least: i64, most: i64) -> Result<(), Refusal> {
+    if (least..=most).contains(&given) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(field, &given.to_string(), format!("a number from {least} to {most}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_wrong_values_name_their_field() {
+        let good = WorkerTypeSettings::with_prompt("You test.".to_owned());
+        assert_eq!(good.check(), Ok(()));
+        let field_of = |settings: WorkerTypeSettings| match settings.check() {
+            Err(Refusal::InvalidField { field, .. }) => field,
+            other => panic!("expected a wrong field, got {other:?}"),
+        };
+        assert_eq!(field_of(WorkerTypeSettings { max_workers: -1, ..good.clone() }), "max_workers");
+        assert_eq!(
+            field_of(WorkerTypeSettings { max_budget_usd: Some(f64::NAN), ..good.clone() }),
+            "max_budget_usd"
+        );
+        assert_eq!(
+            field_of(WorkerTypeSettings { model: Some("--evil".into()), ..good.clone() }),
+            "model"
+        );
+        assert_eq!(
+            field_of(WorkerTypeSettings { permission_mode: "yolo".into(), ..good }),
+            "permission_mode"
+        );
+    }
+}

@@ -1,0 +1,247 @@
+//! Who may speak to this server: its own name in `Host` and `Origin`, and the coordinator's token.
+//!
+//! A browser on this machine can be made to send requests here by any page it opens. The two headers are what it cannot
+//! forge, so they are checked before the token is.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::http::Uri;
+use axum::http::header;
+use axum::http::uri::Authority;
+use subtle::ConstantTimeEq;
+use tokio::sync::watch;
+
+/// What a request must show.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub(crate) auth: Auth,
+    own: Arc<OwnNames>,
+}
+
+/// How a request proves that it comes from the coordinator.
+#[derive(Clone)]
+pub enum Auth {
+    /// Whoever reaches the port may speak.
+    None,
+    /// The bearer token. Read anew for each request, so that it can be changed while the server runs.
+    Token(watch::Receiver<String>),
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Token(_) => "Token",
+        })
+    }
+}
+
+/// The names this server answers to.
+#[derive(Debug)]
+struct OwnNames {
+    bound: SocketAddr,
+    /// Of `bound`, as headers spell it.
+    port: String,
+    /// Lower case, IPv6 addresses without brackets.
+    names: Vec<String>,
+}
+
+impl Access {
+    /// `bound` is the address the listener has; `listen_host` the host as it was configured, which may be a name.
+    #[must_use]
+    pub fn new(auth: Auth, bound: SocketAddr, listen_host: &str) -> Self {
+        let bare = listen_host.trim_start_matches('[').trim_end_matches(']');
+        let names = ["localhost".to_owned(), bare.to_ascii_lowercase()].to_vec();
+        let port = bound.port().to_string();
+        Self { auth, own: Arc::new(OwnNames { bound, port, names }) }
+    }
+
+    /// Whether the request names this server, and no other one as where it comes from.
+    pub(crate) fn is_own(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().ok().and_then(|text| text.parse().ok()),
+            (None, None) => uri.authority().cloned(),
+            (None | Some(_), Some(_)) => None,
+        };
+        let named = host.is_some_and(|host| self.own.is_host(&host));
+        let aimed = uri.authority().is_none_or(|authority| self.own.is_host(authority));
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let from_here =
+            origins.all(|origin| origin.to_str().is_ok_and(|origin| self.own.is_origin(origin)));
+        named && aimed && from_here
+    }
+
+    /// Whether the request carries the token, in time that does not depend on where it differs.
+    pub(crate) fn is_authorized(&self, headers: &HeaderMap) -> bool {
+        match &self.auth {
+            Auth::None => true,
+            Auth::Token(token) => {
+                let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+                let given = given.and_then(|value| value.split_once(' '));
+                let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+                let token = token.borrow();
+                // An empty token would let everyone in who sends an empty one.
+                given.is_some_and(|(_, given)| {
+                    !token.is_empty() && given.trim().as_bytes().ct_eq(token.as_bytes()).into()
+                })
+            }
+        }
+    }
+}
+
+impl OwnNames {
+    fn is_host(&self, host: &Authority) -> bool {
+        // What `Authority` cannot read as a port it reports as none at all, so the text decides.
+        let own_port = match host.as_str().strip_prefix(host.host()) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix(':') == Some(self.port.as_str()),
+            None => false,
+        };
+        own_port && self.is_name(host.host())
+    }
+
+    fn is_origin(&self, origin: &str) -> bool {
+        let Some((scheme, rest)) = origin.split_once("://") else { return false };
+        // Without a port an origin is that of another server, on the scheme's own port.
+        let default_port = match scheme {
+            "http" => 80,
+            "https" => 443,
+            _ => return false,
+        };
+        let Ok(host) = rest.parse::<Authority>() else { return false };
+        let port = host.port_u16().unwrap_or(default_port);
+        port == self.bound.port() && self.is_host(&host)
+    }
+
+    fn is_name(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            let bound = self.bound.ip();
+            // A server on all addresses is reached by any of them, and no name can be rebound to a bare address.
+            return address == bound
+                || bound.is_unspecified()
+                || address == IpAddr::V4(Ipv4Addr::LOCALHOST)
+                || address == IpAddr::V6(Ipv6Addr::LOCALHOST)
+                || self.names.contains(&bare);
+        }
+        self.names.contains(&bare)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn access(bound: &str, listen_host: &str) -> Access {
+        Access::new(Auth::None, bound.parse().unwrap(), listen_host)
+    }
+
+    fn own(access: &Access, host: &str, origin: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
+        }
+        access.is_own(&Uri::from_static("/mcp"), &headers)
+    }
+
+    #[test]
+    fn only_this_servers_own_host_passes() {
+        let server = access("127.0.0.1:3276", "127.0.0.1");
+        for good in
+            ["127.0.0.1:3276", "127.0.0.1", "localhost:3276", "LOCALHOST", "[::1]:3276", "[::1]"]
+        {
+            assert!(own(&server, good, None), "{good}");
+        }
+        for bad in [
+            "evil.example",
+            "evil.example:3276",
+            "localhost.evil.example",
+            "127.0.0.1:80",
+            "localhost:",
+            "localhost:99999",
+            "localhost:03276",
+            "localhost:+3276",
+            "user@localhost:3276",
+            "127.0.0.1.evil.example:3276",
+            "192.168.0.7:3276",
+            "0.0.0.0:3276",
+            "",
+        ] {
+            assert!(!own(&server, bad, None), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_this_servers_own_origin_passes() {
+        let server = access("127.0.0.1:3276", "127.0.0.1");
+        for good in ["http://127.0.0.1:3276", "http://localhost:3276", "http://[::1]:3276"] {
+            assert!(own(&server, "localhost:3276", Some(good)), "{good}");
+        }
+        for bad in [
+            "null",
+            "",
+            "http://evil.example",
+            "http://evil.example:3276",
+            "http://localhost",
+            "https://localhost",
+            "http://localhost:8080",
+            "file://localhost:3276",
+            "localhost:3276",
+        ] {
+            assert!(!own(&server, "localhost:3276", Some(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_configured_name_and_every_address_of_an_open_listener_pass() {
+        let named = access("10.1.2.3:3276", "build.internal");
+        assert!(own(&named, "Build.Internal:3276", None));
+        assert!(own(&named, "10.1.2.3:3276", None));
+        assert!(!own(&named, "10.1.2.4:3276", None));
+        let open = access("0.0.0.0:3276", "0.0.0.0");
+        assert!(own(&open, "192.168.0.7:3276", Some("http://192.168.0.7:3276")));
+        assert!(!own(&open, "rebound.example:3276", None));
+    }
+
+    #[test]
+    fn doubled_hosts_and_foreign_targets_are_refused() {
+        let server = access("127.0.0.1:3276", "127.0.0.1");
+        let mut headers = HeaderMap::new();
+        assert!(!server.is_own(&Uri::from_static("/mcp"), &headers));
+        assert!(server.is_own(&Uri::from_static("http://localhost:3276/mcp"), &headers));
+        headers.append(header::HOST, HeaderValue::from_static("localhost:3276"));
+        assert!(!server.is_own(&Uri::from_static("http://evil.example/mcp"), &headers));
+        headers.append(header::HOST, HeaderValue::from_static("evil.example"));
+        assert!(!server.is_own(&Uri::from_static("/mcp"), &headers));
+    }
+
+    #[test]
+    fn the_token_is_compared_whole_and_can_be_changed() {
+        let (change, token) = watch::channel("s3cret".to_owned());
+        let server =
+            Access::new(Auth::Token(token), "127.0.0.1:3276".parse().unwrap(), "127.0.0.1");
+        let sent = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            server.is_authorized(&headers)
+        };
+        assert!(sent("Bearer s3cret") && sent("bearer s3cret"));
+        for bad in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "s3cret", "Basic s3cret"] {
+            assert!(!sent(bad), "{bad}");
+        }
+        assert!(!server.is_authorized(&HeaderMap::new()));
+        change.send("n3w".to_owned()).unwrap();
+        assert!(sent("Bearer n3w") && !sent("Bearer s3cret"));
+        change.send(String::new()).unwrap();
+        assert!(!sent("Bearer "));
+    }
+}

@@ -1,0 +1,69 @@
+//! The body of a request, whole and bounded.
+
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::http::header;
+use http_body_util::BodyExt as _;
+
+/// The largest body that is read, in bytes.
+pub(crate) const MOST_BYTES: usize = 4 << 20;
+/// How much of a body that is too large is read and thrown away. A client that is still writing when the connection
+/// closes sees a reset instead of the 413.
+const DRAINED_BYTES: usize = 64 << 20;
+
+/// Why a body was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    TooLarge,
+    /// The client stopped in the middle.
+    Broken,
+}
+
+/// Reads a body of at most [`MOST_BYTES`], whether its length was announced or not.
+pub(crate) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Unread> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut too_large = announced.is_some_and(|length| length > MOST_BYTES as u64);
+    let mut whole = Vec::new();
+    let mut seen = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        seen = seen.saturating_add(data.len());
+        too_large |= seen > MOST_BYTES;
+        if !too_large {
+            if whole.is_empty() && announced == Some(data.len() as u64) {
+                return Ok(data);
+            }
+            whole.extend_from_slice(&data);
+        } else if seen > DRAINED_BYTES {
+            break;
+        }
+    }
+    if too_large { Err(Unread::TooLarge) } else { Ok(whole.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_may_have_four_mebibytes_however_it_comes() {
+        let none = HeaderMap::new();
+        let most = || Body::from(vec![b'x'; MOST_BYTES]);
+        let more = || Body::from(vec![b'x'; MOST_BYTES + 1]);
+        assert_eq!(read(&none, most()).await.map(|bytes| bytes.len()), Ok(MOST_BYTES));
+        assert_eq!(read(&none, more()).await, Err(Unread::TooLarge));
+        let announcing = |length: usize| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_LENGTH, length.into());
+            headers
+        };
+        assert_eq!(
+            read(&announcing(MOST_BYTES), most()).await.map(|bytes| bytes.len()),
+            Ok(MOST_BYTES)
+        );
+        assert_eq!(read(&announcing(MOST_BYTES + 1), more()).await, Err(Unread::TooLarge));
+    }
+}

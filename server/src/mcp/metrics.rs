@@ -1,0 +1,116 @@
+//! `GET /metrics`: counts for Prometheus, as text.
+
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crate::store::Counts;
+
+/// How a tool call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Answered,
+    /// Wrong arguments, or understood and not granted.
+    Refused,
+    Failed,
+}
+
+impl Ended {
+    const ALL: [Self; 3] = [Self::Answered, Self::Refused, Self::Failed];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Tool calls since the server started.
+#[derive(Debug)]
+pub(crate) struct CallCounts {
+    tools: Vec<(&'static str, [AtomicU64; Ended::ALL.len()])>,
+}
+
+impl CallCounts {
+    pub(crate) fn new(tools: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { tools: tools.into_iter().map(|tool| (tool, Default::default())).collect() }
+    }
+
+    /// Counts one call of the tool at `index` of the list this was made from.
+    pub(crate) fn count(&self, index: usize, ended: Ended) {
+        if let Some((_, counts)) = self.tools.get(index) {
+            counts[ended as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The page.
+pub(crate) fn exposition(counts: &Counts, calls: &CallCounts) -> String {
+    let mut page = String::with_capacity(4096);
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        page.write_fmt(text).expect("writing to a String cannot fail");
+        page.push('\n');
+    };
+    line(format_args!("# HELP vibe_ensemble_build_info The version that runs; always 1."));
+    line(format_args!("# TYPE vibe_ensemble_build_info gauge"));
+    line(format_args!("vibe_ensemble_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
+    line(format_args!("# HELP vibe_ensemble_tickets Tickets by state."));
+    line(format_args!("# TYPE vibe_ensemble_tickets gauge"));
+    let tickets = &counts.tickets_by_state;
+    for (state, count) in [
+        ("blocked", tickets.blocked),
+        ("scheduled", tickets.scheduled),
+        ("queued", tickets.queued),
+        ("running", tickets.running),
+        ("on_hold", tickets.on_hold),
+        ("closed", tickets.closed),
+    ] {
+        line(format_args!("vibe_ensemble_tickets{{state=\"{state}\"}} {count}"));
+    }
+    line(format_args!("# HELP vibe_ensemble_workers_live Workers that are not stopped."));
+    line(format_args!("# TYPE vibe_ensemble_workers_live gauge"));
+    line(format_args!("vibe_ensemble_workers_live {}", counts.workers_live));
+    line(format_args!("# HELP vibe_ensemble_events_total Events ever appended to the log."));
+    line(format_args!("# TYPE vibe_ensemble_events_total counter"));
+    line(format_args!("vibe_ensemble_events_total {}", counts.events));
+    line(format_args!("# HELP vibe_ensemble_tool_calls_total Tool calls since the start."));
+    line(format_args!("# TYPE vibe_ensemble_tool_calls_total counter"));
+    for (tool, by_end) in &calls.tools {
+        for ended in Ended::ALL {
+            let count = by_end[ended as usize].load(Ordering::Relaxed);
+            line(format_args!(
+                "vibe_ensemble_tool_calls_total{{tool=\"{tool}\",ended=\"{}\"}} {count}",
+                ended.name()
+            ));
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::project::TicketCounts;
+
+    #[test]
+    fn the_page_counts_tickets_workers_and_calls() {
+        let calls = CallCounts::new(["get_ticket"]);
+        calls.count(0, Ended::Refused);
+        calls.count(9, Ended::Failed);
+        let counts = Counts {
+            tickets_by_state: TicketCounts { queued: 3, ..TicketCounts::default() },
+            workers_live: 2,
+            events: 7,
+        };
+        let page = exposition(&counts, &calls);
+        for wanted in [
+            "vibe_ensemble_tickets{state=\"queued\"} 3\n",
+            "vibe_ensemble_workers_live 2\n",
+            "vibe_ensemble_tool_calls_total{tool=\"get_ticket\",ended=\"refused\"} 1\n",
+        ] {
+            assert!(page.contains(wanted), "{wanted} is not in\n{page}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What the coordinator talks to: MCP over HTTP, and the three pages a supervisor asks for.
+//!
+//! [`transport`] decides who may speak, [`server`] speaks MCP, [`tools`] holds what the tools do, [`reply`] how a refusal
+//! reads. A tool checks its arguments, commits through the store and answers with what it committed.
+//!
+//! Invariant: only [`server`] and [`transport`] name the MCP SDK; a tool's body is a plain async function.
+//! Invariant: nothing here names the dispatcher or a shim. Tools commit, the store's level rises, the dispatcher looks.
+
+mod access;
+mod arguments;
+mod body;
+mod catalog;
+mod metrics;
+mod page;
+mod reply;
+mod schema;
+mod server;
+mod service;
+mod tools;
+mod transcript;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use access::Access;
+pub use access::Auth;
+pub use service::Service;
+pub use transport::router;
+pub use transport::serve;

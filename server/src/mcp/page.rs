@@ -1,0 +1,118 @@
+//! Pages of a list: `limit`, and a cursor that clients hand back without reading it.
+
+use crate::domain::refusal::Refusal;
+use crate::store::Listed;
+use crate::store::Page;
+
+const DEFAULT_LIMIT: i64 = 50;
+/// The most one list call returns.
+pub(crate) const MAX_LIMIT: i64 = 200;
+
+/// The lists that have pages. A cursor of one is refused by every other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    Projects,
+    WorkerTypes,
+    Workers,
+    Queues,
+    Tickets,
+}
+
+impl List {
+    const fn tool(self) -> &'static str {
+        match self {
+            Self::Projects => "list_projects",
+            Self::WorkerTypes => "list_worker_types",
+            Self::Workers => "list_workers",
+            Self::Queues => "list_queues",
+            Self::Tickets => "list_tickets",
+        }
+    }
+
+    const fn tag(self) -> char {
+        match self {
+            Self::Projects => 'p',
+            Self::WorkerTypes => 'y',
+            Self::Workers => 'w',
+            Self::Queues => 'q',
+            Self::Tickets => 't',
+        }
+    }
+
+    /// The page a call asks for.
+    pub(crate) fn page(self, limit: Option<i64>, cursor: Option<&str>) -> Result<Page, Refusal> {
+        let after = cursor.map(|text| self.read(text)).transpose()?;
+        Ok(Page { after, limit: self::limit(limit)? })
+    }
+
+    /// The items and the cursor of the page after them.
+    pub(crate) fn split<T>(self, listed: Listed<T>) -> (Vec<T>, Option<String>) {
+        (listed.items, listed.next.map(|after| self.write(after)))
+    }
+
+    fn write(self, after: i64) -> String {
+        format!("{}{after:016x}", self.tag())
+    }
+
+    fn read(self, text: &str) -> Result<i64, Refusal> {
+        let digits = text.strip_prefix(self.tag()).filter(|digits| digits.len() == 16);
+        let lower_hex = |d: &&str| d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        digits
+            .filter(lower_hex)
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+            .and_then(|after| i64::try_from(after).ok())
+            .ok_or_else(|| {
+                let allowed =
+                    format!("the next_cursor of an earlier {} answer, unchanged", self.tool());
+                Refusal::invalid("cursor", text, allowed)
+            })
+    }
+}
+
+/// Checks `limit`; the schema refuses the same, and a caller inside the process has no schema.
+pub(crate) fn limit(given: Option<i64>) -> Result<i64, Refusal> {
+    let limit = given.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    let allowed = format!("a whole number from 1 to {MAX_LIMIT}");
+    Err(Refusal::invalid("limit", &limit.to_string(), allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_read_back_what_they_write() {
+        for after in [0, 1, 255, i64::MAX] {
+            assert_eq!(List::Tickets.read(&List::Tickets.write(after)), Ok(after));
+        }
+    }
+
+    #[test]
+    fn garbage_and_cursors_of_other_lists_are_refused() {
+        let foreign = List::Workers.write(7);
+        for bad in ["", "t", "7", "t7", "t00000000000000zz", "t-000000000000007", &foreign] {
+            assert_eq!(
+                List::Tickets.read(bad),
+                Err(Refusal::InvalidField {
+                    field: "cursor".to_owned(),
+                    given: bad.to_owned(),
+                    allowed: "the next_cursor of an earlier list_tickets answer, unchanged"
+                        .to_owned(),
+                }),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_has_fifty_items_unless_told_and_never_more_than_two_hundred() {
+        let limit_of = |limit| List::Tickets.page(limit, None).map(|page| page.limit).ok();
+        assert_eq!(limit_of(None), Some(50));
+        assert_eq!(limit_of(Some(200)), Some(200));
+        assert_eq!(limit_of(Some(201)), None);
+        assert_eq!(limit_of(Some(0)), None);
+    }
+}

@@ -1,0 +1,322 @@
+//! The adapter between MCP and the tools: the only module that implements the SDK's handler.
+//!
+//! It tells who this server is, lists the tools, and turns what a tool answers into a result. A refusal and wrong
+//! arguments are results with `isError`, which a model reads; only an unknown tool or a request that is no request is a
+//! protocol error, which it does not.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::ErrorData;
+use rmcp::RoleServer;
+use rmcp::ServerHandler;
+use rmcp::model;
+use rmcp::model::CacheScope;
+use rmcp::model::CallToolRequestParams;
+use rmcp::model::CallToolResponse;
+use rmcp::model::CallToolResult;
+use rmcp::model::ContentBlock;
+use rmcp::model::CustomRequest;
+use rmcp::model::CustomResult;
+use rmcp::model::DiscoverResult;
+use rmcp::model::Icon;
+use rmcp::model::Implementation;
+use rmcp::model::ListToolsResult;
+use rmcp::model::PaginatedRequestParams;
+use rmcp::model::ProgressNotificationParam;
+use rmcp::model::ProtocolVersion;
+use rmcp::model::ServerCapabilities;
+use rmcp::model::ServerConfig;
+use rmcp::model::ToolAnnotations;
+use rmcp::service::RequestContext;
+use serde_json::Value;
+
+use crate::mcp::catalog;
+use crate::mcp::catalog::CallError;
+use crate::mcp::catalog::Effect;
+use crate::mcp::catalog::Tool;
+use crate::mcp::metrics::CallCounts;
+use crate::mcp::metrics::Ended;
+use crate::mcp::reply;
+use crate::mcp::service::BoxFuture;
+use crate::mcp::service::Call;
+use crate::mcp::service::Progress;
+use crate::mcp::service::Service;
+
+/// Revisions of MCP that are served, oldest first.
+const REVISIONS: [ProtocolVersion; 4] = [
+    ProtocolVersion::V_2025_03_26,
+    ProtocolVersion::V_2025_06_18,
+    ProtocolVersion::V_2025_11_25,
+    ProtocolVersion::V_2026_07_28,
+];
+
+/// How long a client may keep the list of tools: it changes only when another version of the server starts.
+const LIST_TTL: Duration = Duration::from_mins(5);
+
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Cg \
+                    fill='none' stroke='%23d97757' stroke-width='2' stroke-linecap='round'%3E%3Cpath d='M4 9v6M8 \
+                    5v14M12 8v8M16 3v18M20 9v6'/%3E%3C/g%3E%3C/svg%3E";
+
+/// Shown to the model with the tools; clients cut it at 2 KB, so the loop comes first.
+const INSTRUCTIONS: &str = "\
+Vibe-Ensemble runs headless Claude Code workers for you, the coordinator. You describe work as tickets; workers do it, \
+stage by stage, in the project's directory; you decide when they cannot.
+
+The loop: create_ticket, then list_events with wait_seconds (60 when you must stay responsive, up to 3600 to park until \
+something happens), act on each event, mark_events_processed, wait again. Do not poll get_ticket.
+
+Set up once: create_project (a directory, with rules and patterns every worker is told), then create_worker_type for \
+each role. A ticket's execution_plan lists worker types in order, such as implement, test, review. Workers start by \
+themselves when tickets wait, unless a type has auto_spawn false.
+
+What needs you:
+- ticket_on_hold: read hold_reason and the comments with get_ticket. Answer or instruct with resume_ticket and its \
+comment, send it to another stage with its stage, or end it with close_ticket.
+- queue_paused: every ticket of that queue would fail the same way, for example without a login. Mend the cause, then \
+update_worker_type or spawn_worker resumes the queue.
+- A ticket that does not move: get_ticket says in waiting_for why, and what would move it.
+
+Workers cannot ask anyone. Put the goal, the limits and how to tell that it is done into the description; the reports of \
+earlier stages reach later ones by themselves. Failed attempts are retried; a worker that dies loses no ticket. Give \
+create_ticket an idempotency_key if you may repeat the call.
+
+Ids: T-42 ticket, A-17 attempt, W-7 worker, C-3 comment. Lists have limit and cursor; go on while next_cursor is not \
+null. A refusal says the next step.";
+
+/// Serves MCP. Cheap to clone; each request gets a clone.
+#[derive(Clone)]
+pub(crate) struct Handler {
+    service: Service,
+    shared: Arc<Shared>,
+}
+
+/// Made once, read by every request.
+struct Shared {
+    tools: Vec<Tool>,
+    listed: Vec<model::Tool>,
+    config: ServerConfig,
+    calls: CallCounts,
+}
+
+impl Handler {
+    pub(crate) fn new(service: Service) -> Self {
+        let tools = catalog::tools();
+        let listed = tools.iter().map(listed).collect();
+        let calls = CallCounts::new(tools.iter().map(|tool| tool.name));
+        Self { service, shared: Arc::new(Shared { tools, listed, config: config(), calls }) }
+    }
+
+    pub(crate) fn calls(&self) -> &CallCounts {
+        &self.shared.calls
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.shared.tools.iter().position(|tool| tool.name == name)
+    }
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        self.shared.config.clone()
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(&REVISIONS)
+    }
+
+    async fn discover(
+        &self,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        let result = DiscoverResult::from_server_info(REVISIONS.to_vec(), self.get_info());
+        Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn list_tools(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let result = ListToolsResult::with_all_items(self.shared.listed.clone());
+        Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
+    }
+
+    /// The SDK asks for a tool before each call, to check headers against its schema; nothing else of it is looked at.
+    fn get_tool(&self, name: &str) -> Option<model::Tool> {
+        let listed = self.shared.listed.get(self.position(name)?)?;
+        Some(model::Tool::new_with_raw(listed.name.clone(), None, listed.input_schema.clone()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Some(index) = self.position(&request.name) else {
+            let name: String = request.name.chars().take(128).collect();
+            return Err(ErrorData::invalid_params(format!("unknown tool: {name}"), None));
+        };
+        let tool = &self.shared.tools[index];
+        let call = Call { gone: context.ct.clone(), progress: progress(&context) };
+        let answer =
+            tool.call(self.service.clone(), request.arguments.unwrap_or_default(), call).await;
+        let (ended, result) = answered(tool.name, answer);
+        self.shared.calls.count(index, ended);
+        tracing::debug!(tool = tool.name, ended = ended.name(), "tool called");
+        Ok(result.into())
+    }
+
+    /// A request of a known method that fits none of its shapes comes here too, as if its method were unknown.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method;
+        if method == "tools/call" {
+            let wanted =
+                "tools/call needs params.name, a text, and params.arguments, an object or left out";
+            return Err(ErrorData::invalid_params(wanted, None));
+        }
+        Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, method, None))
+    }
+}
+
+fn config() -> ServerConfig {
+    let identity = Implementation::new("vibe-ensemble", env!("CARGO_PKG_VERSION"))
+        .with_title("Vibe-Ensemble")
+        .with_description(
+            "Supervises headless Claude Code workers that go through tickets stage by stage",
+        )
+        .with_icons(vec![
+            Icon::new(ICON).with_mime_type("image/svg+xml").with_sizes(vec!["any".to_owned()]),
+        ]);
+    ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        .with_server_info(identity)
+        .with_instructions(INSTRUCTIONS)
+}
+
+fn listed(tool: &Tool) -> model::Tool {
+    let (reads, destroys, same_again) = match tool.effect {
+        Effect::Reads => (true, false, true),
+        Effect::Adds => (false, false, false),
+        Effect::Settles => (false, false, true),
+        Effect::Replaces => (false, true, true),
+    };
+    let annotations = ToolAnnotations::with_title(tool.title)
+        .read_only(reads)
+        .destructive(destroys)
+        .idempotent(same_again)
+        .open_world(false);
+    model::Tool::new(tool.name, tool.description, tool.arguments.clone())
+        .with_title(tool.title)
+        .with_raw_output_schema(Arc::new(tool.result.clone()))
+        .with_annotations(annotations)
+}
+
+/// The result of a call, and how it counts. What broke is logged here and told to nobody else.
+fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, CallToolResult) {
+    let text = |text: String| vec![ContentBlock::text(text)];
+    match answer {
+        Ok(value) => {
+            let mut result = CallToolResult::success(text(value.to_string()));
+            result.structured_content = Some(value);
+            (Ended::Answered, result)
+        }
+        Err(CallError::Arguments(wrong)) => {
+            (Ended::Refused, CallToolResult::error(text(reply::wrong_arguments(tool, &wrong))))
+        }
+        Err(CallError::Refused(refusal)) => {
+            (Ended::Refused, CallToolResult::error(text(reply::refusal(&refusal))))
+        }
+        Err(CallError::Failed(error)) => {
+            tracing::error!(tool, error, "tool failed");
+            (Ended::Failed, CallToolResult::error(text(reply::INTERNAL_ERROR.to_owned())))
+        }
+    }
+}
+
+/// How to tell the client that a call still waits, if it asked to be told.
+fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
+    let token = context.meta.get_progress_token()?;
+    let peer = context.peer.clone();
+    Some(Box::new(move |waited: Duration, of: Duration| -> BoxFuture<()> {
+        let told = ProgressNotificationParam::new(token.clone(), waited.as_secs_f64())
+            .with_total(of.as_secs_f64())
+            .with_message("Waiting for events");
+        let peer = peer.clone();
+        Box::pin(async move {
+            if let Err(error) = peer.notify_progress(told).await {
+                // The client is gone; the call learns it by its cancellation.
+                tracing::debug!(error = reply::chain(&error), "progress not sent");
+            }
+        })
+    }))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::TicketId;
+    use crate::domain::refusal::Refusal;
+
+    #[test]
+    fn the_instructions_fit_what_clients_keep() {
+        assert!(INSTRUCTIONS.len() <= 2048, "{} bytes", INSTRUCTIONS.len());
+    }
+
+    #[test]
+    fn what_is_advertised_is_what_is_served() {
+        let config = serde_json::to_value(config()).unwrap();
+        assert_eq!(config["capabilities"], serde_json::json!({"tools": {}}));
+        assert_eq!(config["serverInfo"]["name"], "vibe-ensemble");
+        assert_eq!(config["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
+    }
+
+    #[test]
+    fn every_tool_says_what_it_may_change() {
+        for tool in catalog::tools() {
+            let listed = serde_json::to_value(listed(&tool)).unwrap();
+            let hints = &listed["annotations"];
+            let reads = tool.name.starts_with("get_") || tool.name.starts_with("list_");
+            let destroys =
+                ["delete_", "update_", "close_", "stop_"].iter().any(|p| tool.name.starts_with(p));
+            assert_eq!(hints["readOnlyHint"], reads, "{}", tool.name);
+            assert_eq!(hints["destructiveHint"], destroys, "{}", tool.name);
+            assert!(hints["idempotentHint"].is_boolean(), "{}", tool.name);
+            assert_eq!(hints["openWorldHint"], false, "{}", tool.name);
+        }
+    }
+
+    #[test]
+    fn answers_carry_the_same_value_twice_and_refusals_are_errors() {
+        let value = serde_json::json!({"ticket_id": "T-1"});
+        let (ended, result) = answered("get_ticket", Ok(value.clone()));
+        assert_eq!(ended, Ended::Answered);
+        let wire = serde_json::to_value(&result).unwrap();
+        assert_eq!(wire["structuredContent"], value);
+        assert_eq!(wire["content"][0]["text"], value.to_string());
+        assert_eq!(wire["isError"], false);
+
+        let refusal = Refusal::UnknownTicket { ticket: TicketId::from_key(9) };
+        let (ended, result) = answered("get_ticket", Err(CallError::Refused(refusal)));
+        assert_eq!(ended, Ended::Refused);
+        let wire = serde_json::to_value(&result).unwrap();
+        assert_eq!(wire["isError"], true);
+        assert_eq!(
+            wire["content"][0]["text"],
+            "There is no ticket T-9. Find tickets with list_tickets."
+        );
+
+        let secret = "no such table: ticket".to_owned();
+        let (_, result) = answered("get_ticket", Err(CallError::Failed(secret)));
+        let wire = serde_json::to_value(&result).unwrap();
+        assert_eq!(wire["content"][0]["text"], reply::INTERNAL_ERROR);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a tool works with, and what it may answer.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::domain::id::AttemptId;
+use crate::domain::id::InvalidId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::store;
+use crate::store::Store;
+use crate::store::StoreError;
+
+/// The parts of the server the tools use. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) store: Store,
+    clock: Clock,
+    attempts_dir: Arc<PathBuf>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    /// `attempts_dir` holds the run directories. `shutdown` ends calls that wait: they answer with what they have.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        attempts_dir: PathBuf,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { store, clock, attempts_dir: Arc::new(attempts_dir), shutdown }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The run directory of an attempt, which need not exist.
+    pub(crate) fn run_dir(&self, attempt: AttemptId) -> PathBuf {
+        self.attempts_dir.join(attempt.to_string())
+    }
+
+    /// Ends when the server is told to stop.
+    pub(crate) async fn stopping(&self) {
+        self.shutdown.cancelled().await;
+    }
+}
+
+/// Why a tool did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Refused(Refusal),
+    Failed(StoreError),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Refused(refusal) => Self::Refused(refusal),
+            store::Error::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// Reads an id, or refuses the field it came in.
+pub(crate) fn id<T: FromStr<Err = InvalidId>>(field: &str, given: &str) -> Result<T> {
+    given.parse().map_err(|error: InvalidId| {
+        let allowed = format!("the id of a {}, such as {}-42", error.noun, error.prefix);
+        Error::Refused(Refusal::invalid(field, given, allowed))
+    })
+}
+
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Tells the client of a waiting call how long it has waited, and of how long.
+pub(crate) type Progress = Box<dyn Fn(Duration, Duration) -> BoxFuture<()> + Send + Sync>;
+
+/// The side of a call that a tool needs only if it waits.
+pub(crate) struct Call {
+    /// Cancelled when the client goes away.
+    pub(crate) gone: CancellationToken,
+    /// There when the client asked for progress.
+    pub(crate) progress: Option<Progress>,
+}
+
+impl Call {
+    pub(crate) async fn report(&self, waited: Duration, of: Duration) {
+        if let Some(progress) = &self.progress {
+            progress(waited, of).await;
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Events: `list_events`, which can wait for the next one, and `mark_events_processed`.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::domain::comment::COORDINATOR;
+use crate::domain::event::Event;
+use crate::domain::event::EventKind;
+use crate::domain::id::EventSeq;
+use crate::domain::refusal::Refusal;
+use crate::domain::text::Name;
+use crate::mcp::catalog::Effect;
+use crate::mcp::catalog::Tool;
+use crate::mcp::page;
+use crate::mcp::service::Call;
+use crate::mcp::service::Result;
+use crate::mcp::service::Service;
+use crate::mcp::service::id;
+use crate::store::EventMarks;
+use crate::store::EventPage;
+use crate::store::EventQuery;
+
+/// Well within every idle timer a client is known to have.
+const PROGRESS_EVERY: Duration = Duration::from_secs(15);
+
+pub(crate) fn tools() -> Vec<Tool> {
+    vec![
+        Tool::waiting(
+            "list_events",
+            "List or await events",
+            Effect::Reads,
+            "Lists what happened, oldest first: events this consumer has not marked yet. With wait_seconds it waits \
+             until there is one, and answers with an empty list if none comes; that is no error. This is how to follow \
+             work without polling: create tickets, call list_events with wait_seconds, act on what comes, mark it with \
+             mark_events_processed, wait again. An event is listed until it is marked, so none is lost when a call is \
+             cut off. Returns `events`, and `last_seq`, the newest number of the whole log.",
+            list,
+        ),
+        Tool::new(
+            "mark_events_processed",
+            "Mark events as processed",
+            Effect::Settles,
+            "Marks events as done, so that list_events no longer lists them for this consumer. Give either event_seqs \
+             or up_to_seq. Mark an event after you have acted on it, not before. Returns how many were newly `marked`.",
+            mark,
+        ),
+    ]
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListOrWait {
+    /// Only events with a higher seq; left out, all that are not marked.
+    #[schemars(range(min = 0))]
+    after: Option<i64>,
+    /// Also list events that are marked already; false when left out. To wait with it, give `after` as well.
+    include_processed: Option<bool>,
+    /// Only events of these kinds; all when left out.
+    kinds: Option<Vec<KindName>>,
+    /// Only events of this project.
+    project: Option<String>,
+    /// Only events of this ticket, such as T-42.
+    ticket_id: Option<String>,
+    /// How long to wait for an event when there is none; 0, not at all, when left out.
+    #[schemars(range(min = 0, max = 3600))]
+    wait_seconds: Option<i64>,
+    /// Most events to return; 50 when left out.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<i64>,
+    /// Whose marks count; coordinator when left out. A second reader takes its own name and marks for itself.
+    consumer: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("enum" = kind_names()))]
+struct KindName(String);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Mark {
+    /// The events to mark, by seq.
+    #[schemars(length(min = 1, max = 1000))]
+    event_seqs: Option<Vec<i64>>,
+    /// Mark every event up to and with this seq.
+    #[schemars(range(min = 0))]
+    up_to_seq: Option<i64>,
+    /// Whose marks these are; coordinator when left out.
+    consumer: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct EventView {
+    seq: i64,
+    kind: &'static str,
+    at: String,
+    project: String,
+    ticket_id: Option<String>,
+    stage: Option<String>,
+    attempt_id: Option<String>,
+    worker_id: Option<String>,
+    /// What happened, in one sentence.
+    summary: String,
+    /// Whether this consumer has marked it.
+    processed: bool,
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        Self {
+            seq: event.seq.0,
+            kind: event.kind.name(),
+            at: event.at.to_string(),
+            project: event.project.into_string(),
+            ticket_id: event.ticket.map(|ticket| ticket.to_string()),
+            stage: event.stage.map(Name::into_string),
+            attempt_id: event.attempt.map(|attempt| attempt.to_string()),
+            worker_id: event.worker.map(|worker| worker.to_string()),
+            summary: event.summary,
+            processed: event.processed,
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Events {
+    events: Vec<EventView>,
+    /// The newest seq of the whole log.
+    last_seq: i64,
+}
+
+impl From<EventPage> for Events {
+    fn from(page: EventPage) -> Self {
+        Self {
+            events: page.events.into_iter().map(EventView::from).collect(),
+            last_seq: page.last_seq.0,
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Marked {
+    /// How many were newly marked.
+    marked: i64,
+}
+
+async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events> {
+    let query = query(&given)?;
+    let wait = wait(given.wait_seconds)?;
+    // Subscribed before the first look, so that no commit falls between a look and the wait.
+    let mut level = service.store.level();
+    level.mark_unchanged();
+    let page = service.store.events(query.clone()).await?;
+    if wait.is_zero() || !page.events.is_empty() {
+        return Ok(page.into());
+    }
+    if let Some(project) = &query.project {
+        // A misspelt project would wait in vain.
+        service.store.project(project).await?;
+    }
+    let begun = Instant::now();
+    let deadline = begun + wait;
+    let mut page = page;
+    call.report(Duration::ZERO, wait).await;
+    let mut progress = tokio::time::interval_at(begun + PROGRESS_EVERY, PROGRESS_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = service.stopping() => break,
+            () = call.gone.cancelled() => break,
+            changed = level.changed() => {
+                page = service.store.events(query.clone()).await?;
+                if changed.is_err() || !page.events.is_empty() {
+                    break;
+                }
+            }
+            () = tokio::time::sleep_until(deadline) => break,
+            _ = progress.tick() => call.report(begun.elapsed(), wait).await,
+        }
+    }
+    Ok(page.into())
+}
+
+fn wait(seconds: Option<i64>) -> std::result::Result<Duration, Refusal> {
+    let seconds = seconds.unwrap_or(0);
+    u64::try_from(seconds)
+        .ok()
+        .filter(|seconds| *seconds <= 3600)
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            Refusal::invalid("wait_seconds", &seconds.to_string(), "a whole number from 0 to 3600")
+        })
+}
+
+fn query(given: &ListOrWait) -> Result<EventQuery> {
+    let kind = |KindName(name): &KindName| {
+        EventKind::from_name(name).ok_or_else(|| {
+            Refusal::invalid("kinds", name, format!("a list of {}", kind_names().join(", ")))
+        })
+    };
+    let kinds: std::result::Result<Vec<EventKind>, Refusal> =
+        given.kinds.as_deref().unwrap_or_default().iter().map(kind).collect();
+    Ok(EventQuery {
+        after: given.after.map(EventSeq),
+        include_processed: given.include_processed.unwrap_or(false),
+        kinds: kinds?,
+        project: given.project.clone(),
+        ticket: given.ticket_id.as_deref().map(|ticket| id("ticket_id", ticket)).transpose()?,
+        consumer: consumer(given.consumer.as_deref())?,
+        limit: page::limit(given.limit)?,
+    })
+}
+
+fn kind_names() -> Vec<&'static str> {
+    EventKind::ALL.iter().map(|kind| kind.name()).collect()
+}
+
+fn consumer(given: Option<&str>) -> std::result::Result<String, Refusal> {
+    match given {
+        None => Ok(COORDINATOR.to_owned()),
+        Some(name) => Name::parse("consumer", name).map(Name::into_string),
+    }
+}
+
+async fn mark(service: Service, given: Mark) -> Result<Marked> {
+    let consumer = consumer(given.consumer.as_deref())?;
+    let marks = marks(given.event_seqs, given.up_to_seq)?;
+    let marked = service.store.mark_events(&consumer, marks, service.now()).await?;
+    Ok(Marked { marked })
+}
+
+fn marks(
+    event_seqs: Option<Vec<i64>>,
+    up_to_seq: Option<i64>,
+) -> std::result::Result<EventMarks, Refusal> {
+    match (event_seqs, up_to_seq) {
+        (Some(seqs), None) => Ok(EventMarks::Seqs(seqs.into_iter().map(EventSeq).collect())),
+        (None, Some(seq)) => Ok(EventMarks::UpTo(EventSeq(seq))),
+        (Some(_), Some(_)) => {
+            Err(Refusal::invalid("event_seqs", "given with up_to_seq", "one of the two alone"))
+        }
+        (None, None) => {
+            Err(Refusal::invalid("event_seqs", "missing, and so is up_to_seq", "one of the two"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_way_of_marking_is_taken() {
+        assert!(
+            matches!(marks(Some(vec![1]), None), Ok(EventMarks::Seqs(seqs)) if seqs == [EventSeq(1)])
+        );
+        assert!(matches!(marks(None, Some(7)), Ok(EventMarks::UpTo(EventSeq(7)))));
+        assert!(marks(Some(vec![1]), Some(7)).is_err());
+        assert!(marks(None, None).is_err());
+    }
+
+    #[test]
+    fn a_query_is_for_the_coordinator_unless_told() {
+        let given = |given| serde_json::from_value::<ListOrWait>(given).unwrap();
+        let plain = query(&given(serde_json::json!({}))).unwrap();
+        assert_eq!((plain.consumer.as_str(), plain.limit), ("coordinator", 50));
+        assert!(!plain.include_processed && plain.kinds.is_empty());
+        let told =
+            query(&given(serde_json::json!({"kinds": ["ticket_closed"], "ticket_id": "T-3"})));
+        assert_eq!(told.unwrap().kinds, [EventKind::TicketClosed]);
+        assert!(query(&given(serde_json::json!({"kinds": ["ticket_exploded"]}))).is_err());
+        assert!(query(&given(serde_json::json!({"consumer": "two words"}))).is_err());
+        assert!(wait(Some(3601)).is_err() && wait(Some(-1)).is_err());
+    }
+}

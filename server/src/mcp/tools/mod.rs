@@ -1,0 +1,12 @@
+//! The tools, one file per noun: parameters, results, and what each does.
+//!
+//! Invariant: a tool's body names no MCP type. It reads checked arguments, asks the store, and returns what the store
+//! says.
+
+pub(crate) mod events;
+pub(crate) mod projects;
+pub(crate) mod queues;
+mod ticket_view;
+pub(crate) mod tickets;
+pub(crate) mod worker_types;
+pub(crate) mod workers;

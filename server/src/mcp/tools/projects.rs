@@ -1,0 +1,267 @@
+//! Projects: `create_project`, `get_project`, `list_projects`, `update_project`, `delete_project`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::domain::project;
+use crate::domain::project::NewProject;
+use crate::domain::project::Project;
+use crate::domain::project::ProjectChange;
+use crate::domain::project::TicketCounts;
+use crate::domain::refusal::Refusal;
+use crate::domain::text;
+use crate::domain::text::Name;
+use crate::mcp::catalog::Effect;
+use crate::mcp::catalog::Tool;
+use crate::mcp::page::List;
+use crate::mcp::service::Result;
+use crate::mcp::service::Service;
+use crate::mcp::transcript::shortened;
+
+/// How much of a long text a list shows.
+pub(crate) const LISTED_CHARS: usize = 500;
+
+pub(crate) fn tools() -> Vec<Tool> {
+    vec![
+        Tool::new(
+            "create_project",
+            "Create a project",
+            Effect::Adds,
+            "Registers a directory on the server's machine as a project. Every worker of the project starts in that \
+             directory, and its description, rules and patterns are part of each worker's prompt. Do this first, then \
+             add roles with create_worker_type. Returns the project.",
+            create,
+        ),
+        Tool::new(
+            "get_project",
+            "Get a project",
+            Effect::Reads,
+            "Returns one project with its rules and patterns in full, and under `tickets` how many of its tickets are \
+             in each state.",
+            get,
+        ),
+        Tool::new(
+            "list_projects",
+            "List projects",
+            Effect::Reads,
+            "Lists the projects, oldest first. Texts longer than 500 characters are cut; get_project returns them whole. \
+             Returns `projects` and `next_cursor`, which is null on the last page.",
+            list,
+        ),
+        Tool::new(
+            "update_project",
+            "Change a project",
+            Effect::Replaces,
+            "Changes the fields given and leaves the others as they are. Attempts that already run keep what they were \
+             told; the next ones get the new text. Returns the project.",
+            update,
+        ),
+        Tool::new(
+            "delete_project",
+            "Delete a project",
+            Effect::Replaces,
+            "Deletes a project with its worker types. Refused while it has open tickets or live workers, unless `force` \
+             is true: then its tickets are closed as cancelled and its workers stopped. Files in its directory are not \
+             touched. Returns the project as it was.",
+            delete,
+        ),
+    ]
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    /// Its name in every other call: 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit.
+    name: String,
+    /// The absolute path of an existing directory on the server's machine.
+    path: String,
+    /// What the project is, for workers that know nothing about it.
+    description: Option<String>,
+    /// What every worker must obey.
+    rules: Option<String>,
+    /// How things are done here: layout, commands, conventions.
+    patterns: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Get {
+    /// The project's name.
+    project: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListAll {
+    /// Most projects to return; 50 when left out.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; leave it out for the first page.
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    /// The project's name.
+    project: String,
+    /// The new directory: the absolute path of an existing one.
+    path: Option<String>,
+    /// The new description; an empty text removes it.
+    description: Option<String>,
+    /// The new rules; an empty text removes them.
+    rules: Option<String>,
+    /// The new patterns; an empty text removes them.
+    patterns: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Delete {
+    /// The project's name.
+    project: String,
+    /// Delete it although it has open tickets or live workers; false when left out.
+    force: Option<bool>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ProjectView {
+    name: String,
+    path: String,
+    description: String,
+    rules: String,
+    patterns: String,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<Project> for ProjectView {
+    fn from(project: Project) -> Self {
+        Self {
+            name: project.name.into_string(),
+            path: project.path,
+            description: project.description,
+            rules: project.rules,
+            patterns: project.patterns,
+            created_at: project.created_at.to_string(),
+            updated_at: project.updated_at.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ProjectWithCounts {
+    #[serde(flatten)]
+    project: ProjectView,
+    /// Tickets by state.
+    tickets: CountsView,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct CountsView {
+    blocked: i64,
+    scheduled: i64,
+    queued: i64,
+    running: i64,
+    on_hold: i64,
+    closed: i64,
+}
+
+impl From<TicketCounts> for CountsView {
+    fn from(counts: TicketCounts) -> Self {
+        let TicketCounts { blocked, scheduled, queued, running, on_hold, closed } = counts;
+        Self { blocked, scheduled, queued, running, on_hold, closed }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Projects {
+    projects: Vec<ProjectView>,
+    next_cursor: Option<String>,
+}
+
+async fn create(service: Service, given: Create) -> Result<ProjectView> {
+    let text = |field, text: Option<String>| text::long(field, text.as_deref().unwrap_or(""));
+    let new = NewProject {
+        name: Name::parse("name", &given.name)?,
+        path: directory(&given.path).await?,
+        description: text("description", given.description)?,
+        rules: text("rules", given.rules)?,
+        patterns: text("patterns", given.patterns)?,
+    };
+    Ok(service.store.create_project(new, service.now()).await?.into())
+}
+
+async fn get(service: Service, given: Get) -> Result<ProjectWithCounts> {
+    let project = service.store.project(&given.project).await?;
+    let tickets = service.store.ticket_counts(project.key).await?.into();
+    Ok(ProjectWithCounts { project: project.into(), tickets })
+}
+
+async fn list(service: Service, given: ListAll) -> Result<Projects> {
+    let page = List::Projects.page(given.limit, given.cursor.as_deref())?;
+    let (items, next_cursor) = List::Projects.split(service.store.projects(page).await?);
+    let cut = |project: Project| {
+        let view = ProjectView::from(project);
+        ProjectView {
+            description: shortened(&view.description, LISTED_CHARS),
+            rules: shortened(&view.rules, LISTED_CHARS),
+            patterns: shortened(&view.patterns, LISTED_CHARS),
+            ..view
+        }
+    };
+    Ok(Projects { projects: items.into_iter().map(cut).collect(), next_cursor })
+}
+
+async fn update(service: Service, given: Update) -> Result<ProjectView> {
+    let text = |field, text: Option<String>| text.map(|t| text::long(field, &t)).transpose();
+    let path = match given.path {
+        Some(path) => Some(directory(&path).await?),
+        None => None,
+    };
+    let change = ProjectChange {
+        path,
+        description: text("description", given.description)?,
+        rules: text("rules", given.rules)?,
+        patterns: text("patterns", given.patterns)?,
+    };
+    Ok(service.store.update_project(&given.project, change, service.now()).await?.into())
+}
+
+async fn delete(service: Service, given: Delete) -> Result<ProjectView> {
+    let force = given.force.unwrap_or(false);
+    Ok(service.store.delete_project(&given.project, force, service.now()).await?.into())
+}
+
+/// Checks that a path is the absolute one of an existing directory.
+async fn directory(given: &str) -> Result<String> {
+    let path = project::path(given)?;
+    let found = tokio::fs::metadata(&path).await;
+    if found.is_ok_and(|found| found.is_dir()) {
+        return Ok(path);
+    }
+    Err(Refusal::invalid("path", given, "the absolute path of an existing directory").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::service::Error;
+
+    #[tokio::test]
+    async fn a_project_path_is_an_existing_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let absolute = dir.path().to_str().unwrap();
+        assert_eq!(directory(absolute).await.ok().as_deref(), Some(absolute));
+        for bad in [".", "", file.to_str().unwrap(), "/nonexistent/directory"] {
+            let refused = directory(bad).await;
+            assert!(
+                matches!(&refused, Err(Error::Refused(Refusal::InvalidField { field, .. })) if field == "path"),
+                "{bad:?}: {refused:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Tickets: `create_ticket`, `get_ticket`, `list_tickets`, `add_ticket_comment`, `complete_ticket_stage`,
+//! `close_ticket`, `resume_ticket`. What they return is in [`super::ticket_view`].
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::domain::outcome::StageOutcome;
+use crate::domain::outcome::StageResult;
+use crate::domain::refusal::Refusal;
+use crate::domain::text;
+use crate::domain::text::Name;
+use crate::domain::ticket::MAX_DEPENDENCIES;
+use crate::domain::ticket::NewTicket;
+use crate::domain::ticket::Plan;
+use crate::domain::ticket::Priority;
+use crate::domain::ticket::Resolution;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+use crate::mcp::catalog::Effect;
+use crate::mcp::catalog::Tool;
+use crate::mcp::page::List;
+use crate::mcp::service::Result;
+use crate::mcp::service::Service;
+use crate::mcp::service::id;
+use crate::mcp::tools::ticket_view::CommentView;
+use crate::mcp::tools::ticket_view::TicketDetailView;
+use crate::mcp::tools::ticket_view::TicketView;
+use crate::mcp::tools::ticket_view::Tickets;
+use crate::store::TicketFilter;
+
+const OUTCOMES: [&str; 3] = ["completed", "rework", "blocked"];
+const RESOLUTIONS: [&str; 2] = [Resolution::Completed.name(), Resolution::Cancelled.name()];
+
+pub(crate) fn tools() -> Vec<Tool> {
+    vec![
+        Tool::new(
+            "create_ticket",
+            "Create a ticket",
+            Effect::Adds,
+            "Creates a piece of work. `execution_plan` lists the worker types it goes through, in order; each stage's \
+             worker sees the title, the description, the project's rules and the reports of the stages before it. The \
+             ticket is queued at once, or blocked until the tickets in `depends_on` are completed. Give an \
+             idempotency_key when you may repeat the call: the same key again returns the same ticket. Returns the \
+             ticket; follow it with list_events.",
+            create,
+        ),
+        Tool::new(
+            "get_ticket",
+            "Get a ticket",
+            Effect::Reads,
+            "Returns one ticket with its comments (the stages' reports and the coordinator's words, oldest first), its \
+             attempts, and `waiting_for`: one sentence on why it is not running and what would move it, null once it is \
+             closed.",
+            get,
+        ),
+        Tool::new(
+            "list_tickets",
+            "List tickets",
+            Effect::Reads,
+            "Lists tickets, oldest first, all or those of a project, a state or a current stage. Descriptions longer \
+             than 500 characters are cut; get_ticket returns them whole. Returns `tickets` and `next_cursor`, which is \
+             null on the last page.",
+            list,
+        ),
+        Tool::new(
+            "add_ticket_comment",
+            "Comment on a ticket",
+            Effect::Adds,
+            "Adds the coordinator's words to a ticket. Every later attempt's prompt holds them; an attempt that already \
+             runs does not see them. Returns the comment.",
+            comment,
+        ),
+        Tool::new(
+            "complete_ticket_stage",
+            "Complete a stage yourself",
+            Effect::Adds,
+            "Completes the ticket's current stage as the coordinator, in place of a worker: the report becomes a comment \
+             and the ticket moves, in one step. outcome completed moves it on (after the last stage it closes as \
+             completed), rework sends it back, blocked puts it on hold with a question. Refused when `stage` is not the \
+             current one, or while a worker runs it. Returns the ticket.",
+            complete,
+        ),
+        Tool::new(
+            "close_ticket",
+            "Close a ticket",
+            Effect::Replaces,
+            "Ends a ticket for good, as cancelled unless `resolution` says completed. A running attempt is cancelled \
+             first. Tickets that depend on it are unblocked when it is completed, and go on hold when it is cancelled. \
+             Closing cannot be undone. Returns the ticket.",
+            close,
+        ),
+        Tool::new(
+            "resume_ticket",
+            "Resume a ticket",
+            Effect::Adds,
+            "Sends a ticket that is on hold back to its queue, its attempts counted afresh. Read hold_reason first, mend \
+             the cause or answer the question in `comment`, then resume; `stage` goes on at another stage of its plan. \
+             Returns the ticket.",
+            resume,
+        ),
+    ]
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    /// The project's name.
+    project: String,
+    /// What is to be done, on one line of at most 200 characters.
+    title: String,
+    /// The worker types the ticket goes through, in order. A type may come up more than once.
+    #[schemars(length(min = 1, max = 32))]
+    execution_plan: Vec<String>,
+    /// All a worker needs to know and cannot find out: the goal, the limits, how to tell that it is done.
+    description: Option<String>,
+    /// Which ticket of a queue goes first; normal when left out. Within one priority the older does.
+    #[schemars(extend("enum" = Priority::ALL.map(Priority::name)))]
+    priority: Option<String>,
+    /// Ids of tickets that must be completed before this one starts, such as T-41.
+    #[schemars(length(max = 100))]
+    depends_on: Option<Vec<String>>,
+    /// Any text of at most 200 characters; a second call with the same one returns the ticket of the first.
+    idempotency_key: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Get {
+    /// The ticket's id, such as T-42.
+    ticket_id: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListAll {
+    /// Only tickets of this project.
+    project: Option<String>,
+    /// Only tickets in this state.
+    #[schemars(extend("enum" = TicketState::NAMES))]
+    state: Option<String>,
+    /// Only tickets whose current stage is this worker type.
+    stage: Option<String>,
+    /// Most tickets to return; 50 when left out.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; leave it out for the first page.
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AddComment {
+    /// The ticket's id, such as T-42.
+    ticket_id: String,
+    /// What the next workers should know.
+    content: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Complete {
+    /// The ticket's id, such as T-42.
+    ticket_id: String,
+    /// The stage you complete; must be the ticket's `current_stage`.
+    stage: String,
+    /// What becomes of the ticket: on to the next stage, back to an earlier one, or on hold with a question.
+    #[schemars(extend("enum" = OUTCOMES))]
+    outcome: String,
+    /// What was done and found; the next stage reads it.
+    report: String,
+    /// With outcome rework: the earlier stage that must work again; the one before when left out.
+    rework_stage: Option<String>,
+    /// With outcome blocked: what must be decided.
+    question: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Close {
+    /// The ticket's id, such as T-42.
+    ticket_id: String,
+    /// How it ends; cancelled when left out.
+    #[schemars(extend("enum" = RESOLUTIONS))]
+    resolution: Option<String>,
+    /// Why, as a comment on the ticket.
+    comment: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Resume {
+    /// The ticket's id, such as T-42.
+    ticket_id: String,
+    /// The stage of its plan to go on with; where it stands when left out.
+    stage: Option<String>,
+    /// An answer or instruction for the next worker, as a comment on the ticket.
+    comment: Option<String>,
+}
+
+async fn create(service: Service, given: Create) -> Result<TicketView> {
+    let now = service.now();
+    Ok(service.store.create_ticket(new_ticket(&given)?, now).await?.into())
+}
+
+fn new_ticket(given: &Create) -> Result<NewTicket> {
+    let stages: std::result::Result<Vec<Name>, Refusal> =
+        given.execution_plan.iter().map(|stage| Name::parse("execution_plan", stage)).collect();
+    let waits_for = given.depends_on.as_deref().unwrap_or_default();
+    if waits_for.len() > MAX_DEPENDENCIES {
+        let count = format!("{} tickets", waits_for.len());
+        let allowed = format!("at most {MAX_DEPENDENCIES} ticket ids");
+        return Err(Refusal::invalid("depends_on", &count, allowed).into());
+    }
+    let mut depends_on = Vec::with_capacity(waits_for.len());
+    for ticket in waits_for {
+        let ticket = id("depends_on", ticket)?;
+        if !depends_on.contains(&ticket) {
+            depends_on.push(ticket);
+        }
+    }
+    let key = given.idempotency_key.as_deref();
+    Ok(NewTicket {
+        project: Name::parse("project", &given.project)?,
+        title: text::title("title", &given.title)?,
+        description: text::long("description", given.description.as_deref().unwrap_or(""))?,
+        plan: Plan::new(stages?)?,
+        priority: given.priority.as_deref().map(priority).transpose()?.unwrap_or_default(),
+        depends_on,
+        idempotency_key: key.map(|key| text::title("idempotency_key", key)).transpose()?,
+    })
+}
+
+fn priority(name: &str) -> std::result::Result<Priority, Refusal> {
+    Priority::from_name(name).ok_or_else(|| {
+        let names = Priority::ALL.map(Priority::name).join(", ");
+        Refusal::invalid("priority", name, format!("one of {names}"))
+    })
+}
+
+async fn get(service: Service, given: Get) -> Result<TicketDetailView> {
+    Ok(service.store.ticket(id("ticket_id", &given.ticket_id)?).await?.into())
+}
+
+async fn list(service: Service, given: ListAll) -> Result<Tickets> {
+    let page = List::Tickets.page(given.limit, given.cursor.as_deref())?;
+    let filter = TicketFilter { project: given.project, state: given.state, stage: given.stage };
+    let (items, next_cursor) = List::Tickets.split(service.store.tickets(filter, page).await?);
+    Ok(Tickets { tickets: items.into_iter().map(TicketView::listed).collect(), next_cursor })
+}
+
+async fn comment(service: Service, given: AddComment) -> Result<CommentView> {
+    let ticket = id("ticket_id", &given.ticket_id)?;
+    let content = text::required("content", &given.content)?;
+    Ok(service.store.add_comment(ticket, content, service.now()).await?.into())
+}
+
+async fn complete(service: Service, given: Complete) -> Result<TicketView> {
+    let ticket = id("ticket_id", &given.ticket_id)?;
+    let result = stage_result(&given)?;
+    let now: Timestamp = service.now();
+    Ok(service.store.complete_stage(ticket, &given.stage, result, now).await?.into())
+}
+
+/// The result as a worker would have given it; a field that belongs to another outcome is refused, not dropped.
+fn stage_result(given: &Complete) -> std::result::Result<StageResult, Refusal> {
+    let report = text::required("report", &given.report)?;
+    let said = |field, text: &Option<String>| {
+        let said = text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        said.map(|text| text::long(field, text)).transpose()
+    };
+    let rework_stage = said("rework_stage", &given.rework_stage)?;
+    let question = said("question", &given.question)?;
+    let outcome = match given.outcome.as_str() {
+        "completed" => StageOutcome::Completed,
+        "rework" => StageOutcome::Rework { stage: rework_stage.clone() },
+        "blocked" => StageOutcome::Blocked { question: question.clone() },
+        other => {
+            let allowed = format!("one of {}", OUTCOMES.join(", "));
+            return Err(Refusal::invalid("outcome", other, allowed));
+        }
+    };
+    let misplaced = |field: &str, text: &str, belongs: &str| {
+        let allowed = format!("left out unless outcome is {belongs}");
+        Err(Refusal::invalid(field, text, allowed))
+    };
+    match (&outcome, rework_stage, question) {
+        (StageOutcome::Completed | StageOutcome::Blocked { .. }, Some(stage), _) => {
+            misplaced("rework_stage", &stage, "rework")
+        }
+        (StageOutcome::Completed | StageOutcome::Rework { .. }, _, Some(question)) => {
+            misplaced("question", &question, "blocked")
+        }
+        (StageOutcome::Completed, None, None)
+        | (StageOutcome::Rework { .. }, _, None)
+        | (StageOutcome::Blocked { .. }, None, _) => Ok(StageResult { outcome, report }),
+    }
+}
+
+async fn close(service: Service, given: Close) -> Result<TicketView> {
+    let ticket = id("ticket_id", &given.ticket_id)?;
+    let resolution = match given.resolution.as_deref() {
+        None => Resolution::Cancelled,
+        Some(name) => Resolution::from_name(name).ok_or_else(|| {
+            let allowed = format!("one of {}", RESOLUTIONS.join(", "));
+            Refusal::invalid("resolution", name, allowed)
+        })?,
+    };
+    let comment = said(given.comment.as_deref())?;
+    Ok(service.store.close_ticket(ticket, resolution, comment, service.now()).await?.into())
+}
+
+async fn resume(service: Service, given: Resume) -> Result<TicketView> {
+    let ticket = id("ticket_id", &given.ticket_id)?;
+    let comment = said(given.comment.as_deref())?;
+    Ok(service.store.resume_ticket(ticket, given.stage, comment, service.now()).await?.into())
+}
+
+/// A comment that comes with another call; an empty one is none.
+fn said(comment: Option<&str>) -> std::result::Result<Option<String>, Refusal> {
+    let comment = comment.filter(|comment| !comment.trim().is_empty());
+    comment.map(|comment| text::long("comment", comment)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::id::TicketId;
+    use crate::mcp::service::Error;
+
+    fn result(given: &serde_json::Value) -> std::result::Result<StageResult, String> {
+        let mut whole = json!({"ticket_id": "T-1", "stage": "impl", "report": "Done."});
+        for (field, value) in given.as_object().unwrap() {
+            whole[field] = value.clone();
+        }
+        stage_result(&serde_json::from_value(whole).unwrap()).map_err(|refusal| {
+            let Refusal::InvalidField { field, .. } = refusal else {
+                panic!("expected a wrong field, got {refusal:?}");
+            };
+            field
+        })
+    }
+
+    #[test]
+    fn a_stage_result_holds_what_its_outcome_needs_and_nothing_else() {
+        let report = "Done.".to_owned();
+        let outcome = |outcome| Ok(StageResult { outcome, report: report.clone() });
+        assert_eq!(result(&json!({"outcome": "completed"})), outcome(StageOutcome::Completed));
+        assert_eq!(
+            result(&json!({"outcome": "rework", "rework_stage": "impl"})),
+            outcome(StageOutcome::Rework { stage: Some("impl".to_owned()) })
+        );
+        assert_eq!(
+            result(&json!({"outcome": "blocked", "question": " "})),
+            outcome(StageOutcome::Blocked { question: None })
+        );
+        let wrong = |given| result(&given).unwrap_err();
+        assert_eq!(wrong(json!({"outcome": "completed", "question": "?"})), "question");
+        assert_eq!(wrong(json!({"outcome": "blocked", "rework_stage": "a"})), "rework_stage");
+        assert_eq!(wrong(json!({"outcome": "done"})), "outcome");
+        assert_eq!(wrong(json!({"outcome": "completed", "report": " "})), "report");
+    }
+
+    #[test]
+    fn a_new_ticket_is_parsed_once_and_names_what_is_wrong() {
+        let given = |depends_on: serde_json::Value| -> Create {
+            serde_json::from_value(json!({
+                "project": "p", "title": " Build ", "execution_plan": ["impl", "test"], "depends_on": depends_on,
+            }))
+            .unwrap()
+        };
+        let new = new_ticket(&given(json!(["T-2", "T-1", "T-2"]))).unwrap();
+        assert_eq!(new.depends_on, [TicketId::from_key(2), TicketId::from_key(1)]);
+        assert_eq!((new.title.as_str(), new.priority), ("Build", Priority::Normal));
+        assert!(matches!(
+            new_ticket(&given(json!(["2"]))),
+            Err(Error::Refused(Refusal::InvalidField { field, allowed, .. }))
+                if field == "depends_on" && allowed == "the id of a ticket, such as T-42"
+        ));
+    }
+}

@@ -1,0 +1,220 @@
+//! Workers: `spawn_worker`, `stop_worker`, `list_workers`, `get_worker_status`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::domain::attempt::StopMode;
+use crate::domain::refusal::Refusal;
+use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerState;
+use crate::mcp::catalog::Effect;
+use crate::mcp::catalog::Tool;
+use crate::mcp::page::List;
+use crate::mcp::service::Result;
+use crate::mcp::service::Service;
+use crate::mcp::service::id;
+use crate::mcp::transcript;
+use crate::store::WorkerFilter;
+
+pub(crate) fn tools() -> Vec<Tool> {
+    vec![
+        Tool::new(
+            "spawn_worker",
+            "Start workers",
+            Effect::Adds,
+            "Starts workers of a type by hand. Rarely needed: a type with auto_spawn gets its workers by itself. Use it \
+             for types without auto_spawn, or to resume a paused queue once its cause is mended. A worker takes tickets \
+             from its queue until none is left and then exits. Returns at once, with the new `workers` in state \
+             launching; follow them with get_worker_status or list_events.",
+            spawn,
+        ),
+        Tool::new(
+            "stop_worker",
+            "Stop a worker",
+            Effect::Replaces,
+            "Asks a worker to stop. `mode` says what becomes of its ticket: drain finishes it first; interrupt (the \
+             default) stops now and requeues it uncharged; cancel stops now and puts it on hold; kill is interrupt \
+             without asking nicely. A second call may only ask for a stronger mode. Returns the worker as it is now; a \
+             worker_stopped event tells when it is gone.",
+            stop,
+        ),
+        Tool::new(
+            "list_workers",
+            "List workers",
+            Effect::Reads,
+            "Lists workers, stopped ones too unless `state` says otherwise. Returns `workers` with what each is doing, \
+             and `next_cursor`, which is null on the last page.",
+            list,
+        ),
+        Tool::new(
+            "get_worker_status",
+            "Look at a worker",
+            Effect::Reads,
+            "Returns one worker: state, process ids, systemd unit, current ticket and attempt, last heartbeat, memory in \
+             bytes, and under `transcript` the last lines its claude wrote in the current attempt (stream-json, at most \
+             20, each cut to 2,000 characters). Use it to see whether a worker makes progress before you stop it.",
+            status,
+        ),
+    ]
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Spawn {
+    /// The project's name.
+    project: String,
+    /// The worker type's name.
+    worker_type: String,
+    /// How many to start; 1 when left out.
+    #[schemars(range(min = 1, max = 1000))]
+    count: Option<i64>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Stop {
+    /// The worker's id, such as W-7.
+    worker_id: String,
+    /// What becomes of its ticket; interrupt when left out.
+    #[schemars(extend("enum" = StopMode::ALL.map(StopMode::name)))]
+    mode: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListAll {
+    /// Only workers of this project.
+    project: Option<String>,
+    /// Only workers of this type.
+    worker_type: Option<String>,
+    /// Only workers in this state.
+    #[schemars(extend("enum" = WorkerState::ALL.map(WorkerState::name)))]
+    state: Option<String>,
+    /// Most workers to return; 50 when left out.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; leave it out for the first page.
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Status {
+    /// The worker's id, such as W-7.
+    worker_id: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct WorkerView {
+    worker_id: String,
+    project: String,
+    worker_type: String,
+    #[schemars(extend("enum" = WorkerState::ALL.map(WorkerState::name)))]
+    state: &'static str,
+    /// The process id of its shim.
+    pid: Option<i64>,
+    /// The process id of its claude.
+    child_pid: Option<i64>,
+    /// The systemd unit it runs in.
+    unit: Option<String>,
+    ticket_id: Option<String>,
+    attempt_id: Option<String>,
+    started_at: String,
+    last_heartbeat_at: Option<String>,
+    stopped_at: Option<String>,
+    stop_reason: Option<String>,
+}
+
+impl From<Worker> for WorkerView {
+    fn from(worker: Worker) -> Self {
+        Self {
+            worker_id: worker.id.to_string(),
+            project: worker.project_name.into_string(),
+            worker_type: worker.worker_type.into_string(),
+            state: worker.state.name(),
+            pid: worker.pid,
+            child_pid: worker.child_pid,
+            unit: worker.unit,
+            ticket_id: worker.ticket.map(|ticket| ticket.to_string()),
+            attempt_id: worker.attempt.map(|attempt| attempt.to_string()),
+            started_at: worker.started_at.to_string(),
+            last_heartbeat_at: worker.last_heartbeat_at.map(|at| at.to_string()),
+            stopped_at: worker.stopped_at.map(|at| at.to_string()),
+            stop_reason: worker.stop_reason,
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Spawned {
+    workers: Vec<WorkerView>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Workers {
+    workers: Vec<WorkerView>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct WorkerStatus {
+    #[serde(flatten)]
+    worker: WorkerView,
+    memory_bytes: Option<i64>,
+    /// The last lines of the current attempt's output, oldest first.
+    transcript: Vec<String>,
+}
+
+async fn spawn(service: Service, given: Spawn) -> Result<Spawned> {
+    let count = given.count.unwrap_or(1);
+    if !(1..=1000).contains(&count) {
+        let allowed = "a whole number from 1 to 1000";
+        return Err(Refusal::invalid("count", &count.to_string(), allowed).into());
+    }
+    let now = service.now();
+    let workers =
+        service.store.request_workers(&given.project, &given.worker_type, count, now).await?;
+    Ok(Spawned { workers: workers.into_iter().map(WorkerView::from).collect() })
+}
+
+async fn stop(service: Service, given: Stop) -> Result<WorkerView> {
+    let worker = id("worker_id", &given.worker_id)?;
+    let mode = match given.mode.as_deref() {
+        None => StopMode::Interrupt,
+        Some(name) => StopMode::from_name(name).ok_or_else(|| {
+            let names = StopMode::ALL.map(StopMode::name).join(", ");
+            Refusal::invalid("mode", name, format!("one of {names}"))
+        })?,
+    };
+    Ok(service.store.stop_worker(worker, mode, service.now()).await?.into())
+}
+
+async fn list(service: Service, given: ListAll) -> Result<Workers> {
+    let page = List::Workers.page(given.limit, given.cursor.as_deref())?;
+    let state = match given.state.as_deref() {
+        None => None,
+        Some(name) => Some(WorkerState::from_name(name).ok_or_else(|| {
+            let names = WorkerState::ALL.map(WorkerState::name).join(", ");
+            Refusal::invalid("state", name, format!("one of {names}"))
+        })?),
+    };
+    let filter = WorkerFilter { project: given.project, worker_type: given.worker_type, state };
+    let (items, next_cursor) = List::Workers.split(service.store.workers(filter, page).await?);
+    Ok(Workers { workers: items.into_iter().map(WorkerView::from).collect(), next_cursor })
+}
+
+async fn status(service: Service, given: Status) -> Result<WorkerStatus> {
+    let worker = service.store.worker(id("worker_id", &given.worker_id)?).await?;
+    let transcript = match worker.attempt {
+        None => Vec::new(),
+        Some(attempt) => {
+            let run_dir = service.run_dir(attempt);
+            let read = tokio::task::spawn_blocking(move || transcript::last_lines(&run_dir));
+            // A panic there is logged by its own hook; the rest of the answer is still worth giving.
+            read.await.unwrap_or_default()
+        }
+    };
+    let memory_bytes = worker.memory_bytes;
+    Ok(WorkerStatus { worker: worker.into(), memory_bytes, transcript })
+}

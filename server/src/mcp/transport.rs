@@ -1,0 +1,198 @@
+//! HTTP: `/mcp`, the three pages for supervisors, and what every request passes before it gets to them.
+
+use std::future::IntoFuture as _;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::middleware;
+use axum::middleware::Next;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use axum::routing::any;
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use rmcp::transport::StreamableHttpServerConfig;
+use rmcp::transport::StreamableHttpService;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::mcp::access::Access;
+use crate::mcp::body;
+use crate::mcp::body::Unread;
+use crate::mcp::metrics;
+use crate::mcp::reply;
+use crate::mcp::server::Handler;
+use crate::mcp::service::Service;
+
+/// From the order to stop until connections that are still busy are left behind.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Pages a supervisor reads, which has no token.
+const OPEN_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+type Mcp = StreamableHttpService<Handler, NeverSessionManager>;
+
+struct Shared {
+    service: Service,
+    handler: Handler,
+    mcp: Mcp,
+}
+
+/// Everything that is served over HTTP, behind the checks every request passes.
+pub fn router(service: Service, access: Access) -> Router {
+    let handler = Handler::new(service.clone());
+    let mut config = StreamableHttpServerConfig::default();
+    config.legacy_session_mode = false;
+    config.json_response = false;
+    config.max_request_body_bytes = body::MOST_BYTES;
+    // `Access` has checked both headers, with the port, which the SDK's list cannot know.
+    let config = config.disable_allowed_hosts().disable_allowed_origins();
+    let per_request = handler.clone();
+    let mcp = StreamableHttpService::new(
+        move || Ok(per_request.clone()),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    );
+    Router::new()
+        .route("/mcp", any(serve_mcp))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(show_metrics))
+        .with_state(Arc::new(Shared { service, handler, mcp }))
+        .layer(middleware::from_fn_with_state(access, check))
+}
+
+/// Serves until `shutdown`, then lets calls finish, for a while.
+///
+/// Calls that wait end by themselves: they hold the same token, given to [`Service::new`].
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    // An answer goes out as two small writes; without this the second waits for a delayed ACK, 44 ms on each call.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = reply::chain(&error), "TCP_NODELAY not set");
+        }
+    });
+    let serving = axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
+        .into_future();
+    let drained = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = drained => {
+            tracing::warn!(waited = ?DRAIN, "connections still open at the end");
+            Ok(())
+        }
+    }
+}
+
+/// Own host and origin first, then the token.
+async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
+    if !access.is_own(request.uri(), request.headers()) {
+        return (StatusCode::FORBIDDEN, "Forbidden: Host or Origin is not this server's own\n")
+            .into_response();
+    }
+    if !OPEN_PATHS.contains(&request.uri().path()) && !access.is_authorized(request.headers()) {
+        return unauthorized();
+    }
+    next.run(request).await
+}
+
+fn unauthorized() -> Response {
+    let message = "This server needs `Authorization: Bearer <token>`. The token is in the file tokens/coordinator of \
+                   the server's state directory; `vibe-ensemble connect` sets Claude Code up to send it.";
+    let body = json!({"error": "unauthorized", "message": message}).to_string();
+    let challenge = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    (StatusCode::UNAUTHORIZED, [challenge, JSON], body).into_response()
+}
+
+const JSON: (header::HeaderName, HeaderValue) =
+    (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+
+async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match body::read(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => {
+            let most = body::MOST_BYTES;
+            let text = format!("The body is too large: at most {most} bytes are read\n");
+            return (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
+        }
+        Err(Unread::Broken) => return StatusCode::BAD_REQUEST.into_response(),
+    };
+    let is_json = is_json(&parts.headers);
+    let request = Request::from_parts(parts, Body::from(body.clone()));
+    let response = shared.mcp.handle(request).await;
+    if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        return not_a_request(&body);
+    }
+    response.map(Body::new)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| {
+        kind.split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    })
+}
+
+/// The JSON-RPC error for a body that is none of its messages; the SDK has only a status for it.
+fn not_a_request(body: &Bytes) -> Response {
+    let (code, message, id) = match serde_json::from_slice::<serde_json::Value>(body) {
+        Err(_) => (-32700, "the body is not JSON", serde_json::Value::Null),
+        Ok(value) => {
+            let id = value.get("id").filter(|id| id.is_string() || id.is_number()).cloned();
+            (-32600, "the body is not a JSON-RPC 2.0 message", id.unwrap_or_default())
+        }
+    };
+    let error = json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}});
+    (StatusCode::BAD_REQUEST, [JSON], error.to_string()).into_response()
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.service.store.ping().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            tracing::warn!(error = reply::chain(&error), "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+        }
+    }
+}
+
+async fn show_metrics(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.service.store.counts().await {
+        Ok(counts) => {
+            let page = metrics::exposition(&counts, shared.handler.calls());
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            ([(header::CONTENT_TYPE, kind)], page).into_response()
+        }
+        Err(error) => {
+            tracing::error!(error = reply::chain(&error), "metrics not readable");
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+        }
+    }
+}

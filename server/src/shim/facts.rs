@@ -1,0 +1,90 @@
+//! From the shim's exit record to the facts the domain judges.
+
+use shim_protocol::exit::ExitRecord;
+use shim_protocol::exit::ExitStatus;
+use shim_protocol::exit::ResultMessage;
+use shim_protocol::exit::StopReason;
+
+use crate::domain::attempt::Spent;
+use crate::domain::verdict::AgentResult;
+use crate::domain::verdict::End;
+use crate::domain::verdict::Facts;
+use crate::domain::verdict::Stop;
+
+/// What the record says, in the domain's words. `resumed` is ours to know: the shim only ran what it was told.
+#[must_use]
+pub fn facts(record: &ExitRecord, resumed: bool) -> Facts {
+    Facts {
+        end: end(&record.status),
+        stop: record.stop.as_ref().map(|stop| reason(stop.reason)),
+        result: record.result.as_ref().map(result),
+        last_error: record.last_error.clone(),
+        had_session: record.session_id.is_some(),
+        resumed,
+        stderr_tail: record.stderr_tail.clone(),
+    }
+}
+
+/// What the attempt used. Without a result the turns that were seen still count.
+#[must_use]
+pub fn spent(record: &ExitRecord) -> Spent {
+    let result = record.result.as_ref();
+    let usage = result.and_then(|r| r.usage.as_ref());
+    let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let turns = result.and_then(|r| r.num_turns).or((record.turns > 0).then_some(record.turns));
+    Spent {
+        num_turns: turns.map(i64::from),
+        cost_usd: result
+            .and_then(|r| r.total_cost_usd)
+            .filter(|cost| cost.is_finite() && *cost >= 0.0),
+        input_tokens: usage.map(|u| {
+            let cached = u.cache_creation_input_tokens.saturating_add(u.cache_read_input_tokens);
+            tokens(u.input_tokens.saturating_add(cached))
+        }),
+        output_tokens: usage.map(|u| tokens(u.output_tokens)),
+    }
+}
+
+/// The exit code or signal, for people.
+#[must_use]
+pub fn codes(status: &ExitStatus) -> (Option<i32>, Option<i32>) {
+    match status {
+        ExitStatus::Exited { code } => (Some(*code), None),
+        ExitStatus::Signaled { signal } => (None, Some(*signal)),
+        ExitStatus::Unknown | ExitStatus::NotStarted { .. } | ExitStatus::Newer => (None, None),
+    }
+}
+
+fn end(status: &ExitStatus) -> End {
+    match status {
+        ExitStatus::Exited { code } => End::Exited(*code),
+        ExitStatus::Signaled { signal } => End::Signaled(*signal),
+        ExitStatus::Unknown | ExitStatus::Newer => End::Unknown,
+        ExitStatus::NotStarted { error, .. } => End::NotStarted(error.clone()),
+    }
+}
+
+fn reason(reason: StopReason) -> Stop {
+    match reason {
+        StopReason::Interrupt => Stop::Interrupt,
+        StopReason::Cancel => Stop::Cancel,
+        StopReason::Kill => Stop::Kill,
+        StopReason::Restart => Stop::Restart,
+        StopReason::Timeout => Stop::Timeout,
+        StopReason::Stall => Stop::Stall,
+        StopReason::HungAfterResult => Stop::HungAfterResult,
+        StopReason::Unrecordable => Stop::Unrecordable,
+        StopReason::Newer => Stop::Unknown,
+    }
+}
+
+fn result(message: &ResultMessage) -> AgentResult {
+    AgentResult {
+        subtype: message.subtype.clone(),
+        is_error: message.is_error,
+        structured_output: message.structured_output.clone(),
+        api_error_status: message.api_error_status,
+        errors: message.errors.clone(),
+        prose: message.result.clone(),
+    }
+}

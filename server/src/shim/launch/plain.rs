@@ -1,0 +1,50 @@
+//! The plain launcher: the shim detaches itself, so the server's end is nothing to it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use shim_protocol::frame;
+use shim_protocol::message::Launch;
+use shim_protocol::message::LaunchOrder;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::LaunchError;
+
+/// The process we start only forks and leaves; a machine that takes longer for that is in trouble.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a supervisor of ours put into our environment and a worker must not take for its own.
+const OURS: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "JOURNAL_STREAM",
+    "INVOCATION_ID",
+];
+
+pub(super) async fn launch(shim: &Path, order: LaunchOrder) -> Result<(), LaunchError> {
+    let bytes = frame::encode(&Launch::Launch(order))?;
+    let mut command = Command::new(shim);
+    command.arg("--detach").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // The shim's directory must not keep a file system busy, nor vanish under it.
+    command.current_dir("/");
+    for variable in OURS {
+        command.env_remove(variable);
+    }
+    let spawned = command.spawn();
+    let mut child =
+        spawned.map_err(|source| LaunchError::Spawn { program: shim.to_owned(), source })?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(&bytes).await.map_err(LaunchError::Order)?;
+        stdin.shutdown().await.map_err(LaunchError::Order)?;
+    }
+    let stuck = LaunchError::Stuck { seconds: DETACH_TIMEOUT.as_secs() };
+    let left = tokio::time::timeout(DETACH_TIMEOUT, child.wait()).await.map_err(|_| stuck)?;
+    let status = left.map_err(LaunchError::Order)?;
+    if status.success() { Ok(()) } else { Err(LaunchError::Left { status }) }
+}

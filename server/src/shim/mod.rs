@@ -1,0 +1,10 @@
+//! The server's side of its shims: starting them, talking to them, and looking at what they left.
+//!
+//! Nothing here decides anything. The dispatcher asks, this module does and reports facts.
+
+pub mod evidence;
+pub mod facts;
+pub mod launch;
+pub mod link;
+pub mod listener;
+pub mod token;

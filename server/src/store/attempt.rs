@@ -1,0 +1,214 @@
+//! Attempts: reading them, and the small marks that are no end. The grant is in [`super::claim`], the end in
+//! [`super::end`].
+
+use sqlx::FromRow;
+use sqlx::SqliteConnection;
+
+use super::Store;
+use super::error::Result;
+use super::error::StoreError;
+use super::row;
+use super::row::Place;
+use crate::domain::attempt::Attempt;
+use crate::domain::attempt::AttemptState;
+use crate::domain::attempt::Ended;
+use crate::domain::attempt::Outcome;
+use crate::domain::attempt::Spent;
+use crate::domain::attempt::StopMode;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::outcome::Failure;
+use crate::domain::time::Timestamp;
+
+#[derive(FromRow)]
+struct AttemptRow {
+    attempt_id: i64,
+    ticket_id: i64,
+    stage_index: i64,
+    stage: String,
+    worker_id: i64,
+    state: String,
+    outcome: Option<String>,
+    failure: Option<String>,
+    detail: Option<String>,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    claude_session_id: String,
+    resumed: bool,
+    num_turns: Option<i64>,
+    cost_usd: Option<f64>,
+    input_tokens: Option<i64>,
+    output_tokens: Option<i64>,
+    granted_at: i64,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+    stop_mode: Option<String>,
+}
+
+impl TryFrom<AttemptRow> for Attempt {
+    type Error = StoreError;
+
+    fn try_from(row: AttemptRow) -> std::result::Result<Self, StoreError> {
+        let place = Place { table: "attempt", key: row.attempt_id };
+        let state = match row.state.as_str() {
+            "granted" => AttemptState::Granted,
+            "running" => AttemptState::Running,
+            "ended" => {
+                let outcome = place.need(row.outcome, "outcome")?;
+                let failure = row.failure.map(|f| place.named(&f, "failure", Failure::from_name));
+                AttemptState::Ended(Ended {
+                    at: row::time(place.need(row.ended_at, "ended_at")?),
+                    outcome: place.named(&outcome, "outcome", Outcome::from_name)?,
+                    failure: failure.transpose()?,
+                    detail: row.detail.unwrap_or_default(),
+                    exit_code: row.exit_code,
+                    signal: row.signal,
+                })
+            }
+            other => return Err(place.bad("state", other)),
+        };
+        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode", StopMode::from_name));
+        Ok(Self {
+            id: AttemptId::from_key(row.attempt_id),
+            ticket: TicketId::from_key(row.ticket_id),
+            stage_index: place.index(row.stage_index, "stage_index")?,
+            stage: row::name(row.stage),
+            worker: WorkerId::from_key(row.worker_id),
+            state,
+            claude_session_id: row.claude_session_id,
+            resumed: row.resumed,
+            stop: stop.transpose()?,
+            granted_at: row::time(row.granted_at),
+            started_at: row.started_at.map(row::time),
+            spent: Spent {
+                num_turns: row.num_turns,
+                cost_usd: row.cost_usd,
+                input_tokens: row.input_tokens,
+                output_tokens: row.output_tokens,
+            },
+        })
+    }
+}
+
+macro_rules! select {
+    () => {
+        "SELECT a.attempt_id, a.ticket_id, a.stage_index, a.stage, a.worker_id, a.state, a.outcome, a.failure, a.detail,
+                a.exit_code, a.signal, a.claude_session_id, a.resumed, a.num_turns, a.cost_usd, a.input_tokens,
+                a.output_tokens, a.granted_at, a.started_at, a.ended_at,
+                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode
+           FROM attempt a
+           JOIN worker w ON w.worker_id = a.worker_id "
+    };
+}
+
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    id: AttemptId,
+) -> Result<Option<Attempt>> {
+    let row: Option<AttemptRow> = sqlx::query_as(concat!(select!(), "WHERE a.attempt_id = ?1"))
+        .bind(id.key())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(Attempt::try_from).transpose()?)
+}
+
+/// The ticket's attempts, oldest first.
+pub(super) async fn of_ticket(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+) -> Result<Vec<Attempt>> {
+    let rows: Vec<AttemptRow> =
+        sqlx::query_as(concat!(select!(), "WHERE a.ticket_id = ?1 ORDER BY a.attempt_id"))
+            .bind(ticket.key())
+            .fetch_all(connection)
+            .await?;
+    let attempts: std::result::Result<_, StoreError> =
+        rows.into_iter().map(Attempt::try_from).collect();
+    Ok(attempts?)
+}
+
+impl Store {
+    /// The attempt of that id, or `None` when this database never granted it.
+    pub async fn attempt(&self, id: AttemptId) -> Result<Option<Attempt>> {
+        find(&mut *self.readers.acquire().await?, id).await
+    }
+
+    /// Notes that the child is up. Says nothing when the attempt has ended meanwhile.
+    pub async fn attempt_started(
+        &self,
+        id: AttemptId,
+        child_pid: i64,
+        started_at: Timestamp,
+    ) -> Result<()> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        sqlx::query(
+                            "UPDATE attempt SET state = 'running', started_at = ?2
+                              WHERE attempt_id = ?1 AND state = 'granted'",
+                        )
+                        .bind(id.key())
+                        .bind(started_at.millis())
+                        .execute(&mut *connection)
+                        .await?;
+                        sqlx::query(
+                            "UPDATE worker SET child_pid = ?2
+                              WHERE worker_id = (SELECT worker_id FROM attempt WHERE attempt_id = ?1 AND state = 'running')",
+                        )
+                        .bind(id.key())
+                        .bind(child_pid)
+                        .execute(connection)
+                        .await?;
+                        Ok(())
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Notes that nothing of an ended attempt's process tree is left.
+    pub async fn attempt_settled(&self, id: AttemptId, now: Timestamp) -> Result<()> {
+        self.writer
+            .write(
+                move |c| Box::pin(async move { settle(c, id, now).await }),
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Marks an attempt whose evidence contradicts itself. Returns whether that is news.
+    pub async fn attempt_suspect(&self, id: AttemptId) -> Result<bool> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let sql =
+                            "UPDATE attempt SET suspect = 1 WHERE attempt_id = ?1 AND suspect = 0";
+                        let marked = sqlx::query(sql).bind(id.key()).execute(connection).await?;
+                        Ok(marked.rows_affected() > 0)
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+}
+
+pub(super) async fn settle(
+    connection: &mut SqliteConnection,
+    id: AttemptId,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE attempt SET settled_at = ?2, suspect = 0
+          WHERE attempt_id = ?1 AND state = 'ended' AND settled_at IS NULL",
+    )
+    .bind(id.key())
+    .bind(now.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! The claim: one ticket of a worker's queue becomes an attempt of that worker.
+//!
+//! Idempotent on the shim's pull id. A shim that never saw the answer repeats its pull and gets the same attempt, so a
+//! crash between the commit and the reply starts nothing twice and loses nothing.
+
+use sqlx::SqliteConnection;
+
+use super::Store;
+use super::attempt;
+use super::comment;
+use super::error::Result;
+use super::event;
+use super::hold;
+use super::project;
+use super::ticket;
+use super::worker;
+use super::worker_type;
+use crate::domain::attempt::Attempt;
+use crate::domain::attempt::AttemptState;
+use crate::domain::comment::Comment;
+use crate::domain::event::EventKind;
+use crate::domain::event::NewEvent;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::project::Project;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerState;
+use crate::domain::worker_type::WorkerTypeSettings;
+
+/// What a pull comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claim {
+    Granted(Box<Granted>),
+    /// Nothing waits in the worker's queue, or the queue is paused.
+    Nothing,
+    /// This worker gets no more work: it was told to go, or its queue is gone.
+    Leave,
+}
+
+/// A committed attempt and everything its grant is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Granted {
+    pub attempt: Attempt,
+    pub ticket: Ticket,
+    pub project: Project,
+    pub settings: WorkerTypeSettings,
+    pub comments: Vec<Comment>,
+    /// What went wrong in the last charged attempt of this stage, if that is why it runs again.
+    pub last_failure: Option<String>,
+}
+
+impl Store {
+    /// Claims the best ticket of the worker's queue: the one it was told to go on with, else by priority, then age.
+    ///
+    /// `session` becomes the claude session of a fresh attempt.
+    pub async fn claim(
+        &self,
+        worker: WorkerId,
+        pull_id: &str,
+        session: String,
+        now: Timestamp,
+    ) -> Result<Claim> {
+        let pull_id = pull_id.to_owned();
+        self.writer
+            .write(
+                move |c| Box::pin(async move { claim(c, worker, &pull_id, session, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Whether a claim by this worker could be granted now. Cheap, and may be wrong a moment later.
+    pub async fn has_work(&self, worker: &Worker) -> Result<bool> {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT 1 FROM ticket t
+               JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage
+              WHERE t.project_id = ?1 AND t.current_stage = ?2 AND t.state = 'queued' AND y.paused_at IS NULL
+              LIMIT 1",
+        )
+        .bind(worker.project.0)
+        .bind(worker.worker_type.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(found.is_some())
+    }
+}
+
+async fn claim(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    pull_id: &str,
+    session: String,
+    now: Timestamp,
+) -> Result<Claim> {
+    let repeated: Option<i64> =
+        sqlx::query_scalar("SELECT attempt_id FROM attempt WHERE pull_id = ?1")
+            .bind(pull_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+    if let Some(id) = repeated {
+        return again(connection, worker, AttemptId::from_key(id)).await;
+    }
+    let found = worker::load(connection, worker).await?;
+    match found.state {
+        WorkerState::Idle => {}
+        WorkerState::Launching
+        | WorkerState::Busy
+        | WorkerState::Stopping
+        | WorkerState::Stopped => return Ok(Claim::Leave),
+    }
+    let Some(kind) =
+        worker_type::find(connection, found.project, found.worker_type.as_str()).await?
+    else {
+        return Ok(Claim::Leave);
+    };
+    if kind.pause.is_some() {
+        return Ok(Claim::Nothing);
+    }
+    let Some(best) = best_ticket(connection, &found).await? else { return Ok(Claim::Nothing) };
+    let ticket = ticket::load(connection, best).await?;
+    let resume = ticket.resume.as_ref().map(|hint| hint.claude_session_id.clone());
+    let resumed = resume.is_some();
+    let attempt: i64 = sqlx::query_scalar(
+        "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id, resumed,
+                granted_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8)
+         RETURNING attempt_id",
+    )
+    .bind(best.key())
+    .bind(i64::try_from(ticket.stage_index).unwrap_or(0))
+    .bind(ticket.current_stage().as_str())
+    .bind(worker.key())
+    .bind(pull_id)
+    .bind(resume.unwrap_or(session))
+    .bind(resumed)
+    .bind(now.millis())
+    .fetch_one(&mut *connection)
+    .await?;
+    let attempt = AttemptId::from_key(attempt);
+    sqlx::query(
+        "UPDATE ticket
+            SET state = 'running', resume_session_id = NULL, resume_worker_id = NULL, updated_at = ?2
+          WHERE ticket_id = ?1 AND state = 'queued'",
+    )
+    .bind(best.key())
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("UPDATE worker SET state = 'busy' WHERE worker_id = ?1 AND state = 'idle'")
+        .bind(worker.key())
+        .execute(&mut *connection)
+        .await?;
+    let stage = ticket.current_stage();
+    let summary = format!("{worker} began the stage {stage} of {best} as {attempt}.");
+    let event = hold::about(&ticket, EventKind::TicketStageStarted, summary);
+    let event = NewEvent { attempt: Some(attempt), worker: Some(worker), ..event };
+    event::append(connection, event, now).await?;
+    granted(connection, attempt, kind.settings).await
+}
+
+/// The same pull a second time.
+async fn again(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    id: AttemptId,
+) -> Result<Claim> {
+    let attempt = attempt::find(connection, id).await?;
+    let Some(attempt) = attempt.filter(|a| a.worker == worker) else { return Ok(Claim::Leave) };
+    match attempt.state {
+        // Ended before its shim ever saw it. The shim asks afresh under a new pull.
+        AttemptState::Ended(_) => Ok(Claim::Nothing),
+        AttemptState::Granted | AttemptState::Running => {
+            let ticket = ticket::load(connection, attempt.ticket).await?;
+            let kind =
+                worker_type::find(connection, ticket.project, attempt.stage.as_str()).await?;
+            match kind {
+                Some(kind) => granted(connection, id, kind.settings).await,
+                None => Ok(Claim::Leave),
+            }
+        }
+    }
+}
+
+async fn best_ticket(
+    connection: &mut SqliteConnection,
+    worker: &Worker,
+) -> Result<Option<TicketId>> {
+    let own: Option<i64> = sqlx::query_scalar(
+        "SELECT ticket_id FROM ticket
+          WHERE resume_worker_id = ?1 AND state = 'queued' AND project_id = ?2 AND current_stage = ?3
+          LIMIT 1",
+    )
+    .bind(worker.id.key())
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    if own.is_some() {
+        return Ok(own.map(TicketId::from_key));
+    }
+    let best: Option<i64> = sqlx::query_scalar(
+        "SELECT ticket_id FROM ticket
+          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
+          ORDER BY priority DESC, ticket_id
+          LIMIT 1",
+    )
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .fetch_optional(connection)
+    .await?;
+    Ok(best.map(TicketId::from_key))
+}
+
+async fn granted(
+    connection: &mut SqliteConnection,
+    id: AttemptId,
+    settings: WorkerTypeSettings,
+) -> Result<Claim> {
+    let Some(attempt) = attempt::find(connection, id).await? else { return Ok(Claim::Nothing) };
+    let ticket = ticket::load(connection, attempt.ticket).await?;
+    let project = project::load_key(connection, ticket.project).await?;
+    let comments = comment::of_ticket(connection, ticket.id).await?;
+    let last: Option<(String, String)> = sqlx::query_as(
+        "SELECT failure, COALESCE(detail, '') FROM attempt
+          WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3 AND charged = 1
+          ORDER BY attempt_id DESC LIMIT 1",
+    )
+    .bind(ticket.id.key())
+    .bind(i64::try_from(attempt.stage_index).unwrap_or(0))
+    .bind(id.key())
+    .fetch_optional(connection)
+    .await?;
+    let last_failure = last
+        .filter(|_| ticket.attempts_used > 0)
+        .map(|(failure, detail)| format!("{failure}: {detail}"));
+    Ok(Claim::Granted(Box::new(Granted {
+        attempt,
+        ticket,
+        project,
+        settings,
+        comments,
+        last_failure,
+    })))
+}

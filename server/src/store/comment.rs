@@ -1,0 +1,116 @@
+//! Comments.
+
+use sqlx::FromRow;
+use sqlx::SqliteConnection;
+
+use super::Store;
+use super::error::Result;
+use super::row;
+use super::ticket;
+use crate::domain::comment::COORDINATOR;
+use crate::domain::comment::Comment;
+use crate::domain::id::AttemptId;
+use crate::domain::id::CommentId;
+use crate::domain::id::TicketId;
+use crate::domain::time::Timestamp;
+
+#[derive(FromRow)]
+struct CommentRow {
+    comment_id: i64,
+    ticket_id: i64,
+    author: String,
+    stage: Option<String>,
+    attempt_id: Option<i64>,
+    content: String,
+    created_at: i64,
+}
+
+impl From<CommentRow> for Comment {
+    fn from(row: CommentRow) -> Self {
+        Self {
+            id: CommentId::from_key(row.comment_id),
+            ticket: TicketId::from_key(row.ticket_id),
+            author: row.author,
+            stage: row.stage.map(row::name),
+            attempt: row.attempt_id.map(AttemptId::from_key),
+            content: row.content,
+            created_at: row::time(row.created_at),
+        }
+    }
+}
+
+/// A comment about to be stored.
+pub(super) struct NewComment<'a> {
+    pub(super) ticket: TicketId,
+    pub(super) author: &'a str,
+    pub(super) stage: Option<&'a str>,
+    pub(super) attempt: Option<AttemptId>,
+    pub(super) content: &'a str,
+}
+
+impl<'a> NewComment<'a> {
+    /// A remark of the coordinator.
+    pub(super) fn coordinator(ticket: TicketId, content: &'a str) -> Self {
+        Self { ticket, author: COORDINATOR, stage: None, attempt: None, content }
+    }
+}
+
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    comment: NewComment<'_>,
+    now: Timestamp,
+) -> Result<Comment> {
+    let row: CommentRow = sqlx::query_as(
+        "INSERT INTO comment (ticket_id, author, stage, attempt_id, content, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         RETURNING comment_id, ticket_id, author, stage, attempt_id, content, created_at",
+    )
+    .bind(comment.ticket.key())
+    .bind(comment.author)
+    .bind(comment.stage)
+    .bind(comment.attempt.map(AttemptId::key))
+    .bind(comment.content)
+    .bind(now.millis())
+    .fetch_one(connection)
+    .await?;
+    Ok(row.into())
+}
+
+/// All comments of a ticket, oldest first.
+pub(super) async fn of_ticket(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+) -> Result<Vec<Comment>> {
+    let rows: Vec<CommentRow> = sqlx::query_as(
+        "SELECT comment_id, ticket_id, author, stage, attempt_id, content, created_at
+           FROM comment
+          WHERE ticket_id = ?1
+          ORDER BY comment_id",
+    )
+    .bind(ticket.key())
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Comment::from).collect())
+}
+
+impl Store {
+    /// Adds a remark of the coordinator. A worker that runs the ticket does not see it; the next attempt does.
+    pub async fn add_comment(
+        &self,
+        ticket: TicketId,
+        content: String,
+        now: Timestamp,
+    ) -> Result<Comment> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        ticket::load(connection, ticket).await?;
+                        insert(connection, NewComment::coordinator(ticket, &content), now).await
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+}

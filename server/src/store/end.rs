@@ -1,0 +1,286 @@
+//! The end of an attempt: the guard that makes a result count exactly once, and everything that follows from it, in one
+//! transaction.
+
+use sqlx::SqliteConnection;
+
+use super::Store;
+use super::attempt;
+use super::complete;
+use super::complete::By;
+use super::error::Result;
+use super::event;
+use super::hold;
+use super::ticket;
+use super::worker_type;
+use crate::domain::attempt::Attempt;
+use crate::domain::attempt::Outcome;
+use crate::domain::attempt::Spent;
+use crate::domain::event::EventKind;
+use crate::domain::id::AttemptId;
+use crate::domain::outcome::Failure;
+use crate::domain::outcome::Verdict;
+use crate::domain::pipeline;
+use crate::domain::pipeline::Move;
+use crate::domain::pipeline::Policy;
+use crate::domain::pipeline::Standing;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+
+/// The end of one attempt, judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    pub attempt: AttemptId,
+    pub verdict: Verdict,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    pub spent: Spent,
+    /// Whether the agent announced its claude session; only then can another attempt go on in it.
+    pub had_session: bool,
+    /// The exit record as it was written; absent when the server itself ends the attempt.
+    pub record: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReport {
+    /// This report ended the attempt.
+    Accepted,
+    /// The same record had been accepted before.
+    Duplicate,
+    /// Something else ended the attempt first; the record is kept aside and changes nothing.
+    Parked,
+}
+
+impl Store {
+    /// Ends an attempt and moves its ticket on. Repeating it changes nothing.
+    pub async fn end_attempt(&self, ending: Ending, now: Timestamp) -> Result<EndReport> {
+        let policy = self.rules().policy;
+        self.writer
+            .write(
+                move |c| Box::pin(async move { end(c, ending, policy, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+}
+
+/// What a verdict leaves in the attempt's row.
+struct Columns {
+    outcome: Outcome,
+    failure: Option<Failure>,
+    detail: Option<String>,
+}
+
+fn columns(verdict: &Verdict) -> Columns {
+    let (outcome, failure, detail) = match verdict {
+        Verdict::Succeeded(_) => (Outcome::Succeeded, None, None),
+        Verdict::Failed { failure, detail } => {
+            (Outcome::Failed, Some(*failure), Some(detail.clone()))
+        }
+        Verdict::TimedOut { failure, detail } => {
+            (Outcome::TimedOut, Some(*failure), Some(detail.clone()))
+        }
+        Verdict::Cancelled => (Outcome::Cancelled, Some(Failure::Cancelled), None),
+        Verdict::Interrupted { .. } => (Outcome::Interrupted, Some(Failure::Interrupted), None),
+        Verdict::Lost { detail } => (Outcome::Lost, Some(Failure::Lost), Some(detail.clone())),
+    };
+    Columns { outcome, failure, detail }
+}
+
+async fn end(
+    connection: &mut SqliteConnection,
+    ending: Ending,
+    policy: Policy,
+    now: Timestamp,
+) -> Result<EndReport> {
+    let Some(found) = attempt::find(connection, ending.attempt).await? else {
+        return park(connection, &ending, now).await;
+    };
+    let Columns { outcome, failure, detail } = columns(&ending.verdict);
+    let spent = own_share(connection, &found, ending.spent).await?;
+    let charged = failure.is_some_and(Failure::is_charged);
+    // The guard. No row means that something else ended this attempt, and whatever comes now changes nothing.
+    let ended = sqlx::query(
+        "UPDATE attempt
+            SET state = 'ended', outcome = ?2, failure = ?3, detail = ?4, charged = ?5, recorded = ?6, exit_code = ?7,
+                signal = ?8, num_turns = ?9, cost_usd = ?10, input_tokens = ?11, output_tokens = ?12, ended_at = ?13,
+                settled_at = ?13, suspect = 0
+          WHERE attempt_id = ?1 AND state <> 'ended'",
+    )
+    .bind(ending.attempt.key())
+    .bind(outcome.name())
+    .bind(failure.map(Failure::name))
+    .bind(detail)
+    .bind(charged)
+    .bind(ending.record.is_some())
+    .bind(ending.exit_code)
+    .bind(ending.signal)
+    .bind(spent.num_turns)
+    .bind(spent.cost_usd)
+    .bind(spent.input_tokens)
+    .bind(spent.output_tokens)
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    if ended.rows_affected() == 0 {
+        return late(connection, &ending, now).await;
+    }
+    sqlx::query(
+        "UPDATE ticket SET cost_usd = cost_usd + ?2, attempts_used = attempts_used + ?3 WHERE ticket_id = ?1",
+    )
+    .bind(found.ticket.key())
+    .bind(spent.cost_usd.unwrap_or(0.0).max(0.0))
+    .bind(i64::from(charged))
+    .execute(&mut *connection)
+    .await?;
+    free_worker(connection, &found).await?;
+    let ticket = ticket::load(connection, found.ticket).await?;
+    move_on(connection, &ticket, &found, &ending, charged, policy, now).await?;
+    Ok(EndReport::Accepted)
+}
+
+async fn move_on(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    found: &Attempt,
+    ending: &Ending,
+    charged: bool,
+    policy: Policy,
+    now: Timestamp,
+) -> Result<()> {
+    let kind = worker_type::find(connection, ticket.project, found.stage.as_str()).await?;
+    let deferrals: i64 = sqlx::query_scalar("SELECT deferrals FROM ticket WHERE ticket_id = ?1")
+        .bind(ticket.id.key())
+        .fetch_one(&mut *connection)
+        .await?;
+    let standing = Standing {
+        plan: &ticket.plan,
+        stage_index: ticket.stage_index,
+        attempts_used: ticket.attempts_used - i64::from(charged),
+        max_attempts: kind.as_ref().map_or(1, |kind| kind.settings.max_attempts),
+        deferrals,
+        rework_laps: ticket.rework_laps,
+    };
+    let by = By::Attempt(found.id, found.worker);
+    let to = pipeline::after_attempt(standing, &ending.verdict, &policy, now);
+    if let Verdict::Succeeded(result) = &ending.verdict {
+        return complete::stage_done(connection, ticket, by, result, to, now).await;
+    }
+    let event = hold::about(
+        ticket,
+        EventKind::TicketAttemptFailed,
+        failed(ticket, found, &ending.verdict, &to),
+    );
+    event::append(connection, by.sign(event), now).await?;
+    if let Verdict::Failed { failure, detail } = &ending.verdict
+        && failure.pauses_queue()
+    {
+        worker_type::pause(connection, ticket.project, &found.stage, detail, now).await?;
+    }
+    let resume = matches!(to, Move::Requeue { resume: true }) && ending.had_session;
+    complete::apply(connection, ticket, by, to, now).await?;
+    if resume {
+        sqlx::query(
+            "UPDATE ticket SET resume_session_id = ?2, resume_worker_id = ?3 WHERE ticket_id = ?1 AND state = 'queued'",
+        )
+        .bind(ticket.id.key())
+        .bind(&found.claude_session_id)
+        .bind(found.worker.key())
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// One sentence: what happened, and what happens next.
+fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> String {
+    let what = match verdict {
+        Verdict::Succeeded(_) => "succeeded".to_owned(),
+        Verdict::Failed { failure, detail } => format!("failed ({}): {detail}", failure.name()),
+        Verdict::TimedOut { detail, .. } => format!("timed out: {detail}"),
+        Verdict::Cancelled => "was cancelled".to_owned(),
+        Verdict::Interrupted { .. } => "was interrupted".to_owned(),
+        Verdict::Lost { detail } => format!("was lost: {detail}"),
+    };
+    let next = match to {
+        Move::Requeue { .. } => "it is queued again, uncharged".to_owned(),
+        Move::Retry { not_before, .. } => format!("it is tried again at {not_before}"),
+        Move::Hold { .. } => "the ticket goes on hold".to_owned(),
+        Move::Advance { .. } | Move::SendBack { .. } | Move::Close => {
+            "the ticket moves on".to_owned()
+        }
+    };
+    format!("{} of {} at {} {what}; {next}.", found.id, ticket.id, found.stage)
+}
+
+/// claude reports a session's cost as a running total, so an attempt that went on in a session owes only what came on
+/// top of the attempts before it (measured with 2.1.330).
+async fn own_share(
+    connection: &mut SqliteConnection,
+    found: &Attempt,
+    spent: Spent,
+) -> Result<Spent> {
+    let Some(total) = spent.cost_usd.filter(|_| found.resumed) else { return Ok(spent) };
+    let before: f64 = sqlx::query_scalar(
+        "SELECT COALESCE(SUM(cost_usd), 0.0) FROM attempt WHERE claude_session_id = ?1 AND attempt_id < ?2",
+    )
+    .bind(&found.claude_session_id)
+    .bind(found.id.key())
+    .fetch_one(connection)
+    .await?;
+    Ok(Spent { cost_usd: Some((total - before).max(0.0)), ..spent })
+}
+
+/// The worker may take the next ticket, unless it was told to go.
+async fn free_worker(connection: &mut SqliteConnection, found: &Attempt) -> Result<()> {
+    sqlx::query(
+        "UPDATE worker
+            SET state = CASE state WHEN 'busy' THEN 'idle' ELSE state END, child_pid = NULL, memory_bytes = NULL
+          WHERE worker_id = ?1 AND state <> 'stopped'",
+    )
+    .bind(found.worker.key())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A report for an attempt that has ended: the same one again, or one that came too late.
+async fn late(
+    connection: &mut SqliteConnection,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<EndReport> {
+    let recorded: bool = sqlx::query_scalar("SELECT recorded FROM attempt WHERE attempt_id = ?1")
+        .bind(ending.attempt.key())
+        .fetch_one(&mut *connection)
+        .await?;
+    if recorded {
+        return Ok(EndReport::Duplicate);
+    }
+    // The record also proves that its shim has cleared the tree away, and that the worker is free.
+    if ending.record.is_some() {
+        attempt::settle(connection, ending.attempt, now).await?;
+        if let Some(found) = attempt::find(connection, ending.attempt).await? {
+            free_worker(connection, &found).await?;
+        }
+    }
+    park(connection, ending, now).await
+}
+
+async fn park(
+    connection: &mut SqliteConnection,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<EndReport> {
+    if let Some(record) = &ending.record {
+        sqlx::query(
+            "INSERT INTO parked_report (attempt_id, record, received_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT (attempt_id) DO NOTHING",
+        )
+        .bind(ending.attempt.key())
+        .bind(record)
+        .bind(now.millis())
+        .execute(connection)
+        .await?;
+    }
+    Ok(EndReport::Parked)
+}

@@ -1,0 +1,156 @@
+//! Moves of a ticket that is not running: on hold, back to its queue, and on when its time comes.
+
+use sqlx::SqliteConnection;
+
+use super::Store;
+use super::comment;
+use super::comment::NewComment;
+use super::error::Result;
+use super::event;
+use super::ticket;
+use crate::domain::event::EventKind;
+use crate::domain::event::NewEvent;
+use crate::domain::id::TicketId;
+use crate::domain::refusal::Refusal;
+use crate::domain::ticket::Plan;
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+
+/// An event about a ticket at its current stage.
+pub(super) fn about(ticket: &Ticket, kind: EventKind, summary: String) -> NewEvent {
+    NewEvent {
+        ticket: Some(ticket.id),
+        stage: Some(ticket.current_stage().clone()),
+        ..NewEvent::new(kind, ticket.project, summary)
+    }
+}
+
+/// Puts a ticket that no worker has on hold.
+pub(super) async fn hold(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let held = sqlx::query(
+        "UPDATE ticket SET state = 'on_hold', hold_reason = ?2, not_before = NULL, updated_at = ?3
+          WHERE ticket_id = ?1 AND state IN ('blocked', 'scheduled', 'queued')",
+    )
+    .bind(ticket.id.key())
+    .bind(reason)
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    if held.rows_affected() == 0 {
+        return Ok(());
+    }
+    let summary = format!("{} is on hold: {reason}.", ticket.id);
+    event::append(connection, about(ticket, EventKind::TicketOnHold, summary), now).await
+}
+
+/// The stage a resume goes on with: the named one nearest before or at the current one, else the next after it.
+fn resume_at(plan: &Plan, at: usize, stage: &str) -> Option<usize> {
+    plan.earlier(stage, at + 1)
+        .or_else(|| plan.stages().iter().position(|name| name.as_str() == stage))
+}
+
+impl Store {
+    /// Sends a ticket that is on hold back to its queue, its attempts counted afresh.
+    pub async fn resume_ticket(
+        &self,
+        id: TicketId,
+        stage: Option<String>,
+        comment: Option<String>,
+        now: Timestamp,
+    ) -> Result<Ticket> {
+        self.writer
+            .write(
+                move |c| Box::pin(async move { resume(c, id, stage, comment, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Queues every scheduled ticket whose time has come. Returns when the next one comes due.
+    pub async fn queue_due_tickets(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let next = self.next_due().await?;
+        if next.is_none_or(|due| due > now) {
+            return Ok(next);
+        }
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        sqlx::query(
+                            "UPDATE ticket SET state = 'queued', not_before = NULL, updated_at = ?1
+                              WHERE state = 'scheduled' AND not_before <= ?1",
+                        )
+                        .bind(now.millis())
+                        .execute(connection)
+                        .await?;
+                        Ok(())
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await?;
+        self.next_due().await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>> {
+        let sql = "SELECT MIN(not_before) FROM ticket WHERE state = 'scheduled'";
+        let due: Option<i64> = sqlx::query_scalar(sql).fetch_one(&self.readers).await?;
+        Ok(due.map(Timestamp::from_millis))
+    }
+}
+
+async fn resume(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    stage: Option<String>,
+    comment: Option<String>,
+    now: Timestamp,
+) -> Result<Ticket> {
+    let found = ticket::load(connection, id).await?;
+    match found.state {
+        TicketState::OnHold { .. } => {}
+        TicketState::Closed { resolution, .. } => {
+            return Err(Refusal::TicketClosed { ticket: id, resolution }.into());
+        }
+        TicketState::Blocked
+        | TicketState::Scheduled { .. }
+        | TicketState::Queued
+        | TicketState::Running => {
+            return Err(Refusal::TicketNotOnHold { ticket: id, state: found.state.name() }.into());
+        }
+    }
+    let at = match stage {
+        None => found.stage_index,
+        Some(stage) => resume_at(&found.plan, found.stage_index, &stage).ok_or_else(|| {
+            let plan = found.plan.stages().iter().map(|s| s.as_str().to_owned()).collect();
+            Refusal::NotInPlan { ticket: id, given: stage, plan }
+        })?,
+    };
+    if let Some(content) = comment {
+        comment::insert(connection, NewComment::coordinator(id, &content), now).await?;
+    }
+    let blocked = !ticket::open_dependencies(connection, id).await?.is_empty();
+    sqlx::query(
+        "UPDATE ticket
+            SET state = ?2, hold_reason = NULL, stage_index = ?3, current_stage = ?4, attempts_used = 0,
+                deferrals = 0, resume_session_id = NULL, resume_worker_id = NULL, updated_at = ?5
+          WHERE ticket_id = ?1 AND state = 'on_hold'",
+    )
+    .bind(id.key())
+    .bind(if blocked { "blocked" } else { "queued" })
+    .bind(i64::try_from(at).unwrap_or(0))
+    .bind(found.plan.stage(at).as_str())
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    let resumed = ticket::load(connection, id).await?;
+    let summary = format!("{id} goes on at its stage {}.", resumed.current_stage());
+    event::append(connection, about(&resumed, EventKind::TicketResumed, summary), now).await?;
+    Ok(resumed)
+}

@@ -1,0 +1,114 @@
+//! The only SQL of the server: one SQLite file, one writer, a pool of readers.
+//!
+//! Each method that writes is one transaction and appends its events itself, so nobody can change state and forget to
+//! say so. Writes that come together share one commit (see [`writer`]), and a caller hears of its write only after that
+//! commit is on disk.
+//!
+//! Invariant: every write names the id and the state it believes, and looks at how many rows it changed.
+//! Invariant: no reader holds a transaction while it waits for anything but the database.
+
+mod attempt;
+mod claim;
+mod close;
+mod comment;
+mod complete;
+mod end;
+mod error;
+mod event;
+mod hold;
+mod instance;
+mod open;
+mod page;
+mod project;
+mod queue;
+mod recovery;
+mod row;
+mod ticket;
+mod worker;
+mod worker_type;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::RwLock;
+
+use sqlx::SqlitePool;
+use tokio::sync::watch;
+
+pub use self::claim::Claim;
+pub use self::claim::Granted;
+pub use self::end::EndReport;
+pub use self::end::Ending;
+pub use self::error::Error;
+pub use self::error::Result;
+pub use self::error::StoreError;
+pub use self::event::EventMarks;
+pub use self::event::EventPage;
+pub use self::event::EventQuery;
+pub use self::open::check_file;
+pub use self::page::Listed;
+pub use self::page::Page;
+pub use self::queue::Counts;
+pub use self::recovery::Unsettled;
+pub use self::ticket::TicketDetail;
+pub use self::ticket::TicketFilter;
+pub use self::worker::WorkerFilter;
+
+use self::writer::Writer;
+use crate::domain::pipeline::Policy;
+
+/// The rules that configuration decides and writes obey. A reload replaces them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    pub policy: Policy,
+    /// Workers that may live at once on this server.
+    pub max_workers: i64,
+}
+
+/// The database. Cheap to clone; all clones share one writer and one pool.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: Writer,
+    readers: SqlitePool,
+    rules: Arc<RwLock<Rules>>,
+    server_id: Arc<str>,
+}
+
+impl Store {
+    /// Rises after every commit that changed something. Waiters re-read what they wait for: the level says that
+    /// something happened, never what.
+    #[must_use]
+    pub fn level(&self) -> watch::Receiver<u64> {
+        self.writer.level()
+    }
+
+    /// Names this database for ever; part of every grant.
+    #[must_use]
+    pub fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        *self.rules.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Replaces the rules; writes that begin later obey the new ones.
+    pub fn set_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner) = rules;
+    }
+
+    /// Checks that a reader and the writer both answer.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        self.writer.write(|_| Box::pin(async { Ok(()) }), /* raises level */ false).await
+    }
+
+    /// Ends the writer after what is queued, then closes every connection.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+}

@@ -1,0 +1,177 @@
+//! Opening the database file: pragmas, migrations, checks. A file that cannot be trusted is refused, never replaced.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::RwLock;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::Connection as _;
+use sqlx::Row as _;
+use sqlx::SqliteConnection;
+use sqlx::migrate::MigrateError;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::SqliteJournalMode;
+use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::sqlite::SqliteSynchronous;
+
+use super::Rules;
+use super::Store;
+use super::error::Result;
+use super::error::StoreError;
+use super::instance;
+use super::writer::Writer;
+use crate::domain::time::Timestamp;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// The first release without the WAL-reset corruption (two connections that write and checkpoint at once).
+const OLDEST_SQLITE: &str = "3.51.3";
+/// Readers at once. More would only queue for the two cores a small machine has.
+const READERS: u32 = 4;
+
+impl Store {
+    /// Opens the file at `path`, makes it when it is not there, and brings its schema up to date.
+    ///
+    /// The caller holds the instance lock: a second server on the same file would be a second writer.
+    pub async fn open(path: &Path, rules: Rules, now: Timestamp) -> Result<Self> {
+        let opened = |source| StoreError::Open { path: path.to_owned(), source };
+        let mut writer = options(path).create_if_missing(true).connect().await.map_err(opened)?;
+        check_version(&mut writer).await?;
+        check_pragmas(&mut writer, &WRITER_PRAGMAS).await?;
+        quick_check(path, &mut writer).await?;
+        migrate(path, &mut writer).await?;
+        let server_id = instance::identify(&mut writer, now).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(1)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options(path).pragma("query_only", "ON"))
+            .await
+            .map_err(opened)?;
+        check_pragmas(&mut *readers.acquire().await?, &READER_PRAGMAS).await?;
+        Ok(Self {
+            writer: Writer::start(writer),
+            readers,
+            rules: Arc::new(RwLock::new(rules)),
+            server_id: server_id.into(),
+        })
+    }
+}
+
+/// The one place that decides how every connection behaves.
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        // Readers never wait for the writer, nor it for them.
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit is on disk when it returns. NORMAL may lose the last commits on power loss, and a shim deletes
+        // nothing only because it was told that its report is committed.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        // Only the backup and the doctor ever meet the writer; a wait beats an error for them.
+        .busy_timeout(Duration::from_secs(5))
+        // Give the space of a large WAL back after a checkpoint.
+        .pragma("journal_size_limit", "67108864")
+        .pragma("temp_store", "MEMORY")
+        .statement_cache_capacity(200)
+        .disable_statement_logging()
+}
+
+const WRITER_PRAGMAS: [(&str, &str); 4] =
+    [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("query_only", "0")];
+const READER_PRAGMAS: [(&str, &str); 3] =
+    [("journal_mode", "wal"), ("foreign_keys", "1"), ("query_only", "1")];
+
+/// SQLite ignores a pragma it does not know without a word, so each is read back.
+async fn check_pragmas(
+    connection: &mut SqliteConnection,
+    wanted: &'static [(&'static str, &'static str)],
+) -> std::result::Result<(), StoreError> {
+    for &(pragma, wanted) in wanted {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}")))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(StoreError::Statement)?;
+        let found = match row.try_get::<String, _>(0) {
+            Ok(text) => text,
+            Err(_) => row.try_get::<i64, _>(0).map_err(StoreError::Statement)?.to_string(),
+        };
+        if found != wanted {
+            return Err(StoreError::Pragma { pragma, found, wanted });
+        }
+    }
+    Ok(())
+}
+
+async fn check_version(connection: &mut SqliteConnection) -> std::result::Result<(), StoreError> {
+    let found: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(connection)
+        .await
+        .map_err(StoreError::Statement)?;
+    let numbers = |version: &str| -> Vec<u32> {
+        version.split('.').filter_map(|part| u32::from_str(part).ok()).collect()
+    };
+    if numbers(&found) < numbers(OLDEST_SQLITE) {
+        return Err(StoreError::SqliteTooOld { found, needed: OLDEST_SQLITE });
+    }
+    Ok(())
+}
+
+/// Refuses a damaged file before anything is built on it.
+async fn quick_check(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> std::result::Result<(), StoreError> {
+    let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::Statement)?;
+    match found.into_iter().find(|line| line != "ok") {
+        Some(first) => Err(StoreError::Damaged { path: path.to_owned(), first }),
+        None => Ok(()),
+    }
+}
+
+async fn migrate(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> std::result::Result<(), StoreError> {
+    match MIGRATIONS.run_direct(None, connection, /* skip */ false).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(migration)) => {
+            Err(StoreError::Newer { path: path.to_owned(), migration })
+        }
+        Err(source) => Err(StoreError::Migrate { path: path.to_owned(), source }),
+    }
+}
+
+/// Every problem of a database file that a full check finds; opens it read-only and changes nothing.
+pub async fn check_file(path: &Path) -> std::result::Result<Vec<String>, StoreError> {
+    let opened = |source| StoreError::Open { path: path.to_owned(), source };
+    let mut connection = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(Duration::from_secs(5))
+        .connect()
+        .await
+        .map_err(opened)?;
+    let found: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check")
+        .fetch_all(&mut connection)
+        .await
+        .map_err(StoreError::Statement)?;
+    let dangling = sqlx::query("PRAGMA foreign_key_check")
+        .fetch_all(&mut connection)
+        .await
+        .map_err(StoreError::Statement)?;
+    connection.close().await.map_err(StoreError::Statement)?;
+    let mut problems: Vec<String> = found.into_iter().filter(|line| line != "ok").collect();
+    if !dangling.is_empty() {
+        problems.push(format!("{} rows point at rows that are not there", dangling.len()));
+    }
+    Ok(problems)
+}

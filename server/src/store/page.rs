@@ -1,0 +1,37 @@
+//! Pages of a list, by key: stable while rows come and go.
+
+/// Which part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Only what comes after this key.
+    pub after: Option<i64>,
+    pub limit: i64,
+}
+
+/// One page and where the next begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<T> {
+    pub items: Vec<T>,
+    /// `None` on the last page.
+    pub next: Option<i64>,
+}
+
+impl Page {
+    pub(super) fn after_key(self) -> i64 {
+        self.after.unwrap_or(0)
+    }
+
+    /// One more than asked for: its presence says that there is a next page.
+    pub(super) fn fetch(self) -> i64 {
+        self.limit.saturating_add(1)
+    }
+
+    /// Cuts what was fetched to the page; `key` gives the position of an item.
+    pub(super) fn cut<T>(self, mut items: Vec<T>, key: impl Fn(&T) -> i64) -> Listed<T> {
+        let limit = usize::try_from(self.limit).unwrap_or(0);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(key) } else { None };
+        Listed { items, next }
+    }
+}

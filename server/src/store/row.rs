@@ -1,0 +1,55 @@
+//! From rows to domain values. A row that makes no sense is an error naming table, key and column, never a default.
+
+use super::error::StoreError;
+use crate::domain::text::Name;
+use crate::domain::time::Timestamp;
+
+/// Decodes one column of one row, with its place for the error.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) table: &'static str,
+    pub(super) key: i64,
+}
+
+impl Place {
+    pub(super) fn need<T>(self, value: Option<T>, column: &'static str) -> Result<T, StoreError> {
+        value.ok_or_else(|| self.bad(column, "NULL"))
+    }
+
+    /// A stored name of an enum's value.
+    pub(super) fn named<T>(
+        self,
+        name: &str,
+        column: &'static str,
+        from_name: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        from_name(name).ok_or_else(|| self.bad(column, name))
+    }
+
+    /// A list stored as a JSON array of strings.
+    pub(super) fn list(self, json: &str, column: &'static str) -> Result<Vec<String>, StoreError> {
+        serde_json::from_str(json).map_err(|_| self.bad(column, json))
+    }
+
+    pub(super) fn index(self, value: i64, column: &'static str) -> Result<usize, StoreError> {
+        usize::try_from(value).map_err(|_| self.bad(column, &value.to_string()))
+    }
+
+    pub(super) fn bad(self, column: &'static str, found: &str) -> StoreError {
+        let found = found.chars().take(100).collect();
+        StoreError::BadRow { table: self.table, key: self.key, column, found }
+    }
+}
+
+pub(super) fn name(text: String) -> Name {
+    Name::from_row(text)
+}
+
+pub(super) fn time(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// A list as the JSON array that is stored.
+pub(super) fn json_list<T: AsRef<str>>(items: &[T]) -> String {
+    serde_json::Value::from(items.iter().map(AsRef::as_ref).collect::<Vec<&str>>()).to_string()
+}

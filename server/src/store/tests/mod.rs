@@ -1,0 +1,160 @@
+//! The store against a real file and the real migrations. Time is whatever a test says it is.
+
+mod claims;
+mod ends;
+mod events;
+mod files;
+mod groups;
+mod tickets;
+
+use tempfile::TempDir;
+
+use super::Claim;
+use super::EndReport;
+use super::Ending;
+use super::Error;
+use super::Granted;
+use super::Rules;
+use super::Store;
+use crate::domain::attempt::Spent;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::outcome::StageOutcome;
+use crate::domain::outcome::StageResult;
+use crate::domain::outcome::Verdict;
+use crate::domain::pipeline::Policy;
+use crate::domain::project::NewProject;
+use crate::domain::refusal::Refusal;
+use crate::domain::text::Name;
+use crate::domain::ticket::NewTicket;
+use crate::domain::ticket::Plan;
+use crate::domain::ticket::Priority;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+use crate::domain::worker_type::WorkerTypeSettings;
+
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+pub(super) const RULES: Rules =
+    Rules { policy: Policy { max_rework: 3, retry: BACKOFF, overload: BACKOFF }, max_workers: 16 };
+const BACKOFF: crate::domain::retry::Backoff = crate::domain::retry::Backoff {
+    first: std::time::Duration::from_secs(10),
+    most: std::time::Duration::from_secs(60),
+};
+
+/// A store with the project `shop` and the worker types `plan`, `impl` and `review`.
+pub(super) struct Bed {
+    pub(super) store: Store,
+    pub(super) dir: TempDir,
+}
+
+impl Bed {
+    pub(super) async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&dir.path().join("test.db"), RULES, NOW).await.expect("opens");
+        let new = NewProject {
+            name: name("shop"),
+            path: "/srv/shop".into(),
+            description: String::new(),
+            rules: String::new(),
+            patterns: String::new(),
+        };
+        store.create_project(new, NOW).await.expect("a project");
+        for kind in ["plan", "impl", "review"] {
+            let settings = WorkerTypeSettings {
+                max_workers: 8,
+                ..WorkerTypeSettings::with_prompt("Do.".into())
+            };
+            store.create_worker_type("shop", name(kind), settings, NOW).await.expect("a type");
+        }
+        Self { store, dir }
+    }
+
+    pub(super) fn new_ticket(plan: &[&str]) -> NewTicket {
+        NewTicket {
+            project: name("shop"),
+            title: "Fix it".into(),
+            description: String::new(),
+            plan: Plan::new(plan.iter().map(|stage| name(stage)).collect()).expect("a plan"),
+            priority: Priority::Normal,
+            depends_on: Vec::new(),
+            idempotency_key: None,
+        }
+    }
+
+    pub(super) async fn ticket(&self, plan: &[&str]) -> Ticket {
+        self.store.create_ticket(Self::new_ticket(plan), NOW).await.expect("a ticket")
+    }
+
+    pub(super) async fn read(&self, id: TicketId) -> Ticket {
+        self.store.ticket(id).await.expect("the ticket").ticket
+    }
+
+    /// A worker that has said hello.
+    pub(super) async fn worker(&self, kind: &str) -> WorkerId {
+        let id = self.store.request_workers("shop", kind, 1, NOW).await.expect("a worker")[0].id;
+        assert!(self.store.mark_launched(id, "f".repeat(64), NOW).await.expect("launched"));
+        self.store.worker_hello(id, 4711, None, NOW).await.expect("hello");
+        id
+    }
+
+    pub(super) async fn claim(&self, worker: WorkerId, pull: &str) -> Claim {
+        self.store.claim(worker, pull, format!("session-{pull}"), NOW).await.expect("a claim")
+    }
+
+    pub(super) async fn granted(&self, worker: WorkerId, pull: &str) -> Granted {
+        match self.claim(worker, pull).await {
+            Claim::Granted(granted) => *granted,
+            other => panic!("expected a grant, got {other:?}"),
+        }
+    }
+
+    pub(super) async fn end(&self, attempt: AttemptId, verdict: Verdict) -> EndReport {
+        self.store.end_attempt(ending(attempt, verdict), NOW).await.expect("an end")
+    }
+
+    pub(super) async fn kinds(&self) -> Vec<&'static str> {
+        let query = super::EventQuery {
+            after: None,
+            include_processed: true,
+            kinds: Vec::new(),
+            project: None,
+            ticket: None,
+            consumer: "test".into(),
+            limit: 1000,
+        };
+        let page = self.store.events(query).await.expect("events");
+        page.events.iter().map(|event| event.kind.name()).collect()
+    }
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::from_row(text.to_owned())
+}
+
+pub(super) fn ending(attempt: AttemptId, verdict: Verdict) -> Ending {
+    Ending {
+        attempt,
+        verdict,
+        exit_code: Some(0),
+        signal: None,
+        spent: Spent { cost_usd: Some(0.25), num_turns: Some(3), ..Spent::default() },
+        had_session: true,
+        record: Some("{}".into()),
+    }
+}
+
+pub(super) fn completed() -> Verdict {
+    said(StageOutcome::Completed)
+}
+
+pub(super) fn said(outcome: StageOutcome) -> Verdict {
+    Verdict::Succeeded(StageResult { outcome, report: "the report".into() })
+}
+
+pub(super) fn refusal<T: std::fmt::Debug>(result: super::Result<T>) -> Refusal {
+    match result {
+        Err(Error::Refused(refusal)) => refusal,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}

@@ -1,0 +1,378 @@
+//! Tickets: creating and reading them. What moves them is in [`super::end`], [`super::complete`], [`super::close`] and
+//! [`super::hold`].
+
+use sqlx::FromRow;
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
+use sqlx::SqliteConnection;
+
+use super::Store;
+use super::attempt;
+use super::comment;
+use super::error::Result;
+use super::error::StoreError;
+use super::event;
+use super::page::Listed;
+use super::page::Page;
+use super::project;
+use super::queue;
+use super::row;
+use super::row::Place;
+use super::worker_type;
+use crate::domain::attempt::Attempt;
+use crate::domain::attempt::AttemptState;
+use crate::domain::comment::Comment;
+use crate::domain::event::EventKind;
+use crate::domain::event::NewEvent;
+use crate::domain::id::ProjectKey;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::refusal::Refusal;
+use crate::domain::text::Name;
+use crate::domain::ticket::LiveAttempt;
+use crate::domain::ticket::NewTicket;
+use crate::domain::ticket::Plan;
+use crate::domain::ticket::Priority;
+use crate::domain::ticket::Resolution;
+use crate::domain::ticket::ResumeHint;
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+use crate::domain::waiting::Surroundings;
+
+/// A ticket with everything `get_ticket` shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TicketDetail {
+    pub ticket: Ticket,
+    /// Oldest first.
+    pub comments: Vec<Comment>,
+    /// Oldest first.
+    pub attempts: Vec<Attempt>,
+    pub surroundings: Surroundings,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TicketFilter {
+    pub project: Option<String>,
+    /// One of [`TicketState::NAMES`].
+    pub state: Option<String>,
+    /// The worker type of the current stage.
+    pub stage: Option<String>,
+}
+
+#[derive(FromRow)]
+pub(super) struct TicketRow {
+    ticket_id: i64,
+    project_id: i64,
+    project: String,
+    title: String,
+    description: String,
+    priority: i64,
+    state: String,
+    resolution: Option<String>,
+    hold_reason: Option<String>,
+    not_before: Option<i64>,
+    stage_index: i64,
+    plan: String,
+    depends_on: String,
+    attempts_used: i64,
+    rework_laps: i64,
+    cost_usd: f64,
+    resume_session_id: Option<String>,
+    resume_worker_id: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+    closed_at: Option<i64>,
+}
+
+impl TryFrom<TicketRow> for Ticket {
+    type Error = StoreError;
+
+    fn try_from(row: TicketRow) -> std::result::Result<Self, StoreError> {
+        let place = Place { table: "ticket", key: row.ticket_id };
+        let state = match row.state.as_str() {
+            "blocked" => TicketState::Blocked,
+            "scheduled" => {
+                let not_before = row::time(place.need(row.not_before, "not_before")?);
+                TicketState::Scheduled { not_before }
+            }
+            "queued" => TicketState::Queued,
+            "running" => TicketState::Running,
+            "on_hold" => {
+                TicketState::OnHold { reason: place.need(row.hold_reason, "hold_reason")? }
+            }
+            "closed" => {
+                let resolution = place.need(row.resolution, "resolution")?;
+                let resolution = place.named(&resolution, "resolution", Resolution::from_name)?;
+                let at = row::time(place.need(row.closed_at, "closed_at")?);
+                TicketState::Closed { resolution, at }
+            }
+            other => return Err(place.bad("state", other)),
+        };
+        let stages = place.list(&row.plan, "plan")?.into_iter().map(row::name).collect();
+        let plan = Plan::new(stages).map_err(|_| place.bad("plan", &row.plan))?;
+        let stage_index = place.index(row.stage_index, "stage_index")?;
+        if stage_index >= plan.stages().len() {
+            return Err(place.bad("stage_index", &stage_index.to_string()));
+        }
+        let depends_on: Vec<i64> = serde_json::from_str(&row.depends_on)
+            .map_err(|_| place.bad("depends_on", &row.depends_on))?;
+        let resume = row.resume_session_id.zip(row.resume_worker_id);
+        Ok(Self {
+            id: TicketId::from_key(row.ticket_id),
+            project: ProjectKey(row.project_id),
+            project_name: row::name(row.project),
+            title: row.title,
+            description: row.description,
+            priority: place.need(Priority::from_rank(row.priority), "priority")?,
+            state,
+            plan,
+            stage_index,
+            depends_on: depends_on.into_iter().map(TicketId::from_key).collect(),
+            attempts_used: row.attempts_used,
+            rework_laps: row.rework_laps,
+            cost_usd: row.cost_usd,
+            resume: resume.map(|(claude_session_id, worker)| ResumeHint {
+                claude_session_id,
+                worker: WorkerId::from_key(worker),
+            }),
+            created_at: row::time(row.created_at),
+            updated_at: row::time(row.updated_at),
+        })
+    }
+}
+
+macro_rules! select {
+    () => {
+        "SELECT t.ticket_id, t.project_id, p.name AS project, t.title, t.description, t.priority, t.state,
+                t.resolution, t.hold_reason, t.not_before, t.stage_index,
+                (SELECT json_group_array(s.worker_type ORDER BY s.stage_index)
+                   FROM ticket_stage s WHERE s.ticket_id = t.ticket_id) AS plan,
+                (SELECT json_group_array(d.depends_on_id ORDER BY d.depends_on_id)
+                   FROM ticket_dependency d WHERE d.ticket_id = t.ticket_id) AS depends_on,
+                t.attempts_used, t.rework_laps, t.cost_usd, t.resume_session_id, t.resume_worker_id,
+                t.created_at, t.updated_at, t.closed_at
+           FROM ticket t
+           JOIN project p ON p.project_id = t.project_id "
+    };
+}
+
+/// The ticket of that id.
+pub(super) async fn load(connection: &mut SqliteConnection, id: TicketId) -> Result<Ticket> {
+    let row: Option<TicketRow> = sqlx::query_as(concat!(select!(), "WHERE t.ticket_id = ?1"))
+        .bind(id.key())
+        .fetch_optional(connection)
+        .await?;
+    let row = row.ok_or(Refusal::UnknownTicket { ticket: id })?;
+    Ok(Ticket::try_from(row)?)
+}
+
+/// The tickets of a project that are not closed, oldest first.
+pub(super) async fn open_of_project(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+) -> Result<Vec<TicketId>> {
+    let sql = "SELECT ticket_id FROM ticket WHERE project_id = ?1 AND state <> 'closed' ORDER BY ticket_id";
+    let keys: Vec<i64> = sqlx::query_scalar(sql).bind(project.0).fetch_all(connection).await?;
+    Ok(keys.into_iter().map(TicketId::from_key).collect())
+}
+
+/// The tickets it waits for that are not closed, with their states.
+pub(super) async fn open_dependencies(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+) -> Result<Vec<(TicketId, &'static str)>> {
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT d.depends_on_id, t.state
+           FROM ticket_dependency d
+           JOIN ticket t ON t.ticket_id = d.depends_on_id
+          WHERE d.ticket_id = ?1 AND t.state <> 'closed'
+          ORDER BY d.depends_on_id",
+    )
+    .bind(ticket.key())
+    .fetch_all(connection)
+    .await?;
+    let known = |state: &str| TicketState::NAMES.into_iter().find(|name| *name == state);
+    Ok(rows
+        .into_iter()
+        .map(|(key, state)| (TicketId::from_key(key), known(&state).unwrap_or("open")))
+        .collect())
+}
+
+async fn surroundings(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    attempts: &[Attempt],
+) -> Result<Surroundings> {
+    let mut around = Surroundings::default();
+    match &ticket.state {
+        TicketState::Blocked => {
+            around.open_dependencies = open_dependencies(connection, ticket.id).await?
+        }
+        TicketState::Running => {
+            let live = attempts.iter().find(|a| !matches!(a.state, AttemptState::Ended(_)));
+            around.live = live.map(|a| LiveAttempt {
+                attempt: a.id,
+                worker: a.worker,
+                granted_at: a.granted_at,
+            });
+        }
+        TicketState::Queued => around.queue = queue::around(connection, ticket).await?,
+        TicketState::Scheduled { .. } | TicketState::OnHold { .. } | TicketState::Closed { .. } => {
+        }
+    }
+    Ok(around)
+}
+
+/// The ticket with its comments, attempts and surroundings, all of one moment.
+pub(super) async fn detail(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+) -> Result<TicketDetail> {
+    let ticket = load(connection, id).await?;
+    let comments = comment::of_ticket(connection, id).await?;
+    let attempts = attempt::of_ticket(connection, id).await?;
+    let surroundings = surroundings(connection, &ticket, &attempts).await?;
+    Ok(TicketDetail { ticket, comments, attempts, surroundings })
+}
+
+impl Store {
+    /// Creates a ticket. The same idempotency key in the same project returns the ticket made first, as it is now.
+    pub async fn create_ticket(&self, new: NewTicket, now: Timestamp) -> Result<Ticket> {
+        self.writer
+            .write(
+                move |c| Box::pin(async move { create(c, new, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    pub async fn ticket(&self, id: TicketId) -> Result<TicketDetail> {
+        let mut snapshot = self.readers.begin().await?;
+        detail(&mut snapshot, id).await
+    }
+
+    /// Lists tickets by age.
+    pub async fn tickets(&self, filter: TicketFilter, page: Page) -> Result<Listed<Ticket>> {
+        let mut snapshot = self.readers.begin().await?;
+        let mut sql = QueryBuilder::<Sqlite>::new(select!());
+        sql.push("WHERE t.ticket_id > ").push_bind(page.after_key());
+        if let Some(project) = &filter.project {
+            let key = project::load(&mut snapshot, project).await?.key;
+            sql.push(" AND t.project_id = ").push_bind(key.0);
+        }
+        if let Some(state) = &filter.state {
+            sql.push(" AND t.state = ").push_bind(state);
+        }
+        if let Some(stage) = &filter.stage {
+            sql.push(" AND t.current_stage = ").push_bind(stage);
+        }
+        sql.push(" ORDER BY t.ticket_id LIMIT ").push_bind(page.fetch());
+        let rows: Vec<TicketRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
+        let listed = page.cut(rows, |row| row.ticket_id);
+        let items: std::result::Result<_, StoreError> =
+            listed.items.into_iter().map(Ticket::try_from).collect();
+        Ok(Listed { items: items?, next: listed.next })
+    }
+}
+
+async fn create(
+    connection: &mut SqliteConnection,
+    new: NewTicket,
+    now: Timestamp,
+) -> Result<Ticket> {
+    let project = project::load(connection, new.project.as_str()).await?;
+    if let Some(key) = &new.idempotency_key {
+        let made: Option<i64> = sqlx::query_scalar(
+            "SELECT ticket_id FROM ticket WHERE project_id = ?1 AND idempotency_key = ?2",
+        )
+        .bind(project.key.0)
+        .bind(key)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(made) = made {
+            return load(connection, TicketId::from_key(made)).await;
+        }
+    }
+    let known = worker_type::names(connection, project.key).await?;
+    if let Some(unknown) = unknown_stage(connection, project.key, &known, &new.plan).await? {
+        let (project, worker_type) = (project.name.into_string(), unknown.as_str().to_owned());
+        return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());
+    }
+    let blocked = check_dependencies(connection, &new.depends_on).await?;
+    let key: i64 = sqlx::query_scalar(
+        "INSERT INTO ticket (project_id, title, description, priority, state, stage_index, current_stage,
+                idempotency_key, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?8)
+         RETURNING ticket_id",
+    )
+    .bind(project.key.0)
+    .bind(&new.title)
+    .bind(new.description)
+    .bind(new.priority.rank())
+    .bind(if blocked { "blocked" } else { "queued" })
+    .bind(new.plan.stage(0).as_str())
+    .bind(new.idempotency_key)
+    .bind(now.millis())
+    .fetch_one(&mut *connection)
+    .await?;
+    let id = TicketId::from_key(key);
+    sqlx::query(
+        "INSERT INTO ticket_stage (ticket_id, stage_index, worker_type)
+         SELECT ?1, key, value FROM json_each(?2)",
+    )
+    .bind(key)
+    .bind(row::json_list(&new.plan.stages().iter().map(Name::as_str).collect::<Vec<_>>()))
+    .execute(&mut *connection)
+    .await?;
+    for dependency in &new.depends_on {
+        sqlx::query("INSERT INTO ticket_dependency (ticket_id, depends_on_id) VALUES (?1, ?2)")
+            .bind(key)
+            .bind(dependency.key())
+            .execute(&mut *connection)
+            .await?;
+    }
+    let summary = format!("{id} was created: {}.", new.title);
+    let event = NewEvent::new(EventKind::TicketCreated, project.key, summary);
+    event::append(connection, NewEvent { ticket: Some(id), ..event }, now).await?;
+    load(connection, id).await
+}
+
+/// The first stage whose worker type does not exist. `known` answers for all but very large projects.
+async fn unknown_stage<'p>(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    known: &[String],
+    plan: &'p Plan,
+) -> Result<Option<&'p Name>> {
+    for stage in plan.stages() {
+        let listed = known.iter().any(|name| name == stage.as_str());
+        if !listed && worker_type::find(connection, project, stage.as_str()).await?.is_none() {
+            return Ok(Some(stage));
+        }
+    }
+    Ok(None)
+}
+
+/// Checks that every dependency exists and can still complete; returns whether one is still open.
+async fn check_dependencies(
+    connection: &mut SqliteConnection,
+    depends_on: &[TicketId],
+) -> Result<bool> {
+    let mut blocked = false;
+    for &ticket in depends_on {
+        let found: Option<(String, Option<String>)> =
+            sqlx::query_as("SELECT state, resolution FROM ticket WHERE ticket_id = ?1")
+                .bind(ticket.key())
+                .fetch_optional(&mut *connection)
+                .await?;
+        match found {
+            None => return Err(Refusal::UnknownDependency { ticket }.into()),
+            Some((_, Some(resolution))) if resolution == "cancelled" => {
+                return Err(Refusal::DependencyCancelled { ticket }.into());
+            }
+            Some((state, _)) => blocked |= state != "closed",
+        }
+    }
+    Ok(blocked)
+}

@@ -1,0 +1,225 @@
+//! The one write connection, and the group commit.
+//!
+//! Writers send closures here. Whatever is waiting when the connection is free runs in one `BEGIN IMMEDIATE`
+//! transaction, each closure inside its own savepoint, and then one commit (one fsync) makes all of it durable. A
+//! closure that refuses or fails is rolled back alone.
+//!
+//! Invariant: a caller hears of success only after the commit returned.
+//! Invariant: closures await nothing but the connection they are given; anything else would stop every writer.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use sqlx::Connection as _;
+use sqlx::Executor as _;
+use sqlx::SqliteConnection;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+
+use super::error::Error;
+use super::error::Result;
+use super::error::StoreError;
+
+/// Writes that share one commit at most. Past this the latency of the first one grows for nothing.
+const BATCH: usize = 64;
+/// Writes that may wait; beyond this callers wait for a place, which is the back-pressure.
+const QUEUE: usize = 1024;
+
+pub(super) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'c>>;
+
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Message>,
+    level: watch::Receiver<u64>,
+}
+
+enum Message {
+    Run(Box<dyn Job>),
+    Close(oneshot::Sender<()>),
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("level", &*self.level.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Takes over the connection; it is the only one that may ever write.
+    pub(super) fn start(connection: SqliteConnection) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (raise, level) = watch::channel(0);
+        tokio::spawn(run(connection, queue, raise));
+        Self { jobs, level }
+    }
+
+    pub(super) fn level(&self) -> watch::Receiver<u64> {
+        self.level.clone()
+    }
+
+    /// Runs `op` in a transaction and returns its result once that is committed.
+    ///
+    /// A caller that goes away does not take its write back: it may be committed all the same.
+    pub(super) async fn write<T, F>(&self, op: F, raises_level: bool) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level };
+        let sent = self.jobs.send(Message::Run(Box::new(job))).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.jobs.send(Message::Close(done)).await.is_ok() {
+            // A writer that is gone already has closed its connection.
+            drop(closed.await);
+        }
+    }
+}
+
+/// A write whose result type the batch need not know.
+trait Job: Send {
+    /// Runs the closure and keeps its outcome; `false` rolls it back.
+    fn run<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
+
+    /// Whether a commit of this write changes what others wait for.
+    fn raises_level(&self) -> bool;
+
+    /// Tells the caller; `broken` replaces a success whose transaction was not committed.
+    fn finish(self: Box<Self>, broken: Option<StoreError>);
+}
+
+struct TypedJob<F, T> {
+    op: Option<F>,
+    outcome: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+    raises_level: bool,
+}
+
+impl<F, T> Job for TypedJob<F, T>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+{
+    fn run<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
+        Box::pin(async move {
+            let Some(op) = self.op.take() else { return false };
+            let outcome = op(connection).await;
+            let keep = outcome.is_ok();
+            self.outcome = Some(outcome);
+            keep
+        })
+    }
+
+    fn raises_level(&self) -> bool {
+        self.raises_level && matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn finish(self: Box<Self>, broken: Option<StoreError>) {
+        let outcome = match (self.outcome, broken) {
+            // What was refused or failed by itself keeps its own reason.
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(_)) | None, Some(broken)) => Err(Error::Failed(broken)),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(Error::Failed(StoreError::Closed)),
+        };
+        // The caller may have gone away; its write stands.
+        drop(self.reply.send(outcome));
+    }
+}
+
+async fn run(
+    mut connection: SqliteConnection,
+    mut queue: mpsc::Receiver<Message>,
+    raise: watch::Sender<u64>,
+) {
+    while let Some(message) = queue.recv().await {
+        let mut closing = None;
+        match message {
+            Message::Run(first) => {
+                closing = batch(&mut connection, first, &mut queue, &raise).await
+            }
+            Message::Close(done) => closing = Some(done),
+        }
+        if let Some(done) = closing {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "closing the database failed");
+            }
+            // Whoever asked may have given up waiting.
+            done.send(()).unwrap_or_default();
+            return;
+        }
+    }
+}
+
+/// Runs `first` and whatever else waits in one transaction. Returns a request to close that was met on the way.
+async fn batch(
+    connection: &mut SqliteConnection,
+    first: Box<dyn Job>,
+    queue: &mut mpsc::Receiver<Message>,
+    raise: &watch::Sender<u64>,
+) -> Option<oneshot::Sender<()>> {
+    let mut closing = None;
+    let mut jobs = Vec::new();
+    let mut broken = connection.execute("BEGIN IMMEDIATE").await.err();
+    let mut next = Some(first);
+    while let Some(mut job) = next.take() {
+        if broken.is_none() {
+            broken = savepoint(connection, &mut job).await.err();
+        }
+        jobs.push(job);
+        if jobs.len() < BATCH && broken.is_none() {
+            match queue.try_recv() {
+                Ok(Message::Run(job)) => next = Some(job),
+                Ok(Message::Close(done)) => closing = Some(done),
+                Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => {
+                }
+            }
+        }
+    }
+    if broken.is_none() {
+        broken = connection.execute("COMMIT").await.err();
+    }
+    if let Some(error) = broken {
+        let error = Arc::new(error);
+        tracing::error!(error = %error, writes = jobs.len(), "a group commit failed; none of its writes counts");
+        // SQLite may have rolled back already (a full disk does that); then there is nothing left to roll back.
+        drop(connection.execute("ROLLBACK").await);
+        for job in jobs {
+            job.finish(Some(StoreError::Commit(Arc::clone(&error))));
+        }
+        return closing;
+    }
+    if jobs.iter().any(|job| job.raises_level()) {
+        raise.send_modify(|level| *level += 1);
+    }
+    for job in jobs {
+        job.finish(None);
+    }
+    closing
+}
+
+async fn savepoint(
+    connection: &mut SqliteConnection,
+    job: &mut Box<dyn Job>,
+) -> std::result::Result<(), sqlx::Error> {
+    connection.execute("SAVEPOINT op").await?;
+    if !job.run(connection).await {
+        connection.execute("ROLLBACK TO op").await?;
+    }
+    connection.execute("RELEASE op").await?;
+    Ok(())
+}

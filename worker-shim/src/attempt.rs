@@ -1,0 +1,331 @@
+//! One attempt, from its run directory to its sealed exit record: everything the shim holds for it.
+
+use std::io;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::sys::signal::killpg;
+use nix::sys::stat::Mode;
+use nix::unistd::Pid;
+use shim_protocol::exit::ExitRecord;
+use shim_protocol::exit::ExitStatus;
+use shim_protocol::exit::StopReason;
+use shim_protocol::grant::Grant;
+use shim_protocol::message::Progress;
+use shim_protocol::run_dir::Stream;
+
+use crate::child;
+use crate::child::Child;
+use crate::child::SpawnError;
+use crate::clock;
+use crate::crash;
+use crate::log;
+use crate::output::Segments;
+use crate::output::Tail;
+use crate::reap::Reaped;
+use crate::run_dir;
+use crate::run_dir::Opened;
+use crate::run_dir::RunDir;
+use crate::run_dir::StoreError;
+use crate::seal::SealError;
+use crate::state::Begun;
+use crate::state::NotStarted;
+use crate::state::SealOrder;
+use crate::stream::Transcript;
+use crate::sweep::Left;
+use crate::sweep::Sweep;
+use crate::tree;
+
+/// Reads of one pipe before the loop looks at the rest; a child that writes without pause must not starve the signals.
+const READS: u32 = 16;
+
+/// After the sweep nobody writes any more and a pipe holds a bounded rest. A process of somebody else's that was handed
+/// the pipe could write for ever; it is not waited for.
+const LAST_READS: u32 = 1024;
+
+/// What one look at a pipe brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub output: bool,
+    pub result: bool,
+}
+
+/// The attempt at hand.
+#[derive(Debug)]
+pub struct Attempt {
+    server_id: String,
+    /// `A-17`.
+    id: String,
+    worker_id: String,
+    dir: RunDir,
+    child: Option<Child>,
+    started_at_ms: Option<i64>,
+    stdout: Segments,
+    stderr: Segments,
+    stderr_tail: Tail,
+    transcript: Transcript,
+    last_output: Duration,
+    status: Option<ExitStatus>,
+    max_rss_kib: Option<u64>,
+    sweep: Sweep,
+}
+
+impl Attempt {
+    /// Opens the run directory and starts the agent, or finds out why neither should be.
+    ///
+    /// `declined` says why nothing is to be started in any case. Without an attempt in the answer there is nothing to
+    /// seal a record in.
+    #[must_use]
+    pub fn begin(
+        attempts_dir: &Path,
+        mut grant: Grant,
+        declined: Option<String>,
+        child_umask: Mode,
+    ) -> (Option<Self>, Begun) {
+        let opened = match run_dir::open(attempts_dir, &grant.attempt_id) {
+            Ok(opened) => opened,
+            Err(error) => {
+                log::note(&format!(
+                    "{} cannot be recorded: {}",
+                    grant.attempt_id,
+                    log::chain(&error)
+                ));
+                return (None, Begun::Unrecordable);
+            }
+        };
+        let (dir, refused) = match opened {
+            Opened::Fresh(dir) => (dir, declined),
+            Opened::Ended(dir, record) => {
+                return (Some(Self::new(&grant, dir)), Begun::Ended(record));
+            }
+            Opened::Foreign(dir) => {
+                let why = "the run directory was there already, without an exit record";
+                (dir, Some(declined.unwrap_or_else(|| why.to_owned())))
+            }
+        };
+        let mut attempt = Self::new(&grant, dir);
+        if let Some(error) = refused {
+            let not_started = NotStarted { error, errno: None, stop: None, machinery: false };
+            return (Some(attempt), Begun::NotStarted(not_started));
+        }
+        let begun = match attempt.start(&mut grant, child_umask) {
+            Ok(pid) => {
+                let at_ms = clock::wall_ms();
+                attempt.started_at_ms = Some(at_ms);
+                Begun::Running { pid, at_ms }
+            }
+            Err(not_started) => Begun::NotStarted(not_started),
+        };
+        (Some(attempt), begun)
+    }
+
+    fn new(grant: &Grant, dir: RunDir) -> Self {
+        let path = dir.path().to_owned();
+        let (server_id, attempt_id) = (grant.server_id.clone(), grant.attempt_id.clone());
+        Self {
+            worker_id: grant.worker_id.clone(),
+            sweep: Sweep::new(server_id.clone(), attempt_id.clone(), dir.tree_lock()),
+            server_id,
+            id: attempt_id,
+            dir,
+            child: None,
+            started_at_ms: None,
+            stdout: Segments::new(path.clone(), Stream::Stdout, &grant.limits),
+            stderr: Segments::new(path, Stream::Stderr, &grant.limits),
+            stderr_tail: Tail::default(),
+            transcript: Transcript::default(),
+            last_output: clock::monotonic(),
+            status: None,
+            max_rss_kib: None,
+        }
+    }
+
+    fn start(&mut self, grant: &mut Grant, child_umask: Mode) -> Result<u32, NotStarted> {
+        let unrecordable = |error: StoreError| NotStarted {
+            error: log::chain(&error),
+            errno: None,
+            stop: Some(StopReason::Unrecordable),
+            machinery: false,
+        };
+        let tree_lock = self.dir.lock_tree().map_err(unrecordable)?;
+        self.dir.store_grant(grant).map_err(unrecordable)?;
+        crash::point("shim.before_spawn");
+        let child =
+            child::spawn(grant, &self.dir, tree_lock, child_umask).map_err(|error| NotStarted {
+                error: log::chain(&error),
+                errno: error.errno(),
+                stop: None,
+                machinery: matches!(error, SpawnError::Machinery { .. }),
+            })?;
+        crash::point("shim.after_spawn");
+        self.sweep.spare_from_count(child.pid);
+        let pid = child.pid.unsigned_abs();
+        self.child = Some(child);
+        Ok(pid)
+    }
+
+    #[must_use]
+    pub fn child(&self) -> Option<&Child> {
+        self.child.as_ref()
+    }
+
+    /// True once the agent is reaped.
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Reads what the agent has written to one of its pipes, without waiting for more.
+    pub fn read(&mut self, stream: Stream, buffer: &mut [u8], now: Duration) -> Seen {
+        let seen = self.read_some(stream, buffer, READS);
+        if seen.output {
+            self.last_output = now;
+        }
+        seen
+    }
+
+    fn read_some(&mut self, stream: Stream, buffer: &mut [u8], reads: u32) -> Seen {
+        let mut seen = Seen::default();
+        for _ in 0..reads {
+            let Some(child) = &mut self.child else { break };
+            let outcome = match stream {
+                Stream::Stdout => child.stdout.as_mut().map(|pipe| pipe.read(buffer)),
+                Stream::Stderr => child.stderr.as_mut().map(|pipe| pipe.read(buffer)),
+            };
+            let Some(outcome) = outcome else { break };
+            let bytes = match outcome {
+                Ok(1..) => &buffer[..outcome.unwrap_or_default()],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // The end, or a pipe that cannot be read, which comes to the same.
+                Ok(0) | Err(_) => {
+                    match stream {
+                        Stream::Stdout => child.stdout = None,
+                        Stream::Stderr => child.stderr = None,
+                    }
+                    break;
+                }
+            };
+            seen.output = true;
+            match stream {
+                Stream::Stdout => {
+                    self.stdout.write(bytes);
+                    self.transcript.feed(bytes);
+                }
+                Stream::Stderr => {
+                    self.stderr.write(bytes);
+                    self.stderr_tail.push(bytes);
+                }
+            }
+        }
+        seen.result = self.transcript.result().is_some();
+        seen
+    }
+
+    /// Takes one reaped process; true when it was the agent itself.
+    pub fn reaped(&mut self, reaped: Reaped) -> bool {
+        self.max_rss_kib = self.max_rss_kib.max(Some(reaped.max_rss_kib));
+        let is_agent = self.child.as_ref().is_some_and(|child| child.pid == reaped.pid);
+        if is_agent {
+            self.status = Some(reaped.status);
+        }
+        is_agent
+    }
+
+    /// Signals the agent's process group.
+    pub fn signal_group(&self, signal: Signal) {
+        // Once it is reaped its number may be somebody else's; what is left of the group is the sweep's.
+        if let Some(child) = self.child.as_ref().filter(|_| self.status.is_none())
+            && child.pid > 1
+        {
+            // Nobody of the group left is what a signal is for.
+            let _gone = killpg(Pid::from_raw(child.pid), signal).is_err();
+        }
+    }
+
+    /// Kills and reaps for a while.
+    pub fn sweep(&mut self) -> Left {
+        let mut reaped = Vec::new();
+        let left = self.sweep.rounds(|one| reaped.push(one));
+        for one in reaped {
+            self.reaped(one);
+        }
+        left
+    }
+
+    pub fn report_stuck(&self) {
+        self.sweep.report();
+    }
+
+    /// Writes the exit record; the attempt has ended when this succeeds. Nothing of the tree may live any more.
+    pub fn seal(
+        &mut self,
+        order: &SealOrder,
+        buffer: &mut [u8],
+    ) -> Result<Box<ExitRecord>, StoreError> {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            self.read_some(stream, buffer, LAST_READS);
+        }
+        self.transcript.finish();
+        let record = self.record(order);
+        crash::point("shim.before_seal");
+        match self.dir.seal(&record) {
+            Ok(()) => {
+                crash::point("shim.after_seal");
+                Ok(Box::new(record))
+            }
+            // Somebody sealed it first, and the first record stands.
+            Err(StoreError::Seal(SealError::Exists { .. })) => {
+                let sealed = shim_protocol::run_dir::read_exit(self.dir.path());
+                let sealed = sealed.map_err(StoreError::Exit)?;
+                Ok(Box::new(sealed.unwrap_or(record)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn record(&self, order: &SealOrder) -> ExitRecord {
+        let status = match &order.not_started {
+            Some(not_started) => ExitStatus::NotStarted {
+                error: not_started.error.clone(),
+                errno: not_started.errno,
+            },
+            None => self.status.clone().unwrap_or(ExitStatus::Unknown),
+        };
+        ExitRecord {
+            version: 1,
+            server_id: self.server_id.clone(),
+            attempt_id: self.id.clone(),
+            worker_id: self.worker_id.clone(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            status,
+            stop: order.stop.clone(),
+            result: self.transcript.result().cloned(),
+            last_error: self.transcript.last_error().map(str::to_owned),
+            session_id: self.transcript.session_id().map(str::to_owned),
+            stderr_tail: self.stderr_tail.text(),
+            turns: self.transcript.turns(),
+            started_at_ms: self.started_at_ms,
+            ended_at_ms: clock::wall_ms(),
+            swept: self.sweep.killed(),
+            max_rss_kib: self.max_rss_kib,
+            extra: serde_json::Map::new(),
+        }
+    }
+
+    /// How far the agent has come; none when there is no agent.
+    #[must_use]
+    pub fn progress(&self, now: Duration) -> Option<Progress> {
+        self.child.as_ref()?;
+        let quiet = now.saturating_sub(self.last_output);
+        Some(Progress {
+            attempt_id: self.id.clone(),
+            turns: self.transcript.turns(),
+            quiet_ms: u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX),
+            output_bytes: self.stdout.total() + self.stderr.total(),
+            memory_bytes: tree::resident_bytes(nix::unistd::getpid().as_raw()),
+        })
+    }
+}

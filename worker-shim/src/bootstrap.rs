@@ -1,0 +1,229 @@
+//! From being started to being a supervisor: the launch order, a session of its own, nothing inherited, the lock.
+#![expect(unsafe_code, reason = "fork, and closing descriptors by number")]
+
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read as _;
+use std::io::Seek as _;
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::panic;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
+use nix::sys::prctl;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::SigmaskHow;
+use nix::sys::signal::sigprocmask;
+use nix::sys::stat::Mode;
+use nix::sys::stat::umask;
+use nix::unistd::ForkResult;
+use nix::unistd::dup2_stderr;
+use nix::unistd::dup2_stdin;
+use nix::unistd::dup2_stdout;
+use nix::unistd::fork;
+use nix::unistd::isatty;
+use nix::unistd::setsid;
+use shim_protocol::frame::Decoded;
+use shim_protocol::frame::Decoder;
+use shim_protocol::frame::FrameError;
+use shim_protocol::message::Launch;
+use shim_protocol::message::LaunchOrder;
+
+use crate::clock;
+use crate::log;
+use crate::run_dir;
+use crate::run_dir::StoreError;
+
+/// The server sends the order in the moment it starts the shim; whoever says nothing for this long is no server.
+const ORDER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The units a server starts shims in are instances of this template.
+const UNIT_PREFIX: &str = "vibe-ensemble-worker@";
+
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    #[error("standard input is a terminal")]
+    Terminal,
+    #[error("no launch order came within {ORDER_PATIENCE:?}")]
+    Timeout,
+    #[error("standard input ended before a whole launch order")]
+    Ended,
+    #[error("could not read the launch order")]
+    Read(#[source] io::Error),
+    #[error("what came is no launch order")]
+    Malformed(#[source] FrameError),
+    #[error("a message of kind {kind:?} came instead of a launch order")]
+    Kind { kind: String },
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("could not {what}")]
+pub struct HygieneError {
+    what: &'static str,
+    source: io::Error,
+}
+
+/// Which side of a fork this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Parent,
+    Child,
+}
+
+/// What the shim keeps of the process that started it.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    /// The umask to give back to the agent: files it makes in the project are the user's, not the shim's.
+    pub umask: Mode,
+}
+
+/// Leaves the parent behind, so that a server which started the shim directly is no parent of it.
+pub fn detach() -> io::Result<Side> {
+    // SAFETY: the process has one thread, so the child's memory is as consistent as the parent's.
+    match unsafe { fork() }? {
+        ForkResult::Parent { .. } => Ok(Side::Parent),
+        ForkResult::Child => Ok(Side::Child),
+    }
+}
+
+/// Makes the process a supervisor. Runs before anything opens a descriptor.
+pub fn become_supervisor() -> Result<Inherited, HygieneError> {
+    let failed = |what| move |error: Errno| HygieneError { what, source: error.into() };
+    abort_on_panic();
+    // The leader of a session already: systemd has done it.
+    if let Err(error) = setsid()
+        && error != Errno::EPERM
+    {
+        return Err(failed("start a session")(error));
+    }
+    prctl::set_child_subreaper(true).map_err(failed("adopt orphaned descendants"))?;
+    prctl::set_dumpable(false).map_err(failed("close its memory to other processes"))?;
+    let open = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&open), None).map_err(failed("unblock signals"))?;
+    close_inherited().map_err(failed("close inherited descriptors"))?;
+    let umask = umask(Mode::from_bits_truncate(0o077));
+    Ok(Inherited { umask })
+}
+
+/// Points the standard streams nowhere. Standard error stays when it leads to a journal.
+pub fn silence(keep_stderr: bool) -> io::Result<()> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    if !keep_stderr {
+        dup2_stderr(&null)?;
+    }
+    Ok(())
+}
+
+/// Reads the launch order from standard input: a pipe, or the connection systemd accepted.
+pub fn read_order() -> Result<LaunchOrder, OrderError> {
+    let stdin = io::stdin();
+    if isatty(&stdin).unwrap_or(false) {
+        return Err(OrderError::Terminal);
+    }
+    // Not through `io::stdin`, which would read ahead into a buffer and hide from `poll` what it has.
+    let stdin = stdin.as_fd().try_clone_to_owned().map_err(OrderError::Read)?;
+    let mut input = File::from(stdin);
+    let until = clock::monotonic() + ORDER_PATIENCE;
+    let mut decoder = Decoder::default();
+    let mut buffer = [0; 4096];
+    loop {
+        match decoder.take().map_err(OrderError::Malformed)? {
+            Some(Decoded::Known(Launch::Launch(order))) => return Ok(order),
+            Some(Decoded::Unknown { kind }) => return Err(OrderError::Kind { kind }),
+            None => {}
+        }
+        let left = until.saturating_sub(clock::monotonic());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let ready = poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], timeout);
+        match ready {
+            Ok(0) => return Err(OrderError::Timeout),
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(OrderError::Read(error.into())),
+        }
+        match input.read(&mut buffer) {
+            Ok(0) => return Err(OrderError::Ended),
+            Ok(count) => decoder.push(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(OrderError::Read(error)),
+        }
+    }
+}
+
+/// Takes the worker's lock for life and writes the process id into it, for people.
+pub fn lock_worker(path: &Path) -> Result<File, StoreError> {
+    if let Some(parent) = path.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+        made.map_err(|source| StoreError::Create { path: parent.to_owned(), source })?;
+    }
+    let mut lock = run_dir::lock(path)?;
+    let failed = |source| StoreError::Lock { path: path.to_owned(), source };
+    lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
+    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+    Ok(lock)
+}
+
+/// The systemd unit this process runs in, when it is one made for a shim. A shim started directly by a server that
+/// runs as a unit sits in the server's, which is not its own.
+#[must_use]
+pub fn unit() -> Option<String> {
+    own_unit(&std::fs::read_to_string("/proc/self/cgroup").ok()?)
+}
+
+fn own_unit(cgroup: &str) -> Option<String> {
+    let names = cgroup.lines().filter_map(|line| line.rsplit(['/', ':']).next());
+    let mut units =
+        names.filter(|name| name.starts_with(UNIT_PREFIX) && name.ends_with(".service"));
+    units.next().map(str::to_owned)
+}
+
+/// A supervisor that unwound half-way would leave an agent nobody watches; dead, it takes the agent along.
+fn abort_on_panic() {
+    panic::set_hook(Box::new(|panic| {
+        log::note(&format!("bug: {panic}"));
+        std::process::abort();
+    }));
+}
+
+fn close_inherited() -> Result<(), Errno> {
+    // SAFETY: nothing in this process owns a descriptor from 3 up: `main` has opened none before.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    if closed == 0 { Ok(()) } else { Err(Errno::last()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_shims_own_unit_counts() {
+        let own = "0::/user.slice/vibe-ensemble-workers.slice/vibe-ensemble-worker@3-9-0.service\n";
+        assert_eq!(own_unit(own).as_deref(), Some("vibe-ensemble-worker@3-9-0.service"));
+        assert_eq!(own_unit("0::/system.slice/vibe-ensemble.service\n"), None);
+        assert_eq!(own_unit("0::/\n"), None);
+    }
+
+    #[test]
+    fn the_worker_lock_has_one_holder_who_says_who_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("workers/W-1.lock");
+        let held = lock_worker(&path).unwrap();
+        assert!(matches!(lock_worker(&path), Err(StoreError::Held { .. })));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("{}\n", std::process::id()));
+        drop(held);
+        lock_worker(&path).unwrap();
+    }
+}

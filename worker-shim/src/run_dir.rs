@@ -1,0 +1,200 @@
+//! The run directory as the shim makes it: its locks, the grant, the prompt.
+
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use shim_protocol::exit::ExitRecord;
+use shim_protocol::grant::Grant;
+use shim_protocol::run_dir;
+use shim_protocol::run_dir::RunDirError;
+
+use crate::crash;
+use crate::seal;
+use crate::seal::Points;
+use crate::seal::SealError;
+
+const STORE: Points = Points { written: "shim.grant_file_written", named: "shim.grant_file_named" };
+const SEAL: Points = Points { written: "shim.exit_written", named: "shim.exit_named" };
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{name:?} is no name for a file or directory of an attempt")]
+    BadName { name: String },
+    #[error("could not create the run directory {path}")]
+    Create { path: PathBuf, source: io::Error },
+    #[error("could not lock {path}")]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("{path} is held by another process")]
+    Held { path: PathBuf },
+    #[error("could not read the exit record that is already there")]
+    Exit(#[source] RunDirError),
+    #[error("could not encode a record")]
+    Encode(#[source] serde_json::Error),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// A run directory this process holds the lock of.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    /// Held as long as this value lives: the attempt's shim is alive.
+    _shim_lock: File,
+}
+
+/// What opening a run directory found.
+#[derive(Debug)]
+pub enum Opened {
+    /// It is new and the attempt may run in it.
+    Fresh(RunDir),
+    /// The attempt has ended before; its record must be reported again and nothing run.
+    Ended(RunDir, Box<ExitRecord>),
+    /// Somebody made it and never sealed an end. What they did is unknown, so nothing may run in it.
+    Foreign(RunDir),
+}
+
+/// Makes the run directory of an attempt, or finds out what the one that is there means.
+pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError> {
+    let number = attempt_id.strip_prefix("A-").unwrap_or_default();
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(StoreError::BadName { name: attempt_id.to_owned() });
+    }
+    let path = attempts_dir.join(attempt_id);
+    crash::point("shim.before_mkdir");
+    let fresh = match DirBuilder::new().mode(0o700).create(&path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(source) => return Err(StoreError::Create { path, source }),
+    };
+    crash::point("shim.after_mkdir");
+    // The order matters to the server: a directory without a held lock and without a record was abandoned.
+    let shim_lock = lock(&path.join(run_dir::SHIM_LOCK))?;
+    if fresh {
+        seal::sync_dir(attempts_dir)?;
+        return Ok(Opened::Fresh(RunDir { path, _shim_lock: shim_lock }));
+    }
+    let ended = run_dir::read_exit(&path).map_err(StoreError::Exit)?;
+    let dir = RunDir { path, _shim_lock: shim_lock };
+    if let Some(record) = ended {
+        return Ok(Opened::Ended(dir, Box::new(record)));
+    }
+    // Held, it would mean a living tree; a record saying that nothing was started would be a lie.
+    drop(dir.lock_tree()?);
+    Ok(Opened::Foreign(dir))
+}
+
+impl RunDir {
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[must_use]
+    pub fn tree_lock(&self) -> PathBuf {
+        self.path.join(run_dir::TREE_LOCK)
+    }
+
+    /// Takes the tree's lock. The descriptor is for the child to inherit; the caller closes its own copy after the
+    /// spawn, so that from then on the lock is held exactly as long as something of the tree lives.
+    pub fn lock_tree(&self) -> Result<File, StoreError> {
+        lock(&self.tree_lock())
+    }
+
+    /// Stores the grant, the prompt and the extra files, durably.
+    pub fn store_grant(&self, grant: &mut Grant) -> Result<(), StoreError> {
+        let prompt = std::mem::take(&mut grant.prompt);
+        let json = serde_json::to_vec_pretty(grant).map_err(StoreError::Encode)?;
+        seal::write_named(&self.path, run_dir::PROMPT, prompt.as_bytes(), STORE)?;
+        for (name, content) in &grant.files {
+            if !is_plain_name(name) {
+                return Err(StoreError::BadName { name: name.clone() });
+            }
+            seal::write_named(&self.path, name, content.as_bytes(), STORE)?;
+        }
+        // Last, so that a directory with a grant is complete.
+        seal::write_new(&self.path, run_dir::GRANT, &json, STORE)?;
+        Ok(())
+    }
+
+    /// Opens the prompt for the child to read.
+    pub fn prompt(&self) -> io::Result<File> {
+        File::open(self.path.join(run_dir::PROMPT))
+    }
+
+    /// Seals the exit record. From here on the attempt has ended.
+    pub fn seal(&self, record: &ExitRecord) -> Result<(), StoreError> {
+        let json = serde_json::to_vec_pretty(record).map_err(StoreError::Encode)?;
+        Ok(seal::write_new(&self.path, run_dir::EXIT, &json, SEAL)?)
+    }
+}
+
+/// Takes a lock file's lock for as long as the file stays open, here or in a process that inherits it.
+pub fn lock(path: &Path) -> Result<File, StoreError> {
+    let failed = |source| StoreError::Lock { path: path.to_owned(), source };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Held { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn is_plain_name(name: &str) -> bool {
+    let reserved = [run_dir::EXIT, run_dir::SHIM_LOCK, run_dir::TREE_LOCK, run_dir::GRANT];
+    !name.is_empty()
+        && name != run_dir::PROMPT
+        && !name.starts_with('.')
+        && !name.contains(['/', '\0'])
+        && !reserved.contains(&name)
+        && run_dir::Stream::Stdout.number_of(name).is_none()
+        && run_dir::Stream::Stderr.number_of(name).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_id_names_a_directory_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for id in ["", "A-", "A-1/..", "../A-1", "A-x", "T-1", "."] {
+            assert!(matches!(open(dir.path(), id), Err(StoreError::BadName { .. })), "{id}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_a_new_directory_is_run_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let Opened::Fresh(fresh) = open(dir.path(), "A-1").unwrap() else { panic!("new") };
+        assert!(matches!(open(dir.path(), "A-1"), Err(StoreError::Held { .. })));
+        let tree = fresh.lock_tree().unwrap();
+        drop(fresh);
+        assert!(matches!(open(dir.path(), "A-1"), Err(StoreError::Held { .. })), "a tree lives");
+        drop(tree);
+        assert!(matches!(open(dir.path(), "A-1").unwrap(), Opened::Foreign(_)));
+    }
+
+    #[test]
+    fn names_the_shim_needs_for_itself_are_refused() {
+        for name in ["exit.json", "grant.json", "prompt.md", "a/b", "", ".x", "stdout.000001.jsonl"]
+        {
+            assert!(!is_plain_name(name), "{name}");
+        }
+        assert!(is_plain_name("settings.json"));
+    }
+}

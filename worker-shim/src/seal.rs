@@ -1,0 +1,134 @@
+//! Durable files: after success the file is there under its name, whole, whatever happens next.
+//!
+//! Nothing is ever overwritten. Two writers of one exit record would be two verdicts, and the first one stands.
+
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::fcntl::RenameFlags;
+use nix::fcntl::renameat2;
+
+use crate::crash;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    #[error("{path} is already there")]
+    Exists { path: PathBuf },
+    #[error("could not write {path}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("could not give {path} its name")]
+    Name { path: PathBuf, source: io::Error },
+    #[error("could not make the names in {path} durable")]
+    Sync { path: PathBuf, source: io::Error },
+}
+
+/// Writes a new file durably. `point` names the crash points inside.
+pub fn write_new(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Result<(), SealError> {
+    write_named(dir, name, bytes, point)?;
+    sync_dir(dir)
+}
+
+/// As [`write_new`], except that the name is durable only after the caller's [`sync_dir`]: one for many files.
+pub fn write_named(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Result<(), SealError> {
+    let path = dir.join(name);
+    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
+    let written = write_temporary(&temporary, bytes)
+        .map_err(|source| SealError::Write { path: path.clone(), source })
+        .and_then(|()| {
+            crash::point(point.written);
+            rename_new(&temporary, &path)
+        });
+    if written.is_err() {
+        // The name that counts was not given; what is left over is only litter.
+        drop(fs::remove_file(&temporary));
+    } else {
+        crash::point(point.named);
+    }
+    written
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_dir(dir: &Path) -> Result<(), SealError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|source| SealError::Sync { path: dir.to_owned(), source })
+}
+
+/// The crash points around the two steps of one durable write.
+#[derive(Clone, Copy, Debug)]
+pub struct Points {
+    pub written: &'static str,
+    pub named: &'static str,
+}
+
+fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn rename_new(from: &Path, to: &Path) -> Result<(), SealError> {
+    let here = nix::fcntl::AT_FDCWD;
+    let renamed = match renameat2(here, from, here, to, RenameFlags::RENAME_NOREPLACE) {
+        // Some network file systems cannot; a hard link refuses an existing name as well.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
+        }
+        renamed => renamed.map_err(io::Error::from),
+    };
+    renamed.map_err(|source| {
+        let path = to.to_owned();
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            SealError::Exists { path }
+        } else {
+            SealError::Name { path, source }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POINTS: Points = Points { written: "test.written", named: "test.named" };
+
+    #[test]
+    fn the_first_record_stands_and_no_litter_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        write_new(dir.path(), "exit.json", b"first", POINTS).unwrap();
+        let again = write_new(dir.path(), "exit.json", b"second", POINTS);
+        assert!(matches!(again, Err(SealError::Exists { .. })), "{again:?}");
+        assert_eq!(fs::read(dir.path().join("exit.json")).unwrap(), b"first");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_sealed_is_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        write_new(dir.path(), "grant.json", b"{}", POINTS).unwrap();
+        let mode = fs::metadata(dir.path().join("grant.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        assert!(matches!(write_new(&gone, "x", b"", POINTS), Err(SealError::Write { .. })));
+        assert!(matches!(sync_dir(&gone), Err(SealError::Sync { .. })));
+    }
+}

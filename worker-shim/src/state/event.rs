@@ -1,0 +1,141 @@
+//! What can happen, and what can be done about it.
+
+use nix::libc;
+use nix::sys::signal::Signal;
+use shim_protocol::exit::ExitRecord;
+use shim_protocol::exit::Stop;
+use shim_protocol::exit::StopReason;
+use shim_protocol::grant::Grant;
+use shim_protocol::message::ToServer;
+use shim_protocol::message::ToShim;
+
+use crate::exit::Exit;
+
+/// What somebody asks of the shim with a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// HUP: dial the server now.
+    Redial,
+    /// USR2: finish this ticket, then leave.
+    Drain,
+    /// USR1: stop the child and run the same ticket again.
+    Restart,
+    /// TERM: stop, the work is still wanted; then leave.
+    Interrupt,
+    /// INT: stop, the work is not wanted; then leave.
+    Cancel,
+    /// QUIT: as TERM, without grace.
+    Kill,
+}
+
+impl Request {
+    /// The stop this asks of a running child.
+    pub(super) fn stop(self) -> Option<Stop> {
+        let (reason, signal) = match self {
+            Self::Redial | Self::Drain => return None,
+            Self::Restart => (StopReason::Restart, libc::SIGUSR1),
+            Self::Interrupt => (StopReason::Interrupt, libc::SIGTERM),
+            Self::Cancel => (StopReason::Cancel, libc::SIGINT),
+            Self::Kill => (StopReason::Kill, libc::SIGQUIT),
+        };
+        Some(Stop { reason, signal: Some(signal) })
+    }
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Event {
+    /// Time has passed. Also fed once after everything else that a poll brought.
+    Tick,
+    Request(Request),
+    /// A dial succeeded.
+    Connected,
+    /// A dial failed, or the link broke.
+    LinkLost,
+    Message(ToShim),
+    /// A message of a kind this build does not know.
+    UnknownMessage {
+        kind: String,
+    },
+    /// Answers [`Action::Begin`] and [`Action::Decline`].
+    Begun(Begun),
+    /// The child wrote something.
+    Output,
+    /// The child's stream holds a result message.
+    ResultSeen,
+    ChildExited,
+    /// Answers [`Action::Sweep`].
+    Swept(Swept),
+    /// Answers [`Action::Seal`]: the record is on disk.
+    Sealed(Box<ExitRecord>),
+    /// Answers [`Action::Seal`]: it is not, and may be tried again.
+    SealFailed,
+}
+
+/// How the start of an attempt went.
+#[derive(Debug, PartialEq)]
+pub enum Begun {
+    Running {
+        pid: u32,
+        at_ms: i64,
+    },
+    NotStarted(NotStarted),
+    /// The attempt had ended before and its record was found.
+    Ended(Box<ExitRecord>),
+    /// There is no run directory to record anything in.
+    Unrecordable,
+}
+
+/// Why no child was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotStarted {
+    pub error: String,
+    pub errno: Option<i32>,
+    /// Set when it was the run directory that failed.
+    pub stop: Option<StopReason>,
+    /// No child can be started here at all; the shim is of no use.
+    pub machinery: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swept {
+    /// No descendant is left, and nothing else of the tree either.
+    Clean,
+    /// Something would not die yet.
+    Left,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    Dial,
+    Hangup,
+    Send(ToServer),
+    /// Send a heartbeat with what is known of the running child.
+    Heartbeat,
+    /// Make the run directory, store the grant and start the child.
+    Begin(Box<Grant>),
+    /// Make the run directory for a record that says why the child was not started.
+    Decline {
+        grant: Box<Grant>,
+        why: String,
+    },
+    /// Signal the child's process group, as it was at the spawn.
+    SignalGroup(Signal),
+    /// Signal every descendant.
+    SignalTree(Signal),
+    /// Kill and reap descendants for a while.
+    Sweep,
+    /// Say which processes will not die.
+    ReportStuck,
+    /// Read the last output, then write the exit record.
+    Seal(SealOrder),
+    /// The server has committed the outcome; give the run directory up.
+    Forget,
+    Leave(Exit),
+}
+
+/// What the state machine contributes to an exit record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SealOrder {
+    pub stop: Option<Stop>,
+    pub not_started: Option<NotStarted>,
+}

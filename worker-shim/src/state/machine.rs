@@ -1,0 +1,495 @@
+//! The machine itself: work on one side, the link on the other, and what each event does to both.
+
+use std::time::Duration;
+
+use nix::libc;
+use shim_protocol::PROTOCOL_MAX;
+use shim_protocol::PROTOCOL_MIN;
+use shim_protocol::exit::ExitRecord;
+use shim_protocol::exit::Stop;
+use shim_protocol::exit::StopReason;
+use shim_protocol::grant::Grant;
+use shim_protocol::grant::Limits;
+use shim_protocol::message::StopMode;
+use shim_protocol::message::ToServer;
+use shim_protocol::message::ToShim;
+use shim_protocol::message::Welcome;
+
+use super::dial::Dialer;
+use super::dial::Due;
+use super::event::Action;
+use super::event::Begun;
+use super::event::Event;
+use super::event::NotStarted;
+use super::event::Request;
+use super::event::SealOrder;
+use super::live::Live;
+use super::say;
+use super::say::Departure;
+use super::say::Identity;
+use crate::exit::Exit;
+
+/// The newest format of a grant this build can run.
+const GRANT_VERSION: u16 = 1;
+/// With nothing running and nothing to report, a shim leaves when the server is away for this long.
+const IDLE_PATIENCE: Duration = Duration::from_mins(1);
+/// With a record to report it dials for this long; then the server finds the record on disk.
+const REPORT_PATIENCE: Duration = Duration::from_mins(10);
+/// Told by a signal to leave, it waits for the ack no longer than this.
+const PARTING_REPORT_PATIENCE: Duration = Duration::from_secs(10);
+/// On a link that stands, a completion without an ack is repeated after this.
+const REPEAT_AFTER: Duration = Duration::from_secs(30);
+/// After a goodbye that crossed an unanswered pull: how long a grant may still come.
+const PARTING_PATIENCE: Duration = Duration::from_secs(1);
+/// A record that cannot be written is tried again, as disks get room again, but not for ever.
+const SEAL_PAUSE: Duration = Duration::from_secs(1);
+const SEAL_PATIENCE: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+enum Work {
+    Idle,
+    Pulling {
+        pull_id: String,
+    },
+    /// Goodbye is said, and a grant for this pull may be on its way.
+    Parting {
+        pull_id: String,
+        until: Duration,
+    },
+    /// The loop is making the run directory; its answer is the next event.
+    Beginning {
+        attempt_id: String,
+        limits: Limits,
+        stop: Option<Stop>,
+    },
+    Live(Live),
+    /// Everything of the tree is gone; the record is being written.
+    Sealing {
+        attempt_id: String,
+        order: SealOrder,
+        retry_at: Duration,
+        give_up_at: Duration,
+    },
+    /// The record is on disk and not acked.
+    Reporting {
+        record: Box<ExitRecord>,
+        since: Duration,
+        repeat_at: Duration,
+    },
+    Gone,
+}
+
+#[derive(Debug)]
+pub struct Machine {
+    identity: Identity,
+    dialer: Dialer,
+    work: Work,
+    departure: Departure,
+    /// The stop that an attempt granted from now on is sealed with.
+    parting: Option<Stop>,
+    exit: Exit,
+    pulls: u64,
+}
+
+impl Machine {
+    #[must_use]
+    pub fn new(identity: Identity, now: Duration) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "any part of the nonce is random")]
+        let seed = identity.nonce as u64;
+        Self {
+            identity,
+            dialer: Dialer::new(seed, now),
+            work: Work::Idle,
+            departure: Departure::Stay,
+            parting: None,
+            exit: Exit::Done,
+            pulls: 0,
+        }
+    }
+
+    /// When to feed [`Event::Tick`] if nothing else happens.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let work = match &self.work {
+            Work::Live(live) => live.deadline(),
+            Work::Parting { until, .. } => Some(*until),
+            Work::Sealing { retry_at, .. } => Some(*retry_at),
+            Work::Reporting { repeat_at, .. } if self.dialer.is_up() => Some(*repeat_at),
+            Work::Idle
+            | Work::Pulling { .. }
+            | Work::Beginning { .. }
+            | Work::Reporting { .. }
+            | Work::Gone => None,
+        };
+        [work, self.dialer.deadline(), self.patience_ends()].into_iter().flatten().min()
+    }
+
+    /// Takes one event and says what to do, in this order.
+    #[must_use]
+    pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !matches!(self.work, Work::Gone) {
+            self.take(event, now, &mut actions);
+            self.settle(now, &mut actions);
+        }
+        actions
+    }
+
+    fn take(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+        match event {
+            Event::Tick => self.tick(now, actions),
+            Event::Request(request) => self.request(request, now, actions),
+            Event::Connected => {
+                self.dialer.connected(now);
+                actions.push(self.hello());
+            }
+            Event::LinkLost => {
+                self.dialer.lost(now);
+                if matches!(self.work, Work::Parting { .. }) {
+                    self.leave(actions);
+                }
+            }
+            Event::Message(message) => self.message(message, now, actions),
+            Event::UnknownMessage { kind } => {
+                actions.push(Action::Send(ToServer::Unsupported { unsupported: kind }));
+            }
+            Event::Begun(begun) => self.begun(begun, now, actions),
+            Event::Output => self.with_live(|live| live.output(now)),
+            Event::ResultSeen => self.with_live(|live| live.result_seen(now)),
+            Event::ChildExited => self.with_live(|live| live.child_exited(now, actions)),
+            Event::Swept(outcome) => {
+                if let Work::Live(live) = &mut self.work
+                    && let Some(order) = live.swept(outcome, now, actions)
+                {
+                    let attempt_id = live.attempt_id.clone();
+                    self.seal(attempt_id, order, now, actions);
+                }
+            }
+            Event::Sealed(record) => self.report(record, now, actions),
+            Event::SealFailed => {
+                if let Work::Sealing { retry_at, give_up_at, .. } = &mut self.work {
+                    *retry_at = now + SEAL_PAUSE;
+                    if *give_up_at <= now {
+                        self.exit = Exit::CannotRecord;
+                        self.leave(actions);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        match self.dialer.due(now) {
+            Due::Nothing => {}
+            Due::Dial => actions.push(Action::Dial),
+            Due::GiveUp => {
+                actions.push(Action::Hangup);
+                self.dialer.lost(now);
+            }
+            Due::Heartbeat => actions.push(Action::Heartbeat),
+        }
+        match &mut self.work {
+            Work::Live(live) => live.tick(now, actions),
+            Work::Parting { until, .. } if *until <= now => self.leave(actions),
+            Work::Sealing { order, retry_at, .. } if *retry_at <= now => {
+                actions.push(Action::Seal(order.clone()));
+            }
+            Work::Reporting { record, repeat_at, .. }
+                if self.dialer.is_up() && *repeat_at <= now =>
+            {
+                *repeat_at = now + REPEAT_AFTER;
+                actions.push(say::completed(record));
+            }
+            Work::Idle
+            | Work::Pulling { .. }
+            | Work::Parting { .. }
+            | Work::Beginning { .. }
+            | Work::Sealing { .. }
+            | Work::Reporting { .. }
+            | Work::Gone => {}
+        }
+    }
+
+    fn request(&mut self, request: Request, now: Duration, actions: &mut Vec<Action>) {
+        match request {
+            Request::Redial => {
+                actions.push(Action::Hangup);
+                self.dialer.redial(now);
+                self.tick(now, actions);
+            }
+            Request::Drain => self.drain(Some(libc::SIGUSR2)),
+            Request::Restart => {}
+            Request::Interrupt | Request::Cancel | Request::Kill => {
+                self.depart(Departure::Told);
+                self.parting = request.stop();
+            }
+        }
+        if let Some(stop) = request.stop() {
+            self.with_live(|live| live.stop(stop, now, actions));
+        }
+    }
+
+    fn message(&mut self, message: ToShim, now: Duration, actions: &mut Vec<Action>) {
+        match message {
+            ToShim::Welcome(welcome) => self.welcome(&welcome, now, actions),
+            ToShim::Refused { .. } => {
+                self.dialer.shut();
+                self.depart(Departure::Refused);
+                actions.push(Action::Hangup);
+                let stop = Stop { reason: StopReason::Cancel, signal: None };
+                self.with_live(|live| live.stop(stop, now, actions));
+            }
+            ToShim::Grant { pull_id, grant } => self.grant(&pull_id, grant, actions),
+            ToShim::Empty { pull_id } => {
+                if self.awaits(&pull_id) {
+                    self.out_of_work(actions);
+                }
+            }
+            ToShim::Ack { attempt_id, .. } => {
+                if let Work::Reporting { record, .. } = &self.work
+                    && record.attempt_id == attempt_id
+                {
+                    actions.push(Action::Forget);
+                    self.work = Work::Idle;
+                }
+            }
+            ToShim::Stop { attempt_id, mode } => {
+                let reason = match mode {
+                    StopMode::Interrupt => StopReason::Interrupt,
+                    StopMode::Cancel => StopReason::Cancel,
+                    StopMode::Kill => StopReason::Kill,
+                };
+                self.with_live(|live| {
+                    if live.attempt_id == attempt_id {
+                        live.stop(Stop { reason, signal: None }, now, actions);
+                    }
+                });
+            }
+            ToShim::Drain {} => self.drain(None),
+            // An older server; every kind this build sends has always existed.
+            ToShim::Unsupported { .. } => {}
+        }
+    }
+
+    fn welcome(&mut self, welcome: &Welcome, now: Duration, actions: &mut Vec<Action>) {
+        if !self.dialer.is_greeting() {
+            return;
+        }
+        if !(PROTOCOL_MIN..=PROTOCOL_MAX).contains(&welcome.protocol) {
+            actions.push(Action::Hangup);
+            self.dialer.lost(now);
+            return;
+        }
+        self.dialer.welcomed(Duration::from_millis(welcome.heartbeat_ms), now);
+        // Whatever the last link left unanswered is said again.
+        match &mut self.work {
+            Work::Pulling { pull_id } => {
+                actions.push(Action::Send(ToServer::Pull { pull_id: pull_id.clone() }));
+            }
+            Work::Live(live) => actions.push(say::started(live)),
+            Work::Reporting { record, repeat_at, .. } => {
+                *repeat_at = now + REPEAT_AFTER;
+                actions.push(say::completed(record));
+            }
+            Work::Idle
+            | Work::Parting { .. }
+            | Work::Beginning { .. }
+            | Work::Sealing { .. }
+            | Work::Gone => {}
+        }
+    }
+
+    fn out_of_work(&mut self, actions: &mut Vec<Action>) {
+        if matches!(self.work, Work::Parting { .. }) {
+            self.leave(actions);
+        } else {
+            self.depart(Departure::OutOfWork);
+            self.work = Work::Idle;
+        }
+    }
+
+    /// Takes a grant this shim still waits for. Any other is the repeated answer to a pull answered before.
+    fn grant(&mut self, pull_id: &str, grant: Box<Grant>, actions: &mut Vec<Action>) {
+        if !self.awaits(pull_id) {
+            return;
+        }
+        let parting = matches!(self.work, Work::Parting { .. });
+        self.work = Work::Beginning {
+            attempt_id: grant.attempt_id.clone(),
+            limits: grant.limits.clone(),
+            stop: self.parting.clone().filter(|_| parting),
+        };
+        let version = grant.version;
+        actions.push(if parting {
+            let why = "the shim was told to leave before it got the grant".to_owned();
+            Action::Decline { grant, why }
+        } else if version > GRANT_VERSION {
+            let why = format!("the grant has version {version}; this shim reads {GRANT_VERSION}");
+            Action::Decline { grant, why }
+        } else {
+            Action::Begin(grant)
+        });
+    }
+
+    fn begun(&mut self, begun: Begun, now: Duration, actions: &mut Vec<Action>) {
+        let Work::Beginning { attempt_id, limits, stop } = &mut self.work else { return };
+        let (attempt_id, limits) = (std::mem::take(attempt_id), std::mem::take(limits));
+        let stop = stop.take();
+        match begun {
+            Begun::Running { pid, at_ms } => {
+                let live = Live::new(attempt_id, limits, pid, at_ms, now);
+                if self.dialer.is_up() {
+                    actions.push(say::started(&live));
+                }
+                self.work = Work::Live(live);
+            }
+            Begun::NotStarted(not_started) => {
+                if not_started.machinery {
+                    self.exit = Exit::CannotSpawn;
+                    self.depart(Departure::Told);
+                }
+                let stop = stop_of(stop, &not_started);
+                let order = SealOrder { stop, not_started: Some(not_started) };
+                self.seal(attempt_id, order, now, actions);
+            }
+            Begun::Ended(record) => self.report(record, now, actions),
+            Begun::Unrecordable => {
+                self.exit = Exit::CannotRecord;
+                self.leave(actions);
+            }
+        }
+    }
+
+    fn seal(
+        &mut self,
+        attempt_id: String,
+        order: SealOrder,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        actions.push(Action::Seal(order.clone()));
+        let (retry_at, give_up_at) = (now + SEAL_PAUSE, now + SEAL_PATIENCE);
+        self.work = Work::Sealing { attempt_id, order, retry_at, give_up_at };
+    }
+
+    /// Durable before announced: only a record that is on disk gets here.
+    fn report(&mut self, record: Box<ExitRecord>, now: Duration, actions: &mut Vec<Action>) {
+        if self.dialer.is_up() {
+            actions.push(say::completed(&record));
+        }
+        self.work = Work::Reporting { record, since: now, repeat_at: now + REPEAT_AFTER };
+    }
+
+    /// Moves on when nothing is at hand: pull, or leave.
+    fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.patience_ends().is_some_and(|at| at <= now) {
+            self.leave(actions);
+            return;
+        }
+        let (up, stays) = (self.dialer.is_up(), self.departure == Departure::Stay);
+        match &mut self.work {
+            Work::Idle if stays && up => {
+                self.pulls += 1;
+                let pull_id = format!("{:032x}-{}", self.identity.nonce, self.pulls);
+                actions.push(Action::Send(ToServer::Pull { pull_id: pull_id.clone() }));
+                self.work = Work::Pulling { pull_id };
+            }
+            Work::Idle if !stays => {
+                if up {
+                    actions.push(say::goodbye(self.departure));
+                }
+                self.leave(actions);
+            }
+            Work::Pulling { pull_id } if !stays => {
+                // The goodbye may cross a grant on its way. The attempt is committed then, and must have an end.
+                let (pull_id, until) = (std::mem::take(pull_id), now + PARTING_PATIENCE);
+                if up {
+                    actions.push(say::goodbye(self.departure));
+                    self.work = Work::Parting { pull_id, until };
+                } else {
+                    self.leave(actions);
+                }
+            }
+            Work::Idle
+            | Work::Pulling { .. }
+            | Work::Parting { .. }
+            | Work::Beginning { .. }
+            | Work::Live(_)
+            | Work::Sealing { .. }
+            | Work::Reporting { .. }
+            | Work::Gone => {}
+        }
+    }
+
+    /// When the shim stops waiting for a server, if it does.
+    fn patience_ends(&self) -> Option<Duration> {
+        let away = self.dialer.away_since();
+        match &self.work {
+            Work::Idle | Work::Pulling { .. } => away.map(|since| since + IDLE_PATIENCE),
+            Work::Reporting { since, .. } => match self.departure {
+                Departure::Refused => Some(*since),
+                Departure::Told => Some(*since + PARTING_REPORT_PATIENCE),
+                Departure::Stay | Departure::OutOfWork | Departure::Drained => {
+                    away.map(|away| away.max(*since) + REPORT_PATIENCE)
+                }
+            },
+            Work::Parting { .. }
+            | Work::Beginning { .. }
+            | Work::Live(_)
+            | Work::Sealing { .. }
+            | Work::Gone => None,
+        }
+    }
+
+    fn leave(&mut self, actions: &mut Vec<Action>) {
+        self.work = Work::Gone;
+        actions.push(Action::Leave(self.exit));
+    }
+
+    fn depart(&mut self, how: Departure) {
+        self.departure = self.departure.max(how);
+    }
+
+    fn drain(&mut self, signal: Option<i32>) {
+        self.depart(Departure::Drained);
+        let interrupt = Stop { reason: StopReason::Interrupt, signal };
+        self.parting.get_or_insert(interrupt);
+    }
+
+    fn awaits(&self, pull_id: &str) -> bool {
+        match &self.work {
+            Work::Pulling { pull_id: own } | Work::Parting { pull_id: own, .. } => own == pull_id,
+            Work::Idle
+            | Work::Beginning { .. }
+            | Work::Live(_)
+            | Work::Sealing { .. }
+            | Work::Reporting { .. }
+            | Work::Gone => false,
+        }
+    }
+
+    fn with_live(&mut self, act: impl FnOnce(&mut Live)) {
+        if let Work::Live(live) = &mut self.work {
+            act(live);
+        }
+    }
+
+    fn hello(&self) -> Action {
+        let (live_attempt, child_pid) = match &self.work {
+            Work::Live(live) => {
+                (Some(live.attempt_id.clone()), live.has_child().then_some(live.pid))
+            }
+            Work::Beginning { attempt_id, .. } | Work::Sealing { attempt_id, .. } => {
+                (Some(attempt_id.clone()), None)
+            }
+            Work::Reporting { record, .. } => (Some(record.attempt_id.clone()), None),
+            Work::Idle | Work::Pulling { .. } | Work::Parting { .. } | Work::Gone => (None, None),
+        };
+        say::hello(&self.identity, live_attempt, child_pid, self.departure)
+    }
+}
+
+/// The stop an attempt that never started is sealed with.
+fn stop_of(parting: Option<Stop>, not_started: &NotStarted) -> Option<Stop> {
+    parting.or_else(|| not_started.stop.map(|reason| Stop { reason, signal: None }))
+}

@@ -1,0 +1,24 @@
+//! What the shim does next: a state machine without a clock, a socket or a process.
+//!
+//! [`Machine::handle`] takes what happened and the time it happened at, and returns what to do about it; the poll loop
+//! does that and feeds the outcome back. Two things run side by side and meet in one place only: the link to the
+//! server, and the work. Link state never touches the child: nothing in [`live`] can see the link.
+
+mod dial;
+mod event;
+mod live;
+mod machine;
+mod say;
+
+#[cfg(test)]
+mod tests;
+
+pub use event::Action;
+pub use event::Begun;
+pub use event::Event;
+pub use event::NotStarted;
+pub use event::Request;
+pub use event::SealOrder;
+pub use event::Swept;
+pub use machine::Machine;
+pub use say::Identity;

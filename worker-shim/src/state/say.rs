@@ -1,0 +1,79 @@
+//! What the machine says to the server, in words made of what it holds.
+
+use shim_protocol::PROTOCOL_MAX;
+use shim_protocol::PROTOCOL_MIN;
+use shim_protocol::exit::ExitRecord;
+use shim_protocol::message::Hello;
+use shim_protocol::message::ToServer;
+
+use super::event::Action;
+use super::live::Live;
+
+/// Who this shim is, for `Hello`.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub worker_id: String,
+    pub token: String,
+    pub build: String,
+    pub pid: u32,
+    pub unit: Option<String>,
+    /// Random; makes this process's pull ids its own.
+    pub nonce: u128,
+}
+
+/// Whether the shim goes on when the work at hand is done. Only ever grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Departure {
+    Stay,
+    /// The queue is empty.
+    OutOfWork,
+    /// Told to finish what it has.
+    Drained,
+    /// Told to leave; the report has a short time to get through.
+    Told,
+    /// The server does not know this shim; it collects records from disk.
+    Refused,
+}
+
+pub(super) fn hello(
+    identity: &Identity,
+    live_attempt: Option<String>,
+    child_pid: Option<u32>,
+    departure: Departure,
+) -> Action {
+    Action::Send(ToServer::Hello(Hello {
+        protocol_min: PROTOCOL_MIN,
+        protocol_max: PROTOCOL_MAX,
+        build: identity.build.clone(),
+        worker_id: identity.worker_id.clone(),
+        token: identity.token.clone(),
+        pid: identity.pid,
+        live_attempt,
+        child_pid,
+        draining: departure != Departure::Stay,
+        unit: identity.unit.clone(),
+    }))
+}
+
+pub(super) fn started(live: &Live) -> Action {
+    Action::Send(ToServer::Started {
+        attempt_id: live.attempt_id.clone(),
+        child_pid: live.pid,
+        at_ms: live.started_at_ms,
+    })
+}
+
+pub(super) fn completed(record: &ExitRecord) -> Action {
+    let attempt_id = record.attempt_id.clone();
+    Action::Send(ToServer::Completed { attempt_id, record: Box::new(record.clone()) })
+}
+
+pub(super) fn goodbye(departure: Departure) -> Action {
+    let reason = match departure {
+        Departure::Stay | Departure::OutOfWork => "the queue is empty",
+        Departure::Drained => "drained",
+        Departure::Told => "told to leave",
+        Departure::Refused => "refused",
+    };
+    Action::Send(ToServer::Goodbye { reason: reason.to_owned() })
+}

@@ -1,0 +1,61 @@
+//! Cuts a byte stream into lines, wherever the reads happen to end.
+
+/// Longer lines are stored with the rest of the output but not parsed: nobody may make the shim hold more than this.
+pub const MAX_LINE: usize = 8 << 20;
+
+/// Above this the buffer is given back after use; the usual line is far shorter.
+const KEEP: usize = 64 << 10;
+
+/// The unfinished line at the end of what was fed so far.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    partial: Vec<u8>,
+    /// The current line is over the limit; everything up to its end is passed over.
+    skipping: bool,
+}
+
+impl Lines {
+    /// Calls `line` for each line that ends in `bytes`, without its newline.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (rest, next) = (&bytes[..end], &bytes[end + 1..]);
+            bytes = next;
+            if self.partial.is_empty() && !self.skipping {
+                line(rest);
+                continue;
+            }
+            self.keep(rest);
+            if !self.skipping {
+                line(&self.partial);
+            }
+            self.reset();
+        }
+        self.keep(bytes);
+    }
+
+    /// Takes what the child left without a newline at the end of its output.
+    pub(super) fn finish(&mut self, line: impl FnOnce(&[u8])) {
+        if !self.partial.is_empty() {
+            line(&self.partial);
+        }
+        self.reset();
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
+        if self.partial.len() + bytes.len() > MAX_LINE {
+            self.partial = Vec::new();
+            self.skipping = true;
+        } else {
+            self.partial.extend_from_slice(bytes);
+        }
+    }
+
+    fn reset(&mut self) {
+        self.partial.clear();
+        self.partial.shrink_to(KEEP);
+        self.skipping = false;
+    }
+}

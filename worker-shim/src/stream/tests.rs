@@ -1,0 +1,162 @@
+use serde_json::Value;
+use serde_json::json;
+use shim_protocol::exit::ResultMessage;
+use shim_protocol::exit::Usage;
+
+use super::MAX_LINE;
+use super::Transcript;
+
+fn read(lines: &[Value]) -> Transcript {
+    let mut transcript = Transcript::default();
+    for line in lines {
+        transcript.feed(format!("{line}\n").as_bytes());
+    }
+    transcript.finish();
+    transcript
+}
+
+fn assistant(id: &str) -> Value {
+    json!({"type": "assistant", "session_id": "s", "parent_tool_use_id": null,
+        "message": {"id": id, "role": "assistant", "content": [{"type": "text", "text": "hi"}]}})
+}
+
+#[test]
+fn a_run_that_meets_the_schema_is_read_in_full() {
+    let transcript = read(&[
+        json!({"type": "system", "subtype": "init", "session_id": "5d1e", "tools": ["Bash"],
+            "mcp_servers": [{"name": "x", "status": "connected"}], "claude_code_version": "2.1.330"}),
+        assistant("msg_1"),
+        assistant("msg_1"),
+        json!({"type": "user", "message": {"role": "user", "content": []}}),
+        assistant("msg_2"),
+        json!({"num_turns": 3, "type": "result", "subtype": "success", "is_error": false,
+            "duration_ms": 1500, "result": "Done.", "session_id": "5d1e", "total_cost_usd": 0.0421,
+            "usage": {"input_tokens": 12, "output_tokens": 34, "cache_creation_input_tokens": 5,
+                "cache_read_input_tokens": 6, "server_tool_use": {"web_search_requests": 0}},
+            "permission_denials": [], "terminal_reason": "completed",
+            "structured_output": {"outcome": "completed", "report": "Built it."}}),
+    ]);
+    assert_eq!(transcript.turns(), 2);
+    assert_eq!(transcript.session_id(), Some("5d1e"));
+    assert_eq!(transcript.last_error(), None);
+    let expected = ResultMessage {
+        subtype: "success".into(),
+        is_error: false,
+        structured_output: Some(json!({"outcome": "completed", "report": "Built it."})),
+        session_id: Some("5d1e".into()),
+        num_turns: Some(3),
+        total_cost_usd: Some(0.0421),
+        usage: Some(Usage {
+            input_tokens: 12,
+            output_tokens: 34,
+            cache_creation_input_tokens: 5,
+            cache_read_input_tokens: 6,
+        }),
+        api_error_status: None,
+        terminal_reason: Some("completed".into()),
+        result: Some("Done.".into()),
+        errors: Vec::new(),
+    };
+    assert_eq!(transcript.result(), Some(&expected));
+}
+
+#[test]
+fn an_api_error_names_itself_in_two_places() {
+    let error = json!({"type": "assistant", "error": "rate_limit",
+        "message": {"id": "m", "content": []}});
+    let transcript = read(&[
+        json!({"type": "system", "subtype": "api_retry", "attempt": 1, "error": "server_error"}),
+        error,
+        json!({"type": "result", "subtype": "success", "is_error": true, "api_error_status": 529,
+            "terminal_reason": "api_error", "result": "API Error: 529"}),
+    ]);
+    assert_eq!(transcript.last_error(), Some("rate_limit"));
+    let result = transcript.result().unwrap();
+    assert!(result.is_error);
+    assert_eq!(result.api_error_status, Some(529));
+    assert_eq!(result.structured_output, None);
+
+    let inner = json!({"type": "assistant", "message": {"error": "billing_error"}});
+    assert_eq!(read(&[inner]).last_error(), Some("billing_error"));
+}
+
+#[test]
+fn limits_and_aborts_keep_claudes_own_words() {
+    for (subtype, reason) in [
+        ("error_max_turns", "max_turns"),
+        ("error_max_budget_usd", "budget_exhausted"),
+        ("error_max_structured_output_retries", "other"),
+        ("error_during_execution", "aborted_streaming"),
+    ] {
+        let transcript = read(&[json!({"type": "result", "subtype": subtype, "is_error": true,
+            "terminal_reason": reason, "errors": ["first", {"code": 2}]})]);
+        let result = transcript.result().unwrap();
+        assert_eq!(result.subtype, subtype);
+        assert_eq!(result.terminal_reason.as_deref(), Some(reason));
+        assert_eq!(result.errors, ["first", r#"{"code":2}"#]);
+    }
+}
+
+#[test]
+fn fields_of_another_type_count_as_absent() {
+    let transcript = read(&[
+        json!({"type": "assistant", "message": "not an object", "error": {"code": 1}, "session_id": 7}),
+        json!({"type": ["assistant"], "message": {}}),
+        json!({"type": "assistant", "message": {"id": 9, "error": [1, 2]}}),
+        json!(["assistant"]),
+        json!({"type": "result", "subtype": 1, "is_error": "yes", "num_turns": -1, "usage": [],
+            "structured_output": null, "errors": "none"}),
+    ]);
+    assert_eq!(transcript.turns(), 2);
+    assert_eq!(transcript.last_error(), None);
+    assert_eq!(transcript.result(), Some(&ResultMessage::default()));
+}
+
+#[test]
+fn noise_between_the_lines_changes_nothing() {
+    let mut transcript = Transcript::default();
+    transcript.feed(b"\n\xff\xfe\n{\"type\":\nwarning: text\n{\"type\":\"assistant\"}\r\n");
+    assert_eq!(transcript.turns(), 1);
+}
+
+#[test]
+fn lines_are_whole_however_the_reads_fall() {
+    let text = format!("{}\n{}\n", assistant("a"), assistant("b"));
+    let mut transcript = Transcript::default();
+    for byte in text.as_bytes() {
+        transcript.feed(&[*byte]);
+    }
+    assert_eq!(transcript.turns(), 2);
+}
+
+#[test]
+fn the_last_result_wins_and_needs_no_newline() {
+    let mut transcript = Transcript::default();
+    transcript.feed(b"{\"type\":\"result\",\"subtype\":\"success\"}\n");
+    transcript.feed(b"{\"type\":\"result\",\"subtype\":\"error_max_turns\"}");
+    assert_eq!(transcript.result().unwrap().subtype, "success");
+    transcript.finish();
+    assert_eq!(transcript.result().unwrap().subtype, "error_max_turns");
+}
+
+#[test]
+fn a_line_over_the_limit_is_passed_over_and_the_next_one_read() {
+    let mut transcript = Transcript::default();
+    let chunk = vec![b'x'; 1 << 20];
+    transcript.feed(b"{\"type\":\"assistant\",\"pad\":\"");
+    for _ in 0..=(MAX_LINE >> 20) {
+        transcript.feed(&chunk);
+    }
+    transcript.feed(b"\"}\n{\"type\":\"assistant\"}\n");
+    assert_eq!(transcript.turns(), 1);
+}
+
+#[test]
+fn prose_is_cut_on_a_character() {
+    let long = "\u{e9}".repeat(3000);
+    let transcript =
+        read(&[json!({"type": "result", "result": format!("a{long}"), "errors": [long, "later"]})]);
+    let result = transcript.result().unwrap();
+    assert_eq!(result.result.as_ref().unwrap().len(), 4095);
+    assert_eq!(result.errors.iter().map(String::len).sum::<usize>(), 4096);
+}

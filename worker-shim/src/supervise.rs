@@ -1,0 +1,354 @@
+//! The poll loop: waits for whatever comes first, feeds the state machine, does what it says.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
+use shim_protocol::frame::Decoded;
+use shim_protocol::message::LaunchOrder;
+use shim_protocol::message::ToServer;
+use shim_protocol::run_dir::Stream;
+
+use crate::attempt::Attempt;
+use crate::bootstrap;
+use crate::bootstrap::Inherited;
+use crate::clock;
+use crate::crash;
+use crate::exit::Exit;
+use crate::link::Link;
+use crate::link::LinkError;
+use crate::log;
+use crate::reap;
+use crate::reap::Wait;
+use crate::signals::Signals;
+use crate::state::Action;
+use crate::state::Event;
+use crate::state::Identity;
+use crate::state::Machine;
+use crate::state::Swept;
+use crate::sweep::Left;
+use crate::tree;
+
+/// One buffer serves every read.
+const BUFFER: usize = 64 << 10;
+
+/// How long the last words to the server may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Supervises until the state machine says to leave.
+#[must_use]
+pub fn run(order: LaunchOrder, inherited: Inherited) -> Exit {
+    let started = Signals::install().and_then(|signals| Ok((signals, nonce()?)));
+    let (signals, nonce) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            log::note(&format!("could not start supervising: {}", log::chain(&error)));
+            return Exit::CannotSpawn;
+        }
+    };
+    let identity = Identity {
+        worker_id: order.worker_id.clone(),
+        token: order.token.clone(),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        unit: bootstrap::unit(),
+        nonce,
+    };
+    let mut supervisor = Supervisor {
+        machine: Machine::new(identity, clock::monotonic()),
+        order,
+        inherited,
+        signals,
+        link: None,
+        attempt: None,
+        buffer: vec![0; BUFFER],
+        leaving: None,
+    };
+    supervisor.apply(Event::Tick);
+    loop {
+        if let Some(exit) = supervisor.leaving {
+            return supervisor.leave(exit);
+        }
+        supervisor.turn();
+    }
+}
+
+struct Supervisor {
+    machine: Machine,
+    order: LaunchOrder,
+    inherited: Inherited,
+    signals: Signals,
+    link: Option<Link>,
+    attempt: Option<Attempt>,
+    buffer: Vec<u8>,
+    leaving: Option<Exit>,
+}
+
+/// What one poll said is ready.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ready {
+    link: bool,
+    stdout: bool,
+    stderr: bool,
+}
+
+impl Supervisor {
+    /// Waits once and handles everything that came.
+    fn turn(&mut self) {
+        let ready = self.wait();
+        for request in self.signals.take() {
+            self.apply(Event::Request(request));
+        }
+        for (stream, ready) in [(Stream::Stdout, ready.stdout), (Stream::Stderr, ready.stderr)] {
+            if ready {
+                self.read(stream);
+            }
+        }
+        // A wait costs less than telling SIGCHLD, the pidfd and a lost race apart.
+        self.reap();
+        if ready.link {
+            self.hear();
+        }
+        // Last: output that was waiting while this process slept must not look like silence.
+        self.apply(Event::Tick);
+    }
+
+    fn wait(&self) -> Ready {
+        let timeout = self.machine.deadline().map_or(PollTimeout::NONE, |at| {
+            // Rounded up, or the last part of a millisecond would be spent spinning.
+            let left = at.saturating_sub(clock::monotonic()) + Duration::from_micros(999);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let mut add = |fd, flags| {
+            fds.push(PollFd::new(fd, flags));
+            fds.len() - 1
+        };
+        let link = self.link.as_ref().map(|link| {
+            let out = if link.is_backed_up() { PollFlags::POLLOUT } else { PollFlags::empty() };
+            add(link.as_fd(), PollFlags::POLLIN | out)
+        });
+        let child = self.attempt.as_ref().and_then(Attempt::child);
+        let stdout = child.and_then(|child| child.stdout.as_ref());
+        let stdout = stdout.map(|pipe| add(pipe.as_fd(), PollFlags::POLLIN));
+        let stderr = child.and_then(|child| child.stderr.as_ref());
+        let stderr = stderr.map(|pipe| add(pipe.as_fd(), PollFlags::POLLIN));
+        if let Some(attempt) = &self.attempt
+            && let Some(child) = attempt.child()
+            && !attempt.has_status()
+        {
+            add(child.pidfd.as_fd(), PollFlags::POLLIN);
+        }
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            // Only memory can be short here; the next turn tries again.
+            Err(error) => log::note(&format!("could not poll: {error}")),
+        }
+        let ready = |at: Option<usize>| {
+            at.and_then(|at| fds.get(at)).and_then(PollFd::any).unwrap_or(false)
+        };
+        Ready { link: ready(link), stdout: ready(stdout), stderr: ready(stderr) }
+    }
+
+    fn read(&mut self, stream: Stream) {
+        let Some(attempt) = &mut self.attempt else { return };
+        let seen = attempt.read(stream, &mut self.buffer, clock::monotonic());
+        if seen.output {
+            self.apply(Event::Output);
+        }
+        if seen.result {
+            crash::point("shim.result_seen");
+            self.apply(Event::ResultSeen);
+        }
+    }
+
+    /// Reaps the agent and, as they come, orphans of the tree: over days they would fill the process table.
+    fn reap(&mut self) {
+        loop {
+            let agent_ended = match reap::next() {
+                Wait::Reaped(reaped) => {
+                    self.attempt.as_mut().is_some_and(|attempt| attempt.reaped(reaped))
+                }
+                Wait::Busy => return,
+                Wait::Childless => {
+                    // Without a child there is no agent, whoever reaped it.
+                    if self.attempt.as_ref().is_some_and(|attempt| attempt.child().is_some()) {
+                        self.apply(Event::ChildExited);
+                    }
+                    return;
+                }
+            };
+            if agent_ended {
+                self.apply(Event::ChildExited);
+            }
+        }
+    }
+
+    /// Reads the link and feeds every message that came whole, also those before a break.
+    fn hear(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let mut end = link.flush().and_then(|()| link.fill(&mut self.buffer));
+        loop {
+            // Handling a message may hang up.
+            let Some(link) = &mut self.link else { return };
+            match link.take() {
+                Ok(Some(Decoded::Known(message))) => self.apply(Event::Message(message)),
+                Ok(Some(Decoded::Unknown { kind })) => self.apply(Event::UnknownMessage { kind }),
+                Ok(None) => break,
+                Err(error) => {
+                    end = Err(error);
+                    break;
+                }
+            }
+        }
+        if let Err(error) = end {
+            self.drop_link(&error);
+            self.apply(Event::LinkLost);
+        }
+    }
+
+    /// Feeds one event, and the outcomes of the actions it leads to.
+    fn apply(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.machine.handle(event, clock::monotonic()) {
+                events.extend(self.perform(action));
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Dial => return Some(self.dial()),
+            Action::Hangup => self.link = None,
+            Action::Send(message) => return self.send(&message),
+            Action::Heartbeat => {
+                // One that waits behind unsent ones tells the server nothing new.
+                if self.link.as_ref().is_some_and(|link| !link.is_backed_up()) {
+                    let attempt = self.attempt.as_ref();
+                    let progress = attempt.and_then(|attempt| attempt.progress(clock::monotonic()));
+                    return self.send(&ToServer::Heartbeat { progress });
+                }
+            }
+            Action::Begin(grant) => return Some(self.begin(*grant, None)),
+            Action::Decline { grant, why } => return Some(self.begin(*grant, Some(why))),
+            Action::SignalGroup(signal) => {
+                if let Some(attempt) = &self.attempt {
+                    attempt.signal_group(signal);
+                }
+            }
+            Action::SignalTree(signal) => {
+                for process in tree::descendants(nix::unistd::getpid().as_raw()) {
+                    // Who is gone meanwhile needs no signal; who may not be signalled is the sweep's to report.
+                    let _gone = !tree::signal(&process, signal);
+                }
+            }
+            Action::Sweep => return self.sweep(),
+            Action::ReportStuck => {
+                if let Some(attempt) = &self.attempt {
+                    attempt.report_stuck();
+                }
+            }
+            Action::Seal(order) => {
+                let sealed = self.attempt.as_mut()?.seal(&order, &mut self.buffer);
+                return Some(match sealed {
+                    Ok(record) => Event::Sealed(record),
+                    Err(error) => {
+                        log::note(&format!("could not record: {}", log::chain(&error)));
+                        Event::SealFailed
+                    }
+                });
+            }
+            Action::Forget => {
+                crash::point("shim.after_ack");
+                self.attempt = None;
+            }
+            Action::Leave(exit) => self.leaving = Some(exit),
+        }
+        None
+    }
+
+    fn dial(&mut self) -> Event {
+        match Link::dial(&self.order.socket) {
+            Ok(link) => {
+                self.link = Some(link);
+                Event::Connected
+            }
+            // A server that is away is no news; it would fill the journal.
+            Err(_) => Event::LinkLost,
+        }
+    }
+
+    fn send(&mut self, message: &ToServer) -> Option<Event> {
+        let (before, after) = crash_points(message);
+        let link = self.link.as_mut()?;
+        crash::point(before);
+        if let Err(error) = link.send(message) {
+            self.drop_link(&error);
+            return Some(Event::LinkLost);
+        }
+        crash::point(after);
+        None
+    }
+
+    fn drop_link(&mut self, error: &LinkError) {
+        log::note(&log::chain(error));
+        self.link = None;
+    }
+
+    fn begin(&mut self, grant: shim_protocol::grant::Grant, declined: Option<String>) -> Event {
+        let dir = &self.order.attempts_dir;
+        let (attempt, begun) = Attempt::begin(dir, grant, declined, self.inherited.umask);
+        self.attempt = attempt;
+        Event::Begun(begun)
+    }
+
+    fn sweep(&mut self) -> Option<Event> {
+        let attempt = self.attempt.as_mut()?;
+        crash::point("shim.before_sweep");
+        Some(Event::Swept(match attempt.sweep() {
+            Left::Nothing => {
+                crash::point("shim.after_sweep");
+                Swept::Clean
+            }
+            Left::Something => Swept::Left,
+        }))
+    }
+
+    fn leave(&mut self, exit: Exit) -> Exit {
+        if let Some(link) = &mut self.link
+            && let Err(error) = link.flush_within(LAST_WORDS)
+        {
+            log::note(&format!("the last words did not get through: {}", log::chain(&error)));
+        }
+        crash::point("shim.before_exit");
+        exit
+    }
+}
+
+/// The crash points on both sides of a message.
+fn crash_points(message: &ToServer) -> (&'static str, &'static str) {
+    match message {
+        ToServer::Hello(_) => ("shim.before_hello_sent", "shim.after_hello_sent"),
+        ToServer::Pull { .. } => ("shim.before_pull_sent", "shim.after_pull_sent"),
+        ToServer::Started { .. } => ("shim.before_started_sent", "shim.after_started_sent"),
+        ToServer::Heartbeat { .. } => ("shim.before_heartbeat_sent", "shim.after_heartbeat_sent"),
+        ToServer::Completed { .. } => ("shim.before_completed_sent", "shim.after_completed_sent"),
+        ToServer::Goodbye { .. } => ("shim.before_goodbye_sent", "shim.after_goodbye_sent"),
+        ToServer::Unsupported { .. } => ("shim.before_unsupported", "shim.after_unsupported"),
+    }
+}
+
+/// Random bits that no other process has.
+fn nonce() -> std::io::Result<u128> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u128::from_ne_bytes(bytes))
+}

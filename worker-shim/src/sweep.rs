@@ -1,0 +1,140 @@
+//! Emptying the tree: kill every descendant and reap it, until none is left.
+
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use nix::sys::signal::killpg;
+use nix::unistd::Pid;
+
+use crate::log;
+use crate::reap;
+use crate::reap::Reaped;
+use crate::reap::Wait;
+use crate::tree;
+use crate::tree::Process;
+
+/// Rounds made at a stretch before the poll loop gets its turn. Killing takes the kernel a moment; the usual tree is
+/// gone after two or three, and a fork storm is outrun only without pauses.
+const ROUNDS: u32 = 64;
+
+/// What is left after a stretch of rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    Something,
+}
+
+/// The sweep of one attempt.
+#[derive(Debug)]
+pub struct Sweep {
+    root: i32,
+    agent: Option<i32>,
+    server_id: String,
+    attempt_id: String,
+    tree_lock: PathBuf,
+    killed: HashSet<(i32, u64)>,
+}
+
+impl Sweep {
+    #[must_use]
+    pub fn new(server_id: String, attempt_id: String, tree_lock: PathBuf) -> Self {
+        let root = nix::unistd::getpid().as_raw();
+        Self { root, agent: None, server_id, attempt_id, tree_lock, killed: HashSet::new() }
+    }
+
+    /// The agent dies in the sweep like the rest, but has not outlived itself.
+    pub fn spare_from_count(&mut self, agent: i32) {
+        self.agent = Some(agent);
+    }
+
+    /// Processes that had outlived the agent and were killed.
+    #[must_use]
+    pub fn killed(&self) -> u32 {
+        u32::try_from(self.killed.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Kills and reaps for a while.
+    pub fn rounds(&mut self, mut reaped: impl FnMut(Reaped)) -> Left {
+        for _ in 0..ROUNDS {
+            let childless = loop {
+                match reap::next() {
+                    Wait::Reaped(one) => reaped(one),
+                    Wait::Busy => break false,
+                    Wait::Childless => break true,
+                }
+            };
+            if childless {
+                return self.outsiders();
+            }
+            let held = self.hold();
+            self.kill_groups(&held);
+            self.kill(&tree::descendants(self.root));
+            std::thread::yield_now();
+        }
+        Left::Something
+    }
+
+    /// Logs who is still there: a process in uninterruptible sleep, or of another user.
+    pub fn report(&self) {
+        let left = tree::descendants(self.root);
+        let pids: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
+        let attempt = &self.attempt_id;
+        log::note(&format!("{attempt} is not sealed: processes will not die: {}", pids.join(" ")));
+    }
+
+    /// Stops every descendant in sight, so that none forks again or reuses a number before it is killed.
+    fn hold(&self) -> Vec<Process> {
+        let found = tree::descendants(self.root).into_iter().filter(|process| !process.zombie);
+        // Read again once it is held: before, it may have moved to another group.
+        found
+            .filter(|process| tree::signal(process, Signal::SIGSTOP))
+            .filter_map(|process| tree::process(process.pid))
+            .collect()
+    }
+
+    /// Kills whole groups: one call reaches every member, also those that a walk is too slow to see. A storm that forks
+    /// faster than `/proc` can be read ends only so.
+    ///
+    /// Sessions are never joined from outside, so below a session that began in the tree all is the tree's. The member
+    /// that was just stopped keeps its group's number from meaning another group.
+    fn kill_groups(&mut self, held: &[Process]) {
+        let own = tree::process(self.root).map(|shim| shim.session);
+        let groups: BTreeSet<i32> = held
+            .iter()
+            .filter(|process| process.group > 1 && Some(process.session) != own)
+            .map(|process| process.group)
+            .collect();
+        for group in groups {
+            let _gone = killpg(Pid::from_raw(group), Signal::SIGKILL).is_err();
+        }
+        for process in held.iter().filter(|process| Some(process.pid) != self.agent) {
+            self.killed.insert((process.pid, process.started));
+        }
+    }
+
+    fn kill(&mut self, targets: &[Process]) {
+        for process in targets.iter().filter(|process| !process.zombie) {
+            if tree::signal(process, Signal::SIGKILL) && Some(process.pid) != self.agent {
+                self.killed.insert((process.pid, process.started));
+            }
+        }
+    }
+
+    /// With no descendant left, a lock that is still held betrays a process that the tree asked somebody else to start.
+    fn outsiders(&mut self) -> Left {
+        if !self.tree_lock_is_held() {
+            return Left::Nothing;
+        }
+        self.kill(&tree::marked(&self.server_id, &self.attempt_id));
+        if self.tree_lock_is_held() { Left::Something } else { Left::Nothing }
+    }
+
+    fn tree_lock_is_held(&self) -> bool {
+        // Closing the file gives the lock back. An error other than "held" says nothing about anybody being alive.
+        let lock = File::open(&self.tree_lock).map(|file| file.try_lock());
+        matches!(lock, Ok(Err(std::fs::TryLockError::WouldBlock)))
+    }
+}

@@ -1,0 +1,142 @@
+//! The link may break at any byte; nothing is lost and nothing is done twice.
+
+use shim_protocol::exit::ExitStatus;
+use shim_protocol::exit::Stop;
+use shim_protocol::exit::StopReason;
+use shim_protocol::message::ToShim;
+
+use crate::rig::Rig;
+use crate::rig::eventually;
+use crate::rig::is_alive;
+
+/// Runs until the test makes the file `go`.
+const WAITS: &str = "echo up > $RUN/up; until test -e $RUN/go; do sleep 0.02; done";
+
+fn go(rig: &Rig) {
+    std::fs::write(rig.dir.path().join("go"), "").expect("written");
+}
+
+#[test]
+fn a_link_that_drops_in_mid_run_is_dialled_again() {
+    let rig = Rig::start();
+    let mut server = rig.run(WAITS);
+    let child = server.started();
+    drop(server);
+    let (mut server, hello) = rig.welcome();
+    assert_eq!(hello.live_attempt.as_deref(), Some("A-1"));
+    assert_eq!(hello.child_pid, Some(child.cast_unsigned()));
+    assert_eq!(server.started(), child, "the same child, still running");
+    go(&rig);
+    assert_eq!(server.completed().status, ExitStatus::Exited { code: 0 });
+}
+
+#[test]
+fn garbage_costs_the_link_and_not_the_child() {
+    let rig = Rig::start();
+    let mut server = rig.run(WAITS);
+    let child = server.started();
+    server.say_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let (mut server, _) = rig.welcome();
+    assert_eq!(server.started(), child);
+}
+
+#[test]
+fn a_completion_waits_for_a_server_that_is_away() {
+    let mut rig = Rig::start();
+    let mut server = rig.run(WAITS);
+    server.started();
+    rig.vanish();
+    drop(server);
+    go(&rig);
+    let exit = rig.run_dir().join("exit.json");
+    eventually("the record is sealed", || exit.exists().then_some(()));
+    rig.serve();
+    // Not acked: said again on the next link, and on the one after.
+    for _ in 0..2 {
+        let (mut server, hello) = rig.welcome();
+        assert_eq!((hello.live_attempt.as_deref(), hello.child_pid), (Some("A-1"), None));
+        assert_eq!(server.completed(), rig.sealed());
+    }
+    let (mut server, _) = rig.welcome();
+    server.completed();
+    server.ack();
+    server.finish();
+    assert_eq!(rig.exited().code(), Some(0));
+}
+
+#[test]
+fn a_pull_is_repeated_and_a_repeated_grant_runs_once() {
+    let rig = Rig::start();
+    let (mut server, _) = rig.welcome();
+    let pull_id = server.pulled();
+    drop(server);
+    let (mut server, _) = rig.welcome();
+    assert_eq!(server.pulled(), pull_id);
+    let grant = Box::new(rig.grant("A-1", &format!("echo x >> $RUN/runs; {WAITS}")));
+    let grant = ToShim::Grant { pull_id, grant };
+    server.say(&grant);
+    server.say(&grant);
+    let child = server.started();
+    drop(server);
+    let (mut server, _) = rig.welcome();
+    assert_eq!(server.started(), child);
+    server.say(&grant);
+    go(&rig);
+    server.completed();
+    assert_eq!(rig.wait_for("runs"), "x\n");
+    server.ack();
+    server.say(&grant);
+    server.finish();
+}
+
+#[test]
+fn a_refused_shim_with_work_ends_it_and_leaves_the_record() {
+    let mut rig = Rig::start();
+    let mut server = rig.run(WAITS);
+    let child = server.started();
+    drop(server);
+    let (mut server, _) = rig.accept();
+    server.say(&ToShim::Refused { reason: "stopped".into() });
+    assert_eq!(server.try_next(), None);
+    assert_eq!(rig.exited().code(), Some(0));
+    assert!(!is_alive(child));
+    assert_eq!(rig.sealed().stop, Some(Stop { reason: StopReason::Cancel, signal: None }));
+}
+
+#[test]
+fn a_refused_shim_without_work_leaves() {
+    let mut rig = Rig::start();
+    let (mut server, _) = rig.accept();
+    server.say(&ToShim::Refused { reason: "unknown worker".into() });
+    assert_eq!(server.try_next(), None);
+    assert_eq!(rig.exited().code(), Some(0));
+}
+
+#[test]
+fn heartbeats_tell_how_far_the_agent_is() {
+    let rig = Rig::start();
+    let script = format!("echo '{{\"type\":\"assistant\"}}'; {WAITS}");
+    let mut server = rig.run(&script);
+    server.started();
+    rig.wait_for("up");
+    // Whatever was sent before the redial is read first; after it the agent's line is long in.
+    drop(server);
+    let (mut server, _) = rig.welcome();
+    server.started();
+    let path = rig.run_dir().join("stdout.000001.jsonl");
+    eventually("the line is stored", || path.exists().then_some(()));
+    rig.signal(nix::sys::signal::Signal::SIGHUP);
+    assert_eq!(server.try_next(), None);
+    let (mut server, _) = rig.welcome();
+    server.started();
+    eventually("a heartbeat is sent", || {
+        server.say(&ToShim::Unsupported { unsupported: "x".into() });
+        let newer = serde_json::json!({"kind": "ping"});
+        server.say_bytes(&shim_protocol::frame::encode(&newer).expect("encodes"));
+        server.next();
+        server.progress.last().map(|progress| {
+            assert_eq!((progress.attempt_id.as_str(), progress.turns), ("A-1", 1));
+            assert!(progress.output_bytes > 0 && progress.memory_bytes > Some(0));
+        })
+    });
+}

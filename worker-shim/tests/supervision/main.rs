@@ -1,0 +1,7 @@
+//! The built shim against a scripted server: whatever happens to link, agent and shim, the record tells it.
+
+mod link;
+mod rig;
+mod signals;
+mod start;
+mod tree;
