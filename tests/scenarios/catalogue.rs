@@ -17,14 +17,14 @@ const TOOLS: [(&str, &str); 26] = [
     (
         "create_worker_type",
         "project worker_type system_prompt description? model? permission_mode? allowed_tools? \
-         disallowed_tools? max_workers? timeout_seconds? max_attempts? max_budget_usd? auto_spawn?",
+         disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn?",
     ),
     ("get_worker_type", "project worker_type"),
     ("list_worker_types", "project limit? cursor?"),
     (
         "update_worker_type",
         "project worker_type system_prompt? description? model? permission_mode? allowed_tools? \
-         disallowed_tools? max_workers? timeout_seconds? max_attempts? max_budget_usd? auto_spawn?",
+         disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn?",
     ),
     ("delete_worker_type", "project worker_type force?"),
     ("spawn_worker", "project worker_type count?"),
