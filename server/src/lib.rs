@@ -5,3 +5,5 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod exit;
+pub mod lifecycle;
+pub mod telemetry;

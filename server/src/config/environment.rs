@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What every variable of ours begins with.
-pub const PREFIX: &str = "VIBE_ENSEMBLE_";
+pub(super) const PREFIX: &str = "VIBE_ENSEMBLE_";
 
 /// A snapshot of the environment. Tests make their own.
 #[derive(Clone, Default, PartialEq, Eq)]

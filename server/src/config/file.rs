@@ -15,13 +15,13 @@ use super::problem::Problem;
 use super::problem::nearest;
 
 /// Where a package puts the file.
-pub const SYSTEM: &str = "/etc/vibe-ensemble/config.toml";
+pub(super) const SYSTEM: &str = "/etc/vibe-ensemble/config.toml";
 
 /// What a file says, by option.
-pub type Layer = BTreeMap<&'static str, (Given, Source)>;
+pub(super) type Layer = BTreeMap<&'static str, (Given, Source)>;
 
 /// The first default location that has a file.
-pub fn find(environment: &Environment, system: &Path) -> Option<PathBuf> {
+pub(super) fn find(environment: &Environment, system: &Path) -> Option<PathBuf> {
     let home = environment.directory("HOME").map(|home| home.join(".config"));
     let user = environment.directory("XDG_CONFIG_HOME").or(home);
     let user = user.map(|config| config.join("vibe-ensemble/config.toml"));
@@ -31,7 +31,7 @@ pub fn find(environment: &Environment, system: &Path) -> Option<PathBuf> {
 }
 
 /// Reads a file that has to be there.
-pub fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
+pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
     let whole = |message: String| Problem {
         option: None,
         source: Source::File { path: path.to_owned(), line: 1 },

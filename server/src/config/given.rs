@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 /// A value before it is checked.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Given {
+pub(super) enum Given {
     /// From a variable or a flag always; from the file when it is a string.
     Text(String),
     Integer(i64),
@@ -20,7 +20,7 @@ pub enum Given {
 
 impl Given {
     /// What the file holds. Nothing is converted: `"16"` stays text, for the option to refuse or take.
-    pub fn from_toml(value: &DeValue<'_>) -> Self {
+    pub(super) fn from_toml(value: &DeValue<'_>) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Integer(digits) => {

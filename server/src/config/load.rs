@@ -139,7 +139,7 @@ pub(super) struct Layers<'a> {
 }
 
 impl Layers<'_> {
-    pub(super) fn resolve<T>(&mut self, name: &'static str, rule: Rule<T>) -> Option<T> {
+    pub(super) fn resolve<T>(&mut self, name: &'static str, rule: &Rule<T>) -> Option<T> {
         let Some((given, source)) = self.values.get(name) else {
             self.problems.push(Problem {
                 option: Some(name),

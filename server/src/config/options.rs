@@ -81,7 +81,7 @@ macro_rules! options {
         impl Settings {
             /// Checks every option; `None` after at least one was refused.
             pub(super) fn resolve(layers: &mut Layers<'_>) -> Option<Self> {
-                $(let $name = layers.resolve(stringify!($name), $rule);)+
+                $(let $name = layers.resolve(stringify!($name), &$rule);)+
                 Some(Self { $($name: $name?,)+ })
             }
 
@@ -163,7 +163,7 @@ options! {
     /// Transcript files kept per attempt and stream; the oldest goes first.
     transcript_segments: u32 = Unset::Value("8"), "N", rule::number(2..=10_000), Reload;
     /// Names of further variables that agents inherit, such as `CARGO_HOME` or `AWS_*`.
-    /// As a variable or a flag: separated by commas. Names that match VIBE_ENSEMBLE_* are refused.
+    /// As a variable or a flag: separated by commas. Names that match `VIBE_ENSEMBLE_*` are refused.
     env_pass: Vec<String> = Unset::Value("[]"), "NAMES", rule::names(), Reload;
     /// Variables set for every agent, as a table. In this file only.
     env: BTreeMap<String, String> = Unset::Value("{}"), "", rule::variables(), Reload;

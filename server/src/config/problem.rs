@@ -17,7 +17,12 @@ pub struct Problem {
 
 impl Problem {
     /// A value its option does not take.
-    pub fn value(option: &'static str, source: &Source, given: &Given, allowed: &str) -> Self {
+    pub(super) fn value(
+        option: &'static str,
+        source: &Source,
+        given: &Given,
+        allowed: &str,
+    ) -> Self {
         let message = format!("given {given}, allowed is {allowed}");
         Self { option: Some(option), source: source.clone(), message }
     }
@@ -50,6 +55,6 @@ impl fmt::Display for Problems {
 }
 
 /// The name closest to a misspelt one.
-pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
 }

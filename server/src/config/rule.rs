@@ -34,10 +34,10 @@ pub enum Launcher {
 }
 
 /// Checks one kind of value.
-pub struct Rule<T> {
+pub(super) struct Rule<T> {
     /// Ends the sentence "allowed is …".
-    pub allowed: String,
-    pub parse: Box<Parse<T>>,
+    pub(super) allowed: String,
+    pub(super) parse: Box<Parse<T>>,
 }
 
 type Parse<T> = dyn Fn(&Given, &Source) -> Option<T>;
@@ -51,13 +51,13 @@ impl<T> Rule<T> {
     }
 }
 
-pub fn address() -> Rule<SocketAddr> {
+pub(super) fn address() -> Rule<SocketAddr> {
     let allowed = "an IP address and a port, such as 127.0.0.1:3276 or [::1]:0";
     Rule::new(allowed, |given, _| text(given)?.parse().ok())
 }
 
 /// A whole number; as text too, which is all a variable or a flag can give.
-pub fn number<T: TryFrom<i64> + 'static>(range: RangeInclusive<i64>) -> Rule<T> {
+pub(super) fn number<T: TryFrom<i64> + 'static>(range: RangeInclusive<i64>) -> Rule<T> {
     let allowed = format!("a whole number from {} to {}", range.start(), range.end());
     Rule::new(allowed, move |given, source| {
         let number = match (given, source) {
@@ -70,13 +70,13 @@ pub fn number<T: TryFrom<i64> + 'static>(range: RangeInclusive<i64>) -> Rule<T> 
 }
 
 /// A directory. Relative only where somebody types it in a directory of theirs: a flag or a variable.
-pub fn directory() -> Rule<PathBuf> {
+pub(super) fn directory() -> Rule<PathBuf> {
     let allowed = "a directory; in the file as an absolute path";
     Rule::new(allowed, |given, source| absolute(text(given)?, source))
 }
 
 /// A program: a name to be looked up in `PATH`, or a path.
-pub fn program() -> Rule<PathBuf> {
+pub(super) fn program() -> Rule<PathBuf> {
     let allowed = "a program's name or its path; in the file a name or an absolute path";
     Rule::new(allowed, |given, source| {
         let given = text(given)?;
@@ -85,16 +85,18 @@ pub fn program() -> Rule<PathBuf> {
 }
 
 /// The path of a program that is there, or nothing.
-pub fn installed_program() -> Rule<Option<PathBuf>> {
+pub(super) fn installed_program() -> Rule<Option<PathBuf>> {
     let allowed =
         "the path of an existing program, or \"\" to look beside this program and in PATH";
-    Rule::new(allowed, |given, source| match given {
-        Given::Text(text) if text.is_empty() => Some(None),
-        given => Some(Some(absolute(text(given)?, source).filter(|path| path.is_file())?)),
+    Rule::new(allowed, |given, source| {
+        if *given == Given::Text(String::new()) {
+            return Some(None);
+        }
+        absolute(text(given)?, source).filter(|path| path.is_file()).map(Some)
     })
 }
 
-pub fn choice<T: Copy + 'static>(choices: &'static [(&'static str, T)]) -> Rule<T> {
+pub(super) fn choice<T: Copy + 'static>(choices: &'static [(&'static str, T)]) -> Rule<T> {
     let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
     Rule::new(format!("one of {}", names.join(", ")), |given, _| {
         let given = text(given)?;
@@ -102,7 +104,7 @@ pub fn choice<T: Copy + 'static>(choices: &'static [(&'static str, T)]) -> Rule<
     })
 }
 
-pub fn filter() -> Rule<String> {
+pub(super) fn filter() -> Rule<String> {
     let allowed = "a level (error, warn, info, debug, trace) or directives such as info,sqlx=warn";
     Rule::new(allowed, |given, _| {
         let given = text(given)?;
@@ -111,7 +113,7 @@ pub fn filter() -> Rule<String> {
 }
 
 /// Names of variables a worker may inherit.
-pub fn names() -> Rule<Vec<String>> {
+pub(super) fn names() -> Rule<Vec<String>> {
     let allowed =
         "names of variables, such as CARGO_HOME or AWS_*, none of them matching VIBE_ENSEMBLE_*";
     Rule::new(allowed, |given, source| {
@@ -127,7 +129,7 @@ pub fn names() -> Rule<Vec<String>> {
 }
 
 /// Variables and their values.
-pub fn variables() -> Rule<BTreeMap<String, String>> {
+pub(super) fn variables() -> Rule<BTreeMap<String, String>> {
     let allowed = "a table of variables with text values, none of them named VIBE_ENSEMBLE_*";
     Rule::new(allowed, |given, _| {
         let Given::Table(rows) = given else { return None };
@@ -139,10 +141,8 @@ pub fn variables() -> Rule<BTreeMap<String, String>> {
 }
 
 fn text(given: &Given) -> Option<&str> {
-    match given {
-        Given::Text(text) if !text.is_empty() && !text.contains('\0') => Some(text),
-        _ => None,
-    }
+    let Given::Text(text) = given else { return None };
+    (!text.is_empty() && !text.contains('\0')).then_some(text)
 }
 
 fn absolute(given: &str, source: &Source) -> Option<PathBuf> {
@@ -169,7 +169,7 @@ fn passable(name: &str) -> bool {
 }
 
 /// How a checked value is shown by `check-config`.
-pub trait Show {
+pub(super) trait Show {
     fn show(&self) -> Value;
 }
 
@@ -222,8 +222,8 @@ impl Show for BTreeMap<String, String> {
     }
 }
 
-pub const AUTHS: &[(&str, Auth)] = &[("token", Auth::Token), ("none", Auth::None)];
-pub const LAUNCHERS: &[(&str, Launcher)] =
+pub(super) const AUTHS: &[(&str, Auth)] = &[("token", Auth::Token), ("none", Auth::None)];
+pub(super) const LAUNCHERS: &[(&str, Launcher)] =
     &[("auto", Launcher::Auto), ("unit", Launcher::Unit), ("plain", Launcher::Plain)];
 
 impl Show for Auth {

@@ -1,0 +1,322 @@
+//! The command line: what can be asked, and the words that explain it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+
+use crate::config::Flags;
+
+const EXAMPLES: &str = "\
+Examples:
+  vibe-ensemble demo                  See one ticket go through three workers, in a temporary place
+  vibe-ensemble serve                 Run the server in the foreground
+  vibe-ensemble doctor                Find out what is missing, and what to do about it
+  vibe-ensemble status                What the running server is doing
+  vibe-ensemble tickets --state on_hold
+                                      The tickets that wait for a decision
+  vibe-ensemble logs T-42 --follow    What the worker of T-42 is saying
+
+Exit codes:
+  0 ok   1 understood and failed   2 bad command line   69 server not reachable
+  75 another instance holds the lock   78 bad configuration
+
+'vibe-ensemble COMMAND --help' explains a command and its options.";
+
+/// MCP server that lets Claude Code work through a queue of tickets with headless workers
+///
+/// A coordinator, an interactive Claude Code, creates projects, worker types and tickets over MCP. The server starts one
+/// worker per ticket stage, supervises it, and keeps every ticket's state in one database. Killing or upgrading the
+/// server stops no worker and loses no work.
+#[derive(Debug, Parser)]
+#[command(name = "vibe-ensemble", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server in the foreground
+    ///
+    /// Logs go to standard error, to the journal under systemd. Workers outlive the server: stop and start it at any time.
+    /// Signals: TERM and INT stop it, HUP reloads the configuration, USR1 logs its state, USR2 toggles drain.
+    Serve(Serve),
+    /// Run one ticket through three workers, in a temporary place
+    ///
+    /// Starts a server on temporary state and a free port, makes a small git project with three worker types, runs one
+    /// three-stage ticket through real workers, and prints each step as it happens. Everything is removed afterwards.
+    Demo(Demo),
+    /// Check everything a server needs, and say what to do
+    ///
+    /// Looks and changes nothing. Exits 1 when a check failed; a warning is no failure.
+    Doctor(Doctor),
+    /// Check the configuration and show the values that count
+    ///
+    /// Takes the options of `serve`. Every problem is reported, with its place; exits 78 when there is one.
+    CheckConfig(CheckConfig),
+    /// Show what the running server is doing
+    Status(Status),
+    /// List the workers
+    Workers(Workers),
+    /// List tickets, or show one
+    Tickets(Tickets),
+    /// Print what happens, one line per event
+    ///
+    /// Only looks: no event is marked as processed. With --follow it goes on for ever, over restarts of the server.
+    Events(Events),
+    /// Print what a worker said during an attempt
+    ///
+    /// Reads the run directory, so it needs no running server.
+    Logs(Logs),
+    /// Let workers finish and start nothing new
+    ///
+    /// Waits until no worker is busy. Tickets stay queued; `drain --off` or a restart of the server goes on with them.
+    Drain(Drain),
+    /// The agent of the demo: does one fixed small job and reports like claude
+    #[command(hide = true, disable_help_flag = true, disable_version_flag = true)]
+    ScriptedAgent(ScriptedAgent),
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The agent to run: a path, or `claude` for the real one
+    ///
+    /// Without it a scripted agent is used, which needs neither an account nor a network and costs nothing.
+    #[arg(long, value_name = "PATH")]
+    pub agent: Option<PathBuf>,
+    /// Path of vibe-ensemble-shim [default: beside this program, then in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub shim: Option<PathBuf>,
+    /// Keep the project and the server's files, and say where they are
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckConfig {
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which server to talk to.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Which server")]
+pub struct Connection {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// State directory of the server
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<String>,
+    /// Runtime directory of the server
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<String>,
+    /// Address of the server, such as http://127.0.0.1:3276 [default: from http.addr in the runtime directory]
+    ///
+    /// Also as VIBE_ENSEMBLE_URL.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// File with the token [default: tokens/coordinator in the state directory]
+    ///
+    /// Also as VIBE_ENSEMBLE_TOKEN_FILE.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl Connection {
+    /// The part of these options that is configuration.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        let given = [("state_dir", &self.state_dir), ("runtime_dir", &self.runtime_dir)];
+        let given = given.into_iter().filter_map(|(name, dir)| Some((name, dir.clone()?))).collect();
+        Flags { config: self.config.clone(), given }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Workers {
+    /// Workers of this project only
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+    /// Workers in this state only: launching, idle, busy, stopping or stopped [default: all but stopped]
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
+    /// Stopped workers too
+    #[arg(long, conflicts_with = "state")]
+    pub all: bool,
+    /// Print at most this many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Tickets {
+    /// Show this ticket with its comments and attempts, such as T-42
+    #[arg(value_name = "TICKET", conflicts_with_all = ["project", "state", "stage", "limit"])]
+    pub ticket: Option<String>,
+    /// Tickets of this project only
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+    /// Tickets in this state only: blocked, scheduled, queued, running, on_hold or closed
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
+    /// Tickets at this stage only
+    #[arg(long, value_name = "WORKER_TYPE")]
+    pub stage: Option<String>,
+    /// Print at most this many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Wait for further events, for ever
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Begin after the event with this number [default: the beginning; with --follow: now]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub after: Option<i64>,
+    /// Events of this project only
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+    /// Events of this ticket only
+    #[arg(long, value_name = "T-N")]
+    pub ticket: Option<String>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// An attempt, such as A-17, or a ticket, such as T-42, for its latest attempt
+    #[arg(value_name = "ATTEMPT|TICKET")]
+    pub id: String,
+    /// Print standard error of the agent instead
+    #[arg(long)]
+    pub stderr: bool,
+    /// Go on until the attempt ends
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Print the lines as the agent wrote them
+    #[arg(long)]
+    pub raw: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// End the drain: start work again
+    #[arg(long)]
+    pub off: bool,
+    /// Return at once, without waiting for busy workers
+    #[arg(long, conflicts_with = "off")]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct ScriptedAgent {
+    /// Arguments meant for claude
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_is_the_reviewed_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli_help.txt");
+        let help = Cli::command().term_width(100).render_long_help().to_string();
+        if std::env::vars_os().any(|(name, _)| name == "UPDATE_SNAPSHOTS") {
+            std::fs::write(path, &help).expect("writes");
+        }
+        let reviewed = std::fs::read_to_string(path).expect("reads the snapshot");
+        assert!(help == reviewed, "run the tests with UPDATE_SNAPSHOTS=1 and look at the difference");
+    }
+
+    #[test]
+    fn first_lines_end_without_a_full_stop() {
+        for command in Cli::command().get_subcommands() {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about:?}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn the_scripted_agent_takes_what_claude_takes() {
+        let given = ["vibe-ensemble", "scripted-agent", "-p", "--session-id", "x", "--version", "--help"];
+        match Cli::try_parse_from(given).expect("parses").command {
+            Command::ScriptedAgent(agent) => assert_eq!(agent.arguments.len(), 5),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_of_the_table_are_flags_of_serve() {
+        let given = ["vibe-ensemble", "serve", "--max-workers", "3", "--config", "x.toml", "--env-pass=A,B"];
+        match Cli::try_parse_from(given).expect("parses").command {
+            Command::Serve(serve) => {
+                assert_eq!(serve.flags.config, Some("x.toml".into()));
+                assert_eq!(serve.flags.given["max_workers"], "3");
+                assert_eq!(serve.flags.given["env_pass"], "A,B");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(Cli::try_parse_from(["vibe-ensemble", "serve", "--env", "A=B"]).is_err());
+    }
+}

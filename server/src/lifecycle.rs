@@ -1,0 +1,341 @@
+//! The life of the server process: signals, what systemd is told, and how it ends.
+//!
+//! Stopping has three steps. The soft token asks everybody to finish; at the deadline the hard token says to drop what
+//! is left; shortly after, [`Lifecycle::ended`] gives up waiting. Nothing that was committed depends on any of them.
+//!
+//! Invariant: no signal to the server stops a worker.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Exit;
+use crate::telemetry::chain;
+
+/// From the request to stop to the hard token. Ten seconds are promised for the whole.
+const SOFT: Duration = Duration::from_secs(7);
+/// From the hard token to the end of waiting.
+const HARD: Duration = Duration::from_secs(2);
+/// How long QUIT waits for the dump it asked for.
+const LAST_DUMP: Duration = Duration::from_secs(2);
+
+/// What an operator's signal asks of the composition root.
+#[derive(Debug)]
+pub struct Request {
+    pub what: What,
+    /// Sent or dropped when it is done, whether it worked or not.
+    pub done: oneshot::Sender<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Read the configuration again (HUP).
+    Reload,
+    /// Log the state (USR1, QUIT).
+    Dump,
+}
+
+/// A signal by what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Interrupt,
+    Reload,
+    Dump,
+    ToggleDrain,
+    Quit,
+}
+
+/// Owned by the composition root.
+#[derive(Debug)]
+pub struct Lifecycle {
+    /// Handled one after the other by the composition root.
+    pub requests: mpsc::Receiver<Request>,
+    control: Control,
+}
+
+/// What the signal handler and every task share.
+#[derive(Clone, Debug)]
+struct Control {
+    soft: CancellationToken,
+    hard: CancellationToken,
+    drain: watch::Sender<bool>,
+    ended: watch::Sender<Option<Exit>>,
+    requests: mpsc::Sender<Request>,
+    died: Arc<AtomicBool>,
+}
+
+impl Lifecycle {
+    /// Takes over the signals of the process. Needs a runtime.
+    pub fn start() -> io::Result<Self> {
+        let lifecycle = Self::without_signals();
+        let handled = [
+            (SignalKind::terminate(), Asked::Stop),
+            (SignalKind::interrupt(), Asked::Interrupt),
+            (SignalKind::hangup(), Asked::Reload),
+            (SignalKind::user_defined1(), Asked::Dump),
+            (SignalKind::user_defined2(), Asked::ToggleDrain),
+            (SignalKind::quit(), Asked::Quit),
+        ];
+        for (kind, asked) in handled {
+            let mut stream = signal(kind)?;
+            let control = lifecycle.control.clone();
+            tokio::spawn(async move {
+                while stream.recv().await.is_some() {
+                    control.on(asked);
+                }
+            });
+        }
+        Ok(lifecycle)
+    }
+
+    fn without_signals() -> Self {
+        let (sender, requests) = mpsc::channel(16);
+        let control = Control {
+            soft: CancellationToken::new(),
+            hard: CancellationToken::new(),
+            drain: watch::Sender::new(false),
+            ended: watch::Sender::new(None),
+            requests: sender,
+            died: Arc::default(),
+        };
+        Self { requests, control }
+    }
+
+    /// Cancelled when the server is to stop: finish what you do, begin nothing.
+    #[must_use]
+    pub fn shutdown_token(&self) -> CancellationToken {
+        self.control.soft.clone()
+    }
+
+    /// Cancelled when the time for stopping is over: drop what you do.
+    #[must_use]
+    pub fn hard_token(&self) -> CancellationToken {
+        self.control.hard.clone()
+    }
+
+    /// True while the server grants nothing new.
+    #[must_use]
+    pub fn drain(&self) -> watch::Receiver<bool> {
+        self.control.drain.subscribe()
+    }
+
+    /// Runs a task the server cannot do without. When it panics, or returns before the server is stopping, the server
+    /// stops and its exit code says that something failed.
+    pub fn spawn<F>(&self, task: &'static str, future: F) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let control = self.control.clone();
+        tokio::spawn(async move {
+            match tokio::spawn(future).await {
+                Ok(()) if control.soft.is_cancelled() => {}
+                Ok(()) => control.died(task, "it returned"),
+                Err(error) => control.died(task, &chain(&error)),
+            }
+        })
+    }
+
+    /// Tells systemd that the server serves. Called after migration and binding, without waiting for any worker.
+    pub fn ready(&self) {
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// Shows one line in `systemctl status`.
+    pub fn status(&self, text: &str) {
+        notify(&[NotifyState::Status(text)]);
+    }
+
+    /// How the process should end, as far as this object knows.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.control.exit()
+    }
+
+    /// Resolves when waiting is over although the composition root has not returned.
+    ///
+    /// The future owns what it needs, so `main` can race it against the composition root.
+    pub fn ended(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let mut ended = self.control.ended.subscribe();
+        let control = self.control.clone();
+        async move {
+            let exit = ended.wait_for(Option::is_some).await.ok().and_then(|exit| *exit);
+            exit.unwrap_or_else(|| control.exit())
+        }
+    }
+}
+
+impl Control {
+    fn on(&self, asked: Asked) {
+        match asked {
+            Asked::Interrupt if self.soft.is_cancelled() => self.end(Exit::Interrupted),
+            Asked::Interrupt | Asked::Stop => self.stop(),
+            Asked::Reload => self.reload(),
+            Asked::Dump => drop(self.request(What::Dump)),
+            Asked::ToggleDrain => {
+                self.drain.send_modify(|draining| *draining = !*draining);
+                let draining = *self.drain.borrow();
+                tracing::info!(draining, "drain toggled");
+            }
+            Asked::Quit => self.quit(),
+        }
+    }
+
+    /// Begins to stop; doing it twice changes nothing.
+    fn stop(&self) {
+        if self.soft.is_cancelled() {
+            return;
+        }
+        tracing::info!("stopping; workers run on");
+        notify(&[NotifyState::Stopping]);
+        self.soft.cancel();
+        let control = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SOFT).await;
+            control.hard.cancel();
+            tokio::time::sleep(HARD).await;
+            tracing::warn!("not everything had finished when the time for stopping was over");
+            control.end(control.exit());
+        });
+    }
+
+    fn reload(&self) {
+        let Some(done) = self.request(What::Reload) else { return };
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::warn!(error = chain(&error), "could not tell systemd"),
+        }
+        tokio::spawn(async move {
+            // Sent and dropped both mean done.
+            drop(done.await);
+            notify(&[NotifyState::Ready]);
+        });
+    }
+
+    fn quit(&self) {
+        let dumped = self.request(What::Dump);
+        let control = self.clone();
+        tokio::spawn(async move {
+            if let Some(dumped) = dumped {
+                drop(tokio::time::timeout(LAST_DUMP, dumped).await);
+            }
+            control.end(Exit::Quit);
+        });
+    }
+
+    /// Asks the composition root; `None` when it is too busy or gone.
+    fn request(&self, what: What) -> Option<oneshot::Receiver<()>> {
+        let (done, wait) = oneshot::channel();
+        if self.requests.try_send(Request { what, done }).is_err() {
+            tracing::warn!(?what, "a signal was ignored: earlier ones are still being handled");
+            return None;
+        }
+        Some(wait)
+    }
+
+    fn died(&self, task: &'static str, reason: &str) {
+        tracing::error!(task, reason, "a task died; stopping");
+        self.died.store(true, Ordering::Relaxed);
+        self.stop();
+    }
+
+    fn exit(&self) -> Exit {
+        if self.died.load(Ordering::Relaxed) { Exit::Failed } else { Exit::Ok }
+    }
+
+    /// The first reason to end is the one that counts.
+    fn end(&self, exit: Exit) {
+        self.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            ended.get_or_insert(exit);
+            first
+        });
+    }
+}
+
+/// Tells systemd, when it listens. That it does not hear us is worth a line and nothing more.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(error = chain(&error), "could not tell systemd");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_goes_soft_then_hard_then_ends_within_ten_seconds() {
+        let lifecycle = Lifecycle::without_signals();
+        let begun = tokio::time::Instant::now();
+        lifecycle.control.on(Asked::Stop);
+        assert!(lifecycle.shutdown_token().is_cancelled());
+        assert!(!lifecycle.hard_token().is_cancelled());
+        lifecycle.hard_token().cancelled().await;
+        assert_eq!(lifecycle.ended().await, Exit::Ok);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_interrupt_ends_at_once() {
+        let lifecycle = Lifecycle::without_signals();
+        let begun = tokio::time::Instant::now();
+        lifecycle.control.on(Asked::Interrupt);
+        lifecycle.control.on(Asked::Interrupt);
+        assert_eq!(lifecycle.ended().await, Exit::Interrupted);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_dies_stops_the_server_and_is_remembered() {
+        let lifecycle = Lifecycle::without_signals();
+        lifecycle.spawn("early", async {}).await.expect("the guard does not panic");
+        assert!(lifecycle.shutdown_token().is_cancelled());
+        assert_eq!(lifecycle.exit(), Exit::Failed);
+        assert_eq!(lifecycle.ended().await, Exit::Failed);
+
+        let lifecycle = Lifecycle::without_signals();
+        let token = lifecycle.shutdown_token();
+        let task = lifecycle.spawn("good", async move { token.cancelled().await });
+        lifecycle.control.on(Asked::Stop);
+        task.await.expect("the guard does not panic");
+        assert_eq!(lifecycle.exit(), Exit::Ok);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn drain_toggles_and_requests_reach_the_root() {
+        let mut lifecycle = Lifecycle::without_signals();
+        let drain = lifecycle.drain();
+        lifecycle.control.on(Asked::ToggleDrain);
+        assert!(*drain.borrow());
+        lifecycle.control.on(Asked::ToggleDrain);
+        assert!(!*drain.borrow());
+        lifecycle.control.on(Asked::Reload);
+        lifecycle.control.on(Asked::Dump);
+        assert_eq!(lifecycle.requests.recv().await.map(|r| r.what), Some(What::Reload));
+        assert_eq!(lifecycle.requests.recv().await.map(|r| r.what), Some(What::Dump));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quit_dumps_first_and_does_not_wait_for_ever() {
+        let mut lifecycle = Lifecycle::without_signals();
+        lifecycle.control.on(Asked::Quit);
+        let request = lifecycle.requests.recv().await.expect("a request");
+        assert_eq!(request.what, What::Dump);
+        // Kept and never answered: the end comes all the same.
+        assert_eq!(lifecycle.ended().await, Exit::Quit);
+        drop(request);
+    }
+}
