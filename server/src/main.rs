@@ -1,1 +1,34 @@
-fn main() {}
+//! `vibe-ensemble`: parses the command line, runs the command, maps its end to an exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use vibe_ensemble_server::cli::Cli;
+use vibe_ensemble_server::commands::failure;
+use vibe_ensemble_server::commands::run;
+use vibe_ensemble_server::config::Environment;
+use vibe_ensemble_server::exit::Exit;
+use vibe_ensemble_server::telemetry;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(words) => {
+            // Help and version are errors to clap; that they could not be printed changes nothing.
+            words.print().unwrap_or_default();
+            return if words.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let environment = Environment::of_process();
+    match run::run(cli, &environment) {
+        Ok(exit) => exit.into(),
+        Err(error) if failure::is_closed_output(&error) => Exit::Ok.into(),
+        Err(error) => {
+            let (red, plain) =
+                if telemetry::colour(&environment) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+            writeln!(std::io::stderr(), "{red}error:{plain} {error:#}").unwrap_or_default();
+            failure::exit_of(&error).into()
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::os::linux::fs::MetadataExt as _;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Registry;
@@ -23,21 +24,11 @@ pub enum TelemetryError {
     Replace(#[source] reload::Error),
 }
 
-/// Changes the filter of a running program.
-#[derive(Clone, Debug)]
-pub struct LogFilter {
-    handle: reload::Handle<EnvFilter, Registry>,
-}
-
-impl LogFilter {
-    /// Logs by `filter` from now on.
-    pub fn replace(&self, filter: &str) -> Result<(), TelemetryError> {
-        self.handle.reload(parse(filter)?).map_err(TelemetryError::Replace)
-    }
-}
+/// The filter of this process, so that a reload can change it.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Sets up logging for the process. Called once.
-pub fn init(filter: &str, environment: &Environment) -> Result<LogFilter, TelemetryError> {
+pub fn init(filter: &str, environment: &Environment) -> Result<(), TelemetryError> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let journal = is_journal(environment).then(|| tracing_journald::layer().ok()).flatten();
     // Without the journal's socket its stream still takes lines, and a container may have the one without the other.
@@ -54,7 +45,14 @@ pub fn init(filter: &str, environment: &Environment) -> Result<LogFilter, Teleme
         .with(plain)
         .try_init()
         .map_err(TelemetryError::AlreadySet)?;
-    Ok(LogFilter { handle })
+    FILTER.get_or_init(|| handle);
+    Ok(())
+}
+
+/// Logs by another filter from now on. Changes nothing before [`init`].
+pub fn set_filter(filter: &str) -> Result<(), TelemetryError> {
+    let parsed = parse(filter)?;
+    FILTER.get().map_or(Ok(()), |handle| handle.reload(parsed)).map_err(TelemetryError::Replace)
 }
 
 /// Whether standard error takes colour: a terminal that does not ask for plain text.

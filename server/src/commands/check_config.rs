@@ -1,0 +1,61 @@
+//! `check-config`: is the configuration good, and which values count.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::cli::CheckConfig;
+use crate::commands::output;
+use crate::config;
+use crate::config::Config;
+use crate::config::Environment;
+use crate::config::Problems;
+use crate::exit::Exit;
+
+pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<Exit> {
+    match config::load(&command.flags, environment) {
+        Ok(config) if command.json => output::json(&values(&config))?,
+        Ok(config) => print(&config)?,
+        Err(problems) if command.json => {
+            output::json(&json!({"ok": false, "problems": list(&problems)}))?;
+            return Ok(Exit::Config);
+        }
+        Err(problems) => return Err(problems.into()),
+    }
+    Ok(Exit::Ok)
+}
+
+fn print(config: &Config) -> anyhow::Result<()> {
+    let row = |value: &config::Effective| {
+        let text = match &value.value {
+            Value::Null => String::new(),
+            value => value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned),
+        };
+        [value.name.to_owned(), output::short(&text, 80), value.source.to_string()]
+    };
+    let rows: Vec<_> = config.effective.iter().map(row).collect();
+    output::table(["OPTION", "VALUE", "SOURCE"], &rows)?;
+    let file = config.file.as_ref();
+    let from = file
+        .map_or_else(|| "there is no file".to_owned(), |f| format!("read from {}", f.display()));
+    output::note(format_args!("The configuration is good; {from}."));
+    Ok(())
+}
+
+fn values(config: &Config) -> Value {
+    let value = |value: &config::Effective| {
+        (value.name.to_owned(), json!({"value": value.value, "source": value.source.to_string()}))
+    };
+    let values: serde_json::Map<String, Value> = config.effective.iter().map(value).collect();
+    json!({"ok": true, "file": config.file, "options": values})
+}
+
+fn list(problems: &Problems) -> Value {
+    let problem = |problem: &config::Problem| {
+        json!({
+            "option": problem.option,
+            "source": problem.source.to_string(),
+            "message": problem.message,
+        })
+    };
+    problems.0.iter().map(problem).collect()
+}

@@ -1,0 +1,427 @@
+//! A minimal MCP client: calls one tool at a time, without a session, as revision 2026-07-28 has it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Response;
+use reqwest::StatusCode;
+use reqwest::header::ACCEPT;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::cli::Connection;
+use crate::commands::locate;
+use crate::commands::state;
+use crate::config;
+use crate::config::Environment;
+
+const REVISION: &str = "2026-07-28";
+/// How long an answer may take when nothing was to be waited for.
+const ANSWER: Duration = Duration::from_mins(1);
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest answer this client takes in.
+const ANSWER_BYTES: usize = 64 << 20;
+/// Most items of one page.
+const PAGE: u32 = 200;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error(
+        "no server is running: there is no {address_file}; start one with `vibe-ensemble serve`, or name its directories with --state-dir and --runtime-dir"
+    )]
+    NotRunning { address_file: PathBuf },
+    #[error("could not read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("could not prepare the HTTP client")]
+    Prepare(#[source] reqwest::Error),
+    #[error(
+        "the server at {url} does not answer; look at `vibe-ensemble doctor`, or start it with `vibe-ensemble serve`"
+    )]
+    Unreachable { url: String, source: reqwest::Error },
+    #[error("the server at {url} did not answer {tool} to the end")]
+    Broken { url: String, tool: String, source: reqwest::Error },
+    #[error("the server at {url} wants another token; name its file with --token-file")]
+    Unauthorized { url: String },
+    #[error("the server at {url} answered {status} to {tool}")]
+    Status { url: String, tool: String, status: StatusCode },
+    #[error("the server at {url} answered {tool} with something that is no MCP: {what}")]
+    NoMcp { url: String, tool: String, what: &'static str },
+    #[error("{tool} failed: {message}")]
+    Protocol { tool: String, message: String },
+    /// The server understood and said no, with the next step.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl ClientError {
+    /// Whether there is nobody to talk to.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::NotRunning { .. } | Self::Unreachable { .. })
+    }
+
+    /// Whether the same call may work once the server is back.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let failing = matches!(self, Self::Status { status, .. } if status.is_server_error());
+        failing || matches!(self, Self::Broken { .. }) || self.is_unreachable()
+    }
+}
+
+/// Talks to one server.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Without a slash at the end.
+    url: String,
+    token: Option<String>,
+}
+
+impl Client {
+    /// Finds the server the options name.
+    pub fn new(connection: &Connection, environment: &Environment) -> anyhow::Result<Self> {
+        let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+        let url = connection.url.as_deref().or_else(|| variable("VIBE_ENSEMBLE_URL"));
+        let named = connection.token_file.clone();
+        let token_file = named.or_else(|| variable("VIBE_ENSEMBLE_TOKEN_FILE").map(Into::into));
+        // With both there is no need for directories, so a broken configuration is no obstacle.
+        if let (Some(url), Some(file)) = (url, &token_file) {
+            return Ok(Self::to(url, state::read_token(file)?)?);
+        }
+        let config = config::load(&connection.flags(), environment)?;
+        let url = match url {
+            Some(url) => url.to_owned(),
+            None => published(&config.runtime_dir)?,
+        };
+        let token_file = token_file.unwrap_or_else(|| config.state_dir.join(state::TOKEN));
+        let token = match state::read_token(&token_file) {
+            // A server that asks for no token has one all the same; whoever may not read it may still try.
+            Err(state::StateError::Read { .. }) if connection.token_file.is_none() => None,
+            token => token?,
+        };
+        Ok(Self::to(&url, token)?)
+    }
+
+    /// A client of the server at `url`.
+    pub fn to(url: &str, token: Option<String>) -> Result<Self, ClientError> {
+        let url = url.trim().trim_end_matches('/').trim_end_matches("/mcp").to_owned();
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("vibe-ensemble/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(ClientError::Prepare)?;
+        Ok(Self { http, url, token })
+    }
+
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Calls a tool and returns what it returns.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, ClientError> {
+        self.call_within(tool, arguments, ANSWER).await
+    }
+
+    /// Calls a tool that may wait for `wait` before it answers.
+    pub async fn call_waiting(
+        &self,
+        tool: &str,
+        arguments: Value,
+        wait: Duration,
+    ) -> Result<Value, ClientError> {
+        self.call_within(tool, arguments, ANSWER + wait).await
+    }
+
+    async fn call_within(
+        &self,
+        tool: &str,
+        arguments: Value,
+        limit: Duration,
+    ) -> Result<Value, ClientError> {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": tool,
+            "arguments": arguments,
+            "_meta": {
+                "io.modelcontextprotocol/protocolVersion": REVISION,
+                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientInfo": {
+                    "name": "vibe-ensemble", "version": env!("CARGO_PKG_VERSION"),
+                },
+                "progressToken": 1,
+            },
+        }});
+        let mut request = self
+            .http
+            .post(format!("{}/mcp", self.url))
+            .timeout(limit)
+            .header(ACCEPT, "application/json, text/event-stream")
+            .header("MCP-Protocol-Version", REVISION)
+            .header("Mcp-Method", "tools/call")
+            .header("Mcp-Name", tool);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response =
+            request.json(&body).send().await.map_err(|error| self.failed(tool, error))?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::Unauthorized { url: self.url.clone() });
+        }
+        if !response.status().is_success() {
+            return Err(ClientError::Status {
+                url: self.url.clone(),
+                tool: tool.to_owned(),
+                status: response.status(),
+            });
+        }
+        outcome(tool, self.answer(tool, response).await?)
+    }
+
+    /// The JSON-RPC answer in a body that is JSON, or a stream of events with progress before it.
+    async fn answer(&self, tool: &str, mut response: Response) -> Result<Value, ClientError> {
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let mut reader = match kind {
+            Some(kind) if kind.starts_with("text/event-stream") => Reader::Events(Vec::new()),
+            Some(_) | None => Reader::Whole(Vec::new()),
+        };
+        while let Some(bytes) = response.chunk().await.map_err(|error| self.failed(tool, error))? {
+            if let Some(answer) = reader.push(&bytes) {
+                return Ok(answer);
+            }
+            if reader.held() > ANSWER_BYTES {
+                break;
+            }
+        }
+        reader.end().ok_or_else(|| ClientError::NoMcp {
+            url: self.url.clone(),
+            tool: tool.to_owned(),
+            what: "it ended without an answer",
+        })
+    }
+
+    /// Every item of a list, over as many pages as it takes, up to `most`.
+    pub async fn list(
+        &self,
+        tool: &str,
+        plural: &str,
+        arguments: Value,
+        most: u32,
+    ) -> Result<Vec<Value>, ClientError> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut items = Vec::new();
+        let mut arguments = arguments;
+        arguments["limit"] = json!(PAGE.min(u32::try_from(most).unwrap_or(PAGE)));
+        loop {
+            let mut page = self.call(tool, arguments.clone()).await?;
+            let Value::Array(more) = page[plural].take() else {
+                let what = "a list without its items";
+                return Err(ClientError::NoMcp {
+                    url: self.url.clone(),
+                    tool: tool.to_owned(),
+                    what,
+                });
+            };
+            items.extend(more);
+            if items.len() >= most || !page["next_cursor"].is_string() {
+                items.truncate(most);
+                return Ok(items);
+            }
+            arguments["cursor"] = page["next_cursor"].take();
+        }
+    }
+
+    /// The body of a plain GET, and whether it was answered 200.
+    pub async fn get(&self, path: &str) -> Result<(bool, String), ClientError> {
+        let failed = |error| self.failed(path, error);
+        let mut request = self.http.get(format!("{}{path}", self.url)).timeout(CONNECT);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(failed)?;
+        let good = response.status().is_success();
+        Ok((good, response.text().await.map_err(failed)?))
+    }
+
+    fn failed(&self, tool: &str, source: reqwest::Error) -> ClientError {
+        // The address is already in the sentence.
+        let source = source.without_url();
+        let url = self.url.clone();
+        if source.is_connect() {
+            return ClientError::Unreachable { url, source };
+        }
+        ClientError::Broken { url, tool: tool.to_owned(), source }
+    }
+}
+
+/// The address a running server published.
+fn published(runtime_dir: &Path) -> Result<String, ClientError> {
+    let path = runtime_dir.join(state::ADDRESS);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(locate::url(text.trim())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(ClientError::NotRunning { address_file: path })
+        }
+        Err(source) => Err(ClientError::Read { path, source }),
+    }
+}
+
+/// Collects a body until the answer is in it.
+enum Reader {
+    Whole(Vec<u8>),
+    Events(Vec<u8>),
+}
+
+impl Reader {
+    fn push(&mut self, bytes: &[u8]) -> Option<Value> {
+        match self {
+            Self::Whole(body) => {
+                body.extend_from_slice(bytes);
+                None
+            }
+            Self::Events(body) => {
+                // Lines end in LF or CRLF; JSON has no bare CR.
+                body.extend(bytes.iter().filter(|byte| **byte != b'\r'));
+                // An event ends with an empty line.
+                while let Some(end) = body.windows(2).position(|pair| pair == b"\n\n") {
+                    let event: Vec<u8> = body.drain(..end + 2).collect();
+                    let answer = data(&event).filter(is_answer);
+                    if answer.is_some() {
+                        return answer;
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            Self::Whole(body) | Self::Events(body) => body.len(),
+        }
+    }
+
+    fn end(self) -> Option<Value> {
+        match self {
+            Self::Whole(body) => serde_json::from_slice(&body).ok().filter(is_answer),
+            Self::Events(body) => data(&body).filter(is_answer),
+        }
+    }
+}
+
+/// The message in the data lines of one event.
+fn data(event: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(event).ok()?;
+    let lines = text.lines().filter_map(|line| line.strip_prefix("data:"));
+    let joined = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>();
+    serde_json::from_str(&joined.join("\n")).ok()
+}
+
+/// Notifications of progress come on the same stream.
+fn is_answer(message: &Value) -> bool {
+    message.get("result").is_some() || message.get("error").is_some()
+}
+
+fn outcome(tool: &str, mut answer: Value) -> Result<Value, ClientError> {
+    if let Some(error) = answer.get("error") {
+        let message = error["message"].as_str().unwrap_or("without a reason").to_owned();
+        return Err(ClientError::Protocol { tool: tool.to_owned(), message });
+    }
+    let mut result = answer["result"].take();
+    if result["isError"] == json!(true) {
+        let text = result["content"][0]["text"].as_str().unwrap_or("refused without a reason");
+        return Err(ClientError::Refused(text.to_owned()));
+    }
+    Ok(result["structuredContent"].take())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Json;
+    use axum::Router;
+    use axum::http::HeaderMap;
+    use axum::routing::post;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_found_behind_progress_however_it_is_cut() {
+        let stream = "event: message\r\ndata: {\"method\":\"notifications/progress\"}\r\n\r\n: ping\n\n\
+                      data: {\"id\":1,\ndata: \"result\":{\"a\":1}}\n\n";
+        let mut reader = Reader::Events(Vec::new());
+        let found = stream.as_bytes().iter().find_map(|byte| reader.push(&[*byte]));
+        assert_eq!(found, Some(json!({"id": 1, "result": {"a": 1}})));
+        let mut whole = Reader::Whole(Vec::new());
+        assert_eq!(whole.push(b"{\"id\":1,\"result\":{}}"), None);
+        assert_eq!(whole.end(), Some(json!({"id": 1, "result": {}})));
+    }
+
+    #[test]
+    fn refusals_and_faults_are_told_apart() {
+        let refused =
+            json!({"result": {"isError": true, "content": [{"type": "text", "text": "No."}]}});
+        assert!(matches!(outcome("x", refused), Err(ClientError::Refused(text)) if text == "No."));
+        let fault = json!({"error": {"code": -32602, "message": "unknown tool"}});
+        assert!(matches!(outcome("x", fault), Err(ClientError::Protocol { .. })));
+        let good = json!({"result": {"structuredContent": {"a": 1}}});
+        assert_eq!(outcome("x", good).expect("an answer"), json!({"a": 1}));
+    }
+
+    #[test]
+    fn urls_may_name_the_endpoint() {
+        for given in ["http://127.0.0.1:1", "http://127.0.0.1:1/", "http://127.0.0.1:1/mcp"] {
+            assert_eq!(Client::to(given, None).expect("a client").url(), "http://127.0.0.1:1");
+        }
+    }
+
+    /// Answers as a server of revision 2026-07-28 does: a stream with progress first.
+    async fn answer(
+        headers: HeaderMap,
+        Json(request): Json<Value>,
+    ) -> ([(&'static str, &'static str); 1], String) {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("mcp-protocol-version"), Some(REVISION));
+        assert_eq!(header("mcp-method"), request["method"].as_str());
+        assert_eq!(header("mcp-name"), request["params"]["name"].as_str());
+        assert_eq!(header("authorization"), Some("Bearer secret"));
+        assert_eq!(request["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"], REVISION);
+        let arguments = &request["params"]["arguments"];
+        let page = match arguments["cursor"].as_str() {
+            None => json!({"tickets": [1, 2], "next_cursor": "c"}),
+            Some(_) => json!({"tickets": [3], "next_cursor": null}),
+        };
+        let answer =
+            json!({"jsonrpc": "2.0", "id": request["id"], "result": {"structuredContent": page}});
+        let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress"});
+        ([("content-type", "text/event-stream")], format!("data: {progress}\n\ndata: {answer}\n\n"))
+    }
+
+    #[tokio::test]
+    async fn a_list_is_followed_over_its_pages() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        let router = Router::new().route("/mcp", post(answer));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let client =
+            Client::to(&format!("http://{address}"), Some("secret".into())).expect("a client");
+        let all = client.list("list_tickets", "tickets", json!({}), 100).await.expect("a list");
+        assert_eq!(all, [1, 2, 3].map(Value::from));
+        let some = client.list("list_tickets", "tickets", json!({}), 2).await.expect("a list");
+        assert_eq!(some, [1, 2].map(Value::from));
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_unreachable() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        drop(listener);
+        let client = Client::to(&format!("http://{address}"), None).expect("a client");
+        let error = client.call("list_projects", json!({})).await.expect_err("nobody listens");
+        assert!(error.is_unreachable() && error.is_passing(), "{error}");
+    }
+}

@@ -1,0 +1,110 @@
+//! `drain`: let workers finish and start nothing new.
+//!
+//! The signal is a toggle, so the server's own word about it, in its lock file, is read before and after.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::cli::Drain;
+use crate::commands::client::Client;
+use crate::commands::client::ClientError;
+use crate::commands::output;
+use crate::commands::state;
+use crate::commands::state::Holder;
+use crate::config;
+use crate::config::Environment;
+use crate::exit::Exit;
+
+/// How long the server may take to act on the signal.
+const HEARD: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at the workers, which take minutes.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// Most busy workers counted.
+const MOST: u32 = 10_000;
+
+pub async fn run(command: &Drain, environment: &Environment) -> anyhow::Result<Exit> {
+    let config = config::load(&command.connection.flags(), environment)?;
+    let (pid, draining) = server(&config.runtime_dir)?;
+    let wanted = !command.off;
+    if draining == wanted {
+        output::note(if wanted {
+            "The server is draining already."
+        } else {
+            "The server is not draining."
+        });
+    } else {
+        kill(pid, Signal::SIGUSR2)
+            .with_context(|| format!("could not signal the server, pid {pid}"))?;
+        heard(&config.runtime_dir, wanted).await?;
+        output::note(if wanted { "Nothing new is granted." } else { "Work goes on." });
+    }
+    if command.off || command.no_wait {
+        return Ok(Exit::Ok);
+    }
+    wait(&Client::new(&command.connection, environment)?).await
+}
+
+/// The running server's pid, and whether it drains.
+fn server(runtime_dir: &Path) -> anyhow::Result<(Pid, bool)> {
+    let address_file = runtime_dir.join(state::ADDRESS);
+    let holder = state::holder(runtime_dir)?;
+    let Holder { pid, draining, .. } = holder.ok_or(ClientError::NotRunning { address_file })?;
+    match pid {
+        // A pid of 1 or below would reach init or a whole group.
+        Some(pid) if pid > 1 => Ok((Pid::from_raw(pid), draining)),
+        Some(_) | None => bail!(
+            "a server holds {} and does not say who it is; try again in a moment",
+            runtime_dir.join(state::RUNTIME_LOCK).display()
+        ),
+    }
+}
+
+async fn heard(runtime_dir: &Path, wanted: bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + HEARD;
+    loop {
+        // The file is rewritten in place: one that reads badly is one being written.
+        if matches!(server(runtime_dir), Ok((_, draining)) if draining == wanted) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("the server did not act on the signal within {HEARD:?}; look at its log");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn wait(client: &Client) -> anyhow::Result<Exit> {
+    let mut last = usize::MAX;
+    loop {
+        let busy = client.list("list_workers", "workers", json!({"state": "busy"}), MOST).await?;
+        if busy.is_empty() {
+            output::note("No worker is busy.");
+            return Ok(Exit::Ok);
+        }
+        if busy.len() != last {
+            let names: Vec<String> = busy
+                .iter()
+                .take(10)
+                .map(|w| {
+                    format!(
+                        "{} on {}",
+                        output::field(w, "worker_id"),
+                        output::field(w, "ticket_id")
+                    )
+                })
+                .collect();
+            output::note(format_args!("{} busy: {}", busy.len(), names.join(", ")));
+            last = busy.len();
+        }
+        tokio::time::sleep(PROGRESS).await;
+    }
+}

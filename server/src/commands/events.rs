@@ -1,0 +1,107 @@
+//! `events`: what happens, one line each.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::cli::Events;
+use crate::commands::client::Client;
+use crate::commands::client::ClientError;
+use crate::commands::output;
+use crate::commands::output::field;
+use crate::config::Environment;
+use crate::exit::Exit;
+
+/// How long one call waits for something to happen.
+const WAIT: Duration = Duration::from_mins(5);
+/// Between two tries to reach a server that went away; long enough for a restart, short enough to miss little.
+const REDIAL: Duration = Duration::from_secs(1);
+/// Events per call.
+const PAGE: usize = 200;
+/// After every event there is: only `last_seq` comes back.
+const THE_END: i64 = 1 << 53;
+
+pub async fn run(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
+    let mut client = Client::new(&command.connection, environment)?;
+    let mut after = match (command.after, command.follow) {
+        (Some(after), _) => after,
+        (None, false) => 0,
+        (None, true) => {
+            let end = json!({"after": THE_END, "include_processed": true, "limit": 1});
+            client.call("list_events", end).await?["last_seq"].as_i64().unwrap_or(0)
+        }
+    };
+    let mut away = false;
+    loop {
+        // Without waiting first, so that a call answers at once until the present is reached.
+        let page = client.call_waiting("list_events", query(command, after), WAIT).await;
+        let page = match page {
+            Ok(page) => page,
+            Err(error) if command.follow && error.is_passing() => {
+                if !away {
+                    output::note(format_args!("{error}; trying again until it is back"));
+                    away = true;
+                }
+                client = redial(client, command, environment).await?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if away {
+            output::note(format_args!("the server at {} is back", client.url()));
+            away = false;
+        }
+        let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
+        for event in events {
+            print(event, command.json)?;
+            after = event["seq"].as_i64().unwrap_or(after).max(after);
+        }
+        if !command.follow && events.len() < PAGE {
+            return Ok(Exit::Ok);
+        }
+    }
+}
+
+fn query(command: &Events, after: i64) -> Value {
+    let mut query = json!({"after": after, "include_processed": true, "limit": PAGE});
+    if command.follow {
+        query["wait_seconds"] = json!(WAIT.as_secs());
+    }
+    for (name, value) in [("project", &command.project), ("ticket_id", &command.ticket)] {
+        if let Some(value) = value {
+            query[name] = json!(value);
+        }
+    }
+    query
+}
+
+/// The server as it is found now: after a restart it may have another port.
+async fn redial(
+    client: Client,
+    command: &Events,
+    environment: &Environment,
+) -> anyhow::Result<Client> {
+    tokio::time::sleep(REDIAL).await;
+    match Client::new(&command.connection, environment) {
+        Ok(client) => Ok(client),
+        Err(error) => match error.downcast_ref::<ClientError>() {
+            Some(cause) if cause.is_passing() => Ok(client),
+            Some(_) | None => Err(error),
+        },
+    }
+}
+
+fn print(event: &Value, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return Ok(output::line(event)?);
+    }
+    let at = field(event, "at");
+    output::line(format_args!(
+        "{:>6}  {at}  {:<22} {}",
+        field(event, "seq"),
+        field(event, "kind"),
+        field(event, "summary")
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Finding programs and servers.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+
+use nix::unistd::AccessFlags;
+use nix::unistd::access;
+
+use crate::config::Environment;
+
+/// The program each worker runs in.
+pub const SHIM: &str = "vibe-ensemble-shim";
+
+/// A program as the shell would find it: a path as it is, a name in `PATH`.
+#[must_use]
+pub fn program(name: &Path, environment: &Environment) -> Option<PathBuf> {
+    if name.components().count() > 1 {
+        return Some(name.to_owned()).filter(|path| is_program(path));
+    }
+    let directories = std::env::split_paths(environment.get("PATH")?);
+    directories.map(|directory| directory.join(name)).find(|path| is_program(path))
+}
+
+/// The shim: the configured one, else beside this program, else in `PATH`.
+#[must_use]
+pub fn shim(configured: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+    if let Some(path) = configured {
+        return Some(path.to_owned()).filter(|path| is_program(path));
+    }
+    let own = std::env::current_exe().ok();
+    let beside = own.and_then(|own| Some(own.parent()?.join(SHIM)));
+    beside.filter(|path| is_program(path)).or_else(|| program(Path::new(SHIM), environment))
+}
+
+/// The URL of a server that listens on `address`. One that listens everywhere is reached on the loopback.
+#[must_use]
+pub fn url(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(mut address) if address.ip().is_unspecified() => {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+            format!("http://{address}")
+        }
+        Ok(_) | Err(_) => format!("http://{address}"),
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_looked_up_and_paths_are_not() {
+        let environment = Environment::from_pairs([("PATH", "/nonexistent:/bin")]);
+        assert_eq!(program(Path::new("sh"), &environment), Some("/bin/sh".into()));
+        assert_eq!(program(Path::new("/bin/sh"), &Environment::default()), Some("/bin/sh".into()));
+        assert_eq!(program(Path::new("/bin"), &environment), None);
+        assert_eq!(program(Path::new("no-such-program"), &environment), None);
+    }
+
+    #[test]
+    fn everywhere_is_reached_here() {
+        assert_eq!(url("0.0.0.0:80"), "http://127.0.0.1:80");
+        assert_eq!(url("[::]:80"), "http://[::1]:80");
+        assert_eq!(url("192.0.2.1:80"), "http://192.0.2.1:80");
+    }
+}

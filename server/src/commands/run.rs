@@ -1,0 +1,70 @@
+//! From a parsed command line to the command.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+
+use crate::cli::Cli;
+use crate::cli::Command;
+use crate::cli::Serve;
+use crate::commands::check_config;
+use crate::commands::demo;
+use crate::commands::doctor;
+use crate::commands::drain;
+use crate::commands::events;
+use crate::commands::logs;
+use crate::commands::scripted_agent;
+use crate::commands::serve;
+use crate::commands::status;
+use crate::commands::tickets;
+use crate::commands::workers;
+use crate::config;
+use crate::config::Environment;
+use crate::exit::Exit;
+use crate::lifecycle::Lifecycle;
+use crate::telemetry;
+
+/// How long blocking work may go on after the server has ended.
+const LEFTOVERS: Duration = Duration::from_millis(500);
+
+/// Runs one command.
+pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
+    match cli.command {
+        Command::Serve(command) => server(&command, environment),
+        Command::CheckConfig(command) => check_config::run(&command, environment),
+        Command::ScriptedAgent(command) => scripted_agent::run(&command, environment),
+        Command::Demo(command) => client(demo::run(&command, environment)),
+        Command::Doctor(command) => client(doctor::run(&command, environment)),
+        Command::Status(command) => client(status::run(&command, environment)),
+        Command::Workers(command) => client(workers::run(&command, environment)),
+        Command::Tickets(command) => client(tickets::run(&command, environment)),
+        Command::Events(command) => client(events::run(&command, environment)),
+        Command::Logs(command) => client(logs::run(&command, environment)),
+        Command::Drain(command) => client(drain::run(&command, environment)),
+    }
+}
+
+fn client(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.context("could not start the runtime")?.block_on(command)
+}
+
+fn server(command: &Serve, environment: &Environment) -> anyhow::Result<Exit> {
+    let config = config::load(&command.flags, environment)?;
+    telemetry::init(&config.log, environment)?;
+    let runtime = Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("could not start the runtime")?;
+    let ended = runtime.block_on(async {
+        let lifecycle = Lifecycle::start().context("could not take over the signals")?;
+        let over = lifecycle.ended();
+        tokio::select! {
+            ended = serve::run(config, lifecycle) => ended,
+            exit = over => Ok(exit),
+        }
+    });
+    // A blocked thread must not keep a process that has ended.
+    runtime.shutdown_timeout(LEFTOVERS);
+    ended
+}

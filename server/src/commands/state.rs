@@ -1,0 +1,364 @@
+//! The directories of a server: made, locked, and given a token.
+//!
+//! Invariant: one server per state directory, and one per runtime directory. Both hold a lock file that is never
+//! removed: removing it would let two servers each lock a file of that name.
+
+use std::fs;
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::Permissions;
+use std::fs::TryLockError;
+use std::io;
+use std::io::Read as _;
+use std::io::Seek as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::config::Settings;
+use crate::domain::time::Timestamp;
+
+/// The database, in the state directory.
+pub const DATABASE: &str = "vibe-ensemble.db";
+/// The run directories, in the state directory.
+pub const ATTEMPTS: &str = "attempts";
+/// One directory per worker, in the state directory.
+pub const WORKERS: &str = "workers";
+/// The coordinator's token, in the state directory.
+pub const TOKEN: &str = "tokens/coordinator";
+/// The address the server listens on, in the runtime directory.
+pub const ADDRESS: &str = "http.addr";
+/// Locked while a server runs, in the runtime directory; says who it is.
+pub const RUNTIME_LOCK: &str = "server.lock";
+/// Locked while a server runs, in the state directory: two servers may have different runtime directories.
+const STATE_LOCK: &str = ".lock";
+
+/// How often and how long a lock that is held is tried again. Somebody who asks who holds it takes it for a moment.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("could not make the directory {path}")]
+    MakeDirectory { path: PathBuf, source: io::Error },
+    #[error("could not set the mode of {path}")]
+    Mode { path: PathBuf, source: io::Error },
+    #[error("could not read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("could not write {path}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("could not lock {path}")]
+    Lock { path: PathBuf, source: io::Error },
+    #[error(
+        "{path} is held by {holder}; stop that one first, or give this one its own {directory}"
+    )]
+    Held { path: PathBuf, holder: Holder, directory: &'static str },
+    #[error("{path} holds no token; remove it, and the next start makes a new one")]
+    NoToken { path: PathBuf },
+}
+
+/// Who holds a lock, by its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    #[serde(default)]
+    pub pid: Option<i32>,
+    #[serde(default)]
+    pub started_at: Option<String>,
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
+    /// Whether it grants nothing new.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(pid) = self.pid else { return f.write_str("another server") };
+        write!(f, "the server with pid {pid}")?;
+        if let Some(listen) = self.listen {
+            write!(f, ", listening on {listen}")?;
+        }
+        match &self.started_at {
+            Some(at) => write!(f, ", started at {at}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Both locks of a running server. Dropping it lets the next one in.
+#[derive(Debug)]
+pub struct InstanceLock {
+    state: File,
+    runtime: File,
+    runtime_dir: PathBuf,
+    holder: Holder,
+}
+
+/// What a server needs before it opens anything.
+#[derive(Debug)]
+pub struct Prepared {
+    pub lock: InstanceLock,
+    /// The coordinator's token.
+    pub token: String,
+}
+
+/// Makes the directories, takes both locks, makes the token on the first start.
+pub fn prepare(settings: &Settings, now: Timestamp) -> Result<Prepared, StateError> {
+    let (state, runtime) = (&settings.state_dir, &settings.runtime_dir);
+    make(state)?;
+    make(runtime)?;
+    let lock = InstanceLock::take(state, runtime, now)?;
+    for below in ["tokens", ATTEMPTS, WORKERS] {
+        let path = state.join(below);
+        make(&path)?;
+        // Everything in these is ours, so a laxer mode is a mistake to be mended.
+        set_mode(&path, 0o700)?;
+    }
+    Ok(Prepared { lock, token: token(&state.join(TOKEN))? })
+}
+
+impl InstanceLock {
+    fn take(state_dir: &Path, runtime_dir: &Path, now: Timestamp) -> Result<Self, StateError> {
+        let state = take(&state_dir.join(STATE_LOCK), "--state-dir")?;
+        let runtime = take(&runtime_dir.join(RUNTIME_LOCK), "--runtime-dir")?;
+        let pid = i32::try_from(std::process::id()).ok();
+        let holder = Holder { pid, started_at: Some(now.to_string()), ..Holder::default() };
+        let mut lock = Self { state, runtime, runtime_dir: runtime_dir.to_owned(), holder };
+        lock.sign()?;
+        Ok(lock)
+    }
+
+    /// Says where the server listens: in the lock files, and in `http.addr` for clients.
+    pub fn publish(&mut self, listen: SocketAddr) -> Result<(), StateError> {
+        self.holder.listen = Some(listen);
+        self.sign()?;
+        let path = self.runtime_dir.join(ADDRESS);
+        write_durably(&path, listen.to_string().as_bytes(), Existing::Replace)
+            .map_err(|source| StateError::Write { path, source })
+    }
+
+    /// Says whether the server drains, for `vibe-ensemble drain`: a toggle must be looked at before it is pulled.
+    pub fn set_draining(&mut self, draining: bool) -> Result<(), StateError> {
+        self.holder.draining = draining;
+        self.sign()
+    }
+
+    /// Takes the address away again, on a clean stop.
+    pub fn withdraw(&mut self) -> Result<(), StateError> {
+        let path = self.runtime_dir.join(ADDRESS);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::Write { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Writes who holds the locks into them, in place: a renamed file would be another lock.
+    fn sign(&mut self) -> Result<(), StateError> {
+        let text = serde_json::json!(self.holder).to_string();
+        for (name, file) in [(STATE_LOCK, &mut self.state), (RUNTIME_LOCK, &mut self.runtime)] {
+            let signed = file
+                .rewind()
+                .and_then(|()| file.set_len(0))
+                .and_then(|()| file.write_all(text.as_bytes()));
+            signed.map_err(|source| StateError::Write { path: name.into(), source })?;
+        }
+        Ok(())
+    }
+}
+
+/// Who runs with this runtime directory; `None` when nobody does.
+pub fn holder(runtime_dir: &Path) -> Result<Option<Holder>, StateError> {
+    let path = runtime_dir.join(RUNTIME_LOCK);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Read { path, source }),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(read_holder(file))),
+        Err(TryLockError::Error(source)) => Err(StateError::Lock { path, source }),
+    }
+}
+
+fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
+    let failed = |source| StateError::Lock { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    // Not truncated: until the lock is ours the text is its holder's.
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(failed)?;
+    for attempt in 1.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_holder(file);
+                return Err(StateError::Held { path: path.to_owned(), holder, directory });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
+    Ok(file)
+}
+
+/// What the file says; nothing when it says nothing readable yet.
+fn read_holder(mut file: File) -> Holder {
+    let mut text = String::new();
+    match file.read_to_string(&mut text) {
+        Ok(_) => serde_json::from_str(&text).unwrap_or_default(),
+        Err(_) => Holder::default(),
+    }
+}
+
+fn make(path: &Path) -> Result<(), StateError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| StateError::MakeDirectory { path: path.to_owned(), source })
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), StateError> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(|source| StateError::Mode { path: path.to_owned(), source })
+}
+
+/// Reads the token, or makes it on the first start: 32 random bytes in hexadecimal.
+fn token(path: &Path) -> Result<String, StateError> {
+    if let Some(token) = read_token(path)? {
+        set_mode(path, 0o600)?;
+        return Ok(token);
+    }
+    let failed = |source| StateError::Write { path: path.to_owned(), source };
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| failed(error.into()))?;
+    let nibbles = random.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    let token: String =
+        nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect();
+    write_durably(path, token.as_bytes(), Existing::Keep).map_err(failed)?;
+    Ok(token)
+}
+
+/// The token in a file; `None` when there is no file.
+pub fn read_token(path: &Path) -> Result<Option<String>, StateError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),
+    };
+    let token = text.trim();
+    // A token goes into a header, and a short one could be guessed.
+    if token.len() >= 32 && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Some(token.to_owned()));
+    }
+    Err(StateError::NoToken { path: path.to_owned() })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Keep,
+    Replace,
+}
+
+/// Writes a file, mode 0600, so that after a crash it is there whole or not at all.
+fn write_durably(path: &Path, content: &[u8], existing: Existing) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    match existing {
+        Existing::Keep => file.persist_noclobber(path)?,
+        Existing::Replace => file.persist(path)?,
+    };
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::config::Environment;
+    use crate::config::Flags;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_305_600_000);
+
+    fn settings(state: &Path, runtime: &Path) -> Settings {
+        let given = [("state_dir", state), ("runtime_dir", runtime)]
+            .map(|(name, path)| (name, path.display().to_string()));
+        let flags = Flags { config: None, given: given.into() };
+        (*config::load(&flags, &Environment::default()).expect("loads")).clone()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("is there").permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_first_start_makes_everything_for_its_user_alone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (state, runtime) = (dir.path().join("a/state"), dir.path().join("run"));
+        let prepared = prepare(&settings(&state, &runtime), NOW).expect("prepares");
+        for path in
+            [&state, &runtime, &state.join("tokens"), &state.join(ATTEMPTS), &state.join(WORKERS)]
+        {
+            assert_eq!(mode(path), 0o700, "{}", path.display());
+        }
+        assert_eq!(mode(&state.join(TOKEN)), 0o600);
+        assert_eq!(prepared.token.len(), 64);
+        assert_eq!(fs::read_to_string(state.join(TOKEN)).expect("reads"), prepared.token);
+    }
+
+    #[test]
+    fn the_token_survives_starts_and_its_mode_is_mended() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let settings = settings(dir.path(), &dir.path().join("run"));
+        let first = prepare(&settings, NOW).expect("prepares").token;
+        let path = dir.path().join(TOKEN);
+        set_mode(&path, 0o644).expect("sets");
+        assert_eq!(prepare(&settings, NOW).expect("prepares").token, first);
+        assert_eq!(mode(&path), 0o600);
+        fs::write(&path, "").expect("writes");
+        assert!(matches!(prepare(&settings, NOW), Err(StateError::NoToken { .. })));
+    }
+
+    #[test]
+    fn a_second_server_is_told_who_holds_either_directory() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let at = |name: &str| dir.path().join(name);
+        let first = settings(&at("state"), &at("run"));
+        let mut prepared = prepare(&first, NOW).expect("prepares");
+        prepared.lock.publish("127.0.0.1:3276".parse().expect("an address")).expect("publishes");
+        let own_pid = i32::try_from(std::process::id()).ok();
+        for second in
+            [first.clone(), settings(&at("state"), &at("run2")), settings(&at("s2"), &at("run"))]
+        {
+            match prepare(&second, NOW) {
+                Err(error @ StateError::Held { .. }) => {
+                    let text = error.to_string();
+                    assert!(text.contains(&format!("pid {}", std::process::id())), "{text}");
+                    assert!(text.contains("listening on 127.0.0.1:3276"), "{text}");
+                }
+                other => panic!("expected a refusal, got {other:?}"),
+            }
+        }
+        assert_eq!(holder(&at("run")).expect("reads").and_then(|h| h.pid), own_pid);
+        assert_eq!(fs::read_to_string(at("run").join(ADDRESS)).expect("reads"), "127.0.0.1:3276");
+
+        prepared.lock.withdraw().expect("withdraws");
+        assert!(!at("run").join(ADDRESS).exists());
+        drop(prepared);
+        assert_eq!(holder(&at("run")).expect("reads"), None);
+        prepare(&first, NOW).expect("prepares again");
+    }
+}

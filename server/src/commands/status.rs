@@ -1,0 +1,100 @@
+//! `status`: what the running server is doing, on one screen.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::cli::Status;
+use crate::commands::client::Client;
+use crate::commands::output;
+use crate::commands::output::field;
+use crate::config::Environment;
+use crate::domain::ticket::TicketState;
+use crate::exit::Exit;
+
+/// Most projects, queues, workers or held tickets that are looked at.
+const MOST: u32 = 1000;
+
+pub async fn run(command: &Status, environment: &Environment) -> anyhow::Result<Exit> {
+    let client = Client::new(&command.connection, environment)?;
+    let (ready, _) = client.get("/readyz").await?;
+    let (_, metrics) = client.get("/metrics").await?;
+    let mut tickets = TicketState::NAMES.map(|name| (name, 0));
+    for project in client.list("list_projects", "projects", json!({}), MOST).await? {
+        let project = client.call("get_project", json!({"project": project["name"]})).await?;
+        for (name, count) in &mut tickets {
+            *count += project["tickets"][*name].as_i64().unwrap_or(0);
+        }
+    }
+    let queues = client.list("list_queues", "queues", json!({}), MOST).await?;
+    let workers = client.list("list_workers", "workers", json!({}), MOST).await?;
+    let live: Vec<&Value> = workers.iter().filter(|worker| worker["state"] != "stopped").collect();
+    let held = client.list("list_tickets", "tickets", json!({"state": "on_hold"}), MOST).await?;
+    let version = version(&metrics);
+    if command.json {
+        let tickets: serde_json::Map<String, Value> =
+            tickets.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect();
+        output::json(&json!({
+            "url": client.url(), "ready": ready, "version": version, "tickets": tickets,
+            "workers": live, "queues": queues, "on_hold": held,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+
+    let state = if ready { "ready" } else { "not ready" };
+    output::line(format_args!(
+        "server   {} {state}, version {}",
+        client.url(),
+        version.unwrap_or("unknown")
+    ))?;
+    let counts: Vec<String> = tickets
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    output::line(format_args!("tickets  {}", or_none(&counts.join(", "))))?;
+    let busy = live.iter().filter(|worker| worker["state"] == "busy").count();
+    output::line(format_args!("workers  {} live, {busy} busy", live.len()))?;
+    if !queues.is_empty() {
+        output::line("")?;
+        let row = |queue: &Value| {
+            let paused = if queue["paused"] == true { "paused" } else { "" };
+            let columns = ["project", "worker_type", "depth", "running", "workers"];
+            let [project, worker_type, depth, running, workers] = columns.map(|c| field(queue, c));
+            [project, worker_type, depth, running, workers, paused.to_owned()]
+        };
+        let rows: Vec<_> = queues.iter().map(row).collect();
+        output::table(["PROJECT", "QUEUE", "WAITING", "RUNNING", "WORKERS", ""], &rows)?;
+    }
+    if !held.is_empty() {
+        output::line("")?;
+        let row = |ticket: &Value| {
+            ["ticket_id", "project", "title", "hold_reason"]
+                .map(|name| output::short(&field(ticket, name), 80))
+        };
+        let rows: Vec<_> = held.iter().map(row).collect();
+        output::table(["ON HOLD", "PROJECT", "TITLE", "WHY"], &rows)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}
+
+/// The server's version, as it tells Prometheus.
+fn version(metrics: &str) -> Option<&str> {
+    let (_, rest) = metrics.split_once("vibe_ensemble_build_info{version=\"")?;
+    rest.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_from_the_metrics() {
+        let page = "# TYPE vibe_ensemble_build_info gauge\nvibe_ensemble_build_info{version=\"1.2.3\"} 1\n";
+        assert_eq!(version(page), Some("1.2.3"));
+        assert_eq!(version(""), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! `tickets`: a list, or everything about one.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::cli::Tickets;
+use crate::commands::client::Client;
+use crate::commands::output;
+use crate::commands::output::field;
+use crate::config::Environment;
+use crate::exit::Exit;
+
+pub async fn run(command: &Tickets, environment: &Environment) -> anyhow::Result<Exit> {
+    let client = Client::new(&command.connection, environment)?;
+    if let Some(ticket) = &command.ticket {
+        let ticket = client.call("get_ticket", json!({"ticket_id": ticket})).await?;
+        if command.json {
+            output::json(&ticket)?;
+        } else {
+            show(&ticket)?;
+        }
+        return Ok(Exit::Ok);
+    }
+    let mut arguments = json!({});
+    let filters =
+        [("project", &command.project), ("state", &command.state), ("stage", &command.stage)];
+    for (name, value) in filters {
+        if let Some(value) = value {
+            arguments[name] = json!(value);
+        }
+    }
+    let tickets = client.list("list_tickets", "tickets", arguments, command.limit).await?;
+    if command.json {
+        output::json(&json!({"tickets": tickets}))?;
+        return Ok(Exit::Ok);
+    }
+    let row = |ticket: &Value| {
+        let columns = ["ticket_id", "project", "state", "current_stage", "priority", "title"];
+        columns.map(|name| output::short(&field(ticket, name), 60))
+    };
+    let rows: Vec<_> = tickets.iter().map(row).collect();
+    output::table(["TICKET", "PROJECT", "STATE", "STAGE", "PRIORITY", "TITLE"], &rows)?;
+    Ok(Exit::Ok)
+}
+
+fn show(ticket: &Value) -> anyhow::Result<()> {
+    output::line(format_args!("{}  {}", field(ticket, "ticket_id"), field(ticket, "title")))?;
+    let plan: Vec<String> = items(&ticket["execution_plan"])
+        .map(|stage| output::short(stage.as_str().unwrap_or_default(), 64))
+        .collect();
+    let state = match (field(ticket, "resolution"), field(ticket, "hold_reason")) {
+        (resolution, _) if !resolution.is_empty() => format!("closed, {resolution}"),
+        (_, reason) if !reason.is_empty() => format!("on_hold: {reason}"),
+        _ => field(ticket, "state"),
+    };
+    let rows = [
+        ("project", field(ticket, "project")),
+        ("state", state),
+        ("stage", format!("{} of {}", field(ticket, "current_stage"), plan.join(" → "))),
+        ("waits for", field(ticket, "waiting_for")),
+        ("priority", field(ticket, "priority")),
+        ("created", field(ticket, "created_at")),
+        ("closed", field(ticket, "closed_at")),
+        ("cost", format!("${:.4}", ticket["cost_usd"].as_f64().unwrap_or(0.0))),
+    ];
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        output::line(format_args!("  {name:<10} {value}"))?;
+    }
+    if let Some(description) = ticket["description"].as_str().filter(|text| !text.is_empty()) {
+        output::line(format_args!("\n{}", output::plain(description)))?;
+    }
+    let attempt = |attempt: &Value| {
+        let columns = [
+            "attempt_id",
+            "stage",
+            "worker_id",
+            "state",
+            "outcome",
+            "failure",
+            "started_at",
+            "ended_at",
+        ];
+        columns.map(|name| field(attempt, name))
+    };
+    let attempts: Vec<_> = items(&ticket["attempts"]).map(attempt).collect();
+    if !attempts.is_empty() {
+        output::line("")?;
+        output::table(
+            ["ATTEMPT", "STAGE", "WORKER", "STATE", "OUTCOME", "FAILURE", "STARTED", "ENDED"],
+            &attempts,
+        )?;
+    }
+    for comment in items(&ticket["comments"]) {
+        let content = comment["content"].as_str().unwrap_or_default();
+        output::line(format_args!(
+            "\n{}  {}\n{}",
+            field(comment, "author"),
+            field(comment, "created_at"),
+            output::plain(content.trim_end())
+        ))?;
+    }
+    Ok(())
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
