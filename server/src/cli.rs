@@ -133,14 +133,14 @@ pub struct Connection {
     /// Runtime directory of the server
     #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<String>,
-    /// Address of the server, such as http://127.0.0.1:3276 [default: from http.addr in the runtime directory]
+    /// Address of the server, such as `http://127.0.0.1:3276` [default: from http.addr in the runtime directory]
     ///
-    /// Also as VIBE_ENSEMBLE_URL.
+    /// Also as `VIBE_ENSEMBLE_URL`.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// File with the token [default: tokens/coordinator in the state directory]
     ///
-    /// Also as VIBE_ENSEMBLE_TOKEN_FILE.
+    /// Also as `VIBE_ENSEMBLE_TOKEN_FILE`.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }
@@ -194,7 +194,7 @@ pub struct Tickets {
     /// Tickets of this project only
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
-    /// Tickets in this state only: blocked, scheduled, queued, running, on_hold or closed
+    /// Tickets in this state only: blocked, scheduled, queued, running, `on_hold` or closed
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
     /// Tickets at this stage only
@@ -309,31 +309,20 @@ mod tests {
     fn the_scripted_agent_takes_what_claude_takes() {
         let given =
             ["vibe-ensemble", "scripted-agent", "-p", "--session-id", "x", "--version", "--help"];
-        match Cli::try_parse_from(given).expect("parses").command {
-            Command::ScriptedAgent(agent) => assert_eq!(agent.arguments.len(), 5),
-            other => panic!("{other:?}"),
-        }
+        let command = Cli::try_parse_from(given).expect("parses").command;
+        assert!(matches!(command, Command::ScriptedAgent(agent) if agent.arguments.len() == 5));
     }
 
     #[test]
     fn options_of_the_table_are_flags_of_serve() {
-        let given = [
-            "vibe-ensemble",
-            "serve",
-            "--max-workers",
-            "3",
-            "--config",
-            "x.toml",
-            "--env-pass=A,B",
-        ];
-        match Cli::try_parse_from(given).expect("parses").command {
-            Command::Serve(serve) => {
-                assert_eq!(serve.flags.config, Some("x.toml".into()));
-                assert_eq!(serve.flags.given["max_workers"], "3");
-                assert_eq!(serve.flags.given["env_pass"], "A,B");
-            }
-            other => panic!("{other:?}"),
-        }
+        let given = "vibe-ensemble serve --max-workers 3 --config x.toml --env-pass=A,B";
+        let command = Cli::try_parse_from(given.split(' ')).expect("parses").command;
+        let Command::Serve(Serve { flags }) = command else { panic!("expected serve") };
+        assert_eq!(flags.config, Some("x.toml".into()));
+        assert_eq!(
+            (flags.given["max_workers"].as_str(), flags.given["env_pass"].as_str()),
+            ("3", "A,B")
+        );
         assert!(Cli::try_parse_from(["vibe-ensemble", "serve", "--env", "A=B"]).is_err());
     }
 }

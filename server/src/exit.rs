@@ -18,7 +18,7 @@ pub enum Exit {
     Locked = 75,
     /// The configuration was refused.
     Config = 78,
-    /// Interrupted a second time while it was still stopping.
+    /// Ended by INT before it was done.
     Interrupted = 130,
     /// Ended by QUIT, after logging its state.
     Quit = 131,

@@ -26,17 +26,18 @@ pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<E
 
 fn print(config: &Config) -> anyhow::Result<()> {
     let row = |value: &config::Effective| {
-        let text = value.value.as_str().map_or_else(|| value.value.to_string(), ToOwned::to_owned);
+        let text = match &value.value {
+            Value::Null => String::new(),
+            value => value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned),
+        };
         [value.name.to_owned(), output::short(&text, 80), value.source.to_string()]
     };
     let rows: Vec<_> = config.effective.iter().map(row).collect();
     output::table(["OPTION", "VALUE", "SOURCE"], &rows)?;
-    match &config.file {
-        Some(file) => {
-            output::note(format_args!("The configuration is good; read from {}.", file.display()))
-        }
-        None => output::note("The configuration is good; there is no file."),
-    }
+    let file = config.file.as_ref();
+    let from = file
+        .map_or_else(|| "there is no file".to_owned(), |f| format!("read from {}", f.display()));
+    output::note(format_args!("The configuration is good; {from}."));
     Ok(())
 }
 

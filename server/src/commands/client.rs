@@ -21,7 +21,7 @@ use crate::config::Environment;
 
 const REVISION: &str = "2026-07-28";
 /// How long an answer may take when nothing was to be waited for.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(5);
 /// The longest answer this client takes in.
 const ANSWER_BYTES: usize = 64 << 20;
@@ -67,11 +67,8 @@ impl ClientError {
     /// Whether the same call may work once the server is back.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Broken { .. } => true,
-            Self::Status { status, .. } => status.is_server_error(),
-            other => other.is_unreachable(),
-        }
+        let failing = matches!(self, Self::Status { status, .. } if status.is_server_error());
+        failing || matches!(self, Self::Broken { .. }) || self.is_unreachable()
     }
 }
 
@@ -101,11 +98,11 @@ impl Client {
             None => published(&config.runtime_dir)?,
         };
         let token_file = token_file.unwrap_or_else(|| config.state_dir.join(state::TOKEN));
-        // A server that asks for no token has one all the same; a client without the right to read it may still try.
-        let token = state::read_token(&token_file).or_else(|error| match error {
-            state::StateError::Read { .. } if connection.token_file.is_none() => Ok(None),
-            other => Err(other),
-        })?;
+        let token = match state::read_token(&token_file) {
+            // A server that asks for no token has one all the same; whoever may not read it may still try.
+            Err(state::StateError::Read { .. }) if connection.token_file.is_none() => None,
+            token => token?,
+        };
         Ok(Self::to(&url, token)?)
     }
 
@@ -221,17 +218,15 @@ impl Client {
         arguments["limit"] = json!(PAGE.min(u32::try_from(most).unwrap_or(PAGE)));
         loop {
             let mut page = self.call(tool, arguments.clone()).await?;
-            match page[plural].take() {
-                Value::Array(more) => items.extend(more),
-                _ => {
-                    let what = "a list without its items";
-                    return Err(ClientError::NoMcp {
-                        url: self.url.clone(),
-                        tool: tool.to_owned(),
-                        what,
-                    });
-                }
-            }
+            let Value::Array(more) = page[plural].take() else {
+                let what = "a list without its items";
+                return Err(ClientError::NoMcp {
+                    url: self.url.clone(),
+                    tool: tool.to_owned(),
+                    what,
+                });
+            };
+            items.extend(more);
             if items.len() >= most || !page["next_cursor"].is_string() {
                 items.truncate(most);
                 return Ok(items);
@@ -289,11 +284,11 @@ impl Reader {
                 None
             }
             Self::Events(body) => {
-                body.extend_from_slice(bytes);
-                // Lines end in LF or CRLF; an event ends with an empty line.
+                // Lines end in LF or CRLF; JSON has no bare CR.
+                body.extend(bytes.iter().filter(|byte| **byte != b'\r'));
+                // An event ends with an empty line.
                 while let Some(end) = body.windows(2).position(|pair| pair == b"\n\n") {
-                    let event: Vec<u8> =
-                        body.drain(..end + 2).filter(|byte| *byte != b'\r').collect();
+                    let event: Vec<u8> = body.drain(..end + 2).collect();
                     let answer = data(&event).filter(is_answer);
                     if answer.is_some() {
                         return answer;
@@ -346,15 +341,19 @@ fn outcome(tool: &str, mut answer: Value) -> Result<Value, ClientError> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Json;
+    use axum::Router;
+    use axum::http::HeaderMap;
+    use axum::routing::post;
+
     use super::*;
 
     #[test]
     fn an_answer_is_found_behind_progress_however_it_is_cut() {
         let stream = "event: message\r\ndata: {\"method\":\"notifications/progress\"}\r\n\r\n: ping\n\n\
                       data: {\"id\":1,\ndata: \"result\":{\"a\":1}}\n\n";
-        let normal = stream.replace("\r\n", "\n");
         let mut reader = Reader::Events(Vec::new());
-        let found = normal.as_bytes().iter().find_map(|byte| reader.push(&[*byte]));
+        let found = stream.as_bytes().iter().find_map(|byte| reader.push(&[*byte]));
         assert_eq!(found, Some(json!({"id": 1, "result": {"a": 1}})));
         let mut whole = Reader::Whole(Vec::new());
         assert_eq!(whole.push(b"{\"id\":1,\"result\":{}}"), None);
@@ -377,6 +376,43 @@ mod tests {
         for given in ["http://127.0.0.1:1", "http://127.0.0.1:1/", "http://127.0.0.1:1/mcp"] {
             assert_eq!(Client::to(given, None).expect("a client").url(), "http://127.0.0.1:1");
         }
+    }
+
+    /// Answers as a server of revision 2026-07-28 does: a stream with progress first.
+    async fn answer(
+        headers: HeaderMap,
+        Json(request): Json<Value>,
+    ) -> ([(&'static str, &'static str); 1], String) {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("mcp-protocol-version"), Some(REVISION));
+        assert_eq!(header("mcp-method"), request["method"].as_str());
+        assert_eq!(header("mcp-name"), request["params"]["name"].as_str());
+        assert_eq!(header("authorization"), Some("Bearer secret"));
+        assert_eq!(request["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"], REVISION);
+        let arguments = &request["params"]["arguments"];
+        let page = match arguments["cursor"].as_str() {
+            None => json!({"tickets": [1, 2], "next_cursor": "c"}),
+            Some(_) => json!({"tickets": [3], "next_cursor": null}),
+        };
+        let answer =
+            json!({"jsonrpc": "2.0", "id": request["id"], "result": {"structuredContent": page}});
+        let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress"});
+        ([("content-type", "text/event-stream")], format!("data: {progress}\n\ndata: {answer}\n\n"))
+    }
+
+    #[tokio::test]
+    async fn a_list_is_followed_over_its_pages() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        let router = Router::new().route("/mcp", post(answer));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let client =
+            Client::to(&format!("http://{address}"), Some("secret".into())).expect("a client");
+        let all = client.list("list_tickets", "tickets", json!({}), 100).await.expect("a list");
+        assert_eq!(all, [1, 2, 3].map(Value::from));
+        let some = client.list("list_tickets", "tickets", json!({}), 2).await.expect("a list");
+        assert_eq!(some, [1, 2].map(Value::from));
+        server.abort();
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use crate::config::Environment;
 use crate::exit::Exit;
 
 /// How long one call waits for something to happen.
-const WAIT: Duration = Duration::from_secs(300);
+const WAIT: Duration = Duration::from_mins(5);
 /// Between two tries to reach a server that went away; long enough for a restart, short enough to miss little.
 const REDIAL: Duration = Duration::from_secs(1);
 /// Events per call.

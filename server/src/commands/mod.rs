@@ -8,6 +8,8 @@
 
 pub mod check_config;
 pub mod client;
+pub mod demo;
+pub mod doctor;
 pub mod drain;
 pub mod events;
 pub mod failure;
@@ -15,6 +17,7 @@ pub mod locate;
 pub mod logs;
 pub mod output;
 pub mod run;
+pub mod scripted_agent;
 pub mod serve;
 pub mod state;
 pub mod status;

@@ -63,10 +63,10 @@ pub fn short(text: &str, chars: usize) -> String {
 /// A field of an answer as text for people: nothing for null, no quotes around strings.
 #[must_use]
 pub fn field(value: &Value, name: &str) -> String {
-    match &value[name] {
-        Value::Null => String::new(),
-        Value::String(text) => short(text, 200),
-        other => other.to_string(),
+    match (&value[name], value[name].as_str()) {
+        (Value::Null, _) => String::new(),
+        (_, Some(text)) => short(text, 200),
+        (other, None) => other.to_string(),
     }
 }
 

@@ -10,9 +10,12 @@ use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::Serve;
 use crate::commands::check_config;
+use crate::commands::demo;
+use crate::commands::doctor;
 use crate::commands::drain;
 use crate::commands::events;
 use crate::commands::logs;
+use crate::commands::scripted_agent;
 use crate::commands::serve;
 use crate::commands::status;
 use crate::commands::tickets;
@@ -31,12 +34,14 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Serve(command) => server(&command, environment),
         Command::CheckConfig(command) => check_config::run(&command, environment),
+        Command::ScriptedAgent(command) => scripted_agent::run(&command, environment),
+        Command::Demo(command) => client(demo::run(&command, environment)),
+        Command::Doctor(command) => client(doctor::run(&command, environment)),
         Command::Status(command) => client(status::run(&command, environment)),
         Command::Workers(command) => client(workers::run(&command, environment)),
         Command::Tickets(command) => client(tickets::run(&command, environment)),
         Command::Events(command) => client(events::run(&command, environment)),
         Command::Logs(command) => client(logs::run(&command, environment)),
-        Command::ScriptedAgent(_) | Command::Demo(_) | Command::Doctor(_) => anyhow::bail!("later"),
         Command::Drain(command) => client(drain::run(&command, environment)),
     }
 }

@@ -236,20 +236,18 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), StateError> {
 
 /// Reads the token, or makes it on the first start: 32 random bytes in hexadecimal.
 fn token(path: &Path) -> Result<String, StateError> {
-    match read_token(path)? {
-        Some(token) => {
-            set_mode(path, 0o600)?;
-            Ok(token)
-        }
-        None => {
-            let failed = |source| StateError::Write { path: path.to_owned(), source };
-            let mut random = [0; 32];
-            getrandom::fill(&mut random).map_err(|error| failed(error.into()))?;
-            let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            write_durably(path, token.as_bytes(), Existing::Keep).map_err(failed)?;
-            Ok(token)
-        }
+    if let Some(token) = read_token(path)? {
+        set_mode(path, 0o600)?;
+        return Ok(token);
     }
+    let failed = |source| StateError::Write { path: path.to_owned(), source };
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| failed(error.into()))?;
+    let nibbles = random.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    let token: String =
+        nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect();
+    write_durably(path, token.as_bytes(), Existing::Keep).map_err(failed)?;
+    Ok(token)
 }
 
 /// The token in a file; `None` when there is no file.

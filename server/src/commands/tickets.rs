@@ -15,9 +15,9 @@ pub async fn run(command: &Tickets, environment: &Environment) -> anyhow::Result
     if let Some(ticket) = &command.ticket {
         let ticket = client.call("get_ticket", json!({"ticket_id": ticket})).await?;
         if command.json {
-            output::json(&ticket)?
+            output::json(&ticket)?;
         } else {
-            show(&ticket)?
+            show(&ticket)?;
         }
         return Ok(Exit::Ok);
     }

@@ -1,0 +1,390 @@
+//! `doctor`: everything a server needs, looked at from outside, each with what to do about it.
+
+use std::fs;
+use std::io;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::AccessFlags;
+use nix::unistd::access;
+use nix::unistd::geteuid;
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::cli::Doctor;
+use crate::commands::client::Client;
+use crate::commands::locate;
+use crate::commands::output;
+use crate::commands::state;
+use crate::config;
+use crate::config::Config;
+use crate::config::Environment;
+use crate::config::Launcher;
+use crate::exit::Exit;
+
+/// How long a program may take to tell its version.
+const VERSION: Duration = Duration::from_secs(10);
+const MIB: u64 = 1 << 20;
+/// Less free space than this is a warning, and a failure below a tenth of it.
+const FREE: u64 = 1024 * MIB;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Verdict {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One thing looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    found: String,
+    /// What to do; empty when there is nothing to do.
+    next: String,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Ok, found: found.into(), next: String::new() }
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Warn, found: found.into(), next: next.into() }
+    }
+
+    fn fail(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Fail, found: found.into(), next: next.into() }
+    }
+}
+
+pub async fn run(command: &Doctor, environment: &Environment) -> anyhow::Result<Exit> {
+    let checks = match config::load(&command.flags, environment) {
+        Ok(config) => all(&config, environment).await,
+        Err(problems) => problems
+            .0
+            .iter()
+            .map(|problem| {
+                let next = "mend it; `vibe-ensemble check-config` shows what counts";
+                Check::fail("configuration", problem.to_string(), next)
+            })
+            .collect(),
+    };
+    if command.json {
+        let shown: Vec<_> = checks
+            .iter()
+            .map(|c| json!({"check": c.name, "verdict": c.verdict.name(), "found": c.found, "next": c.next}))
+            .collect();
+        output::json(&json!({"checks": shown}))?;
+    } else {
+        for check in &checks {
+            output::line(format_args!(
+                "{:<4}  {:<17} {}",
+                check.verdict.name(),
+                check.name,
+                check.found
+            ))?;
+            if !check.next.is_empty() {
+                output::line(format_args!("{:24} → {}", "", check.next))?;
+            }
+        }
+    }
+    let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+    Ok(if failed { Exit::Failed } else { Exit::Ok })
+}
+
+async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
+    let file = config
+        .file
+        .as_ref()
+        .map_or_else(|| "no file, defaults".to_owned(), |f| f.display().to_string());
+    vec![
+        Check::ok("configuration", file),
+        directory("state directory", "--state-dir", &config.state_dir),
+        directory("runtime directory", "--runtime-dir", &config.runtime_dir),
+        space(&config.state_dir),
+        database(&config.state_dir.join(state::DATABASE)).await,
+        token(&config.state_dir.join(state::TOKEN)),
+        shim(config, environment).await,
+        agent(config, environment).await,
+        git(environment).await,
+        launcher(config.launcher, environment),
+        server(config).await,
+    ]
+}
+
+fn directory(name: &'static str, flag: &str, path: &Path) -> Check {
+    let shown = path.display();
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = path.ancestors().find(|ancestor| ancestor.exists());
+            if parent.is_some_and(|parent| access(parent, AccessFlags::W_OK).is_ok()) {
+                return Check::ok(name, format!("{shown} is made by the first start"));
+            }
+            let next = format!("make it for the server's user, or name another with {flag}");
+            return Check::fail(name, format!("{shown} is not there and cannot be made"), next);
+        }
+        Err(error) => {
+            let next = format!("run this as the server's user, or name another with {flag}");
+            return Check::fail(name, format!("{shown}: {error}"), next);
+        }
+    };
+    if !metadata.is_dir() {
+        return Check::fail(
+            name,
+            format!("{shown} is no directory"),
+            format!("name another with {flag}"),
+        );
+    }
+    if access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
+        let next = format!("run this as the server's user, or name another with {flag}");
+        return Check::fail(name, format!("{shown} cannot be written"), next);
+    }
+    let mode = metadata.mode() & 0o7777;
+    if metadata.uid() == geteuid().as_raw() && mode & 0o022 == 0 {
+        return Check::ok(name, format!("{shown}, mode {mode:04o}"));
+    }
+    let found =
+        format!("{shown} has mode {mode:04o} and owner {}: others can change it", metadata.uid());
+    Check::warn(name, found, format!("chown it to the server's user and chmod 700 {shown}"))
+}
+
+fn space(state_dir: &Path) -> Check {
+    let name = "disk space";
+    let there = state_dir.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(state_dir);
+    let free = match statvfs(there) {
+        Ok(stat) => stat.blocks_available().saturating_mul(stat.fragment_size()),
+        Err(error) => return Check::warn(name, format!("unknown: {error}"), "look at it with df"),
+    };
+    let found = format!("{} MiB free at {}", free / MIB, there.display());
+    let next = "free some, or move the state directory: a full disk stops every worker";
+    match free {
+        free if free < FREE / 10 => Check::fail(name, found, next),
+        free if free < FREE => Check::warn(name, found, next),
+        _ => Check::ok(name, found),
+    }
+}
+
+async fn database(path: &Path) -> Check {
+    let name = "database";
+    let shown = path.display();
+    match fs::exists(path) {
+        Ok(true) => {}
+        Ok(false) => return Check::ok(name, format!("{shown} is made by the first start")),
+        Err(error) => {
+            return Check::fail(name, format!("{shown}: {error}"), "run this as the server's user");
+        }
+    }
+    let next = "stop the server, keep a copy of the file and its -wal, and restore a backup";
+    match problems_in(path).await {
+        Ok(problems) if problems.is_empty() => Check::ok(name, format!("{shown} is sound")),
+        Ok(problems) => Check::fail(name, problems.join("; "), next),
+        Err(error) => Check::fail(name, format!("{error:#}"), next),
+    }
+}
+
+/// What is wrong with a database file.
+async fn problems_in(path: &Path) -> anyhow::Result<Vec<String>> {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let path = path.to_owned();
+    let read = move || -> anyhow::Result<Vec<String>> {
+        let mut magic = [0; MAGIC.len()];
+        let file =
+            fs::File::open(&path).with_context(|| format!("could not open {}", path.display()))?;
+        let length = file.take(magic.len() as u64).read(&mut magic)?;
+        let sound = length == 0 || magic == *MAGIC;
+        Ok(if sound {
+            Vec::new()
+        } else {
+            vec![format!("{} is no SQLite database", path.display())]
+        })
+    };
+    tokio::task::spawn_blocking(read).await?
+}
+
+fn token(path: &Path) -> Check {
+    let name = "token";
+    let shown = path.display();
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Check::ok(name, format!("{shown} is made by the first start"));
+        }
+        Err(error) => {
+            return Check::fail(name, format!("{shown}: {error}"), "run this as the server's user");
+        }
+        Ok(metadata) if metadata.mode() & 0o077 != 0 => {
+            let found =
+                format!("{shown} has mode {:04o}: others can read it", metadata.mode() & 0o7777);
+            let next = "remove it and restart the server, which makes a new one with mode 0600";
+            return Check::fail(name, found, next);
+        }
+        Ok(_) => {}
+    }
+    match state::read_token(path) {
+        Ok(_) => Check::ok(name, format!("{shown}, mode 0600")),
+        Err(error) => Check::fail(name, error.to_string(), "remove it and restart the server"),
+    }
+}
+
+async fn shim(config: &Config, environment: &Environment) -> Check {
+    let name = "shim";
+    let next = format!("install {} beside vibe-ensemble, or name it with --shim", locate::SHIM);
+    let Some(path) = locate::shim(config.shim.as_deref(), environment) else {
+        let found = format!("{} is neither beside this program nor in PATH", locate::SHIM);
+        return Check::fail(name, found, next);
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    match version(&path).await {
+        Ok(version) if version.split_whitespace().any(|word| word == own) => {
+            Check::ok(name, format!("{}, {version}", path.display()))
+        }
+        Ok(version) => {
+            let found = format!("{} is {version:?} and this is {own}", path.display());
+            Check::warn(name, found, "install both from one package")
+        }
+        Err(error) => Check::fail(name, format!("{error:#}"), next),
+    }
+}
+
+async fn agent(config: &Config, environment: &Environment) -> Check {
+    let name = "agent";
+    let next = "install Claude Code (npm install -g @anthropic-ai/claude-code), or name it with --agent-command";
+    let Some(path) = locate::program(&config.agent_command, environment) else {
+        let found = format!("{} is not in PATH", config.agent_command.display());
+        return Check::fail(name, found, next);
+    };
+    match version(&path).await {
+        Ok(version) => Check::ok(name, format!("{}, {version}", path.display())),
+        Err(error) => Check::fail(name, format!("{error:#}"), next),
+    }
+}
+
+async fn git(environment: &Environment) -> Check {
+    let name = "git";
+    let next = "install git: the demo and most projects need it";
+    match locate::program(Path::new("git"), environment) {
+        Some(path) => match version(&path).await {
+            Ok(version) => Check::ok(name, version),
+            Err(error) => Check::warn(name, format!("{error:#}"), next),
+        },
+        None => Check::warn(name, "not in PATH", next),
+    }
+}
+
+fn launcher(chosen: Launcher, environment: &Environment) -> Check {
+    let name = "launcher";
+    let systemd = sd_notify::booted().unwrap_or(false);
+    let unit_next = "install the package's units, or use --launcher plain";
+    match chosen {
+        Launcher::Plain => Check::ok(name, "plain, as configured: workers are detached processes"),
+        Launcher::Unit if systemd => Check::ok(name, "unit, as configured: each worker is a unit"),
+        Launcher::Unit => Check::fail(name, "unit, and systemd does not run here", unit_next),
+        Launcher::Auto if !systemd => Check::ok(name, "plain: systemd does not run here"),
+        Launcher::Auto if environment.get("INVOCATION_ID").is_some() => {
+            Check::ok(name, "unit if the worker socket is there, else plain: systemd started this")
+        }
+        Launcher::Auto => {
+            Check::ok(name, "plain when started by hand, unit when systemd starts the server")
+        }
+    }
+}
+
+async fn server(config: &Config) -> Check {
+    let name = "server";
+    let holder = match state::holder(&config.runtime_dir) {
+        Ok(Some(holder)) => holder,
+        Ok(None) => return Check::ok(name, "not running"),
+        Err(error) => return Check::fail(name, error.to_string(), "run this as the server's user"),
+    };
+    let Some(listen) = holder.listen else {
+        return Check::warn(name, format!("{holder} does not listen yet"), "try again in a moment");
+    };
+    let url = locate::url(&listen.to_string());
+    let ready = match Client::to(&url, None) {
+        Ok(client) => client.get("/readyz").await,
+        Err(error) => Err(error),
+    };
+    match ready {
+        Ok((true, _)) => Check::ok(name, format!("{holder}, is ready")),
+        Ok((false, _)) => Check::warn(name, format!("{holder}, is not ready"), "look at its log"),
+        Err(_) => {
+            let next = "look at its log; USR1 makes it log its state, TERM stops it and no worker";
+            Check::fail(name, format!("{holder}, does not answer at {url}"), next)
+        }
+    }
+}
+
+/// The first line a program prints for `--version`.
+async fn version(path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let mut command = Command::new(path);
+    command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(VERSION, command.output()).await;
+    let output = output
+        .with_context(|| format!("{shown} --version did not end within {VERSION:?}"))?
+        .with_context(|| format!("could not run {shown}"))?;
+    if !output.status.success() {
+        bail!("{shown} --version ended with {}", output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(output::short(text.lines().next().unwrap_or_default(), 100))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_token_others_can_read_fails() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("coordinator");
+        assert_eq!(token(&path).verdict, Verdict::Ok);
+        fs::write(&path, "0".repeat(64)).expect("writes");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("sets");
+        assert_eq!(token(&path).verdict, Verdict::Fail);
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("sets");
+        assert_eq!(token(&path).verdict, Verdict::Ok);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_fails() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("vibe-ensemble.db");
+        assert_eq!(database(&path).await.verdict, Verdict::Ok);
+        fs::write(&path, "not a database at all").expect("writes");
+        assert_eq!(database(&path).await.verdict, Verdict::Fail);
+    }
+
+    #[tokio::test]
+    async fn versions_are_asked_for_and_failures_named() {
+        assert!(
+            version(Path::new("/bin/false"))
+                .await
+                .expect_err("fails")
+                .to_string()
+                .contains("ended with")
+        );
+        assert!(version(Path::new("/nonexistent")).await.is_err());
+    }
+}
