@@ -9,4 +9,7 @@ pub mod dispatcher;
 pub mod domain;
 pub mod exit;
 pub mod lifecycle;
+pub mod mcp;
+pub mod shim;
+pub mod store;
 pub mod telemetry;

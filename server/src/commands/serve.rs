@@ -1,18 +1,252 @@
-//! `serve`: the composition root.
+//! `serve`: the composition root. The only place where the parts of the server meet.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use shim_protocol::grant::Limits;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::commands::locate;
 use crate::commands::state;
+use crate::commands::state::Prepared;
+use crate::config;
 use crate::config::Config;
+use crate::config::Settings;
+use crate::config::TakesEffect;
+use crate::dispatcher;
+use crate::dispatcher::Dispatcher;
+use crate::dispatcher::Places;
+use crate::domain::id::AttemptId;
+use crate::domain::pipeline::Policy;
+use crate::domain::retry::Backoff;
 use crate::exit::Exit;
 use crate::lifecycle::Lifecycle;
+use crate::lifecycle::Request;
+use crate::lifecycle::What;
+use crate::mcp;
+use crate::mcp::Access;
+use crate::mcp::Auth;
+use crate::shim::launch::Launcher;
+use crate::shim::listener;
+use crate::store::Rules;
+use crate::store::Store;
+use crate::telemetry;
+
+/// Longest wait between retries that an overloaded model service asks for.
+const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_secs(1800);
 
 /// Runs the server until it is told to stop.
-pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<Exit> {
+pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exit> {
     let clock = Clock::system();
-    let prepare = move || state::prepare(&config, clock.now());
-    let prepared = tokio::task::spawn_blocking(prepare).await.context("could not prepare")??;
-    drop(prepared);
+    let Prepared { mut lock, token } = state::prepare(&config, clock.now())?;
+    let launcher = launcher(&config)?;
+    let attempts_dir = config.state_dir.join(state::ATTEMPTS);
+    let store =
+        Store::open(&config.state_dir.join(state::DATABASE), rules(&config), clock.now()).await?;
+    if let Some(highest) = highest_attempt(&attempts_dir)? {
+        store.reserve_attempts(highest).await?;
+    }
+
+    let places = Places {
+        socket: config.runtime_dir.join("shim.sock"),
+        attempts_dir: attempts_dir.clone(),
+        workers_dir: config.state_dir.join(state::WORKERS),
+    };
+    let shims = listener::bind(&places.socket)?;
+    let http = TcpListener::bind(config.listen);
+    let http = http.await.with_context(|| format!("could not listen on {}", config.listen))?;
+    let bound = http.local_addr().context("the HTTP listener has no address")?;
+    lock.publish(bound)?;
+
+    let stop = lifecycle.shutdown_token();
+    let dispatcher = Dispatcher::new(
+        store.clone(),
+        clock.clone(),
+        launcher.clone(),
+        places,
+        agent_settings(&config),
+        lifecycle.drain(),
+        stop.clone(),
+    );
+    let service = mcp::Service::new(store.clone(), clock, attempts_dir, stop.clone());
+    let (_rotate, token) = watch::channel(token);
+    let auth = match config.auth {
+        config::Auth::Token => Auth::Token(token),
+        config::Auth::None => Auth::None,
+    };
+    let router = mcp::router(service, Access::new(auth, bound, &config.listen.ip().to_string()));
+    let serving = lifecycle.spawn("http", serve_http(http, router, stop.clone()));
+    let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
+    let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
+    announce(&config, bound, &launcher);
+    lifecycle.ready();
+
+    let mut drain = lifecycle.drain();
+    let mut config = config;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = drain.changed() => {
+                let draining = changed.is_ok() && *drain.borrow_and_update();
+                lock.set_draining(draining)?;
+                lifecycle.status(if draining { "draining" } else { "serving" });
+                tracing::info!(draining, "drain toggled");
+            }
+            request = lifecycle.requests.recv() => {
+                let Some(Request { what, done }) = request else { break };
+                match what {
+                    What::Reload => config = reload(config, &store, &dispatcher),
+                    What::Dump => dump(&store, &dispatcher).await,
+                }
+                // Nobody waits for most of them.
+                done.send(()).unwrap_or_default();
+            }
+        }
+    }
+
+    for task in [serving, listening, dispatching] {
+        task.await.context("a task of the server was lost")?;
+    }
+    store.close().await;
+    lock.withdraw()?;
+    tracing::info!("stopped; workers run on");
     Ok(lifecycle.exit())
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: tokio_util::sync::CancellationToken,
+) {
+    if let Err(error) = mcp::serve(listener, router, stop).await {
+        tracing::error!(%error, "serving HTTP failed");
+    }
+}
+
+fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        url = %format!("http://{bound}/mcp"),
+        state_dir = %config.state_dir.display(),
+        launcher = launcher.name(),
+        "ready"
+    );
+    if config.auth == config::Auth::None {
+        tracing::warn!(
+            "authentication is off: whoever reaches the port can run commands as this user"
+        );
+    }
+}
+
+/// How shims are started here. A shim that is missing is told before anything is promised.
+fn launcher(config: &Config) -> anyhow::Result<Launcher> {
+    match config.launcher {
+        config::Launcher::Auto | config::Launcher::Plain => {}
+        config::Launcher::Unit => anyhow::bail!(
+            "the launcher \"unit\" needs the systemd units of the package, which this version does not have; use \
+             \"plain\""
+        ),
+    }
+    let shim = locate::shim(config.shim.as_deref(), config.environment()).context(
+        "vibe-ensemble-shim was found neither beside this program nor in PATH; build it with \
+         `cargo build --workspace`, or name it with --shim",
+    )?;
+    Ok(Launcher::Plain { shim })
+}
+
+fn rules(settings: &Settings) -> Rules {
+    let backoff = |first, most: Duration| Backoff { first: Duration::from_millis(first), most };
+    Rules {
+        policy: Policy {
+            max_rework: i64::from(settings.max_rework),
+            retry: backoff(
+                settings.retry_backoff_ms,
+                Duration::from_millis(settings.retry_backoff_max_ms),
+            ),
+            overload: backoff(settings.overload_backoff_ms, OVERLOAD_BACKOFF_MAX),
+        },
+        max_workers: i64::from(settings.max_workers),
+    }
+}
+
+fn agent_settings(settings: &Settings) -> dispatcher::Settings {
+    dispatcher::Settings {
+        agent_command: settings.agent_command.clone(),
+        env: settings.env.clone(),
+        env_pass: settings.env_pass.clone(),
+        limits: Limits {
+            timeout_ms: None,
+            stall_ms: None,
+            result_linger_ms: settings.result_linger_ms,
+            grace_ms: settings.stop_grace_ms,
+            kill_after_ms: settings.kill_after_ms,
+            segment_bytes: settings.transcript_segment_bytes,
+            segments: settings.transcript_segments,
+        },
+        linger: Duration::from_millis(settings.linger_ms),
+        heartbeat: Duration::from_millis(settings.heartbeat_ms),
+    }
+}
+
+/// Reads the configuration again. A file that is wrong changes nothing and is told.
+fn reload(config: Config, store: &Store, dispatcher: &Dispatcher) -> Config {
+    let new = match config.reload() {
+        Ok(new) => new,
+        Err(problems) => {
+            tracing::error!(%problems, "the configuration was not reloaded");
+            return config;
+        }
+    };
+    for (option, effect) in config.changes(&new) {
+        match effect {
+            TakesEffect::Reload => tracing::info!(option, "changed"),
+            TakesEffect::Restart => tracing::warn!(option, "changed; it counts after a restart"),
+        }
+    }
+    store.set_rules(rules(&new));
+    dispatcher.set_settings(agent_settings(&new));
+    if let Err(error) = telemetry::set_filter(&new.log) {
+        tracing::error!(%error, "the log filter was not changed");
+    }
+    tracing::info!("configuration reloaded");
+    new
+}
+
+/// Logs where everything stands.
+async fn dump(store: &Store, dispatcher: &Dispatcher) {
+    let connected = dispatcher.connected();
+    match store.counts().await {
+        Ok(counts) => tracing::info!(?counts, connected, "state"),
+        Err(error) => tracing::error!(%error, connected, "the state could not be read"),
+    }
+    match store.live_workers().await {
+        Ok(workers) => {
+            for w in workers {
+                tracing::info!(
+                    worker = %w.id,
+                    queue = %w.worker_type,
+                    state = w.state.name(),
+                    attempt = w.attempt.map(tracing::field::display),
+                    pid = w.pid,
+                    "worker"
+                );
+            }
+        }
+        Err(error) => tracing::error!(%error, "the workers could not be read"),
+    }
+}
+
+/// The newest run directory, whatever the database knows of it.
+fn highest_attempt(attempts_dir: &Path) -> anyhow::Result<Option<AttemptId>> {
+    let looked = || format!("could not look through {}", attempts_dir.display());
+    let mut highest = None;
+    for entry in std::fs::read_dir(attempts_dir).with_context(looked)? {
+        let name = entry.with_context(looked)?.file_name();
+        highest = highest.max(name.to_str().and_then(|name| name.parse().ok()));
+    }
+    Ok(highest)
 }
