@@ -26,9 +26,10 @@ pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<E
 
 fn print(config: &Config) -> anyhow::Result<()> {
     let row = |value: &config::Effective| {
-        let text = match &value.value {
-            Value::Null => String::new(),
-            value => value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned),
+        let text = match value.value.as_str() {
+            Some(text) => text.to_owned(),
+            None if value.value.is_null() => String::new(),
+            None => value.value.to_string(),
         };
         [value.name.to_owned(), output::short(&text, 80), value.source.to_string()]
     };

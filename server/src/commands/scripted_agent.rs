@@ -74,7 +74,8 @@ fn implement(speech: &mut Speech) -> anyhow::Result<(&'static str, String)> {
     let greeting = speech.run("sh greet.sh")?;
     speech.run("git add PLAN.md greet.sh")?;
     speech.run(
-        "git -c user.name='Scripted agent' -c user.email=agent@localhost commit --quiet --message 'Add a greeting'",
+        "git -c user.name='Scripted agent' -c user.email=agent@localhost \
+         -c commit.gpgsign=false -c core.hooksPath=/dev/null commit --quiet --message 'Add a greeting'",
     )?;
     let commit = speech.run("git log -1 --format=%h")?;
     let report =

@@ -25,7 +25,7 @@ pub enum TakesEffect {
 pub enum Unset {
     /// This, written as in the file.
     Value(&'static str),
-    /// A place that depends on the environment, in words; [`super::load`] knows the rule.
+    /// A place that depends on the environment, in words; `load.rs` knows the rule.
     Place(&'static str),
 }
 

@@ -64,6 +64,8 @@ impl Place {
             "user.email=demo@localhost",
             "-c",
             "commit.gpgsign=false",
+            "-c",
+            "core.hooksPath=/dev/null",
             "commit",
             "--quiet",
             "--message",
