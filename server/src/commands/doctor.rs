@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -27,6 +26,8 @@ use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Launcher;
 use crate::exit::Exit;
+use crate::store;
+use crate::telemetry::chain;
 
 /// How long a program may take to tell its version.
 const VERSION: Duration = Duration::from_secs(10);
@@ -194,30 +195,11 @@ async fn database(path: &Path) -> Check {
         }
     }
     let next = "stop the server, keep a copy of the file and its -wal, and restore a backup";
-    match problems_in(path).await {
+    match store::check_file(path).await {
         Ok(problems) if problems.is_empty() => Check::ok(name, format!("{shown} is sound")),
         Ok(problems) => Check::fail(name, problems.join("; "), next),
-        Err(error) => Check::fail(name, format!("{error:#}"), next),
+        Err(error) => Check::fail(name, chain(&error), next),
     }
-}
-
-/// What is wrong with a database file.
-async fn problems_in(path: &Path) -> anyhow::Result<Vec<String>> {
-    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-    let path = path.to_owned();
-    let read = move || -> anyhow::Result<Vec<String>> {
-        let mut magic = [0; MAGIC.len()];
-        let file =
-            fs::File::open(&path).with_context(|| format!("could not open {}", path.display()))?;
-        let length = file.take(magic.len() as u64).read(&mut magic)?;
-        let sound = length == 0 || magic == *MAGIC;
-        Ok(if sound {
-            Vec::new()
-        } else {
-            vec![format!("{} is no SQLite database", path.display())]
-        })
-    };
-    tokio::task::spawn_blocking(read).await?
 }
 
 fn token(path: &Path) -> Check {

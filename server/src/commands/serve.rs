@@ -37,7 +37,7 @@ use crate::store::Store;
 use crate::telemetry;
 
 /// Longest wait between retries that an overloaded model service asks for.
-const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_secs(1800);
+const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_mins(30);
 
 /// Runs the server until it is told to stop.
 pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exit> {

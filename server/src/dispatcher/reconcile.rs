@@ -175,10 +175,10 @@ async fn look(run_dir: PathBuf, mark: Mark) -> Found {
         }
         match evidence::stop_tree(&run_dir, &mark) {
             Ok(killed) => {
-                tracing::warn!(attempt = %mark.attempt_id, killed, "a dead shim's tree was killed")
+                tracing::warn!(attempt = %mark.attempt_id, killed, "a dead shim's tree was killed");
             }
             Err(error) => {
-                tracing::error!(attempt = %mark.attempt_id, %error, "a dead shim's tree was not looked at")
+                tracing::error!(attempt = %mark.attempt_id, %error, "a dead shim's tree was not looked at");
             }
         }
         gather(&run_dir, &mark)

@@ -225,7 +225,7 @@ impl Session<'_> {
                 store.worker_heartbeat(self.worker.id, memory, self.dispatcher.now()).await?;
             }
             ToServer::Completed { attempt_id, record } => {
-                self.take_report(attempt_id, &record).await?
+                self.take_report(attempt_id, &record).await?;
             }
             ToServer::Goodbye { reason } => {
                 store.worker_stopped(self.worker.id, &reason, self.dispatcher.now()).await?;

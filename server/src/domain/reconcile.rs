@@ -61,11 +61,11 @@ pub fn judge(facts: Facts) -> Judgement {
         // A sealed record is final even while its shim lives: the shim will hear "duplicate" and go on.
         (Record::Sealed, _, _) => Judgement::Collect,
         (Record::Absent | Record::Contradictory, Lock::Held, _) => Judgement::AwaitShim,
-        (Record::Contradictory, Lock::Free | Lock::Unknown, _) => Judgement::Suspect,
-        (Record::Absent, Lock::Unknown, _) => Judgement::Suspect,
         (Record::Absent, Lock::Free, Tree::Alive) => Judgement::StopTree,
         (Record::Absent, Lock::Free, Tree::Gone) => Judgement::DeclareLost,
-        (Record::Absent, Lock::Free, Tree::Unknown) => Judgement::Suspect,
+        (Record::Contradictory, Lock::Free | Lock::Unknown, _)
+        | (Record::Absent, Lock::Unknown, _)
+        | (Record::Absent, Lock::Free, Tree::Unknown) => Judgement::Suspect,
     }
 }
 

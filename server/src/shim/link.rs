@@ -50,7 +50,8 @@ pub fn split(stream: UnixStream) -> (Receiver, Sender) {
 impl Receiver {
     /// The next message, or `None` when the shim closed the link.
     pub async fn receive(&mut self) -> Result<Option<Decoded<ToServer>>, LinkError> {
-        let mut buffer = [0; 16 << 10];
+        // Small: it lives in the future of every session, and a grant only ever goes the other way.
+        let mut buffer = [0; 4 << 10];
         loop {
             if let Some(message) = self.decoder.take()? {
                 return Ok(Some(message));

@@ -41,10 +41,10 @@ pub async fn accept(listener: &UnixListener) -> UnixStream {
             Ok((stream, _)) => match stream.peer_cred() {
                 Ok(peer) if peer.uid() == own => return stream,
                 Ok(peer) => {
-                    tracing::warn!(uid = peer.uid(), "another user dialled the shim socket")
+                    tracing::warn!(uid = peer.uid(), "another user dialled the shim socket");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a peer of the shim socket has no credentials")
+                    tracing::warn!(%error, "a peer of the shim socket has no credentials");
                 }
             },
             Err(error) => {

@@ -196,7 +196,8 @@ impl Store {
                         let project = load(connection, &name).await?;
                         let open = ticket::open_of_project(connection, project.key).await?;
                         let live = worker::live(connection, project.key, None).await?;
-                        if !force && !(open.is_empty() && live.is_empty()) {
+                        let in_use = !open.is_empty() || !live.is_empty();
+                        if in_use && !force {
                             return Err(Refusal::ProjectInUse {
                                 project: name,
                                 open_tickets: i64::try_from(open.len()).unwrap_or(i64::MAX),

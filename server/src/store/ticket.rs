@@ -207,7 +207,7 @@ async fn surroundings(
     let mut around = Surroundings::default();
     match &ticket.state {
         TicketState::Blocked => {
-            around.open_dependencies = open_dependencies(connection, ticket.id).await?
+            around.open_dependencies = open_dependencies(connection, ticket.id).await?;
         }
         TicketState::Running => {
             let live = attempts.iter().find(|a| !matches!(a.state, AttemptState::Ended(_)));

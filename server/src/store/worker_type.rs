@@ -337,12 +337,13 @@ impl Store {
                                 format!("its plan names the worker type {name}, which was deleted");
                             match ticket.state {
                                 // Its worker is told below, and the end of its attempt puts it on hold.
-                                TicketState::Running | TicketState::Closed { .. } => {}
-                                TicketState::OnHold { .. } => {}
+                                TicketState::Running
+                                | TicketState::OnHold { .. }
+                                | TicketState::Closed { .. } => {}
                                 TicketState::Blocked
                                 | TicketState::Scheduled { .. }
                                 | TicketState::Queued => {
-                                    hold::hold(connection, &ticket, &reason, now).await?
+                                    hold::hold(connection, &ticket, &reason, now).await?;
                                 }
                             }
                         }

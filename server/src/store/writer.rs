@@ -147,13 +147,10 @@ async fn run(
     raise: watch::Sender<u64>,
 ) {
     while let Some(message) = queue.recv().await {
-        let mut closing = None;
-        match message {
-            Message::Run(first) => {
-                closing = batch(&mut connection, first, &mut queue, &raise).await
-            }
-            Message::Close(done) => closing = Some(done),
-        }
+        let closing = match message {
+            Message::Run(first) => batch(&mut connection, first, &mut queue, &raise).await,
+            Message::Close(done) => Some(done),
+        };
         if let Some(done) = closing {
             if let Err(error) = connection.close().await {
                 tracing::warn!(%error, "closing the database failed");

@@ -18,15 +18,16 @@ fn success(output: Option<Value>) -> AgentResult {
     AgentResult { subtype: "success".into(), structured_output: output, ..AgentResult::default() }
 }
 
-fn done() -> Option<AgentResult> {
-    Some(success(Some(json!({"outcome": "completed", "report": "done"}))))
+fn done() -> AgentResult {
+    success(Some(json!({"outcome": "completed", "report": "done"})))
 }
 
 fn failure_of(facts: &Facts) -> Failure {
-    match verdict(facts) {
-        Verdict::Failed { failure, .. } | Verdict::TimedOut { failure, .. } => failure,
-        other => panic!("expected a failure, got {other:?}"),
-    }
+    let verdict = verdict(facts);
+    let (Verdict::Failed { failure, .. } | Verdict::TimedOut { failure, .. }) = verdict else {
+        panic!("expected a failure, got {verdict:?}");
+    };
+    failure
 }
 
 fn succeeded() -> Verdict {
@@ -35,10 +36,10 @@ fn succeeded() -> Verdict {
 
 #[test]
 fn success_needs_exit_zero_and_a_valid_result() {
-    assert_eq!(verdict(&ran(End::Exited(0), done())), succeeded());
-    assert_eq!(failure_of(&ran(End::Exited(1), done())), Failure::AgentError);
-    assert_eq!(failure_of(&ran(End::Signaled(9), done())), Failure::KilledExternally);
-    assert_eq!(failure_of(&ran(End::Unknown, done())), Failure::Unknown);
+    assert_eq!(verdict(&ran(End::Exited(0), Some(done()))), succeeded());
+    assert_eq!(failure_of(&ran(End::Exited(1), Some(done()))), Failure::AgentError);
+    assert_eq!(failure_of(&ran(End::Signaled(9), Some(done()))), Failure::KilledExternally);
+    assert_eq!(failure_of(&ran(End::Unknown, Some(done()))), Failure::Unknown);
     assert_eq!(failure_of(&ran(End::Exited(0), None)), Failure::NoResult);
     assert_eq!(failure_of(&ran(End::Exited(0), Some(success(None)))), Failure::MalformedResult);
 }
@@ -46,10 +47,10 @@ fn success_needs_exit_zero_and_a_valid_result() {
 #[test]
 fn a_child_that_hangs_after_its_result_has_finished() {
     for end in [End::Signaled(15), End::Signaled(9), End::Exited(143), End::Exited(0)] {
-        let facts = Facts { stop: Some(Stop::HungAfterResult), ..ran(end, done()) };
+        let facts = Facts { stop: Some(Stop::HungAfterResult), ..ran(end, Some(done())) };
         assert_eq!(verdict(&facts), succeeded());
     }
-    let unseen = Facts { stop: Some(Stop::HungAfterResult), ..ran(End::Unknown, done()) };
+    let unseen = Facts { stop: Some(Stop::HungAfterResult), ..ran(End::Unknown, Some(done())) };
     assert_eq!(failure_of(&unseen), Failure::Unknown);
 }
 
@@ -66,7 +67,7 @@ fn each_stop_has_its_meaning() {
 
 #[test]
 fn a_result_that_raced_with_a_stop_counts_unless_the_work_is_unwanted() {
-    let raced = |stop| verdict(&Facts { stop: Some(stop), ..ran(End::Exited(143), done()) });
+    let raced = |stop| verdict(&Facts { stop: Some(stop), ..ran(End::Exited(143), Some(done())) });
     assert_eq!(raced(Stop::Interrupt), succeeded());
     assert_eq!(raced(Stop::Timeout), succeeded());
     assert_eq!(raced(Stop::Cancel), Verdict::Cancelled);

@@ -95,9 +95,9 @@ async fn a_pull_whose_attempt_was_ended_meanwhile_gets_nothing() {
 async fn a_grant_carries_what_the_stage_must_know() {
     let bed = Bed::new().await;
     let ticket = bed.ticket(&["plan", "impl"]).await;
-    let planner = bed.worker("plan").await;
-    let planned = bed.granted(planner, "p1").await;
-    bed.end(planned.attempt.id, completed()).await;
+    let first = bed.worker("plan").await;
+    let first = bed.granted(first, "p1").await;
+    bed.end(first.attempt.id, completed()).await;
     bed.store.add_comment(ticket.id, "Mind the tax.".into(), NOW).await.unwrap();
     let worker = bed.worker("impl").await;
     let granted = bed.granted(worker, "p2").await;

@@ -21,8 +21,8 @@ async fn the_schema_is_the_snapshot() {
     .fetch_all(&bed.store.readers)
     .await
     .unwrap();
-    let schema: String =
-        rows.iter().map(|row| format!("{};\n\n", row.get::<String, _>(0))).collect();
+    let statements: Vec<String> = rows.iter().map(|row| row.get::<String, _>(0)).collect();
+    let schema = statements.join(";\n\n") + ";\n";
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/tests/schema.sql");
     #[expect(
         clippy::disallowed_methods,
@@ -63,7 +63,7 @@ async fn a_database_of_a_newer_version_is_refused() {
     raw.close().await.unwrap();
     match Store::open(&path, RULES, NOW).await {
         Err(Error::Failed(StoreError::Newer { migration, .. })) => {
-            assert_eq!(migration, 29_991_231_235_959)
+            assert_eq!(migration, 29_991_231_235_959);
         }
         other => panic!("expected a refusal, got {other:?}"),
     }

@@ -103,10 +103,9 @@ impl Bed {
     }
 
     pub(super) async fn granted(&self, worker: WorkerId, pull: &str) -> Granted {
-        match self.claim(worker, pull).await {
-            Claim::Granted(granted) => *granted,
-            other => panic!("expected a grant, got {other:?}"),
-        }
+        let claim = self.claim(worker, pull).await;
+        let Claim::Granted(granted) = claim else { panic!("expected a grant, got {claim:?}") };
+        *granted
     }
 
     pub(super) async fn end(&self, attempt: AttemptId, verdict: Verdict) -> EndReport {

@@ -263,4 +263,3 @@ CREATE INDEX ticket_resume ON ticket (resume_worker_id) WHERE resume_worker_id I
 CREATE INDEX ticket_state ON ticket (project_id, state);
 
 CREATE INDEX worker_live ON worker (project_id, worker_type) WHERE state <> 'stopped';
-

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::comment::COORDINATOR;
 use super::comment::Comment;
 use super::project::Project;
+use super::text::Name;
 use super::ticket::Ticket;
 use super::worker_type::ALWAYS_DISALLOWED_TOOLS;
 use super::worker_type::WorkerTypeSettings;
@@ -59,7 +60,7 @@ pub fn prompt(a: &Assignment<'_>) -> String {
          needs to know goes into your report.\n\n",
             ticket.stage_index + 1,
             ticket.plan.stages().len(),
-            ticket.plan.stages().iter().map(|s| s.as_str()).collect::<Vec<_>>().join(" → "),
+            ticket.plan.stages().iter().map(Name::as_str).collect::<Vec<_>>().join(" → "),
         ),
     );
     section(&mut text, "Description", &ticket.description);
