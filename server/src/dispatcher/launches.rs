@@ -52,11 +52,9 @@ impl Dispatcher {
                 return;
             };
             tracing::error!(worker = %worker.id, error = %chain(&error), "launching a worker failed");
-            let reason = format!("it could not be launched: {error}");
-            // A queue that cannot be served would otherwise be tried again at once, for ever.
-            tokio::time::sleep(super::WATCHFUL_TICK).await;
+            let reason = format!("it could not be launched: {}", chain(&error));
             let now = dispatcher.now();
-            if let Err(error) = dispatcher.store.worker_stopped(worker.id, &reason, now).await {
+            if let Err(error) = dispatcher.store.launch_failed(&worker, &reason, now).await {
                 tracing::error!(worker = %worker.id, error = %chain(&error), "a worker's end was not stored");
             }
         });

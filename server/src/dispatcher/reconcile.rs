@@ -15,7 +15,9 @@ use shim_protocol::run_dir;
 
 use super::Dispatcher;
 use crate::domain::attempt::Spent;
+use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
+use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
 use crate::domain::reconcile::Facts;
 use crate::domain::reconcile::Judgement;
@@ -34,11 +36,16 @@ use crate::store::Unsettled;
 /// and a late hello is refused.
 const HELLO_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Attempts looked at side by side.
+const AT_ONCE: usize = 16;
+
 /// What the passes remember of each other; nothing that a restart may not forget.
 #[derive(Debug, Default)]
 pub(super) struct Reconciler {
     /// When this server first saw a worker that has not said hello.
     launching: HashMap<WorkerId, Instant>,
+    /// What was last logged about an attempt, so that it is said once and not on every look.
+    told: HashMap<AttemptId, Judgement>,
 }
 
 /// What was found in one run directory.
@@ -73,15 +80,31 @@ impl Dispatcher {
             }
         }
         let live: HashSet<WorkerId> = workers.iter().map(|w| w.id).collect();
+        // A worker that said goodbye has no row among the live ones any more, and its lock may still be held for the
+        // moment that its process takes to end.
+        let orphans: Vec<&Unsettled> = unsettled
+            .iter()
+            .filter(|left| {
+                dead.contains(&left.worker)
+                    || (!live.contains(&left.worker)
+                        && evidence::lock(&self.worker_lock(left.worker)) == Lock::Free)
+            })
+            .collect();
+        reconciler.told.retain(|id, _| orphans.iter().any(|left| left.attempt == *id));
         let mut pending = HashSet::new();
-        for left in &unsettled {
-            // A worker that said goodbye has no row among the live ones any more, and its lock may still be held for
-            // the moment that its process takes to end.
-            let gone = dead.contains(&left.worker)
-                || (!live.contains(&left.worker)
-                    && evidence::lock(&self.worker_lock(left.worker)) == Lock::Free);
-            if gone && !self.account_for(left, now).await? {
-                pending.insert(left.worker);
+        for some in orphans.chunks(AT_ONCE) {
+            // Each look may wait for processes to die; one that will not must not hold up the others.
+            let looks: Vec<_> =
+                some.iter().map(|left| tokio::spawn(look(self.whereabouts(left)))).collect();
+            for (left, look) in some.iter().zip(looks) {
+                let Ok(found) = look.await else { continue };
+                if reconciler.told.insert(left.attempt, found.judgement) != Some(found.judgement) {
+                    let judgement = found.judgement;
+                    tracing::info!(attempt = %left.attempt, worker = %left.worker, ?judgement, "attempt without a shim");
+                }
+                if !self.account_for(left, found, now).await? {
+                    pending.insert(left.worker);
+                }
             }
         }
         for worker in dead.difference(&pending) {
@@ -112,14 +135,8 @@ impl Dispatcher {
     }
 
     /// Acts on the evidence about one attempt whose shim is dead. Returns whether it is settled.
-    async fn account_for(&self, left: &Unsettled, now: Timestamp) -> Result<bool> {
-        let run_dir = self.places.attempts_dir.join(left.attempt.to_string());
-        let mark = Mark {
-            server_id: self.store.server_id().to_owned(),
-            attempt_id: left.attempt.to_string(),
-        };
-        let Found { judgement, record, never_started } = look(run_dir, mark).await;
-        tracing::info!(attempt = %left.attempt, worker = %left.worker, ?judgement, "attempt without a shim");
+    async fn account_for(&self, left: &Unsettled, found: Found, now: Timestamp) -> Result<bool> {
+        let Found { judgement, record, never_started } = found;
         match (judgement, record) {
             (Judgement::Collect, Some(record)) => {
                 self.complete(left.attempt, &record).await?;
@@ -127,7 +144,8 @@ impl Dispatcher {
             }
             (Judgement::DeclareLost, _) => {
                 let verdict = if never_started {
-                    Verdict::Interrupted { resume: false }
+                    let detail = "its shim died before it had started a child".to_owned();
+                    Verdict::Failed { failure: Failure::NeverStarted, detail }
                 } else {
                     Verdict::Lost { detail: "its shim died before it had a result".to_owned() }
                 };
@@ -145,6 +163,13 @@ impl Dispatcher {
             }
             (Judgement::AwaitShim | Judgement::StopTree, _) => Ok(false),
         }
+    }
+
+    /// Where the attempt's files are, and what marks its processes.
+    fn whereabouts(&self, left: &Unsettled) -> (PathBuf, Mark) {
+        let attempt_id = left.attempt.to_string();
+        let run_dir = self.places.attempts_dir.join(&attempt_id);
+        (run_dir, Mark { server_id: self.store.server_id().to_owned(), attempt_id })
     }
 
     async fn give_up(&self, left: &Unsettled, verdict: Verdict, now: Timestamp) -> Result<()> {
@@ -167,7 +192,7 @@ impl Dispatcher {
 
 /// Looks at a run directory and, when its shim is dead and its tree is not, ends the tree. Off the async threads: it
 /// reads all of `/proc` and waits for processes to go.
-async fn look(run_dir: PathBuf, mark: Mark) -> Found {
+async fn look((run_dir, mark): (PathBuf, Mark)) -> Found {
     let looked = tokio::task::spawn_blocking(move || {
         let found = gather(&run_dir, &mark);
         if found.judgement != Judgement::StopTree {

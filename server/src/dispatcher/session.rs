@@ -131,6 +131,9 @@ async fn admit(
 #[derive(Debug)]
 struct Pull {
     id: String,
+    /// Claimed for once already. From then on a cheap look comes first: the first claim alone must be unconditional,
+    /// because it may be the repetition of one that was granted.
+    asked: bool,
     /// Becomes the claude session of the attempt, if there is one.
     claude_session_id: String,
     /// When the worker is told that nothing came.
@@ -210,6 +213,7 @@ impl Session<'_> {
             ToServer::Pull { pull_id } => {
                 self.pull = Some(Pull {
                     id: pull_id,
+                    asked: false,
                     claude_session_id: uuid::Uuid::new_v4().to_string(),
                     patience: Instant::now() + self.dispatcher.settings().linger,
                 });
@@ -270,12 +274,17 @@ impl Session<'_> {
 
     /// Claims for the waiting pull, or tells the worker that nothing came.
     async fn answer_pull(&mut self) -> Result<(), SessionError> {
-        let Some(pull) = self.pull.take() else { return Ok(()) };
+        let Some(mut pull) = self.pull.take() else { return Ok(()) };
         let draining = *self.dispatcher.draining.borrow();
         let patient = Instant::now() < pull.patience;
         if draining {
             return self.nothing(pull).await;
         }
+        if pull.asked && patient && !self.dispatcher.store.has_work(&self.worker).await? {
+            self.pull = Some(pull);
+            return Ok(());
+        }
+        pull.asked = true;
         let claim = self
             .dispatcher
             .store

@@ -84,6 +84,8 @@ failures! {
     AgentError = "agent_error",
     /// A signal nobody here sent.
     KilledExternally = "killed_externally",
+    /// Its shim died before it had started a child.
+    NeverStarted = "never_started",
     /// The session to go on with is gone.
     SessionGone = "session_gone",
     Timeout = "timeout",
@@ -121,6 +123,7 @@ impl Failure {
             Self::Overloaded
             | Self::Authentication
             | Self::Billing
+            | Self::NeverStarted
             | Self::SessionGone
             | Self::Interrupted
             | Self::Cancelled => false,
@@ -146,6 +149,7 @@ impl Failure {
             | Self::Lost
             | Self::Unknown
             | Self::Overloaded
+            | Self::NeverStarted
             | Self::SessionGone
             | Self::Interrupted
             | Self::Cancelled => false,

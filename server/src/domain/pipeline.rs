@@ -79,7 +79,10 @@ pub fn after_attempt(
             if failure.is_charged() {
                 charged(standing, failure.name(), detail, policy, now)
             } else {
-                let not_before = now.after(policy.overload.delay(standing.deferrals + 1));
+                // Nothing that repeats goes without waiting, also when it is nobody's fault.
+                let backoff =
+                    if *failure == Failure::NeverStarted { policy.retry } else { policy.overload };
+                let not_before = now.after(backoff.delay(standing.deferrals + 1));
                 Move::Retry { not_before, charged: false }
             }
         }

@@ -65,9 +65,9 @@ impl Store {
     ) -> Result<Claim> {
         let pull_id = pull_id.to_owned();
         self.writer
-            .write(
+            .write_raising(
                 move |c| Box::pin(async move { claim(c, worker, &pull_id, session, now).await }),
-                /* raises level */ true,
+                |claim| matches!(claim, Claim::Granted(_)),
             )
             .await
     }

@@ -479,6 +479,31 @@ impl Store {
             .await
     }
 
+    /// No shim could be started for this row. The queue is paused: the next launch would fail the same way, and the one
+    /// after it, for ever.
+    pub async fn launch_failed(&self, worker: &Worker, reason: &str, now: Timestamp) -> Result<()> {
+        let (worker, reason) = (worker.clone(), reason.to_owned());
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        stopped(connection, worker.id, &reason, now).await?;
+                        let why = format!("{} {}", worker.id, reason.replacen("it ", "", 1));
+                        worker_type::pause(
+                            connection,
+                            worker.project,
+                            &worker.worker_type,
+                            &why,
+                            now,
+                        )
+                        .await
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
     /// The worker's shim takes no more work (an operator drained it).
     pub async fn worker_draining(&self, id: WorkerId) -> Result<()> {
         self.writer

@@ -68,6 +68,16 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
+        self.write_raising(op, if raises_level { |_| true } else { |_| false }).await
+    }
+
+    /// As [`Self::write`], for a write whose result says whether it changed anything. A look that finds nothing must
+    /// not wake those who would only look again.
+    pub(super) async fn write_raising<T, F>(&self, op: F, raises_level: fn(&T) -> bool) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let job = TypedJob { op: Some(op), outcome: None, reply, raises_level };
         let sent = self.jobs.send(Message::Run(Box::new(job))).await;
@@ -103,7 +113,7 @@ struct TypedJob<F, T> {
     op: Option<F>,
     outcome: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
-    raises_level: bool,
+    raises_level: fn(&T) -> bool,
 }
 
 impl<F, T> Job for TypedJob<F, T>
@@ -125,7 +135,7 @@ where
     }
 
     fn raises_level(&self) -> bool {
-        self.raises_level && matches!(self.outcome, Some(Ok(_)))
+        matches!(&self.outcome, Some(Ok(value)) if (self.raises_level)(value))
     }
 
     fn finish(self: Box<Self>, broken: Option<StoreError>) {

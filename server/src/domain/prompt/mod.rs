@@ -18,6 +18,9 @@ pub const RESULT_SCHEMA: &str = r#"{"type":"object","additionalProperties":false
 
 /// A system prompt longer than this goes by file: one argument may hold 128 KiB, and `ps` shows them all.
 const INLINE_SYSTEM_PROMPT_BYTES: usize = 4096;
+/// Most bytes of earlier reports and comments in a prompt. A ticket that went many laps has more than a model reads, and
+/// claude takes no prompt above 10 MB.
+const HISTORY_BYTES: usize = 1 << 20;
 /// The file in the run directory that holds a long system prompt.
 pub const SYSTEM_PROMPT_FILE: &str = "system-prompt.md";
 
@@ -69,7 +72,12 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     section(&mut text, "Patterns of the project", &a.project.patterns);
     if !a.comments.is_empty() {
         text.push_str("## What was said so far\n\n");
-        for comment in a.comments {
+        let kept = newest(a.comments);
+        if kept.len() < a.comments.len() {
+            let left_out = a.comments.len() - kept.len();
+            push(&mut text, format_args!("(The oldest {left_out} entries are left out here.)\n\n"));
+        }
+        for comment in kept {
             let who = if comment.author == COORDINATOR {
                 "The coordinator".to_owned()
             } else {
@@ -143,6 +151,18 @@ fn disallowed(settings: &WorkerTypeSettings) -> Vec<&str> {
             .filter(|t| !settings.disallowed_tools.iter().any(|d| d == t)),
     );
     tools
+}
+
+/// The newest comments that fit; always at least one.
+fn newest(comments: &[Comment]) -> &[Comment] {
+    let mut left = HISTORY_BYTES;
+    let fitting = comments.iter().rev().take_while(|comment| {
+        let fits = comment.content.len() <= left;
+        left = left.saturating_sub(comment.content.len());
+        fits
+    });
+    let count = fitting.count().max(1).min(comments.len());
+    &comments[comments.len() - count..]
 }
 
 fn section(text: &mut String, heading: &str, body: &str) {

@@ -98,6 +98,18 @@ fn the_prompt_holds_all_a_stage_must_know() {
 }
 
 #[test]
+fn the_newest_words_are_kept_when_there_are_too_many() {
+    let long = "x".repeat(HISTORY_BYTES / 2);
+    let comments: Vec<Comment> =
+        ["first", &long, &long, "last"].map(|text| comment("impl", text)).to_vec();
+    let kept: Vec<&str> = newest(&comments).iter().map(|c| &c.content[..1]).collect();
+    assert_eq!(kept, ["x", "l"]);
+    let huge = [comment("impl", &"x".repeat(HISTORY_BYTES + 1))];
+    assert_eq!(newest(&huge).len(), 1);
+    assert_eq!(newest(&[]).len(), 0);
+}
+
+#[test]
 fn nothing_of_the_ticket_is_on_the_command_line() {
     let settings = WorkerTypeSettings {
         max_budget_usd: Some(1.5),
