@@ -1,10 +1,9 @@
 //! The real `claude` as the worker, against a stub of the Messages API: only the model is missing.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use e2e::bed::Bed;
-use e2e::eventually::eventually_within;
+use e2e::eventually::eventually;
 use e2e::messages_api::MessagesApi;
 use e2e::messages_api::Turn;
 use e2e::server::Setup;
@@ -30,7 +29,9 @@ async fn bed_with(claude: PathBuf, api: &MessagesApi) -> Bed {
     let setup = Setup { agent: Some(claude), ..Setup::default() }
         .env("ANTHROPIC_BASE_URL", api.url())
         .env("ANTHROPIC_API_KEY", "dummy")
-        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+        // By default it tries a refused request again for three minutes.
+        .env("CLAUDE_CODE_MAX_RETRIES", "1");
     Bed::with(setup).await
 }
 
@@ -124,8 +125,7 @@ async fn a_refused_login_pauses_the_queue() {
     bed.project("shop", &["build"]).await;
     bed.ticket("shop", &["build"], "Make a table.").await;
 
-    // claude itself retries a 401 for more than a minute before it gives up.
-    eventually_within(Duration::from_mins(5), "the queue is paused", || async {
+    eventually("the queue is paused", || async {
         let events = bed.events().await;
         let told = events.iter().any(|event| event["kind"] == "queue_paused");
         if told { Ok(()) } else { Err(format!("{events:?}")) }
