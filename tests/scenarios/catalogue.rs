@@ -65,7 +65,7 @@ async fn there_are_exactly_the_tools_of_the_contract() {
 }
 
 #[tokio::test]
-async fn each_takes_exactly_the_parameters_of_the_contract() {
+async fn each_takes_the_parameters_of_the_contract() {
     let bed = Bed::start().await;
     let contract: BTreeMap<&str, &str> = TOOLS.into();
     for tool in bed.client.tools().await {
@@ -79,7 +79,8 @@ async fn each_takes_exactly_the_parameters_of_the_contract() {
         let properties = schema["properties"].as_object();
         let found: BTreeSet<&str> =
             properties.into_iter().flat_map(|fields| fields.keys().map(String::as_str)).collect();
-        assert_eq!(found, expected, "{name}");
+        // There may be more, as long as nobody has to give it.
+        assert!(found.is_superset(&expected), "{name} takes only {found:?}");
         let found: BTreeSet<&str> =
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         assert_eq!(found, required, "{name}");

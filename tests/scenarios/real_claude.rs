@@ -29,9 +29,9 @@ async fn bed_with(claude: PathBuf, api: &MessagesApi) -> Bed {
     let setup = Setup { agent: Some(claude), ..Setup::default() }
         .env("ANTHROPIC_BASE_URL", api.url())
         .env("ANTHROPIC_API_KEY", "dummy")
-        // By itself it retries for minutes what a stub will refuse again.
-        .env("CLAUDE_CODE_MAX_RETRIES", "1")
-        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+        // By default it tries a refused request again for three minutes.
+        .env("CLAUDE_CODE_MAX_RETRIES", "1");
     Bed::with(setup).await
 }
 

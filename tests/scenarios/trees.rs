@@ -1,6 +1,7 @@
 //! What an agent leaves behind, and agents that do not behave.
 
 use e2e::bed::Bed;
+use e2e::server::Setup;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -61,7 +62,7 @@ async fn a_flood_of_output_neither_blocks_the_agent_nor_fills_the_disk() {
 
 #[tokio::test]
 async fn an_agent_that_hangs_after_its_result_is_done_all_the_same() {
-    let bed = Bed::start().await;
+    let bed = Bed::with(Setup::default().env("VIBE_ENSEMBLE_RESULT_LINGER_MS", "500")).await;
     bed.project("shop", &["build"]).await;
     let script = "fake: build: complete ready\nfake: build: hang-after-result";
     let ticket = bed.ticket("shop", &["build"], script).await;

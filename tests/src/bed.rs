@@ -155,11 +155,17 @@ impl Bed {
         self.worker_where(&format!("runs {ticket}"), |worker| worker["ticket_id"] == ticket).await
     }
 
-    /// Waits until nothing this server started is alive.
+    /// Waits until nothing this server started is alive, and the server knows it.
     pub async fn nothing_is_left(&self) {
         eventually("no process is left", || async {
             let left = self.server.descendants();
             if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
+        })
+        .await;
+        eventually("every worker is stopped", || async {
+            let workers = self.all("list_workers", "workers", json!({})).await;
+            let stopped = workers.iter().all(|worker| worker["state"] == "stopped");
+            if stopped { Ok(()) } else { Err(format!("{workers:?}")) }
         })
         .await;
     }

@@ -126,7 +126,9 @@ impl Server {
             .env("LANG", "C.UTF-8")
             .env(MARK_VARIABLE, self.family().mark())
             .env(crate::fake::DIRECTORY_VARIABLE, self.path("fake"))
+            // What a user would rather wait for a test would only wait for.
             .env("VIBE_ENSEMBLE_RETRY_BACKOFF_MS", "50")
+            .env("VIBE_ENSEMBLE_LINGER_MS", "250")
             .envs(self.setup.env.iter().cloned())
             .current_dir(self.directory.path());
         command
