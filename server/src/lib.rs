@@ -12,4 +12,5 @@ pub mod lifecycle;
 pub mod mcp;
 pub mod shim;
 pub mod store;
+pub mod sweep;
 pub mod telemetry;

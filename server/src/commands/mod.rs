@@ -23,4 +23,5 @@ pub mod state;
 pub mod status;
 pub mod tickets;
 pub mod transcript;
+pub mod upkeep;
 pub mod workers;

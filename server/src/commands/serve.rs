@@ -13,6 +13,8 @@ use crate::clock::Clock;
 use crate::commands::locate;
 use crate::commands::state;
 use crate::commands::state::Prepared;
+use crate::commands::upkeep;
+use crate::commands::upkeep::Upkeep;
 use crate::config;
 use crate::config::Config;
 use crate::config::Settings;
@@ -45,6 +47,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let Prepared { mut lock, token } = state::prepare(&config, clock.now())?;
     let launcher = launcher(&config)?;
     let attempts_dir = config.state_dir.join(state::ATTEMPTS);
+    let workers_dir = config.state_dir.join(state::WORKERS);
     let store =
         Store::open(&config.state_dir.join(state::DATABASE), rules(&config), clock.now()).await?;
     if let Some(highest) = highest_attempt(&attempts_dir)? {
@@ -54,7 +57,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let places = Places {
         socket: config.runtime_dir.join("shim.sock"),
         attempts_dir: attempts_dir.clone(),
-        workers_dir: config.state_dir.join(state::WORKERS),
+        workers_dir: workers_dir.clone(),
     };
     let shims = listener::bind(&places.socket)?;
     let http = TcpListener::bind(config.listen);
@@ -72,7 +75,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         lifecycle.drain(),
         stop.clone(),
     );
-    let service = mcp::Service::new(store.clone(), clock, attempts_dir, stop.clone());
+    let service = mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone());
     let (_rotate, token) = watch::channel(token);
     let auth = match config.auth {
         config::Auth::Token => Auth::Token(token),
@@ -82,6 +85,9 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let serving = lifecycle.spawn("http", serve_http(http, router, stop.clone()));
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
+    let (retention, kept) = watch::channel(upkeep::retention(&config));
+    let upkeep = Upkeep { store: store.clone(), clock, attempts_dir, workers_dir, retention: kept };
+    let sweeping = upkeep::start(&lifecycle, &upkeep);
     announce(&config, bound, &launcher);
     lifecycle.ready();
 
@@ -99,7 +105,10 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
             request = lifecycle.requests.recv() => {
                 let Some(Request { what, done }) = request else { break };
                 match what {
-                    What::Reload => config = reload(config, &store, &dispatcher),
+                    What::Reload => {
+                        config = reload(config, &store, &dispatcher);
+                        retention.send_replace(upkeep::retention(&config));
+                    }
                     What::Dump => dump(&store, &dispatcher).await,
                 }
                 // Nobody waits for most of them.
@@ -108,7 +117,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         }
     }
 
-    for task in [serving, listening, dispatching] {
+    for task in [serving, listening, dispatching].into_iter().chain(sweeping) {
         task.await.context("a task of the server was lost")?;
     }
     store.close().await;

@@ -162,6 +162,15 @@ options! {
     transcript_segment_bytes: u64 = Unset::Value("16_777_216"), "BYTES", rule::number(65_536..=1 << 40), Reload;
     /// Transcript files kept per attempt and stream; the oldest goes first.
     transcript_segments: u32 = Unset::Value("8"), "N", rule::number(2..=10_000), Reload;
+    /// Days an event is kept once the coordinator has marked it as processed.
+    /// One that was never marked is kept four times as long. 0: for ever.
+    keep_events_days: u32 = Unset::Value("30"), "DAYS", rule::number(0..=36_500), Reload;
+    /// Days the run directory of an attempt is kept after its ticket was closed.
+    /// With it go the transcript and the exit record; ticket, comments and attempt stay. 0: for ever.
+    keep_attempts_days: u32 = Unset::Value("30"), "DAYS", rule::number(0..=36_500), Reload;
+    /// Days the lock file of a worker is kept after the worker stopped.
+    /// 0: for ever.
+    keep_workers_days: u32 = Unset::Value("30"), "DAYS", rule::number(0..=36_500), Reload;
     /// Names of further variables that agents inherit, such as `CARGO_HOME` or `AWS_*`.
     /// As a variable or a flag: separated by commas. Names that match `VIBE_ENSEMBLE_*` are refused.
     env_pass: Vec<String> = Unset::Value("[]"), "NAMES", rule::names(), Reload;

@@ -28,6 +28,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(later.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// This instant moved back by `earlier`; saturates instead of wrapping.
+    #[must_use]
+    pub fn before(self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(earlier.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// How long from `earlier` to this instant; zero when the clock was set back in between.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

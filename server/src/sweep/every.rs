@@ -1,0 +1,57 @@
+//! The one loop of all periodic work.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::SweepError;
+use super::Swept;
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+use crate::telemetry::chain;
+
+/// When a job runs. Jobs get different first pauses, so that they do not all run in the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// From the start of the server to the first run.
+    pub first: Duration,
+    /// From the end of a run to the next one.
+    pub then: Duration,
+}
+
+/// Runs a job at its pace until the server stops. A run that fails is logged, and the next one tries again.
+pub async fn every<F, R>(
+    job: &'static str,
+    pace: Pace,
+    clock: Clock,
+    stop: CancellationToken,
+    mut run_once: F,
+) where
+    F: FnMut(Timestamp) -> R + Send,
+    R: Future<Output = Result<Swept, SweepError>> + Send,
+{
+    let mut pause = pace.first;
+    let mut unknown_before = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let now = clock.now();
+        let Some(outcome) = stop.run_until_cancelled(run_once(now)).await else { return };
+        match outcome {
+            Ok(Swept { removed, unknown }) => {
+                if removed > 0 {
+                    tracing::info!(job, removed, "swept");
+                }
+                if unknown > 0 && unknown != unknown_before {
+                    tracing::warn!(job, unknown, "the database does not know these; they are kept");
+                }
+                unknown_before = unknown;
+            }
+            Err(error) => tracing::error!(job, error = %chain(&error), "a sweep failed"),
+        }
+        pause = pace.then;
+    }
+}

@@ -1,0 +1,58 @@
+//! Retention: what has served its time is removed, in small batches, while the server serves.
+//!
+//! Each job is a plain `run_once` over a store and an instant; [`every`] is the one loop that runs them. What may go is
+//! decided by the database alone ([`crate::store`]); the jobs only carry it out.
+//!
+//! Invariant: a run directory or lock file the database does not know is left where it is.
+//! Invariant: the highest number of each kind stays on disk, so that a server on a restored backup sees how far the
+//! numbers had come (see `Store::resume_numbers`).
+
+pub mod events;
+pub mod run_dirs;
+pub mod worker_locks;
+
+mod every;
+mod numbered;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::every::Pace;
+pub use self::every::every;
+
+use crate::store;
+
+/// How long things are kept; `None` is for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Events, from when they happened.
+    pub events: Option<Duration>,
+    /// Run directories, from when attempt and ticket were both over.
+    pub run_dirs: Option<Duration>,
+    /// Lock files of workers, from when the worker stopped.
+    pub worker_locks: Option<Duration>,
+}
+
+/// What one run of a job did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub removed: usize,
+    /// Left alone because the database does not know it.
+    pub unknown: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("could not look through {path}")]
+    Look { path: PathBuf, source: io::Error },
+    #[error("could not remove {path}")]
+    Remove { path: PathBuf, source: io::Error },
+    #[error("the sweep was cut short")]
+    CutShort(#[from] tokio::task::JoinError),
+}

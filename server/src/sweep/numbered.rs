@@ -1,0 +1,33 @@
+//! Directories whose entries are named by a number of ours: `A-17`, `W-7.lock`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::SweepError;
+
+/// The entries of a directory that `number` recognises, lowest first.
+pub(super) fn list<T: Ord>(
+    dir: &Path,
+    number: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, SweepError> {
+    let failed = |source| SweepError::Look { path: dir.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        found.extend(name.to_str().and_then(&number));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// What is gone already needs no removal.
+pub(super) fn ignore_gone(path: PathBuf, removed: io::Result<()>) -> Result<(), SweepError> {
+    match removed {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(SweepError::Remove { path, source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,79 @@
+//! Run directories of attempts that are long over. The attempt's row stays; that its directory is gone is seen by
+//! looking.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shim_protocol::run_dir;
+
+use super::SweepError;
+use super::Swept;
+use super::numbered;
+use crate::domain::id::AttemptId;
+use crate::domain::reconcile::Lock;
+use crate::domain::time::Timestamp;
+use crate::shim::evidence;
+use crate::store::PRUNE_BATCH;
+use crate::store::Store;
+
+/// What a directory is called while it is being removed. A half-removed one under its own name would look like an
+/// attempt whose record is missing.
+const GOING: &str = ".going.";
+
+/// Removes the run directories of attempts that were settled, and whose tickets were closed, `keep` ago.
+pub async fn run_once(
+    store: &Store,
+    attempts_dir: &Path,
+    keep: Option<Duration>,
+    now: Timestamp,
+) -> Result<Swept, SweepError> {
+    let mut swept = Swept::default();
+    let Some(keep) = keep else { return Ok(swept) };
+    let dir = attempts_dir.to_owned();
+    let found = tokio::task::spawn_blocking(move || {
+        clear_leftovers(&dir)?;
+        numbered::list(&dir, |name| name.parse::<AttemptId>().ok())
+    })
+    .await??;
+    let highest = found.last().copied();
+    for batch in found.chunks(PRUNE_BATCH) {
+        let asked = store.prunable_attempts(batch, now.before(keep)).await?;
+        swept.unknown += batch.len() - asked.known.len();
+        for attempt in asked.done.into_iter().filter(|attempt| Some(*attempt) != highest) {
+            let dir = attempts_dir.to_owned();
+            let removed = tokio::task::spawn_blocking(move || remove(&dir, attempt)).await??;
+            swept.removed += usize::from(removed);
+        }
+    }
+    Ok(swept)
+}
+
+/// Removes one run directory, unless somebody lives in it after all.
+fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
+    let path = attempts_dir.join(attempt.to_string());
+    for lock in [run_dir::SHIM_LOCK, run_dir::TREE_LOCK] {
+        if evidence::lock(&path.join(lock)) != Lock::Free {
+            tracing::warn!(%attempt, lock, "a settled attempt's lock is held; its directory is kept");
+            return Ok(false);
+        }
+    }
+    let going = attempts_dir.join(format!("{GOING}{attempt}"));
+    let failed = |path: &PathBuf| {
+        let path = path.clone();
+        move |source| SweepError::Remove { path, source }
+    };
+    fs::rename(&path, &going).map_err(failed(&path))?;
+    fs::remove_dir_all(&going).map_err(failed(&going))?;
+    Ok(true)
+}
+
+/// Finishes removals that a crash cut short.
+fn clear_leftovers(attempts_dir: &Path) -> Result<(), SweepError> {
+    let begun = |name: &str| name.starts_with(GOING).then(|| attempts_dir.join(name));
+    for path in numbered::list(attempts_dir, begun)? {
+        numbered::ignore_gone(path.clone(), fs::remove_dir_all(&path))?;
+    }
+    Ok(())
+}
