@@ -21,9 +21,9 @@ async fn a_workers_status_shows_what_it_does() {
     let ticket = bed.ticket("shop", &["build"], script).await;
     let call = bed.called(&ticket, "build", 1).await;
 
-    let status = e2e::eventually::eventually("the transcript shows", || async {
+    let status = e2e::eventually::eventually("transcript and child show", || async {
         let status = bed.client.ok("get_worker_status", json!({"worker_id": call.worker})).await;
-        if status.to_string().contains("hammering away") {
+        if status.to_string().contains("hammering away") && !status["child_pid"].is_null() {
             Ok(status)
         } else {
             Err(status.to_string())
