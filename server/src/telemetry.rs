@@ -75,8 +75,9 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     line
 }
 
+/// The MCP SDK tells of each request at `info`, which says nothing at 3 a.m.; a filter that names it still gets it.
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(filter)
+    EnvFilter::try_new(format!("rmcp=warn,{filter}"))
         .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
 }
 
