@@ -17,6 +17,7 @@ use crate::config;
 use crate::config::Config;
 use crate::config::Settings;
 use crate::config::TakesEffect;
+use crate::crash;
 use crate::dispatcher;
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
@@ -56,11 +57,15 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         attempts_dir: attempts_dir.clone(),
         workers_dir: config.state_dir.join(state::WORKERS),
     };
+    crash::point("server.serve.before_bind");
     let shims = listener::bind(&places.socket)?;
     let http = TcpListener::bind(config.listen);
     let http = http.await.with_context(|| format!("could not listen on {}", config.listen))?;
     let bound = http.local_addr().context("the HTTP listener has no address")?;
+    crash::point("server.serve.after_bind");
+    crash::point("server.serve.before_publish");
     lock.publish(bound)?;
+    crash::point("server.serve.after_publish");
 
     let stop = lifecycle.shutdown_token();
     let dispatcher = Dispatcher::new(
@@ -83,7 +88,9 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
     announce(&config, bound, &launcher);
+    crash::point("server.serve.before_ready");
     lifecycle.ready();
+    crash::point("server.serve.after_ready");
 
     let mut drain = lifecycle.drain();
     let mut config = config;
