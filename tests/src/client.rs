@@ -113,15 +113,8 @@ impl Client {
 
     /// Calls a tool. Checks on the way that text and structured content agree, and that they fit the output schema.
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, CallError> {
-        let reply = self.try_call_tool(tool, arguments).await.map_err(CallError::Unreachable)?;
-        let Some(result) = reply.message.get("result") else {
-            return Err(CallError::Fault(Box::new(reply)));
-        };
-        let text = result["content"][0]["text"].as_str().unwrap_or_default();
-        if result["isError"] == true {
-            return Err(CallError::Refused(text.to_owned()));
-        }
-        let structured = result["structuredContent"].clone();
+        let (text, structured) = self.call_once(tool, arguments).await?;
+        let text = text.as_str();
         let parsed: Value = serde_json::from_str(text)
             .unwrap_or_else(|error| panic!("{tool}: the text is no JSON ({error}): {text}"));
         assert_eq!(parsed, structured, "{tool}: the text and structuredContent differ");
@@ -130,6 +123,23 @@ impl Client {
         let violations = schema::violations(schema, &structured);
         assert!(violations.is_empty(), "{tool} broke its output schema: {violations:#?}");
         Ok(structured)
+    }
+
+    /// Calls a tool and returns its structured content unchecked: for a server that may die in the middle.
+    pub async fn call_unchecked(&self, tool: &str, arguments: Value) -> Result<Value, CallError> {
+        Ok(self.call_once(tool, arguments).await?.1)
+    }
+
+    async fn call_once(&self, tool: &str, arguments: Value) -> Result<(String, Value), CallError> {
+        let reply = self.try_call_tool(tool, arguments).await.map_err(CallError::Unreachable)?;
+        let Some(result) = reply.message.get("result") else {
+            return Err(CallError::Fault(Box::new(reply)));
+        };
+        let text = result["content"][0]["text"].as_str().unwrap_or_default();
+        if result["isError"] == true {
+            return Err(CallError::Refused(text.to_owned()));
+        }
+        Ok((text.to_owned(), result["structuredContent"].clone()))
     }
 
     /// Calls a tool that must answer.

@@ -64,6 +64,14 @@ pub struct Server {
 impl Server {
     /// Starts a server on fresh state and waits until it listens.
     pub async fn start(setup: Setup) -> Self {
+        let mut server = Self::prepare(setup);
+        server.launch().await;
+        server
+    }
+
+    /// A server on fresh state that is not started yet.
+    #[must_use]
+    pub fn prepare(setup: Setup) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("ve-e2e-")
             .tempdir()
@@ -71,13 +79,23 @@ impl Server {
         for part in ["home", "fake", "projects"] {
             fs::create_dir(directory.path().join(part)).expect("a fresh directory");
         }
-        let mut server = Self { setup, directory, running: None, address: String::new() };
-        server.launch().await;
-        server
+        Self { setup, directory, running: None, address: String::new() }
+    }
+
+    /// Sets a variable for the next start.
+    pub fn set_env(&mut self, name: &str, value: String) {
+        self.setup.env.push((name.to_owned(), value));
     }
 
     /// Starts the server again on the same state; it must not be running.
     pub async fn launch(&mut self) {
+        if let Err(status) = self.try_launch().await {
+            panic!("the server ended at once: {status}\n{}", self.log_tail());
+        }
+    }
+
+    /// [`Server::launch`], for a server that may end while it starts.
+    pub async fn try_launch(&mut self) -> Result<(), ExitStatus> {
         assert!(self.running.is_none(), "the server is running already");
         // A stale address would be taken for the new server's.
         remove_if_there(&self.address_file());
@@ -99,19 +117,27 @@ impl Server {
         let mut child = command.spawn().expect("the server can be started");
         let address_file = self.address_file();
         let address = eventually("the server listens", || {
-            let seen = match child.try_wait().expect("our own child") {
-                Some(status) => panic!("the server ended at once: {status}\n{}", self.log_tail()),
-                None => fs::read_to_string(&address_file).unwrap_or_default().trim().to_owned(),
-            };
-            std::future::ready(if seen.is_empty() {
-                Err("no http.addr yet".to_owned())
-            } else {
-                Ok(seen)
+            let ended = child.try_wait().expect("our own child");
+            let seen = fs::read_to_string(&address_file).unwrap_or_default().trim().to_owned();
+            std::future::ready(match ended {
+                Some(status) => Ok(Err(status)),
+                None if seen.is_empty() => Err("no http.addr yet".to_owned()),
+                None => Ok(Ok(seen)),
             })
         })
-        .await;
+        .await?;
         self.running = Some(child);
         self.address = address;
+        Ok(())
+    }
+
+    /// Whether the server runs. One that has died is taken note of, and may be launched again.
+    pub fn is_running(&mut self) -> bool {
+        let Some(child) = &mut self.running else { return false };
+        if child.try_wait().expect("our own child").is_some() {
+            self.running = None;
+        }
+        self.running.is_some()
     }
 
     /// A command of the binary under test, in this test's environment and nothing else.

@@ -24,6 +24,7 @@ use crate::crash;
 use crate::log;
 use crate::output::Segments;
 use crate::output::Tail;
+use crate::plant;
 use crate::reap::Reaped;
 use crate::run_dir;
 use crate::run_dir::Opened;
@@ -152,6 +153,7 @@ impl Attempt {
         let tree_lock = self.dir.lock_tree().map_err(unrecordable)?;
         self.dir.store_grant(grant).map_err(unrecordable)?;
         crash::point("shim.before_spawn");
+        plant::trace("spawning", &self.id);
         let child =
             child::spawn(grant, &self.dir, tree_lock, child_umask).map_err(|error| NotStarted {
                 error: log::chain(&error),
@@ -253,6 +255,13 @@ impl Attempt {
             self.reaped(one);
         }
         left
+    }
+
+    /// Deletes what nobody may delete before the server has it: a planted bug.
+    pub fn forget_record(&self) {
+        if plant::is("record-deleted-before-ack") {
+            drop(std::fs::remove_file(self.dir.path().join(shim_protocol::run_dir::EXIT)));
+        }
     }
 
     pub fn report_stuck(&self) {

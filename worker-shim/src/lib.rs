@@ -16,6 +16,7 @@ pub mod link;
 pub mod log;
 pub mod output;
 mod pidfd;
+pub mod plant;
 pub mod reap;
 pub mod run_dir;
 pub mod seal;

@@ -20,6 +20,7 @@ use crate::seal;
 use crate::seal::Points;
 use crate::seal::SealError;
 
+const PREPARE: Points = Points { written: "shim.prompt_written", named: "shim.prompt_named" };
 const STORE: Points = Points { written: "shim.grant_file_written", named: "shim.grant_file_named" };
 const SEAL: Points = Points { written: "shim.exit_written", named: "shim.exit_named" };
 
@@ -76,6 +77,7 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
     crash::point("shim.after_mkdir");
     // The order matters to the server: a directory without a held lock and without a record was abandoned.
     let shim_lock = lock(&path.join(run_dir::SHIM_LOCK))?;
+    crash::point("shim.after_locked");
     if fresh {
         seal::sync_dir(attempts_dir)?;
         return Ok(Opened::Fresh(RunDir { path, _shim_lock: shim_lock }));
@@ -111,15 +113,16 @@ impl RunDir {
     pub fn store_grant(&self, grant: &mut Grant) -> Result<(), StoreError> {
         let prompt = std::mem::take(&mut grant.prompt);
         let json = serde_json::to_vec_pretty(grant).map_err(StoreError::Encode)?;
-        seal::write_named(&self.path, run_dir::PROMPT, prompt.as_bytes(), STORE)?;
+        seal::write_named(&self.path, run_dir::PROMPT, prompt.as_bytes(), PREPARE)?;
         for (name, content) in &grant.files {
             if !is_plain_name(name) {
                 return Err(StoreError::BadName { name: name.clone() });
             }
-            seal::write_named(&self.path, name, content.as_bytes(), STORE)?;
+            seal::write_named(&self.path, name, content.as_bytes(), PREPARE)?;
         }
         // Last, so that a directory with a grant is complete.
         seal::write_new(&self.path, run_dir::GRANT, &json, STORE)?;
+        crash::point("shim.grant_stored");
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use nix::fcntl::RenameFlags;
 use nix::fcntl::renameat2;
 
 use crate::crash;
+use crate::plant;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
@@ -43,6 +44,7 @@ pub fn write_named(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Resul
     let written = write_temporary(&temporary, bytes)
         .map_err(|source| SealError::Write { path: path.clone(), source })
         .and_then(|()| {
+            plant::trace("file-synced", path.display());
             crash::point(point.written);
             rename_new(&temporary, &path)
         });
@@ -50,6 +52,7 @@ pub fn write_named(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Resul
         // The name that counts was not given; what is left over is only litter.
         drop(fs::remove_file(&temporary));
     } else {
+        plant::trace("file-named", path.display());
         crash::point(point.named);
     }
     written
@@ -57,9 +60,14 @@ pub fn write_named(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Resul
 
 /// Makes the names in a directory durable.
 pub fn sync_dir(dir: &Path) -> Result<(), SealError> {
+    if plant::is("no-fsync-of-the-directory") {
+        return Ok(());
+    }
     File::open(dir)
         .and_then(|dir| dir.sync_all())
-        .map_err(|source| SealError::Sync { path: dir.to_owned(), source })
+        .map_err(|source| SealError::Sync { path: dir.to_owned(), source })?;
+    plant::trace("directory-synced", dir.display());
+    Ok(())
 }
 
 /// The crash points around the two steps of one durable write.

@@ -25,6 +25,7 @@ use crate::exit::Exit;
 use crate::link::Link;
 use crate::link::LinkError;
 use crate::log;
+use crate::plant;
 use crate::reap;
 use crate::reap::Wait;
 use crate::signals::Signals;
@@ -289,12 +290,20 @@ impl Supervisor {
     fn send(&mut self, message: &ToServer) -> Option<Event> {
         let (before, after) = crash_points(message);
         let link = self.link.as_mut()?;
-        crash::point(before);
+        if plant::is("record-deleted-before-ack")
+            && let (ToServer::Completed { .. }, Some(attempt)) = (message, &self.attempt)
+        {
+            attempt.forget_record();
+        }
+        before.into_iter().for_each(crash::point);
+        if let ToServer::Completed { attempt_id, .. } = message {
+            plant::trace("reporting", attempt_id);
+        }
         if let Err(error) = link.send(message) {
             self.drop_link(&error);
             return Some(Event::LinkLost);
         }
-        crash::point(after);
+        after.into_iter().for_each(crash::point);
         None
     }
 
@@ -333,17 +342,18 @@ impl Supervisor {
     }
 }
 
-/// The crash points on both sides of a message.
-fn crash_points(message: &ToServer) -> (&'static str, &'static str) {
-    match message {
+/// The crash points on both sides of a message. A message about the protocol itself has none: it changes nothing.
+fn crash_points(message: &ToServer) -> (Option<&'static str>, Option<&'static str>) {
+    let (before, after) = match message {
         ToServer::Hello(_) => ("shim.before_hello_sent", "shim.after_hello_sent"),
         ToServer::Pull { .. } => ("shim.before_pull_sent", "shim.after_pull_sent"),
         ToServer::Started { .. } => ("shim.before_started_sent", "shim.after_started_sent"),
         ToServer::Heartbeat { .. } => ("shim.before_heartbeat_sent", "shim.after_heartbeat_sent"),
         ToServer::Completed { .. } => ("shim.before_completed_sent", "shim.after_completed_sent"),
         ToServer::Goodbye { .. } => ("shim.before_goodbye_sent", "shim.after_goodbye_sent"),
-        ToServer::Unsupported { .. } => ("shim.before_unsupported", "shim.after_unsupported"),
-    }
+        ToServer::Unsupported { .. } => return (None, None),
+    };
+    (Some(before), Some(after))
 }
 
 /// Random bits that no other process has.

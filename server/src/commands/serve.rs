@@ -19,6 +19,7 @@ use crate::config;
 use crate::config::Config;
 use crate::config::Settings;
 use crate::config::TakesEffect;
+use crate::crash;
 use crate::dispatcher;
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
@@ -59,11 +60,15 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         attempts_dir: attempts_dir.clone(),
         workers_dir: workers_dir.clone(),
     };
+    crash::point("server.serve.before_bind");
     let shims = listener::bind(&places.socket)?;
     let http = TcpListener::bind(config.listen);
     let http = http.await.with_context(|| format!("could not listen on {}", config.listen))?;
     let bound = http.local_addr().context("the HTTP listener has no address")?;
+    crash::point("server.serve.after_bind");
+    crash::point("server.serve.before_publish");
     lock.publish(bound)?;
+    crash::point("server.serve.after_publish");
 
     let stop = lifecycle.shutdown_token();
     let dispatcher = Dispatcher::new(
@@ -75,7 +80,8 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         lifecycle.drain(),
         stop.clone(),
     );
-    let service = mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone());
+    let service =
+        mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone());
     let (_rotate, token) = watch::channel(token);
     let auth = match config.auth {
         config::Auth::Token => Auth::Token(token),
@@ -89,7 +95,9 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let upkeep = Upkeep { store: store.clone(), clock, attempts_dir, workers_dir, retention: kept };
     let sweeping = upkeep::start(&lifecycle, &upkeep);
     announce(&config, bound, &launcher);
+    crash::point("server.serve.before_ready");
     lifecycle.ready();
+    crash::point("server.serve.after_ready");
 
     let mut drain = lifecycle.drain();
     let mut config = config;

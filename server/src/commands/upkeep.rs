@@ -42,6 +42,7 @@ pub fn retention(settings: &Settings) -> Retention {
 }
 
 /// Starts the sweeps: once soon after the start, when the workers of before have come back, then every hour.
+#[must_use]
 pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 3] {
     let Upkeep { store, clock, attempts_dir, workers_dir, retention } = upkeep;
     let attempts_dir: Arc<Path> = attempts_dir.as_path().into();

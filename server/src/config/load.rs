@@ -27,8 +27,17 @@ use super::rule::Auth;
 use super::rule::Rule;
 
 /// Variables with our prefix that are no options: what a worker is told, what clients read, what tests set.
-const OTHER_VARIABLES: &[&str] =
-    &["PROJECT", "TICKET", "STAGE", "ATTEMPT", "WORKER", "SERVER_ID", "TOKEN", "CRASH_AT"];
+const OTHER_VARIABLES: &[&str] = &[
+    "PROJECT",
+    "TICKET",
+    "STAGE",
+    "ATTEMPT",
+    "WORKER",
+    "SERVER_ID",
+    "TOKEN",
+    "CRASH_AT",
+    "CRASH_ONCE",
+];
 const TEST_VARIABLES: &str = "TEST_";
 /// Variables for client commands, beside the options.
 const CLIENT_VARIABLES: &[&str] = &["CONFIG", "URL", "TOKEN_FILE"];

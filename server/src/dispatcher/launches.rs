@@ -3,6 +3,7 @@
 use shim_protocol::message::LaunchOrder;
 
 use super::Dispatcher;
+use crate::crash;
 use crate::domain::id::WorkerId;
 use crate::domain::queue;
 use crate::domain::time::Timestamp;
@@ -46,7 +47,9 @@ impl Dispatcher {
         };
         let dispatcher = self.clone();
         self.tasks.spawn(async move {
+            crash::point("server.launch.before");
             let launched = dispatcher.launcher.launch(order).await;
+            crash::point("server.launch.after");
             let Err(error) = launched else {
                 tracing::info!(worker = %worker.id, queue = %worker.worker_type, "worker launched");
                 return;

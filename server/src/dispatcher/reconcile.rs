@@ -14,6 +14,7 @@ use shim_protocol::exit::ExitRecord;
 use shim_protocol::run_dir;
 
 use super::Dispatcher;
+use crate::crash;
 use crate::domain::attempt::Spent;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
@@ -26,6 +27,7 @@ use crate::domain::reconcile::judge;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
+use crate::plant;
 use crate::shim::evidence;
 use crate::shim::evidence::Mark;
 use crate::store::Ending;
@@ -75,7 +77,9 @@ impl Dispatcher {
         for worker in &unlinked {
             if worker.pid.is_none() {
                 self.give_up_launching(reconciler, worker, now).await?;
-            } else if evidence::lock(&self.worker_lock(worker.id)) == Lock::Free {
+            } else if evidence::lock(&self.worker_lock(worker.id)) == Lock::Free
+                || plant::is("lost-by-age")
+            {
                 dead.insert(worker.id);
             }
         }
@@ -139,7 +143,9 @@ impl Dispatcher {
         let Found { judgement, record, never_started } = found;
         match (judgement, record) {
             (Judgement::Collect, Some(record)) => {
+                crash::point("server.reconcile.before_collect");
                 self.complete(left.attempt, &record).await?;
+                crash::point("server.reconcile.after_collect");
                 Ok(true)
             }
             (Judgement::DeclareLost, _) => {
@@ -149,7 +155,9 @@ impl Dispatcher {
                 } else {
                     Verdict::Lost { detail: "its shim died before it had a result".to_owned() }
                 };
+                crash::point("server.reconcile.before_lost");
                 self.give_up(left, verdict, now).await?;
+                crash::point("server.reconcile.after_lost");
                 Ok(true)
             }
             (Judgement::Suspect | Judgement::Collect, _) => {
@@ -198,7 +206,10 @@ async fn look((run_dir, mark): (PathBuf, Mark)) -> Found {
         if found.judgement != Judgement::StopTree {
             return found;
         }
-        match evidence::stop_tree(&run_dir, &mark) {
+        crash::point("server.reconcile.before_stop_tree");
+        let stopped = evidence::stop_tree(&run_dir, &mark);
+        crash::point("server.reconcile.after_stop_tree");
+        match stopped {
             Ok(killed) => {
                 tracing::warn!(attempt = %mark.attempt_id, killed, "a dead shim's tree was killed");
             }
@@ -217,6 +228,9 @@ async fn look((run_dir, mark): (PathBuf, Mark)) -> Found {
 
 fn gather(run_dir: &Path, mark: &Mark) -> Found {
     let (record, sealed) = evidence::record(run_dir, mark);
+    if plant::is("lost-by-age") && sealed.is_none() {
+        return Found { judgement: Judgement::DeclareLost, record: None, never_started: false };
+    }
     let facts = Facts {
         record,
         shim: evidence::lock(&run_dir.join(run_dir::SHIM_LOCK)),

@@ -16,12 +16,14 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::Dispatcher;
+use crate::crash;
 use crate::domain::attempt::AttemptState;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
+use crate::plant;
 use crate::shim::link;
 use crate::shim::link::LinkError;
 use crate::shim::token;
@@ -75,6 +77,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
             return;
         }
     };
+    crash::point("server.hello.admitted");
     let id = worker.id;
     let (serial, inbox) = dispatcher.links.add(id);
     let mut session = Session {
@@ -156,6 +159,7 @@ impl Session<'_> {
             u64::try_from(self.dispatcher.settings().heartbeat.as_millis()).unwrap_or(u64::MAX);
         let build = env!("CARGO_PKG_VERSION").to_owned();
         self.sender.send(&ToShim::Welcome(Welcome { protocol, build, heartbeat_ms })).await?;
+        crash::point("server.hello.welcomed");
         self.adopt(hello).await?;
         // What was asked of this worker while it had no link.
         self.dispatcher.bell.notify_one();
@@ -254,6 +258,11 @@ impl Session<'_> {
     ) -> Result<(), SessionError> {
         let ours = record.server_id == self.dispatcher.store.server_id()
             && record.attempt_id == attempt_id;
+        if plant::is("ack-before-commit") {
+            plant::trace("ack-sent", &attempt_id);
+            let (attempt_id, verdict) = (attempt_id.clone(), message::AckVerdict::Accepted);
+            self.sender.send(&ToShim::Ack { attempt_id, verdict }).await?;
+        }
         let verdict = match attempt_id.parse::<AttemptId>() {
             Ok(attempt) if ours => match self.dispatcher.complete(attempt, record).await {
                 Ok(verdict) => verdict,
@@ -268,7 +277,10 @@ impl Session<'_> {
                 message::AckVerdict::Parked
             }
         };
+        crash::point("server.ack.before_sent");
+        plant::trace("ack-sent", &attempt_id);
         self.sender.send(&ToShim::Ack { attempt_id, verdict }).await?;
+        crash::point("server.ack.after_sent");
         Ok(())
     }
 
@@ -300,7 +312,9 @@ impl Session<'_> {
                     stage = %granted.attempt.stage,
                     "attempt granted"
                 );
+                crash::point("server.grant.before_sent");
                 self.sender.send(&ToShim::Grant { pull_id: pull.id, grant }).await?;
+                crash::point("server.grant.after_sent");
                 Ok(())
             }
             Claim::Nothing if patient => {

@@ -9,6 +9,7 @@ use super::error::Result;
 use super::error::StoreError;
 use super::row;
 use super::row::Place;
+use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
@@ -20,6 +21,17 @@ use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Timestamp;
+
+const STARTED: Points = Points::around(
+    "server.started.before_begin",
+    "server.started.before_commit",
+    "server.started.after_commit",
+);
+const SETTLED: Points = Points::around(
+    "server.settle.before_begin",
+    "server.settle.before_commit",
+    "server.settle.after_commit",
+);
 
 #[derive(FromRow)]
 struct AttemptRow {
@@ -142,7 +154,8 @@ impl Store {
         started_at: Timestamp,
     ) -> Result<()> {
         self.writer
-            .write(
+            .write_at(
+                STARTED,
                 move |connection| {
                     Box::pin(async move {
                         sqlx::query(
@@ -172,7 +185,8 @@ impl Store {
     /// Notes that nothing of an ended attempt's process tree is left.
     pub async fn attempt_settled(&self, id: AttemptId, now: Timestamp) -> Result<()> {
         self.writer
-            .write(
+            .write_at(
+                SETTLED,
                 move |c| Box::pin(async move { settle(c, id, now).await }),
                 /* raises level */ false,
             )

@@ -15,6 +15,7 @@ use super::project;
 use super::ticket;
 use super::worker;
 use super::worker_type;
+use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::comment::Comment;
@@ -29,6 +30,13 @@ use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::domain::worker_type::WorkerTypeSettings;
+use crate::plant;
+
+const POINTS: Points = Points::around(
+    "server.claim.before_begin",
+    "server.claim.before_commit",
+    "server.claim.after_commit",
+);
 
 /// What a pull comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +74,7 @@ impl Store {
         let pull_id = pull_id.to_owned();
         self.writer
             .write_raising(
+                POINTS,
                 move |c| Box::pin(async move { claim(c, worker, &pull_id, session, now).await }),
                 |claim| matches!(claim, Claim::Granted(_)),
             )
@@ -100,7 +109,9 @@ async fn claim(
             .bind(pull_id)
             .fetch_optional(&mut *connection)
             .await?;
-    if let Some(id) = repeated {
+    if let Some(id) = repeated
+        && !plant::is("pull-is-not-idempotent")
+    {
         return again(connection, worker, AttemptId::from_key(id)).await;
     }
     let found = worker::load(connection, worker).await?;

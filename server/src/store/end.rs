@@ -12,6 +12,7 @@ use super::event;
 use super::hold;
 use super::ticket;
 use super::worker_type;
+use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Outcome;
 use crate::domain::attempt::Spent;
@@ -25,6 +26,18 @@ use crate::domain::pipeline::Policy;
 use crate::domain::pipeline::Standing;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
+use crate::plant;
+
+const REPORTED: Points = Points::around(
+    "server.end.before_begin",
+    "server.end.before_commit",
+    "server.end.after_commit",
+);
+const GIVEN_UP: Points = Points::around(
+    "server.requeue.before_begin",
+    "server.requeue.before_commit",
+    "server.requeue.after_commit",
+);
 
 /// The end of one attempt, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +67,18 @@ impl Store {
     /// Ends an attempt and moves its ticket on. Repeating it changes nothing.
     pub async fn end_attempt(&self, ending: Ending, now: Timestamp) -> Result<EndReport> {
         let policy = self.rules().policy;
-        self.writer
-            .write(
+        let attempt = ending.attempt;
+        let points = if ending.record.is_some() { REPORTED } else { GIVEN_UP };
+        let report = self
+            .writer
+            .write_at(
+                points,
                 move |c| Box::pin(async move { end(c, ending, policy, now).await }),
                 /* raises level */ true,
             )
-            .await
+            .await?;
+        plant::trace("end-committed", attempt);
+        Ok(report)
     }
 }
 
@@ -121,7 +140,7 @@ async fn end(
     .bind(now.millis())
     .execute(&mut *connection)
     .await?;
-    if ended.rows_affected() == 0 {
+    if ended.rows_affected() == 0 && !plant::is("no-guard-on-the-end") {
         return late(connection, &ending, now).await;
     }
     sqlx::query(

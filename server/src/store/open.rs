@@ -23,6 +23,7 @@ use super::error::Result;
 use super::error::StoreError;
 use super::instance;
 use super::writer::Writer;
+use crate::crash;
 use crate::domain::time::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -43,7 +44,9 @@ impl Store {
         check_pragmas(&mut writer, &WRITER_PRAGMAS).await?;
         quick_check(path, &mut writer).await?;
         migrate(path, &mut writer).await?;
+        crash::point("server.open.after_migrate");
         let server_id = instance::identify(&mut writer, now).await?;
+        crash::point("server.open.after_identify");
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)

@@ -59,7 +59,8 @@ impl Store {
                         .bind(&list)
                         .execute(&mut *connection)
                         .await?;
-                        let sql = "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?1))";
+                        let sql =
+                            "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?1))";
                         let gone = sqlx::query(sql).bind(&list).execute(connection).await?;
                         Ok(usize::try_from(gone.rows_affected()).unwrap_or(usize::MAX))
                     })

@@ -19,6 +19,7 @@ use super::queue;
 use super::row;
 use super::row::Place;
 use super::worker_type;
+use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::comment::Comment;
@@ -39,6 +40,12 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::Surroundings;
+
+const CREATED: Points = Points::around(
+    "server.create_ticket.before_begin",
+    "server.create_ticket.before_commit",
+    "server.create_ticket.after_commit",
+);
 
 /// A ticket with everything `get_ticket` shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -240,7 +247,8 @@ impl Store {
     /// Creates a ticket. The same idempotency key in the same project returns the ticket made first, as it is now.
     pub async fn create_ticket(&self, new: NewTicket, now: Timestamp) -> Result<Ticket> {
         self.writer
-            .write(
+            .write_at(
+                CREATED,
                 move |c| Box::pin(async move { create(c, new, now).await }),
                 /* raises level */ true,
             )

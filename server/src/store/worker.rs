@@ -15,6 +15,7 @@ use super::project;
 use super::row;
 use super::row::Place;
 use super::worker_type;
+use crate::crash::Points;
 use crate::domain::attempt::StopMode;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
@@ -27,6 +28,27 @@ use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
+
+const PLANNED: Points = Points::around(
+    "server.plan_launches.before_begin",
+    "server.plan_launches.before_commit",
+    "server.plan_launches.after_commit",
+);
+const LAUNCHED: Points = Points::around(
+    "server.launched.before_begin",
+    "server.launched.before_commit",
+    "server.launched.after_commit",
+);
+const HELLO: Points = Points::around(
+    "server.hello.before_begin",
+    "server.hello.before_commit",
+    "server.hello.after_commit",
+);
+const STOPPED: Points = Points::around(
+    "server.worker_stopped.before_begin",
+    "server.worker_stopped.before_commit",
+    "server.worker_stopped.after_commit",
+);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerFilter {
@@ -343,7 +365,8 @@ impl Store {
     ) -> Result<Vec<WorkerId>> {
         let worker_type = worker_type.as_str().to_owned();
         self.writer
-            .write(
+            .write_at(
+                PLANNED,
                 move |c| {
                     Box::pin(async move { insert(c, project, &worker_type, count, now).await })
                 },
@@ -369,7 +392,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool> {
         self.writer
-            .write(
+            .write_at(
+                LAUNCHED,
                 move |connection| {
                     Box::pin(async move {
                         let marked = sqlx::query(
@@ -408,7 +432,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Worker> {
         self.writer
-            .write(
+            .write_at(
+                HELLO,
                 move |connection| {
                     Box::pin(async move {
                         let first = sqlx::query(
@@ -472,7 +497,8 @@ impl Store {
     pub async fn worker_stopped(&self, id: WorkerId, reason: &str, now: Timestamp) -> Result<()> {
         let reason = reason.to_owned();
         self.writer
-            .write(
+            .write_at(
+                STOPPED,
                 move |c| Box::pin(async move { stopped(c, id, &reason, now).await }),
                 /* raises level */ true,
             )

@@ -22,6 +22,8 @@ use tokio::sync::watch;
 use super::error::Error;
 use super::error::Result;
 use super::error::StoreError;
+use crate::crash::Points;
+use crate::plant;
 
 /// Writes that share one commit at most. Past this the latency of the first one grows for nothing.
 const BATCH: usize = 64;
@@ -68,18 +70,37 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
-        self.write_raising(op, if raises_level { |_| true } else { |_| false }).await
+        self.write_at(Points::NONE, op, raises_level).await
     }
 
-    /// As [`Self::write`], for a write whose result says whether it changed anything. A look that finds nothing must
+    /// [`Writer::write`], for a write that a test may interrupt at `points`.
+    pub(super) async fn write_at<T, F>(
+        &self,
+        points: Points,
+        op: F,
+        raises_level: bool,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        self.write_raising(points, op, if raises_level { |_| true } else { |_| false }).await
+    }
+
+    /// [`Writer::write_at`], for a write whose result says whether it changed anything. A look that finds nothing must
     /// not wake those who would only look again.
-    pub(super) async fn write_raising<T, F>(&self, op: F, raises_level: fn(&T) -> bool) -> Result<T>
+    pub(super) async fn write_raising<T, F>(
+        &self,
+        points: Points,
+        op: F,
+        raises_level: fn(&T) -> bool,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level };
+        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level, points };
         let sent = self.jobs.send(Message::Run(Box::new(job))).await;
         sent.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
@@ -105,6 +126,8 @@ trait Job: Send {
     /// Whether a commit of this write changes what others wait for.
     fn raises_level(&self) -> bool;
 
+    fn points(&self) -> Points;
+
     /// Tells the caller; `broken` replaces a success whose transaction was not committed.
     fn finish(self: Box<Self>, broken: Option<StoreError>);
 }
@@ -114,6 +137,7 @@ struct TypedJob<F, T> {
     outcome: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
     raises_level: fn(&T) -> bool,
+    points: Points,
 }
 
 impl<F, T> Job for TypedJob<F, T>
@@ -136,6 +160,10 @@ where
 
     fn raises_level(&self) -> bool {
         matches!(&self.outcome, Some(Ok(value)) if (self.raises_level)(value))
+    }
+
+    fn points(&self) -> Points {
+        self.points
     }
 
     fn finish(self: Box<Self>, broken: Option<StoreError>) {
@@ -181,16 +209,28 @@ async fn batch(
 ) -> Option<oneshot::Sender<()>> {
     let mut closing = None;
     let mut jobs = Vec::new();
+    first.points().before_begin();
     let mut broken = connection.execute("BEGIN IMMEDIATE").await.err();
     let mut next = Some(first);
     while let Some(mut job) = next.take() {
         if broken.is_none() {
             broken = savepoint(connection, &mut job).await.err();
         }
+        if plant::is("grant-before-commit") && job.points().is_claim() {
+            let points = job.points();
+            job.finish(None);
+            // As long as the grant needs to reach the shim and the child to start.
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            points.before_commit();
+            continue;
+        }
         jobs.push(job);
         if jobs.len() < BATCH && broken.is_none() {
             match queue.try_recv() {
-                Ok(Message::Run(job)) => next = Some(job),
+                Ok(Message::Run(job)) => {
+                    job.points().before_begin();
+                    next = Some(job);
+                }
                 Ok(Message::Close(done)) => closing = Some(done),
                 Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => {
                 }
@@ -198,6 +238,9 @@ async fn batch(
         }
     }
     if broken.is_none() {
+        for job in &jobs {
+            job.points().before_commit();
+        }
         broken = connection.execute("COMMIT").await.err();
     }
     if let Some(error) = broken {
@@ -209,6 +252,9 @@ async fn batch(
             job.finish(Some(StoreError::Commit(Arc::clone(&error))));
         }
         return closing;
+    }
+    for job in &jobs {
+        job.points().after_commit();
     }
     if jobs.iter().any(|job| job.raises_level()) {
         raise.send_modify(|level| *level += 1);

@@ -1,0 +1,70 @@
+//! Planted bugs: the tests of crash safety are themselves tested by breaking what they guard.
+//!
+//! With the feature `planted-bugs`, `VIBE_ENSEMBLE_TEST_PLANT=name` chooses one bug, and `VIBE_ENSEMBLE_TEST_TRACE=path`
+//! names a file to which each durable step is appended once it is done, so that a test can check their order. Without
+//! the feature both compile to nothing, and a build without debug assertions refuses the feature.
+
+#[cfg(all(feature = "planted-bugs", not(debug_assertions)))]
+compile_error!("planted bugs are for tests; a release build must not have them");
+
+/// Every bug that can be planted in the server.
+#[cfg(any(test, feature = "planted-bugs"))]
+pub const BUGS: &[&str] = &[
+    "no-guard-on-the-end",
+    "ack-before-commit",
+    "lost-by-age",
+    "unknown-exit-is-success",
+    "grant-before-commit",
+    "pull-is-not-idempotent",
+];
+
+/// Whether this bug is planted.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline]
+#[must_use]
+pub const fn is(_name: &'static str) -> bool {
+    false
+}
+
+/// Whether this bug is planted.
+#[cfg(feature = "planted-bugs")]
+#[must_use]
+pub fn is(name: &'static str) -> bool {
+    use std::sync::LazyLock;
+
+    static PLANTED: LazyLock<Option<String>> = LazyLock::new(|| variable("TEST_PLANT"));
+    debug_assert!(BUGS.contains(&name), "{name} is not listed");
+    PLANTED.as_deref() == Some(name)
+}
+
+/// Notes a step that is done.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline]
+pub fn trace(_step: &'static str, _subject: impl std::fmt::Display) {}
+
+/// Notes a step that is done.
+#[cfg(feature = "planted-bugs")]
+pub fn trace(step: &'static str, subject: impl std::fmt::Display) {
+    use std::io::Write as _;
+    use std::sync::LazyLock;
+
+    static PATH: LazyLock<Option<String>> = LazyLock::new(|| variable("TEST_TRACE"));
+    let Some(path) = PATH.as_deref() else { return };
+    let line = format!("{step} {subject}\n");
+    // One write to a file opened for appending: lines of several processes do not mix.
+    let written = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(line.as_bytes()));
+    assert!(written.is_ok(), "the trace cannot be written: {written:?}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test chooses the bug; this is in no build that anybody runs, and no setting"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(format!("VIBE_ENSEMBLE_{name}")).ok()
+}

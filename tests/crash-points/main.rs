@@ -1,0 +1,77 @@
+//! Kills the server or a shim at every named point, and checks that nobody can tell afterwards.
+//!
+//! Needs programs that have the points, and planted bugs for the test of the tests; they take the place of the ordinary
+//! ones in the target directory, which costs the build of two crates and no dependency:
+//!
+//! ```text
+//! cargo build --workspace --features vibe-ensemble-server/planted-bugs,vibe-ensemble-shim/planted-bugs
+//! cargo test -p e2e --features crash-points --test crash-points
+//! cargo build --workspace
+//! ```
+//!
+//! The points are listed in `crash.rs` of both crates. One that is not reached fails the test, so a new one needs a
+//! story here that reaches it.
+
+mod oracle;
+mod story;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::oracle::Told;
+use crate::story::Story;
+
+/// Stories told at once. They mostly wait.
+const AT_ONCE: usize = 10;
+
+/// The names between the brackets of `POINTS`.
+fn listed(source: &'static str) -> Vec<&'static str> {
+    let (_, list) = source.split_once("POINTS: &[&str] = &[").expect("the list is there");
+    let (list, _) = list.split_once("];").expect("the list ends");
+    list.split('"').skip(1).step_by(2).collect()
+}
+
+fn points() -> Vec<&'static str> {
+    let mut points = listed(include_str!("../../server/src/crash.rs"));
+    points.extend(listed(include_str!("../../worker-shim/src/crash.rs")));
+    points
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_at_any_point_changes_nothing() {
+    let points = points();
+    assert!(points.len() >= 40, "{} points", points.len());
+    let begun = Instant::now();
+    let mut expected: BTreeMap<Story, Told> = BTreeMap::new();
+    for story in Story::ALL {
+        expected.insert(story, story::tell(story, None, None).await);
+    }
+    let expected = Arc::new(expected);
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    let mut names = BTreeMap::new();
+    for point in &points {
+        let (point, slots, expected) = (*point, Arc::clone(&slots), Arc::clone(&expected));
+        let task = running.spawn(async move {
+            let _slot = slots.acquire().await.expect("never closed");
+            let story = Story::of(point);
+            let told = story::tell(story, Some(point), None).await;
+            oracle::compare(point, &expected[&story], &told)
+        });
+        names.insert(task.id(), point);
+    }
+    let mut failures = Vec::new();
+    while let Some(ended) = running.join_next_with_id().await {
+        match ended {
+            Ok((_, Ok(()))) => {}
+            Ok((id, Err(difference))) => failures.push(format!("{}: {difference}", names[&id])),
+            Err(error) => failures.push(format!("{}: {error}", names[&error.id()])),
+        }
+    }
+    println!("{} points in {:?}", points.len(), begun.elapsed());
+    assert!(failures.is_empty(), "{} points failed:\n{}", failures.len(), failures.join("\n"));
+}

@@ -1,0 +1,230 @@
+//! What is left of a story, and whether two tellings of it come to the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use e2e::bed::text;
+use e2e::eventually::eventually;
+use e2e::kept::Kept;
+use serde_json::Value;
+use serde_json::json;
+
+/// Points from which on the end of the attempt is on disk: a shim killed there costs no second run.
+const SEALED: [&str; 10] = [
+    "shim.exit_named",
+    "shim.after_seal",
+    "shim.before_completed_sent",
+    "shim.after_completed_sent",
+    "shim.after_ack",
+    "shim.before_goodbye_sent",
+    "shim.after_goodbye_sent",
+    "shim.before_exit",
+    // No attempt yet.
+    "shim.after_lock",
+    "shim.before_hello_sent",
+];
+
+/// Everything that must be the same however often something was killed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    /// The fields of the ticket that say where it ended.
+    ticket: Value,
+    /// Author, stage and content.
+    comments: Vec<Value>,
+    /// Attempt, stage and outcome.
+    attempts: Vec<(String, String, String)>,
+    /// Attempt, if any, kind and stage of the ticket's events.
+    events: Vec<(String, String, String)>,
+    /// How often the agent ran for each stage.
+    runs: BTreeMap<String, u32>,
+    /// What must never be, and was.
+    wrong: Vec<String>,
+}
+
+impl Told {
+    /// Without the attempts that were lost to a kill, and their events.
+    fn without_the_killed(&self) -> Self {
+        let killed: Vec<&String> = self
+            .attempts
+            .iter()
+            .filter(|(_, _, outcome)| outcome == "lost" || outcome == "interrupted")
+            .map(|(id, _, _)| id)
+            .collect();
+        let mut told = self.clone();
+        told.attempts.retain(|(id, _, _)| !killed.contains(&id));
+        told.events.retain(|(id, kind, _)| {
+            !(killed.contains(&id)
+                && ["ticket_attempt_failed", "ticket_stage_started"].contains(&kind.as_str()))
+        });
+        told.runs.clear();
+        told.renamed()
+    }
+
+    /// With attempts by their order: numbers may be skipped.
+    fn renamed(mut self) -> Self {
+        for (position, (id, _, _)) in self.attempts.iter_mut().enumerate() {
+            let name = format!("{}th", position + 1);
+            for (attempt, _, _) in self.events.iter_mut().filter(|(attempt, _, _)| attempt == id) {
+                attempt.clone_from(&name);
+            }
+            *id = name;
+        }
+        self
+    }
+}
+
+/// Whether a telling with a kill came to the same as one without.
+pub(crate) fn compare(point: &str, expected: &Told, told: &Told) -> Result<(), String> {
+    if !told.wrong.is_empty() {
+        return Err(told.wrong.join("; "));
+    }
+    let exactly = point.starts_with("server.") || SEALED.contains(&point);
+    let (expected, told) = if exactly {
+        (expected.clone().renamed(), told.clone().renamed())
+    } else {
+        (expected.without_the_killed(), told.without_the_killed())
+    };
+    if expected == told {
+        Ok(())
+    } else {
+        Err(format!("not the same\n  without the kill: {expected:?}\n  with it: {told:?}"))
+    }
+}
+
+pub(crate) fn trace_file(kept: &Kept) -> PathBuf {
+    kept.directory.join("trace")
+}
+
+/// Waits until everything has come to an end, and looks at it.
+pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Told {
+    let mut wrong = Vec::new();
+    let closed = eventually(&format!("{ticket} is closed"), || async {
+        let found = kept.ok("get_ticket", json!({"ticket_id": ticket})).await;
+        if found["state"] == "closed" { Ok(found) } else { Err(found.to_string()) }
+    })
+    .await;
+    eventually("every worker is stopped", || async {
+        let workers = kept.ok("list_workers", json!({"limit": 200})).await;
+        let workers = workers["workers"].as_array().cloned().unwrap_or_default();
+        let live = workers.into_iter().find(|worker| worker["state"] != "stopped");
+        live.map_or(Ok(()), |worker| Err(worker.to_string()))
+    })
+    .await;
+    if let Some(fired) = fired {
+        eventually("the crash point fired", || async {
+            kept.up().await;
+            if fired.exists() { Ok(()) } else { Err("nothing passed it".to_owned()) }
+        })
+        .await;
+    }
+    let left = eventually("no process is left", || async {
+        kept.up().await;
+        let left = kept.descendants().await;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    left.await;
+    // Whatever a late death has changed after the first look.
+    let again = kept.ok("get_ticket", json!({"ticket_id": ticket})).await;
+    if again != closed {
+        wrong.push(format!("a closed ticket changed: {closed} to {again}"));
+    }
+    wrong.extend(kept.database_problem().await);
+    wrong
+        .extend(kept.agents.overlaps().into_iter().map(|two| format!("two agents at once: {two}")));
+    let all = kept.events(None).await;
+    let seqs: Vec<i64> = all.iter().filter_map(|event| event["seq"].as_i64()).collect();
+    if !seqs.is_sorted_by(|a, b| a < b) {
+        wrong.push(format!("event numbers out of order: {seqs:?}"));
+    }
+    let told = Told {
+        ticket: json!([
+            closed["state"],
+            closed["resolution"],
+            closed["current_stage"],
+            closed["rework_laps"],
+            closed["hold_reason"],
+        ]),
+        comments: list(&closed, "comments")
+            .iter()
+            .map(|comment| json!([comment["author"], comment["stage"], comment["content"]]))
+            .collect(),
+        attempts: list(&closed, "attempts")
+            .iter()
+            .map(|attempt| {
+                (text(attempt, "attempt_id"), text(attempt, "stage"), text(attempt, "outcome"))
+            })
+            .collect(),
+        events: kept
+            .events(Some(ticket))
+            .await
+            .iter()
+            .filter(|event| text(event, "kind").starts_with("ticket_"))
+            .map(|event| {
+                let of = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+                (of("attempt_id"), of("kind"), of("stage"))
+            })
+            .collect(),
+        runs: kept.agents.runs(),
+        wrong,
+    };
+    with_records(kept, with_order(kept, told))
+}
+
+fn list<'v>(value: &'v Value, plural: &str) -> &'v [Value] {
+    value[plural].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Every accepted result has its record on disk.
+fn with_records(kept: &Kept, mut told: Told) -> Told {
+    for (attempt, _, outcome) in &told.attempts {
+        let record = kept.state_dir.join("attempts").join(attempt).join("exit.json");
+        if outcome == "succeeded" && !record.is_file() {
+            told.wrong.push(format!("{attempt} succeeded and has no record"));
+        }
+    }
+    told
+}
+
+/// The order of the durable steps, from the trace that all processes wrote: a commit before its ack, a file's name made
+/// durable before what follows from it.
+fn with_order(kept: &Kept, mut told: Told) -> Told {
+    let trace = fs::read_to_string(trace_file(kept)).unwrap_or_default();
+    let steps: Vec<(&str, &str)> = trace.lines().filter_map(|line| line.split_once(' ')).collect();
+    let first = |step: &str, subject: &str| steps.iter().position(|one| *one == (step, subject));
+    for (at, (step, subject)) in steps.iter().enumerate() {
+        let run_dir = kept.state_dir.join("attempts").join(subject);
+        let dir = run_dir.display().to_string();
+        let last_before = |wanted: &str, subject: &str| {
+            steps[..at].iter().rposition(|one| *one == (wanted, subject))
+        };
+        let durable = |name: &str| {
+            let path = run_dir.join(name).display().to_string();
+            match (last_before("file-synced", &path), last_before("file-named", &path)) {
+                (Some(synced), Some(named)) => {
+                    synced < named
+                        && last_before("directory-synced", &dir).is_some_and(|dir| named < dir)
+                }
+                _ => false,
+            }
+        };
+        let problem = match *step {
+            "ack-sent" if first("end-committed", subject).is_none_or(|commit| at < commit) => {
+                Some("its ack left before its end was committed")
+            }
+            "spawning" if !durable("grant.json") => {
+                Some("its agent started before its grant was durable")
+            }
+            "reporting" if !durable("exit.json") => {
+                Some("its record was reported before it was durable")
+            }
+            _ => None,
+        };
+        told.wrong.extend(problem.map(|problem| format!("{subject}: {problem}")));
+    }
+    if steps.is_empty() {
+        told.wrong.push("no trace was written: the programs lack the feature planted-bugs".into());
+    }
+    told
+}

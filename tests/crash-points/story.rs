@@ -1,0 +1,154 @@
+//! What happens around a kill: a ticket of three stages, and whatever it takes to reach the point.
+
+use std::fs;
+use std::path::Path;
+
+use e2e::eventually::eventually;
+use e2e::kept::Kept;
+use e2e::server::Setup;
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::oracle;
+use crate::oracle::Told;
+
+const PLAN: [&str; 3] = ["design", "build", "review"];
+const FAILS_AND_IS_SENT_BACK: &str = "fake: build#1: exit 3\nfake: review#1: rework build not yet";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Story {
+    /// One stage fails once and is sent back once; the kill comes after everything was set up.
+    Usual,
+    /// The same; the kill comes with the first start on an empty directory.
+    FirstStart,
+    /// The shim of the first stage is killed, and leaves a daemon behind.
+    ShimDies,
+    /// The server is killed, the first stage ends, its shim is killed, the server comes back.
+    Collected,
+    /// The ticket is closed while its shim is stopped, and then the shim is killed.
+    Closed,
+}
+
+impl Story {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Usual, Self::FirstStart, Self::ShimDies, Self::Collected, Self::Closed];
+
+    /// The story that comes by a point.
+    pub(crate) fn of(point: &str) -> Self {
+        let part = point.split('.').nth(1).unwrap_or_default();
+        match (part, point) {
+            ("open" | "serve", _) => Self::FirstStart,
+            ("settle", _) => Self::Closed,
+            (_, "server.reconcile.before_collect" | "server.reconcile.after_collect") => {
+                Self::Collected
+            }
+            ("reconcile" | "requeue", _) => Self::ShimDies,
+            _ => Self::Usual,
+        }
+    }
+
+    fn script(self) -> String {
+        match self {
+            // Long enough for a heartbeat.
+            Self::Usual | Self::FirstStart => {
+                format!("fake: design: sleep 0.3\n{FAILS_AND_IS_SENT_BACK}")
+            }
+            Self::ShimDies => "fake: design#1: daemonize 60\nfake: design#1: touch up\n\
+                               fake: design#1: wait-for never"
+                .to_owned(),
+            Self::Collected | Self::Closed => {
+                "fake: design: touch up\nfake: design: wait-for go".to_owned()
+            }
+        }
+    }
+}
+
+/// Tells a story with a kill at a point, with a bug planted, or with neither, and looks at what is left of it.
+pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>) -> Told {
+    let kept = Kept::prepare(
+        Setup::default()
+            .env("VIBE_ENSEMBLE_LINGER_MS", "200")
+            .env("VIBE_ENSEMBLE_HEARTBEAT_MS", "100"),
+    );
+    let fired = kept.directory.join("fired");
+    let arm = async || {
+        let mut server = kept.server().await;
+        server.set_env("VIBE_ENSEMBLE_TEST_TRACE", oracle::trace_file(&kept).display().to_string());
+        if let Some(plant) = plant {
+            server.set_env("VIBE_ENSEMBLE_TEST_PLANT", plant.to_owned());
+        }
+        if let Some(point) = point {
+            server.set_env("VIBE_ENSEMBLE_CRASH_AT", point.to_owned());
+            server.set_env("VIBE_ENSEMBLE_CRASH_ONCE", fired.display().to_string());
+        }
+    };
+    if story == Story::FirstStart {
+        arm().await;
+    }
+    let directory = kept.project("shop").await;
+    for stage in PLAN {
+        kept.worker_type("shop", stage, 1).await;
+    }
+    if story != Story::FirstStart {
+        let status = kept.server().await.stop().await;
+        assert!(status.success(), "{status}");
+        arm().await;
+    }
+    let ticket = kept
+        .ok(
+            "create_ticket",
+            json!({
+                "project": "shop", "title": "a piece of work", "execution_plan": PLAN,
+                "description": story.script(), "idempotency_key": "the one",
+            }),
+        )
+        .await;
+    let ticket = ticket["ticket_id"].as_str().expect("a ticket has an id").to_owned();
+    match story {
+        Story::Usual | Story::FirstStart => {}
+        Story::ShimDies => {
+            appears(&kept, &directory.join("up")).await;
+            kill_shims(&kept, Signal::SIGKILL);
+        }
+        Story::Collected => {
+            appears(&kept, &directory.join("up")).await;
+            collect(&kept, &directory).await;
+        }
+        Story::Closed => {
+            appears(&kept, &directory.join("up")).await;
+            kill_shims(&kept, Signal::SIGSTOP);
+            kept.ok("close_ticket", json!({"ticket_id": ticket})).await;
+            kill_shims(&kept, Signal::SIGKILL);
+        }
+    }
+    oracle::look(&kept, &ticket, point.map(|_| fired.as_path())).await
+}
+
+/// Lets the first stage end while there is no server, and kills its shim.
+async fn collect(kept: &Kept, directory: &Path) {
+    let mut server = kept.server().await;
+    server.kill().await;
+    fs::write(directory.join("go"), "").expect("the project is writable");
+    let record = kept.state_dir.join("attempts/A-1/exit.json");
+    eventually("the record is there", || {
+        let there = record.exists();
+        std::future::ready(if there { Ok(()) } else { Err("no record yet".to_owned()) })
+    })
+    .await;
+    kill_shims(kept, Signal::SIGKILL);
+}
+
+async fn appears(kept: &Kept, path: &Path) {
+    eventually(&format!("{} appears", path.display()), || async {
+        kept.up().await;
+        if path.exists() { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+}
+
+pub(crate) fn kill_shims(kept: &Kept, signal: Signal) {
+    for shim in kept.shims() {
+        // One that has ended meanwhile is no matter.
+        kept.family.signal(shim, signal).unwrap_or_default();
+    }
+}

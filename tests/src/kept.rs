@@ -1,0 +1,195 @@
+//! A server that is started again whenever it is found dead, and a coordinator who repeats what got no answer.
+//!
+//! For tests in which the server may die at any moment. What a scenario wants to be true without any death is in
+//! [`crate::bed`].
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::client::CallError;
+use crate::client::Client;
+use crate::eventually::DEADLINE;
+use crate::eventually::eventually_within;
+use crate::fake::CallLog;
+use crate::processes::Family;
+use crate::processes::Process;
+use crate::server::Server;
+use crate::server::Setup;
+
+/// A server that is stopped answers late; one that does not answer for this long is asked again.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// Deaths in a row while starting, before the test gives up.
+const STARTS: u32 = 20;
+
+#[derive(Debug)]
+pub struct Kept {
+    server: Mutex<Server>,
+    pub agents: CallLog,
+    pub family: Family,
+    pub directory: PathBuf,
+    pub state_dir: PathBuf,
+    starts: AtomicU32,
+}
+
+impl Kept {
+    /// A server that is not started yet.
+    #[must_use]
+    pub fn prepare(setup: Setup) -> Self {
+        let server = Server::prepare(setup);
+        Self {
+            agents: CallLog::create(server.path("fake")).expect("the harness made the directory"),
+            family: server.family(),
+            directory: server.path(""),
+            state_dir: server.state_dir(),
+            server: Mutex::new(server),
+            starts: AtomicU32::new(0),
+        }
+    }
+
+    /// Starts the server unless it runs, and returns a client for it.
+    pub async fn up(&self) -> Client {
+        let mut server = self.server.lock().await;
+        for _ in 0..STARTS {
+            if server.is_running() {
+                return server.client();
+            }
+            self.starts.fetch_add(1, Ordering::Relaxed);
+            if let Err(status) = server.try_launch().await {
+                // Dying is what it may do here; refusing to start is not.
+                assert!(
+                    status.code().is_none(),
+                    "the server ended by itself: {status}\n{}",
+                    server.log()
+                );
+            }
+        }
+        panic!("the server died {STARTS} times while it started\n{}", server.log());
+    }
+
+    /// How often the server was started.
+    #[must_use]
+    pub fn starts(&self) -> u32 {
+        self.starts.load(Ordering::Relaxed)
+    }
+
+    /// The server itself, locked: nobody starts it meanwhile.
+    pub async fn server(&self) -> tokio::sync::MutexGuard<'_, Server> {
+        self.server.lock().await
+    }
+
+    /// Calls a tool until it is answered, starting the server as often as that takes. The inner error is a refusal.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, String> {
+        self.call_within(DEADLINE, tool, arguments).await
+    }
+
+    /// [`Kept::call`] with a deadline of the caller's.
+    pub async fn call_within(
+        &self,
+        deadline: Duration,
+        tool: &str,
+        arguments: Value,
+    ) -> Result<Value, String> {
+        eventually_within(deadline, &format!("{tool} is answered"), || async {
+            let client = self.up().await;
+            let call = client.call_unchecked(tool, arguments.clone());
+            match tokio::time::timeout(ANSWER_PATIENCE, call).await {
+                Ok(Ok(value)) => Ok(Ok(value)),
+                Ok(Err(CallError::Refused(text))) => Ok(Err(text)),
+                Ok(Err(error @ (CallError::Fault(_) | CallError::Unreachable(_)))) => {
+                    Err(error.to_string())
+                }
+                Err(_) => Err("no answer".to_owned()),
+            }
+        })
+        .await
+    }
+
+    /// Calls a tool that must not refuse.
+    pub async fn ok(&self, tool: &str, arguments: Value) -> Value {
+        let shown = arguments.to_string();
+        match self.call(tool, arguments).await {
+            Ok(value) => value,
+            Err(refusal) => panic!("{tool} {shown}: refused: {refusal}"),
+        }
+    }
+
+    /// A project in a directory of its own. Repeating it changes nothing.
+    pub async fn project(&self, name: &str) -> PathBuf {
+        let directory = self.directory.join("projects").join(name);
+        std::fs::create_dir_all(&directory).expect("the directory is writable");
+        let made = self.call("create_project", json!({"name": name, "path": directory})).await;
+        if let Err(refusal) = made {
+            // The answer to the first try may have been lost.
+            self.ok("get_project", json!({"project": name})).await;
+            assert!(refusal.contains(name), "{refusal}");
+        }
+        directory
+    }
+
+    /// A worker type with the given limits. Repeating it changes nothing.
+    pub async fn worker_type(&self, project: &str, worker_type: &str, max_workers: u32) {
+        let arguments = json!({
+            "project": project, "worker_type": worker_type, "system_prompt": "Do the work.",
+            "max_workers": max_workers, "max_attempts": 100,
+        });
+        if self.call("create_worker_type", arguments).await.is_err() {
+            let key = json!({"project": project, "worker_type": worker_type});
+            self.ok("get_worker_type", key).await;
+        }
+    }
+
+    /// Everything alive that the server started.
+    pub async fn descendants(&self) -> Vec<Process> {
+        self.server.lock().await.descendants()
+    }
+
+    /// The shims alive now.
+    #[must_use]
+    pub fn shims(&self) -> Vec<i32> {
+        let alive = self.family.alive().into_iter();
+        alive.filter(|process| is_shim(process)).map(|process| process.pid).collect()
+    }
+
+    /// Every page of the events, processed or not.
+    pub async fn events(&self, ticket: Option<&str>) -> Vec<Value> {
+        let (mut all, mut after) = (Vec::new(), json!(0));
+        loop {
+            let mut arguments = json!({"include_processed": true, "limit": 200, "after": after});
+            if let Some(ticket) = ticket {
+                arguments["ticket_id"] = json!(ticket);
+            }
+            let page = self.ok("list_events", arguments).await;
+            let events = page["events"].as_array().expect("a list comes under its plural");
+            all.extend(events.iter().cloned());
+            match events.last() {
+                Some(last) if events.len() == 200 => after = last["seq"].clone(),
+                _ => return all,
+            }
+        }
+    }
+
+    /// What `doctor` says of the database: nothing when it is sound.
+    pub async fn database_problem(&self) -> Option<String> {
+        let output = self.server.lock().await.operate("doctor", &["--json"]).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said: Value = serde_json::from_str(&text).unwrap_or_default();
+        let checks = said["checks"].as_array().cloned().unwrap_or_default();
+        match checks.iter().find(|check| check["check"] == "database") {
+            Some(check) if check["verdict"] == "ok" => None,
+            Some(check) => Some(check.to_string()),
+            None => Some(format!("doctor did not look at it: {output:?}")),
+        }
+    }
+}
+
+/// Whether a process is a shim.
+#[must_use]
+pub fn is_shim(process: &Process) -> bool {
+    process.command.split(' ').next().is_some_and(|program| program.ends_with("vibe-ensemble-shim"))
+}
