@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod disk;
 pub mod dispatcher;
 pub mod domain;
 pub mod exit;

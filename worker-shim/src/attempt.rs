@@ -150,6 +150,7 @@ impl Attempt {
             machinery: false,
         };
         let tree_lock = self.dir.lock_tree().map_err(unrecordable)?;
+        self.dir.reserve().map_err(unrecordable)?;
         self.dir.store_grant(grant).map_err(unrecordable)?;
         crash::point("shim.before_spawn");
         let child =

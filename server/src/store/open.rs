@@ -1,5 +1,9 @@
 //! Opening the database file: pragmas, migrations, checks. A file that cannot be trusted is refused, never replaced.
 
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -37,7 +41,8 @@ impl Store {
     ///
     /// The caller holds the instance lock: a second server on the same file would be a second writer.
     pub async fn open(path: &Path, rules: Rules, now: Timestamp) -> Result<Self> {
-        let opened = |source| StoreError::Open { path: path.to_owned(), source };
+        let opened = |source| StoreError::opening(path, source);
+        refuse_foreign_wal(path)?;
         let mut writer = options(path).create_if_missing(true).connect().await.map_err(opened)?;
         check_version(&mut writer).await?;
         check_pragmas(&mut writer, &WRITER_PRAGMAS).await?;
@@ -122,6 +127,27 @@ async fn check_version(connection: &mut SqliteConnection) -> std::result::Result
     Ok(())
 }
 
+/// Refuses a restored backup beside the write-ahead log of the database it replaces. SQLite would play that log into it.
+///
+/// A backup is written without a write-ahead log, and says so in its header; a database of a server always has one.
+fn refuse_foreign_wal(path: &Path) -> std::result::Result<(), StoreError> {
+    const ROLLBACK_JOURNAL: [u8; 2] = [1, 1];
+    let failed = |source| StoreError::Read { path: path.to_owned(), source };
+    let mut header = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(20).read_to_end(&mut header).map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(failed(source)),
+    };
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let has_wal = fs::metadata(wal).is_ok_and(|file| file.len() > 0);
+    if has_wal && header.get(18..20) == Some(&ROLLBACK_JOURNAL) {
+        return Err(StoreError::ForeignWal { path: path.to_owned() });
+    }
+    Ok(())
+}
+
 /// Refuses a damaged file before anything is built on it.
 async fn quick_check(
     path: &Path,
@@ -130,7 +156,7 @@ async fn quick_check(
     let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)")
         .fetch_all(connection)
         .await
-        .map_err(StoreError::Statement)?;
+        .map_err(|source| StoreError::opening(path, source))?;
     match found.into_iter().find(|line| line != "ok") {
         Some(first) => Err(StoreError::Damaged { path: path.to_owned(), first }),
         None => Ok(()),
@@ -152,7 +178,7 @@ async fn migrate(
 
 /// Every problem of a database file that a full check finds; opens it read-only and changes nothing.
 pub async fn check_file(path: &Path) -> std::result::Result<Vec<String>, StoreError> {
-    let opened = |source| StoreError::Open { path: path.to_owned(), source };
+    let opened = |source| StoreError::opening(path, source);
     let mut connection = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
