@@ -72,6 +72,12 @@ pub enum Command {
     ///
     /// Reads the run directory, so it needs no running server.
     Logs(Logs),
+    /// Write a checked copy of the database
+    ///
+    /// Works while the server runs and when it does not. To restore: stop the server, remove vibe-ensemble.db-wal and
+    /// vibe-ensemble.db-shm from the state directory, copy the backup over vibe-ensemble.db, start the server. Leave
+    /// everything else in the state directory: what ran since the backup is recognised by it.
+    Backup(Backup),
     /// Let workers finish and start nothing new
     ///
     /// Waits until no worker is busy. Tickets stay queued; `drain --off` or a restart of the server goes on with them.
@@ -247,6 +253,31 @@ pub struct Logs {
     pub raw: bool,
     #[command(flatten)]
     pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The file to write; it must not be there yet
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// State directory of the server
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<String>,
+}
+
+impl Backup {
+    /// The part of these options that is configuration.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        let given = self.state_dir.clone().map(|dir| ("state_dir", dir));
+        Flags { config: self.config.clone(), given: given.into_iter().collect() }
+    }
 }
 
 #[derive(Debug, Args)]

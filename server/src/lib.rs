@@ -6,6 +6,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod crash;
+pub mod disk;
 pub mod dispatcher;
 pub mod domain;
 pub mod exit;

@@ -9,17 +9,18 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
     ("config", &["domain"]),
     ("telemetry", &["config"]),
+    ("disk", &["clock", "domain", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
-    ("sweep", &["clock", "domain", "shim", "store", "telemetry"]),
-    ("dispatcher", &["clock", "domain", "shim", "store", "telemetry"]),
-    ("mcp", &["clock", "domain", "store", "telemetry"]),
+    ("sweep", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
+    ("dispatcher", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
+    ("mcp", &["clock", "disk", "domain", "store", "telemetry"]),
     ("lifecycle", &["exit", "telemetry"]),
     ("cli", &["config"]),
     (
@@ -28,6 +29,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
             "cli",
             "clock",
             "config",
+            "disk",
             "dispatcher",
             "domain",
             "exit",

@@ -151,6 +151,7 @@ impl Attempt {
             machinery: false,
         };
         let tree_lock = self.dir.lock_tree().map_err(unrecordable)?;
+        self.dir.reserve().map_err(unrecordable)?;
         self.dir.store_grant(grant).map_err(unrecordable)?;
         crash::point("shim.before_spawn");
         plant::trace("spawning", &self.id);

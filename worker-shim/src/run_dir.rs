@@ -42,6 +42,9 @@ pub enum StoreError {
     Seal(#[from] SealError),
 }
 
+/// What an exit record needs at most, nearly always: it is a few KiB, and more only when the agent's report is long.
+const RESERVE_BYTES: i64 = 64 << 10;
+
 /// A run directory this process holds the lock of.
 #[derive(Debug)]
 pub struct RunDir {
@@ -109,6 +112,11 @@ impl RunDir {
         lock(&self.tree_lock())
     }
 
+    /// Keeps room for the exit record, so that an agent which fills the disk can still be recorded.
+    pub fn reserve(&self) -> Result<(), StoreError> {
+        Ok(seal::reserve(&self.path.join(run_dir::EXIT_RESERVE), RESERVE_BYTES)?)
+    }
+
     /// Stores the grant, the prompt and the extra files, durably.
     pub fn store_grant(&self, grant: &mut Grant) -> Result<(), StoreError> {
         let prompt = std::mem::take(&mut grant.prompt);
@@ -134,6 +142,8 @@ impl RunDir {
     /// Seals the exit record. From here on the attempt has ended.
     pub fn seal(&self, record: &ExitRecord) -> Result<(), StoreError> {
         let json = serde_json::to_vec_pretty(record).map_err(StoreError::Encode)?;
+        // The agent may have filled the disk; what was kept free for this moment is needed now.
+        seal::release(&self.path.join(run_dir::EXIT_RESERVE))?;
         Ok(seal::write_new(&self.path, run_dir::EXIT, &json, SEAL)?)
     }
 }
@@ -157,7 +167,13 @@ pub fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 fn is_plain_name(name: &str) -> bool {
-    let reserved = [run_dir::EXIT, run_dir::SHIM_LOCK, run_dir::TREE_LOCK, run_dir::GRANT];
+    let reserved = [
+        run_dir::EXIT,
+        run_dir::EXIT_RESERVE,
+        run_dir::SHIM_LOCK,
+        run_dir::TREE_LOCK,
+        run_dir::GRANT,
+    ];
     !name.is_empty()
         && name != run_dir::PROMPT
         && !name.starts_with('.')
@@ -190,6 +206,19 @@ mod tests {
         assert!(matches!(open(dir.path(), "A-1"), Err(StoreError::Held { .. })), "a tree lives");
         drop(tree);
         assert!(matches!(open(dir.path(), "A-1").unwrap(), Opened::Foreign(_)));
+    }
+
+    #[test]
+    fn the_room_for_the_record_is_taken_at_once_and_given_back_for_it() {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let Opened::Fresh(fresh) = open(dir.path(), "A-1").unwrap() else { panic!("new") };
+        fresh.reserve().unwrap();
+        let reserve = fresh.path().join(run_dir::EXIT_RESERVE);
+        assert!(std::fs::metadata(&reserve).unwrap().blocks() * 512 >= 64 << 10);
+        seal::release(&reserve).unwrap();
+        assert!(!reserve.exists());
+        seal::release(&reserve).unwrap();
     }
 
     #[test]

@@ -12,8 +12,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use nix::fcntl::FallocateFlags;
 use nix::fcntl::OFlag;
 use nix::fcntl::RenameFlags;
+use nix::fcntl::fallocate;
 use nix::fcntl::renameat2;
 
 use crate::crash;
@@ -27,6 +29,8 @@ pub enum SealError {
     Write { path: PathBuf, source: io::Error },
     #[error("could not give {path} its name")]
     Name { path: PathBuf, source: io::Error },
+    #[error("could not keep room free for {path}")]
+    Reserve { path: PathBuf, source: io::Error },
     #[error("could not make the names in {path} durable")]
     Sync { path: PathBuf, source: io::Error },
 }
@@ -68,6 +72,38 @@ pub fn sync_dir(dir: &Path) -> Result<(), SealError> {
         .map_err(|source| SealError::Sync { path: dir.to_owned(), source })?;
     plant::trace("directory-synced", dir.display());
     Ok(())
+}
+
+/// Takes up room on the disk under a name, without writing anything worth keeping.
+pub fn reserve(path: &Path, bytes: i64) -> Result<(), SealError> {
+    let failed = |source| SealError::Reserve { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(path)
+        .map_err(failed)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => Ok(()),
+        // Some network file systems cannot; written zeros take the room as well.
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+            let zeros = vec![0; usize::try_from(bytes).unwrap_or(0)];
+            file.write_all(&zeros).and_then(|()| file.sync_data()).map_err(failed)
+        }
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// Gives the room back. There may be none: an older shim made the directory, or this is not the first try.
+pub fn release(path: &Path) -> Result<(), SealError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(SealError::Reserve { path: path.to_owned(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The crash points around the two steps of one durable write.

@@ -6,6 +6,7 @@
 //!
 //! Invariant: data goes to standard output, words about it to standard error.
 
+pub mod backup;
 pub mod check_config;
 pub mod client;
 pub mod demo;
@@ -16,6 +17,7 @@ pub mod failure;
 pub mod locate;
 pub mod logs;
 pub mod output;
+pub mod restored;
 pub mod run;
 pub mod scripted_agent;
 pub mod serve;

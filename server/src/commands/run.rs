@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::Serve;
+use crate::commands::backup;
 use crate::commands::check_config;
 use crate::commands::demo;
 use crate::commands::doctor;
@@ -42,6 +43,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Tickets(command) => client(tickets::run(&command, environment)),
         Command::Events(command) => client(events::run(&command, environment)),
         Command::Logs(command) => client(logs::run(&command, environment)),
+        Command::Backup(command) => client(backup::run(&command, environment)),
         Command::Drain(command) => client(drain::run(&command, environment)),
     }
 }

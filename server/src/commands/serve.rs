@@ -1,7 +1,7 @@
 //! `serve`: the composition root. The only place where the parts of the server meet.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::commands::locate;
+use crate::commands::restored;
 use crate::commands::state;
 use crate::commands::state::Prepared;
 use crate::commands::upkeep;
@@ -20,10 +21,10 @@ use crate::config::Config;
 use crate::config::Settings;
 use crate::config::TakesEffect;
 use crate::crash;
+use crate::disk::Guard;
 use crate::dispatcher;
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
-use crate::domain::id::AttemptId;
 use crate::domain::pipeline::Policy;
 use crate::domain::retry::Backoff;
 use crate::exit::Exit;
@@ -45,15 +46,17 @@ const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_mins(30);
 /// Runs the server until it is told to stop.
 pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exit> {
     let clock = Clock::system();
+    let guard = Arc::new(Guard::new(&config.state_dir));
+    guard.look_before_start();
     let Prepared { mut lock, token } = state::prepare(&config, clock.now())?;
     let launcher = launcher(&config)?;
     let attempts_dir = config.state_dir.join(state::ATTEMPTS);
     let workers_dir = config.state_dir.join(state::WORKERS);
     let store =
         Store::open(&config.state_dir.join(state::DATABASE), rules(&config), clock.now()).await?;
-    if let Some(highest) = highest_attempt(&attempts_dir)? {
-        store.reserve_attempts(highest).await?;
-    }
+    let relief = Arc::clone(&guard);
+    store.on_full(move || relief.relieve());
+    restored::resume_numbers(&store, &attempts_dir, &workers_dir).await?;
 
     let places = Places {
         socket: config.runtime_dir.join("shim.sock"),
@@ -78,10 +81,12 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         places,
         agent_settings(&config),
         lifecycle.drain(),
+        guard.room(),
         stop.clone(),
     );
     let service =
-        mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone());
+        mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
+            .with_room(guard.room());
     let (_rotate, token) = watch::channel(token);
     let auth = match config.auth {
         config::Auth::Token => Auth::Token(token),
@@ -91,8 +96,9 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let serving = lifecycle.spawn("http", serve_http(http, router, stop.clone()));
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
-    let (retention, kept) = watch::channel(upkeep::retention(&config));
-    let upkeep = Upkeep { store: store.clone(), clock, attempts_dir, workers_dir, retention: kept };
+    let (limits, kept) = watch::channel(upkeep::limits(&config));
+    let upkeep =
+        Upkeep { store: store.clone(), clock, attempts_dir, workers_dir, guard, limits: kept };
     let sweeping = upkeep::start(&lifecycle, &upkeep);
     announce(&config, bound, &launcher);
     crash::point("server.serve.before_ready");
@@ -115,7 +121,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
                 match what {
                     What::Reload => {
                         config = reload(config, &store, &dispatcher);
-                        retention.send_replace(upkeep::retention(&config));
+                        limits.send_replace(upkeep::limits(&config));
                     }
                     What::Dump => dump(&store, &dispatcher).await,
                 }
@@ -255,15 +261,4 @@ async fn dump(store: &Store, dispatcher: &Dispatcher) {
         }
         Err(error) => tracing::error!(%error, "the workers could not be read"),
     }
-}
-
-/// The newest run directory, whatever the database knows of it.
-fn highest_attempt(attempts_dir: &Path) -> anyhow::Result<Option<AttemptId>> {
-    let looked = || format!("could not look through {}", attempts_dir.display());
-    let mut highest = None;
-    for entry in std::fs::read_dir(attempts_dir).with_context(looked)? {
-        let name = entry.with_context(looked)?.file_name();
-        highest = highest.max(name.to_str().and_then(|name| name.parse().ok()));
-    }
-    Ok(highest)
 }

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::config::Settings;
+use crate::domain::id::AttemptId;
 use crate::domain::time::Timestamp;
 
 /// The database, in the state directory.
@@ -48,22 +49,43 @@ const LOCK_PAUSE: Duration = Duration::from_millis(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("could not make the directory {path}")]
+    #[error("could not make the directory {path}{}", next_step(source))]
     MakeDirectory { path: PathBuf, source: io::Error },
-    #[error("could not set the mode of {path}")]
+    #[error("could not set the mode of {path}{}", next_step(source))]
     Mode { path: PathBuf, source: io::Error },
     #[error("could not read {path}")]
     Read { path: PathBuf, source: io::Error },
-    #[error("could not write {path}")]
+    #[error("could not write {path}{}", next_step(source))]
     Write { path: PathBuf, source: io::Error },
-    #[error("could not lock {path}")]
+    #[error("could not lock {path}{}", next_step(source))]
     Lock { path: PathBuf, source: io::Error },
     #[error(
         "{path} is held by {holder}; stop that one first, or give this one its own {directory}"
     )]
     Held { path: PathBuf, holder: Holder, directory: &'static str },
+    #[error(
+        "{path} is missing or empty, but {attempts} holds {count} run directories of a database that was there. Put a \
+         backup in its place; or, to start empty, move {attempts} away first"
+    )]
+    DatabaseGone { path: PathBuf, attempts: PathBuf, count: usize },
     #[error("{path} holds no token; remove it, and the next start makes a new one")]
     NoToken { path: PathBuf },
+}
+
+/// What an operator can do about a directory that cannot be written; empty when the cause says enough.
+fn next_step(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; its file system is read-only. Mount it writable, or name another place with --state-dir or --runtime-dir"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; this user may not write there. Give it the directory, or name another with --state-dir or --runtime-dir"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; its file system is full. Free some room there, then start again"
+        }
+        _ => "",
+    }
 }
 
 /// Who holds a lock, by its own words.
@@ -117,6 +139,7 @@ pub fn prepare(settings: &Settings, now: Timestamp) -> Result<Prepared, StateErr
     make(state)?;
     make(runtime)?;
     let lock = InstanceLock::take(state, runtime, now)?;
+    refuse_lost_database(state)?;
     for below in ["tokens", ATTEMPTS, WORKERS] {
         let path = state.join(below);
         make(&path)?;
@@ -124,6 +147,29 @@ pub fn prepare(settings: &Settings, now: Timestamp) -> Result<Prepared, StateErr
         set_mode(&path, 0o700)?;
     }
     Ok(Prepared { lock, token: token(&state.join(TOKEN))? })
+}
+
+/// Refuses to begin with an empty database where there was one: its tickets would be gone without a word.
+fn refuse_lost_database(state_dir: &Path) -> Result<(), StateError> {
+    let path = state_dir.join(DATABASE);
+    match fs::metadata(&path) {
+        Ok(file) if file.len() > 0 => return Ok(()),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(StateError::Read { path, source });
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let attempts = state_dir.join(ATTEMPTS);
+    let entries = match fs::read_dir(&attempts) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(StateError::Read { path: attempts, source }),
+    };
+    let is_run_dir = |name: &std::ffi::OsStr| {
+        name.to_str().is_some_and(|name| name.parse::<AttemptId>().is_ok())
+    };
+    let count = entries.flatten().filter(|entry| is_run_dir(&entry.file_name())).count();
+    if count == 0 { Ok(()) } else { Err(StateError::DatabaseGone { path, attempts, count }) }
 }
 
 impl InstanceLock {
@@ -330,6 +376,28 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         fs::write(&path, "").expect("writes");
         assert!(matches!(prepare(&settings, NOW), Err(StateError::NoToken { .. })));
+    }
+
+    #[test]
+    fn a_lost_database_is_no_reason_to_start_empty() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let settings = settings(dir.path(), &dir.path().join("run"));
+        prepare(&settings, NOW).expect("a first start");
+        prepare(&settings, NOW).expect("a first start that was cut short");
+        let run_dir = dir.path().join(ATTEMPTS).join("A-7");
+        fs::create_dir(&run_dir).expect("makes");
+        for content in [None, Some("")] {
+            if let Some(content) = content {
+                fs::write(dir.path().join(DATABASE), content).expect("writes");
+            }
+            let error = prepare(&settings, NOW).expect_err("refuses").to_string();
+            assert!(error.contains("backup") && error.contains("to start empty"), "{error}");
+        }
+        fs::write(dir.path().join(DATABASE), "something").expect("writes");
+        prepare(&settings, NOW).expect("the store judges what is there");
+        fs::remove_file(dir.path().join(DATABASE)).expect("removes");
+        fs::remove_dir(&run_dir).expect("removes");
+        prepare(&settings, NOW).expect("somebody wants to start empty");
     }
 
     #[test]

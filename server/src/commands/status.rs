@@ -30,11 +30,12 @@ pub async fn run(command: &Status, environment: &Environment) -> anyhow::Result<
     let live: Vec<&Value> = workers.iter().filter(|worker| worker["state"] != "stopped").collect();
     let held = client.list("list_tickets", "tickets", json!({"state": "on_hold"}), MOST).await?;
     let version = version(&metrics);
+    let low = metrics.contains("\nvibe_ensemble_disk_low 1\n");
     if command.json {
         let tickets: serde_json::Map<String, Value> =
             tickets.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect();
         output::json(&json!({
-            "url": client.url(), "ready": ready, "version": version, "tickets": tickets,
+            "url": client.url(), "ready": ready, "version": version, "disk_low": low, "tickets": tickets,
             "workers": live, "queues": queues, "on_hold": held,
         }))?;
         return Ok(Exit::Ok);
@@ -54,6 +55,9 @@ pub async fn run(command: &Status, environment: &Environment) -> anyhow::Result<
     output::line(format_args!("tickets  {}", or_none(&counts.join(", "))))?;
     let busy = live.iter().filter(|worker| worker["state"] == "busy").count();
     output::line(format_args!("workers  {} live, {busy} busy", live.len()))?;
+    if low {
+        output::line("disk     nearly full: nothing new is started until there is room")?;
+    }
     if !queues.is_empty() {
         output::line("")?;
         let row = |queue: &Value| {

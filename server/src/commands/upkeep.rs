@@ -10,11 +10,14 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::disk::Guard;
 use crate::lifecycle::Lifecycle;
 use crate::store::Store;
 use crate::sweep;
 use crate::sweep::Pace;
 use crate::sweep::Retention;
+use crate::sweep::SweepError;
+use crate::sweep::Swept;
 use crate::sweep::every;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -26,46 +29,68 @@ pub struct Upkeep {
     pub clock: Clock,
     pub attempts_dir: PathBuf,
     pub workers_dir: PathBuf,
+    pub guard: Arc<Guard>,
     /// Replaced by a reload.
-    pub retention: watch::Receiver<Retention>,
+    pub limits: watch::Receiver<Limits>,
 }
 
-/// What the settings say about retention.
+/// What configuration says about all this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    retention: Retention,
+    /// The watermark, in bytes.
+    min_free: u64,
+}
+
 #[must_use]
-pub fn retention(settings: &Settings) -> Retention {
+pub fn limits(settings: &Settings) -> Limits {
     let days = |days: u32| (days > 0).then(|| 24 * HOUR * days);
-    Retention {
+    let retention = Retention {
         events: days(settings.keep_events_days),
         run_dirs: days(settings.keep_attempts_days),
         worker_locks: days(settings.keep_workers_days),
-    }
+    };
+    Limits { retention, min_free: settings.min_free_mb.saturating_mul(1 << 20) }
 }
 
-/// Starts the sweeps: once soon after the start, when the workers of before have come back, then every hour.
+/// Starts the jobs. The disk is looked at every second, from the first moment; sweeps run soon after the start, when the
+/// workers of before have come back, and then every hour.
 #[must_use]
-pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 3] {
-    let Upkeep { store, clock, attempts_dir, workers_dir, retention } = upkeep;
+pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 4] {
+    let Upkeep { store, clock, attempts_dir, workers_dir, guard, limits } = upkeep;
     let attempts_dir: Arc<Path> = attempts_dir.as_path().into();
     let workers_dir: Arc<Path> = workers_dir.as_path().into();
     let pace = |first| Pace { first: Duration::from_secs(first), then: HOUR };
     let stop = || lifecycle.shutdown_token();
 
-    let (on, keep) = (store.clone(), retention.clone());
+    let (guard, keep) = (Arc::clone(guard), limits.clone());
+    let now_and_then = Pace { first: Duration::ZERO, then: Duration::from_secs(1) };
+    let disk = every("disk watch", now_and_then, clock.clone(), stop(), move |_| {
+        let (guard, min_free) = (Arc::clone(&guard), keep.borrow().min_free);
+        async move {
+            let looked = tokio::task::spawn_blocking(move || guard.look(min_free)).await?;
+            looked.map_err(SweepError::Disk)?;
+            Ok(Swept::default())
+        }
+    });
+    let (on, keep) = (store.clone(), limits.clone());
     let events = every("event sweep", pace(60), clock.clone(), stop(), move |now| {
-        let (on, keep) = (on.clone(), keep.borrow().events);
+        let (on, keep) = (on.clone(), keep.borrow().retention.events);
         async move { sweep::events::run_once(&on, keep, now).await }
     });
-    let (on, keep) = (store.clone(), retention.clone());
+    let (on, keep) = (store.clone(), limits.clone());
     let run_dirs = every("run directory sweep", pace(90), clock.clone(), stop(), move |now| {
-        let (on, dir, keep) = (on.clone(), attempts_dir.clone(), keep.borrow().run_dirs);
+        let (on, dir, keep) = (on.clone(), attempts_dir.clone(), keep.borrow().retention.run_dirs);
         async move { sweep::run_dirs::run_once(&on, &dir, keep, now).await }
     });
-    let (on, keep) = (store.clone(), retention.clone());
+    let (on, keep) = (store.clone(), limits.clone());
     let locks = every("worker lock sweep", pace(120), clock.clone(), stop(), move |now| {
-        let (on, dir, keep) = (on.clone(), workers_dir.clone(), keep.borrow().worker_locks);
+        let (on, dir, keep) =
+            (on.clone(), workers_dir.clone(), keep.borrow().retention.worker_locks);
         async move { sweep::worker_locks::run_once(&on, &dir, keep, now).await }
     });
     [
+        lifecycle.spawn("disk watch", disk),
         lifecycle.spawn("event sweep", events),
         lifecycle.spawn("run directory sweep", run_dirs),
         lifecycle.spawn("worker lock sweep", locks),

@@ -171,6 +171,9 @@ options! {
     /// Days the lock file of a worker is kept after the worker stopped.
     /// 0: for ever.
     keep_workers_days: u32 = Unset::Value("30"), "DAYS", rule::number(0..=36_500), Reload;
+    /// Free space of the state directory's file system below which nothing new is started, in MiB.
+    /// What runs goes on, and its results are stored. 0: no such limit.
+    min_free_mb: u64 = Unset::Value("256"), "MIB", rule::number(0..=1 << 30), Reload;
     /// Names of further variables that agents inherit, such as `CARGO_HOME` or `AWS_*`.
     /// As a variable or a flag: separated by commas. Names that match `VIBE_ENSEMBLE_*` are refused.
     env_pass: Vec<String> = Unset::Value("[]"), "NAMES", rule::names(), Reload;

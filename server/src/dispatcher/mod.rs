@@ -14,6 +14,7 @@ mod links;
 mod orders;
 mod reconcile;
 mod session;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::disk::Room;
 use crate::dispatcher::links::Links;
 use crate::domain::time::Timestamp;
 use crate::shim::launch::Launcher;
@@ -78,7 +80,11 @@ pub struct Dispatcher {
     settings: Arc<RwLock<Settings>>,
     /// True while nothing new may be granted.
     draining: watch::Receiver<bool>,
+    /// While it is low nothing new is granted either.
+    room: watch::Receiver<Room>,
     links: Links,
+    /// True while processes of attempts the database does not know may be left; see [`strangers`].
+    unknown_left: watch::Sender<bool>,
     /// Rung by sessions that end: their worker needs a look.
     bell: Arc<Notify>,
     /// What ends with the server: sessions and launches under way.
@@ -95,6 +101,7 @@ impl Dispatcher {
         places: Places,
         settings: Settings,
         draining: watch::Receiver<bool>,
+        room: watch::Receiver<Room>,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
@@ -104,11 +111,18 @@ impl Dispatcher {
             places,
             settings: Arc::new(RwLock::new(settings)),
             draining,
+            room,
             links: Links::default(),
+            unknown_left: watch::Sender::new(true),
             bell: Arc::new(Notify::new()),
             tasks: TaskTracker::new(),
             shutdown,
         }
+    }
+
+    /// Whether new work may be started.
+    fn may_start(&self) -> bool {
+        !*self.draining.borrow() && !self.room.borrow().low
     }
 
     /// Replaces the settings for grants to come.
@@ -142,10 +156,12 @@ impl Dispatcher {
     /// Looks and acts until the server stops.
     pub async fn run(self) {
         let mut level = self.store.level();
+        let mut room = self.room.clone();
         let mut reconciler = reconcile::Reconciler::default();
+        let mut strangers = strangers::Strangers::default();
         loop {
             level.mark_unchanged();
-            let wait = match self.pass(&mut reconciler).await {
+            let wait = match self.pass(&mut reconciler, &mut strangers).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(error = %crate::telemetry::chain(&error), "a dispatcher pass failed");
@@ -157,6 +173,7 @@ impl Dispatcher {
                 () = tokio::time::sleep(wait) => {}
                 () = self.bell.notified() => {}
                 changed = level.changed() => if changed.is_err() { break },
+                Ok(()) = room.changed() => {}
             }
             tokio::time::sleep(PASS_GAP).await;
         }
@@ -165,16 +182,21 @@ impl Dispatcher {
     }
 
     /// One look at everything. Returns how long there is nothing to do unless something is committed.
-    async fn pass(&self, reconciler: &mut reconcile::Reconciler) -> Result<Duration> {
+    async fn pass(
+        &self,
+        reconciler: &mut reconcile::Reconciler,
+        strangers: &mut strangers::Strangers,
+    ) -> Result<Duration> {
         let now = self.clock.now();
         let due = self.store.queue_due_tickets(now).await?;
         let workers = self.store.live_workers().await?;
         self.deliver_orders(&workers).await?;
         let unlinked = self.reconcile(reconciler, &workers, now).await?;
-        if !*self.draining.borrow() {
+        let waiting = self.await_strangers(strangers, now).await?;
+        if !waiting && self.may_start() {
             self.launch(now).await?;
         }
-        let tick = if unlinked { WATCHFUL_TICK } else { TICK };
+        let tick = if unlinked || waiting { WATCHFUL_TICK } else { TICK };
         Ok(due.map_or(tick, |due| due.since(now).min(tick)))
     }
 

@@ -161,15 +161,13 @@ impl Dispatcher {
                 Ok(true)
             }
             (Judgement::Suspect | Judgement::Collect, _) => {
-                if self.store.attempt_suspect(left.attempt).await? {
-                    tracing::error!(
-                        attempt = %left.attempt,
-                        "the run directory contradicts itself; it is kept, and its ticket waits"
-                    );
-                }
-                Ok(false)
+                self.suspect(left, "the run directory contradicts itself").await
             }
-            (Judgement::AwaitShim | Judgement::StopTree, _) => Ok(false),
+            // It was tried: [`look`] kills what it finds and looks again.
+            (Judgement::StopTree, _) => {
+                self.suspect(left, "its processes could not be ended").await
+            }
+            (Judgement::AwaitShim, _) => Ok(false),
         }
     }
 
@@ -178,6 +176,14 @@ impl Dispatcher {
         let attempt_id = left.attempt.to_string();
         let run_dir = self.places.attempts_dir.join(&attempt_id);
         (run_dir, Mark { server_id: self.store.server_id().to_owned(), attempt_id })
+    }
+
+    /// Shows an attempt that cannot be settled. It keeps its ticket; nothing else may run it.
+    async fn suspect(&self, left: &Unsettled, why: &'static str) -> Result<bool> {
+        if self.store.attempt_suspect(left.attempt).await? {
+            tracing::error!(attempt = %left.attempt, why, "an attempt is stuck; its ticket waits");
+        }
+        Ok(false)
     }
 
     async fn give_up(&self, left: &Unsettled, verdict: Verdict, now: Timestamp) -> Result<()> {

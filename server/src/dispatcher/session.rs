@@ -34,6 +34,9 @@ use crate::telemetry::chain;
 /// A process that dials and says nothing is no shim.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A pull that cannot be answered yet is looked at again after this long at the latest.
+const HELD: Duration = Duration::from_secs(1);
+
 #[derive(Debug, thiserror::Error)]
 enum SessionError {
     #[error(transparent)]
@@ -164,6 +167,7 @@ impl Session<'_> {
         // What was asked of this worker while it had no link.
         self.dispatcher.bell.notify_one();
         let mut level = self.dispatcher.store.level();
+        let mut unknown_left = self.dispatcher.unknown_left.subscribe();
         while !self.gone {
             if self.pull.is_some() {
                 level.mark_unchanged();
@@ -183,6 +187,9 @@ impl Session<'_> {
                     None => return Err(SessionError::Replaced),
                 },
                 changed = level.changed(), if patience.is_some() => {
+                    if changed.is_err() { return Ok(()) }
+                }
+                changed = unknown_left.changed(), if patience.is_some() => {
                     if changed.is_err() { return Ok(()) }
                 }
                 () = sleep_until(patience), if patience.is_some() => {}
@@ -287,9 +294,13 @@ impl Session<'_> {
     /// Claims for the waiting pull, or tells the worker that nothing came.
     async fn answer_pull(&mut self) -> Result<(), SessionError> {
         let Some(mut pull) = self.pull.take() else { return Ok(()) };
-        let draining = *self.dispatcher.draining.borrow();
+        if *self.dispatcher.unknown_left.borrow() {
+            pull.patience = Instant::now() + self.dispatcher.settings().linger.max(HELD);
+            self.pull = Some(pull);
+            return Ok(());
+        }
         let patient = Instant::now() < pull.patience;
-        if draining {
+        if !self.dispatcher.may_start() {
             return self.nothing(pull).await;
         }
         if pull.asked && patient && !self.dispatcher.store.has_work(&self.worker).await? {

@@ -22,6 +22,9 @@ pub struct Attempt {
     pub stop: Option<StopMode>,
     pub granted_at: Timestamp,
     pub started_at: Option<Timestamp>,
+    /// True while what is left of it contradicts itself, or its processes cannot be ended. Nothing else runs its ticket
+    /// meanwhile.
+    pub suspect: bool,
     /// What the agent's own final message says it used.
     pub spent: Spent,
 }

@@ -211,6 +211,8 @@ pub struct LiveAttempt {
     pub attempt: AttemptId,
     pub worker: WorkerId,
     pub granted_at: Timestamp,
+    /// As [`super::attempt::Attempt::suspect`].
+    pub suspect: bool,
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ pub fn waiting_for(ticket: &Ticket, around: &Surroundings) -> Option<String> {
             resolution: Resolution::Completed | Resolution::Cancelled, ..
         } => return None,
         TicketState::Running => match around.live {
+            Some(live) if live.suspect => format!(
+                "{} of its stage {stage} is stuck: its shim is dead, and what it left contradicts itself or its processes \
+                 could not be ended. Nothing else runs this ticket meanwhile; see `vibe-ensemble doctor`.",
+                live.attempt
+            ),
             Some(live) => format!("{} runs its stage {stage} as {}.", live.worker, live.attempt),
             None => format!("Its stage {stage} is running."),
         },

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::disk::Room;
 use crate::store::Counts;
 
 /// How a tool call ended.
@@ -47,7 +48,7 @@ impl CallCounts {
 }
 
 /// The page.
-pub(crate) fn exposition(counts: &Counts, calls: &CallCounts) -> String {
+pub(crate) fn exposition(counts: &Counts, calls: &CallCounts, room: Option<Room>) -> String {
     let mut page = String::with_capacity(4096);
     let mut line = |text: std::fmt::Arguments<'_>| {
         page.write_fmt(text).expect("writing to a String cannot fail");
@@ -75,6 +76,18 @@ pub(crate) fn exposition(counts: &Counts, calls: &CallCounts) -> String {
     line(format_args!("# HELP vibe_ensemble_events_total Events ever appended to the log."));
     line(format_args!("# TYPE vibe_ensemble_events_total counter"));
     line(format_args!("vibe_ensemble_events_total {}", counts.events));
+    if let Some(Room { free, low }) = room {
+        line(format_args!(
+            "# HELP vibe_ensemble_state_dir_free_bytes Room on the state directory's file system."
+        ));
+        line(format_args!("# TYPE vibe_ensemble_state_dir_free_bytes gauge"));
+        line(format_args!("vibe_ensemble_state_dir_free_bytes {free}"));
+        line(format_args!(
+            "# HELP vibe_ensemble_disk_low 1 while nothing new is started for want of room."
+        ));
+        line(format_args!("# TYPE vibe_ensemble_disk_low gauge"));
+        line(format_args!("vibe_ensemble_disk_low {}", u8::from(low)));
+    }
     line(format_args!("# HELP vibe_ensemble_tool_calls_total Tool calls since the start."));
     line(format_args!("# TYPE vibe_ensemble_tool_calls_total counter"));
     for (tool, by_end) in &calls.tools {
@@ -104,10 +117,13 @@ mod tests {
             workers_live: 2,
             events: 7,
         };
-        let page = exposition(&counts, &calls);
+        let room = Room { free: 1 << 20, low: true };
+        let page = exposition(&counts, &calls, Some(room));
         for wanted in [
             "vibe_ensemble_tickets{state=\"queued\"} 3\n",
             "vibe_ensemble_workers_live 2\n",
+            "vibe_ensemble_state_dir_free_bytes 1048576\n",
+            "vibe_ensemble_disk_low 1\n",
             "vibe_ensemble_tool_calls_total{tool=\"get_ticket\",ended=\"refused\"} 1\n",
         ] {
             assert!(page.contains(wanted), "{wanted} is not in\n{page}");

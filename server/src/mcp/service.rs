@@ -7,9 +7,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::disk::Room;
 use crate::domain::id::AttemptId;
 use crate::domain::id::InvalidId;
 use crate::domain::refusal::Refusal;
@@ -25,6 +27,8 @@ pub struct Service {
     clock: Clock,
     attempts_dir: Arc<PathBuf>,
     shutdown: CancellationToken,
+    /// The room on the disk, when somebody watches it.
+    room: Option<watch::Receiver<Room>>,
 }
 
 impl Service {
@@ -36,7 +40,17 @@ impl Service {
         attempts_dir: PathBuf,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { store, clock, attempts_dir: Arc::new(attempts_dir), shutdown }
+        Self { store, clock, attempts_dir: Arc::new(attempts_dir), shutdown, room: None }
+    }
+
+    /// Shows the room on the disk with the metrics.
+    #[must_use]
+    pub fn with_room(self, room: watch::Receiver<Room>) -> Self {
+        Self { room: Some(room), ..self }
+    }
+
+    pub(crate) fn room(&self) -> Option<Room> {
+        self.room.as_ref().map(|room| *room.borrow())
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -186,7 +186,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 async fn show_metrics(State(shared): State<Arc<Shared>>) -> Response {
     match shared.service.store.counts().await {
         Ok(counts) => {
-            let page = metrics::exposition(&counts, shared.handler.calls());
+            let page = metrics::exposition(&counts, shared.handler.calls(), shared.service.room());
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             ([(header::CONTENT_TYPE, kind)], page).into_response()
         }

@@ -56,6 +56,7 @@ struct AttemptRow {
     started_at: Option<i64>,
     ended_at: Option<i64>,
     stop_mode: Option<String>,
+    suspect: bool,
 }
 
 impl TryFrom<AttemptRow> for Attempt {
@@ -93,6 +94,7 @@ impl TryFrom<AttemptRow> for Attempt {
             stop: stop.transpose()?,
             granted_at: row::time(row.granted_at),
             started_at: row.started_at.map(row::time),
+            suspect: row.suspect,
             spent: Spent {
                 num_turns: row.num_turns,
                 cost_usd: row.cost_usd,
@@ -108,7 +110,7 @@ macro_rules! select {
         "SELECT a.attempt_id, a.ticket_id, a.stage_index, a.stage, a.worker_id, a.state, a.outcome, a.failure, a.detail,
                 a.exit_code, a.signal, a.claude_session_id, a.resumed, a.num_turns, a.cost_usd, a.input_tokens,
                 a.output_tokens, a.granted_at, a.started_at, a.ended_at,
-                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode
+                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect
            FROM attempt a
            JOIN worker w ON w.worker_id = a.worker_id "
     };

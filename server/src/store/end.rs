@@ -112,7 +112,7 @@ async fn end(
     now: Timestamp,
 ) -> Result<EndReport> {
     let Some(found) = attempt::find(connection, ending.attempt).await? else {
-        return park(connection, &ending, now).await;
+        return park_report(connection, &ending, now).await;
     };
     let Columns { outcome, failure, detail } = columns(&ending.verdict);
     let spent = own_share(connection, &found, ending.spent).await?;
@@ -282,24 +282,35 @@ async fn late(
             free_worker(connection, &found).await?;
         }
     }
-    park(connection, ending, now).await
+    park_report(connection, ending, now).await
 }
 
-async fn park(
+async fn park_report(
     connection: &mut SqliteConnection,
     ending: &Ending,
     now: Timestamp,
 ) -> Result<EndReport> {
     if let Some(record) = &ending.record {
-        sqlx::query(
-            "INSERT INTO parked_report (attempt_id, record, received_at) VALUES (?1, ?2, ?3)
-             ON CONFLICT (attempt_id) DO NOTHING",
-        )
-        .bind(ending.attempt.key())
-        .bind(record)
-        .bind(now.millis())
-        .execute(connection)
-        .await?;
+        park(connection, ending.attempt, record, now).await?;
     }
     Ok(EndReport::Parked)
+}
+
+/// Puts a record aside, where it changes nothing and is never lost.
+pub(super) async fn park(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+    record: &str,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO parked_report (attempt_id, record, received_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (attempt_id) DO NOTHING",
+    )
+    .bind(attempt.key())
+    .bind(record)
+    .bind(now.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -8,6 +8,7 @@
 //! Invariant: no reader holds a transaction while it waits for anything but the database.
 
 mod attempt;
+mod backup;
 mod claim;
 mod close;
 mod comment;
@@ -38,6 +39,8 @@ use std::sync::RwLock;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
+pub use self::backup::Holdings;
+pub use self::backup::back_up;
 pub use self::claim::Claim;
 pub use self::claim::Granted;
 pub use self::end::EndReport;
@@ -54,6 +57,7 @@ pub use self::page::Page;
 pub use self::prune::BATCH as PRUNE_BATCH;
 pub use self::prune::Prunable;
 pub use self::queue::Counts;
+pub use self::recovery::Highest;
 pub use self::recovery::Unsettled;
 pub use self::ticket::TicketDetail;
 pub use self::ticket::TicketFilter;
@@ -101,6 +105,11 @@ impl Store {
     /// Replaces the rules; writes that begin later obey the new ones.
     pub fn set_rules(&self, rules: Rules) {
         *self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner) = rules;
+    }
+
+    /// Says what to do when a write finds the disk full. That write has failed; later ones may succeed.
+    pub fn on_full(&self, relief: impl Fn() + Send + Sync + 'static) {
+        self.writer.on_full(Box::new(relief));
     }
 
     /// Checks that a reader and the writer both answer.

@@ -1,5 +1,11 @@
 //! Opening the database file: pragmas, migrations, checks. A file that cannot be trusted is refused, never replaced.
 
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -38,7 +44,9 @@ impl Store {
     ///
     /// The caller holds the instance lock: a second server on the same file would be a second writer.
     pub async fn open(path: &Path, rules: Rules, now: Timestamp) -> Result<Self> {
-        let opened = |source| StoreError::Open { path: path.to_owned(), source };
+        let opened = |source| StoreError::opening(path, source);
+        refuse_foreign_wal(path)?;
+        make_private(path)?;
         let mut writer = options(path).create_if_missing(true).connect().await.map_err(opened)?;
         check_version(&mut writer).await?;
         check_pragmas(&mut writer, &WRITER_PRAGMAS).await?;
@@ -63,6 +71,18 @@ impl Store {
             rules: Arc::new(RwLock::new(rules)),
             server_id: server_id.into(),
         })
+    }
+}
+
+/// Makes a new file for this user alone; SQLite gives its companions the same mode. The directory keeps others out
+/// already, unless somebody loosened it.
+fn make_private(path: &Path) -> std::result::Result<(), StoreError> {
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    match made {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StoreError::Make { path: path.to_owned(), source })
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -125,6 +145,27 @@ async fn check_version(connection: &mut SqliteConnection) -> std::result::Result
     Ok(())
 }
 
+/// Refuses a restored backup beside the write-ahead log of the database it replaces. SQLite would play that log into it.
+///
+/// A backup is written without a write-ahead log, and says so in its header; a database of a server always has one.
+fn refuse_foreign_wal(path: &Path) -> std::result::Result<(), StoreError> {
+    const ROLLBACK_JOURNAL: [u8; 2] = [1, 1];
+    let failed = |source| StoreError::Read { path: path.to_owned(), source };
+    let mut header = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(20).read_to_end(&mut header).map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(failed(source)),
+    };
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let has_wal = fs::metadata(wal).is_ok_and(|file| file.len() > 0);
+    if has_wal && header.get(18..20) == Some(&ROLLBACK_JOURNAL) {
+        return Err(StoreError::ForeignWal { path: path.to_owned() });
+    }
+    Ok(())
+}
+
 /// Refuses a damaged file before anything is built on it.
 async fn quick_check(
     path: &Path,
@@ -133,7 +174,7 @@ async fn quick_check(
     let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)")
         .fetch_all(connection)
         .await
-        .map_err(StoreError::Statement)?;
+        .map_err(|source| StoreError::opening(path, source))?;
     match found.into_iter().find(|line| line != "ok") {
         Some(first) => Err(StoreError::Damaged { path: path.to_owned(), first }),
         None => Ok(()),
@@ -155,7 +196,7 @@ async fn migrate(
 
 /// Every problem of a database file that a full check finds; opens it read-only and changes nothing.
 pub async fn check_file(path: &Path) -> std::result::Result<Vec<String>, StoreError> {
-    let opened = |source| StoreError::Open { path: path.to_owned(), source };
+    let opened = |source| StoreError::opening(path, source);
     let mut connection = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)

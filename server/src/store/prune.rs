@@ -70,6 +70,16 @@ impl Store {
             .await
     }
 
+    /// Those of the attempts that the database knows.
+    pub async fn known_attempts(&self, attempts: &[AttemptId]) -> Result<Vec<AttemptId>> {
+        let keys: Vec<i64> = attempts.iter().map(|id| id.key()).collect();
+        let sql =
+            "SELECT attempt_id FROM attempt WHERE attempt_id IN (SELECT value FROM json_each(?1))";
+        let known: Vec<i64> =
+            sqlx::query_scalar(sql).bind(json_keys(&keys)).fetch_all(&self.readers).await?;
+        Ok(known.into_iter().map(AttemptId::from_key).collect())
+    }
+
     /// Looks at attempts by number. Done with is one that was settled, and whose ticket was closed, before `before`.
     pub async fn prunable_attempts(
         &self,

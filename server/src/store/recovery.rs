@@ -1,10 +1,16 @@
-//! What a starting server must look at, and how attempt numbers stay unique.
+//! What a starting server must look at, and how numbers stay unique over a restore.
+
+use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::Result;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+
+/// How far the event numbers jump when the database turns out to be a restored one. A coordinator may have read further
+/// than the backup goes; its saved position must not lie before events it has not seen.
+const EVENT_LEAP: i64 = 1_000_000;
 
 /// An attempt whose process tree is not known to be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +21,14 @@ pub struct Unsettled {
     /// Ended already (its ticket was closed); only its tree is left to be accounted for.
     pub ended: bool,
     pub suspect: bool,
+}
+
+/// The highest numbers the files of the state directory name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Highest {
+    pub attempt: Option<AttemptId>,
+    pub ticket: Option<TicketId>,
+    pub worker: Option<WorkerId>,
 }
 
 impl Store {
@@ -39,34 +53,76 @@ impl Store {
             .collect())
     }
 
-    /// Makes the next attempt's number higher than `highest`, which is the newest run directory on disk. After a
-    /// restore from a backup the database would otherwise give out numbers whose directories are taken.
-    pub async fn reserve_attempts(&self, highest: AttemptId) -> Result<()> {
+    /// The highest attempt number this database ever gave out.
+    pub async fn newest_attempt(&self) -> Result<AttemptId> {
+        let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'attempt'";
+        let seq: Option<i64> = sqlx::query_scalar(sql).fetch_optional(&self.readers).await?;
+        Ok(AttemptId::from_key(seq.unwrap_or(0)))
+    }
+
+    /// Goes on numbering above what is on disk. A number of an attempt or a worker is committed before a file is named
+    /// after it, so a file beyond the numbers of the database means that the database was restored from a backup;
+    /// returns whether that is so.
+    pub async fn resume_numbers(&self, highest: Highest) -> Result<bool> {
         self.writer
             .write(
                 move |connection| {
                     Box::pin(async move {
-                        let raised = sqlx::query(
-                            "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'attempt' AND seq < ?1",
-                        )
-                        .bind(highest.key())
-                        .execute(&mut *connection)
-                        .await?;
-                        if raised.rows_affected() == 0 {
-                            sqlx::query(
-                                "INSERT INTO sqlite_sequence (name, seq)
-                                 SELECT 'attempt', ?1
-                                  WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'attempt')",
-                            )
-                            .bind(highest.key())
-                            .execute(connection)
-                            .await?;
+                        let key = highest.attempt.map_or(0, AttemptId::key);
+                        let attempts = raise(connection, "attempt", key).await?;
+                        let key = highest.worker.map_or(0, WorkerId::key);
+                        let workers = raise(connection, "worker", key).await?;
+                        if !attempts && !workers {
+                            return Ok(false);
                         }
-                        Ok(())
+                        let key = highest.ticket.map_or(0, TicketId::key);
+                        raise(connection, "ticket", key).await?;
+                        sqlx::query(
+                            "UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'event'",
+                        )
+                        .bind(EVENT_LEAP)
+                        .execute(connection)
+                        .await?;
+                        Ok(true)
                     })
                 },
                 /* raises level */ false,
             )
             .await
     }
+
+    /// Keeps the record of an attempt this database does not know. The same one again changes nothing.
+    pub async fn park_unknown(
+        &self,
+        attempt: AttemptId,
+        record: String,
+        now: crate::domain::time::Timestamp,
+    ) -> Result<()> {
+        self.writer
+            .write(
+                move |c| Box::pin(async move { super::end::park(c, attempt, &record, now).await }),
+                /* raises level */ false,
+            )
+            .await
+    }
+}
+
+/// Makes a table's next number higher than `key`; returns whether it was not before.
+async fn raise(connection: &mut SqliteConnection, table: &'static str, key: i64) -> Result<bool> {
+    let raised = sqlx::query("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1 AND seq < ?2")
+        .bind(table)
+        .bind(key)
+        .execute(&mut *connection)
+        .await?;
+    // A table that never had a row has no sequence yet.
+    let begun = sqlx::query(
+        "INSERT INTO sqlite_sequence (name, seq)
+         SELECT ?1, ?2
+          WHERE ?2 > 0 AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+    )
+    .bind(table)
+    .bind(key)
+    .execute(connection)
+    .await?;
+    Ok(raised.rows_affected() + begun.rows_affected() > 0)
 }

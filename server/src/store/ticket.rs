@@ -222,6 +222,7 @@ async fn surroundings(
                 attempt: a.id,
                 worker: a.worker,
                 granted_at: a.granted_at,
+                suspect: a.suspect,
             });
         }
         TicketState::Queued => around.queue = queue::around(connection, ticket).await?,

@@ -11,6 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use sqlx::Connection as _;
 use sqlx::Executor as _;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 
+use super::error;
 use super::error::Error;
 use super::error::Result;
 use super::error::StoreError;
@@ -36,7 +38,11 @@ pub(super) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send +
 pub(super) struct Writer {
     jobs: mpsc::Sender<Message>,
     level: watch::Receiver<u64>,
+    relief: Arc<OnceLock<Relief>>,
 }
+
+/// What is done when the disk is full, before the next write is tried.
+pub(super) type Relief = Box<dyn Fn() + Send + Sync>;
 
 enum Message {
     Run(Box<dyn Job>),
@@ -54,8 +60,15 @@ impl Writer {
     pub(super) fn start(connection: SqliteConnection) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (raise, level) = watch::channel(0);
-        tokio::spawn(run(connection, queue, raise));
-        Self { jobs, level }
+        let relief = Arc::new(OnceLock::new());
+        tokio::spawn(run(connection, queue, raise, Arc::clone(&relief)));
+        Self { jobs, level, relief }
+    }
+
+    /// Says what to do when the disk is full; the first one stands.
+    pub(super) fn on_full(&self, relief: Relief) {
+        // There is one caller, the composition root.
+        drop(self.relief.set(relief));
     }
 
     pub(super) fn level(&self) -> watch::Receiver<u64> {
@@ -128,6 +141,9 @@ trait Job: Send {
 
     fn points(&self) -> Points;
 
+    /// Whether it failed because the disk is full.
+    fn met_full_disk(&self) -> bool;
+
     /// Tells the caller; `broken` replaces a success whose transaction was not committed.
     fn finish(self: Box<Self>, broken: Option<StoreError>);
 }
@@ -166,6 +182,10 @@ where
         self.points
     }
 
+    fn met_full_disk(&self) -> bool {
+        matches!(&self.outcome, Some(Err(Error::Failed(failure))) if failure.is_full())
+    }
+
     fn finish(self: Box<Self>, broken: Option<StoreError>) {
         let outcome = match (self.outcome, broken) {
             // What was refused or failed by itself keeps its own reason.
@@ -183,10 +203,19 @@ async fn run(
     mut connection: SqliteConnection,
     mut queue: mpsc::Receiver<Message>,
     raise: watch::Sender<u64>,
+    relief: Arc<OnceLock<Relief>>,
 ) {
     while let Some(message) = queue.recv().await {
         let closing = match message {
-            Message::Run(first) => batch(&mut connection, first, &mut queue, &raise).await,
+            Message::Run(first) => {
+                let ended = batch(&mut connection, first, &mut queue, &raise).await;
+                if ended.full
+                    && let Some(relief) = relief.get()
+                {
+                    relief();
+                }
+                ended.closing
+            }
             Message::Close(done) => Some(done),
         };
         if let Some(done) = closing {
@@ -200,13 +229,21 @@ async fn run(
     }
 }
 
-/// Runs `first` and whatever else waits in one transaction. Returns a request to close that was met on the way.
+/// How a batch ended.
+struct Ended {
+    /// A request to close that was met on the way.
+    closing: Option<oneshot::Sender<()>>,
+    /// Whether the disk had no room for something of it.
+    full: bool,
+}
+
+/// Runs `first` and whatever else waits in one transaction.
 async fn batch(
     connection: &mut SqliteConnection,
     first: Box<dyn Job>,
     queue: &mut mpsc::Receiver<Message>,
     raise: &watch::Sender<u64>,
-) -> Option<oneshot::Sender<()>> {
+) -> Ended {
     let mut closing = None;
     let mut jobs = Vec::new();
     first.points().before_begin();
@@ -244,6 +281,7 @@ async fn batch(
         broken = connection.execute("COMMIT").await.err();
     }
     if let Some(error) = broken {
+        let full = error::is_full(&error) || jobs.iter().any(|job| job.met_full_disk());
         let error = Arc::new(error);
         tracing::error!(error = %error, writes = jobs.len(), "a group commit failed; none of its writes counts");
         // SQLite may have rolled back already (a full disk does that); then there is nothing left to roll back.
@@ -251,18 +289,19 @@ async fn batch(
         for job in jobs {
             job.finish(Some(StoreError::Commit(Arc::clone(&error))));
         }
-        return closing;
+        return Ended { closing, full };
     }
     for job in &jobs {
         job.points().after_commit();
     }
+    let full = jobs.iter().any(|job| job.met_full_disk());
     if jobs.iter().any(|job| job.raises_level()) {
         raise.send_modify(|level| *level += 1);
     }
     for job in jobs {
         job.finish(None);
     }
-    closing
+    Ended { closing, full }
 }
 
 async fn savepoint(

@@ -20,7 +20,8 @@ pub struct Pace {
     pub then: Duration,
 }
 
-/// Runs a job at its pace until the server stops. A run that fails is logged, and the next one tries again.
+/// Runs a job at its pace until the server stops. A run that fails is logged, once while it fails for the same reason, and
+/// the next one tries again.
 pub async fn every<F, R>(
     job: &'static str,
     pace: Pace,
@@ -33,6 +34,7 @@ pub async fn every<F, R>(
 {
     let mut pause = pace.first;
     let mut unknown_before = 0;
+    let mut told = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -50,8 +52,18 @@ pub async fn every<F, R>(
                 }
                 unknown_before = unknown;
             }
-            Err(error) => tracing::error!(job, error = %chain(&error), "a sweep failed"),
+            Err(error) => {
+                let error = chain(&error);
+                // The disk is looked at every second; one line says as much as a thousand.
+                if told.as_ref() != Some(&error) {
+                    tracing::error!(job, error, "a job failed; it is tried again");
+                }
+                told = Some(error);
+                pause = pace.then;
+                continue;
+            }
         }
+        told = None;
         pause = pace.then;
     }
 }

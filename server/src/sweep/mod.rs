@@ -53,6 +53,8 @@ pub enum SweepError {
     Look { path: PathBuf, source: io::Error },
     #[error("could not remove {path}")]
     Remove { path: PathBuf, source: io::Error },
+    #[error("could not look after the room on the disk")]
+    Disk(#[source] io::Error),
     #[error("the sweep was cut short")]
     CutShort(#[from] tokio::task::JoinError),
 }

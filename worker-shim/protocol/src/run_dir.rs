@@ -23,6 +23,9 @@ pub const SHIM_LOCK: &str = "shim.lock";
 pub const TREE_LOCK: &str = "tree.lock";
 /// The exit record. Its presence, under this name, means the attempt has ended.
 pub const EXIT: &str = "exit.json";
+/// Takes up the room that the exit record will need; removed in the moment the record is written. Its content means
+/// nothing, and a run directory without it is as good.
+pub const EXIT_RESERVE: &str = "exit.reserve";
 /// The name of the variable that marks every process of an attempt's tree.
 pub const ATTEMPT_VARIABLE: &str = "VIBE_ENSEMBLE_ATTEMPT";
 /// Where the variable of an attempt's tree says which database the attempt belongs to: two servers on one machine

@@ -6,12 +6,17 @@ use std::fs::OpenOptions;
 use std::io;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::path::PathBuf;
 
+use nix::sys::statvfs::statvfs;
 use shim_protocol::grant::Limits;
 use shim_protocol::run_dir::Stream;
 
 use crate::stream::MAX_LINE;
+
+/// Output that was dropped is stored again only when this much is free, in bytes. More than the server's ballast.
+const ROOM_FOR_OUTPUT: u64 = 32 << 20;
 
 /// The segments of one stream of one attempt.
 #[derive(Debug)]
@@ -91,6 +96,9 @@ impl Segments {
     }
 
     fn try_store(&mut self, bytes: &[u8], stored: &mut usize) -> io::Result<()> {
+        if self.dropped > 0 && !has_room(&self.dir) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let overlong = self.written >= self.segment_bytes.saturating_add(MAX_LINE as u64);
         if self.written >= self.segment_bytes && (self.at_line_start || overlong) {
             self.file = None;
@@ -150,6 +158,15 @@ impl Segments {
             }
         }
     }
+}
+
+/// Whether the disk has clearly more room than the ends of attempts need. Once it was full, output must not eat what the
+/// server has given back of it for them.
+fn has_room(dir: &Path) -> bool {
+    // A file system that does not say is written to until it refuses.
+    statvfs(dir).map_or(true, |stat| {
+        stat.blocks_available().saturating_mul(stat.fragment_size()) >= ROOM_FOR_OUTPUT
+    })
 }
 
 #[cfg(test)]

@@ -99,6 +99,8 @@ pub(crate) struct AttemptView {
     worker_id: String,
     /// granted, running or ended.
     state: &'static str,
+    /// True while it is stuck: its shim is dead, and what it left contradicts itself or its processes cannot be ended.
+    suspect: bool,
     /// succeeded, failed, `timed_out`, cancelled, interrupted or lost, once it has ended.
     outcome: Option<&'static str>,
     /// The class of failure, for every outcome but succeeded.
@@ -131,6 +133,7 @@ impl From<Attempt> for AttemptView {
             stage: attempt.stage.into_string(),
             worker_id: attempt.worker.to_string(),
             state,
+            suspect: attempt.suspect,
             outcome: ended.as_ref().map(|ended| ended.outcome.name()),
             failure: ended.as_ref().and_then(|ended| ended.failure).map(Failure::name),
             exit_code: of(|ended| ended.exit_code.map(i64::from)),
@@ -279,12 +282,14 @@ mod tests {
             stop: None,
             granted_at: Timestamp::from_millis(1),
             started_at: None,
+            suspect: false,
             spent: Spent { num_turns: Some(3), ..Spent::default() },
         };
         assert_eq!(
             serde_json::to_value(AttemptView::from(attempt)).unwrap(),
             json!({
                 "attempt_id": "A-17", "ticket_id": "T-42", "stage": "impl", "worker_id": "W-7", "state": "ended",
+                "suspect": false,
                 "outcome": "failed", "failure": "no_result", "detail": "it ended without a result", "exit_code": 1,
                 "signal": null, "claude_session_id": "s", "num_turns": 3, "cost_usd": null, "input_tokens": null,
                 "output_tokens": null, "granted_at": "1970-01-01T00:00:00.001Z", "started_at": null,

@@ -162,6 +162,9 @@ struct WorkerStatus {
     #[serde(flatten)]
     worker: WorkerView,
     memory_bytes: Option<i64>,
+    /// True while the current attempt is stuck: its shim is dead, and what it left contradicts itself or its processes
+    /// cannot be ended.
+    suspect: bool,
     /// The last lines of the current attempt's output, oldest first.
     transcript: Vec<String>,
 }
@@ -215,6 +218,10 @@ async fn status(service: Service, given: Status) -> Result<WorkerStatus> {
             read.await.unwrap_or_default()
         }
     };
+    let suspect = match worker.attempt {
+        None => false,
+        Some(attempt) => service.store.attempt(attempt).await?.is_some_and(|found| found.suspect),
+    };
     let memory_bytes = worker.memory_bytes;
-    Ok(WorkerStatus { worker: worker.into(), memory_bytes, transcript })
+    Ok(WorkerStatus { worker: worker.into(), memory_bytes, suspect, transcript })
 }

@@ -6,7 +6,10 @@ use sqlx::Row as _;
 use sqlx::SqliteConnection;
 
 use super::*;
+use crate::domain::id::EventSeq;
+use crate::store::Highest;
 use crate::store::StoreError;
+use crate::store::back_up;
 use crate::store::check_file;
 
 /// The whole schema as SQLite has it after all migrations. After a deliberate change run this test with
@@ -79,16 +82,103 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     )
     .unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert!(Store::open(&path, RULES, NOW).await.is_err());
+    match Store::open(&path, RULES, NOW).await {
+        Err(Error::Failed(StoreError::Damaged { .. })) => {}
+        other => panic!("expected a refusal, got {other:?}"),
+    }
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
 #[tokio::test]
 async fn attempt_numbers_continue_above_the_run_directories_on_disk() {
     let bed = Bed::new().await;
-    bed.store.reserve_attempts(AttemptId::from_key(40)).await.unwrap();
-    bed.store.reserve_attempts(AttemptId::from_key(12)).await.unwrap();
+    let on_disk = |attempt| Highest {
+        attempt: Some(AttemptId::from_key(attempt)),
+        ticket: Some(TicketId::from_key(20)),
+        worker: Some(WorkerId::from_key(30)),
+    };
     bed.ticket(&["impl"]).await;
+    assert!(bed.store.resume_numbers(on_disk(40)).await.unwrap());
+    assert!(!bed.store.resume_numbers(on_disk(12)).await.unwrap(), "nothing new");
+    assert!(!bed.store.resume_numbers(Highest::default()).await.unwrap());
+    assert_eq!(bed.store.newest_attempt().await.unwrap(), AttemptId::from_key(40));
+    let ticket = bed.ticket(&["impl"]).await;
+    assert_eq!(ticket.id, TicketId::from_key(21));
     let worker = bed.worker("impl").await;
+    assert_eq!(worker, WorkerId::from_key(31));
     assert_eq!(bed.granted(worker, "p1").await.attempt.id, AttemptId::from_key(41));
+    let query = crate::store::EventQuery {
+        after: Some(EventSeq(1_000_000)),
+        include_processed: true,
+        kinds: Vec::new(),
+        project: None,
+        ticket: None,
+        consumer: "test".into(),
+        limit: 10,
+    };
+    let seen = bed.store.events(query).await.unwrap().events.len();
+    assert_eq!(seen, 3, "events go on far above any position a coordinator may have saved");
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_and_checked_while_the_server_writes() {
+    let bed = Bed::new().await;
+    bed.ticket(&["impl"]).await;
+    let copy = bed.dir.path().join("copy.db");
+    let holdings = back_up(&bed.dir.path().join("test.db"), &copy).await.unwrap();
+    bed.ticket(&["impl"]).await;
+    assert_eq!((holdings.projects, holdings.tickets, holdings.attempts), (1, 1, 0));
+    let left = |name: &str| bed.dir.path().join(name).exists();
+    assert!(!left("copy.db-wal") && !left("copy.db-journal") && !left("copy.db-shm"));
+    let again = back_up(&bed.dir.path().join("test.db"), &copy).await;
+    assert!(matches!(again, Err(StoreError::Copy { .. })), "{again:?}");
+    let restored = Store::open(&copy, RULES, NOW).await.unwrap();
+    assert_eq!(restored.server_id(), bed.store.server_id());
+}
+
+#[tokio::test]
+async fn a_backup_beside_the_log_of_the_database_it_replaces_is_refused() {
+    let bed = Bed::new().await;
+    let path = bed.dir.path().join("test.db");
+    let copy = bed.dir.path().join("copy.db");
+    back_up(&path, &copy).await.unwrap();
+    bed.ticket(&["impl"]).await;
+    // What a killed server leaves: its log, with commits that are not in the file yet.
+    let place = tempfile::tempdir().unwrap();
+    let there = |name: &str| place.path().join(name);
+    std::fs::copy(&path, there("test.db")).unwrap();
+    std::fs::copy(bed.dir.path().join("test.db-wal"), there("test.db-wal")).unwrap();
+    let as_left = Store::open(&there("test.db"), RULES, NOW).await.unwrap();
+    assert_eq!(as_left.ticket(TicketId::from_key(1)).await.unwrap().ticket.title, "Fix it");
+    as_left.close().await;
+
+    std::fs::copy(&copy, there("test.db")).unwrap();
+    std::fs::copy(bed.dir.path().join("test.db-wal"), there("test.db-wal")).unwrap();
+    let before = std::fs::read(there("test.db")).unwrap();
+    match Store::open(&there("test.db"), RULES, NOW).await {
+        Err(Error::Failed(StoreError::ForeignWal { .. })) => {}
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+    assert_eq!(std::fs::read(there("test.db")).unwrap(), before);
+    std::fs::remove_file(there("test.db-wal")).unwrap();
+    Store::open(&there("test.db"), RULES, NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused_and_left_alone() {
+    let bed = Bed::new().await;
+    for _ in 0..200 {
+        bed.ticket(&["impl"]).await;
+    }
+    bed.store.close().await;
+    let path = bed.dir.path().join("test.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 3 * 4096].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+    match Store::open(&path, RULES, NOW).await {
+        Err(Error::Failed(StoreError::Damaged { .. })) => {}
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }

@@ -1,0 +1,127 @@
+//! Watches the room of the state directory's file system, and acts on it.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::statvfs;
+use tokio::sync::watch;
+
+use super::ballast::BALLAST_BYTES;
+use super::ballast::Ballast;
+
+/// How much room there was at the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// What this user may still write, in bytes.
+    pub free: u64,
+    /// True from when less than the watermark is free until clearly more is: nothing new is started meanwhile.
+    pub low: bool,
+}
+
+/// Cheap to share: the loop looks, the store's writer asks for relief.
+#[derive(Debug)]
+pub struct Guard {
+    state_dir: PathBuf,
+    ballast: Ballast,
+    room: watch::Sender<Room>,
+}
+
+impl Guard {
+    #[must_use]
+    pub fn new(state_dir: &Path) -> Self {
+        Self {
+            state_dir: state_dir.to_owned(),
+            ballast: Ballast::of(state_dir),
+            room: watch::Sender::new(Room { free: u64::MAX, low: false }),
+        }
+    }
+
+    #[must_use]
+    pub fn room(&self) -> watch::Receiver<Room> {
+        self.room.subscribe()
+    }
+
+    /// Looks once: publishes the room, warns when the shortage begins and when it is over, and takes the ballast or gives
+    /// it back. `min_free` is the watermark in bytes; 0 switches it off.
+    pub fn look(&self, min_free: u64) -> io::Result<()> {
+        let free = self.free()?;
+        let before = *self.room.borrow();
+        // With some distance between the two, or a commit more and less would toggle it.
+        let enough = if before.low { min_free.saturating_add(BALLAST_BYTES) } else { min_free };
+        let room = Room { free, low: min_free > 0 && free < enough };
+        if room.low && !before.low {
+            tracing::warn!(
+                free_mib = free >> 20,
+                min_free_mib = min_free >> 20,
+                state_dir = %self.state_dir.display(),
+                "the disk is nearly full: nothing new is started until there is room; what runs goes on"
+            );
+        } else if before.low && !room.low {
+            tracing::warn!(free_mib = free >> 20, "there is room on the disk again; work goes on");
+        }
+        self.room.send_if_modified(|known| std::mem::replace(known, room).low != room.low);
+        if free < BALLAST_BYTES {
+            self.relieve();
+        } else if free >= min_free.saturating_add(2 * BALLAST_BYTES) && !self.ballast.is_there() {
+            self.ballast.take()?;
+            tracing::info!(bytes = BALLAST_BYTES, "ballast taken");
+        }
+        Ok(())
+    }
+
+    /// Gives the ballast back when there is hardly any room, and does nothing else. For a start on a full disk.
+    pub fn look_before_start(&self) {
+        if self.free().is_ok_and(|free| free < BALLAST_BYTES) {
+            self.relieve();
+        }
+    }
+
+    /// Gives the ballast back to the disk, so that what must be written can be.
+    pub fn relieve(&self) {
+        match self.ballast.release() {
+            Ok(true) => tracing::warn!("the disk is full; its ballast was given back to it"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the ballast could not be given back"),
+        }
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let stat = statvfs(&self.state_dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ballast_is_taken_when_there_is_room_and_given_back_when_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = Guard::new(dir.path());
+        guard.look(0).unwrap();
+        let path = dir.path().join("ballast");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), BALLAST_BYTES);
+        guard.look_before_start();
+        assert!(path.exists(), "there is room");
+        guard.relieve();
+        assert!(!path.exists());
+        guard.relieve();
+    }
+
+    #[test]
+    fn the_watermark_begins_a_shortage_and_zero_means_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = Guard::new(dir.path());
+        let room = guard.room();
+        let free = guard.free().unwrap();
+        guard.look(free * 2).unwrap();
+        assert!(room.borrow().low);
+        assert!(!dir.path().join("ballast").exists(), "a shortage is no time to take room");
+        guard.look(1).unwrap();
+        assert!(!room.borrow().low);
+        guard.look(0).unwrap();
+        assert!(!room.borrow().low);
+    }
+}
