@@ -13,6 +13,7 @@
 //! story here that reaches it.
 
 mod oracle;
+mod plants;
 mod story;
 
 use std::collections::BTreeMap;
