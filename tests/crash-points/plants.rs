@@ -25,10 +25,10 @@ async fn point_catches(plant: &str, story: Story, point: Option<&str>) {
     // A story that comes to no end fails its check as well.
     if let Ok(told) = telling.await {
         let caught = oracle::compare(at, &expected, &told);
-        println!("{plant}: {caught:?}");
+        eprintln!("{plant}: {caught:?}");
         assert!(caught.is_err(), "{plant} was not caught at {point:?}");
     } else {
-        println!("{plant}: the story came to no end");
+        eprintln!("{plant}: the story came to no end");
     }
 }
 

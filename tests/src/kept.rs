@@ -153,7 +153,7 @@ impl Kept {
     #[must_use]
     pub fn shims(&self) -> Vec<i32> {
         let alive = self.family.alive().into_iter();
-        alive.filter(|process| is_shim(process)).map(|process| process.pid).collect()
+        alive.filter(is_shim).map(|process| process.pid).collect()
     }
 
     /// Every page of the events, processed or not.

@@ -223,7 +223,9 @@ async fn batch(
         }
     }
     if broken.is_none() {
-        jobs.iter().for_each(|job| job.points().before_commit());
+        for job in &jobs {
+            job.points().before_commit();
+        }
         broken = connection.execute("COMMIT").await.err();
     }
     if let Some(error) = broken {
@@ -236,7 +238,9 @@ async fn batch(
         }
         return closing;
     }
-    jobs.iter().for_each(|job| job.points().after_commit());
+    for job in &jobs {
+        job.points().after_commit();
+    }
     if jobs.iter().any(|job| job.raises_level()) {
         raise.send_modify(|level| *level += 1);
     }
