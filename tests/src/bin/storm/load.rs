@@ -51,6 +51,11 @@ pub(crate) struct Load {
     pub(crate) closed: Mutex<std::collections::BTreeSet<String>>,
 }
 
+/// How many tickets have at least so many attempts.
+pub(crate) fn tickets_for(attempts: u32) -> u32 {
+    attempts.div_ceil(3)
+}
+
 /// Makes the project and its worker types.
 pub(crate) async fn prepare(kept: &Kept) {
     kept.project(PROJECT).await;

@@ -44,7 +44,7 @@ struct Cli {
     /// Stop making faults after this time, whatever is left of them
     #[arg(long, default_value_t = 11)]
     minutes: u64,
-    /// Make no faults: run this many tickets whose agents leave daemons behind
+    /// Make no faults: run at least this many agents that each leave a daemon and a child behind
     #[arg(long)]
     trees: Option<u32>,
 }
@@ -71,7 +71,9 @@ async fn main() -> ExitCode {
     };
     let load = Arc::new(Load::new(Arc::clone(&kept), mix, cli.seed));
     let weather_over = Arc::new(AtomicBool::new(false));
-    let feeding = tokio::spawn(Arc::clone(&load).feed(cli.trees, Arc::clone(&weather_over)));
+    let feeding = tokio::spawn(
+        Arc::clone(&load).feed(cli.trees.map(load::tickets_for), Arc::clone(&weather_over)),
+    );
     let consuming = tokio::spawn(oracle::consume(Arc::clone(&kept), Arc::clone(&load)));
     let made = if cli.trees.is_some() {
         faults::Made::default()

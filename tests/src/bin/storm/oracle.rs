@@ -26,6 +26,8 @@ pub(crate) struct Found {
     tickets: usize,
     attempts: usize,
     killed: usize,
+    /// Ends after which processes of the attempt were looked for at once.
+    ended: usize,
     lost: Vec<String>,
     twice: Vec<String>,
     strays: Vec<String>,
@@ -42,8 +44,8 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} tickets, {} attempts, {} of them lost or interrupted",
-            self.tickets, self.attempts, self.killed
+            "{} tickets, {} attempts, {} of them lost or interrupted, {} ends with a look for survivors",
+            self.tickets, self.attempts, self.killed, self.ended
         )?;
         for (name, list) in [
             ("lost", &self.lost),
@@ -60,21 +62,32 @@ impl fmt::Display for Found {
     }
 }
 
-/// A consumer that reads events and marks them, through every death of the server. Returns what it heard, in order.
-pub(crate) async fn consume(kept: Arc<Kept>, load: Arc<Load>) -> Vec<i64> {
-    let mut heard = Vec::new();
+/// What the consumer of events saw.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    seqs: Vec<i64>,
+    /// Processes of an attempt that were alive when its end was heard of.
+    survivors: Vec<String>,
+    /// Attempts that were looked at.
+    ended: usize,
+}
+
+/// A consumer that reads events and marks them, through every death of the server.
+pub(crate) async fn consume(kept: Arc<Kept>, load: Arc<Load>) -> Heard {
+    let mut heard = Heard::default();
     loop {
         let arguments = json!({"consumer": "storm", "limit": 200, "wait_seconds": 1});
         let page = kept.ok("list_events", arguments).await;
         let events = page["events"].as_array().cloned().unwrap_or_default();
+        heard.look_for_survivors(&kept, &events);
         for event in &events {
-            heard.extend(event["seq"].as_i64());
+            heard.seqs.extend(event["seq"].as_i64());
             if event["kind"] == "ticket_closed" {
                 lock(&load.closed).insert(text(event, "ticket_id"));
             }
         }
         let Some(last) = events.last() else {
-            if load.is_over() && heard.last().is_some_and(|last| page["last_seq"] == *last) {
+            if load.is_over() && heard.seqs.last().is_some_and(|last| page["last_seq"] == *last) {
                 return heard;
             }
             continue;
@@ -84,11 +97,32 @@ pub(crate) async fn consume(kept: Arc<Kept>, load: Arc<Load>) -> Vec<i64> {
     }
 }
 
+impl Heard {
+    /// An attempt ends only when nothing of its tree is left, however it ended.
+    fn look_for_survivors(&mut self, kept: &Kept, events: &[Value]) {
+        let ends = ["ticket_stage_completed", "ticket_sent_back", "ticket_attempt_failed"];
+        let ended: Vec<&str> = events
+            .iter()
+            .filter(|event| event["kind"].as_str().is_some_and(|kind| ends.contains(&kind)))
+            .filter_map(|event| event["attempt_id"].as_str())
+            .collect();
+        if ended.is_empty() {
+            return;
+        }
+        self.ended += ended.len();
+        let alive = kept.family.alive().into_iter();
+        let left = alive.filter(|process| {
+            process.attempt.as_deref().is_some_and(|attempt| ended.contains(&attempt))
+        });
+        self.survivors.extend(left.map(|process| format!("{process:?}")));
+    }
+}
+
 /// Waits until everything has drained, and looks at every trace it left.
 pub(crate) async fn judge(
     kept: &Kept,
     load: &Load,
-    consuming: JoinHandle<Vec<i64>>,
+    consuming: JoinHandle<Heard>,
     exactly_once: bool,
 ) -> Found {
     let mut found = Found::default();
@@ -192,7 +226,7 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
 async fn events_are_right(
     kept: &Kept,
     promised: &BTreeMap<String, Promise>,
-    consuming: JoinHandle<Vec<i64>>,
+    consuming: JoinHandle<Heard>,
     found: &mut Found,
 ) {
     let heard = consuming.await.expect("the consumer does not panic");
@@ -202,6 +236,9 @@ async fn events_are_right(
         found.wrong.push("event numbers are not in order".to_owned());
     }
     // Delivery is at least once: a mark whose answer was lost is the only reason to hear one again.
+    found.ended = heard.ended;
+    found.strays.extend(heard.survivors);
+    let heard = heard.seqs;
     let last = heard.iter().max().copied().unwrap_or(0);
     let heard: BTreeSet<i64> = heard.into_iter().collect();
     let missed: Vec<&i64> =
