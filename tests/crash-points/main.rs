@@ -13,6 +13,7 @@
 //! story here that reaches it.
 
 mod oracle;
+mod plants;
 mod story;
 
 use std::collections::BTreeMap;
@@ -72,6 +73,6 @@ async fn a_kill_at_any_point_changes_nothing() {
             Err(error) => failures.push(format!("{}: {error}", names[&error.id()])),
         }
     }
-    println!("{} points in {:?}", points.len(), begun.elapsed());
+    eprintln!("{} points in {:?}", points.len(), begun.elapsed());
     assert!(failures.is_empty(), "{} points failed:\n{}", failures.len(), failures.join("\n"));
 }

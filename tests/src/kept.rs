@@ -63,7 +63,7 @@ impl Kept {
             if let Err(status) = server.try_launch().await {
                 // Dying is what it may do here; refusing to start is not.
                 assert!(
-                    status.code().is_none(),
+                    status.code().is_none_or(|code| code == 0),
                     "the server ended by itself: {status}\n{}",
                     server.log()
                 );
@@ -153,7 +153,7 @@ impl Kept {
     #[must_use]
     pub fn shims(&self) -> Vec<i32> {
         let alive = self.family.alive().into_iter();
-        alive.filter(|process| is_shim(process)).map(|process| process.pid).collect()
+        alive.filter(is_shim).map(|process| process.pid).collect()
     }
 
     /// Every page of the events, processed or not.

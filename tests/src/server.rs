@@ -282,7 +282,15 @@ impl Server {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn log_tail(&self) -> String {
+    /// The process id of the server, when it runs.
+    #[must_use]
+    pub fn running_pid(&self) -> Option<i32> {
+        i32::try_from(self.running.as_ref()?.id()).ok()
+    }
+
+    /// The last lines of [`Server::log`].
+    #[must_use]
+    pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")

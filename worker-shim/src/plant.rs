@@ -51,7 +51,10 @@ pub fn trace(step: &'static str, subject: impl std::fmt::Display) {
         .append(true)
         .open(path)
         .and_then(|mut file| file.write_all(line.as_bytes()));
-    assert!(written.is_ok(), "the trace cannot be written: {written:?}");
+    if let Err(error) = written {
+        // The test misses the step.
+        crate::log::note(&format!("the trace cannot be written: {error}"));
+    }
 }
 
 #[cfg(feature = "planted-bugs")]

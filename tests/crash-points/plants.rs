@@ -1,0 +1,185 @@
+//! The tests are tested: each planted bug must make the check that guards against it fail.
+
+use std::fs;
+
+use e2e::eventually::eventually;
+use e2e::kept::Kept;
+use e2e::server::Setup;
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::oracle;
+use crate::story;
+use crate::story::Story;
+
+/// The check of [`crate::a_kill_at_any_point_changes_nothing`] for one point, with a bug planted in the second telling.
+async fn point_catches(plant: &str, story: Story, point: Option<&str>) {
+    let expected = story::tell(story, None, None).await;
+    let honest = story::tell(story, point, None).await;
+    let at = point.unwrap_or("server.");
+    assert_eq!(oracle::compare(at, &expected, &honest), Ok(()), "without the bug");
+    let telling = async {
+        let (point, plant) = (point.map(str::to_owned), plant.to_owned());
+        tokio::spawn(async move { story::tell(story, point.as_deref(), Some(&plant)).await }).await
+    };
+    // A story that comes to no end fails its check as well.
+    if let Ok(told) = telling.await {
+        let caught = oracle::compare(at, &expected, &told);
+        eprintln!("{plant}: {caught:?}");
+        assert!(caught.is_err(), "{plant} was not caught at {point:?}");
+    } else {
+        eprintln!("{plant}: the story came to no end");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_without_its_guard_is_caught() {
+    point_catches("no-guard-on-the-end", Story::Usual, Some("server.end.after_commit")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_before_its_commit_is_caught() {
+    point_catches("ack-before-commit", Story::Usual, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_not_synced_is_caught() {
+    point_catches("no-fsync-of-the-directory", Story::Usual, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_deleted_before_its_ack_is_caught() {
+    let point = Some("shim.before_completed_sent");
+    point_catches("record-deleted-before-ack", Story::Usual, point).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_started_before_its_grant_is_committed_is_caught() {
+    point_catches("grant-before-commit", Story::Usual, Some("server.claim.before_commit")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_is_not_idempotent_is_caught() {
+    let point = Some("server.grant.before_sent");
+    point_catches("pull-is-not-idempotent", Story::Usual, point).await;
+}
+
+/// A server with a bug, or without one, and a ticket of one stage.
+async fn one_stage(plant: Option<&str>, script: &str) -> (Kept, String) {
+    let setup = Setup::default().env("VIBE_ENSEMBLE_LINGER_MS", "200");
+    let kept = Kept::prepare(match plant {
+        Some(plant) => setup.env("VIBE_ENSEMBLE_TEST_PLANT", plant),
+        None => setup,
+    });
+    kept.project("shop").await;
+    kept.worker_type("shop", "build", 1).await;
+    kept.worker_type("shop", "other", 1).await;
+    let ticket = create(&kept, "build", script).await;
+    (kept, ticket)
+}
+
+async fn create(kept: &Kept, stage: &str, script: &str) -> String {
+    let arguments = json!({
+        "project": "shop", "title": stage, "execution_plan": [stage], "description": script,
+        "idempotency_key": stage,
+    });
+    let ticket = kept.ok("create_ticket", arguments).await;
+    ticket["ticket_id"].as_str().expect("a ticket has an id").to_owned()
+}
+
+async fn closed(kept: &Kept, ticket: &str) -> serde_json::Value {
+    eventually(&format!("{ticket} is closed"), || async {
+        let found = kept.ok("get_ticket", json!({"ticket_id": ticket})).await;
+        if found["state"] == "closed" { Ok(found) } else { Err(found.to_string()) }
+    })
+    .await
+}
+
+async fn called(kept: &Kept, ticket: &str) {
+    eventually("the agent runs", || {
+        let runs = kept.agents.calls_of(ticket, "build").len();
+        std::future::ready(if runs > 0 { Ok(()) } else { Err("not yet".to_owned()) })
+    })
+    .await;
+}
+
+/// How many agents ran for a ticket whose shim was stopped while the server was replaced and did other work.
+async fn runs_of_a_stopped_shim(plant: Option<&str>) -> usize {
+    let (kept, ticket) = one_stage(plant, "fake: build#1: wait-for go").await;
+    called(&kept, &ticket).await;
+    story::kill_shims(&kept, Signal::SIGSTOP);
+    kept.server().await.kill().await;
+    // Long enough for the server to look at the silent worker more than once.
+    let other = create(&kept, "other", "fake: other: sleep 1.5").await;
+    closed(&kept, &other).await;
+    story::kill_shims(&kept, Signal::SIGCONT);
+    fs::write(kept.directory.join("projects/shop/go"), "").expect("the project is writable");
+    closed(&kept, &ticket).await;
+    kept.agents.calls_of(&ticket, "build").len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_given_up_for_its_silence_is_caught() {
+    assert_eq!(runs_of_a_stopped_shim(None).await, 1, "without the bug");
+    assert!(runs_of_a_stopped_shim(Some("lost-by-age")).await > 1);
+}
+
+/// How the first attempt ended whose record says that nobody saw how its agent ended.
+async fn outcome_of_an_unknown_exit(plant: Option<&str>) -> String {
+    let (kept, ticket) = one_stage(plant, "fake: build#1: wait-for go").await;
+    called(&kept, &ticket).await;
+    let run_dir = kept.state_dir.join("attempts/A-1");
+    {
+        let mut server = kept.server().await;
+        server.kill().await;
+        fs::write(kept.directory.join("projects/shop/go"), "").expect("writable");
+        let record = eventually("the record is there", || {
+            std::future::ready(
+                fs::read_to_string(run_dir.join("exit.json")).map_err(|e| e.to_string()),
+            )
+        })
+        .await;
+        story::kill_shims(&kept, Signal::SIGKILL);
+        let mut record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+        record["status"] = json!({"type": "unknown"});
+        fs::write(run_dir.join("exit.json"), record.to_string()).expect("writable");
+    }
+    let found = closed(&kept, &ticket).await;
+    found["attempts"][0]["outcome"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_exit_taken_as_success_is_caught() {
+    assert_eq!(outcome_of_an_unknown_exit(None).await, "failed", "without the bug");
+    assert_ne!(outcome_of_an_unknown_exit(Some("unknown-exit-is-success")).await, "failed");
+}
+
+/// How many processes of a completed attempt are still there.
+async fn survivors(plant: Option<&str>) -> usize {
+    let script = "fake: build: fork 60\nfake: build: daemonize 60";
+    let (kept, ticket) = one_stage(plant, script).await;
+    closed(&kept, &ticket).await;
+    kept.family.alive().iter().filter(|process| process.attempt.is_some()).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_asked_for_at_kill_time_is_caught() {
+    assert_eq!(survivors(None).await, 0, "without the bug");
+    assert!(survivors(Some("group-asked-at-kill")).await > 0);
+}
+
+/// A bug without a test above would be planted for nothing.
+#[test]
+fn every_planted_bug_has_a_test() {
+    let here = include_str!("plants.rs");
+    for source in
+        [include_str!("../../server/src/plant.rs"), include_str!("../../worker-shim/src/plant.rs")]
+    {
+        let (_, list) = source.split_once("BUGS: &[&str] =").expect("the list is there");
+        let (_, list) = list.split_once("&[").expect("the list begins");
+        let (list, _) = list.split_once("];").expect("the list ends");
+        for bug in list.split('"').skip(1).step_by(2) {
+            assert!(here.contains(&format!("\"{bug}\"")), "{bug} has no test");
+        }
+    }
+}

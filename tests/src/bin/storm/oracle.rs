@@ -1,0 +1,264 @@
+//! What the storm has done to the work: everything that was lost, done twice or left behind.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use e2e::bed::text;
+use e2e::eventually::eventually_within;
+use e2e::kept::Kept;
+use serde_json::Value;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::load::Load;
+use crate::load::Promise;
+use crate::load::STAGES;
+use crate::load::lock;
+
+/// After the storm everything ends within this, or something is stuck.
+const DRAIN: Duration = Duration::from_mins(3);
+
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    tickets: usize,
+    attempts: usize,
+    killed: usize,
+    /// Ends after which processes of the attempt were looked for at once.
+    ended: usize,
+    lost: Vec<String>,
+    twice: Vec<String>,
+    strays: Vec<String>,
+    wrong: Vec<String>,
+}
+
+impl Found {
+    pub(crate) fn is_clean(&self) -> bool {
+        [&self.lost, &self.twice, &self.strays, &self.wrong].into_iter().all(Vec::is_empty)
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} tickets, {} attempts, {} of them lost or interrupted, {} ends with a look for survivors",
+            self.tickets, self.attempts, self.killed, self.ended
+        )?;
+        for (name, list) in [
+            ("lost", &self.lost),
+            ("done twice", &self.twice),
+            ("strays", &self.strays),
+            ("wrong otherwise", &self.wrong),
+        ] {
+            write!(f, "\n{name}: {}", list.len())?;
+            for one in list.iter().take(10) {
+                write!(f, "\n  {one}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the consumer of events saw.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    seqs: Vec<i64>,
+    /// Processes of an attempt that were alive when its end was heard of.
+    survivors: Vec<String>,
+    /// Attempts that were looked at.
+    ended: usize,
+}
+
+/// A consumer that reads events and marks them, through every death of the server.
+pub(crate) async fn consume(kept: Arc<Kept>, load: Arc<Load>) -> Heard {
+    let mut heard = Heard::default();
+    loop {
+        let arguments = json!({"consumer": "storm", "limit": 200, "wait_seconds": 1});
+        let page = kept.ok("list_events", arguments).await;
+        let events = page["events"].as_array().cloned().unwrap_or_default();
+        heard.look_for_survivors(&kept, &events);
+        for event in &events {
+            heard.seqs.extend(event["seq"].as_i64());
+            if event["kind"] == "ticket_closed" {
+                lock(&load.closed).insert(text(event, "ticket_id"));
+            }
+        }
+        let Some(last) = events.last() else {
+            if load.is_over() && heard.seqs.last().is_some_and(|last| page["last_seq"] == *last) {
+                return heard;
+            }
+            continue;
+        };
+        let mark = json!({"consumer": "storm", "up_to_seq": last["seq"]});
+        kept.ok("mark_events_processed", mark).await;
+    }
+}
+
+impl Heard {
+    /// An attempt ends only when nothing of its tree is left, however it ended.
+    fn look_for_survivors(&mut self, kept: &Kept, events: &[Value]) {
+        let ends = ["ticket_stage_completed", "ticket_sent_back", "ticket_attempt_failed"];
+        let ended: Vec<&str> = events
+            .iter()
+            .filter(|event| event["kind"].as_str().is_some_and(|kind| ends.contains(&kind)))
+            .filter_map(|event| event["attempt_id"].as_str())
+            .collect();
+        if ended.is_empty() {
+            return;
+        }
+        self.ended += ended.len();
+        let alive = kept.family.alive().into_iter();
+        let left = alive.filter(|process| {
+            process.attempt.as_deref().is_some_and(|attempt| ended.contains(&attempt))
+        });
+        self.survivors.extend(left.map(|process| format!("{process:?}")));
+    }
+}
+
+/// Waits until everything has drained, and looks at every trace it left.
+pub(crate) async fn judge(
+    kept: &Kept,
+    load: &Load,
+    consuming: JoinHandle<Heard>,
+    exactly_once: bool,
+) -> Found {
+    let mut found = Found::default();
+    let promised = load.acknowledged();
+    let what = "everything is closed and every worker has left";
+    eventually_within(DRAIN, what, || async {
+        let mut open = Vec::new();
+        for state in ["blocked", "scheduled", "queued", "running", "on_hold"] {
+            let list = kept.ok("list_tickets", json!({"state": state, "limit": 200})).await;
+            open.extend(list["tickets"].as_array().cloned().unwrap_or_default());
+        }
+        let held = open.iter().find(|ticket| ticket["state"] == "on_hold");
+        assert!(held.is_none(), "no ticket may go on hold: {held:?}");
+        let left = kept.descendants().await;
+        match (open.first(), left.first()) {
+            (None, None) => Ok(()),
+            (ticket, process) => Err(format!(
+                "{} open, first {ticket:?}; {} processes, first {process:?}",
+                open.len(),
+                left.len()
+            )),
+        }
+    })
+    .await;
+    let runs = kept.agents.runs();
+    for (id, promise) in &promised {
+        match kept.call("get_ticket", json!({"ticket_id": id})).await {
+            Ok(ticket) => ticket_is_right(kept, &ticket, promise, &mut found),
+            Err(refusal) => found.lost.push(format!("{id}: {refusal}")),
+        }
+        for (stage, expected) in STAGES.iter().zip(promise.runs) {
+            let ran = runs.get(&format!("{id}.{stage}")).copied().unwrap_or(0);
+            if exactly_once && ran != expected {
+                found
+                    .twice
+                    .push(format!("the agent of {id}/{stage} ran {ran} times, not {expected}"));
+            }
+        }
+    }
+    found.tickets = promised.len();
+    events_are_right(kept, &promised, consuming, &mut found).await;
+    found.strays.extend(kept.descendants().await.iter().map(|process| format!("{process:?}")));
+    found.twice.extend(kept.agents.overlaps().into_iter().map(|two| format!("overlap {two}")));
+    found.wrong.extend(kept.database_problem().await);
+    found
+}
+
+fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut Found) {
+    let id = text(ticket, "ticket_id");
+    if ticket["state"] != "closed" || ticket["resolution"] != "completed" {
+        found.lost.push(format!("{id} is {} {}", ticket["state"], ticket["resolution"]));
+    }
+    let list = |plural: &str| ticket[plural].as_array().cloned().unwrap_or_default();
+    let (attempts, comments) = (list("attempts"), list("comments"));
+    found.attempts += attempts.len();
+    let mut by_attempt: BTreeMap<String, u32> = BTreeMap::new();
+    for comment in &comments {
+        *by_attempt.entry(text(comment, "attempt_id")).or_insert(0) += 1;
+    }
+    let mut passages: BTreeMap<String, u32> = BTreeMap::new();
+    let (mut failures, mut killed) = (0, 0);
+    for attempt in &attempts {
+        let (attempt_id, stage) = (text(attempt, "attempt_id"), text(attempt, "stage"));
+        let reports = by_attempt.remove(&attempt_id).unwrap_or(0);
+        let succeeded = attempt["outcome"] == "succeeded";
+        match attempt["outcome"].as_str().unwrap_or_default() {
+            "succeeded" => {
+                *passages.entry(stage).or_insert(0) += 1;
+                let record = kept.state_dir.join("attempts").join(&attempt_id).join("exit.json");
+                if !record.is_file() {
+                    found.wrong.push(format!("{attempt_id} succeeded and has no record"));
+                }
+            }
+            "lost" | "interrupted" => killed += 1,
+            "failed" => failures += 1,
+            other => found.wrong.push(format!("{attempt_id} of {id} is {other}")),
+        }
+        if reports != u32::from(succeeded) {
+            found.twice.push(format!("{attempt_id} of {id} has {reports} reports: {attempt}"));
+        }
+    }
+    if !by_attempt.is_empty() {
+        found.wrong.push(format!("{id} has reports of nobody's attempts: {by_attempt:?}"));
+    }
+    // A run that was killed uses up what its script says about it, so less may happen than was planned, never more.
+    found.killed += killed;
+    let shaken = failures != promise.failures || killed > 0;
+    for (stage, runs) in STAGES.iter().zip(promise.runs) {
+        let passed = passages.get(*stage).copied().unwrap_or(0);
+        let planned = if *stage == "build" {
+            runs - u32::try_from(promise.failures).unwrap_or(0)
+        } else {
+            runs
+        };
+        if passed > planned || passed == 0 || (passed != planned && !shaken) {
+            found.twice.push(format!("{id}/{stage} was completed {passed} times, not {planned}"));
+        }
+    }
+}
+
+async fn events_are_right(
+    kept: &Kept,
+    promised: &BTreeMap<String, Promise>,
+    consuming: JoinHandle<Heard>,
+    found: &mut Found,
+) {
+    let heard = consuming.await.expect("the consumer does not panic");
+    let all = kept.events(None).await;
+    let seqs: Vec<i64> = all.iter().filter_map(|event| event["seq"].as_i64()).collect();
+    if !seqs.is_sorted_by(|a, b| a < b) {
+        found.wrong.push("event numbers are not in order".to_owned());
+    }
+    // Delivery is at least once: a mark whose answer was lost is the only reason to hear one again.
+    found.ended = heard.ended;
+    found.strays.extend(heard.survivors);
+    let heard = heard.seqs;
+    let last = heard.iter().max().copied().unwrap_or(0);
+    let heard: BTreeSet<i64> = heard.into_iter().collect();
+    let missed: Vec<&i64> =
+        seqs.iter().filter(|seq| **seq <= last && !heard.contains(seq)).collect();
+    if !missed.is_empty() {
+        found.lost.push(format!("events a consumer never heard: {missed:?}"));
+    }
+    let mut closed: BTreeMap<String, u32> = BTreeMap::new();
+    for event in all.iter().filter(|event| event["kind"] == "ticket_closed") {
+        *closed.entry(text(event, "ticket_id")).or_insert(0) += 1;
+    }
+    for id in promised.keys() {
+        match closed.get(id) {
+            Some(1) => {}
+            Some(times) => found.twice.push(format!("{id} was closed {times} times")),
+            None => found.lost.push(format!("{id} has no closing event")),
+        }
+    }
+    let nobody: Vec<&String> = closed.keys().filter(|id| !promised.contains_key(*id)).collect();
+    if !nobody.is_empty() {
+        found.twice.push(format!("tickets that were created twice: {nobody:?}"));
+    }
+}
