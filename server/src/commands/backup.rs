@@ -22,7 +22,8 @@ use crate::store::Holdings;
 pub async fn run(command: &Backup, environment: &Environment) -> anyhow::Result<Exit> {
     let config = config::load(&command.flags(), environment)?;
     let database = config.state_dir.join(state::DATABASE);
-    if !fs::exists(&database).with_context(|| format!("could not look at {}", database.display()))?
+    if !fs::exists(&database)
+        .with_context(|| format!("could not look at {}", database.display()))?
     {
         bail!(
             "there is no database at {}; name the server's state directory with --state-dir",

@@ -79,8 +79,9 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         guard.room(),
         stop.clone(),
     );
-    let service = mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
-        .with_room(guard.room());
+    let service =
+        mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
+            .with_room(guard.room());
     let (_rotate, token) = watch::channel(token);
     let auth = match config.auth {
         config::Auth::Token => Auth::Token(token),

@@ -165,8 +165,9 @@ fn refuse_lost_database(state_dir: &Path) -> Result<(), StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(StateError::Read { path: attempts, source }),
     };
-    let is_run_dir =
-        |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<AttemptId>().is_ok());
+    let is_run_dir = |name: &std::ffi::OsStr| {
+        name.to_str().is_some_and(|name| name.parse::<AttemptId>().is_ok())
+    };
     let count = entries.flatten().filter(|entry| is_run_dir(&entry.file_name())).count();
     if count == 0 { Ok(()) } else { Err(StateError::DatabaseGone { path, attempts, count }) }
 }

@@ -84,7 +84,8 @@ pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 4] {
     });
     let (on, keep) = (store.clone(), limits.clone());
     let locks = every("worker lock sweep", pace(120), clock.clone(), stop(), move |now| {
-        let (on, dir, keep) = (on.clone(), workers_dir.clone(), keep.borrow().retention.worker_locks);
+        let (on, dir, keep) =
+            (on.clone(), workers_dir.clone(), keep.borrow().retention.worker_locks);
         async move { sweep::worker_locks::run_once(&on, &dir, keep, now).await }
     });
     [

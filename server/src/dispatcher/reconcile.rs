@@ -138,7 +138,9 @@ impl Dispatcher {
                 self.suspect(left, "the run directory contradicts itself").await
             }
             // It was tried: [`look`] kills what it finds and looks again.
-            (Judgement::StopTree, _) => self.suspect(left, "its processes could not be ended").await,
+            (Judgement::StopTree, _) => {
+                self.suspect(left, "its processes could not be ended").await
+            }
             (Judgement::AwaitShim, _) => Ok(false),
         }
     }

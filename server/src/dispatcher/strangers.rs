@@ -84,10 +84,8 @@ impl Dispatcher {
 
     async fn look_at_stranger(&self, attempt: AttemptId) -> Found {
         let run_dir = self.places.attempts_dir.join(attempt.to_string());
-        let mark = Mark {
-            server_id: self.store.server_id().to_owned(),
-            attempt_id: attempt.to_string(),
-        };
+        let mark =
+            Mark { server_id: self.store.server_id().to_owned(), attempt_id: attempt.to_string() };
         let looked = tokio::task::spawn_blocking(move || look(&run_dir, &mark));
         looked.await.unwrap_or(Found::Alive)
     }

@@ -59,7 +59,8 @@ impl Store {
                         .bind(&list)
                         .execute(&mut *connection)
                         .await?;
-                        let sql = "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?1))";
+                        let sql =
+                            "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?1))";
                         let gone = sqlx::query(sql).bind(&list).execute(connection).await?;
                         Ok(usize::try_from(gone.rows_affected()).unwrap_or(usize::MAX))
                     })
@@ -72,7 +73,8 @@ impl Store {
     /// Those of the attempts that the database knows.
     pub async fn known_attempts(&self, attempts: &[AttemptId]) -> Result<Vec<AttemptId>> {
         let keys: Vec<i64> = attempts.iter().map(|id| id.key()).collect();
-        let sql = "SELECT attempt_id FROM attempt WHERE attempt_id IN (SELECT value FROM json_each(?1))";
+        let sql =
+            "SELECT attempt_id FROM attempt WHERE attempt_id IN (SELECT value FROM json_each(?1))";
         let known: Vec<i64> =
             sqlx::query_scalar(sql).bind(json_keys(&keys)).fetch_all(&self.readers).await?;
         Ok(known.into_iter().map(AttemptId::from_key).collect())

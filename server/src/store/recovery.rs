@@ -77,10 +77,12 @@ impl Store {
                         }
                         let key = highest.ticket.map_or(0, TicketId::key);
                         raise(connection, "ticket", key).await?;
-                        sqlx::query("UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'event'")
-                            .bind(EVENT_LEAP)
-                            .execute(connection)
-                            .await?;
+                        sqlx::query(
+                            "UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'event'",
+                        )
+                        .bind(EVENT_LEAP)
+                        .execute(connection)
+                        .await?;
                         Ok(true)
                     })
                 },
