@@ -104,10 +104,10 @@ async fn a_server_starts_on_a_disk_that_is_full_but_for_the_ballast() {
 /// Writes at most `most` bytes, and stops when `leave` are left.
 fn fill(dir: &Path, name: &str, most: usize, leave: usize) -> std::path::PathBuf {
     let path = dir.join(name);
-    let mut file = File::create(&path).unwrap();
+    let mut file = File::create(&path).expect("there is room for a name");
     let block = vec![0x5a; 64 << 10];
     for _ in 0..most / block.len() {
-        let stat = nix::sys::statvfs::statvfs(dir).unwrap();
+        let stat = nix::sys::statvfs::statvfs(dir).expect("it is mounted");
         let free = stat.blocks_available() * stat.fragment_size();
         if free <= leave as u64 || file.write_all(&block).is_err() {
             break;
@@ -117,7 +117,7 @@ fn fill(dir: &Path, name: &str, most: usize, leave: usize) -> std::path::PathBuf
 }
 
 async fn disk_low(bed: &Bed) -> Result<(), String> {
-    let metrics = bed.client.get("/metrics").await.text().await.unwrap();
+    let metrics = bed.client.get("/metrics").await.text().await.expect("a whole page");
     let line = metrics.lines().find(|line| line.starts_with("vibe_ensemble_disk_low"));
     if line == Some("vibe_ensemble_disk_low 1") { Ok(()) } else { Err(format!("{line:?}")) }
 }

@@ -23,8 +23,8 @@ async fn bed_with_orders(directory: &Path) -> Bed {
     let kept = directory.display();
     let script =
         format!("#!/bin/sh\ncat > {kept}/.order.$$ && mv {kept}/.order.$$ {kept}/order.$$\n");
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&program, script).expect("a fresh directory");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our own file");
     let bed = Bed::with(Setup::default().arg("--shim").arg(program.display().to_string())).await;
     bed.project("shop", &["build"]).await;
     bed
@@ -33,16 +33,17 @@ async fn bed_with_orders(directory: &Path) -> Bed {
 /// The next launch order.
 async fn order(directory: &Path) -> Value {
     let path = eventually("a shim is launched", || async {
-        let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let entries =
+            fs::read_dir(directory).expect("readable").flatten().map(|entry| entry.path());
         let mut orders = entries.filter(|path| {
             path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("order."))
         });
         orders.next().ok_or_else(|| "no order".to_owned())
     })
     .await;
-    let bytes = fs::read(&path).unwrap();
-    fs::remove_file(&path).unwrap();
-    serde_json::from_slice(&bytes[4..]).unwrap()
+    let bytes = fs::read(&path).expect("it has its name, so it is whole");
+    fs::remove_file(&path).expect("our own file");
+    serde_json::from_slice(&bytes[4..]).expect("a frame of JSON")
 }
 
 /// One end of a link that frames messages and knows nothing else.
@@ -50,21 +51,21 @@ struct Peer(UnixStream);
 
 impl Peer {
     async fn dial(order: &Value) -> Self {
-        Self(UnixStream::connect(text(order, "socket")).await.unwrap())
+        Self(UnixStream::connect(text(order, "socket")).await.expect("the server listens"))
     }
 
     async fn say(&mut self, message: Value) {
         let body = message.to_string().into_bytes();
-        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-        self.0.write_all(&[&length[..], &body].concat()).await.unwrap();
+        let length = u32::try_from(body.len()).expect("short").to_be_bytes();
+        self.0.write_all(&[&length[..], &body].concat()).await.expect("the link is up");
     }
 
     async fn hear(&mut self) -> Value {
         let mut length = [0; 4];
-        self.0.read_exact(&mut length).await.unwrap();
+        self.0.read_exact(&mut length).await.expect("an answer");
         let mut body = vec![0; u32::from_be_bytes(length) as usize];
-        self.0.read_exact(&mut body).await.unwrap();
-        serde_json::from_slice(&body).unwrap()
+        self.0.read_exact(&mut body).await.expect("a whole answer");
+        serde_json::from_slice(&body).expect("JSON")
     }
 
     async fn hello(&mut self, order: &Value, protocol: u16) -> Value {
