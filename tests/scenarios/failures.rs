@@ -84,6 +84,22 @@ async fn an_attempt_longer_than_its_timeout_is_stopped_and_retried() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_falls_silent_is_stopped_and_retried() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"stall_seconds": 1, "timeout_seconds": 600})).await;
+    let script = "fake: build#1: say working on it\nfake: build#1: sleep 600";
+    let ticket = bed.ticket("shop", &["build"], script).await;
+
+    let closed = bed.completed(&ticket).await;
+
+    assert_eq!(closed["attempts"][0]["outcome"], "timed_out");
+    assert_eq!(closed["attempts"][0]["failure"], "stall");
+    assert_eq!(closed["attempts"][1]["outcome"], "succeeded");
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn the_retry_knows_what_went_wrong_before() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

@@ -3,16 +3,19 @@
 //! One binary for all of them, because linking costs more than running. A test needs nothing from another: each has
 //! its own server, on its own state, and ends every process it started.
 
+mod backup;
 mod bad_input;
 mod catalogue;
 mod child;
 mod command_line;
 mod crash;
 mod dependencies;
+mod disk;
 mod events;
 mod failures;
 mod http;
 mod lists;
+mod old_shim;
 mod outcomes;
 mod pipeline;
 mod projects;
@@ -21,6 +24,8 @@ mod queues;
 mod real_claude;
 mod scale;
 mod signals;
+mod starts;
+mod stuck;
 mod tickets;
 mod trees;
 mod workers;

@@ -8,6 +8,7 @@
 //! - [`messages_api`]: a stub of the Messages API, so that the real `claude` runs without a model.
 //! - [`schema`]: checks a value against the part of JSON Schema the server uses.
 //! - [`processes`]: finds and signals the processes of one test, never others.
+//! - [`tmpfs`]: a small file system of a test's own.
 //! - [`eventually`]: the one place that waits.
 //!
 //! Invariant: nothing here names an item of the server's crate. The tests know the binaries and the wire formats only.
@@ -23,3 +24,4 @@ pub mod messages_api;
 pub mod processes;
 pub mod schema;
 pub mod server;
+pub mod tmpfs;

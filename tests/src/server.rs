@@ -20,6 +20,7 @@ use crate::eventually::eventually;
 use crate::processes::Family;
 use crate::processes::MARK_VARIABLE;
 use crate::processes::Process;
+use crate::tmpfs::Tmpfs;
 
 /// What differs between the servers of two tests.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Setup {
     pub args: Vec<String>,
     /// More variables in the server's environment.
     pub env: Vec<(String, String)>,
+    /// Puts the state directory on a file system of its own, of so many MiB.
+    pub state_mib: Option<u64>,
 }
 
 impl Setup {
@@ -55,6 +58,8 @@ impl Setup {
 #[derive(Debug)]
 pub struct Server {
     setup: Setup,
+    /// Unmounted before the directory is removed.
+    state_on: Option<Tmpfs>,
     /// Holds everything of this test: state, runtime directory, home, projects, call log.
     directory: TempDir,
     running: Option<Child>,
@@ -79,12 +84,23 @@ impl Server {
         for part in ["home", "fake", "projects"] {
             fs::create_dir(directory.path().join(part)).expect("a fresh directory");
         }
-        Self { setup, directory, running: None, address: String::new() }
+        let state_on = setup.state_mib.map(|mebibytes| {
+            let path = directory.path().join("state");
+            fs::create_dir(&path).expect("a fresh directory");
+            Tmpfs::mount(&path, mebibytes).expect("the scenario asked whether this is possible")
+        });
+        Self { setup, state_on, directory, running: None, address: String::new() }
     }
 
     /// Sets a variable for the next start.
     pub fn set_env(&mut self, name: &str, value: String) {
         self.setup.env.push((name.to_owned(), value));
+    }
+
+    /// The state directory's own file system.
+    #[must_use]
+    pub fn state_on(&self) -> &Tmpfs {
+        self.state_on.as_ref().expect("the setup asked for one")
     }
 
     /// Starts the server again on the same state; it must not be running.

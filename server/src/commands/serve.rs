@@ -23,6 +23,7 @@ use crate::config::TakesEffect;
 use crate::crash;
 use crate::disk::Guard;
 use crate::dispatcher;
+use crate::dispatcher::Brakes;
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
 use crate::domain::pipeline::Policy;
@@ -80,8 +81,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         launcher.clone(),
         places,
         agent_settings(&config),
-        lifecycle.drain(),
-        guard.room(),
+        Brakes { draining: lifecycle.drain(), room: guard.room() },
         stop.clone(),
     );
     let service =

@@ -74,17 +74,15 @@ pub enum StateError {
 
 /// What an operator can do about a directory that cannot be written; empty when the cause says enough.
 fn next_step(cause: &io::Error) -> &'static str {
-    match cause.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "; its file system is read-only. Mount it writable, or name another place with --state-dir or --runtime-dir"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; this user may not write there. Give it the directory, or name another with --state-dir or --runtime-dir"
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; its file system is full. Free some room there, then start again"
-        }
-        _ => "",
+    let kind = cause.kind();
+    if kind == io::ErrorKind::ReadOnlyFilesystem {
+        "; its file system is read-only. Mount it writable, or name another place with --state-dir or --runtime-dir"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "; this user may not write there. Give it the directory, or name another with --state-dir or --runtime-dir"
+    } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        "; its file system is full. Free some room there, then start again"
+    } else {
+        ""
     }
 }
 

@@ -71,6 +71,15 @@ pub struct Places {
     pub workers_dir: PathBuf,
 }
 
+/// What keeps new work from being started; work that runs goes on.
+#[derive(Clone, Debug)]
+pub struct Brakes {
+    /// True while an operator drains the server.
+    pub draining: watch::Receiver<bool>,
+    /// Whether the disk has room for more.
+    pub room: watch::Receiver<Room>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     store: Store,
@@ -100,10 +109,10 @@ impl Dispatcher {
         launcher: Launcher,
         places: Places,
         settings: Settings,
-        draining: watch::Receiver<bool>,
-        room: watch::Receiver<Room>,
+        brakes: Brakes,
         shutdown: CancellationToken,
     ) -> Self {
+        let Brakes { draining, room } = brakes;
         Self {
             store,
             clock,

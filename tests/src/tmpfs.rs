@@ -1,0 +1,56 @@
+//! A small file system of a test's own, to be filled or made read-only.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::mount::MntFlags;
+use nix::mount::MsFlags;
+use nix::mount::mount;
+use nix::mount::umount2;
+
+/// Dropping it unmounts it.
+#[derive(Debug)]
+pub struct Tmpfs {
+    path: PathBuf,
+}
+
+impl Tmpfs {
+    /// Whether this process may mount; says loudly when it may not, for a test that then has nothing to do.
+    #[must_use]
+    pub fn is_possible(test: &str) -> bool {
+        let place = tempfile::tempdir().expect("the temporary directory is writable");
+        match Self::mount(place.path(), 1) {
+            Ok(_mounted) => true,
+            Err(errno) => {
+                eprintln!(
+                    "SKIPPED: {test} needs to mount a file system ({errno}). Run it as root: sudo -E cargo e2e {test}"
+                );
+                false
+            }
+        }
+    }
+
+    /// Mounts `mebibytes` of memory on an existing directory.
+    pub fn mount(path: &Path, mebibytes: u64) -> Result<Self, Errno> {
+        let options = format!("size={mebibytes}m,mode=0700");
+        mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Makes it read-only, or writable again.
+    pub fn set_read_only(&self, read_only: bool) {
+        let flags = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+        let none: Option<&str> = None;
+        mount(none, &self.path, none, MsFlags::MS_REMOUNT | flags, none)
+            .unwrap_or_else(|errno| panic!("could not remount {}: {errno}", self.path.display()));
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        if let Err(errno) = umount2(&self.path, MntFlags::MNT_DETACH) {
+            eprintln!("could not unmount {}: {errno}", self.path.display());
+        }
+    }
+}
