@@ -49,8 +49,8 @@ const GUARDED: [(&str, &[&str]); 6] = [
     ("axum", &["mcp", "commands"]),
     ("rmcp", &["mcp"]),
     ("anyhow", &["commands"]),
-    ("shim_protocol", &["shim", "dispatcher", "mcp", "commands"]),
-    ("tokio", &["store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"]),
+    ("shim_protocol", &["shim", "sweep", "dispatcher", "mcp", "commands"]),
+    ("tokio", &["disk", "store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"]),
 ];
 
 fn source() -> PathBuf {
