@@ -1,11 +1,13 @@
 //! Kills the server or a shim at every named point, and checks that nobody can tell afterwards.
 //!
 //! Needs programs that have the points, and planted bugs for the test of the tests; they take the place of the ordinary
-//! ones in the target directory, which costs the build of two crates and no dependency:
+//! ones in the target directory, which costs the build of three crates and no dependency. `--workspace` in both
+//! commands keeps it so: cargo would build the dependencies again for one package alone.
 //!
 //! ```text
-//! cargo build --workspace --features vibe-ensemble-server/planted-bugs,vibe-ensemble-shim/planted-bugs
-//! cargo test -p e2e --features crash-points --test crash-points
+//! F=vibe-ensemble-server/planted-bugs,vibe-ensemble-shim/planted-bugs,e2e/crash-points
+//! cargo build --workspace --features $F
+//! cargo test --workspace --features $F --test crash-points
 //! cargo build --workspace
 //! ```
 //!

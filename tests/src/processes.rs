@@ -154,7 +154,8 @@ fn worker_locks(directory: &Path, depth: u32) -> Vec<u64> {
         let is_lock = path.extension().is_some_and(|end| end == "lock");
         if is_lock && name.to_string_lossy().starts_with("W-") {
             found.extend(entry.metadata().map(|metadata| metadata.ino()));
-        } else if depth > 0 && path.is_dir() {
+        } else if depth > 0 && name != "attempts" && path.is_dir() {
+            // Run directories have no worker's lock, and there may be thousands.
             found.extend(worker_locks(&path, depth - 1));
         }
     }

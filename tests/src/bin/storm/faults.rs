@@ -58,7 +58,7 @@ impl Fault {
         Self {
             target,
             blow,
-            pause: Duration::from_millis(100 + random.below(500)),
+            pause: Duration::from_millis(50 + random.below(350)),
             held: Duration::from_millis(50 + random.below(700)),
             pick: random.below(1 << 32),
         }
