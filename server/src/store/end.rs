@@ -92,6 +92,10 @@ struct Columns {
 fn columns(verdict: &Verdict) -> Columns {
     let (outcome, failure, detail) = match verdict {
         Verdict::Succeeded(_) => (Outcome::Succeeded, None, None),
+        // Its shim is gone all the same; that no child ran only makes it free of charge.
+        Verdict::Failed { failure: Failure::NeverStarted, detail } => {
+            (Outcome::Lost, Some(Failure::NeverStarted), Some(detail.clone()))
+        }
         Verdict::Failed { failure, detail } => {
             (Outcome::Failed, Some(*failure), Some(detail.clone()))
         }
