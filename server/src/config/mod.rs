@@ -1,7 +1,7 @@
 //! The settings of the server: where they come from, what they may be, and everything that is wrong with them.
 //!
 //! One table in `options.rs` drives the struct, the flags, the variables, the file, the help and
-//! `packaging/config.example.toml`. [`load`] reads file < environment < flag, checks the whole and reports every problem
+//! `packaging/config.example.toml`. [`load()`] reads file < environment < flag, checks the whole and reports every problem
 //! at once, before anything binds.
 //!
 //! Invariant: the process environment is read once, by [`Environment::of_process`], and nowhere else in the crate.

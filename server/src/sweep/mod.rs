@@ -1,6 +1,6 @@
 //! Retention: what has served its time is removed, in small batches, while the server serves.
 //!
-//! Each job is a plain `run_once` over a store and an instant; [`every`] is the one loop that runs them. What may go is
+//! Each job is a plain `run_once` over a store and an instant; [`every()`] is the one loop that runs them. What may go is
 //! decided by the database alone ([`crate::store`]); the jobs only carry it out.
 //!
 //! Invariant: a run directory or lock file the database does not know is left where it is.
