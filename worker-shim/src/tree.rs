@@ -82,18 +82,28 @@ pub fn resident_bytes(root: i32) -> Option<u64> {
 
 fn walk(root: i32) -> Vec<Process> {
     let mut found = Vec::new();
-    let mut parents = vec![root];
+    let mut parents: Vec<Process> = process(root).into_iter().collect();
     while let Some(parent) = parents.pop() {
-        for task in pids(&format!("/proc/{parent}/task")) {
-            let list = fs::read_to_string(format!("/proc/{parent}/task/{task}/children"));
-            let children = list.unwrap_or_default();
-            for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-                found.extend(process(child));
-                parents.push(child);
-            }
-        }
+        let below = children(&parent);
+        parents.extend(&below);
+        found.extend(below);
     }
     found
+}
+
+/// The children of this very process. One that has ended meanwhile may have left its number to a stranger, whose
+/// children are not ours to touch.
+fn children(parent: &Process) -> Vec<Process> {
+    let mut found = Vec::new();
+    for task in pids(&format!("/proc/{}/task", parent.pid)) {
+        let list = fs::read_to_string(format!("/proc/{}/task/{task}/children", parent.pid));
+        let listed = list.unwrap_or_default();
+        let listed = listed.split_whitespace().filter_map(|pid| process(pid.parse().ok()?));
+        found.extend(listed.filter(|child| child.parent == parent.pid));
+    }
+    // Looked at last: if it still is itself, it was while the lists were read.
+    let same = process(parent.pid).is_some_and(|now| now.started == parent.started);
+    if same { found } else { Vec::new() }
 }
 
 fn scan(root: i32) -> Vec<Process> {
@@ -184,6 +194,10 @@ mod tests {
                 .collect();
             assert_eq!(parents, [me, pid]);
         }
+        let parent = process(me).expect("lives");
+        assert!(children(&parent).iter().any(|child| child.pid == pid));
+        let stranger = Process { started: parent.started + 1, ..parent };
+        assert_eq!(children(&stranger), [], "children of another process of the same pid");
         let marks = marked(&format!("tree-test-{me}"), "A-77");
         assert_eq!(marks.len(), 2, "{marks:?}");
         assert!(marked("another-server", "A-77").is_empty());
