@@ -23,6 +23,13 @@ pub struct Access {
     own: Arc<OwnNames>,
 }
 
+/// Who a request comes from, as its token says. Travels with the request to the tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Caller {
+    /// Whoever holds the coordinator's token, or anybody when no token is asked for.
+    Coordinator,
+}
+
 /// How a request proves that it comes from the coordinator.
 #[derive(Clone)]
 pub enum Auth {
@@ -77,22 +84,30 @@ impl Access {
         named && aimed && from_here
     }
 
-    /// Whether the request carries the token, in time that does not depend on where it differs.
-    pub(crate) fn is_authorized(&self, headers: &HeaderMap) -> bool {
+    /// Who the request's token says it is from; `None` when it carries none that counts.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
         match &self.auth {
-            Auth::None => true,
+            Auth::None => Some(Caller::Coordinator),
             Auth::Token(token) => {
-                let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-                let given = given.and_then(|value| value.split_once(' '));
-                let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-                let token = token.borrow();
-                // An empty token would let everyone in who sends an empty one.
-                given.is_some_and(|(_, given)| {
-                    !token.is_empty() && given.trim().as_bytes().ct_eq(token.as_bytes()).into()
-                })
+                let given = bearer(headers)?;
+                is_same(given, &token.borrow()).then_some(Caller::Coordinator)
             }
         }
     }
+}
+
+/// The token a request carries. Two of them are none: it would be a matter of taste which one counts.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Compares two tokens in time that does not depend on where they differ.
+fn is_same(given: &str, token: &str) -> bool {
+    // An empty token would let everyone in who sends an empty one.
+    !token.is_empty() && given.as_bytes().ct_eq(token.as_bytes()).into()
 }
 
 impl OwnNames {
@@ -232,13 +247,17 @@ mod tests {
         let sent = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            server.is_authorized(&headers)
+            server.caller(&headers) == Some(Caller::Coordinator)
         };
         assert!(sent("Bearer s3cret") && sent("bearer s3cret"));
         for bad in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "s3cret", "Basic s3cret"] {
             assert!(!sent(bad), "{bad}");
         }
-        assert!(!server.is_authorized(&HeaderMap::new()));
+        let mut twice = HeaderMap::new();
+        assert_eq!(server.caller(&twice), None);
+        twice.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer s3cret"));
+        twice.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer other"));
+        assert_eq!(server.caller(&twice), None);
         change.send("n3w".to_owned()).unwrap();
         assert!(sent("Bearer n3w") && !sent("Bearer s3cret"));
         change.send(String::new()).unwrap();

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::request::Parts;
 use rmcp::ErrorData;
 use rmcp::RoleServer;
 use rmcp::ServerHandler;
@@ -32,6 +33,7 @@ use rmcp::model::ToolAnnotations;
 use rmcp::service::RequestContext;
 use serde_json::Value;
 
+use crate::mcp::access::Caller;
 use crate::mcp::catalog;
 use crate::mcp::catalog::CallError;
 use crate::mcp::catalog::Effect;
@@ -159,12 +161,17 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(format!("unknown tool: {name}"), None));
         };
         let tool = &self.shared.tools[index];
-        let call = Call { gone: context.ct.clone(), progress: progress(&context) };
+        let call = Call {
+            caller: caller(&context)?,
+            gone: context.ct.clone(),
+            progress: progress(&context),
+        };
+        let caller = call.caller;
         let answer =
             tool.call(self.service.clone(), request.arguments.unwrap_or_default(), call).await;
         let (ended, result) = answered(tool.name, answer);
         self.shared.calls.count(index, ended);
-        tracing::debug!(tool = tool.name, ended = ended.name(), "tool called");
+        tracing::debug!(tool = tool.name, ?caller, ended = ended.name(), "tool called");
         Ok(result.into())
     }
 
@@ -236,6 +243,14 @@ fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, Cal
             (Ended::Failed, CallToolResult::error(text(reply::INTERNAL_ERROR.to_owned())))
         }
     }
+}
+
+/// Who the request comes from. The transport lets nobody through without saying who it is; should it ever, nothing is
+/// done.
+fn caller(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+    let parts = context.extensions.get::<Parts>();
+    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).copied();
+    caller.ok_or_else(|| ErrorData::internal_error("the caller of this request is not known", None))
 }
 
 /// How to tell the client that a call still waits, if it asked to be told.

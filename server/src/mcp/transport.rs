@@ -105,13 +105,14 @@ pub async fn serve(
 }
 
 /// Own host and origin first, then the token.
-async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
+async fn check(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     if !access.is_own(request.uri(), request.headers()) {
         return (StatusCode::FORBIDDEN, "Forbidden: Host or Origin is not this server's own\n")
             .into_response();
     }
-    if !OPEN_PATHS.contains(&request.uri().path()) && !access.is_authorized(request.headers()) {
-        return unauthorized();
+    if !OPEN_PATHS.contains(&request.uri().path()) {
+        let Some(caller) = access.caller(request.headers()) else { return unauthorized() };
+        request.extensions_mut().insert(caller);
     }
     next.run(request).await
 }
