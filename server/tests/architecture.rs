@@ -9,19 +9,20 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
     ("config", &["domain"]),
     ("fence", &["domain"]),
     ("telemetry", &["config"]),
+    ("templates", &["domain"]),
     ("disk", &["clock", "domain", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
     ("sweep", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
     ("dispatcher", &["clock", "disk", "domain", "fence", "shim", "store", "telemetry"]),
-    ("mcp", &["clock", "disk", "domain", "fence", "store", "telemetry"]),
+    ("mcp", &["clock", "disk", "domain", "fence", "store", "telemetry", "templates"]),
     ("lifecycle", &["exit", "telemetry"]),
     ("cli", &["config"]),
     (
@@ -41,6 +42,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
             "store",
             "sweep",
             "telemetry",
+            "templates",
         ],
     ),
 ];

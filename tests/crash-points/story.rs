@@ -14,6 +14,8 @@ use crate::oracle::Told;
 
 const PLAN: [&str; 3] = ["design", "build", "review"];
 const FAILS_AND_IS_SENT_BACK: &str = "fake: build#1: exit 3\nfake: review#1: rework build not yet";
+/// The first stage hands out two more tickets, one behind the other.
+const PLANS: &str = r#"fake: design: tickets [{"key":"b","title":"second","execution_plan":["review"],"depends_on":["a"]},{"key":"a","title":"first","execution_plan":["build"]}]"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Story {
@@ -51,13 +53,13 @@ impl Story {
         match self {
             // Long enough for a heartbeat.
             Self::Usual | Self::FirstStart => {
-                format!("fake: design: sleep 0.3\n{FAILS_AND_IS_SENT_BACK}")
+                format!("fake: design: sleep 0.3\n{PLANS}\n{FAILS_AND_IS_SENT_BACK}")
             }
             Self::ShimDies => "fake: design#1: daemonize 60\nfake: design#1: touch up\n\
                                fake: design#1: wait-for never"
                 .to_owned(),
             Self::Collected | Self::Closed => {
-                "fake: design: touch up\nfake: design: wait-for go".to_owned()
+                format!("fake: design: touch up\nfake: design: wait-for go\n{PLANS}")
             }
         }
     }
@@ -89,6 +91,8 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>)
     for stage in PLAN {
         kept.worker_type("shop", stage, 1).await;
     }
+    let planner = json!({"project": "shop", "worker_type": PLAN[0], "may_create_tickets": true});
+    kept.ok("update_worker_type", planner).await;
     if story != Story::FirstStart {
         let status = kept.server().await.stop().await;
         assert!(status.success(), "{status}");

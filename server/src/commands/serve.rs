@@ -44,6 +44,7 @@ use crate::shim::listener;
 use crate::store::Rules;
 use crate::store::Store;
 use crate::telemetry;
+use crate::templates::Templates;
 
 /// Longest wait between retries that an overloaded model service asks for.
 const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_mins(30);
@@ -97,7 +98,8 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     );
     let service =
         mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
-            .with_room(guard.room());
+            .with_room(guard.room())
+            .with_templates(Templates::with_files_of(config.templates_dir.clone()));
     let (_rotate, token) = watch::channel(token);
     let auth = match config.auth {
         config::Auth::Token => Auth::Token(token),
