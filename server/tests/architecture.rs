@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
@@ -18,9 +18,11 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("disk", &["clock", "domain", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
-    ("sweep", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
-    ("dispatcher", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
-    ("mcp", &["clock", "disk", "domain", "store", "telemetry"]),
+    ("git", &["domain", "telemetry"]),
+    ("sweep", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
+    ("dispatcher", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
+    // Of git only the question whether a directory is a repository.
+    ("mcp", &["clock", "disk", "domain", "git", "store", "telemetry"]),
     ("lifecycle", &["exit", "telemetry"]),
     ("cli", &["config"]),
     (
@@ -33,6 +35,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "dispatcher",
             "domain",
             "exit",
+            "git",
             "lifecycle",
             "mcp",
             "shim",
@@ -50,7 +53,10 @@ const GUARDED: [(&str, &[&str]); 6] = [
     ("rmcp", &["mcp"]),
     ("anyhow", &["commands"]),
     ("shim_protocol", &["shim", "sweep", "dispatcher", "mcp", "commands"]),
-    ("tokio", &["disk", "store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"]),
+    (
+        "tokio",
+        &["disk", "git", "store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"],
+    ),
 ];
 
 fn source() -> PathBuf {

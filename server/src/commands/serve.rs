@@ -28,7 +28,9 @@ use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
 use crate::domain::pipeline::Policy;
 use crate::domain::retry::Backoff;
+use crate::domain::time::Timestamp;
 use crate::exit::Exit;
+use crate::git::Repositories;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Request;
 use crate::lifecycle::What;
@@ -51,19 +53,9 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     guard.look_before_start();
     let Prepared { mut lock, token } = state::prepare(&config, clock.now())?;
     let launcher = launcher(&config)?;
-    let attempts_dir = config.state_dir.join(state::ATTEMPTS);
-    let workers_dir = config.state_dir.join(state::WORKERS);
-    let store =
-        Store::open(&config.state_dir.join(state::DATABASE), rules(&config), clock.now()).await?;
-    let relief = Arc::clone(&guard);
-    store.on_full(move || relief.relieve());
-    restored::resume_numbers(&store, &attempts_dir, &workers_dir).await?;
-
-    let places = Places {
-        socket: config.runtime_dir.join("shim.sock"),
-        attempts_dir: attempts_dir.clone(),
-        workers_dir: workers_dir.clone(),
-    };
+    let places = places(&config)?;
+    let store = open_store(&config, &places, &guard, clock.now()).await?;
+    let repositories = Repositories::default();
     crash::point("server.serve.before_bind");
     let shims = listener::bind(&places.socket)?;
     let http = TcpListener::bind(config.listen);
@@ -79,13 +71,14 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         store.clone(),
         clock.clone(),
         launcher.clone(),
-        places,
+        places.clone(),
         agent_settings(&config),
         Brakes { draining: lifecycle.drain(), room: guard.room() },
+        repositories.clone(),
         stop.clone(),
     );
     let service =
-        mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
+        mcp::Service::new(store.clone(), clock.clone(), places.attempts_dir.clone(), stop.clone())
             .with_room(guard.room());
     let (_rotate, token) = watch::channel(token);
     let auth = match config.auth {
@@ -97,8 +90,15 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
     let (limits, kept) = watch::channel(upkeep::limits(&config));
-    let upkeep =
-        Upkeep { store: store.clone(), clock, attempts_dir, workers_dir, guard, limits: kept };
+    let upkeep = Upkeep {
+        store: store.clone(),
+        clock,
+        attempts_dir: places.attempts_dir,
+        workers_dir: places.workers_dir,
+        guard,
+        repositories,
+        limits: kept,
+    };
     let sweeping = upkeep::start(&lifecycle, &upkeep);
     announce(&config, bound, &launcher);
     crash::point("server.serve.before_ready");
@@ -138,6 +138,31 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     lock.withdraw()?;
     tracing::info!("stopped; workers run on");
     Ok(lifecycle.exit())
+}
+
+fn places(config: &Config) -> anyhow::Result<Places> {
+    let worktrees_dir = config.state_dir.join(state::WORKTREES).canonicalize();
+    Ok(Places {
+        socket: config.runtime_dir.join("shim.sock"),
+        attempts_dir: config.state_dir.join(state::ATTEMPTS),
+        workers_dir: config.state_dir.join(state::WORKERS),
+        worktrees_dir: worktrees_dir.context("could not tell the real path of the worktrees")?,
+    })
+}
+
+/// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.
+async fn open_store(
+    config: &Config,
+    places: &Places,
+    guard: &Arc<Guard>,
+    now: Timestamp,
+) -> anyhow::Result<Store> {
+    let store = Store::open(&config.state_dir.join(state::DATABASE), rules(config), now).await?;
+    let relief = Arc::clone(guard);
+    store.on_full(move || relief.relieve());
+    restored::resume_numbers(&store, &places.attempts_dir, &places.workers_dir).await?;
+    store.distrust_worktrees().await?;
+    Ok(store)
 }
 
 async fn serve_http(

@@ -5,6 +5,7 @@ use shim_protocol::message::AckVerdict;
 
 use super::Dispatcher;
 use crate::domain::id::AttemptId;
+use crate::domain::outcome::Verdict;
 use crate::domain::verdict;
 use crate::shim::facts;
 use crate::store::EndReport;
@@ -21,16 +22,22 @@ impl Dispatcher {
         let resumed = self.store.attempt(attempt).await?.is_some_and(|found| found.resumed);
         let facts = facts::facts(record, resumed);
         let (exit_code, signal) = facts::codes(&record.status);
+        let verdict = verdict::verdict(&facts);
+        let accepted = matches!(verdict, Verdict::Succeeded(_));
+        // Git first: what the database says is accepted must be on the branch, also after a crash in between.
+        let settled = self.settle_work(attempt, accepted).await?;
         let ending = Ending {
             attempt,
-            verdict: verdict::verdict(&facts),
+            verdict,
             exit_code,
             signal,
             spent: facts::spent(record),
             had_session: facts.had_session,
             record: serde_json::to_string(record).ok(),
+            work: settled.work.clone(),
         };
         let report = self.store.end_attempt(ending, self.now()).await?;
+        drop(settled);
         tracing::info!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "attempt reported");
         Ok(match report {
             EndReport::Accepted => AckVerdict::Accepted,

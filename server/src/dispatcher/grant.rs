@@ -9,6 +9,7 @@ use shim_protocol::run_dir;
 use super::Dispatcher;
 use crate::domain::prompt;
 use crate::domain::prompt::Assignment;
+use crate::domain::worktree::Worktree;
 use crate::store::Granted;
 
 impl Dispatcher {
@@ -49,7 +50,7 @@ impl Dispatcher {
             program: settings.agent_command,
             args: prompt::arguments(&assignment),
             prompt: prompt::prompt(&assignment),
-            cwd: project.path.clone().into(),
+            cwd: ticket.work.as_ref().map_or_else(|| project.path.clone(), Worktree::cwd).into(),
             env,
             env_pass: settings.env_pass,
             files: prompt::files(kind),

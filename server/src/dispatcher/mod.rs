@@ -15,6 +15,7 @@ mod orders;
 mod reconcile;
 mod session;
 mod strangers;
+mod worktrees;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +33,9 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::disk::Room;
 use crate::dispatcher::links::Links;
+use crate::dispatcher::worktrees::Tended;
 use crate::domain::time::Timestamp;
+use crate::git::Repositories;
 use crate::shim::launch::Launcher;
 use crate::shim::listener;
 use crate::store::Result;
@@ -69,6 +72,8 @@ pub struct Places {
     pub attempts_dir: PathBuf,
     /// One lock file per worker.
     pub workers_dir: PathBuf,
+    /// One worktree per ticket, by project. Without symbolic links, because git writes its paths so.
+    pub worktrees_dir: PathBuf,
 }
 
 /// What keeps new work from being started; work that runs goes on.
@@ -92,6 +97,8 @@ pub struct Dispatcher {
     /// While it is low nothing new is granted either.
     room: watch::Receiver<Room>,
     links: Links,
+    repositories: Repositories,
+    tended: Tended,
     /// True while processes of attempts the database does not know may be left; see [`strangers`].
     unknown_left: watch::Sender<bool>,
     /// Rung by sessions that end: their worker needs a look.
@@ -103,6 +110,7 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "the composition root hands over each part once")]
     pub fn new(
         store: Store,
         clock: Clock,
@@ -110,6 +118,7 @@ impl Dispatcher {
         places: Places,
         settings: Settings,
         brakes: Brakes,
+        repositories: Repositories,
         shutdown: CancellationToken,
     ) -> Self {
         let Brakes { draining, room } = brakes;
@@ -122,6 +131,8 @@ impl Dispatcher {
             draining,
             room,
             links: Links::default(),
+            repositories,
+            tended: Tended::default(),
             unknown_left: watch::Sender::new(true),
             bell: Arc::new(Notify::new()),
             tasks: TaskTracker::new(),
@@ -202,7 +213,9 @@ impl Dispatcher {
         self.deliver_orders(&workers).await?;
         let unlinked = self.reconcile(reconciler, &workers, now).await?;
         let waiting = self.await_strangers(strangers, now).await?;
-        if !waiting && self.may_start() {
+        let may_start = !waiting && self.may_start();
+        self.tend_worktrees(may_start).await?;
+        if may_start {
             self.launch(now).await?;
         }
         let tick = if unlinked || waiting { WATCHFUL_TICK } else { TICK };

@@ -12,6 +12,7 @@ use super::event;
 use super::hold;
 use super::ticket;
 use super::worker_type;
+use super::worktree;
 use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Outcome;
@@ -26,6 +27,7 @@ use crate::domain::pipeline::Policy;
 use crate::domain::pipeline::Standing;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
+use crate::domain::worktree::Head;
 use crate::plant;
 
 const REPORTED: Points = Points::around(
@@ -51,6 +53,18 @@ pub struct Ending {
     pub had_session: bool,
     /// The exit record as it was written; absent when the server itself ends the attempt.
     pub record: Option<String>,
+    pub work: Work,
+}
+
+/// What became of an attempt's changes before its end is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// They need no care here: the attempt was not accepted, or it works in the project's directory.
+    None,
+    /// They are on the ticket's branch.
+    Accepted(Head),
+    /// The attempt was accepted and git could not commit them; the sentence says why. They stay where they are.
+    Owed(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +170,13 @@ async fn end(
     .execute(&mut *connection)
     .await?;
     free_worker(connection, &found).await?;
+    match &ending.work {
+        Work::None => {}
+        Work::Accepted(head) => {
+            worktree::set_head(connection, found.ticket, head, /* ready */ true).await?;
+        }
+        Work::Owed(_) => worktree::owe(connection, found.ticket, found.id).await?,
+    }
     let ticket = ticket::load(connection, found.ticket).await?;
     move_on(connection, &ticket, &found, &ending, charged, policy, now).await?;
     Ok(EndReport::Accepted)
@@ -184,7 +205,12 @@ async fn move_on(
         rework_laps: ticket.rework_laps,
     };
     let by = By::Attempt(found.id, found.worker);
-    let to = pipeline::after_attempt(standing, &ending.verdict, &policy, now);
+    let to = match &ending.work {
+        Work::None | Work::Accepted(_) => {
+            pipeline::after_attempt(standing, &ending.verdict, &policy, now)
+        }
+        Work::Owed(why) => Move::Hold { reason: why.clone() },
+    };
     if let Verdict::Succeeded(result) = &ending.verdict {
         return complete::stage_done(connection, ticket, by, result, to, now).await;
     }

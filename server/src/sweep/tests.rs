@@ -28,12 +28,18 @@ use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
 use crate::domain::time::Timestamp;
 use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worktree::DiffStat;
+use crate::domain::worktree::Head;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
+use crate::domain::worktree::Worktree;
 use crate::store::Claim;
 use crate::store::Ending;
 use crate::store::EventMarks;
 use crate::store::EventQuery;
 use crate::store::Rules;
 use crate::store::Store;
+use crate::store::Work;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const KEEP: Option<Duration> = Some(Duration::from_secs(30 * 86_400));
@@ -54,6 +60,9 @@ impl Bed {
         let new = NewProject {
             name: name("shop"),
             path: "/srv/shop".into(),
+            directory: "/srv/shop".into(),
+            isolation: Isolation::Worktree,
+            on_complete: OnComplete::Keep,
             description: String::new(),
             rules: String::new(),
             patterns: String::new(),
@@ -91,9 +100,29 @@ impl Bed {
         self.store.create_ticket(new, THEN).await.unwrap().id
     }
 
+    /// A worktree of the repository in this directory, which need not be there.
+    fn worktree(&self, ticket: TicketId) -> Worktree {
+        let path = |name: &str| self.dir.path().join(name).to_str().unwrap().to_owned();
+        Worktree {
+            repository: path("user/.git"),
+            path: path(&format!("worktrees/{ticket}")),
+            prefix: String::new(),
+            branch: format!("vibe-ensemble/{ticket}"),
+            base_branch: Some("refs/heads/main".into()),
+            base_commit: "b".repeat(40),
+            head: Head { commit: "b".repeat(40), stat: DiffStat::default() },
+            owed: None,
+            landing: false,
+            merged_commit: None,
+            removed: false,
+        }
+    }
+
     /// A ticket whose one stage runs, with the files its shim would have made.
     async fn running(&self) -> (TicketId, AttemptId, WorkerId) {
         let ticket = self.ticket().await;
+        self.store.begin_worktree(ticket, self.worktree(ticket)).await.unwrap();
+        self.store.worktree_ready(ticket, None).await.unwrap();
         let worker = self.store.request_workers("shop", "impl", 1, THEN).await.unwrap()[0].id;
         assert!(self.store.mark_launched(worker, "f".repeat(64), THEN).await.unwrap());
         self.store.worker_hello(worker, 4711, None, THEN).await.unwrap();
@@ -132,6 +161,7 @@ impl Bed {
             spent: Spent::default(),
             had_session: true,
             record: Some("{}".into()),
+            work: Work::None,
         };
         self.store.end_attempt(ending, THEN).await.unwrap();
     }

@@ -181,6 +181,18 @@ fn table() -> Vec<(Refusal, &'static str)> {
             "This server may have 16 workers and has 16, so 1 more are refused. Ask for at most 0, or stop an idle one \
              with stop_worker; the operator sets the limit with --max-workers.",
         ),
+        (
+            Refusal::NoWorktrees {
+                path: "/srv/shop".to_owned(),
+                why: "it has no commit".to_owned(),
+            },
+            "isolation cannot be \"worktree\" for /srv/shop: it has no commit. Make it a git repository with a commit, or \
+             use isolation \"shared\".",
+        ),
+        (
+            Refusal::TicketLanding { ticket: t(42) },
+            "Every stage of T-42 is completed and its branch is being merged. Wait for the end with list_events.",
+        ),
     ]
 }
 
@@ -210,6 +222,8 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::WorkerStopping { .. } => 20,
         Refusal::TooManyWorkers { .. } => 21,
         Refusal::TooManyWorkersOnServer { .. } => 22,
+        Refusal::NoWorktrees { .. } => 23,
+        Refusal::TicketLanding { .. } => 24,
     }
 }
 
@@ -220,7 +234,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=22).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=24).collect::<Vec<_>>());
 }
 
 #[test]
