@@ -29,3 +29,4 @@ mod stuck;
 mod tickets;
 mod trees;
 mod workers;
+mod worktrees;
