@@ -9,20 +9,21 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
     ("config", &["domain"]),
+    ("fence", &["domain"]),
     ("telemetry", &["config"]),
     ("disk", &["clock", "domain", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
     ("git", &["domain", "telemetry"]),
     ("sweep", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
-    ("dispatcher", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
+    ("dispatcher", &["clock", "disk", "domain", "fence", "git", "shim", "store", "telemetry"]),
     // Of git only the question whether a directory is a repository.
-    ("mcp", &["clock", "disk", "domain", "git", "store", "telemetry"]),
+    ("mcp", &["clock", "disk", "domain", "fence", "git", "store", "telemetry"]),
     ("lifecycle", &["exit", "telemetry"]),
     ("cli", &["config"]),
     (
@@ -35,6 +36,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
             "dispatcher",
             "domain",
             "exit",
+            "fence",
             "git",
             "lifecycle",
             "mcp",

@@ -1,5 +1,8 @@
 //! `serve`: the composition root. The only place where the parts of the server meet.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +31,8 @@ use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
 use crate::domain::pipeline::Policy;
 use crate::domain::retry::Backoff;
-use crate::domain::time::Timestamp;
 use crate::exit::Exit;
+use crate::fence::Fence;
 use crate::git::Repositories;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Request;
@@ -43,6 +46,9 @@ use crate::store::Rules;
 use crate::store::Store;
 use crate::telemetry;
 
+/// Where shims dial in, in the runtime directory.
+const SOCKET: &str = "shim.sock";
+
 /// Longest wait between retries that an overloaded model service asks for.
 const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_mins(30);
 
@@ -51,13 +57,12 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let clock = Clock::system();
     let guard = Arc::new(Guard::new(&config.state_dir));
     guard.look_before_start();
-    let Prepared { mut lock, token } = state::prepare(&config, clock.now())?;
+    let Prepared { mut lock, token, attempt_key } = state::prepare(&config, clock.now())?;
     let launcher = launcher(&config)?;
-    let places = places(&config)?;
-    let store = open_store(&config, &places, &guard, clock.now()).await?;
+    let store = open_store(&config, &clock, &guard).await?;
     let repositories = Repositories::default();
     crash::point("server.serve.before_bind");
-    let shims = listener::bind(&places.socket)?;
+    let shims = listener::bind(&config.runtime_dir.join(SOCKET))?;
     let http = TcpListener::bind(config.listen);
     let http = http.await.with_context(|| format!("could not listen on {}", config.listen))?;
     let bound = http.local_addr().context("the HTTP listener has no address")?;
@@ -66,26 +71,32 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     lock.publish(bound)?;
     crash::point("server.serve.after_publish");
 
+    let fence = Fence::new(&attempt_key, store.server_id());
+    let places = places(&config, bound, fence.clone())?;
+    let (attempts_dir, workers_dir) = (places.attempts_dir.clone(), places.workers_dir.clone());
     let stop = lifecycle.shutdown_token();
     let dispatcher = Dispatcher::new(
         store.clone(),
         clock.clone(),
         launcher.clone(),
-        places.clone(),
+        places,
         agent_settings(&config),
         Brakes { draining: lifecycle.drain(), room: guard.room() },
         repositories.clone(),
         stop.clone(),
     );
     let service =
-        mcp::Service::new(store.clone(), clock.clone(), places.attempts_dir.clone(), stop.clone())
+        mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
             .with_room(guard.room());
     let (_rotate, token) = watch::channel(token);
     let auth = match config.auth {
         config::Auth::Token => Auth::Token(token),
         config::Auth::None => Auth::None,
     };
-    let router = mcp::router(service, Access::new(auth, bound, &config.listen.ip().to_string()));
+    let router = mcp::router(
+        service,
+        Access::new(auth, bound, &config.listen.ip().to_string()).with_attempts(fence),
+    );
     let serving = lifecycle.spawn("http", serve_http(http, router, stop.clone()));
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
@@ -93,8 +104,8 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let upkeep = Upkeep {
         store: store.clone(),
         clock,
-        attempts_dir: places.attempts_dir,
-        workers_dir: places.workers_dir,
+        attempts_dir,
+        workers_dir,
         guard,
         repositories,
         limits: kept,
@@ -140,29 +151,41 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     Ok(lifecycle.exit())
 }
 
-fn places(config: &Config) -> anyhow::Result<Places> {
+/// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.
+async fn open_store(config: &Config, clock: &Clock, guard: &Arc<Guard>) -> anyhow::Result<Store> {
+    let path = config.state_dir.join(state::DATABASE);
+    let store = Store::open(&path, rules(config), clock.now()).await?;
+    if let Some(newest) = store.newest_event_at().await? {
+        clock.resume_after(newest);
+    }
+    let relief = Arc::clone(guard);
+    store.on_full(move || relief.relieve());
+    let below = |name| config.state_dir.join(name);
+    restored::resume_numbers(&store, &below(state::ATTEMPTS), &below(state::WORKERS)).await?;
+    store.distrust_worktrees().await?;
+    Ok(store)
+}
+
+fn places(config: &Config, bound: SocketAddr, fence: Fence) -> anyhow::Result<Places> {
     let worktrees_dir = config.state_dir.join(state::WORKTREES).canonicalize();
     Ok(Places {
-        socket: config.runtime_dir.join("shim.sock"),
+        socket: config.runtime_dir.join(SOCKET),
         attempts_dir: config.state_dir.join(state::ATTEMPTS),
         workers_dir: config.state_dir.join(state::WORKERS),
         worktrees_dir: worktrees_dir.context("could not tell the real path of the worktrees")?,
+        url: format!("http://{}/mcp", reachable(bound)),
+        fence,
     })
 }
 
-/// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.
-async fn open_store(
-    config: &Config,
-    places: &Places,
-    guard: &Arc<Guard>,
-    now: Timestamp,
-) -> anyhow::Result<Store> {
-    let store = Store::open(&config.state_dir.join(state::DATABASE), rules(config), now).await?;
-    let relief = Arc::clone(guard);
-    store.on_full(move || relief.relieve());
-    restored::resume_numbers(&store, &places.attempts_dir, &places.workers_dir).await?;
-    store.distrust_worktrees().await?;
-    Ok(store)
+/// The bound address as agents on this machine reach it: one that stands for all of them is none to dial.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let loopback = match bound.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(loopback, bound.port())
 }
 
 async fn serve_http(

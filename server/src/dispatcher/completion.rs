@@ -4,10 +4,13 @@ use shim_protocol::exit::ExitRecord;
 use shim_protocol::message::AckVerdict;
 
 use super::Dispatcher;
+use super::worktrees::Settled;
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::Verdict;
 use crate::domain::verdict;
+use crate::plant;
 use crate::shim::facts;
+use crate::shim::facts::Known;
 use crate::store::EndReport;
 use crate::store::Ending;
 use crate::store::Result;
@@ -19,13 +22,18 @@ impl Dispatcher {
         attempt: AttemptId,
         record: &ExitRecord,
     ) -> Result<AckVerdict> {
-        let resumed = self.store.attempt(attempt).await?.is_some_and(|found| found.resumed);
-        let facts = facts::facts(record, resumed);
+        let known = self.store.attempt(attempt).await?.map(|found| Known {
+            resumed: found.resumed,
+            may_create_tickets: found.may_create_tickets,
+        });
+        let facts = facts::facts(record, known.unwrap_or_default());
         let (exit_code, signal) = facts::codes(&record.status);
         let verdict = verdict::verdict(&facts);
         let accepted = matches!(verdict, Verdict::Succeeded(_));
         // Git first: what the database says is accepted must be on the branch, also after a crash in between.
-        let settled = self.settle_work(attempt, accepted).await?;
+        let forgets = plant::is("accepted-work-forgotten");
+        let settled =
+            if forgets { Settled::nothing() } else { self.settle_work(attempt, accepted).await? };
         let ending = Ending {
             attempt,
             verdict,

@@ -35,6 +35,7 @@ use crate::disk::Room;
 use crate::dispatcher::links::Links;
 use crate::dispatcher::worktrees::Tended;
 use crate::domain::time::Timestamp;
+use crate::fence::Fence;
 use crate::git::Repositories;
 use crate::shim::launch::Launcher;
 use crate::shim::listener;
@@ -74,6 +75,10 @@ pub struct Places {
     pub workers_dir: PathBuf,
     /// One worktree per ticket, by project. Without symbolic links, because git writes its paths so.
     pub worktrees_dir: PathBuf,
+    /// Where agents reach this server.
+    pub url: String,
+    /// What lets them in.
+    pub fence: Fence,
 }
 
 /// What keeps new work from being started; work that runs goes on.

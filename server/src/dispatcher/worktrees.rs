@@ -32,6 +32,7 @@ use crate::git::merge::Conflict;
 use crate::git::merge::Landing;
 use crate::git::merge::listed;
 use crate::git::work::Author;
+use crate::plant;
 use crate::store;
 use crate::store::Result;
 use crate::store::Unprepared;
@@ -95,7 +96,7 @@ pub(super) struct Settled {
 }
 
 impl Settled {
-    const fn nothing() -> Self {
+    pub(super) const fn nothing() -> Self {
         Self { work: Work::None, _held: None }
     }
 }
@@ -246,7 +247,9 @@ impl Dispatcher {
                 repository.put_aside(work, &author).await?;
             }
             crash::point("server.worktree.before_put_back");
-            repository.put_back(work).await?;
+            if !plant::is("worktree-not-put-back") {
+                repository.put_back(work).await?;
+            }
             crash::point("server.worktree.after_put_back");
         }
         // Otherwise an agent goes on in its session, and in the files it left.

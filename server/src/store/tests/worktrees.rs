@@ -170,7 +170,11 @@ async fn a_completed_ticket_closes_only_when_its_branch_is_merged() {
     bed.store.end_attempt(accepted(attempt, head("c")), NOW).await.unwrap();
     assert_eq!(bed.read(id).await.state, TicketState::Running);
     assert_eq!(bed.claim(worker, "p2").await, Claim::Nothing);
-    let stage = StageResult { outcome: StageOutcome::Completed, report: "again".into() };
+    let stage = StageResult {
+        outcome: StageOutcome::Completed,
+        report: "again".into(),
+        tickets: Vec::new(),
+    };
     let twice = bed.store.complete_stage(id, "impl", stage.clone(), NOW).await;
     assert_eq!(refusal(twice), Refusal::TicketLanding { ticket: id });
     let landings = bed.store.landings().await.unwrap();
