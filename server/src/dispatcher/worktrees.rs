@@ -208,11 +208,12 @@ impl Dispatcher {
             }
         };
         let place = self.places.worktrees_dir.join(found.project.name.as_str());
+        let (branch, path) = repository.free_names(id, &place).await?;
         let new = Worktree {
             repository: common,
-            path: text(&place.join(id.to_string()))?,
+            path: text(&path)?,
             prefix: ground.prefix,
-            branch: repository.free_branch(id).await?,
+            branch,
             base_branch: ground.branch,
             base_commit: base.clone(),
             head: Head { commit: base, stat: DiffStat::default() },

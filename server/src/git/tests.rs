@@ -88,12 +88,13 @@ impl Bed {
         let id = TicketId::from_key(key);
         let ground = look(&self.user()).await.expect("looks").expect("a repository");
         let repository = self.repository().await;
-        let path = self.user().with_file_name("state").join(id.to_string());
+        let place = self.user().with_file_name("state");
+        let (branch, path) = repository.free_names(id, &place).await.expect("names");
         let work = Worktree {
             repository: ground.repository.display().to_string(),
             path: path.display().to_string(),
             prefix: ground.prefix,
-            branch: repository.free_branch(id).await.expect("a name"),
+            branch,
             base_branch: ground.branch,
             base_commit: ground.head.clone(),
             head: Head { commit: ground.head, stat: DiffStat::default() },
@@ -335,12 +336,15 @@ async fn the_repository_around_the_worktrees_is_never_taken_for_theirs() {
 async fn a_name_that_is_taken_belongs_to_somebody_else() {
     let bed = Bed::new();
     bed.git(&["branch", "vibe-ensemble/T-42"]);
+    let forgotten = bed.user().with_file_name("state").join("T-42-2");
+    write(&forgotten, "left.txt", "left\n");
     let tip = bed.git(&["rev-parse", "vibe-ensemble/T-42"]);
     let work = bed.work(42).await;
-    assert_eq!(work.branch, "vibe-ensemble/T-42-2");
+    assert_eq!(work.branch, "vibe-ensemble/T-42-3");
     put(&work, "a.txt", "mine\n");
     bed.repository().await.accept(&work, &author(1)).await.unwrap();
     assert_eq!(bed.git(&["rev-parse", "vibe-ensemble/T-42"]), tip);
+    assert_eq!(fs::read_to_string(forgotten.join("left.txt")).unwrap(), "left\n");
 }
 
 #[tokio::test]

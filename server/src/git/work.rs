@@ -145,16 +145,22 @@ impl Author {
 }
 
 impl Repository {
-    /// The branch for a ticket that has none yet: one of that name that exists already is somebody else's.
-    pub async fn free_branch(&self, ticket: TicketId) -> Result<String, GitError> {
-        let mut name = format!("{BRANCHES}{ticket}");
+    /// The branch for a ticket that has none yet, and the directory below `place` for its worktree. What exists already
+    /// under its name is somebody else's, or of a time that a restored database has forgotten.
+    pub async fn free_names(
+        &self,
+        ticket: TicketId,
+        place: &Path,
+    ) -> Result<(String, PathBuf), GitError> {
+        let mut name = ticket.to_string();
         for number in 2..NAMES {
-            if self.tip(&full(&name)).await?.is_none() {
+            let taken = self.tip(&full(&format!("{BRANCHES}{name}"))).await?.is_some();
+            if !taken && fs::symlink_metadata(place.join(&name)).is_err() {
                 break;
             }
-            name = format!("{BRANCHES}{ticket}-{number}");
+            name = format!("{ticket}-{number}");
         }
-        Ok(name)
+        Ok((format!("{BRANCHES}{name}"), place.join(name)))
     }
 
     /// Makes the branch and the worktree where they are missing, and clears away what a killed git left. Whatever work is
@@ -276,7 +282,9 @@ impl Repository {
         self.at(&site, "reset")?.args(["--hard", "--quiet"]).run().await?;
         // What is ignored stays: it is caches mostly, and no attempt's result.
         self.at(&site, "clean")?.args(["--force", "-d", "--quiet"]).run().await?;
-        Ok(())
+        // Git keeps no empty directories, and an agent has to start somewhere.
+        let start = site.path.join(&work.prefix);
+        fs::create_dir_all(&start).map_err(file_error(&start))
     }
 
     /// Removes a worktree nobody needs any more, and its branch when another one has all of it.
