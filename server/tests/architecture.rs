@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
@@ -20,9 +20,11 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("disk", &["clock", "domain", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
-    ("sweep", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
-    ("dispatcher", &["clock", "disk", "domain", "fence", "shim", "store", "telemetry"]),
-    ("mcp", &["clock", "disk", "domain", "fence", "store", "telemetry", "templates"]),
+    ("git", &["domain", "telemetry"]),
+    ("sweep", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
+    ("dispatcher", &["clock", "disk", "domain", "fence", "git", "shim", "store", "telemetry"]),
+    // Of git only the question whether a directory is a repository.
+    ("mcp", &["clock", "disk", "domain", "fence", "git", "store", "telemetry", "templates"]),
     ("lifecycle", &["exit", "telemetry"]),
     ("cli", &["config"]),
     (
@@ -36,6 +38,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
             "domain",
             "exit",
             "fence",
+            "git",
             "lifecycle",
             "mcp",
             "shim",
@@ -54,7 +57,10 @@ const GUARDED: [(&str, &[&str]); 6] = [
     ("rmcp", &["mcp"]),
     ("anyhow", &["commands"]),
     ("shim_protocol", &["shim", "sweep", "dispatcher", "mcp", "commands"]),
-    ("tokio", &["disk", "store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"]),
+    (
+        "tokio",
+        &["disk", "git", "store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"],
+    ),
 ];
 
 fn source() -> PathBuf {

@@ -23,6 +23,7 @@ fn assert_in_order(events: &[Value]) {
 }
 
 /// The server's clock is really off: without this the scenarios below could pass for nothing.
+#[expect(clippy::disallowed_methods, reason = "a test has no Clock")]
 async fn assert_ahead(bed: &Bed, least: i64) {
     let project = bed.client.ok("get_project", serde_json::json!({"project": "shop"})).await;
     let comment = bed.events().await;

@@ -34,3 +34,4 @@ mod templates;
 mod tickets;
 mod trees;
 mod workers;
+mod worktrees;
