@@ -21,18 +21,34 @@ use rmcp::model::ContentBlock;
 use rmcp::model::CustomRequest;
 use rmcp::model::CustomResult;
 use rmcp::model::DiscoverResult;
+use rmcp::model::GetPromptRequestParams;
+use rmcp::model::GetPromptResponse;
+use rmcp::model::GetPromptResult;
 use rmcp::model::Icon;
 use rmcp::model::Implementation;
+use rmcp::model::ListPromptsResult;
+use rmcp::model::ListResourceTemplatesResult;
+use rmcp::model::ListResourcesResult;
 use rmcp::model::ListToolsResult;
 use rmcp::model::PaginatedRequestParams;
 use rmcp::model::ProgressNotificationParam;
+use rmcp::model::PromptArgument;
+use rmcp::model::PromptMessage;
 use rmcp::model::ProtocolVersion;
+use rmcp::model::ReadResourceRequestParams;
+use rmcp::model::ReadResourceResponse;
+use rmcp::model::ReadResourceResult;
+use rmcp::model::Resource;
+use rmcp::model::ResourceContents;
+use rmcp::model::ResourceTemplate;
+use rmcp::model::Role;
 use rmcp::model::ServerCapabilities;
 use rmcp::model::ServerConfig;
 use rmcp::model::ToolAnnotations;
 use rmcp::service::RequestContext;
 use serde_json::Value;
 
+use crate::mcp::access::Admitted;
 use crate::mcp::access::Caller;
 use crate::mcp::catalog;
 use crate::mcp::catalog::CallError;
@@ -40,11 +56,18 @@ use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::metrics::CallCounts;
 use crate::mcp::metrics::Ended;
+use crate::mcp::prompts;
 use crate::mcp::reply;
+use crate::mcp::resources;
+use crate::mcp::resources::Address;
 use crate::mcp::service::BoxFuture;
 use crate::mcp::service::Call;
+use crate::mcp::service::Error;
 use crate::mcp::service::Progress;
 use crate::mcp::service::Service;
+
+/// How long a client may keep what was read: not at all, since workers change it at any time.
+const READ_TTL: Duration = Duration::ZERO;
 
 /// Revisions of MCP that are served, oldest first.
 const REVISIONS: [ProtocolVersion; 4] = [
@@ -161,18 +184,117 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(format!("unknown tool: {name}"), None));
         };
         let tool = &self.shared.tools[index];
-        let call = Call {
-            caller: caller(&context)?,
-            gone: context.ct.clone(),
-            progress: progress(&context),
-        };
-        let caller = call.caller;
+        let Admitted { caller, lapsed } = admitted(&context)?;
+        let call = Call { caller, lapsed, gone: context.ct.clone(), progress: progress(&context) };
         let answer =
             tool.call(self.service.clone(), request.arguments.unwrap_or_default(), call).await;
         let (ended, result) = answered(tool.name, answer);
         self.shared.calls.count(index, ended);
         tracing::debug!(tool = tool.name, ?caller, ended = ended.name(), "tool called");
         Ok(result.into())
+    }
+
+    async fn list_resources(
+        &self,
+        page: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        match admitted(&context)?.caller {
+            Caller::Coordinator => {}
+        }
+        let cursor = page.and_then(|page| page.cursor);
+        let (entries, next) = resources::list(&self.service, cursor.as_deref())
+            .await
+            .map_err(|error| refused("resources/list", error))?;
+        let mut result = ListResourcesResult::with_all_items(
+            entries
+                .into_iter()
+                .map(|entry| {
+                    Resource::new(entry.uri, entry.name)
+                        .with_title(entry.title)
+                        .with_description(entry.description)
+                        .with_mime_type(resources::MIME_TYPE)
+                })
+                .collect(),
+        );
+        result.next_cursor = next;
+        Ok(result.with_ttl_ms(millis(READ_TTL)).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let template = |template: &resources::Template| {
+            ResourceTemplate::new(template.uri, template.name)
+                .with_title(template.title)
+                .with_description(template.description)
+                .with_mime_type(resources::MIME_TYPE)
+        };
+        let all = resources::TEMPLATES.iter().map(template).collect();
+        let result = ListResourceTemplatesResult::with_all_items(all);
+        Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        match admitted(&context)?.caller {
+            Caller::Coordinator => {}
+        }
+        let uri = request.uri;
+        let absent =
+            |why: String| ErrorData::resource_not_found(why, Some(serde_json::json!({"uri": uri})));
+        let Some(address) = Address::parse(&uri) else {
+            let known = resources::TEMPLATES.map(|template| template.uri).join(", ");
+            return Err(absent(format!(
+                "no resource has this address; there are {known} and events://"
+            )));
+        };
+        let value = match resources::read(&self.service, &address).await {
+            Ok(value) => value,
+            Err(Error::Refused(refusal)) => return Err(absent(reply::refusal(&refusal))),
+            Err(error @ Error::Failed(_)) => return Err(refused("resources/read", error)),
+        };
+        let text =
+            ResourceContents::text(value.to_string(), uri).with_mime_type(resources::MIME_TYPE);
+        let result = ReadResourceResult::new(vec![text]);
+        Ok(result.with_ttl_ms(millis(READ_TTL)).with_cache_scope(CacheScope::Private).into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let all = match admitted(&context)?.caller {
+            Caller::Coordinator => prompts::PROMPTS.iter().map(listed_prompt).collect(),
+        };
+        let result = ListPromptsResult::with_all_items(all);
+        Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        match admitted(&context)?.caller {
+            Caller::Coordinator => {}
+        }
+        let arguments = request.arguments.unwrap_or_default();
+        let text = prompts::text(&self.service, &request.name, &arguments)
+            .await
+            .map_err(|error| refused("prompts/get", error))?;
+        let Some(text) = text else {
+            let name: String = request.name.chars().take(128).collect();
+            return Err(ErrorData::invalid_params(format!("unknown prompt: {name}"), None));
+        };
+        let message = PromptMessage::new_text(Role::User, text);
+        Ok(GetPromptResult::new(vec![message]).into())
     }
 
     /// A request of a known method that fits none of its shapes comes here too, as if its method were unknown.
@@ -200,9 +322,9 @@ fn config() -> ServerConfig {
         .with_icons(vec![
             Icon::new(ICON).with_mime_type("image/svg+xml").with_sizes(vec!["any".to_owned()]),
         ]);
-    ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-        .with_server_info(identity)
-        .with_instructions(INSTRUCTIONS)
+    let capabilities =
+        ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
+    ServerConfig::new(capabilities).with_server_info(identity).with_instructions(INSTRUCTIONS)
 }
 
 fn listed(tool: &Tool) -> model::Tool {
@@ -221,6 +343,28 @@ fn listed(tool: &Tool) -> model::Tool {
         .with_title(tool.title)
         .with_raw_output_schema(Arc::new(tool.result.clone()))
         .with_annotations(annotations)
+}
+
+fn listed_prompt(prompt: &prompts::Prompt) -> model::Prompt {
+    let argument = |argument: &prompts::Argument| {
+        PromptArgument::new(argument.name)
+            .with_description(argument.description)
+            .with_required(false)
+    };
+    let arguments = prompt.arguments.iter().map(argument).collect();
+    model::Prompt::new(prompt.name, Some(prompt.description), Some(arguments))
+        .with_title(prompt.title)
+}
+
+/// The error of a request that is not a tool call: there is no result that could carry a refusal.
+fn refused(method: &'static str, error: Error) -> ErrorData {
+    match error {
+        Error::Refused(refusal) => ErrorData::invalid_params(reply::refusal(&refusal), None),
+        Error::Failed(failure) => {
+            tracing::error!(method, error = reply::chain(&failure), "request failed");
+            ErrorData::internal_error(reply::INTERNAL_ERROR, None)
+        }
+    }
 }
 
 /// The result of a call, and how it counts. What broke is logged here and told to nobody else.
@@ -247,10 +391,11 @@ fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, Cal
 
 /// Who the request comes from. The transport lets nobody through without saying who it is; should it ever, nothing is
 /// done.
-fn caller(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+fn admitted(context: &RequestContext<RoleServer>) -> Result<Admitted, ErrorData> {
     let parts = context.extensions.get::<Parts>();
-    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).copied();
-    caller.ok_or_else(|| ErrorData::internal_error("the caller of this request is not known", None))
+    let admitted = parts.and_then(|parts| parts.extensions.get::<Admitted>()).cloned();
+    admitted
+        .ok_or_else(|| ErrorData::internal_error("the caller of this request is not known", None))
 }
 
 /// How to tell the client that a call still waits, if it asked to be told.
@@ -289,7 +434,10 @@ mod tests {
     #[test]
     fn what_is_advertised_is_what_is_served() {
         let config = serde_json::to_value(config()).unwrap();
-        assert_eq!(config["capabilities"], serde_json::json!({"tools": {}}));
+        assert_eq!(
+            config["capabilities"],
+            serde_json::json!({"prompts": {}, "resources": {}, "tools": {}})
+        );
         assert_eq!(config["serverInfo"]["name"], "vibe-ensemble");
         assert_eq!(config["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
     }

@@ -181,6 +181,11 @@ fn table() -> Vec<(Refusal, &'static str)> {
             "This server may have 16 workers and has 16, so 1 more are refused. Ask for at most 0, or stop an idle one \
              with stop_worker; the operator sets the limit with --max-workers.",
         ),
+        (
+            Refusal::TooManyWaiting { most: 100 },
+            "100 calls of yours wait already, which is as many as may. Let one of them end, or wait in a single call \
+             that leaves out project, ticket_id and kinds; the operator sets the limit with --max-waiting-calls.",
+        ),
     ]
 }
 
@@ -210,6 +215,7 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::WorkerStopping { .. } => 20,
         Refusal::TooManyWorkers { .. } => 21,
         Refusal::TooManyWorkersOnServer { .. } => 22,
+        Refusal::TooManyWaiting { .. } => 23,
     }
 }
 
@@ -220,7 +226,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=22).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=23).collect::<Vec<_>>());
 }
 
 #[test]
