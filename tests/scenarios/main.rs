@@ -15,6 +15,7 @@ mod events;
 mod failures;
 mod http;
 mod lists;
+mod official;
 mod old_shim;
 mod outcomes;
 mod pipeline;

@@ -80,9 +80,10 @@ const REVISIONS: [ProtocolVersion; 4] = [
 /// How long a client may keep the list of tools: it changes only when another version of the server starts.
 const LIST_TTL: Duration = Duration::from_mins(5);
 
-const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Cg \
-                    fill='none' stroke='%23d97757' stroke-width='2' stroke-linecap='round'%3E%3Cpath d='M4 9v6M8 \
-                    5v14M12 8v8M16 3v18M20 9v6'/%3E%3C/g%3E%3C/svg%3E";
+/// A drawing as a URI, so every byte that a URI may not have is escaped: clients check it.
+const ICON: &str = "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2024%2024'%3E%3Cg\
+                    %20fill='none'%20stroke='%23d97757'%20stroke-width='2'%20stroke-linecap='round'%3E%3Cpath%20\
+                    d='M4%209v6M8%205v14M12%208v8M16%203v18M20%209v6'/%3E%3C/g%3E%3C/svg%3E";
 
 /// Shown to the model with the tools; clients cut it at 2 KB, so the loop comes first.
 const INSTRUCTIONS: &str = "\
@@ -429,6 +430,14 @@ mod tests {
     #[test]
     fn the_instructions_fit_what_clients_keep() {
         assert!(INSTRUCTIONS.len() <= 2048, "{} bytes", INSTRUCTIONS.len());
+    }
+
+    #[test]
+    fn the_icon_is_a_uri() {
+        assert!(
+            ICON.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)),
+            "{ICON}"
+        );
     }
 
     #[test]
