@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 mod catalogue;
 mod child;
+mod clocks;
 mod command_line;
 mod crash;
 mod dependencies;

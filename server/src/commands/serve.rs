@@ -58,6 +58,9 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let workers_dir = config.state_dir.join(state::WORKERS);
     let store =
         Store::open(&config.state_dir.join(state::DATABASE), rules(&config), clock.now()).await?;
+    if let Some(newest) = store.newest_event_at().await? {
+        clock.resume_after(newest);
+    }
     let relief = Arc::clone(&guard);
     store.on_full(move || relief.relieve());
     restored::resume_numbers(&store, &attempts_dir, &workers_dir).await?;

@@ -63,7 +63,8 @@ pub fn router(service: Service, access: Access, limits: Limits) -> Router {
     let handler = Handler::new(service.clone());
     let mut config = StreamableHttpServerConfig::default();
     config.legacy_session_mode = false;
-    config.json_response = false;
+    // One write for the calls that answer at once. A call that first reports progress still gets an event stream.
+    config.json_response = true;
     config.max_request_body_bytes = body::MOST_BYTES;
     // `Access` has checked both headers, with the port, which the SDK's list cannot know.
     let config = config.disable_allowed_hosts().disable_allowed_origins();
