@@ -9,6 +9,8 @@ mod catalogue;
 mod child;
 mod clocks;
 mod command_line;
+mod connect;
+mod coordinator;
 mod crash;
 mod dependencies;
 mod disk;

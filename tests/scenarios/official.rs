@@ -91,7 +91,7 @@ async fn the_conformance_suite_passes() {
             }
             let printed = run(&format!("{scenario} of {revision}"), &mut command).await;
             let passed = printed.lines().find(|line| line.starts_with("Passed: "));
-            println!("{revision} {scenario}: {}", passed.unwrap_or("passed as expected"));
+            eprintln!("{revision} {scenario}: {}", passed.unwrap_or("passed as expected"));
         }
     }
 }
@@ -103,7 +103,7 @@ async fn told(bed: &Bed, what: &str, mut command: Command) {
         .env("URL", bed.client.url("/mcp"))
         .env("TOKEN", bed.server.token())
         .env("PROJECT_DIR", directory);
-    print!("{}", run(what, &mut command).await);
+    eprint!("{}", run(what, &mut command).await);
 }
 
 fn story(name: &str) -> PathBuf {

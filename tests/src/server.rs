@@ -159,9 +159,16 @@ impl Server {
     /// A command of the binary under test, in this test's environment and nothing else.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(binaries::server());
+        let mut command = self.command_of(&binaries::server());
+        command.arg(subcommand);
         command
-            .arg(subcommand)
+    }
+
+    /// A command of any program, in this test's environment and nothing else.
+    #[must_use]
+    pub fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", std::env::join_paths(search_path()).expect("no colon in a path"))
             .env("HOME", self.home())

@@ -26,6 +26,12 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+/// The name of every tool, for tests of words that name them.
+#[cfg(test)]
+pub(crate) fn tool_names() -> Vec<&'static str> {
+    catalog::tools().iter().map(|tool| tool.name).collect()
+}
+
 pub use access::Access;
 pub use access::Auth;
 pub use access::Key;
