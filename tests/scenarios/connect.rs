@@ -165,7 +165,7 @@ async fn the_real_claude_takes_the_plugin() {
         .envs(e2e::claude::environment(&api))
         .env("PATH", path)
         .env("VIBE_ENSEMBLE_URL", bed.client.url(""))
-        .env("VIBE_ENSEMBLE_TOKEN_FILE", bed.server.state_dir().join("tokens/coordinator"))
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true);
     let output = command.output().await.unwrap();

@@ -3,6 +3,7 @@
 //! One binary for all of them, because linking costs more than running. A test needs nothing from another: each has
 //! its own server, on its own state, and ends every process it started.
 
+mod attacks;
 mod backup;
 mod bad_input;
 mod catalogue;
@@ -16,12 +17,15 @@ mod dependencies;
 mod disk;
 mod events;
 mod failures;
+mod fence;
 mod http;
 mod lists;
+mod neighbours;
 mod official;
 mod old_shim;
 mod outcomes;
 mod pipeline;
+mod planning;
 mod projects;
 mod protocol;
 mod queues;

@@ -1,5 +1,6 @@
 //! The real `claude`, when there is one to test with: against the stub of the Messages API only the model is missing.
 
+use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -42,6 +43,17 @@ pub fn environment(api: &MessagesApi) -> [(&'static str, String); 4] {
     ]
 }
 
+/// Does what a person does who answers yes when `claude` asks whether to trust a directory. Without it `claude -p` runs no
+/// command that a file of the directory names, `headersHelper` among them.
+fn trust(home: &Path, directory: &Path) {
+    let file = home.join(".claude.json");
+    let text = fs::read_to_string(&file).unwrap_or_else(|_| "{}".to_owned());
+    let mut settings: Value = serde_json::from_str(&text).expect("claude wrote it");
+    let directory = directory.to_str().expect("a temporary directory is UTF-8");
+    settings["projects"][directory]["hasTrustDialogAccepted"] = Value::Bool(true);
+    fs::write(&file, settings.to_string()).expect("the home directory is writable");
+}
+
 /// A `claude -p` that coordinates: in a directory that `vibe-ensemble connect` has set up, without any other word about
 /// the server. Dropping it kills it.
 #[derive(Debug)]
@@ -58,6 +70,7 @@ impl Coordinator {
         directory: &Path,
         prompt: &str,
     ) -> Self {
+        trust(&server.home(), directory);
         let mut command = Command::from(server.command_of(claude));
         command
             .args(["-p", "--output-format", "stream-json", "--verbose"])

@@ -33,6 +33,8 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// Puts the state directory on a file system of its own, of so many MiB.
     pub state_mib: Option<u64>,
+    /// Starts the server with a umask that takes no right away.
+    pub no_umask: bool,
 }
 
 impl Setup {
@@ -159,8 +161,16 @@ impl Server {
     /// A command of the binary under test, in this test's environment and nothing else.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
-        let mut command = self.command_of(&binaries::server());
-        command.arg(subcommand);
+        if !self.setup.no_umask {
+            let mut command = self.command_of(&binaries::server());
+            command.arg(subcommand);
+            return command;
+        }
+        let mut command = self.command_of(Path::new("/bin/sh"));
+        command
+            .args(["-c", "umask 000; exec \"$0\" \"$@\""])
+            .arg(binaries::server())
+            .arg(subcommand);
         command
     }
 

@@ -1,5 +1,8 @@
 //! `serve`: the composition root. The only place where the parts of the server meet.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -30,6 +33,7 @@ use crate::dispatcher::Places;
 use crate::domain::pipeline::Policy;
 use crate::domain::retry::Backoff;
 use crate::exit::Exit;
+use crate::fence::Fence;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Request;
 use crate::lifecycle::What;
@@ -52,7 +56,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let clock = Clock::system();
     let guard = Arc::new(Guard::new(&config.state_dir));
     guard.look_before_start();
-    let Prepared { mut lock, token } = state::prepare(&config, clock.now())?;
+    let Prepared { mut lock, token, attempt_key } = state::prepare(&config, clock.now())?;
     let launcher = launcher(&config)?;
     let attempts_dir = config.state_dir.join(state::ATTEMPTS);
     let workers_dir = config.state_dir.join(state::WORKERS);
@@ -65,13 +69,9 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     store.on_full(move || relief.relieve());
     restored::resume_numbers(&store, &attempts_dir, &workers_dir).await?;
 
-    let places = Places {
-        socket: config.runtime_dir.join("shim.sock"),
-        attempts_dir: attempts_dir.clone(),
-        workers_dir: workers_dir.clone(),
-    };
+    let socket = config.runtime_dir.join("shim.sock");
     crash::point("server.serve.before_bind");
-    let shims = listener::bind(&places.socket)?;
+    let shims = listener::bind(&socket)?;
     let http = TcpListener::bind(config.listen);
     let http = http.await.with_context(|| format!("could not listen on {}", config.listen))?;
     let bound = http.local_addr().context("the HTTP listener has no address")?;
@@ -80,6 +80,14 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     lock.publish(bound)?;
     crash::point("server.serve.after_publish");
 
+    let fence = Fence::new(&attempt_key, store.server_id());
+    let places = Places {
+        socket,
+        attempts_dir: attempts_dir.clone(),
+        workers_dir: workers_dir.clone(),
+        url: format!("http://{}/mcp", reachable(bound)),
+        fence: fence.clone(),
+    };
     let stop = lifecycle.shutdown_token();
     let dispatcher = Dispatcher::new(
         store.clone(),
@@ -98,7 +106,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         config::Auth::Token => Auth::Token(key),
         config::Auth::None => Auth::None,
     };
-    let access = Access::new(auth, bound, &config.listen.ip().to_string());
+    let access = Access::new(auth, bound, &config.listen.ip().to_string()).with_attempts(fence);
     let router = mcp::router(service, access, limits_of_clients(&config));
     let serving = lifecycle.spawn("http", serve_http(http, router, stop.clone()));
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
@@ -146,6 +154,16 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     lock.withdraw()?;
     tracing::info!("stopped; workers run on");
     Ok(lifecycle.exit())
+}
+
+/// The bound address as agents on this machine reach it: one that stands for all of them is none to dial.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let loopback = match bound.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(loopback, bound.port())
 }
 
 async fn serve_http(

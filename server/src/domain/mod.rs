@@ -5,12 +5,14 @@
 //!
 //! Invariant: nothing here names another module of the crate, nor tokio, sqlx, axum, `std::fs` or `std::process`.
 
+pub mod agent_files;
 pub mod attempt;
 pub mod comment;
 pub mod event;
 pub mod id;
 pub mod outcome;
 pub mod pipeline;
+pub mod planned;
 pub mod project;
 pub mod prompt;
 pub mod queue;

@@ -1,4 +1,4 @@
-//! Who may speak to this server: its own name in `Host` and `Origin`, and the coordinator's token.
+//! Who may speak to this server: its own name in `Host` and `Origin`, and the token of the coordinator or of an attempt.
 //!
 //! A browser on this machine can be made to send requests here by any page it opens. The two headers are what it cannot
 //! forge, so they are checked before the token is.
@@ -17,11 +17,17 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::id::AttemptId;
+use crate::fence;
+use crate::fence::Fence;
+
 /// What a request must show.
 #[derive(Clone, Debug)]
 pub struct Access {
     pub(crate) auth: Auth,
     own: Arc<OwnNames>,
+    /// Knows the tokens of attempts; without it there are none.
+    fence: Option<Fence>,
 }
 
 /// Who a request comes from, as its token says. Travels with the request to the tools.
@@ -29,6 +35,8 @@ pub struct Access {
 pub(crate) enum Caller {
     /// Whoever holds the coordinator's token, or anybody when no token is asked for.
     Coordinator,
+    /// The agent of an attempt. Whether that may still speak is another question.
+    Worker(AttemptId),
 }
 
 /// How a request proves that it comes from the coordinator.
@@ -105,7 +113,13 @@ impl Access {
         let bare = listen_host.trim_start_matches('[').trim_end_matches(']');
         let names = ["localhost".to_owned(), bare.to_ascii_lowercase()].to_vec();
         let port = bound.port().to_string();
-        Self { auth, own: Arc::new(OwnNames { bound, port, names }) }
+        Self { auth, own: Arc::new(OwnNames { bound, port, names }), fence: None }
+    }
+
+    /// Lets the agents of attempts in, too.
+    #[must_use]
+    pub fn with_attempts(self, fence: Fence) -> Self {
+        Self { fence: Some(fence), ..self }
     }
 
     /// Whether the request names this server, and no other one as where it comes from.
@@ -126,19 +140,24 @@ impl Access {
 
     /// Who the request's token says it is from; `None` when it carries none that counts.
     pub(crate) fn admit(&self, headers: &HeaderMap) -> Option<Admitted> {
+        let given = bearer(headers);
+        // Only what the coordinator holds is ever replaced while a call waits; an attempt's token ends with the attempt.
+        let for_good = |caller| Admitted { caller, lapsed: CancellationToken::new() };
         match &self.auth {
-            Auth::None => {
-                let lapsed = CancellationToken::new();
-                Some(Admitted { caller: Caller::Coordinator, lapsed })
+            // An agent that shows its token is its attempt's all the same, or nobody.
+            Auth::None if !given.is_some_and(fence::is_of_an_attempt) => {
+                return Some(for_good(Caller::Coordinator));
             }
+            Auth::None => {}
             Auth::Token(key) => {
-                let given = bearer(headers)?;
                 let key = key.borrow();
-                let lapsed = key.lapsed.clone();
-                is_same(given, &key.token)
-                    .then_some(Admitted { caller: Caller::Coordinator, lapsed })
+                if is_same(given?, &key.token) {
+                    let lapsed = key.lapsed.clone();
+                    return Some(Admitted { caller: Caller::Coordinator, lapsed });
+                }
             }
         }
+        self.fence.as_ref()?.attempt_of(given?).map(Caller::Worker).map(for_good)
     }
 }
 
@@ -283,6 +302,31 @@ mod tests {
         assert!(!server.is_own(&Uri::from_static("http://evil.example/mcp"), &headers));
         headers.append(header::HOST, HeaderValue::from_static("evil.example"));
         assert!(!server.is_own(&Uri::from_static("/mcp"), &headers));
+    }
+
+    #[test]
+    fn an_attempts_token_is_that_attempts_and_no_more() {
+        let (_change, token) = watch::channel(Key::new("s3cret".to_owned()));
+        let bound = "127.0.0.1:3276".parse().unwrap();
+        let fence = Fence::new("key", "server");
+        let seven = AttemptId::from_key(7);
+        let asked = |auth: Auth, fenced: bool, given: &str| {
+            let server = Access::new(auth, bound, "127.0.0.1");
+            let server = if fenced { server.with_attempts(fence.clone()) } else { server };
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(&format!("Bearer {given}")).unwrap();
+            headers.insert(header::AUTHORIZATION, value);
+            server.admit(&headers).map(|admitted| admitted.caller)
+        };
+        let own = fence.token(seven);
+        let forged = own.replace("A-7", "A-8");
+        for auth in [Auth::None, Auth::Token(token)] {
+            assert_eq!(asked(auth.clone(), true, &own), Some(Caller::Worker(seven)), "{auth:?}");
+            assert_eq!(asked(auth.clone(), true, &forged), None, "{auth:?}");
+            assert_eq!(asked(auth.clone(), false, &own), None, "{auth:?}");
+            assert_eq!(asked(auth.clone(), true, "s3cret"), Some(Caller::Coordinator), "{auth:?}");
+        }
+        assert_eq!(asked(Auth::None, true, "anything"), Some(Caller::Coordinator));
     }
 
     #[test]

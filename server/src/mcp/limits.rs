@@ -24,7 +24,7 @@ use crate::mcp::access::Caller;
 const BURST_SECONDS: u32 = 10;
 /// Requests per second without a token that counts. Whoever guesses tokens needs 2^255 tries on average.
 const STRANGERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("is not zero");
-/// From here on places that have been quiet are forgotten, so that no number of addresses fills the memory.
+/// From here on those that have been quiet are forgotten, so that no number of addresses or attempts fills the memory.
 const PLACES: usize = 4_096;
 
 /// What every client may ask, as configured.
@@ -88,6 +88,9 @@ impl Rates {
     pub(crate) fn count(&self, caller: Caller) -> Result<(), Duration> {
         match &self.known {
             Some(known) => {
+                if known.len() > PLACES {
+                    known.retain_recent();
+                }
                 known.check_key(&caller).map_err(|until| until.wait_time_from(self.clock.now()))
             }
             None => Ok(()),

@@ -111,6 +111,17 @@ create_ticket an idempotency_key if you may repeat the call.
 Ids: T-42 ticket, A-17 attempt, W-7 worker, C-3 comment. Lists have limit and cursor; go on while next_cursor is not \
 null. A refusal says the next step.";
 
+/// The same for the agent of an attempt, which has four tools and one ticket.
+const WORKER_INSTRUCTIONS: &str = "\
+Vibe-Ensemble runs you as a worker: one stage of one ticket. The prompt says all you need; your result ends the stage.
+
+Call report_progress at each milestone, with one line on where you are: it is all that people see of you until you end. \
+With add_ticket_comment say at once what must not be lost if you are stopped; later workers of this ticket read it. \
+get_ticket and get_project show your own ticket and project, and nothing else.
+
+A call that says that your attempt has ended, was told to stop or has used up its time means: stop, nothing you do counts \
+any more.";
+
 /// Serves MCP. Cheap to clone; each request gets a clone.
 #[derive(Clone)]
 pub(crate) struct Handler {
@@ -123,19 +134,38 @@ struct Shared {
     tools: Vec<Tool>,
     listed: Vec<model::Tool>,
     config: ServerConfig,
-    calls: CallCounts,
+    calls: Arc<CallCounts>,
+}
+
+/// One handler for each kind of caller: nobody is shown what he may not use.
+pub(crate) struct Handlers {
+    pub(crate) coordinator: Handler,
+    pub(crate) worker: Handler,
+}
+
+impl Handlers {
+    pub(crate) fn new(service: &Service) -> Self {
+        let (coordinators, workers) = (catalog::tools(), catalog::worker_tools());
+        let names = coordinators.iter().map(|tool| tool.name);
+        let own = workers.iter().map(|tool| tool.name);
+        let own = own.filter(|name| !coordinators.iter().any(|tool| tool.name == *name));
+        let calls = Arc::new(CallCounts::new(names.chain(own)));
+        let handler = |tools: Vec<Tool>, config: ServerConfig| {
+            let listed = tools.iter().map(listed).collect();
+            let shared = Shared { tools, listed, config, calls: Arc::clone(&calls) };
+            Handler { service: service.clone(), shared: Arc::new(shared) }
+        };
+        Self {
+            coordinator: handler(coordinators, config()),
+            worker: handler(workers, worker_config()),
+        }
+    }
 }
 
 impl Handler {
-    pub(crate) fn new(service: Service) -> Self {
-        let tools = catalog::tools();
-        let listed = tools.iter().map(listed).collect();
-        let calls = CallCounts::new(tools.iter().map(|tool| tool.name));
-        Self { service, shared: Arc::new(Shared { tools, listed, config: config(), calls }) }
-    }
-
-    pub(crate) fn calls(&self) -> &CallCounts {
-        &self.shared.calls
+    /// The calls of both kinds of callers.
+    pub(crate) fn calls(&self) -> Arc<CallCounts> {
+        Arc::clone(&self.shared.calls)
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -190,7 +220,7 @@ impl ServerHandler for Handler {
         let answer =
             tool.call(self.service.clone(), request.arguments.unwrap_or_default(), call).await;
         let (ended, result) = answered(tool.name, answer);
-        self.shared.calls.count(index, ended);
+        self.shared.calls.count(tool.name, ended);
         tracing::debug!(tool = tool.name, ?caller, ended = ended.name(), "tool called");
         Ok(result.into())
     }
@@ -200,9 +230,7 @@ impl ServerHandler for Handler {
         page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        match admitted(&context)?.caller {
-            Caller::Coordinator => {}
-        }
+        for_coordinators(&context)?;
         let cursor = page.and_then(|page| page.cursor);
         let (entries, next) = resources::list(&self.service, cursor.as_deref())
             .await
@@ -225,8 +253,9 @@ impl ServerHandler for Handler {
     async fn list_resource_templates(
         &self,
         _page: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        for_coordinators(&context)?;
         let template = |template: &resources::Template| {
             ResourceTemplate::new(template.uri, template.name)
                 .with_title(template.title)
@@ -243,9 +272,7 @@ impl ServerHandler for Handler {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        match admitted(&context)?.caller {
-            Caller::Coordinator => {}
-        }
+        for_coordinators(&context)?;
         let uri = request.uri;
         let absent =
             |why: String| ErrorData::resource_not_found(why, Some(serde_json::json!({"uri": uri})));
@@ -271,9 +298,8 @@ impl ServerHandler for Handler {
         _page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let all = match admitted(&context)?.caller {
-            Caller::Coordinator => prompts::PROMPTS.iter().map(listed_prompt).collect(),
-        };
+        for_coordinators(&context)?;
+        let all = prompts::PROMPTS.iter().map(listed_prompt).collect();
         let result = ListPromptsResult::with_all_items(all);
         Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
     }
@@ -283,9 +309,7 @@ impl ServerHandler for Handler {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        match admitted(&context)?.caller {
-            Caller::Coordinator => {}
-        }
+        for_coordinators(&context)?;
         let arguments = request.arguments.unwrap_or_default();
         let text = prompts::text(&self.service, &request.name, &arguments)
             .await
@@ -314,18 +338,27 @@ impl ServerHandler for Handler {
     }
 }
 
-fn config() -> ServerConfig {
-    let identity = Implementation::new("vibe-ensemble", env!("CARGO_PKG_VERSION"))
+fn identity() -> Implementation {
+    Implementation::new("vibe-ensemble", env!("CARGO_PKG_VERSION"))
         .with_title("Vibe-Ensemble")
         .with_description(
             "Supervises headless Claude Code workers that go through tickets stage by stage",
         )
         .with_icons(vec![
             Icon::new(ICON).with_mime_type("image/svg+xml").with_sizes(vec!["any".to_owned()]),
-        ]);
+        ])
+}
+
+fn config() -> ServerConfig {
     let capabilities =
         ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
-    ServerConfig::new(capabilities).with_server_info(identity).with_instructions(INSTRUCTIONS)
+    ServerConfig::new(capabilities).with_server_info(identity()).with_instructions(INSTRUCTIONS)
+}
+
+fn worker_config() -> ServerConfig {
+    ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        .with_server_info(identity())
+        .with_instructions(WORKER_INSTRUCTIONS)
 }
 
 fn listed(tool: &Tool) -> model::Tool {
@@ -399,6 +432,17 @@ fn admitted(context: &RequestContext<RoleServer>) -> Result<Admitted, ErrorData>
         .ok_or_else(|| ErrorData::internal_error("the caller of this request is not known", None))
 }
 
+/// Workers have tools and nothing else; what they are not told of they may not use either.
+fn for_coordinators(context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
+    match admitted(context)?.caller {
+        Caller::Coordinator => Ok(()),
+        Caller::Worker(_) => {
+            let text = "a worker has tools only; get_ticket and get_project show its own";
+            Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, text, None))
+        }
+    }
+}
+
 /// How to tell the client that a call still waits, if it asked to be told.
 fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
     let token = context.meta.get_progress_token()?;
@@ -429,7 +473,9 @@ mod tests {
 
     #[test]
     fn the_instructions_fit_what_clients_keep() {
-        assert!(INSTRUCTIONS.len() <= 2048, "{} bytes", INSTRUCTIONS.len());
+        for text in [INSTRUCTIONS, WORKER_INSTRUCTIONS] {
+            assert!(text.len() <= 2048, "{} bytes", text.len());
+        }
     }
 
     #[test]

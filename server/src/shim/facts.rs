@@ -12,16 +12,24 @@ use crate::domain::verdict::Facts;
 use crate::domain::verdict::Stop;
 use crate::plant;
 
-/// What the record says, in the domain's words. `resumed` is ours to know: the shim only ran what it was told.
+/// What the server alone knows of an attempt: its shim only ran what it was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub resumed: bool,
+    pub may_create_tickets: bool,
+}
+
+/// What the record says, in the domain's words.
 #[must_use]
-pub fn facts(record: &ExitRecord, resumed: bool) -> Facts {
+pub fn facts(record: &ExitRecord, known: Known) -> Facts {
     Facts {
         end: end(&record.status),
         stop: record.stop.as_ref().map(|stop| reason(stop.reason)),
         result: record.result.as_ref().map(result),
         last_error: record.last_error.clone(),
         had_session: record.session_id.is_some(),
-        resumed,
+        resumed: known.resumed,
+        may_create_tickets: known.may_create_tickets,
         stderr_tail: record.stderr_tail.clone(),
     }
 }

@@ -20,6 +20,7 @@ mod hold;
 mod instance;
 mod open;
 mod page;
+mod planned;
 mod project;
 mod prune;
 mod queue;

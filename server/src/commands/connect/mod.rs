@@ -90,6 +90,12 @@ async fn tell(command: &Connect, environment: &Environment, entry: &Value, steps
             left.join(", ")
         ));
     }
+    if command.scope == Scope::Project {
+        output::note(
+            "The first `claude` there asks whether you trust the directory. `claude -p` cannot ask, and fetches the token \
+             only after that yes; --scope user needs none.",
+        );
+    }
     let url = entry["url"].as_str().unwrap_or_default();
     let answer = match Client::new(&command.connection, environment) {
         Ok(client) => client.call("list_projects", json!({"limit": 1})).await.map_err(Into::into),

@@ -5,6 +5,7 @@ mod ends;
 mod events;
 mod files;
 mod groups;
+mod planned;
 mod tickets;
 
 use tempfile::TempDir;
@@ -148,7 +149,7 @@ pub(super) fn completed() -> Verdict {
 }
 
 pub(super) fn said(outcome: StageOutcome) -> Verdict {
-    Verdict::Succeeded(StageResult { outcome, report: "the report".into() })
+    Verdict::Succeeded(StageResult { outcome, report: "the report".into(), tickets: Vec::new() })
 }
 
 pub(super) fn refusal<T: std::fmt::Debug>(result: super::Result<T>) -> Refusal {
