@@ -37,3 +37,4 @@ mod stuck;
 mod tickets;
 mod trees;
 mod workers;
+mod worktrees;
