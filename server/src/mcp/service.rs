@@ -17,6 +17,8 @@ use crate::domain::id::InvalidId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::mcp::access::Caller;
+use crate::mcp::limits::Limits;
+use crate::mcp::limits::Waiting;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -32,6 +34,8 @@ pub struct Service {
     templates: Templates,
     /// The room on the disk, when somebody watches it.
     room: Option<watch::Receiver<Room>>,
+    /// The calls that wait.
+    pub(crate) waiting: Waiting,
 }
 
 impl Service {
@@ -44,8 +48,9 @@ impl Service {
         shutdown: CancellationToken,
     ) -> Self {
         let attempts_dir = Arc::new(attempts_dir);
-        let templates = Templates::default();
-        Self { store, clock, attempts_dir, shutdown, templates, room: None }
+        let (templates, waiting) =
+            (Templates::default(), Waiting::new(Limits::default().waiting_calls));
+        Self { store, clock, attempts_dir, shutdown, templates, room: None, waiting }
     }
 
     /// Takes worker types from more than the built-in templates.
@@ -62,6 +67,12 @@ impl Service {
         let templates = self.templates.clone();
         let asked = tokio::task::spawn_blocking(move || ask(&templates)).await;
         asked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    /// Sets how many calls of one client may wait.
+    #[must_use]
+    pub(crate) fn with_waiting_calls(self, most: usize) -> Self {
+        Self { waiting: Waiting::new(most), ..self }
     }
 
     /// Shows the room on the disk with the metrics.
@@ -130,6 +141,8 @@ pub(crate) type Progress = Box<dyn Fn(Duration, Duration) -> BoxFuture<()> + Sen
 pub(crate) struct Call {
     /// Who calls.
     pub(crate) caller: Caller,
+    /// Cancelled when what the caller showed no longer counts.
+    pub(crate) lapsed: CancellationToken,
     /// Cancelled when the client goes away.
     pub(crate) gone: CancellationToken,
     /// There when the client asked for progress.
