@@ -4,6 +4,7 @@ use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::Result;
+use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -21,6 +22,10 @@ pub struct Unsettled {
     /// Ended already (its ticket was closed); only its tree is left to be accounted for.
     pub ended: bool,
     pub suspect: bool,
+    /// A child was up once.
+    pub started: bool,
+    /// What its worker was asked, if anything.
+    pub stop: Option<StopMode>,
 }
 
 /// The highest numbers the files of the state directory name.
@@ -31,24 +36,37 @@ pub struct Highest {
     pub worker: Option<WorkerId>,
 }
 
+impl Unsettled {
+    /// Whether somebody has decided about it without its result.
+    #[must_use]
+    pub fn is_unwanted(&self) -> bool {
+        self.ended || self.stop.is_some_and(|mode| mode != StopMode::Drain)
+    }
+}
+
 impl Store {
     /// Every attempt that is live or not yet cleared away, oldest first.
     pub async fn unsettled(&self) -> Result<Vec<Unsettled>> {
-        let rows: Vec<(i64, i64, i64, bool, bool)> = sqlx::query_as(
-            "SELECT attempt_id, ticket_id, worker_id, state = 'ended', suspect FROM attempt
-              WHERE settled_at IS NULL
-              ORDER BY attempt_id",
+        let rows: Vec<(i64, i64, i64, bool, bool, bool, Option<String>)> = sqlx::query_as(
+            "SELECT a.attempt_id, a.ticket_id, a.worker_id, a.state = 'ended', a.suspect, a.started_at IS NOT NULL,
+                    w.stop_mode
+               FROM attempt a
+               JOIN worker w ON w.worker_id = a.worker_id
+              WHERE a.settled_at IS NULL
+              ORDER BY a.attempt_id",
         )
         .fetch_all(&self.readers)
         .await?;
         Ok(rows
             .into_iter()
-            .map(|(attempt, ticket, worker, ended, suspect)| Unsettled {
+            .map(|(attempt, ticket, worker, ended, suspect, started, stop)| Unsettled {
                 attempt: AttemptId::from_key(attempt),
                 ticket: TicketId::from_key(ticket),
                 worker: WorkerId::from_key(worker),
                 ended,
                 suspect,
+                started,
+                stop: stop.as_deref().and_then(StopMode::from_name),
             })
             .collect())
     }

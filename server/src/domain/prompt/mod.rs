@@ -14,7 +14,6 @@ use super::comment::Comment;
 use super::project::Project;
 use super::text::Name;
 use super::ticket::Ticket;
-use super::worker_type::ALWAYS_DISALLOWED_TOOLS;
 use super::worker_type::WorkerTypeSettings;
 
 /// The schema every stage's result must meet. `verdict::stage_result` checks the same.
@@ -171,7 +170,7 @@ pub fn arguments(a: &Assignment<'_>) -> Vec<String> {
     if !settings.allowed_tools.is_empty() {
         option("--allowedTools", &settings.allowed_tools.join(","));
     }
-    option("--disallowedTools", &disallowed(settings).join(","));
+    option("--disallowedTools", &settings.disallowed().join(","));
     if let Some(budget) = settings.max_budget_usd {
         option("--max-budget-usd", &budget.to_string());
     }
@@ -192,17 +191,6 @@ pub fn files(settings: &WorkerTypeSettings, own: &OwnServer) -> BTreeMap<String,
         files.insert(SYSTEM_PROMPT_FILE.to_owned(), settings.system_prompt.clone());
     }
     files
-}
-
-/// The type's own list and the tools no headless worker may have.
-fn disallowed(settings: &WorkerTypeSettings) -> Vec<&str> {
-    let mut tools: Vec<&str> = settings.disallowed_tools.iter().map(String::as_str).collect();
-    tools.extend(
-        ALWAYS_DISALLOWED_TOOLS
-            .into_iter()
-            .filter(|t| !settings.disallowed_tools.iter().any(|d| d == t)),
-    );
-    tools
 }
 
 /// The newest comments that fit; always at least one.
