@@ -9,10 +9,10 @@ use serde_json::json;
 
 /// Each tool of the contract and its parameters; `?` marks an optional one.
 const TOOLS: [(&str, &str); 26] = [
-    ("create_project", "name path description? rules? patterns?"),
+    ("create_project", "name path description? rules? patterns? isolation? on_complete?"),
     ("get_project", "project"),
     ("list_projects", "limit? cursor?"),
-    ("update_project", "project path? description? rules? patterns?"),
+    ("update_project", "project path? description? rules? patterns? isolation? on_complete?"),
     ("delete_project", "project force?"),
     (
         "create_worker_type",

@@ -33,3 +33,4 @@ mod stuck;
 mod tickets;
 mod trees;
 mod workers;
+mod worktrees;

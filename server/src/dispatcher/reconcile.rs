@@ -201,6 +201,7 @@ impl Dispatcher {
     }
 
     async fn give_up(&self, left: &Unsettled, verdict: Verdict, now: Timestamp) -> Result<()> {
+        let settled = self.settle_work(left.attempt, /* accepted */ false).await?;
         if left.ended {
             return self.store.attempt_settled(left.attempt, now).await;
         }
@@ -212,8 +213,10 @@ impl Dispatcher {
             spent: Spent::default(),
             had_session: false,
             record: None,
+            work: settled.work.clone(),
         };
         self.store.end_attempt(ending, now).await?;
+        drop(settled);
         Ok(())
     }
 }

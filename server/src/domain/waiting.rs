@@ -25,6 +25,10 @@ pub struct QueueSurroundings {
     pub max_workers: i64,
     /// Tickets of the same queue that go first.
     pub ahead: i64,
+    /// Another attempt works in the directory, where only one can be.
+    pub directory_taken: bool,
+    /// Its worktree is not ready.
+    pub unprepared: bool,
 }
 
 /// The sentence, or `None` for a closed ticket, which waits for nothing.
@@ -43,7 +47,14 @@ pub fn waiting_for(ticket: &Ticket, around: &Surroundings) -> Option<String> {
                 live.attempt, live.worker
             ),
             Some(live) => format!("{} runs its stage {stage} as {}.", live.worker, live.attempt),
-            None => format!("Its stage {stage} is running."),
+            None => match &ticket.work {
+                Some(work) if work.landing => format!(
+                    "Its stages are completed; {} is being merged into {}.",
+                    work.branch,
+                    work.base_name().unwrap_or("its base branch")
+                ),
+                Some(_) | None => format!("Its stage {stage} is running."),
+            },
         },
         TicketState::OnHold { reason } => {
             format!(
@@ -83,7 +94,17 @@ fn queued(ticket: &Ticket, queue: Option<&QueueSurroundings>) -> String {
             "No worker of type {stage} lives and none is launched by itself; start one with spawn_worker."
         );
     }
+    if queue.directory_taken {
+        return format!(
+            "It waits for the project's directory, where another attempt works; attempts take turns there. It is in the \
+             queue {stage} with {} before it.",
+            queue.ahead
+        );
+    }
     match queue.ahead {
+        0 if queue.unprepared => {
+            "It is next in its queue, and its worktree is being made ready.".to_owned()
+        }
         0 => format!("It is next in the queue {stage} and waits for a free worker."),
         1 => format!("One ticket is before it in the queue {stage}."),
         ahead => format!("{ahead} tickets are before it in the queue {stage}."),

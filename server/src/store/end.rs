@@ -13,6 +13,7 @@ use super::hold;
 use super::planned;
 use super::ticket;
 use super::worker_type;
+use super::worktree;
 use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Outcome;
@@ -27,6 +28,7 @@ use crate::domain::pipeline::Policy;
 use crate::domain::pipeline::Standing;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
+use crate::domain::worktree::Head;
 use crate::plant;
 
 const REPORTED: Points = Points::around(
@@ -52,6 +54,18 @@ pub struct Ending {
     pub had_session: bool,
     /// The exit record as it was written; absent when the server itself ends the attempt.
     pub record: Option<String>,
+    pub work: Work,
+}
+
+/// What became of an attempt's changes before its end is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// They need no care here: the attempt was not accepted, or it works in the project's directory.
+    None,
+    /// They are on the ticket's branch.
+    Accepted(Head),
+    /// The attempt was accepted and git could not commit them; the sentence says why. They stay where they are.
+    Owed(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +134,9 @@ async fn end(
         return park_report(connection, &ending, now).await;
     };
     let verdict = planned::judge(connection, found.ticket, ending.verdict).await?;
-    let ending = Ending { verdict, ..ending };
+    // What the database does not accept is beyond the accepted commit; the next look at the worktree puts it aside.
+    let work = if matches!(verdict, Verdict::Succeeded(_)) { ending.work } else { Work::None };
+    let ending = Ending { verdict, work, ..ending };
     let Columns { outcome, failure, detail } = columns(&ending.verdict);
     let spent = own_share(connection, &found, ending.spent).await?;
     let charged = failure.is_some_and(Failure::is_charged);
@@ -159,6 +175,13 @@ async fn end(
     .execute(&mut *connection)
     .await?;
     free_worker(connection, &found).await?;
+    match &ending.work {
+        Work::None => {}
+        Work::Accepted(head) => {
+            worktree::set_head(connection, found.ticket, head, /* ready */ true).await?;
+        }
+        Work::Owed(_) => worktree::owe(connection, found.ticket, found.id).await?,
+    }
     let ticket = ticket::load(connection, found.ticket).await?;
     move_on(connection, &ticket, &found, &ending, charged, policy, now).await?;
     Ok(EndReport::Accepted)
@@ -187,7 +210,12 @@ async fn move_on(
         rework_laps: ticket.rework_laps,
     };
     let by = By::Attempt(found.id, found.worker);
-    let to = pipeline::after_attempt(standing, &ending.verdict, &policy, now);
+    let to = match &ending.work {
+        Work::None | Work::Accepted(_) => {
+            pipeline::after_attempt(standing, &ending.verdict, &policy, now)
+        }
+        Work::Owed(why) => Move::Hold { reason: why.clone() },
+    };
     if let Verdict::Succeeded(result) = &ending.verdict {
         return complete::stage_done(connection, ticket, by, result, to, now).await;
     }

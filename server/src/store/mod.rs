@@ -30,6 +30,7 @@ mod stuck;
 mod ticket;
 mod worker;
 mod worker_type;
+mod worktree;
 mod writer;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use self::claim::Claim;
 pub use self::claim::Granted;
 pub use self::end::EndReport;
 pub use self::end::Ending;
+pub use self::end::Work;
 pub use self::error::Error;
 pub use self::error::Result;
 pub use self::error::StoreError;
@@ -66,6 +68,8 @@ pub use self::stuck::stuck_attempts;
 pub use self::ticket::TicketDetail;
 pub use self::ticket::TicketFilter;
 pub use self::worker::WorkerFilter;
+pub use self::worktree::Occupied;
+pub use self::worktree::Unprepared;
 
 use self::writer::Writer;
 use crate::domain::pipeline::Policy;

@@ -16,6 +16,7 @@ use super::ticket;
 use super::ticket::TicketDetail;
 use super::worker;
 use super::worker_type;
+use super::worktree;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -50,6 +51,7 @@ struct QueueRow {
     auto_spawn: bool,
     paused: bool,
     depth: i64,
+    startable: i64,
     running: i64,
     workers: i64,
     free_workers: i64,
@@ -65,6 +67,7 @@ impl From<QueueRow> for Queue {
             project_name: row::name(row.project),
             worker_type: row::name(row.name),
             depth: row.depth,
+            startable: row.startable,
             running: row.running,
             workers: row.workers,
             free_workers: row.free_workers,
@@ -82,6 +85,17 @@ macro_rules! select {
                 y.paused_at IS NOT NULL AS paused,
                 (SELECT COUNT(*) FROM ticket t
                   WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued') AS depth,
+                (SELECT COUNT(*) FROM ticket t JOIN worktree k ON k.ticket_id = t.ticket_id
+                  WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
+                    AND k.ready = 1 AND COALESCE(t.isolation, p.isolation) = 'worktree')
+                + (EXISTS (SELECT 1 FROM ticket t
+                            WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
+                              AND COALESCE(t.isolation, p.isolation) = 'shared')
+                   AND NOT EXISTS (SELECT 1 FROM attempt a
+                                     JOIN ticket o ON o.ticket_id = a.ticket_id
+                                     JOIN project q ON q.project_id = o.project_id
+                                    WHERE a.settled_at IS NULL AND COALESCE(o.isolation, 'shared') = 'shared'
+                                      AND q.directory = p.directory)) AS startable,
                 (SELECT COUNT(*) FROM worker w JOIN attempt a ON a.worker_id = w.worker_id AND a.state <> 'ended'
                   WHERE w.project_id = y.project_id AND w.worker_type = y.name AND w.state <> 'stopped') AS running,
                 (SELECT COUNT(*) FROM worker w
@@ -135,9 +149,25 @@ pub(super) async fn around(
     .bind(stage)
     .bind(ticket.priority.rank())
     .bind(ticket.id.key())
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
+    let waits: (bool, bool) = sqlx::query_as(
+        "SELECT COALESCE(t.isolation, p.isolation) = 'shared',
+                COALESCE(t.isolation, p.isolation) = 'worktree' AND COALESCE(k.ready, 0) = 0
+           FROM ticket t
+           JOIN project p ON p.project_id = t.project_id
+           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+          WHERE t.ticket_id = ?1",
+    )
+    .bind(ticket.id.key())
+    .fetch_one(&mut *connection)
+    .await?;
+    let (shared, unprepared) = waits;
+    let directory_taken =
+        shared && !worktree::directory_is_free(connection, ticket.project).await?;
     Ok(Some(QueueSurroundings {
+        directory_taken,
+        unprepared,
         pause: kind.pause,
         auto_spawn: kind.settings.auto_spawn,
         workers,
