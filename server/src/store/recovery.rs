@@ -1,9 +1,12 @@
 //! What a starting server must look at, and how numbers stay unique over a restore.
 
+use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::Result;
+use super::error::StoreError;
+use super::row::Place;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -36,6 +39,35 @@ pub struct Highest {
     pub worker: Option<WorkerId>,
 }
 
+#[derive(FromRow)]
+struct UnsettledRow {
+    attempt_id: i64,
+    ticket_id: i64,
+    worker_id: i64,
+    ended: bool,
+    suspect: bool,
+    started: bool,
+    stop_mode: Option<String>,
+}
+
+impl TryFrom<UnsettledRow> for Unsettled {
+    type Error = StoreError;
+
+    fn try_from(row: UnsettledRow) -> std::result::Result<Self, StoreError> {
+        let place = Place { table: "attempt", key: row.attempt_id };
+        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode", StopMode::from_name));
+        Ok(Self {
+            attempt: AttemptId::from_key(row.attempt_id),
+            ticket: TicketId::from_key(row.ticket_id),
+            worker: WorkerId::from_key(row.worker_id),
+            ended: row.ended,
+            suspect: row.suspect,
+            started: row.started,
+            stop: stop.transpose()?,
+        })
+    }
+}
+
 impl Unsettled {
     /// Whether somebody has decided about it without its result.
     #[must_use]
@@ -47,9 +79,9 @@ impl Unsettled {
 impl Store {
     /// Every attempt that is live or not yet cleared away, oldest first.
     pub async fn unsettled(&self) -> Result<Vec<Unsettled>> {
-        let rows: Vec<(i64, i64, i64, bool, bool, bool, Option<String>)> = sqlx::query_as(
-            "SELECT a.attempt_id, a.ticket_id, a.worker_id, a.state = 'ended', a.suspect, a.started_at IS NOT NULL,
-                    w.stop_mode
+        let rows: Vec<UnsettledRow> = sqlx::query_as(
+            "SELECT a.attempt_id, a.ticket_id, a.worker_id, a.state = 'ended' AS ended, a.suspect,
+                    a.started_at IS NOT NULL AS started, w.stop_mode
                FROM attempt a
                JOIN worker w ON w.worker_id = a.worker_id
               WHERE a.settled_at IS NULL
@@ -57,18 +89,9 @@ impl Store {
         )
         .fetch_all(&self.readers)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(attempt, ticket, worker, ended, suspect, started, stop)| Unsettled {
-                attempt: AttemptId::from_key(attempt),
-                ticket: TicketId::from_key(ticket),
-                worker: WorkerId::from_key(worker),
-                ended,
-                suspect,
-                started,
-                stop: stop.as_deref().and_then(StopMode::from_name),
-            })
-            .collect())
+        let unsettled: std::result::Result<_, StoreError> =
+            rows.into_iter().map(Unsettled::try_from).collect();
+        Ok(unsettled?)
     }
 
     /// The highest attempt number this database ever gave out.
