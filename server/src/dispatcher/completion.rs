@@ -6,12 +6,30 @@ use shim_protocol::message::AckVerdict;
 use super::Dispatcher;
 use crate::domain::id::AttemptId;
 use crate::domain::verdict;
+use crate::domain::verdict::UsageLimit;
 use crate::shim::facts;
 use crate::store::EndReport;
 use crate::store::Ending;
 use crate::store::Result;
 
 impl Dispatcher {
+    /// Starts nothing more when the account's usage limit is reached, or what is kept of it for the coordinator.
+    pub(super) async fn heed_usage_limit(&self, usage: &UsageLimit) -> Result<()> {
+        let reserve = self.settings().usage_reserve;
+        let Some(until) = usage.holds_until(reserve) else { return Ok(()) };
+        let reason = if usage.rejected {
+            "the account's usage limit is reached".to_owned()
+        } else {
+            format!(
+                "{:.0} % of the account's usage limit are used, and {:.0} % are kept for the coordinator \
+                 (usage_reserve_percent)",
+                usage.utilization.unwrap_or(1.0) * 100.0,
+                reserve * 100.0
+            )
+        };
+        self.store.hold_for_usage_limit(reason, until, self.now()).await
+    }
+
     /// Judges a record and commits the end of its attempt. Only after this returned may anybody forget the record.
     pub(super) async fn complete(
         &self,
@@ -20,6 +38,9 @@ impl Dispatcher {
     ) -> Result<AckVerdict> {
         let resumed = self.store.attempt(attempt).await?.is_some_and(|found| found.resumed);
         let facts = facts::facts(record, resumed);
+        if let Some(usage) = &facts.usage {
+            self.heed_usage_limit(usage).await?;
+        }
         let (exit_code, signal) = facts::codes(&record.status);
         let ending = Ending {
             attempt,
@@ -28,6 +49,7 @@ impl Dispatcher {
             signal,
             spent: facts::spent(record),
             had_session: facts.had_session,
+            usage: facts.usage,
             record: serde_json::to_string(record).ok(),
         };
         let report = self.store.end_attempt(ending, self.now()).await?;

@@ -9,6 +9,7 @@ use shim_protocol::run_dir;
 use super::Dispatcher;
 use crate::domain::prompt;
 use crate::domain::prompt::Assignment;
+use crate::domain::worker_type::WorkerTypeSettings;
 use crate::store::Granted;
 
 impl Dispatcher {
@@ -23,6 +24,8 @@ impl Dispatcher {
             comments,
             last_failure: last_failure.as_deref(),
             resume: attempt.resumed,
+            asks_outcome: attempt.asks_outcome,
+            budget_usd: attempt.budget.map(|(usd, _)| usd),
             claude_session_id: &attempt.claude_session_id,
             run_dir: &run_dir.to_string_lossy(),
         };
@@ -53,12 +56,20 @@ impl Dispatcher {
             env,
             env_pass: settings.env_pass,
             files: prompt::files(kind),
-            limits: Limits {
-                timeout_ms: millis(Some(kind.timeout_seconds)),
-                stall_ms: millis(kind.stall_seconds),
-                ..settings.limits
-            },
+            limits: self.limits(kind),
             extra: serde_json::Map::new(),
+        }
+    }
+}
+
+impl Dispatcher {
+    /// The bounds of an attempt of a worker type, as they are now.
+    pub(super) fn limits(&self, kind: &WorkerTypeSettings) -> Limits {
+        Limits {
+            timeout_ms: millis(Some(kind.timeout_seconds)),
+            stall_ms: millis(kind.stall_seconds),
+            max_turns: kind.max_turns.and_then(|turns| u32::try_from(turns).ok()),
+            ..self.settings().limits
         }
     }
 }

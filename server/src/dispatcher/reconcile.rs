@@ -197,6 +197,7 @@ impl Dispatcher {
             signal: None,
             spent: Spent::default(),
             had_session: false,
+            usage: None,
             record: None,
         };
         self.store.end_attempt(ending, now).await?;

@@ -96,6 +96,17 @@ pub enum Refusal {
     DependencyCancelled {
         ticket: TicketId,
     },
+    /// A stage that has begun cannot be replaced in the plan.
+    StagesBegun {
+        ticket: TicketId,
+        begun: Vec<String>,
+        given: Vec<String>,
+    },
+    /// A limit in dollars paused it, and only the limit ends that.
+    PausedByBudget {
+        what: String,
+        reason: String,
+    },
     WorkerStopped {
         worker: WorkerId,
     },

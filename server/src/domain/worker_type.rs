@@ -32,6 +32,8 @@ pub struct WorkerType {
 pub struct Pause {
     pub since: Timestamp,
     pub reason: String,
+    /// Asked for; only a resume ends it.
+    pub by_hand: bool,
 }
 
 /// Everything about a worker type that `update_worker_type` may change.
@@ -55,6 +57,8 @@ pub struct WorkerTypeSettings {
     pub max_budget_usd: Option<f64>,
     /// Whether the server launches workers of this type by itself.
     pub auto_spawn: bool,
+    /// Turns of one attempt: messages of the model; none means no such limit.
+    pub max_turns: Option<i64>,
 }
 
 impl WorkerTypeSettings {
@@ -74,6 +78,7 @@ impl WorkerTypeSettings {
             max_attempts: 3,
             max_budget_usd: None,
             auto_spawn: true,
+            max_turns: None,
         }
     }
 
@@ -100,6 +105,9 @@ impl WorkerTypeSettings {
             within("stall_seconds", stall, 1, 7 * 24 * 3600)?;
         }
         within("max_attempts", self.max_attempts, 1, 100)?;
+        if let Some(turns) = self.max_turns {
+            within("max_turns", turns, 1, 100_000)?;
+        }
         match self.max_budget_usd {
             Some(budget) if !(budget > 0.0 && budget <= 100_000.0) => {
                 let allowed = "dollars, more than 0 and at most 100000";

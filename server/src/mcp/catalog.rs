@@ -147,8 +147,10 @@ pub(crate) fn tools() -> Vec<Tool> {
         tools::worker_types::tools(),
         tools::workers::tools(),
         tools::queues::tools(),
+        tools::pauses::tools(),
         tools::tickets::tools(),
         tools::events::tools(),
+        tools::usage::tools(),
     ]
     .into_iter()
     .flatten()
@@ -159,7 +161,7 @@ pub(crate) fn tools() -> Vec<Tool> {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 26] = [
+    const NAMES: [&str; 30] = [
         "create_project",
         "get_project",
         "list_projects",
@@ -177,7 +179,10 @@ mod tests {
         "list_queues",
         "get_queue_status",
         "delete_queue",
+        "pause",
+        "resume",
         "create_ticket",
+        "update_ticket",
         "get_ticket",
         "list_tickets",
         "add_ticket_comment",
@@ -186,6 +191,7 @@ mod tests {
         "resume_ticket",
         "list_events",
         "mark_events_processed",
+        "get_usage",
     ];
 
     #[test]

@@ -16,6 +16,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::InvalidId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
+use crate::domain::waiting::Brakes;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -29,6 +30,8 @@ pub struct Service {
     shutdown: CancellationToken,
     /// The room on the disk, when somebody watches it.
     room: Option<watch::Receiver<Room>>,
+    /// Whether an operator drains the server, when somebody says so.
+    draining: Option<watch::Receiver<bool>>,
 }
 
 impl Service {
@@ -40,13 +43,34 @@ impl Service {
         attempts_dir: PathBuf,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { store, clock, attempts_dir: Arc::new(attempts_dir), shutdown, room: None }
+        Self {
+            store,
+            clock,
+            attempts_dir: Arc::new(attempts_dir),
+            shutdown,
+            room: None,
+            draining: None,
+        }
     }
 
     /// Shows the room on the disk with the metrics.
     #[must_use]
     pub fn with_room(self, room: watch::Receiver<Room>) -> Self {
         Self { room: Some(room), ..self }
+    }
+
+    /// Tells waiting tickets that the server drains.
+    #[must_use]
+    pub fn with_draining(self, draining: watch::Receiver<bool>) -> Self {
+        Self { draining: Some(draining), ..self }
+    }
+
+    /// What keeps the whole server from starting anything.
+    pub(crate) fn brakes(&self) -> Brakes {
+        Brakes {
+            draining: self.draining.as_ref().is_some_and(|draining| *draining.borrow()),
+            disk_low: self.room().is_some_and(|room| room.low),
+        }
     }
 
     pub(crate) fn room(&self) -> Option<Room> {

@@ -49,7 +49,7 @@ enum Era {
 impl Fixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let rules = Rules { policy: Policy::default(), max_workers: 16 };
+        let rules = Rules { policy: Policy::default(), max_workers: 16, max_usd_per_day: None };
         let file = dir.path().join("vibe-ensemble.db");
         let store = Store::open(&file, rules, Timestamp::from_millis(0)).await.expect("a database");
         let shutdown = CancellationToken::new();
@@ -207,7 +207,7 @@ async fn all_four_revisions_are_served() {
         assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
         assert_eq!(answer["result"]["serverInfo"]["name"], "vibe-ensemble");
         let answer = server.rpc(Era::Legacy(version), "tools/list", json!({})).await;
-        assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(26), "{version}");
+        assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(30), "{version}");
     }
     let answer = server.rpc(Era::Stateless, "server/discover", json!({})).await;
     assert_eq!(
@@ -216,7 +216,7 @@ async fn all_four_revisions_are_served() {
     );
     assert_eq!(answer["result"]["capabilities"], json!({"tools": {}}));
     let answer = server.rpc(Era::Stateless, "tools/list", json!({})).await;
-    assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(26));
+    assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(30));
     assert_eq!(answer["result"]["cacheScope"], "private");
 }
 

@@ -18,14 +18,18 @@ mod error;
 mod event;
 mod hold;
 mod instance;
+mod ledger;
+mod limits;
 mod open;
 mod page;
+mod pause;
 mod project;
 mod prune;
 mod queue;
 mod recovery;
 mod row;
 mod ticket;
+mod update;
 mod worker;
 mod worker_type;
 mod writer;
@@ -51,6 +55,12 @@ pub use self::error::StoreError;
 pub use self::event::EventMarks;
 pub use self::event::EventPage;
 pub use self::event::EventQuery;
+pub use self::ledger::GroupBy;
+pub use self::ledger::Usage;
+pub use self::ledger::UsageFilter;
+pub use self::ledger::UsagePage;
+pub use self::limits::ChangedLimits;
+pub use self::limits::OverLimit;
 pub use self::open::check_file;
 pub use self::page::Listed;
 pub use self::page::Page;
@@ -67,11 +77,13 @@ use self::writer::Writer;
 use crate::domain::pipeline::Policy;
 
 /// The rules that configuration decides and writes obey. A reload replaces them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     pub policy: Policy,
     /// Workers that may live at once on this server.
     pub max_workers: i64,
+    /// Dollars that all attempts of one day (UTC) may cost together.
+    pub max_usd_per_day: Option<f64>,
 }
 
 /// The database. Cheap to clone; all clones share one writer and one pool.

@@ -46,8 +46,10 @@ struct WorkerTypeRow {
     max_attempts: i64,
     max_budget_usd: Option<f64>,
     auto_spawn: bool,
+    max_turns: Option<i64>,
     paused_at: Option<i64>,
     pause_reason: Option<String>,
+    paused_by_hand: bool,
     created_at: i64,
     updated_at: i64,
 }
@@ -58,7 +60,9 @@ impl TryFrom<WorkerTypeRow> for WorkerType {
     fn try_from(row: WorkerTypeRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "worker_type", key: row.worker_type_id };
         let pause = match (row.paused_at, row.pause_reason) {
-            (Some(since), Some(reason)) => Some(Pause { since: row::time(since), reason }),
+            (Some(since), Some(reason)) => {
+                Some(Pause { since: row::time(since), reason, by_hand: row.paused_by_hand })
+            }
             (None, _) => None,
             (Some(_), None) => return Err(place.bad("pause_reason", "NULL")),
         };
@@ -79,6 +83,7 @@ impl TryFrom<WorkerTypeRow> for WorkerType {
                 max_attempts: row.max_attempts,
                 max_budget_usd: row.max_budget_usd,
                 auto_spawn: row.auto_spawn,
+                max_turns: row.max_turns,
             },
             pause,
             created_at: row::time(row.created_at),
@@ -91,8 +96,8 @@ macro_rules! select {
     () => {
         "SELECT t.worker_type_id, t.project_id, p.name AS project, t.name, t.description, t.system_prompt, t.model,
                 t.permission_mode, t.allowed_tools, t.disallowed_tools, t.max_workers, t.timeout_seconds,
-                t.stall_seconds, t.max_attempts, t.max_budget_usd, t.auto_spawn, t.paused_at, t.pause_reason,
-                t.created_at, t.updated_at
+                t.stall_seconds, t.max_attempts, t.max_budget_usd, t.auto_spawn, t.max_turns,
+                t.paused_at, t.pause_reason, t.paused_by_hand, t.created_at, t.updated_at
            FROM worker_type t
            JOIN project p ON p.project_id = t.project_id "
     };
@@ -162,6 +167,39 @@ pub(super) async fn pause(
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await
 }
 
+/// Pauses a queue because somebody asked for it. One that a failure paused keeps that reason until it is resumed.
+pub(super) async fn pause_by_hand(
+    connection: &mut SqliteConnection,
+    found: &WorkerType,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    pause(connection, found.project, &found.name, reason, now).await?;
+    sqlx::query(
+        "UPDATE worker_type
+            SET pause_reason = CASE paused_by_hand WHEN 1 THEN ?3 ELSE pause_reason END, paused_by_hand = 1
+          WHERE project_id = ?1 AND name = ?2 AND paused_at IS NOT NULL",
+    )
+    .bind(found.project.0)
+    .bind(found.name.as_str())
+    .bind(reason)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Lets a queue go on that a failure paused: its cause is said to be mended. What was paused by hand stays so.
+pub(super) async fn mended(
+    connection: &mut SqliteConnection,
+    found: &WorkerType,
+    now: Timestamp,
+) -> Result<()> {
+    if found.pause.as_ref().is_some_and(|pause| pause.by_hand) {
+        return Ok(());
+    }
+    unpause(connection, found.project, &found.name, now).await
+}
+
 /// Lets a paused queue go on; does nothing to one that is not paused.
 pub(super) async fn unpause(
     connection: &mut SqliteConnection,
@@ -170,7 +208,7 @@ pub(super) async fn unpause(
     now: Timestamp,
 ) -> Result<()> {
     let resumed = sqlx::query(
-        "UPDATE worker_type SET paused_at = NULL, pause_reason = NULL
+        "UPDATE worker_type SET paused_at = NULL, pause_reason = NULL, paused_by_hand = 0
           WHERE project_id = ?1 AND name = ?2 AND paused_at IS NOT NULL",
     )
     .bind(project.0)
@@ -203,8 +241,9 @@ impl Store {
                         let created = sqlx::query(
                             "INSERT INTO worker_type (project_id, name, description, system_prompt, model,
                                     permission_mode, allowed_tools, disallowed_tools, max_workers, timeout_seconds,
-                                    stall_seconds, max_attempts, max_budget_usd, auto_spawn, created_at, updated_at)
-                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)
+                                    stall_seconds, max_attempts, max_budget_usd, auto_spawn, created_at, updated_at,
+                                    max_turns)
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16)
                              ON CONFLICT (project_id, name) DO NOTHING",
                         )
                         .bind(key.0)
@@ -222,6 +261,7 @@ impl Store {
                         .bind(settings.max_budget_usd)
                         .bind(settings.auto_spawn)
                         .bind(now.millis())
+                        .bind(settings.max_turns)
                         .execute(&mut *connection)
                         .await?;
                         if created.rows_affected() == 0 {
@@ -281,7 +321,7 @@ impl Store {
                                 SET description = ?3, system_prompt = ?4, model = ?5, permission_mode = ?6,
                                     allowed_tools = ?7, disallowed_tools = ?8, max_workers = ?9,
                                     timeout_seconds = ?10, stall_seconds = ?11, max_attempts = ?12,
-                                    max_budget_usd = ?13, auto_spawn = ?14, updated_at = ?15
+                                    max_budget_usd = ?13, auto_spawn = ?14, updated_at = ?15, max_turns = ?16
                               WHERE project_id = ?1 AND name = ?2",
                         )
                         .bind(found.project.0)
@@ -299,9 +339,10 @@ impl Store {
                         .bind(settings.max_budget_usd)
                         .bind(settings.auto_spawn)
                         .bind(now.millis())
+                        .bind(settings.max_turns)
                         .execute(&mut *connection)
                         .await?;
-                        unpause(connection, found.project, &found.name, now).await?;
+                        mended(connection, &found, now).await?;
                         load(connection, &project, &name).await
                     })
                 },

@@ -181,6 +181,24 @@ fn table() -> Vec<(Refusal, &'static str)> {
             "This server may have 16 workers and has 16, so 1 more are refused. Ask for at most 0, or stop an idle one \
              with stop_worker; the operator sets the limit with --max-workers.",
         ),
+        (
+            Refusal::StagesBegun {
+                ticket: t(42),
+                begun: texts(&["plan", "impl"]),
+                given: texts(&["plan", "review"]),
+            },
+            "The plan of T-42 was not changed: it would be plan, review, and must begin with the stages that have begun, \
+             plan, impl, and go on to the stage the ticket is at. Give the whole plan in execution_plan and change only \
+             what comes after them.",
+        ),
+        (
+            Refusal::PausedByBudget {
+                what: "Project shop".to_owned(),
+                reason: "$5.00 are spent".to_owned(),
+            },
+            "Project shop is paused by a limit in dollars and was not resumed: $5.00 are spent. It goes on by itself when \
+             the limit is raised.",
+        ),
     ]
 }
 
@@ -210,6 +228,8 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::WorkerStopping { .. } => 20,
         Refusal::TooManyWorkers { .. } => 21,
         Refusal::TooManyWorkersOnServer { .. } => 22,
+        Refusal::StagesBegun { .. } => 23,
+        Refusal::PausedByBudget { .. } => 24,
     }
 }
 
@@ -220,7 +240,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=22).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=24).collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,9 +4,11 @@
 //! says.
 
 pub(crate) mod events;
+pub(crate) mod pauses;
 pub(crate) mod projects;
 pub(crate) mod queues;
 mod ticket_view;
 pub(crate) mod tickets;
+pub(crate) mod usage;
 pub(crate) mod worker_types;
 pub(crate) mod workers;

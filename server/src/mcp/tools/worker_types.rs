@@ -49,9 +49,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             "update_worker_type",
             "Change a worker type",
             Effect::Replaces,
-            "Changes the fields given and leaves the others as they are. Attempts that already run keep what they were \
-             given; the next ones get the new settings. If the type's queue is paused, this resumes it. Returns the \
-             worker type.",
+            "Changes the fields given and leaves the others as they are. Time limits and max_turns count at once, for \
+             attempts that run too; everything else counts for the next ones. If a failure paused the type's queue, this \
+             resumes it. Returns the worker type.",
             update,
         ),
         Tool::new(
@@ -103,6 +103,9 @@ struct Create {
     max_budget_usd: Option<f64>,
     /// Whether the server launches workers of this type by itself when tickets wait; true when left out.
     auto_spawn: Option<bool>,
+    /// Most turns, messages of the model, of one attempt; no such limit when left out.
+    #[schemars(range(min = 1, max = 100_000))]
+    max_turns: Option<i64>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -162,6 +165,9 @@ struct Update {
     max_budget_usd: Option<f64>,
     /// Whether the server launches workers of this type by itself.
     auto_spawn: Option<bool>,
+    /// The new number of turns of one attempt; 0 removes the limit.
+    #[schemars(range(min = 0, max = 100_000))]
+    max_turns: Option<i64>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -191,6 +197,7 @@ struct WorkerTypeView {
     max_attempts: i64,
     max_budget_usd: Option<f64>,
     auto_spawn: bool,
+    max_turns: Option<i64>,
     /// Whether its queue is paused: nothing of it is granted or launched.
     paused: bool,
     paused_at: Option<String>,
@@ -219,6 +226,7 @@ impl From<WorkerType> for WorkerTypeView {
             max_attempts: settings.max_attempts,
             max_budget_usd: settings.max_budget_usd,
             auto_spawn: settings.auto_spawn,
+            max_turns: settings.max_turns,
             paused: paused_at.is_some(),
             paused_at,
             pause_reason,
@@ -250,6 +258,7 @@ async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
         max_attempts: given.max_attempts.unwrap_or(defaults.max_attempts),
         max_budget_usd: given.max_budget_usd,
         auto_spawn: given.auto_spawn.unwrap_or(defaults.auto_spawn),
+        max_turns: given.max_turns,
     };
     settings.check()?;
     let now = service.now();
@@ -289,6 +298,7 @@ async fn update(service: Service, given: Update) -> Result<WorkerTypeView> {
 fn changed(old: WorkerTypeSettings, given: &Update) -> WorkerTypeSettings {
     let model = given.model.clone().map(|model| Some(model).filter(|m| !m.is_empty()));
     let stall_seconds = given.stall_seconds.map(|seconds| Some(seconds).filter(|s| *s != 0));
+    let turns = given.max_turns.map(|turns| Some(turns).filter(|t| *t != 0));
     let budget = given.max_budget_usd.map(|dollars| Some(dollars).filter(|d| *d != 0.0));
     WorkerTypeSettings {
         description: given.description.clone().unwrap_or(old.description),
@@ -303,6 +313,7 @@ fn changed(old: WorkerTypeSettings, given: &Update) -> WorkerTypeSettings {
         max_attempts: given.max_attempts.unwrap_or(old.max_attempts),
         max_budget_usd: budget.unwrap_or(old.max_budget_usd),
         auto_spawn: given.auto_spawn.unwrap_or(old.auto_spawn),
+        max_turns: turns.unwrap_or(old.max_turns),
     }
 }
 
