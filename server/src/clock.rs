@@ -1,39 +1,67 @@
 //! The one place that reads the wall clock.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use crate::domain::time::Timestamp;
 
+/// A clock that is slower than the one of the process by less than this is being slewed, and is waited for. One that is
+/// further behind was set back, which may be by years.
+const SLEWED: i64 = 2_000;
+
 /// Tells the time. Loops own one and hand `now` to everything they call.
 ///
-/// Invariant: within a process `now` never goes back, on whichever clone it is asked: a clock that is set back stands
-/// still until it has caught up, so that no event is older than the one before it.
-#[derive(Clone, Debug)]
+/// Invariant: within a process `now` never goes back and never stands still for long, on whichever clone it is asked.
+/// When the machine's clock is set back, time flows on from where it was: an event is never older than the one before
+/// it, and a retry that is due in a second is not due tomorrow. [`Clock::resume_after`] carries this over a restart.
+#[derive(Clone, Debug, Default)]
 pub struct Clock {
-    latest: Arc<AtomicI64>,
+    latest: Arc<Mutex<Option<Told>>>,
+}
+
+/// What the clock said last, and when that was on a clock nobody can set.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    millis: i64,
+    at: Instant,
 }
 
 impl Clock {
     /// The clock of this machine.
     #[must_use]
     pub fn system() -> Self {
-        Self { latest: Arc::new(AtomicI64::new(i64::MIN)) }
+        Self::default()
     }
 
     /// The present instant, never before one told earlier.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.not_before(read())
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = Instant::now();
+        let millis = latest.map_or_else(read, |told| {
+            flowing(told.millis, at.saturating_duration_since(told.at), read())
+        });
+        *latest = Some(Told { millis, at });
+        Timestamp::from_millis(millis)
     }
 
-    fn not_before(&self, millis: i64) -> Timestamp {
-        let earlier = self.latest.fetch_max(millis, Ordering::Relaxed);
-        Timestamp::from_millis(earlier.max(millis))
+    /// Takes over from a clock that told `earlier`: that of the process before this one.
+    pub fn resume_after(&self, earlier: Timestamp) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let millis = latest.map_or(earlier.millis(), |told| told.millis.max(earlier.millis()));
+        *latest = Some(Told { millis, at: Instant::now() });
     }
+}
+
+/// The time `passed` after `told`, when the wall clock shows `wall`.
+fn flowing(told: i64, passed: Duration, wall: i64) -> i64 {
+    let due = told.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
+    if wall < due.saturating_sub(SLEWED) { due } else { wall.max(told) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock everybody else is handed")]
@@ -50,16 +78,47 @@ fn read() -> i64 {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+    const DAY: i64 = 86_400_000;
+
     #[test]
-    fn a_clock_set_back_stands_still_for_every_clone() {
-        let clock = Clock::system();
-        assert_eq!(clock.not_before(100), Timestamp::from_millis(100));
-        assert_eq!(clock.clone().not_before(40), Timestamp::from_millis(100));
-        assert_eq!(clock.not_before(101), Timestamp::from_millis(101));
+    fn the_wall_clock_is_followed_as_long_as_it_goes_on() {
+        assert_eq!(flowing(5_000, SECOND, 6_000), 6_000);
+        assert_eq!(flowing(5_000, SECOND, 6_010), 6_010, "a little fast");
+        assert_eq!(flowing(5_000, SECOND, 5_990), 5_990, "a little slow");
+        assert_eq!(flowing(5_000, Duration::ZERO, 4_000), 5_000, "slewed: it is waited for");
     }
 
     #[test]
-    fn the_system_clock_is_past_the_day_this_was_written() {
-        assert!(Clock::system().now() > Timestamp::from_millis(1_795_305_600_000));
+    fn a_clock_set_ahead_or_a_machine_that_slept_is_followed() {
+        assert_eq!(flowing(5_000, SECOND, 5_000 + DAY), 5_000 + DAY);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_stop_time() {
+        let mut told = DAY;
+        for second in 1..=10 {
+            told = flowing(told, SECOND, second * 1_000);
+            assert_eq!(told, DAY + second * 1_000);
+        }
+    }
+
+    #[test]
+    fn time_goes_on_where_another_process_left_it() {
+        let clock = Clock::system();
+        let ahead = clock.now().after(Duration::from_hours(24));
+        clock.resume_after(ahead);
+        assert!(clock.now() >= ahead);
+        assert!(clock.now() < ahead.after(Duration::from_hours(1)));
+        clock.resume_after(Timestamp::from_millis(0));
+        assert!(clock.now() >= ahead);
+    }
+
+    #[test]
+    fn every_clone_tells_the_same_time() {
+        let clock = Clock::system();
+        let told = clock.now();
+        assert!(clock.clone().now() >= told);
+        assert!(told > Timestamp::from_millis(1_795_305_600_000), "past the day this was written");
     }
 }

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod dispatcher;
 pub mod domain;
 pub mod exit;
+pub mod fence;
 pub mod lifecycle;
 pub mod mcp;
 pub mod plant;

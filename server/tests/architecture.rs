@@ -9,18 +9,19 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
     ("config", &["domain"]),
+    ("fence", &["domain"]),
     ("telemetry", &["config"]),
     ("disk", &["clock", "domain", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
     ("sweep", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
-    ("dispatcher", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
-    ("mcp", &["clock", "disk", "domain", "store", "telemetry"]),
+    ("dispatcher", &["clock", "disk", "domain", "fence", "shim", "store", "telemetry"]),
+    ("mcp", &["clock", "disk", "domain", "fence", "store", "telemetry"]),
     ("lifecycle", &["exit", "telemetry"]),
     ("cli", &["config"]),
     (
@@ -33,6 +34,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "dispatcher",
             "domain",
             "exit",
+            "fence",
             "lifecycle",
             "mcp",
             "shim",

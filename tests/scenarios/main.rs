@@ -5,19 +5,25 @@
 
 mod backup;
 mod bad_input;
+mod bill;
 mod catalogue;
 mod child;
+mod clocks;
 mod command_line;
 mod crash;
 mod dependencies;
 mod disk;
 mod events;
 mod failures;
+mod fence;
 mod http;
 mod lists;
+mod neighbours;
 mod old_shim;
 mod outcomes;
+mod pauses;
 mod pipeline;
+mod planning;
 mod projects;
 mod protocol;
 mod queues;

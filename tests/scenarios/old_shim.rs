@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
 /// A server whose shims only leave their launch orders in a directory.
-async fn bed_with_orders(directory: &Path) -> Bed {
+pub(crate) async fn bed_with_orders(directory: &Path) -> Bed {
     let program = directory.join("shim");
     let kept = directory.display();
     let script =
@@ -31,7 +31,7 @@ async fn bed_with_orders(directory: &Path) -> Bed {
 }
 
 /// The next launch order.
-async fn order(directory: &Path) -> Value {
+pub(crate) async fn order(directory: &Path) -> Value {
     let path = eventually("a shim is launched", || async {
         let entries =
             fs::read_dir(directory).expect("readable").flatten().map(|entry| entry.path());
@@ -47,20 +47,20 @@ async fn order(directory: &Path) -> Value {
 }
 
 /// One end of a link that frames messages and knows nothing else.
-struct Peer(UnixStream);
+pub(crate) struct Peer(UnixStream);
 
 impl Peer {
-    async fn dial(order: &Value) -> Self {
+    pub(crate) async fn dial(order: &Value) -> Self {
         Self(UnixStream::connect(text(order, "socket")).await.expect("the server listens"))
     }
 
-    async fn say(&mut self, message: Value) {
+    pub(crate) async fn say(&mut self, message: Value) {
         let body = message.to_string().into_bytes();
         let length = u32::try_from(body.len()).expect("short").to_be_bytes();
         self.0.write_all(&[&length[..], &body].concat()).await.expect("the link is up");
     }
 
-    async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         let mut length = [0; 4];
         self.0.read_exact(&mut length).await.expect("an answer");
         let mut body = vec![0; u32::from_be_bytes(length) as usize];
@@ -68,7 +68,14 @@ impl Peer {
         serde_json::from_slice(&body).expect("JSON")
     }
 
-    async fn hello(&mut self, order: &Value, protocol: u16) -> Value {
+    /// Everything that comes until the server closes the link.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).await.expect("the server closes");
+        rest
+    }
+
+    pub(crate) async fn hello(&mut self, order: &Value, protocol: u16) -> Value {
         self.say(json!({
             "kind": "hello", "protocol_min": protocol, "protocol_max": protocol, "build": "0.0.1",
             "worker_id": order["worker_id"], "token": order["token"], "pid": 4711,

@@ -13,7 +13,7 @@ const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_CLAUDE";
 
 /// The `claude` to test with, or a loud word that there is none.
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
-fn real_claude() -> Option<PathBuf> {
+pub(crate) fn real_claude() -> Option<PathBuf> {
     let given = std::env::var_os(VARIABLE).map(PathBuf::from);
     if given.is_none() {
         eprintln!(

@@ -93,7 +93,9 @@ impl Client {
     /// The same client with another token, or none.
     #[must_use]
     pub fn with_token(&self, token: Option<&str>) -> Self {
-        Self { token: token.map(str::to_owned), ..self.clone() }
+        // Another caller may have other tools.
+        let output_schemas = Arc::new(OnceCell::new());
+        Self { token: token.map(str::to_owned), output_schemas, ..self.clone() }
     }
 
     #[must_use]

@@ -17,6 +17,7 @@
 pub mod bed;
 pub mod binaries;
 pub mod client;
+pub mod clock_shift;
 pub mod eventually;
 pub mod fake;
 pub mod kept;

@@ -1,5 +1,6 @@
 //! One `vibe-ensemble serve`, its directories, and the end of everything it started.
 
+use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -33,6 +34,8 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// Puts the state directory on a file system of its own, of so many MiB.
     pub state_mib: Option<u64>,
+    /// Starts the server with a umask that takes no right away.
+    pub no_umask: bool,
 }
 
 impl Setup {
@@ -159,7 +162,14 @@ impl Server {
     /// A command of the binary under test, in this test's environment and nothing else.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(binaries::server());
+        let mut command = Command::new(if self.setup.no_umask {
+            OsString::from("/bin/sh")
+        } else {
+            binaries::server().into()
+        });
+        if self.setup.no_umask {
+            command.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(binaries::server());
+        }
         command
             .arg(subcommand)
             .env_clear()

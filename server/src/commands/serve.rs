@@ -1,5 +1,8 @@
 //! `serve`: the composition root. The only place where the parts of the server meet.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +32,7 @@ use crate::dispatcher::Places;
 use crate::domain::pipeline::Policy;
 use crate::domain::retry::Backoff;
 use crate::exit::Exit;
+use crate::fence::Fence;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Request;
 use crate::lifecycle::What;
@@ -49,23 +53,22 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let clock = Clock::system();
     let guard = Arc::new(Guard::new(&config.state_dir));
     guard.look_before_start();
-    let Prepared { mut lock, token } = state::prepare(&config, clock.now())?;
+    let Prepared { mut lock, token, attempt_key } = state::prepare(&config, clock.now())?;
     let launcher = launcher(&config)?;
     let attempts_dir = config.state_dir.join(state::ATTEMPTS);
     let workers_dir = config.state_dir.join(state::WORKERS);
     let store =
         Store::open(&config.state_dir.join(state::DATABASE), rules(&config), clock.now()).await?;
+    if let Some(newest) = store.newest_event_at().await? {
+        clock.resume_after(newest);
+    }
     let relief = Arc::clone(&guard);
     store.on_full(move || relief.relieve());
     restored::resume_numbers(&store, &attempts_dir, &workers_dir).await?;
 
-    let places = Places {
-        socket: config.runtime_dir.join("shim.sock"),
-        attempts_dir: attempts_dir.clone(),
-        workers_dir: workers_dir.clone(),
-    };
+    let socket = config.runtime_dir.join("shim.sock");
     crash::point("server.serve.before_bind");
-    let shims = listener::bind(&places.socket)?;
+    let shims = listener::bind(&socket)?;
     let http = TcpListener::bind(config.listen);
     let http = http.await.with_context(|| format!("could not listen on {}", config.listen))?;
     let bound = http.local_addr().context("the HTTP listener has no address")?;
@@ -74,6 +77,14 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     lock.publish(bound)?;
     crash::point("server.serve.after_publish");
 
+    let fence = Fence::new(&attempt_key, store.server_id());
+    let places = Places {
+        socket,
+        attempts_dir: attempts_dir.clone(),
+        workers_dir: workers_dir.clone(),
+        url: format!("http://{}/mcp", reachable(bound)),
+        fence: fence.clone(),
+    };
     let stop = lifecycle.shutdown_token();
     let dispatcher = Dispatcher::new(
         store.clone(),
@@ -93,7 +104,10 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         config::Auth::Token => Auth::Token(token),
         config::Auth::None => Auth::None,
     };
-    let router = mcp::router(service, Access::new(auth, bound, &config.listen.ip().to_string()));
+    let router = mcp::router(
+        service,
+        Access::new(auth, bound, &config.listen.ip().to_string()).with_attempts(fence),
+    );
     let serving = lifecycle.spawn("http", serve_http(http, router, stop.clone()));
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
@@ -139,6 +153,16 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     lock.withdraw()?;
     tracing::info!("stopped; workers run on");
     Ok(lifecycle.exit())
+}
+
+/// The bound address as agents on this machine reach it: one that stands for all of them is none to dial.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let loopback = match bound.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(loopback, bound.port())
 }
 
 async fn serve_http(

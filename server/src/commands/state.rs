@@ -36,6 +36,8 @@ pub const ATTEMPTS: &str = "attempts";
 pub const WORKERS: &str = "workers";
 /// The coordinator's token, in the state directory.
 pub const TOKEN: &str = "tokens/coordinator";
+/// What the tokens of attempts are made with, in the state directory.
+pub const ATTEMPT_KEY: &str = "tokens/attempts";
 /// The address the server listens on, in the runtime directory.
 pub const ADDRESS: &str = "http.addr";
 /// Locked while a server runs, in the runtime directory; says who it is.
@@ -129,6 +131,8 @@ pub struct Prepared {
     pub lock: InstanceLock,
     /// The coordinator's token.
     pub token: String,
+    /// What the tokens of attempts are made with.
+    pub attempt_key: String,
 }
 
 /// Makes the directories, takes both locks, makes the token on the first start.
@@ -144,7 +148,8 @@ pub fn prepare(settings: &Settings, now: Timestamp) -> Result<Prepared, StateErr
         // Everything in these is ours, so a laxer mode is a mistake to be mended.
         set_mode(&path, 0o700)?;
     }
-    Ok(Prepared { lock, token: token(&state.join(TOKEN))? })
+    let (token, attempt_key) = (token(&state.join(TOKEN))?, token(&state.join(ATTEMPT_KEY))?);
+    Ok(Prepared { lock, token, attempt_key })
 }
 
 /// Refuses to begin with an empty database where there was one: its tickets would be gone without a word.
@@ -358,8 +363,11 @@ mod tests {
         {
             assert_eq!(mode(path), 0o700, "{}", path.display());
         }
-        assert_eq!(mode(&state.join(TOKEN)), 0o600);
-        assert_eq!(prepared.token.len(), 64);
+        for token in [TOKEN, ATTEMPT_KEY] {
+            assert_eq!(mode(&state.join(token)), 0o600, "{token}");
+        }
+        assert_eq!((prepared.token.len(), prepared.attempt_key.len()), (64, 64));
+        assert_ne!(prepared.token, prepared.attempt_key);
         assert_eq!(fs::read_to_string(state.join(TOKEN)).expect("reads"), prepared.token);
     }
 

@@ -8,6 +8,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::verdict;
 use crate::domain::verdict::UsageLimit;
 use crate::shim::facts;
+use crate::shim::facts::Known;
 use crate::store::EndReport;
 use crate::store::Ending;
 use crate::store::Result;
@@ -36,8 +37,11 @@ impl Dispatcher {
         attempt: AttemptId,
         record: &ExitRecord,
     ) -> Result<AckVerdict> {
-        let resumed = self.store.attempt(attempt).await?.is_some_and(|found| found.resumed);
-        let facts = facts::facts(record, resumed);
+        let known = self.store.attempt(attempt).await?.map(|found| Known {
+            resumed: found.resumed,
+            may_create_tickets: found.may_create_tickets,
+        });
+        let facts = facts::facts(record, known.unwrap_or_default());
         if let Some(usage) = &facts.usage {
             self.heed_usage_limit(usage).await?;
         }

@@ -7,6 +7,8 @@ use shim_protocol::grant::Limits;
 use shim_protocol::run_dir;
 
 use super::Dispatcher;
+use crate::domain::agent_files::OwnServer;
+use crate::domain::id::AttemptId;
 use crate::domain::prompt;
 use crate::domain::prompt::Assignment;
 use crate::domain::worker_type::WorkerTypeSettings;
@@ -15,19 +17,20 @@ use crate::store::Granted;
 impl Dispatcher {
     pub(super) fn grant(&self, granted: &Granted) -> Grant {
         let settings = self.settings();
-        let Granted { attempt, ticket, project, settings: kind, comments, last_failure } = granted;
+        let Granted { attempt, ticket, project, settings: kind, comments, .. } = granted;
         let run_dir = self.places.attempts_dir.join(attempt.id.to_string());
         let assignment = Assignment {
             project,
             ticket,
             settings: kind,
             comments,
-            last_failure: last_failure.as_deref(),
+            last_failure: granted.last_failure.as_deref(),
             resume: attempt.resumed,
             asks_outcome: attempt.asks_outcome,
             budget_usd: attempt.budget.map(|(usd, _)| usd),
             claude_session_id: &attempt.claude_session_id,
             run_dir: &run_dir.to_string_lossy(),
+            worker_types: &granted.worker_types,
         };
         let mut env = settings.env;
         for (name, value) in [
@@ -55,7 +58,7 @@ impl Dispatcher {
             cwd: project.path.clone().into(),
             env,
             env_pass: settings.env_pass,
-            files: prompt::files(kind),
+            files: prompt::files(kind, &self.access(attempt.id)),
             limits: self.limits(kind),
             extra: serde_json::Map::new(),
         }
@@ -71,6 +74,11 @@ impl Dispatcher {
             max_turns: kind.max_turns.and_then(|turns| u32::try_from(turns).ok()),
             ..self.settings().limits
         }
+    }
+
+    /// How the agent of an attempt reaches this server. The same for a grant that is repeated.
+    fn access(&self, attempt: AttemptId) -> OwnServer {
+        OwnServer { url: self.places.url.clone(), token: self.places.fence.token(attempt) }
     }
 }
 

@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::disk::Room;
 use crate::dispatcher::links::Links;
 use crate::domain::time::Timestamp;
+use crate::fence::Fence;
 use crate::shim::launch::Launcher;
 use crate::shim::listener;
 use crate::store::Result;
@@ -71,6 +72,10 @@ pub struct Places {
     pub attempts_dir: PathBuf,
     /// One lock file per worker.
     pub workers_dir: PathBuf,
+    /// Where agents reach this server.
+    pub url: String,
+    /// What lets them in.
+    pub fence: Fence,
 }
 
 /// What keeps new work from being started; work that runs goes on.

@@ -1,5 +1,7 @@
 //! An attempt: one execution of one stage of one ticket by one worker.
 
+use std::time::Duration;
+
 use super::id::AttemptId;
 use super::id::TicketId;
 use super::id::WorkerId;
@@ -32,8 +34,48 @@ pub struct Attempt {
     /// True while what is left of it contradicts itself, or its processes cannot be ended. Nothing else runs its ticket
     /// meanwhile.
     pub suspect: bool,
+    /// Whether its agent was given the schema that has `tickets`.
+    pub may_create_tickets: bool,
+    /// The wall clock it was given; none for attempts of servers that did not note it.
+    pub timeout_seconds: Option<i64>,
+    /// The last word of its agent on how far it is.
+    pub progress: Option<Progress>,
     /// What the agent's own final message says it used.
     pub spent: Spent,
+}
+
+/// Why an attempt's agent may not speak to the server any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It has ended, or another took its place.
+    Ended,
+    /// It was told to stop at once.
+    Stopped,
+    /// Its time is up.
+    TimedOut,
+}
+
+impl Attempt {
+    /// Why its agent may not speak now; `None` while it may.
+    ///
+    /// The shim may need a while to stop an agent. Whoever was told to stop has lost the right to change anything from
+    /// that moment on. Time is no evidence of an end; it only closes this door.
+    #[must_use]
+    pub fn silence(&self, now: Timestamp) -> Option<Silence> {
+        match self.state {
+            AttemptState::Ended(_) => return Some(Silence::Ended),
+            AttemptState::Granted | AttemptState::Running => {}
+        }
+        match self.stop {
+            Some(StopMode::Interrupt | StopMode::Cancel | StopMode::Kill) => {
+                return Some(Silence::Stopped);
+            }
+            Some(StopMode::Drain) | None => {}
+        }
+        let seconds = self.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok())?;
+        let begun = self.started_at.unwrap_or(self.granted_at);
+        (now > begun.after(Duration::from_secs(seconds))).then_some(Silence::TimedOut)
+    }
 }
 
 /// Where an attempt stands. `Ended` is final, whoever reports what afterwards.
@@ -144,6 +186,16 @@ impl StopMode {
     }
 }
 
+/// How far an agent says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// One line.
+    pub said: String,
+    /// From 0 to 100.
+    pub percent: Option<i64>,
+    pub at: Timestamp,
+}
+
 /// What an attempt used, as its agent reported it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
@@ -155,4 +207,63 @@ pub struct Spent {
     pub cached_tokens: Option<i64>,
     /// Most memory its process tree was seen to hold.
     pub peak_memory_bytes: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_may_speak_while_its_attempt_is_the_live_one_and_nobody_stopped_it() {
+        let seconds = |n: i64| Timestamp::from_millis(n * 1000);
+        let live = Attempt {
+            id: AttemptId::from_key(17),
+            ticket: TicketId::from_key(42),
+            stage_index: 0,
+            stage: Name::from_row("impl".to_owned()),
+            worker: WorkerId::from_key(7),
+            state: AttemptState::Running,
+            claude_session_id: String::new(),
+            resumed: false,
+            asks_outcome: false,
+            budget: None,
+            limit_reached: None,
+            stop: None,
+            granted_at: seconds(10),
+            started_at: Some(seconds(20)),
+            suspect: false,
+            may_create_tickets: false,
+            timeout_seconds: Some(60),
+            progress: None,
+            spent: Spent::default(),
+        };
+        let of = |attempt: Attempt, at| attempt.silence(seconds(at));
+        assert_eq!(of(live.clone(), 80), None);
+        assert_eq!(of(live.clone(), 81), Some(Silence::TimedOut));
+        let granted = Attempt { state: AttemptState::Granted, started_at: None, ..live.clone() };
+        assert_eq!(of(granted.clone(), 70), None);
+        assert_eq!(of(granted, 71), Some(Silence::TimedOut));
+        let endless = Attempt { timeout_seconds: None, ..live.clone() };
+        assert_eq!(of(endless, 1_000_000), None);
+        for (mode, silence) in StopMode::ALL.into_iter().zip([
+            None,
+            Some(Silence::Stopped),
+            Some(Silence::Stopped),
+            Some(Silence::Stopped),
+        ]) {
+            assert_eq!(of(Attempt { stop: Some(mode), ..live.clone() }, 30), silence);
+        }
+        let ended = Ended {
+            at: seconds(25),
+            outcome: Outcome::Lost,
+            failure: Some(Failure::Lost),
+            detail: String::new(),
+            exit_code: None,
+            signal: None,
+        };
+        assert_eq!(
+            of(Attempt { state: AttemptState::Ended(ended), ..live }, 30),
+            Some(Silence::Ended)
+        );
+    }
 }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing here names another module of the crate, nor tokio, sqlx, axum, `std::fs` or `std::process`.
 
+pub mod agent_files;
 pub mod attempt;
 pub mod comment;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod outcome;
 pub mod pause;
 pub mod pipeline;
+pub mod planned;
 pub mod project;
 pub mod prompt;
 pub mod queue;

@@ -3,6 +3,8 @@
 //! [`super::verdict`] makes one of these from the facts a shim recorded; [`super::pipeline`] decides from it what
 //! becomes of the ticket.
 
+use super::planned::PlannedTicket;
+
 /// The judgement on a finished attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -34,6 +36,9 @@ pub enum Verdict {
 pub struct StageResult {
     pub outcome: StageOutcome,
     pub report: String,
+    /// Work to be handed out in the commit that takes the result, each behind those it waits for. Only a completed stage
+    /// of a type that may create tickets has any.
+    pub tickets: Vec<PlannedTicket>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

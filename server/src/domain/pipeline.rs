@@ -259,7 +259,7 @@ mod tests {
     }
 
     fn said(outcome: StageOutcome) -> Verdict {
-        Verdict::Succeeded(StageResult { outcome, report: "report".into() })
+        Verdict::Succeeded(StageResult { outcome, report: "report".into(), tickets: Vec::new() })
     }
 
     fn moved(standing: Standing<'_>, verdict: &Verdict) -> Move {

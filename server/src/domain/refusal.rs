@@ -3,6 +3,7 @@
 //! A refusal is a value, not a failure: nothing broke, and the coordinator can act on it. How each reads on the wire,
 //! with the next step to take, is one table in `mcp/reply.rs`.
 
+use super::attempt::Silence;
 use super::attempt::StopMode;
 use super::id::AttemptId;
 use super::id::TicketId;
@@ -106,6 +107,33 @@ pub enum Refusal {
     PausedByBudget {
         what: String,
         reason: String,
+    },
+    /// An agent whose attempt may not speak any more.
+    AttemptSilenced {
+        attempt: AttemptId,
+        why: Silence,
+    },
+    /// An agent asked for a ticket that is not its own.
+    NotYourTicket {
+        own: TicketId,
+    },
+    /// An agent asked for a project that is not its own.
+    NotYourProject {
+        own: String,
+    },
+    /// One attempt has said more than anybody will read.
+    TooManyRemarks {
+        attempt: AttemptId,
+        most: i64,
+    },
+    UnknownTemplate {
+        template: String,
+        known: Vec<String>,
+    },
+    /// An operator's file for a template is wrong.
+    TemplateBroken {
+        template: String,
+        problem: String,
     },
     WorkerStopped {
         worker: WorkerId,

@@ -146,6 +146,14 @@ impl Priority {
         Self::ALL.into_iter().find(|p| p.name() == name)
     }
 
+    /// Reads a priority by its name.
+    pub fn parse(name: &str) -> Result<Self, Refusal> {
+        Self::from_name(name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Refusal::invalid("priority", name, format!("one of {names}"))
+        })
+    }
+
     #[must_use]
     pub fn from_rank(rank: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.rank() == rank)
@@ -187,6 +195,22 @@ impl Plan {
     pub fn earlier(&self, stage: &str, index: usize) -> Option<usize> {
         self.0.iter().take(index).rposition(|name| name.as_str() == stage)
     }
+}
+
+/// Checks how many tickets one waits for, and drops what is named twice. Whether they exist is for the store to look at.
+pub fn dependencies<T: PartialEq>(given: Vec<T>) -> Result<Vec<T>, Refusal> {
+    if given.len() > MAX_DEPENDENCIES {
+        let count = format!("{} tickets", given.len());
+        let allowed = format!("at most {MAX_DEPENDENCIES} tickets");
+        return Err(Refusal::invalid("depends_on", &count, allowed));
+    }
+    let mut kept = Vec::with_capacity(given.len());
+    for ticket in given {
+        if !kept.contains(&ticket) {
+            kept.push(ticket);
+        }
+    }
+    Ok(kept)
 }
 
 /// Run the next attempt in this claude session, by this worker if it asks first.

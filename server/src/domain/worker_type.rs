@@ -1,5 +1,9 @@
 //! A worker type: a role in a project, with its system prompt and its limits. Its name is the name of a stage.
 
+use serde_json::Map;
+use serde_json::Value;
+
+use super::agent_files;
 use super::id::ProjectKey;
 use super::refusal::Refusal;
 use super::text;
@@ -59,6 +63,65 @@ pub struct WorkerTypeSettings {
     pub auto_spawn: bool,
     /// Turns of one attempt: messages of the model; none means no such limit.
     pub max_turns: Option<i64>,
+    /// Whether a result may carry tickets, which are created when its stage completes.
+    pub may_create_tickets: bool,
+    /// MCP servers beyond this one, by name, as in `.mcp.json`.
+    pub mcp_servers: Map<String, Value>,
+    /// claude's settings, as in a settings file.
+    pub claude_settings: Map<String, Value>,
+}
+
+/// What `update_worker_type` changes, and what `create_worker_type` sets on top of a template; `None` leaves a field as
+/// it is.
+///
+/// Fields that may be absent are removed by an empty text or a zero.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerTypeChange {
+    pub description: Option<String>,
+    pub system_prompt: Option<String>,
+    pub model: Option<String>,
+    pub permission_mode: Option<String>,
+    pub allowed_tools: Option<Vec<String>>,
+    pub disallowed_tools: Option<Vec<String>>,
+    pub max_workers: Option<i64>,
+    pub timeout_seconds: Option<i64>,
+    pub stall_seconds: Option<i64>,
+    pub max_attempts: Option<i64>,
+    pub max_budget_usd: Option<f64>,
+    pub auto_spawn: Option<bool>,
+    pub max_turns: Option<i64>,
+    pub may_create_tickets: Option<bool>,
+    pub mcp_servers: Option<Map<String, Value>>,
+    pub claude_settings: Option<Map<String, Value>>,
+}
+
+impl WorkerTypeChange {
+    /// The settings with what this change names put in. They are not checked yet.
+    #[must_use]
+    pub fn on(self, old: WorkerTypeSettings) -> WorkerTypeSettings {
+        let model = self.model.map(|model| Some(model).filter(|m| !m.is_empty()));
+        let stall_seconds = self.stall_seconds.map(|seconds| Some(seconds).filter(|s| *s != 0));
+        let turns = self.max_turns.map(|turns| Some(turns).filter(|t| *t != 0));
+        let budget = self.max_budget_usd.map(|dollars| Some(dollars).filter(|d| *d != 0.0));
+        WorkerTypeSettings {
+            description: self.description.unwrap_or(old.description),
+            system_prompt: self.system_prompt.unwrap_or(old.system_prompt),
+            model: model.unwrap_or(old.model),
+            permission_mode: self.permission_mode.unwrap_or(old.permission_mode),
+            allowed_tools: self.allowed_tools.unwrap_or(old.allowed_tools),
+            disallowed_tools: self.disallowed_tools.unwrap_or(old.disallowed_tools),
+            max_workers: self.max_workers.unwrap_or(old.max_workers),
+            timeout_seconds: self.timeout_seconds.unwrap_or(old.timeout_seconds),
+            stall_seconds: stall_seconds.unwrap_or(old.stall_seconds),
+            max_attempts: self.max_attempts.unwrap_or(old.max_attempts),
+            max_budget_usd: budget.unwrap_or(old.max_budget_usd),
+            auto_spawn: self.auto_spawn.unwrap_or(old.auto_spawn),
+            max_turns: turns.unwrap_or(old.max_turns),
+            may_create_tickets: self.may_create_tickets.unwrap_or(old.may_create_tickets),
+            mcp_servers: self.mcp_servers.unwrap_or(old.mcp_servers),
+            claude_settings: self.claude_settings.unwrap_or(old.claude_settings),
+        }
+    }
 }
 
 impl WorkerTypeSettings {
@@ -79,6 +142,9 @@ impl WorkerTypeSettings {
             max_budget_usd: None,
             auto_spawn: true,
             max_turns: None,
+            may_create_tickets: false,
+            mcp_servers: Map::new(),
+            claude_settings: Map::new(),
         }
     }
 
@@ -108,6 +174,8 @@ impl WorkerTypeSettings {
         if let Some(turns) = self.max_turns {
             within("max_turns", turns, 1, 100_000)?;
         }
+        agent_files::check_mcp_servers("mcp_servers", &self.mcp_servers)?;
+        agent_files::check_settings("settings", &self.claude_settings)?;
         match self.max_budget_usd {
             Some(budget) if !(budget > 0.0 && budget <= 100_000.0) => {
                 let allowed = "dollars, more than 0 and at most 100000";
@@ -160,5 +228,31 @@ mod tests {
             field_of(WorkerTypeSettings { permission_mode: "yolo".into(), ..good }),
             "permission_mode"
         );
+    }
+
+    #[test]
+    fn a_change_touches_what_it_names_and_can_remove_what_may_be_absent() {
+        let old = WorkerTypeSettings {
+            model: Some("opus".to_owned()),
+            stall_seconds: Some(60),
+            max_budget_usd: Some(2.0),
+            ..WorkerTypeSettings::with_prompt("You test.".to_owned())
+        };
+        assert_eq!(WorkerTypeChange::default().on(old.clone()), old);
+        let change = WorkerTypeChange {
+            model: Some(String::new()),
+            stall_seconds: Some(0),
+            max_budget_usd: Some(0.0),
+            max_workers: Some(4),
+            ..WorkerTypeChange::default()
+        };
+        let wanted = WorkerTypeSettings {
+            model: None,
+            stall_seconds: None,
+            max_budget_usd: None,
+            max_workers: 4,
+            ..old.clone()
+        };
+        assert_eq!(change.on(old), wanted);
     }
 }

@@ -1,4 +1,4 @@
-//! Who may speak to this server: its own name in `Host` and `Origin`, and the coordinator's token.
+//! Who may speak to this server: its own name in `Host` and `Origin`, and the token of the coordinator or of an attempt.
 //!
 //! A browser on this machine can be made to send requests here by any page it opens. The two headers are what it cannot
 //! forge, so they are checked before the token is.
@@ -16,11 +16,26 @@ use axum::http::uri::Authority;
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
+use crate::domain::id::AttemptId;
+use crate::fence;
+use crate::fence::Fence;
+
 /// What a request must show.
 #[derive(Clone, Debug)]
 pub struct Access {
     pub(crate) auth: Auth,
     own: Arc<OwnNames>,
+    /// Knows the tokens of attempts; without it there are none.
+    fence: Option<Fence>,
+}
+
+/// Who a request comes from, as its token says. Travels with the request to the tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Caller {
+    /// Whoever holds the coordinator's token, or anybody when no token is asked for.
+    Coordinator,
+    /// The agent of an attempt. Whether that may still speak is another question.
+    Worker(AttemptId),
 }
 
 /// How a request proves that it comes from the coordinator.
@@ -58,7 +73,13 @@ impl Access {
         let bare = listen_host.trim_start_matches('[').trim_end_matches(']');
         let names = ["localhost".to_owned(), bare.to_ascii_lowercase()].to_vec();
         let port = bound.port().to_string();
-        Self { auth, own: Arc::new(OwnNames { bound, port, names }) }
+        Self { auth, own: Arc::new(OwnNames { bound, port, names }), fence: None }
+    }
+
+    /// Lets the agents of attempts in, too.
+    #[must_use]
+    pub fn with_attempts(self, fence: Fence) -> Self {
+        Self { fence: Some(fence), ..self }
     }
 
     /// Whether the request names this server, and no other one as where it comes from.
@@ -77,22 +98,37 @@ impl Access {
         named && aimed && from_here
     }
 
-    /// Whether the request carries the token, in time that does not depend on where it differs.
-    pub(crate) fn is_authorized(&self, headers: &HeaderMap) -> bool {
+    /// Who the request's token says it is from; `None` when it carries none that counts.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        let given = bearer(headers);
         match &self.auth {
-            Auth::None => true,
+            // An agent that shows its token is its attempt's all the same, or nobody.
+            Auth::None if !given.is_some_and(fence::is_of_an_attempt) => {
+                return Some(Caller::Coordinator);
+            }
+            Auth::None => {}
             Auth::Token(token) => {
-                let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-                let given = given.and_then(|value| value.split_once(' '));
-                let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-                let token = token.borrow();
-                // An empty token would let everyone in who sends an empty one.
-                given.is_some_and(|(_, given)| {
-                    !token.is_empty() && given.trim().as_bytes().ct_eq(token.as_bytes()).into()
-                })
+                if is_same(given?, &token.borrow()) {
+                    return Some(Caller::Coordinator);
+                }
             }
         }
+        self.fence.as_ref()?.attempt_of(given?).map(Caller::Worker)
     }
+}
+
+/// The token a request carries. Two of them are none: it would be a matter of taste which one counts.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Compares two tokens in time that does not depend on where they differ.
+fn is_same(given: &str, token: &str) -> bool {
+    // An empty token would let everyone in who sends an empty one.
+    !token.is_empty() && given.as_bytes().ct_eq(token.as_bytes()).into()
 }
 
 impl OwnNames {
@@ -225,6 +261,31 @@ mod tests {
     }
 
     #[test]
+    fn an_attempts_token_is_that_attempts_and_no_more() {
+        let (_change, token) = watch::channel("s3cret".to_owned());
+        let bound = "127.0.0.1:3276".parse().unwrap();
+        let fence = Fence::new("key", "server");
+        let seven = AttemptId::from_key(7);
+        let asked = |auth: Auth, fenced: bool, given: &str| {
+            let server = Access::new(auth, bound, "127.0.0.1");
+            let server = if fenced { server.with_attempts(fence.clone()) } else { server };
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(&format!("Bearer {given}")).unwrap();
+            headers.insert(header::AUTHORIZATION, value);
+            server.caller(&headers)
+        };
+        let own = fence.token(seven);
+        let forged = own.replace("A-7", "A-8");
+        for auth in [Auth::None, Auth::Token(token)] {
+            assert_eq!(asked(auth.clone(), true, &own), Some(Caller::Worker(seven)), "{auth:?}");
+            assert_eq!(asked(auth.clone(), true, &forged), None, "{auth:?}");
+            assert_eq!(asked(auth.clone(), false, &own), None, "{auth:?}");
+            assert_eq!(asked(auth.clone(), true, "s3cret"), Some(Caller::Coordinator), "{auth:?}");
+        }
+        assert_eq!(asked(Auth::None, true, "anything"), Some(Caller::Coordinator));
+    }
+
+    #[test]
     fn the_token_is_compared_whole_and_can_be_changed() {
         let (change, token) = watch::channel("s3cret".to_owned());
         let server =
@@ -232,13 +293,17 @@ mod tests {
         let sent = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            server.is_authorized(&headers)
+            server.caller(&headers) == Some(Caller::Coordinator)
         };
         assert!(sent("Bearer s3cret") && sent("bearer s3cret"));
         for bad in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "s3cret", "Basic s3cret"] {
             assert!(!sent(bad), "{bad}");
         }
-        assert!(!server.is_authorized(&HeaderMap::new()));
+        let mut twice = HeaderMap::new();
+        assert_eq!(server.caller(&twice), None);
+        twice.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer s3cret"));
+        twice.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer other"));
+        assert_eq!(server.caller(&twice), None);
         change.send("n3w".to_owned()).unwrap();
         assert!(sent("Bearer n3w") && !sent("Bearer s3cret"));
         change.send(String::new()).unwrap();

@@ -41,11 +41,22 @@ struct Field {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Text { one_of: Vec<String> },
-    Whole { least: Option<i64>, most: Option<i64> },
+    Text {
+        one_of: Vec<String>,
+    },
+    Whole {
+        least: Option<i64>,
+        most: Option<i64>,
+    },
     Number,
     Truth,
-    List { item: Box<Kind>, least: Option<u64>, most: Option<u64> },
+    List {
+        item: Box<Kind>,
+        least: Option<u64>,
+        most: Option<u64>,
+    },
+    /// Any object; the tool looks into it.
+    Object,
 }
 
 impl Accepted {
@@ -125,6 +136,7 @@ impl Kind {
                 least: length("minItems"),
                 most: length("maxItems"),
             }),
+            "object" if schema.get("properties").is_none() => Some(Self::Object),
             _ => None,
         }
     }
@@ -139,7 +151,9 @@ impl Kind {
                     least.is_none_or(|least| n >= least) && most.is_none_or(|most| n <= most)
                 })
             }
-            (Self::Number, Value::Number(_)) | (Self::Truth, Value::Bool(_)) => true,
+            (Self::Number, Value::Number(_))
+            | (Self::Truth, Value::Bool(_))
+            | (Self::Object, Value::Object(_)) => true,
             (Self::List { item, least, most }, Value::Array(items)) => {
                 let count = items.len() as u64;
                 let fits = least.is_none_or(|n| count >= n) && most.is_none_or(|n| count <= n);
@@ -155,7 +169,8 @@ impl Kind {
                 | Self::Whole { .. }
                 | Self::Number
                 | Self::Truth
-                | Self::List { .. },
+                | Self::List { .. }
+                | Self::Object,
                 Value::Null
                 | Value::Bool(_)
                 | Value::Number(_)
@@ -197,11 +212,16 @@ impl Kind {
             Self::Whole { least: None, most: None } => "a whole number".to_owned(),
             Self::Number => "a number".to_owned(),
             Self::Truth => "true or false".to_owned(),
+            Self::Object => "an object".to_owned(),
             Self::List { item, least, most } => {
                 let what = match item.as_ref() {
                     Self::Text { one_of } if one_of.is_empty() => "texts".to_owned(),
                     Self::Whole { .. } => "whole numbers".to_owned(),
-                    Self::Text { .. } | Self::Number | Self::Truth | Self::List { .. } => {
+                    Self::Text { .. }
+                    | Self::Number
+                    | Self::Truth
+                    | Self::List { .. }
+                    | Self::Object => {
                         format!("items, each {}", item.allowed())
                     }
                 };

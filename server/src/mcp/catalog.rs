@@ -157,6 +157,11 @@ pub(crate) fn tools() -> Vec<Tool> {
     .collect()
 }
 
+/// The tools of an attempt's agent.
+pub(crate) fn worker_tools() -> Vec<Tool> {
+    tools::own::tools()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,8 +206,14 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_has_four_tools() {
+        let names: Vec<&str> = worker_tools().iter().map(|tool| tool.name).collect();
+        assert_eq!(names, ["get_ticket", "get_project", "add_ticket_comment", "report_progress"]);
+    }
+
+    #[test]
     fn every_tool_and_every_argument_is_described_within_two_kilobytes() {
-        for tool in tools() {
+        for tool in tools().into_iter().chain(worker_tools()) {
             assert!(!tool.title.is_empty(), "{}", tool.name);
             assert!((80..=2048).contains(&tool.description.len()), "{}", tool.name);
             assert_eq!(tool.arguments["type"], "object", "{}", tool.name);
@@ -216,7 +227,7 @@ mod tests {
 
     #[test]
     fn results_are_objects_and_schemas_are_plain() {
-        for tool in tools() {
+        for tool in tools().into_iter().chain(worker_tools()) {
             assert_eq!(tool.result["type"], "object", "{}", tool.name);
             assert!(!tool.result["properties"].as_object().unwrap().is_empty(), "{}", tool.name);
             let text = format!(

@@ -39,9 +39,9 @@ impl CallCounts {
         Self { tools: tools.into_iter().map(|tool| (tool, Default::default())).collect() }
     }
 
-    /// Counts one call of the tool at `index` of the list this was made from.
-    pub(crate) fn count(&self, index: usize, ended: Ended) {
-        if let Some((_, counts)) = self.tools.get(index) {
+    /// Counts one call of a tool this was made for.
+    pub(crate) fn count(&self, tool: &str, ended: Ended) {
+        if let Some((_, counts)) = self.tools.iter().find(|(name, _)| *name == tool) {
             counts[ended as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -110,8 +110,8 @@ mod tests {
     #[test]
     fn the_page_counts_tickets_workers_and_calls() {
         let calls = CallCounts::new(["get_ticket"]);
-        calls.count(0, Ended::Refused);
-        calls.count(9, Ended::Failed);
+        calls.count("get_ticket", Ended::Refused);
+        calls.count("tickle", Ended::Failed);
         let counts = Counts {
             tickets_by_state: TicketCounts { queued: 3, ..TicketCounts::default() },
             workers_live: 2,

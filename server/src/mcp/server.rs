@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::request::Parts;
 use rmcp::ErrorData;
 use rmcp::RoleServer;
 use rmcp::ServerHandler;
@@ -32,6 +33,7 @@ use rmcp::model::ToolAnnotations;
 use rmcp::service::RequestContext;
 use serde_json::Value;
 
+use crate::mcp::access::Caller;
 use crate::mcp::catalog;
 use crate::mcp::catalog::CallError;
 use crate::mcp::catalog::Effect;
@@ -85,6 +87,17 @@ create_ticket an idempotency_key if you may repeat the call.
 Ids: T-42 ticket, A-17 attempt, W-7 worker, C-3 comment. Lists have limit and cursor; go on while next_cursor is not \
 null. A refusal says the next step.";
 
+/// The same for the agent of an attempt, which has four tools and one ticket.
+const WORKER_INSTRUCTIONS: &str = "\
+Vibe-Ensemble runs you as a worker: one stage of one ticket. The prompt says all you need; your result ends the stage.
+
+Call report_progress at each milestone, with one line on where you are: it is all that people see of you until you end. \
+With add_ticket_comment say at once what must not be lost if you are stopped; later workers of this ticket read it. \
+get_ticket and get_project show your own ticket and project, and nothing else.
+
+A call that says that your attempt has ended, was told to stop or has used up its time means: stop, nothing you do counts \
+any more.";
+
 /// Serves MCP. Cheap to clone; each request gets a clone.
 #[derive(Clone)]
 pub(crate) struct Handler {
@@ -97,19 +110,38 @@ struct Shared {
     tools: Vec<Tool>,
     listed: Vec<model::Tool>,
     config: ServerConfig,
-    calls: CallCounts,
+    calls: Arc<CallCounts>,
+}
+
+/// One handler for each kind of caller: nobody is shown what he may not use.
+pub(crate) struct Handlers {
+    pub(crate) coordinator: Handler,
+    pub(crate) worker: Handler,
+}
+
+impl Handlers {
+    pub(crate) fn new(service: &Service) -> Self {
+        let (coordinators, workers) = (catalog::tools(), catalog::worker_tools());
+        let names = coordinators.iter().map(|tool| tool.name);
+        let own = workers.iter().map(|tool| tool.name);
+        let own = own.filter(|name| !coordinators.iter().any(|tool| tool.name == *name));
+        let calls = Arc::new(CallCounts::new(names.chain(own)));
+        let handler = |tools: Vec<Tool>, config: ServerConfig| {
+            let listed = tools.iter().map(listed).collect();
+            let shared = Shared { tools, listed, config, calls: Arc::clone(&calls) };
+            Handler { service: service.clone(), shared: Arc::new(shared) }
+        };
+        Self {
+            coordinator: handler(coordinators, config()),
+            worker: handler(workers, worker_config()),
+        }
+    }
 }
 
 impl Handler {
-    pub(crate) fn new(service: Service) -> Self {
-        let tools = catalog::tools();
-        let listed = tools.iter().map(listed).collect();
-        let calls = CallCounts::new(tools.iter().map(|tool| tool.name));
-        Self { service, shared: Arc::new(Shared { tools, listed, config: config(), calls }) }
-    }
-
-    pub(crate) fn calls(&self) -> &CallCounts {
-        &self.shared.calls
+    /// The calls of both kinds of callers.
+    pub(crate) fn calls(&self) -> Arc<CallCounts> {
+        Arc::clone(&self.shared.calls)
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -159,12 +191,17 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(format!("unknown tool: {name}"), None));
         };
         let tool = &self.shared.tools[index];
-        let call = Call { gone: context.ct.clone(), progress: progress(&context) };
+        let call = Call {
+            caller: caller(&context)?,
+            gone: context.ct.clone(),
+            progress: progress(&context),
+        };
+        let caller = call.caller;
         let answer =
             tool.call(self.service.clone(), request.arguments.unwrap_or_default(), call).await;
         let (ended, result) = answered(tool.name, answer);
-        self.shared.calls.count(index, ended);
-        tracing::debug!(tool = tool.name, ended = ended.name(), "tool called");
+        self.shared.calls.count(tool.name, ended);
+        tracing::debug!(tool = tool.name, ?caller, ended = ended.name(), "tool called");
         Ok(result.into())
     }
 
@@ -184,18 +221,27 @@ impl ServerHandler for Handler {
     }
 }
 
-fn config() -> ServerConfig {
-    let identity = Implementation::new("vibe-ensemble", env!("CARGO_PKG_VERSION"))
+fn identity() -> Implementation {
+    Implementation::new("vibe-ensemble", env!("CARGO_PKG_VERSION"))
         .with_title("Vibe-Ensemble")
         .with_description(
             "Supervises headless Claude Code workers that go through tickets stage by stage",
         )
         .with_icons(vec![
             Icon::new(ICON).with_mime_type("image/svg+xml").with_sizes(vec!["any".to_owned()]),
-        ]);
+        ])
+}
+
+fn config() -> ServerConfig {
     ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-        .with_server_info(identity)
+        .with_server_info(identity())
         .with_instructions(INSTRUCTIONS)
+}
+
+fn worker_config() -> ServerConfig {
+    ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        .with_server_info(identity())
+        .with_instructions(WORKER_INSTRUCTIONS)
 }
 
 fn listed(tool: &Tool) -> model::Tool {
@@ -238,6 +284,14 @@ fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, Cal
     }
 }
 
+/// Who the request comes from. The transport lets nobody through without saying who it is; should it ever, nothing is
+/// done.
+fn caller(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+    let parts = context.extensions.get::<Parts>();
+    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).copied();
+    caller.ok_or_else(|| ErrorData::internal_error("the caller of this request is not known", None))
+}
+
 /// How to tell the client that a call still waits, if it asked to be told.
 fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
     let token = context.meta.get_progress_token()?;
@@ -268,7 +322,9 @@ mod tests {
 
     #[test]
     fn the_instructions_fit_what_clients_keep() {
-        assert!(INSTRUCTIONS.len() <= 2048, "{} bytes", INSTRUCTIONS.len());
+        for text in [INSTRUCTIONS, WORKER_INSTRUCTIONS] {
+            assert!(text.len() <= 2048, "{} bytes", text.len());
+        }
     }
 
     #[test]

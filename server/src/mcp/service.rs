@@ -17,6 +17,7 @@ use crate::domain::id::InvalidId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::Brakes;
+use crate::mcp::access::Caller;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -129,8 +130,10 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Tells the client of a waiting call how long it has waited, and of how long.
 pub(crate) type Progress = Box<dyn Fn(Duration, Duration) -> BoxFuture<()> + Send + Sync>;
 
-/// The side of a call that a tool needs only if it waits.
+/// The side of a call that is not in its arguments.
 pub(crate) struct Call {
+    /// Who calls.
+    pub(crate) caller: Caller,
     /// Cancelled when the client goes away.
     pub(crate) gone: CancellationToken,
     /// There when the client asked for progress.

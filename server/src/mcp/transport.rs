@@ -28,13 +28,18 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::id::AttemptId;
 use crate::mcp::access::Access;
+use crate::mcp::access::Caller;
 use crate::mcp::body;
 use crate::mcp::body::Unread;
 use crate::mcp::metrics;
+use crate::mcp::metrics::CallCounts;
 use crate::mcp::reply;
 use crate::mcp::server::Handler;
+use crate::mcp::server::Handlers;
 use crate::mcp::service::Service;
+use crate::store;
 
 /// From the order to stop until connections that are still busy are left behind.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -46,32 +51,44 @@ type Mcp = StreamableHttpService<Handler, NeverSessionManager>;
 
 struct Shared {
     service: Service,
-    handler: Handler,
-    mcp: Mcp,
+    /// What the coordinator is served, and what the agents of attempts are.
+    coordinator: Mcp,
+    worker: Mcp,
+    calls: Arc<CallCounts>,
 }
 
 /// Everything that is served over HTTP, behind the checks every request passes.
 pub fn router(service: Service, access: Access) -> Router {
-    let handler = Handler::new(service.clone());
-    let mut config = StreamableHttpServerConfig::default();
-    config.legacy_session_mode = false;
-    config.json_response = false;
-    config.max_request_body_bytes = body::MOST_BYTES;
-    // `Access` has checked both headers, with the port, which the SDK's list cannot know.
-    let config = config.disable_allowed_hosts().disable_allowed_origins();
-    let per_request = handler.clone();
-    let mcp = StreamableHttpService::new(
-        move || Ok(per_request.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
-    );
+    let handlers = Handlers::new(&service);
+    let calls = handlers.coordinator.calls();
+    let shared = Shared {
+        service,
+        coordinator: mcp(handlers.coordinator),
+        worker: mcp(handlers.worker),
+        calls,
+    };
     Router::new()
         .route("/mcp", any(serve_mcp))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(show_metrics))
-        .with_state(Arc::new(Shared { service, handler, mcp }))
+        .with_state(Arc::new(shared))
         .layer(middleware::from_fn_with_state(access, check))
+}
+
+fn mcp(handler: Handler) -> Mcp {
+    let mut config = StreamableHttpServerConfig::default();
+    config.legacy_session_mode = false;
+    // One write for the calls that answer at once. A call that first reports progress still gets an event stream.
+    config.json_response = true;
+    config.max_request_body_bytes = body::MOST_BYTES;
+    // `Access` has checked both headers, with the port, which the SDK's list cannot know.
+    let config = config.disable_allowed_hosts().disable_allowed_origins();
+    StreamableHttpService::new(
+        move || Ok(handler.clone()),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    )
 }
 
 /// Serves until `shutdown`, then lets calls finish, for a while.
@@ -105,13 +122,14 @@ pub async fn serve(
 }
 
 /// Own host and origin first, then the token.
-async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
+async fn check(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     if !access.is_own(request.uri(), request.headers()) {
         return (StatusCode::FORBIDDEN, "Forbidden: Host or Origin is not this server's own\n")
             .into_response();
     }
-    if !OPEN_PATHS.contains(&request.uri().path()) && !access.is_authorized(request.headers()) {
-        return unauthorized();
+    if !OPEN_PATHS.contains(&request.uri().path()) {
+        let Some(caller) = access.caller(request.headers()) else { return unauthorized() };
+        request.extensions_mut().insert(caller);
     }
     next.run(request).await
 }
@@ -124,11 +142,38 @@ fn unauthorized() -> Response {
     (StatusCode::UNAUTHORIZED, [challenge, JSON], body).into_response()
 }
 
+/// The answer to an agent whose attempt may not speak any more; `None` when it may.
+async fn silenced(service: &Service, attempt: AttemptId) -> Option<Response> {
+    match service.store.speaking_attempt(attempt, service.now()).await {
+        Ok(_) => None,
+        Err(store::Error::Refused(refusal)) => {
+            tracing::info!(%attempt, ?refusal, "an agent that may not speak any more was refused");
+            let body = json!({"error": "invalid_token", "message": reply::refusal(&refusal)});
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            let challenge = (header::WWW_AUTHENTICATE, challenge);
+            Some((StatusCode::UNAUTHORIZED, [challenge, JSON], body.to_string()).into_response())
+        }
+        Err(store::Error::Failed(error)) => {
+            tracing::error!(error = reply::chain(&error), "an attempt could not be read");
+            Some(StatusCode::SERVICE_UNAVAILABLE.into_response())
+        }
+    }
+}
+
 const JSON: (header::HeaderName, HeaderValue) =
     (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
 async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    // Without one the request did not come through `check`, and nobody is served.
+    let Some(caller) = parts.extensions.get::<Caller>().copied() else { return unauthorized() };
+    let mcp = match caller {
+        Caller::Coordinator => &shared.coordinator,
+        Caller::Worker(attempt) => match silenced(&shared.service, attempt).await {
+            None => &shared.worker,
+            Some(refused) => return refused,
+        },
+    };
     let body = match body::read(&parts.headers, body).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
@@ -140,7 +185,7 @@ async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Respo
     };
     let is_json = is_json(&parts.headers);
     let request = Request::from_parts(parts, Body::from(body.clone()));
-    let response = shared.mcp.handle(request).await;
+    let response = mcp.handle(request).await;
     if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         return not_a_request(&body);
     }
@@ -186,7 +231,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 async fn show_metrics(State(shared): State<Arc<Shared>>) -> Response {
     match shared.service.store.counts().await {
         Ok(counts) => {
-            let page = metrics::exposition(&counts, shared.handler.calls(), shared.service.room());
+            let page = metrics::exposition(&counts, &shared.calls, shared.service.room());
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             ([(header::CONTENT_TYPE, kind)], page).into_response()
         }

@@ -6,6 +6,7 @@ use shim_protocol::exit::ExitStatus;
 use shim_protocol::exit::ResultMessage;
 use shim_protocol::exit::StopReason;
 
+use crate::domain::agent_files::OWN_SERVER;
 use crate::domain::attempt::Spent;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::AgentResult;
@@ -15,19 +16,28 @@ use crate::domain::verdict::Stop;
 use crate::domain::verdict::UsageLimit;
 use crate::plant;
 
-/// What the record says, in the domain's words. `resumed` is ours to know: the shim only ran what it was told.
+/// What the server alone knows of an attempt: its shim only ran what it was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub resumed: bool,
+    pub may_create_tickets: bool,
+}
+
+/// What the record says, in the domain's words.
 #[must_use]
-pub fn facts(record: &ExitRecord, resumed: bool) -> Facts {
+pub fn facts(record: &ExitRecord, known: Known) -> Facts {
     Facts {
         end: end(&record.status),
         stop: record.stop.as_ref().map(|stop| reason(stop.reason)),
         result: record.result.as_ref().map(result),
         last_error: record.last_error.clone(),
         had_session: record.session_id.is_some(),
-        resumed,
+        resumed: known.resumed,
+        may_create_tickets: known.may_create_tickets,
         stderr_tail: record.stderr_tail.clone(),
         oom_kills: record.oom_kills.unwrap_or(0),
-        mcp_failed: record.mcp_failed.clone(),
+        // Without this server an agent only cannot say how far it is.
+        mcp_failed: record.mcp_failed.iter().filter(|name| *name != OWN_SERVER).cloned().collect(),
         usage: record.usage_limit.as_ref().map(usage_limit),
     }
 }

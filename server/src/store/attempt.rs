@@ -14,6 +14,8 @@ use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
 use crate::domain::attempt::Outcome;
+use crate::domain::attempt::Progress;
+use crate::domain::attempt::Silence;
 use crate::domain::attempt::Spent;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
@@ -21,6 +23,7 @@ use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::limits::Limit;
 use crate::domain::outcome::Failure;
+use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 
 const STARTED: Points = Points::around(
@@ -64,6 +67,11 @@ struct AttemptRow {
     ended_at: Option<i64>,
     stop_mode: Option<String>,
     suspect: bool,
+    may_create_tickets: bool,
+    timeout_seconds: Option<i64>,
+    progress: Option<String>,
+    progress_percent: Option<i64>,
+    progress_at: Option<i64>,
 }
 
 impl TryFrom<AttemptRow> for Attempt {
@@ -107,6 +115,13 @@ impl TryFrom<AttemptRow> for Attempt {
             granted_at: row::time(row.granted_at),
             started_at: row.started_at.map(row::time),
             suspect: row.suspect,
+            may_create_tickets: row.may_create_tickets,
+            timeout_seconds: row.timeout_seconds,
+            progress: row.progress.zip(row.progress_at).map(|(said, at)| Progress {
+                said,
+                percent: row.progress_percent,
+                at: row::time(at),
+            }),
             spent: Spent {
                 num_turns: row.num_turns,
                 cost_usd: row.cost_usd,
@@ -125,7 +140,8 @@ macro_rules! select {
                 a.exit_code, a.signal, a.claude_session_id, a.resumed, a.asks_outcome, a.budget_usd, a.budget_of,
                 a.limit_reached, a.num_turns, a.cost_usd, a.input_tokens, a.output_tokens, a.cached_tokens,
                 a.peak_memory_bytes, a.granted_at, a.started_at, a.ended_at,
-                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect
+                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect,
+                a.may_create_tickets, a.timeout_seconds, a.progress, a.progress_percent, a.progress_at
            FROM attempt a
            JOIN worker w ON w.worker_id = a.worker_id "
     };
@@ -161,6 +177,11 @@ impl Store {
     /// The attempt of that id, or `None` when this database never granted it.
     pub async fn attempt(&self, id: AttemptId) -> Result<Option<Attempt>> {
         find(&mut *self.readers.acquire().await?, id).await
+    }
+
+    /// The attempt whose agent speaks; refused when it may not any more.
+    pub async fn speaking_attempt(&self, id: AttemptId, now: Timestamp) -> Result<Attempt> {
+        speaking(&mut *self.readers.acquire().await?, id, now).await
     }
 
     /// Notes that the child is up. Says nothing when the attempt has ended meanwhile.
@@ -199,6 +220,37 @@ impl Store {
             .await
     }
 
+    /// Notes how far the agent says it is, in place of what it said before.
+    pub async fn report_progress(
+        &self,
+        id: AttemptId,
+        said: String,
+        percent: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Attempt> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        speaking(connection, id, now).await?;
+                        sqlx::query(
+                            "UPDATE attempt SET progress = ?2, progress_percent = ?3, progress_at = ?4
+                              WHERE attempt_id = ?1 AND state <> 'ended'",
+                        )
+                        .bind(id.key())
+                        .bind(said)
+                        .bind(percent)
+                        .bind(now.millis())
+                        .execute(&mut *connection)
+                        .await?;
+                        speaking(connection, id, now).await
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
     /// Notes that nothing of an ended attempt's process tree is left.
     pub async fn attempt_settled(&self, id: AttemptId, now: Timestamp) -> Result<()> {
         self.writer
@@ -225,6 +277,22 @@ impl Store {
                 /* raises level */ false,
             )
             .await
+    }
+}
+
+/// The attempt whose agent speaks, or the refusal of one that may not any more. In a write transaction this is the
+/// fence: no end can come between it and what follows.
+pub(super) async fn speaking(
+    connection: &mut SqliteConnection,
+    id: AttemptId,
+    now: Timestamp,
+) -> Result<Attempt> {
+    let found = find(connection, id).await?;
+    let over = Refusal::AttemptSilenced { attempt: id, why: Silence::Ended };
+    let found = found.ok_or(over)?;
+    match found.silence(now) {
+        Some(why) => Err(Refusal::AttemptSilenced { attempt: id, why }.into()),
+        None => Ok(found),
     }
 }
 

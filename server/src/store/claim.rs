@@ -62,6 +62,8 @@ pub struct Granted {
     pub comments: Vec<Comment>,
     /// What went wrong in the last charged attempt of this stage, if that is why it runs again.
     pub last_failure: Option<String>,
+    /// Name and description of what a plan may name, when the stage may create tickets.
+    pub worker_types: Vec<(String, String)>,
 }
 
 impl Store {
@@ -169,8 +171,8 @@ async fn claim(
     let resumed = resume.is_some();
     let attempt: i64 = sqlx::query_scalar(
         "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id, resumed,
-                granted_at, asks_outcome, budget_usd, budget_of)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8, ?9, ?10, ?11)
+                may_create_tickets, timeout_seconds, granted_at, asks_outcome, budget_usd, budget_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          RETURNING attempt_id",
     )
     .bind(best.key())
@@ -180,6 +182,8 @@ async fn claim(
     .bind(pull_id)
     .bind(resume.unwrap_or(session))
     .bind(resumed)
+    .bind(kind.settings.may_create_tickets)
+    .bind(kind.settings.timeout_seconds)
     .bind(now.millis())
     .bind(asks_outcome)
     .bind(budget.map(|(usd, _)| usd))
@@ -299,14 +303,24 @@ async fn granted(
     let comments = comment::of_ticket(connection, ticket.id).await?;
     let last: Option<(String, String)> = sqlx::query_as(
         "SELECT failure, COALESCE(detail, '') FROM attempt
-          WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3 AND charged = 1
+          WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3
+            AND (charged = 1 OR (asks_outcome = 1 AND outcome IN ('failed', 'timed_out')))
           ORDER BY attempt_id DESC LIMIT 1",
     )
     .bind(ticket.id.key())
     .bind(i64::try_from(attempt.stage_index).unwrap_or(0))
     .bind(id.key())
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
+    // What the row says counts: a type that was changed since this was granted would give another schema than the one
+    // the result is judged by.
+    let settings =
+        WorkerTypeSettings { may_create_tickets: attempt.may_create_tickets, ..settings };
+    let worker_types = if settings.may_create_tickets {
+        worker_type::described(connection, ticket.project).await?
+    } else {
+        Vec::new()
+    };
     let last_failure = last
         .filter(|_| ticket.attempts_used > 0)
         .map(|(failure, detail)| format!("{failure}: {detail}"));
@@ -317,5 +331,6 @@ async fn granted(
         settings,
         comments,
         last_failure,
+        worker_types,
     })))
 }

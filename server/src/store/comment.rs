@@ -4,6 +4,7 @@ use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use super::Store;
+use super::attempt;
 use super::error::Result;
 use super::row;
 use super::ticket;
@@ -12,7 +13,11 @@ use crate::domain::comment::Comment;
 use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
+use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
+
+/// Most remarks one attempt may make. Each goes into every later prompt of the ticket.
+const MOST_REMARKS: i64 = 100;
 
 #[derive(FromRow)]
 struct CommentRow {
@@ -107,6 +112,49 @@ impl Store {
                     Box::pin(async move {
                         ticket::load(connection, ticket).await?;
                         insert(connection, NewComment::coordinator(ticket, &content), now).await
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Adds a remark of an agent to its own ticket, at once and whatever becomes of its attempt.
+    pub async fn add_remark(
+        &self,
+        attempt: AttemptId,
+        ticket: TicketId,
+        content: String,
+        now: Timestamp,
+    ) -> Result<Comment> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let speaker = attempt::speaking(connection, attempt, now).await?;
+                        if speaker.ticket != ticket {
+                            return Err(Refusal::NotYourTicket { own: speaker.ticket }.into());
+                        }
+                        let sql =
+                            "SELECT COUNT(*) FROM comment WHERE ticket_id = ?1 AND attempt_id = ?2";
+                        let made: i64 = sqlx::query_scalar(sql)
+                            .bind(ticket.key())
+                            .bind(attempt.key())
+                            .fetch_one(&mut *connection)
+                            .await?;
+                        if made >= MOST_REMARKS {
+                            let most = MOST_REMARKS;
+                            return Err(Refusal::TooManyRemarks { attempt, most }.into());
+                        }
+                        let remark = NewComment {
+                            ticket,
+                            author: speaker.stage.as_str(),
+                            // A stage is for reports.
+                            stage: None,
+                            attempt: Some(attempt),
+                            content: &content,
+                        };
+                        insert(connection, remark, now).await
                     })
                 },
                 /* raises level */ false,

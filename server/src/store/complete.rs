@@ -9,6 +9,7 @@ use super::comment::NewComment;
 use super::error::Result;
 use super::event;
 use super::hold;
+use super::planned;
 use super::ticket;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::event::EventKind;
@@ -76,6 +77,10 @@ pub(super) async fn stage_done(
     // A stage that asks a question is not completed; the hold says all there is to say.
     if matches!(result.outcome, StageOutcome::Completed) || matches!(to, Move::SendBack { .. }) {
         event::append(connection, by.sign(hold::about(found, kind, summary)), now).await?;
+    }
+    if let By::Attempt(attempt, worker) = by {
+        // Before the move: one that waits for this very ticket is unblocked by its close like any other.
+        planned::create(connection, found, (attempt, worker), &result.tickets, now).await?;
     }
     apply(connection, found, by, to, now).await
 }

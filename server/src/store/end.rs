@@ -12,6 +12,7 @@ use super::error::Result;
 use super::event;
 use super::hold;
 use super::pause;
+use super::planned;
 use super::ticket;
 use super::worker_type;
 use crate::crash::Points;
@@ -125,6 +126,8 @@ async fn end(
     let Some(found) = attempt::find(connection, ending.attempt).await? else {
         return park_report(connection, &ending, now).await;
     };
+    let verdict = planned::judge(connection, found.ticket, ending.verdict).await?;
+    let ending = Ending { verdict, ..ending };
     let Columns { outcome, failure, detail } = columns(&ending.verdict);
     let spent = own_share(connection, &found, ending.spent).await?;
     // A question about work that was charged is free.

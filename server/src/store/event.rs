@@ -104,6 +104,14 @@ pub(super) async fn append(
 }
 
 impl Store {
+    /// When the newest event happened, by the clock of the server that appended it. `None` when there is none.
+    pub async fn newest_event_at(&self) -> Result<Option<Timestamp>> {
+        let at: Option<i64> = sqlx::query_scalar("SELECT at FROM event ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&mut *self.readers.acquire().await?)
+            .await?;
+        Ok(at.map(Timestamp::from_millis))
+    }
+
     /// Lists events in their order.
     pub async fn events(&self, query: EventQuery) -> Result<EventPage> {
         let mut snapshot = self.readers.begin().await?;

@@ -23,6 +23,7 @@ mod limits;
 mod open;
 mod page;
 mod pause;
+mod planned;
 mod project;
 mod prune;
 mod queue;

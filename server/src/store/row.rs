@@ -1,5 +1,8 @@
 //! From rows to domain values. A row that makes no sense is an error naming table, key and column, never a default.
 
+use serde_json::Map;
+use serde_json::Value;
+
 use super::error::StoreError;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
@@ -28,6 +31,15 @@ impl Place {
 
     /// A list stored as a JSON array of strings.
     pub(super) fn list(self, json: &str, column: &'static str) -> Result<Vec<String>, StoreError> {
+        serde_json::from_str(json).map_err(|_| self.bad(column, json))
+    }
+
+    /// A JSON object.
+    pub(super) fn object(
+        self,
+        json: &str,
+        column: &'static str,
+    ) -> Result<Map<String, Value>, StoreError> {
         serde_json::from_str(json).map_err(|_| self.bad(column, json))
     }
 

@@ -26,6 +26,7 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::comment::Comment;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
+use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -318,25 +319,97 @@ async fn create(
             return load(connection, TicketId::from_key(made)).await;
         }
     }
-    let known = worker_type::names(connection, project.key).await?;
-    if let Some(unknown) = unknown_stage(connection, project.key, &known, &new.plan).await? {
-        let (project, worker_type) = (project.name.into_string(), unknown.as_str().to_owned());
+    let admitted =
+        admit(connection, project.key, &project.name, &new.plan, &new.depends_on).await?;
+    let row = Row {
+        admitted,
+        title: &new.title,
+        description: &new.description,
+        plan: &new.plan,
+        priority: new.priority,
+        origin: Origin::Coordinator { idempotency_key: new.idempotency_key.as_deref() },
+    };
+    let id = insert(connection, row, now).await?;
+    load(connection, id).await
+}
+
+/// What the checks of a new ticket found.
+pub(super) struct Admitted {
+    project: ProjectKey,
+    depends_on: Vec<TicketId>,
+    /// Whether one of those is still open.
+    blocked: bool,
+}
+
+impl Admitted {
+    /// Adds tickets that were created a moment ago, which are open.
+    pub(super) fn wait_for(&mut self, more: impl Iterator<Item = TicketId>) {
+        let before = self.depends_on.len();
+        self.depends_on.extend(more);
+        self.blocked |= self.depends_on.len() > before;
+    }
+}
+
+/// Checks what only the database knows of a new ticket: the worker types of its plan, and the tickets it waits for.
+pub(super) async fn admit(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    project_name: &Name,
+    plan: &Plan,
+    depends_on: &[TicketId],
+) -> Result<Admitted> {
+    let known = worker_type::names(connection, project).await?;
+    if let Some(unknown) = unknown_stage(connection, project, &known, plan).await? {
+        let (project, worker_type) = (project_name.to_string(), unknown.as_str().to_owned());
         return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());
     }
-    let blocked = check_dependencies(connection, &new.depends_on).await?;
+    let blocked = check_dependencies(connection, depends_on).await?;
+    Ok(Admitted { project, depends_on: depends_on.to_vec(), blocked })
+}
+
+/// Who asked for a ticket.
+pub(super) enum Origin<'a> {
+    Coordinator { idempotency_key: Option<&'a str> },
+    Planned { attempt: AttemptId, worker: WorkerId, stage: &'a Name, key: &'a Name },
+}
+
+/// A ticket about to be stored.
+pub(super) struct Row<'a> {
+    pub(super) admitted: Admitted,
+    pub(super) title: &'a str,
+    pub(super) description: &'a str,
+    pub(super) plan: &'a Plan,
+    pub(super) priority: Priority,
+    pub(super) origin: Origin<'a>,
+}
+
+/// Stores a ticket, its plan, what it waits for, and the event.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    new: Row<'_>,
+    now: Timestamp,
+) -> Result<TicketId> {
+    let Admitted { project, depends_on, blocked } = new.admitted;
+    let (idempotency_key, planned) = match new.origin {
+        Origin::Coordinator { idempotency_key } => (idempotency_key, None),
+        Origin::Planned { attempt, key, .. } => (None, Some((attempt.key(), key.as_str()))),
+    };
+    let (planned_by, planned_key) = planned.unzip();
     let key: i64 = sqlx::query_scalar(
         "INSERT INTO ticket (project_id, title, description, priority, state, stage_index, current_stage,
-                idempotency_key, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?8)
+                idempotency_key, planned_by, planned_key, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?10)
          RETURNING ticket_id",
     )
-    .bind(project.key.0)
-    .bind(&new.title)
+    .bind(project.0)
+    .bind(new.title)
     .bind(new.description)
     .bind(new.priority.rank())
     .bind(if blocked { "blocked" } else { "queued" })
     .bind(new.plan.stage(0).as_str())
-    .bind(new.idempotency_key)
+    .bind(idempotency_key)
+    .bind(planned_by)
+    .bind(planned_key)
     .bind(now.millis())
     .fetch_one(&mut *connection)
     .await?;
@@ -349,17 +422,29 @@ async fn create(
     .bind(row::json_list(&new.plan.stages().iter().map(Name::as_str).collect::<Vec<_>>()))
     .execute(&mut *connection)
     .await?;
-    for dependency in &new.depends_on {
+    for dependency in &depends_on {
         sqlx::query("INSERT INTO ticket_dependency (ticket_id, depends_on_id) VALUES (?1, ?2)")
             .bind(key)
             .bind(dependency.key())
             .execute(&mut *connection)
             .await?;
     }
-    let summary = format!("{id} was created: {}.", new.title);
-    let event = NewEvent::new(EventKind::TicketCreated, project.key, summary);
+    let event = match new.origin {
+        Origin::Coordinator { .. } => {
+            let summary = format!("{id} was created: {}.", new.title);
+            NewEvent::new(EventKind::TicketCreated, project, summary)
+        }
+        Origin::Planned { attempt, worker, stage, .. } => {
+            let summary = format!("{id} was created by {stage} in {attempt}: {}.", new.title);
+            NewEvent {
+                attempt: Some(attempt),
+                worker: Some(worker),
+                ..NewEvent::new(EventKind::TicketCreated, project, summary)
+            }
+        }
+    };
     event::append(connection, NewEvent { ticket: Some(id), ..event }, now).await?;
-    load(connection, id).await
+    Ok(id)
 }
 
 /// The first stage whose worker type does not exist. `known` answers for all but very large projects.

@@ -267,7 +267,9 @@ impl Store {
                             };
                             return Err(refusal.into());
                         }
-                        worker_type::mended(connection, &kind, now).await?;
+                        let pause = kind.pause.as_ref();
+                        worker_type::mended(connection, kind.project, &kind.name, pause, now)
+                            .await?;
                         let mut workers = Vec::new();
                         for id in insert(connection, kind.project, &worker_type, count, now).await?
                         {

@@ -1,5 +1,6 @@
 //! Worker types.
 
+use serde_json::Value;
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
@@ -26,6 +27,7 @@ use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 use crate::domain::worker_type::Pause;
 use crate::domain::worker_type::WorkerType;
+use crate::domain::worker_type::WorkerTypeChange;
 use crate::domain::worker_type::WorkerTypeSettings;
 
 #[derive(FromRow)]
@@ -47,6 +49,9 @@ struct WorkerTypeRow {
     max_budget_usd: Option<f64>,
     auto_spawn: bool,
     max_turns: Option<i64>,
+    may_create_tickets: bool,
+    mcp_servers: String,
+    claude_settings: String,
     paused_at: Option<i64>,
     pause_reason: Option<String>,
     paused_by_hand: bool,
@@ -84,6 +89,9 @@ impl TryFrom<WorkerTypeRow> for WorkerType {
                 max_budget_usd: row.max_budget_usd,
                 auto_spawn: row.auto_spawn,
                 max_turns: row.max_turns,
+                may_create_tickets: row.may_create_tickets,
+                mcp_servers: place.object(&row.mcp_servers, "mcp_servers")?,
+                claude_settings: place.object(&row.claude_settings, "claude_settings")?,
             },
             pause,
             created_at: row::time(row.created_at),
@@ -96,8 +104,9 @@ macro_rules! select {
     () => {
         "SELECT t.worker_type_id, t.project_id, p.name AS project, t.name, t.description, t.system_prompt, t.model,
                 t.permission_mode, t.allowed_tools, t.disallowed_tools, t.max_workers, t.timeout_seconds,
-                t.stall_seconds, t.max_attempts, t.max_budget_usd, t.auto_spawn, t.max_turns,
-                t.paused_at, t.pause_reason, t.paused_by_hand, t.created_at, t.updated_at
+                t.stall_seconds, t.max_attempts, t.max_budget_usd, t.auto_spawn, t.max_turns, t.may_create_tickets,
+                t.mcp_servers, t.claude_settings, t.paused_at, t.pause_reason, t.paused_by_hand, t.created_at,
+                t.updated_at
            FROM worker_type t
            JOIN project p ON p.project_id = t.project_id "
     };
@@ -139,6 +148,15 @@ pub(super) async fn names(
 ) -> Result<Vec<String>> {
     let sql = "SELECT name FROM worker_type WHERE project_id = ?1 ORDER BY worker_type_id LIMIT 50";
     Ok(sqlx::query_scalar(sql).bind(project.0).fetch_all(connection).await?)
+}
+
+/// Name and description of the worker types of a project, for those who plan with them.
+pub(super) async fn described(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT name, description FROM worker_type WHERE project_id = ?1 ORDER BY worker_type_id LIMIT 200";
+    Ok(sqlx::query_as(sql).bind(project.0).fetch_all(connection).await?)
 }
 
 /// Stops a queue from being granted or launched, and says so once.
@@ -191,13 +209,15 @@ pub(super) async fn pause_by_hand(
 /// Lets a queue go on that a failure paused: its cause is said to be mended. What was paused by hand stays so.
 pub(super) async fn mended(
     connection: &mut SqliteConnection,
-    found: &WorkerType,
+    project: ProjectKey,
+    name: &Name,
+    pause: Option<&Pause>,
     now: Timestamp,
 ) -> Result<()> {
-    if found.pause.as_ref().is_some_and(|pause| pause.by_hand) {
+    if pause.is_some_and(|pause| pause.by_hand) {
         return Ok(());
     }
-    unpause(connection, found.project, &found.name, now).await
+    unpause(connection, project, name, now).await
 }
 
 /// Lets a paused queue go on; does nothing to one that is not paused.
@@ -241,9 +261,10 @@ impl Store {
                         let created = sqlx::query(
                             "INSERT INTO worker_type (project_id, name, description, system_prompt, model,
                                     permission_mode, allowed_tools, disallowed_tools, max_workers, timeout_seconds,
-                                    stall_seconds, max_attempts, max_budget_usd, auto_spawn, created_at, updated_at,
-                                    max_turns)
-                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16)
+                                    stall_seconds, max_attempts, max_budget_usd, auto_spawn, may_create_tickets,
+                                    mcp_servers, claude_settings, created_at, updated_at, max_turns)
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                                     ?18, ?19)
                              ON CONFLICT (project_id, name) DO NOTHING",
                         )
                         .bind(key.0)
@@ -260,6 +281,9 @@ impl Store {
                         .bind(settings.max_attempts)
                         .bind(settings.max_budget_usd)
                         .bind(settings.auto_spawn)
+                        .bind(settings.may_create_tickets)
+                        .bind(Value::Object(settings.mcp_servers).to_string())
+                        .bind(Value::Object(settings.claude_settings).to_string())
                         .bind(now.millis())
                         .bind(settings.max_turns)
                         .execute(&mut *connection)
@@ -300,28 +324,31 @@ impl Store {
         Ok(Listed { items: items?, next: listed.next })
     }
 
-    /// Replaces the settings of a worker type, and lets its queue go on if it was paused: who changes the type has seen
-    /// why.
+    /// Changes a worker type, and lets its queue go on if it was paused: who changes the type has seen why.
+    ///
+    /// What is left as it is is read in the same transaction, so of two changes at once none undoes the other.
     pub async fn update_worker_type(
         &self,
         project: &str,
         name: &str,
-        settings: WorkerTypeSettings,
+        change: WorkerTypeChange,
         now: Timestamp,
     ) -> Result<WorkerType> {
-        settings.check()?;
         let (project, name) = (project.to_owned(), name.to_owned());
         self.writer
             .write(
                 move |connection| {
                     Box::pin(async move {
                         let found = load(connection, &project, &name).await?;
+                        let settings = change.on(found.settings);
+                        settings.check()?;
                         sqlx::query(
                             "UPDATE worker_type
                                 SET description = ?3, system_prompt = ?4, model = ?5, permission_mode = ?6,
                                     allowed_tools = ?7, disallowed_tools = ?8, max_workers = ?9,
                                     timeout_seconds = ?10, stall_seconds = ?11, max_attempts = ?12,
-                                    max_budget_usd = ?13, auto_spawn = ?14, updated_at = ?15, max_turns = ?16
+                                    max_budget_usd = ?13, auto_spawn = ?14, may_create_tickets = ?15, mcp_servers = ?16,
+                                    claude_settings = ?17, updated_at = ?18, max_turns = ?19
                               WHERE project_id = ?1 AND name = ?2",
                         )
                         .bind(found.project.0)
@@ -338,11 +365,15 @@ impl Store {
                         .bind(settings.max_attempts)
                         .bind(settings.max_budget_usd)
                         .bind(settings.auto_spawn)
+                        .bind(settings.may_create_tickets)
+                        .bind(Value::Object(settings.mcp_servers).to_string())
+                        .bind(Value::Object(settings.claude_settings).to_string())
                         .bind(now.millis())
                         .bind(settings.max_turns)
                         .execute(&mut *connection)
                         .await?;
-                        mended(connection, &found, now).await?;
+                        mended(connection, found.project, &found.name, found.pause.as_ref(), now)
+                            .await?;
                         load(connection, &project, &name).await
                     })
                 },

@@ -126,7 +126,11 @@ impl Bed {
     async fn end(&self, attempt: AttemptId, outcome: StageOutcome) {
         let ending = Ending {
             attempt,
-            verdict: Verdict::Succeeded(StageResult { outcome, report: "done".into() }),
+            verdict: Verdict::Succeeded(StageResult {
+                outcome,
+                report: "done".into(),
+                tickets: Vec::new(),
+            }),
             exit_code: Some(0),
             signal: None,
             spent: Spent::default(),

@@ -5,6 +5,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::agent_files;
+use super::agent_files::MCP_FILE;
+use super::agent_files::OwnServer;
+use super::agent_files::SETTINGS_FILE;
 use super::comment::COORDINATOR;
 use super::comment::Comment;
 use super::project::Project;
@@ -15,6 +19,9 @@ use super::worker_type::WorkerTypeSettings;
 
 /// The schema every stage's result must meet. `verdict::stage_result` checks the same.
 pub const RESULT_SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"required":["outcome","report"],"properties":{"outcome":{"enum":["completed","rework","blocked"]},"report":{"type":"string","minLength":1},"rework_stage":{"type":"string"},"question":{"type":"string"}}}"#;
+
+/// The schema for stages that may create tickets: the same, and `tickets`. `planned::tickets` checks the same.
+pub const PLANNING_SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"required":["outcome","report"],"properties":{"outcome":{"enum":["completed","rework","blocked"]},"report":{"type":"string","minLength":1},"rework_stage":{"type":"string"},"question":{"type":"string"},"tickets":{"type":"array","maxItems":100,"description":"With outcome completed: tickets to be created, all or none.","items":{"type":"object","additionalProperties":false,"required":["key","title","execution_plan"],"properties":{"key":{"type":"string","minLength":1,"maxLength":64,"description":"A short name of your choice, for depends_on of the others."},"title":{"type":"string","minLength":1,"maxLength":200,"description":"What is to be done, on one line."},"description":{"type":"string","description":"All its workers need to know: the goal, the limits, where to look, how to tell that it is done."},"execution_plan":{"type":"array","minItems":1,"maxItems":32,"items":{"type":"string"},"description":"The worker types it goes through, in order."},"priority":{"enum":["low","normal","high","urgent"]},"depends_on":{"type":"array","maxItems":100,"items":{"type":"string"},"description":"Keys of tickets of this result, or ids of tickets that are there, which must be completed before this one starts."}}}}}}"#;
 
 /// A system prompt longer than this goes by file: one argument may hold 128 KiB, and `ps` shows them all.
 const INLINE_SYSTEM_PROMPT_BYTES: usize = 4096;
@@ -43,6 +50,8 @@ pub struct Assignment<'a> {
     pub claude_session_id: &'a str,
     /// Where the run directory will be.
     pub run_dir: &'a str,
+    /// Name and description of what a plan may name, when the stage may create tickets.
+    pub worker_types: &'a [(String, String)],
 }
 
 /// The prompt of one attempt, as Markdown.
@@ -50,7 +59,7 @@ pub struct Assignment<'a> {
 pub fn prompt(a: &Assignment<'_>) -> String {
     let (ticket, stage) = (a.ticket, a.ticket.current_stage());
     if a.asks_outcome {
-        return question(ticket, stage);
+        return question(ticket, stage, a.last_failure);
     }
     let mut text = String::new();
     if a.resume {
@@ -87,6 +96,8 @@ pub fn prompt(a: &Assignment<'_>) -> String {
         for comment in kept {
             let who = if comment.author == COORDINATOR {
                 "The coordinator".to_owned()
+            } else if comment.stage.is_none() {
+                format!("Remark of {}", comment.author)
             } else {
                 format!("Report of {}", comment.author)
             };
@@ -104,20 +115,30 @@ pub fn prompt(a: &Assignment<'_>) -> String {
         section(&mut text, "The attempt before this one gave no result", failure);
     }
     text.push_str(
+        "## While you work\n\nIf you have the tools of the MCP server vibe-ensemble, call report_progress at each \
+         milestone, with one line on where you are: it is all that people see of you until you end. With \
+         add_ticket_comment say at once what must not be lost if you are stopped. get_ticket shows this ticket anew.\n\n",
+    );
+    text.push_str(
         "## How to end\n\nNobody can be asked while you work. End by calling StructuredOutput once, with `report` \
          (what you did, what you found, what the next stage must know) and `outcome`:\n\n\
          - `completed`: this stage is done.\n\
          - `rework`: an earlier stage must do its work again; name it in `rework_stage` and say why in `report`.\n\
          - `blocked`: only a decision of the coordinator helps; ask it in `question`.\n",
     );
+    if a.settings.may_create_tickets {
+        how_to_plan(&mut text, a);
+    }
     text
 }
 
 /// What a session that ended without a result is asked. It knows everything else.
-fn question(ticket: &Ticket, stage: &Name) -> String {
+fn question(ticket: &Ticket, stage: &Name, failure: Option<&str>) -> String {
+    let failure =
+        failure.map(|failure| format!("What was wrong: {failure}.\n\n")).unwrap_or_default();
     format!(
-        "Your work on the stage **{stage}** of {} ended without a call of StructuredOutput, so its outcome is not known. \
-         Do no more work now and change nothing.\n\n\
+        "Your work on the stage **{stage}** of {} ended without a usable call of StructuredOutput, so its outcome is not \
+         known. Do no more work now and change nothing.\n\n{failure}\
          - If the stage is done, call StructuredOutput with outcome `completed` and your report.\n\
          - If an earlier stage must do its work again, call it with `rework`; if only a decision of the coordinator helps, \
          with `blocked` and your question.\n\
@@ -128,6 +149,28 @@ fn question(ticket: &Ticket, stage: &Name) -> String {
 
 /// Turns that the question for an outcome may take: the answer, and a second try at the tool's schema.
 const QUESTION_TURNS: u32 = 4;
+
+/// What a stage that may create tickets must know on top.
+fn how_to_plan(text: &mut String, a: &Assignment<'_>) {
+    text.push_str(
+        "\n## How to create tickets\n\nWith `completed` you may give `tickets`. They are created together when your \
+         result is taken, and each goes its own way from there: its workers see its title and description, the rules of \
+         the project and the reports of its own stages, and nothing of this ticket. So say in each `description` the \
+         goal, what belongs to it and what does not, the files and decisions that matter, and how to tell that it is \
+         done. `depends_on` names the `key` of another of your tickets, or the id of one that exists, that must be \
+         completed first; what has no such need runs at the same time. If one ticket is wrong, none is created and this \
+         stage has failed. Do not create again what an earlier entry above says was created.\n\n\
+         The worker types an `execution_plan` may name:\n\n",
+    );
+    for (name, description) in a.worker_types {
+        let first = description.trim().lines().next().unwrap_or_default();
+        let first: String = first.chars().take(300).collect();
+        match first.as_str() {
+            "" => push(text, format_args!("- `{name}`\n")),
+            first => push(text, format_args!("- `{name}`: {first}\n")),
+        }
+    }
+}
 
 /// The arguments of claude for one attempt.
 #[must_use]
@@ -142,7 +185,10 @@ pub fn arguments(a: &Assignment<'_>) -> Vec<String> {
     } else {
         option("--append-system-prompt-file", &format!("{}/{SYSTEM_PROMPT_FILE}", a.run_dir));
     }
-    option("--json-schema", RESULT_SCHEMA);
+    option(
+        "--json-schema",
+        if settings.may_create_tickets { PLANNING_SCHEMA } else { RESULT_SCHEMA },
+    );
     option("--permission-mode", &settings.permission_mode);
     if let Some(model) = &settings.model {
         option("--model", model);
@@ -159,15 +205,23 @@ pub fn arguments(a: &Assignment<'_>) -> Vec<String> {
     } else if let Some(turns) = settings.max_turns {
         option("--max-turns", &turns.to_string());
     }
+    option("--mcp-config", &format!("{}/{MCP_FILE}", a.run_dir));
+    option("--settings", &format!("{}/{SETTINGS_FILE}", a.run_dir));
+    args.push("--strict-mcp-config".to_owned());
     args
 }
 
 /// Files the run directory must hold before the child starts.
 #[must_use]
-pub fn files(settings: &WorkerTypeSettings) -> BTreeMap<String, String> {
-    let long = settings.system_prompt.len() > INLINE_SYSTEM_PROMPT_BYTES;
-    let file = (SYSTEM_PROMPT_FILE.to_owned(), settings.system_prompt.clone());
-    long.then_some(file).into_iter().collect()
+pub fn files(settings: &WorkerTypeSettings, own: &OwnServer) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::from([
+        (MCP_FILE.to_owned(), agent_files::mcp_config(own, &settings.mcp_servers)),
+        (SETTINGS_FILE.to_owned(), agent_files::settings(&settings.claude_settings)),
+    ]);
+    if settings.system_prompt.len() > INLINE_SYSTEM_PROMPT_BYTES {
+        files.insert(SYSTEM_PROMPT_FILE.to_owned(), settings.system_prompt.clone());
+    }
+    files
 }
 
 /// The type's own list and the tools no headless worker may have.

@@ -54,7 +54,7 @@ fn comment(author: &str, content: &str) -> Comment {
         id: CommentId::from_key(1),
         ticket: TicketId::from_key(42),
         author: author.into(),
-        stage: None,
+        stage: (author != COORDINATOR).then(|| name(author)),
         attempt: None,
         content: content.into(),
         created_at: T0,
@@ -75,6 +75,10 @@ fn with<R>(settings: &WorkerTypeSettings, f: impl FnOnce(&Assignment<'_>) -> R) 
         budget_usd: settings.max_budget_usd,
         claude_session_id: "5f0c",
         run_dir: "/state/attempts/A-17",
+        worker_types: &[
+            ("impl".into(), "Writes code.\nAnd tests.".into()),
+            ("review".into(), String::new()),
+        ],
     })
 }
 
@@ -93,6 +97,7 @@ fn the_prompt_holds_all_a_stage_must_know() {
         "The coordinator",
         "Mind the tax.",
         "no_result",
+        "report_progress",
         "stage **review** (2 of 2)",
         "impl → review",
     ] {
@@ -140,8 +145,32 @@ fn nothing_of_the_ticket_is_on_the_command_line() {
             "ScheduleWakeup,CronCreate,Monitor,Workflow",
             "--max-budget-usd",
             "1.5",
+            "--mcp-config",
+            "/state/attempts/A-17/mcp.json",
+            "--settings",
+            "/state/attempts/A-17/settings.json",
+            "--strict-mcp-config",
         ]
     );
+}
+
+#[test]
+fn only_stages_that_may_create_tickets_hear_of_them() {
+    let plain = WorkerTypeSettings::with_prompt("You review.".into());
+    assert!(!with(&plain, prompt).contains("tickets"));
+    let planner = WorkerTypeSettings { may_create_tickets: true, ..plain };
+    let text = with(&planner, prompt);
+    assert!(text.contains("- `impl`: Writes code.\n- `review`\n"), "{text}");
+    assert!(with(&planner, arguments).contains(&PLANNING_SCHEMA.to_owned()));
+}
+
+#[test]
+fn the_schema_for_planning_is_the_plain_one_and_tickets() {
+    let plain: serde_json::Value = serde_json::from_str(RESULT_SCHEMA).unwrap();
+    let mut planning: serde_json::Value = serde_json::from_str(PLANNING_SCHEMA).unwrap();
+    let tickets = planning["properties"].as_object_mut().unwrap().remove("tickets");
+    assert_eq!(planning, plain);
+    assert_eq!(tickets.unwrap()["maxItems"], crate::domain::planned::MAX_PLANNED);
 }
 
 #[test]
@@ -150,7 +179,11 @@ fn a_long_system_prompt_goes_by_file() {
     let args = with(&settings, arguments);
     assert!(args.contains(&"/state/attempts/A-17/system-prompt.md".to_owned()));
     assert!(args.iter().all(|a| a.len() < 4096));
-    assert_eq!(files(&settings).get(SYSTEM_PROMPT_FILE), Some(&settings.system_prompt));
+    let own = OwnServer { url: "http://127.0.0.1:3276/mcp".into(), token: "A-17.secret".into() };
+    let files = files(&settings, &own);
+    assert_eq!(files.get(SYSTEM_PROMPT_FILE), Some(&settings.system_prompt));
+    assert!(files[MCP_FILE].contains("A-17.secret"));
+    assert!(args.iter().all(|a| !a.contains("secret")));
 }
 
 #[test]

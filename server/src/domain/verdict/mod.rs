@@ -10,6 +10,7 @@ use super::outcome::Failure;
 use super::outcome::StageOutcome;
 use super::outcome::StageResult;
 use super::outcome::Verdict;
+use super::planned;
 use super::text::LONG_TEXT_BYTES;
 use super::time::Timestamp;
 
@@ -24,6 +25,8 @@ pub struct Facts {
     /// Whether the agent announced its session; a resume of an unknown session ends before that.
     pub had_session: bool,
     pub resumed: bool,
+    /// Whether the agent was given the schema that has `tickets`.
+    pub may_create_tickets: bool,
     /// The end of standard error, for the sentence people read.
     pub stderr_tail: String,
     /// MCP servers that the agent was given and that did not connect.
@@ -104,7 +107,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if let Some(result) = finished
         && facts.stop != Some(Stop::Cancel)
     {
-        return match stage_result(result.structured_output.as_ref()) {
+        return match stage_result(result.structured_output.as_ref(), facts.may_create_tickets) {
             Ok(stage_result) => Verdict::Succeeded(stage_result),
             Err(detail) => match facts.stop {
                 Some(stop) => stopped(facts, stop),
@@ -284,17 +287,25 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
 
 /// Checks `structured_output` against the schema the agent was given. The sentence of a refusal goes to people and to
 /// the next attempt.
-pub fn stage_result(output: Option<&Value>) -> Result<StageResult, String> {
+pub fn stage_result(
+    output: Option<&Value>,
+    may_create_tickets: bool,
+) -> Result<StageResult, String> {
     let Some(output) = output else {
         return Err("the agent ended without calling StructuredOutput".to_owned());
     };
     let Some(fields) = output.as_object() else {
         return Err("structured_output is no object".to_owned());
     };
-    if let Some(unknown) = fields
-        .keys()
-        .find(|k| !matches!(k.as_str(), "outcome" | "report" | "rework_stage" | "question"))
-    {
+    let tickets = fields.get("tickets");
+    if tickets.is_some() && !may_create_tickets {
+        return Err("structured_output has the field \"tickets\", and workers of this type may not create tickets \
+                    (may_create_tickets)"
+            .to_owned());
+    }
+    if let Some(unknown) = fields.keys().find(|k| {
+        !matches!(k.as_str(), "outcome" | "report" | "rework_stage" | "question" | "tickets")
+    }) {
         return Err(format!("structured_output has the unknown field {:?}", first_line(unknown)));
     }
     let text = |name: &str| match fields.get(name) {
@@ -314,8 +325,18 @@ pub fn stage_result(output: Option<&Value>) -> Result<StageResult, String> {
             );
         }
     };
+    let tickets = match tickets {
+        None | Some(Value::Null) => Vec::new(),
+        Some(tickets) => planned::tickets(tickets)?,
+    };
+    // A stage that runs again would ask for them again.
+    if !tickets.is_empty() && outcome != StageOutcome::Completed {
+        return Err("structured_output.tickets belongs to the outcome completed alone".to_owned());
+    }
     match report {
-        Some(report) if !report.is_empty() => Ok(StageResult { outcome, report: storable(report) }),
+        Some(report) if !report.is_empty() => {
+            Ok(StageResult { outcome, report: storable(report), tickets })
+        }
         Some(_) | None => Err("structured_output.report is empty".to_owned()),
     }
 }

@@ -10,6 +10,7 @@ fn ran(end: End, result: Option<AgentResult>) -> Facts {
         last_error: None,
         had_session: true,
         resumed: false,
+        may_create_tickets: false,
         stderr_tail: String::new(),
         mcp_failed: Vec::new(),
         usage: None,
@@ -34,7 +35,8 @@ fn failure_of(facts: &Facts) -> Failure {
 }
 
 fn succeeded() -> Verdict {
-    Verdict::Succeeded(StageResult { outcome: StageOutcome::Completed, report: "done".into() })
+    let (outcome, report) = (StageOutcome::Completed, "done".into());
+    Verdict::Succeeded(StageResult { outcome, report, tickets: Vec::new() })
 }
 
 #[test]
@@ -178,7 +180,7 @@ fn a_program_that_is_missing_is_told_with_its_error() {
 
 #[test]
 fn the_schema_is_checked_here_too() {
-    let result = |value: Value| stage_result(Some(&value));
+    let result = |value: Value| stage_result(Some(&value), false);
     let rework = result(json!({"outcome": "rework", "report": "r", "rework_stage": "impl"}));
     assert_eq!(rework.map(|r| r.outcome), Ok(StageOutcome::Rework { stage: Some("impl".into()) }));
     let blocked = result(json!({"outcome": "blocked", "report": "r", "question": "which?"}));
@@ -207,5 +209,33 @@ fn a_report_is_cut_and_cleaned_but_never_refused() {
 }
 
 fn result_report(report: &str) -> String {
-    stage_result(Some(&json!({"outcome": "completed", "report": report}))).expect("valid").report
+    let output = json!({"outcome": "completed", "report": report});
+    stage_result(Some(&output), false).expect("valid").report
+}
+
+#[test]
+fn tickets_are_for_completed_stages_that_may_create_them() {
+    let output = |outcome: &str, tickets: &Value| json!({"outcome": outcome, "report": "planned", "tickets": tickets});
+    let one = json!([{"key": "api", "title": "Build", "execution_plan": ["impl"]}]);
+    let result = stage_result(Some(&output("completed", &one)), true).expect("valid");
+    assert_eq!(result.tickets.len(), 1);
+    for nothing in [json!([]), Value::Null] {
+        let result = stage_result(Some(&output("blocked", &nothing)), true).expect("valid");
+        assert_eq!(result.tickets, []);
+    }
+    let wrong = |output: &Value, may| stage_result(Some(output), may).expect_err("refused");
+    assert!(wrong(&output("completed", &one), false).contains("may_create_tickets"));
+    for outcome in ["rework", "blocked"] {
+        assert!(wrong(&output(outcome, &one), true).contains("completed alone"));
+    }
+    let bad = json!([{"key": "api", "title": "Build"}]);
+    let why = wrong(&output("completed", &bad), true);
+    assert!(why.contains("\"api\": execution_plan is missing"), "{why}");
+    let failed = verdict(&Facts {
+        may_create_tickets: true,
+        ..ran(End::Exited(0), Some(success(Some(output("completed", &bad)))))
+    });
+    let Verdict::Failed { failure, detail } = failed else { panic!("must fail, is {failed:?}") };
+    assert_eq!(failure, Failure::MalformedResult);
+    assert_eq!(detail, why);
 }

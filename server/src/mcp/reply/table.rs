@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::Display;
 use std::fmt::Write as _;
 
+use crate::domain::attempt::Silence;
 use crate::domain::attempt::StopMode;
 use crate::domain::refusal::Refusal;
 use crate::mcp::arguments::Wrong;
@@ -111,6 +112,33 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         Refusal::PausedByBudget { what, reason } => format!(
             "{what} is paused by a limit in dollars and was not resumed: {}. It goes on by itself when the limit is raised.",
             reason.trim_end_matches('.')
+        ),
+        Refusal::AttemptSilenced { attempt, why } => {
+            let why = match why {
+                Silence::Ended => "has ended, and nothing it does counts any more",
+                Silence::Stopped => "was told to stop",
+                Silence::TimedOut => "has used up its time",
+            };
+            format!("{attempt} {why}. Stop here: nothing was changed by this call.")
+        }
+        Refusal::NotYourTicket { own } => format!(
+            "A worker may read and comment on its own ticket only, which is {own}. Call again with that one; what \
+             belongs to other tickets goes into your report."
+        ),
+        Refusal::NotYourProject { own } => format!(
+            "A worker may read its own project only, which is {own}. Call again with that one."
+        ),
+        Refusal::TooManyRemarks { attempt, most } => format!(
+            "{attempt} has made {most} comments, the most one attempt may make. Put what is left into your report."
+        ),
+        Refusal::UnknownTemplate { template, known } => format!(
+            "There is no template {template:?}; there are {}. Name one of those in template, or give a system_prompt \
+             instead.",
+            listed(known)
+        ),
+        Refusal::TemplateBroken { template, problem } => format!(
+            "The template {template} cannot be used: {problem}. Have the operator mend that file, or give a \
+             system_prompt instead."
         ),
         Refusal::WorkerStopped { worker } => format!(
             "{worker} has stopped already. Start another with spawn_worker, or find live ones with list_workers."

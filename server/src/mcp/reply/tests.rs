@@ -1,5 +1,6 @@
 use super::chain;
 use super::refusal;
+use crate::domain::attempt::Silence;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -182,6 +183,47 @@ fn table() -> Vec<(Refusal, &'static str)> {
              with stop_worker; the operator sets the limit with --max-workers.",
         ),
         (
+            Refusal::AttemptSilenced { attempt: AttemptId::from_key(17), why: Silence::Ended },
+            "A-17 has ended, and nothing it does counts any more. Stop here: nothing was changed by this call.",
+        ),
+        (
+            Refusal::AttemptSilenced { attempt: AttemptId::from_key(17), why: Silence::Stopped },
+            "A-17 was told to stop. Stop here: nothing was changed by this call.",
+        ),
+        (
+            Refusal::AttemptSilenced { attempt: AttemptId::from_key(17), why: Silence::TimedOut },
+            "A-17 has used up its time. Stop here: nothing was changed by this call.",
+        ),
+        (
+            Refusal::NotYourTicket { own: t(42) },
+            "A worker may read and comment on its own ticket only, which is T-42. Call again with that one; what belongs \
+             to other tickets goes into your report.",
+        ),
+        (
+            Refusal::NotYourProject { own: "shop".to_owned() },
+            "A worker may read its own project only, which is shop. Call again with that one.",
+        ),
+        (
+            Refusal::TooManyRemarks { attempt: AttemptId::from_key(17), most: 100 },
+            "A-17 has made 100 comments, the most one attempt may make. Put what is left into your report.",
+        ),
+        (
+            Refusal::UnknownTemplate {
+                template: "tester".to_owned(),
+                known: texts(&["planning", "testing"]),
+            },
+            "There is no template \"tester\"; there are planning, testing. Name one of those in template, or give a \
+             system_prompt instead.",
+        ),
+        (
+            Refusal::TemplateBroken {
+                template: "testing".to_owned(),
+                problem: "worker-types/testing.md: no closing +++".to_owned(),
+            },
+            "The template testing cannot be used: worker-types/testing.md: no closing +++. Have the operator mend that \
+             file, or give a system_prompt instead.",
+        ),
+        (
             Refusal::StagesBegun {
                 ticket: t(42),
                 begun: texts(&["plan", "impl"]),
@@ -228,8 +270,14 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::WorkerStopping { .. } => 20,
         Refusal::TooManyWorkers { .. } => 21,
         Refusal::TooManyWorkersOnServer { .. } => 22,
-        Refusal::StagesBegun { .. } => 23,
-        Refusal::PausedByBudget { .. } => 24,
+        Refusal::AttemptSilenced { .. } => 23,
+        Refusal::NotYourTicket { .. } => 24,
+        Refusal::NotYourProject { .. } => 25,
+        Refusal::TooManyRemarks { .. } => 26,
+        Refusal::UnknownTemplate { .. } => 27,
+        Refusal::TemplateBroken { .. } => 28,
+        Refusal::StagesBegun { .. } => 29,
+        Refusal::PausedByBudget { .. } => 30,
     }
 }
 
@@ -240,7 +288,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=24).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=30).collect::<Vec<_>>());
 }
 
 #[test]

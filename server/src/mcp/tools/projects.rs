@@ -143,7 +143,7 @@ struct Delete {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct ProjectView {
+pub(crate) struct ProjectView {
     name: String,
     path: String,
     description: String,

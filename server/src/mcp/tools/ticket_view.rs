@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
+use crate::domain::attempt::Progress;
 use crate::domain::comment::Comment;
 use crate::domain::id::TicketId;
 use crate::domain::outcome::Failure;
@@ -95,6 +96,22 @@ impl From<Ticket> for TicketView {
     }
 }
 
+/// How far an agent says it is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ProgressView {
+    message: String,
+    /// From 0 to 100, when it gave a number.
+    percent: Option<i64>,
+    at: String,
+}
+
+impl From<Progress> for ProgressView {
+    fn from(progress: Progress) -> Self {
+        let Progress { said, percent, at } = progress;
+        Self { message: said, percent, at: at.to_string() }
+    }
+}
+
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct AttemptView {
     attempt_id: String,
@@ -105,6 +122,8 @@ pub(crate) struct AttemptView {
     state: &'static str,
     /// True while it is stuck: its shim is dead, and what it left contradicts itself or its processes cannot be ended.
     suspect: bool,
+    /// What its agent said last on how far it is; null until it says something.
+    progress: Option<ProgressView>,
     /// succeeded, failed, `timed_out`, cancelled, interrupted or lost, once it has ended.
     outcome: Option<&'static str>,
     /// The class of failure, for every outcome but succeeded.
@@ -146,6 +165,7 @@ impl From<Attempt> for AttemptView {
             worker_id: attempt.worker.to_string(),
             state,
             suspect: attempt.suspect,
+            progress: attempt.progress.map(ProgressView::from),
             outcome: ended.as_ref().map(|ended| ended.outcome.name()),
             failure: ended.as_ref().and_then(|ended| ended.failure).map(Failure::name),
             exit_code: of(|ended| ended.exit_code.map(i64::from)),
@@ -319,13 +339,20 @@ mod tests {
             granted_at: Timestamp::from_millis(1),
             started_at: None,
             suspect: false,
+            may_create_tickets: false,
+            timeout_seconds: Some(3600),
+            progress: Some(Progress {
+                said: "Half of it.".to_owned(),
+                percent: Some(50),
+                at: Timestamp::from_millis(5),
+            }),
             spent: Spent { num_turns: Some(3), ..Spent::default() },
         };
         assert_eq!(
             serde_json::to_value(AttemptView::from(attempt)).unwrap(),
             json!({
                 "attempt_id": "A-17", "ticket_id": "T-42", "stage": "impl", "worker_id": "W-7", "state": "ended",
-                "suspect": false,
+                "suspect": false, "progress": {"message": "Half of it.", "percent": 50, "at": "1970-01-01T00:00:00.005Z"},
                 "outcome": "failed", "failure": "no_result", "detail": "it ended without a result", "exit_code": 1,
                 "signal": null, "claude_session_id": "s", "num_turns": 3, "cost_usd": null, "input_tokens": null,
                 "output_tokens": null, "cached_tokens": null, "peak_memory_bytes": null, "budget_usd": 2.0,

@@ -4,19 +4,20 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::domain::id::TicketId;
 use crate::domain::limits;
 use crate::domain::outcome::StageOutcome;
 use crate::domain::outcome::StageResult;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Name;
-use crate::domain::ticket::MAX_DEPENDENCIES;
 use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::TicketChange;
 use crate::domain::ticket::TicketState;
+use crate::domain::ticket::dependencies;
 use crate::domain::time::Timestamp;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
@@ -234,35 +235,18 @@ async fn create(service: Service, given: Create) -> Result<TicketView> {
 }
 
 fn new_ticket(given: &Create) -> Result<NewTicket> {
-    let waits_for = given.depends_on.as_deref().unwrap_or_default();
-    if waits_for.len() > MAX_DEPENDENCIES {
-        let count = format!("{} tickets", waits_for.len());
-        let allowed = format!("at most {MAX_DEPENDENCIES} ticket ids");
-        return Err(Refusal::invalid("depends_on", &count, allowed).into());
-    }
-    let mut depends_on = Vec::with_capacity(waits_for.len());
-    for ticket in waits_for {
-        let ticket = id("depends_on", ticket)?;
-        if !depends_on.contains(&ticket) {
-            depends_on.push(ticket);
-        }
-    }
+    let waits_for = given.depends_on.iter().flatten();
+    let depends_on: Result<Vec<TicketId>> =
+        waits_for.map(|ticket| id("depends_on", ticket)).collect();
     let key = given.idempotency_key.as_deref();
     Ok(NewTicket {
         project: Name::parse("project", &given.project)?,
         title: text::title("title", &given.title)?,
         description: text::long("description", given.description.as_deref().unwrap_or(""))?,
         plan: plan(&given.execution_plan)?,
-        priority: given.priority.as_deref().map(priority).transpose()?.unwrap_or_default(),
-        depends_on,
+        priority: given.priority.as_deref().map(Priority::parse).transpose()?.unwrap_or_default(),
+        depends_on: dependencies(depends_on?)?,
         idempotency_key: key.map(|key| text::title("idempotency_key", key)).transpose()?,
-    })
-}
-
-fn priority(name: &str) -> std::result::Result<Priority, Refusal> {
-    Priority::from_name(name).ok_or_else(|| {
-        let names = Priority::ALL.map(Priority::name).join(", ");
-        Refusal::invalid("priority", name, format!("one of {names}"))
     })
 }
 
@@ -278,7 +262,7 @@ async fn update(service: Service, given: Update) -> Result<TicketView> {
             .as_deref()
             .map(|description| text::long("description", description))
             .transpose()?,
-        priority: given.priority.as_deref().map(priority).transpose()?,
+        priority: given.priority.as_deref().map(Priority::parse).transpose()?,
         plan,
         max_budget_usd,
     };
@@ -349,7 +333,9 @@ fn stage_result(given: &Complete) -> std::result::Result<StageResult, Refusal> {
         }
         (StageOutcome::Completed, None, None)
         | (StageOutcome::Rework { .. }, _, None)
-        | (StageOutcome::Blocked { .. }, None, _) => Ok(StageResult { outcome, report }),
+        | (StageOutcome::Blocked { .. }, None, _) => {
+            Ok(StageResult { outcome, report, tickets: Vec::new() })
+        }
     }
 }
 
@@ -383,7 +369,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::id::TicketId;
     use crate::mcp::service::Error;
 
     fn result(given: &serde_json::Value) -> std::result::Result<StageResult, String> {
@@ -402,7 +387,8 @@ mod tests {
     #[test]
     fn a_stage_result_holds_what_its_outcome_needs_and_nothing_else() {
         let report = "Done.".to_owned();
-        let outcome = |outcome| Ok(StageResult { outcome, report: report.clone() });
+        let outcome =
+            |outcome| Ok(StageResult { outcome, report: report.clone(), tickets: Vec::new() });
         assert_eq!(result(&json!({"outcome": "completed"})), outcome(StageOutcome::Completed));
         assert_eq!(
             result(&json!({"outcome": "rework", "rework_stage": "impl"})),

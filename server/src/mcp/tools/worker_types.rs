@@ -4,10 +4,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
 
 use crate::domain::text::Name;
 use crate::domain::worker_type::PERMISSION_MODES;
 use crate::domain::worker_type::WorkerType;
+use crate::domain::worker_type::WorkerTypeChange;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
@@ -106,6 +109,14 @@ struct Create {
     /// Most turns, messages of the model, of one attempt; no such limit when left out.
     #[schemars(range(min = 1, max = 100_000))]
     max_turns: Option<i64>,
+    /// Whether a result of this type may carry tickets, which are created when its stage completes: for stages that plan.
+    /// False when left out.
+    may_create_tickets: Option<bool>,
+    /// MCP servers its workers get, by name, each as in .mcp.json: command, args and env, or type http with url and
+    /// headers. Nothing else that is configured on this machine reaches them. vibe-ensemble itself is always there.
+    mcp_servers: Option<Map<String, Value>>,
+    /// Settings of claude for its workers, as in a settings.json: hooks, permissions and so on.
+    settings: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -168,6 +179,12 @@ struct Update {
     /// The new number of turns of one attempt; 0 removes the limit.
     #[schemars(range(min = 0, max = 100_000))]
     max_turns: Option<i64>,
+    /// Whether results may carry tickets, which are created when the stage completes.
+    may_create_tickets: Option<bool>,
+    /// All its MCP servers anew, by name, each as in .mcp.json; an empty object leaves vibe-ensemble alone.
+    mcp_servers: Option<Map<String, Value>>,
+    /// All its settings of claude anew, as in a settings.json; an empty object removes them.
+    settings: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -198,6 +215,9 @@ struct WorkerTypeView {
     max_budget_usd: Option<f64>,
     auto_spawn: bool,
     max_turns: Option<i64>,
+    may_create_tickets: bool,
+    mcp_servers: Map<String, Value>,
+    settings: Map<String, Value>,
     /// Whether its queue is paused: nothing of it is granted or launched.
     paused: bool,
     paused_at: Option<String>,
@@ -227,6 +247,9 @@ impl From<WorkerType> for WorkerTypeView {
             max_budget_usd: settings.max_budget_usd,
             auto_spawn: settings.auto_spawn,
             max_turns: settings.max_turns,
+            may_create_tickets: settings.may_create_tickets,
+            mcp_servers: settings.mcp_servers,
+            settings: settings.claude_settings,
             paused: paused_at.is_some(),
             paused_at,
             pause_reason,
@@ -244,22 +267,25 @@ struct WorkerTypes {
 
 async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
     let name = Name::parse("worker_type", &given.worker_type)?;
-    let defaults = WorkerTypeSettings::with_prompt(given.system_prompt);
-    let settings = WorkerTypeSettings {
-        description: given.description.unwrap_or(defaults.description),
-        system_prompt: defaults.system_prompt,
+    let change = WorkerTypeChange {
+        description: given.description,
+        system_prompt: None,
         model: given.model,
-        permission_mode: given.permission_mode.unwrap_or(defaults.permission_mode),
-        allowed_tools: given.allowed_tools.unwrap_or(defaults.allowed_tools),
-        disallowed_tools: given.disallowed_tools.unwrap_or(defaults.disallowed_tools),
-        max_workers: given.max_workers.unwrap_or(defaults.max_workers),
-        timeout_seconds: given.timeout_seconds.unwrap_or(defaults.timeout_seconds),
+        permission_mode: given.permission_mode,
+        allowed_tools: given.allowed_tools,
+        disallowed_tools: given.disallowed_tools,
+        max_workers: given.max_workers,
+        timeout_seconds: given.timeout_seconds,
         stall_seconds: given.stall_seconds,
-        max_attempts: given.max_attempts.unwrap_or(defaults.max_attempts),
+        max_attempts: given.max_attempts,
         max_budget_usd: given.max_budget_usd,
-        auto_spawn: given.auto_spawn.unwrap_or(defaults.auto_spawn),
+        auto_spawn: given.auto_spawn,
         max_turns: given.max_turns,
+        may_create_tickets: given.may_create_tickets,
+        mcp_servers: given.mcp_servers,
+        claude_settings: given.settings,
     };
+    let settings = change.on(WorkerTypeSettings::with_prompt(given.system_prompt));
     settings.check()?;
     let now = service.now();
     Ok(service.store.create_worker_type(&given.project, name, settings, now).await?.into())
@@ -285,36 +311,28 @@ async fn list(service: Service, given: ListAll) -> Result<WorkerTypes> {
 }
 
 async fn update(service: Service, given: Update) -> Result<WorkerTypeView> {
-    let found = service.store.worker_type(&given.project, &given.worker_type).await?;
-    let settings = changed(found.settings, &given);
-    settings.check()?;
+    let change = WorkerTypeChange {
+        description: given.description,
+        system_prompt: given.system_prompt,
+        model: given.model,
+        permission_mode: given.permission_mode,
+        allowed_tools: given.allowed_tools,
+        disallowed_tools: given.disallowed_tools,
+        max_workers: given.max_workers,
+        timeout_seconds: given.timeout_seconds,
+        stall_seconds: given.stall_seconds,
+        max_attempts: given.max_attempts,
+        max_budget_usd: given.max_budget_usd,
+        auto_spawn: given.auto_spawn,
+        max_turns: given.max_turns,
+        may_create_tickets: given.may_create_tickets,
+        mcp_servers: given.mcp_servers,
+        claude_settings: given.settings,
+    };
     let now = service.now();
     let changed =
-        service.store.update_worker_type(&given.project, &given.worker_type, settings, now).await?;
+        service.store.update_worker_type(&given.project, &given.worker_type, change, now).await?;
     Ok(changed.into())
-}
-
-/// The settings with what the call gives put in; an empty text or a zero removes what may be absent.
-fn changed(old: WorkerTypeSettings, given: &Update) -> WorkerTypeSettings {
-    let model = given.model.clone().map(|model| Some(model).filter(|m| !m.is_empty()));
-    let stall_seconds = given.stall_seconds.map(|seconds| Some(seconds).filter(|s| *s != 0));
-    let turns = given.max_turns.map(|turns| Some(turns).filter(|t| *t != 0));
-    let budget = given.max_budget_usd.map(|dollars| Some(dollars).filter(|d| *d != 0.0));
-    WorkerTypeSettings {
-        description: given.description.clone().unwrap_or(old.description),
-        system_prompt: given.system_prompt.clone().unwrap_or(old.system_prompt),
-        model: model.unwrap_or(old.model),
-        permission_mode: given.permission_mode.clone().unwrap_or(old.permission_mode),
-        allowed_tools: given.allowed_tools.clone().unwrap_or(old.allowed_tools),
-        disallowed_tools: given.disallowed_tools.clone().unwrap_or(old.disallowed_tools),
-        max_workers: given.max_workers.unwrap_or(old.max_workers),
-        timeout_seconds: given.timeout_seconds.unwrap_or(old.timeout_seconds),
-        stall_seconds: stall_seconds.unwrap_or(old.stall_seconds),
-        max_attempts: given.max_attempts.unwrap_or(old.max_attempts),
-        max_budget_usd: budget.unwrap_or(old.max_budget_usd),
-        auto_spawn: given.auto_spawn.unwrap_or(old.auto_spawn),
-        max_turns: turns.unwrap_or(old.max_turns),
-    }
 }
 
 async fn delete(service: Service, given: Delete) -> Result<WorkerTypeView> {
@@ -323,37 +341,4 @@ async fn delete(service: Service, given: Delete) -> Result<WorkerTypeView> {
     let deleted =
         service.store.delete_worker_type(project, name, force.unwrap_or(false), now).await?;
     Ok(deleted.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn update(given: serde_json::Value) -> Update {
-        serde_json::from_value(given).unwrap()
-    }
-
-    #[test]
-    fn an_update_changes_what_it_names_and_can_remove_what_may_be_absent() {
-        let old = WorkerTypeSettings {
-            model: Some("opus".to_owned()),
-            stall_seconds: Some(60),
-            max_budget_usd: Some(2.0),
-            ..WorkerTypeSettings::with_prompt("You test.".to_owned())
-        };
-        let base = serde_json::json!({"project": "p", "worker_type": "test"});
-        assert_eq!(changed(old.clone(), &update(base)), old);
-        let given = serde_json::json!({
-            "project": "p", "worker_type": "test", "model": "", "stall_seconds": 0, "max_budget_usd": 0,
-            "max_workers": 4,
-        });
-        let wanted = WorkerTypeSettings {
-            model: None,
-            stall_seconds: None,
-            max_budget_usd: None,
-            max_workers: 4,
-            ..old.clone()
-        };
-        assert_eq!(changed(old, &update(given)), wanted);
-    }
 }

@@ -14,6 +14,7 @@ use crate::mcp::page::List;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::service::id;
+use crate::mcp::tools::ticket_view::ProgressView;
 use crate::mcp::transcript;
 use crate::store::WorkerFilter;
 
@@ -52,7 +53,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             "Look at a worker",
             Effect::Reads,
             "Returns one worker: state, process ids, systemd unit, current ticket and attempt, last heartbeat, memory in \
-             bytes, and under `transcript` the last lines its claude wrote in the current attempt (stream-json, at most \
+             bytes, under `progress` what its agent said last on how far it is, and under `transcript` the last lines its claude wrote in the current attempt (stream-json, at most \
              20, each cut to 2,000 characters). Use it to see whether a worker makes progress before you stop it.",
             status,
         ),
@@ -165,6 +166,8 @@ struct WorkerStatus {
     /// True while the current attempt is stuck: its shim is dead, and what it left contradicts itself or its processes
     /// cannot be ended.
     suspect: bool,
+    /// What the agent said last on how far it is; null until it says something.
+    progress: Option<ProgressView>,
     /// The last lines of the current attempt's output, oldest first.
     transcript: Vec<String>,
 }
@@ -218,10 +221,12 @@ async fn status(service: Service, given: Status) -> Result<WorkerStatus> {
             read.await.unwrap_or_default()
         }
     };
-    let suspect = match worker.attempt {
-        None => false,
-        Some(attempt) => service.store.attempt(attempt).await?.is_some_and(|found| found.suspect),
+    let attempt = match worker.attempt {
+        None => None,
+        Some(attempt) => service.store.attempt(attempt).await?,
     };
+    let suspect = attempt.as_ref().is_some_and(|attempt| attempt.suspect);
+    let progress = attempt.and_then(|attempt| attempt.progress).map(ProgressView::from);
     let memory_bytes = worker.memory_bytes;
-    Ok(WorkerStatus { worker: worker.into(), memory_bytes, suspect, transcript })
+    Ok(WorkerStatus { worker: worker.into(), memory_bytes, suspect, progress, transcript })
 }

@@ -17,7 +17,7 @@ use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::UsageLimit;
 use crate::domain::waiting;
-use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worker_type::WorkerTypeChange;
 use crate::store::Claim;
 use crate::store::Ending;
 use crate::store::Rules;
@@ -89,12 +89,8 @@ async fn a_ticket_that_spent_its_dollars_goes_on_hold_once_and_goes_on_with_more
 async fn dollars_are_set_aside_while_attempts_run_and_a_spent_project_is_paused_once() {
     let bed = Bed::new().await;
     bed.limit(ProjectLimits { max_budget_usd: Some(3.0), ..Default::default() }).await;
-    let settings = WorkerTypeSettings {
-        max_workers: 8,
-        max_budget_usd: Some(2.0),
-        ..WorkerTypeSettings::with_prompt("Do.".into())
-    };
-    bed.store.update_worker_type("shop", "impl", settings, NOW).await.unwrap();
+    let change = WorkerTypeChange { max_budget_usd: Some(2.0), ..WorkerTypeChange::default() };
+    bed.store.update_worker_type("shop", "impl", change, NOW).await.unwrap();
     let mut tickets = Vec::new();
     let mut workers = Vec::new();
     for _ in 0..3 {

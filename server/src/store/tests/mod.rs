@@ -8,6 +8,7 @@ mod groups;
 mod ledger;
 mod limits;
 mod pauses;
+mod planned;
 mod tickets;
 mod updates;
 
@@ -163,7 +164,7 @@ pub(super) fn completed() -> Verdict {
 }
 
 pub(super) fn said(outcome: StageOutcome) -> Verdict {
-    Verdict::Succeeded(StageResult { outcome, report: "the report".into() })
+    Verdict::Succeeded(StageResult { outcome, report: "the report".into(), tickets: Vec::new() })
 }
 
 pub(super) fn refusal<T: std::fmt::Debug>(result: super::Result<T>) -> Refusal {

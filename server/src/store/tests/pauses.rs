@@ -8,7 +8,7 @@ use crate::domain::pause::Cause;
 use crate::domain::pause::Scope;
 use crate::domain::refusal::Refusal;
 use crate::domain::waiting;
-use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worker_type::WorkerTypeChange;
 use crate::store::Claim;
 
 fn queue(kind: &str) -> Scope {
@@ -89,9 +89,8 @@ async fn a_wider_pause_is_told_with_a_narrower_one() {
 async fn a_pause_by_hand_is_not_ended_by_changing_the_type_or_spawning() {
     let bed = Bed::new().await;
     bed.store.pause(queue("impl"), "wait for Anna".into(), NOW).await.unwrap();
-    let settings =
-        WorkerTypeSettings { max_workers: 8, ..WorkerTypeSettings::with_prompt("Do.".into()) };
-    let changed = bed.store.update_worker_type("shop", "impl", settings, NOW).await.unwrap();
+    let change = WorkerTypeChange { max_workers: Some(8), ..WorkerTypeChange::default() };
+    let changed = bed.store.update_worker_type("shop", "impl", change, NOW).await.unwrap();
     assert!(changed.pause.is_some_and(|pause| pause.by_hand));
     bed.store.request_workers("shop", "impl", 1, NOW).await.unwrap();
     let kind = bed.store.worker_type("shop", "impl").await.unwrap();

@@ -35,7 +35,12 @@ CREATE TABLE attempt (
     -- When its whole process tree was known to be gone. An ended attempt without it still has to be cleared away.
     settled_at        INTEGER,
     -- 1 while its evidence contradicts itself: shown to people, never guessed at.
-    suspect           INTEGER NOT NULL DEFAULT 0 CHECK (suspect IN (0, 1)), budget_usd REAL
+    suspect           INTEGER NOT NULL DEFAULT 0 CHECK (suspect IN (0, 1)), may_create_tickets INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT may_create_tickets_is_yes_or_no CHECK (may_create_tickets IN (0, 1)), timeout_seconds INTEGER
+    CONSTRAINT timeout_is_positive CHECK (timeout_seconds > 0), progress TEXT
+    CONSTRAINT progress_says_something CHECK (progress <> ''), progress_percent INTEGER
+    CONSTRAINT progress_is_a_percentage CHECK (progress_percent BETWEEN 0 AND 100), progress_at INTEGER
+    CONSTRAINT progress_has_time CHECK ((progress IS NULL) = (progress_at IS NULL)), budget_usd REAL
     CONSTRAINT budget_is_no_debt CHECK (budget_usd > 0), budget_of TEXT, limit_reached TEXT
     CONSTRAINT limit_reached_says_which CHECK (limit_reached <> ''), cached_tokens INTEGER, peak_memory_bytes INTEGER
     CONSTRAINT peak_memory_is_a_size CHECK (peak_memory_bytes >= 0), asks_outcome INTEGER NOT NULL DEFAULT 0
@@ -183,7 +188,8 @@ CREATE TABLE ticket (
     idempotency_key   TEXT    CHECK (idempotency_key <> ''),
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL,
-    closed_at         INTEGER, max_budget_usd REAL
+    closed_at         INTEGER, planned_by INTEGER REFERENCES attempt (attempt_id), planned_key TEXT
+    CONSTRAINT planned_has_key CHECK ((planned_by IS NULL) = (planned_key IS NULL)), max_budget_usd REAL
     CONSTRAINT ticket_budget_is_a_limit CHECK (max_budget_usd > 0), strikes INTEGER NOT NULL DEFAULT 0
     CONSTRAINT strikes_are_counted CHECK (strikes >= 0), resume_asks_outcome INTEGER NOT NULL DEFAULT 0
     CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)),
@@ -266,7 +272,10 @@ CREATE TABLE worker_type (
     paused_at        INTEGER,
     pause_reason     TEXT,
     created_at       INTEGER NOT NULL,
-    updated_at       INTEGER NOT NULL, paused_by_hand INTEGER NOT NULL DEFAULT 0
+    updated_at       INTEGER NOT NULL, may_create_tickets INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT may_create_tickets_is_yes_or_no CHECK (may_create_tickets IN (0, 1)), mcp_servers TEXT NOT NULL DEFAULT '{}'
+    CONSTRAINT mcp_servers_is_an_object CHECK (json_type(mcp_servers) = 'object'), claude_settings TEXT NOT NULL DEFAULT '{}'
+    CONSTRAINT claude_settings_is_an_object CHECK (json_type(claude_settings) = 'object'), paused_by_hand INTEGER NOT NULL DEFAULT 0
     CONSTRAINT paused_by_hand_is_a_flag CHECK (paused_by_hand IN (0, 1)), max_turns INTEGER
     CONSTRAINT max_turns_is_a_limit CHECK (max_turns >= 1),
     CONSTRAINT pause_has_reason CHECK ((paused_at IS NULL) = (pause_reason IS NULL)),
@@ -294,6 +303,8 @@ CREATE INDEX ticket_dependency_reverse ON ticket_dependency (depends_on_id);
 CREATE INDEX ticket_due ON ticket (not_before) WHERE state = 'scheduled';
 
 CREATE UNIQUE INDEX ticket_idempotency ON ticket (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+CREATE UNIQUE INDEX ticket_planned ON ticket (planned_by, planned_key) WHERE planned_by IS NOT NULL;
 
 CREATE INDEX ticket_queue ON ticket (project_id, current_stage, priority DESC, ticket_id) WHERE state = 'queued';
 

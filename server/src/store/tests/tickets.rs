@@ -93,10 +93,18 @@ async fn the_schema_itself_makes_a_cycle_impossible() {
 async fn the_coordinator_completes_only_the_current_stage_that_nobody_runs() {
     let bed = Bed::new().await;
     let ticket = bed.ticket(&["plan", "impl"]).await;
-    let done = || StageResult { outcome: StageOutcome::Completed, report: "by hand".into() };
+    let done = || StageResult {
+        outcome: StageOutcome::Completed,
+        report: "by hand".into(),
+        tickets: Vec::new(),
+    };
     let wrong = refusal(bed.store.complete_stage(ticket.id, "impl", done(), NOW).await);
     assert!(matches!(wrong, Refusal::StageNotCurrent { current, .. } if current == "plan"));
-    let rework = StageResult { outcome: StageOutcome::Rework { stage: None }, report: "r".into() };
+    let rework = StageResult {
+        outcome: StageOutcome::Rework { stage: None },
+        report: "r".into(),
+        tickets: Vec::new(),
+    };
     let nowhere = refusal(bed.store.complete_stage(ticket.id, "plan", rework, NOW).await);
     assert!(matches!(nowhere, Refusal::NotAnEarlierStage { .. }));
     bed.store.complete_stage(ticket.id, "plan", done(), NOW).await.unwrap();
@@ -110,9 +118,16 @@ async fn the_coordinator_completes_only_the_current_stage_that_nobody_runs() {
 async fn rework_runs_in_laps_and_stops_at_the_limit() {
     let bed = Bed::new().await;
     let ticket = bed.ticket(&["impl", "review"]).await;
-    let done = || StageResult { outcome: StageOutcome::Completed, report: "r".into() };
-    let again =
-        || StageResult { outcome: StageOutcome::Rework { stage: None }, report: "r".into() };
+    let done = || StageResult {
+        outcome: StageOutcome::Completed,
+        report: "r".into(),
+        tickets: Vec::new(),
+    };
+    let again = || StageResult {
+        outcome: StageOutcome::Rework { stage: None },
+        report: "r".into(),
+        tickets: Vec::new(),
+    };
     for lap in 1..=3 {
         bed.store.complete_stage(ticket.id, "impl", done(), NOW).await.unwrap();
         let sent = bed.store.complete_stage(ticket.id, "review", again(), NOW).await.unwrap();

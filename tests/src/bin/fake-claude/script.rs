@@ -118,6 +118,11 @@ impl FromStr for Command {
                 let stage = (stage != "-").then(|| stage.to_owned());
                 Self::Result(Verdict::Rework { stage, report: report.to_owned() })
             }
+            // `tickets JSON`: completes with the list on the rest of the line.
+            "tickets" => {
+                let tickets = serde_json::from_str(rest).map_err(|e| format!("{e}: `{line}`"))?;
+                Self::Result(Verdict::Planned { tickets })
+            }
             "block" => Self::Result(Verdict::Blocked { question: rest.to_owned() }),
             "bad-result" => Self::Result(Verdict::BadShape),
             "no-output" => Self::Result(Verdict::NoOutput),

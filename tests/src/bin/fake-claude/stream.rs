@@ -18,6 +18,10 @@ pub(crate) enum Verdict {
     Completed {
         report: String,
     },
+    /// Completed, with tickets to be created.
+    Planned {
+        tickets: Value,
+    },
     Rework {
         stage: Option<String>,
         report: String,
@@ -44,6 +48,9 @@ impl Verdict {
     fn structured_output(&self) -> Option<Value> {
         match self {
             Self::Completed { report } => Some(json!({"outcome": "completed", "report": report})),
+            Self::Planned { tickets } => {
+                Some(json!({"outcome": "completed", "report": "planned", "tickets": tickets}))
+            }
             Self::Rework { stage: Some(stage), report } => {
                 Some(json!({"outcome": "rework", "report": report, "rework_stage": stage}))
             }
@@ -114,6 +121,7 @@ impl Stream {
             Verdict::MaxTurns => ("error_max_turns", "max_turns"),
             Verdict::ApiError { .. } => ("success", "api_error"),
             Verdict::Completed { .. }
+            | Verdict::Planned { .. }
             | Verdict::Rework { .. }
             | Verdict::Blocked { .. }
             | Verdict::BadShape
@@ -134,6 +142,7 @@ impl Stream {
             Verdict::ApiError { status, .. } => message["api_error_status"] = json!(status),
             Verdict::MaxTurns => message["errors"] = json!(["Reached maximum number of turns"]),
             Verdict::Completed { .. }
+            | Verdict::Planned { .. }
             | Verdict::Rework { .. }
             | Verdict::Blocked { .. }
             | Verdict::BadShape

@@ -1,8 +1,12 @@
 //! Processes an agent leaves behind: the ones a supervisor has to find and end.
 
 use std::fs;
+use std::io::Read;
+use std::io::Write;
 use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::process::ExitCode;
 use std::process::Stdio;
@@ -11,6 +15,8 @@ use std::time::Duration;
 /// First argument of a copy of this program on its way to being a daemon.
 const LEAD_SESSION: &str = "lead-session";
 const CLOSE_ALL_AND_SLEEP: &str = "close-all-and-sleep";
+/// First argument of a copy of this program that another user runs, see [`dial`].
+const DIAL: &str = "dial";
 
 /// Leaves a sleeping child in this process group, holding this process's output open.
 pub(crate) fn leave_child(duration: Duration) {
@@ -33,20 +39,40 @@ pub(crate) fn daemonize(duration: Duration) {
 
 /// When this process is a step of [`daemonize`], does the step.
 pub(crate) fn if_helper(argv: &[String]) -> Option<ExitCode> {
-    let [_, step, seconds] = argv else { return None };
+    let [_, step, argument] = argv else { return None };
     match step.as_str() {
         LEAD_SESSION => {
             nix::unistd::setsid().expect("a fresh child leads no group");
-            let daemon = again([CLOSE_ALL_AND_SLEEP, seconds]).spawn().expect("as before");
+            let daemon = again([CLOSE_ALL_AND_SLEEP, argument]).spawn().expect("as before");
             drop(daemon);
             Some(ExitCode::SUCCESS)
         }
         CLOSE_ALL_AND_SLEEP => {
             close_all();
-            let error = Command::new("sleep").arg(seconds).exec();
+            let error = Command::new("sleep").arg(argument).exec();
             panic!("`sleep` is installed: {error}");
         }
+        DIAL => {
+            report(dial(Path::new(argument)));
+            Some(ExitCode::SUCCESS)
+        }
         _ => None,
+    }
+}
+
+/// Says hello to a shim socket with a token that is none, and tells what came back.
+fn dial(socket: &Path) -> &'static str {
+    let Ok(mut stream) = UnixStream::connect(socket) else { return "unreachable" };
+    let hello = br#"{"kind":"hello","protocol_min":1,"protocol_max":1,"build":"0","worker_id":"W-1","token":"x","pid":1}"#;
+    let length = u32::try_from(hello.len()).expect("short").to_be_bytes();
+    // The other end may have closed already.
+    if stream.write_all(&[&length[..], hello].concat()).is_err() {
+        return "closed";
+    }
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(0) | Err(_) => "closed",
+        Ok(_) => "refused",
     }
 }
 
@@ -70,4 +96,9 @@ fn close_all() {
             Err(errno) => panic!("could not close descriptor {fd}: {errno}"),
         }
     }
+}
+
+#[expect(clippy::print_stdout, reason = "standard output is how the parent learns it")]
+fn report(what: &str) {
+    println!("{what}");
 }

@@ -1,0 +1,108 @@
+//! Tickets that a stage's result asks for: checked before the result counts, created in the commit that takes it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sqlx::SqliteConnection;
+
+use super::comment;
+use super::comment::NewComment;
+use super::error::Error;
+use super::error::Result;
+use super::ticket;
+use super::ticket::Admitted;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::outcome::Failure;
+use crate::domain::outcome::Verdict;
+use crate::domain::planned;
+use crate::domain::planned::Dependency;
+use crate::domain::planned::PlannedTicket;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+
+/// The verdict as it stands once the database was asked: a result with a ticket that would be refused is malformed.
+pub(super) async fn judge(
+    connection: &mut SqliteConnection,
+    parent: TicketId,
+    verdict: Verdict,
+) -> Result<Verdict> {
+    let Verdict::Succeeded(result) = &verdict else { return Ok(verdict) };
+    if result.tickets.is_empty() {
+        return Ok(verdict);
+    }
+    let parent = ticket::load(connection, parent).await?;
+    for planned in &result.tickets {
+        match admit(connection, &parent, planned).await {
+            Ok(_) => {}
+            Err(Error::Refused(refusal)) => {
+                let detail = planned::refused(&planned.key, &refusal);
+                return Ok(Verdict::Failed { failure: Failure::MalformedResult, detail });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(verdict)
+}
+
+/// Creates the tickets of a result that was judged in this transaction, and says in a comment which became which.
+pub(super) async fn create(
+    connection: &mut SqliteConnection,
+    parent: &Ticket,
+    (attempt, worker): (AttemptId, WorkerId),
+    tickets: &[PlannedTicket],
+    now: Timestamp,
+) -> Result<()> {
+    if tickets.is_empty() {
+        return Ok(());
+    }
+    let stage = parent.current_stage();
+    let mut made: BTreeMap<&str, TicketId> = BTreeMap::new();
+    let mut list = "Tickets created:\n".to_owned();
+    for planned in tickets {
+        let mut admitted = admit(connection, parent, planned).await?;
+        let siblings = planned.depends_on.iter().filter_map(|dependency| match dependency {
+            Dependency::Planned(key) => made.get(key.as_str()).copied(),
+            Dependency::Existing(_) => None,
+        });
+        admitted.wait_for(siblings);
+        let new = ticket::Row {
+            admitted,
+            title: &planned.title,
+            description: &planned.description,
+            plan: &planned.plan,
+            priority: planned.priority,
+            origin: ticket::Origin::Planned { attempt, worker, stage, key: &planned.key },
+        };
+        let id = ticket::insert(connection, new, now).await?;
+        made.insert(planned.key.as_str(), id);
+        writeln!(list, "- {id} ({}): {}", planned.key, planned.title)
+            .expect("writing to a String cannot fail");
+    }
+    let note = NewComment {
+        ticket: parent.id,
+        author: stage.as_str(),
+        stage: Some(stage.as_str()),
+        attempt: Some(attempt),
+        content: list.trim_end(),
+    };
+    comment::insert(connection, note, now).await?;
+    Ok(())
+}
+
+async fn admit(
+    connection: &mut SqliteConnection,
+    parent: &Ticket,
+    planned: &PlannedTicket,
+) -> Result<Admitted> {
+    let existing: Vec<TicketId> = planned
+        .depends_on
+        .iter()
+        .filter_map(|dependency| match dependency {
+            Dependency::Existing(id) => Some(*id),
+            Dependency::Planned(_) => None,
+        })
+        .collect();
+    ticket::admit(connection, parent.project, &parent.project_name, &planned.plan, &existing).await
+}

@@ -1,0 +1,180 @@
+//! Hostile neighbours on the same machine: what they find on disk, and what the shim socket tells them.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use e2e::bed::Bed;
+use e2e::bed::text;
+use e2e::binaries;
+use e2e::eventually::eventually;
+use e2e::server::Setup;
+use serde_json::Value;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+
+use crate::old_shim::Peer;
+use crate::old_shim::bed_with_orders;
+use crate::old_shim::order;
+
+/// Everything below a directory that somebody else could read, enter or write.
+fn open_to_others(below: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(below).expect("our own directory") {
+        let path = entry.expect("an entry").path();
+        // A file that was there a moment ago may be gone.
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let mode = metadata.permissions().mode() & 0o7777;
+        let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+        if mode != wanted {
+            found.push(format!("{} has mode {mode:04o}", path.display()));
+        }
+        if metadata.is_dir() {
+            open_to_others(&path, found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_on_disk_is_for_others_even_without_a_umask() {
+    let setup = Setup { no_umask: true, ..Setup::default() };
+    let bed = Bed::with(setup).await;
+    let project = bed.project("shop", &["build"]).await;
+    let long = "Be thorough. ".repeat(1000);
+    bed.worker_type("shop", "review", json!({"system_prompt": long})).await;
+    let script =
+        "fake: *: touch made\nfake: *: fork 60\nfake: build#1: exit 3\nfake: review: wait-for go";
+    let ticket = bed.ticket("shop", &["build", "review"], script).await;
+    bed.called(&ticket, "review", 1).await;
+
+    // While everything that there can be is there.
+    let mut found = Vec::new();
+    for directory in [bed.server.state_dir(), bed.server.runtime_dir()] {
+        let mode = fs::metadata(&directory).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o700, "{}", directory.display());
+        open_to_others(&directory, &mut found);
+    }
+    assert_eq!(found, Vec::<String>::new());
+    let socket = fs::metadata(bed.server.runtime_dir().join("shim.sock")).unwrap();
+    assert!(socket.file_type().is_socket());
+    // What the agent makes is the project's, and has the umask of whoever started the server.
+    let made = fs::metadata(project.join("made")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(made, 0o666);
+    fs::write(project.join("go"), "").unwrap();
+    bed.completed(&ticket).await;
+    found.clear();
+    open_to_others(&bed.server.state_dir(), &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let bed = bed_with_orders(directory.path()).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let first = order(directory.path()).await;
+
+    let with = |worker: &Value, token: Value| {
+        let mut forged = first.clone();
+        forged["worker_id"] = worker.clone();
+        forged["token"] = token;
+        forged
+    };
+    let own = &first["worker_id"];
+    let secret = text(&first, "token");
+    let mut answers = Vec::new();
+    for forged in [
+        with(own, json!("0".repeat(64))),
+        with(own, json!("")),
+        with(own, json!(&secret[1..])),
+        with(own, json!(format!("{secret}0"))),
+        with(own, json!(secret.to_uppercase())),
+        with(own, json!(bed.server.token())),
+        // A worker there is not, and a good token of another one.
+        with(&json!("W-99"), json!(secret)),
+        with(&json!("W-99"), json!("0".repeat(64))),
+    ] {
+        let answer = Peer::dial(&first).await.hello(&forged, 1).await;
+        assert_eq!(answer["kind"], "refused", "{forged}: {answer}");
+        answers.push(text(&answer, "reason"));
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "who guesses learns nothing: {answers:?}");
+    assert!(!bed.server.log().contains(&secret));
+
+    // Who does not say hello first is not talked to.
+    for message in [
+        json!({"kind": "pull", "pull_id": "p-1"}),
+        json!({"kind": "completed", "attempt_id": "A-1", "record": {}}),
+        json!({"kind": "goodbye", "reason": "bye"}),
+        json!({"nothing": 1}),
+    ] {
+        let mut peer = Peer::dial(&first).await;
+        peer.say(message.clone()).await;
+        assert_eq!(peer.rest().await, b"", "{message}");
+    }
+    // Neither is who does not speak in frames, or announces more than any frame may have.
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[0, 0, 0, 2, b'{', b'x']] {
+        let mut stream = UnixStream::connect(text(&first, "socket")).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut rest = Vec::new();
+        // A reset is as good an end as any.
+        drop(stream.read_to_end(&mut rest).await);
+        assert_eq!(rest, b"");
+    }
+    assert_eq!(bed.get(&ticket).await["attempts"], json!([]), "nothing was granted");
+
+    // The one with the token works on; once it has said goodbye its token opens nothing any more.
+    let mut peer = Peer::dial(&first).await;
+    assert_eq!(peer.hello(&first, 1).await["kind"], "welcome");
+    peer.say(json!({"kind": "goodbye", "reason": "done"})).await;
+    bed.worker_where("is stopped", |worker| worker["state"] == "stopped").await;
+    let answer = Peer::dial(&first).await.hello(&first, 1).await;
+    assert_eq!(answer["kind"], "refused", "{answer}");
+}
+
+/// Another user, where there is one to become.
+const NOBODY: u32 = 65_534;
+
+#[tokio::test]
+async fn another_user_is_turned_away_although_the_modes_were_loosened() {
+    let bed = Bed::start().await;
+    let socket = bed.server.runtime_dir().join("shim.sock");
+    if fs::metadata(&socket).unwrap().uid() != 0 {
+        eprintln!("SKIPPED: only root can become another user; .ci/run as root runs this test");
+        return;
+    }
+    // The way in, as somebody might open it who wants to debug a shim.
+    let program = bed.server.path("dialler");
+    fs::copy(binaries::fake_claude(), &program).unwrap();
+    for (path, mode) in [
+        (bed.server.path(""), 0o755),
+        (program.clone(), 0o755),
+        (bed.server.runtime_dir(), 0o755),
+        (socket.clone(), 0o666),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let dial = |user: u32| {
+        let mut command = Command::new(&program);
+        command.env_clear().arg("dial").arg(&socket).uid(user).gid(user);
+        command.output().expect("it can be started")
+    };
+    let own = dial(0);
+    assert_eq!(String::from_utf8_lossy(&own.stdout), "refused\n", "{own:?}");
+    let other = dial(NOBODY);
+    assert_eq!(String::from_utf8_lossy(&other.stdout), "closed\n", "{other:?}");
+    eventually("the stranger is told of", || {
+        let told = bed.server.log().contains("another user dialled the shim socket");
+        std::future::ready(if told { Ok(()) } else { Err(bed.server.log_tail()) })
+    })
+    .await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+}

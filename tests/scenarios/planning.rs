@@ -1,0 +1,124 @@
+//! Planning as a stage: a result that carries tickets.
+
+use e2e::bed::Bed;
+use e2e::bed::text;
+use serde_json::Value;
+use serde_json::json;
+
+/// A project whose type `plan` may create tickets, and `build` and `review` that may not.
+async fn planning() -> Bed {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build", "review"]).await;
+    bed.worker_type("shop", "plan", json!({"may_create_tickets": true})).await;
+    bed
+}
+
+async fn tickets(bed: &Bed) -> Vec<Value> {
+    bed.all("list_tickets", "tickets", json!({})).await
+}
+
+#[tokio::test]
+async fn a_planner_hands_out_two_tickets_that_run_in_their_order() {
+    let bed = planning().await;
+    let script = r#"fake: plan: tickets [{"key":"ui","title":"The page","execution_plan":["build","review"],"depends_on":["api"]},{"key":"api","title":"The service","description":"Mind the nutmeg.","execution_plan":["build"],"priority":"high"}]"#;
+    let parent = bed.ticket("shop", &["plan"], script).await;
+
+    let closed = bed.completed(&parent).await;
+    bed.completed("T-2").await;
+    bed.completed("T-3").await;
+
+    let all = tickets(&bed).await;
+    assert_eq!(all.len(), 3);
+    assert_eq!(all[1]["title"], "The service");
+    assert_eq!(all[1]["priority"], "high");
+    assert_eq!(all[2]["depends_on"], json!(["T-2"]));
+    assert!(bed.agents.only_call_of("T-2", "build").prompt.contains("Mind the nutmeg."));
+    let listed = closed["comments"][1]["content"].as_str().unwrap();
+    assert_eq!(listed, "Tickets created:\n- T-2 (api): The service\n- T-3 (ui): The page");
+    let events = bed.events().await;
+    let created: Vec<&Value> =
+        events.iter().filter(|event| event["kind"] == "ticket_created").collect();
+    assert_eq!(created.len(), 3);
+    assert_eq!(created[1]["attempt_id"], closed["attempts"][0]["attempt_id"]);
+    assert_eq!(created[1]["ticket_id"], "T-2");
+    bed.assert_no_overlaps();
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_ticket_that_would_be_refused_fails_the_attempt_which_is_tried_again_and_then_held() {
+    let bed = planning().await;
+    let script = r#"fake: plan#1: tickets [{"key":"api","title":"A","execution_plan":["build"]},{"key":"ui","title":"B","execution_plan":["deploy"]}]
+fake: plan#2: tickets [{"key":"a","title":"A","execution_plan":["build"],"depends_on":["b"]},{"key":"b","title":"B","execution_plan":["build"],"depends_on":["a"]}]
+fake: plan#3: tickets [{"key":"api","title":"","execution_plan":["build"]}]"#;
+    let parent = bed.ticket("shop", &["plan"], script).await;
+
+    let held = bed.ticket_is(&parent, "on_hold").await;
+
+    let attempts = held["attempts"].as_array().unwrap();
+    let details = [["\"ui\"", "execution_plan"], ["\"a\"", "circle"], ["\"api\"", "title"]];
+    assert_eq!(attempts.len(), details.len());
+    for (attempt, parts) in attempts.iter().zip(details) {
+        assert_eq!(attempt["outcome"], "failed");
+        assert_eq!(attempt["failure"], "malformed_result");
+        let detail = text(attempt, "detail");
+        assert!(parts.iter().all(|part| detail.contains(part)), "{detail}");
+    }
+    assert!(text(&held, "hold_reason").contains("\"api\""), "{held}");
+    assert_eq!(tickets(&bed).await.len(), 1, "all or none");
+    assert!(bed.agents.calls_of(&parent, "plan")[1].prompt.contains("deploy"), "it hears why");
+}
+
+#[tokio::test]
+async fn a_type_that_may_not_create_tickets_is_neither_offered_nor_believed() {
+    let bed = planning().await;
+    let script = r#"fake: *: tickets [{"key":"api","title":"A","execution_plan":["build"]}]"#;
+    let parent = bed.ticket("shop", &["build"], script).await;
+
+    let held = bed.ticket_is(&parent, "on_hold").await;
+
+    assert_eq!(held["attempts"][0]["failure"], "malformed_result");
+    assert!(text(&held, "hold_reason").contains("may_create_tickets"), "{held}");
+    assert_eq!(tickets(&bed).await.len(), 1);
+    let call = &bed.agents.calls_of(&parent, "build")[0];
+    assert!(!call.argument("--json-schema").unwrap().contains("tickets"));
+    assert!(!call.prompt.contains("How to create tickets"));
+}
+
+#[tokio::test]
+async fn a_planner_is_offered_the_schema_and_the_worker_types() {
+    let bed = planning().await;
+    bed.worker_type("shop", "deploy", json!({"description": "Brings it to production."})).await;
+    let parent = bed.ticket("shop", &["plan"], "").await;
+    bed.completed(&parent).await;
+
+    let call = bed.agents.only_call_of(&parent, "plan");
+    let schema: Value = serde_json::from_str(call.argument("--json-schema").unwrap()).unwrap();
+    assert_eq!(schema["properties"]["tickets"]["type"], "array");
+    assert_eq!(schema["required"], json!(["outcome", "report"]));
+    assert!(call.prompt.contains("- `deploy`: Brings it to production."), "{}", call.prompt);
+}
+
+#[tokio::test]
+async fn two_updates_at_once_are_both_kept() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    for round in 1..=20 {
+        let update = |more: Value| {
+            let mut arguments = json!({"project": "shop", "worker_type": "build"});
+            arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            bed.client.ok("update_worker_type", arguments)
+        };
+        tokio::join!(
+            update(json!({"max_workers": round})),
+            update(json!({"timeout_seconds": round})),
+            update(json!({"max_attempts": round})),
+            update(json!({"description": format!("{round}")})),
+        );
+        let kind = json!({"project": "shop", "worker_type": "build"});
+        let found = bed.client.ok("get_worker_type", kind).await;
+        let kept = ["max_workers", "timeout_seconds", "max_attempts"].map(|f| found[f].clone());
+        assert_eq!(kept, [round, round, round].map(Value::from), "round {round}");
+        assert_eq!(found["description"], round.to_string());
+    }
+}
