@@ -11,6 +11,7 @@ pub mod dispatcher;
 pub mod domain;
 pub mod exit;
 pub mod fence;
+pub mod git;
 pub mod lifecycle;
 pub mod mcp;
 pub mod plant;

@@ -16,6 +16,8 @@ pub const BUGS: &[&str] = &[
     "unknown-exit-is-success",
     "grant-before-commit",
     "pull-is-not-idempotent",
+    "worktree-not-put-back",
+    "accepted-work-forgotten",
 ];
 
 /// Whether this bug is planted.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
@@ -19,9 +19,11 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("disk", &["clock", "domain", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
-    ("sweep", &["clock", "disk", "domain", "shim", "store", "telemetry"]),
-    ("dispatcher", &["clock", "disk", "domain", "fence", "shim", "store", "telemetry"]),
-    ("mcp", &["clock", "disk", "domain", "fence", "store", "telemetry"]),
+    ("git", &["domain", "telemetry"]),
+    ("sweep", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
+    ("dispatcher", &["clock", "disk", "domain", "fence", "git", "shim", "store", "telemetry"]),
+    // Of git only the question whether a directory is a repository.
+    ("mcp", &["clock", "disk", "domain", "fence", "git", "store", "telemetry"]),
     ("lifecycle", &["exit", "telemetry"]),
     ("cli", &["config"]),
     (
@@ -35,6 +37,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
             "domain",
             "exit",
             "fence",
+            "git",
             "lifecycle",
             "mcp",
             "shim",
@@ -52,7 +55,10 @@ const GUARDED: [(&str, &[&str]); 6] = [
     ("rmcp", &["mcp"]),
     ("anyhow", &["commands"]),
     ("shim_protocol", &["shim", "sweep", "dispatcher", "mcp", "commands"]),
-    ("tokio", &["disk", "store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"]),
+    (
+        "tokio",
+        &["disk", "git", "store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"],
+    ),
 ];
 
 fn source() -> PathBuf {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use e2e::bed::text;
 use e2e::eventually::eventually;
 use e2e::kept::Kept;
+use e2e::repository::Repository;
 use serde_json::Value;
 use serde_json::json;
 
@@ -39,6 +40,10 @@ pub(crate) struct Told {
     events: Vec<(String, String, String)>,
     /// How often the agent ran for each stage.
     runs: BTreeMap<String, u32>,
+    /// The files on the base branch and the commits that brought them there.
+    work: Vec<String>,
+    /// How many attempts left changes that were not accepted.
+    kept: usize,
     /// What must never be, and was.
     wrong: Vec<String>,
 }
@@ -59,6 +64,7 @@ impl Told {
                 && ["ticket_attempt_failed", "ticket_stage_started"].contains(&kind.as_str()))
         });
         told.runs.clear();
+        told.kept = 0;
         told.renamed()
     }
 
@@ -167,9 +173,44 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
             })
             .collect(),
         runs: kept.agents.runs(),
+        work: Vec::new(),
+        kept: 0,
         wrong,
     };
-    with_records(kept, with_order(kept, told))
+    with_work(kept, with_records(kept, with_order(kept, told)))
+}
+
+/// What was accepted is on the base branch, what was not is kept, and git finds nothing wrong.
+fn with_work(kept: &Kept, mut told: Told) -> Told {
+    let repository = Repository { path: kept.directory.join("projects/shop") };
+    for file in ["work.txt", "left.txt"] {
+        let text = repository.file("main", file).unwrap_or_default();
+        told.work.extend(text.lines().map(|line| format!("{file}: {line}")));
+    }
+    // Numbers of attempts may be skipped.
+    let numberless = |subject: String| {
+        let (before, after) = subject.split_once(" (A-").unwrap_or((&subject, ""));
+        let after = after.split_once(')').map_or(after, |(_, rest)| rest);
+        format!("{before}{after}")
+    };
+    told.work.extend(repository.subjects("main").into_iter().map(numberless));
+    for name in repository.refs("refs/vibe-ensemble/attempts/") {
+        told.kept += 1;
+        let attempt: Vec<&str> = name.splitn(3, '-').take(2).collect();
+        let attempt = attempt.join("-");
+        let accepted =
+            told.attempts.iter().any(|(id, _, end)| *id == attempt && end == "succeeded");
+        if accepted {
+            told.wrong
+                .push(format!("{attempt} was accepted, and its changes are put aside as {name}"));
+        }
+    }
+    told.wrong.extend(repository.problems());
+    let status = repository.ask(&["status", "--porcelain"]);
+    if !status.is_empty() {
+        told.wrong.push(format!("the user's checkout was changed: {status}"));
+    }
+    told
 }
 
 fn list<'v>(value: &'v Value, plural: &str) -> &'v [Value] {

@@ -4,6 +4,7 @@ use std::fs;
 
 use e2e::eventually::eventually;
 use e2e::kept::Kept;
+use e2e::repository::Repository;
 use e2e::server::Setup;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -64,17 +65,18 @@ async fn a_pull_that_is_not_idempotent_is_caught() {
     point_catches("pull-is-not-idempotent", Story::Usual, point).await;
 }
 
-/// A server with a bug, or without one, and a ticket of one stage.
+/// A server with a bug, or without one, and a ticket of one stage. `GO` in its script is a file that a test makes.
 async fn one_stage(plant: Option<&str>, script: &str) -> (Kept, String) {
     let setup = Setup::default().env("VIBE_ENSEMBLE_LINGER_MS", "200");
     let kept = Kept::prepare(match plant {
         Some(plant) => setup.env("VIBE_ENSEMBLE_TEST_PLANT", plant),
         None => setup,
     });
-    kept.project("shop").await;
+    kept.repository("shop", "keep").await;
     kept.worker_type("shop", "build", 1).await;
     kept.worker_type("shop", "other", 1).await;
-    let ticket = create(&kept, "build", script).await;
+    let go = kept.directory.join("go").display().to_string();
+    let ticket = create(&kept, "build", &script.replace("GO", &go)).await;
     (kept, ticket)
 }
 
@@ -105,7 +107,7 @@ async fn called(kept: &Kept, ticket: &str) {
 
 /// How many agents ran for a ticket whose shim was stopped while the server was replaced and did other work.
 async fn runs_of_a_stopped_shim(plant: Option<&str>) -> usize {
-    let (kept, ticket) = one_stage(plant, "fake: build#1: wait-for go").await;
+    let (kept, ticket) = one_stage(plant, "fake: build#1: wait-for GO").await;
     called(&kept, &ticket).await;
     story::kill_shims(&kept, Signal::SIGSTOP);
     kept.server().await.kill().await;
@@ -113,7 +115,7 @@ async fn runs_of_a_stopped_shim(plant: Option<&str>) -> usize {
     let other = create(&kept, "other", "fake: other: sleep 1.5").await;
     closed(&kept, &other).await;
     story::kill_shims(&kept, Signal::SIGCONT);
-    fs::write(kept.directory.join("projects/shop/go"), "").expect("the project is writable");
+    fs::write(kept.directory.join("go"), "").expect("the project is writable");
     closed(&kept, &ticket).await;
     kept.agents.calls_of(&ticket, "build").len()
 }
@@ -124,15 +126,36 @@ async fn a_worker_given_up_for_its_silence_is_caught() {
     assert!(runs_of_a_stopped_shim(Some("lost-by-age")).await > 1);
 }
 
+/// What the first agent wrote, after an attempt that failed and one that did not.
+async fn work_after_a_failure(plant: Option<&str>) -> String {
+    let script = "fake: build: append work.txt {attempt}\nfake: build#1: exit 3";
+    let (kept, ticket) = one_stage(plant, script).await;
+    closed(&kept, &ticket).await;
+    let repository = Repository { path: kept.directory.join("projects/shop") };
+    repository.file(&format!("vibe-ensemble/{ticket}"), "work.txt").unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worktree_that_is_not_put_back_is_caught() {
+    assert_eq!(work_after_a_failure(None).await, "A-2\n", "without the bug");
+    assert_ne!(work_after_a_failure(Some("worktree-not-put-back")).await, "A-2\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accepted_work_that_is_not_put_on_the_branch_is_caught() {
+    let point = Some("server.end.after_commit");
+    point_catches("accepted-work-forgotten", Story::Usual, point).await;
+}
+
 /// How the first attempt ended whose record says that nobody saw how its agent ended.
 async fn outcome_of_an_unknown_exit(plant: Option<&str>) -> String {
-    let (kept, ticket) = one_stage(plant, "fake: build#1: wait-for go").await;
+    let (kept, ticket) = one_stage(plant, "fake: build#1: wait-for GO").await;
     called(&kept, &ticket).await;
     let run_dir = kept.state_dir.join("attempts/A-1");
     {
         let mut server = kept.server().await;
         server.kill().await;
-        fs::write(kept.directory.join("projects/shop/go"), "").expect("writable");
+        fs::write(kept.directory.join("go"), "").expect("writable");
         let record = eventually("the record is there", || {
             std::future::ready(
                 fs::read_to_string(run_dir.join("exit.json")).map_err(|e| e.to_string()),

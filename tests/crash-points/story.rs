@@ -1,4 +1,6 @@
-//! What happens around a kill: a ticket of three stages, and whatever it takes to reach the point.
+//! What happens around a kill: a ticket of three stages in a git repository, and whatever it takes to reach the point.
+//!
+//! Each agent commits a line to one file and leaves a line in another; the ticket's branch is merged in the end.
 
 use std::fs;
 use std::path::Path;
@@ -13,6 +15,9 @@ use crate::oracle;
 use crate::oracle::Told;
 
 const PLAN: [&str; 3] = ["design", "build", "review"];
+/// What each agent does first: what is accepted of it is in the repository afterwards, what is not is kept.
+const WORK: &str = "fake: *: append work.txt {stage}\nfake: *: commit {ticket} does {stage}\n\
+                    fake: *: append left.txt {stage}";
 const FAILS_AND_IS_SENT_BACK: &str = "fake: build#1: exit 3\nfake: review#1: rework build not yet";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,19 +52,23 @@ impl Story {
         }
     }
 
-    fn script(self) -> String {
-        match self {
+    /// `signs` is where the agents and this test tell each other what to wait for.
+    fn script(self, signs: &Path) -> String {
+        let signs = signs.display();
+        let what = match self {
             // Long enough for a heartbeat.
             Self::Usual | Self::FirstStart => {
                 format!("fake: design: sleep 0.3\n{FAILS_AND_IS_SENT_BACK}")
             }
-            Self::ShimDies => "fake: design#1: daemonize 60\nfake: design#1: touch up\n\
-                               fake: design#1: wait-for never"
-                .to_owned(),
+            Self::ShimDies => format!(
+                "fake: design#1: daemonize 60\nfake: design#1: touch {signs}/up\n\
+                 fake: design#1: wait-for {signs}/never"
+            ),
             Self::Collected | Self::Closed => {
-                "fake: design: touch up\nfake: design: wait-for go".to_owned()
+                format!("fake: design: touch {signs}/up\nfake: design: wait-for {signs}/go")
             }
-        }
+        };
+        format!("{WORK}\n{what}")
     }
 }
 
@@ -85,7 +94,8 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>)
     if story == Story::FirstStart {
         arm().await;
     }
-    let directory = kept.project("shop").await;
+    kept.repository("shop", "merge").await;
+    let directory = kept.directory.clone();
     for stage in PLAN {
         kept.worker_type("shop", stage, 1).await;
     }
@@ -99,7 +109,7 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>)
             "create_ticket",
             json!({
                 "project": "shop", "title": "a piece of work", "execution_plan": PLAN,
-                "description": story.script(), "idempotency_key": "the one",
+                "description": story.script(&directory), "idempotency_key": "the one",
             }),
         )
         .await;
@@ -128,7 +138,7 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>)
 async fn collect(kept: &Kept, directory: &Path) {
     let mut server = kept.server().await;
     server.kill().await;
-    fs::write(directory.join("go"), "").expect("the project is writable");
+    fs::write(directory.join("go"), "").expect("the directory is writable");
     let record = kept.state_dir.join("attempts/A-1/exit.json");
     eventually("the record is there", || {
         let there = record.exists();

@@ -53,7 +53,7 @@ async fn a_backup_is_private_never_overwrites_and_needs_no_server() {
 #[tokio::test]
 async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
     let mut bed = Bed::start().await;
-    bed.project("shop", &["build", "review"]).await;
+    let repository = bed.repository("shop", &["build", "review"], json!({})).await;
     bed.project("load", &[]).await;
     bed.worker_type("load", "nobody", json!({"auto_spawn": false})).await;
     // W-1 runs the first while the backup is made, and takes the second, from its queue, afterwards.
@@ -109,6 +109,8 @@ async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
     assert_eq!(bed.agents.calls_of(&running, "build").len(), 1);
     assert_eq!(bed.agents.calls_of(&waiting, "build").len(), 2);
     bed.assert_no_overlaps();
+
+    assert_eq!(repository.problems(), Vec::<String>::new());
 
     // Nothing of the forgotten attempts runs on; their directories are kept and their records parked.
     bed.nothing_is_left().await;

@@ -185,7 +185,7 @@ async fn no_event_is_lost_or_repeated_over_a_restart() {
 #[tokio::test]
 async fn twenty_restarts_in_the_middle_of_work_change_nothing() {
     let mut bed = Bed::start().await;
-    bed.project("shop", &[]).await;
+    bed.repository("shop", &[], json!({})).await;
     for stage in PLAN {
         bed.worker_type("shop", stage, json!({"max_workers": 3})).await;
     }

@@ -42,7 +42,7 @@ async fn normal_is_the_default_priority() {
 #[tokio::test]
 async fn a_ticket_waits_for_those_it_depends_on() {
     let bed = Bed::start().await;
-    bed.project("shop", &[]).await;
+    bed.repository("shop", &[], json!({})).await;
     bed.worker_type("shop", "build", json!({"max_workers": 4})).await;
     let first = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
     let more = json!({"depends_on": [first]});

@@ -21,10 +21,13 @@ async fn a_full_disk_stops_new_work_and_loses_none() {
     let setup = Setup { state_mib: Some(128), ..Setup::default() };
     let bed = Bed::with(setup.arg("--min-free-mb").arg("40")).await;
     let state = bed.server.state_dir();
-    bed.project("shop", &["build", "review", "docs"]).await;
+    // A directory each, so that they run side by side.
+    for (project, stage) in [("shop", "build"), ("desk", "review"), ("shelf", "docs")] {
+        bed.project(project, &[stage]).await;
+    }
     let script = |go: &str| format!("fake: *: wait-for {go}\nfake: *: flood 3000000");
     let first = bed.ticket("shop", &["build"], &script("go1")).await;
-    let second = bed.ticket("shop", &["review"], &script("go2")).await;
+    let second = bed.ticket("desk", &["review"], &script("go2")).await;
     let first_call = bed.called(&first, "build", 1).await;
     let second_call = bed.called(&second, "review", 1).await;
     eventually("the ballast is there", || async {
@@ -35,7 +38,7 @@ async fn a_full_disk_stops_new_work_and_loses_none() {
     // Below the watermark: what waits goes on waiting, and everybody can see why.
     let filler = fill(&state, "filler", 128 * MIB, 24 * MIB);
     eventually("the shortage is seen", || async { disk_low(&bed).await }).await;
-    let third = bed.ticket("shop", &["docs"], "").await;
+    let third = bed.ticket("shelf", &["docs"], "").await;
     assert_eq!(bed.client.get("/readyz").await.status(), 200);
     let status = bed.server.operate("status", &["--json"]).await;
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();

@@ -35,3 +35,4 @@ mod stuck;
 mod tickets;
 mod trees;
 mod workers;
+mod worktrees;

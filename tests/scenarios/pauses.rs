@@ -133,7 +133,7 @@ async fn a_project_keeps_to_its_workers_and_its_dollars() {
     assert_eq!(waiting["waiting_cause"], "budget_reserved", "{waiting}");
     bed.client.ok("update_project", json!({"project": "shop", "max_budget_usd": 0})).await;
     let waiting = bed.get(&second).await;
-    assert_eq!(waiting["waiting_cause"], "no_slot", "{waiting}");
+    assert_eq!(waiting["waiting_cause"], "directory_taken", "{waiting}");
     // The scripted agent says that it cost a cent.
     std::fs::write(call.cwd.join("go"), "").expect("writable");
     bed.completed(&first).await;

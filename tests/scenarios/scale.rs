@@ -9,11 +9,13 @@ use serde_json::json;
 #[tokio::test]
 async fn sixteen_workers_run_at_once_on_one_project() {
     let bed = Bed::with(Setup::default().max_workers(16)).await;
-    let directory = bed.project("shop", &[]).await;
+    bed.repository("shop", &[], json!({})).await;
     bed.worker_type("shop", "build", json!({"max_workers": 16})).await;
+    let go = bed.server.path("go");
+    let script = format!("fake: build: wait-for {}", go.display());
     let mut tickets = Vec::new();
     for _ in 0..16 {
-        tickets.push(bed.ticket("shop", &["build"], "fake: build: wait-for go").await);
+        tickets.push(bed.ticket("shop", &["build"], &script).await);
     }
 
     // None of them can end before all of them run.
@@ -24,7 +26,7 @@ async fn sixteen_workers_run_at_once_on_one_project() {
     .await;
     let busy = bed.client.ok("list_workers", json!({"state": "busy"})).await;
     assert_eq!(busy["workers"].as_array().unwrap().len(), 16);
-    std::fs::write(directory.join("go"), "").unwrap();
+    std::fs::write(go, "").unwrap();
 
     for ticket in &tickets {
         bed.completed(ticket).await;
@@ -36,7 +38,7 @@ async fn sixteen_workers_run_at_once_on_one_project() {
 #[tokio::test]
 async fn the_server_never_runs_more_workers_than_it_may() {
     let bed = Bed::with(Setup::default().max_workers(2)).await;
-    bed.project("shop", &[]).await;
+    bed.repository("shop", &[], json!({})).await;
     for stage in ["build", "review"] {
         bed.worker_type("shop", stage, json!({"max_workers": 4})).await;
     }
@@ -65,7 +67,7 @@ async fn the_server_never_runs_more_workers_than_it_may() {
 async fn two_hundred_three_stage_tickets_run_through_and_memory_stays_flat() {
     let plan = ["design", "build", "review"];
     let bed = Bed::with(Setup::default().max_workers(16)).await;
-    bed.project("shop", &[]).await;
+    bed.repository("shop", &[], json!({})).await;
     for stage in plan {
         bed.worker_type("shop", stage, json!({"max_workers": 5})).await;
     }

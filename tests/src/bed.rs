@@ -1,6 +1,7 @@
 //! A server with a client and scripted agents, ready for a scenario.
 
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::eventually::eventually;
 use crate::eventually::eventually_within;
 use crate::fake::Call;
 use crate::fake::CallLog;
+use crate::repository::Repository;
 use crate::server::Server;
 use crate::server::Setup;
 
@@ -44,7 +46,7 @@ impl Bed {
         self.client = self.server.client();
     }
 
-    /// A project in a directory of its own, with worker types that have defaults.
+    /// A project in a directory of its own, where attempts take turns, with worker types that have defaults.
     pub async fn project(&self, name: &str, stages: &[&str]) -> PathBuf {
         let directory = self.server.path("projects").join(name);
         fs::create_dir(&directory).expect("projects have different names");
@@ -53,6 +55,23 @@ impl Bed {
             self.worker_type(name, stage, json!({})).await;
         }
         directory
+    }
+
+    /// A project in a git repository of its own, where tickets run side by side.
+    pub async fn repository(&self, name: &str, stages: &[&str], more: Value) -> Repository {
+        let repository = Repository::make(&self.server.path("projects").join(name));
+        self.project_at(name, &repository.path, more).await;
+        for stage in stages {
+            self.worker_type(name, stage, json!({})).await;
+        }
+        repository
+    }
+
+    /// A project in a directory that is there, with the given fields.
+    pub async fn project_at(&self, name: &str, path: &Path, more: Value) -> Value {
+        let mut arguments = json!({"name": name, "path": path});
+        merge(&mut arguments, more);
+        self.client.ok("create_project", arguments).await
     }
 
     /// A worker type with the given fields on top of the required ones.

@@ -19,6 +19,7 @@ use crate::eventually::eventually_within;
 use crate::fake::CallLog;
 use crate::processes::Family;
 use crate::processes::Process;
+use crate::repository::Repository;
 use crate::server::Server;
 use crate::server::Setup;
 
@@ -119,17 +120,31 @@ impl Kept {
         }
     }
 
-    /// A project in a directory of its own. Repeating it changes nothing.
+    /// A project in a git repository of its own, whose completed tickets are merged as told. Repeating it changes
+    /// nothing.
+    pub async fn repository(&self, name: &str, on_complete: &str) -> Repository {
+        let path = self.directory.join("projects").join(name);
+        let repository = if path.exists() { Repository { path } } else { Repository::make(&path) };
+        let new = json!({"name": name, "path": repository.path, "on_complete": on_complete});
+        self.create(name, new).await;
+        repository
+    }
+
+    /// A project in a directory of its own, where attempts take turns. Repeating it changes nothing.
     pub async fn project(&self, name: &str) -> PathBuf {
         let directory = self.directory.join("projects").join(name);
         std::fs::create_dir_all(&directory).expect("the directory is writable");
-        let made = self.call("create_project", json!({"name": name, "path": directory})).await;
+        self.create(name, json!({"name": name, "path": directory})).await;
+        directory
+    }
+
+    async fn create(&self, name: &str, new: Value) {
+        let made = self.call("create_project", new).await;
         if let Err(refusal) = made {
             // The answer to the first try may have been lost.
             self.ok("get_project", json!({"project": name})).await;
             assert!(refusal.contains(name), "{refusal}");
         }
-        directory
     }
 
     /// A worker type with the given limits. Repeating it changes nothing.

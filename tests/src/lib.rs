@@ -6,6 +6,7 @@
 //! - [`client`]: MCP over HTTP, as a coordinator speaks it.
 //! - [`fake`]: what `fake-claude` writes down about each call, and how a scenario reads it.
 //! - [`messages_api`]: a stub of the Messages API, so that the real `claude` runs without a model.
+//! - [`repository`]: a git repository as a user has one, and what git says of it afterwards.
 //! - [`schema`]: checks a value against the part of JSON Schema the server uses.
 //! - [`processes`]: finds and signals the processes of one test, never others.
 //! - [`tmpfs`]: a small file system of a test's own.
@@ -23,6 +24,7 @@ pub mod fake;
 pub mod kept;
 pub mod messages_api;
 pub mod processes;
+pub mod repository;
 pub mod schema;
 pub mod server;
 pub mod tmpfs;

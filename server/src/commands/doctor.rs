@@ -261,13 +261,18 @@ async fn agent(config: &Config, environment: &Environment) -> Check {
 
 async fn git(environment: &Environment) -> Check {
     let name = "git";
-    let next = "install git: the demo and most projects need it";
-    match locate::program(Path::new("git"), environment) {
-        Some(path) => match version(&path).await {
-            Ok(version) => Check::ok(name, version),
-            Err(error) => Check::warn(name, format!("{error:#}"), next),
-        },
-        None => Check::warn(name, "not in PATH", next),
+    let (major, minor) = crate::git::OLDEST;
+    let next =
+        format!("install git {major}.{minor} or newer: projects that are repositories need it");
+    if locate::program(Path::new("git"), environment).is_none() {
+        return Check::warn(name, "not in PATH", next);
+    }
+    match crate::git::version().await {
+        Ok((said, version)) if version >= (major, minor) => {
+            Check::ok(name, format!("git version {said}"))
+        }
+        Ok((said, _)) => Check::warn(name, format!("git version {said} is too old"), next),
+        Err(error) => Check::warn(name, chain(&error), next),
     }
 }
 

@@ -33,6 +33,7 @@ use crate::domain::pipeline::Policy;
 use crate::domain::retry::Backoff;
 use crate::exit::Exit;
 use crate::fence::Fence;
+use crate::git::Repositories;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Request;
 use crate::lifecycle::What;
@@ -45,6 +46,9 @@ use crate::store::Rules;
 use crate::store::Store;
 use crate::telemetry;
 
+/// Where shims dial in, in the runtime directory.
+const SOCKET: &str = "shim.sock";
+
 /// Longest wait between retries that an overloaded model service asks for.
 const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_mins(30);
 
@@ -55,20 +59,10 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     guard.look_before_start();
     let Prepared { mut lock, token, attempt_key } = state::prepare(&config, clock.now())?;
     let launcher = launcher(&config)?;
-    let attempts_dir = config.state_dir.join(state::ATTEMPTS);
-    let workers_dir = config.state_dir.join(state::WORKERS);
-    let store =
-        Store::open(&config.state_dir.join(state::DATABASE), rules(&config), clock.now()).await?;
-    if let Some(newest) = store.newest_event_at().await? {
-        clock.resume_after(newest);
-    }
-    let relief = Arc::clone(&guard);
-    store.on_full(move || relief.relieve());
-    restored::resume_numbers(&store, &attempts_dir, &workers_dir).await?;
-
-    let socket = config.runtime_dir.join("shim.sock");
+    let store = open_store(&config, &clock, &guard).await?;
+    let repositories = Repositories::default();
     crash::point("server.serve.before_bind");
-    let shims = listener::bind(&socket)?;
+    let shims = listener::bind(&config.runtime_dir.join(SOCKET))?;
     let http = TcpListener::bind(config.listen);
     let http = http.await.with_context(|| format!("could not listen on {}", config.listen))?;
     let bound = http.local_addr().context("the HTTP listener has no address")?;
@@ -78,13 +72,8 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     crash::point("server.serve.after_publish");
 
     let fence = Fence::new(&attempt_key, store.server_id());
-    let places = Places {
-        socket,
-        attempts_dir: attempts_dir.clone(),
-        workers_dir: workers_dir.clone(),
-        url: format!("http://{}/mcp", reachable(bound)),
-        fence: fence.clone(),
-    };
+    let places = places(&config, bound, fence.clone())?;
+    let (attempts_dir, workers_dir) = (places.attempts_dir.clone(), places.workers_dir.clone());
     let stop = lifecycle.shutdown_token();
     let dispatcher = Dispatcher::new(
         store.clone(),
@@ -93,6 +82,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         places,
         agent_settings(&config),
         Brakes { draining: lifecycle.drain(), room: guard.room() },
+        repositories.clone(),
         stop.clone(),
     );
     let service =
@@ -112,8 +102,15 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
     let (limits, kept) = watch::channel(upkeep::limits(&config));
-    let upkeep =
-        Upkeep { store: store.clone(), clock, attempts_dir, workers_dir, guard, limits: kept };
+    let upkeep = Upkeep {
+        store: store.clone(),
+        clock,
+        attempts_dir,
+        workers_dir,
+        guard,
+        repositories,
+        limits: kept,
+    };
     let sweeping = upkeep::start(&lifecycle, &upkeep);
     announce(&config, bound, &launcher);
     crash::point("server.serve.before_ready");
@@ -153,6 +150,33 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     lock.withdraw()?;
     tracing::info!("stopped; workers run on");
     Ok(lifecycle.exit())
+}
+
+/// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.
+async fn open_store(config: &Config, clock: &Clock, guard: &Arc<Guard>) -> anyhow::Result<Store> {
+    let path = config.state_dir.join(state::DATABASE);
+    let store = Store::open(&path, rules(config), clock.now()).await?;
+    if let Some(newest) = store.newest_event_at().await? {
+        clock.resume_after(newest);
+    }
+    let relief = Arc::clone(guard);
+    store.on_full(move || relief.relieve());
+    let below = |name| config.state_dir.join(name);
+    restored::resume_numbers(&store, &below(state::ATTEMPTS), &below(state::WORKERS)).await?;
+    store.distrust_worktrees().await?;
+    Ok(store)
+}
+
+fn places(config: &Config, bound: SocketAddr, fence: Fence) -> anyhow::Result<Places> {
+    let worktrees_dir = config.state_dir.join(state::WORKTREES).canonicalize();
+    Ok(Places {
+        socket: config.runtime_dir.join(SOCKET),
+        attempts_dir: config.state_dir.join(state::ATTEMPTS),
+        workers_dir: config.state_dir.join(state::WORKERS),
+        worktrees_dir: worktrees_dir.context("could not tell the real path of the worktrees")?,
+        url: format!("http://{}/mcp", reachable(bound)),
+        fence,
+    })
 }
 
 /// The bound address as agents on this machine reach it: one that stands for all of them is none to dial.

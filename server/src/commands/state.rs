@@ -34,6 +34,8 @@ pub const DATABASE: &str = "vibe-ensemble.db";
 pub const ATTEMPTS: &str = "attempts";
 /// One directory per worker, in the state directory.
 pub const WORKERS: &str = "workers";
+/// The worktrees of tickets by project, in the state directory.
+pub const WORKTREES: &str = "worktrees";
 /// The coordinator's token, in the state directory.
 pub const TOKEN: &str = "tokens/coordinator";
 /// What the tokens of attempts are made with, in the state directory.
@@ -142,7 +144,7 @@ pub fn prepare(settings: &Settings, now: Timestamp) -> Result<Prepared, StateErr
     make(runtime)?;
     let lock = InstanceLock::take(state, runtime, now)?;
     refuse_lost_database(state)?;
-    for below in ["tokens", ATTEMPTS, WORKERS] {
+    for below in ["tokens", ATTEMPTS, WORKERS, WORKTREES] {
         let path = state.join(below);
         make(&path)?;
         // Everything in these is ours, so a laxer mode is a mistake to be mended.

@@ -59,6 +59,9 @@ fn show(ticket: &Value) -> anyhow::Result<()> {
         ("stage", format!("{} of {}", field(ticket, "current_stage"), plan.join(" → "))),
         ("waits for", field(ticket, "waiting_for")),
         ("priority", field(ticket, "priority")),
+        ("branch", field(ticket, "branch")),
+        ("changes", changes(&ticket["diff_stat"])),
+        ("merged as", field(ticket, "merged_commit")),
         ("created", field(ticket, "created_at")),
         ("closed", field(ticket, "closed_at")),
         ("cost", format!("${:.4}", ticket["cost_usd"].as_f64().unwrap_or(0.0))),
@@ -100,6 +103,15 @@ fn show(ticket: &Value) -> anyhow::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// As git words it; nothing for a ticket without a branch.
+fn changes(stat: &Value) -> String {
+    let count = |name: &str| stat[name].as_i64();
+    match (count("files_changed"), count("insertions"), count("deletions")) {
+        (Some(files), Some(more), Some(less)) => format!("{files} files, +{more} -{less}"),
+        _ => String::new(),
+    }
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::disk::Guard;
+use crate::git::Repositories;
 use crate::lifecycle::Lifecycle;
 use crate::store::Store;
 use crate::sweep;
@@ -30,6 +31,7 @@ pub struct Upkeep {
     pub attempts_dir: PathBuf,
     pub workers_dir: PathBuf,
     pub guard: Arc<Guard>,
+    pub repositories: Repositories,
     /// Replaced by a reload.
     pub limits: watch::Receiver<Limits>,
 }
@@ -49,6 +51,7 @@ pub fn limits(settings: &Settings) -> Limits {
         events: days(settings.keep_events_days),
         run_dirs: days(settings.keep_attempts_days),
         worker_locks: days(settings.keep_workers_days),
+        worktrees: days(settings.keep_worktrees_days),
     };
     Limits { retention, min_free: settings.min_free_mb.saturating_mul(1 << 20) }
 }
@@ -56,8 +59,8 @@ pub fn limits(settings: &Settings) -> Limits {
 /// Starts the jobs. The disk is looked at every second, from the first moment; sweeps run soon after the start, when the
 /// workers of before have come back, and then every hour.
 #[must_use]
-pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 4] {
-    let Upkeep { store, clock, attempts_dir, workers_dir, guard, limits } = upkeep;
+pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 5] {
+    let Upkeep { store, clock, attempts_dir, workers_dir, guard, repositories, limits } = upkeep;
     let attempts_dir: Arc<Path> = attempts_dir.as_path().into();
     let workers_dir: Arc<Path> = workers_dir.as_path().into();
     let pace = |first| Pace { first: Duration::from_secs(first), then: HOUR };
@@ -89,10 +92,16 @@ pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 4] {
             (on.clone(), workers_dir.clone(), keep.borrow().retention.worker_locks);
         async move { sweep::worker_locks::run_once(&on, &dir, keep, now).await }
     });
+    let (on, of, keep) = (store.clone(), repositories.clone(), limits.clone());
+    let worktrees = every("worktree sweep", pace(150), clock.clone(), stop(), move |now| {
+        let (on, of, keep) = (on.clone(), of.clone(), keep.borrow().retention.worktrees);
+        async move { sweep::worktrees::run_once(&on, &of, keep, now).await }
+    });
     [
         lifecycle.spawn("disk watch", disk),
         lifecycle.spawn("event sweep", events),
         lifecycle.spawn("run directory sweep", run_dirs),
         lifecycle.spawn("worker lock sweep", locks),
+        lifecycle.spawn("worktree sweep", worktrees),
     ]
 }

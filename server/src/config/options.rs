@@ -184,6 +184,10 @@ options! {
     /// Days the lock file of a worker is kept after the worker stopped.
     /// 0: for ever.
     keep_workers_days: u32 = Unset::Value("30"), "DAYS", rule::number(0..=36_500), Reload;
+    /// Days the worktree of a ticket is kept after the ticket was closed.
+    /// Its branch stays with everything that was accepted, unless another branch has all of it. A worktree with
+    /// uncommitted changes stays too. 0: for ever.
+    keep_worktrees_days: u32 = Unset::Value("7"), "DAYS", rule::number(0..=36_500), Reload;
     /// Free space of the state directory's file system below which nothing new is started, in MiB.
     /// What runs goes on, and its results are stored. 0: no such limit.
     min_free_mb: u64 = Unset::Value("256"), "MIB", rule::number(0..=1 << 30), Reload;

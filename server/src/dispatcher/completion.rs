@@ -4,9 +4,12 @@ use shim_protocol::exit::ExitRecord;
 use shim_protocol::message::AckVerdict;
 
 use super::Dispatcher;
+use super::worktrees::Settled;
 use crate::domain::id::AttemptId;
+use crate::domain::outcome::Verdict;
 use crate::domain::verdict;
 use crate::domain::verdict::UsageLimit;
+use crate::plant;
 use crate::shim::facts;
 use crate::shim::facts::Known;
 use crate::store::EndReport;
@@ -46,17 +49,25 @@ impl Dispatcher {
             self.heed_usage_limit(usage).await?;
         }
         let (exit_code, signal) = facts::codes(&record.status);
+        let verdict = verdict::verdict(&facts);
+        let accepted = matches!(verdict, Verdict::Succeeded(_));
+        // Git first: what the database says is accepted must be on the branch, also after a crash in between.
+        let forgets = plant::is("accepted-work-forgotten");
+        let settled =
+            if forgets { Settled::nothing() } else { self.settle_work(attempt, accepted).await? };
         let ending = Ending {
             attempt,
-            verdict: verdict::verdict(&facts),
+            verdict,
             exit_code,
             signal,
             spent: facts::spent(record),
             had_session: facts.had_session,
             usage: facts.usage,
             record: serde_json::to_string(record).ok(),
+            work: settled.work.clone(),
         };
         let report = self.store.end_attempt(ending, self.now()).await?;
+        drop(settled);
         tracing::info!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "attempt reported");
         Ok(match report {
             EndReport::Accepted => AckVerdict::Accepted,

@@ -12,6 +12,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::prompt;
 use crate::domain::prompt::Assignment;
 use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worktree::Worktree;
 use crate::store::Granted;
 
 impl Dispatcher {
@@ -55,7 +56,7 @@ impl Dispatcher {
             program: settings.agent_command,
             args: prompt::arguments(&assignment),
             prompt: prompt::prompt(&assignment),
-            cwd: project.path.clone().into(),
+            cwd: ticket.work.as_ref().map_or_else(|| project.path.clone(), Worktree::cwd).into(),
             env,
             env_pass: settings.env_pass,
             files: prompt::files(kind, &self.access(attempt.id)),

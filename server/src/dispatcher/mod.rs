@@ -15,6 +15,7 @@ mod orders;
 mod reconcile;
 mod session;
 mod strangers;
+mod worktrees;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,8 +33,10 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::disk::Room;
 use crate::dispatcher::links::Links;
+use crate::dispatcher::worktrees::Tended;
 use crate::domain::time::Timestamp;
 use crate::fence::Fence;
+use crate::git::Repositories;
 use crate::shim::launch::Launcher;
 use crate::shim::listener;
 use crate::store::Result;
@@ -72,6 +75,8 @@ pub struct Places {
     pub attempts_dir: PathBuf,
     /// One lock file per worker.
     pub workers_dir: PathBuf,
+    /// One worktree per ticket, by project. Without symbolic links, because git writes its paths so.
+    pub worktrees_dir: PathBuf,
     /// Where agents reach this server.
     pub url: String,
     /// What lets them in.
@@ -99,6 +104,8 @@ pub struct Dispatcher {
     /// While it is low nothing new is granted either.
     room: watch::Receiver<Room>,
     links: Links,
+    repositories: Repositories,
+    tended: Tended,
     /// True while processes of attempts the database does not know may be left; see [`strangers`].
     unknown_left: watch::Sender<bool>,
     /// Rung by sessions that end: their worker needs a look.
@@ -110,6 +117,7 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "the composition root hands over each part once")]
     pub fn new(
         store: Store,
         clock: Clock,
@@ -117,6 +125,7 @@ impl Dispatcher {
         places: Places,
         settings: Settings,
         brakes: Brakes,
+        repositories: Repositories,
         shutdown: CancellationToken,
     ) -> Self {
         let Brakes { draining, room } = brakes;
@@ -129,6 +138,8 @@ impl Dispatcher {
             draining,
             room,
             links: Links::default(),
+            repositories,
+            tended: Tended::default(),
             unknown_left: watch::Sender::new(true),
             bell: Arc::new(Notify::new()),
             tasks: TaskTracker::new(),
@@ -213,7 +224,9 @@ impl Dispatcher {
         self.deliver_orders(&workers).await?;
         let unlinked = self.reconcile(reconciler, &workers, now).await?;
         let waiting = self.await_strangers(strangers, now).await?;
-        if !waiting && self.may_start() {
+        let may_start = !waiting && self.may_start();
+        self.tend_worktrees(may_start).await?;
+        if may_start {
             self.launch(now).await?;
         }
         let tick = if unlinked || waiting { WATCHFUL_TICK } else { TICK };

@@ -187,6 +187,7 @@ impl Dispatcher {
     }
 
     async fn give_up(&self, left: &Unsettled, verdict: Verdict, now: Timestamp) -> Result<()> {
+        let settled = self.settle_work(left.attempt, /* accepted */ false).await?;
         if left.ended {
             return self.store.attempt_settled(left.attempt, now).await;
         }
@@ -199,8 +200,10 @@ impl Dispatcher {
             had_session: false,
             usage: None,
             record: None,
+            work: settled.work.clone(),
         };
         self.store.end_attempt(ending, now).await?;
+        drop(settled);
         Ok(())
     }
 }

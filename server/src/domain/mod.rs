@@ -28,3 +28,4 @@ pub mod verdict;
 pub mod waiting;
 pub mod worker;
 pub mod worker_type;
+pub mod worktree;

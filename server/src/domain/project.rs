@@ -5,14 +5,20 @@ use super::refusal::Refusal;
 use super::text;
 use super::text::Name;
 use super::time::Timestamp;
+use super::worktree::Isolation;
+use super::worktree::OnComplete;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
     pub key: ProjectKey,
     /// Unique among the projects that are not deleted.
     pub name: Name,
-    /// Absolute; every worker of the project starts in it.
+    /// Absolute; every worker of the project starts in it, or in a worktree of its repository.
     pub path: String,
+    /// The same with its symbolic links resolved.
+    pub directory: String,
+    pub isolation: Isolation,
+    pub on_complete: OnComplete,
     pub description: String,
     /// What every worker must obey; part of each prompt.
     pub rules: String,
@@ -26,6 +32,10 @@ pub struct Project {
 pub struct NewProject {
     pub name: Name,
     pub path: String,
+    /// As [`Project::directory`].
+    pub directory: String,
+    pub isolation: Isolation,
+    pub on_complete: OnComplete,
     pub description: String,
     pub rules: String,
     pub patterns: String,
@@ -35,6 +45,10 @@ pub struct NewProject {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProjectChange {
     pub path: Option<String>,
+    /// Comes with `path`.
+    pub directory: Option<String>,
+    pub isolation: Option<Isolation>,
+    pub on_complete: Option<OnComplete>,
     pub description: Option<String>,
     pub rules: Option<String>,
     pub patterns: Option<String>,

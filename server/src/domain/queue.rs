@@ -13,8 +13,11 @@ pub struct Queue {
     pub project: ProjectKey,
     pub project_name: Name,
     pub worker_type: Name,
-    /// Tickets a worker could take now.
+    /// Tickets that wait for a worker.
     pub depth: i64,
+    /// Those of them that have somewhere to work: a worktree that is ready, or the project's directory, where only one
+    /// can be.
+    pub startable: i64,
     /// Tickets a worker has.
     pub running: i64,
     /// Workers that are not stopped.
@@ -64,7 +67,7 @@ pub fn launches(queues: &[Queue], live: i64, max_workers: i64) -> Vec<(usize, i6
 }
 
 fn wanted(queue: &Queue) -> i64 {
-    (queue.depth - queue.free_workers).min(queue.max_workers - queue.workers)
+    (queue.startable - queue.free_workers).min(queue.max_workers - queue.workers)
 }
 
 #[cfg(test)]
@@ -84,6 +87,7 @@ mod tests {
             project_name: Name::from_row("p".into()),
             worker_type: Name::from_row(name.into()),
             depth,
+            startable: depth,
             running: 0,
             workers,
             free_workers: free,
@@ -125,6 +129,15 @@ mod tests {
         assert_eq!(launches(&[of("a", 2), of("b", 1)], 1, 16), [(1, 2)]);
         let other = Queue { project: ProjectKey(2), ..queue("c", 1, 0, 0, 1, (Priority::Low, 9)) };
         assert_eq!(launches(&[of("a", 1), other], 1, 16), [(0, 2), (1, 1)]);
+    }
+
+    #[test]
+    fn nobody_is_launched_for_tickets_that_have_nowhere_to_work() {
+        let deep = queue("a", 10, 0, 0, 4, (Priority::Normal, 5));
+        let shared = Queue { startable: 1, ..deep.clone() };
+        assert_eq!(launches(&[shared], 0, 16), [(0, 1)]);
+        let waiting = Queue { startable: 0, ..deep };
+        assert_eq!(launches(&[waiting], 0, 16), []);
     }
 
     #[test]

@@ -39,6 +39,11 @@ pub enum Refusal {
         project: String,
         worker_type: String,
     },
+    /// Worktrees need a git repository with a commit.
+    NoWorktrees {
+        path: String,
+        why: String,
+    },
     ProjectInUse {
         project: String,
         open_tickets: i64,
@@ -68,6 +73,10 @@ pub enum Refusal {
         ticket: TicketId,
         attempt: AttemptId,
         worker: WorkerId,
+    },
+    /// Its stages are completed; its branch is being merged.
+    TicketLanding {
+        ticket: TicketId,
     },
     TicketBlocked {
         ticket: TicketId,

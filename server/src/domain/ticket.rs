@@ -7,6 +7,7 @@ use super::id::WorkerId;
 use super::refusal::Refusal;
 use super::text::Name;
 use super::time::Timestamp;
+use super::worktree::Worktree;
 
 /// Most stages a plan may have.
 pub const MAX_STAGES: usize = 32;
@@ -38,6 +39,8 @@ pub struct Ticket {
     pub max_budget_usd: Option<f64>,
     /// The claude session the next attempt goes on with, after an operator restarted a worker's child.
     pub resume: Option<ResumeHint>,
+    /// Where its work is; `None` before it began, and for a ticket that works in the project's directory.
+    pub work: Option<Worktree>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

@@ -257,7 +257,9 @@ impl Store {
             .write_at(
                 SETTLED,
                 move |c| Box::pin(async move { settle(c, id, now).await }),
-                /* raises level */ false,
+                // A directory may be free for the next attempt.
+                /* raises level */
+                true,
             )
             .await
     }

@@ -18,6 +18,7 @@ use super::project;
 use super::ticket;
 use super::worker;
 use super::worker_type;
+use super::worktree;
 use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
@@ -41,6 +42,17 @@ const POINTS: Points = Points::around(
     "server.claim.before_commit",
     "server.claim.after_commit",
 );
+
+/// Whether a ticket has somewhere to work: its worktree, or the project's directory when that is free (`$free`).
+macro_rules! has_place {
+    ($free:literal) => {
+        concat!(
+            "CASE COALESCE(t.isolation, p.isolation) WHEN 'worktree' THEN COALESCE(k.ready, 0) ELSE ",
+            $free,
+            " END"
+        )
+    };
+}
 
 /// What a pull comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,16 +110,22 @@ impl Store {
 
     /// Whether a claim by this worker could be granted now. Cheap, and may be wrong a moment later.
     pub async fn has_work(&self, worker: &Worker) -> Result<bool> {
-        let found: Option<i64> = sqlx::query_scalar(
+        let mut reader = self.readers.acquire().await?;
+        let free = worktree::directory_is_free(&mut reader, worker.project).await?;
+        let found: Option<i64> = sqlx::query_scalar(concat!(
             "SELECT 1 FROM ticket t
+               JOIN project p ON p.project_id = t.project_id
                JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage
+               LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
               WHERE t.project_id = ?1 AND t.current_stage = ?2 AND t.state = 'queued' AND y.paused_at IS NULL
-                AND NOT EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, t.project_id))
-              LIMIT 1",
-        )
+                AND NOT EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, t.project_id)) AND ",
+            has_place!("?3"),
+            " LIMIT 1"
+        ))
         .bind(worker.project.0)
         .bind(worker.worker_type.as_str())
-        .fetch_optional(&self.readers)
+        .bind(free)
+        .fetch_optional(&mut *reader)
         .await?;
         Ok(found.is_some())
     }
@@ -191,6 +209,7 @@ async fn claim(
     .fetch_one(&mut *connection)
     .await?;
     let attempt = AttemptId::from_key(attempt);
+    worktree::occupy(connection, best).await?;
     sqlx::query(
         "UPDATE ticket
             SET state = 'running', resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0,
@@ -266,27 +285,36 @@ async fn best_ticket(
     connection: &mut SqliteConnection,
     worker: &Worker,
 ) -> Result<Option<TicketId>> {
-    let own: Option<i64> = sqlx::query_scalar(
-        "SELECT ticket_id FROM ticket
-          WHERE resume_worker_id = ?1 AND state = 'queued' AND project_id = ?2 AND current_stage = ?3
-          LIMIT 1",
-    )
+    let free = worktree::directory_is_free(connection, worker.project).await?;
+    let own: Option<i64> = sqlx::query_scalar(concat!(
+        "SELECT t.ticket_id FROM ticket t
+           JOIN project p ON p.project_id = t.project_id
+           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+          WHERE t.resume_worker_id = ?1 AND t.state = 'queued' AND t.project_id = ?2 AND t.current_stage = ?3 AND ",
+        has_place!("?4"),
+        " LIMIT 1"
+    ))
     .bind(worker.id.key())
     .bind(worker.project.0)
     .bind(worker.worker_type.as_str())
+    .bind(free)
     .fetch_optional(&mut *connection)
     .await?;
     if own.is_some() {
         return Ok(own.map(TicketId::from_key));
     }
-    let best: Option<i64> = sqlx::query_scalar(
-        "SELECT ticket_id FROM ticket
-          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
-          ORDER BY priority DESC, ticket_id
-          LIMIT 1",
-    )
+    let best: Option<i64> = sqlx::query_scalar(concat!(
+        "SELECT t.ticket_id FROM ticket t
+           JOIN project p ON p.project_id = t.project_id
+           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+          WHERE t.project_id = ?1 AND t.current_stage = ?2 AND t.state = 'queued' AND ",
+        has_place!("?3"),
+        " ORDER BY t.priority DESC, t.ticket_id
+          LIMIT 1"
+    ))
     .bind(worker.project.0)
     .bind(worker.worker_type.as_str())
+    .bind(free)
     .fetch_optional(connection)
     .await?;
     Ok(best.map(TicketId::from_key))

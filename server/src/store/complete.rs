@@ -11,6 +11,7 @@ use super::event;
 use super::hold;
 use super::planned;
 use super::ticket;
+use super::worktree;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
@@ -110,7 +111,12 @@ pub(super) async fn apply(
     now: Timestamp,
 ) -> Result<()> {
     match to {
-        Move::Close => close::finish(connection, found, Resolution::Completed, now).await,
+        Move::Close => {
+            if worktree::begin_landing(connection, found.id, now).await? {
+                return Ok(());
+            }
+            close::finish(connection, found, Resolution::Completed, now).await
+        }
         Move::Advance { stage_index } => enter(connection, found, stage_index, 0, now).await,
         Move::SendBack { stage_index } => enter(connection, found, stage_index, 1, now).await,
         Move::Requeue { .. } => {
@@ -231,12 +237,13 @@ async fn complete(
         return Err(Refusal::StageNotCurrent { ticket: id, given: stage, current }.into());
     }
     if let TicketState::Running = found.state {
-        let (attempt, worker): (i64, i64) = sqlx::query_as(
+        let live: Option<(i64, i64)> = sqlx::query_as(
             "SELECT attempt_id, worker_id FROM attempt WHERE ticket_id = ?1 AND state <> 'ended'",
         )
         .bind(id.key())
-        .fetch_one(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
+        let (attempt, worker) = live.ok_or(Refusal::TicketLanding { ticket: id })?;
         let (attempt, worker) = (AttemptId::from_key(attempt), WorkerId::from_key(worker));
         return Err(Refusal::TicketRunning { ticket: id, attempt, worker }.into());
     }

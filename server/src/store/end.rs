@@ -15,6 +15,7 @@ use super::pause;
 use super::planned;
 use super::ticket;
 use super::worker_type;
+use super::worktree;
 use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Outcome;
@@ -32,6 +33,7 @@ use crate::domain::pipeline::Standing;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::UsageLimit;
+use crate::domain::worktree::Head;
 use crate::plant;
 
 const REPORTED: Points = Points::around(
@@ -59,6 +61,18 @@ pub struct Ending {
     pub usage: Option<UsageLimit>,
     /// The exit record as it was written; absent when the server itself ends the attempt.
     pub record: Option<String>,
+    pub work: Work,
+}
+
+/// What became of an attempt's changes before its end is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// They need no care here: the attempt was not accepted, or it works in the project's directory.
+    None,
+    /// They are on the ticket's branch.
+    Accepted(Head),
+    /// The attempt was accepted and git could not commit them; the sentence says why. They stay where they are.
+    Owed(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +141,9 @@ async fn end(
         return park_report(connection, &ending, now).await;
     };
     let verdict = planned::judge(connection, found.ticket, ending.verdict).await?;
-    let ending = Ending { verdict, ..ending };
+    // What the database does not accept is beyond the accepted commit; the next look at the worktree puts it aside.
+    let work = if matches!(verdict, Verdict::Succeeded(_)) { ending.work } else { Work::None };
+    let ending = Ending { verdict, work, ..ending };
     let Columns { outcome, failure, detail } = columns(&ending.verdict);
     let spent = own_share(connection, &found, ending.spent).await?;
     // A question about work that was charged is free.
@@ -175,6 +191,13 @@ async fn end(
     .execute(&mut *connection)
     .await?;
     free_worker(connection, &found).await?;
+    match &ending.work {
+        Work::None => {}
+        Work::Accepted(head) => {
+            worktree::set_head(connection, found.ticket, head, /* ready */ true).await?;
+        }
+        Work::Owed(_) => worktree::owe(connection, found.ticket, found.id).await?,
+    }
     let ticket = ticket::load(connection, found.ticket).await?;
     let counted = Counted { charged, struck };
     move_on(connection, &ticket, &found, &ending, counted, rules, now).await?;
@@ -211,7 +234,12 @@ async fn move_on(
         resets_at: ending.usage.as_ref().and_then(|usage| usage.resets_at),
     };
     let by = By::Attempt(found.id, found.worker);
-    let to = pipeline::after_attempt(standing, &ending.verdict, &rules.policy, now);
+    let to = match &ending.work {
+        Work::None | Work::Accepted(_) => {
+            pipeline::after_attempt(standing, &ending.verdict, &rules.policy, now)
+        }
+        Work::Owed(why) => Move::Hold { reason: why.clone() },
+    };
     if let Verdict::Succeeded(result) = &ending.verdict {
         return complete::stage_done(connection, ticket, by, result, to, now).await;
     }

@@ -33,6 +33,7 @@ mod ticket;
 mod update;
 mod worker;
 mod worker_type;
+mod worktree;
 mod writer;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use self::claim::Claim;
 pub use self::claim::Granted;
 pub use self::end::EndReport;
 pub use self::end::Ending;
+pub use self::end::Work;
 pub use self::error::Error;
 pub use self::error::Result;
 pub use self::error::StoreError;
@@ -73,6 +75,8 @@ pub use self::recovery::Unsettled;
 pub use self::ticket::TicketDetail;
 pub use self::ticket::TicketFilter;
 pub use self::worker::WorkerFilter;
+pub use self::worktree::Occupied;
+pub use self::worktree::Unprepared;
 
 use self::writer::Writer;
 use crate::domain::pipeline::Policy;

@@ -6,9 +6,11 @@ use sqlx::SqliteConnection;
 use super::Store;
 use super::close;
 use super::error::Result;
+use super::error::StoreError;
 use super::page::Listed;
 use super::page::Page;
 use super::row;
+use super::row::Place;
 use super::ticket;
 use super::worker;
 use crate::domain::attempt::StopMode;
@@ -20,12 +22,17 @@ use crate::domain::project::TicketCounts;
 use crate::domain::refusal::Refusal;
 use crate::domain::ticket::Resolution;
 use crate::domain::time::Timestamp;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
 
 #[derive(FromRow)]
 struct ProjectRow {
     project_id: i64,
     name: String,
     path: String,
+    directory: String,
+    isolation: String,
+    on_complete: String,
     description: String,
     rules: String,
     patterns: String,
@@ -33,9 +40,15 @@ struct ProjectRow {
     updated_at: i64,
 }
 
-impl From<ProjectRow> for Project {
-    fn from(row: ProjectRow) -> Self {
-        Self {
+impl TryFrom<ProjectRow> for Project {
+    type Error = StoreError;
+
+    fn try_from(row: ProjectRow) -> std::result::Result<Self, StoreError> {
+        let place = Place { table: "project", key: row.project_id };
+        Ok(Self {
+            isolation: place.named(&row.isolation, "isolation", Isolation::from_name)?,
+            on_complete: place.named(&row.on_complete, "on_complete", OnComplete::from_name)?,
+            directory: row.directory,
             key: ProjectKey(row.project_id),
             name: row::name(row.name),
             path: row.path,
@@ -44,13 +57,13 @@ impl From<ProjectRow> for Project {
             patterns: row.patterns,
             created_at: row::time(row.created_at),
             updated_at: row::time(row.updated_at),
-        }
+        })
     }
 }
 
 macro_rules! columns {
     () => {
-        "project_id, name, path, description, rules, patterns, created_at, updated_at"
+        "project_id, name, path, directory, isolation, on_complete, description, rules, patterns, created_at, updated_at"
     };
 }
 
@@ -59,8 +72,8 @@ pub(super) async fn load(connection: &mut SqliteConnection, name: &str) -> Resul
     let sql =
         concat!("SELECT ", columns!(), " FROM project WHERE name = ?1 AND deleted_at IS NULL");
     let row: Option<ProjectRow> = sqlx::query_as(sql).bind(name).fetch_optional(connection).await?;
-    row.map(Project::from)
-        .ok_or_else(|| Refusal::UnknownProject { project: name.to_owned() }.into())
+    let row = row.ok_or_else(|| Refusal::UnknownProject { project: name.to_owned() })?;
+    Ok(row.try_into()?)
 }
 
 /// The project of that key, deleted or not.
@@ -70,7 +83,7 @@ pub(super) async fn load_key(
 ) -> Result<Project> {
     let sql = concat!("SELECT ", columns!(), " FROM project WHERE project_id = ?1");
     let row: ProjectRow = sqlx::query_as(sql).bind(key.0).fetch_one(connection).await?;
-    Ok(row.into())
+    Ok(row.try_into()?)
 }
 
 pub(super) async fn counts(
@@ -102,8 +115,9 @@ impl Store {
                 move |connection| {
                     Box::pin(async move {
                         let sql = concat!(
-                            "INSERT INTO project (name, path, description, rules, patterns, created_at, updated_at)
-                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+                            "INSERT INTO project (name, path, description, rules, patterns, created_at, updated_at,
+                                    directory, isolation, on_complete)
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
                              ON CONFLICT (name) WHERE deleted_at IS NULL DO NOTHING
                              RETURNING ",
                             columns!()
@@ -115,10 +129,13 @@ impl Store {
                             .bind(new.rules)
                             .bind(new.patterns)
                             .bind(now.millis())
+                            .bind(new.directory)
+                            .bind(new.isolation.name())
+                            .bind(new.on_complete.name())
                             .fetch_optional(connection)
                             .await?;
                         let exists = Refusal::ProjectExists { project: new.name.into_string() };
-                        Ok(row.map(Project::from).ok_or(exists)?)
+                        Ok(row.ok_or(exists)?.try_into()?)
                     })
                 },
                 /* raises level */ false,
@@ -141,14 +158,17 @@ impl Store {
             .bind(page.fetch())
             .fetch_all(&self.readers)
             .await?;
-        Ok(page.cut(rows.into_iter().map(Project::from).collect(), |p| p.key.0))
+        let projects: std::result::Result<Vec<Project>, StoreError> =
+            rows.into_iter().map(Project::try_from).collect();
+        Ok(page.cut(projects?, |p| p.key.0))
     }
 
     pub async fn ticket_counts(&self, project: ProjectKey) -> Result<TicketCounts> {
         counts(&mut *self.readers.acquire().await?, Some(project)).await
     }
 
-    /// Changes a project. Attempts that run keep what they were given; the next ones get the new words.
+    /// Changes a project. Attempts that run keep what they were given; the next ones get the new words. A ticket that
+    /// has begun goes on where it began.
     pub async fn update_project(
         &self,
         name: &str,
@@ -164,7 +184,9 @@ impl Store {
                         let sql = concat!(
                             "UPDATE project
                                 SET path = COALESCE(?2, path), description = COALESCE(?3, description),
-                                    rules = COALESCE(?4, rules), patterns = COALESCE(?5, patterns), updated_at = ?6
+                                    rules = COALESCE(?4, rules), patterns = COALESCE(?5, patterns), updated_at = ?6,
+                                    directory = COALESCE(?7, directory), isolation = COALESCE(?8, isolation),
+                                    on_complete = COALESCE(?9, on_complete)
                               WHERE project_id = ?1 AND deleted_at IS NULL
                              RETURNING ",
                             columns!()
@@ -176,9 +198,12 @@ impl Store {
                             .bind(change.rules)
                             .bind(change.patterns)
                             .bind(now.millis())
+                            .bind(change.directory)
+                            .bind(change.isolation.map(Isolation::name))
+                            .bind(change.on_complete.map(OnComplete::name))
                             .fetch_one(connection)
                             .await?;
-                        Ok(row.into())
+                        Ok(row.try_into()?)
                     })
                 },
                 /* raises level */ false,

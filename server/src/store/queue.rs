@@ -19,6 +19,7 @@ use super::ticket;
 use super::ticket::TicketDetail;
 use super::worker;
 use super::worker_type;
+use super::worktree;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -61,6 +62,7 @@ struct QueueRow {
     project_workers: i64,
     project_max_workers: Option<i64>,
     depth: i64,
+    startable: i64,
     running: i64,
     workers: i64,
     free_workers: i64,
@@ -76,6 +78,7 @@ impl From<QueueRow> for Queue {
             project_name: row::name(row.project),
             worker_type: row::name(row.name),
             depth: row.depth,
+            startable: row.startable,
             running: row.running,
             workers: row.workers,
             free_workers: row.free_workers,
@@ -99,6 +102,17 @@ macro_rules! select {
                 (SELECT l.max_workers FROM project_limit l WHERE l.project_id = y.project_id) AS project_max_workers,
                 (SELECT COUNT(*) FROM ticket t
                   WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued') AS depth,
+                (SELECT COUNT(*) FROM ticket t JOIN worktree k ON k.ticket_id = t.ticket_id
+                  WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
+                    AND k.ready = 1 AND COALESCE(t.isolation, p.isolation) = 'worktree')
+                + (EXISTS (SELECT 1 FROM ticket t
+                            WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
+                              AND COALESCE(t.isolation, p.isolation) = 'shared')
+                   AND NOT EXISTS (SELECT 1 FROM attempt a
+                                     JOIN ticket o ON o.ticket_id = a.ticket_id
+                                     JOIN project q ON q.project_id = o.project_id
+                                    WHERE a.settled_at IS NULL AND COALESCE(o.isolation, 'shared') = 'shared'
+                                      AND q.directory = p.directory)) AS startable,
                 (SELECT COUNT(*) FROM worker w JOIN attempt a ON a.worker_id = w.worker_id AND a.state <> 'ended'
                   WHERE w.project_id = y.project_id AND w.worker_type = y.name AND w.state <> 'stopped') AS running,
                 (SELECT COUNT(*) FROM worker w
@@ -163,11 +177,27 @@ pub(super) async fn around(
     .bind(ticket.id.key())
     .fetch_one(&mut *connection)
     .await?;
+    let waits: (bool, bool) = sqlx::query_as(
+        "SELECT COALESCE(t.isolation, p.isolation) = 'shared',
+                COALESCE(t.isolation, p.isolation) = 'worktree' AND COALESCE(k.ready, 0) = 0
+           FROM ticket t
+           JOIN project p ON p.project_id = t.project_id
+           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+          WHERE t.ticket_id = ?1",
+    )
+    .bind(ticket.id.key())
+    .fetch_one(&mut *connection)
+    .await?;
+    let (shared, unprepared) = waits;
+    let directory_taken =
+        shared && !worktree::directory_is_free(connection, ticket.project).await?;
     let count = |workers: usize| i64::try_from(workers).unwrap_or(i64::MAX);
     let free = own()
         .filter(|worker| matches!(worker.state, WorkerState::Launching | WorkerState::Idle))
         .count();
     around.queue = Some(QueueSurroundings {
+        directory_taken,
+        unprepared,
         pause: kind.pause,
         auto_spawn: kind.settings.auto_spawn,
         workers: count(own().count()),

@@ -20,6 +20,7 @@ use super::queue;
 use super::row;
 use super::row::Place;
 use super::worker_type;
+use super::worktree::WorktreeRow;
 use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
@@ -91,6 +92,8 @@ pub(super) struct TicketRow {
     resume_session_id: Option<String>,
     resume_worker_id: Option<i64>,
     resume_asks_outcome: bool,
+    #[sqlx(flatten)]
+    work: WorktreeRow,
     created_at: i64,
     updated_at: i64,
     closed_at: Option<i64>,
@@ -149,6 +152,7 @@ impl TryFrom<TicketRow> for Ticket {
                 worker: WorkerId::from_key(worker),
                 asks_outcome: row.resume_asks_outcome,
             }),
+            work: row.work.into(),
             created_at: row::time(row.created_at),
             updated_at: row::time(row.updated_at),
         })
@@ -164,9 +168,12 @@ macro_rules! select {
                 (SELECT json_group_array(d.depends_on_id ORDER BY d.depends_on_id)
                    FROM ticket_dependency d WHERE d.ticket_id = t.ticket_id) AS depends_on,
                 t.attempts_used, t.rework_laps, t.cost_usd, t.max_budget_usd, t.resume_session_id,
-                t.resume_worker_id, t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at
+                t.resume_worker_id, t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path, k.prefix, k.branch,
+                k.base_branch, k.base_commit, k.head_commit, k.files_changed, k.insertions, k.deletions,
+                k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at
            FROM ticket t
-           JOIN project p ON p.project_id = t.project_id "
+           JOIN project p ON p.project_id = t.project_id
+           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id "
     };
 }
 

@@ -4,12 +4,14 @@
 //! decided by the database alone ([`crate::store`]); the jobs only carry it out.
 //!
 //! Invariant: a run directory or lock file the database does not know is left where it is.
+//! Invariant: no worktree with uncommitted changes and no branch with unmerged commits is removed.
 //! Invariant: the highest number of each kind stays on disk, so that a server on a restored backup sees how far the
 //! numbers had come (see `Store::resume_numbers`).
 
 pub mod events;
 pub mod run_dirs;
 pub mod worker_locks;
+pub mod worktrees;
 
 mod every;
 mod numbered;
@@ -35,6 +37,8 @@ pub struct Retention {
     pub run_dirs: Option<Duration>,
     /// Lock files of workers, from when the worker stopped.
     pub worker_locks: Option<Duration>,
+    /// Worktrees, from when their ticket was closed.
+    pub worktrees: Option<Duration>,
 }
 
 /// What one run of a job did.

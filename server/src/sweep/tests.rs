@@ -28,12 +28,19 @@ use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
 use crate::domain::time::Timestamp;
 use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worktree::DiffStat;
+use crate::domain::worktree::Head;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
+use crate::domain::worktree::Worktree;
+use crate::git::Repositories;
 use crate::store::Claim;
 use crate::store::Ending;
 use crate::store::EventMarks;
 use crate::store::EventQuery;
 use crate::store::Rules;
 use crate::store::Store;
+use crate::store::Work;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const KEEP: Option<Duration> = Some(Duration::from_secs(30 * 86_400));
@@ -54,6 +61,9 @@ impl Bed {
         let new = NewProject {
             name: name("shop"),
             path: "/srv/shop".into(),
+            directory: "/srv/shop".into(),
+            isolation: Isolation::Worktree,
+            on_complete: OnComplete::Keep,
             description: String::new(),
             rules: String::new(),
             patterns: String::new(),
@@ -91,9 +101,29 @@ impl Bed {
         self.store.create_ticket(new, THEN).await.unwrap().id
     }
 
+    /// A worktree of the repository in this directory, which need not be there.
+    fn worktree(&self, ticket: TicketId) -> Worktree {
+        let path = |name: &str| self.dir.path().join(name).to_str().unwrap().to_owned();
+        Worktree {
+            repository: path("user/.git"),
+            path: path(&format!("worktrees/{ticket}")),
+            prefix: String::new(),
+            branch: format!("vibe-ensemble/{ticket}"),
+            base_branch: Some("refs/heads/main".into()),
+            base_commit: "b".repeat(40),
+            head: Head { commit: "b".repeat(40), stat: DiffStat::default() },
+            owed: None,
+            landing: false,
+            merged_commit: None,
+            removed: false,
+        }
+    }
+
     /// A ticket whose one stage runs, with the files its shim would have made.
     async fn running(&self) -> (TicketId, AttemptId, WorkerId) {
         let ticket = self.ticket().await;
+        self.store.begin_worktree(ticket, self.worktree(ticket)).await.unwrap();
+        self.store.worktree_ready(ticket, None).await.unwrap();
         let worker = self.store.request_workers("shop", "impl", 1, THEN).await.unwrap()[0].id;
         assert!(self.store.mark_launched(worker, "f".repeat(64), THEN).await.unwrap());
         self.store.worker_hello(worker, 4711, None, THEN).await.unwrap();
@@ -137,6 +167,7 @@ impl Bed {
             usage: None,
             had_session: true,
             record: Some("{}".into()),
+            work: Work::None,
         };
         self.store.end_attempt(ending, THEN).await.unwrap();
     }
@@ -269,4 +300,63 @@ async fn lock_files_of_stopped_workers_go_unless_they_are_held() {
         assert!(bed.lock(kept).exists(), "{kept}");
     }
     assert_eq!(bed.store.worker(gone).await.unwrap().id, gone, "its row stays");
+}
+
+/// A git command of the user's; returns what it printed.
+fn git(place: &std::path::Path, arguments: &[&str]) -> String {
+    let output = std::process::Command::new("git")
+        .args([
+            "-c",
+            "user.name=User",
+            "-c",
+            "user.email=user@localhost",
+            "-c",
+            "commit.gpgsign=false",
+        ])
+        .args(arguments)
+        .current_dir(place)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn worktrees_of_closed_tickets_go_but_no_work_that_is_nowhere_else() {
+    let bed = Bed::new().await;
+    let user = bed.dir.path().join("user");
+    fs::create_dir(&user).unwrap();
+    git(&user, &["init", "--quiet", "--initial-branch=main"]);
+    git(&user, &["commit", "--quiet", "--allow-empty", "-m", "Begin"]);
+    let base = git(&user, &["rev-parse", "HEAD"]);
+    let repositories = Repositories::default();
+    let mut works = Vec::new();
+    for _ in 0..4 {
+        let ticket = bed.ticket().await;
+        let head = Head { commit: base.clone(), stat: DiffStat::default() };
+        let work = Worktree { base_commit: base.clone(), head, ..bed.worktree(ticket) };
+        bed.store.begin_worktree(ticket, work.clone()).await.unwrap();
+        let repository = repositories.open(&user.join(".git")).await.unwrap();
+        repository.stand_up(&work).await.unwrap();
+        works.push((ticket, PathBuf::from(work.path)));
+    }
+    let path = |index: usize| works[index].1.clone();
+    git(&path(1), &["commit", "--quiet", "--allow-empty", "-m", "Of this branch alone"]);
+    fs::write(path(2).join("left.txt"), "left").unwrap();
+    for (ticket, _) in &works[..3] {
+        bed.store.close_ticket(*ticket, Resolution::Cancelled, None, THEN).await.unwrap();
+    }
+    let swept = async |keep, now| {
+        worktrees::run_once(&bed.store, &repositories, keep, now).await.unwrap().removed
+    };
+    assert_eq!(swept(None, THEN.after(DAY * 1000)).await, 0, "kept for ever");
+    assert_eq!(swept(Some(DAY), THEN.after(DAY)).await, 0, "not yet");
+    assert_eq!(swept(Some(DAY), THEN.after(DAY * 2)).await, 2);
+    assert_eq!(swept(Some(DAY), THEN.after(DAY * 2)).await, 0);
+    let there: Vec<bool> = works.iter().map(|(_, path)| path.is_dir()).collect();
+    assert_eq!(there, [false, false, true, true], "uncommitted changes and open tickets stay");
+    let branches =
+        git(&user, &["for-each-ref", "--format=%(refname:lstrip=3)", "refs/heads/vibe-ensemble"]);
+    assert_eq!(branches.lines().collect::<Vec<_>>(), ["T-2", "T-3", "T-4"]);
+    assert!(bed.store.ticket(works[0].0).await.unwrap().ticket.work.unwrap().removed);
 }

@@ -127,7 +127,7 @@ async fn tell(
 async fn submit(client: &Client, project: &Path) -> anyhow::Result<String> {
     let new = json!({
         "name": PROJECT, "path": project, "description": "A small git project of the demo.",
-        "rules": "Work in this directory only.",
+        "rules": "Work in your working directory only.", "on_complete": "merge",
     });
     client.call("create_project", new).await?;
     for (worker_type, system_prompt) in STAGES {

@@ -16,6 +16,7 @@ use super::text::Name;
 use super::ticket::Ticket;
 use super::worker_type::ALWAYS_DISALLOWED_TOOLS;
 use super::worker_type::WorkerTypeSettings;
+use super::worktree::Worktree;
 
 /// The schema every stage's result must meet. `verdict::stage_result` checks the same.
 pub const RESULT_SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"required":["outcome","report"],"properties":{"outcome":{"enum":["completed","rework","blocked"]},"report":{"type":"string","minLength":1},"rework_stage":{"type":"string"},"question":{"type":"string"}}}"#;
@@ -84,6 +85,9 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     );
     section(&mut text, "Description", &ticket.description);
     section(&mut text, "Project", &a.project.description);
+    if let Some(work) = &ticket.work {
+        section(&mut text, "Where you work", &whereabouts(work));
+    }
     section(&mut text, "Rules of the project", &a.project.rules);
     section(&mut text, "Patterns of the project", &a.project.patterns);
     if !a.comments.is_empty() {
@@ -233,6 +237,17 @@ fn disallowed(settings: &WorkerTypeSettings) -> Vec<&str> {
             .filter(|t| !settings.disallowed_tools.iter().any(|d| d == t)),
     );
     tools
+}
+
+/// What an agent must know about its worktree. Stashes are the one thing that all worktrees of a repository share.
+fn whereabouts(work: &Worktree) -> String {
+    let from = work.base_name().map(|base| format!(", which began at {base}")).unwrap_or_default();
+    format!(
+        "Your working directory is a git worktree of this ticket alone, on the branch {}{from}. Stay in it and on that \
+         branch. Commit as you see fit: what is left uncommitted when this stage is completed is committed for you. Do not \
+         push, do not use `git stash`, and leave other branches and worktrees alone.",
+        work.branch
+    )
 }
 
 /// The newest comments that fit; always at least one.

@@ -7,6 +7,8 @@ use crate::domain::ticket::Plan;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
 
 const T0: Timestamp = Timestamp::from_millis(0);
 
@@ -19,6 +21,9 @@ fn project() -> Project {
         key: ProjectKey(1),
         name: name("shop"),
         path: "/srv/shop".into(),
+        directory: "/srv/shop".into(),
+        isolation: Isolation::Worktree,
+        on_complete: OnComplete::Keep,
         description: "A shop.".into(),
         rules: "Never push.".into(),
         patterns: "Tests beside code.".into(),
@@ -44,6 +49,7 @@ fn ticket() -> Ticket {
         cost_usd: 0.0,
         max_budget_usd: None,
         resume: None,
+        work: None,
         created_at: T0,
         updated_at: T0,
     }

@@ -55,6 +55,10 @@ pub struct QueueSurroundings {
     pub busy: Vec<(WorkerId, TicketId)>,
     /// Tickets of the same queue that go first.
     pub ahead: i64,
+    /// Another attempt works in the directory, where only one can be.
+    pub directory_taken: bool,
+    /// Its worktree is not ready.
+    pub unprepared: bool,
 }
 
 macro_rules! causes {
@@ -76,6 +80,8 @@ macro_rules! causes {
 
 causes! {
     Running = "running",
+    /// Every stage is completed, and its branch is being merged.
+    Landing = "landing",
     /// Its shim is dead, and what it left cannot be accounted for.
     Stuck = "stuck",
     OnHold = "on_hold",
@@ -96,6 +102,10 @@ causes! {
     BudgetReserved = "budget_reserved",
     /// Nothing launches workers of its type.
     NoWorker = "no_worker",
+    /// Another attempt works in the directory of its project.
+    DirectoryTaken = "directory_taken",
+    /// Its worktree is being made ready.
+    Unprepared = "unprepared",
     /// Every worker its type, its project or the server may have is busy.
     NoSlot = "no_slot",
     /// Other tickets of the queue go first.
@@ -139,7 +149,19 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
                 Cause::Running,
                 format!("{} runs its stage {stage} as {}.", live.worker, live.attempt),
             ),
-            None => Wait::new(Cause::Running, format!("Its stage {stage} is running.")),
+            None => match &ticket.work {
+                Some(work) if work.landing => Wait::new(
+                    Cause::Landing,
+                    format!(
+                        "Its stages are completed; {} is being merged into {}.",
+                        work.branch,
+                        work.base_name().unwrap_or("its base branch")
+                    ),
+                ),
+                Some(_) | None => {
+                    Wait::new(Cause::Running, format!("Its stage {stage} is running."))
+                }
+            },
         },
         TicketState::OnHold { reason } => Wait::new(
             Cause::OnHold,
@@ -224,6 +246,18 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
             "No worker of type {stage} lives and none is launched by itself; start one with spawn_worker."
         );
         return Wait::new(Cause::NoWorker, text);
+    }
+    if queue.directory_taken {
+        let text = format!(
+            "It waits for the project's directory, where another attempt works; attempts take turns there. It is in the \
+             queue {stage} with {} before it.",
+            queue.ahead
+        );
+        return Wait::new(Cause::DirectoryTaken, text);
+    }
+    if queue.unprepared && queue.ahead == 0 {
+        let text = "It is next in its queue, and its worktree is being made ready.";
+        return Wait::new(Cause::Unprepared, text.to_owned());
     }
     let place = match queue.ahead {
         0 => format!("It is next in the queue {stage}"),

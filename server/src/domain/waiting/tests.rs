@@ -28,6 +28,7 @@ fn ticket(state: TicketState) -> Ticket {
         cost_usd: 0.0,
         max_budget_usd: None,
         resume: None,
+        work: None,
         created_at: NOON,
         updated_at: NOON,
     }
@@ -134,6 +135,10 @@ fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
     assert_eq!(cause, "no_slot");
     assert!(text.contains("update_project"), "{text}");
     let by_server = QueueSurroundings { server_workers: 16, ..open() };
+    let taken = QueueSurroundings { directory_taken: true, ahead: 1, ..open() };
+    assert_eq!(queued(&around(taken)).0, "directory_taken");
+    let unprepared = QueueSurroundings { unprepared: true, ..open() };
+    assert_eq!(queued(&around(unprepared)).0, "unprepared");
     let (cause, text) = queued(&around(by_server));
     assert_eq!(cause, "no_slot");
     assert!(text.contains("--max-workers"), "{text}");

@@ -44,6 +44,10 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             "Project {project} has a worker type {worker_type} already. Change it with update_worker_type, or choose \
              another name."
         ),
+        Refusal::NoWorktrees { path, why } => format!(
+            "isolation cannot be \"worktree\" for {path}: {why}. Make it a git repository with a commit, or use isolation \
+             \"shared\"."
+        ),
         Refusal::ProjectInUse { project, open_tickets, live_workers } => format!(
             "Project {project} was not deleted: it has {} and {}. End them with close_ticket and stop_worker, or call \
              again with force: true.",
@@ -71,6 +75,9 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         Refusal::TicketRunning { ticket, attempt, worker } => format!(
             "{ticket} is running: {worker} works on it as {attempt}. Wait for its end with list_events, or stop it with \
              stop_worker and call again."
+        ),
+        Refusal::TicketLanding { ticket } => format!(
+            "Every stage of {ticket} is completed and its branch is being merged. Wait for the end with list_events."
         ),
         Refusal::TicketBlocked { ticket, by } => format!(
             "{ticket} is blocked by {}. Wait for that with list_events, or complete it with close_ticket and \

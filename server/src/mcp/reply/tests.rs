@@ -224,6 +224,18 @@ fn table() -> Vec<(Refusal, &'static str)> {
              file, or give a system_prompt instead.",
         ),
         (
+            Refusal::NoWorktrees {
+                path: "/srv/shop".to_owned(),
+                why: "it has no commit".to_owned(),
+            },
+            "isolation cannot be \"worktree\" for /srv/shop: it has no commit. Make it a git repository with a commit, or \
+             use isolation \"shared\".",
+        ),
+        (
+            Refusal::TicketLanding { ticket: t(42) },
+            "Every stage of T-42 is completed and its branch is being merged. Wait for the end with list_events.",
+        ),
+        (
             Refusal::StagesBegun {
                 ticket: t(42),
                 begun: texts(&["plan", "impl"]),
@@ -276,8 +288,10 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::TooManyRemarks { .. } => 26,
         Refusal::UnknownTemplate { .. } => 27,
         Refusal::TemplateBroken { .. } => 28,
-        Refusal::StagesBegun { .. } => 29,
-        Refusal::PausedByBudget { .. } => 30,
+        Refusal::NoWorktrees { .. } => 29,
+        Refusal::TicketLanding { .. } => 30,
+        Refusal::StagesBegun { .. } => 31,
+        Refusal::PausedByBudget { .. } => 32,
     }
 }
 
@@ -288,7 +302,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=30).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=32).collect::<Vec<_>>());
 }
 
 #[test]

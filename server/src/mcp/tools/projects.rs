@@ -13,6 +13,9 @@ use crate::domain::project::TicketCounts;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Name;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
+use crate::git;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
@@ -31,7 +34,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             Effect::Adds,
             "Registers a directory on the server's machine as a project. Every worker of the project starts in that \
              directory, and its description, rules and patterns are part of each worker's prompt. Do this first, then \
-             add roles with create_worker_type. Returns the project.",
+             add roles with create_worker_type. In a git repository with a commit each ticket gets a worktree and a \
+             branch of its own, vibe-ensemble/T-42, and the checkout at `path` is left alone; elsewhere the attempts work \
+             in the directory itself, one at a time. Returns the project.",
             create,
         ),
         Tool::new(
@@ -55,8 +60,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             "Change a project",
             Effect::Replaces,
             "Changes the fields given and leaves the others as they are. Attempts that already run keep what they were \
-             told; the next ones get the new text. Limits count at once, for what waits and for what runs. Returns the \
-             project with its limits.",
+             told; the next ones get the new text. A ticket that has begun goes on where it began, whatever becomes of \
+             `path` and `isolation`. Limits count at once, for what waits and for what runs. Returns the project with its \
+             limits.",
             update,
         ),
         Tool::new(
@@ -84,6 +90,15 @@ struct Create {
     rules: Option<String>,
     /// How things are done here: layout, commands, conventions.
     patterns: Option<String>,
+    /// worktree: each ticket works in a git worktree and on a branch of its own, so that tickets run side by side.
+    /// shared: attempts work in the directory itself, one at a time. Left out: worktree where `path` is a git repository
+    /// with a commit, else shared.
+    #[schemars(extend("enum" = Isolation::NAMES))]
+    isolation: Option<String>,
+    /// keep: a completed ticket's branch stays as it is. merge: it is merged into the branch that was checked out at
+    /// `path` when the ticket began, before the ticket closes; a conflict puts the ticket on hold. keep when left out.
+    #[schemars(extend("enum" = OnComplete::NAMES))]
+    on_complete: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -131,6 +146,13 @@ struct Update {
     /// Attempts each of its tickets may have over its whole life; 0 removes the limit. Then it goes on hold.
     #[schemars(range(min = 0, max = 10_000))]
     max_attempts_per_ticket: Option<i64>,
+    /// Where tickets that begin from now on work: worktree or shared, see `create_project`. A new `path` without it is
+    /// looked at as `create_project` does.
+    #[schemars(extend("enum" = Isolation::NAMES))]
+    isolation: Option<String>,
+    /// What becomes of a completed ticket's branch from now on: keep or merge, see `create_project`.
+    #[schemars(extend("enum" = OnComplete::NAMES))]
+    on_complete: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -149,6 +171,12 @@ pub(crate) struct ProjectView {
     description: String,
     rules: String,
     patterns: String,
+    /// worktree or shared.
+    #[schemars(extend("enum" = Isolation::NAMES))]
+    isolation: &'static str,
+    /// keep or merge.
+    #[schemars(extend("enum" = OnComplete::NAMES))]
+    on_complete: &'static str,
     created_at: String,
     updated_at: String,
 }
@@ -161,6 +189,8 @@ impl From<Project> for ProjectView {
             description: project.description,
             rules: project.rules,
             patterns: project.patterns,
+            isolation: project.isolation.name(),
+            on_complete: project.on_complete.name(),
             created_at: project.created_at.to_string(),
             updated_at: project.updated_at.to_string(),
         }
@@ -237,9 +267,19 @@ struct Projects {
 
 async fn create(service: Service, given: Create) -> Result<ProjectView> {
     let text = |field, text: Option<String>| text::long(field, text.as_deref().unwrap_or(""));
+    let name = Name::parse("name", &given.name)?;
+    let path = directory(&given.path).await?;
+    let (directory, isolation) = place(&path, given.isolation.as_deref()).await?;
     let new = NewProject {
-        name: Name::parse("name", &given.name)?,
-        path: directory(&given.path).await?,
+        name,
+        path,
+        directory,
+        isolation,
+        on_complete: given
+            .on_complete
+            .as_deref()
+            .and_then(OnComplete::from_name)
+            .unwrap_or(OnComplete::Keep),
         description: text("description", given.description)?,
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
@@ -279,8 +319,22 @@ async fn update(service: Service, given: Update) -> Result<ProjectWithLimits> {
         Some(path) => Some(directory(&path).await?),
         None => None,
     };
+    let (directory, isolation) = match (&path, given.isolation.as_deref()) {
+        (Some(path), wanted) => {
+            let (directory, isolation) = place(path, wanted).await?;
+            (Some(directory), Some(isolation))
+        }
+        (None, Some(wanted)) => {
+            let project = service.store.project(&given.project).await?;
+            (None, Some(place(&project.path, Some(wanted)).await?.1))
+        }
+        (None, None) => (None, None),
+    };
     let change = ProjectChange {
         path,
+        directory,
+        isolation,
+        on_complete: given.on_complete.as_deref().and_then(OnComplete::from_name),
         description: text("description", given.description)?,
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
@@ -323,6 +377,32 @@ async fn directory(given: &str) -> Result<String> {
         return Ok(path);
     }
     Err(Refusal::invalid("path", given, "the absolute path of an existing directory").into())
+}
+
+/// The directory's one real name, and how its tickets are kept apart: as wanted, else the best that it can do.
+async fn place(path: &str, wanted: Option<&str>) -> Result<(String, Isolation)> {
+    let wanted = wanted.and_then(Isolation::from_name);
+    let real = tokio::fs::canonicalize(path).await;
+    let directory = real.ok().and_then(|real| real.into_os_string().into_string().ok());
+    let directory = directory.unwrap_or_else(|| path.to_owned());
+    if wanted == Some(Isolation::Shared) {
+        return Ok((directory, Isolation::Shared));
+    }
+    let why = match git::look(path.as_ref()).await {
+        Ok(Ok(_)) => return Ok((directory, Isolation::Worktree)),
+        Ok(Err(why)) => why,
+        Err(error) => {
+            let error = crate::telemetry::chain(&error);
+            tracing::warn!(path, error, "a project's directory was not looked at");
+            "git could not be run on the server's machine".to_owned()
+        }
+    };
+    match wanted {
+        Some(Isolation::Worktree) => {
+            Err(Refusal::NoWorktrees { path: path.to_owned(), why }.into())
+        }
+        Some(Isolation::Shared) | None => Ok((directory, Isolation::Shared)),
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::waiting::Cause;
 use crate::domain::waiting::waiting;
+use crate::domain::worktree::DiffStat;
 use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::transcript::shortened;
 use crate::store::TicketDetail;
@@ -45,9 +46,35 @@ pub(crate) struct TicketView {
     cost_usd: f64,
     /// Dollars it may cost over its whole life, when it has a limit of its own.
     max_budget_usd: Option<f64>,
+    /// The branch of its work; null before it began, and where attempts work in the project's directory.
+    branch: Option<String>,
+    /// Where its own work begins.
+    base_commit: Option<String>,
+    /// The last commit that was accepted; its branch is there whenever no attempt runs.
+    head_commit: Option<String>,
+    /// From `base_commit` to `head_commit`.
+    diff_stat: Option<DiffStatView>,
+    /// The directory its branch is checked out in; null once retention removed it.
+    worktree: Option<String>,
+    /// The commit of the base branch that has its work, once it was merged.
+    merged_commit: Option<String>,
     created_at: String,
     updated_at: String,
     closed_at: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DiffStatView {
+    files_changed: i64,
+    insertions: i64,
+    deletions: i64,
+}
+
+impl From<DiffStat> for DiffStatView {
+    fn from(stat: DiffStat) -> Self {
+        let DiffStat { files_changed, insertions, deletions } = stat;
+        Self { files_changed, insertions, deletions }
+    }
 }
 
 impl TicketView {
@@ -72,7 +99,14 @@ impl From<Ticket> for TicketView {
             | TicketState::Queued
             | TicketState::Running => (None, None, None),
         };
+        let work = ticket.work.as_ref();
         Self {
+            branch: work.map(|work| work.branch.clone()),
+            base_commit: work.map(|work| work.base_commit.clone()),
+            head_commit: work.map(|work| work.head.commit.clone()),
+            diff_stat: work.map(|work| work.head.stat.into()),
+            worktree: work.filter(|work| !work.removed).map(|work| work.path.clone()),
+            merged_commit: work.and_then(|work| work.merged_commit.clone()),
             ticket_id: ticket.id.to_string(),
             project: ticket.project_name.into_string(),
             title: ticket.title,
@@ -291,6 +325,7 @@ mod tests {
             cost_usd: 0.5,
             max_budget_usd: None,
             resume: None,
+            work: None,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(7),
         }
@@ -306,8 +341,8 @@ mod tests {
                 "ticket_id": "T-42", "project": "p", "title": "Build", "description": description,
                 "state": "on_hold", "resolution": null, "hold_reason": "asks", "execution_plan": ["impl", "test"],
                 "stage_index": 1, "current_stage": "test", "priority": "high", "depends_on": ["T-41"],
-                "attempts_used": 1, "rework_laps": 0, "cost_usd": 0.5, "max_budget_usd": null,
-                "created_at": "1970-01-01T00:00:00.000Z",
+                "attempts_used": 1, "rework_laps": 0, "cost_usd": 0.5, "max_budget_usd": null, "branch": null, "base_commit": null,
+                "head_commit": null, "diff_stat": null, "worktree": null, "merged_commit": null, "created_at": "1970-01-01T00:00:00.000Z",
                 "updated_at": "1970-01-01T00:00:00.007Z", "closed_at": null,
             })
         );

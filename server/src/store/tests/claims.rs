@@ -50,6 +50,7 @@ async fn a_worker_has_one_attempt_at_a_time() {
 async fn one_ticket_claimed_by_many_at_once_is_granted_once() {
     let bed = Bed::new().await;
     bed.ticket(&["impl"]).await;
+    bed.prepare().await;
     let mut claims = Vec::new();
     for n in 0..8 {
         let worker = bed.worker("impl").await;

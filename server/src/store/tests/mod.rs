@@ -11,6 +11,7 @@ mod pauses;
 mod planned;
 mod tickets;
 mod updates;
+mod worktrees;
 
 use tempfile::TempDir;
 
@@ -21,6 +22,7 @@ use super::Error;
 use super::Granted;
 use super::Rules;
 use super::Store;
+use super::Work;
 use crate::domain::attempt::Spent;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -38,6 +40,11 @@ use crate::domain::ticket::Priority;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worktree::DiffStat;
+use crate::domain::worktree::Head;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
+use crate::domain::worktree::Worktree;
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 pub(super) const RULES: Rules = Rules {
@@ -70,6 +77,9 @@ impl Bed {
         let new = NewProject {
             name: name("shop"),
             path: "/srv/shop".into(),
+            directory: "/srv/shop".into(),
+            isolation: Isolation::Worktree,
+            on_complete: OnComplete::Keep,
             description: String::new(),
             rules: String::new(),
             patterns: String::new(),
@@ -113,7 +123,20 @@ impl Bed {
         id
     }
 
+    /// Says of every worktree that it is ready, as the dispatcher does once git has made it.
+    pub(super) async fn prepare(&self) {
+        for ticket in self.store.unprepared().await.expect("a list") {
+            let found =
+                self.store.unprepared_ticket(ticket).await.expect("a look").expect("listed");
+            if found.ticket.work.is_none() {
+                self.store.begin_worktree(ticket, worktree(ticket)).await.expect("begun");
+            }
+            self.store.worktree_ready(ticket, None).await.expect("ready");
+        }
+    }
+
     pub(super) async fn claim(&self, worker: WorkerId, pull: &str) -> Claim {
+        self.prepare().await;
         self.store.claim(worker, pull, format!("session-{pull}"), NOW).await.expect("a claim")
     }
 
@@ -146,6 +169,22 @@ pub(super) fn name(text: &str) -> Name {
     Name::from_row(text.to_owned())
 }
 
+pub(super) fn worktree(ticket: TicketId) -> Worktree {
+    Worktree {
+        repository: "/srv/shop/.git".into(),
+        path: format!("/state/worktrees/shop/{ticket}"),
+        prefix: String::new(),
+        branch: format!("vibe-ensemble/{ticket}"),
+        base_branch: Some("refs/heads/main".into()),
+        base_commit: "b".repeat(40),
+        head: Head { commit: "b".repeat(40), stat: DiffStat::default() },
+        owed: None,
+        landing: false,
+        merged_commit: None,
+        removed: false,
+    }
+}
+
 pub(super) fn ending(attempt: AttemptId, verdict: Verdict) -> Ending {
     Ending {
         attempt,
@@ -156,6 +195,7 @@ pub(super) fn ending(attempt: AttemptId, verdict: Verdict) -> Ending {
         had_session: true,
         usage: None,
         record: Some("{}".into()),
+        work: Work::None,
     }
 }
 

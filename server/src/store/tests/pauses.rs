@@ -17,6 +17,7 @@ fn queue(kind: &str) -> Scope {
 
 impl Bed {
     async fn cause(&self, ticket: crate::domain::id::TicketId) -> &'static str {
+        self.prepare().await;
         let detail = self.store.ticket(ticket).await.unwrap();
         let wait = waiting::waiting(&detail.ticket, &detail.surroundings);
         wait.map_or("", |wait| wait.cause.name())

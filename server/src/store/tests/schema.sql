@@ -137,7 +137,9 @@ CREATE TABLE project (
     updated_at  INTEGER NOT NULL,
     -- Set by delete_project. The row stays, because tickets, attempts and events of the past name it.
     deleted_at  INTEGER
-) STRICT;
+, isolation TEXT NOT NULL DEFAULT 'shared'
+    CONSTRAINT project_isolation_known CHECK (isolation IN ('worktree', 'shared')), on_complete TEXT NOT NULL DEFAULT 'keep'
+    CONSTRAINT project_on_complete_known CHECK (on_complete IN ('keep', 'merge')), directory TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE project_limit (
     project_id                INTEGER PRIMARY KEY REFERENCES project (project_id),
@@ -189,10 +191,8 @@ CREATE TABLE ticket (
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL,
     closed_at         INTEGER, planned_by INTEGER REFERENCES attempt (attempt_id), planned_key TEXT
-    CONSTRAINT planned_has_key CHECK ((planned_by IS NULL) = (planned_key IS NULL)), max_budget_usd REAL
-    CONSTRAINT ticket_budget_is_a_limit CHECK (max_budget_usd > 0), strikes INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT strikes_are_counted CHECK (strikes >= 0), resume_asks_outcome INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)),
+    CONSTRAINT planned_has_key CHECK ((planned_by IS NULL) = (planned_key IS NULL)), isolation TEXT
+    CONSTRAINT ticket_isolation_known CHECK (isolation IN ('worktree', 'shared')),
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
@@ -282,7 +282,38 @@ CREATE TABLE worker_type (
     UNIQUE (project_id, name)
 ) STRICT;
 
-CREATE INDEX attempt_ended ON attempt (ended_at) WHERE state = 'ended';
+CREATE TABLE worktree (
+    ticket_id       INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- The common git directory of the repository: where its refs and objects are, whatever becomes of the project.
+    repository      TEXT    NOT NULL CHECK (repository LIKE '/%'),
+    -- The directory of the worktree, below the state directory.
+    path            TEXT    NOT NULL UNIQUE CHECK (path LIKE '/%'),
+    -- Where in the repository the project is, and so where in the worktree its agents start; '' for the top.
+    prefix          TEXT    NOT NULL,
+    -- vibe-ensemble/T-42, or with a number after it when that was somebody else's.
+    branch          TEXT    NOT NULL CHECK (branch <> ''),
+    -- What the project had checked out when the ticket began, as refs/heads/…; NULL when that was no branch.
+    base_branch     TEXT    CHECK (base_branch LIKE 'refs/heads/_%'),
+    -- Where the ticket's own work begins: the base branch with the results of the tickets it waited for.
+    base_commit     TEXT    NOT NULL CHECK (length(base_commit) >= 40),
+    -- The last accepted commit. What the branch holds beyond it was not accepted.
+    head_commit     TEXT    NOT NULL CHECK (length(head_commit) >= 40),
+    -- From base_commit to head_commit.
+    files_changed   INTEGER NOT NULL DEFAULT 0 CHECK (files_changed >= 0),
+    insertions      INTEGER NOT NULL DEFAULT 0 CHECK (insertions >= 0),
+    deletions       INTEGER NOT NULL DEFAULT 0 CHECK (deletions >= 0),
+    -- 1 while the worktree is known to be at head_commit with nothing else in it. Only then is the ticket granted.
+    ready           INTEGER NOT NULL DEFAULT 0 CHECK (ready IN (0, 1)),
+    -- An accepted attempt whose work could not be committed; it is committed before anything else happens here.
+    owed_attempt_id INTEGER REFERENCES attempt (attempt_id),
+    -- 1 while the completed ticket waits for its branch to be merged; it is running and has no attempt meanwhile.
+    landing         INTEGER NOT NULL DEFAULT 0 CHECK (landing IN (0, 1)),
+    -- The commit of the base branch that has the ticket's work.
+    merged_commit   TEXT,
+    -- When retention removed the worktree; its branch goes with it only when it was merged or holds nothing.
+    removed_at      INTEGER,
+    CONSTRAINT ready_is_there CHECK (ready = 0 OR (owed_attempt_id IS NULL AND removed_at IS NULL))
+) STRICT;
 
 CREATE UNIQUE INDEX attempt_one_live_per_ticket ON attempt (ticket_id) WHERE state <> 'ended';
 
@@ -313,3 +344,7 @@ CREATE INDEX ticket_resume ON ticket (resume_worker_id) WHERE resume_worker_id I
 CREATE INDEX ticket_state ON ticket (project_id, state);
 
 CREATE INDEX worker_live ON worker (project_id, worker_type) WHERE state <> 'stopped';
+
+CREATE INDEX worktree_kept ON worktree (ticket_id) WHERE removed_at IS NULL;
+
+CREATE INDEX worktree_landing ON worktree (ticket_id) WHERE landing = 1;

@@ -27,7 +27,7 @@ pub(crate) struct Throughput {
 impl Throughput {
     pub(crate) async fn measure(tickets: usize) -> Self {
         let bed = Bed::with(Setup::default().max_workers(12)).await;
-        bed.project("bench", &[]).await;
+        bed.repository("bench", &[], json!({})).await;
         for stage in PLAN {
             bed.worker_type("bench", stage, json!({"max_workers": 4})).await;
         }

@@ -38,6 +38,10 @@ pub(crate) enum Action {
     Write(PathBuf, String),
     /// `append FILE TEXT`: one line.
     Append(PathBuf, String),
+    /// `git ARGUMENTS`, split at spaces. An agent whose git fails gives up.
+    Git(Vec<String>),
+    /// `commit MESSAGE`: everything in the working directory.
+    Commit(String),
     /// `touch FILE`.
     Touch(PathBuf),
     /// `wait-for FILE`: until it exists.
@@ -103,6 +107,8 @@ impl FromStr for Command {
                 let (path, text) = path_and_text();
                 Self::Act(Action::Append(path, text))
             }
+            "git" => Self::Act(Action::Git(rest.split(' ').map(str::to_owned).collect())),
+            "commit" => Self::Act(Action::Commit(rest.to_owned())),
             "touch" => Self::Act(Action::Touch(rest.into())),
             "wait-for" => Self::Act(Action::WaitFor(rest.into())),
             "fork" => Self::Act(Action::Fork(seconds()?)),
@@ -148,10 +154,16 @@ pub(crate) fn act(action: &Action, stream: &mut Stream) {
     match action {
         Action::Say(text) => stream.say(text),
         Action::Sleep(duration) => std::thread::sleep(*duration),
-        Action::Write(path, text) => fs::write(path, text).expect("writable"),
-        Action::Append(path, text) => append(path, text),
-        Action::Touch(path) => append_bytes(path, b""),
+        Action::Write(path, text) => fs::write(own(path), named(text)).expect("writable"),
+        Action::Append(path, text) => append(&own(path), &named(text)),
+        Action::Git(arguments) => git(&arguments.iter().map(|one| named(one)).collect::<Vec<_>>()),
+        Action::Commit(message) => {
+            git(&["add".to_owned(), "--all".to_owned()]);
+            git(&["commit".to_owned(), "--quiet".to_owned(), "-m".to_owned(), named(message)]);
+        }
+        Action::Touch(path) => append_bytes(&own(path), b""),
         Action::WaitFor(path) => {
+            let path = own(path);
             while !path.exists() {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -166,6 +178,32 @@ pub(crate) fn act(action: &Action, stream: &mut Stream) {
         Action::Flood(bytes) => stream.flood(*bytes),
         Action::Garbage => stream.garbage(),
     }
+}
+
+/// With `{ticket}`, `{stage}` and `{attempt}` replaced by this run's: a script is written before its ticket has an id.
+fn named(text: &str) -> String {
+    ["ticket", "stage", "attempt"].iter().fold(text.to_owned(), |text, name| {
+        let variable = format!("VIBE_ENSEMBLE_{}", name.to_uppercase());
+        let own = std::env::vars().find(|(name, _)| *name == variable);
+        text.replace(&format!("{{{name}}}"), &own.map(|(_, value)| value).unwrap_or_default())
+    })
+}
+
+fn own(path: &Path) -> PathBuf {
+    named(&path.display().to_string()).into()
+}
+
+/// As a real agent would, but for the user's hooks: whatever a hook notes was the server's doing.
+fn git(arguments: &[String]) {
+    let status = std::process::Command::new("git")
+        .args(["-c", "user.name=Agent", "-c", "user.email=agent@localhost"])
+        .args(["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false", "-c", "gc.auto=0"])
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("git runs");
+    assert!(status.success(), "git {arguments:?}: {status}");
 }
 
 fn append(path: &Path, text: &str) {

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let mut bed = Bed::with(Setup::default().max_workers(options.agents.max(1))).await;
-    bed.project("shop", &[]).await;
+    bed.repository("shop", &[], json!({})).await;
     bed.worker_type("shop", "sleep", json!({"max_workers": options.agents.max(1)})).await;
     bed.worker_type("shop", "wait", json!({"auto_spawn": false})).await;
 

@@ -10,17 +10,45 @@ use std::sync::atomic::Ordering;
 
 use e2e::eventually::eventually_within;
 use e2e::kept::Kept;
+use e2e::repository::Repository;
 use serde_json::json;
 
 use crate::random::Random;
 
-pub(crate) const PROJECT: &str = "storm";
 pub(crate) const STAGES: [&str; 3] = ["design", "build", "review"];
+
+/// Projects whose attempts take turns in their directory; so many work at once.
+const SHARED: [&str; 6] = ["storm0", "storm1", "storm2", "storm3", "storm4", "storm5"];
+/// The project that is a git repository.
+const GIT: &str = "storm";
 
 /// Tickets open at once; more would only wait.
 const OPEN: usize = 24;
 /// What leaves daemons behind leaves them for no longer than this, should nobody end them.
 const DAEMON_SECONDS: u32 = 120;
+
+/// Where the work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// In one repository, in worktrees, merged in the end.
+    Git,
+    /// In a few directories, in turns.
+    Shared,
+}
+
+impl Ground {
+    fn projects(self) -> &'static [&'static str] {
+        match self {
+            Self::Git => &[GIT],
+            Self::Shared => &SHARED,
+        }
+    }
+}
+
+/// The repository of [`Ground::Git`].
+pub(crate) fn repository(kept: &Kept) -> Repository {
+    Repository { path: kept.directory.join("projects").join(GIT) }
+}
 
 /// Which agents work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +73,7 @@ pub(crate) struct Promise {
 pub(crate) struct Load {
     kept: Arc<Kept>,
     mix: Mix,
+    ground: Ground,
     random: Mutex<Random>,
     acknowledged: Mutex<BTreeMap<String, Promise>>,
     /// Closed, as a consumer of events has heard.
@@ -57,18 +86,24 @@ pub(crate) fn tickets_for(attempts: u32) -> u32 {
 }
 
 /// Makes the project and its worker types.
-pub(crate) async fn prepare(kept: &Kept) {
-    kept.project(PROJECT).await;
-    for stage in STAGES {
-        kept.worker_type(PROJECT, stage, 4).await;
+pub(crate) async fn prepare(kept: &Kept, ground: Ground) {
+    for project in ground.projects() {
+        match ground {
+            Ground::Git => drop(kept.repository(project, "merge").await),
+            Ground::Shared => drop(kept.project(project).await),
+        }
+        for stage in STAGES {
+            kept.worker_type(project, stage, 4).await;
+        }
     }
 }
 
 impl Load {
-    pub(crate) fn new(kept: Arc<Kept>, mix: Mix, seed: u64) -> Self {
+    pub(crate) fn new(kept: Arc<Kept>, mix: Mix, ground: Ground, seed: u64) -> Self {
         Self {
             kept,
             mix,
+            ground,
             random: Mutex::new(Random::new(!seed)),
             acknowledged: Mutex::default(),
             closed: Mutex::default(),
@@ -99,9 +134,14 @@ impl Load {
             if count.is_none() && over.load(Ordering::SeqCst) {
                 return;
             }
-            let (script, promise) = script(self.mix, lock(&self.random).below(100));
+            let (mut script, promise) = script(self.mix, lock(&self.random).below(100));
+            if self.ground == Ground::Git {
+                script = format!("{WORK}\n{script}");
+            }
+            let projects = self.ground.projects();
+            let project = projects[usize::try_from(number).unwrap_or(0) % projects.len()];
             let arguments = json!({
-                "project": PROJECT, "title": format!("work {number}"), "execution_plan": STAGES,
+                "project": project, "title": format!("work {number}"), "execution_plan": STAGES,
                 "description": script, "idempotency_key": format!("storm-{number}"),
             });
             // Repeated with the same key until it is answered.
@@ -111,6 +151,11 @@ impl Load {
         }
     }
 }
+
+/// Every agent commits a line to its ticket's file and leaves a line in another, with the name of its attempt: what is
+/// in the repository afterwards tells whose work was accepted.
+const WORK: &str = "fake: *: append {ticket}.txt {stage} {attempt}\nfake: *: commit {ticket} does {stage}\n\
+                    fake: *: append left-{ticket}.txt {stage} {attempt}";
 
 fn script(mix: Mix, roll: u64) -> (String, Promise) {
     let once = Promise { runs: [1, 1, 1], failures: 0 };

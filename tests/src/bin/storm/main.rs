@@ -4,6 +4,7 @@
 //! cargo build --workspace && cargo run -p e2e --bin storm -- --kills 1000 --seed 1     # full size, about ten minutes
 //! cargo run -p e2e --bin storm -- --kills 40 --seed 1 --server-only                    # every agent runs exactly once
 //! cargo run -p e2e --bin storm -- --trees 300                                          # daemons, and no kills
+//! cargo run -p e2e --bin storm -- --kills 100 --shared                                 # directories, no worktrees
 //! ```
 //!
 //! The seed decides the faults, their order and the pauses between them; what they hit depends on what lives then.
@@ -14,6 +15,7 @@ mod faults;
 mod load;
 mod oracle;
 mod random;
+mod repository;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use clap::Parser;
 use e2e::kept::Kept;
 use e2e::server::Setup;
 
+use crate::load::Ground;
 use crate::load::Load;
 use crate::load::Mix;
 
@@ -47,6 +50,9 @@ struct Cli {
     /// Make no faults: run at least this many agents that each leave a daemon and a child behind
     #[arg(long)]
     trees: Option<u32>,
+    /// Work in directories, in turns, instead of in worktrees of a git repository
+    #[arg(long)]
+    shared: bool,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -62,14 +68,15 @@ async fn main() -> ExitCode {
     ));
     let begun = Instant::now();
     println!("seed {}, {} kills, server only: {}", cli.seed, cli.kills, cli.server_only);
-    load::prepare(&kept).await;
+    let ground = if cli.shared { Ground::Shared } else { Ground::Git };
+    load::prepare(&kept, ground).await;
 
     let mix = match (cli.trees, cli.server_only) {
         (Some(_), _) => Mix::Daemons,
         (None, true) => Mix::Peaceful,
         (None, false) => Mix::Everything,
     };
-    let load = Arc::new(Load::new(Arc::clone(&kept), mix, cli.seed));
+    let load = Arc::new(Load::new(Arc::clone(&kept), mix, ground, cli.seed));
     let weather_over = Arc::new(AtomicBool::new(false));
     let feeding = tokio::spawn(
         Arc::clone(&load).feed(cli.trees.map(load::tickets_for), Arc::clone(&weather_over)),
@@ -88,6 +95,10 @@ async fn main() -> ExitCode {
 
     let found =
         oracle::judge(&kept, &load, consuming, cli.server_only || cli.trees.is_some()).await;
+    let found = match ground {
+        Ground::Git => repository::judge(&kept, &load, found).await,
+        Ground::Shared => found,
+    };
     println!("{found}\n{} server starts, {:?} in all", kept.starts(), begun.elapsed());
     if !found.is_clean() {
         println!("--- the server's log, its last lines ---\n{}", kept.server().await.log_tail());

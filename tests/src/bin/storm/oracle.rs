@@ -31,7 +31,7 @@ pub(crate) struct Found {
     lost: Vec<String>,
     twice: Vec<String>,
     strays: Vec<String>,
-    wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
 }
 
 impl Found {

@@ -1,0 +1,144 @@
+//! The worktree of a ticket: where its agents work, and what of their work was accepted.
+
+use super::id::AttemptId;
+
+/// Names an enum's values once, for the wire and the database.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $value:ident = $text:literal,)+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$of])* $value,)+ }
+
+        impl $name {
+            pub const NAMES: &'static [&'static str] = &[$($text,)+];
+
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$value => $text,)+ }
+            }
+
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$value),)+ _ => None }
+            }
+        }
+    )+};
+}
+
+settings! {
+    /// Where the attempts of a project work.
+    Isolation {
+        /// Each ticket in a git worktree and on a branch of its own.
+        Worktree = "worktree",
+        /// In the project's directory, one attempt at a time.
+        Shared = "shared",
+    }
+
+    /// What becomes of a completed ticket's branch.
+    OnComplete {
+        /// It stays as it is.
+        Keep = "keep",
+        /// It is merged into the base branch before the ticket closes.
+        Merge = "merge",
+    }
+}
+
+/// What a ticket's work changed, counted by git.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiffStat {
+    pub files_changed: i64,
+    pub insertions: i64,
+    pub deletions: i64,
+}
+
+/// An accepted state of a ticket's work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// A full object name.
+    pub commit: String,
+    /// Against the base commit.
+    pub stat: DiffStat,
+}
+
+/// Where a ticket's work is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worktree {
+    /// The common git directory of the repository.
+    pub repository: String,
+    /// The directory of the worktree.
+    pub path: String,
+    /// Where in it the agents start; empty for the top.
+    pub prefix: String,
+    /// Without `refs/heads/`.
+    pub branch: String,
+    /// With `refs/heads/`; `None` when the project had no branch checked out.
+    pub base_branch: Option<String>,
+    pub base_commit: String,
+    /// The last accepted state.
+    pub head: Head,
+    /// An accepted attempt whose work is not committed yet.
+    pub owed: Option<AttemptId>,
+    /// The ticket is completed and its branch is about to be merged.
+    pub landing: bool,
+    pub merged_commit: Option<String>,
+    /// Retention has removed the directory.
+    pub removed: bool,
+}
+
+impl Worktree {
+    /// The directory agents start in.
+    #[must_use]
+    pub fn cwd(&self) -> String {
+        format!("{}/{}", self.path, self.prefix).trim_end_matches('/').to_owned()
+    }
+
+    /// The base branch as people call it.
+    #[must_use]
+    pub fn base_name(&self) -> Option<&str> {
+        self.base_branch.as_deref().map(|full| full.strip_prefix("refs/heads/").unwrap_or(full))
+    }
+
+    /// Whether anything was accepted that the base does not have.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.head.commit != self.base_commit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_start_where_the_project_is_in_its_repository() {
+        let top = Worktree {
+            repository: "/srv/shop/.git".into(),
+            path: "/state/worktrees/shop/T-1".into(),
+            prefix: String::new(),
+            branch: "vibe-ensemble/T-1".into(),
+            base_branch: Some("refs/heads/main".into()),
+            base_commit: "a".repeat(40),
+            head: Head { commit: "a".repeat(40), stat: DiffStat::default() },
+            owed: None,
+            landing: false,
+            merged_commit: None,
+            removed: false,
+        };
+        assert_eq!(top.cwd(), "/state/worktrees/shop/T-1");
+        assert_eq!(top.base_name(), Some("main"));
+        assert!(!top.has_work());
+        let below = Worktree { prefix: "crates/web/".into(), ..top };
+        assert_eq!(below.cwd(), "/state/worktrees/shop/T-1/crates/web");
+    }
+
+    #[test]
+    fn every_name_reads_back() {
+        for name in Isolation::NAMES {
+            assert_eq!(Isolation::from_name(name).map(Isolation::name), Some(*name));
+        }
+        for name in OnComplete::NAMES {
+            assert_eq!(OnComplete::from_name(name).map(OnComplete::name), Some(*name));
+        }
+        assert_eq!(Isolation::from_name("Worktree"), None);
+    }
+}

@@ -1,0 +1,51 @@
+//! Worktrees of tickets that are long closed. The branch stays with everything that was accepted, unless another branch
+//! has all of it; changes that were not accepted stay under `refs/vibe-ensemble/attempts/`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::SweepError;
+use super::Swept;
+use crate::domain::time::Timestamp;
+use crate::git::Repositories;
+use crate::git::work::Removal;
+use crate::store::Store;
+use crate::telemetry::chain;
+
+/// Removes the worktrees of tickets that were closed `keep` ago. What holds work that is nowhere else is left.
+pub async fn run_once(
+    store: &Store,
+    repositories: &Repositories,
+    keep: Option<Duration>,
+    now: Timestamp,
+) -> Result<Swept, SweepError> {
+    let mut swept = Swept::default();
+    let Some(keep) = keep else { return Ok(swept) };
+    let mut after = None;
+    loop {
+        let batch = store.prunable_worktrees(now.before(keep), after).await?;
+        let Some(last) = batch.last() else { return Ok(swept) };
+        after = Some(last.id);
+        for ticket in batch {
+            let Some(work) = &ticket.work else { continue };
+            let removal = match repositories.open(Path::new(&work.repository)).await {
+                Ok(repository) => repository.remove(work).await,
+                Err(error) => Err(error),
+            };
+            match removal {
+                Ok(Removal::Done { branch }) => {
+                    tracing::info!(ticket = %ticket.id, branch = work.branch, branch_removed = branch, "worktree removed");
+                    store.worktree_removed(ticket.id, now).await?;
+                    swept.removed += 1;
+                }
+                Ok(Removal::Kept(why)) => {
+                    tracing::warn!(ticket = %ticket.id, why, "a worktree is kept");
+                }
+                // The repository may be gone, or on a disk that is not there now. Others need not wait for it.
+                Err(error) => {
+                    tracing::warn!(ticket = %ticket.id, error = %chain(&error), "a worktree was not removed");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What the storm has done to the repository: exactly what was accepted is merged, in order, and git finds it whole.
+
+use e2e::bed::text;
+use e2e::kept::Kept;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::load;
+use crate::load::Load;
+use crate::oracle::Found;
+
+/// Adds everything that is wrong with the repository to what was found.
+pub(crate) async fn judge(kept: &Kept, load: &Load, mut found: Found) -> Found {
+    let repository = load::repository(kept);
+    let mut accepted = Vec::new();
+    let mut lines = 0;
+    for id in load.acknowledged().keys() {
+        let Ok(ticket) = kept.call("get_ticket", json!({"ticket_id": id})).await else { continue };
+        let expected: Vec<String> = ticket["attempts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|attempt| attempt["outcome"] == "succeeded")
+            .map(|attempt| format!("{} {}", text(attempt, "stage"), text(attempt, "attempt_id")))
+            .collect();
+        for file in [format!("{id}.txt"), format!("left-{id}.txt")] {
+            let there = repository.file("main", &file).unwrap_or_default();
+            if there.lines().ne(expected.iter().map(String::as_str)) {
+                found.wrong.push(format!("{file} has {there:?}, accepted were {expected:?}"));
+            }
+            lines += expected.len();
+        }
+        for field in ["branch", "base_commit", "head_commit", "merged_commit"] {
+            if ticket[field] == Value::Null {
+                found.wrong.push(format!("{id} has no {field}"));
+            }
+        }
+        if let (Some(base), Some(head)) =
+            (ticket["base_commit"].as_str(), ticket["head_commit"].as_str())
+        {
+            let subjects = repository.subjects(&format!("{base}..{head}"));
+            let strange: Vec<&String> =
+                subjects.iter().filter(|subject| !subject.starts_with(&format!("{id} "))).collect();
+            if !strange.is_empty() {
+                found.wrong.push(format!("the branch of {id} has the work of others: {strange:?}"));
+            }
+        }
+        accepted
+            .extend(expected.into_iter().filter_map(|one| Some(one.split_once(' ')?.1.to_owned())));
+    }
+    let kept_aside = repository.refs("refs/vibe-ensemble/attempts/");
+    for name in &kept_aside {
+        let attempt = name.splitn(3, '-').take(2).collect::<Vec<_>>().join("-");
+        if accepted.contains(&attempt) {
+            found.wrong.push(format!("{attempt} was accepted, and {name} has changes of it"));
+        }
+    }
+    let worktrees = repository.worktrees().len();
+    println!(
+        "{lines} accepted lines are merged, {} attempts were put aside, {worktrees} worktrees",
+        kept_aside.len()
+    );
+    let status = repository.ask(&["status", "--porcelain"]);
+    if !status.is_empty() {
+        found.wrong.push(format!("the user's checkout was changed: {status}"));
+    }
+    found.wrong.extend(repository.problems());
+    found
+}
