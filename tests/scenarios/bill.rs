@@ -6,14 +6,13 @@ use std::time::SystemTime;
 
 use e2e::bed::Bed;
 use e2e::bed::text;
+use e2e::claude::real_claude;
 use e2e::eventually::eventually;
 use e2e::messages_api::MessagesApi;
 use e2e::messages_api::Turn;
 use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
-
-use crate::real_claude::real_claude;
 
 /// What the stub says a request reads, so that a request costs a good part of a dollar.
 const DEAR: u64 = 100_000;
@@ -161,7 +160,7 @@ async fn the_usage_limit_holds_everything_until_its_reset() {
 #[tokio::test]
 async fn a_service_that_does_not_answer_is_a_stall() {
     let Some(claude) = real_claude() else { return };
-    let api = MessagesApi::start(|_| Turn::Hang).await;
+    let api = MessagesApi::start(|_| Turn::Silence).await;
     let limits = json!({"stall_seconds": 3, "max_attempts": 1});
     let bed = shop(with_key(setup(claude, &api)), limits).await;
     let ticket = bed.ticket("shop", &["build"], "Work.").await;

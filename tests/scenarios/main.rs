@@ -3,6 +3,7 @@
 //! One binary for all of them, because linking costs more than running. A test needs nothing from another: each has
 //! its own server, on its own state, and ends every process it started.
 
+mod attacks;
 mod backup;
 mod bad_input;
 mod bill;
@@ -10,6 +11,8 @@ mod catalogue;
 mod child;
 mod clocks;
 mod command_line;
+mod connect;
+mod coordinator;
 mod crash;
 mod dependencies;
 mod disk;
@@ -19,6 +22,7 @@ mod fence;
 mod http;
 mod lists;
 mod neighbours;
+mod official;
 mod old_shim;
 mod outcomes;
 mod pauses;

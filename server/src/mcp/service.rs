@@ -18,6 +18,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::Brakes;
 use crate::mcp::access::Caller;
+use crate::mcp::limits::Limits;
+use crate::mcp::limits::Waiting;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -33,6 +35,8 @@ pub struct Service {
     room: Option<watch::Receiver<Room>>,
     /// Whether an operator drains the server, when somebody says so.
     draining: Option<watch::Receiver<bool>>,
+    /// The calls that wait.
+    pub(crate) waiting: Waiting,
 }
 
 impl Service {
@@ -44,6 +48,7 @@ impl Service {
         attempts_dir: PathBuf,
         shutdown: CancellationToken,
     ) -> Self {
+        let waiting = Waiting::new(Limits::default().waiting_calls);
         Self {
             store,
             clock,
@@ -51,7 +56,14 @@ impl Service {
             shutdown,
             room: None,
             draining: None,
+            waiting,
         }
+    }
+
+    /// Sets how many calls of one client may wait.
+    #[must_use]
+    pub(crate) fn with_waiting_calls(self, most: usize) -> Self {
+        Self { waiting: Waiting::new(most), ..self }
     }
 
     /// Shows the room on the disk with the metrics.
@@ -134,6 +146,8 @@ pub(crate) type Progress = Box<dyn Fn(Duration, Duration) -> BoxFuture<()> + Sen
 pub(crate) struct Call {
     /// Who calls.
     pub(crate) caller: Caller,
+    /// Cancelled when what the caller showed no longer counts.
+    pub(crate) lapsed: CancellationToken,
     /// Cancelled when the client goes away.
     pub(crate) gone: CancellationToken,
     /// There when the client asked for progress.

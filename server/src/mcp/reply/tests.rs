@@ -236,6 +236,11 @@ fn table() -> Vec<(Refusal, &'static str)> {
             "Every stage of T-42 is completed and its branch is being merged. Wait for the end with list_events.",
         ),
         (
+            Refusal::TooManyWaiting { most: 100 },
+            "100 calls of yours wait already, which is as many as may. Let one of them end, or wait in a single call \
+             that leaves out project, ticket_id and kinds; the operator sets the limit with --max-waiting-calls.",
+        ),
+        (
             Refusal::StagesBegun {
                 ticket: t(42),
                 begun: texts(&["plan", "impl"]),
@@ -290,8 +295,9 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::TemplateBroken { .. } => 28,
         Refusal::NoWorktrees { .. } => 29,
         Refusal::TicketLanding { .. } => 30,
-        Refusal::StagesBegun { .. } => 31,
-        Refusal::PausedByBudget { .. } => 32,
+        Refusal::TooManyWaiting { .. } => 31,
+        Refusal::StagesBegun { .. } => 32,
+        Refusal::PausedByBudget { .. } => 33,
     }
 }
 
@@ -302,7 +308,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=32).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=33).collect::<Vec<_>>());
 }
 
 #[test]

@@ -276,7 +276,11 @@ fn plan(stages: &[String]) -> std::result::Result<Plan, Refusal> {
 }
 
 async fn get(service: Service, given: Get) -> Result<TicketDetailView> {
-    let ticket = id("ticket_id", &given.ticket_id)?;
+    detail(&service, id("ticket_id", &given.ticket_id)?).await
+}
+
+/// What `get_ticket` returns.
+pub(crate) async fn detail(service: &Service, ticket: TicketId) -> Result<TicketDetailView> {
     let mut detail = service.store.ticket_at(ticket, service.now()).await?;
     detail.surroundings.brakes = service.brakes();
     Ok(detail.into())
@@ -284,7 +288,12 @@ async fn get(service: Service, given: Get) -> Result<TicketDetailView> {
 
 async fn list(service: Service, given: ListAll) -> Result<Tickets> {
     let page = List::Tickets.page(given.limit, given.cursor.as_deref())?;
-    let filter = TicketFilter { project: given.project, state: given.state, stage: given.stage };
+    let filter = TicketFilter {
+        open: false,
+        project: given.project,
+        state: given.state,
+        stage: given.stage,
+    };
     let (items, next_cursor) = List::Tickets.split(service.store.tickets(filter, page).await?);
     Ok(Tickets { tickets: items.into_iter().map(TicketView::listed).collect(), next_cursor })
 }
