@@ -141,8 +141,10 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
                 Cause::Stuck,
                 format!(
                     "{} of its stage {stage} is stuck: its shim is dead, and what it left contradicts itself or its \
-                     processes could not be ended. Nothing else runs this ticket meanwhile; see `vibe-ensemble doctor`.",
-                    live.attempt
+                     processes could not be ended. Nothing else runs this ticket meanwhile. Give its result up with \
+                     stop_worker ({}, mode interrupt) to have it run again, or end it with close_ticket; \
+                     `vibe-ensemble doctor` lists it.",
+                    live.attempt, live.worker
                 ),
             ),
             Some(live) => Wait::new(
