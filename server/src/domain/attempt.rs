@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::id::AttemptId;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::limits::Limit;
 use super::outcome::Failure;
 use super::text::Name;
 use super::time::Timestamp;
@@ -20,6 +21,12 @@ pub struct Attempt {
     pub claude_session_id: String,
     /// True when the attempt went on in a session an earlier one began.
     pub resumed: bool,
+    /// True when it only asks an earlier attempt's session for the outcome.
+    pub asks_outcome: bool,
+    /// Dollars it may spend, and which limit says so.
+    pub budget: Option<(f64, Limit)>,
+    /// The limit it is being stopped for.
+    pub limit_reached: Option<String>,
     /// What was asked of it by a tool call, until it ends.
     pub stop: Option<StopMode>,
     pub granted_at: Timestamp,
@@ -196,6 +203,10 @@ pub struct Spent {
     pub cost_usd: Option<f64>,
     pub input_tokens: Option<i64>,
     pub output_tokens: Option<i64>,
+    /// The part of the input tokens that the prompt cache had or took.
+    pub cached_tokens: Option<i64>,
+    /// Most memory its process tree was seen to hold.
+    pub peak_memory_bytes: Option<i64>,
 }
 
 #[cfg(test)]
@@ -214,6 +225,9 @@ mod tests {
             state: AttemptState::Running,
             claude_session_id: String::new(),
             resumed: false,
+            asks_outcome: false,
+            budget: None,
+            limit_reached: None,
             stop: None,
             granted_at: seconds(10),
             started_at: Some(seconds(20)),
