@@ -367,7 +367,7 @@ impl Dispatcher {
 fn not_merged(why: &str) -> String {
     format!(
         "it is completed and not merged: {why}. Mend that and have it merged by completing its last stage again with \
-         complete_ticket_stage, or have it reworked with resume_ticket"
+         complete_ticket_stage; or have it reworked with resume_ticket, with a stage and a comment that says what to merge"
     )
 }
 
