@@ -13,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   vibe-ensemble demo                  See one ticket go through three workers, in a temporary place
   vibe-ensemble serve                 Run the server in the foreground
+  vibe-ensemble connect               Make claude in this directory the coordinator
   vibe-ensemble doctor                Find out what is missing, and what to do about it
   vibe-ensemble status                What the running server is doing
   vibe-ensemble tickets --state on_hold
@@ -50,6 +51,12 @@ pub enum Command {
     /// Starts a server on temporary state and a free port, makes a small git project with three worker types, runs one
     /// three-stage ticket through real workers, and prints each step as it happens. Everything is removed afterwards.
     Demo(Demo),
+    /// Set Claude Code up as the coordinator
+    ///
+    /// Afterwards `claude` in the directory has this server's tools and the skills to use them. Writes .mcp.json,
+    /// .claude/settings.local.json (which approves the server) and .claude/skills/vibe-*, and prints each. What it did not
+    /// write it does not overwrite. No file holds the token: Claude Code runs `vibe-ensemble headers` to learn it.
+    Connect(Connect),
     /// Check everything a server needs, and say what to do
     ///
     /// Looks and changes nothing. Exits 1 when a check failed; a warning is no failure.
@@ -78,6 +85,14 @@ pub enum Command {
     /// vibe-ensemble.db-shm from the state directory, copy the backup over vibe-ensemble.db, start the server. Leave
     /// everything else in the state directory: what ran since the backup is recognised by it.
     Backup(Backup),
+    /// Print the HTTP header with the token, as JSON
+    ///
+    /// What Claude Code runs as `headersHelper`, so that no file of a repository holds the token.
+    Headers(Headers),
+    /// Give the coordinator another token, while the server runs
+    ///
+    /// The old one is refused from then on, also to calls that wait. Prints the token's file, never the token.
+    RotateToken(RotateToken),
     /// Let workers finish and start nothing new
     ///
     /// Waits until no worker is busy. Tickets stay queued; `drain --off` or a restart of the server goes on with them.
@@ -217,6 +232,7 @@ pub struct Tickets {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Events {
     /// Wait for further events, for ever
     #[arg(long, short)]
@@ -224,6 +240,15 @@ pub struct Events {
     /// Begin after the event with this number [default: the beginning; with --follow: now]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub after: Option<i64>,
+    /// Only events the coordinator has not marked as processed, from the oldest of them on
+    #[arg(long, conflicts_with = "after")]
+    pub unmarked: bool,
+    /// Events of these kinds only, separated by commas, such as `ticket_on_hold,ticket_closed`
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub kinds: Vec<String>,
+    /// With --follow: wait for a server that is not there yet, instead of failing
+    #[arg(long, requires = "follow")]
+    pub retry: bool,
     /// Events of this project only
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
@@ -277,6 +302,60 @@ impl Backup {
     pub fn flags(&self) -> Flags {
         let given = self.state_dir.clone().map(|dir| ("state_dir", dir));
         Flags { config: self.config.clone(), given: given.into_iter().collect() }
+    }
+}
+
+/// For whom Claude Code is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scope {
+    /// Whoever runs claude in the directory
+    Project,
+    /// This user, in every directory
+    User,
+}
+
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// The directory claude will run in [default: the current one]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Set up one directory, or every directory of this user
+    #[arg(long, value_enum, value_name = "SCOPE", default_value = "project")]
+    pub scope: Scope,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Headers {
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateToken {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// State directory of the server
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<String>,
+    /// Runtime directory of the server
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<String>,
+}
+
+impl RotateToken {
+    /// These options as configuration.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        let given = [("state_dir", &self.state_dir), ("runtime_dir", &self.runtime_dir)];
+        let given =
+            given.into_iter().filter_map(|(name, dir)| Some((name, dir.clone()?))).collect();
+        Flags { config: self.config.clone(), given }
     }
 }
 

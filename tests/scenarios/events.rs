@@ -1,9 +1,15 @@
 //! Events: listed until marked, per consumer, and pushed to whoever waits.
 
+use std::process::Stdio;
+
 use e2e::bed::Bed;
 use e2e::bed::text;
+use e2e::eventually::DEADLINE;
+use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::BufReader;
 
 fn seqs(list: &Value) -> Vec<i64> {
     let events = list["events"].as_array().unwrap_or_else(|| panic!("no `events` in {list}"));
@@ -149,4 +155,71 @@ async fn many_may_wait_at_once_and_each_is_told() {
         let rest = response.text().await.unwrap();
         assert!(rest.contains(&ticket), "{rest}");
     }
+}
+
+#[tokio::test]
+async fn no_event_is_lost_to_a_client_that_leaves_or_a_server_that_dies() {
+    let (mut bed, all) = quiet_bed().await;
+    bed.client.ok("mark_events_processed", json!({"up_to_seq": all[all.len() - 1]})).await;
+    let wait = json!({"wait_seconds": 3600});
+
+    let mut waiting = bed.client.open("list_events", wait.clone()).await;
+    assert!(waiting.chunk().await.unwrap().is_some(), "it waits");
+    drop(waiting);
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let list = bed.client.ok("list_events", wait.clone()).await;
+    assert_eq!(list["events"][0]["ticket_id"], ticket);
+    bed.client.ok("mark_events_processed", json!({"event_seqs": seqs(&list)})).await;
+
+    let mut waiting = bed.client.open("list_events", wait.clone()).await;
+    assert!(waiting.chunk().await.unwrap().is_some(), "it waits");
+    bed.server.kill().await;
+    assert!(waiting.text().await.is_err(), "its answer was cut off");
+    bed.launch().await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let list = bed.client.ok("list_events", wait).await;
+    assert_eq!(list["events"][0]["ticket_id"], ticket);
+}
+
+#[tokio::test]
+async fn a_monitor_prints_each_event_once_whatever_becomes_of_the_server() {
+    let mut bed = Bed::prepare(Setup::default());
+    let mut command = tokio::process::Command::from(bed.server.command("events"));
+    command
+        .args([
+            "--follow",
+            "--unmarked",
+            "--retry",
+            "--json",
+            "--kinds",
+            "ticket_created,ticket_closed",
+        ])
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    // There is no server yet.
+    let mut monitor = command.spawn().unwrap();
+    let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines();
+    let mut next = async || {
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await;
+        let line = line.expect("a line in time").unwrap().expect("it goes on for ever");
+        let event: Value = serde_json::from_str(&line).unwrap();
+        (text(&event, "kind"), text(&event, "ticket_id"))
+    };
+
+    bed.launch().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
+    let first = bed.ticket("shop", &["build"], "").await;
+    assert_eq!(next().await, ("ticket_created".to_owned(), first.clone()));
+    bed.server.kill().await;
+    bed.launch().await;
+    bed.client.ok("close_ticket", json!({"ticket_id": first})).await;
+    assert_eq!(next().await, ("ticket_closed".to_owned(), first));
+    let second = bed.ticket("shop", &["build"], "").await;
+    assert_eq!(next().await, ("ticket_created".to_owned(), second));
+    monitor.kill().await.unwrap();
 }

@@ -3,12 +3,15 @@
 //! One binary for all of them, because linking costs more than running. A test needs nothing from another: each has
 //! its own server, on its own state, and ends every process it started.
 
+mod attacks;
 mod backup;
 mod bad_input;
 mod catalogue;
 mod child;
 mod clocks;
 mod command_line;
+mod connect;
+mod coordinator;
 mod crash;
 mod dependencies;
 mod disk;
@@ -18,6 +21,7 @@ mod fence;
 mod http;
 mod lists;
 mod neighbours;
+mod official;
 mod old_shim;
 mod outcomes;
 mod pipeline;

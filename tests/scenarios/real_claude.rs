@@ -3,35 +3,20 @@
 use std::path::PathBuf;
 
 use e2e::bed::Bed;
+use e2e::claude;
+use e2e::claude::real_claude;
 use e2e::eventually::eventually;
 use e2e::messages_api::MessagesApi;
 use e2e::messages_api::Turn;
 use e2e::server::Setup;
 use serde_json::json;
 
-const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_CLAUDE";
-
-/// The `claude` to test with, or a loud word that there is none.
-#[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
-fn real_claude() -> Option<PathBuf> {
-    let given = std::env::var_os(VARIABLE).map(PathBuf::from);
-    if given.is_none() {
-        eprintln!(
-            "SKIPPED: this test runs the real claude. Set {VARIABLE} to its path, or run .ci/run, \
-             which installs it."
-        );
-    }
-    given
-}
-
 /// A server whose workers are the real claude, talking to the stub.
 async fn bed_with(claude: PathBuf, api: &MessagesApi) -> Bed {
-    let setup = Setup { agent: Some(claude), ..Setup::default() }
-        .env("ANTHROPIC_BASE_URL", api.url())
-        .env("ANTHROPIC_API_KEY", "dummy")
-        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
-        // By default it tries a refused request again for three minutes.
-        .env("CLAUDE_CODE_MAX_RETRIES", "1");
+    let mut setup = Setup { agent: Some(claude), ..Setup::default() };
+    for (name, value) in claude::environment(api) {
+        setup = setup.env(name, value);
+    }
     Bed::with(setup).await
 }
 

@@ -34,10 +34,17 @@ impl Bed {
     }
 
     pub async fn with(setup: Setup) -> Self {
-        let server = Server::start(setup).await;
+        let mut bed = Self::prepare(setup);
+        bed.launch().await;
+        bed
+    }
+
+    /// A bed whose server is not started yet; nobody can be asked before [`Bed::launch`].
+    #[must_use]
+    pub fn prepare(setup: Setup) -> Self {
+        let server = Server::prepare(setup);
         let agents = CallLog::create(server.path("fake")).expect("the harness made the directory");
-        let client = server.client();
-        Self { server, client, agents }
+        Self { server, client: Client::new("127.0.0.1:0", None), agents }
     }
 
     /// Starts the server again after [`Server::stop`] or [`Server::kill`]; the port changes, so the client does too.

@@ -3,6 +3,7 @@
 //! - [`bed`]: a server with a client and scripted agents, ready for a scenario.
 //! - [`server`]: starts, stops and kills one `vibe-ensemble serve` and everything it started.
 //! - [`kept`]: a server that is started again whenever it is found dead, and a coordinator who repeats.
+//! - [`claude`]: the real `claude`, when there is one to test with.
 //! - [`client`]: MCP over HTTP, as a coordinator speaks it.
 //! - [`fake`]: what `fake-claude` writes down about each call, and how a scenario reads it.
 //! - [`messages_api`]: a stub of the Messages API, so that the real `claude` runs without a model.
@@ -17,6 +18,7 @@
 
 pub mod bed;
 pub mod binaries;
+pub mod claude;
 pub mod client;
 pub mod clock_shift;
 pub mod eventually;

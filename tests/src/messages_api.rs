@@ -30,6 +30,8 @@ pub enum Turn {
     Use { tool: String, input: Value },
     /// The API refuses: status and error type.
     Fail { status: u16, kind: String },
+    /// No answer at all, for as long as the client has patience.
+    Silence,
 }
 
 /// One request, as the script sees it.
@@ -61,6 +63,79 @@ impl Ask {
     pub fn offers(&self, tool: &str) -> bool {
         self.tools.iter().any(|name| name == tool)
     }
+
+    /// The calls of this conversation that were answered, with their answers, oldest first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Called> {
+        let mut calls = Vec::new();
+        for message in self.body["messages"].as_array().into_iter().flatten() {
+            for block in message["content"].as_array().into_iter().flatten() {
+                if block["type"] == "tool_use" {
+                    calls.push(Called {
+                        id: block["id"].as_str().unwrap_or_default().to_owned(),
+                        tool: block["name"].as_str().unwrap_or_default().to_owned(),
+                        input: block["input"].clone(),
+                        answer: None,
+                    });
+                } else if block["type"] == "tool_result" {
+                    let open = calls.iter_mut().find(|call| block["tool_use_id"] == call.id);
+                    if let Some(call) = open {
+                        call.answer = Some(text_of(&block["content"]));
+                    }
+                }
+            }
+        }
+        calls.retain(|call| call.answer.is_some());
+        calls
+    }
+
+    /// What the user said last, and how many calls were answered since: a session that is resumed has more than one
+    /// prompt.
+    #[must_use]
+    pub fn prompt(&self) -> (String, usize) {
+        let messages = self.body["messages"].as_array().map_or(&[][..], Vec::as_slice);
+        let results = |message: &Value| {
+            let blocks = message["content"].as_array().into_iter().flatten();
+            blocks.filter(|block| block["type"] == "tool_result").count()
+        };
+        let said = |message: &Value| message["role"] == "user" && results(message) == 0;
+        let Some(at) = messages.iter().rposition(said) else { return (String::new(), 0) };
+        let answered = messages[at..].iter().map(results).sum();
+        (text_of(&messages[at]["content"]), answered)
+    }
+}
+
+/// A call of a tool and what came back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Called {
+    id: String,
+    pub tool: String,
+    pub input: Value,
+    answer: Option<String>,
+}
+
+impl Called {
+    /// The answer as text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.answer.as_deref().unwrap_or_default()
+    }
+
+    /// The answer as JSON; null when it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(self.text()).unwrap_or_default()
+    }
+}
+
+/// Content is a text, or blocks of which some are texts.
+fn text_of(content: &Value) -> String {
+    if let Some(text) = content.as_str() {
+        return text.to_owned();
+    }
+    let blocks = content.as_array().into_iter().flatten();
+    let texts: Vec<&str> = blocks.filter_map(|block| block["text"].as_str()).collect();
+    texts.join("\n")
 }
 
 type Script = Box<dyn Fn(&Ask) -> Turn + Send + Sync>;
@@ -139,6 +214,7 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(body): Json<Value>) -> R
         asks.len()
     };
     match turn {
+        Turn::Silence => std::future::pending().await,
         Turn::Fail { status, kind } => {
             let error =
                 json!({"type": "error", "error": {"type": kind, "message": "as the script says"}});

@@ -1,6 +1,5 @@
 //! One `vibe-ensemble serve`, its directories, and the end of everything it started.
 
-use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -162,16 +161,24 @@ impl Server {
     /// A command of the binary under test, in this test's environment and nothing else.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(if self.setup.no_umask {
-            OsString::from("/bin/sh")
-        } else {
-            binaries::server().into()
-        });
-        if self.setup.no_umask {
-            command.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(binaries::server());
+        if !self.setup.no_umask {
+            let mut command = self.command_of(&binaries::server());
+            command.arg(subcommand);
+            return command;
         }
+        let mut command = self.command_of(Path::new("/bin/sh"));
         command
-            .arg(subcommand)
+            .args(["-c", "umask 000; exec \"$0\" \"$@\""])
+            .arg(binaries::server())
+            .arg(subcommand);
+        command
+    }
+
+    /// A command of any program, in this test's environment and nothing else.
+    #[must_use]
+    pub fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", std::env::join_paths(search_path()).expect("no colon in a path"))
             .env("HOME", self.home())

@@ -84,10 +84,8 @@ pub struct Client {
 impl Client {
     /// Finds the server the options name.
     pub fn new(connection: &Connection, environment: &Environment) -> anyhow::Result<Self> {
-        let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-        let url = connection.url.as_deref().or_else(|| variable("VIBE_ENSEMBLE_URL"));
-        let named = connection.token_file.clone();
-        let token_file = named.or_else(|| variable("VIBE_ENSEMBLE_TOKEN_FILE").map(Into::into));
+        let url = given_url(connection, environment);
+        let token_file = given_token_file(connection, environment);
         // With both there is no need for directories, so a broken configuration is no obstacle.
         if let (Some(url), Some(file)) = (url, &token_file) {
             return Ok(Self::to(url, state::read_token(file)?)?);
@@ -108,7 +106,7 @@ impl Client {
 
     /// A client of the server at `url`.
     pub fn to(url: &str, token: Option<String>) -> Result<Self, ClientError> {
-        let url = url.trim().trim_end_matches('/').trim_end_matches("/mcp").to_owned();
+        let url = base_of(url);
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
@@ -256,6 +254,33 @@ impl Client {
         }
         ClientError::Broken { url, tool: tool.to_owned(), source }
     }
+}
+
+/// The address somebody named, by an option or a variable.
+#[must_use]
+pub fn given_url<'a>(connection: &'a Connection, environment: &'a Environment) -> Option<&'a str> {
+    let variable = || environment.get("VIBE_ENSEMBLE_URL").filter(|url| !url.is_empty());
+    connection.url.as_deref().or_else(variable)
+}
+
+/// An address without the endpoint and the slash behind it.
+#[must_use]
+pub fn base_of(url: &str) -> String {
+    url.trim().trim_end_matches('/').trim_end_matches("/mcp").to_owned()
+}
+
+/// The token's file: the one somebody named, else the state directory's.
+pub fn token_file(connection: &Connection, environment: &Environment) -> anyhow::Result<PathBuf> {
+    if let Some(file) = given_token_file(connection, environment) {
+        return Ok(file);
+    }
+    let config = config::load(&connection.flags(), environment)?;
+    Ok(config.state_dir.join(state::TOKEN))
+}
+
+fn given_token_file(connection: &Connection, environment: &Environment) -> Option<PathBuf> {
+    let variable = || environment.get("VIBE_ENSEMBLE_TOKEN_FILE").filter(|file| !file.is_empty());
+    connection.token_file.clone().or_else(|| variable().map(Into::into))
 }
 
 /// The address a running server published.

@@ -23,16 +23,20 @@ const PAGE: usize = 200;
 const THE_END: i64 = 1 << 53;
 
 pub async fn run(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
-    let mut client = Client::new(&command.connection, environment)?;
-    let mut after = match (command.after, command.follow) {
-        (Some(after), _) => after,
-        (None, false) => 0,
-        (None, true) => {
-            let end = json!({"after": THE_END, "include_processed": true, "limit": 1});
-            client.call("list_events", end).await?["last_seq"].as_i64().unwrap_or(0)
+    let mut away = false;
+    let (mut client, mut after) = loop {
+        match begin(command, environment).await {
+            Ok(begun) => break begun,
+            Err(error) if command.retry && is_passing(&error) => {
+                if !away {
+                    output::note(format_args!("{error:#}; waiting for it"));
+                    away = true;
+                }
+                tokio::time::sleep(REDIAL).await;
+            }
+            Err(error) => return Err(error),
         }
     };
-    let mut away = false;
     loop {
         // Without waiting first, so that a call answers at once until the present is reached.
         let page = client.call_waiting("list_events", query(command, after), WAIT).await;
@@ -63,8 +67,25 @@ pub async fn run(command: &Events, environment: &Environment) -> anyhow::Result<
     }
 }
 
+/// The server, and the number after which to begin.
+async fn begin(command: &Events, environment: &Environment) -> anyhow::Result<(Client, i64)> {
+    let client = Client::new(&command.connection, environment)?;
+    let after = match command.after {
+        Some(after) => after,
+        None if command.unmarked || !command.follow => 0,
+        None => {
+            let end = json!({"after": THE_END, "include_processed": true, "limit": 1});
+            client.call("list_events", end).await?["last_seq"].as_i64().unwrap_or(0)
+        }
+    };
+    Ok((client, after))
+}
+
 fn query(command: &Events, after: i64) -> Value {
-    let mut query = json!({"after": after, "include_processed": true, "limit": PAGE});
+    let mut query = json!({"after": after, "include_processed": !command.unmarked, "limit": PAGE});
+    if !command.kinds.is_empty() {
+        query["kinds"] = json!(command.kinds);
+    }
     if command.follow {
         query["wait_seconds"] = json!(WAIT.as_secs());
     }
@@ -85,11 +106,13 @@ async fn redial(
     tokio::time::sleep(REDIAL).await;
     match Client::new(&command.connection, environment) {
         Ok(client) => Ok(client),
-        Err(error) => match error.downcast_ref::<ClientError>() {
-            Some(cause) if cause.is_passing() => Ok(client),
-            Some(_) | None => Err(error),
-        },
+        Err(error) if is_passing(&error) => Ok(client),
+        Err(error) => Err(error),
     }
+}
+
+fn is_passing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ClientError>().is_some_and(ClientError::is_passing)
 }
 
 fn print(event: &Value, as_json: bool) -> anyhow::Result<()> {

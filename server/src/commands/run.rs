@@ -11,11 +11,14 @@ use crate::cli::Command;
 use crate::cli::Serve;
 use crate::commands::backup;
 use crate::commands::check_config;
+use crate::commands::connect;
 use crate::commands::demo;
 use crate::commands::doctor;
 use crate::commands::drain;
 use crate::commands::events;
+use crate::commands::headers;
 use crate::commands::logs;
+use crate::commands::rotate_token;
 use crate::commands::scripted_agent;
 use crate::commands::serve;
 use crate::commands::status;
@@ -36,6 +39,9 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Serve(command) => server(&command, environment),
         Command::CheckConfig(command) => check_config::run(&command, environment),
         Command::ScriptedAgent(command) => scripted_agent::run(&command, environment),
+        Command::Headers(command) => headers::run(&command, environment),
+        Command::Connect(command) => client(connect::run(&command, environment)),
+        Command::RotateToken(command) => client(rotate_token::run(&command, environment)),
         Command::Demo(command) => client(demo::run(&command, environment)),
         Command::Doctor(command) => client(doctor::run(&command, environment)),
         Command::Status(command) => client(status::run(&command, environment)),

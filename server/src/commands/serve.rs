@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use shim_protocol::grant::Limits;
+use shim_protocol::grant;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -40,6 +41,8 @@ use crate::lifecycle::What;
 use crate::mcp;
 use crate::mcp::Access;
 use crate::mcp::Auth;
+use crate::mcp::Key;
+use crate::mcp::Limits;
 use crate::shim::launch::Launcher;
 use crate::shim::listener;
 use crate::store::Rules;
@@ -88,15 +91,13 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let service =
         mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
             .with_room(guard.room());
-    let (_rotate, token) = watch::channel(token);
+    let (keys, key) = watch::channel(Key::new(token));
     let auth = match config.auth {
-        config::Auth::Token => Auth::Token(token),
+        config::Auth::Token => Auth::Token(key),
         config::Auth::None => Auth::None,
     };
-    let router = mcp::router(
-        service,
-        Access::new(auth, bound, &config.listen.ip().to_string()).with_attempts(fence),
-    );
+    let access = Access::new(auth, bound, &config.listen.ip().to_string()).with_attempts(fence);
+    let router = mcp::router(service, access, limits_of_clients(&config));
     let serving = lifecycle.spawn("http", serve_http(http, router, stop.clone()));
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
@@ -133,6 +134,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
                     What::Reload => {
                         config = reload(config, &store, &dispatcher);
                         limits.send_replace(upkeep::limits(&config));
+                        read_token_again(&config, &keys);
                     }
                     What::Dump => dump(&store, &dispatcher).await,
                 }
@@ -249,7 +251,7 @@ fn agent_settings(settings: &Settings) -> dispatcher::Settings {
         agent_command: settings.agent_command.clone(),
         env: settings.env.clone(),
         env_pass: settings.env_pass.clone(),
-        limits: Limits {
+        limits: grant::Limits {
             timeout_ms: None,
             stall_ms: None,
             result_linger_ms: settings.result_linger_ms,
@@ -285,6 +287,30 @@ fn reload(config: Config, store: &Store, dispatcher: &Dispatcher) -> Config {
     }
     tracing::info!("configuration reloaded");
     new
+}
+
+/// Takes the token that is in its file now. A file that holds none changes nothing: to lock everybody out is not what a
+/// slip of an editor should do.
+fn read_token_again(config: &Config, keys: &watch::Sender<Key>) {
+    let path = config.state_dir.join(state::TOKEN);
+    match state::read_token(&path) {
+        Ok(Some(token)) => {
+            if Key::replace(keys, token) {
+                tracing::info!("the coordinator's token was changed; the old one no longer counts");
+            }
+        }
+        Ok(None) => {
+            tracing::error!(file = %path.display(), "there is no token; the old one still counts");
+        }
+        Err(error) => tracing::error!(%error, "the token was not read; the old one still counts"),
+    }
+}
+
+fn limits_of_clients(settings: &Settings) -> Limits {
+    Limits {
+        requests_per_second: NonZeroU32::new(settings.max_requests_per_second),
+        waiting_calls: usize::try_from(settings.max_waiting_calls).unwrap_or(usize::MAX),
+    }
 }
 
 /// Logs where everything stands.

@@ -291,13 +291,22 @@ fn token(path: &Path) -> Result<String, StateError> {
         set_mode(path, 0o600)?;
         return Ok(token);
     }
+    write_new_token(path, Existing::Keep)
+}
+
+/// Puts a new token in the place of the one in the file.
+pub fn replace_token(path: &Path) -> Result<String, StateError> {
+    write_new_token(path, Existing::Replace)
+}
+
+fn write_new_token(path: &Path, existing: Existing) -> Result<String, StateError> {
     let failed = |source| StateError::Write { path: path.to_owned(), source };
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|error| failed(error.into()))?;
     let nibbles = random.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
     let token: String =
         nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect();
-    write_durably(path, token.as_bytes(), Existing::Keep).map_err(failed)?;
+    write_durably(path, token.as_bytes(), existing).map_err(failed)?;
     Ok(token)
 }
 

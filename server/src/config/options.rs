@@ -128,6 +128,11 @@ options! {
     /// `token` asks for the token in `tokens/coordinator` of the state directory. `none` is refused unless the address is
     /// loopback; anybody who can reach the port can then run commands as the server's user.
     auth: Auth = Unset::Value("\"token\""), "token|none", rule::choice(rule::AUTHS), Restart;
+    /// Most requests per second of one client, over a burst of ten seconds' worth.
+    /// Whoever asks for more is answered 429. 0: no such limit.
+    max_requests_per_second: u32 = Unset::Value("1_000"), "N", rule::number(0..=1_000_000), Restart;
+    /// Most calls of one client that wait for events at one time.
+    max_waiting_calls: u32 = Unset::Value("100"), "N", rule::number(1..=10_000), Restart;
     /// How workers are started: `auto`, `unit` or `plain`.
     /// `unit` gives each worker a systemd unit of its own; `plain` detaches it. `auto` takes `unit` when systemd started
     /// the server and the worker socket is there.

@@ -152,6 +152,10 @@ pub enum Refusal {
         asked: i64,
         max_workers: i64,
     },
+    /// As many calls of this client wait already as may.
+    TooManyWaiting {
+        most: usize,
+    },
 }
 
 impl Refusal {

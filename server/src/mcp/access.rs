@@ -15,6 +15,7 @@ use axum::http::header;
 use axum::http::uri::Authority;
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::id::AttemptId;
 use crate::fence;
@@ -44,7 +45,46 @@ pub enum Auth {
     /// Whoever reaches the port may speak.
     None,
     /// The bearer token. Read anew for each request, so that it can be changed while the server runs.
-    Token(watch::Receiver<String>),
+    Token(watch::Receiver<Key>),
+}
+
+/// A token for as long as it counts.
+#[derive(Clone)]
+pub struct Key {
+    token: String,
+    /// Cancelled when another token takes its place, for calls that still wait then.
+    lapsed: CancellationToken,
+}
+
+impl Key {
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self { token, lapsed: CancellationToken::new() }
+    }
+
+    /// Puts `token` in the place of the one that counts; says whether it is another one.
+    #[must_use = "a token that stays the same changes nothing"]
+    pub fn replace(keys: &watch::Sender<Self>, token: String) -> bool {
+        if keys.borrow().token == token {
+            return false;
+        }
+        keys.send_replace(Self::new(token)).lapsed.cancel();
+        true
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+/// A request that was let in.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    /// Cancelled when what the caller showed no longer counts.
+    pub(crate) lapsed: CancellationToken,
 }
 
 impl std::fmt::Debug for Auth {
@@ -99,21 +139,25 @@ impl Access {
     }
 
     /// Who the request's token says it is from; `None` when it carries none that counts.
-    pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+    pub(crate) fn admit(&self, headers: &HeaderMap) -> Option<Admitted> {
         let given = bearer(headers);
+        // Only what the coordinator holds is ever replaced while a call waits; an attempt's token ends with the attempt.
+        let for_good = |caller| Admitted { caller, lapsed: CancellationToken::new() };
         match &self.auth {
             // An agent that shows its token is its attempt's all the same, or nobody.
             Auth::None if !given.is_some_and(fence::is_of_an_attempt) => {
-                return Some(Caller::Coordinator);
+                return Some(for_good(Caller::Coordinator));
             }
             Auth::None => {}
-            Auth::Token(token) => {
-                if is_same(given?, &token.borrow()) {
-                    return Some(Caller::Coordinator);
+            Auth::Token(key) => {
+                let key = key.borrow();
+                if is_same(given?, &key.token) {
+                    let lapsed = key.lapsed.clone();
+                    return Some(Admitted { caller: Caller::Coordinator, lapsed });
                 }
             }
         }
-        self.fence.as_ref()?.attempt_of(given?).map(Caller::Worker)
+        self.fence.as_ref()?.attempt_of(given?).map(Caller::Worker).map(for_good)
     }
 }
 
@@ -262,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_attempts_token_is_that_attempts_and_no_more() {
-        let (_change, token) = watch::channel("s3cret".to_owned());
+        let (_change, token) = watch::channel(Key::new("s3cret".to_owned()));
         let bound = "127.0.0.1:3276".parse().unwrap();
         let fence = Fence::new("key", "server");
         let seven = AttemptId::from_key(7);
@@ -272,7 +316,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             let value = HeaderValue::from_str(&format!("Bearer {given}")).unwrap();
             headers.insert(header::AUTHORIZATION, value);
-            server.caller(&headers)
+            server.admit(&headers).map(|admitted| admitted.caller)
         };
         let own = fence.token(seven);
         let forged = own.replace("A-7", "A-8");
@@ -287,26 +331,31 @@ mod tests {
 
     #[test]
     fn the_token_is_compared_whole_and_can_be_changed() {
-        let (change, token) = watch::channel("s3cret".to_owned());
+        let (change, token) = watch::channel(Key::new("s3cret".to_owned()));
         let server =
             Access::new(Auth::Token(token), "127.0.0.1:3276".parse().unwrap(), "127.0.0.1");
         let sent = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            server.caller(&headers) == Some(Caller::Coordinator)
+            server.admit(&headers).map(|admitted| admitted.caller) == Some(Caller::Coordinator)
         };
         assert!(sent("Bearer s3cret") && sent("bearer s3cret"));
         for bad in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "s3cret", "Basic s3cret"] {
             assert!(!sent(bad), "{bad}");
         }
         let mut twice = HeaderMap::new();
-        assert_eq!(server.caller(&twice), None);
+        assert!(server.admit(&twice).is_none());
         twice.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer s3cret"));
         twice.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer other"));
-        assert_eq!(server.caller(&twice), None);
-        change.send("n3w".to_owned()).unwrap();
+        assert!(server.admit(&twice).is_none());
+        let mut before = HeaderMap::new();
+        before.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer s3cret"));
+        let admitted = server.admit(&before).unwrap();
+        assert!(!Key::replace(&change, "s3cret".to_owned()) && !admitted.lapsed.is_cancelled());
+        assert!(Key::replace(&change, "n3w".to_owned()));
+        assert!(admitted.lapsed.is_cancelled(), "a call that waits learns it");
         assert!(sent("Bearer n3w") && !sent("Bearer s3cret"));
-        change.send(String::new()).unwrap();
+        assert!(Key::replace(&change, String::new()));
         assert!(!sent("Bearer "));
     }
 }

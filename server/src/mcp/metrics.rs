@@ -48,7 +48,12 @@ impl CallCounts {
 }
 
 /// The page.
-pub(crate) fn exposition(counts: &Counts, calls: &CallCounts, room: Option<Room>) -> String {
+pub(crate) fn exposition(
+    counts: &Counts,
+    calls: &CallCounts,
+    room: Option<Room>,
+    waiting: usize,
+) -> String {
     let mut page = String::with_capacity(4096);
     let mut line = |text: std::fmt::Arguments<'_>| {
         page.write_fmt(text).expect("writing to a String cannot fail");
@@ -76,6 +81,9 @@ pub(crate) fn exposition(counts: &Counts, calls: &CallCounts, room: Option<Room>
     line(format_args!("# HELP vibe_ensemble_events_total Events ever appended to the log."));
     line(format_args!("# TYPE vibe_ensemble_events_total counter"));
     line(format_args!("vibe_ensemble_events_total {}", counts.events));
+    line(format_args!("# HELP vibe_ensemble_waiting_calls Calls that wait for an event."));
+    line(format_args!("# TYPE vibe_ensemble_waiting_calls gauge"));
+    line(format_args!("vibe_ensemble_waiting_calls {waiting}"));
     if let Some(Room { free, low }) = room {
         line(format_args!(
             "# HELP vibe_ensemble_state_dir_free_bytes Room on the state directory's file system."
@@ -118,10 +126,11 @@ mod tests {
             events: 7,
         };
         let room = Room { free: 1 << 20, low: true };
-        let page = exposition(&counts, &calls, Some(room));
+        let page = exposition(&counts, &calls, Some(room), 3);
         for wanted in [
             "vibe_ensemble_tickets{state=\"queued\"} 3\n",
             "vibe_ensemble_workers_live 2\n",
+            "vibe_ensemble_waiting_calls 3\n",
             "vibe_ensemble_state_dir_free_bytes 1048576\n",
             "vibe_ensemble_disk_low 1\n",
             "vibe_ensemble_tool_calls_total{tool=\"get_ticket\",ended=\"refused\"} 1\n",

@@ -10,9 +10,12 @@ mod access;
 mod arguments;
 mod body;
 mod catalog;
+mod limits;
 mod metrics;
 mod page;
+mod prompts;
 mod reply;
+mod resources;
 mod schema;
 mod server;
 mod service;
@@ -23,8 +26,16 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+/// The name of every tool, for tests of words that name them.
+#[cfg(test)]
+pub(crate) fn tool_names() -> Vec<&'static str> {
+    catalog::tools().iter().map(|tool| tool.name).collect()
+}
+
 pub use access::Access;
 pub use access::Auth;
+pub use access::Key;
+pub use limits::Limits;
 pub use service::Service;
 pub use transport::router;
 pub use transport::serve;

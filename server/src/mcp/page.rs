@@ -39,6 +39,11 @@ impl List {
         }
     }
 
+    /// Whether a cursor is one of this list; whether it is a good one is another question.
+    pub(crate) fn owns(self, cursor: &str) -> bool {
+        cursor.starts_with(self.tag())
+    }
+
     /// The page a call asks for.
     pub(crate) fn page(self, limit: Option<i64>, cursor: Option<&str>) -> Result<Page, Refusal> {
         let after = cursor.map(|text| self.read(text)).transpose()?;

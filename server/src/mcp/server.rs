@@ -21,18 +21,34 @@ use rmcp::model::ContentBlock;
 use rmcp::model::CustomRequest;
 use rmcp::model::CustomResult;
 use rmcp::model::DiscoverResult;
+use rmcp::model::GetPromptRequestParams;
+use rmcp::model::GetPromptResponse;
+use rmcp::model::GetPromptResult;
 use rmcp::model::Icon;
 use rmcp::model::Implementation;
+use rmcp::model::ListPromptsResult;
+use rmcp::model::ListResourceTemplatesResult;
+use rmcp::model::ListResourcesResult;
 use rmcp::model::ListToolsResult;
 use rmcp::model::PaginatedRequestParams;
 use rmcp::model::ProgressNotificationParam;
+use rmcp::model::PromptArgument;
+use rmcp::model::PromptMessage;
 use rmcp::model::ProtocolVersion;
+use rmcp::model::ReadResourceRequestParams;
+use rmcp::model::ReadResourceResponse;
+use rmcp::model::ReadResourceResult;
+use rmcp::model::Resource;
+use rmcp::model::ResourceContents;
+use rmcp::model::ResourceTemplate;
+use rmcp::model::Role;
 use rmcp::model::ServerCapabilities;
 use rmcp::model::ServerConfig;
 use rmcp::model::ToolAnnotations;
 use rmcp::service::RequestContext;
 use serde_json::Value;
 
+use crate::mcp::access::Admitted;
 use crate::mcp::access::Caller;
 use crate::mcp::catalog;
 use crate::mcp::catalog::CallError;
@@ -40,11 +56,18 @@ use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::metrics::CallCounts;
 use crate::mcp::metrics::Ended;
+use crate::mcp::prompts;
 use crate::mcp::reply;
+use crate::mcp::resources;
+use crate::mcp::resources::Address;
 use crate::mcp::service::BoxFuture;
 use crate::mcp::service::Call;
+use crate::mcp::service::Error;
 use crate::mcp::service::Progress;
 use crate::mcp::service::Service;
+
+/// How long a client may keep what was read: not at all, since workers change it at any time.
+const READ_TTL: Duration = Duration::ZERO;
 
 /// Revisions of MCP that are served, oldest first.
 const REVISIONS: [ProtocolVersion; 4] = [
@@ -57,9 +80,10 @@ const REVISIONS: [ProtocolVersion; 4] = [
 /// How long a client may keep the list of tools: it changes only when another version of the server starts.
 const LIST_TTL: Duration = Duration::from_mins(5);
 
-const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Cg \
-                    fill='none' stroke='%23d97757' stroke-width='2' stroke-linecap='round'%3E%3Cpath d='M4 9v6M8 \
-                    5v14M12 8v8M16 3v18M20 9v6'/%3E%3C/g%3E%3C/svg%3E";
+/// A drawing as a URI, so every byte that a URI may not have is escaped: clients check it.
+const ICON: &str = "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2024%2024'%3E%3Cg\
+                    %20fill='none'%20stroke='%23d97757'%20stroke-width='2'%20stroke-linecap='round'%3E%3Cpath%20\
+                    d='M4%209v6M8%205v14M12%208v8M16%203v18M20%209v6'/%3E%3C/g%3E%3C/svg%3E";
 
 /// Shown to the model with the tools; clients cut it at 2 KB, so the loop comes first.
 const INSTRUCTIONS: &str = "\
@@ -191,18 +215,111 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(format!("unknown tool: {name}"), None));
         };
         let tool = &self.shared.tools[index];
-        let call = Call {
-            caller: caller(&context)?,
-            gone: context.ct.clone(),
-            progress: progress(&context),
-        };
-        let caller = call.caller;
+        let Admitted { caller, lapsed } = admitted(&context)?;
+        let call = Call { caller, lapsed, gone: context.ct.clone(), progress: progress(&context) };
         let answer =
             tool.call(self.service.clone(), request.arguments.unwrap_or_default(), call).await;
         let (ended, result) = answered(tool.name, answer);
         self.shared.calls.count(tool.name, ended);
         tracing::debug!(tool = tool.name, ?caller, ended = ended.name(), "tool called");
         Ok(result.into())
+    }
+
+    async fn list_resources(
+        &self,
+        page: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        for_coordinators(&context)?;
+        let cursor = page.and_then(|page| page.cursor);
+        let (entries, next) = resources::list(&self.service, cursor.as_deref())
+            .await
+            .map_err(|error| refused("resources/list", error))?;
+        let mut result = ListResourcesResult::with_all_items(
+            entries
+                .into_iter()
+                .map(|entry| {
+                    Resource::new(entry.uri, entry.name)
+                        .with_title(entry.title)
+                        .with_description(entry.description)
+                        .with_mime_type(resources::MIME_TYPE)
+                })
+                .collect(),
+        );
+        result.next_cursor = next;
+        Ok(result.with_ttl_ms(millis(READ_TTL)).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        for_coordinators(&context)?;
+        let template = |template: &resources::Template| {
+            ResourceTemplate::new(template.uri, template.name)
+                .with_title(template.title)
+                .with_description(template.description)
+                .with_mime_type(resources::MIME_TYPE)
+        };
+        let all = resources::TEMPLATES.iter().map(template).collect();
+        let result = ListResourceTemplatesResult::with_all_items(all);
+        Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        for_coordinators(&context)?;
+        let uri = request.uri;
+        let absent =
+            |why: String| ErrorData::resource_not_found(why, Some(serde_json::json!({"uri": uri})));
+        let Some(address) = Address::parse(&uri) else {
+            let known = resources::TEMPLATES.map(|template| template.uri).join(", ");
+            return Err(absent(format!(
+                "no resource has this address; there are {known} and events://"
+            )));
+        };
+        let value = match resources::read(&self.service, &address).await {
+            Ok(value) => value,
+            Err(Error::Refused(refusal)) => return Err(absent(reply::refusal(&refusal))),
+            Err(error @ Error::Failed(_)) => return Err(refused("resources/read", error)),
+        };
+        let text =
+            ResourceContents::text(value.to_string(), uri).with_mime_type(resources::MIME_TYPE);
+        let result = ReadResourceResult::new(vec![text]);
+        Ok(result.with_ttl_ms(millis(READ_TTL)).with_cache_scope(CacheScope::Private).into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        for_coordinators(&context)?;
+        let all = prompts::PROMPTS.iter().map(listed_prompt).collect();
+        let result = ListPromptsResult::with_all_items(all);
+        Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        for_coordinators(&context)?;
+        let arguments = request.arguments.unwrap_or_default();
+        let text = prompts::text(&self.service, &request.name, &arguments)
+            .await
+            .map_err(|error| refused("prompts/get", error))?;
+        let Some(text) = text else {
+            let name: String = request.name.chars().take(128).collect();
+            return Err(ErrorData::invalid_params(format!("unknown prompt: {name}"), None));
+        };
+        let message = PromptMessage::new_text(Role::User, text);
+        Ok(GetPromptResult::new(vec![message]).into())
     }
 
     /// A request of a known method that fits none of its shapes comes here too, as if its method were unknown.
@@ -233,9 +350,9 @@ fn identity() -> Implementation {
 }
 
 fn config() -> ServerConfig {
-    ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-        .with_server_info(identity())
-        .with_instructions(INSTRUCTIONS)
+    let capabilities =
+        ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
+    ServerConfig::new(capabilities).with_server_info(identity()).with_instructions(INSTRUCTIONS)
 }
 
 fn worker_config() -> ServerConfig {
@@ -262,6 +379,28 @@ fn listed(tool: &Tool) -> model::Tool {
         .with_annotations(annotations)
 }
 
+fn listed_prompt(prompt: &prompts::Prompt) -> model::Prompt {
+    let argument = |argument: &prompts::Argument| {
+        PromptArgument::new(argument.name)
+            .with_description(argument.description)
+            .with_required(false)
+    };
+    let arguments = prompt.arguments.iter().map(argument).collect();
+    model::Prompt::new(prompt.name, Some(prompt.description), Some(arguments))
+        .with_title(prompt.title)
+}
+
+/// The error of a request that is not a tool call: there is no result that could carry a refusal.
+fn refused(method: &'static str, error: Error) -> ErrorData {
+    match error {
+        Error::Refused(refusal) => ErrorData::invalid_params(reply::refusal(&refusal), None),
+        Error::Failed(failure) => {
+            tracing::error!(method, error = reply::chain(&failure), "request failed");
+            ErrorData::internal_error(reply::INTERNAL_ERROR, None)
+        }
+    }
+}
+
 /// The result of a call, and how it counts. What broke is logged here and told to nobody else.
 fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, CallToolResult) {
     let text = |text: String| vec![ContentBlock::text(text)];
@@ -286,10 +425,22 @@ fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, Cal
 
 /// Who the request comes from. The transport lets nobody through without saying who it is; should it ever, nothing is
 /// done.
-fn caller(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+fn admitted(context: &RequestContext<RoleServer>) -> Result<Admitted, ErrorData> {
     let parts = context.extensions.get::<Parts>();
-    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).copied();
-    caller.ok_or_else(|| ErrorData::internal_error("the caller of this request is not known", None))
+    let admitted = parts.and_then(|parts| parts.extensions.get::<Admitted>()).cloned();
+    admitted
+        .ok_or_else(|| ErrorData::internal_error("the caller of this request is not known", None))
+}
+
+/// Workers have tools and nothing else; what they are not told of they may not use either.
+fn for_coordinators(context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
+    match admitted(context)?.caller {
+        Caller::Coordinator => Ok(()),
+        Caller::Worker(_) => {
+            let text = "a worker has tools only; get_ticket and get_project show its own";
+            Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, text, None))
+        }
+    }
 }
 
 /// How to tell the client that a call still waits, if it asked to be told.
@@ -328,9 +479,20 @@ mod tests {
     }
 
     #[test]
+    fn the_icon_is_a_uri() {
+        assert!(
+            ICON.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)),
+            "{ICON}"
+        );
+    }
+
+    #[test]
     fn what_is_advertised_is_what_is_served() {
         let config = serde_json::to_value(config()).unwrap();
-        assert_eq!(config["capabilities"], serde_json::json!({"tools": {}}));
+        assert_eq!(
+            config["capabilities"],
+            serde_json::json!({"prompts": {}, "resources": {}, "tools": {}})
+        );
         assert_eq!(config["serverInfo"]["name"], "vibe-ensemble");
         assert_eq!(config["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
     }

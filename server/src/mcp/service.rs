@@ -17,6 +17,8 @@ use crate::domain::id::InvalidId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::mcp::access::Caller;
+use crate::mcp::limits::Limits;
+use crate::mcp::limits::Waiting;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -30,6 +32,8 @@ pub struct Service {
     shutdown: CancellationToken,
     /// The room on the disk, when somebody watches it.
     room: Option<watch::Receiver<Room>>,
+    /// The calls that wait.
+    pub(crate) waiting: Waiting,
 }
 
 impl Service {
@@ -41,7 +45,14 @@ impl Service {
         attempts_dir: PathBuf,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { store, clock, attempts_dir: Arc::new(attempts_dir), shutdown, room: None }
+        let waiting = Waiting::new(Limits::default().waiting_calls);
+        Self { store, clock, attempts_dir: Arc::new(attempts_dir), shutdown, room: None, waiting }
+    }
+
+    /// Sets how many calls of one client may wait.
+    #[must_use]
+    pub(crate) fn with_waiting_calls(self, most: usize) -> Self {
+        Self { waiting: Waiting::new(most), ..self }
     }
 
     /// Shows the room on the disk with the metrics.
@@ -110,6 +121,8 @@ pub(crate) type Progress = Box<dyn Fn(Duration, Duration) -> BoxFuture<()> + Sen
 pub(crate) struct Call {
     /// Who calls.
     pub(crate) caller: Caller,
+    /// Cancelled when what the caller showed no longer counts.
+    pub(crate) lapsed: CancellationToken,
     /// Cancelled when the client goes away.
     pub(crate) gone: CancellationToken,
     /// There when the client asked for progress.

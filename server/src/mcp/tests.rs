@@ -19,6 +19,8 @@ use tower::ServiceExt as _;
 
 use super::Access;
 use super::Auth;
+use super::Key;
+use super::Limits;
 use super::Service;
 use super::body::MOST_BYTES;
 use super::router;
@@ -36,7 +38,7 @@ struct Fixture {
     router: Router,
     shutdown: CancellationToken,
     dir: tempfile::TempDir,
-    _token: watch::Sender<String>,
+    _key: watch::Sender<Key>,
 }
 
 /// Which revision a request is made in.
@@ -55,11 +57,11 @@ impl Fixture {
         let shutdown = CancellationToken::new();
         let attempts = dir.path().join("attempts");
         let service = Service::new(store, Clock::system(), attempts, shutdown.clone());
-        let (token_sender, token) = watch::channel(TOKEN.to_owned());
+        let (key_sender, key) = watch::channel(Key::new(TOKEN.to_owned()));
         let bound = "127.0.0.1:3276".parse().expect("an address");
-        let access = Access::new(Auth::Token(token), bound, "127.0.0.1");
-        let router = router(service.clone(), access);
-        Self { service, router, shutdown, dir, _token: token_sender }
+        let access = Access::new(Auth::Token(key), bound, "127.0.0.1");
+        let router = router(service.clone(), access, Limits::default());
+        Self { service, router, shutdown, dir, _key: key_sender }
     }
 
     async fn send(&self, request: Request<Body>) -> Response {
@@ -121,7 +123,7 @@ fn rpc_request(era: Era, method: &str, mut params: Value) -> Request<Body> {
         Era::Stateless => {
             let version = "2026-07-28";
             builder = builder.header("MCP-Protocol-Version", version).header("Mcp-Method", method);
-            if let Some(name) = params["name"].as_str() {
+            if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
                 builder = builder.header("Mcp-Name", name);
             }
             params["_meta"] = json!({
@@ -214,7 +216,10 @@ async fn all_four_revisions_are_served() {
         answer["result"]["supportedVersions"],
         json!(["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"])
     );
-    assert_eq!(answer["result"]["capabilities"], json!({"tools": {}}));
+    assert_eq!(
+        answer["result"]["capabilities"],
+        json!({"prompts": {}, "resources": {}, "tools": {}})
+    );
     let answer = server.rpc(Era::Stateless, "tools/list", json!({})).await;
     assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(26));
     assert_eq!(answer["result"]["cacheScope"], "private");
@@ -234,7 +239,8 @@ async fn only_what_is_no_tool_call_is_a_protocol_error() {
         )
         .await;
     assert_eq!(answer["error"]["code"], -32602, "{answer}");
-    let answer = server.rpc(Era::Legacy("2025-11-25"), "prompts/list", json!({})).await;
+    let answer =
+        server.rpc(Era::Legacy("2025-11-25"), "logging/setLevel", json!({"level": "info"})).await;
     assert_eq!(answer["error"]["code"], -32601, "{answer}");
     assert_eq!(
         server.refused("get_ticket", json!({"ticket": 42})).await,
@@ -256,6 +262,120 @@ async fn only_what_is_no_tool_call_is_a_protocol_error() {
         server.refused("get_ticket", json!({"ticket_id": "T-42"})).await,
         "There is no ticket T-42. Find tickets with list_tickets."
     );
+}
+
+#[tokio::test]
+async fn resources_are_listed_and_read_as_the_tools_answer() {
+    let server = Fixture::new().await;
+    server.with_project().await;
+    for title in ["One", "Two"] {
+        let new = json!({"project": "shop", "title": title, "execution_plan": ["impl"]});
+        server.done("create_ticket", new).await;
+    }
+    server.done("close_ticket", json!({"ticket_id": "T-1"})).await;
+
+    let list = server.rpc(Era::Stateless, "resources/list", json!({})).await["result"].clone();
+    let uris: Vec<&str> =
+        list["resources"].as_array().unwrap().iter().map(|r| r["uri"].as_str().unwrap()).collect();
+    assert_eq!(
+        uris,
+        ["events://", "project://shop", "ticket://T-2"],
+        "closed ones go by their address"
+    );
+    assert_eq!((&list["ttlMs"], &list["cacheScope"]), (&json!(0), &json!("private")));
+    let templates = server.rpc(Era::Stateless, "resources/templates/list", json!({})).await;
+    let uris = templates["result"]["resourceTemplates"].as_array().unwrap().iter();
+    let uris: Vec<&Value> = uris.map(|template| &template["uriTemplate"]).collect();
+    assert_eq!(uris, ["ticket://{ticket_id}", "project://{project}", "events://{project}"]);
+
+    let read = async |uri: &str| {
+        let answer = server.rpc(Era::Stateless, "resources/read", json!({"uri": uri})).await;
+        let content = answer["result"]["contents"][0].clone();
+        assert_eq!(
+            (&content["uri"], &content["mimeType"]),
+            (&json!(uri), &json!("application/json")),
+            "{answer}"
+        );
+        serde_json::from_str::<Value>(content["text"].as_str().unwrap()).unwrap()
+    };
+    let ticket = json!({"ticket_id": "T-1"});
+    assert_eq!(read("ticket://T-1").await, server.done("get_ticket", ticket).await);
+    let project = json!({"project": "shop"});
+    assert_eq!(read("project://shop").await, server.done("get_project", project.clone()).await);
+    assert_eq!(read("events://").await, server.done("list_events", json!({})).await);
+    assert_eq!(read("events://shop").await, server.done("list_events", project).await);
+
+    for absent in
+        ["ticket://T-9", "project://tea", "events://tea", "ticket://9", "file:///etc/passwd"]
+    {
+        let answer = server.rpc(Era::Stateless, "resources/read", json!({"uri": absent})).await;
+        assert_eq!(answer["error"]["code"], -32602, "{absent}: {answer}");
+        assert_eq!(answer["error"]["data"]["uri"], absent);
+        let answer =
+            server.rpc(Era::Legacy("2025-11-25"), "resources/read", json!({"uri": absent})).await;
+        assert_eq!(answer["error"]["code"], -32002, "{absent}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn prompts_carry_the_state_of_things() {
+    let server = Fixture::new().await;
+    let get = async |name: &str, arguments: Value| {
+        let params = json!({"name": name, "arguments": arguments});
+        server.rpc(Era::Stateless, "prompts/get", params).await
+    };
+    let words = |answer: &Value| {
+        let message = &answer["result"]["messages"][0];
+        assert_eq!(message["role"], "user", "{answer}");
+        message["content"]["text"].as_str().unwrap().to_owned()
+    };
+    assert!(words(&get("plan_project", json!({})).await).contains("There is no project yet"));
+    assert!(words(&get("report_progress", json!({})).await).contains("no Vibe-Ensemble project"));
+    assert!(words(&get("triage_on_hold", json!({})).await).contains("No ticket is on hold"));
+
+    server.with_project().await;
+    let new = json!({"project": "shop", "title": "Basket", "execution_plan": ["impl"]});
+    server.done("create_ticket", new).await;
+    let asks = json!({"ticket_id": "T-1", "stage": "impl", "outcome": "blocked", "report": "r", "question": "Which colour?"});
+    server.done("complete_ticket_stage", asks).await;
+    let list = server.rpc(Era::Stateless, "prompts/list", json!({})).await["result"].clone();
+    for prompt in list["prompts"].as_array().unwrap() {
+        let text = words(&get(prompt["name"].as_str().unwrap(), json!({"project": "shop"})).await);
+        assert!(text.contains("shop"), "{text}");
+    }
+    let triage = words(&get("triage_on_hold", json!({})).await);
+    assert!(
+        triage.contains("T-1 \"Basket\" of shop") && triage.contains("Which colour?"),
+        "{triage}"
+    );
+    let plan = words(&get("plan_project", json!({"project": "shop", "goal": "Sell tea"})).await);
+    assert!(plan.contains("The goal: Sell tea") && plan.contains("worker type impl"), "{plan}");
+
+    for (name, arguments) in [
+        ("tickle", json!({})),
+        ("plan_project", json!({"project": "tea"})),
+        ("plan_project", json!({"colour": "red"})),
+    ] {
+        let answer = get(name, arguments).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_wait_only_so_often_at_one_time() {
+    let fixture = Fixture::new().await;
+    let limits = Limits { waiting_calls: 1, ..Limits::default() };
+    let (_keys, key) = watch::channel(Key::new(TOKEN.to_owned()));
+    let bound = "127.0.0.1:3276".parse().unwrap();
+    let access = Access::new(Auth::Token(key), bound, "127.0.0.1");
+    let server = Fixture { router: router(fixture.service.clone(), access, limits), ..fixture };
+    let wait = json!({"name": "list_events", "arguments": {"wait_seconds": 3600}});
+    let waiting = server.send(rpc_request(Era::Stateless, "tools/call", wait.clone())).await;
+    let refused = server.refused("list_events", wait["arguments"].clone()).await;
+    assert!(refused.starts_with("1 calls of yours wait already"), "{refused}");
+    server.done("list_events", json!({})).await;
+    server.shutdown.cancel();
+    text(waiting).await;
 }
 
 #[tokio::test]
@@ -354,7 +474,11 @@ async fn serving_ends_at_shutdown_although_a_call_waits_and_a_connection_idles()
     let fixture = Fixture::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bound = listener.local_addr().unwrap();
-    let router = router(fixture.service.clone(), Access::new(Auth::None, bound, "127.0.0.1"));
+    let router = router(
+        fixture.service.clone(),
+        Access::new(Auth::None, bound, "127.0.0.1"),
+        Limits::default(),
+    );
     let serving = tokio::spawn(serve(listener, router, fixture.shutdown.clone()));
     let client = reqwest::Client::new();
     let healthz = client.get(format!("http://{bound}/healthz")).send().await.unwrap();

@@ -2,12 +2,14 @@
 
 use std::future::IntoFuture as _;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::body::Bytes;
+use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -30,9 +32,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::id::AttemptId;
 use crate::mcp::access::Access;
+use crate::mcp::access::Admitted;
 use crate::mcp::access::Caller;
 use crate::mcp::body;
 use crate::mcp::body::Unread;
+use crate::mcp::limits::Limits;
+use crate::mcp::limits::Rates;
 use crate::mcp::metrics;
 use crate::mcp::metrics::CallCounts;
 use crate::mcp::reply;
@@ -58,7 +63,11 @@ struct Shared {
 }
 
 /// Everything that is served over HTTP, behind the checks every request passes.
-pub fn router(service: Service, access: Access) -> Router {
+///
+/// Served without [`serve`] it does not know where a request comes from, and takes all strangers for one.
+pub fn router(service: Service, access: Access, limits: Limits) -> Router {
+    let service = service.with_waiting_calls(limits.waiting_calls);
+    let gate = Arc::new(Gate { access, rates: Rates::new(limits) });
     let handlers = Handlers::new(&service);
     let calls = handlers.coordinator.calls();
     let shared = Shared {
@@ -73,7 +82,7 @@ pub fn router(service: Service, access: Access) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(show_metrics))
         .with_state(Arc::new(shared))
-        .layer(middleware::from_fn_with_state(access, check))
+        .layer(middleware::from_fn_with_state(gate, check))
 }
 
 fn mcp(handler: Handler) -> Mcp {
@@ -105,7 +114,8 @@ pub async fn serve(
             tracing::debug!(error = reply::chain(&error), "TCP_NODELAY not set");
         }
     });
-    let serving = axum::serve(listener, router)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned())
         .into_future();
     let drained = async {
@@ -122,16 +132,46 @@ pub async fn serve(
 }
 
 /// Own host and origin first, then the token.
-async fn check(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let access = &gate.access;
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     if !access.is_own(request.uri(), request.headers()) {
+        if let Err(wait) = gate.rates.count_stranger(from) {
+            return too_many(wait);
+        }
         return (StatusCode::FORBIDDEN, "Forbidden: Host or Origin is not this server's own\n")
             .into_response();
     }
     if !OPEN_PATHS.contains(&request.uri().path()) {
-        let Some(caller) = access.caller(request.headers()) else { return unauthorized() };
-        request.extensions_mut().insert(caller);
+        let Some(admitted) = access.admit(request.headers()) else {
+            return match gate.rates.count_stranger(from) {
+                Ok(()) => unauthorized(),
+                Err(wait) => too_many(wait),
+            };
+        };
+        if let Err(wait) = gate.rates.count(admitted.caller) {
+            return too_many(wait);
+        }
+        request.extensions_mut().insert(admitted);
     }
     next.run(request).await
+}
+
+/// What every request passes.
+struct Gate {
+    access: Access,
+    rates: Rates,
+}
+
+fn too_many(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let message = format!(
+        "Too many requests from one client. Be quiet for {seconds} s, then go on more slowly; the operator sets the \
+         limit with --max-requests-per-second. To follow what happens, call list_events with wait_seconds."
+    );
+    let body = json!({"error": "too_many_requests", "message": message}).to_string();
+    let after = (header::RETRY_AFTER, HeaderValue::from(seconds));
+    (StatusCode::TOO_MANY_REQUESTS, [after, JSON], body).into_response()
 }
 
 fn unauthorized() -> Response {
@@ -166,7 +206,8 @@ const JSON: (header::HeaderName, HeaderValue) =
 async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // Without one the request did not come through `check`, and nobody is served.
-    let Some(caller) = parts.extensions.get::<Caller>().copied() else { return unauthorized() };
+    let admitted = parts.extensions.get::<Admitted>();
+    let Some(caller) = admitted.map(|admitted| admitted.caller) else { return unauthorized() };
     let mcp = match caller {
         Caller::Coordinator => &shared.coordinator,
         Caller::Worker(attempt) => match silenced(&shared.service, attempt).await {
@@ -231,7 +272,8 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 async fn show_metrics(State(shared): State<Arc<Shared>>) -> Response {
     match shared.service.store.counts().await {
         Ok(counts) => {
-            let page = metrics::exposition(&counts, &shared.calls, shared.service.room());
+            let (room, waiting) = (shared.service.room(), shared.service.waiting.count());
+            let page = metrics::exposition(&counts, &shared.calls, room, waiting);
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             ([(header::CONTENT_TYPE, kind)], page).into_response()
         }

@@ -62,6 +62,8 @@ pub struct TicketDetail {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TicketFilter {
+    /// Only tickets that are not closed.
+    pub open: bool,
     pub project: Option<String>,
     /// One of [`TicketState::NAMES`].
     pub state: Option<String>,
@@ -277,6 +279,9 @@ impl Store {
         if let Some(project) = &filter.project {
             let key = project::load(&mut snapshot, project).await?.key;
             sql.push(" AND t.project_id = ").push_bind(key.0);
+        }
+        if filter.open {
+            sql.push(" AND t.state <> 'closed'");
         }
         if let Some(state) = &filter.state {
             sql.push(" AND t.state = ").push_bind(state);

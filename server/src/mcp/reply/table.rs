@@ -163,6 +163,10 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             counted(*max_workers, "worker"),
             (max_workers - live).max(0)
         ),
+        Refusal::TooManyWaiting { most } => format!(
+            "{most} calls of yours wait already, which is as many as may. Let one of them end, or wait in a single call \
+             that leaves out project, ticket_id and kinds; the operator sets the limit with --max-waiting-calls."
+        ),
     }
 }
 

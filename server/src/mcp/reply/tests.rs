@@ -235,6 +235,11 @@ fn table() -> Vec<(Refusal, &'static str)> {
             Refusal::TicketLanding { ticket: t(42) },
             "Every stage of T-42 is completed and its branch is being merged. Wait for the end with list_events.",
         ),
+        (
+            Refusal::TooManyWaiting { most: 100 },
+            "100 calls of yours wait already, which is as many as may. Let one of them end, or wait in a single call \
+             that leaves out project, ticket_id and kinds; the operator sets the limit with --max-waiting-calls.",
+        ),
     ]
 }
 
@@ -272,6 +277,7 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::TemplateBroken { .. } => 28,
         Refusal::NoWorktrees { .. } => 29,
         Refusal::TicketLanding { .. } => 30,
+        Refusal::TooManyWaiting { .. } => 31,
     }
 }
 
@@ -282,7 +288,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=30).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=31).collect::<Vec<_>>());
 }
 
 #[test]

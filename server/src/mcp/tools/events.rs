@@ -1,10 +1,12 @@
 //! Events: `list_events`, which can wait for the next one, and `mark_events_processed`.
 
+use std::future::Future;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::domain::comment::COORDINATOR;
@@ -20,6 +22,7 @@ use crate::mcp::service::Call;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::service::id;
+use crate::store;
 use crate::store::EventMarks;
 use crate::store::EventPage;
 use crate::store::EventQuery;
@@ -127,7 +130,7 @@ impl From<Event> for EventView {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Events {
+pub(crate) struct Events {
     events: Vec<EventView>,
     /// The newest seq of the whole log.
     last_seq: i64,
@@ -148,6 +151,20 @@ struct Marked {
     marked: i64,
 }
 
+/// What `list_events` returns to a coordinator that gives nothing but a project.
+pub(crate) async fn unprocessed(service: &Service, project: Option<String>) -> Result<Events> {
+    let query = EventQuery {
+        after: None,
+        include_processed: false,
+        kinds: Vec::new(),
+        project,
+        ticket: None,
+        consumer: COORDINATOR.to_owned(),
+        limit: page::limit(None)?,
+    };
+    Ok(service.store.events(query).await?.into())
+}
+
 async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events> {
     let query = query(&given)?;
     let wait = wait(given.wait_seconds)?;
@@ -162,27 +179,47 @@ async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events>
         // A misspelt project would wait in vain.
         service.store.project(project).await?;
     }
+    let most = service.waiting.most();
+    let _seat = service.waiting.enter(call.caller).ok_or(Refusal::TooManyWaiting { most })?;
+    let awaited =
+        until_some(level, wait, &call, service.stopping(), || service.store.events(query.clone()));
+    Ok(awaited.await?.unwrap_or(page).into())
+}
+
+/// Looks again whenever the level has risen, until there are events, and says meanwhile that it waits. `None` when there
+/// were none in time, or nobody is left to be told.
+async fn until_some<L, F, S>(
+    mut level: watch::Receiver<L>,
+    wait: Duration,
+    call: &Call,
+    stopping: S,
+    look: impl Fn() -> F,
+) -> Result<Option<EventPage>>
+where
+    F: Future<Output = std::result::Result<EventPage, store::Error>>,
+    S: Future<Output = ()>,
+{
     let begun = Instant::now();
     let deadline = begun + wait;
-    let mut page = page;
+    let mut stopping = std::pin::pin!(stopping);
     call.report(Duration::ZERO, wait).await;
     let mut progress = tokio::time::interval_at(begun + PROGRESS_EVERY, PROGRESS_EVERY);
     loop {
         tokio::select! {
             biased;
-            () = service.stopping() => break,
-            () = call.gone.cancelled() => break,
+            () = &mut stopping => return Ok(None),
+            () = call.gone.cancelled() => return Ok(None),
+            () = call.lapsed.cancelled() => return Ok(None),
             changed = level.changed() => {
-                page = service.store.events(query.clone()).await?;
+                let page = look().await?;
                 if changed.is_err() || !page.events.is_empty() {
-                    break;
+                    return Ok(Some(page));
                 }
             }
-            () = tokio::time::sleep_until(deadline) => break,
+            () = tokio::time::sleep_until(deadline) => return Ok(None),
             _ = progress.tick() => call.report(begun.elapsed(), wait).await,
         }
     }
-    Ok(page.into())
 }
 
 fn wait(seconds: Option<i64>) -> std::result::Result<Duration, Refusal> {
@@ -251,7 +288,100 @@ fn marks(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::mcp::access::Caller;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// Seconds waited, and of how many.
+    type Told = Arc<Mutex<Vec<(u64, u64)>>>;
+
+    /// A call that writes down the progress it is told.
+    fn call() -> (Call, Told) {
+        let told = Told::default();
+        let teller = Arc::clone(&told);
+        let call = Call {
+            caller: Caller::Coordinator,
+            lapsed: CancellationToken::new(),
+            gone: CancellationToken::new(),
+            progress: Some(Box::new(move |waited, of| {
+                teller.lock().unwrap().push((waited.as_secs(), of.as_secs()));
+                Box::pin(std::future::ready(()))
+            })),
+        };
+        (call, told)
+    }
+
+    fn page(events: usize) -> EventPage {
+        let event = Event {
+            seq: EventSeq(1),
+            kind: EventKind::TicketCreated,
+            at: crate::domain::time::Timestamp::from_millis(0),
+            project: Name::from_row("shop".to_owned()),
+            ticket: None,
+            stage: None,
+            attempt: None,
+            worker: None,
+            summary: String::new(),
+            processed: false,
+        };
+        EventPage { events: vec![event; events], last_seq: EventSeq(1) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_hour_of_waiting_tells_progress_at_once_and_every_fifteen_seconds() {
+        let (_keep, level) = watch::channel(0_u64);
+        let (call, told) = call();
+        let look = || std::future::ready(Ok(page(0)));
+        let found = until_some(level, HOUR, &call, std::future::pending(), look).await.unwrap();
+        assert_eq!(found, None);
+        let wanted: Vec<(u64, u64)> = (0..3_600).step_by(15).map(|at| (at, 3_600)).collect();
+        assert_eq!(*told.lock().unwrap(), wanted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_level_that_rises_for_somebody_else_goes_on_waiting() {
+        let (rise, level) = watch::channel(0_u64);
+        let (call, _) = call();
+        let looks = Mutex::new(0);
+        let look = || {
+            let mut looks = looks.lock().unwrap();
+            *looks += 1;
+            std::future::ready(Ok(page(usize::from(*looks == 3))))
+        };
+        let rising = async {
+            for risen in 1..=3 {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                rise.send_replace(risen);
+            }
+            std::future::pending::<()>().await;
+        };
+        let waiting = until_some(level, HOUR, &call, std::future::pending(), look);
+        let found = tokio::select! { found = waiting => found.unwrap(), () = rising => None };
+        assert_eq!(found, Some(page(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_for_a_client_that_left_a_token_that_lapsed_and_a_server_that_stops() {
+        let (_keep, level) = watch::channel(0_u64);
+        let look = || std::future::ready(Ok(page(1)));
+        let (left, _) = call();
+        left.gone.cancel();
+        let (revoked, _) = call();
+        revoked.lapsed.cancel();
+        for call in [left, revoked] {
+            let ended = until_some(level.clone(), HOUR, &call, std::future::pending(), look).await;
+            assert_eq!(ended.unwrap(), None);
+        }
+        let (call, _) = call();
+        let ended = until_some(level, HOUR, &call, std::future::ready(()), look).await;
+        assert_eq!(ended.unwrap(), None);
+    }
 
     #[test]
     fn exactly_one_way_of_marking_is_taken() {

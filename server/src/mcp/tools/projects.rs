@@ -181,7 +181,7 @@ impl From<Project> for ProjectView {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct ProjectWithCounts {
+pub(crate) struct ProjectWithCounts {
     #[serde(flatten)]
     project: ProjectView,
     /// Tickets by state.
@@ -234,7 +234,12 @@ async fn create(service: Service, given: Create) -> Result<ProjectView> {
 }
 
 async fn get(service: Service, given: Get) -> Result<ProjectWithCounts> {
-    let project = service.store.project(&given.project).await?;
+    detail(&service, &given.project).await
+}
+
+/// What `get_project` returns.
+pub(crate) async fn detail(service: &Service, name: &str) -> Result<ProjectWithCounts> {
+    let project = service.store.project(name).await?;
     let tickets = service.store.ticket_counts(project.key).await?.into();
     Ok(ProjectWithCounts { project: project.into(), tickets })
 }

@@ -223,12 +223,22 @@ fn new_ticket(given: &Create) -> Result<NewTicket> {
 }
 
 async fn get(service: Service, given: Get) -> Result<TicketDetailView> {
-    Ok(service.store.ticket(id("ticket_id", &given.ticket_id)?).await?.into())
+    detail(&service, id("ticket_id", &given.ticket_id)?).await
+}
+
+/// What `get_ticket` returns.
+pub(crate) async fn detail(service: &Service, ticket: TicketId) -> Result<TicketDetailView> {
+    Ok(service.store.ticket(ticket).await?.into())
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Tickets> {
     let page = List::Tickets.page(given.limit, given.cursor.as_deref())?;
-    let filter = TicketFilter { project: given.project, state: given.state, stage: given.stage };
+    let filter = TicketFilter {
+        open: false,
+        project: given.project,
+        state: given.state,
+        stage: given.stage,
+    };
     let (items, next_cursor) = List::Tickets.split(service.store.tickets(filter, page).await?);
     Ok(Tickets { tickets: items.into_iter().map(TicketView::listed).collect(), next_cursor })
 }

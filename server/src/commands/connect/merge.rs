@@ -1,0 +1,168 @@
+//! Entries of ours in JSON files that belong to others too.
+//!
+//! Only the members on the way to the entry are taken apart; every other value keeps its text, down to its spaces.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::entry::is_ours;
+
+type Members = IndexMap<String, Box<RawValue>>;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MergeError {
+    #[error("it is not the JSON object it should be; mend it first")]
+    NotJson(#[source] serde_json::Error),
+    #[error("{0} in it is not what Claude Code expects there; mend it first")]
+    Unexpected(&'static str),
+    #[error(
+        "it has an entry {0:?} that this command did not write; rename or remove that one, then run this again"
+    )]
+    Foreign(String),
+}
+
+/// The text of `.mcp.json` with the server in it; `None` when it is there already.
+pub(super) fn server(text: &str, name: &str, entry: &Value) -> Result<Option<String>, MergeError> {
+    let mut root = members(text)?;
+    let mut servers = child(&root, "mcpServers")?;
+    if let Some(found) = servers.get(name) {
+        let found: Value = serde_json::from_str(found.get()).map_err(MergeError::NotJson)?;
+        if found == *entry {
+            return Ok(None);
+        }
+        if !is_ours(&found) {
+            return Err(MergeError::Foreign(name.to_owned()));
+        }
+    }
+    servers.insert(name.to_owned(), raw(entry, 2)?);
+    root.insert("mcpServers".to_owned(), object(&servers, 1)?);
+    Ok(Some(format!("{}\n", object(&root, 0)?.get())))
+}
+
+/// The text of `.claude/settings.local.json` with the server approved and its tools allowed; `None` when they are.
+pub(super) fn approval(text: &str, name: &str) -> Result<Option<String>, MergeError> {
+    let mut root = members(text)?;
+    let mut permissions = child(&root, "permissions")?;
+    let approved = add(&mut root, "enabledMcpjsonServers", name, 1)?;
+    let allowed = add(&mut permissions, "allow", &format!("mcp__{name}"), 2)?;
+    if !approved && !allowed {
+        return Ok(None);
+    }
+    root.insert("permissions".to_owned(), object(&permissions, 1)?);
+    Ok(Some(format!("{}\n", object(&root, 0)?.get())))
+}
+
+fn members(text: &str) -> Result<Members, MergeError> {
+    if text.trim().is_empty() {
+        return Ok(Members::default());
+    }
+    serde_json::from_str(text).map_err(MergeError::NotJson)
+}
+
+fn child(members: &Members, name: &'static str) -> Result<Members, MergeError> {
+    match members.get(name) {
+        Some(found) => serde_json::from_str(found.get()).map_err(|_| MergeError::Unexpected(name)),
+        None => Ok(Members::default()),
+    }
+}
+
+/// Adds a text to a list; says whether it was not in it.
+fn add(
+    members: &mut Members,
+    list: &'static str,
+    item: &str,
+    depth: usize,
+) -> Result<bool, MergeError> {
+    let mut items: Vec<Value> = match members.get(list) {
+        Some(found) => {
+            serde_json::from_str(found.get()).map_err(|_| MergeError::Unexpected(list))?
+        }
+        None => Vec::new(),
+    };
+    if items.iter().any(|found| found == item) {
+        return Ok(false);
+    }
+    items.push(json!(item));
+    members.insert(list.to_owned(), raw(&Value::Array(items), depth)?);
+    Ok(true)
+}
+
+/// A value as text, for a place `depth` objects deep.
+fn raw(value: &Value, depth: usize) -> Result<Box<RawValue>, MergeError> {
+    let text = format!("{value:#}").replace('\n', &format!("\n{}", "  ".repeat(depth)));
+    RawValue::from_string(text).map_err(MergeError::NotJson)
+}
+
+/// An object whose members keep their text.
+fn object(members: &Members, depth: usize) -> Result<Box<RawValue>, MergeError> {
+    let (inner, outer) = ("  ".repeat(depth + 1), "  ".repeat(depth));
+    let lines: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!("{inner}{}: {}", json!(name), value.get()))
+        .collect();
+    let text = format!("{{\n{}\n{outer}}}", lines.join(",\n"));
+    RawValue::from_string(text).map_err(MergeError::NotJson)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(url: &str) -> Value {
+        json!({"type": "http", "url": url, "headersHelper": "vibe-ensemble headers"})
+    }
+
+    #[test]
+    fn an_entry_is_added_and_everything_else_keeps_its_text() {
+        let others = "{\n  \"mcpServers\": {\n    \"zeta\": {\"command\":   \"z\", \"n\": 1.50},\n    \"alpha\": {}\n  },\n  \"x\": [1,2]\n}\n";
+        let added = server(others, "vibe-ensemble", &ours("http://a")).unwrap().unwrap();
+        assert_eq!(
+            added,
+            "{\n  \"mcpServers\": {\n    \"zeta\": {\"command\":   \"z\", \"n\": 1.50},\n    \"alpha\": {},\n    \
+             \"vibe-ensemble\": {\n      \"headersHelper\": \"vibe-ensemble headers\",\n      \"type\": \"http\",\n      \
+             \"url\": \"http://a\"\n    }\n  },\n  \"x\": [1,2]\n}\n"
+        );
+        assert_eq!(server(&added, "vibe-ensemble", &ours("http://a")).unwrap(), None);
+        let moved = server(&added, "vibe-ensemble", &ours("http://b")).unwrap().unwrap();
+        assert_eq!(moved, added.replace("http://a", "http://b"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_begun() {
+        let begun = server("", "vibe-ensemble", &ours("http://a")).unwrap().unwrap();
+        let value: Value = serde_json::from_str(&begun).unwrap();
+        assert_eq!(value, json!({"mcpServers": {"vibe-ensemble": ours("http://a")}}));
+        let begun = approval("", "vibe-ensemble").unwrap().unwrap();
+        let value: Value = serde_json::from_str(&begun).unwrap();
+        let wanted = json!({
+            "enabledMcpjsonServers": ["vibe-ensemble"], "permissions": {"allow": ["mcp__vibe-ensemble"]},
+        });
+        assert_eq!(value, wanted);
+        assert_eq!(approval(&begun, "vibe-ensemble").unwrap(), None);
+    }
+
+    #[test]
+    fn settings_keep_what_they_have() {
+        let mine = r#"{"model": "opus", "permissions": {"deny": ["Bash"], "allow": ["Read"]}}"#;
+        let merged = approval(mine, "vibe-ensemble").unwrap().unwrap();
+        let value: Value = serde_json::from_str(&merged).unwrap();
+        let wanted = json!({
+            "model": "opus", "enabledMcpjsonServers": ["vibe-ensemble"],
+            "permissions": {"deny": ["Bash"], "allow": ["Read", "mcp__vibe-ensemble"]},
+        });
+        assert_eq!(value, wanted);
+    }
+
+    #[test]
+    fn what_is_not_ours_or_not_json_is_refused() {
+        let foreign = r#"{"mcpServers": {"vibe-ensemble": {"command": "mine"}}}"#;
+        let refused = server(foreign, "vibe-ensemble", &ours("http://a"));
+        assert!(matches!(refused, Err(MergeError::Foreign(_))), "{refused:?}");
+        for bad in ["{", "[]", "{\"mcpServers\": []}"] {
+            assert!(server(bad, "vibe-ensemble", &ours("http://a")).is_err(), "{bad}");
+        }
+        assert!(approval("{\"permissions\": {\"allow\": \"all\"}}", "vibe-ensemble").is_err());
+    }
+}

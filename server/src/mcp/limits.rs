@@ -1,0 +1,225 @@
+//! How much one client may ask: requests per second, and calls that wait at one time.
+//!
+//! Whoever shows a token is counted by who that is, so that nobody else can use up his share. Whoever shows none is
+//! counted by where he comes from, in a small share of its own.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use governor::Quota;
+use governor::RateLimiter;
+use governor::clock::Clock as _;
+use governor::clock::DefaultClock;
+use governor::state::keyed::HashMapStateStore;
+
+use crate::mcp::access::Caller;
+
+/// Seconds' worth of requests a client may send at once after it was quiet: a coordinator that starts asks for much.
+const BURST_SECONDS: u32 = 10;
+/// Requests per second without a token that counts. Whoever guesses tokens needs 2^255 tries on average.
+const STRANGERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("is not zero");
+/// From here on those that have been quiet are forgotten, so that no number of addresses or attempts fills the memory.
+const PLACES: usize = 4_096;
+
+/// What every client may ask, as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests per second of one client with a token; `None` for any number.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// Calls of one client that may wait at one time.
+    pub waiting_calls: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests_per_second: NonZeroU32::new(1_000), waiting_calls: 100 }
+    }
+}
+
+type Keyed<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock>;
+
+/// Counts requests.
+pub(crate) struct Rates {
+    known: Option<Keyed<Caller>>,
+    strangers: Keyed<Place>,
+    clock: DefaultClock,
+}
+
+/// Where a request without a token comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// All of this machine: a user of it may choose any of 16 million loopback addresses.
+    Here,
+    Address(IpAddr),
+    /// The first 64 bits of an IPv6 address; the rest is its owner's to choose.
+    Net(u64),
+}
+
+impl Place {
+    fn of(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        if address.is_loopback() {
+            return Self::Here;
+        }
+        match address {
+            IpAddr::V4(_) => Self::Address(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::Net([a, b, c, d].into_iter().fold(0, |net, part| net << 16 | u64::from(part)))
+            }
+        }
+    }
+}
+
+impl Rates {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let known = limits.requests_per_second.map(|rate| RateLimiter::hashmap(quota(rate)));
+        let strangers = RateLimiter::hashmap(quota(STRANGERS_PER_SECOND));
+        Self { known, strangers, clock: DefaultClock::default() }
+    }
+
+    /// Counts a request of a client that showed its token; an error says how long it should be quiet.
+    pub(crate) fn count(&self, caller: Caller) -> Result<(), Duration> {
+        match &self.known {
+            Some(known) => {
+                if known.len() > PLACES {
+                    known.retain_recent();
+                }
+                known.check_key(&caller).map_err(|until| until.wait_time_from(self.clock.now()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a request that will be refused. `from` is not known when the request came through no socket.
+    pub(crate) fn count_stranger(&self, from: Option<IpAddr>) -> Result<(), Duration> {
+        if self.strangers.len() > PLACES {
+            self.strangers.retain_recent();
+        }
+        let place = from.map_or(Place::Here, Place::of);
+        let counted = self.strangers.check_key(&place);
+        counted.map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+}
+
+fn quota(per_second: NonZeroU32) -> Quota {
+    let burst = per_second.saturating_mul(NonZeroU32::new(BURST_SECONDS).expect("is not zero"));
+    Quota::per_second(per_second).allow_burst(burst)
+}
+
+/// The calls that wait, by who called. Clones share the count.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    most: usize,
+    by_caller: Arc<Mutex<HashMap<Caller, usize>>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, by_caller: Arc::default() }
+    }
+
+    /// The most calls of one client that may wait.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many wait now.
+    pub(crate) fn count(&self) -> usize {
+        self.by_caller.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
+    /// A place to wait in, given back when it is dropped; `None` when this caller has all it may have.
+    pub(crate) fn enter(&self, caller: Caller) -> Option<Seat> {
+        let mut by_caller = self.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_caller.entry(caller).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { waiting: self.clone(), caller })
+    }
+}
+
+/// One waiting call's place.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    waiting: Waiting,
+    caller: Caller,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut by_caller = self.waiting.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = by_caller.entry(self.caller) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(per_second: u32) -> Rates {
+        Rates::new(Limits { requests_per_second: NonZeroU32::new(per_second), waiting_calls: 1 })
+    }
+
+    #[test]
+    fn a_flood_is_stopped_and_told_how_long_to_be_quiet() {
+        let rates = rates(1);
+        let refused = (0..1_000).find_map(|_| rates.count(Caller::Coordinator).err());
+        assert!(refused.is_some_and(|wait| wait > Duration::ZERO), "{refused:?}");
+    }
+
+    #[test]
+    fn strangers_use_up_nothing_but_their_own() {
+        let rates = rates(1);
+        let flood = (0..10_000).filter(|_| rates.count_stranger(None).is_err()).count();
+        assert!(flood > 5_000, "{flood}");
+        assert_eq!(rates.count(Caller::Coordinator), Ok(()));
+        let elsewhere = Some("192.0.2.7".parse().unwrap());
+        assert_eq!(rates.count_stranger(elsewhere), Ok(()));
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_refused() {
+        let rates = Rates::new(Limits { requests_per_second: None, ..Limits::default() });
+        assert!((0..100_000).all(|_| rates.count(Caller::Coordinator).is_ok()));
+    }
+
+    #[test]
+    fn many_addresses_of_one_owner_are_one_place() {
+        let place = |text: &str| Place::of(text.parse().unwrap());
+        assert_eq!(place("127.0.0.1"), place("127.200.3.4"));
+        assert_eq!(place("127.0.0.1"), place("::1"));
+        assert_eq!(place("::ffff:192.0.2.7"), place("192.0.2.7"));
+        assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:1"));
+        assert_ne!(place("2001:db8::1"), place("2001:db8:0:1::1"));
+        assert_ne!(place("192.0.2.7"), place("192.0.2.8"));
+    }
+
+    #[test]
+    fn a_seat_is_given_back() {
+        let waiting = Waiting::new(2);
+        let (first, second) =
+            (waiting.enter(Caller::Coordinator), waiting.enter(Caller::Coordinator));
+        assert!(
+            first.is_some() && second.is_some() && waiting.enter(Caller::Coordinator).is_none()
+        );
+        drop(first);
+        assert_eq!(waiting.count(), 1);
+        assert!(waiting.enter(Caller::Coordinator).is_some());
+        drop(second);
+        assert_eq!(waiting.count(), 0);
+    }
+}

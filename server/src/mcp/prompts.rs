@@ -1,0 +1,328 @@
+//! Prompts: the three jobs a person asks a coordinator for, as commands with the state of things already in them.
+
+use std::fmt::Write as _;
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::domain::project::Project;
+use crate::domain::project::TicketCounts;
+use crate::domain::refusal::Refusal;
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::mcp::page::MAX_LIMIT;
+use crate::mcp::service::Result;
+use crate::mcp::service::Service;
+use crate::mcp::transcript::shortened;
+use crate::store::Page;
+use crate::store::TicketFilter;
+
+/// How much of a question or reason a prompt repeats; the ticket has all of it.
+const SHOWN_CHARS: usize = 600;
+
+/// One argument of a prompt. All of them are texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Argument {
+    pub(crate) name: &'static str,
+    pub(crate) description: &'static str,
+}
+
+/// One prompt, as a list shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prompt {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) description: &'static str,
+    /// None is required: a person who types a command without arguments still gets something useful.
+    pub(crate) arguments: &'static [Argument],
+}
+
+const PROJECT: Argument =
+    Argument { name: "project", description: "The project's name; all projects when left out." };
+
+/// Every prompt, in the order the list shows them.
+pub(crate) const PROMPTS: [Prompt; 3] = [
+    Prompt {
+        name: "plan_project",
+        title: "Plan a project",
+        description: "Turn a goal into a project, its worker types and tickets that workers can do unattended.",
+        arguments: &[
+            PROJECT,
+            Argument {
+                name: "goal",
+                description: "What is to be reached; asked for when left out.",
+            },
+        ],
+    },
+    Prompt {
+        name: "triage_on_hold",
+        title: "Triage what is on hold",
+        description: "Go through the tickets that wait for a decision, and decide or ask.",
+        arguments: &[PROJECT],
+    },
+    Prompt {
+        name: "report_progress",
+        title: "Report progress",
+        description: "Say what is done, what runs, what waits and what it costs, in a few sentences.",
+        arguments: &[PROJECT],
+    },
+];
+
+/// The text of a prompt. `None` when there is no such prompt.
+pub(crate) async fn text(
+    service: &Service,
+    name: &str,
+    arguments: &Map<String, Value>,
+) -> Result<Option<String>> {
+    let Some(prompt) = PROMPTS.iter().find(|prompt| prompt.name == name) else { return Ok(None) };
+    let given = Given::read(prompt, arguments)?;
+    let projects = projects(service, given.project.as_deref()).await?;
+    let text = match prompt.name {
+        "plan_project" => plan(service, &projects, &given).await?,
+        "triage_on_hold" => triage(service, &given).await?,
+        _ => report(service, &projects, &given).await?,
+    };
+    Ok(Some(text))
+}
+
+/// What was typed behind the command.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Given {
+    project: Option<String>,
+    goal: Option<String>,
+}
+
+impl Given {
+    fn read(prompt: &Prompt, arguments: &Map<String, Value>) -> std::result::Result<Self, Refusal> {
+        let mut given = Self::default();
+        for (name, value) in arguments {
+            let known = prompt.arguments.iter().any(|argument| argument.name == name);
+            let Some(text) = value.as_str().filter(|_| known) else {
+                let names: Vec<&str> = prompt.arguments.iter().map(|a| a.name).collect();
+                let allowed = format!("a text, under one of the names {}", names.join(", "));
+                return Err(Refusal::invalid(name.as_str(), &value.to_string(), allowed));
+            };
+            let text = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+            if name == "goal" {
+                given.goal = text;
+            } else {
+                given.project = text;
+            }
+        }
+        Ok(given)
+    }
+}
+
+/// The named project, or all of them.
+async fn projects(service: &Service, name: Option<&str>) -> Result<Vec<Project>> {
+    if let Some(name) = name {
+        return Ok(vec![service.store.project(name).await?]);
+    }
+    let page = Page { after: None, limit: MAX_LIMIT };
+    Ok(service.store.projects(page).await?.items)
+}
+
+async fn plan(service: &Service, projects: &[Project], given: &Given) -> Result<String> {
+    let mut text = String::from(
+        "Plan work for the Vibe-Ensemble workers. You coordinate: you do not write the code yourself.\n\n",
+    );
+    match &given.goal {
+        Some(goal) => line(&mut text, format_args!("The goal: {goal}\n")),
+        None => line(
+            &mut text,
+            format_args!("If the goal is not clear from what was said, ask for it first.\n"),
+        ),
+    }
+    if projects.is_empty() {
+        line(&mut text, format_args!("There is no project yet: begin with create_project.\n"));
+    } else {
+        line(&mut text, format_args!("What is there:"));
+        for project in projects {
+            describe(service, &mut text, project).await?;
+        }
+        text.push('\n');
+    }
+    text.push_str(
+        "Then:\n\
+         1. Look at the project's directory until you know how it is built and tested. Write what every worker must \
+         know into the project's rules and patterns (create_project or update_project).\n\
+         2. Choose the roles the work needs, few and distinct, such as implement, test, review. Make the missing ones \
+         with create_worker_type; the system prompt says what the role does, what it must not do, and what its report \
+         hands to the next stage.\n\
+         3. Cut the goal into tickets one worker can finish in one sitting, each with a description that says the \
+         goal, the limits and how to tell that it is done. Order them with depends_on only where one truly needs the \
+         other. Two tickets that change the same files should depend on each other.\n\
+         4. Show the plan and wait for a yes, unless you were told to go ahead. Then create the tickets with \
+         create_ticket and an idempotency_key each.\n\
+         5. Follow them with list_events and wait_seconds.",
+    );
+    Ok(text)
+}
+
+async fn describe(service: &Service, text: &mut String, project: &Project) -> Result<()> {
+    line(
+        text,
+        format_args!(
+            "- Project {} in {}. {}",
+            project.name,
+            project.path,
+            counts(service, project).await?
+        ),
+    );
+    if !project.description.is_empty() {
+        line(text, format_args!("  {}", shortened(&project.description, SHOWN_CHARS)));
+    }
+    let page = Page { after: None, limit: MAX_LIMIT };
+    let kinds = service.store.worker_types(project.name.as_str(), page).await?.items;
+    for kind in kinds {
+        let paused = if kind.pause.is_some() { " (its queue is paused)" } else { "" };
+        let about = shortened(&kind.settings.description, SHOWN_CHARS);
+        line(text, format_args!("  - worker type {}{paused}: {about}", kind.name));
+    }
+    Ok(())
+}
+
+async fn triage(service: &Service, given: &Given) -> Result<String> {
+    let filter = TicketFilter {
+        project: given.project.clone(),
+        state: Some("on_hold".to_owned()),
+        ..TicketFilter::default()
+    };
+    let page = Page { after: None, limit: MAX_LIMIT };
+    let held = service.store.tickets(filter, page).await?;
+    if held.items.is_empty() {
+        return Ok(
+            "No ticket is on hold. Say so, and say with list_queues whether a queue is paused."
+                .to_owned(),
+        );
+    }
+    let mut text =
+        String::from("These Vibe-Ensemble tickets are on hold and wait for a decision:\n\n");
+    for ticket in &held.items {
+        hold(&mut text, ticket);
+    }
+    if held.next.is_some() {
+        line(&mut text, format_args!("… and more: list_tickets with state on_hold."));
+    }
+    text.push_str(
+        "\nFor each, oldest first: read it with get_ticket, the last comments and the last attempt's detail above all. \
+         Then do one of these:\n\
+         - You know the answer from the project, its rules or what was said here: resume_ticket with the answer as \
+         comment.\n\
+         - The plan is wrong for it: resume_ticket with the stage to go on with, or close_ticket and a better ticket.\n\
+         - The worker type is at fault (tools, limits, prompt): update_worker_type, then resume_ticket.\n\
+         - It is a decision for a person: ask, with the question, your proposal and what follows from each answer. \
+         Do not guess about money, data that cannot be got back, or what users see.\n\
+         When all are through, say in one line each what was decided and why.",
+    );
+    Ok(text)
+}
+
+fn hold(text: &mut String, ticket: &Ticket) {
+    let reason = match &ticket.state {
+        TicketState::OnHold { reason } => shortened(reason, SHOWN_CHARS),
+        TicketState::Blocked
+        | TicketState::Scheduled { .. }
+        | TicketState::Queued
+        | TicketState::Running
+        | TicketState::Closed { .. } => String::new(),
+    };
+    line(
+        text,
+        format_args!(
+            "- {} \"{}\" of {}, at stage {}: {reason}",
+            ticket.id,
+            ticket.title,
+            ticket.project_name,
+            ticket.current_stage()
+        ),
+    );
+}
+
+async fn report(service: &Service, projects: &[Project], given: &Given) -> Result<String> {
+    if projects.is_empty() {
+        return Ok(
+            "There is no Vibe-Ensemble project yet. Say so, and offer to plan one.".to_owned()
+        );
+    }
+    let mut text =
+        String::from("Report how the Vibe-Ensemble work stands. What is known right now:\n\n");
+    for project in projects {
+        line(
+            &mut text,
+            format_args!("- Project {}: {}", project.name, counts(service, project).await?),
+        );
+    }
+    let filter =
+        TicketFilter { open: true, project: given.project.clone(), ..TicketFilter::default() };
+    let page = Page { after: None, limit: MAX_LIMIT };
+    let open = service.store.tickets(filter, page).await?;
+    for ticket in &open.items {
+        line(
+            &mut text,
+            format_args!(
+                "- {} \"{}\" of {} is {} at {}; {} attempts at this stage, {} times sent back, {:.2} USD so far",
+                ticket.id,
+                ticket.title,
+                ticket.project_name,
+                ticket.state.name(),
+                ticket.current_stage(),
+                ticket.attempts_used,
+                ticket.rework_laps,
+                ticket.cost_usd
+            ),
+        );
+    }
+    if open.next.is_some() {
+        line(&mut text, format_args!("… and more open tickets: list_tickets."));
+    }
+    text.push_str(
+        "\nRead what closed since the last report with list_events (kinds ticket_closed) and its reports with \
+         get_ticket. Then say in a few sentences, for a person who was away: what is done and how it was checked, what \
+         runs, what waits for whom, what went wrong, what it cost, and what happens next. Name tickets by id and \
+         title. Claim nothing a report does not say.",
+    );
+    Ok(text)
+}
+
+async fn counts(service: &Service, project: &Project) -> Result<String> {
+    let TicketCounts { blocked, scheduled, queued, running, on_hold, closed } =
+        service.store.ticket_counts(project.key).await?;
+    Ok(format!(
+        "Tickets: {running} running, {queued} queued, {scheduled} scheduled, {blocked} blocked, {on_hold} on hold, \
+         {closed} closed."
+    ))
+}
+
+fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
+    text.write_fmt(words).expect("writing to a String cannot fail");
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(arguments: Value) -> std::result::Result<Given, Refusal> {
+        let Value::Object(arguments) = arguments else { panic!("an object") };
+        Given::read(&PROMPTS[0], &arguments)
+    }
+
+    #[test]
+    fn arguments_are_texts_with_known_names_and_may_be_empty() {
+        let given = read(json!({"project": " shop ", "goal": ""})).unwrap();
+        assert_eq!(given, Given { project: Some("shop".to_owned()), goal: None });
+        assert!(read(json!({"project": 7})).is_err());
+        assert!(read(json!({"colour": "red"})).is_err());
+    }
+
+    #[test]
+    fn prompts_are_described_and_their_names_are_commands() {
+        for prompt in PROMPTS {
+            let command = prompt.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(command && prompt.description.len() > 20, "{}", prompt.name);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Hostile neighbours at the HTTP port: each test is one thing they may try, and what comes of it.
+//!
+//! What they find on disk and at the shims' socket is in [`super::neighbours`]; foreign names and origins are in
+//! [`super::http`], a token that leaked in [`super::connect`].
+
+use std::fs;
+
+use e2e::bed::Bed;
+use e2e::client::Client;
+use e2e::eventually::eventually;
+use e2e::server::Setup;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+/// The statuses of so many calls made one after the other.
+async fn statuses(client: &Client, calls: usize) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..calls {
+        statuses.push(client.call_tool("list_projects", json!({"limit": 1})).await.status);
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn whoever_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
+    let bed = Bed::start().await;
+    let guesser = bed.client.with_token(Some("0000000000000000000000000000000000000000"));
+
+    let seen = statuses(&guesser, 600).await;
+
+    assert_eq!(seen[0], 401);
+    assert!(seen.iter().all(|status| [401, 429].contains(status)), "{seen:?}");
+    assert!(seen.contains(&429), "600 guesses went unnoticed");
+    assert_eq!(
+        statuses(&bed.client, 50).await,
+        [200; 50],
+        "the coordinator has a share of its own"
+    );
+    let health = bed.client.with_token(None).get("/healthz").await;
+    assert_eq!(health.status().as_u16(), 200, "whoever supervises the server still sees it");
+}
+
+#[tokio::test]
+async fn a_client_that_floods_is_told_to_be_quiet_and_served_again_after_it() {
+    let bed = Bed::with(Setup::default().arg("--max-requests-per-second").arg("1")).await;
+
+    let seen = statuses(&bed.client, 200).await;
+
+    assert_eq!(seen[0], 200);
+    let refused = seen.iter().filter(|status| **status == 429).count();
+    assert!(refused > 100, "{refused} of 200 were refused");
+    eventually("it is served again", || async {
+        let reply = bed.client.call_tool("list_projects", json!({})).await;
+        if reply.status == 200 {
+            return Ok(());
+        }
+        assert!(
+            reply.body.contains("Be quiet for") && reply.body.contains("list_events"),
+            "{reply:?}"
+        );
+        Err(format!("{reply:?}"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn too_many_requests_say_after_how_long_to_try_again() {
+    let bed = Bed::with(Setup::default().arg("--max-requests-per-second").arg("1")).await;
+    let body = bed.client.stateless_body("tools/list", json!({}));
+    let ask = async || {
+        let request = Client::stateless(bed.client.post(), "tools/list", None);
+        request.json(&body).send().await.expect("the server is up")
+    };
+    let refused = eventually("a flood is refused", || async {
+        let response = ask().await;
+        if response.status().as_u16() == 429 { Ok(response) } else { Err("served".to_owned()) }
+    })
+    .await;
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=10).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn waiting_calls_are_bounded_and_the_others_go_on() {
+    let bed = Bed::with(Setup::default().arg("--max-waiting-calls").arg("3")).await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut response = bed.client.open("list_events", json!({"wait_seconds": 3600})).await;
+        assert!(response.chunk().await.unwrap().is_some(), "it says that it waits");
+        waiting.push(response);
+    }
+
+    let refusal = bed.client.refused("list_events", json!({"wait_seconds": 3600})).await;
+
+    assert!(refusal.starts_with("3 calls of yours wait already"), "{refusal}");
+    bed.client.ok("list_events", json!({})).await;
+    // Clients that go away give their places back.
+    waiting.clear();
+    eventually("the places are free again", || async {
+        let page = bed.client.get("/metrics").await.text().await.unwrap();
+        let free = page.contains("vibe_ensemble_waiting_calls 0\n");
+        if free { Ok(()) } else { Err(page) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_without_an_announced_length_is_bounded_too() {
+    let bed = Bed::start().await;
+    let mut stream = TcpStream::connect(bed.server.address()).await.unwrap();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Transfer-Encoding: chunked\r\n\r\n",
+        bed.server.address(),
+        bed.server.token()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = [b"100000\r\n".to_vec(), vec![b' '; 1 << 20], b"\r\n".to_vec()].concat();
+    for _ in 0..6 {
+        stream.write_all(&chunk).await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
+    assert!(bed.reachable().await);
+}
+
+#[tokio::test]
+async fn the_token_is_in_no_log_and_on_no_command_line() {
+    let bed = Bed::with(Setup::default().arg("--log").arg("trace")).await;
+    let directory = bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
+    bed.called(&ticket, "build", 1).await;
+    let token = bed.server.token();
+
+    let family = bed.server.family();
+    let mut looked_at = 0;
+    for process in bed.server.descendants() {
+        let file = format!("/proc/{}/cmdline", process.pid);
+        // One that has ended since tells nothing to anybody.
+        let Ok(line) = fs::read(&file) else { continue };
+        assert!(!String::from_utf8_lossy(&line).contains(&token), "{family:?}");
+        let variables = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&variables).contains(&token), "{family:?}");
+        looked_at += 1;
+    }
+    assert!(looked_at >= 2, "a shim and its agent were running");
+    assert!(!bed.server.log().contains(&token), "the log has the token");
+    fs::write(directory.join("go"), "").unwrap();
+}

@@ -1,0 +1,215 @@
+//! `connect`, the plugin, and the token: Claude Code set up as a newcomer would, and no secret where git would take it.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Output;
+
+use e2e::bed::Bed;
+use e2e::claude::Coordinator;
+use e2e::claude::real_claude;
+use e2e::claude::result_of;
+use e2e::client::Client;
+use e2e::messages_api::MessagesApi;
+use e2e::messages_api::Turn;
+use e2e::server::Setup;
+use serde_json::Value;
+use serde_json::json;
+
+fn words(output: &Output) -> String {
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("{}\n{out}\n{err}", output.status)
+}
+
+/// Runs `connect` on a directory, which must go well.
+async fn connect(bed: &Bed, directory: &Path) -> String {
+    let output = bed.server.operate("connect", &[directory.to_str().expect("UTF-8")]).await;
+    assert!(output.status.success(), "{}", words(&output));
+    words(&output)
+}
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).expect("it is there")).expect("it is JSON")
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+#[tokio::test]
+async fn connect_writes_no_token_and_says_what_it_wrote() {
+    let bed = Bed::start().await;
+    let directory = bed.project("shop", &[]).await;
+
+    let said = connect(&bed, &directory).await;
+
+    let written = files_below(&directory);
+    assert_eq!(written.len(), 7, "{written:?}");
+    for file in &written {
+        assert!(said.contains(file.to_str().unwrap()), "{} is not in {said}", file.display());
+        assert!(!fs::read_to_string(file).unwrap().contains(&bed.server.token()), "{file:?}");
+    }
+    let entry = &json_of(&directory.join(".mcp.json"))["mcpServers"]["vibe-ensemble"];
+    assert_eq!(entry["url"], format!("http://{}/mcp", bed.server.address()));
+    assert!(said.contains("answers"), "{said}");
+
+    // The helper is run by a shell that knows nothing of this one.
+    let helper = entry["headersHelper"].as_str().unwrap();
+    let ran = std::process::Command::new("sh").args(["-c", helper]).env_clear().output().unwrap();
+    let headers: Value =
+        serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", words(&ran)));
+    assert_eq!(headers["Authorization"], format!("Bearer {}", bed.server.token()));
+}
+
+#[tokio::test]
+async fn connect_again_changes_nothing_and_spares_what_others_wrote() {
+    let bed = Bed::start().await;
+    let directory = bed.project("shop", &[]).await;
+    let servers = directory.join(".mcp.json");
+    fs::write(&servers, "{\"mcpServers\": {\"mine\":   {\"command\": \"x\"}}}").unwrap();
+    connect(&bed, &directory).await;
+    let skill = directory.join(".claude/skills/vibe-plan/SKILL.md");
+    let mine = fs::read_to_string(&skill).unwrap().replace("coordinator", "boss");
+    fs::write(&skill, &mine).unwrap();
+    let before: Vec<String> =
+        files_below(&directory).iter().map(|f| fs::read_to_string(f).unwrap()).collect();
+
+    let said = connect(&bed, &directory).await;
+
+    let after: Vec<String> =
+        files_below(&directory).iter().map(|f| fs::read_to_string(f).unwrap()).collect();
+    assert_eq!(after, before);
+    assert!(said.contains("left alone") && said.contains("unchanged"), "{said}");
+    assert!(fs::read_to_string(&servers).unwrap().contains("\"mine\": {\"command\": \"x\"}"));
+
+    fs::write(&servers, "{\"mcpServers\": {\"vibe-ensemble\": {\"command\": \"x\"}}}").unwrap();
+    let refused = bed.server.operate("connect", &[directory.to_str().unwrap()]).await;
+    assert_eq!(refused.status.code(), Some(1), "{}", words(&refused));
+    assert!(words(&refused).contains("rename or remove"), "{}", words(&refused));
+    let missing = bed.server.operate("connect", &["/nonexistent"]).await;
+    assert_eq!(missing.status.code(), Some(1), "{}", words(&missing));
+}
+
+#[tokio::test]
+async fn the_real_claude_is_connected_in_that_directory_and_has_the_prompts_as_commands() {
+    let Some(claude) = real_claude() else { return };
+    let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
+    let bed = Bed::start().await;
+    let directory = bed.project("shop", &["build"]).await;
+    bed.client
+        .ok(
+            "update_worker_type",
+            json!({"project": "shop", "worker_type": "build", "auto_spawn": false}),
+        )
+        .await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let asks = json!({"ticket_id": ticket, "stage": "build", "outcome": "blocked", "report": "r", "question": "Which colour?"});
+    bed.client.ok("complete_ticket_stage", asks).await;
+    connect(&bed, &directory).await;
+
+    let command = "/mcp__vibe-ensemble__triage_on_hold shop";
+    let running = Coordinator::start(&claude, &bed.server, &api, &directory, command).await;
+    let said = running.ends().await;
+
+    let init =
+        said.iter().find(|message| message["subtype"] == "init").expect("it says how it began");
+    assert_eq!(init["mcp_servers"][0]["name"], "vibe-ensemble", "{init}");
+    assert_eq!(init["mcp_servers"][0]["status"], "connected", "{init}");
+    let tools = init["tools"].to_string();
+    assert!(tools.contains("mcp__vibe-ensemble__list_events"), "{tools}");
+    let commands = init["slash_commands"].to_string();
+    for command in
+        ["mcp__vibe-ensemble__plan_project", "mcp__vibe-ensemble__report_progress", "vibe-watch"]
+    {
+        assert!(commands.contains(command), "{command} is not in {commands}");
+    }
+    let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).unwrap();
+    let (prompt, _) = asked.prompt();
+    assert!(prompt.contains("Which colour?"), "{prompt}");
+    let whole = asked.body.to_string();
+    assert!(
+        whole.contains("Vibe-Ensemble runs headless Claude Code workers"),
+        "the instructions arrive"
+    );
+    assert_eq!(result_of(&said)["is_error"], false);
+}
+
+#[tokio::test]
+async fn the_real_claude_takes_the_plugin() {
+    let Some(claude) = real_claude() else { return };
+    let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
+    let bed = Bed::start().await;
+    let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/claude-plugin");
+    let check = bed
+        .server
+        .command_of(&claude)
+        .args(["plugin", "validate", "--strict"])
+        .arg(&plugin)
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", words(&check));
+
+    // What the plugin's own words need: the program in PATH, and where this test's server is.
+    let programs = e2e::binaries::directory();
+    let path = format!("{}:/usr/bin:/bin", programs.display());
+    let mut command = tokio::process::Command::from(bed.server.command_of(&claude));
+    command
+        .args(["-p", "Look.", "--output-format", "stream-json", "--verbose", "--plugin-dir"])
+        .arg(&plugin)
+        .envs(e2e::claude::environment(&api))
+        .env("PATH", path)
+        .env("VIBE_ENSEMBLE_URL", bed.client.url(""))
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    let said: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let init =
+        said.iter().find(|message| message["subtype"] == "init").expect("it says how it began");
+    let servers = init["mcp_servers"].to_string();
+    assert!(servers.contains("vibe-ensemble") && servers.contains("connected"), "{init}");
+    let commands = init["slash_commands"].to_string();
+    for skill in ["plan", "dispatch", "watch", "unblock", "report"] {
+        assert!(
+            commands.contains(&format!("vibe-ensemble:{skill}")),
+            "{skill} is not in {commands}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_token_counts_at_once_and_the_old_one_no_more() {
+    let bed = Bed::start().await;
+    let old = bed.client.clone();
+    let mut waiting = old.open("list_events", json!({"wait_seconds": 3600})).await;
+    assert!(waiting.chunk().await.unwrap().is_some(), "it says that it waits");
+    let before = bed.server.token();
+
+    let output = bed.server.operate("rotate-token", &[]).await;
+
+    assert!(output.status.success(), "{}", words(&output));
+    let token = bed.server.token();
+    assert_ne!(token, before);
+    assert!(!words(&output).contains(&token) && !bed.server.log().contains(&token));
+    assert_eq!(old.call_tool("list_projects", json!({})).await.status, 401);
+    Client::new(bed.server.address(), Some(token)).ok("list_projects", json!({})).await;
+    let rest = waiting.text().await.unwrap();
+    assert!(rest.contains("\"events\":[]"), "what waited under the old token ends: {rest}");
+}
+
+#[tokio::test]
+async fn a_coordinator_under_none_needs_no_token_file() {
+    let bed = Bed::with(Setup::default().arg("--auth").arg("none")).await;
+    let directory = bed.project("shop", &[]).await;
+    assert!(connect(&bed, &directory).await.contains("answers"));
+}

@@ -1,0 +1,121 @@
+//! The real `claude`, when there is one to test with: against the stub of the Messages API only the model is missing.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Child;
+use tokio::process::Command;
+
+use crate::eventually::DEADLINE;
+use crate::messages_api::MessagesApi;
+use crate::server::Server;
+
+const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_CLAUDE";
+
+/// The `claude` to test with, or a loud word that there is none.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
+pub fn real_claude() -> Option<PathBuf> {
+    let given = std::env::var_os(VARIABLE).map(PathBuf::from);
+    if given.is_none() {
+        eprintln!(
+            "SKIPPED: this test runs the real claude. Set {VARIABLE} to its path, or run .ci/run, \
+             which installs it."
+        );
+    }
+    given
+}
+
+/// The variables that make it talk to the stub and to nobody else.
+#[must_use]
+pub fn environment(api: &MessagesApi) -> [(&'static str, String); 4] {
+    [
+        ("ANTHROPIC_BASE_URL", api.url()),
+        ("ANTHROPIC_API_KEY", "dummy".to_owned()),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
+        // By default it tries a refused request again for three minutes.
+        ("CLAUDE_CODE_MAX_RETRIES", "1".to_owned()),
+    ]
+}
+
+/// Does what a person does who answers yes when `claude` asks whether to trust a directory. Without it `claude -p` runs no
+/// command that a file of the directory names, `headersHelper` among them.
+fn trust(home: &Path, directory: &Path) {
+    let file = home.join(".claude.json");
+    let text = fs::read_to_string(&file).unwrap_or_else(|_| "{}".to_owned());
+    let mut settings: Value = serde_json::from_str(&text).expect("claude wrote it");
+    let directory = directory.to_str().expect("a temporary directory is UTF-8");
+    settings["projects"][directory]["hasTrustDialogAccepted"] = Value::Bool(true);
+    fs::write(&file, settings.to_string()).expect("the home directory is writable");
+}
+
+/// A `claude -p` that coordinates: in a directory that `vibe-ensemble connect` has set up, without any other word about
+/// the server. Dropping it kills it.
+#[derive(Debug)]
+pub struct Coordinator {
+    child: Child,
+}
+
+impl Coordinator {
+    /// Starts it with a prompt on its standard input.
+    pub async fn start(
+        claude: &Path,
+        server: &Server,
+        api: &MessagesApi,
+        directory: &Path,
+        prompt: &str,
+    ) -> Self {
+        trust(&server.home(), directory);
+        let mut command = Command::from(server.command_of(claude));
+        command
+            .args(["-p", "--output-format", "stream-json", "--verbose"])
+            .envs(environment(api))
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("claude can be started");
+        let mut input = child.stdin.take().expect("it is piped");
+        input.write_all(prompt.as_bytes()).await.expect("it reads its prompt");
+        drop(input);
+        Self { child }
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it is our child");
+    }
+
+    /// Waits for its end, which must be a good one, and returns the messages of its stream.
+    pub async fn ends(mut self) -> Vec<Value> {
+        let mut output = self.child.stdout.take().expect("it is piped");
+        let mut complaints = self.child.stderr.take().expect("it is piped");
+        let (mut said, mut moaned) = (String::new(), String::new());
+        let whole = async {
+            let (_, _, status) = tokio::join!(
+                output.read_to_string(&mut said),
+                complaints.read_to_string(&mut moaned),
+                self.child.wait()
+            );
+            status.expect("it is our child")
+        };
+        let status = tokio::time::timeout(2 * DEADLINE, whole).await;
+        let status =
+            status.unwrap_or_else(|_| panic!("the coordinator does not end:\n{said}\n{moaned}"));
+        assert!(status.success(), "the coordinator ended with {status}:\n{said}\n{moaned}");
+        said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+}
+
+/// The `result` message of a stream.
+#[must_use]
+pub fn result_of(messages: &[Value]) -> &Value {
+    let result = messages.iter().find(|message| message["type"] == "result");
+    result.unwrap_or_else(|| panic!("a stream without a result: {messages:#?}"))
+}
