@@ -293,3 +293,30 @@ async fn names_of_many_scripts_are_fine() {
         list.iter().filter_map(|project| project["name"].as_str()).collect();
     assert_eq!(found, names.into());
 }
+
+#[tokio::test]
+async fn refusals_are_no_echo_of_a_megabyte() {
+    let bed = bed_with_one_ticket().await;
+    let long = "x".repeat(1 << 20);
+    for (tool, arguments) in [
+        ("get_project", json!({"project": long})),
+        ("list_tickets", json!({"project": long})),
+        ("get_worker_type", json!({"project": "shop", "worker_type": long})),
+        (
+            "complete_ticket_stage",
+            json!({"ticket_id": "T-1", "stage": long, "outcome": "completed", "report": "r"}),
+        ),
+    ] {
+        let why = bed.client.refused(tool, arguments).await;
+        assert!(why.len() < 1_000, "{tool} answers {} bytes", why.len());
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_filter_is_told() {
+    let bed = bed_with_one_ticket().await;
+    let why = bed.client.refused("list_events", json!({"project": "shpo"})).await;
+    assert!(why.contains("shpo"), "{why}");
+    let why = bed.client.refused("list_events", json!({"ticket_id": "T-99"})).await;
+    assert!(why.contains("T-99"), "{why}");
+}

@@ -124,3 +124,14 @@ async fn help_and_version_need_nothing() {
     let output = server.operate("--version", &[]).await;
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[tokio::test]
+async fn nobody_who_took_the_port_of_a_dead_server_is_given_the_token() {
+    let mut server = Server::start(Setup::default()).await;
+    server.kill().await;
+    let taken = std::net::TcpListener::bind(server.address()).expect("the port is free again");
+    taken.set_nonblocking(true).expect("a socket");
+    let output = server.operate("tickets", &[]).await;
+    assert_eq!(output.status.code(), Some(69), "{}", words(&output));
+    assert!(taken.accept().is_err(), "nobody dialled");
+}

@@ -132,11 +132,6 @@ async fn the_real_claude_is_connected_in_that_directory_and_has_the_prompts_as_c
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).unwrap();
     let (prompt, _) = asked.prompt();
     assert!(prompt.contains("Which colour?"), "{prompt}");
-    let whole = asked.body.to_string();
-    assert!(
-        whole.contains("Vibe-Ensemble runs headless Claude Code workers"),
-        "the instructions arrive"
-    );
     assert_eq!(result_of(&said)["is_error"], false);
 }
 

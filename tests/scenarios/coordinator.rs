@@ -105,22 +105,25 @@ fn follow<'a>(calls: &'a [Called], made: &impl Fn(&str) -> Vec<&'a Called>) -> T
         let ticket = &event["ticket_id"];
         return call("resume_ticket", json!({"ticket_id": ticket, "comment": ANSWER}));
     }
-    if last.tool.ends_with("__get_project") {
-        let counts = last.json()["tickets"].clone();
-        let open: i64 = ["blocked", "scheduled", "queued", "running", "on_hold"]
-            .iter()
-            .map(|state| counts[state].as_i64().unwrap_or(1))
-            .sum();
-        return if open == 0 { Turn::Say(REPORT.to_owned()) } else { wait };
-    }
+    let nothing_is_open = made("get_project").last().is_some_and(|call| is_done(&call.json()));
     if events.is_empty() {
-        return wait;
+        return if nothing_is_open { Turn::Say(REPORT.to_owned()) } else { wait };
+    }
+    if last.tool.ends_with("__get_project") {
+        // What happened since the last look is still to be dealt with.
+        return if nothing_is_open { call("list_events", json!({})) } else { wait };
     }
     if last.tool.ends_with("__mark_events_processed") {
         return call("get_project", json!({"project": "shop"}));
     }
     let seqs: Vec<&Value> = events.iter().map(|event| &event["seq"]).collect();
     call("mark_events_processed", json!({"event_seqs": seqs}))
+}
+
+/// Whether every ticket of a project is closed.
+fn is_done(project: &Value) -> bool {
+    let open = ["blocked", "scheduled", "queued", "running", "on_hold"];
+    open.iter().all(|state| project["tickets"][state] == 0)
 }
 
 /// The planner's two tickets, the second of which waits for the first.
@@ -142,7 +145,8 @@ fn work(ask: &Ask) -> Turn {
         return planned();
     }
     let reviews = whole.contains("You are the review worker.");
-    let greets = prompt.contains("Use the greeting");
+    // A session that is resumed has heard the title before.
+    let greets = whole.contains("Use the greeting");
     match (reviews, greets) {
         (false, false) if prompt.contains("no newline") => match answered {
             0 => bash("echo >> greeting.txt && git commit -qam 'End the line'"),
@@ -156,9 +160,7 @@ fn work(ask: &Ask) -> Turn {
         },
         (true, false) => match answered {
             0 => bash("tail -c 1 greeting.txt | od -c"),
-            _ if ask.calls().last().is_some_and(|call| call.text().contains("\\n")) => {
-                done("Good.")
-            }
+            _ if looked(ask).contains("\\n") => done("Good."),
             _ => result(json!({"outcome": "rework", "report": "There is no newline at its end."})),
         },
         (false, true) if prompt.contains(ANSWER) => match answered {
@@ -172,6 +174,13 @@ fn work(ask: &Ask) -> Turn {
         }
         (true, true) => done("Good."),
     }
+}
+
+/// What the last command printed.
+fn looked(ask: &Ask) -> String {
+    let calls = ask.calls();
+    let last = calls.iter().rev().find(|call| call.tool == "Bash");
+    last.map(|call| call.text().to_owned()).unwrap_or_default()
 }
 
 /// Both ends of it.
@@ -288,6 +297,14 @@ async fn the_real_claude_coordinates_and_works_to_the_end() {
     let coordinator = Coordinator::start(&claude, &bed.server, &api, &directory, goal).await;
     let said = coordinator.ends().await;
 
+    let instructed = api.asks().iter().any(|ask| {
+        ask.offers("mcp__vibe-ensemble__list_events")
+            && ask
+                .body
+                .to_string()
+                .contains("Vibe-Ensemble runs headless Claude Code workers for you")
+    });
+    assert!(instructed, "the instructions of the server arrive");
     all_is_done(&bed, &directory, &said).await;
 }
 

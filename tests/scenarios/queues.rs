@@ -86,3 +86,23 @@ async fn force_empties_a_busy_queue_too() {
     let found = bed.get(&running).await;
     assert!(["running", "on_hold", "queued"].map(Value::from).contains(&found["state"]), "{found}");
 }
+
+#[tokio::test]
+async fn a_ticket_whose_next_stage_was_deleted_goes_on_hold() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build", "review"]).await;
+    let ticket = bed.ticket("shop", &["build", "review"], "fake: build: wait-for go").await;
+    let call = bed.called(&ticket, "build", 1).await;
+    let review = json!({"project": "shop", "worker_type": "review", "force": true});
+    bed.client.ok("delete_worker_type", review).await;
+    std::fs::write(call.cwd.join("go"), "").unwrap();
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+    assert!(text(&held, "hold_reason").contains("review"), "{held}");
+    let resume = json!({"ticket_id": ticket});
+    let why = bed.client.refused("resume_ticket", resume.clone()).await;
+    assert!(why.contains("create_worker_type"), "{why}");
+
+    bed.worker_type("shop", "review", json!({})).await;
+    bed.client.ok("resume_ticket", resume).await;
+    bed.completed(&ticket).await;
+}

@@ -42,3 +42,84 @@ async fn an_exit_record_that_makes_no_sense_is_shown_and_its_ticket_waits() {
     bed.assert_no_overlaps();
     bed.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn a_stuck_attempt_is_given_up_when_its_worker_is_stopped() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+    let call = bed.called(&ticket, "build", 1).await;
+    let worker = bed.worker_of(&ticket).await;
+    let record = bed.server.state_dir().join("attempts").join(&call.attempt).join("exit.json");
+    fs::write(&record, "{}").unwrap();
+    assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGKILL), "the shim was there");
+    eventually("the attempt is stuck", || async {
+        let found = bed.get(&ticket).await;
+        if found["attempts"][0]["suspect"] == true { Ok(()) } else { Err(found.to_string()) }
+    })
+    .await;
+    let doctor = bed.server.operate("doctor", &[]).await;
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(said.contains("stuck: A-1 of T-1 (W-1)"), "{said}");
+
+    let stop = json!({"worker_id": worker["worker_id"], "mode": "interrupt"});
+    bed.client.ok("stop_worker", stop).await;
+    let closed = bed.completed(&ticket).await;
+    assert_eq!(closed["attempts"][0]["outcome"], "interrupted");
+    assert!(record.exists(), "what contradicts is kept");
+    bed.assert_no_overlaps();
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_shim_that_cannot_hear_is_killed_when_asked() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+    bed.called(&ticket, "build", 1).await;
+    let worker = bed.worker_of(&ticket).await;
+    assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGSTOP), "the shim was there");
+    bed.client.ok("stop_worker", json!({"worker_id": worker["worker_id"], "mode": "kill"})).await;
+    let closed = bed.completed(&ticket).await;
+    assert_eq!(closed["attempts"][0]["outcome"], "interrupted");
+    assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(2), "{closed}");
+    bed.assert_no_overlaps();
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_attempt_whose_directory_was_removed_is_charged() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"max_attempts": 1})).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: sleep 600").await;
+    let call = bed.called(&ticket, "build", 1).await;
+    eventually("the server knows that it runs", || async {
+        let found = bed.get(&ticket).await;
+        let state = &found["attempts"][0]["state"];
+        if state == "running" { Ok(()) } else { Err(state.to_string()) }
+    })
+    .await;
+    fs::remove_dir_all(bed.server.state_dir().join("attempts").join(&call.attempt)).unwrap();
+    let shim = pid(&bed.worker_of(&ticket).await, "pid");
+    assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+    assert_eq!(held["attempts"][0]["failure"], "lost", "{held}");
+    assert_eq!(bed.agents.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn names_that_are_no_run_directories_change_nothing() {
+    let mut bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    bed.server.stop().await;
+    let state = bed.server.state_dir();
+    fs::create_dir(state.join("attempts/A-9223372036854775807")).unwrap();
+    fs::write(state.join("attempts/A-5"), "").unwrap();
+    fs::write(state.join("workers/W-9223372036854775807.lock"), "").unwrap();
+    bed.launch().await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let closed = bed.completed(&ticket).await;
+    assert_eq!(closed["attempts"][0]["attempt_id"], "A-1");
+    assert_eq!(closed["attempts"][0]["worker_id"], "W-1");
+}

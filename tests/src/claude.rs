@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
@@ -11,11 +12,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Child;
 use tokio::process::Command;
 
-use crate::eventually::DEADLINE;
 use crate::messages_api::MessagesApi;
 use crate::server::Server;
 
 const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_CLAUDE";
+
+/// For a whole story with a dozen runs of `claude` in it; only ever spent by a test that fails.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The `claude` to test with, or a loud word that there is none.
 #[must_use]
@@ -105,7 +108,7 @@ impl Coordinator {
             );
             status.expect("it is our child")
         };
-        let status = tokio::time::timeout(2 * DEADLINE, whole).await;
+        let status = tokio::time::timeout(PATIENCE, whole).await;
         let status =
             status.unwrap_or_else(|_| panic!("the coordinator does not end:\n{said}\n{moaned}"));
         assert!(status.success(), "the coordinator ended with {status}:\n{said}\n{moaned}");

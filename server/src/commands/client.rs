@@ -31,7 +31,7 @@ const PAGE: u32 = 200;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error(
-        "no server is running: there is no {address_file}; start one with `vibe-ensemble serve`, or name its directories with --state-dir and --runtime-dir"
+        "no server is running with {address_file}; start one with `vibe-ensemble serve`, or name its directories with --state-dir and --runtime-dir"
     )]
     NotRunning { address_file: PathBuf },
     #[error("could not read {path}")]
@@ -286,6 +286,10 @@ fn given_token_file(connection: &Connection, environment: &Environment) -> Optio
 /// The address a running server published.
 fn published(runtime_dir: &Path) -> Result<String, ClientError> {
     let path = runtime_dir.join(state::ADDRESS);
+    // A server that was killed leaves its address behind, and whoever listens there now would be handed the token.
+    if matches!(state::holder(runtime_dir), Ok(None)) {
+        return Err(ClientError::NotRunning { address_file: path });
+    }
     match fs::read_to_string(&path) {
         Ok(text) => Ok(locate::url(text.trim())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -122,6 +122,7 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
         directory("runtime directory", "--runtime-dir", &config.runtime_dir),
         space(&config.state_dir),
         database(&config.state_dir.join(state::DATABASE)).await,
+        attempts(&config.state_dir.join(state::DATABASE)).await,
         token(&config.state_dir.join(state::TOKEN)),
         shim(config, environment).await,
         agent(config, environment).await,
@@ -199,6 +200,26 @@ async fn database(path: &Path) -> Check {
         Ok(problems) if problems.is_empty() => Check::ok(name, format!("{shown} is sound")),
         Ok(problems) => Check::fail(name, problems.join("; "), next),
         Err(error) => Check::fail(name, chain(&error), next),
+    }
+}
+
+async fn attempts(database: &Path) -> Check {
+    let name = "attempts";
+    if !fs::exists(database).unwrap_or(false) {
+        return Check::ok(name, "none yet");
+    }
+    match store::stuck_attempts(database).await {
+        Ok(stuck) if stuck.is_empty() => Check::ok(name, "none is stuck"),
+        Ok(stuck) => {
+            let each =
+                stuck.iter().map(|s| format!("{} of {} ({})", s.attempt, s.ticket, s.worker));
+            let next = "look into its run directory below attempts/; then give its result up with stop_worker (mode \
+                        interrupt) to have it run again, or end its ticket with close_ticket";
+            Check::warn(name, format!("stuck: {}", each.collect::<Vec<_>>().join(", ")), next)
+        }
+        Err(error) => {
+            Check::warn(name, chain(&error), "start this version's server once, then look again")
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Starting on a database that may be a restored backup: numbers go on above everything that is on disk.
 
+use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -8,6 +9,7 @@ use shim_protocol::run_dir;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+use crate::shim::run_dirs;
 use crate::store::Highest;
 use crate::store::Store;
 
@@ -18,15 +20,16 @@ pub async fn resume_numbers(
     workers_dir: &Path,
 ) -> anyhow::Result<()> {
     let newest = store.newest_attempt().await?;
-    let attempts = numbers(attempts_dir, |name| name.parse::<AttemptId>().ok())?;
+    let attempts: Vec<AttemptId> =
+        run_dirs::numbers(attempts_dir).with_context(|| looked(attempts_dir))?;
     let tickets = attempts.iter().filter(|attempt| **attempt > newest).filter_map(|attempt| {
         // A directory without a readable grant names no ticket; its own number counts all the same.
         let grant = run_dir::read_grant(&attempts_dir.join(attempt.to_string())).ok()??;
-        grant.ticket_id.parse::<TicketId>().ok()
+        let ours = grant.server_id == store.server_id() && grant.attempt_id == attempt.to_string();
+        grant.ticket_id.parse().ok().filter(|ticket: &TicketId| ours && ticket.is_plausible())
     });
     let ticket = tickets.max();
-    let lock = |name: &str| name.strip_suffix(".lock")?.parse::<WorkerId>().ok();
-    let worker = numbers(workers_dir, lock)?.into_iter().max();
+    let worker = locks(workers_dir).with_context(|| looked(workers_dir))?.into_iter().max();
     let highest = Highest { attempt: attempts.into_iter().max(), ticket, worker };
     if store.resume_numbers(highest).await? {
         tracing::warn!(
@@ -37,12 +40,17 @@ pub async fn resume_numbers(
     Ok(())
 }
 
-fn numbers<T>(dir: &Path, number: impl Fn(&str) -> Option<T>) -> anyhow::Result<Vec<T>> {
-    let looked = || format!("could not look through {}", dir.display());
+fn looked(dir: &Path) -> String {
+    format!("could not look through {}", dir.display())
+}
+
+/// The workers that have a lock file.
+fn locks(workers_dir: &Path) -> io::Result<Vec<WorkerId>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).with_context(looked)? {
-        let name = entry.with_context(looked)?.file_name();
-        found.extend(name.to_str().and_then(&number));
+    for entry in std::fs::read_dir(workers_dir)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".lock")?.parse().ok());
+        found.extend(number.filter(|worker: &WorkerId| worker.is_plausible()));
     }
     Ok(found)
 }

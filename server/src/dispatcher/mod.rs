@@ -14,6 +14,7 @@ mod links;
 mod orders;
 mod reconcile;
 mod session;
+mod silent;
 mod strangers;
 mod worktrees;
 
@@ -153,6 +154,8 @@ impl Dispatcher {
     /// Replaces the settings for grants to come.
     pub fn set_settings(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) = settings;
+        // There may be room for more workers now.
+        self.bell.notify_one();
     }
 
     fn settings(&self) -> Settings {
@@ -182,11 +185,13 @@ impl Dispatcher {
     pub async fn run(self) {
         let mut level = self.store.level();
         let mut room = self.room.clone();
+        let mut draining = self.draining.clone();
         let mut reconciler = reconcile::Reconciler::default();
         let mut strangers = strangers::Strangers::default();
+        let mut silent = silent::Silent::default();
         loop {
             level.mark_unchanged();
-            let wait = match self.pass(&mut reconciler, &mut strangers).await {
+            let wait = match self.pass(&mut reconciler, &mut strangers, &mut silent).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(error = %crate::telemetry::chain(&error), "a dispatcher pass failed");
@@ -199,6 +204,7 @@ impl Dispatcher {
                 () = self.bell.notified() => {}
                 changed = level.changed() => if changed.is_err() { break },
                 Ok(()) = room.changed() => {}
+                Ok(()) = draining.changed() => {}
             }
             tokio::time::sleep(PASS_GAP).await;
         }
@@ -211,11 +217,13 @@ impl Dispatcher {
         &self,
         reconciler: &mut reconcile::Reconciler,
         strangers: &mut strangers::Strangers,
+        silent: &mut silent::Silent,
     ) -> Result<Duration> {
         let now = self.clock.now();
         let due = self.store.queue_due_tickets(now).await?;
         let workers = self.store.live_workers().await?;
         self.deliver_orders(&workers).await?;
+        let dying = self.kill_silent(silent, &workers);
         let unlinked = self.reconcile(reconciler, &workers, now).await?;
         let waiting = self.await_strangers(strangers, now).await?;
         let may_start = !waiting && self.may_start();
@@ -223,7 +231,7 @@ impl Dispatcher {
         if may_start {
             self.launch(now).await?;
         }
-        let tick = if unlinked || waiting { WATCHFUL_TICK } else { TICK };
+        let tick = if unlinked || waiting || dying { WATCHFUL_TICK } else { TICK };
         Ok(due.map_or(tick, |due| due.since(now).min(tick)))
     }
 

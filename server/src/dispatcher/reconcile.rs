@@ -16,6 +16,7 @@ use shim_protocol::run_dir;
 use super::Dispatcher;
 use crate::crash;
 use crate::domain::attempt::Spent;
+use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
 use crate::domain::outcome::Failure;
@@ -98,8 +99,10 @@ impl Dispatcher {
         let mut pending = HashSet::new();
         for some in orphans.chunks(AT_ONCE) {
             // Each look may wait for processes to die; one that will not must not hold up the others.
-            let looks: Vec<_> =
-                some.iter().map(|left| tokio::spawn(look(self.whereabouts(left)))).collect();
+            let looks: Vec<_> = some
+                .iter()
+                .map(|left| tokio::spawn(look(self.whereabouts(left), **left)))
+                .collect();
             for (left, look) in some.iter().zip(looks) {
                 let Ok(found) = look.await else { continue };
                 if reconciler.told.insert(left.attempt, found.judgement) != Some(found.judgement) {
@@ -149,11 +152,19 @@ impl Dispatcher {
                 Ok(true)
             }
             (Judgement::DeclareLost, _) => {
-                let verdict = if never_started {
-                    let detail = "its shim died before it had started a child".to_owned();
-                    Verdict::Failed { failure: Failure::NeverStarted, detail }
-                } else {
-                    Verdict::Lost { detail: "its shim died before it had a result".to_owned() }
+                let verdict = match left.stop {
+                    // Whoever asked for the stop has got it, if not from the shim.
+                    Some(StopMode::Cancel) => Verdict::Cancelled,
+                    Some(StopMode::Interrupt | StopMode::Kill) => {
+                        Verdict::Interrupted { resume: false }
+                    }
+                    Some(StopMode::Drain) | None if never_started => {
+                        let detail = "its shim died before it had started a child".to_owned();
+                        Verdict::Failed { failure: Failure::NeverStarted, detail }
+                    }
+                    Some(StopMode::Drain) | None => {
+                        Verdict::Lost { detail: "its shim died before it had a result".to_owned() }
+                    }
                 };
                 crash::point("server.reconcile.before_lost");
                 self.give_up(left, verdict, now).await?;
@@ -161,7 +172,7 @@ impl Dispatcher {
                 Ok(true)
             }
             (Judgement::Suspect | Judgement::Collect, _) => {
-                self.suspect(left, "the run directory contradicts itself").await
+                self.suspect(left, "its exit.json is no record of this attempt").await
             }
             // It was tried: [`look`] kills what it finds and looks again.
             (Judgement::StopTree, _) => {
@@ -181,7 +192,10 @@ impl Dispatcher {
     /// Shows an attempt that cannot be settled. It keeps its ticket; nothing else may run it.
     async fn suspect(&self, left: &Unsettled, why: &'static str) -> Result<bool> {
         if self.store.attempt_suspect(left.attempt).await? {
-            tracing::error!(attempt = %left.attempt, why, "an attempt is stuck; its ticket waits");
+            tracing::error!(
+                attempt = %left.attempt, ticket = %left.ticket, worker = %left.worker, why,
+                "an attempt is stuck; its ticket waits until its worker is stopped or the ticket is closed"
+            );
         }
         Ok(false)
     }
@@ -209,9 +223,9 @@ impl Dispatcher {
 
 /// Looks at a run directory and, when its shim is dead and its tree is not, ends the tree. Off the async threads: it
 /// reads all of `/proc` and waits for processes to go.
-async fn look((run_dir, mark): (PathBuf, Mark)) -> Found {
+async fn look((run_dir, mark): (PathBuf, Mark), left: Unsettled) -> Found {
     let looked = tokio::task::spawn_blocking(move || {
-        let found = gather(&run_dir, &mark);
+        let found = gather(&run_dir, &mark, left);
         if found.judgement != Judgement::StopTree {
             return found;
         }
@@ -226,7 +240,7 @@ async fn look((run_dir, mark): (PathBuf, Mark)) -> Found {
                 tracing::error!(attempt = %mark.attempt_id, %error, "a dead shim's tree was not looked at");
             }
         }
-        gather(&run_dir, &mark)
+        gather(&run_dir, &mark, left)
     });
     looked.await.unwrap_or(Found {
         judgement: Judgement::AwaitShim,
@@ -235,7 +249,7 @@ async fn look((run_dir, mark): (PathBuf, Mark)) -> Found {
     })
 }
 
-fn gather(run_dir: &Path, mark: &Mark) -> Found {
+fn gather(run_dir: &Path, mark: &Mark, left: Unsettled) -> Found {
     let (record, sealed) = evidence::record(run_dir, mark);
     if plant::is("lost-by-age") && sealed.is_none() {
         return Found { judgement: Judgement::DeclareLost, record: None, never_started: false };
@@ -244,7 +258,9 @@ fn gather(run_dir: &Path, mark: &Mark) -> Found {
         record,
         shim: evidence::lock(&run_dir.join(run_dir::SHIM_LOCK)),
         tree: evidence::tree(run_dir, mark),
+        unwanted: left.is_unwanted(),
     };
-    let never_started = matches!(run_dir::read_grant(run_dir), Ok(None));
+    // A directory that somebody removed holds no grant either, and its child did run.
+    let never_started = !left.started && matches!(run_dir::read_grant(run_dir), Ok(None));
     Found { judgement: judge(facts), record: sealed, never_started }
 }

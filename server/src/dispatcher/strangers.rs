@@ -5,7 +5,6 @@
 //! a tree whose shim is dead is ended here. Directories are kept whatever is found; a sealed record is parked.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use shim_protocol::run_dir;
@@ -18,6 +17,7 @@ use crate::domain::reconcile::Tree;
 use crate::domain::time::Timestamp;
 use crate::shim::evidence;
 use crate::shim::evidence::Mark;
+use crate::shim::run_dirs;
 use crate::store::PRUNE_BATCH;
 use crate::store::Result;
 use crate::telemetry::chain;
@@ -67,7 +67,10 @@ impl Dispatcher {
 
     async fn find_strangers(&self) -> Result<BTreeSet<AttemptId>> {
         let dir = self.places.attempts_dir.clone();
-        let numbers = tokio::task::spawn_blocking(move || numbers(&dir)).await.unwrap_or_default();
+        // A directory that cannot be listed was told at the start.
+        let listed =
+            tokio::task::spawn_blocking(move || run_dirs::numbers(&dir).unwrap_or_default());
+        let numbers = listed.await.unwrap_or_default();
         let mut unknown = BTreeSet::new();
         for batch in numbers.chunks(PRUNE_BATCH) {
             let known = self.store.known_attempts(batch).await?;
@@ -105,13 +108,4 @@ fn look(run_dir: &Path, mark: &Mark) -> Found {
         (Record::Sealed, Some(record)) => Found::Gone(serde_json::to_string(&record).ok()),
         (Record::Sealed | Record::Absent | Record::Contradictory, _) => Found::Gone(None),
     }
-}
-
-/// The attempts that have a run directory, lowest first. One that cannot be listed was told at the start.
-fn numbers(attempts_dir: &Path) -> Vec<AttemptId> {
-    let entries = fs::read_dir(attempts_dir).into_iter().flatten().flatten();
-    let mut numbers: Vec<AttemptId> =
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    numbers.sort_unstable();
-    numbers
 }

@@ -12,6 +12,9 @@ pub struct InvalidId {
     pub prefix: &'static str,
 }
 
+/// At a thousand a second this is reached after 34 years.
+const IMPLAUSIBLE: i64 = 1 << 40;
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident, $prefix:literal, $noun:literal;)+) => {$(
         $(#[$doc])*
@@ -23,6 +26,13 @@ macro_rules! ids {
             #[must_use]
             pub const fn from_key(key: i64) -> Self {
                 Self(key)
+            }
+
+            /// Whether the number can be one that was given out. Nothing counts this far; what claims to would leave the
+            /// database without numbers.
+            #[must_use]
+            pub const fn is_plausible(self) -> bool {
+                self.0 < IMPLAUSIBLE
             }
 
             /// The number alone, as the database stores it.

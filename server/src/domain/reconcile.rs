@@ -38,6 +38,8 @@ pub struct Facts {
     /// The lock the shim holds for its whole life.
     pub shim: Lock,
     pub tree: Tree,
+    /// Its ticket is closed or its worker was told to stop at once: nobody waits for its result.
+    pub unwanted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,9 @@ pub fn judge(facts: Facts) -> Judgement {
         (Record::Absent | Record::Contradictory, Lock::Held, _) => Judgement::AwaitShim,
         (Record::Absent, Lock::Free, Tree::Alive) => Judgement::StopTree,
         (Record::Absent, Lock::Free, Tree::Gone) => Judgement::DeclareLost,
+        // Whatever it says, somebody has decided without it, and nothing runs that could do harm.
+        (Record::Contradictory, Lock::Free, Tree::Gone) if facts.unwanted => Judgement::DeclareLost,
+        (Record::Contradictory, Lock::Free, Tree::Alive) if facts.unwanted => Judgement::StopTree,
         (Record::Contradictory, Lock::Free | Lock::Unknown, _)
         | (Record::Absent, Lock::Unknown, _)
         | (Record::Absent, Lock::Free, Tree::Unknown) => Judgement::Suspect,
@@ -79,18 +84,19 @@ mod tests {
         for record in [Record::Sealed, Record::Absent, Record::Contradictory] {
             for shim in [Lock::Held, Lock::Free, Lock::Unknown] {
                 for tree in [Tree::Gone, Tree::Alive, Tree::Unknown] {
-                    let expected = match (record, shim, tree) {
-                        (Record::Sealed, ..) => J::Collect,
-                        (_, Lock::Held, _) => J::AwaitShim,
-                        (Record::Absent, Lock::Free, Tree::Gone) => J::DeclareLost,
-                        (Record::Absent, Lock::Free, Tree::Alive) => J::StopTree,
-                        (Record::Absent | Record::Contradictory, ..) => J::Suspect,
-                    };
-                    assert_eq!(
-                        judge(Facts { record, shim, tree }),
-                        expected,
-                        "{record:?} {shim:?} {tree:?}"
-                    );
+                    for unwanted in [false, true] {
+                        let expected = match (record, shim, tree) {
+                            (Record::Sealed, ..) => J::Collect,
+                            (_, Lock::Held, _) => J::AwaitShim,
+                            (Record::Absent, Lock::Free, Tree::Gone) => J::DeclareLost,
+                            (Record::Absent, Lock::Free, Tree::Alive) => J::StopTree,
+                            (_, Lock::Free, Tree::Gone) if unwanted => J::DeclareLost,
+                            (_, Lock::Free, Tree::Alive) if unwanted => J::StopTree,
+                            (Record::Absent | Record::Contradictory, ..) => J::Suspect,
+                        };
+                        let facts = Facts { record, shim, tree, unwanted };
+                        assert_eq!(judge(facts), expected, "{facts:?}");
+                    }
                 }
             }
         }

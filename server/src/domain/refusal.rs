@@ -162,11 +162,17 @@ impl Refusal {
     /// A wrong value for `field`. Long values are cut: the caller knows what it sent.
     #[must_use]
     pub fn invalid(field: impl Into<String>, given: &str, allowed: impl Into<String>) -> Self {
-        const SHOWN: usize = 60;
-        let mut shown: String = given.chars().take(SHOWN).collect();
-        if given.chars().nth(SHOWN).is_some() {
-            shown.push('…');
-        }
-        Self::InvalidField { field: field.into(), given: shown, allowed: allowed.into() }
+        Self::InvalidField { field: field.into(), given: shown(given), allowed: allowed.into() }
     }
+}
+
+/// The beginning of what was given: a refusal says what was wrong, and is no echo of a megabyte.
+#[must_use]
+pub fn shown(given: &str) -> String {
+    const SHOWN: usize = 60;
+    let mut shown: String = given.chars().take(SHOWN).collect();
+    if given.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
 }

@@ -42,8 +42,9 @@ pub fn waiting_for(ticket: &Ticket, around: &Surroundings) -> Option<String> {
         TicketState::Running => match around.live {
             Some(live) if live.suspect => format!(
                 "{} of its stage {stage} is stuck: its shim is dead, and what it left contradicts itself or its processes \
-                 could not be ended. Nothing else runs this ticket meanwhile; see `vibe-ensemble doctor`.",
-                live.attempt
+                 could not be ended. Nothing else runs this ticket meanwhile. Give its result up with stop_worker ({}, mode \
+                 interrupt) to have it run again, or end it with close_ticket; `vibe-ensemble doctor` lists it.",
+                live.attempt, live.worker
             ),
             Some(live) => format!("{} runs its stage {stage} as {}.", live.worker, live.attempt),
             None => match &ticket.work {

@@ -118,6 +118,18 @@ impl WorkerTypeChange {
 }
 
 impl WorkerTypeSettings {
+    /// The type's own list and the tools no headless worker may have.
+    #[must_use]
+    pub fn disallowed(&self) -> Vec<String> {
+        let mut tools = self.disallowed_tools.clone();
+        for tool in ALWAYS_DISALLOWED_TOOLS {
+            if !tools.iter().any(|listed| listed == tool) {
+                tools.push(tool.to_owned());
+            }
+        }
+        tools
+    }
+
     /// A type with this system prompt and every default.
     #[must_use]
     pub fn with_prompt(system_prompt: String) -> Self {

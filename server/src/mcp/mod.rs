@@ -10,6 +10,7 @@ mod access;
 mod arguments;
 mod body;
 mod catalog;
+mod kept;
 mod limits;
 mod metrics;
 mod page;

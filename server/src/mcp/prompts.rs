@@ -33,7 +33,8 @@ pub(crate) struct Prompt {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) description: &'static str,
-    /// None is required: a person who types a command without arguments still gets something useful.
+    /// None is required: a person who types a command without arguments still gets something useful. Each is one word,
+    /// because Claude Code takes what is typed behind a command apart at its spaces.
     pub(crate) arguments: &'static [Argument],
 }
 
@@ -46,13 +47,7 @@ pub(crate) const PROMPTS: [Prompt; 3] = [
         name: "plan_project",
         title: "Plan a project",
         description: "Turn a goal into a project, its worker types and tickets that workers can do unattended.",
-        arguments: &[
-            PROJECT,
-            Argument {
-                name: "goal",
-                description: "What is to be reached; asked for when left out.",
-            },
-        ],
+        arguments: &[PROJECT],
     },
     Prompt {
         name: "triage_on_hold",
@@ -75,42 +70,32 @@ pub(crate) async fn text(
     arguments: &Map<String, Value>,
 ) -> Result<Option<String>> {
     let Some(prompt) = PROMPTS.iter().find(|prompt| prompt.name == name) else { return Ok(None) };
-    let given = Given::read(prompt, arguments)?;
-    let projects = projects(service, given.project.as_deref()).await?;
+    let project = given_project(prompt, arguments)?;
+    let projects = projects(service, project.as_deref()).await?;
     let text = match prompt.name {
-        "plan_project" => plan(service, &projects, &given).await?,
-        "triage_on_hold" => triage(service, &given).await?,
-        _ => report(service, &projects, &given).await?,
+        "plan_project" => plan(service, &projects).await?,
+        "triage_on_hold" => triage(service, project).await?,
+        _ => report(service, &projects, project).await?,
     };
     Ok(Some(text))
 }
 
-/// What was typed behind the command.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Given {
-    project: Option<String>,
-    goal: Option<String>,
-}
-
-impl Given {
-    fn read(prompt: &Prompt, arguments: &Map<String, Value>) -> std::result::Result<Self, Refusal> {
-        let mut given = Self::default();
-        for (name, value) in arguments {
-            let known = prompt.arguments.iter().any(|argument| argument.name == name);
-            let Some(text) = value.as_str().filter(|_| known) else {
-                let names: Vec<&str> = prompt.arguments.iter().map(|a| a.name).collect();
-                let allowed = format!("a text, under one of the names {}", names.join(", "));
-                return Err(Refusal::invalid(name.as_str(), &value.to_string(), allowed));
-            };
-            let text = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-            if name == "goal" {
-                given.goal = text;
-            } else {
-                given.project = text;
-            }
-        }
-        Ok(given)
+/// The project that was typed behind the command, if any.
+fn given_project(
+    prompt: &Prompt,
+    arguments: &Map<String, Value>,
+) -> std::result::Result<Option<String>, Refusal> {
+    let mut project = None;
+    for (name, value) in arguments {
+        let known = prompt.arguments.iter().any(|argument| argument.name == name);
+        let Some(text) = value.as_str().filter(|_| known) else {
+            let names: Vec<&str> = prompt.arguments.iter().map(|a| a.name).collect();
+            let allowed = format!("a text, under one of the names {}", names.join(", "));
+            return Err(Refusal::invalid(name.as_str(), &value.to_string(), allowed));
+        };
+        project = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     }
+    Ok(project)
 }
 
 /// The named project, or all of them.
@@ -122,17 +107,14 @@ async fn projects(service: &Service, name: Option<&str>) -> Result<Vec<Project>>
     Ok(service.store.projects(page).await?.items)
 }
 
-async fn plan(service: &Service, projects: &[Project], given: &Given) -> Result<String> {
+async fn plan(service: &Service, projects: &[Project]) -> Result<String> {
     let mut text = String::from(
         "Plan work for the Vibe-Ensemble workers. You coordinate: you do not write the code yourself.\n\n",
     );
-    match &given.goal {
-        Some(goal) => line(&mut text, format_args!("The goal: {goal}\n")),
-        None => line(
-            &mut text,
-            format_args!("If the goal is not clear from what was said, ask for it first.\n"),
-        ),
-    }
+    line(
+        &mut text,
+        format_args!("If the goal is not clear from what was said, ask for it first.\n"),
+    );
     if projects.is_empty() {
         line(&mut text, format_args!("There is no project yet: begin with create_project.\n"));
     } else {
@@ -182,12 +164,9 @@ async fn describe(service: &Service, text: &mut String, project: &Project) -> Re
     Ok(())
 }
 
-async fn triage(service: &Service, given: &Given) -> Result<String> {
-    let filter = TicketFilter {
-        project: given.project.clone(),
-        state: Some("on_hold".to_owned()),
-        ..TicketFilter::default()
-    };
+async fn triage(service: &Service, project: Option<String>) -> Result<String> {
+    let filter =
+        TicketFilter { project, state: Some("on_hold".to_owned()), ..TicketFilter::default() };
     let page = Page { after: None, limit: MAX_LIMIT };
     let held = service.store.tickets(filter, page).await?;
     if held.items.is_empty() {
@@ -239,7 +218,11 @@ fn hold(text: &mut String, ticket: &Ticket) {
     );
 }
 
-async fn report(service: &Service, projects: &[Project], given: &Given) -> Result<String> {
+async fn report(
+    service: &Service,
+    projects: &[Project],
+    project: Option<String>,
+) -> Result<String> {
     if projects.is_empty() {
         return Ok(
             "There is no Vibe-Ensemble project yet. Say so, and offer to plan one.".to_owned()
@@ -253,8 +236,7 @@ async fn report(service: &Service, projects: &[Project], given: &Given) -> Resul
             format_args!("- Project {}: {}", project.name, counts(service, project).await?),
         );
     }
-    let filter =
-        TicketFilter { open: true, project: given.project.clone(), ..TicketFilter::default() };
+    let filter = TicketFilter { open: true, project, ..TicketFilter::default() };
     let page = Page { after: None, limit: MAX_LIMIT };
     let open = service.store.tickets(filter, page).await?;
     for ticket in &open.items {
@@ -305,15 +287,16 @@ mod tests {
 
     use super::*;
 
-    fn read(arguments: Value) -> std::result::Result<Given, Refusal> {
+    fn read(arguments: Value) -> std::result::Result<Option<String>, Refusal> {
         let Value::Object(arguments) = arguments else { panic!("an object") };
-        Given::read(&PROMPTS[0], &arguments)
+        given_project(&PROMPTS[0], &arguments)
     }
 
     #[test]
     fn arguments_are_texts_with_known_names_and_may_be_empty() {
-        let given = read(json!({"project": " shop ", "goal": ""})).unwrap();
-        assert_eq!(given, Given { project: Some("shop".to_owned()), goal: None });
+        assert_eq!(read(json!({"project": " shop "})).unwrap(), Some("shop".to_owned()));
+        assert_eq!(read(json!({"project": ""})).unwrap(), None);
+        assert_eq!(read(json!({})).unwrap(), None);
         assert!(read(json!({"project": 7})).is_err());
         assert!(read(json!({"colour": "red"})).is_err());
     }

@@ -348,8 +348,8 @@ async fn prompts_carry_the_state_of_things() {
         triage.contains("T-1 \"Basket\" of shop") && triage.contains("Which colour?"),
         "{triage}"
     );
-    let plan = words(&get("plan_project", json!({"project": "shop", "goal": "Sell tea"})).await);
-    assert!(plan.contains("The goal: Sell tea") && plan.contains("worker type impl"), "{plan}");
+    let plan = words(&get("plan_project", json!({"project": "shop"})).await);
+    assert!(plan.contains("worker type impl"), "{plan}");
 
     for (name, arguments) in [
         ("tickle", json!({})),

@@ -36,6 +36,7 @@ use crate::mcp::access::Admitted;
 use crate::mcp::access::Caller;
 use crate::mcp::body;
 use crate::mcp::body::Unread;
+use crate::mcp::kept::Kept;
 use crate::mcp::limits::Limits;
 use crate::mcp::limits::Rates;
 use crate::mcp::metrics;
@@ -60,6 +61,10 @@ struct Shared {
     coordinator: Mcp,
     worker: Mcp,
     calls: Arc<CallCounts>,
+    /// Whether the database answers.
+    ready: Kept<bool>,
+    /// The page of metrics; `None` when they could not be read.
+    metrics: Kept<Option<String>>,
 }
 
 /// Everything that is served over HTTP, behind the checks every request passes.
@@ -75,6 +80,8 @@ pub fn router(service: Service, access: Access, limits: Limits) -> Router {
         coordinator: mcp(handlers.coordinator),
         worker: mcp(handlers.worker),
         calls,
+        ready: Kept::new(),
+        metrics: Kept::new(),
     };
     Router::new()
         .route("/mcp", any(serve_mcp))
@@ -260,26 +267,34 @@ async fn healthz() -> &'static str {
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.service.store.ping().await {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => {
-            tracing::warn!(error = reply::chain(&error), "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+    let answers = || async {
+        let pinged = shared.service.store.ping().await;
+        if let Err(error) = &pinged {
+            tracing::warn!(error = reply::chain(error), "not ready");
         }
-    }
+        pinged.is_ok()
+    };
+    if shared.ready.get(answers).await { "ready\n".into_response() } else { silent_database() }
 }
 
 async fn show_metrics(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.service.store.counts().await {
-        Ok(counts) => {
-            let (room, waiting) = (shared.service.room(), shared.service.waiting.count());
-            let page = metrics::exposition(&counts, &shared.calls, room, waiting);
-            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            ([(header::CONTENT_TYPE, kind)], page).into_response()
+    let page = || async {
+        match shared.service.store.counts().await {
+            Ok(counts) => {
+                let (room, waiting) = (shared.service.room(), shared.service.waiting.count());
+                Some(metrics::exposition(&counts, &shared.calls, room, waiting))
+            }
+            Err(error) => {
+                tracing::error!(error = reply::chain(&error), "metrics not readable");
+                None
+            }
         }
-        Err(error) => {
-            tracing::error!(error = reply::chain(&error), "metrics not readable");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
-        }
-    }
+    };
+    let Some(page) = shared.metrics.get(page).await else { return silent_database() };
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], page).into_response()
+}
+
+fn silent_database() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
 }

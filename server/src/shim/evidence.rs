@@ -58,7 +58,8 @@ pub fn record(run_dir: &Path, mark: &Mark) -> (Record, Option<ExitRecord>) {
         }
         Ok(Some(_)) => (Record::Contradictory, None),
         Err(error) => {
-            tracing::warn!(attempt = %mark.attempt_id, %error, "an exit record cannot be used");
+            // It is looked at again and again; whoever acts on it says so once.
+            tracing::debug!(attempt = %mark.attempt_id, %error, "an exit record cannot be used");
             (Record::Contradictory, None)
         }
     }
@@ -108,6 +109,22 @@ fn kill(pid: i32, run_dir: &Path, mark: &Mark) {
     }
 }
 
+/// Kills the process `pid` if it holds the lock file open. Returns whether it did: a number that was given to somebody
+/// else since is left alone.
+pub fn kill_holder(lock: &Path, pid: i32) -> io::Result<bool> {
+    let Some(raw) = Pid::from_raw(pid).filter(|_| pid > 1) else { return Ok(false) };
+    let pinned = match pidfd_open(raw, PidfdFlags::empty()) {
+        Ok(pinned) => pinned,
+        Err(rustix::io::Errno::SRCH) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    if !holds_open(pid, &fs::metadata(lock)?) {
+        return Ok(false);
+    }
+    pidfd_send_signal(&pinned, Signal::KILL)?;
+    Ok(true)
+}
+
 /// The processes of an attempt.
 fn members(run_dir: &Path, mark: &Mark) -> io::Result<Vec<i32>> {
     let tree_lock = fs::metadata(run_dir.join(run_dir::TREE_LOCK)).ok();
@@ -138,7 +155,10 @@ fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
     {
         return true;
     }
-    let Some(wanted) = tree_lock else { return false };
+    tree_lock.is_some_and(|wanted| holds_open(pid, wanted))
+}
+
+fn holds_open(pid: i32, wanted: &fs::Metadata) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     descriptors.flatten().any(|descriptor| {
         fs::metadata(descriptor.path())

@@ -7,4 +7,5 @@ pub mod facts;
 pub mod launch;
 pub mod link;
 pub mod listener;
+pub mod run_dirs;
 pub mod token;

@@ -53,7 +53,7 @@ pub async fn back_up(from: &Path, to: &Path) -> Result<Holdings, StoreError> {
     Ok(holdings)
 }
 
-async fn read_only(path: &Path) -> Result<SqliteConnection, StoreError> {
+pub(super) async fn read_only(path: &Path) -> Result<SqliteConnection, StoreError> {
     SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)

@@ -11,6 +11,7 @@ use super::event;
 use super::hold;
 use super::planned;
 use super::ticket;
+use super::worker_type;
 use super::worktree;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::event::EventKind;
@@ -163,8 +164,15 @@ async fn enter(
     .bind(found.plan.stage(stage_index).as_str())
     .bind(laps)
     .bind(now.millis())
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let stage = found.plan.stage(stage_index);
+    if worker_type::find(connection, found.project, stage.as_str()).await?.is_none() {
+        // It would wait for a worker that nobody can start.
+        let moved = ticket::load(connection, found.id).await?;
+        let reason = format!("its stage {stage} has no worker type any more");
+        hold::hold(connection, &moved, &reason, now).await?;
+    }
     Ok(())
 }
 

@@ -81,6 +81,9 @@ impl TryFrom<EventRow> for Event {
 }
 
 /// Appends one event to the log, inside the caller's transaction.
+///
+/// Writers read the clock before they wait for their turn, so the later turn may have the earlier time; in the log it
+/// counts from the event before.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     event: NewEvent,
@@ -88,7 +91,7 @@ pub(super) async fn append(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO event (at, kind, project_id, ticket_id, stage, attempt_id, worker_id, summary)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         VALUES (MAX(?1, COALESCE((SELECT at FROM event ORDER BY seq DESC LIMIT 1), 0)), ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )
     .bind(now.millis())
     .bind(event.kind.name())

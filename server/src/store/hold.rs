@@ -8,6 +8,7 @@ use super::comment::NewComment;
 use super::error::Result;
 use super::event;
 use super::ticket;
+use super::worker_type;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::TicketId;
@@ -132,6 +133,12 @@ async fn resume(
             Refusal::NotInPlan { ticket: id, given: stage, plan }
         })?,
     };
+    let next = found.plan.stage(at).as_str();
+    if worker_type::find(connection, found.project, next).await?.is_none() {
+        let known = worker_type::names(connection, found.project).await?;
+        let (project, worker_type) = (found.project_name.into_string(), next.to_owned());
+        return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());
+    }
     if let Some(content) = comment {
         comment::insert(connection, NewComment::coordinator(id, &content), now).await?;
     }

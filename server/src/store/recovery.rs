@@ -1,9 +1,13 @@
 //! What a starting server must look at, and how numbers stay unique over a restore.
 
+use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::Result;
+use super::error::StoreError;
+use super::row::Place;
+use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -21,6 +25,10 @@ pub struct Unsettled {
     /// Ended already (its ticket was closed); only its tree is left to be accounted for.
     pub ended: bool,
     pub suspect: bool,
+    /// A child was up once.
+    pub started: bool,
+    /// What its worker was asked, if anything.
+    pub stop: Option<StopMode>,
 }
 
 /// The highest numbers the files of the state directory name.
@@ -31,26 +39,59 @@ pub struct Highest {
     pub worker: Option<WorkerId>,
 }
 
+#[derive(FromRow)]
+struct UnsettledRow {
+    attempt_id: i64,
+    ticket_id: i64,
+    worker_id: i64,
+    ended: bool,
+    suspect: bool,
+    started: bool,
+    stop_mode: Option<String>,
+}
+
+impl TryFrom<UnsettledRow> for Unsettled {
+    type Error = StoreError;
+
+    fn try_from(row: UnsettledRow) -> std::result::Result<Self, StoreError> {
+        let place = Place { table: "attempt", key: row.attempt_id };
+        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode", StopMode::from_name));
+        Ok(Self {
+            attempt: AttemptId::from_key(row.attempt_id),
+            ticket: TicketId::from_key(row.ticket_id),
+            worker: WorkerId::from_key(row.worker_id),
+            ended: row.ended,
+            suspect: row.suspect,
+            started: row.started,
+            stop: stop.transpose()?,
+        })
+    }
+}
+
+impl Unsettled {
+    /// Whether somebody has decided about it without its result.
+    #[must_use]
+    pub fn is_unwanted(&self) -> bool {
+        self.ended || self.stop.is_some_and(|mode| mode != StopMode::Drain)
+    }
+}
+
 impl Store {
     /// Every attempt that is live or not yet cleared away, oldest first.
     pub async fn unsettled(&self) -> Result<Vec<Unsettled>> {
-        let rows: Vec<(i64, i64, i64, bool, bool)> = sqlx::query_as(
-            "SELECT attempt_id, ticket_id, worker_id, state = 'ended', suspect FROM attempt
-              WHERE settled_at IS NULL
-              ORDER BY attempt_id",
+        let rows: Vec<UnsettledRow> = sqlx::query_as(
+            "SELECT a.attempt_id, a.ticket_id, a.worker_id, a.state = 'ended' AS ended, a.suspect,
+                    a.started_at IS NOT NULL AS started, w.stop_mode
+               FROM attempt a
+               JOIN worker w ON w.worker_id = a.worker_id
+              WHERE a.settled_at IS NULL
+              ORDER BY a.attempt_id",
         )
         .fetch_all(&self.readers)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(attempt, ticket, worker, ended, suspect)| Unsettled {
-                attempt: AttemptId::from_key(attempt),
-                ticket: TicketId::from_key(ticket),
-                worker: WorkerId::from_key(worker),
-                ended,
-                suspect,
-            })
-            .collect())
+        let unsettled: std::result::Result<_, StoreError> =
+            rows.into_iter().map(Unsettled::try_from).collect();
+        Ok(unsettled?)
     }
 
     /// The highest attempt number this database ever gave out.

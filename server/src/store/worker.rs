@@ -203,6 +203,8 @@ async fn stopped(
     now: Timestamp,
 ) -> Result<()> {
     let worker = load(connection, id).await?;
+    let asked = worker.stop.map(|mode| format!("{reason}, as stop_worker asked ({})", mode.name()));
+    let reason = asked.as_deref().unwrap_or(reason);
     let done = sqlx::query(
         "UPDATE worker
             SET state = 'stopped', stopped_at = ?2, stop_reason = ?3, child_pid = NULL, memory_bytes = NULL

@@ -14,7 +14,6 @@ use super::comment::Comment;
 use super::project::Project;
 use super::text::Name;
 use super::ticket::Ticket;
-use super::worker_type::ALWAYS_DISALLOWED_TOOLS;
 use super::worker_type::WorkerTypeSettings;
 use super::worktree::Worktree;
 
@@ -175,7 +174,7 @@ pub fn arguments(a: &Assignment<'_>) -> Vec<String> {
     if !settings.allowed_tools.is_empty() {
         option("--allowedTools", &settings.allowed_tools.join(","));
     }
-    option("--disallowedTools", &disallowed(settings).join(","));
+    option("--disallowedTools", &settings.disallowed().join(","));
     if let Some(budget) = settings.max_budget_usd {
         option("--max-budget-usd", &budget.to_string());
     }
@@ -196,17 +195,6 @@ pub fn files(settings: &WorkerTypeSettings, own: &OwnServer) -> BTreeMap<String,
         files.insert(SYSTEM_PROMPT_FILE.to_owned(), settings.system_prompt.clone());
     }
     files
-}
-
-/// The type's own list and the tools no headless worker may have.
-fn disallowed(settings: &WorkerTypeSettings) -> Vec<&str> {
-    let mut tools: Vec<&str> = settings.disallowed_tools.iter().map(String::as_str).collect();
-    tools.extend(
-        ALWAYS_DISALLOWED_TOOLS
-            .into_iter()
-            .filter(|t| !settings.disallowed_tools.iter().any(|d| d == t)),
-    );
-    tools
 }
 
 /// What an agent must know about its worktree. Stashes are the one thing that all worktrees of a repository share.

@@ -225,7 +225,7 @@ fn tools_that_wait_are_disallowed_once_whatever_the_type_says() {
         ..WorkerTypeSettings::with_prompt("x".into())
     };
     assert_eq!(
-        disallowed(&settings),
+        settings.disallowed(),
         ["Monitor", "WebFetch", "ScheduleWakeup", "CronCreate", "Workflow"]
     );
 }

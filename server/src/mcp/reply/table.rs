@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use crate::domain::attempt::Silence;
 use crate::domain::attempt::StopMode;
+use crate::domain::refusal;
 use crate::domain::refusal::Refusal;
 use crate::mcp::arguments::Wrong;
 
@@ -21,14 +22,17 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             format!("{} Correct {field} and call again.", invalid(refusal))
         }
         Refusal::UnknownProject { project } => format!(
-            "There is no project {project:?}. List them with list_projects, or create it with create_project."
+            "There is no project {}. List them with list_projects, or create it with create_project.",
+            quoted(project)
         ),
         Refusal::UnknownWorkerType { project, worker_type, known } if known.is_empty() => format!(
-            "Project {project} has no worker type {worker_type:?}; it has none yet. Create it with create_worker_type."
+            "Project {project} has no worker type {}; it has none yet. Create it with create_worker_type.",
+            quoted(worker_type)
         ),
         Refusal::UnknownWorkerType { project, worker_type, known } => format!(
-            "Project {project} has no worker type {worker_type:?}; it has {}. Use one of those, or create it with \
+            "Project {project} has no worker type {}; it has {}. Use one of those, or create it with \
              create_worker_type.",
+            quoted(worker_type),
             listed(known)
         ),
         Refusal::UnknownTicket { ticket } => {
@@ -85,21 +89,24 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             listed(by)
         ),
         Refusal::StageNotCurrent { ticket, given, current } => format!(
-            "{ticket} is at stage {current}, not {given:?}. Read it with get_ticket, then call again with stage \
-             {current} if that is what you mean."
+            "{ticket} is at stage {current}, not {}. Read it with get_ticket, then call again with stage \
+             {current} if that is what you mean.",
+            quoted(given)
         ),
         Refusal::NotAnEarlierStage { ticket, earlier, .. } if earlier.is_empty() => format!(
             "{ticket} is at its first stage, so there is no earlier one to send it back to. Use outcome blocked with a \
              question, or completed."
         ),
         Refusal::NotAnEarlierStage { ticket, given, earlier } => format!(
-            "{given:?} is not an earlier stage of {ticket}; earlier are {}. Name one of those in rework_stage, or leave \
+            "{} is not an earlier stage of {ticket}; earlier are {}. Name one of those in rework_stage, or leave \
              it out for the stage before.",
+            quoted(given),
             listed(earlier)
         ),
         Refusal::NotInPlan { ticket, given, plan } => format!(
-            "The plan of {ticket} has no stage {given:?}; it is {}. Name one of those in stage, or leave it out to go \
+            "The plan of {ticket} has no stage {}; it is {}. Name one of those in stage, or leave it out to go \
              on where the ticket stands.",
+            quoted(given),
             listed(plan)
         ),
         Refusal::UnknownDependency { ticket } => format!(
@@ -128,8 +135,9 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             "{attempt} has made {most} comments, the most one attempt may make. Put what is left into your report."
         ),
         Refusal::UnknownTemplate { template, known } => format!(
-            "There is no template {template:?}; there are {}. Name one of those in template, or give a system_prompt \
+            "There is no template {}; there are {}. Name one of those in template, or give a system_prompt \
              instead.",
+            quoted(template),
             listed(known)
         ),
         Refusal::TemplateBroken { template, problem } => format!(
@@ -208,6 +216,11 @@ fn invalid(refusal: &Refusal) -> String {
         return format!("{field} cannot be {given:?}; allowed is {allowed}.");
     }
     self::refusal(refusal)
+}
+
+/// What somebody gave, as far as anybody will read it.
+fn quoted(given: &str) -> String {
+    format!("{:?}", refusal::shown(given))
 }
 
 fn listed<T: Display>(items: &[T]) -> String {

@@ -172,12 +172,18 @@ async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events>
     let mut level = service.store.level();
     level.mark_unchanged();
     let page = service.store.events(query.clone()).await?;
-    if wait.is_zero() || !page.events.is_empty() {
+    if !page.events.is_empty() {
         return Ok(page.into());
     }
+    // A misspelt filter would be waited for in vain, or taken for silence.
     if let Some(project) = &query.project {
-        // A misspelt project would wait in vain.
         service.store.project(project).await?;
+    }
+    if let Some(ticket) = query.ticket {
+        service.store.ticket(ticket).await?;
+    }
+    if wait.is_zero() {
+        return Ok(page.into());
     }
     let most = service.waiting.most();
     let _seat = service.waiting.enter(call.caller).ok_or(Refusal::TooManyWaiting { most })?;

@@ -201,6 +201,7 @@ struct WorkerTypeView {
     model: Option<String>,
     permission_mode: String,
     allowed_tools: Vec<String>,
+    /// With those no worker may have.
     disallowed_tools: Vec<String>,
     max_workers: i64,
     timeout_seconds: i64,
@@ -221,6 +222,7 @@ struct WorkerTypeView {
 
 impl From<WorkerType> for WorkerTypeView {
     fn from(kind: WorkerType) -> Self {
+        let disallowed_tools = kind.settings.disallowed();
         let settings = kind.settings;
         let pause = kind.pause.map(|pause| (pause.since.to_string(), pause.reason));
         let (paused_at, pause_reason) = pause.unzip();
@@ -232,7 +234,7 @@ impl From<WorkerType> for WorkerTypeView {
             model: settings.model,
             permission_mode: settings.permission_mode,
             allowed_tools: settings.allowed_tools,
-            disallowed_tools: settings.disallowed_tools,
+            disallowed_tools,
             max_workers: settings.max_workers,
             timeout_seconds: settings.timeout_seconds,
             stall_seconds: settings.stall_seconds,
