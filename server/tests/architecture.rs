@@ -9,13 +9,14 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
     ("config", &["domain"]),
     ("fence", &["domain"]),
     ("telemetry", &["config"]),
+    ("templates", &["domain"]),
     ("disk", &["clock", "domain", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
@@ -23,7 +24,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("sweep", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
     ("dispatcher", &["clock", "disk", "domain", "fence", "git", "shim", "store", "telemetry"]),
     // Of git only the question whether a directory is a repository.
-    ("mcp", &["clock", "disk", "domain", "fence", "git", "store", "telemetry"]),
+    ("mcp", &["clock", "disk", "domain", "fence", "git", "store", "telemetry", "templates"]),
     ("lifecycle", &["exit", "telemetry"]),
     ("cli", &["config"]),
     (
@@ -44,6 +45,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
             "store",
             "sweep",
             "telemetry",
+            "templates",
         ],
     ),
 ];

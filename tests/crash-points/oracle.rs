@@ -36,6 +36,8 @@ pub(crate) struct Told {
     comments: Vec<Value>,
     /// Attempt, stage and outcome.
     attempts: Vec<(String, String, String)>,
+    /// Title, state, plan and dependencies of every ticket, those that a stage created too.
+    tickets: Vec<Value>,
     /// Attempt, if any, kind and stage of the ticket's events.
     events: Vec<(String, String, String)>,
     /// How often the agent ran for each stage.
@@ -111,6 +113,18 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
         if found["state"] == "closed" { Ok(found) } else { Err(found.to_string()) }
     })
     .await;
+    let tickets = eventually("every ticket is closed", || async {
+        let tickets = kept.ok("list_tickets", json!({"limit": 200})).await;
+        let tickets = tickets["tickets"].as_array().cloned().unwrap_or_default();
+        let open = tickets.iter().find(|ticket| ticket["state"] != "closed");
+        open.map_or(Ok(tickets.clone()), |ticket| Err(ticket.to_string()))
+    })
+    .await;
+    let created = |event: &&Value| event["kind"] == "ticket_created";
+    let created = kept.events(None).await.iter().filter(created).count();
+    if created != tickets.len() {
+        wrong.push(format!("{} tickets and {created} events that tell of one", tickets.len()));
+    }
     eventually("every worker is stopped", || async {
         let workers = kept.ok("list_workers", json!({"limit": 200})).await;
         let workers = workers["workers"].as_array().cloned().unwrap_or_default();
@@ -160,6 +174,12 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
             .iter()
             .map(|attempt| {
                 (text(attempt, "attempt_id"), text(attempt, "stage"), text(attempt, "outcome"))
+            })
+            .collect(),
+        tickets: tickets
+            .iter()
+            .map(|one| {
+                json!([one["title"], one["resolution"], one["execution_plan"], one["depends_on"]])
             })
             .collect(),
         events: kept

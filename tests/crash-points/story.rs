@@ -19,6 +19,8 @@ const PLAN: [&str; 3] = ["design", "build", "review"];
 const WORK: &str = "fake: *: append work.txt {stage}\nfake: *: commit {ticket} does {stage}\n\
                     fake: *: append left.txt {stage}";
 const FAILS_AND_IS_SENT_BACK: &str = "fake: build#1: exit 3\nfake: review#1: rework build not yet";
+/// The first stage hands out two more tickets, one behind the other.
+const PLANS: &str = r#"fake: design: tickets [{"key":"b","title":"second","execution_plan":["review"],"depends_on":["a"]},{"key":"a","title":"first","execution_plan":["build"]}]"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Story {
@@ -58,14 +60,16 @@ impl Story {
         let what = match self {
             // Long enough for a heartbeat.
             Self::Usual | Self::FirstStart => {
-                format!("fake: design: sleep 0.3\n{FAILS_AND_IS_SENT_BACK}")
+                format!("fake: design: sleep 0.3\n{PLANS}\n{FAILS_AND_IS_SENT_BACK}")
             }
             Self::ShimDies => format!(
                 "fake: design#1: daemonize 60\nfake: design#1: touch {signs}/up\n\
                  fake: design#1: wait-for {signs}/never"
             ),
             Self::Collected | Self::Closed => {
-                format!("fake: design: touch {signs}/up\nfake: design: wait-for {signs}/go")
+                format!(
+                    "fake: design: touch {signs}/up\nfake: design: wait-for {signs}/go\n{PLANS}"
+                )
             }
         };
         format!("{WORK}\n{what}")
@@ -99,6 +103,8 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>)
     for stage in PLAN {
         kept.worker_type("shop", stage, 1).await;
     }
+    let planner = json!({"project": "shop", "worker_type": PLAN[0], "may_create_tickets": true});
+    kept.ok("update_worker_type", planner).await;
     if story != Story::FirstStart {
         let status = kept.server().await.stop().await;
         assert!(status.success(), "{status}");

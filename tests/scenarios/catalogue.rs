@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Each tool of the contract and its parameters; `?` marks an optional one.
-const TOOLS: [(&str, &str); 26] = [
+const TOOLS: [(&str, &str); 27] = [
     ("create_project", "name path description? rules? patterns? isolation? on_complete?"),
     ("get_project", "project"),
     ("list_projects", "limit? cursor?"),
@@ -16,17 +16,20 @@ const TOOLS: [(&str, &str); 26] = [
     ("delete_project", "project force?"),
     (
         "create_worker_type",
-        "project worker_type system_prompt description? model? permission_mode? allowed_tools? \
-         disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn?",
+        "project worker_type template? system_prompt? description? model? permission_mode? allowed_tools? \
+         disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn? \
+         may_create_tickets? mcp_servers? settings?",
     ),
     ("get_worker_type", "project worker_type"),
     ("list_worker_types", "project limit? cursor?"),
     (
         "update_worker_type",
         "project worker_type system_prompt? description? model? permission_mode? allowed_tools? \
-         disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn?",
+         disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn? \
+         may_create_tickets? mcp_servers? settings?",
     ),
     ("delete_worker_type", "project worker_type force?"),
+    ("list_worker_templates", "template? limit? cursor?"),
     ("spawn_worker", "project worker_type count?"),
     ("stop_worker", "worker_id mode?"),
     ("list_workers", "project? worker_type? state? limit? cursor?"),

@@ -34,6 +34,7 @@ mod scale;
 mod signals;
 mod starts;
 mod stuck;
+mod templates;
 mod tickets;
 mod trees;
 mod workers;

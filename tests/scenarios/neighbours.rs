@@ -6,7 +6,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
 use std::process::Command;
+use std::process::Stdio;
 
 use e2e::bed::Bed;
 use e2e::bed::text;
@@ -141,34 +144,47 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
 /// Another user, where there is one to become.
 const NOBODY: u32 = 65_534;
 
-#[tokio::test]
-async fn another_user_is_turned_away_although_the_modes_were_loosened() {
-    let bed = Bed::start().await;
-    let socket = bed.server.runtime_dir().join("shim.sock");
-    if fs::metadata(&socket).unwrap().uid() != 0 {
+/// Opens the way to the shim socket, as somebody might who wants to debug a shim, and returns a program that another
+/// user can start; `None` where there is no other user to become.
+fn loosened(bed: &Bed) -> Option<PathBuf> {
+    if fs::metadata(bed.server.runtime_dir()).expect("the server made it").uid() != 0 {
         eprintln!("SKIPPED: only root can become another user; .ci/run as root runs this test");
-        return;
+        return None;
     }
-    // The way in, as somebody might open it who wants to debug a shim.
-    let program = bed.server.path("dialler");
-    fs::copy(binaries::fake_claude(), &program).unwrap();
+    let program = bed.server.path("neighbour");
+    fs::copy(binaries::fake_claude(), &program).expect("our own directory");
     for (path, mode) in [
         (bed.server.path(""), 0o755),
         (program.clone(), 0o755),
-        (bed.server.runtime_dir(), 0o755),
-        (socket.clone(), 0o666),
+        (bed.server.runtime_dir(), 0o777),
+        (bed.server.runtime_dir().join("shim.sock"), 0o666),
     ] {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own files");
     }
-    let dial = |user: u32| {
-        let mut command = Command::new(&program);
-        command.env_clear().arg("dial").arg(&socket).uid(user).gid(user);
-        command.output().expect("it can be started")
-    };
-    let own = dial(0);
-    assert_eq!(String::from_utf8_lossy(&own.stdout), "refused\n", "{own:?}");
-    let other = dial(NOBODY);
-    assert_eq!(String::from_utf8_lossy(&other.stdout), "closed\n", "{other:?}");
+    Some(program)
+}
+
+/// Starts the program as that user.
+fn neighbour(program: &Path, user: u32, play: &str, socket: &Path) -> Child {
+    let mut command = Command::new(program);
+    command.env_clear().arg(play).arg(socket).uid(user).gid(user);
+    command.stdout(Stdio::piped()).spawn().expect("it can be started")
+}
+
+/// What it had to tell.
+async fn told(child: Child) -> String {
+    let waiting = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let output = waiting.await.expect("no panic").expect("our own child");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[tokio::test]
+async fn another_user_is_turned_away_although_the_modes_were_loosened() {
+    let bed = Bed::start().await;
+    let Some(program) = loosened(&bed) else { return };
+    let socket = bed.server.runtime_dir().join("shim.sock");
+    assert_eq!(told(neighbour(&program, 0, "dial", &socket)).await, "refused");
+    assert_eq!(told(neighbour(&program, NOBODY, "dial", &socket)).await, "closed");
     eventually("the stranger is told of", || {
         let told = bed.server.log().contains("another user dialled the shim socket");
         std::future::ready(if told { Ok(()) } else { Err(bed.server.log_tail()) })
@@ -177,4 +193,23 @@ async fn another_user_is_turned_away_although_the_modes_were_loosened() {
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
     bed.completed(&ticket).await;
+}
+
+#[tokio::test]
+async fn a_shim_says_nothing_to_a_server_of_another_user() {
+    let mut bed = Bed::start().await;
+    let Some(program) = loosened(&bed) else { return };
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
+    let call = bed.called(&ticket, "build", 1).await;
+    bed.server.kill().await;
+    let socket = bed.server.runtime_dir().join("shim.sock");
+    fs::remove_file(&socket).unwrap();
+
+    assert_eq!(told(neighbour(&program, NOBODY, "play-server", &socket)).await, "nothing");
+
+    bed.launch().await;
+    fs::write(call.cwd.join("go"), "").unwrap();
+    let closed = bed.completed(&ticket).await;
+    assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
 }

@@ -117,3 +117,93 @@ async fn a_refused_login_pauses_the_queue() {
     })
     .await;
 }
+
+fn tool(name: &str, input: serde_json::Value) -> Turn {
+    Turn::Use { tool: name.to_owned(), input }
+}
+
+#[tokio::test]
+async fn it_speaks_to_the_server_with_four_tools_and_nothing_else_of_this_machine() {
+    let Some(claude) = real_claude() else { return };
+    for permission_mode in ["acceptEdits", "dontAsk"] {
+        let remark = json!({"ticket_id": "T-1", "content": "Mind the nutmeg."});
+        let api = MessagesApi::play(vec![
+            tool("mcp__vibe-ensemble__report_progress", json!({"message": "half", "percent": 50})),
+            tool("mcp__vibe-ensemble__add_ticket_comment", remark),
+            tool("mcp__vibe-ensemble__get_ticket", json!({"ticket_id": "T-1"})),
+            done("Said what there is to say."),
+        ])
+        .await;
+        let bed = bed_with(claude.clone(), &api).await;
+        let directory = bed.project("shop", &[]).await;
+        bed.worker_type("shop", "build", json!({"permission_mode": permission_mode})).await;
+        // What `connect` leaves in a project for the coordinator must not reach a worker.
+        let entry = json!({"type": "http", "url": format!("http://{}/mcp", bed.server.address())});
+        let config = json!({"mcpServers": {"coordinators-own": entry}}).to_string();
+        std::fs::write(directory.join(".mcp.json"), config).unwrap();
+        let ticket = bed.ticket("shop", &["build"], "Say something.").await;
+
+        let closed = bed.completed(&ticket).await;
+
+        let contents = [0, 1].map(|index| closed["comments"][index]["content"].clone());
+        assert_eq!(contents, ["Mind the nutmeg.", "Said what there is to say."]);
+        let attempt = &closed["attempts"][0];
+        assert_eq!(attempt["progress"]["message"], "half", "{permission_mode}: {attempt}");
+        let asks = api.asks();
+        let asked = asks.iter().find(|ask| ask.offers("StructuredOutput")).unwrap();
+        let own: Vec<&String> =
+            asked.tools.iter().filter(|tool| tool.starts_with("mcp__")).collect();
+        let expected = ["add_ticket_comment", "get_project", "get_ticket", "report_progress"];
+        let expected = expected.map(|tool| format!("mcp__vibe-ensemble__{tool}"));
+        let mut own: Vec<String> = own.into_iter().cloned().collect();
+        own.sort();
+        assert_eq!(own, expected);
+        let read = asks.last().unwrap().body["messages"].to_string();
+        assert!(read.contains("Mind the nutmeg.") && read.contains("Say something."), "{read}");
+    }
+}
+
+#[tokio::test]
+async fn a_planner_of_it_creates_two_dependent_tickets() {
+    let Some(claude) = real_claude() else { return };
+    let tickets = json!([
+        {"key": "ui", "title": "The page", "description": "Blue.", "execution_plan": ["build"], "depends_on": ["api"]},
+        {"key": "api", "title": "The service", "description": "Fast.", "execution_plan": ["build"]},
+    ]);
+    let plan = json!({"outcome": "completed", "report": "Two parts.", "tickets": tickets});
+    let api = MessagesApi::start(move |ask| {
+        let messages = ask.body["messages"].to_string();
+        if ask.tools.is_empty() {
+            Turn::Say("ok".to_owned())
+        } else if messages.contains("How to create tickets") {
+            tool("StructuredOutput", plan.clone())
+        } else {
+            done("Built.")
+        }
+    })
+    .await;
+    let bed = bed_with(claude, &api).await;
+    bed.project("shop", &["build"]).await;
+    bed.client
+        .ok(
+            "create_worker_type",
+            json!({"project": "shop", "worker_type": "plan", "template": "planning"}),
+        )
+        .await;
+    let ticket = bed.ticket("shop", &["plan"], "Make a shop.").await;
+
+    bed.completed(&ticket).await;
+    bed.completed("T-2").await;
+    let page = bed.completed("T-3").await;
+
+    assert_eq!((&page["title"], &page["depends_on"]), (&json!("The page"), &json!(["T-2"])));
+    assert_eq!(page["comments"][0]["content"], "Built.");
+    let asks = api.asks();
+    let planner = asks.iter().find(|ask| ask.offers("StructuredOutput")).unwrap();
+    let (system, messages) =
+        (planner.body["system"].to_string(), planner.body["messages"].to_string());
+    assert!((system + &messages).contains("You are a planner."), "the template's role arrived");
+    for tool in ["Edit", "Write", "NotebookEdit"] {
+        assert!(!planner.offers(tool), "a planner changes nothing: {tool}");
+    }
+}

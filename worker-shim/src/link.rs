@@ -23,7 +23,10 @@ use nix::sys::socket::SockFlag;
 use nix::sys::socket::SockType;
 use nix::sys::socket::UnixAddr;
 use nix::sys::socket::connect;
+use nix::sys::socket::getsockopt;
 use nix::sys::socket::socket;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::geteuid;
 use shim_protocol::frame;
 use shim_protocol::frame::Decoded;
 use shim_protocol::frame::Decoder;
@@ -138,5 +141,11 @@ fn connected(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    // The first thing said on a link is the token. Should somebody have loosened the directory's mode, another user may
+    // have put a socket of his own there. Root is systemd, where that listens for the server.
+    let listener = getsockopt(&socket, PeerCredentials)?.uid();
+    if listener != geteuid().as_raw() && listener != 0 {
+        return Err(Errno::EPERM);
+    }
     Ok(socket)
 }

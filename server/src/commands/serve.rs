@@ -48,6 +48,7 @@ use crate::shim::listener;
 use crate::store::Rules;
 use crate::store::Store;
 use crate::telemetry;
+use crate::templates::Templates;
 
 /// Where shims dial in, in the runtime directory.
 const SOCKET: &str = "shim.sock";
@@ -90,7 +91,8 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     );
     let service =
         mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
-            .with_room(guard.room());
+            .with_room(guard.room())
+            .with_templates(Templates::with_files_of(config.templates_dir.clone()));
     let (keys, key) = watch::channel(Key::new(token));
     let auth = match config.auth {
         config::Auth::Token => Auth::Token(key),

@@ -42,6 +42,9 @@ const TEST_VARIABLES: &str = "TEST_";
 /// Variables for client commands, beside the options.
 const CLIENT_VARIABLES: &[&str] = &["CONFIG", "URL", "TOKEN_FILE"];
 
+/// The directory of templates, in a directory of configuration.
+const TEMPLATES: &str = "worker-types";
+
 /// The longest path a Unix socket may have, without its closing NUL.
 const SOCKET_PATH_BYTES: usize = 107;
 
@@ -123,6 +126,17 @@ pub(super) fn load_from(
     values.extend(from_variables);
     values.extend(from_flags);
     places(&mut values, environment);
+    let beside_file = file.as_deref().and_then(Path::parent).map(|beside| beside.join(TEMPLATES));
+    let in_home = |variable: &str, rest: &str| {
+        Some(environment.directory(variable)?.join(rest).join("vibe-ensemble").join(TEMPLATES))
+    };
+    let templates = [
+        ("the configuration file's directory", beside_file),
+        ("XDG_CONFIG_HOME", in_home("XDG_CONFIG_HOME", "")),
+        ("HOME", in_home("HOME", ".config")),
+        ("the system", system_file.parent().map(|beside| beside.join(TEMPLATES))),
+    ];
+    fill(&mut values, "templates_dir", templates);
 
     let mut layers = Layers { values: &values, problems: &mut problems };
     let settings = Settings::resolve(&mut layers);
@@ -212,7 +226,11 @@ fn places(values: &mut Layer, environment: &Environment) {
     fill(values, "runtime_dir", runtime);
 }
 
-fn fill(values: &mut Layer, name: &'static str, choices: [(&'static str, Option<PathBuf>); 3]) {
+fn fill<const N: usize>(
+    values: &mut Layer,
+    name: &'static str,
+    choices: [(&'static str, Option<PathBuf>); N],
+) {
     let chosen = choices.into_iter().find_map(|(from, path)| Some((from, path?)));
     if let Some((from, path)) = chosen {
         let text = path.to_string_lossy().into_owned();

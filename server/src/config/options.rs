@@ -183,6 +183,9 @@ options! {
     /// Free space of the state directory's file system below which nothing new is started, in MiB.
     /// What runs goes on, and its results are stored. 0: no such limit.
     min_free_mb: u64 = Unset::Value("256"), "MIB", rule::number(0..=1 << 30), Reload;
+    /// Directory of your own templates for worker types, one file NAME.md each.
+    /// One with the name of a built-in template takes its place. Read anew whenever a template is asked for.
+    templates_dir: PathBuf = Unset::Place("worker-types beside the configuration file, else in $XDG_CONFIG_HOME/vibe-ensemble or ~/.config/vibe-ensemble"), "DIR", rule::directory(), Restart;
     /// Names of further variables that agents inherit, such as `CARGO_HOME` or `AWS_*`.
     /// As a variable or a flag: separated by commas. Names that match `VIBE_ENSEMBLE_*` are refused.
     env_pass: Vec<String> = Unset::Value("[]"), "NAMES", rule::names(), Reload;

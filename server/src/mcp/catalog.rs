@@ -145,6 +145,7 @@ pub(crate) fn tools() -> Vec<Tool> {
     [
         tools::projects::tools(),
         tools::worker_types::tools(),
+        tools::templates::tools(),
         tools::workers::tools(),
         tools::queues::tools(),
         tools::tickets::tools(),
@@ -164,7 +165,7 @@ pub(crate) fn worker_tools() -> Vec<Tool> {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 26] = [
+    const NAMES: [&str; 27] = [
         "create_project",
         "get_project",
         "list_projects",
@@ -175,6 +176,7 @@ mod tests {
         "list_worker_types",
         "update_worker_type",
         "delete_worker_type",
+        "list_worker_templates",
         "spawn_worker",
         "stop_worker",
         "list_workers",

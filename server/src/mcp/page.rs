@@ -13,6 +13,7 @@ pub(crate) const MAX_LIMIT: i64 = 200;
 pub(crate) enum List {
     Projects,
     WorkerTypes,
+    WorkerTemplates,
     Workers,
     Queues,
     Tickets,
@@ -23,6 +24,7 @@ impl List {
         match self {
             Self::Projects => "list_projects",
             Self::WorkerTypes => "list_worker_types",
+            Self::WorkerTemplates => "list_worker_templates",
             Self::Workers => "list_workers",
             Self::Queues => "list_queues",
             Self::Tickets => "list_tickets",
@@ -33,6 +35,7 @@ impl List {
         match self {
             Self::Projects => 'p',
             Self::WorkerTypes => 'y',
+            Self::WorkerTemplates => 'm',
             Self::Workers => 'w',
             Self::Queues => 'q',
             Self::Tickets => 't',

@@ -94,8 +94,8 @@ The loop: create_ticket, then list_events with wait_seconds (60 when you must st
 something happens), act on each event, mark_events_processed, wait again. Do not poll get_ticket.
 
 Set up once: create_project (a directory, with rules and patterns every worker is told), then create_worker_type for \
-each role. A ticket's execution_plan lists worker types in order, such as implement, test, review. Workers start by \
-themselves when tickets wait, unless a type has auto_spawn false.
+each role, best from a template of list_worker_templates. A ticket's execution_plan lists worker types in order, such \
+as implement, test, review. Workers start by themselves when tickets wait, unless a type has auto_spawn false.
 
 What needs you:
 - ticket_on_hold: read hold_reason and the comments with get_ticket. Answer or instruct with resume_ticket and its \

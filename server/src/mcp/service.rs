@@ -22,6 +22,7 @@ use crate::mcp::limits::Waiting;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::templates::Templates;
 
 /// The parts of the server the tools use. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub struct Service {
     clock: Clock,
     attempts_dir: Arc<PathBuf>,
     shutdown: CancellationToken,
+    templates: Templates,
     /// The room on the disk, when somebody watches it.
     room: Option<watch::Receiver<Room>>,
     /// The calls that wait.
@@ -45,8 +47,26 @@ impl Service {
         attempts_dir: PathBuf,
         shutdown: CancellationToken,
     ) -> Self {
-        let waiting = Waiting::new(Limits::default().waiting_calls);
-        Self { store, clock, attempts_dir: Arc::new(attempts_dir), shutdown, room: None, waiting }
+        let attempts_dir = Arc::new(attempts_dir);
+        let (templates, waiting) =
+            (Templates::default(), Waiting::new(Limits::default().waiting_calls));
+        Self { store, clock, attempts_dir, shutdown, templates, room: None, waiting }
+    }
+
+    /// Takes worker types from more than the built-in templates.
+    #[must_use]
+    pub fn with_templates(self, templates: Templates) -> Self {
+        Self { templates, ..self }
+    }
+
+    /// Asks the templates something. They are files, so this happens where waiting for a disk hurts nobody.
+    pub(crate) async fn templates<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Templates) -> T + Send + 'static,
+    ) -> T {
+        let templates = self.templates.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&templates)).await;
+        asked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     /// Sets how many calls of one client may wait.

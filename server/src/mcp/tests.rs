@@ -209,7 +209,7 @@ async fn all_four_revisions_are_served() {
         assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
         assert_eq!(answer["result"]["serverInfo"]["name"], "vibe-ensemble");
         let answer = server.rpc(Era::Legacy(version), "tools/list", json!({})).await;
-        assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(26), "{version}");
+        assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(27), "{version}");
     }
     let answer = server.rpc(Era::Stateless, "server/discover", json!({})).await;
     assert_eq!(
@@ -221,7 +221,7 @@ async fn all_four_revisions_are_served() {
         json!({"prompts": {}, "resources": {}, "tools": {}})
     );
     let answer = server.rpc(Era::Stateless, "tools/list", json!({})).await;
-    assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(26));
+    assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(27));
     assert_eq!(answer["result"]["cacheScope"], "private");
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod own;
 pub(crate) mod projects;
 pub(crate) mod queues;
+pub(crate) mod templates;
 mod ticket_view;
 pub(crate) mod tickets;
 pub(crate) mod worker_types;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
 use crate::domain::worker_type::PERMISSION_MODES;
 use crate::domain::worker_type::WorkerType;
@@ -26,10 +27,13 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_worker_type",
             "Create a worker type",
             Effect::Adds,
-            "Adds a role to a project: a system prompt, the tools it may use, and its limits. Its name is what an \
-             execution_plan of create_ticket lists as a stage, and each type has its own queue. A worker is a headless \
-             Claude Code that nobody can answer: what it is not allowed is denied. With auto_spawn the server launches \
-             workers by itself, up to max_workers, when tickets wait. Returns the worker type.",
+            "Adds a role to a project: a system prompt, the tools it may use, and its limits. `template` takes all of \
+             that from a role that is written already (list_worker_templates shows them: planning, research, design, \
+             implementation, testing, review, documentation, deployment), and whatever else you give changes it; \
+             without one give a system_prompt. The type's name is what an execution_plan of create_ticket lists as a \
+             stage, and each type has its own queue. A worker is a headless Claude Code that nobody can answer: what it \
+             is not allowed is denied. With auto_spawn the server launches workers by itself, up to max_workers, when \
+             tickets wait. Returns the worker type.",
             create,
         ),
         Tool::new(
@@ -76,8 +80,11 @@ struct Create {
     /// The type's name, unique in its project: 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or
     /// digit.
     worker_type: String,
-    /// The role: who the worker is, how it works, what it must not do.
-    system_prompt: String,
+    /// The name of a template to begin with, such as implementation. What else is given here changes it.
+    template: Option<String>,
+    /// The role: who the worker is, how it works, what it must not do. Needed unless a template is named, and then in
+    /// place of the template's.
+    system_prompt: Option<String>,
     /// What the role is for, for people and coordinators. Workers do not see it.
     description: Option<String>,
     /// The model, as claude's --model takes it; claude's own default when left out.
@@ -261,9 +268,18 @@ struct WorkerTypes {
 
 async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
     let name = Name::parse("worker_type", &given.worker_type)?;
+    let base = match (given.template, &given.system_prompt) {
+        (Some(template), _) => service.templates(move |all| all.get(&template)).await?.settings,
+        (None, Some(prompt)) => WorkerTypeSettings::with_prompt(prompt.clone()),
+        (None, None) => {
+            let allowed =
+                "text that is not empty, or left out beside a template of list_worker_templates";
+            return Err(Refusal::invalid("system_prompt", "", allowed).into());
+        }
+    };
     let change = WorkerTypeChange {
         description: given.description,
-        system_prompt: None,
+        system_prompt: given.system_prompt,
         model: given.model,
         permission_mode: given.permission_mode,
         allowed_tools: given.allowed_tools,
@@ -278,8 +294,7 @@ async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
         mcp_servers: given.mcp_servers,
         claude_settings: given.settings,
     };
-    let settings = change.on(WorkerTypeSettings::with_prompt(given.system_prompt));
-    settings.check()?;
+    let settings = change.on(base);
     let now = service.now();
     Ok(service.store.create_worker_type(&given.project, name, settings, now).await?.into())
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::RawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,6 +19,8 @@ const LEAD_SESSION: &str = "lead-session";
 const CLOSE_ALL_AND_SLEEP: &str = "close-all-and-sleep";
 /// First argument of a copy of this program that another user runs, see [`dial`].
 const DIAL: &str = "dial";
+/// The same, see [`play_server`].
+const PLAY_SERVER: &str = "play-server";
 
 /// Leaves a sleeping child in this process group, holding this process's output open.
 pub(crate) fn leave_child(duration: Duration) {
@@ -56,7 +60,23 @@ pub(crate) fn if_helper(argv: &[String]) -> Option<ExitCode> {
             report(dial(Path::new(argument)));
             Some(ExitCode::SUCCESS)
         }
+        PLAY_SERVER => {
+            report(play_server(Path::new(argument)));
+            Some(ExitCode::SUCCESS)
+        }
         _ => None,
+    }
+}
+
+/// Takes a server's place at its socket, and tells whether a shim that dials says anything.
+fn play_server(socket: &Path) -> &'static str {
+    let listener = UnixListener::bind(socket).expect("the directory was made writable");
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("our own file");
+    let (mut stream, _) = listener.accept().expect("a shim redials");
+    let mut first = [0];
+    match stream.read(&mut first) {
+        Ok(0) | Err(_) => "nothing",
+        Ok(_) => "hello",
     }
 }
 

@@ -1,0 +1,132 @@
+//! Templates of worker types: `list_worker_templates`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::domain::refusal::Refusal;
+use crate::domain::worker_type::WorkerTypeSettings;
+use crate::mcp::catalog::Effect;
+use crate::mcp::catalog::Tool;
+use crate::mcp::page::List;
+use crate::mcp::service::Result;
+use crate::mcp::service::Service;
+use crate::mcp::tools::projects::LISTED_CHARS;
+use crate::mcp::transcript::shortened;
+use crate::store::Listed;
+use crate::templates::Found;
+use crate::templates::Source;
+
+pub(crate) fn tools() -> Vec<Tool> {
+    vec![Tool::new(
+        "list_worker_templates",
+        "List templates of worker types",
+        Effect::Reads,
+        "Lists the roles create_worker_type can begin with: what each is for, what its stage hands to the next one, its \
+         tools and limits. The operator's own stand among the built-in ones or in their place; `problem` says what is \
+         wrong with one that cannot be used. System prompts are cut; name a `template` to read one whole. Returns \
+         `templates` and `next_cursor`, which is null on the last page.",
+        list,
+    )]
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListAll {
+    /// Only the template of this name, with its whole system prompt.
+    template: Option<String>,
+    /// Most templates to return; 50 when left out.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; leave it out for the first page.
+    cursor: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct TemplateView {
+    template: String,
+    #[schemars(extend("enum" = Source::ALL.map(Source::name)))]
+    source: &'static str,
+    description: String,
+    /// What the stage hands to the next one.
+    hands_on: String,
+    system_prompt: String,
+    model: Option<String>,
+    permission_mode: String,
+    allowed_tools: Vec<String>,
+    disallowed_tools: Vec<String>,
+    max_workers: i64,
+    timeout_seconds: i64,
+    stall_seconds: Option<i64>,
+    max_attempts: i64,
+    max_budget_usd: Option<f64>,
+    auto_spawn: bool,
+    may_create_tickets: bool,
+    mcp_servers: Map<String, Value>,
+    settings: Map<String, Value>,
+    /// What is wrong with the operator's file; the template cannot be used until that is mended.
+    problem: Option<String>,
+}
+
+impl From<Found> for TemplateView {
+    fn from(found: Found) -> Self {
+        let (hands_on, settings, problem) = match found.read {
+            Ok(template) => (template.hands_on, template.settings, None),
+            Err(why) => (String::new(), WorkerTypeSettings::with_prompt(String::new()), Some(why)),
+        };
+        Self {
+            template: found.name,
+            source: found.source.name(),
+            description: settings.description,
+            hands_on,
+            system_prompt: settings.system_prompt,
+            model: settings.model,
+            permission_mode: settings.permission_mode,
+            allowed_tools: settings.allowed_tools,
+            disallowed_tools: settings.disallowed_tools,
+            max_workers: settings.max_workers,
+            timeout_seconds: settings.timeout_seconds,
+            stall_seconds: settings.stall_seconds,
+            max_attempts: settings.max_attempts,
+            max_budget_usd: settings.max_budget_usd,
+            auto_spawn: settings.auto_spawn,
+            may_create_tickets: settings.may_create_tickets,
+            mcp_servers: settings.mcp_servers,
+            settings: settings.claude_settings,
+            problem,
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Templates {
+    templates: Vec<TemplateView>,
+    next_cursor: Option<String>,
+}
+
+async fn list(service: Service, given: ListAll) -> Result<Templates> {
+    // Checked first, so that a wrong cursor is refused whatever else is asked.
+    let page = List::WorkerTemplates.page(given.limit, given.cursor.as_deref())?;
+    let all = service.templates(crate::templates::Templates::all).await;
+    if let Some(name) = given.template {
+        let known = all.iter().map(|found| found.name.clone()).collect();
+        let template = all.into_iter().find(|found| found.name == name);
+        let found = template.ok_or(Refusal::UnknownTemplate { template: name, known })?;
+        return Ok(Templates { templates: vec![found.into()], next_cursor: None });
+    }
+    // There are as many as there are files, so they are listed whole and cut here; the cursor is a position.
+    let numbered = (1_i64..).zip(all).filter(|(number, _)| *number > page.after.unwrap_or(0));
+    let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let mut rest: Vec<(i64, Found)> = numbered.collect();
+    let more = rest.len() > most;
+    rest.truncate(most);
+    let next = rest.last().map(|(number, _)| *number).filter(|_| more);
+    let (items, next_cursor) = List::WorkerTemplates.split(Listed { items: rest, next });
+    let cut = |(_, found): (i64, Found)| {
+        let view = TemplateView::from(found);
+        TemplateView { system_prompt: shortened(&view.system_prompt, LISTED_CHARS), ..view }
+    };
+    Ok(Templates { templates: items.into_iter().map(cut).collect(), next_cursor })
+}
