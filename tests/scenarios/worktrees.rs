@@ -399,3 +399,30 @@ async fn a_repository_that_is_gone_puts_the_ticket_on_hold_and_says_so() {
     bed.client.ok("resume_ticket", json!({"ticket_id": id})).await;
     bed.completed(&id).await;
 }
+
+#[tokio::test]
+async fn accepted_work_that_cannot_be_committed_waits_and_is_not_lost() {
+    let bed = Bed::start().await;
+    let repository = bed.repository("shop", &["build"], json!({})).await;
+    let go = bed.server.path("go");
+    let script = format!("fake: build: write a.txt done\nfake: build: wait-for {}", go.display());
+    let id = bed.ticket("shop", &["build"], &script).await;
+    let call = bed.called(&id, "build", 1).await;
+    let aside = repository.path.with_extension("aside");
+    fs::rename(&repository.path, &aside).unwrap();
+    fs::write(&go, "").unwrap();
+    let held = bed.ticket_is(&id, "on_hold").await;
+    assert!(text(&held, "hold_reason").contains("could not be committed"), "{held}");
+    assert_eq!(held["attempts"][0]["outcome"], "succeeded", "the result stands");
+    assert_eq!(fs::read_to_string(call.cwd.join("a.txt")).unwrap(), "done");
+
+    fs::rename(&aside, &repository.path).unwrap();
+    let again =
+        json!({"ticket_id": id, "stage": "build", "outcome": "completed", "report": "It is back."});
+    bed.client.ok("complete_ticket_stage", again).await;
+    let closed = bed.completed(&id).await;
+    assert_eq!(repository.file(&text(&closed, "head_commit"), "a.txt").unwrap(), "done");
+    assert_eq!(closed["diff_stat"]["files_changed"], 1, "{closed}");
+    assert_eq!(bed.agents.calls().len(), 1, "nobody was paid twice");
+    assert_eq!(repository.problems(), Vec::<String>::new());
+}

@@ -24,6 +24,7 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::worktree::DiffStat;
 use crate::domain::worktree::Head;
+use crate::domain::worktree::OnComplete;
 use crate::domain::worktree::Worktree;
 use crate::git;
 use crate::git::GitError;
@@ -331,7 +332,7 @@ impl Dispatcher {
         Ok(Settled { work, _held: Some(repository) })
     }
 
-    /// Merges the branch of a completed ticket into its base branch and closes the ticket.
+    /// Completes the branch of a completed ticket, merges it where the project says so, and closes the ticket.
     async fn land(&self, id: TicketId) -> std::result::Result<(), Trouble> {
         let Some((_, work)) = self.landing(id).await? else { return Ok(()) };
         let repository = self.repositories.open(Path::new(&work.repository)).await?;
@@ -340,13 +341,17 @@ impl Dispatcher {
             self.store.worktree_ready(id, Some(head.clone())).await?;
             work.head = head;
         }
+        let project = self.store.project(ticket.project_name.as_str()).await?;
+        if project.on_complete == OnComplete::Keep {
+            return Ok(self.store.landed(id, None, self.now()).await?);
+        }
         crash::point("server.land.before");
         let landing = repository.land(&work, &ticket.title).await?;
         crash::point("server.land.after");
         match landing {
             Landing::Landed(commit) => {
                 tracing::info!(ticket = %id, commit, "a ticket's branch is merged");
-                Ok(self.store.landed(id, commit, self.now()).await?)
+                Ok(self.store.landed(id, Some(commit), self.now()).await?)
             }
             Landing::Refused(why) => Err(Trouble::Refused(not_merged(&why))),
         }
@@ -362,7 +367,7 @@ impl Dispatcher {
 fn not_merged(why: &str) -> String {
     format!(
         "it is completed and not merged: {why}. Mend that and have it merged by completing its last stage again with \
-         complete_ticket_stage, or have it reworked with resume_ticket"
+         complete_ticket_stage; or have it reworked with resume_ticket, with a stage and a comment that says what to merge"
     )
 }
 

@@ -31,6 +31,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worktree::Isolation;
 use crate::plant;
 
 const POINTS: Points = Points::around(
@@ -38,17 +39,6 @@ const POINTS: Points = Points::around(
     "server.claim.before_commit",
     "server.claim.after_commit",
 );
-
-/// Whether a ticket has somewhere to work: its worktree, or the project's directory when that is free (`$free`).
-macro_rules! has_place {
-    ($free:literal) => {
-        concat!(
-            "CASE COALESCE(t.isolation, p.isolation) WHEN 'worktree' THEN COALESCE(k.ready, 0) ELSE ",
-            $free,
-            " END"
-        )
-    };
-}
 
 /// What a pull comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,22 +87,18 @@ impl Store {
 
     /// Whether a claim by this worker could be granted now. Cheap, and may be wrong a moment later.
     pub async fn has_work(&self, worker: &Worker) -> Result<bool> {
-        let mut reader = self.readers.acquire().await?;
-        let free = worktree::directory_is_free(&mut reader, worker.project).await?;
-        let found: Option<i64> = sqlx::query_scalar(concat!(
-            "SELECT 1 FROM ticket t
-               JOIN project p ON p.project_id = t.project_id
-               JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage
-               LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-              WHERE t.project_id = ?1 AND t.current_stage = ?2 AND t.state = 'queued' AND y.paused_at IS NULL AND ",
-            has_place!("?3"),
-            " LIMIT 1"
-        ))
+        let mut snapshot = self.readers.begin().await?;
+        let paused: Option<bool> = sqlx::query_scalar(
+            "SELECT paused_at IS NOT NULL FROM worker_type WHERE project_id = ?1 AND name = ?2",
+        )
         .bind(worker.project.0)
         .bind(worker.worker_type.as_str())
-        .bind(free)
-        .fetch_optional(&mut *reader)
+        .fetch_optional(&mut *snapshot)
         .await?;
+        let found = match paused {
+            Some(false) => best_ticket(&mut snapshot, worker).await?,
+            Some(true) | None => None,
+        };
         Ok(found.is_some())
     }
 }
@@ -218,19 +204,20 @@ async fn again(
     }
 }
 
+/// The ticket the worker gets: one that has somewhere to work.
 async fn best_ticket(
     connection: &mut SqliteConnection,
     worker: &Worker,
 ) -> Result<Option<TicketId>> {
     let free = worktree::directory_is_free(connection, worker.project).await?;
-    let own: Option<i64> = sqlx::query_scalar(concat!(
+    let own: Option<i64> = sqlx::query_scalar(
         "SELECT t.ticket_id FROM ticket t
            JOIN project p ON p.project_id = t.project_id
            LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-          WHERE t.resume_worker_id = ?1 AND t.state = 'queued' AND t.project_id = ?2 AND t.current_stage = ?3 AND ",
-        has_place!("?4"),
-        " LIMIT 1"
-    ))
+          WHERE t.resume_worker_id = ?1 AND t.state = 'queued' AND t.project_id = ?2 AND t.current_stage = ?3
+            AND CASE COALESCE(t.isolation, p.isolation) WHEN 'worktree' THEN COALESCE(k.ready, 0) ELSE ?4 END
+          LIMIT 1",
+    )
     .bind(worker.id.key())
     .bind(worker.project.0)
     .bind(worker.worker_type.as_str())
@@ -240,21 +227,51 @@ async fn best_ticket(
     if own.is_some() {
         return Ok(own.map(TicketId::from_key));
     }
-    let best: Option<i64> = sqlx::query_scalar(concat!(
-        "SELECT t.ticket_id FROM ticket t
-           JOIN project p ON p.project_id = t.project_id
-           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-          WHERE t.project_id = ?1 AND t.current_stage = ?2 AND t.state = 'queued' AND ",
-        has_place!("?3"),
-        " ORDER BY t.priority DESC, t.ticket_id
-          LIMIT 1"
-    ))
+    // CROSS JOIN keeps the order: from the few worktrees that are ready, never from the whole queue.
+    let alone: Option<(i64, i64)> = sqlx::query_as(
+        "SELECT t.priority, t.ticket_id
+           FROM worktree k
+          CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
+          WHERE k.ready = 1 AND t.state = 'queued' AND t.project_id = ?1 AND t.current_stage = ?2
+          ORDER BY t.priority DESC, t.ticket_id
+          LIMIT 1",
+    )
     .bind(worker.project.0)
     .bind(worker.worker_type.as_str())
-    .bind(free)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    Ok(best.map(TicketId::from_key))
+    let shared = if free { best_shared(connection, worker).await? } else { None };
+    let best = alone.into_iter().chain(shared).min_by_key(|(priority, id)| (-priority, *id));
+    Ok(best.map(|(_, id)| TicketId::from_key(id)))
+}
+
+/// The best ticket that works in the project's directory, with its priority.
+async fn best_shared(
+    connection: &mut SqliteConnection,
+    worker: &Worker,
+) -> Result<Option<(i64, i64)>> {
+    let isolation: String =
+        sqlx::query_scalar("SELECT isolation FROM project WHERE project_id = ?1")
+            .bind(worker.project.0)
+            .fetch_one(&mut *connection)
+            .await?;
+    let sql = if isolation == Isolation::Shared.name() {
+        "SELECT priority, ticket_id FROM ticket
+          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued' AND isolation IS NOT 'worktree'
+          ORDER BY priority DESC, ticket_id
+          LIMIT 1"
+    } else {
+        "SELECT priority, ticket_id FROM ticket
+          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued' AND isolation = 'shared'
+          ORDER BY priority DESC, ticket_id
+          LIMIT 1"
+    };
+    let best = sqlx::query_as(sql)
+        .bind(worker.project.0)
+        .bind(worker.worker_type.as_str())
+        .fetch_optional(connection)
+        .await?;
+    Ok(best)
 }
 
 async fn granted(

@@ -9,6 +9,7 @@ use super::error::Result;
 use super::event;
 use super::hold;
 use super::ticket;
+use super::worktree;
 use crate::domain::event::EventKind;
 use crate::domain::id::TicketId;
 use crate::domain::outcome::Failure;
@@ -62,6 +63,7 @@ pub(super) async fn finish(
     .bind(now.millis())
     .execute(&mut *connection)
     .await?;
+    worktree::retire(connection, id).await?;
     let summary = format!("{id} is closed as {}: {}.", resolution.name(), found.title);
     event::append(connection, hold::about(found, EventKind::TicketClosed, summary), now).await?;
     for waiting in waiting_for(connection, id).await? {

@@ -85,12 +85,16 @@ macro_rules! select {
                 y.paused_at IS NOT NULL AS paused,
                 (SELECT COUNT(*) FROM ticket t
                   WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued') AS depth,
-                (SELECT COUNT(*) FROM ticket t JOIN worktree k ON k.ticket_id = t.ticket_id
-                  WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
-                    AND k.ready = 1 AND COALESCE(t.isolation, p.isolation) = 'worktree')
-                + (EXISTS (SELECT 1 FROM ticket t
-                            WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
-                              AND COALESCE(t.isolation, p.isolation) = 'shared')
+                (SELECT COUNT(*) FROM worktree k CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
+                  WHERE k.ready = 1 AND t.project_id = y.project_id AND t.current_stage = y.name
+                    AND t.state = 'queued')
+                + ((EXISTS (SELECT 1 FROM ticket t
+                             WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
+                               AND t.isolation = 'shared')
+                    OR (p.isolation = 'shared'
+                        AND EXISTS (SELECT 1 FROM ticket t
+                                     WHERE t.project_id = y.project_id AND t.current_stage = y.name
+                                       AND t.state = 'queued' AND t.isolation IS NOT 'worktree')))
                    AND NOT EXISTS (SELECT 1 FROM attempt a
                                      JOIN ticket o ON o.ticket_id = a.ticket_id
                                      JOIN project q ON q.project_id = o.project_id

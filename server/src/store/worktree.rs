@@ -113,24 +113,38 @@ pub struct Occupied {
 impl Store {
     /// The best tickets of each queue that wait for their worktree, no more per queue than it may have workers.
     pub async fn unprepared(&self) -> Result<Vec<TicketId>> {
-        let keys: Vec<i64> = sqlx::query_scalar(
-            "SELECT ticket_id
-               FROM (SELECT t.ticket_id, t.priority, y.max_workers, COALESCE(k.ready, 0) AS ready,
-                            row_number() OVER (PARTITION BY t.project_id, t.current_stage
-                                               ORDER BY t.priority DESC, t.ticket_id) AS place
-                       FROM ticket t
-                       JOIN project p ON p.project_id = t.project_id
-                       JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage
-                       LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-                      WHERE t.state = 'queued' AND COALESCE(t.isolation, p.isolation) = 'worktree')
-              WHERE ready = 0 AND place <= max(max_workers, 1)
-              ORDER BY priority DESC, ticket_id
-              LIMIT ?1",
+        let mut snapshot = self.readers.begin().await?;
+        let queues: Vec<(i64, String, i64)> = sqlx::query_as(
+            "SELECT y.project_id, y.name, max(y.max_workers, 1)
+               FROM worker_type y
+               JOIN project p ON p.project_id = y.project_id
+              WHERE p.deleted_at IS NULL
+                AND EXISTS (SELECT 1 FROM ticket t
+                             WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued')",
         )
-        .bind(BATCH)
-        .fetch_all(&self.readers)
+        .fetch_all(&mut *snapshot)
         .await?;
-        Ok(keys.into_iter().map(TicketId::from_key).collect())
+        let mut found: Vec<(i64, i64)> = Vec::new();
+        for (project, stage, most) in queues {
+            let some: Vec<(i64, i64)> = sqlx::query_as(
+                "SELECT t.priority, t.ticket_id
+                   FROM (SELECT ticket_id, project_id, priority, isolation FROM ticket
+                          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
+                          ORDER BY priority DESC, ticket_id
+                          LIMIT ?3) t
+                   JOIN project p ON p.project_id = t.project_id
+                   LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+                  WHERE COALESCE(t.isolation, p.isolation) = 'worktree' AND COALESCE(k.ready, 0) = 0",
+            )
+            .bind(project)
+            .bind(stage)
+            .bind(most.min(BATCH))
+            .fetch_all(&mut *snapshot)
+            .await?;
+            found.extend(some);
+        }
+        found.sort_unstable_by_key(|(priority, id)| (-priority, *id));
+        Ok(found.into_iter().map(|(_, id)| TicketId::from_key(id)).collect())
     }
 
     /// What the worktree of such a ticket is made from; `None` when it waits for none any more. Nobody grants a ticket
@@ -295,14 +309,15 @@ impl Store {
         Ok(found)
     }
 
-    /// Closes a ticket whose branch was merged. Says nothing when something else closed it meanwhile.
-    pub async fn landed(&self, id: TicketId, commit: String, now: Timestamp) -> Result<()> {
+    /// Closes a ticket whose branch was merged, by that commit; or one whose branch is complete and stays. Says nothing
+    /// when something else closed it meanwhile.
+    pub async fn landed(&self, id: TicketId, commit: Option<String>, now: Timestamp) -> Result<()> {
         self.writer
             .write_at(
                 LANDED,
                 move |connection| {
                     Box::pin(async move {
-                        if end_landing(connection, id, Some(commit)).await?
+                        if end_landing(connection, id, commit).await?
                             && let found = ticket::load(connection, id).await?
                             && found.state == TicketState::Running
                         {
@@ -460,6 +475,15 @@ pub(super) async fn owe(
     Ok(())
 }
 
+/// A closed ticket is not granted again. What is ready stays few, for those who look through it.
+pub(super) async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
+        .bind(id.key())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// A ticket's attempt takes its worktree, or the project's directory.
 pub(super) async fn occupy(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
     sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1")
@@ -494,8 +518,9 @@ pub(super) async fn directory_is_free(
     Ok(free)
 }
 
-/// Has the branch of a completed ticket merged before it closes, where the project says so and there is anything to
-/// merge. Returns whether that is so; otherwise the ticket may close at once.
+/// Has the branch of a completed ticket looked after before it closes: merged, where the project says so and there is
+/// anything to merge, and completed, where an accepted attempt's work is still to be committed. Returns whether that is so;
+/// otherwise the ticket may close at once.
 pub(super) async fn begin_landing(
     connection: &mut SqliteConnection,
     id: TicketId,
@@ -503,9 +528,11 @@ pub(super) async fn begin_landing(
 ) -> Result<bool> {
     let landing = sqlx::query(
         "UPDATE worktree SET landing = 1, ready = 0
-          WHERE ticket_id = ?1 AND (head_commit <> base_commit OR owed_attempt_id IS NOT NULL)
-            AND EXISTS (SELECT 1 FROM ticket t JOIN project p ON p.project_id = t.project_id
-                         WHERE t.ticket_id = ?1 AND p.on_complete = 'merge' AND p.deleted_at IS NULL)",
+          WHERE ticket_id = ?1
+            AND (owed_attempt_id IS NOT NULL
+                 OR (head_commit <> base_commit
+                     AND EXISTS (SELECT 1 FROM ticket t JOIN project p ON p.project_id = t.project_id
+                                  WHERE t.ticket_id = ?1 AND p.on_complete = 'merge' AND p.deleted_at IS NULL)))",
     )
     .bind(id.key())
     .execute(&mut *connection)

@@ -7,6 +7,8 @@ use crate::domain::ticket::Plan;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
+use crate::domain::worktree::DiffStat;
+use crate::domain::worktree::Head;
 use crate::domain::worktree::Isolation;
 use crate::domain::worktree::OnComplete;
 
@@ -106,6 +108,33 @@ fn the_prompt_holds_all_a_stage_must_know() {
     ] {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
     }
+}
+
+#[test]
+fn an_agent_in_a_worktree_is_told_where_it_is() {
+    let settings = WorkerTypeSettings::with_prompt("Do.".into());
+    with(&settings, |a| {
+        assert!(!prompt(a).contains("Where you work"), "no worktree, no word of it");
+        let commit = "a".repeat(40);
+        let work = Worktree {
+            repository: "/srv/shop/.git".into(),
+            path: "/state/worktrees/shop/T-42".into(),
+            prefix: String::new(),
+            branch: "vibe-ensemble/T-42".into(),
+            base_branch: Some("refs/heads/main".into()),
+            base_commit: commit.clone(),
+            head: Head { commit, stat: DiffStat::default() },
+            owed: None,
+            landing: false,
+            merged_commit: None,
+            removed: false,
+        };
+        let ticket = Ticket { work: Some(work), ..a.ticket.clone() };
+        let told = prompt(&Assignment { ticket: &ticket, ..a.clone() });
+        for word in ["on the branch vibe-ensemble/T-42, which began at main", "git stash"] {
+            assert!(told.contains(word), "{word}: {told}");
+        }
+    });
 }
 
 #[test]

@@ -117,7 +117,8 @@ struct Create {
     /// Which ticket of a queue goes first; normal when left out. Within one priority the older does.
     #[schemars(extend("enum" = Priority::ALL.map(Priority::name)))]
     priority: Option<String>,
-    /// Ids of tickets that must be completed before this one starts, such as T-41.
+    /// Ids of tickets that must be completed before this one starts, such as T-41. In a project with worktrees it begins
+    /// with their results.
     #[schemars(length(max = 100))]
     depends_on: Option<Vec<String>>,
     /// Any text of at most 200 characters; a second call with the same one returns the ticket of the first.

@@ -305,6 +305,9 @@ CREATE UNIQUE INDEX ticket_planned ON ticket (planned_by, planned_key) WHERE pla
 
 CREATE INDEX ticket_queue ON ticket (project_id, current_stage, priority DESC, ticket_id) WHERE state = 'queued';
 
+CREATE INDEX ticket_queue_shared ON ticket (project_id, current_stage, priority DESC, ticket_id)
+    WHERE state = 'queued' AND isolation = 'shared';
+
 CREATE INDEX ticket_resume ON ticket (resume_worker_id) WHERE resume_worker_id IS NOT NULL;
 
 CREATE INDEX ticket_state ON ticket (project_id, state);
@@ -314,3 +317,5 @@ CREATE INDEX worker_live ON worker (project_id, worker_type) WHERE state <> 'sto
 CREATE INDEX worktree_kept ON worktree (ticket_id) WHERE removed_at IS NULL;
 
 CREATE INDEX worktree_landing ON worktree (ticket_id) WHERE landing = 1;
+
+CREATE INDEX worktree_ready ON worktree (ticket_id) WHERE ready = 1;

@@ -183,11 +183,11 @@ async fn a_completed_ticket_closes_only_when_its_branch_is_merged() {
     let held = bed.read(id).await;
     assert_eq!(held.state, TicketState::OnHold { reason: "conflicts in a.rs".into() });
     assert_eq!(bed.store.landings().await.unwrap(), []);
-    bed.store.landed(id, "m".repeat(40), NOW).await.unwrap();
+    bed.store.landed(id, Some("m".repeat(40)), NOW).await.unwrap();
     assert_eq!(bed.read(id).await.state, held.state, "nobody asked for that any more");
     // The coordinator has mended it and completes the stage once more.
     bed.store.complete_stage(id, "impl", stage, NOW).await.unwrap();
-    bed.store.landed(id, "m".repeat(40), NOW).await.unwrap();
+    bed.store.landed(id, Some("m".repeat(40)), NOW).await.unwrap();
     let closed = bed.read(id).await;
     assert!(matches!(closed.state, TicketState::Closed { resolution: Resolution::Completed, .. }));
     assert_eq!(closed.work.unwrap().merged_commit, Some("m".repeat(40)));
@@ -205,7 +205,7 @@ async fn a_ticket_closed_while_it_is_merged_stays_as_it_was_closed() {
     bed.store.end_attempt(accepted(attempt, head("c")), NOW).await.unwrap();
     bed.store.close_ticket(id, Resolution::Cancelled, None, NOW).await.unwrap();
     assert_eq!(bed.store.landings().await.unwrap(), []);
-    bed.store.landed(id, "m".repeat(40), NOW).await.unwrap();
+    bed.store.landed(id, Some("m".repeat(40)), NOW).await.unwrap();
     let closed = bed.read(id).await.state;
     assert!(matches!(closed, TicketState::Closed { resolution: Resolution::Cancelled, .. }));
 }
