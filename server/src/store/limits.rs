@@ -177,6 +177,15 @@ pub(super) async fn exhausted(
             account.of.spent(account.limit)
         )));
     }
+    // The question about an attempt that was counted is not another one.
+    let asks: bool =
+        sqlx::query_scalar("SELECT resume_asks_outcome FROM ticket WHERE ticket_id = ?1")
+            .bind(ticket.key())
+            .fetch_one(&mut *connection)
+            .await?;
+    if asks {
+        return Ok(None);
+    }
     if let Some(most) = limits.max_attempts_per_ticket {
         let made: i64 = sqlx::query_scalar(
             "SELECT COUNT(*) FROM attempt

@@ -192,7 +192,10 @@ CREATE TABLE ticket (
     updated_at        INTEGER NOT NULL,
     closed_at         INTEGER, planned_by INTEGER REFERENCES attempt (attempt_id), planned_key TEXT
     CONSTRAINT planned_has_key CHECK ((planned_by IS NULL) = (planned_key IS NULL)), isolation TEXT
-    CONSTRAINT ticket_isolation_known CHECK (isolation IN ('worktree', 'shared')),
+    CONSTRAINT ticket_isolation_known CHECK (isolation IN ('worktree', 'shared')), max_budget_usd REAL
+    CONSTRAINT ticket_budget_is_a_limit CHECK (max_budget_usd > 0), strikes INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT strikes_are_counted CHECK (strikes >= 0), resume_asks_outcome INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)),
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
@@ -314,6 +317,8 @@ CREATE TABLE worktree (
     removed_at      INTEGER,
     CONSTRAINT ready_is_there CHECK (ready = 0 OR (owed_attempt_id IS NULL AND removed_at IS NULL))
 ) STRICT;
+
+CREATE INDEX attempt_ended ON attempt (ended_at) WHERE state = 'ended';
 
 CREATE UNIQUE INDEX attempt_one_live_per_ticket ON attempt (ticket_id) WHERE state <> 'ended';
 

@@ -107,7 +107,9 @@ async fn measure(size: Size) -> anyhow::Result<Report> {
 
 /// Reads one ticket again and again, then fills the server with tickets and looks at its memory.
 async fn requests(size: Size, loads: &mut Vec<Load>) -> anyhow::Result<(Bed, Memory)> {
-    let bed = Bed::with(Setup::default()).await;
+    // What is measured is the server, not its limit on one client.
+    let setup = Setup::default().arg("--max-requests-per-second").arg("0");
+    let bed = Bed::with(setup).await;
     bed.project("bench", &[]).await;
     // Nothing runs here: the tickets wait.
     bed.worker_type("bench", "build", json!({"auto_spawn": false})).await;
