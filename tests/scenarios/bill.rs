@@ -56,7 +56,7 @@ async fn told(bed: &Bed, kind: &str) -> usize {
     bed.events().await.iter().filter(|event| event["kind"] == kind).count()
 }
 
-fn bash(command: String) -> Turn {
+fn bash(command: &str) -> Turn {
     let input = json!({"command": command, "description": "work"});
     Turn::Use { tool: "Bash".to_owned(), input }
 }
@@ -123,6 +123,7 @@ async fn an_account_that_cannot_pay_pauses_the_queue() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the service names its reset by the wall clock")]
 async fn the_usage_limit_holds_everything_until_its_reset() {
     let Some(claude) = real_claude() else { return };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
@@ -173,7 +174,7 @@ async fn a_service_that_does_not_answer_is_a_stall() {
 async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
     let Some(claude) = real_claude() else { return };
     // It never ends, and never does the same thing twice.
-    let api = MessagesApi::start(|ask| bash(format!("echo {}", ask.answers))).await.reading(DEAR);
+    let api = MessagesApi::start(|ask| bash(&format!("echo {}", ask.answers))).await.reading(DEAR);
     let bed = shop(with_key(setup(claude, &api)), json!({})).await;
     let limit = json!({"project": "shop", "max_budget_usd_per_ticket": 1.0});
     bed.client.ok("update_project", limit).await;
@@ -208,7 +209,7 @@ async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
 #[tokio::test]
 async fn an_agent_that_repeats_itself_is_stopped() {
     let Some(claude) = real_claude() else { return };
-    let api = MessagesApi::start(|_| bash("echo again".to_owned())).await;
+    let api = MessagesApi::start(|_| bash("echo again")).await;
     let setup = with_key(setup(claude, &api)).arg("--max-repeated-calls").arg("5");
     let bed = shop(setup, json!({"max_attempts": 1})).await;
     let ticket = bed.ticket("shop", &["build"], "Work.").await;

@@ -96,6 +96,7 @@ macro_rules! options {
 
             /// The options whose values differ, and when each counts.
             #[must_use]
+            #[expect(clippy::float_cmp, reason = "whether somebody wrote another number, not how far they lie apart")]
             pub fn changes(&self, new: &Self) -> Vec<(&'static str, TakesEffect)> {
                 let mut changes = Vec::new();
                 $(if self.$name != new.$name {

@@ -75,8 +75,10 @@ pub(super) fn dollars() -> Rule<f64> {
     Rule::new(allowed, |given, source| {
         let usd: f64 = match (given, source) {
             (Given::Integer(whole), _) => whole.to_string().parse().ok()?,
-            (Given::Fraction(digits), _) => digits.parse().ok()?,
-            (Given::Text(digits), Source::Variable(_) | Source::Flag(_)) => digits.parse().ok()?,
+            (Given::Fraction(digits), _)
+            | (Given::Text(digits), Source::Variable(_) | Source::Flag(_)) => {
+                digits.parse().ok()?
+            }
             _ => return None,
         };
         (0.0..=1_000_000.0).contains(&usd).then_some(usd)

@@ -11,6 +11,10 @@ use super::text::Name;
 use super::time::Timestamp;
 
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and no two exclude each other"
+)]
 pub struct Attempt {
     pub id: AttemptId,
     pub ticket: TicketId,

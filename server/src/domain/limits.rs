@@ -37,7 +37,7 @@ impl ProjectLimits {
 /// Checks a limit in dollars.
 pub fn dollars(field: &'static str, given: Option<f64>) -> Result<(), Refusal> {
     match given {
-        Some(usd) if !(usd >= LEAST_USD && usd <= 1_000_000.0) => {
+        Some(usd) if !(LEAST_USD..=1_000_000.0).contains(&usd) => {
             let allowed = "dollars, at least 0.01 and at most 1000000, or 0 for no limit";
             Err(Refusal::invalid(field, &usd.to_string(), allowed))
         }

@@ -194,12 +194,10 @@ impl Failure {
     #[must_use]
     pub const fn may_have_an_outcome(self) -> bool {
         match self {
+            Self::NoResult | Self::AgentError | Self::Crashed | Self::KilledExternally => true,
+            // It has said its outcome, wrongly; the next attempt hears why.
             Self::MalformedResult
-            | Self::NoResult
-            | Self::AgentError
-            | Self::Crashed
-            | Self::KilledExternally => true,
-            Self::SpawnFailed
+            | Self::SpawnFailed
             | Self::Overloaded
             | Self::ServerError
             | Self::UsageLimit

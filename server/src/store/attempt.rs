@@ -38,6 +38,7 @@ const SETTLED: Points = Points::around(
 );
 
 #[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "a row has the columns its table has")]
 struct AttemptRow {
     attempt_id: i64,
     ticket_id: i64,

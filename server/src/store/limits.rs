@@ -31,6 +31,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 const HEAD: i64 = 50;
 
 #[derive(FromRow)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
 struct LimitsRow {
     max_workers: Option<i64>,
     max_budget_usd: Option<f64>,

@@ -160,12 +160,11 @@ async fn tell(
     summary: &str,
     now: Timestamp,
 ) -> Result<()> {
-    let keys = match project {
-        Some(key) => vec![key.0],
-        None => {
-            let sql = "SELECT project_id FROM project WHERE deleted_at IS NULL ORDER BY project_id";
-            sqlx::query_scalar(sql).fetch_all(&mut *connection).await?
-        }
+    let keys = if let Some(key) = project {
+        vec![key.0]
+    } else {
+        let sql = "SELECT project_id FROM project WHERE deleted_at IS NULL ORDER BY project_id";
+        sqlx::query_scalar(sql).fetch_all(&mut *connection).await?
     };
     for key in keys {
         let event = NewEvent::new(kind, ProjectKey(key), summary.to_owned());

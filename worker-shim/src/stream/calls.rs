@@ -234,7 +234,9 @@ mod tests {
     fn loops_of_up_to_three_calls_are_counted() {
         let count = |calls: &[u64]| {
             let mut repeats = Repeats::default();
-            calls.iter().for_each(|call| repeats.take(*call));
+            for call in calls {
+                repeats.take(*call);
+            }
             repeats.count()
         };
         assert_eq!(count(&[1]), 1);

@@ -138,7 +138,12 @@ fn without_result(facts: &Facts, result: &AgentResult, detail: String) -> Verdic
         );
         return Verdict::Failed { failure: Failure::McpNotConnected, detail };
     }
-    Verdict::Failed { failure: Failure::MalformedResult, detail }
+    // It may have done its work and said so in prose; one that broke the schema has said something else.
+    let failure = match result.structured_output {
+        None => Failure::NoResult,
+        Some(_) => Failure::MalformedResult,
+    };
+    Verdict::Failed { failure, detail }
 }
 
 /// Whether the agent itself says it ended well and the process did nothing to contradict it.

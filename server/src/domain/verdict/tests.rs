@@ -46,7 +46,7 @@ fn success_needs_exit_zero_and_a_valid_result() {
     assert_eq!(failure_of(&ran(End::Signaled(9), Some(done()))), Failure::KilledExternally);
     assert_eq!(failure_of(&ran(End::Unknown, Some(done()))), Failure::Unknown);
     assert_eq!(failure_of(&ran(End::Exited(0), None)), Failure::NoResult);
-    assert_eq!(failure_of(&ran(End::Exited(0), Some(success(None)))), Failure::MalformedResult);
+    assert_eq!(failure_of(&ran(End::Exited(0), Some(success(None)))), Failure::NoResult);
 }
 
 #[test]

@@ -208,6 +208,7 @@ pub(crate) struct ProjectWithCounts {
 
 /// Null where there is no such limit.
 #[derive(Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
 struct LimitsView {
     max_workers: Option<i64>,
     max_budget_usd: Option<f64>,

@@ -34,10 +34,11 @@ impl Bed {
     }
 
     async fn hold_reason(&self, ticket: TicketId) -> String {
-        match self.read(ticket).await.state {
-            TicketState::OnHold { reason } => reason,
-            other => panic!("expected a hold, got {other:?}"),
-        }
+        let state = self.read(ticket).await.state;
+        let TicketState::OnHold { reason } = state else {
+            panic!("expected a hold, got {state:?}")
+        };
+        reason
     }
 
     async fn budget(&self, attempt: AttemptId) -> Option<(f64, Limit)> {

@@ -107,9 +107,8 @@ async fn one_that_is_refused_fails_the_attempt_and_creates_none() {
         serde_json::json!([good, bad])
     };
     let mut attempt = granted.attempt.id;
-    // Two attempts, and after each the question for a better outcome.
-    let twice = WorkerTypeChange { max_attempts: Some(2), ..WorkerTypeChange::default() };
-    bed.store.update_worker_type("shop", "plan", twice, NOW).await.unwrap();
+    let often = WorkerTypeChange { max_attempts: Some(4), ..WorkerTypeChange::default() };
+    bed.store.update_worker_type("shop", "plan", often, NOW).await.unwrap();
     let wrong = [
         (with("execution_plan", serde_json::json!(["impl", "deploy"])), "execution_plan"),
         (with("depends_on", serde_json::json!(["T-99"])), "depends_on"),

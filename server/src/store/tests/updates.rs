@@ -9,8 +9,8 @@ use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::TicketChange;
 
-fn plan(stages: &[&str]) -> Option<Plan> {
-    Some(Plan::new(stages.iter().map(|stage| name(stage)).collect()).expect("a plan"))
+fn plan(stages: &[&str]) -> Plan {
+    Plan::new(stages.iter().map(|stage| name(stage)).collect()).expect("a plan")
 }
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn words_priority_and_what_has_not_begun_can_be_changed() {
         description: Some("All of it.".into()),
         priority: Some(Priority::Urgent),
         // Nothing has begun: even the first stage may become another.
-        plan: plan(&["impl", "review"]),
+        plan: Some(plan(&["impl", "review"])),
         max_budget_usd: Some(Some(2.5)),
     };
     let changed = bed.store.update_ticket(ticket, change.clone(), NOW).await.unwrap();
@@ -35,7 +35,7 @@ async fn words_priority_and_what_has_not_begun_can_be_changed() {
 
     let worker = bed.worker("impl").await;
     let attempt = bed.granted(worker, "p1").await.attempt.id;
-    let replan = |stages| TicketChange { plan: plan(stages), ..TicketChange::default() };
+    let replan = |stages| TicketChange { plan: Some(plan(stages)), ..TicketChange::default() };
     let begun = bed.store.update_ticket(ticket, replan(&["plan", "review"]), NOW).await;
     assert!(matches!(refusal(begun), Refusal::StagesBegun { begun, .. } if begun == ["impl"]));
     let unknown = bed.store.update_ticket(ticket, replan(&["impl", "paint"]), NOW).await;
