@@ -238,7 +238,7 @@ async fn a_session_without_an_outcome_is_asked_for_it_once() {
 
     let attempts = closed["attempts"].as_array().expect("a list");
     assert_eq!(attempts.len(), 2, "{closed}");
-    assert_eq!(attempts[0]["failure"], "malformed_result");
+    assert_eq!(attempts[0]["failure"], "no_result");
     assert_eq!(attempts[1]["asks_outcome"], true);
     assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
     let sum: f64 = attempts.iter().filter_map(|attempt| attempt["cost_usd"].as_f64()).sum();
