@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
+use clap::ValueEnum;
 
 use crate::config::Flags;
 
@@ -18,6 +19,8 @@ Examples:
   vibe-ensemble status                What the running server is doing
   vibe-ensemble tickets --state on_hold
                                       The tickets that wait for a decision
+  vibe-ensemble why T-42              Why T-42 is not running, and what would move it
+  vibe-ensemble usage --by ticket     What each ticket has cost
   vibe-ensemble logs T-42 --follow    What the worker of T-42 is saying
 
 Exit codes:
@@ -71,6 +74,21 @@ pub enum Command {
     Workers(Workers),
     /// List tickets, or show one
     Tickets(Tickets),
+    /// Say why a ticket is not running, and what would move it
+    Why(Why),
+    /// Sum up what the work has used: dollars, tokens, turns, time, memory
+    ///
+    /// Dollars are what claude reported, at its list prices. An attempt counts on the day it ended, in UTC.
+    Usage(Usage),
+    /// Start nothing new in a queue, a project or everything
+    ///
+    /// What runs goes on, and tickets stay queued until `resume`. Without a project everything is paused. Unlike `drain` it
+    /// outlives a restart of the server.
+    Pause(Pause),
+    /// Let a queue, a project or everything go on
+    ///
+    /// Ends what `pause` paused, what a failure paused, and a usage limit's hold on everything.
+    Resume(Resume),
     /// Print what happens, one line per event
     ///
     /// Only looks: no event is marked as processed. With --follow it goes on for ever, over restarts of the server.
@@ -229,6 +247,117 @@ pub struct Tickets {
     pub json: bool,
     #[command(flatten)]
     pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The ticket, such as T-42
+    #[arg(value_name = "TICKET")]
+    pub ticket: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// What `usage` sums by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UsageBy {
+    Day,
+    Project,
+    WorkerType,
+    Ticket,
+    Stage,
+    Attempt,
+}
+
+impl UsageBy {
+    /// As `get_usage` calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Project => "project",
+            Self::WorkerType => "worker_type",
+            Self::Ticket => "ticket",
+            Self::Stage => "stage",
+            Self::Attempt => "attempt",
+        }
+    }
+
+    #[must_use]
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Day => "DAY",
+            Self::Project => "PROJECT",
+            Self::WorkerType => "WORKER TYPE",
+            Self::Ticket => "TICKET",
+            Self::Stage => "STAGE",
+            Self::Attempt => "ATTEMPT",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Usage {
+    /// What to sum by
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = UsageBy::Day)]
+    pub by: UsageBy,
+    /// Attempts of this project only
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+    /// Attempts at this ticket only
+    #[arg(long, value_name = "T-N")]
+    pub ticket: Option<String>,
+    /// Attempts of this worker type only
+    #[arg(long, value_name = "WORKER_TYPE")]
+    pub worker_type: Option<String>,
+    /// Attempts of this day (2026-11-22, UTC) or instant (RFC 3339) and later
+    #[arg(long, value_name = "DAY")]
+    pub since: Option<String>,
+    /// Attempts of before this day or instant
+    #[arg(long, value_name = "DAY")]
+    pub until: Option<String>,
+    /// Print at most this many groups; the total is over all
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// What is paused or resumed.
+#[derive(Debug, Args)]
+pub struct PauseScope {
+    /// The project [default: everything]
+    #[arg(value_name = "PROJECT")]
+    pub project: Option<String>,
+    /// Only the queue of this worker type
+    #[arg(value_name = "WORKER_TYPE")]
+    pub worker_type: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Pause {
+    #[command(flatten)]
+    pub scope: PauseScope,
+    /// Why, in one sentence
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Resume {
+    #[command(flatten)]
+    pub scope: PauseScope,
 }
 
 #[derive(Debug, Args)]

@@ -8,17 +8,21 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Each tool of the contract and its parameters; `?` marks an optional one.
-const TOOLS: [(&str, &str); 27] = [
+const TOOLS: [(&str, &str); 31] = [
     ("create_project", "name path description? rules? patterns? isolation? on_complete?"),
     ("get_project", "project"),
     ("list_projects", "limit? cursor?"),
-    ("update_project", "project path? description? rules? patterns? isolation? on_complete?"),
+    (
+        "update_project",
+        "project path? description? rules? patterns? isolation? on_complete? max_workers? max_budget_usd? max_budget_usd_per_day? \
+         max_budget_usd_per_ticket? max_attempts_per_ticket?",
+    ),
     ("delete_project", "project force?"),
     (
         "create_worker_type",
         "project worker_type template? system_prompt? description? model? permission_mode? allowed_tools? \
          disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn? \
-         may_create_tickets? mcp_servers? settings?",
+         may_create_tickets? mcp_servers? settings? max_turns?",
     ),
     ("get_worker_type", "project worker_type"),
     ("list_worker_types", "project limit? cursor?"),
@@ -26,7 +30,7 @@ const TOOLS: [(&str, &str); 27] = [
         "update_worker_type",
         "project worker_type system_prompt? description? model? permission_mode? allowed_tools? \
          disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn? \
-         may_create_tickets? mcp_servers? settings?",
+         may_create_tickets? mcp_servers? settings? max_turns?",
     ),
     ("delete_worker_type", "project worker_type force?"),
     ("list_worker_templates", "template? limit? cursor?"),
@@ -37,10 +41,13 @@ const TOOLS: [(&str, &str); 27] = [
     ("list_queues", "project? limit? cursor?"),
     ("get_queue_status", "project worker_type"),
     ("delete_queue", "project worker_type force?"),
+    ("pause", "project? worker_type? reason?"),
+    ("resume", "project? worker_type?"),
     (
         "create_ticket",
         "project title execution_plan description? priority? depends_on? idempotency_key?",
     ),
+    ("update_ticket", "ticket_id title? description? priority? execution_plan? max_budget_usd?"),
     ("get_ticket", "ticket_id"),
     ("list_tickets", "project? state? stage? limit? cursor?"),
     ("add_ticket_comment", "ticket_id content"),
@@ -52,6 +59,7 @@ const TOOLS: [(&str, &str); 27] = [
         "after? include_processed? kinds? project? ticket_id? wait_seconds? limit? consumer?",
     ),
     ("mark_events_processed", "event_seqs? up_to_seq? consumer?"),
+    ("get_usage", "group_by? project? ticket_id? worker_type? since? until? limit? cursor?"),
 ];
 
 fn name(tool: &Value) -> &str {

@@ -103,7 +103,7 @@ async fn an_attempt_that_falls_silent_is_stopped_and_retried() {
 async fn the_retry_knows_what_went_wrong_before() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build#1: exit 3").await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: max-turns").await;
     bed.completed(&ticket).await;
 
     let prompts: Vec<String> =
@@ -116,7 +116,7 @@ async fn after_max_attempts_the_ticket_is_the_coordinators() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"max_attempts": 2})).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build: exit 3").await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: max-turns").await;
 
     let held = bed.ticket_is(&ticket, "on_hold").await;
 
@@ -139,7 +139,7 @@ async fn after_max_attempts_the_ticket_is_the_coordinators() {
 async fn three_attempts_are_the_default() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build: exit 3").await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: max-turns").await;
 
     bed.ticket_is(&ticket, "on_hold").await;
 

@@ -6,6 +6,7 @@
 mod attacks;
 mod backup;
 mod bad_input;
+mod bill;
 mod catalogue;
 mod child;
 mod clocks;
@@ -24,6 +25,7 @@ mod neighbours;
 mod official;
 mod old_shim;
 mod outcomes;
+mod pauses;
 mod pipeline;
 mod planning;
 mod projects;

@@ -226,7 +226,7 @@ async fn what_failed_is_kept_and_the_next_attempt_begins_where_the_last_accepted
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["design", "build"], json!({})).await;
     let script = "fake: design: append notes.txt designed\nfake: build#1: append notes.txt built badly\n\
-                  fake: build#1: commit A bad idea\nfake: build#1: write worse.txt worse\nfake: build#1: exit 3\n\
+                  fake: build#1: commit A bad idea\nfake: build#1: write worse.txt worse\nfake: build#1: bad-result\n\
                   fake: build#2: append notes.txt built well";
     let id = bed.ticket("shop", &["design", "build"], script).await;
     let ticket = bed.completed(&id).await;

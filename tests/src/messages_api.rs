@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::Router;
@@ -30,6 +32,9 @@ pub enum Turn {
     Use { tool: String, input: Value },
     /// The API refuses: status and error type.
     Fail { status: u16, kind: String },
+    /// The account's usage limit is reached until that time, in unix seconds. claude reads this only with a login, which
+    /// `CLAUDE_CODE_OAUTH_TOKEN` stands for.
+    Limited { resets_at: i64 },
     /// No answer at all, for as long as the client has patience.
     Silence,
 }
@@ -143,6 +148,8 @@ type Script = Box<dyn Fn(&Ask) -> Turn + Send + Sync>;
 struct Shared {
     script: Script,
     asks: Mutex<Vec<Ask>>,
+    /// What each answer says it read.
+    input_tokens: AtomicU64,
 }
 
 /// The running stub. Dropping it ends it.
@@ -155,7 +162,11 @@ pub struct MessagesApi {
 impl MessagesApi {
     /// Serves on a free port of loopback.
     pub async fn start(script: impl Fn(&Ask) -> Turn + Send + Sync + 'static) -> Self {
-        let shared = Arc::new(Shared { script: Box::new(script), asks: Mutex::default() });
+        let shared = Arc::new(Shared {
+            script: Box::new(script),
+            asks: Mutex::default(),
+            input_tokens: AtomicU64::new(11),
+        });
         let router = Router::new()
             .route("/v1/messages", post(answer))
             .route("/v1/messages/count_tokens", post(count))
@@ -179,6 +190,13 @@ impl MessagesApi {
             turns.get(ask.answers).or(turns.last()).expect("a script has a turn").clone()
         })
         .await
+    }
+
+    /// Makes each answer say that it read so many tokens, which is what costs.
+    #[must_use]
+    pub fn reading(self, tokens: u64) -> Self {
+        self.shared.input_tokens.store(tokens, Ordering::Relaxed);
+        self
     }
 
     /// For `ANTHROPIC_BASE_URL`.
@@ -213,6 +231,7 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(body): Json<Value>) -> R
         asks.push(ask);
         asks.len()
     };
+    let read = shared.input_tokens.load(Ordering::Relaxed);
     match turn {
         Turn::Silence => std::future::pending().await,
         Turn::Fail { status, kind } => {
@@ -221,16 +240,29 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(body): Json<Value>) -> R
             let status = StatusCode::from_u16(status).expect("a script names real statuses");
             (status, Json(error)).into_response()
         }
+        Turn::Limited { resets_at } => {
+            let error = json!({"type": "error",
+                "error": {"type": "rate_limit_error", "message": "as the script says"}});
+            let reset = resets_at.to_string();
+            let headers = [
+                ("anthropic-ratelimit-unified-status", "rejected"),
+                ("anthropic-ratelimit-unified-representative-claim", "five_hour"),
+                ("anthropic-ratelimit-unified-reset", &reset),
+                ("anthropic-ratelimit-unified-5h-utilization", "1.0"),
+                ("anthropic-ratelimit-unified-5h-reset", &reset),
+            ];
+            (StatusCode::TOO_MANY_REQUESTS, headers, Json(error)).into_response()
+        }
         Turn::Say(text) => stream(
             &model,
-            number,
+            (number, read),
             "end_turn",
             &json!({"type": "text", "text": ""}),
             &json!({"type": "text_delta", "text": text}),
         ),
         Turn::Use { tool, input } => stream(
             &model,
-            number,
+            (number, read),
             "tool_use",
             &json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool, "input": {}}),
             &json!({"type": "input_json_delta", "partial_json": input.to_string()}),
@@ -241,7 +273,7 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(body): Json<Value>) -> R
 /// A message of one block, as the event stream the real API sends.
 fn stream(
     model: &Value,
-    number: usize,
+    (number, read): (usize, u64),
     stop_reason: &str,
     block: &Value,
     delta: &Value,
@@ -250,7 +282,7 @@ fn stream(
         json!({"type": "message_start", "message": {
             "id": format!("msg_{number}"), "type": "message", "role": "assistant", "model": model,
             "content": [], "stop_reason": null, "stop_sequence": null,
-            "usage": {"input_tokens": 11, "output_tokens": 1},
+            "usage": {"input_tokens": read, "output_tokens": 1},
         }}),
         json!({"type": "content_block_start", "index": 0, "content_block": block}),
         json!({"type": "content_block_delta", "index": 0, "delta": delta}),

@@ -13,6 +13,8 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::sys::stat::major;
+use nix::sys::stat::minor;
 use nix::unistd::Pid;
 
 /// The variable that marks the processes of one test.
@@ -140,20 +142,23 @@ fn lock_holders(directory: &Path, depth: u32) -> Vec<i32> {
         // `12: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF`: number of the holder, then device and inode.
         let mut fields = line.split_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
         let pid = fields.next()?.parse().ok()?;
-        let inode = fields.next()?.rsplit(':').next()?.parse().ok()?;
-        locks.contains(&inode).then_some(pid)
+        let file = fields.next()?;
+        locks.iter().any(|lock| lock == file).then_some(pid)
     });
     holders.filter(|pid| *pid > 1).collect()
 }
 
-/// The inodes of the files `W-<n>.lock`.
-fn worker_locks(directory: &Path, depth: u32) -> Vec<u64> {
+/// The files `W-<n>.lock`, as the kernel's list of locks names them. Two fresh file systems give out the same inodes, so
+/// without the device one test would end the workers of another.
+fn worker_locks(directory: &Path, depth: u32) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name());
         let is_lock = path.extension().is_some_and(|end| end == "lock");
         if is_lock && name.to_string_lossy().starts_with("W-") {
-            found.extend(entry.metadata().map(|metadata| metadata.ino()));
+            found.extend(entry.metadata().map(|file| {
+                format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino())
+            }));
         } else if depth > 0 && name != "attempts" && path.is_dir() {
             // Run directories have no worker's lock, and there may be thousands.
             found.extend(worker_locks(&path, depth - 1));

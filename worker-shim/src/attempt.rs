@@ -34,6 +34,7 @@ use crate::seal::SealError;
 use crate::state::Begun;
 use crate::state::NotStarted;
 use crate::state::SealOrder;
+use crate::stream::Signs;
 use crate::stream::Transcript;
 use crate::sweep::Left;
 use crate::sweep::Sweep;
@@ -51,6 +52,7 @@ const LAST_READS: u32 = 1024;
 pub struct Seen {
     pub output: bool,
     pub result: bool,
+    pub signs: Signs,
 }
 
 /// The attempt at hand.
@@ -70,6 +72,8 @@ pub struct Attempt {
     last_output: Duration,
     status: Option<ExitStatus>,
     max_rss_kib: Option<u64>,
+    /// Of the whole tree, as far as somebody looked.
+    peak_memory_bytes: Option<u64>,
     sweep: Sweep,
 }
 
@@ -140,6 +144,7 @@ impl Attempt {
             last_output: clock::monotonic(),
             status: None,
             max_rss_kib: None,
+            peak_memory_bytes: None,
         }
     }
 
@@ -224,6 +229,7 @@ impl Attempt {
             }
         }
         seen.result = self.transcript.result().is_some();
+        seen.signs = self.transcript.signs();
         seen
     }
 
@@ -321,21 +327,29 @@ impl Attempt {
             ended_at_ms: clock::wall_ms(),
             swept: self.sweep.killed(),
             max_rss_kib: self.max_rss_kib,
+            oom_kills: None,
+            peak_memory_bytes: self.peak_memory_bytes,
+            usage_limit: self.transcript.usage_limit().cloned(),
+            mcp_failed: self.transcript.mcp_failed().to_vec(),
+            stream_usage: self.transcript.usage(),
             extra: serde_json::Map::new(),
         }
     }
 
     /// How far the agent has come; none when there is no agent.
     #[must_use]
-    pub fn progress(&self, now: Duration) -> Option<Progress> {
+    pub fn progress(&mut self, now: Duration) -> Option<Progress> {
         self.child.as_ref()?;
         let quiet = now.saturating_sub(self.last_output);
+        let memory_bytes = tree::resident_bytes(nix::unistd::getpid().as_raw());
+        self.peak_memory_bytes = self.peak_memory_bytes.max(memory_bytes);
         Some(Progress {
             attempt_id: self.id.clone(),
             turns: self.transcript.turns(),
             quiet_ms: u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX),
             output_bytes: self.stdout.total() + self.stderr.total(),
-            memory_bytes: tree::resident_bytes(nix::unistd::getpid().as_raw()),
+            memory_bytes,
+            usage_limit: self.transcript.usage_limit().cloned(),
         })
     }
 }

@@ -164,6 +164,9 @@ impl Supervisor {
         if seen.output {
             self.apply(Event::Output);
         }
+        if seen.output {
+            self.apply(Event::Signs(seen.signs));
+        }
         if seen.result {
             crash::point("shim.result_seen");
             self.apply(Event::ResultSeen);
@@ -233,7 +236,7 @@ impl Supervisor {
             Action::Heartbeat => {
                 // One that waits behind unsent ones tells the server nothing new.
                 if self.link.as_ref().is_some_and(|link| !link.is_backed_up()) {
-                    let attempt = self.attempt.as_ref();
+                    let attempt = self.attempt.as_mut();
                     let progress = attempt.and_then(|attempt| attempt.progress(clock::monotonic()));
                     return self.send(&ToServer::Heartbeat { progress });
                 }

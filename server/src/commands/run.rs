@@ -18,11 +18,14 @@ use crate::commands::drain;
 use crate::commands::events;
 use crate::commands::headers;
 use crate::commands::logs;
+use crate::commands::pause;
 use crate::commands::rotate_token;
 use crate::commands::scripted_agent;
 use crate::commands::serve;
 use crate::commands::status;
 use crate::commands::tickets;
+use crate::commands::usage;
+use crate::commands::why;
 use crate::commands::workers;
 use crate::config;
 use crate::config::Environment;
@@ -47,6 +50,10 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Status(command) => client(status::run(&command, environment)),
         Command::Workers(command) => client(workers::run(&command, environment)),
         Command::Tickets(command) => client(tickets::run(&command, environment)),
+        Command::Why(command) => client(why::run(&command, environment)),
+        Command::Usage(command) => client(usage::run(&command, environment)),
+        Command::Pause(command) => client(pause::pause(&command, environment)),
+        Command::Resume(command) => client(pause::resume(&command, environment)),
         Command::Events(command) => client(events::run(&command, environment)),
         Command::Logs(command) => client(logs::run(&command, environment)),
         Command::Backup(command) => client(backup::run(&command, environment)),

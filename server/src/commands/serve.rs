@@ -92,7 +92,8 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let service =
         mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
             .with_room(guard.room())
-            .with_templates(Templates::with_files_of(config.templates_dir.clone()));
+            .with_templates(Templates::with_files_of(config.templates_dir.clone()))
+            .with_draining(lifecycle.drain());
     let (keys, key) = watch::channel(Key::new(token));
     let auth = match config.auth {
         config::Auth::Token => Auth::Token(key),
@@ -245,6 +246,7 @@ fn rules(settings: &Settings) -> Rules {
             overload: backoff(settings.overload_backoff_ms, OVERLOAD_BACKOFF_MAX),
         },
         max_workers: i64::from(settings.max_workers),
+        max_usd_per_day: Some(settings.max_usd_per_day).filter(|usd| *usd > 0.0),
     }
 }
 
@@ -261,7 +263,11 @@ fn agent_settings(settings: &Settings) -> dispatcher::Settings {
             kill_after_ms: settings.kill_after_ms,
             segment_bytes: settings.transcript_segment_bytes,
             segments: settings.transcript_segments,
+            start_ms: Some(settings.start_timeout_ms).filter(|ms| *ms > 0),
+            max_turns: None,
+            max_repeats: Some(settings.max_repeated_calls).filter(|calls| *calls > 0),
         },
+        usage_reserve: f64::from(settings.usage_reserve_percent) / 100.0,
         linger: Duration::from_millis(settings.linger_ms),
         heartbeat: Duration::from_millis(settings.heartbeat_ms),
     }

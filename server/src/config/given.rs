@@ -12,6 +12,8 @@ pub(super) enum Given {
     /// From a variable or a flag always; from the file when it is a string.
     Text(String),
     Integer(i64),
+    /// A number with a fraction, as its digits.
+    Fraction(String),
     List(Vec<String>),
     Table(BTreeMap<String, String>),
     /// Something no option takes, as its kind's name.
@@ -40,7 +42,7 @@ impl Given {
                 })
                 .collect::<Option<_>>()
                 .map_or(Self::Other("a table of other things than text"), Self::Table),
-            DeValue::Float(_) => Self::Other("a fraction"),
+            DeValue::Float(digits) => Self::Fraction(digits.as_str().replace('_', "")),
             DeValue::Boolean(_) => Self::Other("true or false"),
             DeValue::Datetime(_) => Self::Other("a date"),
         }
@@ -55,6 +57,7 @@ impl fmt::Display for Given {
             }
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Integer(number) => write!(f, "{number}"),
+            Self::Fraction(digits) => f.write_str(digits),
             Self::List(items) => write!(f, "{items:?}"),
             // Values of a table may be secrets.
             Self::Table(rows) => {

@@ -96,6 +96,7 @@ macro_rules! options {
 
             /// The options whose values differ, and when each counts.
             #[must_use]
+            #[expect(clippy::float_cmp, reason = "whether somebody wrote another number, not how far they lie apart")]
             pub fn changes(&self, new: &Self) -> Vec<(&'static str, TakesEffect)> {
                 let mut changes = Vec::new();
                 $(if self.$name != new.$name {
@@ -152,6 +153,19 @@ options! {
     /// How long a queue waits after the model service refused for overload or a usage limit, in milliseconds.
     /// No attempt is charged for it.
     overload_backoff_ms: u64 = Unset::Value("60_000"), "MS", rule::number(1..=DAY_MS), Reload;
+    /// Dollars that all attempts of one day (UTC) may cost together.
+    /// When they are spent, everything is paused until the next day; what runs may not spend more than is left. 0: no limit.
+    max_usd_per_day: f64 = Unset::Value("0"), "USD", rule::dollars(), Reload;
+    /// Share of the account's usage limit that is kept for the coordinator, in percent.
+    /// When less than that is left of a limit, workers start nothing new until it is reset. Counts for logins that have
+    /// such a limit.
+    usage_reserve_percent: u32 = Unset::Value("10"), "PERCENT", rule::number(0..=90), Reload;
+    /// How long an agent may take to announce its session, in milliseconds.
+    /// Then it is stopped and started again. 0: as long as the attempt.
+    start_timeout_ms: u64 = Unset::Value("120_000"), "MS", rule::number(0..=3_600_000), Reload;
+    /// How often an agent may make the same tool calls with the same input in a row.
+    /// Then it is stopped: it makes no progress. 0: for ever.
+    max_repeated_calls: u32 = Unset::Value("20"), "N", rule::number(0..=100_000), Reload;
     /// How long a worker without work waits for the next ticket before it exits, in milliseconds.
     linger_ms: u64 = Unset::Value("2_000"), "MS", rule::number(0..=DAY_MS), Reload;
     /// How often a worker reports that it lives, in milliseconds.

@@ -69,6 +69,22 @@ pub(super) fn number<T: TryFrom<i64> + 'static>(range: RangeInclusive<i64>) -> R
     })
 }
 
+/// Dollars, not negative.
+pub(super) fn dollars() -> Rule<f64> {
+    let allowed = "dollars from 0 to 1000000, such as 25 or 7.5";
+    Rule::new(allowed, |given, source| {
+        let usd: f64 = match (given, source) {
+            (Given::Integer(whole), _) => whole.to_string().parse().ok()?,
+            (Given::Fraction(digits), _)
+            | (Given::Text(digits), Source::Variable(_) | Source::Flag(_)) => {
+                digits.parse().ok()?
+            }
+            _ => return None,
+        };
+        (0.0..=1_000_000.0).contains(&usd).then_some(usd)
+    })
+}
+
 /// A directory. Relative only where somebody types it in a directory of theirs: a flag or a variable.
 pub(super) fn directory() -> Rule<PathBuf> {
     let allowed = "a directory; in the file as an absolute path";
@@ -192,6 +208,12 @@ impl Show for Option<PathBuf> {
 }
 
 impl Show for u32 {
+    fn show(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Show for f64 {
     fn show(&self) -> Value {
         (*self).into()
     }

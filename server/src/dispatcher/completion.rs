@@ -8,6 +8,7 @@ use super::worktrees::Settled;
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::Verdict;
 use crate::domain::verdict;
+use crate::domain::verdict::UsageLimit;
 use crate::plant;
 use crate::shim::facts;
 use crate::shim::facts::Known;
@@ -16,6 +17,23 @@ use crate::store::Ending;
 use crate::store::Result;
 
 impl Dispatcher {
+    /// Starts nothing more when the account's usage limit is reached, or what is kept of it for the coordinator.
+    pub(super) async fn heed_usage_limit(&self, usage: &UsageLimit) -> Result<()> {
+        let reserve = self.settings().usage_reserve;
+        let Some(until) = usage.holds_until(reserve) else { return Ok(()) };
+        let reason = if usage.rejected {
+            "the account's usage limit is reached".to_owned()
+        } else {
+            format!(
+                "{:.0} % of the account's usage limit are used, and {:.0} % are kept for the coordinator \
+                 (usage_reserve_percent)",
+                usage.utilization.unwrap_or(1.0) * 100.0,
+                reserve * 100.0
+            )
+        };
+        self.store.hold_for_usage_limit(reason, until, self.now()).await
+    }
+
     /// Judges a record and commits the end of its attempt. Only after this returned may anybody forget the record.
     pub(super) async fn complete(
         &self,
@@ -27,6 +45,9 @@ impl Dispatcher {
             may_create_tickets: found.may_create_tickets,
         });
         let facts = facts::facts(record, known.unwrap_or_default());
+        if let Some(usage) = &facts.usage {
+            self.heed_usage_limit(usage).await?;
+        }
         let (exit_code, signal) = facts::codes(&record.status);
         let verdict = verdict::verdict(&facts);
         let accepted = matches!(verdict, Verdict::Succeeded(_));
@@ -41,6 +62,7 @@ impl Dispatcher {
             signal,
             spent: facts::spent(record),
             had_session: facts.had_session,
+            usage: facts.usage,
             record: serde_json::to_string(record).ok(),
             work: settled.work.clone(),
         };

@@ -11,6 +11,7 @@ use crate::domain::agent_files::OwnServer;
 use crate::domain::id::AttemptId;
 use crate::domain::prompt;
 use crate::domain::prompt::Assignment;
+use crate::domain::worker_type::WorkerTypeSettings;
 use crate::domain::worktree::Worktree;
 use crate::store::Granted;
 
@@ -26,6 +27,8 @@ impl Dispatcher {
             comments,
             last_failure: granted.last_failure.as_deref(),
             resume: attempt.resumed,
+            asks_outcome: attempt.asks_outcome,
+            budget_usd: attempt.budget.map(|(usd, _)| usd),
             claude_session_id: &attempt.claude_session_id,
             run_dir: &run_dir.to_string_lossy(),
             worker_types: &granted.worker_types,
@@ -57,17 +60,23 @@ impl Dispatcher {
             env,
             env_pass: settings.env_pass,
             files: prompt::files(kind, &self.access(attempt.id)),
-            limits: Limits {
-                timeout_ms: millis(Some(kind.timeout_seconds)),
-                stall_ms: millis(kind.stall_seconds),
-                ..settings.limits
-            },
+            limits: self.limits(kind),
             extra: serde_json::Map::new(),
         }
     }
 }
 
 impl Dispatcher {
+    /// The bounds of an attempt of a worker type, as they are now.
+    pub(super) fn limits(&self, kind: &WorkerTypeSettings) -> Limits {
+        Limits {
+            timeout_ms: millis(Some(kind.timeout_seconds)),
+            stall_ms: millis(kind.stall_seconds),
+            max_turns: kind.max_turns.and_then(|turns| u32::try_from(turns).ok()),
+            ..self.settings().limits
+        }
+    }
+
     /// How the agent of an attempt reaches this server. The same for a grant that is repeated.
     fn access(&self, attempt: AttemptId) -> OwnServer {
         OwnServer { url: self.places.url.clone(), token: self.places.fence.token(attempt) }

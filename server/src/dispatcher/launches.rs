@@ -14,7 +14,7 @@ use crate::telemetry::chain;
 
 impl Dispatcher {
     pub(super) async fn launch(&self, now: Timestamp) -> Result<()> {
-        let (queues, live) = self.store.waiting_queues().await?;
+        let (queues, live) = self.store.waiting_queues(now).await?;
         for (index, count) in queue::launches(&queues, live, self.store.rules().max_workers) {
             let queue = &queues[index];
             self.store.plan_launches(queue.project, &queue.worker_type, count, now).await?;

@@ -15,12 +15,15 @@ use tokio::sync::mpsc;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
+use crate::domain::time::Timestamp;
 
 /// An order that was sent on a link; none is sent twice on the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Order {
     Drain,
     Stop(AttemptId, StopModeKey),
+    /// The limits that its worker type had at this time.
+    Limits(AttemptId, Timestamp),
 }
 
 /// How an attempt is stopped, as far as a shim tells apart.

@@ -61,6 +61,8 @@ pub struct Settings {
     pub env_pass: Vec<String>,
     /// The bounds of every attempt; timeout and stall come from the worker type.
     pub limits: Limits,
+    /// Share of the account's usage limit, 0 to 1, that workers leave to the coordinator.
+    pub usage_reserve: f64,
     /// How long an idle worker waits for the next ticket.
     pub linger: Duration,
     pub heartbeat: Duration,
@@ -221,6 +223,10 @@ impl Dispatcher {
     ) -> Result<Duration> {
         let now = self.clock.now();
         let due = self.store.queue_due_tickets(now).await?;
+        let pause_ends = self.store.lift_due_pauses(now).await?;
+        let due = due.into_iter().chain(pause_ends).min();
+        self.stop_over_limit(now).await?;
+        self.deliver_limits().await?;
         let workers = self.store.live_workers().await?;
         self.deliver_orders(&workers).await?;
         let dying = self.kill_silent(silent, &workers);

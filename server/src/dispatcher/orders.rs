@@ -9,6 +9,7 @@ use super::Dispatcher;
 use super::links::Order;
 use super::links::StopModeKey;
 use crate::domain::attempt::StopMode;
+use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::store::Result;
 
@@ -28,6 +29,31 @@ impl Dispatcher {
             let attempt_id = left.attempt.to_string();
             let message = ToShim::Stop { attempt_id, mode: message::StopMode::Cancel };
             self.links.order(left.worker, order, message);
+        }
+        Ok(())
+    }
+}
+
+impl Dispatcher {
+    /// Tells running attempts what was changed about their limits since they were granted.
+    pub(super) async fn deliver_limits(&self) -> Result<()> {
+        for changed in self.store.changed_limits().await? {
+            let limits = Box::new(self.limits(&changed.settings));
+            let attempt_id = changed.attempt.to_string();
+            let order = Order::Limits(changed.attempt, changed.at);
+            self.links.order(changed.worker, order, ToShim::Limits { attempt_id, limits });
+        }
+        Ok(())
+    }
+
+    /// Acts on limits that are reached, and stops the attempts that run over one: their tickets go on hold when they have
+    /// ended, and their workers take other work.
+    pub(super) async fn stop_over_limit(&self, now: Timestamp) -> Result<()> {
+        for over in self.store.enforce_limits(now).await? {
+            let order = Order::Stop(over.attempt, StopModeKey::Interrupt);
+            let attempt_id = over.attempt.to_string();
+            let message = ToShim::Stop { attempt_id, mode: message::StopMode::Interrupt };
+            self.links.order(over.worker, order, message);
         }
         Ok(())
     }

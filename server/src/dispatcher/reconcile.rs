@@ -212,6 +212,7 @@ impl Dispatcher {
             signal: None,
             spent: Spent::default(),
             had_session: false,
+            usage: None,
             record: None,
             work: settled.work.clone(),
         };

@@ -24,6 +24,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::plant;
+use crate::shim::facts;
 use crate::shim::link;
 use crate::shim::link::LinkError;
 use crate::shim::token;
@@ -236,6 +237,9 @@ impl Session<'_> {
                 }
             }
             ToServer::Heartbeat { progress } => {
+                if let Some(told) = progress.as_ref().and_then(|p| p.usage_limit.as_ref()) {
+                    self.dispatcher.heed_usage_limit(&facts::usage_limit(told)).await?;
+                }
                 let memory = progress.and_then(|p| i64::try_from(p.memory_bytes?).ok());
                 store.worker_heartbeat(self.worker.id, memory, self.dispatcher.now()).await?;
             }

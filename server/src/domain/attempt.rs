@@ -5,11 +5,16 @@ use std::time::Duration;
 use super::id::AttemptId;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::limits::Limit;
 use super::outcome::Failure;
 use super::text::Name;
 use super::time::Timestamp;
 
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and no two exclude each other"
+)]
 pub struct Attempt {
     pub id: AttemptId,
     pub ticket: TicketId,
@@ -20,6 +25,12 @@ pub struct Attempt {
     pub claude_session_id: String,
     /// True when the attempt went on in a session an earlier one began.
     pub resumed: bool,
+    /// True when it only asks an earlier attempt's session for the outcome.
+    pub asks_outcome: bool,
+    /// Dollars it may spend, and which limit says so.
+    pub budget: Option<(f64, Limit)>,
+    /// The limit it is being stopped for.
+    pub limit_reached: Option<String>,
     /// What was asked of it by a tool call, until it ends.
     pub stop: Option<StopMode>,
     pub granted_at: Timestamp,
@@ -196,6 +207,10 @@ pub struct Spent {
     pub cost_usd: Option<f64>,
     pub input_tokens: Option<i64>,
     pub output_tokens: Option<i64>,
+    /// The part of the input tokens that the prompt cache had or took.
+    pub cached_tokens: Option<i64>,
+    /// Most memory its process tree was seen to hold.
+    pub peak_memory_bytes: Option<i64>,
 }
 
 #[cfg(test)]
@@ -214,6 +229,9 @@ mod tests {
             state: AttemptState::Running,
             claude_session_id: String::new(),
             resumed: false,
+            asks_outcome: false,
+            budget: None,
+            limit_reached: None,
             stop: None,
             granted_at: seconds(10),
             started_at: Some(seconds(20)),

@@ -81,8 +81,15 @@ kinds! {
     TicketClosed = "ticket_closed",
     WorkerStarted = "worker_started",
     WorkerStopped = "worker_stopped",
+    /// Its words, its priority, its limit or the rest of its plan were changed.
+    TicketUpdated = "ticket_updated",
     QueuePaused = "queue_paused",
     QueueResumed = "queue_resumed",
+    ProjectPaused = "project_paused",
+    ProjectResumed = "project_resumed",
+    /// Nothing is started on the whole server; each project's log says so.
+    ServerPaused = "server_paused",
+    ServerResumed = "server_resumed",
 }
 
 impl EventKind {

@@ -71,14 +71,22 @@ macro_rules! failures {
 failures! {
     /// The agent program or the project's directory could not be used; no child ran.
     SpawnFailed = "spawn_failed",
-    /// The model service is overloaded or failing (429, 5xx, 529).
+    /// The model service has no room (429, 529).
     Overloaded = "overloaded",
+    /// The model service fails (other 5xx).
+    ServerError = "server_error",
+    /// The account's usage limit is reached; it says when it is reset.
+    UsageLimit = "usage_limit",
     /// The login or key is missing or refused (401, 403).
     Authentication = "authentication",
     /// The account cannot pay (402).
     Billing = "billing",
     /// Any other error of the model service.
     ApiError = "api_error",
+    /// It was denied a tool, and ended without a result.
+    PermissionDenied = "permission_denied",
+    /// An MCP server it was given did not connect, and it ended without a result.
+    McpNotConnected = "mcp_not_connected",
     MaxTurns = "max_turns",
     MaxBudget = "max_budget",
     /// A result that does not meet the schema, or none although the agent ended well.
@@ -87,6 +95,10 @@ failures! {
     NoResult = "no_result",
     /// A non-zero exit or an error result of another kind.
     AgentError = "agent_error",
+    /// A signal of the agent's own doing: it broke.
+    Crashed = "crashed",
+    /// The kernel killed it for want of memory.
+    OutOfMemory = "out_of_memory",
     /// A signal nobody here sent.
     KilledExternally = "killed_externally",
     /// Its shim died before it had started a child.
@@ -95,11 +107,35 @@ failures! {
     SessionGone = "session_gone",
     Timeout = "timeout",
     Stall = "stall",
+    /// It announced no session within the time a start may take.
+    HangAtStart = "hang_at_start",
+    /// It made the same tool call again and again.
+    NoProgress = "no_progress",
     Interrupted = "interrupted",
     Cancelled = "cancelled",
     Lost = "lost",
     /// A record this server does not understand.
     Unknown = "unknown",
+}
+
+/// What a class of failure leads to. Every way of trying again either counts or waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// Spends one of the stage's attempts, and is tried again after a wait until none is left.
+    Charge,
+    /// Says nothing about the work: spends no attempt and is tried again after a wait, but only as often as attempts
+    /// may fail.
+    Strike,
+    /// The model service's: waits, longer each time, and spends nothing.
+    Wait,
+    /// Every ticket of the queue would fail the same way: the queue is paused, and the coordinator told once.
+    PauseQueue,
+    /// Every ticket of the account would: everything waits until the limit is reset.
+    HoldAll,
+    /// It would fail the same way again until somebody changes something: the ticket goes on hold.
+    HoldTicket,
+    /// Again at once.
+    Requeue,
 }
 
 impl Failure {
@@ -108,10 +144,9 @@ impl Failure {
         Self::ALL.iter().copied().find(|f| f.name() == name)
     }
 
-    /// Whether this failure spends one of the stage's attempts. Only what the work itself may have caused does: an
-    /// overloaded service or an operator's stop says nothing about the ticket.
+    /// The policy of the class.
     #[must_use]
-    pub const fn is_charged(self) -> bool {
+    pub const fn consequence(self) -> Consequence {
         match self {
             Self::SpawnFailed
             | Self::ApiError
@@ -120,44 +155,79 @@ impl Failure {
             | Self::MalformedResult
             | Self::NoResult
             | Self::AgentError
-            | Self::KilledExternally
+            | Self::Crashed
+            | Self::OutOfMemory
             | Self::Timeout
             | Self::Stall
+            | Self::NoProgress
             | Self::Lost
-            | Self::Unknown => true,
-            Self::Overloaded
-            | Self::Authentication
-            | Self::Billing
-            | Self::NeverStarted
-            | Self::SessionGone
-            | Self::Interrupted
-            | Self::Cancelled => false,
+            | Self::Unknown => Consequence::Charge,
+            Self::McpNotConnected | Self::KilledExternally | Self::HangAtStart => {
+                Consequence::Strike
+            }
+            Self::Overloaded | Self::ServerError | Self::NeverStarted | Self::Interrupted => {
+                Consequence::Wait
+            }
+            Self::UsageLimit => Consequence::HoldAll,
+            Self::Authentication | Self::Billing => Consequence::PauseQueue,
+            Self::PermissionDenied | Self::Cancelled => Consequence::HoldTicket,
+            Self::SessionGone => Consequence::Requeue,
         }
+    }
+
+    /// Whether this failure spends one of the stage's attempts. Only what the work itself may have caused does: an
+    /// overloaded service or an operator's stop says nothing about the ticket.
+    #[must_use]
+    pub const fn is_charged(self) -> bool {
+        matches!(self.consequence(), Consequence::Charge)
     }
 
     /// Whether every ticket of the queue would fail the same way, so that the queue is paused instead of burning
     /// through them.
     #[must_use]
     pub const fn pauses_queue(self) -> bool {
+        matches!(self.consequence(), Consequence::PauseQueue)
+    }
+
+    /// Whether the agent may have done its work and only failed to say so. Its session is then asked for the outcome,
+    /// once, before the work is done again.
+    #[must_use]
+    pub const fn may_have_an_outcome(self) -> bool {
         match self {
-            Self::Authentication | Self::Billing => true,
-            Self::SpawnFailed
+            Self::NoResult | Self::AgentError | Self::Crashed | Self::KilledExternally => true,
+            // It has said its outcome, wrongly; the next attempt hears why.
+            Self::MalformedResult
+            | Self::SpawnFailed
+            | Self::Overloaded
+            | Self::ServerError
+            | Self::UsageLimit
+            | Self::Authentication
+            | Self::Billing
             | Self::ApiError
+            | Self::PermissionDenied
+            | Self::McpNotConnected
             | Self::MaxTurns
             | Self::MaxBudget
-            | Self::MalformedResult
-            | Self::NoResult
-            | Self::AgentError
-            | Self::KilledExternally
-            | Self::Timeout
-            | Self::Stall
-            | Self::Lost
-            | Self::Unknown
-            | Self::Overloaded
+            | Self::OutOfMemory
             | Self::NeverStarted
             | Self::SessionGone
+            | Self::Timeout
+            | Self::Stall
+            | Self::HangAtStart
+            | Self::NoProgress
             | Self::Interrupted
-            | Self::Cancelled => false,
+            | Self::Cancelled
+            | Self::Lost
+            | Self::Unknown => false,
         }
+    }
+
+    /// Whether the service cut the work off, so that it goes on in the same session when there is one.
+    #[must_use]
+    pub const fn leaves_the_session(self) -> bool {
+        matches!(
+            self.consequence(),
+            Consequence::Wait | Consequence::PauseQueue | Consequence::HoldAll
+        ) && !matches!(self, Self::NeverStarted)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::outcome::Consequence;
 use super::outcome::Failure;
 use super::outcome::StageOutcome;
 use super::outcome::StageResult;
@@ -42,7 +43,17 @@ pub struct Standing<'a> {
     pub max_attempts: i64,
     /// Uncharged failures since the stage was entered or resumed, the ending one not included.
     pub deferrals: i64,
+    /// Failures since then that are nobody's fault and may not go on for ever, the ending one not included.
+    pub strikes: i64,
     pub rework_laps: i64,
+    /// The attempt's session can be gone on with.
+    pub has_session: bool,
+    /// The attempt only asked an earlier one's session for its outcome.
+    pub asked: bool,
+    /// The limit that stopped the attempt, or cut its budget short.
+    pub limit: Option<&'a str>,
+    /// When the account's usage limit is reset, as far as the attempt heard.
+    pub resets_at: Option<Timestamp>,
 }
 
 /// What becomes of the ticket.
@@ -57,9 +68,21 @@ pub enum Move {
     /// The coordinator must decide.
     Hold { reason: String },
     /// The same stage again at once, uncharged.
-    Requeue { resume: bool },
+    Requeue { session: Session },
     /// The same stage again, not before a time.
-    Retry { not_before: Timestamp, charged: bool },
+    /// `deferred`: it waits for the service, a little longer each time.
+    Retry { not_before: Timestamp, deferred: bool, session: Session },
+}
+
+/// What the next attempt of the stage has to do with the session of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// Nothing: it begins anew.
+    Fresh,
+    /// It goes on where that one was cut off.
+    Continue,
+    /// It asks for the outcome and does no work.
+    Ask,
 }
 
 /// Decides the move after an attempt. `pauses_queue` of the failure is the store's to act on.
@@ -70,23 +93,77 @@ pub fn after_attempt(
     policy: &Policy,
     now: Timestamp,
 ) -> Move {
-    match verdict {
-        Verdict::Succeeded(result) => after_stage(standing, result, policy),
-        Verdict::Cancelled => Move::Hold { reason: "its worker was told to cancel it".to_owned() },
-        Verdict::Interrupted { resume } => Move::Requeue { resume: *resume },
-        Verdict::Failed { failure: Failure::SessionGone, .. } => Move::Requeue { resume: false },
-        Verdict::Failed { failure, detail } | Verdict::TimedOut { failure, detail } => {
-            if failure.is_charged() {
-                charged(standing, failure.name(), detail, policy, now)
-            } else {
-                // Nothing that repeats goes without waiting, also when it is nobody's fault.
-                let backoff =
-                    if *failure == Failure::NeverStarted { policy.retry } else { policy.overload };
-                let not_before = now.after(backoff.delay(standing.deferrals + 1));
-                Move::Retry { not_before, charged: false }
-            }
+    let (failure, detail) = match verdict {
+        Verdict::Succeeded(result) => return after_stage(standing, result, policy),
+        Verdict::Cancelled => {
+            return Move::Hold { reason: "its worker was told to cancel it".to_owned() };
         }
-        Verdict::Lost { detail } => charged(standing, Failure::Lost.name(), detail, policy, now),
+        Verdict::Interrupted { resume } => {
+            if let Some(limit) = standing.limit {
+                return Move::Hold { reason: limit.to_owned() };
+            }
+            let session = match (standing.asked && standing.has_session, *resume) {
+                (true, _) => Session::Ask,
+                (false, true) => Session::Continue,
+                (false, false) => Session::Fresh,
+            };
+            return Move::Requeue { session };
+        }
+        Verdict::Failed { failure, detail } | Verdict::TimedOut { failure, detail } => {
+            (*failure, detail.as_str())
+        }
+        Verdict::Lost { detail } => (Failure::Lost, detail.as_str()),
+    };
+    if let (Some(limit), Failure::MaxBudget) = (standing.limit, failure) {
+        return Move::Hold { reason: limit.to_owned() };
+    }
+    let resumable = failure.leaves_the_session() && standing.has_session;
+    let session = match (resumable, standing.asked) {
+        (true, true) => Session::Ask,
+        (true, false) => Session::Continue,
+        (false, _) => Session::Fresh,
+    };
+    let wait = |backoff: Backoff| {
+        let not_before = now.after(backoff.delay(standing.deferrals + 1));
+        Move::Retry { not_before, deferred: true, session }
+    };
+    match failure.consequence() {
+        // The question is asked once, and is free: what it was about is charged already.
+        Consequence::Charge | Consequence::Strike if standing.asked => {
+            again(standing, failure, detail, policy, now)
+        }
+        Consequence::Charge | Consequence::Strike
+            if failure.may_have_an_outcome() && standing.has_session =>
+        {
+            Move::Requeue { session: Session::Ask }
+        }
+        Consequence::Charge => {
+            let ended = Standing { attempts_used: standing.attempts_used + 1, ..standing };
+            again(ended, failure, detail, policy, now)
+        }
+        Consequence::Strike => {
+            let strikes = standing.strikes + 1;
+            if strikes >= standing.max_attempts {
+                return Move::Hold {
+                    reason: format!(
+                        "{} ended {strikes} times through no fault of its own; the last: {}: {detail}",
+                        standing.plan.stage(standing.stage_index),
+                        failure.name()
+                    ),
+                };
+            }
+            let not_before = now.after(policy.retry.delay(strikes));
+            Move::Retry { not_before, deferred: false, session }
+        }
+        // Nothing that repeats goes without waiting, also when it is nobody's fault.
+        Consequence::Wait if failure == Failure::NeverStarted => wait(policy.retry),
+        Consequence::Wait | Consequence::PauseQueue => wait(policy.overload),
+        Consequence::HoldAll => match standing.resets_at.filter(|at| *at > now) {
+            Some(not_before) => Move::Retry { not_before, deferred: true, session },
+            None => wait(policy.overload),
+        },
+        Consequence::HoldTicket => Move::Hold { reason: detail.to_owned() },
+        Consequence::Requeue => Move::Requeue { session: Session::Fresh },
     }
 }
 
@@ -128,23 +205,27 @@ pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy
     }
 }
 
-fn charged(
+/// The stage again, unless its attempts are used up; `attempts_used` includes the ended one.
+fn again(
     standing: Standing<'_>,
-    class: &str,
+    failure: Failure,
     detail: &str,
     policy: &Policy,
     now: Timestamp,
 ) -> Move {
-    let used = standing.attempts_used + 1;
-    if used >= standing.max_attempts {
+    let used = standing.attempts_used;
+    if used >= standing.max_attempts || standing.strikes >= standing.max_attempts {
         let stage = standing.plan.stage(standing.stage_index);
+        let used = used.max(standing.strikes);
         return Move::Hold {
             reason: format!(
-                "{stage} failed {used} of {used} attempts; the last: {class}: {detail}"
+                "{stage} failed {used} of {used} attempts; the last: {}: {detail}",
+                failure.name()
             ),
         };
     }
-    Move::Retry { not_before: now.after(policy.retry.delay(used)), charged: true }
+    let not_before = now.after(policy.retry.delay(used.max(1)));
+    Move::Retry { not_before, deferred: false, session: Session::Fresh }
 }
 
 #[cfg(test)]
@@ -168,7 +249,12 @@ mod tests {
             attempts_used: 0,
             max_attempts: 3,
             deferrals: 0,
+            strikes: 0,
             rework_laps: 0,
+            has_session: false,
+            asked: false,
+            limit: None,
+            resets_at: None,
         }
     }
 
@@ -225,7 +311,8 @@ mod tests {
         let failed = Verdict::Failed { failure: Failure::NoResult, detail: "no result".into() };
         let retry = |seconds| Move::Retry {
             not_before: NOW.after(Duration::from_secs(seconds)),
-            charged: true,
+            deferred: false,
+            session: Session::Fresh,
         };
         assert_eq!(moved(standing(&plan, 1), &failed), retry(10));
         assert_eq!(moved(Standing { attempts_used: 1, ..standing(&plan, 1) }, &failed), retry(20));
@@ -243,7 +330,72 @@ mod tests {
         let overloaded = Verdict::Failed { failure: Failure::Overloaded, detail: "529".into() };
         let worn = Standing { attempts_used: 2, deferrals: 1, ..standing(&plan, 1) };
         let not_before = NOW.after(Duration::from_secs(120));
-        assert_eq!(moved(worn, &overloaded), Move::Retry { not_before, charged: false });
+        let session = Session::Fresh;
+        assert_eq!(moved(worn, &overloaded), Move::Retry { not_before, deferred: true, session });
+        // What it had done is not done again.
+        let cut_off = Standing { has_session: true, ..worn };
+        let session = Session::Continue;
+        assert_eq!(
+            moved(cut_off, &overloaded),
+            Move::Retry { not_before, deferred: true, session }
+        );
+    }
+
+    #[test]
+    fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
+        let plan = plan();
+        let ended = Standing { has_session: true, ..standing(&plan, 1) };
+        let nothing = Verdict::Failed { failure: Failure::NoResult, detail: "no result".into() };
+        assert_eq!(moved(ended, &nothing), Move::Requeue { session: Session::Ask });
+        // The answer was no answer either: the work is done again, and counts once.
+        let asked = Standing { attempts_used: 1, asked: true, ..ended };
+        let malformed =
+            Verdict::Failed { failure: Failure::MalformedResult, detail: "none".into() };
+        let not_before = NOW.after(Duration::from_secs(10));
+        assert_eq!(
+            moved(asked, &malformed),
+            Move::Retry { not_before, deferred: false, session: Session::Fresh }
+        );
+        let last = Standing { attempts_used: 3, ..asked };
+        assert!(matches!(moved(last, &malformed), Move::Hold { .. }));
+        // A stall says that it was not done.
+        let stalled = Verdict::TimedOut { failure: Failure::Stall, detail: "silent".into() };
+        assert!(matches!(moved(ended, &stalled), Move::Retry { .. }));
+    }
+
+    #[test]
+    fn the_usage_limit_waits_for_its_reset() {
+        let plan = plan();
+        let limited = Verdict::Failed { failure: Failure::UsageLimit, detail: "429".into() };
+        let reset = NOW.after(Duration::from_secs(3600));
+        let told = Standing { resets_at: Some(reset), ..standing(&plan, 1) };
+        assert_eq!(
+            moved(told, &limited),
+            Move::Retry { not_before: reset, deferred: true, session: Session::Fresh }
+        );
+    }
+
+    #[test]
+    fn a_limit_holds_the_ticket_it_stopped() {
+        let plan = plan();
+        let limited = Standing { limit: Some("$5.00 are spent"), ..standing(&plan, 1) };
+        let held = Move::Hold { reason: "$5.00 are spent".into() };
+        assert_eq!(moved(limited, &Verdict::Interrupted { resume: false }), held);
+        let budget = Verdict::Failed { failure: Failure::MaxBudget, detail: "d".into() };
+        assert_eq!(moved(limited, &budget), held);
+        // Work that was done in time counts.
+        assert!(matches!(moved(limited, &said(StageOutcome::Completed)), Move::Advance { .. }));
+    }
+
+    #[test]
+    fn what_is_nobodys_fault_does_not_go_on_for_ever() {
+        let plan = plan();
+        let killed = Verdict::Failed { failure: Failure::HangAtStart, detail: "d".into() };
+        assert!(matches!(moved(standing(&plan, 1), &killed), Move::Retry { .. }));
+        let again = Standing { strikes: 2, ..standing(&plan, 1) };
+        assert!(matches!(moved(again, &killed), Move::Hold { .. }));
+        let denied = Verdict::Failed { failure: Failure::PermissionDenied, detail: "Bash".into() };
+        assert_eq!(moved(standing(&plan, 1), &denied), Move::Hold { reason: "Bash".into() });
     }
 
     fn verdicts() -> impl Strategy<Value = Verdict> {
@@ -264,11 +416,22 @@ mod tests {
         /// However its attempts end, a ticket stays inside its plan, spends no more attempts and laps than allowed,
         /// and never retries without counting or waiting.
         #[test]
-        fn every_sequence_stays_inside_the_rules(sequence in prop::collection::vec(verdicts(), 1..60)) {
+        fn every_sequence_stays_inside_the_rules(
+            sequence in prop::collection::vec((verdicts(), any::<bool>()), 1..60)
+        ) {
             let plan = plan();
             let policy = Policy::default();
             let mut at = standing(&plan, 0);
-            for verdict in sequence {
+            for (verdict, has_session) in sequence {
+                let failure = match &verdict {
+                    Verdict::Failed { failure, .. } | Verdict::TimedOut { failure, .. } => Some(*failure),
+                    Verdict::Lost { .. } => Some(Failure::Lost),
+                    Verdict::Succeeded(_) | Verdict::Cancelled | Verdict::Interrupted { .. } => None,
+                };
+                let consequence = failure.filter(|_| !at.asked).map(Failure::consequence);
+                at.has_session = has_session;
+                let charged = i64::from(consequence == Some(Consequence::Charge));
+                let struck = i64::from(consequence == Some(Consequence::Strike));
                 match after_attempt(at, &verdict, &policy, NOW) {
                     Move::Advance { stage_index } => {
                         prop_assert_eq!(stage_index, at.stage_index + 1);
@@ -278,15 +441,24 @@ mod tests {
                         prop_assert!(stage_index < at.stage_index);
                         at = Standing { rework_laps: at.rework_laps + 1, ..standing(&plan, stage_index) };
                     }
-                    Move::Retry { not_before, charged } => {
+                    Move::Retry { not_before, deferred, session } => {
                         prop_assert!(not_before > NOW);
-                        if charged { at.attempts_used += 1 } else { at.deferrals += 1 }
+                        prop_assert!(session == Session::Fresh || has_session);
+                        at.attempts_used += charged;
+                        at.strikes += struck;
+                        at.deferrals += i64::from(deferred);
+                        at.asked = session == Session::Ask;
                     }
-                    Move::Requeue { resume } => {
+                    Move::Requeue { session } => {
                         let interrupted = matches!(verdict, Verdict::Interrupted { .. });
-                        let gone = matches!(verdict, Verdict::Failed { failure: Failure::SessionGone, .. });
-                        prop_assert!(interrupted || gone);
-                        prop_assert!(!(resume && gone));
+                        let gone = failure == Some(Failure::SessionGone);
+                        // A question follows work that counted, so it cannot follow a question.
+                        let asks = session == Session::Ask && charged + struck == 1;
+                        prop_assert!(interrupted || gone || asks);
+                        prop_assert!(!gone || session == Session::Fresh);
+                        at.attempts_used += charged;
+                        at.strikes += struck;
+                        at.asked = session == Session::Ask;
                     }
                     Move::Close => {
                         prop_assert!(plan.is_last(at.stage_index));
@@ -298,7 +470,9 @@ mod tests {
                     }
                 }
                 prop_assert!(at.stage_index < plan.stages().len());
-                prop_assert!(at.attempts_used < at.max_attempts);
+                // At the last attempt a question may still be open.
+                let most = at.max_attempts + i64::from(at.asked);
+                prop_assert!(at.attempts_used < most && at.strikes < most);
                 prop_assert!(at.rework_laps <= policy.max_rework);
             }
         }

@@ -1,5 +1,7 @@
 //! A queue: the tickets waiting for one worker type of one project. A view over the tickets, never a second truth.
 
+use std::collections::BTreeMap;
+
 use super::id::ProjectKey;
 use super::id::TicketId;
 use super::text::Name;
@@ -24,7 +26,11 @@ pub struct Queue {
     pub free_workers: i64,
     pub max_workers: i64,
     pub auto_spawn: bool,
+    /// Itself, its project or the whole server.
     pub paused: bool,
+    /// Live workers of the project, and how many it may have.
+    pub project_workers: i64,
+    pub project_max_workers: Option<i64>,
     /// The highest priority waiting, and the oldest ticket of it: who goes first when slots are short.
     pub head: Option<(Priority, TicketId)>,
 }
@@ -44,10 +50,16 @@ pub fn launches(queues: &[Queue], live: i64, max_workers: i64) -> Vec<(usize, i6
     });
     let mut slots = max_workers - live;
     let mut launches = Vec::new();
+    let mut planned: BTreeMap<ProjectKey, i64> = BTreeMap::new();
     for (index, queue) in wanting {
-        let count = wanted(queue).min(slots);
+        let of_project = planned.entry(queue.project).or_default();
+        let room = queue
+            .project_max_workers
+            .map_or(i64::MAX, |most| most - queue.project_workers - *of_project);
+        let count = wanted(queue).min(slots).min(room);
         if count > 0 {
             slots -= count;
+            *of_project += count;
             launches.push((index, count));
         }
     }
@@ -82,6 +94,8 @@ mod tests {
             max_workers: max,
             auto_spawn: true,
             paused: false,
+            project_workers: workers,
+            project_max_workers: None,
             head: (depth > 0).then_some((head.0, TicketId::from_key(head.1))),
         }
     }
@@ -103,6 +117,18 @@ mod tests {
         assert_eq!(launches(&[normal.clone(), urgent], 0, 1), [(1, 1)]);
         let older = queue("c", 1, 0, 0, 4, (Priority::Normal, 0));
         assert_eq!(launches(&[normal, older], 0, 1), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_project_keeps_to_its_own_number_over_all_its_queues() {
+        let of = |name: &str, head| Queue {
+            project_workers: 1,
+            project_max_workers: Some(3),
+            ..queue(name, 5, 0, 0, 4, (Priority::Normal, head))
+        };
+        assert_eq!(launches(&[of("a", 2), of("b", 1)], 1, 16), [(1, 2)]);
+        let other = Queue { project: ProjectKey(2), ..queue("c", 1, 0, 0, 1, (Priority::Low, 9)) };
+        assert_eq!(launches(&[of("a", 1), other], 1, 16), [(0, 2), (1, 1)]);
     }
 
     #[test]

@@ -106,6 +106,17 @@ pub enum Refusal {
     DependencyCancelled {
         ticket: TicketId,
     },
+    /// A stage that has begun cannot be replaced in the plan.
+    StagesBegun {
+        ticket: TicketId,
+        begun: Vec<String>,
+        given: Vec<String>,
+    },
+    /// A limit in dollars paused it, and only the limit ends that.
+    PausedByBudget {
+        what: String,
+        reason: String,
+    },
     /// An agent whose attempt may not speak any more.
     AttemptSilenced {
         attempt: AttemptId,

@@ -35,6 +35,8 @@ pub struct Ticket {
     pub rework_laps: i64,
     /// Dollars of all its attempts, over its whole life.
     pub cost_usd: f64,
+    /// Dollars they may be, when the ticket has a limit of its own.
+    pub max_budget_usd: Option<f64>,
     /// The claude session the next attempt goes on with, after an operator restarted a worker's child.
     pub resume: Option<ResumeHint>,
     /// Where its work is; `None` before it began, and for a ticket that works in the project's directory.
@@ -219,6 +221,8 @@ pub fn dependencies<T: PartialEq>(given: Vec<T>) -> Result<Vec<T>, Refusal> {
 pub struct ResumeHint {
     pub claude_session_id: String,
     pub worker: WorkerId,
+    /// Do no work: ask the session for its outcome, which it ended without giving.
+    pub asks_outcome: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +234,18 @@ pub struct NewTicket {
     pub priority: Priority,
     pub depends_on: Vec<TicketId>,
     pub idempotency_key: Option<String>,
+}
+
+/// What `update_ticket` changes; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TicketChange {
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub priority: Option<Priority>,
+    /// The whole plan; the stages that have begun stay as they are.
+    pub plan: Option<Plan>,
+    /// `Some(None)` goes back to the limit of the project.
+    pub max_budget_usd: Option<Option<f64>>,
 }
 
 /// The attempt of a running ticket, for sentences about it.

@@ -36,6 +36,8 @@ pub struct WorkerType {
 pub struct Pause {
     pub since: Timestamp,
     pub reason: String,
+    /// Asked for; only a resume ends it.
+    pub by_hand: bool,
 }
 
 /// Everything about a worker type that `update_worker_type` may change.
@@ -59,6 +61,8 @@ pub struct WorkerTypeSettings {
     pub max_budget_usd: Option<f64>,
     /// Whether the server launches workers of this type by itself.
     pub auto_spawn: bool,
+    /// Turns of one attempt: messages of the model; none means no such limit.
+    pub max_turns: Option<i64>,
     /// Whether a result may carry tickets, which are created when its stage completes.
     pub may_create_tickets: bool,
     /// MCP servers beyond this one, by name, as in `.mcp.json`.
@@ -85,6 +89,7 @@ pub struct WorkerTypeChange {
     pub max_attempts: Option<i64>,
     pub max_budget_usd: Option<f64>,
     pub auto_spawn: Option<bool>,
+    pub max_turns: Option<i64>,
     pub may_create_tickets: Option<bool>,
     pub mcp_servers: Option<Map<String, Value>>,
     pub claude_settings: Option<Map<String, Value>>,
@@ -96,6 +101,7 @@ impl WorkerTypeChange {
     pub fn on(self, old: WorkerTypeSettings) -> WorkerTypeSettings {
         let model = self.model.map(|model| Some(model).filter(|m| !m.is_empty()));
         let stall_seconds = self.stall_seconds.map(|seconds| Some(seconds).filter(|s| *s != 0));
+        let turns = self.max_turns.map(|turns| Some(turns).filter(|t| *t != 0));
         let budget = self.max_budget_usd.map(|dollars| Some(dollars).filter(|d| *d != 0.0));
         WorkerTypeSettings {
             description: self.description.unwrap_or(old.description),
@@ -110,6 +116,7 @@ impl WorkerTypeChange {
             max_attempts: self.max_attempts.unwrap_or(old.max_attempts),
             max_budget_usd: budget.unwrap_or(old.max_budget_usd),
             auto_spawn: self.auto_spawn.unwrap_or(old.auto_spawn),
+            max_turns: turns.unwrap_or(old.max_turns),
             may_create_tickets: self.may_create_tickets.unwrap_or(old.may_create_tickets),
             mcp_servers: self.mcp_servers.unwrap_or(old.mcp_servers),
             claude_settings: self.claude_settings.unwrap_or(old.claude_settings),
@@ -146,6 +153,7 @@ impl WorkerTypeSettings {
             max_attempts: 3,
             max_budget_usd: None,
             auto_spawn: true,
+            max_turns: None,
             may_create_tickets: false,
             mcp_servers: Map::new(),
             claude_settings: Map::new(),
@@ -175,6 +183,9 @@ impl WorkerTypeSettings {
             within("stall_seconds", stall, 1, 7 * 24 * 3600)?;
         }
         within("max_attempts", self.max_attempts, 1, 100)?;
+        if let Some(turns) = self.max_turns {
+            within("max_turns", turns, 1, 100_000)?;
+        }
         agent_files::check_mcp_servers("mcp_servers", &self.mcp_servers)?;
         agent_files::check_settings("settings", &self.claude_settings)?;
         match self.max_budget_usd {

@@ -148,8 +148,10 @@ pub(crate) fn tools() -> Vec<Tool> {
         tools::templates::tools(),
         tools::workers::tools(),
         tools::queues::tools(),
+        tools::pauses::tools(),
         tools::tickets::tools(),
         tools::events::tools(),
+        tools::usage::tools(),
     ]
     .into_iter()
     .flatten()
@@ -165,7 +167,7 @@ pub(crate) fn worker_tools() -> Vec<Tool> {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 27] = [
+    const NAMES: [&str; 31] = [
         "create_project",
         "get_project",
         "list_projects",
@@ -184,7 +186,10 @@ mod tests {
         "list_queues",
         "get_queue_status",
         "delete_queue",
+        "pause",
+        "resume",
         "create_ticket",
+        "update_ticket",
         "get_ticket",
         "list_tickets",
         "add_ticket_comment",
@@ -193,6 +198,7 @@ mod tests {
         "resume_ticket",
         "list_events",
         "mark_events_processed",
+        "get_usage",
     ];
 
     #[test]

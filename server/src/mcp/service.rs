@@ -16,6 +16,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::InvalidId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
+use crate::domain::waiting::Brakes;
 use crate::mcp::access::Caller;
 use crate::mcp::limits::Limits;
 use crate::mcp::limits::Waiting;
@@ -34,6 +35,8 @@ pub struct Service {
     templates: Templates,
     /// The room on the disk, when somebody watches it.
     room: Option<watch::Receiver<Room>>,
+    /// Whether an operator drains the server, when somebody says so.
+    draining: Option<watch::Receiver<bool>>,
     /// The calls that wait.
     pub(crate) waiting: Waiting,
 }
@@ -47,10 +50,18 @@ impl Service {
         attempts_dir: PathBuf,
         shutdown: CancellationToken,
     ) -> Self {
-        let attempts_dir = Arc::new(attempts_dir);
         let (templates, waiting) =
             (Templates::default(), Waiting::new(Limits::default().waiting_calls));
-        Self { store, clock, attempts_dir, shutdown, templates, room: None, waiting }
+        Self {
+            store,
+            clock,
+            attempts_dir: Arc::new(attempts_dir),
+            shutdown,
+            templates,
+            room: None,
+            draining: None,
+            waiting,
+        }
     }
 
     /// Takes worker types from more than the built-in templates.
@@ -79,6 +90,20 @@ impl Service {
     #[must_use]
     pub fn with_room(self, room: watch::Receiver<Room>) -> Self {
         Self { room: Some(room), ..self }
+    }
+
+    /// Tells waiting tickets that the server drains.
+    #[must_use]
+    pub fn with_draining(self, draining: watch::Receiver<bool>) -> Self {
+        Self { draining: Some(draining), ..self }
+    }
+
+    /// What keeps the whole server from starting anything.
+    pub(crate) fn brakes(&self) -> Brakes {
+        Brakes {
+            draining: self.draining.as_ref().is_some_and(|draining| *draining.borrow()),
+            disk_low: self.room().is_some_and(|room| room.low),
+        }
     }
 
     pub(crate) fn room(&self) -> Option<Room> {

@@ -51,7 +51,7 @@ enum Era {
 impl Fixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let rules = Rules { policy: Policy::default(), max_workers: 16 };
+        let rules = Rules { policy: Policy::default(), max_workers: 16, max_usd_per_day: None };
         let file = dir.path().join("vibe-ensemble.db");
         let store = Store::open(&file, rules, Timestamp::from_millis(0)).await.expect("a database");
         let shutdown = CancellationToken::new();
@@ -209,7 +209,7 @@ async fn all_four_revisions_are_served() {
         assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
         assert_eq!(answer["result"]["serverInfo"]["name"], "vibe-ensemble");
         let answer = server.rpc(Era::Legacy(version), "tools/list", json!({})).await;
-        assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(27), "{version}");
+        assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(31), "{version}");
     }
     let answer = server.rpc(Era::Stateless, "server/discover", json!({})).await;
     assert_eq!(
@@ -221,7 +221,7 @@ async fn all_four_revisions_are_served() {
         json!({"prompts": {}, "resources": {}, "tools": {}})
     );
     let answer = server.rpc(Era::Stateless, "tools/list", json!({})).await;
-    assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(27));
+    assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(31));
     assert_eq!(answer["result"]["cacheScope"], "private");
 }
 

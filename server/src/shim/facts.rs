@@ -1,15 +1,19 @@
 //! From the shim's exit record to the facts the domain judges.
 
+use shim_protocol::exit;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
 use shim_protocol::exit::ResultMessage;
 use shim_protocol::exit::StopReason;
 
+use crate::domain::agent_files::OWN_SERVER;
 use crate::domain::attempt::Spent;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::AgentResult;
 use crate::domain::verdict::End;
 use crate::domain::verdict::Facts;
 use crate::domain::verdict::Stop;
+use crate::domain::verdict::UsageLimit;
 use crate::plant;
 
 /// What the server alone knows of an attempt: its shim only ran what it was told.
@@ -31,14 +35,28 @@ pub fn facts(record: &ExitRecord, known: Known) -> Facts {
         resumed: known.resumed,
         may_create_tickets: known.may_create_tickets,
         stderr_tail: record.stderr_tail.clone(),
+        oom_kills: record.oom_kills.unwrap_or(0),
+        // Without this server an agent only cannot say how far it is.
+        mcp_failed: record.mcp_failed.iter().filter(|name| *name != OWN_SERVER).cloned().collect(),
+        usage: record.usage_limit.as_ref().map(usage_limit),
     }
 }
 
-/// What the attempt used. Without a result the turns that were seen still count.
+/// What the agent heard of the account's usage limit.
+#[must_use]
+pub fn usage_limit(told: &exit::UsageLimit) -> UsageLimit {
+    UsageLimit {
+        rejected: told.rejected,
+        resets_at: told.resets_at_ms.map(Timestamp::from_millis),
+        utilization: told.utilization.filter(|share| share.is_finite()),
+    }
+}
+
+/// What the attempt used. Without a result the turns and tokens that were seen still count.
 #[must_use]
 pub fn spent(record: &ExitRecord) -> Spent {
     let result = record.result.as_ref();
-    let usage = result.and_then(|r| r.usage.as_ref());
+    let usage = result.and_then(|r| r.usage.as_ref()).or(record.stream_usage.as_ref());
     let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let turns = result.and_then(|r| r.num_turns).or((record.turns > 0).then_some(record.turns));
     Spent {
@@ -51,6 +69,13 @@ pub fn spent(record: &ExitRecord) -> Spent {
             tokens(u.input_tokens.saturating_add(cached))
         }),
         output_tokens: usage.map(|u| tokens(u.output_tokens)),
+        cached_tokens: usage.map(|u| {
+            tokens(u.cache_creation_input_tokens.saturating_add(u.cache_read_input_tokens))
+        }),
+        peak_memory_bytes: record
+            .peak_memory_bytes
+            .max(record.max_rss_kib.map(|kib| kib.saturating_mul(1024)))
+            .map(tokens),
     }
 }
 
@@ -86,6 +111,11 @@ fn reason(reason: StopReason) -> Stop {
         StopReason::Stall => Stop::Stall,
         StopReason::HungAfterResult => Stop::HungAfterResult,
         StopReason::Unrecordable => Stop::Unrecordable,
+        StopReason::HangAtStart => Stop::HangAtStart,
+        StopReason::MaxTurns => Stop::MaxTurns,
+        StopReason::NoProgress => Stop::NoProgress,
+        StopReason::Authentication => Stop::Authentication,
+        StopReason::Billing => Stop::Billing,
         StopReason::Newer => Stop::Unknown,
     }
 }
@@ -96,6 +126,8 @@ fn result(message: &ResultMessage) -> AgentResult {
         is_error: message.is_error,
         structured_output: message.structured_output.clone(),
         api_error_status: message.api_error_status,
+        terminal_reason: message.terminal_reason.clone(),
+        denied: message.denied.clone(),
         errors: message.errors.clone(),
         prose: message.result.clone(),
     }

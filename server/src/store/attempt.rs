@@ -21,6 +21,7 @@ use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+use crate::domain::limits::Limit;
 use crate::domain::outcome::Failure;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
@@ -37,6 +38,7 @@ const SETTLED: Points = Points::around(
 );
 
 #[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "a row has the columns its table has")]
 struct AttemptRow {
     attempt_id: i64,
     ticket_id: i64,
@@ -51,10 +53,16 @@ struct AttemptRow {
     signal: Option<i32>,
     claude_session_id: String,
     resumed: bool,
+    asks_outcome: bool,
+    budget_usd: Option<f64>,
+    budget_of: Option<String>,
+    limit_reached: Option<String>,
     num_turns: Option<i64>,
     cost_usd: Option<f64>,
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
+    cached_tokens: Option<i64>,
+    peak_memory_bytes: Option<i64>,
     granted_at: i64,
     started_at: Option<i64>,
     ended_at: Option<i64>,
@@ -89,6 +97,8 @@ impl TryFrom<AttemptRow> for Attempt {
             }
             other => return Err(place.bad("state", other)),
         };
+        let of = row.budget_of.map(|of| place.named(&of, "budget_of", Limit::from_name));
+        let budget = row.budget_usd.zip(of.transpose()?);
         let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode", StopMode::from_name));
         Ok(Self {
             id: AttemptId::from_key(row.attempt_id),
@@ -99,6 +109,9 @@ impl TryFrom<AttemptRow> for Attempt {
             state,
             claude_session_id: row.claude_session_id,
             resumed: row.resumed,
+            asks_outcome: row.asks_outcome,
+            budget,
+            limit_reached: row.limit_reached,
             stop: stop.transpose()?,
             granted_at: row::time(row.granted_at),
             started_at: row.started_at.map(row::time),
@@ -115,6 +128,8 @@ impl TryFrom<AttemptRow> for Attempt {
                 cost_usd: row.cost_usd,
                 input_tokens: row.input_tokens,
                 output_tokens: row.output_tokens,
+                cached_tokens: row.cached_tokens,
+                peak_memory_bytes: row.peak_memory_bytes,
             },
         })
     }
@@ -123,8 +138,9 @@ impl TryFrom<AttemptRow> for Attempt {
 macro_rules! select {
     () => {
         "SELECT a.attempt_id, a.ticket_id, a.stage_index, a.stage, a.worker_id, a.state, a.outcome, a.failure, a.detail,
-                a.exit_code, a.signal, a.claude_session_id, a.resumed, a.num_turns, a.cost_usd, a.input_tokens,
-                a.output_tokens, a.granted_at, a.started_at, a.ended_at,
+                a.exit_code, a.signal, a.claude_session_id, a.resumed, a.asks_outcome, a.budget_usd, a.budget_of,
+                a.limit_reached, a.num_turns, a.cost_usd, a.input_tokens, a.output_tokens, a.cached_tokens,
+                a.peak_memory_bytes, a.granted_at, a.started_at, a.ended_at,
                 CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect,
                 a.may_create_tickets, a.timeout_seconds, a.progress, a.progress_percent, a.progress_at
            FROM attempt a

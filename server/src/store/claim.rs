@@ -5,12 +5,15 @@
 
 use sqlx::SqliteConnection;
 
+use super::Rules;
 use super::Store;
 use super::attempt;
 use super::comment;
 use super::error::Result;
 use super::event;
 use super::hold;
+use super::limits;
+use super::pause;
 use super::project;
 use super::ticket;
 use super::worker;
@@ -25,6 +28,7 @@ use crate::domain::event::NewEvent;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+use crate::domain::limits::Funds;
 use crate::domain::project::Project;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
@@ -76,20 +80,30 @@ impl Store {
         now: Timestamp,
     ) -> Result<Claim> {
         let pull_id = pull_id.to_owned();
+        let rules = self.rules();
         self.writer
             .write_raising(
                 POINTS,
-                move |c| Box::pin(async move { claim(c, worker, &pull_id, session, now).await }),
-                |claim| matches!(claim, Claim::Granted(_)),
+                move |c| {
+                    Box::pin(async move {
+                        let mut held = false;
+                        let claim =
+                            claim(c, worker, &pull_id, session, (rules, now), &mut held).await?;
+                        Ok((claim, held))
+                    })
+                },
+                |(claim, held)| *held || matches!(claim, Claim::Granted(_)),
             )
             .await
+            .map(|(claim, _)| claim)
     }
 
     /// Whether a claim by this worker could be granted now. Cheap, and may be wrong a moment later.
     pub async fn has_work(&self, worker: &Worker) -> Result<bool> {
         let mut snapshot = self.readers.begin().await?;
         let paused: Option<bool> = sqlx::query_scalar(
-            "SELECT paused_at IS NOT NULL FROM worker_type WHERE project_id = ?1 AND name = ?2",
+            "SELECT paused_at IS NOT NULL OR EXISTS (SELECT 1 FROM pause WHERE project_id IN (0, ?1))
+               FROM worker_type WHERE project_id = ?1 AND name = ?2",
         )
         .bind(worker.project.0)
         .bind(worker.worker_type.as_str())
@@ -108,7 +122,8 @@ async fn claim(
     worker: WorkerId,
     pull_id: &str,
     session: String,
-    now: Timestamp,
+    (rules, now): (Rules, Timestamp),
+    held: &mut bool,
 ) -> Result<Claim> {
     let repeated: Option<i64> =
         sqlx::query_scalar("SELECT attempt_id FROM attempt WHERE pull_id = ?1")
@@ -133,17 +148,35 @@ async fn claim(
     else {
         return Ok(Claim::Leave);
     };
-    if kind.pause.is_some() {
+    if kind.pause.is_some() || !pause::standing(connection, Some(found.project)).await?.is_empty() {
         return Ok(Claim::Nothing);
     }
-    let Some(best) = best_ticket(connection, &found).await? else { return Ok(Claim::Nothing) };
+    if let Some(refused) = crowded(connection, &found, &kind.settings, rules).await? {
+        return Ok(refused);
+    }
+    let (best, budget) = loop {
+        let Some(best) = best_ticket(connection, &found).await? else { return Ok(Claim::Nothing) };
+        if let Some(why) = limits::exhausted(connection, found.project, best).await? {
+            let ticket = ticket::load(connection, best).await?;
+            hold::hold(connection, &ticket, &why, now).await?;
+            *held = true;
+            continue;
+        }
+        let settings = &kind.settings;
+        match limits::funds(connection, found.project, best, settings, rules, now).await? {
+            Funds::Granted(budget) => break (best, budget),
+            // A limit above the ticket is gone, or all given out; the dispatcher says so.
+            Funds::Reserved(_) | Funds::Spent(_) => return Ok(Claim::Nothing),
+        }
+    };
     let ticket = ticket::load(connection, best).await?;
     let resume = ticket.resume.as_ref().map(|hint| hint.claude_session_id.clone());
+    let asks_outcome = ticket.resume.as_ref().is_some_and(|hint| hint.asks_outcome);
     let resumed = resume.is_some();
     let attempt: i64 = sqlx::query_scalar(
         "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id, resumed,
-                may_create_tickets, timeout_seconds, granted_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8, ?9, ?10)
+                may_create_tickets, timeout_seconds, granted_at, asks_outcome, budget_usd, budget_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          RETURNING attempt_id",
     )
     .bind(best.key())
@@ -156,13 +189,17 @@ async fn claim(
     .bind(kind.settings.may_create_tickets)
     .bind(kind.settings.timeout_seconds)
     .bind(now.millis())
+    .bind(asks_outcome)
+    .bind(budget.map(|(usd, _)| usd))
+    .bind(budget.map(|(_, of)| of.name()))
     .fetch_one(&mut *connection)
     .await?;
     let attempt = AttemptId::from_key(attempt);
     worktree::occupy(connection, best).await?;
     sqlx::query(
         "UPDATE ticket
-            SET state = 'running', resume_session_id = NULL, resume_worker_id = NULL, updated_at = ?2
+            SET state = 'running', resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0,
+                updated_at = ?2
           WHERE ticket_id = ?1 AND state = 'queued'",
     )
     .bind(best.key())
@@ -179,6 +216,32 @@ async fn claim(
     let event = NewEvent { attempt: Some(attempt), worker: Some(worker), ..event };
     event::append(connection, event, now).await?;
     granted(connection, attempt, kind.settings).await
+}
+
+/// Whether more run already than may: a limit that was lowered holds at once, for who comes for more work.
+async fn crowded(
+    connection: &mut SqliteConnection,
+    worker: &Worker,
+    settings: &WorkerTypeSettings,
+    rules: Rules,
+) -> Result<Option<Claim>> {
+    let (of_type, of_project, of_server): (i64, i64, i64) = sqlx::query_as(
+        "SELECT COALESCE(SUM(w.project_id = ?1 AND w.worker_type = ?2), 0),
+                COALESCE(SUM(w.project_id = ?1), 0), COUNT(*)
+           FROM attempt a JOIN worker w ON w.worker_id = a.worker_id
+          WHERE a.state <> 'ended'",
+    )
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    let project = limits::of_project(connection, worker.project).await?.max_workers;
+    // With a limit of 0 a type launches none by itself, and one that was asked for by name works all the same.
+    let full = |running: i64, most: i64| running >= most.max(1);
+    let crowded = full(of_type, settings.max_workers)
+        || project.is_some_and(|most| of_project >= most)
+        || full(of_server, rules.max_workers);
+    Ok(crowded.then_some(Claim::Leave))
 }
 
 /// The same pull a second time.
@@ -285,7 +348,8 @@ async fn granted(
     let comments = comment::of_ticket(connection, ticket.id).await?;
     let last: Option<(String, String)> = sqlx::query_as(
         "SELECT failure, COALESCE(detail, '') FROM attempt
-          WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3 AND charged = 1
+          WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3
+            AND (charged = 1 OR (asks_outcome = 1 AND outcome IN ('failed', 'timed_out')))
           ORDER BY attempt_id DESC LIMIT 1",
     )
     .bind(ticket.id.key())

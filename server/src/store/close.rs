@@ -55,7 +55,8 @@ pub(super) async fn finish(
     sqlx::query(
         "UPDATE ticket
             SET state = 'closed', resolution = ?2, closed_at = ?3, updated_at = ?3, hold_reason = NULL,
-                not_before = NULL, resume_session_id = NULL, resume_worker_id = NULL
+                not_before = NULL, resume_session_id = NULL, resume_worker_id = NULL,
+                resume_asks_outcome = 0
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )
     .bind(id.key())

@@ -124,11 +124,11 @@ pub(super) async fn apply(
             set_waiting(connection, found, Waiting { state: "queued", ..Waiting::default() }, now)
                 .await
         }
-        Move::Retry { not_before, charged } => {
+        Move::Retry { not_before, deferred, .. } => {
             let waiting = Waiting {
                 state: "scheduled",
                 not_before: Some(not_before.millis()),
-                deferred: !charged,
+                deferred,
                 ..Waiting::default()
             };
             set_waiting(connection, found, waiting, now).await
@@ -154,9 +154,9 @@ async fn enter(
 ) -> Result<()> {
     sqlx::query(
         "UPDATE ticket
-            SET state = 'queued', stage_index = ?2, current_stage = ?3, attempts_used = 0, deferrals = 0,
+            SET state = 'queued', stage_index = ?2, current_stage = ?3, attempts_used = 0, deferrals = 0, strikes = 0,
                 rework_laps = rework_laps + ?4, hold_reason = NULL, not_before = NULL, resume_session_id = NULL,
-                resume_worker_id = NULL, updated_at = ?5
+                resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?5
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )
     .bind(found.id.key())
@@ -194,7 +194,7 @@ async fn set_waiting(
     sqlx::query(
         "UPDATE ticket
             SET state = ?2, hold_reason = ?3, not_before = ?4, deferrals = deferrals + ?5,
-                resume_session_id = NULL, resume_worker_id = NULL, updated_at = ?6
+                resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?6
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )
     .bind(found.id.key())
@@ -269,6 +269,11 @@ async fn complete(
         attempts_used: found.attempts_used,
         max_attempts: i64::MAX,
         deferrals: 0,
+        strikes: 0,
+        has_session: false,
+        asked: false,
+        limit: None,
+        resets_at: None,
         rework_laps: found.rework_laps,
     };
     let to = pipeline::after_stage(standing, &result, &policy);

@@ -3,6 +3,7 @@
 
 use sqlx::SqliteConnection;
 
+use super::Rules;
 use super::Store;
 use super::attempt;
 use super::complete;
@@ -10,6 +11,7 @@ use super::complete::By;
 use super::error::Result;
 use super::event;
 use super::hold;
+use super::pause;
 use super::planned;
 use super::ticket;
 use super::worker_type;
@@ -20,14 +22,17 @@ use crate::domain::attempt::Outcome;
 use crate::domain::attempt::Spent;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
+use crate::domain::limits::Limit;
+use crate::domain::outcome::Consequence;
 use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
 use crate::domain::pipeline;
 use crate::domain::pipeline::Move;
-use crate::domain::pipeline::Policy;
+use crate::domain::pipeline::Session;
 use crate::domain::pipeline::Standing;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
+use crate::domain::verdict::UsageLimit;
 use crate::domain::worktree::Head;
 use crate::plant;
 
@@ -52,6 +57,8 @@ pub struct Ending {
     pub spent: Spent,
     /// Whether the agent announced its claude session; only then can another attempt go on in it.
     pub had_session: bool,
+    /// What the agent last heard of the account's usage limit.
+    pub usage: Option<UsageLimit>,
     /// The exit record as it was written; absent when the server itself ends the attempt.
     pub record: Option<String>,
     pub work: Work,
@@ -81,14 +88,14 @@ pub enum EndReport {
 impl Store {
     /// Ends an attempt and moves its ticket on. Repeating it changes nothing.
     pub async fn end_attempt(&self, ending: Ending, now: Timestamp) -> Result<EndReport> {
-        let policy = self.rules().policy;
+        let rules = self.rules();
         let attempt = ending.attempt;
         let points = if ending.record.is_some() { REPORTED } else { GIVEN_UP };
         let report = self
             .writer
             .write_at(
                 points,
-                move |c| Box::pin(async move { end(c, ending, policy, now).await }),
+                move |c| Box::pin(async move { end(c, ending, rules, now).await }),
                 /* raises level */ true,
             )
             .await?;
@@ -127,7 +134,7 @@ fn columns(verdict: &Verdict) -> Columns {
 async fn end(
     connection: &mut SqliteConnection,
     ending: Ending,
-    policy: Policy,
+    rules: Rules,
     now: Timestamp,
 ) -> Result<EndReport> {
     let Some(found) = attempt::find(connection, ending.attempt).await? else {
@@ -139,13 +146,17 @@ async fn end(
     let ending = Ending { verdict, work, ..ending };
     let Columns { outcome, failure, detail } = columns(&ending.verdict);
     let spent = own_share(connection, &found, ending.spent).await?;
-    let charged = failure.is_some_and(Failure::is_charged);
+    // A question about work that was charged is free.
+    let consequence = failure.filter(|_| !found.asks_outcome).map(Failure::consequence);
+    let charged = consequence == Some(Consequence::Charge);
+    let struck = consequence == Some(Consequence::Strike);
     // The guard. No row means that something else ended this attempt, and whatever comes now changes nothing.
     let ended = sqlx::query(
         "UPDATE attempt
             SET state = 'ended', outcome = ?2, failure = ?3, detail = ?4, charged = ?5, recorded = ?6, exit_code = ?7,
                 signal = ?8, num_turns = ?9, cost_usd = ?10, input_tokens = ?11, output_tokens = ?12, ended_at = ?13,
-                settled_at = ?13, suspect = 0
+                settled_at = ?13, suspect = 0, cached_tokens = ?14,
+                peak_memory_bytes = NULLIF(MAX(COALESCE(peak_memory_bytes, 0), COALESCE(?15, 0)), 0)
           WHERE attempt_id = ?1 AND state <> 'ended'",
     )
     .bind(ending.attempt.key())
@@ -161,17 +172,22 @@ async fn end(
     .bind(spent.input_tokens)
     .bind(spent.output_tokens)
     .bind(now.millis())
+    .bind(spent.cached_tokens)
+    .bind(spent.peak_memory_bytes)
     .execute(&mut *connection)
     .await?;
     if ended.rows_affected() == 0 && !plant::is("no-guard-on-the-end") {
         return late(connection, &ending, now).await;
     }
     sqlx::query(
-        "UPDATE ticket SET cost_usd = cost_usd + ?2, attempts_used = attempts_used + ?3 WHERE ticket_id = ?1",
+        "UPDATE ticket
+            SET cost_usd = cost_usd + ?2, attempts_used = attempts_used + ?3, strikes = strikes + ?4
+          WHERE ticket_id = ?1",
     )
     .bind(found.ticket.key())
     .bind(spent.cost_usd.unwrap_or(0.0).max(0.0))
     .bind(i64::from(charged))
+    .bind(i64::from(struck))
     .execute(&mut *connection)
     .await?;
     free_worker(connection, &found).await?;
@@ -183,7 +199,8 @@ async fn end(
         Work::Owed(_) => worktree::owe(connection, found.ticket, found.id).await?,
     }
     let ticket = ticket::load(connection, found.ticket).await?;
-    move_on(connection, &ticket, &found, &ending, charged, policy, now).await?;
+    let counted = Counted { charged, struck };
+    move_on(connection, &ticket, &found, &ending, counted, rules, now).await?;
     Ok(EndReport::Accepted)
 }
 
@@ -192,27 +209,34 @@ async fn move_on(
     ticket: &Ticket,
     found: &Attempt,
     ending: &Ending,
-    charged: bool,
-    policy: Policy,
+    counted: Counted,
+    rules: Rules,
     now: Timestamp,
 ) -> Result<()> {
     let kind = worker_type::find(connection, ticket.project, found.stage.as_str()).await?;
-    let deferrals: i64 = sqlx::query_scalar("SELECT deferrals FROM ticket WHERE ticket_id = ?1")
-        .bind(ticket.id.key())
-        .fetch_one(&mut *connection)
-        .await?;
+    let (deferrals, strikes): (i64, i64) =
+        sqlx::query_as("SELECT deferrals, strikes FROM ticket WHERE ticket_id = ?1")
+            .bind(ticket.id.key())
+            .fetch_one(&mut *connection)
+            .await?;
+    let limit = limit_met(found);
     let standing = Standing {
         plan: &ticket.plan,
         stage_index: ticket.stage_index,
-        attempts_used: ticket.attempts_used - i64::from(charged),
+        attempts_used: ticket.attempts_used - i64::from(counted.charged),
         max_attempts: kind.as_ref().map_or(1, |kind| kind.settings.max_attempts),
         deferrals,
+        strikes: strikes - i64::from(counted.struck),
         rework_laps: ticket.rework_laps,
+        has_session: ending.had_session,
+        asked: found.asks_outcome,
+        limit: limit.as_deref(),
+        resets_at: ending.usage.as_ref().and_then(|usage| usage.resets_at),
     };
     let by = By::Attempt(found.id, found.worker);
     let to = match &ending.work {
         Work::None | Work::Accepted(_) => {
-            pipeline::after_attempt(standing, &ending.verdict, &policy, now)
+            pipeline::after_attempt(standing, &ending.verdict, &rules.policy, now)
         }
         Work::Owed(why) => Move::Hold { reason: why.clone() },
     };
@@ -230,19 +254,63 @@ async fn move_on(
     {
         worker_type::pause(connection, ticket.project, &found.stage, detail, now).await?;
     }
-    let resume = matches!(to, Move::Requeue { resume: true }) && ending.had_session;
+    if let Verdict::Failed { failure: Failure::UsageLimit, .. } = &ending.verdict
+        && let Some(until) = standing.resets_at.filter(|until| *until > now)
+    {
+        let reason = "the account's usage limit is reached";
+        pause::usage_limit(connection, reason, until, now).await?;
+    }
+    let session = match to {
+        Move::Requeue { session } | Move::Retry { session, .. } => session,
+        Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold { .. } => {
+            Session::Fresh
+        }
+    };
     complete::apply(connection, ticket, by, to, now).await?;
-    if resume {
+    if session != Session::Fresh && ending.had_session {
         sqlx::query(
-            "UPDATE ticket SET resume_session_id = ?2, resume_worker_id = ?3 WHERE ticket_id = ?1 AND state = 'queued'",
+            "UPDATE ticket SET resume_session_id = ?2, resume_worker_id = ?3, resume_asks_outcome = ?4
+              WHERE ticket_id = ?1 AND state IN ('queued', 'scheduled')",
         )
         .bind(ticket.id.key())
         .bind(&found.claude_session_id)
         .bind(found.worker.key())
+        .bind(session == Session::Ask)
         .execute(connection)
         .await?;
     }
     Ok(())
+}
+
+/// What the end of an attempt counted as.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    charged: bool,
+    struck: bool,
+}
+
+/// The limit that stopped the attempt, or that left it less to spend than its worker type allows.
+fn limit_met(found: &Attempt) -> Option<String> {
+    if found.limit_reached.is_some() {
+        return found.limit_reached.clone();
+    }
+    let (usd, of) = found.budget.filter(|(_, of)| *of != Limit::Attempt)?;
+    let whose = match of {
+        Limit::Attempt | Limit::Ticket => {
+            "this ticket; raise max_budget_usd with update_ticket, or max_budget_usd_per_ticket with update_project"
+        }
+        Limit::ProjectDay => {
+            "the project today; raise max_budget_usd_per_day with update_project, or wait for tomorrow"
+        }
+        Limit::Project => "the project; raise max_budget_usd with update_project",
+        Limit::ServerDay => {
+            "the server today; the operator raises max_usd_per_day in the configuration, or wait for tomorrow"
+        }
+    };
+    Some(format!(
+        "its attempt {} spent the ${usd:.2} that were left for {whose}. What it did is kept",
+        found.id
+    ))
 }
 
 /// One sentence: what happened, and what happens next.
@@ -256,6 +324,9 @@ fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> Str
         Verdict::Lost { detail } => format!("was lost: {detail}"),
     };
     let next = match to {
+        Move::Requeue { session: Session::Ask } => {
+            "its session is asked for the outcome".to_owned()
+        }
         Move::Requeue { .. } => "it is queued again, uncharged".to_owned(),
         Move::Retry { not_before, .. } => format!("it is tried again at {not_before}"),
         Move::Hold { .. } => "the ticket goes on hold".to_owned(),

@@ -146,7 +146,8 @@ async fn resume(
     sqlx::query(
         "UPDATE ticket
             SET state = ?2, hold_reason = NULL, stage_index = ?3, current_stage = ?4, attempts_used = 0,
-                deferrals = 0, resume_session_id = NULL, resume_worker_id = NULL, updated_at = ?5
+                deferrals = 0, strikes = 0, resume_session_id = NULL, resume_worker_id = NULL,
+                resume_asks_outcome = 0, updated_at = ?5
           WHERE ticket_id = ?1 AND state = 'on_hold'",
     )
     .bind(id.key())

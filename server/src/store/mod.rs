@@ -18,8 +18,11 @@ mod error;
 mod event;
 mod hold;
 mod instance;
+mod ledger;
+mod limits;
 mod open;
 mod page;
+mod pause;
 mod planned;
 mod project;
 mod prune;
@@ -28,6 +31,7 @@ mod recovery;
 mod row;
 mod stuck;
 mod ticket;
+mod update;
 mod worker;
 mod worker_type;
 mod worktree;
@@ -55,6 +59,12 @@ pub use self::error::StoreError;
 pub use self::event::EventMarks;
 pub use self::event::EventPage;
 pub use self::event::EventQuery;
+pub use self::ledger::GroupBy;
+pub use self::ledger::Usage;
+pub use self::ledger::UsageFilter;
+pub use self::ledger::UsagePage;
+pub use self::limits::ChangedLimits;
+pub use self::limits::OverLimit;
 pub use self::open::check_file;
 pub use self::page::Listed;
 pub use self::page::Page;
@@ -75,11 +85,13 @@ use self::writer::Writer;
 use crate::domain::pipeline::Policy;
 
 /// The rules that configuration decides and writes obey. A reload replaces them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     pub policy: Policy,
     /// Workers that may live at once on this server.
     pub max_workers: i64,
+    /// Dollars that all attempts of one day (UTC) may cost together.
+    pub max_usd_per_day: Option<f64>,
 }
 
 /// The database. Cheap to clone; all clones share one writer and one pool.

@@ -5,11 +5,14 @@ use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
+use super::Rules;
 use super::Store;
 use super::error::Result;
 use super::hold;
+use super::limits;
 use super::page::Listed;
 use super::page::Page;
+use super::pause;
 use super::project;
 use super::row;
 use super::ticket;
@@ -20,6 +23,8 @@ use super::worktree;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
+use crate::domain::limits as domain_limits;
+use crate::domain::limits::Funds;
 use crate::domain::project::TicketCounts;
 use crate::domain::queue::Queue;
 use crate::domain::refusal::Refusal;
@@ -27,10 +32,14 @@ use crate::domain::ticket::Priority;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::QueueSurroundings;
+use crate::domain::waiting::Surroundings;
 use crate::domain::worker::WorkerState;
 
 /// Tickets of a queue that `get_queue_status` shows.
 const SHOWN: i64 = 100;
+
+/// Busy workers that a waiting ticket's answer names.
+const BUSY: usize = 5;
 
 /// Figures for `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +59,8 @@ struct QueueRow {
     max_workers: i64,
     auto_spawn: bool,
     paused: bool,
+    project_workers: i64,
+    project_max_workers: Option<i64>,
     depth: i64,
     startable: i64,
     running: i64,
@@ -74,6 +85,8 @@ impl From<QueueRow> for Queue {
             max_workers: row.max_workers,
             auto_spawn: row.auto_spawn,
             paused: row.paused,
+            project_workers: row.project_workers,
+            project_max_workers: row.project_max_workers,
             head: head.map(|(priority, ticket)| (priority, TicketId::from_key(ticket))),
         }
     }
@@ -82,7 +95,11 @@ impl From<QueueRow> for Queue {
 macro_rules! select {
     () => {
         "SELECT y.worker_type_id, y.project_id, p.name AS project, y.name, y.max_workers, y.auto_spawn,
-                y.paused_at IS NOT NULL AS paused,
+                (y.paused_at IS NOT NULL
+                 OR EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, y.project_id))) AS paused,
+                (SELECT COUNT(*) FROM worker w
+                  WHERE w.project_id = y.project_id AND w.state <> 'stopped') AS project_workers,
+                (SELECT l.max_workers FROM project_limit l WHERE l.project_id = y.project_id) AS project_max_workers,
                 (SELECT COUNT(*) FROM ticket t
                   WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued') AS depth,
                 (SELECT COUNT(*) FROM worktree k CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
@@ -133,21 +150,30 @@ async fn load(
     Ok(row.into())
 }
 
-/// What a queued ticket's wait depends on; `None` when its stage has no worker type.
+/// What a queued ticket's wait depends on. `queue` stays `None` when its stage has no worker type.
 pub(super) async fn around(
     connection: &mut SqliteConnection,
     ticket: &Ticket,
-) -> Result<Option<QueueSurroundings>> {
+    rules: Rules,
+    now: Timestamp,
+    around: &mut Surroundings,
+) -> Result<()> {
     let stage = ticket.current_stage().as_str();
     let Some(kind) = worker_type::find(connection, ticket.project, stage).await? else {
-        return Ok(None);
+        return Ok(());
     };
-    let (workers, ahead): (i64, i64) = sqlx::query_as(
-        "SELECT (SELECT COUNT(*) FROM worker
-                  WHERE project_id = ?1 AND worker_type = ?2 AND state <> 'stopped'),
-                (SELECT COUNT(*) FROM ticket
-                  WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
-                    AND (priority > ?3 OR (priority = ?3 AND ticket_id < ?4)))",
+    around.pauses = pause::standing(connection, Some(ticket.project)).await?;
+    let funds =
+        limits::funds(connection, ticket.project, ticket.id, &kind.settings, rules, now).await?;
+    if let Funds::Reserved(limit) = funds {
+        around.reserved = Some(limit);
+    }
+    let live = worker::live(connection, ticket.project, None).await?;
+    let own = || live.iter().filter(|worker| worker.worker_type.as_str() == stage);
+    let ahead: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM ticket
+          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
+            AND (priority > ?3 OR (priority = ?3 AND ticket_id < ?4))",
     )
     .bind(ticket.project.0)
     .bind(stage)
@@ -169,15 +195,26 @@ pub(super) async fn around(
     let (shared, unprepared) = waits;
     let directory_taken =
         shared && !worktree::directory_is_free(connection, ticket.project).await?;
-    Ok(Some(QueueSurroundings {
+    let count = |workers: usize| i64::try_from(workers).unwrap_or(i64::MAX);
+    let free = own()
+        .filter(|worker| matches!(worker.state, WorkerState::Launching | WorkerState::Idle))
+        .count();
+    around.queue = Some(QueueSurroundings {
         directory_taken,
         unprepared,
         pause: kind.pause,
         auto_spawn: kind.settings.auto_spawn,
-        workers,
+        workers: count(own().count()),
+        free_workers: count(free),
+        project_workers: count(live.len()),
+        server_workers: worker::live_count(connection).await?,
         max_workers: kind.settings.max_workers,
+        project_max_workers: limits::of_project(connection, ticket.project).await?.max_workers,
+        server_max_workers: rules.max_workers,
+        busy: own().filter_map(|worker| Some((worker.id, worker.ticket?))).take(BUSY).collect(),
         ahead,
-    }))
+    });
+    Ok(())
 }
 
 impl Store {
@@ -200,8 +237,10 @@ impl Store {
         &self,
         project: &str,
         worker_type: &str,
+        now: Timestamp,
     ) -> Result<(Queue, Vec<TicketDetail>)> {
         let mut snapshot = self.readers.begin().await?;
+        let rules = self.rules();
         let queue = load(&mut snapshot, project, worker_type).await?;
         let keys: Vec<i64> = sqlx::query_scalar(
             "SELECT ticket_id FROM ticket
@@ -216,13 +255,14 @@ impl Store {
         .await?;
         let mut tickets = Vec::new();
         for key in keys {
-            tickets.push(ticket::detail(&mut snapshot, TicketId::from_key(key)).await?);
+            tickets.push(ticket::detail(&mut snapshot, TicketId::from_key(key), rules, now).await?);
         }
         Ok((queue, tickets))
     }
 
-    /// Every queue in which a ticket waits for a worker, and how many workers the server has.
-    pub async fn waiting_queues(&self) -> Result<(Vec<Queue>, i64)> {
+    /// Every queue in which a ticket waits for a worker and may be started as far as dollars go, and how many workers the
+    /// server has.
+    pub async fn waiting_queues(&self, now: Timestamp) -> Result<(Vec<Queue>, i64)> {
         let mut snapshot = self.readers.begin().await?;
         let sql = concat!(
             select!(),
@@ -231,7 +271,18 @@ impl Store {
         );
         let rows: Vec<QueueRow> = sqlx::query_as(sql).fetch_all(&mut *snapshot).await?;
         let live = worker::live_count(&mut snapshot).await?;
-        Ok((rows.into_iter().map(Queue::from).collect(), live))
+        let rules = self.rules();
+        let mut queues = Vec::new();
+        for queue in rows.into_iter().map(Queue::from) {
+            // A worker that would find nothing it may start would only come and go.
+            let limits = limits::of_project(&mut snapshot, queue.project).await?;
+            let accounts =
+                limits::accounts(&mut snapshot, queue.project, &limits, rules, now).await?;
+            if matches!(domain_limits::funds(None, &accounts), Funds::Granted(_)) {
+                queues.push(queue);
+            }
+        }
+        Ok((queues, live))
     }
 
     /// Empties a queue: its waiting tickets go on hold. With `force` its busy workers are told to cancel; without it a

@@ -6,6 +6,7 @@ use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
+use super::Rules;
 use super::Store;
 use super::attempt;
 use super::comment;
@@ -89,8 +90,10 @@ pub(super) struct TicketRow {
     attempts_used: i64,
     rework_laps: i64,
     cost_usd: f64,
+    max_budget_usd: Option<f64>,
     resume_session_id: Option<String>,
     resume_worker_id: Option<i64>,
+    resume_asks_outcome: bool,
     #[sqlx(flatten)]
     work: WorktreeRow,
     created_at: i64,
@@ -145,9 +148,11 @@ impl TryFrom<TicketRow> for Ticket {
             attempts_used: row.attempts_used,
             rework_laps: row.rework_laps,
             cost_usd: row.cost_usd,
+            max_budget_usd: row.max_budget_usd,
             resume: resume.map(|(claude_session_id, worker)| ResumeHint {
                 claude_session_id,
                 worker: WorkerId::from_key(worker),
+                asks_outcome: row.resume_asks_outcome,
             }),
             work: row.work.into(),
             created_at: row::time(row.created_at),
@@ -164,8 +169,8 @@ macro_rules! select {
                    FROM ticket_stage s WHERE s.ticket_id = t.ticket_id) AS plan,
                 (SELECT json_group_array(d.depends_on_id ORDER BY d.depends_on_id)
                    FROM ticket_dependency d WHERE d.ticket_id = t.ticket_id) AS depends_on,
-                t.attempts_used, t.rework_laps, t.cost_usd, t.resume_session_id, t.resume_worker_id,
-                t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path, k.prefix, k.branch,
+                t.attempts_used, t.rework_laps, t.cost_usd, t.max_budget_usd, t.resume_session_id,
+                t.resume_worker_id, t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path, k.prefix, k.branch,
                 k.base_branch, k.base_commit, k.head_commit, k.files_changed, k.insertions, k.deletions,
                 k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at
            FROM ticket t
@@ -220,6 +225,8 @@ async fn surroundings(
     connection: &mut SqliteConnection,
     ticket: &Ticket,
     attempts: &[Attempt],
+    rules: Rules,
+    now: Timestamp,
 ) -> Result<Surroundings> {
     let mut around = Surroundings::default();
     match &ticket.state {
@@ -235,9 +242,14 @@ async fn surroundings(
                 suspect: a.suspect,
             });
         }
-        TicketState::Queued => around.queue = queue::around(connection, ticket).await?,
-        TicketState::Scheduled { .. } | TicketState::OnHold { .. } | TicketState::Closed { .. } => {
+        TicketState::Queued => queue::around(connection, ticket, rules, now, &mut around).await?,
+        TicketState::Scheduled { .. } => {
+            around.failed = attempts.last().and_then(|attempt| match &attempt.state {
+                AttemptState::Ended(ended) => Some((attempt.id, ended.failure?)),
+                AttemptState::Granted | AttemptState::Running => None,
+            });
         }
+        TicketState::OnHold { .. } | TicketState::Closed { .. } => {}
     }
     Ok(around)
 }
@@ -246,11 +258,13 @@ async fn surroundings(
 pub(super) async fn detail(
     connection: &mut SqliteConnection,
     id: TicketId,
+    rules: Rules,
+    now: Timestamp,
 ) -> Result<TicketDetail> {
     let ticket = load(connection, id).await?;
     let comments = comment::of_ticket(connection, id).await?;
     let attempts = attempt::of_ticket(connection, id).await?;
-    let surroundings = surroundings(connection, &ticket, &attempts).await?;
+    let surroundings = surroundings(connection, &ticket, &attempts, rules, now).await?;
     Ok(TicketDetail { ticket, comments, attempts, surroundings })
 }
 
@@ -266,9 +280,10 @@ impl Store {
             .await
     }
 
-    pub async fn ticket(&self, id: TicketId) -> Result<TicketDetail> {
+    /// The ticket and what it waits for at this moment.
+    pub async fn ticket_at(&self, id: TicketId, now: Timestamp) -> Result<TicketDetail> {
         let mut snapshot = self.readers.begin().await?;
-        detail(&mut snapshot, id).await
+        detail(&mut snapshot, id, self.rules(), now).await
     }
 
     /// Lists tickets by age.
@@ -445,7 +460,7 @@ pub(super) async fn insert(
 }
 
 /// The first stage whose worker type does not exist. `known` answers for all but very large projects.
-async fn unknown_stage<'p>(
+pub(super) async fn unknown_stage<'p>(
     connection: &mut SqliteConnection,
     project: ProjectKey,
     known: &[String],

@@ -269,7 +269,9 @@ impl Store {
                             };
                             return Err(refusal.into());
                         }
-                        worker_type::unpause(connection, kind.project, &kind.name, now).await?;
+                        let pause = kind.pause.as_ref();
+                        worker_type::mended(connection, kind.project, &kind.name, pause, now)
+                            .await?;
                         let mut workers = Vec::new();
                         for id in insert(connection, kind.project, &worker_type, count, now).await?
                         {
@@ -484,6 +486,14 @@ impl Store {
                         )
                         .bind(id.key())
                         .bind(now.millis())
+                        .bind(memory_bytes)
+                        .execute(&mut *connection)
+                        .await?;
+                        sqlx::query(
+                            "UPDATE attempt SET peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, 0), ?2)
+                              WHERE worker_id = ?1 AND state <> 'ended' AND ?2 IS NOT NULL",
+                        )
+                        .bind(id.key())
                         .bind(memory_bytes)
                         .execute(connection)
                         .await?;

@@ -48,11 +48,13 @@ struct WorkerTypeRow {
     max_attempts: i64,
     max_budget_usd: Option<f64>,
     auto_spawn: bool,
+    max_turns: Option<i64>,
     may_create_tickets: bool,
     mcp_servers: String,
     claude_settings: String,
     paused_at: Option<i64>,
     pause_reason: Option<String>,
+    paused_by_hand: bool,
     created_at: i64,
     updated_at: i64,
 }
@@ -63,7 +65,9 @@ impl TryFrom<WorkerTypeRow> for WorkerType {
     fn try_from(row: WorkerTypeRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "worker_type", key: row.worker_type_id };
         let pause = match (row.paused_at, row.pause_reason) {
-            (Some(since), Some(reason)) => Some(Pause { since: row::time(since), reason }),
+            (Some(since), Some(reason)) => {
+                Some(Pause { since: row::time(since), reason, by_hand: row.paused_by_hand })
+            }
             (None, _) => None,
             (Some(_), None) => return Err(place.bad("pause_reason", "NULL")),
         };
@@ -84,6 +88,7 @@ impl TryFrom<WorkerTypeRow> for WorkerType {
                 max_attempts: row.max_attempts,
                 max_budget_usd: row.max_budget_usd,
                 auto_spawn: row.auto_spawn,
+                max_turns: row.max_turns,
                 may_create_tickets: row.may_create_tickets,
                 mcp_servers: place.object(&row.mcp_servers, "mcp_servers")?,
                 claude_settings: place.object(&row.claude_settings, "claude_settings")?,
@@ -99,8 +104,9 @@ macro_rules! select {
     () => {
         "SELECT t.worker_type_id, t.project_id, p.name AS project, t.name, t.description, t.system_prompt, t.model,
                 t.permission_mode, t.allowed_tools, t.disallowed_tools, t.max_workers, t.timeout_seconds,
-                t.stall_seconds, t.max_attempts, t.max_budget_usd, t.auto_spawn, t.may_create_tickets,
-                t.mcp_servers, t.claude_settings, t.paused_at, t.pause_reason, t.created_at, t.updated_at
+                t.stall_seconds, t.max_attempts, t.max_budget_usd, t.auto_spawn, t.max_turns, t.may_create_tickets,
+                t.mcp_servers, t.claude_settings, t.paused_at, t.pause_reason, t.paused_by_hand, t.created_at,
+                t.updated_at
            FROM worker_type t
            JOIN project p ON p.project_id = t.project_id "
     };
@@ -179,6 +185,41 @@ pub(super) async fn pause(
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await
 }
 
+/// Pauses a queue because somebody asked for it. One that a failure paused keeps that reason until it is resumed.
+pub(super) async fn pause_by_hand(
+    connection: &mut SqliteConnection,
+    found: &WorkerType,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    pause(connection, found.project, &found.name, reason, now).await?;
+    sqlx::query(
+        "UPDATE worker_type
+            SET pause_reason = CASE paused_by_hand WHEN 1 THEN ?3 ELSE pause_reason END, paused_by_hand = 1
+          WHERE project_id = ?1 AND name = ?2 AND paused_at IS NOT NULL",
+    )
+    .bind(found.project.0)
+    .bind(found.name.as_str())
+    .bind(reason)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Lets a queue go on that a failure paused: its cause is said to be mended. What was paused by hand stays so.
+pub(super) async fn mended(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    name: &Name,
+    pause: Option<&Pause>,
+    now: Timestamp,
+) -> Result<()> {
+    if pause.is_some_and(|pause| pause.by_hand) {
+        return Ok(());
+    }
+    unpause(connection, project, name, now).await
+}
+
 /// Lets a paused queue go on; does nothing to one that is not paused.
 pub(super) async fn unpause(
     connection: &mut SqliteConnection,
@@ -187,7 +228,7 @@ pub(super) async fn unpause(
     now: Timestamp,
 ) -> Result<()> {
     let resumed = sqlx::query(
-        "UPDATE worker_type SET paused_at = NULL, pause_reason = NULL
+        "UPDATE worker_type SET paused_at = NULL, pause_reason = NULL, paused_by_hand = 0
           WHERE project_id = ?1 AND name = ?2 AND paused_at IS NOT NULL",
     )
     .bind(project.0)
@@ -221,9 +262,9 @@ impl Store {
                             "INSERT INTO worker_type (project_id, name, description, system_prompt, model,
                                     permission_mode, allowed_tools, disallowed_tools, max_workers, timeout_seconds,
                                     stall_seconds, max_attempts, max_budget_usd, auto_spawn, may_create_tickets,
-                                    mcp_servers, claude_settings, created_at, updated_at)
+                                    mcp_servers, claude_settings, created_at, updated_at, max_turns)
                              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-                                     ?18)
+                                     ?18, ?19)
                              ON CONFLICT (project_id, name) DO NOTHING",
                         )
                         .bind(key.0)
@@ -244,6 +285,7 @@ impl Store {
                         .bind(Value::Object(settings.mcp_servers).to_string())
                         .bind(Value::Object(settings.claude_settings).to_string())
                         .bind(now.millis())
+                        .bind(settings.max_turns)
                         .execute(&mut *connection)
                         .await?;
                         if created.rows_affected() == 0 {
@@ -306,7 +348,7 @@ impl Store {
                                     allowed_tools = ?7, disallowed_tools = ?8, max_workers = ?9,
                                     timeout_seconds = ?10, stall_seconds = ?11, max_attempts = ?12,
                                     max_budget_usd = ?13, auto_spawn = ?14, may_create_tickets = ?15, mcp_servers = ?16,
-                                    claude_settings = ?17, updated_at = ?18
+                                    claude_settings = ?17, updated_at = ?18, max_turns = ?19
                               WHERE project_id = ?1 AND name = ?2",
                         )
                         .bind(found.project.0)
@@ -327,9 +369,11 @@ impl Store {
                         .bind(Value::Object(settings.mcp_servers).to_string())
                         .bind(Value::Object(settings.claude_settings).to_string())
                         .bind(now.millis())
+                        .bind(settings.max_turns)
                         .execute(&mut *connection)
                         .await?;
-                        unpause(connection, found.project, &found.name, now).await?;
+                        mended(connection, found.project, &found.name, found.pause.as_ref(), now)
+                            .await?;
                         load(connection, &project, &name).await
                     })
                 },

@@ -543,7 +543,7 @@ pub(super) async fn begin_landing(
     sqlx::query(
         "UPDATE ticket
             SET state = 'running', hold_reason = NULL, not_before = NULL, resume_session_id = NULL,
-                resume_worker_id = NULL, updated_at = ?2
+                resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?2
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )
     .bind(id.key())

@@ -47,6 +47,22 @@ pub struct ExitRecord {
     /// Largest resident size of any one process of the tree, in KiB, as the kernel accounts for waited children.
     #[serde(default)]
     pub max_rss_kib: Option<u64>,
+    /// Processes of the attempt the kernel killed for want of memory. Absent where nobody counts: outside a unit of the
+    /// worker's own, and in records of older shims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_kills: Option<u64>,
+    /// Most memory the whole tree was seen to hold at once, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+    /// What the stream last said about the account's usage limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_limit: Option<UsageLimit>,
+    /// MCP servers that the `init` line names as failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mcp_failed: Vec<String>,
+    /// The tokens of the assistant messages, added up. Counts also when no `result` came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_usage: Option<Usage>,
     /// Fields a newer shim added.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -98,6 +114,16 @@ pub enum StopReason {
     Stall,
     /// The child had sent its result and would not exit.
     HungAfterResult,
+    /// It announced no session within the time a start may take.
+    HangAtStart,
+    /// It used more turns than it may.
+    MaxTurns,
+    /// The same tool calls again and again.
+    NoProgress,
+    /// The login was refused, which trying again does not change.
+    Authentication,
+    /// The account cannot pay, which trying again does not change.
+    Billing,
     /// The run directory could not be written, so nothing the child did could be recorded.
     Unrecordable,
     /// A reason this build does not know, from a newer shim.
@@ -132,6 +158,23 @@ pub struct ResultMessage {
     /// What went wrong, in claude's words, cut to 4 KiB in all.
     #[serde(default)]
     pub errors: Vec<String>,
+    /// The names of tools it was denied, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<String>,
+}
+
+/// The account's usage limit, as a `rate_limit_event` of the stream tells it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UsageLimit {
+    /// Requests are refused until the reset.
+    #[serde(default)]
+    pub rejected: bool,
+    /// When the limit that is nearest to being reached starts afresh; unix milliseconds.
+    #[serde(default)]
+    pub resets_at_ms: Option<i64>,
+    /// The share of that limit that is used, from 0 to 1.
+    #[serde(default)]
+    pub utilization: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

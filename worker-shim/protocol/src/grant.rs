@@ -62,6 +62,15 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// Segments kept per stream; the oldest goes first.
     pub segments: u32,
+    /// From the start to the line that announces the session; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_ms: Option<u64>,
+    /// Messages of the model; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_turns: Option<u32>,
+    /// The same tool calls in a row; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_repeats: Option<u32>,
 }
 
 impl Default for Limits {
@@ -74,6 +83,9 @@ impl Default for Limits {
             kill_after_ms: 5_000,
             segment_bytes: 16 << 20,
             segments: 8,
+            start_ms: None,
+            max_turns: None,
+            max_repeats: None,
         }
     }
 }

@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::exit::ExitRecord;
+use crate::exit::UsageLimit;
 use crate::grant::Grant;
+use crate::grant::Limits;
 
 /// The names of a message set's kinds, so that an unknown one can be told from a malformed one.
 pub trait Kinds: DeserializeOwned {
@@ -107,6 +109,9 @@ pub struct Progress {
     /// Resident memory of the whole tree in bytes, when it could be read.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+    /// What the stream last said about the account's usage limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_limit: Option<UsageLimit>,
 }
 
 /// What the server says to a shim.
@@ -126,6 +131,8 @@ pub enum ToShim {
     Ack { attempt_id: String, verdict: AckVerdict },
     /// Ends the live attempt through the stop ladder.
     Stop { attempt_id: String, mode: StopMode },
+    /// Replaces the limits of the live attempt, counted from its start.
+    Limits { attempt_id: String, limits: Box<Limits> },
     /// Finish the live attempt, then leave.
     Drain {},
     /// Answers a message kind this build does not know.
@@ -134,7 +141,7 @@ pub enum ToShim {
 
 impl Kinds for ToShim {
     const KINDS: &'static [&'static str] =
-        &["welcome", "refused", "grant", "empty", "ack", "stop", "drain", "unsupported"];
+        &["welcome", "refused", "grant", "empty", "ack", "stop", "limits", "drain", "unsupported"];
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ use shim_protocol::exit::ResultMessage;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
 use shim_protocol::exit::Usage;
+use shim_protocol::exit::UsageLimit;
 use shim_protocol::grant::Grant;
 use shim_protocol::grant::Limits;
 use shim_protocol::message::AckVerdict;
@@ -46,6 +47,7 @@ fn every_file_reads_and_is_written_the_same() {
     check(&mut seen, "file_grant", &Grant { prompt: String::new(), ..grant() });
     check(&mut seen, "file_exit", &record());
     check(&mut seen, "file_exit_not_started", &not_started());
+    check(&mut seen, "file_exit_stopped", &stopped());
 
     let files: BTreeSet<String> = fs::read_dir(directory())
         .expect("the directory")
@@ -117,6 +119,15 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         quiet_ms: 1500,
         output_bytes: 40_960,
         memory_bytes: Some(314_572_800),
+        usage_limit: None,
+    };
+    let warned = Progress {
+        usage_limit: Some(UsageLimit {
+            rejected: false,
+            resets_at_ms: Some(1_790_003_600_000),
+            utilization: Some(0.93),
+        }),
+        ..progress.clone()
     };
     let attempt_id = "A-17".to_owned();
     vec![
@@ -128,6 +139,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
             ToServer::Started { attempt_id: attempt_id.clone(), child_pid: 4243, at_ms: 1 },
         ),
         ("heartbeat", ToServer::Heartbeat { progress: Some(progress) }),
+        ("heartbeat_usage_limit", ToServer::Heartbeat { progress: Some(warned) }),
         ("heartbeat_idle", ToServer::Heartbeat { progress: None }),
         ("completed", ToServer::Completed { attempt_id, record: Box::new(record()) }),
         ("goodbye", ToServer::Goodbye { reason: "the queue is empty".into() }),
@@ -149,6 +161,7 @@ fn to_shim() -> Vec<(&'static str, ToShim)> {
         ("stop_interrupt", ToShim::Stop { attempt_id: id(), mode: StopMode::Interrupt }),
         ("stop_cancel", ToShim::Stop { attempt_id: id(), mode: StopMode::Cancel }),
         ("stop_kill", ToShim::Stop { attempt_id: id(), mode: StopMode::Kill }),
+        ("limits", ToShim::Limits { attempt_id: id(), limits: Box::new(limits()) }),
         ("drain", ToShim::Drain {}),
         ("unsupported_by_server", ToShim::Unsupported { unsupported: "teleport".into() }),
     ]
@@ -179,6 +192,7 @@ fn grant() -> Grant {
             kill_after_ms: 5_000,
             segment_bytes: 16_777_216,
             segments: 8,
+            ..Limits::default()
         },
         extra: Map::from_iter([("from_a_newer_server".to_owned(), json!([1, 2]))]),
     }
@@ -210,6 +224,7 @@ fn record() -> ExitRecord {
             terminal_reason: Some("api_error".into()),
             result: Some("Built.".into()),
             errors: vec!["overloaded".into()],
+            denied: Vec::new(),
         }),
         last_error: Some("rate_limit".into()),
         session_id: Some("0198c0de-0000-7000-8000-000000000002".into()),
@@ -219,7 +234,44 @@ fn record() -> ExitRecord {
         ended_at_ms: 1_790_000_060_000,
         swept: 2,
         max_rss_kib: Some(307_200),
+        oom_kills: None,
+        peak_memory_bytes: None,
+        usage_limit: None,
+        mcp_failed: Vec::new(),
+        stream_usage: None,
         extra: Map::from_iter([("from_a_newer_shim".to_owned(), json!(true))]),
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        start_ms: Some(120_000),
+        max_turns: Some(100),
+        max_repeats: Some(20),
+        ..grant().limits
+    }
+}
+
+fn stopped() -> ExitRecord {
+    ExitRecord {
+        stop: Some(Stop { reason: StopReason::NoProgress, signal: None }),
+        result: None,
+        oom_kills: Some(0),
+        peak_memory_bytes: Some(314_572_800),
+        usage_limit: Some(UsageLimit {
+            rejected: true,
+            resets_at_ms: Some(1_790_003_600_000),
+            utilization: Some(1.0),
+        }),
+        mcp_failed: vec!["db".into()],
+        stream_usage: Some(Usage {
+            input_tokens: 1,
+            output_tokens: 2,
+            cache_creation_input_tokens: 3,
+            cache_read_input_tokens: 4,
+        }),
+        extra: Map::new(),
+        ..record()
     }
 }
 

@@ -10,6 +10,7 @@ use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
 
 use crate::exit::Exit;
+use crate::stream::Signs;
 
 /// What somebody asks of the shim with a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub enum Event {
     Begun(Begun),
     /// The child wrote something.
     Output,
+    /// What the child's stream says by now.
+    Signs(Signs),
     /// The child's stream holds a result message.
     ResultSeen,
     ChildExited,

@@ -10,6 +10,7 @@ use shim_protocol::grant::Limits;
 use super::event::Action;
 use super::event::SealOrder;
 use super::event::Swept;
+use crate::stream::Signs;
 
 /// The pause between two stretches of a sweep that met something unkillable; doubled up to the cap.
 const FIRST_SWEEP_PAUSE: Duration = Duration::from_millis(1);
@@ -51,8 +52,9 @@ pub(super) struct Live {
     limits: Limits,
     phase: Phase,
     stop: Option<Stop>,
-    timeout_at: Option<Duration>,
+    began: Duration,
     last_output: Duration,
+    signs: Signs,
 }
 
 impl Live {
@@ -63,7 +65,6 @@ impl Live {
         started_at_ms: i64,
         now: Duration,
     ) -> Self {
-        let timeout_at = limits.timeout_ms.map(|ms| after(now, ms));
         Self {
             attempt_id,
             pid,
@@ -71,8 +72,9 @@ impl Live {
             limits,
             phase: Phase::Running,
             stop: None,
-            timeout_at,
+            began: now,
             last_output: now,
+            signs: Signs::default(),
         }
     }
 
@@ -83,6 +85,36 @@ impl Live {
 
     pub(super) fn output(&mut self, now: Duration) {
         self.last_output = now;
+    }
+
+    /// Takes what the stream says, and stops a child that gets nowhere.
+    pub(super) fn heard(&mut self, signs: Signs, now: Duration, actions: &mut Vec<Action>) {
+        self.signs = signs;
+        self.judge(now, actions);
+    }
+
+    /// Takes new limits, for the whole of the attempt and not only for the rest of it.
+    pub(super) fn limit(&mut self, limits: Limits, now: Duration, actions: &mut Vec<Action>) {
+        self.limits = limits;
+        self.judge(now, actions);
+    }
+
+    fn judge(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let over = |count: u32, most: Option<u32>| most.is_some_and(|most| count > most);
+        let reason = if self.phase != Phase::Running {
+            None
+        } else if self.signs.refused.is_some() {
+            self.signs.refused
+        } else if over(self.signs.turns, self.limits.max_turns) {
+            Some(StopReason::MaxTurns)
+        } else if over(self.signs.repeats.saturating_add(1), self.limits.max_repeats) {
+            Some(StopReason::NoProgress)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            self.stop(Stop { reason, signal: None }, now, actions);
+        }
     }
 
     /// The attempt has ended; only its processes have not. A later result changes the record, not this timer: a child
@@ -180,7 +212,9 @@ impl Live {
 
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Running => self.timeout_at.into_iter().chain(self.stall_at()).min(),
+            Phase::Running => {
+                [self.timeout_at(), self.stall_at(), self.start_at()].into_iter().flatten().min()
+            }
             Phase::Lingering { until } | Phase::Grace { until } | Phase::Insisting { until } => {
                 Some(until)
             }
@@ -189,13 +223,25 @@ impl Live {
     }
 
     fn overdue(&self, now: Duration) -> Option<StopReason> {
-        if self.timeout_at.is_some_and(|at| at <= now) {
+        let passed = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+        if passed(self.timeout_at()) {
             Some(StopReason::Timeout)
-        } else if self.stall_at().is_some_and(|at| at <= now) {
+        } else if passed(self.start_at()) {
+            Some(StopReason::HangAtStart)
+        } else if passed(self.stall_at()) {
             Some(StopReason::Stall)
         } else {
             None
         }
+    }
+
+    fn timeout_at(&self) -> Option<Duration> {
+        self.limits.timeout_ms.map(|ms| after(self.began, ms))
+    }
+
+    /// When a child that has announced no session is given up.
+    fn start_at(&self) -> Option<Duration> {
+        self.limits.start_ms.filter(|_| !self.signs.session).map(|ms| after(self.began, ms))
     }
 
     fn stall_at(&self) -> Option<Duration> {
@@ -217,7 +263,13 @@ fn weight(reason: StopReason) -> u8 {
         StopReason::Restart => 1,
         StopReason::Interrupt => 2,
         StopReason::Kill => 3,
-        StopReason::Timeout | StopReason::Stall => 4,
+        StopReason::Timeout
+        | StopReason::Stall
+        | StopReason::HangAtStart
+        | StopReason::MaxTurns
+        | StopReason::NoProgress
+        | StopReason::Authentication
+        | StopReason::Billing => 4,
         StopReason::Cancel => 5,
         StopReason::HungAfterResult => 6,
         StopReason::Unrecordable => 7,

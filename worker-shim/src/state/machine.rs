@@ -155,6 +155,7 @@ impl Machine {
             }
             Event::Begun(begun) => self.begun(begun, now, actions),
             Event::Output => self.with_live(|live| live.output(now)),
+            Event::Signs(signs) => self.with_live(|live| live.heard(signs, now, actions)),
             Event::ResultSeen => self.with_live(|live| live.result_seen(now)),
             Event::ChildExited => self.with_live(|live| live.child_exited(now, actions)),
             Event::Swept(outcome) => {
@@ -265,6 +266,11 @@ impl Machine {
                     }
                 });
             }
+            ToShim::Limits { attempt_id, limits } => self.with_live(|live| {
+                if live.attempt_id == attempt_id {
+                    live.limit(*limits, now, actions);
+                }
+            }),
             ToShim::Drain {} => self.drain(None),
             // An older server; every kind this build sends has always existed.
             ToShim::Unsupported { .. } => {}

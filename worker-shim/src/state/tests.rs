@@ -16,6 +16,7 @@ use shim_protocol::message::Welcome;
 
 use super::*;
 use crate::exit::Exit;
+use crate::stream::Signs;
 
 const PID: u32 = 4711;
 
@@ -141,6 +142,11 @@ fn record() -> Box<ExitRecord> {
         ended_at_ms: 6,
         swept: 0,
         max_rss_kib: None,
+        oom_kills: None,
+        peak_memory_bytes: None,
+        usage_limit: None,
+        mcp_failed: Vec::new(),
+        stream_usage: None,
         extra: serde_json::Map::new(),
     })
 }
@@ -517,6 +523,56 @@ fn silence_is_a_stall_and_any_output_is_not() {
     assert_eq!(shim.pass(seconds(1)), polite());
     shim.feed(Event::ChildExited);
     assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Stall, signal: None }));
+}
+
+#[test]
+fn a_child_that_announces_no_session_hangs_at_its_start() {
+    let limits = || Limits { start_ms: Some(2_000), timeout_ms: Some(9_000), ..limits() };
+    let mut shim = Shim::running(limits());
+    assert_eq!(shim.machine.deadline(), Some(shim.now + seconds(2)));
+    assert_eq!(shim.pass(seconds(2)), polite());
+    shim.feed(Event::ChildExited);
+    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::HangAtStart, signal: None }));
+    let mut shim = Shim::running(limits());
+    assert_eq!(shim.feed(Event::Signs(Signs { session: true, ..Signs::default() })), []);
+    assert_eq!(shim.pass(seconds(3)), [], "it has begun");
+}
+
+#[test]
+fn what_the_stream_says_stops_a_child_that_gets_nowhere() {
+    let limits = || Limits { max_turns: Some(5), max_repeats: Some(3), ..limits() };
+    let stopped = |signs: Signs| {
+        let mut shim = Shim::running(limits());
+        assert_eq!(shim.feed(Event::Signs(signs)), polite());
+        shim.feed(Event::ChildExited);
+        shim.sealed().map(|stop| stop.reason)
+    };
+    let signs = Signs { session: true, turns: 5, repeats: 2, refused: None };
+    assert_eq!(Shim::running(limits()).feed(Event::Signs(signs)), []);
+    assert_eq!(stopped(Signs { turns: 6, ..signs }), Some(StopReason::MaxTurns));
+    assert_eq!(stopped(Signs { repeats: 3, ..signs }), Some(StopReason::NoProgress));
+    let refused = Some(StopReason::Authentication);
+    assert_eq!(stopped(Signs { refused, ..signs }), refused);
+    // The result has come: it has ended, whatever it did on the way.
+    let mut done = Shim::running(limits());
+    done.feed(Event::ResultSeen);
+    assert_eq!(done.feed(Event::Signs(Signs { turns: 6, ..signs })), []);
+}
+
+#[test]
+fn new_limits_count_at_once_and_from_the_start() {
+    let mut shim = Shim::running(Limits { timeout_ms: Some(60_000), ..limits() });
+    assert_eq!(shim.pass(seconds(8)), []);
+    let new = |timeout_ms| ToShim::Limits {
+        attempt_id: "A-1".into(),
+        limits: Box::new(Limits { timeout_ms: Some(timeout_ms), ..limits() }),
+    };
+    assert_eq!(shim.hear(new(9_000)), []);
+    assert_eq!(shim.machine.deadline(), Some(shim.now + seconds(1)));
+    shim.hear(new(8_000));
+    assert_eq!(shim.pass(seconds(0)), polite());
+    shim.feed(Event::ChildExited);
+    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Timeout, signal: None }));
 }
 
 #[test]

@@ -12,9 +12,15 @@ use serde_json::Map;
 use serde_json::Value;
 use shim_protocol::exit::ResultMessage;
 use shim_protocol::exit::Usage;
+use shim_protocol::exit::UsageLimit;
+
+use super::calls::Calls;
 
 /// Prose for people is cut to this many bytes in the record.
 const PROSE: usize = 4 << 10;
+/// Names of tools and servers in the record: how many at most, and how many bytes each.
+const NAMES: usize = 20;
+const NAME: usize = 200;
 
 /// The fields that tell what a line is. Read without building the rest of it: an assistant message may hold megabytes.
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +31,12 @@ pub(super) struct Head {
     pub(super) session_id: Text,
     pub(super) error: Text,
     pub(super) message: Inner,
+    /// Set on messages of a subagent.
+    pub(super) parent_tool_use_id: Text,
+    /// Of the `init` line.
+    pub(super) mcp_servers: Value,
+    /// Of a `rate_limit_event`.
+    pub(super) rate_limit_info: Value,
 }
 
 /// A string, or nothing when the value is anything else.
@@ -42,6 +54,13 @@ impl Text {
 pub(super) struct Inner {
     pub(super) id: Option<String>,
     pub(super) error: Option<String>,
+    pub(super) usage: Option<Usage>,
+    pub(super) calls: Calls,
+}
+
+/// The string of a value that may be anything.
+pub(super) fn text(text: Text) -> Option<String> {
+    text.0
 }
 
 impl<'de> Deserialize<'de> for Text {
@@ -105,6 +124,8 @@ impl<'de> Visitor<'de> for InnerVisitor {
             match key.as_str() {
                 "id" => inner.id = map.next_value::<Text>()?.0,
                 "error" => inner.error = map.next_value::<Text>()?.0,
+                "usage" => inner.usage = map.next_value::<Value>()?.as_object().map(usage),
+                "content" => inner.calls = map.next_value()?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -135,6 +156,10 @@ pub(super) fn result(line: &[u8]) -> Option<ResultMessage> {
             .get("errors")
             .and_then(Value::as_array)
             .map_or_else(Vec::new, |all| errors(all)),
+        denied: fields
+            .get("permission_denials")
+            .and_then(Value::as_array)
+            .map_or_else(Vec::new, |all| denied(all)),
     })
 }
 
@@ -146,6 +171,55 @@ fn usage(fields: &Map<String, Value>) -> Usage {
         cache_creation_input_tokens: count("cache_creation_input_tokens"),
         cache_read_input_tokens: count("cache_read_input_tokens"),
     }
+}
+
+/// The names of MCP servers that did not connect.
+pub(super) fn failed_servers(servers: &Value) -> Vec<String> {
+    let failed = servers
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|server| matches!(server["status"].as_str(), Some("failed" | "needs-auth")));
+    let names = failed.filter_map(|server| server["name"].as_str());
+    names.take(NAMES).map(|name| cut(name.to_owned(), NAME)).collect()
+}
+
+/// What a `rate_limit_event` says. Of several windows the one nearest to its limit counts.
+pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
+    let info = info.as_object()?;
+    let is = |name: &str, word: &str| info.get(name).and_then(Value::as_str) == Some(word);
+    // That one could not go beyond the limit is no refusal unless one is beyond it.
+    let overdrawn = info.get("isUsingOverage").and_then(Value::as_bool) == Some(true);
+    let rejected = is("status", "rejected") || (overdrawn && is("overageStatus", "rejected"));
+    let windows = info.get("unifiedWindows").and_then(Value::as_object);
+    let nearest = windows
+        .into_iter()
+        .flat_map(|windows| windows.values())
+        .filter_map(|window| Some((window.get("utilization")?.as_f64()?, window.get("resetsAt"))))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let own = info.get("resetsAt");
+    let (utilization, resets_at) = match nearest {
+        // The refusal names its own window.
+        Some((share, _)) if rejected => (Some(share), own),
+        Some((share, resets_at)) => (Some(share), resets_at.or(own)),
+        None => (info.get("utilization").and_then(Value::as_f64), own),
+    };
+    let resets_at_ms = resets_at.and_then(Value::as_i64).map(|at| {
+        // Seconds, and in some versions milliseconds.
+        if at < 100_000_000_000 { at.saturating_mul(1000) } else { at }
+    });
+    Some(UsageLimit { rejected, resets_at_ms, utilization })
+}
+
+/// The tools of `permission_denials`, each once.
+fn denied(all: &[Value]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in all.iter().filter_map(|denial| denial["tool_name"].as_str()) {
+        if names.len() < NAMES && !names.iter().any(|known| known == name) {
+            names.push(cut(name.to_owned(), NAME));
+        }
+    }
+    names
 }
 
 fn errors(all: &[Value]) -> Vec<String> {

@@ -3,6 +3,7 @@
 //! It reads structure, never prose, and believes little: fields of another type, unknown messages and lines that are
 //! no JSON at all are passed over. The transcript on disk is the whole truth; this is only a view of it.
 
+mod calls;
 mod lines;
 mod message;
 mod transcript;
@@ -11,4 +12,5 @@ mod transcript;
 mod tests;
 
 pub use lines::MAX_LINE;
+pub use transcript::Signs;
 pub use transcript::Transcript;

@@ -1,7 +1,9 @@
 use serde_json::Value;
 use serde_json::json;
 use shim_protocol::exit::ResultMessage;
+use shim_protocol::exit::StopReason;
 use shim_protocol::exit::Usage;
+use shim_protocol::exit::UsageLimit;
 
 use super::MAX_LINE;
 use super::Transcript;
@@ -56,6 +58,7 @@ fn a_run_that_meets_the_schema_is_read_in_full() {
         terminal_reason: Some("completed".into()),
         result: Some("Done.".into()),
         errors: Vec::new(),
+        denied: Vec::new(),
     };
     assert_eq!(transcript.result(), Some(&expected));
 }
@@ -159,4 +162,61 @@ fn prose_is_cut_on_a_character() {
     let result = transcript.result().unwrap();
     assert_eq!(result.result.as_ref().unwrap().len(), 4095);
     assert_eq!(result.errors.iter().map(String::len).sum::<usize>(), 4096);
+}
+
+#[test]
+fn what_the_service_says_in_between_is_heard() {
+    let transcript = read(&[
+        json!({"type": "system", "subtype": "init", "session_id": "s",
+            "mcp_servers": [{"name": "db", "status": "failed"}, {"name": "x", "status": "connected"}]}),
+        json!({"type": "rate_limit_event", "session_id": "s", "rate_limit_info": {
+            "status": "allowed", "resetsAt": 1_795_386_219, "rateLimitType": "five_hour", "isUsingOverage": false,
+            "overageStatus": "rejected",
+            "unifiedWindows": {"five_hour": {"utilization": 0.93, "resetsAt": 1_795_386_219},
+                "seven_day": {"utilization": 0.5, "resetsAt": 1_795_900_000}}}}),
+        json!({"type": "system", "subtype": "api_retry", "attempt": 1, "max_retries": 10, "error_status": 401,
+            "error": "authentication_failed"}),
+    ]);
+    assert_eq!(transcript.mcp_failed(), ["db"]);
+    let told = UsageLimit {
+        rejected: false,
+        resets_at_ms: Some(1_795_386_219_000),
+        utilization: Some(0.93),
+    };
+    assert_eq!(transcript.usage_limit(), Some(&told));
+    assert_eq!(transcript.signs().refused, Some(StopReason::Authentication));
+    let refused = read(&[json!({"type": "rate_limit_event", "rate_limit_info": {
+        "status": "rejected", "resetsAt": 1_795_386_217, "unifiedWindows": {"five_hour": {"utilization": 1}}}})]);
+    let told = UsageLimit {
+        rejected: true,
+        resets_at_ms: Some(1_795_386_217_000),
+        utilization: Some(1.0),
+    };
+    assert_eq!(refused.usage_limit(), Some(&told));
+    // An overload is tried again by claude itself.
+    let overloaded = read(&[json!({"type": "system", "subtype": "api_retry", "error_status": 529,
+        "error": "server_error"})]);
+    assert_eq!(overloaded.signs().refused, None);
+}
+
+#[test]
+fn the_same_call_again_and_again_is_counted_and_so_are_tokens() {
+    let call = |id: &str, command: &str| {
+        json!({"type": "assistant", "session_id": "s", "parent_tool_use_id": null, "message": {
+            "id": id, "role": "assistant", "usage": {"input_tokens": 10, "output_tokens": 1,
+                "cache_read_input_tokens": 3},
+            "content": [{"type": "tool_use", "id": id, "name": "Bash", "input": {"command": command}}]}})
+    };
+    let transcript = read(&[call("m1", "a"), call("m2", "b"), call("m3", "b"), call("m4", "b")]);
+    assert_eq!(transcript.signs().repeats, 3);
+    assert_eq!(transcript.signs().turns, 4);
+    let used = transcript.usage().expect("messages came");
+    assert_eq!((used.input_tokens, used.output_tokens, used.cache_read_input_tokens), (40, 4, 12));
+}
+
+#[test]
+fn denied_tools_are_named_once() {
+    let transcript = read(&[json!({"type": "result", "subtype": "success", "is_error": false,
+        "permission_denials": [{"tool_name": "Bash"}, {"tool_name": "Bash"}, {"tool_name": "Write"}]})]);
+    assert_eq!(transcript.result().expect("a result").denied, ["Bash", "Write"]);
 }

@@ -1,7 +1,11 @@
 //! The facts of one attempt's stream, gathered as it comes.
 
 use shim_protocol::exit::ResultMessage;
+use shim_protocol::exit::StopReason;
+use shim_protocol::exit::Usage;
+use shim_protocol::exit::UsageLimit;
 
+use super::calls::Repeats;
 use super::lines::Lines;
 use super::message;
 use super::message::Head;
@@ -23,6 +27,28 @@ struct Facts {
     turns: u32,
     /// One message of the model comes as one line per block, all with its id.
     last_message_id: Option<String>,
+    /// Messages of the agent itself, without those of its subagents.
+    own_turns: u32,
+    repeats: Repeats,
+    /// The service said no in a way that trying again does not change.
+    refused: Option<StopReason>,
+    usage_limit: Option<UsageLimit>,
+    mcp_failed: Vec<String>,
+    /// Of all messages before the last one, and of that one.
+    used: Usage,
+    using: Usage,
+}
+
+/// What the stream tells the supervisor while the agent runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signs {
+    /// The agent has announced its session.
+    pub session: bool,
+    pub turns: u32,
+    /// How often in a row it made the same tool calls.
+    pub repeats: u32,
+    /// What no further try would change.
+    pub refused: Option<StopReason>,
 }
 
 impl Transcript {
@@ -54,6 +80,34 @@ impl Transcript {
     }
 
     #[must_use]
+    pub fn signs(&self) -> Signs {
+        let facts = &self.facts;
+        Signs {
+            session: facts.session_id.is_some(),
+            turns: facts.own_turns,
+            repeats: facts.repeats.count(),
+            refused: facts.refused,
+        }
+    }
+
+    #[must_use]
+    pub fn usage_limit(&self) -> Option<&UsageLimit> {
+        self.facts.usage_limit.as_ref()
+    }
+
+    #[must_use]
+    pub fn mcp_failed(&self) -> &[String] {
+        &self.facts.mcp_failed
+    }
+
+    /// The tokens of every message so far, when there was one.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        let facts = &self.facts;
+        (facts.turns > 0).then(|| sum(&facts.used, &facts.using))
+    }
+
+    #[must_use]
     pub fn turns(&self) -> u32 {
         self.facts.turns
     }
@@ -67,12 +121,32 @@ impl Facts {
         }
         let Ok(head) = serde_json::from_slice::<Head>(line) else { return };
         match head.r#type.0.as_deref() {
-            Some("system") if head.subtype.is("init") => self.session_id = head.session_id.0,
+            Some("system") if head.subtype.is("init") => {
+                self.session_id = head.session_id.0;
+                self.mcp_failed = message::failed_servers(&head.mcp_servers);
+            }
+            Some("system") if head.subtype.is("api_retry") => {
+                self.refused = match head.error.0.as_deref() {
+                    Some("authentication_failed") => Some(StopReason::Authentication),
+                    Some("billing_error") => Some(StopReason::Billing),
+                    _ => None,
+                };
+            }
+            Some("rate_limit_event") => {
+                self.usage_limit = message::usage_limit(&head.rate_limit_info);
+            }
             Some("assistant") => {
                 let message = head.message;
                 if message.id.is_none() || message.id != self.last_message_id {
                     self.turns = self.turns.saturating_add(1);
+                    self.used = sum(&self.used, &self.using);
+                    self.using = Usage::default();
+                    if head.parent_tool_use_id.0.is_none() {
+                        self.own_turns = self.own_turns.saturating_add(1);
+                    }
                 }
+                self.using = message.usage.unwrap_or_default();
+                message.calls.0.iter().for_each(|call| self.repeats.take(*call));
                 self.last_message_id = message.id;
                 if let Some(error) = message.error.or(head.error.0) {
                     self.last_error = Some(error);
@@ -85,5 +159,18 @@ impl Facts {
             }
             _ => {}
         }
+    }
+}
+
+fn sum(a: &Usage, b: &Usage) -> Usage {
+    Usage {
+        input_tokens: a.input_tokens.saturating_add(b.input_tokens),
+        output_tokens: a.output_tokens.saturating_add(b.output_tokens),
+        cache_creation_input_tokens: a
+            .cache_creation_input_tokens
+            .saturating_add(b.cache_creation_input_tokens),
+        cache_read_input_tokens: a
+            .cache_read_input_tokens
+            .saturating_add(b.cache_read_input_tokens),
     }
 }

@@ -43,6 +43,10 @@ pub struct Assignment<'a> {
     pub last_failure: Option<&'a str>,
     /// Go on in the session that an earlier attempt began.
     pub resume: bool,
+    /// Only ask that session for the outcome it ended without giving.
+    pub asks_outcome: bool,
+    /// Dollars the attempt may spend.
+    pub budget_usd: Option<f64>,
     pub claude_session_id: &'a str,
     /// Where the run directory will be.
     pub run_dir: &'a str,
@@ -54,6 +58,9 @@ pub struct Assignment<'a> {
 #[must_use]
 pub fn prompt(a: &Assignment<'_>) -> String {
     let (ticket, stage) = (a.ticket, a.ticket.current_stage());
+    if a.asks_outcome {
+        return question(ticket, stage, a.last_failure);
+    }
     let mut text = String::new();
     if a.resume {
         push(
@@ -128,6 +135,24 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     text
 }
 
+/// What a session that ended without a result is asked. It knows everything else.
+fn question(ticket: &Ticket, stage: &Name, failure: Option<&str>) -> String {
+    let failure =
+        failure.map(|failure| format!("What was wrong: {failure}.\n\n")).unwrap_or_default();
+    format!(
+        "Your work on the stage **{stage}** of {} ended without a usable call of StructuredOutput, so its outcome is not \
+         known. Do no more work now and change nothing.\n\n{failure}\
+         - If the stage is done, call StructuredOutput with outcome `completed` and your report.\n\
+         - If an earlier stage must do its work again, call it with `rework`; if only a decision of the coordinator helps, \
+         with `blocked` and your question.\n\
+         - If the stage is not done, do not call it: say in one sentence what is missing. It will be done again.\n",
+        ticket.id
+    )
+}
+
+/// Turns that the question for an outcome may take: the answer, and a second try at the tool's schema.
+const QUESTION_TURNS: u32 = 4;
+
 /// What a stage that may create tickets must know on top.
 fn how_to_plan(text: &mut String, a: &Assignment<'_>) {
     text.push_str(
@@ -175,8 +200,13 @@ pub fn arguments(a: &Assignment<'_>) -> Vec<String> {
         option("--allowedTools", &settings.allowed_tools.join(","));
     }
     option("--disallowedTools", &settings.disallowed().join(","));
-    if let Some(budget) = settings.max_budget_usd {
+    if let Some(budget) = a.budget_usd {
         option("--max-budget-usd", &budget.to_string());
+    }
+    if a.asks_outcome {
+        option("--max-turns", &QUESTION_TURNS.to_string());
+    } else if let Some(turns) = settings.max_turns {
+        option("--max-turns", &turns.to_string());
     }
     option("--mcp-config", &format!("{}/{MCP_FILE}", a.run_dir));
     option("--settings", &format!("{}/{SETTINGS_FILE}", a.run_dir));

@@ -49,6 +49,7 @@ fn ticket() -> Ticket {
         attempts_used: 0,
         rework_laps: 0,
         cost_usd: 0.0,
+        max_budget_usd: None,
         resume: None,
         work: None,
         created_at: T0,
@@ -78,6 +79,8 @@ fn with<R>(settings: &WorkerTypeSettings, f: impl FnOnce(&Assignment<'_>) -> R) 
         comments: &comments,
         last_failure: Some("no_result: the agent exited without a result"),
         resume: false,
+        asks_outcome: false,
+        budget_usd: settings.max_budget_usd,
         claude_session_id: "5f0c",
         run_dir: "/state/attempts/A-17",
         worker_types: &[

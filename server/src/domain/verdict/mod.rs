@@ -12,6 +12,7 @@ use super::outcome::StageResult;
 use super::outcome::Verdict;
 use super::planned;
 use super::text::LONG_TEXT_BYTES;
+use super::time::Timestamp;
 
 /// The facts about a finished attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,31 @@ pub struct Facts {
     pub may_create_tickets: bool,
     /// The end of standard error, for the sentence people read.
     pub stderr_tail: String,
+    /// MCP servers that the agent was given and that did not connect.
+    pub mcp_failed: Vec<String>,
+    /// What the agent last heard of the account's usage limit.
+    pub usage: Option<UsageLimit>,
+    /// Processes the kernel killed for want of memory while the attempt ran, where that can be known.
+    pub oom_kills: u64,
+}
+
+/// The account's usage limit, as the agent heard of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageLimit {
+    /// The request was refused for it.
+    pub rejected: bool,
+    pub resets_at: Option<Timestamp>,
+    /// Share of the limit that is used, from 0 to 1.
+    pub utilization: Option<f64>,
+}
+
+impl UsageLimit {
+    /// Until when nothing more should be started, keeping `reserve` (0 to 1) of the limit for the coordinator.
+    #[must_use]
+    pub fn holds_until(&self, reserve: f64) -> Option<Timestamp> {
+        let used_up = self.utilization.is_some_and(|used| used >= 1.0 - reserve);
+        self.resets_at.filter(|_| self.rejected || used_up)
+    }
 }
 
 /// How the child ended.
@@ -50,6 +76,11 @@ pub enum Stop {
     Stall,
     HungAfterResult,
     Unrecordable,
+    HangAtStart,
+    MaxTurns,
+    NoProgress,
+    Authentication,
+    Billing,
     Unknown,
 }
 
@@ -60,6 +91,9 @@ pub struct AgentResult {
     pub is_error: bool,
     pub structured_output: Option<Value>,
     pub api_error_status: Option<i64>,
+    pub terminal_reason: Option<String>,
+    /// Tools it asked for and was denied, each once.
+    pub denied: Vec<String>,
     pub errors: Vec<String>,
     pub prose: Option<String>,
 }
@@ -77,7 +111,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
             Ok(stage_result) => Verdict::Succeeded(stage_result),
             Err(detail) => match facts.stop {
                 Some(stop) => stopped(facts, stop),
-                None => Verdict::Failed { failure: Failure::MalformedResult, detail },
+                None => without_result(facts, result, detail),
             },
         };
     }
@@ -85,6 +119,31 @@ pub fn verdict(facts: &Facts) -> Verdict {
         Some(stop) => stopped(facts, stop),
         None => failed(facts),
     }
+}
+
+/// The agent ended well and gave no usable result: perhaps because it was kept from what it needed.
+fn without_result(facts: &Facts, result: &AgentResult, detail: String) -> Verdict {
+    if !result.denied.is_empty() {
+        let detail = format!(
+            "it was denied {}, which its worker type does not allow, and gave no result; change allowed_tools or \
+             permission_mode with update_worker_type, then resume the ticket",
+            result.denied.join(", ")
+        );
+        return Verdict::Failed { failure: Failure::PermissionDenied, detail };
+    }
+    if !facts.mcp_failed.is_empty() {
+        let detail = format!(
+            "the MCP server {} did not connect, and the agent gave no result",
+            facts.mcp_failed.join(", ")
+        );
+        return Verdict::Failed { failure: Failure::McpNotConnected, detail };
+    }
+    // It may have done its work and said so in prose; one that broke the schema has said something else.
+    let failure = match result.structured_output {
+        None => Failure::NoResult,
+        Some(_) => Failure::MalformedResult,
+    };
+    Verdict::Failed { failure, detail }
 }
 
 /// Whether the agent itself says it ended well and the process did nothing to contradict it.
@@ -112,6 +171,27 @@ fn stopped(facts: &Facts, stop: Stop) -> Verdict {
             failure: Failure::Stall,
             detail: "it was silent for longer than its worker type allows".to_owned(),
         },
+        Stop::HangAtStart => Verdict::TimedOut {
+            failure: Failure::HangAtStart,
+            detail: "it announced no session in the time a start may take".to_owned(),
+        },
+        Stop::MaxTurns => Verdict::Failed {
+            failure: Failure::MaxTurns,
+            detail: "it used more turns than its worker type allows".to_owned(),
+        },
+        Stop::NoProgress => Verdict::Failed {
+            failure: Failure::NoProgress,
+            detail: "it made the same tool calls with the same input again and again".to_owned(),
+        },
+        Stop::Authentication => Verdict::Failed {
+            failure: Failure::Authentication,
+            detail: "the model service refused the login; it was stopped instead of trying again"
+                .to_owned(),
+        },
+        Stop::Billing => Verdict::Failed {
+            failure: Failure::Billing,
+            detail: "the account cannot pay; it was stopped instead of trying again".to_owned(),
+        },
         Stop::HungAfterResult => failed(facts),
         Stop::Unrecordable => Verdict::Failed {
             failure: Failure::SpawnFailed,
@@ -133,10 +213,9 @@ fn failed(facts: &Facts) -> Verdict {
         (End::Exited(code), Some(_)) => {
             (Failure::AgentError, format!("the agent reported success and exited with code {code}"))
         }
-        (End::Signaled(signal), _) => (
-            Failure::KilledExternally,
-            format!("the agent was killed by signal {signal}, which nobody here sent"),
-        ),
+        (End::Signaled(signal), _) => killed(facts, *signal),
+        // A shell's word for a signal, and claude's own for TERM.
+        (End::Exited(code), None) if *code > 128 => killed(facts, code - 128),
         (End::Unknown, _) => {
             (Failure::Unknown, "how the agent ended could not be observed".to_owned())
         }
@@ -151,6 +230,25 @@ fn failed(facts: &Facts) -> Verdict {
     Verdict::Failed { failure, detail }
 }
 
+/// What a signal says that nobody here sent.
+fn killed(facts: &Facts, signal: i32) -> (Failure, String) {
+    match signal {
+        // The kernel's killer sends KILL; that it was at work here is what tells it from a person.
+        9 if facts.oom_kills > 0 => (
+            Failure::OutOfMemory,
+            "the kernel killed the agent because there was no memory left".to_owned(),
+        ),
+        4 | 5 | 6 | 7 | 8 | 11 | 31 => (
+            Failure::Crashed,
+            with_stderr(format!("the agent crashed with signal {signal}"), facts),
+        ),
+        _ => (
+            Failure::KilledExternally,
+            format!("the agent was killed by signal {signal}, which nobody here sent"),
+        ),
+    }
+}
+
 fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
     let words = result.errors.first().or(result.prose.as_ref());
     let said = words.map(|w| format!(": {}", first_line(w))).unwrap_or_default();
@@ -160,13 +258,27 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
     let failure = match result.subtype.as_str() {
         "error_max_turns" => Failure::MaxTurns,
         "error_max_budget_usd" => Failure::MaxBudget,
+        "error_max_structured_output_retries" if !result.denied.is_empty() => {
+            Failure::PermissionDenied
+        }
         "error_max_structured_output_retries" => Failure::MalformedResult,
+        // INT makes claude say so and exit 0. What we send is TERM, and comes with a stop.
+        "error_during_execution"
+            if matches!(
+                result.terminal_reason.as_deref(),
+                Some("aborted_streaming" | "aborted_tools")
+            ) =>
+        {
+            Failure::KilledExternally
+        }
         _ => match (result.api_error_status, facts.last_error.as_deref()) {
             (Some(401 | 403), _) | (None, Some("authentication_failed")) => Failure::Authentication,
             (Some(402), _) | (_, Some("billing_error")) => Failure::Billing,
-            (Some(429 | 500..=599), _) | (None, Some("rate_limit" | "server_error")) => {
-                Failure::Overloaded
+            (Some(429), _) if facts.usage.as_ref().is_some_and(|usage| usage.rejected) => {
+                Failure::UsageLimit
             }
+            (Some(429 | 529), _) | (None, Some("rate_limit")) => Failure::Overloaded,
+            (Some(500..=599), _) | (None, Some("server_error")) => Failure::ServerError,
             (Some(_), _) => Failure::ApiError,
             (None, _) => Failure::AgentError,
         },

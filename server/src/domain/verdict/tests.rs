@@ -12,6 +12,9 @@ fn ran(end: End, result: Option<AgentResult>) -> Facts {
         resumed: false,
         may_create_tickets: false,
         stderr_tail: String::new(),
+        mcp_failed: Vec::new(),
+        usage: None,
+        oom_kills: 0,
     }
 }
 
@@ -43,7 +46,7 @@ fn success_needs_exit_zero_and_a_valid_result() {
     assert_eq!(failure_of(&ran(End::Signaled(9), Some(done()))), Failure::KilledExternally);
     assert_eq!(failure_of(&ran(End::Unknown, Some(done()))), Failure::Unknown);
     assert_eq!(failure_of(&ran(End::Exited(0), None)), Failure::NoResult);
-    assert_eq!(failure_of(&ran(End::Exited(0), Some(success(None)))), Failure::MalformedResult);
+    assert_eq!(failure_of(&ran(End::Exited(0), Some(success(None)))), Failure::NoResult);
 }
 
 #[test]
@@ -96,9 +99,15 @@ fn errors_of_the_service_are_told_apart_by_structure() {
     assert_eq!(class(403), Failure::Authentication);
     assert_eq!(class(402), Failure::Billing);
     assert_eq!(class(400), Failure::ApiError);
-    for overloaded in [429, 500, 503, 529] {
+    for overloaded in [429, 529] {
         assert_eq!(class(overloaded), Failure::Overloaded);
     }
+    for failing in [500, 503] {
+        assert_eq!(class(failing), Failure::ServerError);
+    }
+    let usage = UsageLimit { rejected: true, resets_at: None, utilization: Some(1.0) };
+    let limited = Facts { usage: Some(usage), ..ran(End::Exited(1), Some(api(429))) };
+    assert_eq!(failure_of(&limited), Failure::UsageLimit);
     let ended = |subtype: &str| AgentResult {
         subtype: subtype.into(),
         is_error: true,
@@ -116,6 +125,48 @@ fn errors_of_the_service_are_told_apart_by_structure() {
     };
     assert_eq!(failure_of(&gone), Failure::SessionGone);
     assert!(!Failure::SessionGone.is_charged() && !Failure::Overloaded.is_charged());
+}
+
+#[test]
+fn ends_that_nobody_here_caused_are_told_apart() {
+    assert_eq!(failure_of(&ran(End::Signaled(11), None)), Failure::Crashed);
+    assert_eq!(failure_of(&ran(End::Exited(134), None)), Failure::Crashed);
+    assert_eq!(failure_of(&ran(End::Signaled(9), None)), Failure::KilledExternally);
+    assert_eq!(failure_of(&ran(End::Exited(143), None)), Failure::KilledExternally);
+    let no_memory = Facts { oom_kills: 1, ..ran(End::Signaled(9), None) };
+    assert_eq!(failure_of(&no_memory), Failure::OutOfMemory);
+    assert_eq!(failure_of(&ran(End::Exited(3), None)), Failure::NoResult);
+    let interrupted = AgentResult {
+        subtype: "error_during_execution".into(),
+        is_error: true,
+        terminal_reason: Some("aborted_tools".into()),
+        ..AgentResult::default()
+    };
+    let facts = ran(End::Exited(0), Some(interrupted));
+    assert_eq!(failure_of(&facts), Failure::KilledExternally);
+}
+
+#[test]
+fn what_it_was_kept_from_explains_a_missing_result() {
+    let denied = AgentResult { denied: vec!["Bash".into()], ..success(None) };
+    let facts = ran(End::Exited(0), Some(denied));
+    assert_eq!(failure_of(&facts), Failure::PermissionDenied);
+    let offline =
+        Facts { mcp_failed: vec!["db".into()], ..ran(End::Exited(0), Some(success(None))) };
+    assert_eq!(failure_of(&offline), Failure::McpNotConnected);
+    // It found another way.
+    let denied = AgentResult { denied: vec!["Bash".into()], ..done() };
+    assert_eq!(verdict(&ran(End::Exited(0), Some(denied))), succeeded());
+}
+
+#[test]
+fn the_reserve_holds_before_the_limit_does() {
+    let at = Timestamp::from_millis(5);
+    let usage = |rejected, utilization| UsageLimit { rejected, resets_at: Some(at), utilization };
+    assert_eq!(usage(false, Some(0.95)).holds_until(0.1), Some(at));
+    assert_eq!(usage(false, Some(0.85)).holds_until(0.1), None);
+    assert_eq!(usage(false, None).holds_until(0.1), None);
+    assert_eq!(usage(true, None).holds_until(0.0), Some(at));
 }
 
 #[test]

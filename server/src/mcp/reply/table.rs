@@ -116,6 +116,17 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             "depends_on names {ticket}, which was cancelled and will never complete. Leave it out, or create that work \
              anew with create_ticket and name the new ticket."
         ),
+        Refusal::StagesBegun { ticket, begun, given } => format!(
+            "The plan of {ticket} was not changed: it would be {}, and must begin with the stages that have begun, {}, \
+             and go on to the stage the ticket is at. Give the whole plan in execution_plan and change only what comes \
+             after them.",
+            listed(given),
+            if begun.is_empty() { "none yet".to_owned() } else { listed(begun) }
+        ),
+        Refusal::PausedByBudget { what, reason } => format!(
+            "{what} is paused by a limit in dollars and was not resumed: {}. It goes on by itself when the limit is raised.",
+            reason.trim_end_matches('.')
+        ),
         Refusal::AttemptSilenced { attempt, why } => {
             let why = match why {
                 Silence::Ended => "has ended, and nothing it does counts any more",

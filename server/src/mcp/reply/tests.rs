@@ -240,6 +240,24 @@ fn table() -> Vec<(Refusal, &'static str)> {
             "100 calls of yours wait already, which is as many as may. Let one of them end, or wait in a single call \
              that leaves out project, ticket_id and kinds; the operator sets the limit with --max-waiting-calls.",
         ),
+        (
+            Refusal::StagesBegun {
+                ticket: t(42),
+                begun: texts(&["plan", "impl"]),
+                given: texts(&["plan", "review"]),
+            },
+            "The plan of T-42 was not changed: it would be plan, review, and must begin with the stages that have begun, \
+             plan, impl, and go on to the stage the ticket is at. Give the whole plan in execution_plan and change only \
+             what comes after them.",
+        ),
+        (
+            Refusal::PausedByBudget {
+                what: "Project shop".to_owned(),
+                reason: "$5.00 are spent".to_owned(),
+            },
+            "Project shop is paused by a limit in dollars and was not resumed: $5.00 are spent. It goes on by itself when \
+             the limit is raised.",
+        ),
     ]
 }
 
@@ -278,6 +296,8 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::NoWorktrees { .. } => 29,
         Refusal::TicketLanding { .. } => 30,
         Refusal::TooManyWaiting { .. } => 31,
+        Refusal::StagesBegun { .. } => 32,
+        Refusal::PausedByBudget { .. } => 33,
     }
 }
 
@@ -288,7 +308,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=31).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=33).collect::<Vec<_>>());
 }
 
 #[test]

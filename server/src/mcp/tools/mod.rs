@@ -5,10 +5,12 @@
 
 pub(crate) mod events;
 pub(crate) mod own;
+pub(crate) mod pauses;
 pub(crate) mod projects;
 pub(crate) mod queues;
 pub(crate) mod templates;
 mod ticket_view;
 pub(crate) mod tickets;
+pub(crate) mod usage;
 pub(crate) mod worker_types;
 pub(crate) mod workers;

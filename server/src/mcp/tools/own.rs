@@ -105,12 +105,13 @@ struct Reported {
 async fn get_ticket(service: Service, given: GetTicket, call: Call) -> Result<TicketDetailView> {
     let own = speaker(&service, &call).await?.ticket;
     let ticket = own_ticket(own, &given.ticket_id)?;
-    Ok(service.store.ticket(ticket).await?.into())
+    Ok(service.store.ticket_at(ticket, service.now()).await?.into())
 }
 
 async fn get_project(service: Service, given: GetProject, call: Call) -> Result<ProjectView> {
     let ticket = speaker(&service, &call).await?.ticket;
-    let own = service.store.ticket(ticket).await?.ticket.project_name.into_string();
+    let own =
+        service.store.ticket_at(ticket, service.now()).await?.ticket.project_name.into_string();
     if given.project.is_some_and(|project| project != own) {
         return Err(Refusal::NotYourProject { own }.into());
     }

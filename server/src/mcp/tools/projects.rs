@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::domain::limits::ProjectLimits;
 use crate::domain::project;
 use crate::domain::project::NewProject;
 use crate::domain::project::Project;
@@ -42,8 +43,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             "get_project",
             "Get a project",
             Effect::Reads,
-            "Returns one project with its rules and patterns in full, and under `tickets` how many of its tickets are \
-             in each state.",
+            "Returns one project with its rules and patterns in full, its limits, and under `tickets` how many of its \
+             tickets are in each state.",
             get,
         ),
         Tool::new(
@@ -60,7 +61,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             Effect::Replaces,
             "Changes the fields given and leaves the others as they are. Attempts that already run keep what they were \
              told; the next ones get the new text. A ticket that has begun goes on where it began, whatever becomes of \
-             `path` and `isolation`. Returns the project.",
+             `path` and `isolation`. Limits count at once, for what waits and for what runs. Returns the project with its \
+             limits.",
             update,
         ),
         Tool::new(
@@ -129,6 +131,21 @@ struct Update {
     rules: Option<String>,
     /// The new patterns; an empty text removes them.
     patterns: Option<String>,
+    /// Most workers of the project that live at once, over all its types; -1 removes the limit.
+    #[schemars(range(min = -1, max = 10_000))]
+    max_workers: Option<i64>,
+    /// Dollars all its tickets may cost together; 0 removes the limit. When they are spent the project is paused until
+    /// the limit is raised.
+    max_budget_usd: Option<f64>,
+    /// Dollars they may cost on one day (UTC); 0 removes the limit. When they are spent the project is paused until the
+    /// next day.
+    max_budget_usd_per_day: Option<f64>,
+    /// Dollars each of its tickets may cost over its whole life, unless the ticket says otherwise; 0 removes the limit.
+    /// A ticket that has spent them goes on hold.
+    max_budget_usd_per_ticket: Option<f64>,
+    /// Attempts each of its tickets may have over its whole life; 0 removes the limit. Then it goes on hold.
+    #[schemars(range(min = 0, max = 10_000))]
+    max_attempts_per_ticket: Option<i64>,
     /// Where tickets that begin from now on work: worktree or shared, see `create_project`. A new `path` without it is
     /// looked at as `create_project` does.
     #[schemars(extend("enum" = Isolation::NAMES))]
@@ -186,6 +203,44 @@ pub(crate) struct ProjectWithCounts {
     project: ProjectView,
     /// Tickets by state.
     tickets: CountsView,
+    limits: LimitsView,
+}
+
+/// Null where there is no such limit.
+#[derive(Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
+struct LimitsView {
+    max_workers: Option<i64>,
+    max_budget_usd: Option<f64>,
+    max_budget_usd_per_day: Option<f64>,
+    max_budget_usd_per_ticket: Option<f64>,
+    max_attempts_per_ticket: Option<i64>,
+}
+
+impl From<ProjectLimits> for LimitsView {
+    fn from(limits: ProjectLimits) -> Self {
+        let ProjectLimits {
+            max_workers,
+            max_budget_usd,
+            max_budget_usd_per_day,
+            max_budget_usd_per_ticket,
+            max_attempts_per_ticket,
+        } = limits;
+        Self {
+            max_workers,
+            max_budget_usd,
+            max_budget_usd_per_day,
+            max_budget_usd_per_ticket,
+            max_attempts_per_ticket,
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ProjectWithLimits {
+    #[serde(flatten)]
+    project: ProjectView,
+    limits: LimitsView,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -241,7 +296,8 @@ async fn get(service: Service, given: Get) -> Result<ProjectWithCounts> {
 pub(crate) async fn detail(service: &Service, name: &str) -> Result<ProjectWithCounts> {
     let project = service.store.project(name).await?;
     let tickets = service.store.ticket_counts(project.key).await?.into();
-    Ok(ProjectWithCounts { project: project.into(), tickets })
+    let limits = service.store.project_limits(project.key).await?.into();
+    Ok(ProjectWithCounts { project: project.into(), tickets, limits })
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Projects> {
@@ -259,7 +315,11 @@ async fn list(service: Service, given: ListAll) -> Result<Projects> {
     Ok(Projects { projects: items.into_iter().map(cut).collect(), next_cursor })
 }
 
-async fn update(service: Service, given: Update) -> Result<ProjectView> {
+async fn update(service: Service, given: Update) -> Result<ProjectWithLimits> {
+    let found = service.store.project(&given.project).await?;
+    let old = service.store.project_limits(found.key).await?;
+    let limits = changed(old, &given);
+    limits.check()?;
     let text = |field, text: Option<String>| text.map(|t| text::long(field, &t)).transpose();
     let path = match given.path {
         Some(path) => Some(directory(&path).await?),
@@ -285,7 +345,29 @@ async fn update(service: Service, given: Update) -> Result<ProjectView> {
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
     };
-    Ok(service.store.update_project(&given.project, change, service.now()).await?.into())
+    let project = service.store.update_project(&given.project, change, service.now()).await?;
+    if limits != old {
+        service.store.set_project_limits(&given.project, limits).await?;
+    }
+    Ok(ProjectWithLimits { project: project.into(), limits: limits.into() })
+}
+
+/// The limits with what the call gives put in. Zero dollars or attempts are no limit; for workers, where zero is one, -1
+/// is none.
+fn changed(old: ProjectLimits, given: &Update) -> ProjectLimits {
+    let usd = |new: Option<f64>, old| new.map_or(old, |usd| Some(usd).filter(|usd| *usd != 0.0));
+    ProjectLimits {
+        max_workers: given.max_workers.map_or(old.max_workers, |n| Some(n).filter(|n| *n >= 0)),
+        max_budget_usd: usd(given.max_budget_usd, old.max_budget_usd),
+        max_budget_usd_per_day: usd(given.max_budget_usd_per_day, old.max_budget_usd_per_day),
+        max_budget_usd_per_ticket: usd(
+            given.max_budget_usd_per_ticket,
+            old.max_budget_usd_per_ticket,
+        ),
+        max_attempts_per_ticket: given
+            .max_attempts_per_ticket
+            .map_or(old.max_attempts_per_ticket, |n| Some(n).filter(|n| *n != 0)),
+    }
 }
 
 async fn delete(service: Service, given: Delete) -> Result<ProjectView> {

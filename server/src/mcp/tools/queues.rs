@@ -7,12 +7,13 @@ use serde::Serialize;
 use crate::domain::queue::Queue;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::TicketState;
-use crate::domain::waiting::waiting_for;
+use crate::domain::waiting::waiting;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
+use crate::mcp::tools::ticket_view::causes;
 use crate::store::TicketDetail;
 
 pub(crate) fn tools() -> Vec<Tool> {
@@ -22,8 +23,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             "List queues",
             Effect::Reads,
             "Lists the queues: one per worker type of each project, or of one project. `depth` counts tickets a worker \
-             could take now, `running` those a worker has, `workers` those that live. A paused queue does nothing until \
-             its cause is mended; get_worker_type says why it is paused. Returns `queues` and `next_cursor`, which is \
+             could take now, `running` those a worker has, `workers` those that live. A paused queue starts nothing: it, \
+             its project or everything is paused; get_queue_status says which and why, resume ends it. Returns `queues` and `next_cursor`, which is \
              null on the last page.",
             list,
         ),
@@ -93,6 +94,7 @@ struct QueueView {
     workers: i64,
     max_workers: i64,
     auto_spawn: bool,
+    /// Whether it starts nothing: itself, its project or everything is paused.
     paused: bool,
 }
 
@@ -134,12 +136,17 @@ struct WaitingTicket {
     state: &'static str,
     /// Why it waits and what would move it.
     waiting_for: Option<String>,
+    /// The same as one word.
+    #[schemars(extend("enum" = causes()))]
+    waiting_cause: Option<&'static str>,
 }
 
 impl From<TicketDetail> for WaitingTicket {
     fn from(detail: TicketDetail) -> Self {
+        let wait = waiting(&detail.ticket, &detail.surroundings);
         Self {
-            waiting_for: waiting_for(&detail.ticket, &detail.surroundings),
+            waiting_cause: wait.as_ref().map(|wait| wait.cause.name()),
+            waiting_for: wait.map(|wait| wait.sentence),
             ticket_id: detail.ticket.id.to_string(),
             title: detail.ticket.title,
             priority: detail.ticket.priority.name(),
@@ -156,8 +163,14 @@ async fn list(service: Service, given: ListAll) -> Result<Queues> {
 }
 
 async fn status(service: Service, given: Status) -> Result<QueueStatus> {
-    let (queue, waiting) = service.store.queue(&given.project, &given.worker_type).await?;
-    let tickets = waiting.into_iter().map(WaitingTicket::from).collect();
+    let (queue, waiting) =
+        service.store.queue(&given.project, &given.worker_type, service.now()).await?;
+    let brakes = service.brakes();
+    let tickets = waiting.into_iter().map(|mut detail| {
+        detail.surroundings.brakes = brakes;
+        WaitingTicket::from(detail)
+    });
+    let tickets = tickets.collect();
     Ok(QueueStatus { queue: queue.into(), tickets })
 }
 

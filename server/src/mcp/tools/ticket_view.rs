@@ -14,7 +14,8 @@ use crate::domain::text::Name;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
-use crate::domain::waiting::waiting_for;
+use crate::domain::waiting::Cause;
+use crate::domain::waiting::waiting;
 use crate::domain::worktree::DiffStat;
 use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::transcript::shortened;
@@ -43,6 +44,8 @@ pub(crate) struct TicketView {
     attempts_used: i64,
     rework_laps: i64,
     cost_usd: f64,
+    /// Dollars it may cost over its whole life, when it has a limit of its own.
+    max_budget_usd: Option<f64>,
     /// The branch of its work; null before it began, and where attempts work in the project's directory.
     branch: Option<String>,
     /// Where its own work begins.
@@ -119,6 +122,7 @@ impl From<Ticket> for TicketView {
             attempts_used: ticket.attempts_used,
             rework_laps: ticket.rework_laps,
             cost_usd: ticket.cost_usd,
+            max_budget_usd: ticket.max_budget_usd,
             created_at: ticket.created_at.to_string(),
             updated_at: ticket.updated_at.to_string(),
             closed_at,
@@ -167,6 +171,14 @@ pub(crate) struct AttemptView {
     cost_usd: Option<f64>,
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
+    /// The part of the input tokens that the prompt cache had or took.
+    cached_tokens: Option<i64>,
+    /// Most memory its processes held.
+    peak_memory_bytes: Option<i64>,
+    /// Dollars it was told it may spend.
+    budget_usd: Option<f64>,
+    /// True when it only asked an earlier attempt's session for the outcome.
+    asks_outcome: bool,
     granted_at: String,
     started_at: Option<String>,
     ended_at: Option<String>,
@@ -199,6 +211,10 @@ impl From<Attempt> for AttemptView {
             cost_usd: attempt.spent.cost_usd,
             input_tokens: attempt.spent.input_tokens,
             output_tokens: attempt.spent.output_tokens,
+            cached_tokens: attempt.spent.cached_tokens,
+            peak_memory_bytes: attempt.spent.peak_memory_bytes,
+            budget_usd: attempt.budget.map(|(usd, _)| usd),
+            asks_outcome: attempt.asks_outcome,
             granted_at: attempt.granted_at.to_string(),
             started_at: attempt.started_at.map(|at| at.to_string()),
         }
@@ -237,6 +253,11 @@ pub(crate) struct TicketDetailView {
     ticket: TicketView,
     /// Why it is not running and what would move it; null once it is closed.
     waiting_for: Option<String>,
+    /// The same as one word.
+    #[schemars(extend("enum" = causes()))]
+    waiting_cause: Option<&'static str>,
+    /// When it ends by itself, if that is known.
+    waiting_until: Option<String>,
     /// Oldest first.
     comments: Vec<CommentView>,
     /// Oldest first.
@@ -245,13 +266,22 @@ pub(crate) struct TicketDetailView {
 
 impl From<TicketDetail> for TicketDetailView {
     fn from(detail: TicketDetail) -> Self {
+        let wait = waiting(&detail.ticket, &detail.surroundings);
         Self {
-            waiting_for: waiting_for(&detail.ticket, &detail.surroundings),
+            waiting_cause: wait.as_ref().map(|wait| wait.cause.name()),
+            waiting_until: wait.as_ref().and_then(|wait| wait.until).map(|until| until.to_string()),
+            waiting_for: wait.map(|wait| wait.sentence),
             ticket: detail.ticket.into(),
             comments: detail.comments.into_iter().map(CommentView::from).collect(),
             attempts: detail.attempts.into_iter().map(AttemptView::from).collect(),
         }
     }
+}
+
+/// The causes as the schema lists them: a closed ticket has none.
+pub(crate) fn causes() -> Vec<serde_json::Value> {
+    let names = Cause::NAMES.iter().map(|name| serde_json::Value::from(*name));
+    names.chain([serde_json::Value::Null]).collect()
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -270,6 +300,7 @@ mod tests {
     use crate::domain::id::AttemptId;
     use crate::domain::id::ProjectKey;
     use crate::domain::id::WorkerId;
+    use crate::domain::limits::Limit;
     use crate::domain::ticket::Plan;
     use crate::domain::time::Timestamp;
 
@@ -292,6 +323,7 @@ mod tests {
             attempts_used: 1,
             rework_laps: 0,
             cost_usd: 0.5,
+            max_budget_usd: None,
             resume: None,
             work: None,
             created_at: Timestamp::from_millis(0),
@@ -309,7 +341,7 @@ mod tests {
                 "ticket_id": "T-42", "project": "p", "title": "Build", "description": description,
                 "state": "on_hold", "resolution": null, "hold_reason": "asks", "execution_plan": ["impl", "test"],
                 "stage_index": 1, "current_stage": "test", "priority": "high", "depends_on": ["T-41"],
-                "attempts_used": 1, "rework_laps": 0, "cost_usd": 0.5, "branch": null, "base_commit": null,
+                "attempts_used": 1, "rework_laps": 0, "cost_usd": 0.5, "max_budget_usd": null, "branch": null, "base_commit": null,
                 "head_commit": null, "diff_stat": null, "worktree": null, "merged_commit": null, "created_at": "1970-01-01T00:00:00.000Z",
                 "updated_at": "1970-01-01T00:00:00.007Z", "closed_at": null,
             })
@@ -335,6 +367,9 @@ mod tests {
             state: AttemptState::Ended(ended),
             claude_session_id: "s".to_owned(),
             resumed: false,
+            asks_outcome: false,
+            budget: Some((2.0, Limit::Ticket)),
+            limit_reached: None,
             stop: None,
             granted_at: Timestamp::from_millis(1),
             started_at: None,
@@ -355,7 +390,8 @@ mod tests {
                 "suspect": false, "progress": {"message": "Half of it.", "percent": 50, "at": "1970-01-01T00:00:00.005Z"},
                 "outcome": "failed", "failure": "no_result", "detail": "it ended without a result", "exit_code": 1,
                 "signal": null, "claude_session_id": "s", "num_turns": 3, "cost_usd": null, "input_tokens": null,
-                "output_tokens": null, "granted_at": "1970-01-01T00:00:00.001Z", "started_at": null,
+                "output_tokens": null, "cached_tokens": null, "peak_memory_bytes": null, "budget_usd": 2.0,
+                "asks_outcome": false, "granted_at": "1970-01-01T00:00:00.001Z", "started_at": null,
                 "ended_at": "1970-01-01T00:00:00.009Z",
             })
         );

@@ -1,10 +1,11 @@
-//! Tickets: `create_ticket`, `get_ticket`, `list_tickets`, `add_ticket_comment`, `complete_ticket_stage`,
+//! Tickets: `create_ticket`, `update_ticket`, `get_ticket`, `list_tickets`, `add_ticket_comment`, `complete_ticket_stage`,
 //! `close_ticket`, `resume_ticket`. What they return is in [`super::ticket_view`].
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::domain::id::TicketId;
+use crate::domain::limits;
 use crate::domain::outcome::StageOutcome;
 use crate::domain::outcome::StageResult;
 use crate::domain::refusal::Refusal;
@@ -14,6 +15,7 @@ use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
+use crate::domain::ticket::TicketChange;
 use crate::domain::ticket::TicketState;
 use crate::domain::ticket::dependencies;
 use crate::domain::time::Timestamp;
@@ -46,12 +48,22 @@ pub(crate) fn tools() -> Vec<Tool> {
             create,
         ),
         Tool::new(
+            "update_ticket",
+            "Change a ticket",
+            Effect::Replaces,
+            "Changes the fields given and leaves the others as they are, in any state but closed. `execution_plan` is the \
+             whole new plan; it must begin with the stages that have begun, and the rest may be anything. An attempt that \
+             already runs keeps what it was told; the next one gets the new words. A ticket on hold stays so: let it go \
+             on with resume_ticket. Returns the ticket.",
+            update,
+        ),
+        Tool::new(
             "get_ticket",
             "Get a ticket",
             Effect::Reads,
             "Returns one ticket with its comments (the stages' reports and the coordinator's words, oldest first), its \
-             attempts, and `waiting_for`: one sentence on why it is not running and what would move it, null once it is \
-             closed.",
+             attempts, and `waiting_for`: why it is not running and what would move it, null once it is closed. \
+             `waiting_cause` is the same as one word, `waiting_until` when that ends by itself, if it does.",
             get,
         ),
         Tool::new(
@@ -123,6 +135,25 @@ struct Create {
     depends_on: Option<Vec<String>>,
     /// Any text of at most 200 characters; a second call with the same one returns the ticket of the first.
     idempotency_key: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    /// The ticket's id, such as T-42.
+    ticket_id: String,
+    /// The new title, on one line of at most 200 characters.
+    title: Option<String>,
+    /// The new description; an empty text removes it.
+    description: Option<String>,
+    /// The new priority. A waiting ticket takes its new place at once.
+    #[schemars(extend("enum" = Priority::ALL.map(Priority::name)))]
+    priority: Option<String>,
+    /// The whole new plan. It begins with the stages that have begun; those after may be other ones.
+    #[schemars(length(min = 1, max = 32))]
+    execution_plan: Option<Vec<String>>,
+    /// Dollars this ticket may cost over its whole life, in place of the limit of its project; 0 goes back to that.
+    max_budget_usd: Option<f64>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -205,8 +236,6 @@ async fn create(service: Service, given: Create) -> Result<TicketView> {
 }
 
 fn new_ticket(given: &Create) -> Result<NewTicket> {
-    let stages: std::result::Result<Vec<Name>, Refusal> =
-        given.execution_plan.iter().map(|stage| Name::parse("execution_plan", stage)).collect();
     let waits_for = given.depends_on.iter().flatten();
     let depends_on: Result<Vec<TicketId>> =
         waits_for.map(|ticket| id("depends_on", ticket)).collect();
@@ -215,11 +244,36 @@ fn new_ticket(given: &Create) -> Result<NewTicket> {
         project: Name::parse("project", &given.project)?,
         title: text::title("title", &given.title)?,
         description: text::long("description", given.description.as_deref().unwrap_or(""))?,
-        plan: Plan::new(stages?)?,
+        plan: plan(&given.execution_plan)?,
         priority: given.priority.as_deref().map(Priority::parse).transpose()?.unwrap_or_default(),
         depends_on: dependencies(depends_on?)?,
         idempotency_key: key.map(|key| text::title("idempotency_key", key)).transpose()?,
     })
+}
+
+async fn update(service: Service, given: Update) -> Result<TicketView> {
+    let ticket = id("ticket_id", &given.ticket_id)?;
+    let plan = given.execution_plan.as_deref().map(plan).transpose()?;
+    let max_budget_usd = given.max_budget_usd.map(|usd| Some(usd).filter(|usd| *usd != 0.0));
+    limits::dollars("max_budget_usd", max_budget_usd.flatten())?;
+    let change = TicketChange {
+        title: given.title.as_deref().map(|title| text::title("title", title)).transpose()?,
+        description: given
+            .description
+            .as_deref()
+            .map(|description| text::long("description", description))
+            .transpose()?,
+        priority: given.priority.as_deref().map(Priority::parse).transpose()?,
+        plan,
+        max_budget_usd,
+    };
+    Ok(service.store.update_ticket(ticket, change, service.now()).await?.into())
+}
+
+fn plan(stages: &[String]) -> std::result::Result<Plan, Refusal> {
+    let stages: std::result::Result<Vec<Name>, Refusal> =
+        stages.iter().map(|stage| Name::parse("execution_plan", stage)).collect();
+    Plan::new(stages?)
 }
 
 async fn get(service: Service, given: Get) -> Result<TicketDetailView> {
@@ -228,7 +282,9 @@ async fn get(service: Service, given: Get) -> Result<TicketDetailView> {
 
 /// What `get_ticket` returns.
 pub(crate) async fn detail(service: &Service, ticket: TicketId) -> Result<TicketDetailView> {
-    Ok(service.store.ticket(ticket).await?.into())
+    let mut detail = service.store.ticket_at(ticket, service.now()).await?;
+    detail.surroundings.brakes = service.brakes();
+    Ok(detail.into())
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Tickets> {

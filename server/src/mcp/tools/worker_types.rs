@@ -56,9 +56,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             "update_worker_type",
             "Change a worker type",
             Effect::Replaces,
-            "Changes the fields given and leaves the others as they are. Attempts that already run keep what they were \
-             given; the next ones get the new settings. If the type's queue is paused, this resumes it. Returns the \
-             worker type.",
+            "Changes the fields given and leaves the others as they are. Time limits and max_turns count at once, for \
+             attempts that run too; everything else counts for the next ones. If a failure paused the type's queue, this \
+             resumes it. Returns the worker type.",
             update,
         ),
         Tool::new(
@@ -113,6 +113,9 @@ struct Create {
     max_budget_usd: Option<f64>,
     /// Whether the server launches workers of this type by itself when tickets wait; true when left out.
     auto_spawn: Option<bool>,
+    /// Most turns, messages of the model, of one attempt; no such limit when left out.
+    #[schemars(range(min = 1, max = 100_000))]
+    max_turns: Option<i64>,
     /// Whether a result of this type may carry tickets, which are created when its stage completes: for stages that plan.
     /// False when left out.
     may_create_tickets: Option<bool>,
@@ -180,6 +183,9 @@ struct Update {
     max_budget_usd: Option<f64>,
     /// Whether the server launches workers of this type by itself.
     auto_spawn: Option<bool>,
+    /// The new number of turns of one attempt; 0 removes the limit.
+    #[schemars(range(min = 0, max = 100_000))]
+    max_turns: Option<i64>,
     /// Whether results may carry tickets, which are created when the stage completes.
     may_create_tickets: Option<bool>,
     /// All its MCP servers anew, by name, each as in .mcp.json; an empty object leaves vibe-ensemble alone.
@@ -216,6 +222,7 @@ struct WorkerTypeView {
     max_attempts: i64,
     max_budget_usd: Option<f64>,
     auto_spawn: bool,
+    max_turns: Option<i64>,
     may_create_tickets: bool,
     mcp_servers: Map<String, Value>,
     settings: Map<String, Value>,
@@ -248,6 +255,7 @@ impl From<WorkerType> for WorkerTypeView {
             max_attempts: settings.max_attempts,
             max_budget_usd: settings.max_budget_usd,
             auto_spawn: settings.auto_spawn,
+            max_turns: settings.max_turns,
             may_create_tickets: settings.may_create_tickets,
             mcp_servers: settings.mcp_servers,
             settings: settings.claude_settings,
@@ -290,6 +298,7 @@ async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
         max_attempts: given.max_attempts,
         max_budget_usd: given.max_budget_usd,
         auto_spawn: given.auto_spawn,
+        max_turns: given.max_turns,
         may_create_tickets: given.may_create_tickets,
         mcp_servers: given.mcp_servers,
         claude_settings: given.settings,
@@ -332,6 +341,7 @@ async fn update(service: Service, given: Update) -> Result<WorkerTypeView> {
         max_attempts: given.max_attempts,
         max_budget_usd: given.max_budget_usd,
         auto_spawn: given.auto_spawn,
+        max_turns: given.max_turns,
         may_create_tickets: given.may_create_tickets,
         mcp_servers: given.mcp_servers,
         claude_settings: given.settings,

@@ -5,8 +5,12 @@ mod ends;
 mod events;
 mod files;
 mod groups;
+mod ledger;
+mod limits;
+mod pauses;
 mod planned;
 mod tickets;
+mod updates;
 mod worktrees;
 
 use tempfile::TempDir;
@@ -43,12 +47,22 @@ use crate::domain::worktree::OnComplete;
 use crate::domain::worktree::Worktree;
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-pub(super) const RULES: Rules =
-    Rules { policy: Policy { max_rework: 3, retry: BACKOFF, overload: BACKOFF }, max_workers: 16 };
+pub(super) const RULES: Rules = Rules {
+    policy: Policy { max_rework: 3, retry: BACKOFF, overload: BACKOFF },
+    max_workers: 16,
+    max_usd_per_day: None,
+};
 const BACKOFF: crate::domain::retry::Backoff = crate::domain::retry::Backoff {
     first: std::time::Duration::from_secs(10),
     most: std::time::Duration::from_secs(60),
 };
+
+impl Store {
+    /// [`Store::ticket_at`] for tests, whose time stands still.
+    pub(crate) async fn ticket(&self, id: TicketId) -> super::Result<super::TicketDetail> {
+        self.ticket_at(id, NOW).await
+    }
+}
 
 /// A store with the project `shop` and the worker types `plan`, `impl` and `review`.
 pub(super) struct Bed {
@@ -179,6 +193,7 @@ pub(super) fn ending(attempt: AttemptId, verdict: Verdict) -> Ending {
         signal: None,
         spent: Spent { cost_usd: Some(0.25), num_turns: Some(3), ..Spent::default() },
         had_session: true,
+        usage: None,
         record: Some("{}".into()),
         work: Work::None,
     }

@@ -107,10 +107,13 @@ async fn one_that_is_refused_fails_the_attempt_and_creates_none() {
         serde_json::json!([good, bad])
     };
     let mut attempt = granted.attempt.id;
+    let often = WorkerTypeChange { max_attempts: Some(4), ..WorkerTypeChange::default() };
+    bed.store.update_worker_type("shop", "plan", often, NOW).await.unwrap();
     let wrong = [
         (with("execution_plan", serde_json::json!(["impl", "deploy"])), "execution_plan"),
         (with("depends_on", serde_json::json!(["T-99"])), "depends_on"),
         (with("depends_on", serde_json::json!(["T-2"])), "depends_on"),
+        (with("execution_plan", serde_json::json!(["deploy"])), "execution_plan"),
     ];
     for (run, (tickets, field)) in wrong.iter().enumerate() {
         assert_eq!(bed.end(attempt, asking_for(tickets)).await, EndReport::Accepted);

@@ -40,7 +40,11 @@ CREATE TABLE attempt (
     CONSTRAINT timeout_is_positive CHECK (timeout_seconds > 0), progress TEXT
     CONSTRAINT progress_says_something CHECK (progress <> ''), progress_percent INTEGER
     CONSTRAINT progress_is_a_percentage CHECK (progress_percent BETWEEN 0 AND 100), progress_at INTEGER
-    CONSTRAINT progress_has_time CHECK ((progress IS NULL) = (progress_at IS NULL)),
+    CONSTRAINT progress_has_time CHECK ((progress IS NULL) = (progress_at IS NULL)), budget_usd REAL
+    CONSTRAINT budget_is_no_debt CHECK (budget_usd > 0), budget_of TEXT, limit_reached TEXT
+    CONSTRAINT limit_reached_says_which CHECK (limit_reached <> ''), cached_tokens INTEGER, peak_memory_bytes INTEGER
+    CONSTRAINT peak_memory_is_a_size CHECK (peak_memory_bytes >= 0), asks_outcome INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT asks_outcome_is_a_flag CHECK (asks_outcome IN (0, 1)),
     CONSTRAINT ended_has_time     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CONSTRAINT ended_has_outcome  CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CONSTRAINT failure_has_class  CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
@@ -102,6 +106,22 @@ CREATE TABLE parked_report (
     received_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE pause (
+    -- The project; 0 for the whole server, which is why there is no foreign key.
+    project_id INTEGER NOT NULL CHECK (project_id >= 0),
+    -- coordinator: until it is lifted by `resume`.  usage_limit: until the account's limit is reset.  budget: until the
+    -- limit in dollars is raised, or its day is over.
+    cause      TEXT    NOT NULL CHECK (cause IN ('coordinator', 'usage_limit', 'budget')),
+    -- For people, in one sentence.
+    reason     TEXT    NOT NULL CHECK (reason <> ''),
+    since      INTEGER NOT NULL,
+    -- When it ends without anybody's doing; NULL when it does not.
+    until_at   INTEGER,
+    CONSTRAINT usage_limit_ends       CHECK (cause <> 'usage_limit' OR until_at IS NOT NULL),
+    CONSTRAINT coordinator_ends_it    CHECK (cause <> 'coordinator' OR until_at IS NULL),
+    PRIMARY KEY (project_id, cause)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE project (
     -- AUTOINCREMENT: events keep pointing at deleted projects, so a key is never used twice.
     project_id  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -120,6 +140,18 @@ CREATE TABLE project (
 , isolation TEXT NOT NULL DEFAULT 'shared'
     CONSTRAINT project_isolation_known CHECK (isolation IN ('worktree', 'shared')), on_complete TEXT NOT NULL DEFAULT 'keep'
     CONSTRAINT project_on_complete_known CHECK (on_complete IN ('keep', 'merge')), directory TEXT NOT NULL DEFAULT '') STRICT;
+
+CREATE TABLE project_limit (
+    project_id                INTEGER PRIMARY KEY REFERENCES project (project_id),
+    -- Workers of the project that may live at once, over all its types.
+    max_workers               INTEGER CHECK (max_workers >= 0),
+    -- Dollars: of all its tickets together, of one day (UTC), of one ticket over its whole life.
+    max_budget_usd            REAL    CHECK (max_budget_usd > 0),
+    max_budget_usd_per_day    REAL    CHECK (max_budget_usd_per_day > 0),
+    max_budget_usd_per_ticket REAL    CHECK (max_budget_usd_per_ticket > 0),
+    -- Attempts of one ticket over its whole life, those that are nobody's fault not counted.
+    max_attempts_per_ticket   INTEGER CHECK (max_attempts_per_ticket >= 1)
+) STRICT;
 
 CREATE TABLE ticket (
     -- T-42. AUTOINCREMENT: a number that was ever shown is never used for another ticket.
@@ -160,7 +192,10 @@ CREATE TABLE ticket (
     updated_at        INTEGER NOT NULL,
     closed_at         INTEGER, planned_by INTEGER REFERENCES attempt (attempt_id), planned_key TEXT
     CONSTRAINT planned_has_key CHECK ((planned_by IS NULL) = (planned_key IS NULL)), isolation TEXT
-    CONSTRAINT ticket_isolation_known CHECK (isolation IN ('worktree', 'shared')),
+    CONSTRAINT ticket_isolation_known CHECK (isolation IN ('worktree', 'shared')), max_budget_usd REAL
+    CONSTRAINT ticket_budget_is_a_limit CHECK (max_budget_usd > 0), strikes INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT strikes_are_counted CHECK (strikes >= 0), resume_asks_outcome INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)),
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
@@ -243,7 +278,9 @@ CREATE TABLE worker_type (
     updated_at       INTEGER NOT NULL, may_create_tickets INTEGER NOT NULL DEFAULT 0
     CONSTRAINT may_create_tickets_is_yes_or_no CHECK (may_create_tickets IN (0, 1)), mcp_servers TEXT NOT NULL DEFAULT '{}'
     CONSTRAINT mcp_servers_is_an_object CHECK (json_type(mcp_servers) = 'object'), claude_settings TEXT NOT NULL DEFAULT '{}'
-    CONSTRAINT claude_settings_is_an_object CHECK (json_type(claude_settings) = 'object'),
+    CONSTRAINT claude_settings_is_an_object CHECK (json_type(claude_settings) = 'object'), paused_by_hand INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT paused_by_hand_is_a_flag CHECK (paused_by_hand IN (0, 1)), max_turns INTEGER
+    CONSTRAINT max_turns_is_a_limit CHECK (max_turns >= 1),
     CONSTRAINT pause_has_reason CHECK ((paused_at IS NULL) = (pause_reason IS NULL)),
     UNIQUE (project_id, name)
 ) STRICT;
@@ -280,6 +317,8 @@ CREATE TABLE worktree (
     removed_at      INTEGER,
     CONSTRAINT ready_is_there CHECK (ready = 0 OR (owed_attempt_id IS NULL AND removed_at IS NULL))
 ) STRICT;
+
+CREATE INDEX attempt_ended ON attempt (ended_at) WHERE state = 'ended';
 
 CREATE UNIQUE INDEX attempt_one_live_per_ticket ON attempt (ticket_id) WHERE state <> 'ended';
 

@@ -120,7 +120,7 @@ async fn attempts_take_turns_in_a_directory() {
     let second = bed.ticket(&["review"]).await.id;
     let third = NewTicket { project: name("twin"), ..Bed::new_ticket(&["impl"]) };
     bed.store.create_ticket(third, NOW).await.unwrap();
-    let (queues, _) = bed.store.waiting_queues().await.unwrap();
+    let (queues, _) = bed.store.waiting_queues(NOW).await.unwrap();
     assert_eq!(queues.iter().map(|queue| queue.startable).collect::<Vec<_>>(), [1, 1, 1]);
     let attempt = bed.granted(bed.worker("impl").await, "p1").await.attempt.id;
     let reviewer = bed.worker("review").await;
@@ -129,7 +129,7 @@ async fn attempts_take_turns_in_a_directory() {
     bed.store.worker_hello(twin, 1, None, NOW).await.unwrap();
     assert_eq!(bed.claim(reviewer, "p2").await, Claim::Nothing);
     assert_eq!(bed.claim(twin, "p3").await, Claim::Nothing);
-    let (queues, _) = bed.store.waiting_queues().await.unwrap();
+    let (queues, _) = bed.store.waiting_queues(NOW).await.unwrap();
     assert_eq!(queues.iter().map(|queue| queue.startable).collect::<Vec<_>>(), [0, 0]);
     // Its ticket is closed and its processes are not known to be gone: the directory is still taken.
     bed.store.close_ticket(first, Resolution::Cancelled, None, NOW).await.unwrap();

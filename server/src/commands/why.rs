@@ -1,0 +1,41 @@
+//! `why`: what a ticket waits for, and what would move it.
+
+use serde_json::json;
+
+use crate::cli::Why;
+use crate::commands::client::Client;
+use crate::commands::output;
+use crate::commands::output::field;
+use crate::commands::output::plain;
+use crate::config::Environment;
+use crate::exit::Exit;
+
+pub async fn run(command: &Why, environment: &Environment) -> anyhow::Result<Exit> {
+    let client = Client::new(&command.connection, environment)?;
+    let ticket = client.call("get_ticket", json!({"ticket_id": command.ticket})).await?;
+    if command.json {
+        let mut answer = json!({});
+        for name in
+            ["ticket_id", "state", "resolution", "waiting_cause", "waiting_for", "waiting_until"]
+        {
+            answer[name] = ticket[name].clone();
+        }
+        output::json(&answer)?;
+        return Ok(Exit::Ok);
+    }
+    // Whole, not cut to a column: this sentence is all there is to print.
+    match ticket["waiting_for"].as_str() {
+        Some(sentence) => output::line(format_args!(
+            "{} is {}. {}",
+            field(&ticket, "ticket_id"),
+            field(&ticket, "state"),
+            plain(sentence)
+        ))?,
+        None => output::line(format_args!(
+            "{} is closed as {}; it waits for nothing.",
+            field(&ticket, "ticket_id"),
+            field(&ticket, "resolution")
+        ))?,
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,235 @@
+//! Limits: what may be started, and how many dollars it may spend.
+//!
+//! Dollars are set aside when an attempt is granted: what it may spend at most is neither anybody else's meanwhile nor
+//! more than every limit above it has left. That keeps the sum bounded although claude tells a cost only at the end.
+
+use super::refusal::Refusal;
+
+/// Less than this is nothing: not one request could be paid from it.
+pub const LEAST_USD: f64 = 0.01;
+
+/// The limits of a project; `None` means that there is no such limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProjectLimits {
+    /// Workers that may live at once, over all types of the project.
+    pub max_workers: Option<i64>,
+    /// Dollars of all its tickets together.
+    pub max_budget_usd: Option<f64>,
+    /// Dollars of one day, in UTC.
+    pub max_budget_usd_per_day: Option<f64>,
+    /// Dollars of one ticket over its whole life.
+    pub max_budget_usd_per_ticket: Option<f64>,
+    /// Attempts of one ticket over its whole life.
+    pub max_attempts_per_ticket: Option<i64>,
+}
+
+impl ProjectLimits {
+    /// Checks every field; the first wrong one is named.
+    pub fn check(&self) -> Result<(), Refusal> {
+        count("max_workers", self.max_workers, 0, 10_000)?;
+        dollars("max_budget_usd", self.max_budget_usd)?;
+        dollars("max_budget_usd_per_day", self.max_budget_usd_per_day)?;
+        dollars("max_budget_usd_per_ticket", self.max_budget_usd_per_ticket)?;
+        count("max_attempts_per_ticket", self.max_attempts_per_ticket, 1, 10_000)
+    }
+}
+
+/// Checks a limit in dollars.
+pub fn dollars(field: &'static str, given: Option<f64>) -> Result<(), Refusal> {
+    match given {
+        Some(usd) if !(LEAST_USD..=1_000_000.0).contains(&usd) => {
+            let allowed = "dollars, at least 0.01 and at most 1000000, or 0 for no limit";
+            Err(Refusal::invalid(field, &usd.to_string(), allowed))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn count(field: &'static str, given: Option<i64>, least: i64, most: i64) -> Result<(), Refusal> {
+    match given {
+        Some(count) if !(least..=most).contains(&count) => {
+            let allowed = format!("a number from {least} to {most}");
+            Err(Refusal::invalid(field, &count.to_string(), allowed))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A limit in dollars, narrowest first: of two that are equally tight the narrower is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limit {
+    /// One attempt, by its worker type. Reaching it is the work's fault.
+    Attempt,
+    Ticket,
+    ProjectDay,
+    Project,
+    ServerDay,
+}
+
+impl Limit {
+    pub const ALL: [Self; 5] =
+        [Self::Attempt, Self::Ticket, Self::ProjectDay, Self::Project, Self::ServerDay];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt",
+            Self::Ticket => "ticket",
+            Self::ProjectDay => "project_day",
+            Self::Project => "project",
+            Self::ServerDay => "server_day",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|limit| limit.name() == name)
+    }
+
+    /// The end of a sentence: whose dollars are spent, and how to raise them.
+    #[must_use]
+    pub fn spent(self, limit: f64) -> String {
+        match self {
+            Self::Attempt => format!(
+                "an attempt may cost ${limit:.2}; raise max_budget_usd with update_worker_type"
+            ),
+            Self::Ticket => format!(
+                "this ticket may cost ${limit:.2} over its whole life; raise max_budget_usd with update_ticket, or \
+                 max_budget_usd_per_ticket with update_project"
+            ),
+            Self::ProjectDay => format!(
+                "the project may cost ${limit:.2} a day (UTC); raise max_budget_usd_per_day with update_project, or \
+                 wait for tomorrow"
+            ),
+            Self::Project => {
+                format!(
+                    "the project may cost ${limit:.2}; raise max_budget_usd with update_project"
+                )
+            }
+            Self::ServerDay => format!(
+                "the whole server may cost ${limit:.2} a day (UTC); the operator raises max_usd_per_day in the \
+                 configuration, or wait for tomorrow"
+            ),
+        }
+    }
+}
+
+/// One limit in dollars and how much of it is gone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Account {
+    pub of: Limit,
+    pub limit: f64,
+    /// What ended attempts cost.
+    pub spent: f64,
+    /// What live attempts may still spend.
+    pub reserved: f64,
+}
+
+impl Account {
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.limit - self.spent < LEAST_USD
+    }
+
+    fn left(&self) -> f64 {
+        self.limit - self.spent - self.reserved
+    }
+}
+
+/// Whether an attempt may start as far as dollars go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Funds {
+    /// It may spend so much, and why not more; `None` when nothing limits it.
+    Granted(Option<(f64, Limit)>),
+    /// Live attempts hold all that is left. What they do not spend is free when they end.
+    Reserved(Limit),
+    /// A limit is spent.
+    Spent(Account),
+}
+
+/// Decides what an attempt may spend: the least that its worker type and every account above it allow.
+#[must_use]
+pub fn funds(per_attempt: Option<f64>, accounts: &[Account]) -> Funds {
+    // The widest first: a project whose money is gone tells more than a ticket whose money is gone too.
+    if let Some(spent) = accounts.iter().filter(|a| a.is_spent()).max_by_key(|a| a.of) {
+        return Funds::Spent(*spent);
+    }
+    let own = per_attempt.map(|usd| (usd, Limit::Attempt));
+    let above = accounts.iter().map(|account| (account.left(), account.of));
+    let tightest =
+        own.into_iter().chain(above).min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    match tightest {
+        None => Funds::Granted(None),
+        Some((usd, of)) if usd < LEAST_USD => Funds::Reserved(of),
+        Some((usd, of)) => Funds::Granted(Some((cents(usd), of))),
+    }
+}
+
+/// Rounded down: claude takes any number, and people read them.
+fn cents(usd: f64) -> f64 {
+    // The small addition keeps 0.29, which is stored as a little less, from becoming 0.28.
+    ((usd + 1e-9) * 100.0).floor() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(of: Limit, limit: f64, spent: f64, reserved: f64) -> Account {
+        Account { of, limit, spent, reserved }
+    }
+
+    #[test]
+    fn nothing_limits_what_has_no_limit() {
+        assert_eq!(funds(None, &[]), Funds::Granted(None));
+        assert_eq!(funds(Some(2.0), &[]), Funds::Granted(Some((2.0, Limit::Attempt))));
+    }
+
+    #[test]
+    fn the_tightest_limit_counts_and_what_runs_is_set_aside() {
+        let project = account(Limit::Project, 10.0, 4.0, 5.0);
+        assert_eq!(funds(Some(2.0), &[project]), Funds::Granted(Some((1.0, Limit::Project))));
+        let ticket = account(Limit::Ticket, 1.0, 0.71, 0.0);
+        assert_eq!(
+            funds(Some(2.0), &[ticket, project]),
+            Funds::Granted(Some((0.29, Limit::Ticket)))
+        );
+        // As tight as each other: the narrower is told.
+        assert_eq!(funds(Some(1.0), &[project]), Funds::Granted(Some((1.0, Limit::Attempt))));
+    }
+
+    #[test]
+    fn reserved_is_a_wait_and_spent_is_not() {
+        let all_out = account(Limit::Project, 10.0, 4.0, 6.0);
+        assert_eq!(funds(None, &[all_out]), Funds::Reserved(Limit::Project));
+        let spent = account(Limit::Project, 10.0, 10.2, 0.0);
+        let ticket = account(Limit::Ticket, 1.0, 1.0, 0.0);
+        assert_eq!(funds(Some(2.0), &[ticket, spent]), Funds::Spent(spent));
+    }
+
+    /// However many attempts start, what they may spend together stays within the limit.
+    #[test]
+    fn grants_never_add_up_to_more_than_the_limit() {
+        let mut project = account(Limit::Project, 1.0, 0.0, 0.0);
+        let mut grants = 0;
+        while let Funds::Granted(Some((usd, _))) = funds(Some(0.3), &[project]) {
+            project.reserved += usd;
+            grants += 1;
+        }
+        assert_eq!(grants, 4, "three of 0.30 and one of 0.10");
+        assert!(project.reserved <= project.limit + 1e-6);
+    }
+
+    #[test]
+    fn wrong_limits_name_their_field() {
+        let field_of = |limits: ProjectLimits| match limits.check() {
+            Err(Refusal::InvalidField { field, .. }) => field,
+            other => panic!("expected a wrong field, got {other:?}"),
+        };
+        assert_eq!(ProjectLimits::default().check(), Ok(()));
+        let nan = ProjectLimits { max_budget_usd: Some(f64::NAN), ..Default::default() };
+        assert_eq!(field_of(nan), "max_budget_usd");
+        let none = ProjectLimits { max_attempts_per_ticket: Some(0), ..Default::default() };
+        assert_eq!(field_of(none), "max_attempts_per_ticket");
+    }
+}

@@ -1,0 +1,216 @@
+use super::*;
+use crate::domain::id::ProjectKey;
+use crate::domain::text::Name;
+use crate::domain::ticket::Plan;
+use crate::domain::ticket::Priority;
+use crate::domain::ticket::Resolution;
+
+const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
+
+fn name(text: &str) -> Name {
+    Name::from_row(text.to_owned())
+}
+
+fn ticket(state: TicketState) -> Ticket {
+    Ticket {
+        id: TicketId::from_key(42),
+        project: ProjectKey(1),
+        project_name: name("shop"),
+        title: "Build".to_owned(),
+        description: String::new(),
+        priority: Priority::Normal,
+        state,
+        plan: Plan::new(vec![name("build")]).unwrap(),
+        stage_index: 0,
+        depends_on: Vec::new(),
+        attempts_used: 0,
+        rework_laps: 0,
+        cost_usd: 0.0,
+        max_budget_usd: None,
+        resume: None,
+        work: None,
+        created_at: NOON,
+        updated_at: NOON,
+    }
+}
+
+/// A queue in which the ticket would be taken at once.
+fn open() -> QueueSurroundings {
+    QueueSurroundings {
+        auto_spawn: true,
+        max_workers: 2,
+        server_max_workers: 16,
+        ..QueueSurroundings::default()
+    }
+}
+
+fn around(queue: QueueSurroundings) -> Surroundings {
+    Surroundings { queue: Some(queue), ..Surroundings::default() }
+}
+
+fn told(state: TicketState, around: &Surroundings) -> (&'static str, String) {
+    let wait = waiting(&ticket(state), around).expect("it is open");
+    (wait.cause.name(), wait.sentence)
+}
+
+fn pause(scope: pause::Scope, cause: pause::Cause, until: Option<Timestamp>) -> pause::Pause {
+    pause::Pause { scope, cause, reason: "because".to_owned(), since: NOON, until }
+}
+
+#[test]
+fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
+    let queued = |around: &Surroundings| told(TicketState::Queued, around);
+    let live = LiveAttempt {
+        attempt: AttemptId::from_key(17),
+        worker: WorkerId::from_key(7),
+        granted_at: NOON,
+        suspect: false,
+    };
+    let running = Surroundings { live: Some(live), ..Surroundings::default() };
+    assert_eq!(
+        told(TicketState::Running, &running),
+        ("running", "W-7 runs its stage build as A-17.".to_owned())
+    );
+    let stuck = Surroundings {
+        live: Some(LiveAttempt { suspect: true, ..live }),
+        ..Surroundings::default()
+    };
+    assert_eq!(told(TicketState::Running, &stuck).0, "stuck");
+    assert_eq!(
+        told(TicketState::OnHold { reason: "Red or blue?".to_owned() }, &Surroundings::default()),
+        (
+            "on_hold",
+            "On hold: Red or blue? Move it with resume_ticket, or end it with close_ticket."
+                .to_owned()
+        )
+    );
+    let failed = Surroundings {
+        failed: Some((AttemptId::from_key(17), Failure::Overloaded)),
+        ..Surroundings::default()
+    };
+    assert_eq!(
+        told(TicketState::Scheduled { not_before: NOON }, &failed),
+        (
+            "backoff",
+            "Its stage build is tried again at 2026-11-22T12:00:00.000Z because A-17 failed (overloaded)."
+                .to_owned()
+        )
+    );
+    let blocked = Surroundings {
+        open_dependencies: vec![
+            (TicketId::from_key(40), "running"),
+            (TicketId::from_key(41), "on_hold"),
+        ],
+        ..Surroundings::default()
+    };
+    assert_eq!(
+        told(TicketState::Blocked, &blocked),
+        ("blocked", "It waits for T-40 (running), T-41 (on_hold) to complete.".to_owned())
+    );
+    assert_eq!(queued(&Surroundings::default()).0, "no_worker_type");
+    assert_eq!(
+        queued(&around(open())),
+        ("next", "It is next in the queue build, and a worker is being started for it.".to_owned())
+    );
+    assert_eq!(
+        queued(&around(QueueSurroundings { ahead: 2, ..open() })),
+        (
+            "behind",
+            "2 tickets are before it in the queue build; it runs when they are taken.".to_owned()
+        )
+    );
+    let manual = QueueSurroundings { auto_spawn: false, ..open() };
+    assert_eq!(queued(&around(manual)).0, "no_worker");
+    let by_type = QueueSurroundings {
+        workers: 2,
+        busy: vec![(WorkerId::from_key(1), TicketId::from_key(3))],
+        ..open()
+    };
+    let (cause, text) = queued(&around(by_type));
+    assert_eq!(cause, "no_slot");
+    assert!(text.contains("(W-1 on T-3)") && text.contains("update_worker_type"), "{text}");
+    let by_project =
+        QueueSurroundings { project_workers: 3, project_max_workers: Some(3), ..open() };
+    let (cause, text) = queued(&around(by_project));
+    assert_eq!(cause, "no_slot");
+    assert!(text.contains("update_project"), "{text}");
+    let by_server = QueueSurroundings { server_workers: 16, ..open() };
+    let taken = QueueSurroundings { directory_taken: true, ahead: 1, ..open() };
+    assert_eq!(queued(&around(taken)).0, "directory_taken");
+    let unprepared = QueueSurroundings { unprepared: true, ..open() };
+    assert_eq!(queued(&around(unprepared)).0, "unprepared");
+    let (cause, text) = queued(&around(by_server));
+    assert_eq!(cause, "no_slot");
+    assert!(text.contains("--max-workers"), "{text}");
+    assert_eq!(
+        waiting(
+            &ticket(TicketState::Closed { resolution: Resolution::Completed, at: NOON }),
+            &Surroundings::default()
+        ),
+        None
+    );
+}
+
+/// Each reason hides those after it; taking it away shows the next.
+#[test]
+fn the_reasons_of_a_queued_ticket_have_one_order() {
+    let everything = pause::Scope::Everything;
+    let project = || pause::Scope::Project(name("shop"));
+    let queue_pause = Pause { since: NOON, reason: "because".to_owned(), by_hand: true };
+    let mut all = Surroundings {
+        queue: Some(QueueSurroundings { pause: Some(queue_pause), workers: 2, ..open() }),
+        pauses: vec![
+            pause(everything.clone(), pause::Cause::Coordinator, None),
+            pause(everything, pause::Cause::UsageLimit, Some(NOON)),
+            pause(project(), pause::Cause::Coordinator, None),
+            pause(project(), pause::Cause::Budget, None),
+        ],
+        reserved: Some(Limit::Project),
+        brakes: Brakes { draining: true, disk_low: true },
+        ..Surroundings::default()
+    };
+    let mut order = Vec::new();
+    let cause = |all: &Surroundings| told(TicketState::Queued, all).0;
+    while !all.pauses.is_empty() {
+        order.push(cause(&all));
+        all.pauses.remove(0);
+    }
+    order.push(cause(&all));
+    all.queue.as_mut().unwrap().pause = None;
+    order.push(cause(&all));
+    all.brakes.draining = false;
+    order.push(cause(&all));
+    all.brakes.disk_low = false;
+    order.push(cause(&all));
+    all.reserved = None;
+    order.push(cause(&all));
+    assert_eq!(
+        order,
+        [
+            "server_paused",
+            "usage_limit",
+            "project_paused",
+            "budget",
+            "queue_paused",
+            "draining",
+            "disk_low",
+            "budget_reserved",
+            "no_slot",
+        ]
+    );
+}
+
+#[test]
+fn a_pause_says_how_it_ends() {
+    let paused = |pause: pause::Pause| {
+        let around = Surroundings { pauses: vec![pause], ..around(open()) };
+        told(TicketState::Queued, &around).1
+    };
+    assert_eq!(
+        paused(pause(pause::Scope::Everything, pause::Cause::UsageLimit, Some(NOON))),
+        "Everything is paused since 2026-11-22T12:00:00.000Z: because. It goes on by itself at \
+         2026-11-22T12:00:00.000Z, or at once with resume."
+    );
+    let by_hand = pause(pause::Scope::Project(name("shop")), pause::Cause::Coordinator, None);
+    assert!(paused(by_hand).ends_with("Let it go on with resume."));
+}

@@ -1,0 +1,181 @@
+//! The ledger: `get_usage`.
+
+use chrono::DateTime;
+use chrono::NaiveDate;
+use chrono::NaiveTime;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::mcp::catalog::Effect;
+use crate::mcp::catalog::Tool;
+use crate::mcp::page;
+use crate::mcp::service::Result;
+use crate::mcp::service::Service;
+use crate::mcp::service::id;
+use crate::store::GroupBy;
+use crate::store::Usage;
+use crate::store::UsageFilter;
+
+pub(crate) fn tools() -> Vec<Tool> {
+    vec![Tool::new(
+        "get_usage",
+        "See what the work has used",
+        Effect::Reads,
+        "Sums what attempts used: dollars, tokens, turns, wall time and peak memory, per day (the default), project, \
+         worker_type, ticket, stage of a ticket, or attempt, for all projects or as narrow as the filters say. `total` is \
+         over everything that matches. Dollars are what claude reported at its list prices; attempts that ended without \
+         saying are counted in `unpriced`. Days come newest first, everything else dearest first. Returns `usage`, \
+         `total` and `next_cursor`, which is null on the last page.",
+        usage,
+    )]
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    /// What to sum by; day when left out.
+    #[schemars(extend("enum" = GroupBy::ALL.map(GroupBy::name)))]
+    group_by: Option<String>,
+    /// Only this project.
+    project: Option<String>,
+    /// Only this ticket, such as T-42.
+    ticket_id: Option<String>,
+    /// Only this worker type.
+    worker_type: Option<String>,
+    /// Only attempts of this day (2026-11-22, UTC) or instant (RFC 3339) and later.
+    since: Option<String>,
+    /// Only attempts of before this day or instant.
+    until: Option<String>,
+    /// Most groups to return; 50 when left out.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; leave it out for the first page.
+    cursor: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct UsageView {
+    /// Of what the sums are; null where the grouping does not tell.
+    day: Option<String>,
+    project: Option<String>,
+    worker_type: Option<String>,
+    ticket_id: Option<String>,
+    attempt_id: Option<String>,
+    attempts: i64,
+    /// Ended attempts that did not say what they cost.
+    unpriced: i64,
+    num_turns: i64,
+    /// Those from and for the prompt cache included.
+    input_tokens: i64,
+    /// The part of the input tokens that the prompt cache had or took.
+    cached_tokens: i64,
+    output_tokens: i64,
+    cost_usd: f64,
+    wall_seconds: f64,
+    /// The most that the processes of one of the attempts held.
+    peak_memory_bytes: Option<i64>,
+}
+
+impl From<Usage> for UsageView {
+    fn from(usage: Usage) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "centuries of milliseconds fit")]
+        let wall_seconds = usage.wall_ms as f64 / 1000.0;
+        Self {
+            day: usage.day,
+            project: usage.project,
+            worker_type: usage.worker_type,
+            ticket_id: usage.ticket.map(|key| TicketId::from_key(key).to_string()),
+            attempt_id: usage.attempt.map(|key| AttemptId::from_key(key).to_string()),
+            attempts: usage.attempts,
+            unpriced: usage.unpriced,
+            num_turns: usage.turns,
+            input_tokens: usage.input_tokens,
+            cached_tokens: usage.cached_tokens,
+            output_tokens: usage.output_tokens,
+            cost_usd: usage.cost_usd,
+            wall_seconds,
+            peak_memory_bytes: usage.peak_memory_bytes,
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Sums {
+    usage: Vec<UsageView>,
+    total: UsageView,
+    next_cursor: Option<String>,
+}
+
+async fn usage(service: Service, given: Ask) -> Result<Sums> {
+    let by = match given.group_by.as_deref() {
+        None => GroupBy::Day,
+        Some(name) => GroupBy::from_name(name).ok_or_else(|| {
+            let names = GroupBy::ALL.map(GroupBy::name).join(", ");
+            Refusal::invalid("group_by", name, format!("one of {names}"))
+        })?,
+    };
+    let limit = page::limit(given.limit)?;
+    let skip = given.cursor.as_deref().map(position).transpose()?.unwrap_or(0);
+    let filter = UsageFilter {
+        project: given.project,
+        ticket: given.ticket_id.as_deref().map(|text| id("ticket_id", text)).transpose()?,
+        worker_type: given.worker_type,
+        since: given.since.as_deref().map(|text| instant("since", text)).transpose()?,
+        until: given.until.as_deref().map(|text| instant("until", text)).transpose()?,
+    };
+    let found = service.store.usage(filter, by, skip, limit).await?;
+    Ok(Sums {
+        usage: found.groups.into_iter().map(UsageView::from).collect(),
+        total: found.total.into(),
+        next_cursor: found.more.then(|| format!("u{:016x}", skip + limit)),
+    })
+}
+
+/// How many groups the pages before had.
+fn position(cursor: &str) -> std::result::Result<i64, Refusal> {
+    let digits = cursor.strip_prefix('u').filter(|digits| digits.len() == 16);
+    digits
+        .and_then(|digits| i64::from_str_radix(digits, 16).ok())
+        .filter(|position| *position >= 0)
+        .ok_or_else(|| {
+            let allowed = "the next_cursor of an earlier get_usage answer, unchanged";
+            Refusal::invalid("cursor", cursor, allowed)
+        })
+}
+
+/// A day, from its beginning in UTC, or an instant.
+fn instant(field: &str, given: &str) -> std::result::Result<Timestamp, Refusal> {
+    let day = given.parse::<NaiveDate>().ok();
+    let day = day.map(|day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis());
+    let exact = || DateTime::parse_from_rfc3339(given).ok().map(|at| at.timestamp_millis());
+    day.or_else(exact).map(Timestamp::from_millis).ok_or_else(|| {
+        let allowed = "a day such as 2026-11-22 or an instant such as 2026-11-22T12:00:00Z";
+        Refusal::invalid(field, given, allowed)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_instants_are_read_and_nothing_else() {
+        let millis = |text: &str| instant("since", text).map(Timestamp::millis).ok();
+        assert_eq!(millis("1970-01-02"), Some(86_400_000));
+        assert_eq!(millis("1970-01-01T00:00:01+00:00"), Some(1000));
+        assert_eq!(millis("yesterday"), None);
+    }
+
+    #[test]
+    fn a_cursor_is_taken_back_and_a_foreign_one_is_not() {
+        assert_eq!(position("u0000000000000032"), Ok(50));
+        for bad in ["", "u", "t0000000000000032", "uffffffffffffffff", "u-00000000000001"] {
+            assert!(position(bad).is_err(), "{bad}");
+        }
+    }
+}

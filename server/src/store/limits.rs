@@ -1,0 +1,529 @@
+//! Limits: reading and setting them, what is spent under them, and what happens when one is reached.
+
+use sqlx::FromRow;
+use sqlx::SqliteConnection;
+
+use super::Rules;
+use super::Store;
+use super::error::Result;
+use super::hold;
+use super::pause;
+use super::pause::NewPause;
+use super::project;
+use super::ticket;
+use super::worker_type;
+use crate::domain::id::AttemptId;
+use crate::domain::id::ProjectKey;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::limits;
+use crate::domain::limits::Account;
+use crate::domain::limits::Funds;
+use crate::domain::limits::Limit;
+use crate::domain::limits::ProjectLimits;
+use crate::domain::pause::Cause;
+use crate::domain::time::Timestamp;
+use crate::domain::worker_type::WorkerTypeSettings;
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Queued tickets of a project that one look at the limits goes through.
+const HEAD: i64 = 50;
+
+#[derive(FromRow)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
+struct LimitsRow {
+    max_workers: Option<i64>,
+    max_budget_usd: Option<f64>,
+    max_budget_usd_per_day: Option<f64>,
+    max_budget_usd_per_ticket: Option<f64>,
+    max_attempts_per_ticket: Option<i64>,
+}
+
+impl From<LimitsRow> for ProjectLimits {
+    fn from(row: LimitsRow) -> Self {
+        Self {
+            max_workers: row.max_workers,
+            max_budget_usd: row.max_budget_usd,
+            max_budget_usd_per_day: row.max_budget_usd_per_day,
+            max_budget_usd_per_ticket: row.max_budget_usd_per_ticket,
+            max_attempts_per_ticket: row.max_attempts_per_ticket,
+        }
+    }
+}
+
+/// The limits of a project; none of any kind when it has no row.
+pub(super) async fn of_project(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+) -> Result<ProjectLimits> {
+    let row: Option<LimitsRow> = sqlx::query_as(
+        "SELECT max_workers, max_budget_usd, max_budget_usd_per_day, max_budget_usd_per_ticket, max_attempts_per_ticket
+           FROM project_limit WHERE project_id = ?1",
+    )
+    .bind(project.0)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(ProjectLimits::from).unwrap_or_default())
+}
+
+/// The beginning of the day, in UTC.
+fn midnight(now: Timestamp) -> Timestamp {
+    Timestamp::from_millis(now.millis() - now.millis().rem_euclid(DAY_MS))
+}
+
+/// What ended attempts cost since an instant, and what live ones may still spend: of a project, or of all.
+async fn spent_since(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+    since: Timestamp,
+) -> Result<(f64, f64)> {
+    let key = project.map(|project| project.0);
+    let spent: f64 = sqlx::query_scalar(
+        "SELECT COALESCE(SUM(a.cost_usd), 0.0) FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
+          WHERE a.state = 'ended' AND a.ended_at >= ?1 AND (?2 IS NULL OR t.project_id = ?2)",
+    )
+    .bind(since.millis())
+    .bind(key)
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok((spent, reserved(connection, project).await?))
+}
+
+async fn reserved(connection: &mut SqliteConnection, project: Option<ProjectKey>) -> Result<f64> {
+    Ok(sqlx::query_scalar(
+        "SELECT COALESCE(SUM(a.budget_usd), 0.0) FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
+          WHERE a.state <> 'ended' AND (?1 IS NULL OR t.project_id = ?1)",
+    )
+    .bind(project.map(|project| project.0))
+    .fetch_one(connection)
+    .await?)
+}
+
+async fn spent_by_project(connection: &mut SqliteConnection, project: ProjectKey) -> Result<f64> {
+    let sql = "SELECT COALESCE(SUM(cost_usd), 0.0) FROM ticket WHERE project_id = ?1";
+    Ok(sqlx::query_scalar(sql).bind(project.0).fetch_one(connection).await?)
+}
+
+/// The accounts above any ticket of a project: those of the project and of the server.
+pub(super) async fn accounts(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    limits: &ProjectLimits,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<Vec<Account>> {
+    let mut accounts = Vec::new();
+    let today = midnight(now);
+    if let Some(limit) = limits.max_budget_usd_per_day {
+        let (spent, reserved) = spent_since(connection, Some(project), today).await?;
+        accounts.push(Account { of: Limit::ProjectDay, limit, spent, reserved });
+    }
+    if let Some(limit) = limits.max_budget_usd {
+        let spent = spent_by_project(connection, project).await?;
+        let reserved = reserved(connection, Some(project)).await?;
+        accounts.push(Account { of: Limit::Project, limit, spent, reserved });
+    }
+    if let Some(limit) = rules.max_usd_per_day {
+        let (spent, reserved) = spent_since(connection, None, today).await?;
+        accounts.push(Account { of: Limit::ServerDay, limit, spent, reserved });
+    }
+    Ok(accounts)
+}
+
+/// A ticket's own account, when it or its project has a limit for it.
+async fn ticket_account(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+    limits: &ProjectLimits,
+) -> Result<Option<Account>> {
+    let (own, spent): (Option<f64>, f64) =
+        sqlx::query_as("SELECT max_budget_usd, cost_usd FROM ticket WHERE ticket_id = ?1")
+            .bind(ticket.key())
+            .fetch_one(connection)
+            .await?;
+    let limit = own.or(limits.max_budget_usd_per_ticket);
+    // At most one attempt of a ticket lives, and it is the one that asks.
+    Ok(limit.map(|limit| Account { of: Limit::Ticket, limit, spent, reserved: 0.0 }))
+}
+
+/// What an attempt at a ticket may spend now.
+pub(super) async fn funds(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    ticket: TicketId,
+    settings: &WorkerTypeSettings,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<Funds> {
+    let limits = of_project(connection, project).await?;
+    let mut accounts = accounts(connection, project, &limits, rules, now).await?;
+    accounts.extend(ticket_account(connection, ticket, &limits).await?);
+    Ok(limits::funds(settings.max_budget_usd, &accounts))
+}
+
+/// Why a ticket may not have another attempt, whatever the others do: the sentence to hold it with.
+pub(super) async fn exhausted(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    ticket: TicketId,
+) -> Result<Option<String>> {
+    let limits = of_project(connection, project).await?;
+    if let Some(account) = ticket_account(connection, ticket, &limits).await?
+        && account.is_spent()
+    {
+        return Ok(Some(format!(
+            "it has cost ${:.2}, and {}",
+            account.spent,
+            account.of.spent(account.limit)
+        )));
+    }
+    // The question about an attempt that was counted is not another one.
+    let asks: bool =
+        sqlx::query_scalar("SELECT resume_asks_outcome FROM ticket WHERE ticket_id = ?1")
+            .bind(ticket.key())
+            .fetch_one(&mut *connection)
+            .await?;
+    if asks {
+        return Ok(None);
+    }
+    if let Some(most) = limits.max_attempts_per_ticket {
+        let made: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM attempt
+              WHERE ticket_id = ?1 AND state = 'ended' AND (outcome = 'succeeded' OR charged = 1)",
+        )
+        .bind(ticket.key())
+        .fetch_one(&mut *connection)
+        .await?;
+        if made >= most {
+            return Ok(Some(format!(
+                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life; raise \
+                 max_attempts_per_ticket with update_project"
+            )));
+        }
+    }
+    let (used, most): (i64, Option<i64>) = sqlx::query_as(
+        "SELECT t.attempts_used, y.max_attempts
+           FROM ticket t
+           LEFT JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage
+          WHERE t.ticket_id = ?1",
+    )
+    .bind(ticket.key())
+    .fetch_one(connection)
+    .await?;
+    // Lowered while it waited for its next attempt.
+    Ok(most.filter(|most| used >= *most).map(|most| {
+        format!(
+            "its stage has had {used} attempts, and may have {most}; raise max_attempts with update_worker_type"
+        )
+    }))
+}
+
+/// A running attempt whose worker type was changed after it was granted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangedLimits {
+    pub attempt: AttemptId,
+    pub worker: WorkerId,
+    pub settings: WorkerTypeSettings,
+    /// When the type was changed.
+    pub at: Timestamp,
+}
+
+/// An attempt that runs although its limit is spent: it is to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverLimit {
+    pub attempt: AttemptId,
+    pub worker: WorkerId,
+}
+
+impl Store {
+    pub async fn project_limits(&self, project: ProjectKey) -> Result<ProjectLimits> {
+        of_project(&mut *self.readers.acquire().await?, project).await
+    }
+
+    /// Replaces the limits of a project. They count at once: for what waits, and for what runs.
+    pub async fn set_project_limits(
+        &self,
+        project: &str,
+        limits: ProjectLimits,
+    ) -> Result<ProjectLimits> {
+        limits.check()?;
+        let project = project.to_owned();
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let key = project::load(connection, &project).await?.key;
+                        sqlx::query(
+                            "INSERT INTO project_limit (project_id, max_workers, max_budget_usd, max_budget_usd_per_day,
+                                    max_budget_usd_per_ticket, max_attempts_per_ticket)
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                             ON CONFLICT (project_id) DO UPDATE
+                                SET max_workers = excluded.max_workers, max_budget_usd = excluded.max_budget_usd,
+                                    max_budget_usd_per_day = excluded.max_budget_usd_per_day,
+                                    max_budget_usd_per_ticket = excluded.max_budget_usd_per_ticket,
+                                    max_attempts_per_ticket = excluded.max_attempts_per_ticket",
+                        )
+                        .bind(key.0)
+                        .bind(limits.max_workers)
+                        .bind(limits.max_budget_usd)
+                        .bind(limits.max_budget_usd_per_day)
+                        .bind(limits.max_budget_usd_per_ticket)
+                        .bind(limits.max_attempts_per_ticket)
+                        .execute(connection)
+                        .await?;
+                        Ok(limits)
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Looks at every limit that something waits or runs under, and acts on those that are reached: queued tickets over
+    /// their own limit go on hold, projects and the server are paused while their dollars are spent and go on when they
+    /// are not. Returns the attempts that run over a limit.
+    pub async fn enforce_limits(&self, now: Timestamp) -> Result<Vec<OverLimit>> {
+        if !self.anything_limited().await? {
+            return Ok(Vec::new());
+        }
+        let rules = self.rules();
+        let changes = self.limit_changes(rules, now).await?;
+        if !changes.is_empty() {
+            self.writer
+                .write(
+                    move |connection| Box::pin(async move { changes.write(connection, now).await }),
+                    /* raises level */ true,
+                )
+                .await?;
+        }
+        let over: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT attempt_id, worker_id FROM attempt WHERE state <> 'ended' AND limit_reached IS NOT NULL",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(over
+            .into_iter()
+            .map(|(attempt, worker)| OverLimit {
+                attempt: AttemptId::from_key(attempt),
+                worker: WorkerId::from_key(worker),
+            })
+            .collect())
+    }
+
+    /// The attempts that run under limits their worker type no longer has.
+    pub async fn changed_limits(&self) -> Result<Vec<ChangedLimits>> {
+        let mut snapshot = self.readers.begin().await?;
+        let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+            "SELECT a.attempt_id, a.worker_id, t.project_id, a.stage
+               FROM attempt a
+               JOIN ticket t ON t.ticket_id = a.ticket_id
+               JOIN worker_type y ON y.project_id = t.project_id AND y.name = a.stage
+              WHERE a.state <> 'ended' AND y.updated_at > a.granted_at",
+        )
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let mut changed = Vec::new();
+        for (attempt, worker, project, stage) in rows {
+            if let Some(kind) =
+                worker_type::find(&mut snapshot, ProjectKey(project), &stage).await?
+            {
+                changed.push(ChangedLimits {
+                    attempt: AttemptId::from_key(attempt),
+                    worker: WorkerId::from_key(worker),
+                    settings: kind.settings,
+                    at: kind.updated_at,
+                });
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Whether any limit exists, or existed when something was paused for it.
+    async fn anything_limited(&self) -> Result<bool> {
+        if self.rules().max_usd_per_day.is_some() {
+            return Ok(true);
+        }
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM project_limit)
+                         OR EXISTS (SELECT 1 FROM ticket WHERE max_budget_usd IS NOT NULL AND state <> 'closed')
+                         OR EXISTS (SELECT 1 FROM pause WHERE cause = 'budget')
+                         OR EXISTS (SELECT 1 FROM attempt WHERE state <> 'ended' AND limit_reached IS NOT NULL)",
+        )
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(found.is_some())
+    }
+
+    /// What has to change for the limits to hold, from one snapshot.
+    async fn limit_changes(&self, rules: Rules, now: Timestamp) -> Result<Changes> {
+        let mut snapshot = self.readers.begin().await?;
+        let mut changes = Changes::default();
+        // The server's own day.
+        let server = match rules.max_usd_per_day {
+            Some(limit) => {
+                let (spent, reserved) = spent_since(&mut snapshot, None, midnight(now)).await?;
+                Some(Account { of: Limit::ServerDay, limit, spent, reserved })
+            }
+            None => None,
+        };
+        let paused = is_paused(&mut snapshot, None).await?;
+        changes.pauses.extend(pausing(None, server.filter(Account::is_spent), paused, now));
+        let keys: Vec<i64> = sqlx::query_scalar(
+            "SELECT project_id FROM project WHERE deleted_at IS NULL
+                AND (project_id IN (SELECT project_id FROM project_limit)
+                     OR project_id IN (SELECT project_id FROM pause WHERE cause = 'budget')
+                     OR project_id IN (SELECT project_id FROM ticket WHERE max_budget_usd IS NOT NULL AND state <> 'closed')
+                     OR ?1)",
+        )
+        .bind(rules.max_usd_per_day.is_some())
+        .fetch_all(&mut *snapshot)
+        .await?;
+        for key in keys.into_iter().map(ProjectKey) {
+            let limits = of_project(&mut snapshot, key).await?;
+            let all = accounts(&mut snapshot, key, &limits, rules, now).await?;
+            let own = all.iter().filter(|account| account.of != Limit::ServerDay);
+            let spent = own.copied().filter(Account::is_spent).max_by_key(|account| account.of);
+            let paused = is_paused(&mut snapshot, Some(key)).await?;
+            changes.pauses.extend(pausing(Some(key), spent, paused, now));
+            for (attempt, ticket) in live(&mut snapshot, key).await? {
+                let mut accounts = all.clone();
+                accounts.extend(ticket_account(&mut snapshot, ticket, &limits).await?);
+                let spent = accounts.into_iter().filter(Account::is_spent).max_by_key(|a| a.of);
+                if let Some(account) = spent {
+                    let why = format!(
+                        "its attempt {attempt} was stopped because ${:.2} are spent and {}",
+                        account.spent,
+                        account.of.spent(account.limit)
+                    );
+                    changes.stops.push((attempt, why));
+                }
+            }
+            for ticket in queued(&mut snapshot, key).await? {
+                if let Some(why) = exhausted(&mut snapshot, key, ticket).await? {
+                    changes.holds.push((ticket, why));
+                }
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// A pause to set or, without a reason, to lift.
+struct Pausing {
+    project: Option<ProjectKey>,
+    reason: Option<String>,
+    until: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct Changes {
+    pauses: Vec<Pausing>,
+    stops: Vec<(AttemptId, String)>,
+    holds: Vec<(TicketId, String)>,
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.pauses.is_empty() && self.stops.is_empty() && self.holds.is_empty()
+    }
+
+    async fn write(self, connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
+        for Pausing { project, reason, until } in self.pauses {
+            match reason {
+                Some(reason) => {
+                    let cause = Cause::Budget;
+                    pause::set(
+                        connection,
+                        NewPause { project, cause, reason: &reason, until },
+                        now,
+                    )
+                    .await?;
+                }
+                None => drop(pause::lift(connection, project, Cause::Budget, now).await?),
+            }
+        }
+        for (attempt, why) in self.stops {
+            sqlx::query(
+                "UPDATE attempt SET limit_reached = ?2
+                  WHERE attempt_id = ?1 AND state <> 'ended' AND limit_reached IS NULL",
+            )
+            .bind(attempt.key())
+            .bind(why)
+            .execute(&mut *connection)
+            .await?;
+        }
+        for (ticket, why) in self.holds {
+            let ticket = ticket::load(connection, ticket).await?;
+            hold::hold(connection, &ticket, &why, now).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a limit that is spent, or no longer is, changes about the pause of its scope.
+fn pausing(
+    project: Option<ProjectKey>,
+    spent: Option<Account>,
+    paused: bool,
+    now: Timestamp,
+) -> Option<Pausing> {
+    match (spent, paused) {
+        (Some(account), false) => {
+            let tomorrow = Timestamp::from_millis(midnight(now).millis() + DAY_MS);
+            let of_a_day = matches!(account.of, Limit::ProjectDay | Limit::ServerDay);
+            Some(Pausing {
+                project,
+                reason: Some(format!(
+                    "${:.2} are spent, and {}",
+                    account.spent,
+                    account.of.spent(account.limit)
+                )),
+                until: of_a_day.then_some(tomorrow),
+            })
+        }
+        (None, true) => Some(Pausing { project, reason: None, until: None }),
+        (Some(_), true) | (None, false) => None,
+    }
+}
+
+async fn is_paused(connection: &mut SqliteConnection, project: Option<ProjectKey>) -> Result<bool> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM pause WHERE project_id = ?1 AND cause = 'budget'")
+            .bind(project.map_or(0, |key| key.0))
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
+}
+
+/// The live attempts of a project that nothing stops yet.
+async fn live(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+) -> Result<Vec<(AttemptId, TicketId)>> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT a.attempt_id, a.ticket_id FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
+          WHERE a.state <> 'ended' AND a.limit_reached IS NULL AND t.project_id = ?1
+          ORDER BY a.attempt_id",
+    )
+    .bind(project.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(attempt, ticket)| (AttemptId::from_key(attempt), TicketId::from_key(ticket)))
+        .collect())
+}
+
+/// The queued tickets that go first. The others are looked at when they get there, and again by each claim.
+async fn queued(connection: &mut SqliteConnection, project: ProjectKey) -> Result<Vec<TicketId>> {
+    let keys: Vec<i64> = sqlx::query_scalar(
+        "SELECT ticket_id FROM ticket WHERE project_id = ?1 AND state = 'queued'
+          ORDER BY priority DESC, ticket_id LIMIT ?2",
+    )
+    .bind(project.0)
+    .bind(HEAD)
+    .fetch_all(connection)
+    .await?;
+    Ok(keys.into_iter().map(TicketId::from_key).collect())
+}

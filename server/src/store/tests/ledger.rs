@@ -1,0 +1,82 @@
+use super::Bed;
+use super::NOW;
+use super::completed;
+use super::ending;
+use super::refusal;
+use crate::domain::attempt::Spent;
+use crate::domain::refusal::Refusal;
+use crate::store::Ending;
+use crate::store::GroupBy;
+use crate::store::Usage;
+use crate::store::UsageFilter;
+
+#[tokio::test]
+async fn sums_are_the_same_however_they_are_grouped() {
+    let bed = Bed::new().await;
+    let mut pulls = 0;
+    for ticket in [["plan", "impl"], ["plan", "impl"]] {
+        bed.ticket(&ticket).await;
+        for kind in ticket {
+            let worker = bed.worker(kind).await;
+            pulls += 1;
+            let attempt = bed.granted(worker, &format!("p{pulls}")).await.attempt.id;
+            bed.store.attempt_started(attempt, 1, NOW).await.unwrap();
+            let spent = Spent {
+                num_turns: Some(3),
+                // One of them was killed and could not say.
+                cost_usd: (pulls != 4).then_some(0.5),
+                input_tokens: Some(100),
+                output_tokens: Some(10),
+                cached_tokens: Some(40),
+                peak_memory_bytes: Some(pulls * 1000),
+            };
+            let ended = NOW.after(std::time::Duration::from_millis(1500));
+            let ending = Ending { spent, ..ending(attempt, completed()) };
+            bed.store.end_attempt(ending, ended).await.unwrap();
+        }
+    }
+    let usage = async |by, filter| bed.store.usage(filter, by, 0, 50).await.unwrap();
+    let total = Usage {
+        attempts: 4,
+        unpriced: 1,
+        turns: 12,
+        input_tokens: 400,
+        cached_tokens: 160,
+        output_tokens: 40,
+        cost_usd: 1.5,
+        wall_ms: 6000,
+        peak_memory_bytes: Some(4000),
+        ..Usage::default()
+    };
+    let groups = [
+        (GroupBy::Day, 1),
+        (GroupBy::Project, 1),
+        (GroupBy::WorkerType, 2),
+        (GroupBy::Ticket, 2),
+        (GroupBy::Stage, 4),
+        (GroupBy::Attempt, 4),
+    ];
+    for (by, count) in groups {
+        let page = usage(by, UsageFilter::default()).await;
+        assert_eq!(page.groups.len(), count, "{by:?}");
+        assert_eq!(page.total, total, "{by:?}");
+        let cost: f64 = page.groups.iter().map(|group| group.cost_usd).sum();
+        assert!((cost - 1.5).abs() < 1e-9, "{by:?}");
+    }
+    let page = usage(GroupBy::WorkerType, UsageFilter::default()).await;
+    assert_eq!(page.groups[0].worker_type.as_deref(), Some("plan"), "dearest first");
+    assert_eq!(page.groups[1].unpriced, 1);
+    let day = usage(GroupBy::Day, UsageFilter::default()).await.groups.remove(0).day;
+    assert_eq!(day.as_deref(), Some("1970-01-01"));
+
+    let one = UsageFilter { worker_type: Some("impl".into()), ..UsageFilter::default() };
+    assert_eq!(usage(GroupBy::Day, one).await.total.attempts, 2);
+    let later = NOW.after(std::time::Duration::from_secs(60));
+    let none = UsageFilter { since: Some(later), ..UsageFilter::default() };
+    assert_eq!(usage(GroupBy::Day, none).await.total, Usage::default());
+    let page = bed.store.usage(UsageFilter::default(), GroupBy::Attempt, 3, 1).await.unwrap();
+    assert_eq!((page.groups.len(), page.more), (1, false));
+    let unknown = UsageFilter { project: Some("nowhere".into()), ..UsageFilter::default() };
+    let wrong = bed.store.usage(unknown, GroupBy::Day, 0, 50).await;
+    assert!(matches!(refusal(wrong), Refusal::UnknownProject { .. }));
+}

@@ -1,0 +1,259 @@
+use std::time::Duration;
+
+use super::Bed;
+use super::NOW;
+use super::RULES;
+use super::completed;
+use super::ending;
+use crate::domain::attempt::Spent;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::limits::Limit;
+use crate::domain::limits::ProjectLimits;
+use crate::domain::outcome::Failure;
+use crate::domain::outcome::Verdict;
+use crate::domain::ticket::TicketChange;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::UsageLimit;
+use crate::domain::waiting;
+use crate::domain::worker_type::WorkerTypeChange;
+use crate::store::Claim;
+use crate::store::Ending;
+use crate::store::Rules;
+
+impl Bed {
+    async fn limit(&self, limits: ProjectLimits) {
+        self.store.set_project_limits("shop", limits).await.unwrap();
+    }
+
+    async fn ends_at(&self, attempt: AttemptId, verdict: Verdict, usd: f64, now: Timestamp) {
+        let spent = Spent { cost_usd: Some(usd), ..Spent::default() };
+        let ending = Ending { spent, ..ending(attempt, verdict) };
+        self.store.end_attempt(ending, now).await.unwrap();
+    }
+
+    async fn hold_reason(&self, ticket: TicketId) -> String {
+        let state = self.read(ticket).await.state;
+        let TicketState::OnHold { reason } = state else {
+            panic!("expected a hold, got {state:?}")
+        };
+        reason
+    }
+
+    async fn budget(&self, attempt: AttemptId) -> Option<(f64, Limit)> {
+        self.store.attempt(attempt).await.unwrap().unwrap().budget
+    }
+
+    async fn waits_for(&self, ticket: TicketId, now: Timestamp) -> &'static str {
+        self.prepare().await;
+        let detail = self.store.ticket_at(ticket, now).await.unwrap();
+        let wait = waiting::waiting(&detail.ticket, &detail.surroundings);
+        wait.map_or("", |wait| wait.cause.name())
+    }
+}
+
+fn failed(failure: Failure) -> Verdict {
+    Verdict::Failed { failure, detail: "d".into() }
+}
+
+#[tokio::test]
+async fn a_ticket_that_spent_its_dollars_goes_on_hold_once_and_goes_on_with_more() {
+    let bed = Bed::new().await;
+    let limits = ProjectLimits { max_budget_usd_per_ticket: Some(1.0), ..Default::default() };
+    bed.limit(limits).await;
+    let ticket = bed.ticket(&["plan", "impl"]).await.id;
+    let worker = bed.worker("plan").await;
+    let attempt = bed.granted(worker, "p1").await.attempt.id;
+    assert_eq!(bed.budget(attempt).await, Some((1.0, Limit::Ticket)));
+    bed.ends_at(attempt, completed(), 1.02, NOW).await;
+    // Its first stage is done, and counts; the second is not begun.
+    assert_eq!(bed.read(ticket).await.stage_index, 1);
+    assert_eq!(bed.store.enforce_limits(NOW).await.unwrap(), []);
+    let reason = bed.hold_reason(ticket).await;
+    assert!(reason.contains("$1.02") && reason.contains("update_ticket"), "{reason}");
+    bed.store.enforce_limits(NOW).await.unwrap();
+    assert_eq!(bed.kinds().await.iter().filter(|kind| **kind == "ticket_on_hold").count(), 1);
+
+    let change = TicketChange { max_budget_usd: Some(Some(2.0)), ..TicketChange::default() };
+    bed.store.update_ticket(ticket, change, NOW).await.unwrap();
+    bed.store.resume_ticket(ticket, None, None, NOW).await.unwrap();
+    let worker = bed.worker("impl").await;
+    let attempt = bed.granted(worker, "p2").await.attempt.id;
+    assert_eq!(bed.budget(attempt).await, Some((0.98, Limit::Ticket)));
+    // It ran into that, and not into a limit of its type.
+    bed.ends_at(attempt, failed(Failure::MaxBudget), 0.99, NOW).await;
+    let reason = bed.hold_reason(ticket).await;
+    assert!(reason.contains("$0.98") && reason.contains("update_ticket"), "{reason}");
+}
+
+#[tokio::test]
+async fn dollars_are_set_aside_while_attempts_run_and_a_spent_project_is_paused_once() {
+    let bed = Bed::new().await;
+    bed.limit(ProjectLimits { max_budget_usd: Some(3.0), ..Default::default() }).await;
+    let change = WorkerTypeChange { max_budget_usd: Some(2.0), ..WorkerTypeChange::default() };
+    bed.store.update_worker_type("shop", "impl", change, NOW).await.unwrap();
+    let mut tickets = Vec::new();
+    let mut workers = Vec::new();
+    for _ in 0..3 {
+        tickets.push(bed.ticket(&["impl"]).await.id);
+        workers.push(bed.worker("impl").await);
+    }
+    let first = bed.granted(workers[0], "p1").await.attempt.id;
+    let second = bed.granted(workers[1], "p2").await.attempt.id;
+    assert_eq!(bed.budget(first).await, Some((2.0, Limit::Attempt)));
+    assert_eq!(bed.budget(second).await, Some((1.0, Limit::Project)));
+    assert_eq!(bed.claim(workers[2], "p3").await, Claim::Nothing);
+    assert_eq!(bed.waits_for(tickets[2], NOW).await, "budget_reserved");
+    assert_eq!(bed.store.waiting_queues(NOW).await.unwrap().0, []);
+    bed.ends_at(first, completed(), 2.0, NOW).await;
+    bed.store.enforce_limits(NOW).await.unwrap();
+    assert_eq!(bed.waits_for(tickets[2], NOW).await, "budget_reserved");
+    bed.ends_at(second, completed(), 1.01, NOW).await;
+    for _ in 0..2 {
+        bed.store.enforce_limits(NOW).await.unwrap();
+    }
+    assert_eq!(bed.waits_for(tickets[2], NOW).await, "budget");
+    assert_eq!(bed.claim(workers[2], "p4").await, Claim::Nothing);
+    // More dollars count at once, without a resume.
+    bed.limit(ProjectLimits { max_budget_usd: Some(10.0), ..Default::default() }).await;
+    bed.store.enforce_limits(NOW).await.unwrap();
+    assert!(matches!(bed.claim(workers[2], "p5").await, Claim::Granted(_)));
+    let told: Vec<&str> =
+        bed.kinds().await.into_iter().filter(|kind| kind.starts_with("project_")).collect();
+    assert_eq!(told, ["project_paused", "project_resumed"]);
+}
+
+#[tokio::test]
+async fn a_lowered_limit_stops_what_runs_and_keeps_what_was_done() {
+    let bed = Bed::new().await;
+    let ticket = bed.ticket(&["plan", "impl"]).await.id;
+    let worker = bed.worker("plan").await;
+    let attempt = bed.granted(worker, "p1").await.attempt.id;
+    bed.ends_at(attempt, completed(), 5.0, NOW).await;
+    let worker = bed.worker("impl").await;
+    let attempt = bed.granted(worker, "p2").await.attempt.id;
+    assert_eq!(bed.store.enforce_limits(NOW).await.unwrap(), []);
+    bed.limit(ProjectLimits { max_budget_usd: Some(4.0), ..Default::default() }).await;
+    let over = bed.store.enforce_limits(NOW).await.unwrap();
+    assert_eq!(over.iter().map(|over| over.attempt).collect::<Vec<_>>(), [attempt]);
+    bed.ends_at(attempt, Verdict::Interrupted { resume: false }, 0.5, NOW).await;
+    let reason = bed.hold_reason(ticket).await;
+    assert!(reason.contains("$5.00 are spent"), "{reason}");
+    let detail = bed.store.ticket(ticket).await.unwrap();
+    assert_eq!(detail.comments.len(), 1, "the report of the stage that was done");
+    assert_eq!(bed.store.enforce_limits(NOW).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_day_ends_at_midnight() {
+    let bed = Bed::new().await;
+    let rules = Rules { max_usd_per_day: Some(1.0), ..RULES };
+    bed.store.set_rules(rules);
+    let ticket = bed.ticket(&["plan", "impl"]).await.id;
+    let worker = bed.worker("plan").await;
+    let attempt = bed.granted(worker, "p1").await.attempt.id;
+    assert_eq!(bed.budget(attempt).await, Some((1.0, Limit::ServerDay)));
+    bed.ends_at(attempt, completed(), 1.0, NOW).await;
+    bed.store.enforce_limits(NOW).await.unwrap();
+    assert_eq!(bed.waits_for(ticket, NOW).await, "budget");
+    let tomorrow = Timestamp::from_millis(24 * 3_600_000);
+    assert_eq!(bed.store.lift_due_pauses(NOW).await.unwrap(), Some(tomorrow));
+    bed.store.lift_due_pauses(tomorrow).await.unwrap();
+    bed.store.enforce_limits(tomorrow).await.unwrap();
+    assert_eq!(bed.waits_for(ticket, tomorrow).await, "next");
+}
+
+#[tokio::test]
+async fn attempts_of_a_whole_life_are_counted_over_stages_and_resumes() {
+    let bed = Bed::new().await;
+    bed.limit(ProjectLimits { max_attempts_per_ticket: Some(2), ..Default::default() }).await;
+    let ticket = bed.ticket(&["plan", "impl"]).await.id;
+    let worker = bed.worker("plan").await;
+    let attempt = bed.granted(worker, "p1").await.attempt.id;
+    // An overload is nobody's fault and no attempt.
+    bed.ends_at(attempt, failed(Failure::Overloaded), 0.0, NOW).await;
+    let later = NOW.after(Duration::from_secs(3600));
+    bed.store.queue_due_tickets(later).await.unwrap();
+    let attempt = bed.granted(worker, "p2").await.attempt.id;
+    bed.ends_at(attempt, failed(Failure::MaxTurns), 0.0, NOW).await;
+    bed.store.queue_due_tickets(later).await.unwrap();
+    let attempt = bed.granted(worker, "p3").await.attempt.id;
+    bed.ends_at(attempt, completed(), 0.0, NOW).await;
+    let next = bed.worker("impl").await;
+    assert_eq!(bed.claim(next, "p4").await, Claim::Nothing);
+    assert!(bed.hold_reason(ticket).await.contains("max_attempts_per_ticket"));
+}
+
+#[tokio::test]
+async fn fewer_workers_count_at_once() {
+    let bed = Bed::new().await;
+    for _ in 0..3 {
+        bed.ticket(&["impl"]).await;
+    }
+    let workers = [bed.worker("impl").await, bed.worker("impl").await];
+    bed.granted(workers[0], "p1").await;
+    bed.limit(ProjectLimits { max_workers: Some(1), ..Default::default() }).await;
+    assert_eq!(bed.claim(workers[1], "p2").await, Claim::Leave);
+    let (queues, live) = bed.store.waiting_queues(NOW).await.unwrap();
+    assert_eq!(crate::domain::queue::launches(&queues, live, 16), []);
+}
+
+#[tokio::test]
+async fn a_session_without_a_result_is_asked_before_it_is_run_again() {
+    let bed = Bed::new().await;
+    let ticket = bed.ticket(&["impl"]).await.id;
+    let worker = bed.worker("impl").await;
+    let first = bed.granted(worker, "p1").await.attempt;
+    bed.ends_at(first.id, failed(Failure::NoResult), 0.3, NOW).await;
+    assert_eq!(bed.read(ticket).await.attempts_used, 1);
+    let asked = bed.granted(worker, "p2").await.attempt;
+    assert!(asked.asks_outcome && asked.resumed);
+    assert_eq!(asked.claude_session_id, first.claude_session_id);
+    // The session's cost is a running total.
+    bed.ends_at(asked.id, failed(Failure::MalformedResult), 0.35, NOW).await;
+    let after = bed.read(ticket).await;
+    assert_eq!(after.attempts_used, 1, "the question is free");
+    assert!((after.cost_usd - 0.35).abs() < 1e-9, "{}", after.cost_usd);
+    assert!(matches!(after.state, TicketState::Scheduled { .. }));
+    bed.store.queue_due_tickets(NOW.after(Duration::from_secs(3600))).await.unwrap();
+    let again = bed.granted(worker, "p3").await.attempt;
+    assert!(!again.asks_outcome && !again.resumed, "the work is done anew");
+    assert_ne!(again.claude_session_id, first.claude_session_id);
+}
+
+#[tokio::test]
+async fn what_the_service_cut_off_goes_on_in_its_session() {
+    let bed = Bed::new().await;
+    let ticket = bed.ticket(&["impl"]).await.id;
+    let worker = bed.worker("impl").await;
+    let first = bed.granted(worker, "p1").await.attempt;
+    let reset = NOW.after(Duration::from_secs(7200));
+    let usage = UsageLimit { rejected: true, resets_at: Some(reset), utilization: Some(1.0) };
+    let ending = Ending { usage: Some(usage), ..ending(first.id, failed(Failure::UsageLimit)) };
+    bed.store.end_attempt(ending, NOW).await.unwrap();
+    let after = bed.read(ticket).await;
+    assert_eq!(after.state, TicketState::Scheduled { not_before: reset });
+    assert_eq!(after.attempts_used, 0);
+    let other = bed.ticket(&["impl"]).await.id;
+    assert_eq!(bed.waits_for(other, NOW).await, "usage_limit");
+    bed.store.lift_due_pauses(reset).await.unwrap();
+    bed.store.queue_due_tickets(reset).await.unwrap();
+    let second = bed.granted(worker, "p2").await.attempt;
+    assert_eq!(second.claude_session_id, first.claude_session_id);
+    assert!(second.resumed && !second.asks_outcome);
+}
+
+#[tokio::test]
+async fn what_is_killed_from_outside_again_and_again_ends_on_hold() {
+    let bed = Bed::new().await;
+    let ticket = bed.ticket(&["impl"]).await.id;
+    let worker = bed.worker("impl").await;
+    for run in 1..=3 {
+        let attempt = bed.granted(worker, &format!("p{run}")).await.attempt.id;
+        bed.ends_at(attempt, failed(Failure::HangAtStart), 0.0, NOW).await;
+        bed.store.queue_due_tickets(NOW.after(Duration::from_secs(3600))).await.unwrap();
+    }
+    assert_eq!(bed.read(ticket).await.attempts_used, 0);
+    assert!(bed.hold_reason(ticket).await.contains("hang_at_start"));
+}

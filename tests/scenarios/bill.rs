@@ -1,0 +1,247 @@
+//! A service that refuses, stalls or charges, against the real `claude`: each way has its class and its consequence, and
+//! none of them runs up a bill.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use e2e::bed::Bed;
+use e2e::bed::text;
+use e2e::claude::real_claude;
+use e2e::eventually::eventually;
+use e2e::messages_api::MessagesApi;
+use e2e::messages_api::Turn;
+use e2e::server::Setup;
+use serde_json::Value;
+use serde_json::json;
+
+/// What the stub says a request reads, so that a request costs a good part of a dollar.
+const DEAR: u64 = 100_000;
+
+fn setup(claude: PathBuf, api: &MessagesApi) -> Setup {
+    Setup { agent: Some(claude), ..Setup::default() }
+        .env("ANTHROPIC_BASE_URL", api.url())
+        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+}
+
+fn with_key(setup: Setup) -> Setup {
+    setup.env("ANTHROPIC_API_KEY", "dummy")
+}
+
+/// A bed with one project of the one type `build`.
+async fn shop(setup: Setup, worker_type: Value) -> Bed {
+    let bed = Bed::with(setup).await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", worker_type).await;
+    bed
+}
+
+async fn refusing(claude: PathBuf, status: u16, kind: &str) -> (MessagesApi, Bed) {
+    let refusal = Turn::Fail { status, kind: kind.to_owned() };
+    let api = MessagesApi::start(move |_| refusal.clone()).await;
+    let setup = with_key(setup(claude, &api)).env("CLAUDE_CODE_MAX_RETRIES", "1");
+    let bed = shop(setup, json!({})).await;
+    (api, bed)
+}
+
+/// The ticket once its first attempt has ended.
+async fn first_end(bed: &Bed, ticket: &str) -> Value {
+    eventually("the first attempt ended", || async {
+        let found = bed.get(ticket).await;
+        if found["attempts"][0]["state"] == "ended" { Ok(found) } else { Err(found.to_string()) }
+    })
+    .await
+}
+
+async fn told(bed: &Bed, kind: &str) -> usize {
+    bed.events().await.iter().filter(|event| event["kind"] == kind).count()
+}
+
+fn bash(command: &str) -> Turn {
+    let input = json!({"command": command, "description": "work"});
+    Turn::Use { tool: "Bash".to_owned(), input }
+}
+
+fn done() -> Turn {
+    let input = json!({"outcome": "completed", "report": "Done."});
+    Turn::Use { tool: "StructuredOutput".to_owned(), input }
+}
+
+#[tokio::test]
+async fn an_overload_or_a_failing_service_waits_and_charges_nobody() {
+    let Some(claude) = real_claude() else { return };
+    for (status, kind, class) in [
+        (429, "rate_limit_error", "overloaded"),
+        (529, "overloaded_error", "overloaded"),
+        (500, "api_error", "server_error"),
+    ] {
+        let (api, bed) = refusing(claude.clone(), status, kind).await;
+        let ticket = bed.ticket("shop", &["build"], "Work.").await;
+        let found = first_end(&bed, &ticket).await;
+        assert_eq!(found["attempts"][0]["failure"], class, "{status}: {found}");
+        assert_eq!(found["attempts_used"], 0, "{status}");
+        assert_eq!(found["state"], "scheduled", "{status}");
+        assert_eq!(found["waiting_cause"], "backoff", "{status}");
+        assert_eq!(found["cost_usd"], 0.0, "{status}");
+        // It waits a minute; only what claude itself repeats has been asked.
+        assert!(api.asks().len() <= 4, "{status}: {} requests", api.asks().len());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_is_stopped_at_once_instead_of_being_tried_for_minutes() {
+    let Some(claude) = real_claude() else { return };
+    let refusal = Turn::Fail { status: 401, kind: "authentication_error".to_owned() };
+    let api = MessagesApi::start(move |_| refusal.clone()).await;
+    // With claude's own ten retries, which take more than a minute.
+    let bed = shop(with_key(setup(claude, &api)), json!({})).await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+    let other = bed.ticket("shop", &["build"], "Work.").await;
+
+    let found = first_end(&bed, &ticket).await;
+
+    assert_eq!(found["attempts"][0]["failure"], "authentication", "{found}");
+    assert_eq!(found["attempts_used"], 0);
+    assert!(api.asks().len() <= 4, "{} requests", api.asks().len());
+    eventually("the other ticket says why it waits", || async {
+        let other = bed.get(&other).await;
+        if other["waiting_cause"] == "queue_paused" { Ok(()) } else { Err(other.to_string()) }
+    })
+    .await;
+    assert_eq!(told(&bed, "queue_paused").await, 1);
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_pay_pauses_the_queue() {
+    let Some(claude) = real_claude() else { return };
+    let (api, bed) = refusing(claude, 402, "billing_error").await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+    let found = first_end(&bed, &ticket).await;
+    assert_eq!(found["attempts"][0]["failure"], "billing", "{found}");
+    assert_eq!(found["attempts_used"], 0);
+    assert_eq!(told(&bed, "queue_paused").await, 1);
+    assert!(api.asks().len() <= 4);
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the service names its reset by the wall clock")]
+async fn the_usage_limit_holds_everything_until_its_reset() {
+    let Some(claude) = real_claude() else { return };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let resets_at = i64::try_from(now.as_secs()).expect("not that far") + 3600;
+    let api = MessagesApi::start(move |_| Turn::Limited { resets_at }).await;
+    let setup = setup(claude, &api)
+        .env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-stub")
+        .env("CLAUDE_CODE_MAX_RETRIES", "1");
+    let bed = shop(setup, json!({})).await;
+    bed.project("garden", &["dig"]).await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+
+    let found = first_end(&bed, &ticket).await;
+
+    assert_eq!(found["attempts"][0]["failure"], "usage_limit", "{found}");
+    assert_eq!(found["attempts_used"], 0);
+    assert_eq!(found["state"], "scheduled");
+    let elsewhere = bed.ticket("garden", &["dig"], "Work.").await;
+    let waiting = bed.get(&elsewhere).await;
+    assert_eq!(waiting["waiting_cause"], "usage_limit", "{waiting}");
+    assert_eq!(waiting["waiting_until"], found["waiting_until"], "the same reset");
+    // Once in the log of each of the two projects.
+    assert_eq!(told(&bed, "server_paused").await, 2);
+    let asked = api.asks().len();
+    assert!(asked <= 4, "{asked} requests");
+    bed.nothing_is_left().await;
+    let resumed = bed.client.ok("resume", json!({})).await;
+    assert_eq!(resumed["paused"], false, "{resumed}");
+    eventually("work goes on", || async {
+        if api.asks().len() > asked { Ok(()) } else { Err(format!("{asked} requests")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_a_stall() {
+    let Some(claude) = real_claude() else { return };
+    let api = MessagesApi::start(|_| Turn::Silence).await;
+    let limits = json!({"stall_seconds": 3, "max_attempts": 1});
+    let bed = shop(with_key(setup(claude, &api)), limits).await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+    assert_eq!(held["attempts"][0]["failure"], "stall", "{held}");
+    assert_eq!(held["attempts"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
+    let Some(claude) = real_claude() else { return };
+    // It never ends, and never does the same thing twice.
+    let api = MessagesApi::start(|ask| bash(&format!("echo {}", ask.answers))).await.reading(DEAR);
+    let bed = shop(with_key(setup(claude, &api)), json!({})).await;
+    let limit = json!({"project": "shop", "max_budget_usd_per_ticket": 1.0});
+    bed.client.ok("update_project", limit).await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+
+    assert_eq!(held["attempts"][0]["failure"], "max_budget", "{held}");
+    assert_eq!(held["attempts"][0]["budget_usd"], 1.0);
+    let cost = held["cost_usd"].as_f64().expect("a cost");
+    let requests = u32::try_from(held["attempts"][0]["num_turns"].as_i64().expect("turns"));
+    let one = cost / f64::from(requests.expect("few")).max(1.0);
+    assert!(cost >= 0.9 && cost <= 1.0 + 2.0 * one, "${cost} for a limit of $1");
+    assert!(text(&held, "hold_reason").contains("update_ticket"), "{held}");
+    assert_eq!(told(&bed, "ticket_on_hold").await, 1);
+
+    let usage = bed.client.ok("get_usage", json!({"group_by": "ticket"})).await;
+    assert_eq!(usage["usage"][0]["ticket_id"], ticket.as_str());
+    assert_eq!(usage["total"]["cost_usd"], held["cost_usd"], "{usage}");
+    assert!(usage["total"]["input_tokens"].as_i64() >= Some(100_000), "{usage}");
+    assert!(usage["total"]["peak_memory_bytes"].as_i64() > Some(1 << 20), "{usage}");
+    let printed = bed.server.operate("usage", &["--by", "ticket", "--json"]).await;
+    let printed: Value = serde_json::from_slice(&printed.stdout).expect("JSON");
+    assert_eq!(printed["total"], usage["total"]);
+    // Resumed without more dollars it goes on hold again, and nothing is asked of the service.
+    let asked = api.asks().len();
+    bed.client.ok("resume_ticket", json!({"ticket_id": ticket})).await;
+    bed.ticket_is(&ticket, "on_hold").await;
+    assert_eq!(api.asks().len(), asked);
+}
+
+#[tokio::test]
+async fn an_agent_that_repeats_itself_is_stopped() {
+    let Some(claude) = real_claude() else { return };
+    let api = MessagesApi::start(|_| bash("echo again")).await;
+    let setup = with_key(setup(claude, &api)).arg("--max-repeated-calls").arg("5");
+    let bed = shop(setup, json!({"max_attempts": 1})).await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+    assert_eq!(held["attempts"][0]["failure"], "no_progress", "{held}");
+    // The tokens it used are known although it could not say what it cost.
+    assert!(held["attempts"][0]["input_tokens"].as_i64() > Some(0), "{held}");
+}
+
+#[tokio::test]
+async fn a_session_without_an_outcome_is_asked_for_it_once() {
+    let Some(claude) = real_claude() else { return };
+    let api = MessagesApi::start(|ask| {
+        let asked = ask.body["messages"].to_string().contains("so its outcome is not");
+        if asked && ask.offers("StructuredOutput") {
+            done()
+        } else {
+            Turn::Say("All done, trust me.".to_owned())
+        }
+    })
+    .await;
+    let bed = shop(with_key(setup(claude, &api)), json!({})).await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+
+    let closed = bed.completed(&ticket).await;
+
+    let attempts = closed["attempts"].as_array().expect("a list");
+    assert_eq!(attempts.len(), 2, "{closed}");
+    assert_eq!(attempts[0]["failure"], "no_result");
+    assert_eq!(attempts[1]["asks_outcome"], true);
+    assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
+    let sum: f64 = attempts.iter().filter_map(|attempt| attempt["cost_usd"].as_f64()).sum();
+    let cost = closed["cost_usd"].as_f64().expect("a cost");
+    assert!((cost - sum).abs() < 1e-9, "nothing is counted twice: {closed}");
+}
