@@ -128,7 +128,7 @@ async fn a_worker_given_up_for_its_silence_is_caught() {
 
 /// What the first agent wrote, after an attempt that failed and one that did not.
 async fn work_after_a_failure(plant: Option<&str>) -> String {
-    let script = "fake: build: append work.txt {attempt}\nfake: build#1: exit 3";
+    let script = "fake: build: append work.txt {attempt}\nfake: build#1: bad-result";
     let (kept, ticket) = one_stage(plant, script).await;
     closed(&kept, &ticket).await;
     let repository = Repository { path: kept.directory.join("projects/shop") };
