@@ -194,9 +194,12 @@ impl Failure {
     #[must_use]
     pub const fn may_have_an_outcome(self) -> bool {
         match self {
-            Self::NoResult | Self::AgentError | Self::Crashed | Self::KilledExternally => true,
+            Self::NoResult | Self::AgentError => true,
             // It has said its outcome, wrongly; the next attempt hears why.
             Self::MalformedResult
+            // It died at work: what it left is half done, whatever it would say of it.
+            | Self::Crashed
+            | Self::KilledExternally
             | Self::SpawnFailed
             | Self::Overloaded
             | Self::ServerError

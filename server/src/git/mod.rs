@@ -3,13 +3,13 @@
 //! Each step is idempotent and looks at the repository before it acts, so a step that was cut short is simply done
 //! again. Which state of a ticket's branch counts is for the database to say; here is only how to get there.
 //!
-//! - [`look`]: whether a directory can have worktrees, and from where they begin.
+//! - [`mod@look`]: whether a directory can have worktrees, and from where they begin.
 //! - [`Repositories`]: one change of a repository at a time, by this server and by any other.
 //! - [`work`]: a ticket's worktree and branch: made, taken over, put aside, put back, removed.
 //! - [`merge`]: results of several tickets brought together, and a branch brought into its base.
 //!
 //! Invariant: the user's index, stashes, hooks and branches are not touched, and neither are files of the user's
-//! checkout; the one exception is [`merge::land`], which says what it needs to be sure of.
+//! checkout; the one exception is `merge::land`, which says what it needs to be sure of.
 //! Invariant: nothing here deletes a commit that no branch and no ref under `refs/vibe-ensemble/` holds.
 
 mod command;

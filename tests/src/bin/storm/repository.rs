@@ -9,6 +9,15 @@ use crate::load;
 use crate::load::Load;
 use crate::oracle::Found;
 
+/// The attempt whose work a success accepts: its own, or that of the session it only asked for the outcome.
+fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
+    let worked = attempts.iter().rfind(|attempt| {
+        attempt["claude_session_id"] == succeeded["claude_session_id"]
+            && attempt["asks_outcome"] != true
+    });
+    text(worked.unwrap_or(succeeded), "attempt_id")
+}
+
 /// Adds everything that is wrong with the repository to what was found.
 pub(crate) async fn judge(kept: &Kept, load: &Load, mut found: Found) -> Found {
     let repository = load::repository(kept);
@@ -16,12 +25,11 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, mut found: Found) -> Found {
     let mut lines = 0;
     for id in load.acknowledged().keys() {
         let Ok(ticket) = kept.call("get_ticket", json!({"ticket_id": id})).await else { continue };
-        let expected: Vec<String> = ticket["attempts"]
-            .as_array()
-            .into_iter()
-            .flatten()
+        let attempts = ticket["attempts"].as_array().cloned().unwrap_or_default();
+        let expected: Vec<String> = attempts
+            .iter()
             .filter(|attempt| attempt["outcome"] == "succeeded")
-            .map(|attempt| format!("{} {}", text(attempt, "stage"), text(attempt, "attempt_id")))
+            .map(|attempt| format!("{} {}", text(attempt, "stage"), who_worked(&attempts, attempt)))
             .collect();
         for file in [format!("{id}.txt"), format!("left-{id}.txt")] {
             let there = repository.file("main", &file).unwrap_or_default();
@@ -45,8 +53,8 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, mut found: Found) -> Found {
                 found.wrong.push(format!("the branch of {id} has the work of others: {strange:?}"));
             }
         }
-        accepted
-            .extend(expected.into_iter().filter_map(|one| Some(one.split_once(' ')?.1.to_owned())));
+        let succeeded = attempts.iter().filter(|attempt| attempt["outcome"] == "succeeded");
+        accepted.extend(succeeded.map(|attempt| text(attempt, "attempt_id")));
     }
     let kept_aside = repository.refs("refs/vibe-ensemble/attempts/");
     for name in &kept_aside {
