@@ -39,5 +39,6 @@ mod stuck;
 mod templates;
 mod tickets;
 mod trees;
+mod units;
 mod workers;
 mod worktrees;

@@ -10,6 +10,7 @@
 //! - [`repository`]: a git repository as a user has one, and what git says of it afterwards.
 //! - [`schema`]: checks a value against the part of JSON Schema the server uses.
 //! - [`processes`]: finds and signals the processes of one test, never others.
+//! - [`systemd`]: what systemd does for a socket of workers, without systemd.
 //! - [`tmpfs`]: a small file system of a test's own.
 //! - [`eventually`]: the one place that waits.
 //!
@@ -29,4 +30,5 @@ pub mod processes;
 pub mod repository;
 pub mod schema;
 pub mod server;
+pub mod systemd;
 pub mod tmpfs;

@@ -35,6 +35,10 @@ pub struct Setup {
     pub state_mib: Option<u64>,
     /// Starts the server with a umask that takes no right away.
     pub no_umask: bool,
+    /// `plain` when absent.
+    pub launcher: Option<&'static str>,
+    /// Lets the server believe that systemd started it.
+    pub as_a_service: bool,
 }
 
 impl Setup {
@@ -123,7 +127,8 @@ impl Server {
             .arg(self.state_dir())
             .arg("--runtime-dir")
             .arg(self.runtime_dir())
-            .args(["--listen", "127.0.0.1:0", "--launcher", "plain", "--agent-command"])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(["--launcher", self.setup.launcher.unwrap_or("plain"), "--agent-command"])
             .arg(self.setup.agent.clone().unwrap_or_else(binaries::fake_claude))
             .args(&self.setup.args);
         let log = File::options()
@@ -161,16 +166,21 @@ impl Server {
     /// A command of the binary under test, in this test's environment and nothing else.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
-        if !self.setup.no_umask {
+        let mut prelude = Vec::new();
+        if self.setup.no_umask {
+            prelude.push("umask 000");
+        }
+        if self.setup.as_a_service && subcommand == "serve" {
+            prelude.push("export SYSTEMD_EXEC_PID=$$");
+        }
+        if prelude.is_empty() {
             let mut command = self.command_of(&binaries::server());
             command.arg(subcommand);
             return command;
         }
         let mut command = self.command_of(Path::new("/bin/sh"));
-        command
-            .args(["-c", "umask 000; exec \"$0\" \"$@\""])
-            .arg(binaries::server())
-            .arg(subcommand);
+        let script = format!("{}; exec \"$0\" \"$@\"", prelude.join("; "));
+        command.args(["-c", &script]).arg(binaries::server()).arg(subcommand);
         command
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::sys::signal::killpg;
-use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
@@ -16,6 +15,7 @@ use shim_protocol::grant::Grant;
 use shim_protocol::message::Progress;
 use shim_protocol::run_dir::Stream;
 
+use crate::bootstrap::Inherited;
 use crate::child;
 use crate::child::Child;
 use crate::child::SpawnError;
@@ -87,7 +87,7 @@ impl Attempt {
         attempts_dir: &Path,
         mut grant: Grant,
         declined: Option<String>,
-        child_umask: Mode,
+        inherited: &Inherited,
     ) -> (Option<Self>, Begun) {
         let opened = match run_dir::open(attempts_dir, &grant.attempt_id) {
             Ok(opened) => opened,
@@ -115,7 +115,7 @@ impl Attempt {
             let not_started = NotStarted { error, errno: None, stop: None, machinery: false };
             return (Some(attempt), Begun::NotStarted(not_started));
         }
-        let begun = match attempt.start(&mut grant, child_umask) {
+        let begun = match attempt.start(&mut grant, inherited) {
             Ok(pid) => {
                 let at_ms = clock::wall_ms();
                 attempt.started_at_ms = Some(at_ms);
@@ -148,7 +148,7 @@ impl Attempt {
         }
     }
 
-    fn start(&mut self, grant: &mut Grant, child_umask: Mode) -> Result<u32, NotStarted> {
+    fn start(&mut self, grant: &mut Grant, inherited: &Inherited) -> Result<u32, NotStarted> {
         let unrecordable = |error: StoreError| NotStarted {
             error: log::chain(&error),
             errno: None,
@@ -157,16 +157,19 @@ impl Attempt {
         };
         let tree_lock = self.dir.lock_tree().map_err(unrecordable)?;
         self.dir.reserve().map_err(unrecordable)?;
+        if let Some(place) = &inherited.place {
+            self.dir.store_place(place).map_err(unrecordable)?;
+        }
         self.dir.store_grant(grant).map_err(unrecordable)?;
         crash::point("shim.before_spawn");
         plant::trace("spawning", &self.id);
-        let child =
-            child::spawn(grant, &self.dir, tree_lock, child_umask).map_err(|error| NotStarted {
-                error: log::chain(&error),
-                errno: error.errno(),
-                stop: None,
-                machinery: matches!(error, SpawnError::Machinery { .. }),
-            })?;
+        let spawned = child::spawn(grant, &self.dir, tree_lock, inherited.umask);
+        let child = spawned.map_err(|error| NotStarted {
+            error: log::chain(&error),
+            errno: error.errno(),
+            stop: None,
+            machinery: matches!(error, SpawnError::Machinery { .. }),
+        })?;
         crash::point("shim.after_spawn");
         self.sweep.spare_from_count(child.pid);
         let pid = child.pid.unsigned_abs();

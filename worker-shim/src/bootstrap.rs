@@ -33,22 +33,23 @@ use nix::unistd::dup2_stdout;
 use nix::unistd::fork;
 use nix::unistd::isatty;
 use nix::unistd::setsid;
+use shim_protocol::frame;
 use shim_protocol::frame::Decoded;
 use shim_protocol::frame::Decoder;
 use shim_protocol::frame::FrameError;
 use shim_protocol::message::Launch;
+use shim_protocol::message::LaunchAnswer;
 use shim_protocol::message::LaunchOrder;
+use shim_protocol::run_dir::UnitPlace;
 
 use crate::clock;
 use crate::log;
+use crate::place;
 use crate::run_dir;
 use crate::run_dir::StoreError;
 
 /// The server sends the order in the moment it starts the shim; whoever says nothing for this long is no server.
 const ORDER_PATIENCE: Duration = Duration::from_secs(10);
-
-/// The units a server starts shims in are instances of this template.
-const UNIT_PREFIX: &str = "vibe-ensemble-worker@";
 
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
@@ -81,10 +82,12 @@ pub enum Side {
 }
 
 /// What the shim keeps of the process that started it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Inherited {
     /// The umask to give back to the agent: files it makes in the project are the user's, not the shim's.
     pub umask: Mode,
+    /// The unit it was started in, when it has one of its own.
+    pub place: Option<UnitPlace>,
 }
 
 /// Leaves the parent behind, so that a server which started the shim directly is no parent of it.
@@ -112,7 +115,7 @@ pub fn become_supervisor() -> Result<Inherited, HygieneError> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&open), None).map_err(failed("unblock signals"))?;
     close_inherited().map_err(failed("close inherited descriptors"))?;
     let umask = umask(Mode::from_bits_truncate(0o077));
-    Ok(Inherited { umask })
+    Ok(Inherited { umask, place: place::find() })
 }
 
 /// Points the standard streams nowhere. Standard error stays when it leads to a journal.
@@ -162,6 +165,20 @@ pub fn read_order() -> Result<LaunchOrder, OrderError> {
     }
 }
 
+/// Answers the launch order on the connection it came by.
+///
+/// A server that is gone by now hears nothing and misses nothing: the hello will tell the next one.
+pub fn answer(answer: &LaunchAnswer) {
+    let bytes = match frame::encode(answer) {
+        Ok(bytes) => bytes,
+        Err(error) => return log::note(&log::chain(&error)),
+    };
+    let written = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    if let Err(error) = written.and_then(|mut connection| connection.write_all(&bytes)) {
+        log::note(&format!("the server did not hear that this worker is there: {error}"));
+    }
+}
+
 /// Takes the worker's lock for life and writes the process id into it, for people.
 pub fn lock_worker(path: &Path) -> Result<File, StoreError> {
     if let Some(parent) = path.parent() {
@@ -173,20 +190,6 @@ pub fn lock_worker(path: &Path) -> Result<File, StoreError> {
     lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
     writeln!(lock, "{}", std::process::id()).map_err(failed)?;
     Ok(lock)
-}
-
-/// The systemd unit this process runs in, when it is one made for a shim. A shim started directly by a server that
-/// runs as a unit sits in the server's, which is not its own.
-#[must_use]
-pub fn unit() -> Option<String> {
-    own_unit(&std::fs::read_to_string("/proc/self/cgroup").ok()?)
-}
-
-fn own_unit(cgroup: &str) -> Option<String> {
-    let names = cgroup.lines().filter_map(|line| line.rsplit(['/', ':']).next());
-    let mut units =
-        names.filter(|name| name.starts_with(UNIT_PREFIX) && name.ends_with(".service"));
-    units.next().map(str::to_owned)
 }
 
 /// A supervisor that unwound half-way would leave an agent nobody watches; dead, it takes the agent along.
@@ -206,14 +209,6 @@ fn close_inherited() -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_shims_own_unit_counts() {
-        let own = "0::/user.slice/vibe-ensemble-workers.slice/vibe-ensemble-worker@3-9-0.service\n";
-        assert_eq!(own_unit(own).as_deref(), Some("vibe-ensemble-worker@3-9-0.service"));
-        assert_eq!(own_unit("0::/system.slice/vibe-ensemble.service\n"), None);
-        assert_eq!(own_unit("0::/\n"), None);
-    }
 
     #[test]
     fn the_worker_lock_has_one_holder_who_says_who_it_is() {

@@ -16,6 +16,7 @@ pub mod link;
 pub mod log;
 pub mod output;
 mod pidfd;
+pub mod place;
 pub mod plant;
 pub mod reap;
 pub mod run_dir;
@@ -29,11 +30,23 @@ pub mod tree;
 
 use bootstrap::Side;
 use exit::Exit;
+use shim_protocol::message::LaunchAnswer;
+
+/// How the shim was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As a child of whoever wants it so.
+    Foreground,
+    /// By a server that it must not be a child of.
+    Detached,
+    /// By systemd, in a unit of its own, with the server's connection as its standard input.
+    Unit,
+}
 
 /// The shim from start to end.
 #[must_use]
-pub fn run(detach: bool) -> Exit {
-    if detach {
+pub fn run(mode: Mode) -> Exit {
+    if mode == Mode::Detached {
         match bootstrap::detach() {
             Ok(Side::Parent) => return Exit::Done,
             Ok(Side::Child) => {}
@@ -45,30 +58,38 @@ pub fn run(detach: bool) -> Exit {
     }
     let inherited = match bootstrap::become_supervisor() {
         Ok(inherited) => inherited,
-        Err(error) => {
-            log::note(&log::chain(&error));
-            return Exit::CannotSpawn;
-        }
+        Err(error) => return refuse(mode, &error, Exit::CannotSpawn),
     };
     let order = match bootstrap::read_order() {
         Ok(order) => order,
         Err(error) => {
-            log::note(&log::chain(&error));
+            let exit = refuse(mode, &error, Exit::Usage);
             log::note("the Vibe-Ensemble server starts this program; it is not for use by hand");
-            return Exit::Usage;
+            return exit;
         }
     };
     let _worker_lock = match bootstrap::lock_worker(&order.worker_lock) {
         Ok(lock) => lock,
-        Err(error) => {
-            log::note(&log::chain(&error));
-            return Exit::CannotRecord;
-        }
+        Err(error) => return refuse(mode, &error, Exit::CannotRecord),
     };
     crash::point("shim.after_lock");
-    if let Err(error) = bootstrap::silence(!detach) {
+    if mode == Mode::Unit {
+        let unit = inherited.place.as_ref().map(|place| place.unit.clone());
+        bootstrap::answer(&LaunchAnswer::Launched { pid: std::process::id(), unit });
+    }
+    if let Err(error) = bootstrap::silence(mode != Mode::Detached) {
         log::note(&format!("could not open /dev/null: {error}"));
         return Exit::CannotSpawn;
     }
     supervise::run(order, inherited)
+}
+
+/// Says why there will be no worker, to people and to the server that waits for it.
+fn refuse(mode: Mode, error: &dyn std::error::Error, exit: Exit) -> Exit {
+    let reason = log::chain(error);
+    log::note(&reason);
+    if mode == Mode::Unit {
+        bootstrap::answer(&LaunchAnswer::LaunchFailed { reason });
+    }
+    exit
 }

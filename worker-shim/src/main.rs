@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use vibe_ensemble_shim::Mode;
 use vibe_ensemble_shim::exit::Exit;
 use vibe_ensemble_shim::log;
 
@@ -12,18 +13,20 @@ Supervises one headless Claude Code worker.
 The Vibe-Ensemble server starts this program and hands it a launch order on
 standard input. There is nothing to run by hand.
 
-Usage: vibe-ensemble-shim [--detach]
+Usage: vibe-ensemble-shim [--detach | --unit]
 
   --detach   leave the parent behind and supervise in the background
+  --unit     started by systemd: standard input is the server's connection
   --version  print the version
   --help     print this text
 ";
 
 fn main() -> ExitCode {
-    let mut detach = false;
+    let mut mode = Mode::Foreground;
     for argument in std::env::args_os().skip(1) {
         match argument.to_str() {
-            Some("--detach") => detach = true,
+            Some("--detach") => mode = Mode::Detached,
+            Some("--unit") => mode = Mode::Unit,
             Some("--help" | "-h") => return print(HELP),
             Some("--version" | "-V") => {
                 return print(concat!("vibe-ensemble-shim ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    vibe_ensemble_shim::run(detach).into()
+    vibe_ensemble_shim::run(mode).into()
 }
 
 fn print(text: &str) -> ExitCode {

@@ -14,6 +14,7 @@ use shim_protocol::exit::ExitRecord;
 use shim_protocol::grant::Grant;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::RunDirError;
+use shim_protocol::run_dir::UnitPlace;
 
 use crate::crash;
 use crate::seal;
@@ -34,6 +35,8 @@ pub enum StoreError {
     Lock { path: PathBuf, source: io::Error },
     #[error("{path} is held by another process")]
     Held { path: PathBuf },
+    #[error("could not write {path}")]
+    Place { path: PathBuf, source: io::Error },
     #[error("could not read the exit record that is already there")]
     Exit(#[source] RunDirError),
     #[error("could not encode a record")]
@@ -117,6 +120,16 @@ impl RunDir {
         Ok(seal::reserve(&self.path.join(run_dir::EXIT_RESERVE), RESERVE_BYTES)?)
     }
 
+    /// Stores which unit contains the attempt. Not durably: what it names is gone once the machine is.
+    pub fn store_place(&self, place: &UnitPlace) -> Result<(), StoreError> {
+        let json = serde_json::to_vec_pretty(place).map_err(StoreError::Encode)?;
+        let path = self.path.join(run_dir::UNIT);
+        let temporary = self.path.join(format!(".{}.tmp", run_dir::UNIT));
+        let written =
+            std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, &path));
+        written.map_err(|source| StoreError::Place { path, source })
+    }
+
     /// Stores the grant, the prompt and the extra files, durably.
     pub fn store_grant(&self, grant: &mut Grant) -> Result<(), StoreError> {
         let prompt = std::mem::take(&mut grant.prompt);
@@ -173,6 +186,7 @@ fn is_plain_name(name: &str) -> bool {
         run_dir::SHIM_LOCK,
         run_dir::TREE_LOCK,
         run_dir::GRANT,
+        run_dir::UNIT,
     ];
     !name.is_empty()
         && name != run_dir::PROMPT
@@ -223,8 +237,16 @@ mod tests {
 
     #[test]
     fn names_the_shim_needs_for_itself_are_refused() {
-        for name in ["exit.json", "grant.json", "prompt.md", "a/b", "", ".x", "stdout.000001.jsonl"]
-        {
+        for name in [
+            "exit.json",
+            "unit.json",
+            "grant.json",
+            "prompt.md",
+            "a/b",
+            "",
+            ".x",
+            "stdout.000001.jsonl",
+        ] {
             assert!(!is_plain_name(name), "{name}");
         }
         assert!(is_plain_name("settings.json"));

@@ -17,7 +17,6 @@ use shim_protocol::message::ToServer;
 use shim_protocol::run_dir::Stream;
 
 use crate::attempt::Attempt;
-use crate::bootstrap;
 use crate::bootstrap::Inherited;
 use crate::clock;
 use crate::crash;
@@ -25,6 +24,7 @@ use crate::exit::Exit;
 use crate::link::Link;
 use crate::link::LinkError;
 use crate::log;
+use crate::place;
 use crate::plant;
 use crate::reap;
 use crate::reap::Wait;
@@ -59,7 +59,7 @@ pub fn run(order: LaunchOrder, inherited: Inherited) -> Exit {
         token: order.token.clone(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        unit: bootstrap::unit(),
+        unit: place::unit(),
         nonce,
     };
     let mut supervisor = Supervisor {
@@ -317,7 +317,7 @@ impl Supervisor {
 
     fn begin(&mut self, grant: shim_protocol::grant::Grant, declined: Option<String>) -> Event {
         let dir = &self.order.attempts_dir;
-        let (attempt, begun) = Attempt::begin(dir, grant, declined, self.inherited.umask);
+        let (attempt, begun) = Attempt::begin(dir, grant, declined, &self.inherited);
         self.attempt = attempt;
         Event::Begun(begun)
     }

@@ -16,6 +16,7 @@ pub mod drain;
 pub mod events;
 pub mod failure;
 pub mod headers;
+pub mod launcher;
 pub mod locate;
 pub mod logs;
 pub mod output;

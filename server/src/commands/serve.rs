@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::commands::locate;
+use crate::commands::launcher;
 use crate::commands::restored;
 use crate::commands::state;
 use crate::commands::state::Prepared;
@@ -62,7 +62,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let guard = Arc::new(Guard::new(&config.state_dir));
     guard.look_before_start();
     let Prepared { mut lock, token, attempt_key } = state::prepare(&config, clock.now())?;
-    let launcher = launcher(&config)?;
+    let launcher = launcher::choose(&config)?;
     let store = open_store(&config, &clock, &guard).await?;
     let repositories = Repositories::default();
     crash::point("server.serve.before_bind");
@@ -211,27 +211,20 @@ fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) {
         launcher = launcher.name(),
         "ready"
     );
+    if matches!(launcher, Launcher::Plain { .. })
+        && launcher::is_started_by_systemd(config.environment())
+    {
+        tracing::warn!(
+            socket = %config.runtime_dir.join(launcher::WORKER_SOCKET).display(),
+            "workers run inside this server's unit, and stopping it stops them, unless it has KillMode=process; start \
+             vibe-ensemble-worker.socket, then restart"
+        );
+    }
     if config.auth == config::Auth::None {
         tracing::warn!(
             "authentication is off: whoever reaches the port can run commands as this user"
         );
     }
-}
-
-/// How shims are started here. A shim that is missing is told before anything is promised.
-fn launcher(config: &Config) -> anyhow::Result<Launcher> {
-    match config.launcher {
-        config::Launcher::Auto | config::Launcher::Plain => {}
-        config::Launcher::Unit => anyhow::bail!(
-            "the launcher \"unit\" needs the systemd units of the package, which this version does not have; use \
-             \"plain\""
-        ),
-    }
-    let shim = locate::shim(config.shim.as_deref(), config.environment()).context(
-        "vibe-ensemble-shim was found neither beside this program nor in PATH; build it with \
-         `cargo build --workspace`, or name it with --shim",
-    )?;
-    Ok(Launcher::Plain { shim })
 }
 
 fn rules(settings: &Settings) -> Rules {

@@ -1,5 +1,7 @@
 //! Launching workers: by itself up to the limits, and those that were asked for.
 
+use std::time::Instant;
+
 use shim_protocol::message::LaunchOrder;
 
 use super::Dispatcher;
@@ -8,35 +10,53 @@ use crate::domain::id::WorkerId;
 use crate::domain::queue;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
+use crate::shim::launch::LaunchError;
 use crate::shim::token;
 use crate::store::Result;
 use crate::telemetry::chain;
 
 impl Dispatcher {
     pub(super) async fn launch(&self, now: Timestamp) -> Result<()> {
-        let (queues, live) = self.store.waiting_queues(now).await?;
-        for (index, count) in queue::launches(&queues, live, self.store.rules().max_workers) {
-            let queue = &queues[index];
-            self.store.plan_launches(queue.project, &queue.worker_type, count, now).await?;
+        let allowed = self.gate.allows(Instant::now());
+        if allowed == 0 {
+            return Ok(());
         }
-        for worker in self.store.unlaunched().await? {
-            self.launch_one(worker).await?;
+        let (queues, live) = self.store.waiting_queues(now).await?;
+        // While launching is on trial no more rows are written than are tried.
+        let mut left =
+            if allowed == 1 { 1 - self.store.unlaunched().await?.len().min(1) } else { allowed };
+        for (index, count) in queue::launches(&queues, live, self.store.rules().max_workers) {
+            let count = count.min(i64::try_from(left).unwrap_or(i64::MAX));
+            left -= usize::try_from(count).unwrap_or_default();
+            let queue = &queues[index];
+            if count > 0 {
+                self.store.plan_launches(queue.project, &queue.worker_type, count, now).await?;
+            }
+        }
+        let mut launched = false;
+        for worker in self.store.unlaunched().await?.into_iter().take(allowed) {
+            launched |= self.launch_one(worker).await?;
+        }
+        if !launched && allowed == 1 {
+            self.gate.unused();
         }
         Ok(())
     }
 
     /// Commits that this worker is launched, then launches it. A crash in between leaves a row that never says hello,
     /// which [`super::reconcile`] clears away; the other order could launch one worker twice.
-    async fn launch_one(&self, worker: Worker) -> Result<()> {
+    ///
+    /// Returns whether a launch is under way.
+    async fn launch_one(&self, worker: Worker) -> Result<bool> {
         let token = match token::mint() {
             Ok(token) => token,
             Err(error) => {
                 tracing::error!(%error, "the system gives no random numbers; no worker is launched");
-                return Ok(());
+                return Ok(false);
             }
         };
         if !self.store.mark_launched(worker.id, token::hash(&token), self.now()).await? {
-            return Ok(());
+            return Ok(false);
         }
         let order = LaunchOrder {
             worker_id: worker.id.to_string(),
@@ -50,18 +70,37 @@ impl Dispatcher {
             crash::point("server.launch.before");
             let launched = dispatcher.launcher.launch(order).await;
             crash::point("server.launch.after");
-            let Err(error) = launched else {
-                tracing::info!(worker = %worker.id, queue = %worker.worker_type, "worker launched");
-                return;
-            };
-            tracing::error!(worker = %worker.id, error = %chain(&error), "launching a worker failed");
-            let reason = format!("it could not be launched: {}", chain(&error));
-            let now = dispatcher.now();
-            if let Err(error) = dispatcher.store.launch_failed(&worker, &reason, now).await {
-                tracing::error!(worker = %worker.id, error = %chain(&error), "a worker's end was not stored");
+            match launched {
+                Ok(()) => {
+                    tracing::info!(worker = %worker.id, queue = %worker.worker_type, "worker launched");
+                    dispatcher.gate.succeeded();
+                    // The others that waited for this one's outcome.
+                    dispatcher.bell.notify_one();
+                }
+                Err(error) => dispatcher.not_launched(&worker, &error).await,
             }
         });
-        Ok(())
+        Ok(true)
+    }
+
+    /// A failure that passes makes launching wait; any other pauses the queue, because it would come again at once.
+    async fn not_launched(&self, worker: &Worker, error: &LaunchError) {
+        let reason = format!("it could not be launched: {}", chain(error));
+        let now = self.now();
+        let stored = if error.is_passing() {
+            let wait = self.gate.failed(Instant::now());
+            tracing::warn!(
+                worker = %worker.id, queue = %worker.worker_type, error = %chain(error), wait_s = wait.as_secs(),
+                "launching a worker failed; it is tried again"
+            );
+            self.store.worker_stopped(worker.id, &reason, now).await
+        } else {
+            tracing::error!(worker = %worker.id, error = %chain(error), "launching a worker failed");
+            self.store.launch_failed(worker, &reason, now).await
+        };
+        if let Err(error) = stored {
+            tracing::error!(worker = %worker.id, error = %chain(&error), "a worker's end was not stored");
+        }
     }
 
     /// The lock file a worker's shim holds for its whole life.

@@ -8,6 +8,7 @@
 //! Invariant: an attempt is given up only on evidence (see [`reconcile`]), never because time passed.
 
 mod completion;
+mod gate;
 mod grant;
 mod launches;
 mod links;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::RwLock;
 use std::time::Duration;
+use std::time::Instant;
 
 use shim_protocol::grant::Limits;
 use tokio::net::UnixListener;
@@ -33,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::disk::Room;
+use crate::dispatcher::gate::Gate;
 use crate::dispatcher::links::Links;
 use crate::dispatcher::worktrees::Tended;
 use crate::domain::time::Timestamp;
@@ -105,6 +108,8 @@ pub struct Dispatcher {
     /// While it is low nothing new is granted either.
     room: watch::Receiver<Room>,
     links: Links,
+    /// Shut for a while after launches failed.
+    gate: Arc<Gate>,
     repositories: Repositories,
     tended: Tended,
     /// True while processes of attempts the database does not know may be left; see [`strangers`].
@@ -139,6 +144,7 @@ impl Dispatcher {
             draining,
             room,
             links: Links::default(),
+            gate: Arc::default(),
             repositories,
             tended: Tended::default(),
             unknown_left: watch::Sender::new(true),
@@ -238,6 +244,7 @@ impl Dispatcher {
             self.launch(now).await?;
         }
         let tick = if unlinked || waiting || dying { WATCHFUL_TICK } else { TICK };
+        let tick = self.gate.opens_in(Instant::now()).map_or(tick, |opens| opens.min(tick));
         Ok(due.map_or(tick, |due| due.since(now).min(tick)))
     }
 

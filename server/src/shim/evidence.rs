@@ -23,6 +23,8 @@ use shim_protocol::run_dir;
 use crate::domain::reconcile::Lock;
 use crate::domain::reconcile::Record;
 use crate::domain::reconcile::Tree;
+use crate::shim::cgroup::Group;
+use crate::shim::cgroup::Occupancy;
 
 /// Marks every process of one attempt, in its environment.
 #[derive(Clone, Debug)]
@@ -65,14 +67,17 @@ pub fn record(run_dir: &Path, mark: &Mark) -> (Record, Option<ExitRecord>) {
     }
 }
 
-/// Whether processes of the attempt are left: something holds `tree.lock`, or carries the attempt's id.
+/// Whether processes of the attempt are left: something holds `tree.lock`, or carries the attempt's id, or is in the
+/// unit that contained it. A run directory without `unit.json` is one of the plain launcher's, whatever launches now.
 #[must_use]
 pub fn tree(run_dir: &Path, mark: &Mark) -> Tree {
-    match (lock(&run_dir.join(run_dir::TREE_LOCK)), members(run_dir, mark)) {
-        (Lock::Held, _) => Tree::Alive,
-        (_, Ok(members)) if !members.is_empty() => Tree::Alive,
-        (Lock::Free, Ok(_)) => Tree::Gone,
-        (Lock::Unknown, _) | (_, Err(_)) => Tree::Unknown,
+    let Ok(place) = run_dir::read_unit(run_dir) else { return Tree::Unknown };
+    let unit = place.as_ref().map_or(Occupancy::Empty, |place| Group::of(place).occupancy());
+    match (lock(&run_dir.join(run_dir::TREE_LOCK)), members(run_dir, mark), unit) {
+        (Lock::Held, _, _) | (_, _, Occupancy::Populated) => Tree::Alive,
+        (_, Ok(members), _) if !members.is_empty() => Tree::Alive,
+        (Lock::Free, Ok(_), Occupancy::Empty) => Tree::Gone,
+        (Lock::Unknown, _, _) | (_, Err(_), _) | (_, _, Occupancy::Unknown) => Tree::Unknown,
     }
 }
 
@@ -102,7 +107,7 @@ fn kill(pid: i32, run_dir: &Path, mark: &Mark) {
     let Some(raw) = Pid::from_raw(pid).filter(|_| pid > 1) else { return };
     let Ok(pinned) = pidfd_open(raw, PidfdFlags::empty()) else { return };
     let tree_lock = fs::metadata(run_dir.join(run_dir::TREE_LOCK)).ok();
-    if belongs(pid, tree_lock.as_ref(), mark)
+    if (belongs(pid, tree_lock.as_ref(), mark) || contained(run_dir).contains(&pid))
         && let Err(error) = pidfd_send_signal(&pinned, Signal::KILL)
     {
         tracing::warn!(pid, attempt = %mark.attempt_id, %error, "killing a stray process failed");
@@ -129,15 +134,22 @@ pub fn kill_holder(lock: &Path, pid: i32) -> io::Result<bool> {
 fn members(run_dir: &Path, mark: &Mark) -> io::Result<Vec<i32>> {
     let tree_lock = fs::metadata(run_dir.join(run_dir::TREE_LOCK)).ok();
     let own = std::process::id();
-    let mut found = Vec::new();
+    let mut found = contained(run_dir);
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
-        if u32::try_from(pid) != Ok(own) && belongs(pid, tree_lock.as_ref(), mark) {
+        let known = u32::try_from(pid) == Ok(own) || found.contains(&pid);
+        if !known && belongs(pid, tree_lock.as_ref(), mark) {
             found.push(pid);
         }
     }
     Ok(found)
+}
+
+/// What runs in the unit that contained the attempt. Its shim is dead, so all of it is what the shim left.
+fn contained(run_dir: &Path) -> Vec<i32> {
+    let place = run_dir::read_unit(run_dir).ok().flatten();
+    place.map(|place| Group::of(&place).processes()).unwrap_or_default()
 }
 
 /// Whether a process carries the attempt's mark or has its `tree.lock` open. A process that cannot be looked at is

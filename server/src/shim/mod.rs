@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides anything. The dispatcher asks, this module does and reports facts.
 
+mod cgroup;
 pub mod evidence;
 pub mod facts;
 pub mod launch;

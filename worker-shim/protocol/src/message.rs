@@ -47,6 +47,22 @@ pub struct LaunchOrder {
     pub worker_lock: PathBuf,
 }
 
+/// What a shim answers on the connection its order came by, where that leads both ways: in a unit of systemd's.
+///
+/// Without it the server could not tell a shim that has its order from a connection that systemd closed at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LaunchAnswer {
+    /// The shim has its order and its worker's lock, and will dial.
+    Launched { pid: u32, unit: Option<String> },
+    /// It cannot work, and leaves.
+    LaunchFailed { reason: String },
+}
+
+impl Kinds for LaunchAnswer {
+    const KINDS: &'static [&'static str] = &["launched", "launch_failed"];
+}
+
 /// What a shim says to the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

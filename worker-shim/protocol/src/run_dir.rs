@@ -8,7 +8,11 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use serde::Deserialize;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Map;
+use serde_json::Value;
 
 use crate::exit::ExitRecord;
 use crate::grant::Grant;
@@ -26,11 +30,30 @@ pub const EXIT: &str = "exit.json";
 /// Takes up the room that the exit record will need; removed in the moment the record is written. Its content means
 /// nothing, and a run directory without it is as good.
 pub const EXIT_RESERVE: &str = "exit.reserve";
+/// Where the attempt's processes are contained, when its shim has a unit of its own. Written before the child starts.
+pub const UNIT: &str = "unit.json";
 /// The name of the variable that marks every process of an attempt's tree.
 pub const ATTEMPT_VARIABLE: &str = "VIBE_ENSEMBLE_ATTEMPT";
 /// Where the variable of an attempt's tree says which database the attempt belongs to: two servers on one machine
 /// both have an `A-1`.
 pub const SERVER_VARIABLE: &str = "VIBE_ENSEMBLE_SERVER_ID";
+
+/// The control group of an attempt's shim: while it has processes, something of the shim or of the attempt's tree lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitPlace {
+    /// The unit's name.
+    pub unit: String,
+    /// The group's path in the unified hierarchy, with a `/` in front.
+    pub cgroup: PathBuf,
+    /// The inode of the group's directory. Names of units come again; within one boot this number does not.
+    pub inode: u64,
+    /// The boot the number belongs to, when it could be read.
+    #[serde(default)]
+    pub boot_id: Option<String>,
+    /// Fields a newer shim added.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
 
 /// One stream of the child, stored in numbered segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +100,11 @@ pub fn read_exit(run_dir: &Path) -> Result<Option<ExitRecord>, RunDirError> {
 /// Reads `grant.json`, or `None` when the shim never stored one.
 pub fn read_grant(run_dir: &Path) -> Result<Option<Grant>, RunDirError> {
     read_json(&run_dir.join(GRANT))
+}
+
+/// Reads `unit.json`, or `None` when the attempt's shim had no unit of its own.
+pub fn read_unit(run_dir: &Path) -> Result<Option<UnitPlace>, RunDirError> {
+    read_json(&run_dir.join(UNIT))
 }
 
 /// The segments of a stream that are still kept, oldest first.

@@ -26,18 +26,23 @@ use shim_protocol::message::AckVerdict;
 use shim_protocol::message::Hello;
 use shim_protocol::message::Kinds;
 use shim_protocol::message::Launch;
+use shim_protocol::message::LaunchAnswer;
 use shim_protocol::message::LaunchOrder;
 use shim_protocol::message::Progress;
 use shim_protocol::message::StopMode;
 use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
 use shim_protocol::message::Welcome;
+use shim_protocol::run_dir::UnitPlace;
 
 /// Every golden file is named here; one that no test reads would protect nothing.
 #[test]
 fn every_file_reads_and_is_written_the_same() {
     let mut seen = BTreeSet::new();
     check(&mut seen, "launch", &order());
+    for (name, message) in launch_answers() {
+        check(&mut seen, name, &message);
+    }
     for (name, message) in to_server() {
         check(&mut seen, name, &message);
     }
@@ -48,6 +53,7 @@ fn every_file_reads_and_is_written_the_same() {
     check(&mut seen, "file_exit", &record());
     check(&mut seen, "file_exit_not_started", &not_started());
     check(&mut seen, "file_exit_stopped", &stopped());
+    check(&mut seen, "file_unit", &place());
 
     let files: BTreeSet<String> = fs::read_dir(directory())
         .expect("the directory")
@@ -62,6 +68,8 @@ fn every_kind_has_a_file() {
         assert_eq!(kinds.iter().map(ToString::to_string).collect::<BTreeSet<_>>(), covered);
     };
     covered(Launch::KINDS, [kind(&order())].into());
+    let answers = launch_answers();
+    covered(LaunchAnswer::KINDS, answers.iter().map(|(_, message)| kind(message)).collect());
     covered(ToServer::KINDS, to_server().iter().map(|(_, message)| kind(message)).collect());
     covered(ToShim::KINDS, to_shim().iter().map(|(_, message)| kind(message)).collect());
 }
@@ -96,6 +104,24 @@ fn order() -> Launch {
         attempts_dir: "/var/lib/vibe-ensemble/attempts".into(),
         worker_lock: "/var/lib/vibe-ensemble/workers/W-7.lock".into(),
     })
+}
+
+fn launch_answers() -> Vec<(&'static str, LaunchAnswer)> {
+    let unit = Some("vibe-ensemble-worker@3.service".into());
+    vec![
+        ("launched", LaunchAnswer::Launched { pid: 4242, unit }),
+        ("launch_failed", LaunchAnswer::LaunchFailed { reason: "could not lock W-7.lock".into() }),
+    ]
+}
+
+fn place() -> UnitPlace {
+    UnitPlace {
+        unit: "vibe-ensemble-worker@3.service".into(),
+        cgroup: "/vibe.slice/vibe-ensemble-workers.slice/vibe-ensemble-worker@3.service".into(),
+        inode: 4_294_971_234,
+        boot_id: Some("6f0d3c0e-6b2a-4f7e-9f55-0a6f8f6b1a2c".into()),
+        extra: Map::new(),
+    }
 }
 
 fn to_server() -> Vec<(&'static str, ToServer)> {

@@ -1,6 +1,7 @@
 //! Starting shims.
 
 mod plain;
+mod unit;
 
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +21,45 @@ pub enum LaunchError {
     Left { status: std::process::ExitStatus },
     #[error("the shim did not detach within {seconds} s")]
     Stuck { seconds: u64 },
+    #[error("could not connect to {socket}; is vibe-ensemble-worker.socket active?")]
+    Connect { socket: PathBuf, source: io::Error },
+    #[error("{socket} is another user's ({uid}), who is not given a worker's token")]
+    Stranger { socket: PathBuf, uid: u32 },
+    #[error(
+        "systemd closed the connection before a worker had its order: MaxConnections= of vibe-ensemble-worker.socket is \
+         reached (raise it, or lower max_workers), or the unit does not start (`systemctl status \
+         'vibe-ensemble-worker*'` tells)"
+    )]
+    Closed,
+    #[error("the shim took its order and left without an answer; its unit's log tells why")]
+    Silent,
+    #[error("the shim gave up: {reason}")]
+    Refused { reason: String },
+    #[error(
+        "no worker unit answered within {seconds} s; `systemctl status 'vibe-ensemble-worker*'` tells why"
+    )]
+    NoAnswer { seconds: u64 },
+}
+
+impl LaunchError {
+    /// Whether the next launch may well succeed: systemd or the machine had no room, or a socket was being restarted. A
+    /// program that is not there will not be there the next time either.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::Closed
+            | Self::Silent
+            | Self::Refused { .. }
+            | Self::NoAnswer { .. } => true,
+            Self::Spawn { .. }
+            | Self::Order(_)
+            | Self::Encode(_)
+            | Self::Left { .. }
+            | Self::Stuck { .. }
+            | Self::Stranger { .. } => false,
+        }
+    }
 }
 
 /// How shims are started.
@@ -27,6 +67,8 @@ pub enum LaunchError {
 pub enum Launcher {
     /// As a process of its own session, no child of ours. For a terminal, a container, a test.
     Plain { shim: PathBuf },
+    /// As a unit of systemd's, which starts one for each connection to this socket.
+    Unit { socket: PathBuf },
 }
 
 impl Launcher {
@@ -34,6 +76,7 @@ impl Launcher {
     pub async fn launch(&self, order: LaunchOrder) -> Result<(), LaunchError> {
         match self {
             Self::Plain { shim } => plain::launch(shim, order).await,
+            Self::Unit { socket } => unit::launch(socket, order).await,
         }
     }
 
@@ -42,6 +85,7 @@ impl Launcher {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Plain { .. } => "plain",
+            Self::Unit { .. } => "unit",
         }
     }
 }

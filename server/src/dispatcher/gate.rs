@@ -1,0 +1,103 @@
+//! When launching goes wrong for a reason that passes: waits that grow, then one try at a time until one succeeds.
+//!
+//! Without it a socket that takes no more workers would be knocked at as fast as rows can be written.
+
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+/// The first wait; it doubles with each failed try.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_mins(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Tries that failed since one succeeded. Launches that were under way together count as one.
+    failed: u32,
+    /// Nothing is launched before.
+    until: Option<Instant>,
+    /// A try is under way, and its outcome is waited for.
+    trying: bool,
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many may be launched now; what it allows must be tried, or given back with [`Gate::unused`].
+    pub(super) fn allows(&self, now: Instant) -> usize {
+        let mut state = self.lock();
+        match state.until {
+            None => usize::MAX,
+            Some(until) if now < until || state.trying => 0,
+            Some(_) => {
+                state.trying = true;
+                1
+            }
+        }
+    }
+
+    /// Nothing was there to be launched.
+    pub(super) fn unused(&self) {
+        self.lock().trying = false;
+    }
+
+    pub(super) fn succeeded(&self) {
+        *self.lock() = State::default();
+    }
+
+    /// Returns how long nothing is launched now.
+    pub(super) fn failed(&self, now: Instant) -> Duration {
+        let mut state = self.lock();
+        if state.until.is_none_or(|until| now >= until) {
+            let wait = FIRST.saturating_mul(1 << state.failed.min(16)).min(LONGEST);
+            state.failed = state.failed.saturating_add(1);
+            state.until = Some(now + wait);
+        }
+        state.trying = false;
+        state.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
+    /// When to look again, while it is shut.
+    pub(super) fn opens_in(&self, now: Instant) -> Option<Duration> {
+        let state = self.lock();
+        state.until.filter(|_| !state.trying).map(|until| until.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_minute_and_one_success_ends_them() {
+        let gate = Gate::default();
+        let mut now = Instant::now();
+        assert_eq!((gate.allows(now), gate.opens_in(now)), (usize::MAX, None));
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let wait = gate.failed(now);
+            // The others of the same wave.
+            assert_eq!(gate.failed(now), wait);
+            assert_eq!((gate.allows(now), gate.opens_in(now)), (0, Some(wait)));
+            waits.push(wait.as_secs());
+            now += wait;
+            assert_eq!(gate.allows(now), 1, "one goes ahead");
+            assert_eq!((gate.allows(now), gate.opens_in(now)), (0, None), "the others wait for it");
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        gate.unused();
+        assert_eq!(gate.allows(now), 1);
+        gate.succeeded();
+        assert_eq!(gate.allows(now), usize::MAX);
+        assert_eq!(gate.failed(now).as_secs(), 1);
+    }
+}

@@ -1,0 +1,155 @@
+//! The control group of a worker's unit, as evidence: while it has processes, something of the worker lives.
+//!
+//! A process can leave its session and its parent behind, close every descriptor and empty its environment; it cannot
+//! leave the group systemd put it in. Names of units come again, so a group counts only while its inode is the one the
+//! shim saw, in the boot the shim saw it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use shim_protocol::run_dir::UnitPlace;
+
+/// Where control groups are, in the unified hierarchy.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// What can be said about the group of an attempt's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occupancy {
+    /// It has no process, or is gone, or another unit's by now.
+    Empty,
+    Populated,
+    /// It cannot be looked at.
+    Unknown,
+}
+
+/// The group of one attempt's unit.
+#[derive(Debug)]
+pub(super) struct Group<'p> {
+    place: &'p UnitPlace,
+    directory: PathBuf,
+    /// This boot, when it can be told.
+    boot_id: Option<String>,
+}
+
+impl<'p> Group<'p> {
+    pub(super) fn of(place: &'p UnitPlace) -> Self {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        Self::below(Path::new(CGROUPS), place, boot_id.map(|id| id.trim().to_owned()))
+    }
+
+    fn below(root: &Path, place: &'p UnitPlace, boot_id: Option<String>) -> Self {
+        let relative = place.cgroup.strip_prefix("/").unwrap_or(&place.cgroup);
+        Self { place, directory: root.join(relative), boot_id }
+    }
+
+    pub(super) fn occupancy(&self) -> Occupancy {
+        match self.is_same() {
+            Ok(false) => return Occupancy::Empty,
+            Ok(true) => {}
+            Err(_) => return Occupancy::Unknown,
+        }
+        let events = match fs::read_to_string(self.directory.join("cgroup.events")) {
+            Ok(events) => events,
+            Err(error) if is_gone(&error) => return Occupancy::Empty,
+            Err(_) => return Occupancy::Unknown,
+        };
+        match events.lines().find_map(|line| line.strip_prefix("populated ")) {
+            Some("0") => Occupancy::Empty,
+            Some("1") => Occupancy::Populated,
+            Some(_) | None => Occupancy::Unknown,
+        }
+    }
+
+    /// Every process in it and below. Empty when it is surely another's; to kill takes more certainty than to wait, so
+    /// also when nobody can tell which boot it is.
+    pub(super) fn processes(&self) -> Vec<i32> {
+        let certain = self.boot_id.is_some() && self.place.boot_id.is_some();
+        if !certain || !self.is_same().unwrap_or(false) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        let mut groups = vec![self.directory.clone()];
+        while let Some(group) = groups.pop() {
+            let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            // 0 stands for a process of another pid namespace.
+            let pids = listed.lines().filter_map(|pid| pid.parse::<i32>().ok());
+            found.extend(pids.filter(|pid| *pid > 1));
+            let below = fs::read_dir(&group).into_iter().flatten().flatten();
+            groups.extend(
+                below.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()),
+            );
+        }
+        found
+    }
+
+    /// Whether this very group still is where it was.
+    fn is_same(&self) -> io::Result<bool> {
+        if let (Some(now), Some(then)) = (&self.boot_id, &self.place.boot_id)
+            && now != then
+        {
+            return Ok(false);
+        }
+        match fs::metadata(&self.directory) {
+            Ok(found) => Ok(found.ino() == self.place.inode),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Reading a file of a group that is removed meanwhile fails with `ENODEV`.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group as the kernel shows one: `populated` and processes, with one more in a group below.
+    fn group(root: &Path) -> UnitPlace {
+        let directory = root.join("workers.slice/vibe-ensemble-worker@1.service");
+        fs::create_dir_all(directory.join("below")).unwrap();
+        fs::write(directory.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+        fs::write(directory.join("cgroup.procs"), "4242\n0\n").unwrap();
+        fs::write(directory.join("below/cgroup.procs"), "4243\n").unwrap();
+        UnitPlace {
+            unit: "vibe-ensemble-worker@1.service".into(),
+            cgroup: "/workers.slice/vibe-ensemble-worker@1.service".into(),
+            inode: fs::metadata(&directory).unwrap().ino(),
+            boot_id: Some("this".into()),
+            extra: serde_json::Map::new(),
+        }
+    }
+
+    fn seen(root: &Path, place: &UnitPlace, boot: Option<&str>) -> (Occupancy, Vec<i32>) {
+        let group = Group::below(root, place, boot.map(str::to_owned));
+        (group.occupancy(), group.processes())
+    }
+
+    #[test]
+    fn a_group_counts_only_while_it_is_the_one_the_shim_saw() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = group(dir.path());
+        let this = Some("this");
+        assert_eq!(seen(dir.path(), &place, this), (Occupancy::Populated, vec![4242, 4243]));
+        let (empty, nobody) = (Occupancy::Empty, Vec::<i32>::new());
+        assert_eq!(seen(dir.path(), &place, Some("another")), (empty, nobody.clone()), "a reboot");
+        let again = UnitPlace { inode: place.inode + 1, ..place.clone() };
+        assert_eq!(seen(dir.path(), &again, this), (empty, nobody.clone()), "the name came again");
+        // Waited for, but nobody is killed on a guess.
+        assert_eq!(seen(dir.path(), &place, None), (Occupancy::Populated, nobody.clone()));
+
+        let directory = dir.path().join("workers.slice/vibe-ensemble-worker@1.service");
+        fs::write(directory.join("cgroup.events"), "populated 0\n").unwrap();
+        assert_eq!(seen(dir.path(), &place, this).0, empty);
+        fs::write(directory.join("cgroup.events"), "unheard of\n").unwrap();
+        assert_eq!(seen(dir.path(), &place, this).0, Occupancy::Unknown);
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(seen(dir.path(), &place, this), (empty, nobody));
+    }
+}

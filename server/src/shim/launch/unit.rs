@@ -1,0 +1,147 @@
+//! The unit launcher: systemd starts the shim, because we connect to a socket of its.
+//!
+//! `vibe-ensemble-worker.socket` has `Accept=yes`, so each connection becomes the standard input of one instance of
+//! `vibe-ensemble-worker@.service`, in a control group of its own, which no restart of ours touches.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use shim_protocol::frame;
+use shim_protocol::frame::Decoded;
+use shim_protocol::frame::Decoder;
+use shim_protocol::message::Launch;
+use shim_protocol::message::LaunchAnswer;
+use shim_protocol::message::LaunchOrder;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+
+use super::LaunchError;
+
+/// How long systemd may take to start a unit, and its shim to answer. Shorter than a launched worker's time to say hello,
+/// so that the reason is the one that is known.
+const START_TIMEOUT: Duration = Duration::from_secs(25);
+
+pub(super) async fn launch(socket: &Path, order: LaunchOrder) -> Result<(), LaunchError> {
+    let bytes = frame::encode(&Launch::Launch(order))?;
+    let started = tokio::time::timeout(START_TIMEOUT, hand_over(socket, &bytes)).await;
+    started.map_err(|_| LaunchError::NoAnswer { seconds: START_TIMEOUT.as_secs() })?
+}
+
+async fn hand_over(socket: &Path, order: &[u8]) -> Result<(), LaunchError> {
+    let connect = |source| LaunchError::Connect { socket: socket.to_owned(), source };
+    let mut stream = UnixStream::connect(socket).await.map_err(connect)?;
+    // The order holds the worker's token. Should somebody have loosened the directory's mode, another user may listen.
+    let listener = stream.peer_cred().map_err(connect)?.uid();
+    if listener != rustix::process::geteuid().as_raw() && listener != 0 {
+        return Err(LaunchError::Stranger { socket: socket.to_owned(), uid: listener });
+    }
+    stream.write_all(order).await.map_err(closed)?;
+    let mut decoder = Decoder::default();
+    let mut buffer = [0; 4096];
+    loop {
+        match decoder.take()? {
+            Some(Decoded::Known(LaunchAnswer::LaunchFailed { reason })) => {
+                return Err(LaunchError::Refused { reason });
+            }
+            // Whatever a newer shim says, it says it with the order in its hands.
+            Some(Decoded::Known(LaunchAnswer::Launched { .. }) | Decoded::Unknown { .. }) => {
+                return Ok(());
+            }
+            None => {}
+        }
+        match stream.read(&mut buffer).await.map_err(closed)? {
+            0 => return Err(LaunchError::Silent),
+            read => decoder.push(&buffer[..read]),
+        }
+    }
+}
+
+/// A connection that ends with the order unread was closed by systemd, or by the end of a unit that never came so far.
+fn closed(source: io::Error) -> LaunchError {
+    let kind = source.kind();
+    if matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
+        LaunchError::Closed
+    } else {
+        LaunchError::Order(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    fn order() -> LaunchOrder {
+        LaunchOrder {
+            worker_id: "W-1".into(),
+            token: "t".into(),
+            socket: "/s".into(),
+            attempts_dir: "/a".into(),
+            worker_lock: "/l".into(),
+        }
+    }
+
+    /// Launches at a listener that does `serve` with the connection.
+    async fn launched<F>(serve: impl FnOnce(UnixStream) -> F) -> Result<(), LaunchError>
+    where
+        F: Future<Output = ()>,
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("worker.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let served = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            serve(stream).await;
+        };
+        tokio::join!(launch(&path, order()), served).0
+    }
+
+    /// Reads the whole order, then says this.
+    async fn answered(answer: serde_json::Value) -> Result<(), LaunchError> {
+        launched(|mut stream| async move {
+            let mut decoder = Decoder::default();
+            let mut byte = [0];
+            while decoder.take::<Launch>().unwrap().is_none() {
+                stream.read_exact(&mut byte).await.unwrap();
+                decoder.push(&byte);
+            }
+            if !answer.is_null() {
+                stream.write_all(&frame::encode(&answer).unwrap()).await.unwrap();
+            }
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn success_means_that_a_shim_has_the_order() {
+        answered(serde_json::json!({"kind": "launched", "pid": 7, "unit": null})).await.unwrap();
+        answered(serde_json::json!({"kind": "launched_in_a_vm", "vm": 3})).await.unwrap();
+        let failed = serde_json::json!({"kind": "launch_failed", "reason": "no room"});
+        let error = answered(failed).await.unwrap_err();
+        assert!(
+            matches!(&error, LaunchError::Refused { reason } if reason == "no room"),
+            "{error}"
+        );
+        let error = answered(serde_json::Value::Null).await.unwrap_err();
+        assert!(matches!(error, LaunchError::Silent), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_systemd_closes_at_once_says_what_to_look_at() {
+        let error = launched(|stream| async move { drop(stream) }).await.unwrap_err();
+        assert!(matches!(error, LaunchError::Closed), "{error:?}");
+        assert!(error.to_string().contains("MaxConnections="), "{error}");
+        assert!(error.is_passing());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_away_is_told_with_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = launch(&dir.path().join("worker.sock"), order()).await.unwrap_err();
+        assert!(error.to_string().contains("worker.sock"), "{error}");
+        assert!(error.is_passing());
+    }
+}
