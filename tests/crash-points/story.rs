@@ -103,8 +103,6 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>)
     for stage in PLAN {
         kept.worker_type("shop", stage, 1).await;
     }
-    let planner = json!({"project": "shop", "worker_type": PLAN[0], "may_create_tickets": true});
-    kept.ok("update_worker_type", planner).await;
     if story != Story::FirstStart {
         let status = kept.server().await.stop().await;
         assert!(status.success(), "{status}");

@@ -5,11 +5,10 @@ use e2e::bed::text;
 use serde_json::Value;
 use serde_json::json;
 
-/// A project whose type `plan` may create tickets, and `build` and `review` that may not.
+/// A project whose types are as a user makes them who gives nothing but a prompt.
 async fn planning() -> Bed {
     let bed = Bed::start().await;
-    bed.project("shop", &["build", "review"]).await;
-    bed.worker_type("shop", "plan", json!({"may_create_tickets": true})).await;
+    bed.project("shop", &["plan", "build", "review"]).await;
     bed
 }
 
@@ -50,13 +49,23 @@ async fn a_ticket_that_would_be_refused_fails_the_attempt_which_is_tried_again_a
     let bed = planning().await;
     let script = r#"fake: plan#1: tickets [{"key":"api","title":"A","execution_plan":["build"]},{"key":"ui","title":"B","execution_plan":["deploy"]}]
 fake: plan#2: tickets [{"key":"a","title":"A","execution_plan":["build"],"depends_on":["b"]},{"key":"b","title":"B","execution_plan":["build"],"depends_on":["a"]}]
-fake: plan#3: tickets [{"key":"api","title":"","execution_plan":["build"]}]"#;
+fake: plan#3: tickets [{"key":"one","title":"A","execution_plan":["build"]},{"key":"one","title":"B","execution_plan":["build"]}]
+fake: plan#4: tickets [{"key":"lone","title":"A","execution_plan":["build"],"depends_on":["nowhere"]}]
+fake: plan#5: tickets [{"key":"api","title":"","execution_plan":["build"]}]"#;
+    let often = json!({"project": "shop", "worker_type": "plan", "max_attempts": 5});
+    bed.client.ok("update_worker_type", often).await;
     let parent = bed.ticket("shop", &["plan"], script).await;
 
     let held = bed.ticket_is(&parent, "on_hold").await;
 
     let attempts = held["attempts"].as_array().unwrap();
-    let details = [["\"ui\"", "execution_plan"], ["\"a\"", "circle"], ["\"api\"", "title"]];
+    let details = [
+        ["\"ui\"", "execution_plan"],
+        ["\"a\"", "circle"],
+        ["\"one\"", "used by an earlier ticket"],
+        ["\"lone\"", "\"nowhere\""],
+        ["\"api\"", "title"],
+    ];
     assert_eq!(attempts.len(), details.len());
     for (attempt, parts) in attempts.iter().zip(details) {
         assert_eq!(attempt["outcome"], "failed");
@@ -72,6 +81,8 @@ fake: plan#3: tickets [{"key":"api","title":"","execution_plan":["build"]}]"#;
 #[tokio::test]
 async fn a_type_that_may_not_create_tickets_is_neither_offered_nor_believed() {
     let bed = planning().await;
+    let kind = json!({"project": "shop", "worker_type": "build", "may_create_tickets": false});
+    bed.client.ok("update_worker_type", kind).await;
     let script = r#"fake: *: tickets [{"key":"api","title":"A","execution_plan":["build"]}]"#;
     let parent = bed.ticket("shop", &["build"], script).await;
 

@@ -63,7 +63,8 @@ pub struct WorkerTypeSettings {
     pub auto_spawn: bool,
     /// Turns of one attempt: messages of the model; none means no such limit.
     pub max_turns: Option<i64>,
-    /// Whether a result may carry tickets, which are created when its stage completes.
+    /// Whether a result may carry tickets, which are created when its stage completes. True unless the type says otherwise;
+    /// false also keeps the prompt and the schema of its workers free of them.
     pub may_create_tickets: bool,
     /// MCP servers beyond this one, by name, as in `.mcp.json`.
     pub mcp_servers: Map<String, Value>,
@@ -154,7 +155,7 @@ impl WorkerTypeSettings {
             max_budget_usd: None,
             auto_spawn: true,
             max_turns: None,
-            may_create_tickets: false,
+            may_create_tickets: true,
             mcp_servers: Map::new(),
             claude_settings: Map::new(),
         }

@@ -156,9 +156,10 @@ const QUESTION_TURNS: u32 = 4;
 /// What a stage that may create tickets must know on top.
 fn how_to_plan(text: &mut String, a: &Assignment<'_>) {
     text.push_str(
-        "\n## How to create tickets\n\nWith `completed` you may give `tickets`. They are created together when your \
-         result is taken, and each goes its own way from there: its workers see its title and description, the rules of \
-         the project and the reports of its own stages, and nothing of this ticket. So say in each `description` the \
+        "\n## How to create tickets\n\nWith `completed` you may give `tickets`, where it is this stage's part to divide \
+         work or to hand on work that belongs to no later stage of this ticket; otherwise give none. They are created \
+         together when your result is taken, and each goes its own way from there: its workers see its title and \
+         description, the rules of the project and the reports of its own stages, and nothing of this ticket. So say in each `description` the \
          goal, what belongs to it and what does not, the files and decisions that matter, and how to tell that it is \
          done. `depends_on` names the `key` of another of your tickets, or the id of one that exists, that must be \
          completed first; what has no such need runs at the same time. If one ticket is wrong, none is created and this \

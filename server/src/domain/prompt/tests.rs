@@ -171,7 +171,7 @@ fn nothing_of_the_ticket_is_on_the_command_line() {
             "--append-system-prompt",
             "You review.",
             "--json-schema",
-            RESULT_SCHEMA,
+            PLANNING_SCHEMA,
             "--permission-mode",
             "acceptEdits",
             "--allowedTools",
@@ -191,9 +191,10 @@ fn nothing_of_the_ticket_is_on_the_command_line() {
 
 #[test]
 fn only_stages_that_may_create_tickets_hear_of_them() {
-    let plain = WorkerTypeSettings::with_prompt("You review.".into());
+    let planner = WorkerTypeSettings::with_prompt("You plan.".into());
+    let plain = WorkerTypeSettings { may_create_tickets: false, ..planner.clone() };
     assert!(!with(&plain, prompt).contains("tickets"));
-    let planner = WorkerTypeSettings { may_create_tickets: true, ..plain };
+    assert!(with(&plain, arguments).contains(&RESULT_SCHEMA.to_owned()));
     let text = with(&planner, prompt);
     assert!(text.contains("- `impl`: Writes code.\n- `review`\n"), "{text}");
     assert!(with(&planner, arguments).contains(&PLANNING_SCHEMA.to_owned()));

@@ -116,8 +116,8 @@ struct Create {
     /// Most turns, messages of the model, of one attempt; no such limit when left out.
     #[schemars(range(min = 1, max = 100_000))]
     max_turns: Option<i64>,
-    /// Whether a result of this type may carry tickets, which are created when its stage completes: for stages that plan.
-    /// False when left out.
+    /// Whether a result of this type may carry tickets, which are created when its stage completes; true when left out.
+    /// Of the templates only planning has it; false keeps a role to its own work.
     may_create_tickets: Option<bool>,
     /// MCP servers its workers get, by name, each as in .mcp.json: command, args and env, or type http with url and
     /// headers. Nothing else that is configured on this machine reaches them. vibe-ensemble itself is always there.

@@ -11,12 +11,9 @@ use crate::store::Page;
 use crate::store::TicketFilter;
 
 impl Bed {
-    /// A bed whose type `plan` may create tickets, and an attempt at a ticket of that one stage.
+    /// A bed, and an attempt at a ticket whose first stage is `plan`.
     async fn planning(stages: &[&str]) -> (Self, Ticket, Granted) {
         let bed = Self::new().await;
-        let change =
-            WorkerTypeChange { may_create_tickets: Some(true), ..WorkerTypeChange::default() };
-        bed.store.update_worker_type("shop", "plan", change, NOW).await.expect("a change");
         let ticket = bed.ticket(stages).await;
         let worker = bed.worker("plan").await;
         let granted = bed.granted(worker, "p1").await;
