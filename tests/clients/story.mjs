@@ -70,12 +70,17 @@ for (const [name, args] of [
   ["update_project", { project, rules: "Never push." }],
   ["get_worker_type", kind],
   ["list_worker_types", { project }],
+  ["list_worker_templates", { template: "planning" }],
   ["update_worker_type", { ...kind, max_workers: 2 }],
   ["list_workers"],
   ["list_queues"],
   ["get_queue_status", kind],
   ["get_ticket", { ticket_id }],
   ["list_tickets", { project }],
+  ["update_ticket", { ticket_id, priority: "high", max_budget_usd: 2.5 }],
+  ["pause", { ...kind, reason: "The wood is wet." }],
+  ["resume", kind],
+  ["get_usage", { group_by: "worker_type", project }],
 ]) {
   await call(name, args);
 }
@@ -122,4 +127,6 @@ await call("stop_worker", { ...worker, mode: "kill" });
 await call("delete_worker_type", { ...kind, force: true });
 await call("delete_project", { project, force: true });
 await client.close();
-console.log(`${project}: ${called.size} of ${tools.length} tools answered as their schemas say`);
+const missing = [...checks.keys()].filter((name) => !called.has(name));
+assert.deepEqual(missing, [], "never called");
+console.log(`${project}: all ${tools.length} tools answered as their schemas say`);

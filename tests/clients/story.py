@@ -83,12 +83,17 @@ async def story():
             ("update_project", {"project": project, "rules": "Never push."}),
             ("get_worker_type", kind),
             ("list_worker_types", {"project": project}),
+            ("list_worker_templates", {"template": "planning"}),
             ("update_worker_type", {**kind, "max_workers": 2}),
             ("list_workers", {}),
             ("list_queues", {}),
             ("get_queue_status", kind),
             ("get_ticket", {"ticket_id": ticket}),
             ("list_tickets", {"project": project}),
+            ("update_ticket", {"ticket_id": ticket, "priority": "high", "max_budget_usd": 2.5}),
+            ("pause", {**kind, "reason": "The wood is wet."}),
+            ("resume", kind),
+            ("get_usage", {"group_by": "worker_type", "project": project}),
         ]:
             await call(name, arguments)
 
@@ -143,7 +148,8 @@ async def story():
         await call("stop_worker", {**worker, "mode": "kill"})
         await call("delete_worker_type", {**kind, "force": True})
         await call("delete_project", {"project": project, "force": True})
-        print(f"{project}: {len(called)} of {len(tools)} tools answered as their schemas say")
+        assert called == schemas.keys(), f"never called: {schemas.keys() - called}"
+        print(f"{project}: all {len(tools)} tools answered as their schemas say")
 
 
 asyncio.run(asyncio.wait_for(story(), 300))
