@@ -31,8 +31,13 @@ fn call(tool: &str, input: Value) -> Turn {
     Turn::Use { tool: format!("mcp__vibe-ensemble__{tool}"), input }
 }
 
+/// A call of one of the tools every claude has.
+fn own(tool: &str, input: Value) -> Turn {
+    Turn::Use { tool: tool.to_owned(), input }
+}
+
 fn bash(command: &str) -> Turn {
-    Turn::Use { tool: "Bash".to_owned(), input: json!({"command": command, "description": "work"}) }
+    own("Bash", json!({"command": command, "description": "work"}))
 }
 
 fn result(value: Value) -> Turn {
@@ -56,21 +61,22 @@ fn coordinate(ask: &Ask, directory: &Path) -> Turn {
     if known["projects"] == json!([]) && made("create_project").is_empty() {
         return call(
             "create_project",
-            json!({"name": "shop", "path": directory, "rules": "Never push."}),
+            json!({"name": "shop", "path": directory, "rules": "Never push.", "on_complete": "merge"}),
         );
+    }
+    if made("list_worker_templates").is_empty() {
+        return call("list_worker_templates", json!({}));
     }
     if made("list_worker_types").is_empty() {
         return call("list_worker_types", json!({"project": "shop"}));
     }
     let kinds = made("list_worker_types")[0].text().to_owned();
-    for kind in ["plan", "implement", "review"] {
+    for (kind, template) in
+        [("plan", "planning"), ("implement", "implementation"), ("review", "review")]
+    {
         let new = made("create_worker_type").iter().any(|call| call.input["worker_type"] == kind);
         if !new && !kinds.contains(&format!("\"{kind}\"")) {
-            let mut given = json!({"project": "shop", "worker_type": kind});
-            given["system_prompt"] = json!(format!("You are the {kind} worker."));
-            if kind == "plan" {
-                given["may_create_tickets"] = json!(true);
-            }
+            let given = json!({"project": "shop", "worker_type": kind, "template": template});
             return call("create_worker_type", given);
         }
     }
@@ -141,25 +147,18 @@ fn planned() -> Turn {
 fn work(ask: &Ask) -> Turn {
     let (prompt, answered) = ask.prompt();
     let whole = ask.body.to_string();
-    if whole.contains("You are the plan worker.") {
+    if whole.contains("You are a planner.") {
         return planned();
     }
-    let reviews = whole.contains("You are the review worker.");
+    let reviews = whole.contains("You are a reviewer.");
+    assert!(reviews || whole.contains("You are a software engineer."), "the role arrived");
     // A session that is resumed has heard the title before.
     let greets = whole.contains("Use the greeting");
     match (reviews, greets) {
-        (false, false) if prompt.contains("no newline") => match answered {
-            0 => bash("echo >> greeting.txt && git commit -qam 'End the line'"),
-            _ => done("It ends with a newline now."),
-        },
-        (false, false) => match answered {
-            0 => bash(
-                "printf hello > greeting.txt && git add greeting.txt && git commit -qm 'Greet'",
-            ),
-            _ => done("greeting.txt says hello."),
-        },
+        (false, false) if prompt.contains("no newline") => correct(ask, answered),
+        (false, false) => write(ask, answered),
         (true, false) => match answered {
-            0 => bash("tail -c 1 greeting.txt | od -c"),
+            0 => bash("git log -p --format=%s && tail -c 1 greeting.txt | od -c"),
             _ if looked(ask).contains("\\n") => done("Good."),
             _ => result(json!({"outcome": "rework", "report": "There is no newline at its end."})),
         },
@@ -174,6 +173,37 @@ fn work(ask: &Ask) -> Turn {
         }
         (true, true) => done("Good."),
     }
+}
+
+/// Writes the greeting, where it works, and commits it.
+fn write(ask: &Ask, answered: usize) -> Turn {
+    match answered {
+        0 => bash("pwd"),
+        1 => own("Write", json!({"file_path": greeting(ask), "content": "hello"})),
+        2 => bash("git add greeting.txt && git commit -qm Greet"),
+        _ => done("greeting.txt says hello."),
+    }
+}
+
+/// Edits what the review sent back, and commits it.
+fn correct(ask: &Ask, answered: usize) -> Turn {
+    match answered {
+        0 => bash("pwd"),
+        1 => own("Read", json!({"file_path": greeting(ask)})),
+        2 => own(
+            "Edit",
+            json!({"file_path": greeting(ask), "old_string": "hello", "new_string": "hello\n"}),
+        ),
+        3 => bash("git commit -qam 'End the line'"),
+        _ => done("It ends with a newline now."),
+    }
+}
+
+/// The file by its whole path, which is what claude's tools take.
+fn greeting(ask: &Ask) -> String {
+    let calls = ask.calls();
+    let asked = calls.iter().rev().find(|call| call.input["command"] == "pwd");
+    format!("{}/greeting.txt", asked.expect("it asked where it is").text().trim())
 }
 
 /// What the last command printed.
@@ -205,7 +235,7 @@ fn git(directory: &Path, home: &Path, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A server whose workers are the real claude, and an empty repository that is connected to it.
+/// A server whose workers are the real claude, and a repository with one commit that is connected to it.
 async fn connected(
     claude: &Path,
     api: &MessagesApi,
@@ -223,7 +253,10 @@ async fn connected(
         "[user]\nname = A Worker\nemail = worker@example.org\n",
     )
     .expect("its home is writable");
-    git(directory, &home, &["init", "-q"]);
+    git(directory, &home, &["init", "-q", "-b", "main"]);
+    std::fs::write(directory.join("README.md"), "A shop.\n").expect("a fresh directory");
+    git(directory, &home, &["add", "README.md"]);
+    git(directory, &home, &["commit", "-qm", "Begin"]);
     let connect = bed.server.operate("connect", &[directory.to_str().expect("UTF-8")]).await;
     assert!(connect.status.success(), "{}", String::from_utf8_lossy(&connect.stderr));
     (bed, root)
@@ -246,8 +279,11 @@ async fn all_is_done(bed: &Bed, directory: &Path, said: &[Value]) {
         "{result}"
     );
 
-    let log = git(directory, &bed.server.home(), &["log", "--reverse", "--format=%s"]);
-    assert_eq!(log.lines().collect::<Vec<_>>(), ["Greet", "End the line", "Use it"], "each once");
+    // What the workers committed in their worktrees is on the user's branch and in the user's files.
+    let log = ["log", "--reverse", "--no-merges", "--format=%s", "main"];
+    let log = git(directory, &bed.server.home(), &log);
+    let subjects = ["Begin", "Greet", "End the line", "Use it"];
+    assert_eq!(log.lines().collect::<Vec<_>>(), subjects, "each once");
     let used = std::fs::read_to_string(directory.join("used.txt")).expect("it was written");
     assert_eq!(used, "hello, world\n");
 
@@ -268,6 +304,11 @@ async fn all_is_done(bed: &Bed, directory: &Path, said: &[Value]) {
     );
     let second = bed.completed("T-3").await;
     assert_eq!(second["depends_on"], json!(["T-2"]));
+    for (ticket, id) in [(&first, "T-2"), (&second, "T-3")] {
+        assert_eq!(ticket["branch"], format!("vibe-ensemble/{id}"), "{ticket}");
+        assert!(ticket["merged_commit"].is_string(), "{ticket}");
+    }
+    assert_eq!(first["rework_laps"], 1, "{first}");
     let answers = second["comments"].as_array().expect("a list").iter();
     assert_eq!(answers.filter(|comment| comment["author"] == "coordinator").count(), 1, "{second}");
     let attempts = first["attempts"]
@@ -306,6 +347,12 @@ async fn the_real_claude_coordinates_and_works_to_the_end() {
     });
     assert!(instructed, "the instructions of the server arrive");
     all_is_done(&bed, &directory, &said).await;
+    let worktrees = bed.server.state_dir().canonicalize().unwrap().join("worktrees/shop/T-2");
+    let asks = api.asks();
+    let places = asks.iter().flat_map(Ask::calls).filter(|call| call.input["command"] == "pwd");
+    let places: Vec<String> = places.map(|call| call.text().trim().to_owned()).collect();
+    assert!(!places.is_empty(), "somebody asked where it is");
+    assert!(places.iter().all(|place| Path::new(place) == worktrees), "{places:?}");
 }
 
 #[tokio::test]
@@ -313,15 +360,16 @@ async fn a_coordinator_that_is_killed_and_begun_again_misses_nothing() {
     let Some(claude) = real_claude() else { return };
     let (root, directory) = repository();
     let place = directory.clone();
-    // The first coordinator hears of the question and dies before it acts: its model never answers again.
-    let first_dies = AtomicBool::new(true);
+    // Whoever hears of the question first dies before it acts: its model never answers again. The one before that dies
+    // while it waits.
+    let hearer_dies = AtomicBool::new(true);
     let api = MessagesApi::start(move |ask| {
         let coordinates = !ask.tools.is_empty() && !ask.offers("StructuredOutput");
-        if coordinates && first_dies.load(Ordering::SeqCst) {
+        if coordinates && hearer_dies.load(Ordering::SeqCst) {
             let calls = ask.calls();
             let heard = calls.last().is_some_and(|call| call.text().contains("ticket_on_hold"));
             if heard {
-                first_dies.store(false, Ordering::SeqCst);
+                hearer_dies.store(false, Ordering::SeqCst);
                 return Turn::Silence;
             }
         }
@@ -332,6 +380,13 @@ async fn a_coordinator_that_is_killed_and_begun_again_misses_nothing() {
 
     let goal = "Have a greeting written and used.";
     let first = Coordinator::start(&claude, &bed.server, &api, &directory, goal).await;
+    eventually("the coordinator waits for events", || async {
+        let page = bed.client.get("/metrics").await.text().await.expect("a page");
+        if page.contains("vibe_ensemble_waiting_calls 1\n") { Ok(()) } else { Err(page) }
+    })
+    .await;
+    first.kill().await;
+    let second = Coordinator::start(&claude, &bed.server, &api, &directory, goal).await;
     eventually("the coordinator was told of the question", || async {
         let told = api.asks().iter().any(|ask| {
             !ask.offers("StructuredOutput")
@@ -340,14 +395,14 @@ async fn a_coordinator_that_is_killed_and_begun_again_misses_nothing() {
         if told { Ok(()) } else { Err(format!("{:?}", bed.events().await.last())) }
     })
     .await;
-    first.kill().await;
-    // The server goes too, and comes back under another address.
+    second.kill().await;
+    // The server goes too, and may come back under another address.
     bed.server.kill().await;
     bed.launch().await;
     let again = bed.server.operate("connect", &[directory.to_str().unwrap()]).await;
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
-    let second = Coordinator::start(&claude, &bed.server, &api, &directory, goal).await;
-    let said = second.ends().await;
+    let third = Coordinator::start(&claude, &bed.server, &api, &directory, goal).await;
+    let said = third.ends().await;
 
     all_is_done(&bed, &directory, &said).await;
 }
