@@ -51,9 +51,10 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
 ];
 
 /// Crates and parts of std that only some modules may name.
-const GUARDED: [(&str, &[&str]); 6] = [
+const GUARDED: [(&str, &[&str]); 7] = [
     ("sqlx", &["store"]),
     ("axum", &["mcp", "commands"]),
+    ("hyper", &["mcp"]),
     ("rmcp", &["mcp"]),
     ("anyhow", &["commands"]),
     ("shim_protocol", &["shim", "sweep", "dispatcher", "mcp", "commands"]),

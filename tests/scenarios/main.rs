@@ -34,6 +34,7 @@ mod queues;
 mod real_claude;
 mod scale;
 mod signals;
+mod slow_clients;
 mod starts;
 mod stuck;
 mod templates;

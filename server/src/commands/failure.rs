@@ -35,15 +35,11 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
-    use crate::commands::state::Holder;
 
     #[test]
     fn each_kind_of_error_has_its_code_however_deep() {
-        let held = StateError::Held {
-            path: "x".into(),
-            holder: Holder::default(),
-            directory: "--state-dir",
-        };
+        let held =
+            StateError::Held { path: "x".into(), holder: Box::default(), directory: "--state-dir" };
         let wrapped = Err::<(), _>(held).context("could not start").unwrap_err();
         assert_eq!(exit_of(&wrapped), Exit::Locked);
         assert_eq!(exit_of(&Problems(Vec::new()).into()), Exit::Config);

@@ -67,8 +67,7 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let repositories = Repositories::default();
     crash::point("server.serve.before_bind");
     let shims = listener::bind(&config.runtime_dir.join(SOCKET))?;
-    let http = TcpListener::bind(config.listen);
-    let http = http.await.with_context(|| format!("could not listen on {}", config.listen))?;
+    let http = listen(config.listen, lock.listened()).await?;
     let bound = http.local_addr().context("the HTTP listener has no address")?;
     crash::point("server.serve.after_bind");
     crash::point("server.serve.before_publish");
@@ -100,8 +99,10 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         config::Auth::None => Auth::None,
     };
     let access = Access::new(auth, bound, &config.listen.ip().to_string()).with_attempts(fence);
-    let router = mcp::router(service, access, limits_of_clients(&config));
-    let serving = lifecycle.spawn("http", serve_http(http, router, stop.clone()));
+    let of_clients = limits_of_clients(&config);
+    let router = mcp::router(service, access, of_clients);
+    let serving = mcp::serve(http, router, of_clients.connections, stop.clone());
+    let serving = lifecycle.spawn("http", serving);
     let listening = lifecycle.spawn("shim listener", dispatcher.clone().listen(shims));
     let dispatching = lifecycle.spawn("dispatcher", dispatcher.clone().run());
     let (limits, kept) = watch::channel(upkeep::limits(&config));
@@ -156,6 +157,21 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     Ok(lifecycle.exit())
 }
 
+/// Listens where it was told. With a port of its own choice it takes the one the server before had: agents that run know
+/// that one, and would lose the tools of this server.
+async fn listen(address: SocketAddr, before: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    let same = before.filter(|before| address.port() == 0 && before.ip() == address.ip());
+    if let Some(same) = same {
+        match TcpListener::bind(same).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => tracing::warn!(
+                %error, %same, "the port of before is taken; agents that run now are without this server's tools"
+            ),
+        }
+    }
+    TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
+}
+
 /// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.
 async fn open_store(config: &Config, clock: &Clock, guard: &Arc<Guard>) -> anyhow::Result<Store> {
     let path = config.state_dir.join(state::DATABASE);
@@ -191,16 +207,6 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     SocketAddr::new(loopback, bound.port())
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    router: axum::Router,
-    stop: tokio_util::sync::CancellationToken,
-) {
-    if let Err(error) = mcp::serve(listener, router, stop).await {
-        tracing::error!(%error, "serving HTTP failed");
-    }
 }
 
 fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) {
@@ -311,6 +317,7 @@ fn limits_of_clients(settings: &Settings) -> Limits {
     Limits {
         requests_per_second: NonZeroU32::new(settings.max_requests_per_second),
         waiting_calls: usize::try_from(settings.max_waiting_calls).unwrap_or(usize::MAX),
+        connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
     }
 }
 

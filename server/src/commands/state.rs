@@ -66,7 +66,7 @@ pub enum StateError {
     #[error(
         "{path} is held by {holder}; stop that one first, or give this one its own {directory}"
     )]
-    Held { path: PathBuf, holder: Holder, directory: &'static str },
+    Held { path: PathBuf, holder: Box<Holder>, directory: &'static str },
     #[error(
         "{path} is missing or empty, but {attempts} holds {count} run directories of a database that was there. Put a \
          backup in its place; or, to start empty, move {attempts} away first"
@@ -99,6 +99,9 @@ pub struct Holder {
     pub started_at: Option<String>,
     #[serde(default)]
     pub listen: Option<SocketAddr>,
+    /// Where the server before it listened.
+    #[serde(default)]
+    pub listened: Option<SocketAddr>,
     /// Whether it grants nothing new.
     #[serde(default)]
     pub draining: bool,
@@ -179,13 +182,22 @@ fn refuse_lost_database(state_dir: &Path) -> Result<(), StateError> {
 
 impl InstanceLock {
     fn take(state_dir: &Path, runtime_dir: &Path, now: Timestamp) -> Result<Self, StateError> {
-        let state = take(&state_dir.join(STATE_LOCK), "--state-dir")?;
+        let mut state = take(&state_dir.join(STATE_LOCK), "--state-dir")?;
         let runtime = take(&runtime_dir.join(RUNTIME_LOCK), "--runtime-dir")?;
         let pid = i32::try_from(std::process::id()).ok();
-        let holder = Holder { pid, started_at: Some(now.to_string()), ..Holder::default() };
+        let before = read_holder(&mut state);
+        let listened = before.listen.or(before.listened);
+        let started_at = Some(now.to_string());
+        let holder = Holder { pid, started_at, listened, ..Holder::default() };
         let mut lock = Self { state, runtime, runtime_dir: runtime_dir.to_owned(), holder };
         lock.sign()?;
         Ok(lock)
+    }
+
+    /// Where the server before this one listened, on this state directory.
+    #[must_use]
+    pub fn listened(&self) -> Option<SocketAddr> {
+        self.holder.listened
     }
 
     /// Says where the server listens: in the lock files, and in `http.addr` for clients.
@@ -231,14 +243,14 @@ impl InstanceLock {
 /// Who runs with this runtime directory; `None` when nobody does.
 pub fn holder(runtime_dir: &Path) -> Result<Option<Holder>, StateError> {
     let path = runtime_dir.join(RUNTIME_LOCK);
-    let file = match File::open(&path) {
+    let mut file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Read { path, source }),
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(read_holder(file))),
+        Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
         Err(TryLockError::Error(source)) => Err(StateError::Lock { path, source }),
     }
 }
@@ -248,13 +260,13 @@ fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
     let mut options = OpenOptions::new();
     // Not truncated: until the lock is ours the text is its holder's.
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(path).map_err(failed)?;
+    let mut file = options.open(path).map_err(failed)?;
     for attempt in 1.. {
         match file.try_lock() {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::WouldBlock) => {
-                let holder = read_holder(file);
+                let holder = read_holder(&mut file).into();
                 return Err(StateError::Held { path: path.to_owned(), holder, directory });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
@@ -264,7 +276,7 @@ fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
 }
 
 /// What the file says; nothing when it says nothing readable yet.
-fn read_holder(mut file: File) -> Holder {
+fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
     match file.read_to_string(&mut text) {
         Ok(_) => serde_json::from_str(&text).unwrap_or_default(),
@@ -451,6 +463,11 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(holder(&at("run")).expect("reads"), None);
-        prepare(&first, NOW).expect("prepares again");
+        let listened = |prepared: &Prepared| prepared.lock.listened().map(|at| at.to_string());
+        let again = prepare(&first, NOW).expect("prepares again");
+        assert_eq!(listened(&again).as_deref(), Some("127.0.0.1:3276"));
+        drop(again);
+        let again = prepare(&first, NOW).expect("prepares once more");
+        assert_eq!(listened(&again).as_deref(), Some("127.0.0.1:3276"), "one that never listened");
     }
 }

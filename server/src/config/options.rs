@@ -113,7 +113,8 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 options! {
     /// Address and port for MCP and HTTP.
-    /// Port 0 picks a free one; it is logged and written to `http.addr` in the runtime directory.
+    /// Port 0 picks a free one; it is logged and written to `http.addr` in the runtime directory. A restart takes the same
+    /// one again if it can.
     listen: SocketAddr = Unset::Value("\"127.0.0.1:3276\""), "ADDR", rule::address(), Restart;
     /// Directory of the database, the tokens and the run directories.
     /// One server per state directory. Made with mode 0700.
@@ -134,6 +135,9 @@ options! {
     max_requests_per_second: u32 = Unset::Value("1_000"), "N", rule::number(0..=1_000_000), Restart;
     /// Most calls of one client that wait for events at one time.
     max_waiting_calls: u32 = Unset::Value("100"), "N", rule::number(1..=10_000), Restart;
+    /// Most open connections of all clients together.
+    /// When there are more, the oldest on which no token that counts was shown makes room. Each takes a descriptor.
+    max_connections: u32 = Unset::Value("500"), "N", rule::number(10..=100_000), Restart;
     /// How workers are started: `auto`, `unit` or `plain`.
     /// `unit` gives each worker a systemd unit of its own; `plain` detaches it. `auto` takes `unit` when systemd started
     /// the server and the worker socket is there.

@@ -1,4 +1,6 @@
-//! The body of a request, whole and bounded.
+//! The body of a request, whole, and bounded in size and time.
+
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::body::Bytes;
@@ -12,16 +14,25 @@ pub(crate) const MOST_BYTES: usize = 4 << 20;
 /// closes sees a reset instead of the 413.
 const DRAINED_BYTES: usize = 64 << 20;
 
+/// How long a client may take to send a body, of whatever size.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     TooLarge,
+    /// It did not come in time.
+    Slow,
     /// The client stopped in the middle.
     Broken,
 }
 
 /// Reads a body of at most [`MOST_BYTES`], whether its length was announced or not.
-pub(crate) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Unread> {
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Unread> {
+    tokio::time::timeout(PATIENCE, whole(headers, body)).await.unwrap_or(Err(Unread::Slow))
+}
+
+async fn whole(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Unread> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -46,7 +57,34 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, U
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::Context;
+    use std::task::Poll;
+
+    use hyper::body::Frame;
+
     use super::*;
+
+    /// A body of which nothing ever comes.
+    struct Silent;
+
+    impl hyper::body::Body for Silent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        assert_eq!(read(&HeaderMap::new(), Body::new(Silent)).await, Err(Unread::Slow));
+    }
 
     #[tokio::test]
     async fn a_body_may_have_four_mebibytes_however_it_comes() {

@@ -34,11 +34,13 @@ pub struct Limits {
     pub requests_per_second: Option<NonZeroU32>,
     /// Calls of one client that may wait at one time.
     pub waiting_calls: usize,
+    /// Connections of all clients that may be open at one time.
+    pub connections: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_second: NonZeroU32::new(1_000), waiting_calls: 100 }
+        Self { requests_per_second: NonZeroU32::new(1_000), waiting_calls: 100, connections: 500 }
     }
 }
 
@@ -171,7 +173,8 @@ mod tests {
     use super::*;
 
     fn rates(per_second: u32) -> Rates {
-        Rates::new(Limits { requests_per_second: NonZeroU32::new(per_second), waiting_calls: 1 })
+        let requests_per_second = NonZeroU32::new(per_second);
+        Rates::new(Limits { requests_per_second, ..Limits::default() })
     }
 
     #[test]

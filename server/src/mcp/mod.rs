@@ -10,6 +10,7 @@ mod access;
 mod arguments;
 mod body;
 mod catalog;
+mod connections;
 mod kept;
 mod limits;
 mod metrics;

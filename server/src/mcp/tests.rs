@@ -479,7 +479,7 @@ async fn serving_ends_at_shutdown_although_a_call_waits_and_a_connection_idles()
         Access::new(Auth::None, bound, "127.0.0.1"),
         Limits::default(),
     );
-    let serving = tokio::spawn(serve(listener, router, fixture.shutdown.clone()));
+    let serving = tokio::spawn(serve(listener, router, 10, fixture.shutdown.clone()));
     let client = reqwest::Client::new();
     let healthz = client.get(format!("http://{bound}/healthz")).send().await.unwrap();
     assert_eq!(healthz.text().await.unwrap(), "ok\n");
@@ -498,5 +498,5 @@ async fn serving_ends_at_shutdown_although_a_call_waits_and_a_connection_idles()
     let answer = answer.expect("an answer at the stop").unwrap();
     assert_eq!(last_message(&answer)["result"]["structuredContent"]["events"], json!([]));
     let ended = tokio::time::timeout(Duration::from_secs(2), serving).await;
-    ended.expect("an end well within the time to stop").unwrap().unwrap();
+    ended.expect("an end well within the time to stop").unwrap();
 }

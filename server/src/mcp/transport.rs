@@ -1,7 +1,5 @@
 //! HTTP: `/mcp`, the three pages for supervisors, and what every request passes before it gets to them.
 
-use std::future::IntoFuture as _;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +20,6 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 use axum::routing::any;
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
 use rmcp::transport::StreamableHttpServerConfig;
 use rmcp::transport::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -36,6 +33,8 @@ use crate::mcp::access::Admitted;
 use crate::mcp::access::Caller;
 use crate::mcp::body;
 use crate::mcp::body::Unread;
+use crate::mcp::connections;
+use crate::mcp::connections::Connection;
 use crate::mcp::kept::Kept;
 use crate::mcp::limits::Limits;
 use crate::mcp::limits::Rates;
@@ -113,28 +112,17 @@ fn mcp(handler: Handler) -> Mcp {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    most_connections: usize,
     shutdown: CancellationToken,
-) -> io::Result<()> {
-    // An answer goes out as two small writes; without this the second waits for a delayed ACK, 44 ms on each call.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = reply::chain(&error), "TCP_NODELAY not set");
-        }
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service)
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-        .into_future();
+) {
+    let serving = connections::serve(listener, router, most_connections, shutdown.clone());
     let drained = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        ended = serving => ended,
-        () = drained => {
-            tracing::warn!(waited = ?DRAIN, "connections still open at the end");
-            Ok(())
-        }
+        () = serving => {}
+        () = drained => tracing::warn!(waited = ?DRAIN, "connections still open at the end"),
     }
 }
 
@@ -158,6 +146,10 @@ async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
         };
         if let Err(wait) = gate.rates.count(admitted.caller) {
             return too_many(wait);
+        }
+        // Absent when the request came through no socket.
+        if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+            connection.is_now_known();
         }
         request.extensions_mut().insert(admitted);
     }
@@ -228,6 +220,10 @@ async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Respo
             let most = body::MOST_BYTES;
             let text = format!("The body is too large: at most {most} bytes are read\n");
             return (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
+        }
+        Err(Unread::Slow) => {
+            let text = "The body did not come in time\n";
+            return (StatusCode::REQUEST_TIMEOUT, text).into_response();
         }
         Err(Unread::Broken) => return StatusCode::BAD_REQUEST.into_response(),
     };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::io::Write;
+use std::net::TcpStream;
 use std::os::fd::RawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -21,6 +22,8 @@ const CLOSE_ALL_AND_SLEEP: &str = "close-all-and-sleep";
 const DIAL: &str = "dial";
 /// The same, see [`play_server`].
 const PLAY_SERVER: &str = "play-server";
+/// First argument of a copy of this program that holds connections open, see [`hold_connections`].
+const HOLD_CONNECTIONS: &str = "hold-connections";
 
 /// Leaves a sleeping child in this process group, holding this process's output open.
 pub(crate) fn leave_child(duration: Duration) {
@@ -64,6 +67,10 @@ pub(crate) fn if_helper(argv: &[String]) -> Option<ExitCode> {
             report(play_server(Path::new(argument)));
             Some(ExitCode::SUCCESS)
         }
+        HOLD_CONNECTIONS => {
+            hold_connections(argument);
+            Some(ExitCode::SUCCESS)
+        }
         _ => None,
     }
 }
@@ -78,6 +85,16 @@ fn play_server(socket: &Path) -> &'static str {
         Ok(0) | Err(_) => "nothing",
         Ok(_) => "hello",
     }
+}
+
+/// Opens a thousand connections, says so, and holds them until its input ends.
+fn hold_connections(address: &str) {
+    let connect = |_| TcpStream::connect(address).expect("the server listens");
+    let held: Vec<TcpStream> = (0..1_000).map(connect).collect();
+    report(&held.len().to_string());
+    let mut rest = Vec::new();
+    std::io::stdin().read_to_end(&mut rest).expect("our own pipe");
+    drop(held);
 }
 
 /// Says hello to a shim socket with a token that is none, and tells what came back.
