@@ -8,11 +8,18 @@ use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use crate::domain::time::Present;
+use crate::domain::time::Skip;
 use crate::domain::time::Timestamp;
 
 /// A clock that is slower than the one of the process by less than this is being slewed, and is waited for. One that is
 /// further behind was set back, which may be by years.
 const SLEWED: i64 = 2_000;
+/// A clock that runs ahead of the one of the process by more than this since it was last looked at was set, or the machine
+/// slept.
+const SKIPPED: i64 = 2_000;
+/// Skips that are told apart; before those the oldest count as one.
+const SKIPS: usize = 32;
 
 /// Tells the time. Loops own one and hand `now` to everything they call.
 ///
@@ -21,7 +28,14 @@ const SLEWED: i64 = 2_000;
 /// it, and a retry that is due in a second is not due tomorrow. [`Clock::resume_after`] carries this over a restart.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    latest: Arc<Mutex<Option<Told>>>,
+    latest: Arc<Mutex<Latest>>,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
+    told: Option<Told>,
+    /// Oldest first.
+    skips: Arc<[Skip]>,
 }
 
 /// What the clock said last, and when that was on a clock nobody can set.
@@ -29,6 +43,8 @@ pub struct Clock {
 struct Told {
     millis: i64,
     at: Instant,
+    /// This process looked at the wall clock then. What passed since another one did is no skip: agents ran on.
+    looked: bool,
 }
 
 impl Clock {
@@ -41,20 +57,31 @@ impl Clock {
     /// The present instant, never before one told earlier.
     #[must_use]
     pub fn now(&self) -> Timestamp {
+        self.present().now
+    }
+
+    /// The same, with what was skipped since this process began.
+    #[must_use]
+    pub fn present(&self) -> Present {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = Instant::now();
-        let millis = latest.map_or_else(read, |told| {
-            flowing(told.millis, at.saturating_duration_since(told.at), read())
+        let (at, wall) = (Instant::now(), read());
+        let millis = latest.told.map_or(wall, |told| {
+            let passed = at.saturating_duration_since(told.at);
+            let skip = skip(told.millis, passed, wall).filter(|_| told.looked);
+            if let Some(skip) = skip {
+                latest.skips = with(&latest.skips, skip);
+            }
+            flowing(told.millis, passed, wall)
         });
-        *latest = Some(Told { millis, at });
-        Timestamp::from_millis(millis)
+        latest.told = Some(Told { millis, at, looked: true });
+        Present::new(Timestamp::from_millis(millis), Arc::clone(&latest.skips))
     }
 
     /// Takes over from a clock that told `earlier`: that of the process before this one.
     pub fn resume_after(&self, earlier: Timestamp) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let millis = latest.map_or(earlier.millis(), |told| told.millis.max(earlier.millis()));
-        *latest = Some(Told { millis, at: Instant::now() });
+        let millis = latest.told.map_or(earlier.millis(), |told| told.millis.max(earlier.millis()));
+        latest.told = Some(Told { millis, at: Instant::now(), looked: false });
     }
 }
 
@@ -62,6 +89,27 @@ impl Clock {
 fn flowing(told: i64, passed: Duration, wall: i64) -> i64 {
     let due = told.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
     if wall < due.saturating_sub(SLEWED) { due } else { wall.max(told) }
+}
+
+/// What did not pass of the time between what was told and what the wall clock shows.
+fn skip(told: i64, passed: Duration, wall: i64) -> Option<Skip> {
+    let due = told.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
+    let by = wall.saturating_sub(due);
+    if by <= SKIPPED {
+        return None;
+    }
+    let by = Duration::from_millis(u64::try_from(by).unwrap_or(0));
+    Some(Skip { until: Timestamp::from_millis(wall), by })
+}
+
+fn with(skips: &[Skip], new: Skip) -> Arc<[Skip]> {
+    let mut skips = skips.to_vec();
+    if skips.len() >= SKIPS {
+        let oldest = skips.remove(0);
+        skips[0].by += oldest.by;
+    }
+    skips.push(new);
+    skips.into()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock everybody else is handed")]
@@ -92,6 +140,29 @@ mod tests {
     #[test]
     fn a_clock_set_ahead_or_a_machine_that_slept_is_followed() {
         assert_eq!(flowing(5_000, SECOND, 5_000 + DAY), 5_000 + DAY);
+    }
+
+    #[test]
+    fn what_the_clock_skips_is_noticed_and_nothing_else_is() {
+        let skipped = |wall| skip(5_000, SECOND, wall).map(|skip| skip.by);
+        assert_eq!(skipped(6_000), None);
+        assert_eq!(skipped(6_000 + SKIPPED), None, "slewed");
+        assert_eq!(skipped(5_000 - DAY), None);
+        assert_eq!(skipped(6_000 + DAY), Some(Duration::from_hours(24)));
+        let of = |at| Skip { until: Timestamp::from_millis(at), by: SECOND };
+        let many = (0..100).fold(Arc::default(), |skips: Arc<[Skip]>, at| with(&skips, of(at)));
+        assert_eq!(many.len(), SKIPS);
+        assert_eq!(many.iter().map(|skip| skip.by).sum::<Duration>(), 100 * SECOND);
+    }
+
+    #[test]
+    fn the_time_a_server_was_away_is_no_skip() {
+        let clock = Clock::system();
+        let began = Timestamp::from_millis(1_795_305_600_000);
+        clock.resume_after(began);
+        let present = clock.present();
+        assert_eq!(present.lived_since(began), present.now.since(began));
+        assert!(present.now > began.after(SECOND), "past the day this was written");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use e2e::bed::text;
 use e2e::clock_shift::ClockShift;
 use e2e::server::Setup;
 use serde_json::Value;
+use serde_json::json;
+
+use crate::fence::agent;
 
 const DAY: i64 = 86_400;
 
@@ -41,10 +44,13 @@ async fn an_attempt_lives_through_steps_in_both_directions() {
     // A day is more than its time limit.
     let ticket = bed.ticket("shop", &["build", "review"], "fake: build: wait-for go").await;
     let call = bed.called(&ticket, "build", 1).await;
+    let agent = agent(&bed, &call);
     for shift in [DAY, -DAY, 2 * DAY] {
         clock.set(shift);
         // Something happens under each of these clocks.
         bed.ticket("shop", &["review"], "").await;
+        // Its time is not up: that is counted in time that passed.
+        agent.ok("get_project", json!({})).await;
     }
     assert_ahead(&bed, DAY).await;
     std::fs::write(call.cwd.join("go"), "").unwrap();

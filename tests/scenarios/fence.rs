@@ -32,7 +32,7 @@ fn token(call: &Call) -> String {
 }
 
 /// The agent's client, for the address the server has now.
-fn agent(bed: &Bed, call: &Call) -> Client {
+pub(crate) fn agent(bed: &Bed, call: &Call) -> Client {
     bed.client.with_token(Some(&token(call)))
 }
 

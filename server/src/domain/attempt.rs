@@ -8,6 +8,7 @@ use super::id::WorkerId;
 use super::limits::Limit;
 use super::outcome::Failure;
 use super::text::Name;
+use super::time::Present;
 use super::time::Timestamp;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +66,7 @@ impl Attempt {
     /// The shim may need a while to stop an agent. Whoever was told to stop has lost the right to change anything from
     /// that moment on. Time is no evidence of an end; it only closes this door.
     #[must_use]
-    pub fn silence(&self, now: Timestamp) -> Option<Silence> {
+    pub fn silence(&self, present: &Present) -> Option<Silence> {
         match self.state {
             AttemptState::Ended(_) => return Some(Silence::Ended),
             AttemptState::Granted | AttemptState::Running => {}
@@ -78,7 +79,7 @@ impl Attempt {
         }
         let seconds = self.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok())?;
         let begun = self.started_at.unwrap_or(self.granted_at);
-        (now > begun.after(Duration::from_secs(seconds))).then_some(Silence::TimedOut)
+        (present.lived_since(begun) > Duration::from_secs(seconds)).then_some(Silence::TimedOut)
     }
 }
 
@@ -241,7 +242,7 @@ mod tests {
             progress: None,
             spent: Spent::default(),
         };
-        let of = |attempt: Attempt, at| attempt.silence(seconds(at));
+        let of = |attempt: Attempt, at| attempt.silence(&seconds(at).into());
         assert_eq!(of(live.clone(), 80), None);
         assert_eq!(of(live.clone(), 81), Some(Silence::TimedOut));
         let granted = Attempt { state: AttemptState::Granted, started_at: None, ..live.clone() };

@@ -1,6 +1,7 @@
 //! Instants: UTC, in whole milliseconds, everywhere.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -41,6 +42,44 @@ impl Timestamp {
     }
 }
 
+/// The present, and how much of the past passed for no process: the clock was set ahead, or the machine slept.
+///
+/// What may run for an hour may run for an hour of its own time.
+#[derive(Clone, Debug)]
+pub struct Present {
+    pub now: Timestamp,
+    skips: Arc<[Skip]>,
+}
+
+/// A stretch of time that did not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// The instant at which time went on.
+    pub until: Timestamp,
+    pub by: Duration,
+}
+
+impl Present {
+    #[must_use]
+    pub const fn new(now: Timestamp, skips: Arc<[Skip]>) -> Self {
+        Self { now, skips }
+    }
+
+    /// How long a process has lived that began at `begun`.
+    #[must_use]
+    pub fn lived_since(&self, begun: Timestamp) -> Duration {
+        let skipped = self.skips.iter().filter(|skip| skip.until > begun).map(|skip| skip.by);
+        self.now.since(begun).saturating_sub(skipped.sum())
+    }
+}
+
+/// A present in whose past no time is known to have been skipped.
+impl From<Timestamp> for Present {
+    fn from(now: Timestamp) -> Self {
+        Self { now, skips: Arc::default() }
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match DateTime::<Utc>::from_timestamp_millis(self.0) {
@@ -60,6 +99,19 @@ mod tests {
             Timestamp::from_millis(1_795_305_600_007).to_string(),
             "2026-11-22T00:00:00.007Z"
         );
+    }
+
+    #[test]
+    fn what_was_skipped_counts_for_whoever_lived_then() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let seconds = Duration::from_secs;
+        let skips =
+            [Skip { until: at(100), by: seconds(50) }, Skip { until: at(300), by: seconds(9) }];
+        let present = Present::new(at(400), skips.into());
+        assert_eq!(present.lived_since(at(350)), seconds(50));
+        assert_eq!(present.lived_since(at(200)), seconds(191));
+        assert_eq!(present.lived_since(at(40)), seconds(301));
+        assert_eq!(Present::from(at(400)).lived_since(at(40)), seconds(360));
     }
 
     #[test]

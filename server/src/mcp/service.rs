@@ -15,6 +15,7 @@ use crate::disk::Room;
 use crate::domain::id::AttemptId;
 use crate::domain::id::InvalidId;
 use crate::domain::refusal::Refusal;
+use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::Brakes;
 use crate::mcp::access::Caller;
@@ -112,6 +113,11 @@ impl Service {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The same, for limits that count what a process has lived.
+    pub(crate) fn present(&self) -> Present {
+        self.clock.present()
     }
 
     /// The run directory of an attempt, which need not exist.

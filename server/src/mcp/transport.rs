@@ -183,7 +183,7 @@ fn unauthorized() -> Response {
 
 /// The answer to an agent whose attempt may not speak any more; `None` when it may.
 async fn silenced(service: &Service, attempt: AttemptId) -> Option<Response> {
-    match service.store.speaking_attempt(attempt, service.now()).await {
+    match service.store.speaking_attempt(attempt, service.present()).await {
         Ok(_) => None,
         Err(store::Error::Refused(refusal)) => {
             tracing::info!(%attempt, ?refusal, "an agent that may not speak any more was refused");

@@ -24,6 +24,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::limits::Limit;
 use crate::domain::outcome::Failure;
 use crate::domain::refusal::Refusal;
+use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 
 const STARTED: Points = Points::around(
@@ -181,8 +182,12 @@ impl Store {
     }
 
     /// The attempt whose agent speaks; refused when it may not any more.
-    pub async fn speaking_attempt(&self, id: AttemptId, now: Timestamp) -> Result<Attempt> {
-        speaking(&mut *self.readers.acquire().await?, id, now).await
+    pub async fn speaking_attempt(
+        &self,
+        id: AttemptId,
+        present: impl Into<Present>,
+    ) -> Result<Attempt> {
+        speaking(&mut *self.readers.acquire().await?, id, &present.into()).await
     }
 
     /// Notes that the child is up. Says nothing when the attempt has ended meanwhile.
@@ -227,13 +232,14 @@ impl Store {
         id: AttemptId,
         said: String,
         percent: Option<i64>,
-        now: Timestamp,
+        present: impl Into<Present>,
     ) -> Result<Attempt> {
+        let present = present.into();
         self.writer
             .write(
                 move |connection| {
                     Box::pin(async move {
-                        speaking(connection, id, now).await?;
+                        speaking(connection, id, &present).await?;
                         sqlx::query(
                             "UPDATE attempt SET progress = ?2, progress_percent = ?3, progress_at = ?4
                               WHERE attempt_id = ?1 AND state <> 'ended'",
@@ -241,10 +247,10 @@ impl Store {
                         .bind(id.key())
                         .bind(said)
                         .bind(percent)
-                        .bind(now.millis())
+                        .bind(present.now.millis())
                         .execute(&mut *connection)
                         .await?;
-                        speaking(connection, id, now).await
+                        speaking(connection, id, &present).await
                     })
                 },
                 /* raises level */ false,
@@ -288,12 +294,12 @@ impl Store {
 pub(super) async fn speaking(
     connection: &mut SqliteConnection,
     id: AttemptId,
-    now: Timestamp,
+    present: &Present,
 ) -> Result<Attempt> {
     let found = find(connection, id).await?;
     let over = Refusal::AttemptSilenced { attempt: id, why: Silence::Ended };
     let found = found.ok_or(over)?;
-    match found.silence(now) {
+    match found.silence(present) {
         Some(why) => Err(Refusal::AttemptSilenced { attempt: id, why }.into()),
         None => Ok(found),
     }

@@ -14,6 +14,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
+use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 
 /// Most remarks one attempt may make. Each goes into every later prompt of the ticket.
@@ -125,13 +126,14 @@ impl Store {
         attempt: AttemptId,
         ticket: TicketId,
         content: String,
-        now: Timestamp,
+        present: impl Into<Present>,
     ) -> Result<Comment> {
+        let present = present.into();
         self.writer
             .write(
                 move |connection| {
                     Box::pin(async move {
-                        let speaker = attempt::speaking(connection, attempt, now).await?;
+                        let speaker = attempt::speaking(connection, attempt, &present).await?;
                         if speaker.ticket != ticket {
                             return Err(Refusal::NotYourTicket { own: speaker.ticket }.into());
                         }
@@ -154,7 +156,7 @@ impl Store {
                             attempt: Some(attempt),
                             content: &content,
                         };
-                        insert(connection, remark, now).await
+                        insert(connection, remark, present.now).await
                     })
                 },
                 /* raises level */ false,

@@ -122,14 +122,14 @@ async fn comment(service: Service, given: AddComment, call: Call) -> Result<Comm
     let speaker = speaker(&service, &call).await?;
     let ticket = own_ticket(speaker.ticket, &given.ticket_id)?;
     let content = text::required("content", &given.content)?;
-    Ok(service.store.add_remark(speaker.id, ticket, content, service.now()).await?.into())
+    Ok(service.store.add_remark(speaker.id, ticket, content, service.present()).await?.into())
 }
 
 async fn report_progress(service: Service, given: ReportProgress, call: Call) -> Result<Reported> {
     let speaker = speaker(&service, &call).await?;
     let said = text::title("message", &given.message)?;
     let percent = given.percent;
-    let told = service.store.report_progress(speaker.id, said, percent, service.now()).await?;
+    let told = service.store.report_progress(speaker.id, said, percent, service.present()).await?;
     Ok(Reported {
         ticket_id: told.ticket.to_string(),
         attempt_id: told.id.to_string(),
@@ -142,7 +142,7 @@ async fn report_progress(service: Service, given: ReportProgress, call: Call) ->
 async fn speaker(service: &Service, call: &Call) -> Result<Attempt> {
     match call.caller {
         Caller::Worker(attempt) => {
-            Ok(service.store.speaking_attempt(attempt, service.now()).await?)
+            Ok(service.store.speaking_attempt(attempt, service.present()).await?)
         }
         // These tools are not among the coordinator's.
         Caller::Coordinator => {
