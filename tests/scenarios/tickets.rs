@@ -229,3 +229,38 @@ async fn lists_of_tickets_can_be_narrowed() {
     assert_eq!(ids(json!({"stage": "build"})).await, [held]);
     assert_eq!(ids(json!({"project": "barn", "state": "on_hold"})).await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_ticket_with_hundreds_of_long_comments_is_read_in_parts_and_nothing_is_out_of_reach() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    for number in 0..60 {
+        let content = format!("{number}: {}", "long ".repeat(1_000));
+        bed.client.ok("add_ticket_comment", json!({"ticket_id": ticket, "content": content})).await;
+    }
+    let mut arguments = json!({"ticket_id": ticket});
+    let mut read = Vec::new();
+    loop {
+        let found = bed.client.ok("get_ticket", arguments.clone()).await;
+        assert!(found.to_string().len() < 60_000, "an answer a model reads");
+        assert_eq!(found["comments_total"], 60);
+        let comments = found["comments"].as_array().expect("a list");
+        read.splice(0..0, comments.iter().map(|comment| text(comment, "comment_id")));
+        if found["comments_cursor"].is_null() {
+            break;
+        }
+        arguments["comments_cursor"] = found["comments_cursor"].clone();
+    }
+    assert_eq!(read, (1..=60).map(|number| format!("C-{number}")).collect::<Vec<_>>());
+
+    let refusal = bed
+        .client
+        .refused("get_ticket", json!({"ticket_id": ticket, "comments_cursor": "?"}))
+        .await;
+    assert!(refusal.contains("comments_cursor"), "{refusal}");
+    let refusal =
+        bed.client.refused("get_ticket", json!({"ticket_id": ticket, "comment_id": "C-61"})).await;
+    assert!(refusal.contains("C-61"), "{refusal}");
+}

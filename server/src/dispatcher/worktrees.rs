@@ -358,7 +358,7 @@ impl Dispatcher {
     }
 
     async fn landing(&self, id: TicketId) -> Result<Option<(Ticket, Worktree)>> {
-        let ticket = self.store.ticket_at(id, self.now()).await?.ticket;
+        let ticket = self.store.find_ticket(id).await?;
         let work = ticket.work.clone().filter(|work| work.landing);
         Ok(work.filter(|_| ticket.state == TicketState::Running).map(|work| (ticket, work)))
     }

@@ -6,6 +6,7 @@
 use super::attempt::Silence;
 use super::attempt::StopMode;
 use super::id::AttemptId;
+use super::id::CommentId;
 use super::id::TicketId;
 use super::id::WorkerId;
 use super::ticket::Resolution;
@@ -31,6 +32,11 @@ pub enum Refusal {
     },
     UnknownWorker {
         worker: WorkerId,
+    },
+    /// Of that ticket; it may be another one's.
+    UnknownComment {
+        comment: CommentId,
+        ticket: TicketId,
     },
     ProjectExists {
         project: String,

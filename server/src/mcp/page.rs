@@ -17,6 +17,10 @@ pub(crate) enum List {
     Workers,
     Queues,
     Tickets,
+    /// The older comments of a ticket; the key is the one to read before.
+    Comments,
+    /// Its older attempts.
+    Attempts,
 }
 
 impl List {
@@ -28,6 +32,7 @@ impl List {
             Self::Workers => "list_workers",
             Self::Queues => "list_queues",
             Self::Tickets => "list_tickets",
+            Self::Comments | Self::Attempts => "get_ticket",
         }
     }
 
@@ -39,6 +44,22 @@ impl List {
             Self::Workers => 'w',
             Self::Queues => 'q',
             Self::Tickets => 't',
+            Self::Comments => 'c',
+            Self::Attempts => 'a',
+        }
+    }
+
+    /// The cursor's name among the arguments of that tool and in its answers.
+    const fn cursor(self) -> &'static str {
+        match self {
+            Self::Projects
+            | Self::WorkerTypes
+            | Self::WorkerTemplates
+            | Self::Workers
+            | Self::Queues
+            | Self::Tickets => "cursor",
+            Self::Comments => "comments_cursor",
+            Self::Attempts => "attempts_cursor",
         }
     }
 
@@ -58,11 +79,11 @@ impl List {
         (listed.items, listed.next.map(|after| self.write(after)))
     }
 
-    fn write(self, after: i64) -> String {
+    pub(crate) fn write(self, after: i64) -> String {
         format!("{}{after:016x}", self.tag())
     }
 
-    fn read(self, text: &str) -> Result<i64, Refusal> {
+    pub(crate) fn read(self, text: &str) -> Result<i64, Refusal> {
         let digits = text.strip_prefix(self.tag()).filter(|digits| digits.len() == 16);
         let lower_hex = |d: &&str| d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         digits
@@ -70,9 +91,11 @@ impl List {
             .and_then(|digits| u64::from_str_radix(digits, 16).ok())
             .and_then(|after| i64::try_from(after).ok())
             .ok_or_else(|| {
+                let given_as =
+                    if self.cursor() == "cursor" { "next_cursor" } else { self.cursor() };
                 let allowed =
-                    format!("the next_cursor of an earlier {} answer, unchanged", self.tool());
-                Refusal::invalid("cursor", text, allowed)
+                    format!("the {given_as} of an earlier {} answer, unchanged", self.tool());
+                Refusal::invalid(self.cursor(), text, allowed)
             })
     }
 }

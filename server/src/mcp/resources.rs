@@ -21,6 +21,7 @@ use crate::mcp::tools::projects;
 use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::tools::tickets;
 use crate::mcp::transcript::shortened;
+use crate::store::History;
 use crate::store::Listed;
 use crate::store::Page;
 use crate::store::TicketFilter;
@@ -170,7 +171,9 @@ fn newest_events() -> Entry {
 /// Reads what an address names, as JSON. A refusal means that there is no such thing.
 pub(crate) async fn read(service: &Service, address: &Address) -> Result<Value> {
     match address {
-        Address::Ticket(ticket) => Ok(value(tickets::detail(service, *ticket).await?)),
+        Address::Ticket(ticket) => {
+            Ok(value(tickets::detail(service, *ticket, History::default()).await?))
+        }
         Address::Project(name) => Ok(value(projects::detail(service, name).await?)),
         Address::Events(project) => {
             if let Some(name) = project {

@@ -1,6 +1,7 @@
 //! Attempts: reading them, and the small marks that are no end. The grant is in [`super::claim`], the end in
 //! [`super::end`].
 
+use serde::Deserialize;
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
@@ -38,9 +39,9 @@ const SETTLED: Points = Points::around(
     "server.settle.after_commit",
 );
 
-#[derive(FromRow)]
+#[derive(FromRow, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "a row has the columns its table has")]
-struct AttemptRow {
+pub(super) struct AttemptRow {
     attempt_id: i64,
     ticket_id: i64,
     stage_index: i64,
@@ -53,12 +54,16 @@ struct AttemptRow {
     exit_code: Option<i32>,
     signal: Option<i32>,
     claude_session_id: String,
+    #[serde(deserialize_with = "row::flag")]
     resumed: bool,
+    #[serde(deserialize_with = "row::flag")]
     asks_outcome: bool,
+    #[serde(deserialize_with = "row::real")]
     budget_usd: Option<f64>,
     budget_of: Option<String>,
     limit_reached: Option<String>,
     num_turns: Option<i64>,
+    #[serde(deserialize_with = "row::real")]
     cost_usd: Option<f64>,
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
@@ -68,7 +73,9 @@ struct AttemptRow {
     started_at: Option<i64>,
     ended_at: Option<i64>,
     stop_mode: Option<String>,
+    #[serde(deserialize_with = "row::flag")]
     suspect: bool,
+    #[serde(deserialize_with = "row::flag")]
     may_create_tickets: bool,
     timeout_seconds: Option<i64>,
     progress: Option<String>,
@@ -160,20 +167,36 @@ pub(super) async fn find(
     Ok(row.map(Attempt::try_from).transpose()?)
 }
 
-/// The ticket's attempts, oldest first.
-pub(super) async fn of_ticket(
-    connection: &mut SqliteConnection,
-    ticket: TicketId,
-) -> Result<Vec<Attempt>> {
-    let rows: Vec<AttemptRow> =
-        sqlx::query_as(concat!(select!(), "WHERE a.ticket_id = ?1 ORDER BY a.attempt_id"))
-            .bind(ticket.key())
-            .fetch_all(connection)
-            .await?;
-    let attempts: std::result::Result<_, StoreError> =
-        rows.into_iter().map(Attempt::try_from).collect();
-    Ok(attempts?)
+/// The newest attempts of a ticket `t` from before `$before`, at most `$most`, newest first, as a JSON list of
+/// [`AttemptRow`]s.
+macro_rules! newest_as_json {
+    ($before:literal, $most:literal) => {
+        concat!(
+            "(SELECT json_group_array(json_object(
+                 'attempt_id', a.attempt_id, 'ticket_id', a.ticket_id, 'stage_index', a.stage_index, 'stage', a.stage,
+                 'worker_id', a.worker_id, 'state', a.state, 'outcome', a.outcome, 'failure', a.failure,
+                 'detail', a.detail, 'exit_code', a.exit_code, 'signal', a.signal,
+                 'claude_session_id', a.claude_session_id, 'resumed', a.resumed, 'asks_outcome', a.asks_outcome,
+                 'budget_usd', format('%!.17g', a.budget_usd), 'budget_of', a.budget_of,
+                 'limit_reached', a.limit_reached, 'num_turns', a.num_turns,
+                 'cost_usd', format('%!.17g', a.cost_usd), 'input_tokens', a.input_tokens,
+                 'output_tokens', a.output_tokens, 'cached_tokens', a.cached_tokens,
+                 'peak_memory_bytes', a.peak_memory_bytes, 'granted_at', a.granted_at, 'started_at', a.started_at,
+                 'ended_at', a.ended_at, 'stop_mode', CASE WHEN a.state <> 'ended' THEN w.stop_mode END,
+                 'suspect', a.suspect, 'may_create_tickets', a.may_create_tickets,
+                 'timeout_seconds', a.timeout_seconds, 'progress', a.progress,
+                 'progress_percent', a.progress_percent, 'progress_at', a.progress_at) ORDER BY a.attempt_id DESC)
+               FROM (SELECT * FROM attempt n
+                      WHERE n.ticket_id = t.ticket_id AND n.attempt_id < ",
+            $before,
+            " ORDER BY n.attempt_id DESC LIMIT ",
+            $most,
+            ") a
+               JOIN worker w ON w.worker_id = a.worker_id)"
+        )
+    };
 }
+pub(super) use newest_as_json;
 
 impl Store {
     /// The attempt of that id, or `None` when this database never granted it.

@@ -7,6 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::Rules;
 use super::Store;
+use super::accounts;
 use super::attempt;
 use super::comment;
 use super::error::Result;
@@ -156,14 +157,14 @@ async fn claim(
     }
     let (best, budget) = loop {
         let Some(best) = best_ticket(connection, &found).await? else { return Ok(Claim::Nothing) };
-        if let Some(why) = limits::exhausted(connection, found.project, best).await? {
+        if let Some(why) = limits::exhausted(connection, best).await? {
             let ticket = ticket::load(connection, best).await?;
             hold::hold(connection, &ticket, &why, now).await?;
             *held = true;
             continue;
         }
-        let settings = &kind.settings;
-        match limits::funds(connection, found.project, best, settings, rules, now).await? {
+        let per_attempt = kind.settings.max_budget_usd;
+        match accounts::funds(connection, best, per_attempt, rules, now).await? {
             Funds::Granted(budget) => break (best, budget),
             // A limit above the ticket is gone, or all given out; the dispatcher says so.
             Funds::Reserved(_) | Funds::Spent(_) => return Ok(Claim::Nothing),

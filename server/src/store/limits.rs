@@ -1,10 +1,12 @@
-//! Limits: reading and setting them, what is spent under them, and what happens when one is reached.
+//! Limits: reading and setting them, and what happens when one is reached. What is spent under them is in
+//! [`super::accounts`].
 
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use super::Rules;
 use super::Store;
+use super::accounts;
 use super::error::Result;
 use super::hold;
 use super::pause;
@@ -16,16 +18,12 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
-use crate::domain::limits;
 use crate::domain::limits::Account;
-use crate::domain::limits::Funds;
 use crate::domain::limits::Limit;
 use crate::domain::limits::ProjectLimits;
 use crate::domain::pause::Cause;
 use crate::domain::time::Timestamp;
 use crate::domain::worker_type::WorkerTypeSettings;
-
-const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Queued tickets of a project that one look at the limits goes through.
 const HEAD: i64 = 50;
@@ -67,156 +65,77 @@ pub(super) async fn of_project(
     Ok(row.map(ProjectLimits::from).unwrap_or_default())
 }
 
-/// The beginning of the day, in UTC.
-fn midnight(now: Timestamp) -> Timestamp {
-    Timestamp::from_millis(now.millis() - now.millis().rem_euclid(DAY_MS))
+/// What bounds the next attempt at a ticket, besides dollars that others share with it.
+#[derive(FromRow)]
+struct BoundsRow {
+    ticket_id: i64,
+    own_budget: Option<f64>,
+    ticket_budget: Option<f64>,
+    spent: f64,
+    asks: bool,
+    attempts_ever: Option<i64>,
+    made: Option<i64>,
+    used: i64,
+    max_attempts: Option<i64>,
 }
 
-/// What ended attempts cost since an instant, and what live ones may still spend: of a project, or of all.
-async fn spent_since(
-    connection: &mut SqliteConnection,
-    project: Option<ProjectKey>,
-    since: Timestamp,
-) -> Result<(f64, f64)> {
-    let key = project.map(|project| project.0);
-    let spent: f64 = sqlx::query_scalar(
-        "SELECT COALESCE(SUM(a.cost_usd), 0.0) FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
-          WHERE a.state = 'ended' AND a.ended_at >= ?1 AND (?2 IS NULL OR t.project_id = ?2)",
-    )
-    .bind(since.millis())
-    .bind(key)
-    .fetch_one(&mut *connection)
-    .await?;
-    Ok((spent, reserved(connection, project).await?))
+macro_rules! select_bounds {
+    () => {
+        "SELECT t.ticket_id, t.max_budget_usd AS own_budget, l.max_budget_usd_per_ticket AS ticket_budget,
+                t.cost_usd AS spent, t.resume_asks_outcome AS asks, l.max_attempts_per_ticket AS attempts_ever,
+                CASE WHEN l.max_attempts_per_ticket IS NOT NULL THEN
+                    (SELECT COUNT(*) FROM attempt a
+                      WHERE a.ticket_id = t.ticket_id AND a.state = 'ended' AND (a.outcome = 'succeeded' OR a.charged = 1))
+                END AS made, t.attempts_used AS used, y.max_attempts
+           FROM ticket t
+           LEFT JOIN project_limit l ON l.project_id = t.project_id
+           LEFT JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage "
+    };
 }
 
-async fn reserved(connection: &mut SqliteConnection, project: Option<ProjectKey>) -> Result<f64> {
-    Ok(sqlx::query_scalar(
-        "SELECT COALESCE(SUM(a.budget_usd), 0.0) FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
-          WHERE a.state <> 'ended' AND (?1 IS NULL OR t.project_id = ?1)",
-    )
-    .bind(project.map(|project| project.0))
-    .fetch_one(connection)
-    .await?)
-}
-
-async fn spent_by_project(connection: &mut SqliteConnection, project: ProjectKey) -> Result<f64> {
-    let sql = "SELECT COALESCE(SUM(cost_usd), 0.0) FROM ticket WHERE project_id = ?1";
-    Ok(sqlx::query_scalar(sql).bind(project.0).fetch_one(connection).await?)
-}
-
-/// The accounts above any ticket of a project: those of the project and of the server.
-pub(super) async fn accounts(
-    connection: &mut SqliteConnection,
-    project: ProjectKey,
-    limits: &ProjectLimits,
-    rules: Rules,
-    now: Timestamp,
-) -> Result<Vec<Account>> {
-    let mut accounts = Vec::new();
-    let today = midnight(now);
-    if let Some(limit) = limits.max_budget_usd_per_day {
-        let (spent, reserved) = spent_since(connection, Some(project), today).await?;
-        accounts.push(Account { of: Limit::ProjectDay, limit, spent, reserved });
+impl BoundsRow {
+    /// Why it may not have another attempt, whatever other tickets do: the sentence to hold it with.
+    fn exhausted(&self) -> Option<String> {
+        let account = accounts::of_ticket(self.own_budget, self.ticket_budget, self.spent);
+        if let Some(account) = account.filter(Account::is_spent) {
+            return Some(format!(
+                "it has cost ${:.2}, and {}",
+                account.spent,
+                account.of.spent(account.limit)
+            ));
+        }
+        // The question about an attempt that was counted is not another one.
+        if self.asks {
+            return None;
+        }
+        if let Some((most, made)) = self.attempts_ever.zip(self.made)
+            && made >= most
+        {
+            return Some(format!(
+                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life; raise \
+                 max_attempts_per_ticket with update_project"
+            ));
+        }
+        let used = self.used;
+        // Lowered while it waited for its next attempt.
+        self.max_attempts.filter(|most| used >= *most).map(|most| {
+            format!(
+                "its stage has had {used} attempts, and may have {most}; raise max_attempts with update_worker_type"
+            )
+        })
     }
-    if let Some(limit) = limits.max_budget_usd {
-        let spent = spent_by_project(connection, project).await?;
-        let reserved = reserved(connection, Some(project)).await?;
-        accounts.push(Account { of: Limit::Project, limit, spent, reserved });
-    }
-    if let Some(limit) = rules.max_usd_per_day {
-        let (spent, reserved) = spent_since(connection, None, today).await?;
-        accounts.push(Account { of: Limit::ServerDay, limit, spent, reserved });
-    }
-    Ok(accounts)
-}
-
-/// A ticket's own account, when it or its project has a limit for it.
-async fn ticket_account(
-    connection: &mut SqliteConnection,
-    ticket: TicketId,
-    limits: &ProjectLimits,
-) -> Result<Option<Account>> {
-    let (own, spent): (Option<f64>, f64) =
-        sqlx::query_as("SELECT max_budget_usd, cost_usd FROM ticket WHERE ticket_id = ?1")
-            .bind(ticket.key())
-            .fetch_one(connection)
-            .await?;
-    let limit = own.or(limits.max_budget_usd_per_ticket);
-    // At most one attempt of a ticket lives, and it is the one that asks.
-    Ok(limit.map(|limit| Account { of: Limit::Ticket, limit, spent, reserved: 0.0 }))
-}
-
-/// What an attempt at a ticket may spend now.
-pub(super) async fn funds(
-    connection: &mut SqliteConnection,
-    project: ProjectKey,
-    ticket: TicketId,
-    settings: &WorkerTypeSettings,
-    rules: Rules,
-    now: Timestamp,
-) -> Result<Funds> {
-    let limits = of_project(connection, project).await?;
-    let mut accounts = accounts(connection, project, &limits, rules, now).await?;
-    accounts.extend(ticket_account(connection, ticket, &limits).await?);
-    Ok(limits::funds(settings.max_budget_usd, &accounts))
 }
 
 /// Why a ticket may not have another attempt, whatever the others do: the sentence to hold it with.
 pub(super) async fn exhausted(
     connection: &mut SqliteConnection,
-    project: ProjectKey,
     ticket: TicketId,
 ) -> Result<Option<String>> {
-    let limits = of_project(connection, project).await?;
-    if let Some(account) = ticket_account(connection, ticket, &limits).await?
-        && account.is_spent()
-    {
-        return Ok(Some(format!(
-            "it has cost ${:.2}, and {}",
-            account.spent,
-            account.of.spent(account.limit)
-        )));
-    }
-    // The question about an attempt that was counted is not another one.
-    let asks: bool =
-        sqlx::query_scalar("SELECT resume_asks_outcome FROM ticket WHERE ticket_id = ?1")
-            .bind(ticket.key())
-            .fetch_one(&mut *connection)
-            .await?;
-    if asks {
-        return Ok(None);
-    }
-    if let Some(most) = limits.max_attempts_per_ticket {
-        let made: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM attempt
-              WHERE ticket_id = ?1 AND state = 'ended' AND (outcome = 'succeeded' OR charged = 1)",
-        )
+    let row: BoundsRow = sqlx::query_as(concat!(select_bounds!(), "WHERE t.ticket_id = ?1"))
         .bind(ticket.key())
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
         .await?;
-        if made >= most {
-            return Ok(Some(format!(
-                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life; raise \
-                 max_attempts_per_ticket with update_project"
-            )));
-        }
-    }
-    let (used, most): (i64, Option<i64>) = sqlx::query_as(
-        "SELECT t.attempts_used, y.max_attempts
-           FROM ticket t
-           LEFT JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage
-          WHERE t.ticket_id = ?1",
-    )
-    .bind(ticket.key())
-    .fetch_one(connection)
-    .await?;
-    // Lowered while it waited for its next attempt.
-    Ok(most.filter(|most| used >= *most).map(|most| {
-        format!(
-            "its stage has had {used} attempts, and may have {most}; raise max_attempts with update_worker_type"
-        )
-    }))
+    Ok(row.exhausted())
 }
 
 /// A running attempt whose worker type was changed after it was granted.
@@ -359,14 +278,7 @@ impl Store {
     async fn limit_changes(&self, rules: Rules, now: Timestamp) -> Result<Changes> {
         let mut snapshot = self.readers.begin().await?;
         let mut changes = Changes::default();
-        // The server's own day.
-        let server = match rules.max_usd_per_day {
-            Some(limit) => {
-                let (spent, reserved) = spent_since(&mut snapshot, None, midnight(now)).await?;
-                Some(Account { of: Limit::ServerDay, limit, spent, reserved })
-            }
-            None => None,
-        };
+        let server = accounts::of_server(&mut snapshot, rules, now).await?;
         let paused = is_paused(&mut snapshot, None).await?;
         changes.pauses.extend(pausing(None, server.filter(Account::is_spent), paused, now));
         let keys: Vec<i64> = sqlx::query_scalar(
@@ -380,17 +292,14 @@ impl Store {
         .fetch_all(&mut *snapshot)
         .await?;
         for key in keys.into_iter().map(ProjectKey) {
-            let limits = of_project(&mut snapshot, key).await?;
-            let all = accounts(&mut snapshot, key, &limits, rules, now).await?;
+            let all = accounts::of_project(&mut snapshot, key, rules, now).await?;
             let own = all.iter().filter(|account| account.of != Limit::ServerDay);
             let spent = own.copied().filter(Account::is_spent).max_by_key(|account| account.of);
             let paused = is_paused(&mut snapshot, Some(key)).await?;
             changes.pauses.extend(pausing(Some(key), spent, paused, now));
-            for (attempt, ticket) in live(&mut snapshot, key).await? {
-                let mut accounts = all.clone();
-                accounts.extend(ticket_account(&mut snapshot, ticket, &limits).await?);
-                let spent = accounts.into_iter().filter(Account::is_spent).max_by_key(|a| a.of);
-                if let Some(account) = spent {
+            for (attempt, own) in live(&mut snapshot, key).await? {
+                let spent = all.iter().copied().chain(own).filter(Account::is_spent);
+                if let Some(account) = spent.max_by_key(|account| account.of) {
                     let why = format!(
                         "its attempt {attempt} was stopped because ${:.2} are spent and {}",
                         account.spent,
@@ -399,11 +308,7 @@ impl Store {
                     changes.stops.push((attempt, why));
                 }
             }
-            for ticket in queued(&mut snapshot, key).await? {
-                if let Some(why) = exhausted(&mut snapshot, key, ticket).await? {
-                    changes.holds.push((ticket, why));
-                }
-            }
+            changes.holds.extend(exhausted_of(&mut snapshot, key).await?);
         }
         Ok(changes)
     }
@@ -470,7 +375,6 @@ fn pausing(
 ) -> Option<Pausing> {
     match (spent, paused) {
         (Some(account), false) => {
-            let tomorrow = Timestamp::from_millis(midnight(now).millis() + DAY_MS);
             let of_a_day = matches!(account.of, Limit::ProjectDay | Limit::ServerDay);
             Some(Pausing {
                 project,
@@ -479,7 +383,7 @@ fn pausing(
                     account.spent,
                     account.of.spent(account.limit)
                 )),
-                until: of_a_day.then_some(tomorrow),
+                until: of_a_day.then(|| accounts::tomorrow(now)),
             })
         }
         (None, true) => Some(Pausing { project, reason: None, until: None }),
@@ -496,13 +400,16 @@ async fn is_paused(connection: &mut SqliteConnection, project: Option<ProjectKey
     Ok(found.is_some())
 }
 
-/// The live attempts of a project that nothing stops yet.
+/// The live attempts of a project that nothing stops yet, each with the account of its ticket.
 async fn live(
     connection: &mut SqliteConnection,
     project: ProjectKey,
-) -> Result<Vec<(AttemptId, TicketId)>> {
-    let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT a.attempt_id, a.ticket_id FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
+) -> Result<Vec<(AttemptId, Option<Account>)>> {
+    let rows: Vec<(i64, Option<f64>, Option<f64>, f64)> = sqlx::query_as(
+        "SELECT a.attempt_id, t.max_budget_usd, l.max_budget_usd_per_ticket, t.cost_usd
+           FROM attempt a
+           JOIN ticket t ON t.ticket_id = a.ticket_id
+           LEFT JOIN project_limit l ON l.project_id = t.project_id
           WHERE a.state <> 'ended' AND a.limit_reached IS NULL AND t.project_id = ?1
           ORDER BY a.attempt_id",
     )
@@ -511,19 +418,26 @@ async fn live(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|(attempt, ticket)| (AttemptId::from_key(attempt), TicketId::from_key(ticket)))
+        .map(|(attempt, own, per_ticket, spent)| {
+            (AttemptId::from_key(attempt), accounts::of_ticket(own, per_ticket, spent))
+        })
         .collect())
 }
 
-/// The queued tickets that go first. The others are looked at when they get there, and again by each claim.
-async fn queued(connection: &mut SqliteConnection, project: ProjectKey) -> Result<Vec<TicketId>> {
-    let keys: Vec<i64> = sqlx::query_scalar(
-        "SELECT ticket_id FROM ticket WHERE project_id = ?1 AND state = 'queued'
-          ORDER BY priority DESC, ticket_id LIMIT ?2",
-    )
+/// The queued tickets of a project that may have no further attempt, of those that go first. The others are looked at
+/// when they get there, and again by each claim.
+async fn exhausted_of(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+) -> Result<Vec<(TicketId, String)>> {
+    let rows: Vec<BoundsRow> = sqlx::query_as(concat!(
+        select_bounds!(),
+        "WHERE t.project_id = ?1 AND t.state = 'queued' ORDER BY t.priority DESC, t.ticket_id LIMIT ?2"
+    ))
     .bind(project.0)
     .bind(HEAD)
     .fetch_all(connection)
     .await?;
-    Ok(keys.into_iter().map(TicketId::from_key).collect())
+    let held = |row: BoundsRow| Some((TicketId::from_key(row.ticket_id), row.exhausted()?));
+    Ok(rows.into_iter().filter_map(held).collect())
 }

@@ -7,6 +7,7 @@
 //! Invariant: every write names the id and the state it believes, and looks at how many rows it changed.
 //! Invariant: no reader holds a transaction while it waits for anything but the database.
 
+mod accounts;
 mod attempt;
 mod backup;
 mod claim;
@@ -16,6 +17,7 @@ mod complete;
 mod end;
 mod error;
 mod event;
+mod history;
 mod hold;
 mod instance;
 mod ledger;
@@ -30,6 +32,7 @@ mod queue;
 mod recovery;
 mod row;
 mod stuck;
+mod surroundings;
 mod ticket;
 mod update;
 mod worker;
@@ -59,6 +62,9 @@ pub use self::error::StoreError;
 pub use self::event::EventMarks;
 pub use self::event::EventPage;
 pub use self::event::EventQuery;
+pub use self::history::History;
+pub use self::history::TicketDetail;
+pub use self::history::Waiting;
 pub use self::ledger::GroupBy;
 pub use self::ledger::Usage;
 pub use self::ledger::UsageFilter;
@@ -75,7 +81,6 @@ pub use self::recovery::Highest;
 pub use self::recovery::Unsettled;
 pub use self::stuck::Stuck;
 pub use self::stuck::stuck_attempts;
-pub use self::ticket::TicketDetail;
 pub use self::ticket::TicketFilter;
 pub use self::worker::WorkerFilter;
 pub use self::worktree::Occupied;

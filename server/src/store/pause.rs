@@ -1,6 +1,7 @@
 //! Pauses of the whole server, of projects and, for who asks by name, of queues. What a failure does to a queue is in
 //! [`super::worker_type`].
 
+use serde::Deserialize;
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
@@ -26,8 +27,8 @@ use crate::domain::time::Timestamp;
 /// The key of rows that mean the whole server.
 const SERVER: ProjectKey = ProjectKey(0);
 
-#[derive(FromRow)]
-struct PauseRow {
+#[derive(FromRow, Deserialize)]
+pub(super) struct PauseRow {
     project_id: i64,
     project: Option<String>,
     cause: String,
@@ -71,6 +72,11 @@ pub(super) async fn standing(
     .bind(project.unwrap_or(SERVER).0)
     .fetch_all(connection)
     .await?;
+    Ok(in_order(rows)?)
+}
+
+/// As they are told: the server's first.
+pub(super) fn in_order(rows: Vec<PauseRow>) -> std::result::Result<Vec<Pause>, StoreError> {
     let pauses: std::result::Result<Vec<Pause>, StoreError> =
         rows.into_iter().map(Pause::try_from).collect();
     let mut pauses = pauses?;

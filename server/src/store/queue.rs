@@ -5,41 +5,32 @@ use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
-use super::Rules;
 use super::Store;
+use super::accounts;
+use super::accounts::AccountsRow;
 use super::error::Result;
+use super::history;
+use super::history::Waiting;
 use super::hold;
-use super::limits;
 use super::page::Listed;
 use super::page::Page;
-use super::pause;
 use super::project;
 use super::row;
 use super::ticket;
-use super::ticket::TicketDetail;
 use super::worker;
 use super::worker_type;
-use super::worktree;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
-use crate::domain::limits as domain_limits;
-use crate::domain::limits::Funds;
 use crate::domain::project::TicketCounts;
 use crate::domain::queue::Queue;
 use crate::domain::refusal::Refusal;
 use crate::domain::ticket::Priority;
-use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
-use crate::domain::waiting::QueueSurroundings;
-use crate::domain::waiting::Surroundings;
 use crate::domain::worker::WorkerState;
 
 /// Tickets of a queue that `get_queue_status` shows.
 const SHOWN: i64 = 100;
-
-/// Busy workers that a waiting ticket's answer names.
-const BUSY: usize = 5;
 
 /// Figures for `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +61,15 @@ struct QueueRow {
     head_ticket: Option<i64>,
 }
 
+#[derive(FromRow)]
+struct WaitingQueueRow {
+    server_workers: i64,
+    #[sqlx(flatten)]
+    queue: QueueRow,
+    #[sqlx(flatten)]
+    above: AccountsRow,
+}
+
 impl From<QueueRow> for Queue {
     fn from(row: QueueRow) -> Self {
         let head = row.head_priority.and_then(Priority::from_rank).zip(row.head_ticket);
@@ -92,9 +92,10 @@ impl From<QueueRow> for Queue {
     }
 }
 
-macro_rules! select {
+/// The columns of [`QueueRow`], for a worker type `y` of the project `p`.
+macro_rules! columns {
     () => {
-        "SELECT y.worker_type_id, y.project_id, p.name AS project, y.name, y.max_workers, y.auto_spawn,
+        "y.worker_type_id, y.project_id, p.name AS project, y.name, y.max_workers, y.auto_spawn,
                 (y.paused_at IS NOT NULL
                  OR EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, y.project_id))) AS paused,
                 (SELECT COUNT(*) FROM worker w
@@ -129,10 +130,17 @@ macro_rules! select {
                   ORDER BY t.priority DESC, t.ticket_id LIMIT 1) AS head_priority,
                 (SELECT t.ticket_id FROM ticket t
                   WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
-                  ORDER BY t.priority DESC, t.ticket_id LIMIT 1) AS head_ticket
-           FROM worker_type y
-           JOIN project p ON p.project_id = y.project_id
-          WHERE p.deleted_at IS NULL "
+                  ORDER BY t.priority DESC, t.ticket_id LIMIT 1) AS head_ticket "
+    };
+}
+
+macro_rules! select {
+    () => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            "FROM worker_type y JOIN project p ON p.project_id = y.project_id WHERE p.deleted_at IS NULL "
+        )
     };
 }
 
@@ -148,73 +156,6 @@ async fn load(
         .fetch_one(connection)
         .await?;
     Ok(row.into())
-}
-
-/// What a queued ticket's wait depends on. `queue` stays `None` when its stage has no worker type.
-pub(super) async fn around(
-    connection: &mut SqliteConnection,
-    ticket: &Ticket,
-    rules: Rules,
-    now: Timestamp,
-    around: &mut Surroundings,
-) -> Result<()> {
-    let stage = ticket.current_stage().as_str();
-    let Some(kind) = worker_type::find(connection, ticket.project, stage).await? else {
-        return Ok(());
-    };
-    around.pauses = pause::standing(connection, Some(ticket.project)).await?;
-    let funds =
-        limits::funds(connection, ticket.project, ticket.id, &kind.settings, rules, now).await?;
-    if let Funds::Reserved(limit) = funds {
-        around.reserved = Some(limit);
-    }
-    let live = worker::live(connection, ticket.project, None).await?;
-    let own = || live.iter().filter(|worker| worker.worker_type.as_str() == stage);
-    let ahead: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM ticket
-          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
-            AND (priority > ?3 OR (priority = ?3 AND ticket_id < ?4))",
-    )
-    .bind(ticket.project.0)
-    .bind(stage)
-    .bind(ticket.priority.rank())
-    .bind(ticket.id.key())
-    .fetch_one(&mut *connection)
-    .await?;
-    let waits: (bool, bool) = sqlx::query_as(
-        "SELECT COALESCE(t.isolation, p.isolation) = 'shared',
-                COALESCE(t.isolation, p.isolation) = 'worktree' AND COALESCE(k.ready, 0) = 0
-           FROM ticket t
-           JOIN project p ON p.project_id = t.project_id
-           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-          WHERE t.ticket_id = ?1",
-    )
-    .bind(ticket.id.key())
-    .fetch_one(&mut *connection)
-    .await?;
-    let (shared, unprepared) = waits;
-    let directory_taken =
-        shared && !worktree::directory_is_free(connection, ticket.project).await?;
-    let count = |workers: usize| i64::try_from(workers).unwrap_or(i64::MAX);
-    let free = own()
-        .filter(|worker| matches!(worker.state, WorkerState::Launching | WorkerState::Idle))
-        .count();
-    around.queue = Some(QueueSurroundings {
-        directory_taken,
-        unprepared,
-        pause: kind.pause,
-        auto_spawn: kind.settings.auto_spawn,
-        workers: count(own().count()),
-        free_workers: count(free),
-        project_workers: count(live.len()),
-        server_workers: worker::live_count(connection).await?,
-        max_workers: kind.settings.max_workers,
-        project_max_workers: limits::of_project(connection, ticket.project).await?.max_workers,
-        server_max_workers: rules.max_workers,
-        busy: own().filter_map(|worker| Some((worker.id, worker.ticket?))).take(BUSY).collect(),
-        ahead,
-    });
-    Ok(())
 }
 
 impl Store {
@@ -238,51 +179,40 @@ impl Store {
         project: &str,
         worker_type: &str,
         now: Timestamp,
-    ) -> Result<(Queue, Vec<TicketDetail>)> {
+    ) -> Result<(Queue, Vec<Waiting>)> {
         let mut snapshot = self.readers.begin().await?;
         let rules = self.rules();
         let queue = load(&mut snapshot, project, worker_type).await?;
-        let keys: Vec<i64> = sqlx::query_scalar(
-            "SELECT ticket_id FROM ticket
-              WHERE project_id = ?1 AND current_stage = ?2 AND state IN ('queued', 'scheduled', 'blocked')
-              ORDER BY state = 'queued' DESC, priority DESC, ticket_id
-              LIMIT ?3",
-        )
-        .bind(queue.project.0)
-        .bind(worker_type)
-        .bind(SHOWN)
-        .fetch_all(&mut *snapshot)
-        .await?;
-        let mut tickets = Vec::new();
-        for key in keys {
-            tickets.push(ticket::detail(&mut snapshot, TicketId::from_key(key), rules, now).await?);
-        }
+        let tickets =
+            history::waiting(&mut snapshot, queue.project, worker_type, SHOWN, rules, now).await?;
         Ok((queue, tickets))
     }
 
     /// Every queue in which a ticket waits for a worker and may be started as far as dollars go, and how many workers the
     /// server has.
     pub async fn waiting_queues(&self, now: Timestamp) -> Result<(Vec<Queue>, i64)> {
-        let mut snapshot = self.readers.begin().await?;
-        let sql = concat!(
-            select!(),
-            "AND EXISTS (SELECT 1 FROM ticket t
-                          WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued')"
-        );
-        let rows: Vec<QueueRow> = sqlx::query_as(sql).fetch_all(&mut *snapshot).await?;
-        let live = worker::live_count(&mut snapshot).await?;
         let rules = self.rules();
-        let mut queues = Vec::new();
-        for queue in rows.into_iter().map(Queue::from) {
-            // A worker that would find nothing it may start would only come and go.
-            let limits = limits::of_project(&mut snapshot, queue.project).await?;
-            let accounts =
-                limits::accounts(&mut snapshot, queue.project, &limits, rules, now).await?;
-            if matches!(domain_limits::funds(None, &accounts), Funds::Granted(_)) {
-                queues.push(queue);
-            }
-        }
-        Ok((queues, live))
+        let rows: Vec<WaitingQueueRow> = sqlx::query_as(concat!(
+            "SELECT (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped') AS server_workers, ",
+            columns!(),
+            ", ",
+            accounts::columns!("y.project_id"),
+            "FROM worker_type y
+             JOIN project p ON p.project_id = y.project_id
+             LEFT JOIN project_limit l ON l.project_id = y.project_id
+            WHERE p.deleted_at IS NULL AND ?1
+              AND EXISTS (SELECT 1 FROM ticket t
+                           WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued')"
+        ))
+        .bind(true)
+        .bind(accounts::midnight(now).millis())
+        .bind(rules.max_usd_per_day)
+        .fetch_all(&self.readers)
+        .await?;
+        let live = rows.first().map_or(0, |row| row.server_workers);
+        // A worker that would find nothing it may start would only come and go.
+        let startable = rows.into_iter().filter(|row| row.above.lets_start());
+        Ok((startable.map(|row| row.queue.into()).collect(), live))
     }
 
     /// Empties a queue: its waiting tickets go on hold. With `force` its busy workers are told to cancel; without it a

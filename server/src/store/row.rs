@@ -1,5 +1,9 @@
 //! From rows to domain values. A row that makes no sense is an error naming table, key and column, never a default.
 
+use serde::Deserialize as _;
+use serde::Deserializer;
+use serde::de::DeserializeOwned;
+use serde::de::Error as _;
 use serde_json::Map;
 use serde_json::Value;
 
@@ -43,6 +47,15 @@ impl Place {
         serde_json::from_str(json).map_err(|_| self.bad(column, json))
     }
 
+    /// What a statement put together as JSON; `None` for NULL.
+    pub(super) fn json<T: DeserializeOwned>(
+        self,
+        json: Option<&str>,
+        column: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        json.map(|json| serde_json::from_str(json).map_err(|_| self.bad(column, json))).transpose()
+    }
+
     pub(super) fn index(self, value: i64, column: &'static str) -> Result<usize, StoreError> {
         usize::try_from(value).map_err(|_| self.bad(column, &value.to_string()))
     }
@@ -64,4 +77,16 @@ pub(super) fn time(millis: i64) -> Timestamp {
 /// A list as the JSON array that is stored.
 pub(super) fn json_list<T: AsRef<str>>(items: &[T]) -> String {
     serde_json::Value::from(items.iter().map(AsRef::as_ref).collect::<Vec<&str>>()).to_string()
+}
+
+/// A flag inside of SQLite's JSON, which has none: 0 or 1.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(i64::deserialize(deserializer)? != 0)
+}
+
+/// A real inside of SQLite's JSON, written by `format('%!.17g', …)`: the JSON itself keeps fifteen digits, and a double
+/// needs seventeen.
+pub(super) fn real<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }

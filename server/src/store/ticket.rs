@@ -1,30 +1,23 @@
 //! Tickets: creating and reading them. What moves them is in [`super::end`], [`super::complete`], [`super::close`] and
-//! [`super::hold`].
+//! [`super::hold`]; their history is read in [`super::history`].
 
 use sqlx::FromRow;
 use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
-use super::Rules;
 use super::Store;
-use super::attempt;
-use super::comment;
 use super::error::Result;
 use super::error::StoreError;
 use super::event;
 use super::page::Listed;
 use super::page::Page;
 use super::project;
-use super::queue;
 use super::row;
 use super::row::Place;
 use super::worker_type;
 use super::worktree::WorktreeRow;
 use crate::crash::Points;
-use crate::domain::attempt::Attempt;
-use crate::domain::attempt::AttemptState;
-use crate::domain::comment::Comment;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::AttemptId;
@@ -33,7 +26,6 @@ use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
-use crate::domain::ticket::LiveAttempt;
 use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Priority;
@@ -42,24 +34,12 @@ use crate::domain::ticket::ResumeHint;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
-use crate::domain::waiting::Surroundings;
 
 const CREATED: Points = Points::around(
     "server.create_ticket.before_begin",
     "server.create_ticket.before_commit",
     "server.create_ticket.after_commit",
 );
-
-/// A ticket with everything `get_ticket` shows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TicketDetail {
-    pub ticket: Ticket,
-    /// Oldest first.
-    pub comments: Vec<Comment>,
-    /// Oldest first.
-    pub attempts: Vec<Attempt>,
-    pub surroundings: Surroundings,
-}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TicketFilter {
@@ -161,21 +141,34 @@ impl TryFrom<TicketRow> for Ticket {
     }
 }
 
-macro_rules! select {
+/// The columns of [`TicketRow`], for a ticket `t` and what [`joins`] adds.
+macro_rules! columns {
     () => {
-        "SELECT t.ticket_id, t.project_id, p.name AS project, t.title, t.description, t.priority, t.state,
-                t.resolution, t.hold_reason, t.not_before, t.stage_index,
+        "t.ticket_id, t.project_id, p.name AS project, t.title, t.description, t.priority, t.state, t.resolution,
+                t.hold_reason, t.not_before, t.stage_index,
                 (SELECT json_group_array(s.worker_type ORDER BY s.stage_index)
                    FROM ticket_stage s WHERE s.ticket_id = t.ticket_id) AS plan,
                 (SELECT json_group_array(d.depends_on_id ORDER BY d.depends_on_id)
                    FROM ticket_dependency d WHERE d.ticket_id = t.ticket_id) AS depends_on,
-                t.attempts_used, t.rework_laps, t.cost_usd, t.max_budget_usd, t.resume_session_id,
-                t.resume_worker_id, t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path, k.prefix, k.branch,
-                k.base_branch, k.base_commit, k.head_commit, k.files_changed, k.insertions, k.deletions,
-                k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at
-           FROM ticket t
-           JOIN project p ON p.project_id = t.project_id
+                t.attempts_used, t.rework_laps, t.cost_usd, t.max_budget_usd, t.resume_session_id, t.resume_worker_id,
+                t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path,
+                k.prefix, k.branch, k.base_branch, k.base_commit, k.head_commit, k.files_changed, k.insertions,
+                k.deletions, k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at "
+    };
+}
+pub(super) use columns;
+
+macro_rules! joins {
+    () => {
+        "JOIN project p ON p.project_id = t.project_id
            LEFT JOIN worktree k ON k.ticket_id = t.ticket_id "
+    };
+}
+pub(super) use joins;
+
+macro_rules! select {
+    () => {
+        concat!("SELECT ", columns!(), "FROM ticket t ", joins!())
     };
 }
 
@@ -221,53 +214,6 @@ pub(super) async fn open_dependencies(
         .collect())
 }
 
-async fn surroundings(
-    connection: &mut SqliteConnection,
-    ticket: &Ticket,
-    attempts: &[Attempt],
-    rules: Rules,
-    now: Timestamp,
-) -> Result<Surroundings> {
-    let mut around = Surroundings::default();
-    match &ticket.state {
-        TicketState::Blocked => {
-            around.open_dependencies = open_dependencies(connection, ticket.id).await?;
-        }
-        TicketState::Running => {
-            let live = attempts.iter().find(|a| !matches!(a.state, AttemptState::Ended(_)));
-            around.live = live.map(|a| LiveAttempt {
-                attempt: a.id,
-                worker: a.worker,
-                granted_at: a.granted_at,
-                suspect: a.suspect,
-            });
-        }
-        TicketState::Queued => queue::around(connection, ticket, rules, now, &mut around).await?,
-        TicketState::Scheduled { .. } => {
-            around.failed = attempts.last().and_then(|attempt| match &attempt.state {
-                AttemptState::Ended(ended) => Some((attempt.id, ended.failure?)),
-                AttemptState::Granted | AttemptState::Running => None,
-            });
-        }
-        TicketState::OnHold { .. } | TicketState::Closed { .. } => {}
-    }
-    Ok(around)
-}
-
-/// The ticket with its comments, attempts and surroundings, all of one moment.
-pub(super) async fn detail(
-    connection: &mut SqliteConnection,
-    id: TicketId,
-    rules: Rules,
-    now: Timestamp,
-) -> Result<TicketDetail> {
-    let ticket = load(connection, id).await?;
-    let comments = comment::of_ticket(connection, id).await?;
-    let attempts = attempt::of_ticket(connection, id).await?;
-    let surroundings = surroundings(connection, &ticket, &attempts, rules, now).await?;
-    Ok(TicketDetail { ticket, comments, attempts, surroundings })
-}
-
 impl Store {
     /// Creates a ticket. The same idempotency key in the same project returns the ticket made first, as it is now.
     pub async fn create_ticket(&self, new: NewTicket, now: Timestamp) -> Result<Ticket> {
@@ -280,10 +226,9 @@ impl Store {
             .await
     }
 
-    /// The ticket and what it waits for at this moment.
-    pub async fn ticket_at(&self, id: TicketId, now: Timestamp) -> Result<TicketDetail> {
-        let mut snapshot = self.readers.begin().await?;
-        detail(&mut snapshot, id, self.rules(), now).await
+    /// The ticket, without its history.
+    pub async fn find_ticket(&self, id: TicketId) -> Result<Ticket> {
+        load(&mut *self.readers.acquire().await?, id).await
     }
 
     /// Lists tickets by age.

@@ -41,6 +41,12 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         Refusal::UnknownWorker { worker } => {
             format!("There is no worker {worker}. Find workers with list_workers.")
         }
+        Refusal::UnknownComment { comment, ticket } => {
+            format!(
+                "{ticket} has no comment {comment}. Read its comments with get_ticket, and the older ones with its \
+                 comments_cursor."
+            )
+        }
         Refusal::ProjectExists { project } => format!(
             "A project named {project} exists already. Change it with update_project, or choose another name."
         ),

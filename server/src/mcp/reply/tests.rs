@@ -3,6 +3,7 @@ use super::refusal;
 use crate::domain::attempt::Silence;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
+use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
@@ -258,6 +259,10 @@ fn table() -> Vec<(Refusal, &'static str)> {
             "Project shop is paused by a limit in dollars and was not resumed: $5.00 are spent. It goes on by itself when \
              the limit is raised.",
         ),
+        (
+            Refusal::UnknownComment { comment: CommentId::from_key(3), ticket: t(42) },
+            "T-42 has no comment C-3. Read its comments with get_ticket, and the older ones with its comments_cursor.",
+        ),
     ]
 }
 
@@ -298,6 +303,7 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::TooManyWaiting { .. } => 31,
         Refusal::StagesBegun { .. } => 32,
         Refusal::PausedByBudget { .. } => 33,
+        Refusal::UnknownComment { .. } => 34,
     }
 }
 
@@ -308,7 +314,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=33).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=34).collect::<Vec<_>>());
 }
 
 #[test]

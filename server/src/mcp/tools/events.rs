@@ -180,7 +180,7 @@ async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events>
         service.store.project(project).await?;
     }
     if let Some(ticket) = query.ticket {
-        service.store.ticket_at(ticket, service.now()).await?;
+        service.store.find_ticket(ticket).await?;
     }
     if wait.is_zero() {
         return Ok(page.into());

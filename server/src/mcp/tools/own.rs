@@ -22,6 +22,8 @@ use crate::mcp::service::id;
 use crate::mcp::tools::projects::ProjectView;
 use crate::mcp::tools::ticket_view::CommentView;
 use crate::mcp::tools::ticket_view::TicketDetailView;
+use crate::mcp::tools::tickets;
+use crate::mcp::tools::tickets::Get;
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![
@@ -63,13 +65,6 @@ pub(crate) fn tools() -> Vec<Tool> {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct GetTicket {
-    /// Your ticket's id, as the prompt names it.
-    ticket_id: String,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct GetProject {
     /// Your project's name; yours when left out.
     project: Option<String>,
@@ -102,16 +97,15 @@ struct Reported {
     percent: Option<i64>,
 }
 
-async fn get_ticket(service: Service, given: GetTicket, call: Call) -> Result<TicketDetailView> {
+async fn get_ticket(service: Service, given: Get, call: Call) -> Result<TicketDetailView> {
     let own = speaker(&service, &call).await?.ticket;
     let ticket = own_ticket(own, &given.ticket_id)?;
-    Ok(service.store.ticket_at(ticket, service.now()).await?.into())
+    tickets::detail(&service, ticket, given.history()?).await
 }
 
 async fn get_project(service: Service, given: GetProject, call: Call) -> Result<ProjectView> {
     let ticket = speaker(&service, &call).await?.ticket;
-    let own =
-        service.store.ticket_at(ticket, service.now()).await?.ticket.project_name.into_string();
+    let own = service.store.find_ticket(ticket).await?.project_name.into_string();
     if given.project.is_some_and(|project| project != own) {
         return Err(Refusal::NotYourProject { own }.into());
     }

@@ -14,7 +14,7 @@ use crate::mcp::page::List;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::tools::ticket_view::causes;
-use crate::store::TicketDetail;
+use crate::store::Waiting;
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![
@@ -141,8 +141,8 @@ struct WaitingTicket {
     waiting_cause: Option<&'static str>,
 }
 
-impl From<TicketDetail> for WaitingTicket {
-    fn from(detail: TicketDetail) -> Self {
+impl From<Waiting> for WaitingTicket {
+    fn from(detail: Waiting) -> Self {
         let wait = waiting(&detail.ticket, &detail.surroundings);
         Self {
             waiting_cause: wait.as_ref().map(|wait| wait.cause.name()),

@@ -17,6 +17,7 @@ use crate::domain::ticket::TicketState;
 use crate::domain::waiting::Cause;
 use crate::domain::waiting::waiting;
 use crate::domain::worktree::DiffStat;
+use crate::mcp::page::List;
 use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::transcript::shortened;
 use crate::store::TicketDetail;
@@ -258,21 +259,44 @@ pub(crate) struct TicketDetailView {
     waiting_cause: Option<&'static str>,
     /// When it ends by itself, if that is known.
     waiting_until: Option<String>,
-    /// Oldest first.
-    comments: Vec<CommentView>,
-    /// Oldest first.
+    /// The newest, oldest first.
+    comments: Vec<ShownComment>,
+    /// How many it has, with those that are not shown.
+    comments_total: i64,
+    /// Where the older comments are, when there are some; null otherwise.
+    comments_cursor: Option<String>,
+    /// The newest, oldest first.
     attempts: Vec<AttemptView>,
+    attempts_total: i64,
+    attempts_cursor: Option<String>,
+}
+
+/// A comment as an answer with many shows it.
+#[derive(Serialize, JsonSchema)]
+struct ShownComment {
+    #[serde(flatten)]
+    comment: CommentView,
+    /// True when this is only the beginning of a long one.
+    cut: bool,
 }
 
 impl From<TicketDetail> for TicketDetailView {
     fn from(detail: TicketDetail) -> Self {
         let wait = waiting(&detail.ticket, &detail.surroundings);
+        let comment = |comment: Comment| ShownComment {
+            cut: detail.cut.contains(&comment.id),
+            comment: comment.into(),
+        };
         Self {
+            comments: detail.comments.into_iter().map(comment).collect(),
+            comments_total: detail.comments_total,
+            comments_cursor: detail.comments_before.map(|id| List::Comments.write(id.key())),
+            attempts_total: detail.attempts_total,
+            attempts_cursor: detail.attempts_before.map(|id| List::Attempts.write(id.key())),
             waiting_cause: wait.as_ref().map(|wait| wait.cause.name()),
             waiting_until: wait.as_ref().and_then(|wait| wait.until).map(|until| until.to_string()),
             waiting_for: wait.map(|wait| wait.sentence),
             ticket: detail.ticket.into(),
-            comments: detail.comments.into_iter().map(CommentView::from).collect(),
             attempts: detail.attempts.into_iter().map(AttemptView::from).collect(),
         }
     }

@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::domain::id::AttemptId;
+use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
 use crate::domain::limits;
 use crate::domain::outcome::StageOutcome;
@@ -29,6 +31,7 @@ use crate::mcp::tools::ticket_view::CommentView;
 use crate::mcp::tools::ticket_view::TicketDetailView;
 use crate::mcp::tools::ticket_view::TicketView;
 use crate::mcp::tools::ticket_view::Tickets;
+use crate::store::History;
 use crate::store::TicketFilter;
 
 const OUTCOMES: [&str; 3] = ["completed", "rework", "blocked"];
@@ -61,9 +64,11 @@ pub(crate) fn tools() -> Vec<Tool> {
             "get_ticket",
             "Get a ticket",
             Effect::Reads,
-            "Returns one ticket with its comments (the stages' reports and the coordinator's words, oldest first), its \
-             attempts, and `waiting_for`: why it is not running and what would move it, null once it is closed. \
-             `waiting_cause` is the same as one word, `waiting_until` when that ends by itself, if it does.",
+            "Returns one ticket with its newest comments (the stages' reports and the coordinator's words) and its newest \
+             attempts, both oldest first, and `waiting_for`: why it is not running and what would move it, null once it \
+             is closed. `waiting_cause` is the same as one word, `waiting_until` when that ends by itself, if it does. \
+             When `comments_cursor` or `attempts_cursor` is not null there are older ones: give it back to read them. A \
+             comment that is `cut` is shown whole with `comment_id`.",
             get,
         ),
         Tool::new(
@@ -158,9 +163,28 @@ struct Update {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Get {
+pub(crate) struct Get {
     /// The ticket's id, such as T-42.
-    ticket_id: String,
+    pub(crate) ticket_id: String,
+    /// The `comments_cursor` of an earlier answer, to read the comments before those; left out, the newest.
+    comments_cursor: Option<String>,
+    /// The `attempts_cursor` of an earlier answer, to read the attempts before those; left out, the newest.
+    attempts_cursor: Option<String>,
+    /// Show this comment alone and whole, such as C-3.
+    comment_id: Option<String>,
+}
+
+impl Get {
+    /// The part of the history that is asked for.
+    pub(crate) fn history(&self) -> Result<History> {
+        let comments = self.comments_cursor.as_deref().map(|text| List::Comments.read(text));
+        let attempts = self.attempts_cursor.as_deref().map(|text| List::Attempts.read(text));
+        Ok(History {
+            comments_before: comments.transpose()?.map(CommentId::from_key),
+            attempts_before: attempts.transpose()?.map(AttemptId::from_key),
+            comment: self.comment_id.as_deref().map(|text| id("comment_id", text)).transpose()?,
+        })
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -277,12 +301,16 @@ fn plan(stages: &[String]) -> std::result::Result<Plan, Refusal> {
 }
 
 async fn get(service: Service, given: Get) -> Result<TicketDetailView> {
-    detail(&service, id("ticket_id", &given.ticket_id)?).await
+    detail(&service, id("ticket_id", &given.ticket_id)?, given.history()?).await
 }
 
 /// What `get_ticket` returns.
-pub(crate) async fn detail(service: &Service, ticket: TicketId) -> Result<TicketDetailView> {
-    let mut detail = service.store.ticket_at(ticket, service.now()).await?;
+pub(crate) async fn detail(
+    service: &Service,
+    ticket: TicketId,
+    history: History,
+) -> Result<TicketDetailView> {
+    let mut detail = service.store.ticket_at(ticket, history, service.now()).await?;
     detail.surroundings.brakes = service.brakes();
     Ok(detail.into())
 }

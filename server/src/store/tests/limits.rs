@@ -47,7 +47,8 @@ impl Bed {
 
     async fn waits_for(&self, ticket: TicketId, now: Timestamp) -> &'static str {
         self.prepare().await;
-        let detail = self.store.ticket_at(ticket, now).await.unwrap();
+        let detail =
+            self.store.ticket_at(ticket, crate::store::History::default(), now).await.unwrap();
         let wait = waiting::waiting(&detail.ticket, &detail.surroundings);
         wait.map_or("", |wait| wait.cause.name())
     }

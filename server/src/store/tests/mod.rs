@@ -5,6 +5,7 @@ mod ends;
 mod events;
 mod files;
 mod groups;
+mod history;
 mod ledger;
 mod limits;
 mod pauses;
@@ -60,7 +61,7 @@ const BACKOFF: crate::domain::retry::Backoff = crate::domain::retry::Backoff {
 impl Store {
     /// [`Store::ticket_at`] for tests, whose time stands still.
     pub(crate) async fn ticket(&self, id: TicketId) -> super::Result<super::TicketDetail> {
-        self.ticket_at(id, NOW).await
+        self.ticket_at(id, super::History::default(), NOW).await
     }
 }
 

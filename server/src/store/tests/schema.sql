@@ -334,11 +334,15 @@ CREATE INDEX event_ticket ON event (ticket_id, seq) WHERE ticket_id IS NOT NULL;
 
 CREATE UNIQUE INDEX project_live_name ON project (name) WHERE deleted_at IS NULL;
 
+CREATE INDEX ticket_cost ON ticket (project_id, cost_usd) WHERE cost_usd > 0;
+
 CREATE INDEX ticket_dependency_reverse ON ticket_dependency (depends_on_id);
 
 CREATE INDEX ticket_due ON ticket (not_before) WHERE state = 'scheduled';
 
 CREATE UNIQUE INDEX ticket_idempotency ON ticket (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+CREATE INDEX ticket_own_budget ON ticket (project_id) WHERE max_budget_usd IS NOT NULL AND state <> 'closed';
 
 CREATE UNIQUE INDEX ticket_planned ON ticket (planned_by, planned_key) WHERE planned_by IS NOT NULL;
 

@@ -1,0 +1,225 @@
+//! What a ticket's wait depends on, read with the ticket: one statement sees one moment, and a queue of a hundred tickets
+//! costs what one does.
+
+use serde::Deserialize;
+use sqlx::FromRow;
+
+use super::Rules;
+use super::accounts;
+use super::accounts::AccountsRow;
+use super::error::StoreError;
+use super::pause;
+use super::pause::PauseRow;
+use super::row;
+use super::row::Place;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::limits;
+use crate::domain::limits::Funds;
+use crate::domain::outcome::Failure;
+use crate::domain::ticket::LiveAttempt;
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::domain::waiting::Brakes;
+use crate::domain::waiting::QueueSurroundings;
+use crate::domain::waiting::Surroundings;
+use crate::domain::worker_type::Pause;
+
+/// The columns of [`SurroundingsRow`] beside those of a ticket `t` of the project `p` with the worktree `k`, and with
+/// what [`joins`] adds. `?2` and `?3` are those of [`accounts::columns`].
+///
+/// What belongs to another state than the ticket's is not looked for.
+macro_rules! columns {
+    () => {
+        concat!(
+            "CASE t.state WHEN 'blocked' THEN
+                 (SELECT json_group_array(json_array(d.depends_on_id, o.state) ORDER BY d.depends_on_id)
+                    FROM ticket_dependency d JOIN ticket o ON o.ticket_id = d.depends_on_id
+                   WHERE d.ticket_id = t.ticket_id AND o.state <> 'closed')
+             END AS open_dependencies,
+             CASE t.state WHEN 'running' THEN
+                 (SELECT json_object('attempt', a.attempt_id, 'worker', a.worker_id, 'granted_at', a.granted_at,
+                                     'suspect', a.suspect)
+                    FROM attempt a WHERE a.ticket_id = t.ticket_id AND a.state <> 'ended')
+             END AS live,
+             CASE t.state WHEN 'scheduled' THEN
+                 (SELECT json_array(a.attempt_id, a.failure)
+                    FROM attempt a WHERE a.ticket_id = t.ticket_id ORDER BY a.attempt_id DESC LIMIT 1)
+             END AS failed,
+             CASE t.state WHEN 'queued' THEN
+                 (SELECT json_group_array(json_object('project_id', s.project_id, 'project', p.name, 'cause', s.cause,
+                                                      'reason', s.reason, 'since', s.since, 'until_at', s.until_at))
+                    FROM pause s WHERE s.project_id IN (0, t.project_id))
+             END AS pauses,
+             CASE WHEN y.worker_type_id IS NOT NULL THEN
+                 json_object(
+                     'paused_at', y.paused_at, 'pause_reason', y.pause_reason, 'paused_by_hand', y.paused_by_hand,
+                     'auto_spawn', y.auto_spawn, 'max_workers', y.max_workers, 'project_max_workers', l.max_workers,
+                     'workers', (SELECT COUNT(*) FROM worker w
+                                  WHERE w.project_id = t.project_id AND w.worker_type = y.name AND w.state <> 'stopped'),
+                     'free_workers', (SELECT COUNT(*) FROM worker w
+                                       WHERE w.project_id = t.project_id AND w.worker_type = y.name
+                                         AND w.state <> 'stopped' AND w.state IN ('launching', 'idle')),
+                     'project_workers', (SELECT COUNT(*) FROM worker w
+                                          WHERE w.project_id = t.project_id AND w.state <> 'stopped'),
+                     'server_workers', (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped'),
+                     'busy', json((SELECT json_group_array(json_array(b.worker_id, b.ticket_id) ORDER BY b.worker_id)
+                                     FROM (SELECT w.worker_id, a.ticket_id
+                                             FROM worker w
+                                             JOIN attempt a ON a.worker_id = w.worker_id AND a.state <> 'ended'
+                                            WHERE w.project_id = t.project_id AND w.worker_type = y.name
+                                              AND w.state <> 'stopped'
+                                            ORDER BY w.worker_id
+                                            LIMIT 5) b)),
+                     -- Two ranges of an index; one condition with OR would read the whole queue.
+                     'ahead', (SELECT COUNT(*) FROM ticket o
+                                WHERE o.project_id = t.project_id AND o.current_stage = t.current_stage
+                                  AND o.state = 'queued' AND o.priority > t.priority)
+                            + (SELECT COUNT(*) FROM ticket o
+                                WHERE o.project_id = t.project_id AND o.current_stage = t.current_stage
+                                  AND o.state = 'queued' AND o.priority = t.priority AND o.ticket_id < t.ticket_id),
+                     'directory_taken',
+                         COALESCE(t.isolation, p.isolation) = 'shared'
+                         AND EXISTS (SELECT 1
+                                       FROM attempt a
+                                       JOIN ticket o ON o.ticket_id = a.ticket_id
+                                       JOIN project q ON q.project_id = o.project_id
+                                      WHERE a.settled_at IS NULL AND COALESCE(o.isolation, 'shared') = 'shared'
+                                        AND q.directory = p.directory),
+                     'unprepared', COALESCE(t.isolation, p.isolation) = 'worktree' AND COALESCE(k.ready, 0) = 0)
+             END AS queue,
+             y.max_budget_usd AS per_attempt, l.max_budget_usd_per_ticket AS per_ticket, ",
+            accounts::columns!("t.project_id")
+        )
+    };
+}
+pub(super) use columns;
+
+/// What [`columns`] needs besides ticket, project and worktree; nothing for a ticket that is not queued.
+macro_rules! joins {
+    () => {
+        "LEFT JOIN worker_type y
+             ON y.project_id = t.project_id AND y.name = t.current_stage AND t.state = 'queued'
+           LEFT JOIN project_limit l ON l.project_id = t.project_id AND t.state = 'queued' "
+    };
+}
+pub(super) use joins;
+
+#[derive(FromRow)]
+pub(super) struct SurroundingsRow {
+    open_dependencies: Option<String>,
+    live: Option<String>,
+    failed: Option<String>,
+    pauses: Option<String>,
+    queue: Option<String>,
+    per_attempt: Option<f64>,
+    per_ticket: Option<f64>,
+    #[sqlx(flatten)]
+    above: AccountsRow,
+}
+
+#[derive(Deserialize)]
+struct Live {
+    attempt: i64,
+    worker: i64,
+    granted_at: i64,
+    #[serde(deserialize_with = "row::flag")]
+    suspect: bool,
+}
+
+#[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+struct Queue {
+    paused_at: Option<i64>,
+    pause_reason: Option<String>,
+    #[serde(deserialize_with = "row::flag")]
+    paused_by_hand: bool,
+    #[serde(deserialize_with = "row::flag")]
+    auto_spawn: bool,
+    max_workers: i64,
+    project_max_workers: Option<i64>,
+    workers: i64,
+    free_workers: i64,
+    project_workers: i64,
+    server_workers: i64,
+    busy: Vec<(i64, i64)>,
+    ahead: i64,
+    #[serde(deserialize_with = "row::flag")]
+    directory_taken: bool,
+    #[serde(deserialize_with = "row::flag")]
+    unprepared: bool,
+}
+
+impl SurroundingsRow {
+    /// The surroundings of the ticket whose row this is part of.
+    pub(super) fn of(self, ticket: &Ticket, rules: Rules) -> Result<Surroundings, StoreError> {
+        let place = Place { table: "ticket", key: ticket.id.key() };
+        let open: Vec<(i64, String)> =
+            place.json(self.open_dependencies.as_deref(), "open_dependencies")?.unwrap_or_default();
+        let live: Option<Live> = place.json(self.live.as_deref(), "live")?;
+        let failed: Option<(i64, Option<String>)> = place.json(self.failed.as_deref(), "failed")?;
+        let pauses: Vec<PauseRow> =
+            place.json(self.pauses.as_deref(), "pauses")?.unwrap_or_default();
+        let queue: Option<Queue> = place.json(self.queue.as_deref(), "queue")?;
+        let failed = match failed {
+            Some((id, Some(failure))) => {
+                let failure = place.named(&failure, "failure", Failure::from_name)?;
+                Some((AttemptId::from_key(id), failure))
+            }
+            Some((_, None)) | None => None,
+        };
+        let known = |state: &str| TicketState::NAMES.into_iter().find(|name| *name == state);
+        let mut accounts = self.above.accounts();
+        accounts.extend(accounts::of_ticket(
+            ticket.max_budget_usd,
+            self.per_ticket,
+            ticket.cost_usd,
+        ));
+        let reserved = match limits::funds(self.per_attempt, &accounts) {
+            Funds::Reserved(limit) if queue.is_some() => Some(limit),
+            Funds::Reserved(_) | Funds::Granted(_) | Funds::Spent(_) => None,
+        };
+        Ok(Surroundings {
+            open_dependencies: open
+                .into_iter()
+                .map(|(key, state)| (TicketId::from_key(key), known(&state).unwrap_or("open")))
+                .collect(),
+            live: live.map(|live| LiveAttempt {
+                attempt: AttemptId::from_key(live.attempt),
+                worker: WorkerId::from_key(live.worker),
+                granted_at: row::time(live.granted_at),
+                suspect: live.suspect,
+            }),
+            failed,
+            pauses: if queue.is_some() { pause::in_order(pauses)? } else { Vec::new() },
+            queue: queue.map(|queue| around(queue, rules)),
+            reserved,
+            brakes: Brakes::default(),
+        })
+    }
+}
+
+fn around(queue: Queue, rules: Rules) -> QueueSurroundings {
+    let pause = queue.paused_at.map(|since| Pause {
+        since: row::time(since),
+        reason: queue.pause_reason.unwrap_or_default(),
+        by_hand: queue.paused_by_hand,
+    });
+    let busy = |(worker, ticket)| (WorkerId::from_key(worker), TicketId::from_key(ticket));
+    QueueSurroundings {
+        pause,
+        auto_spawn: queue.auto_spawn,
+        workers: queue.workers,
+        free_workers: queue.free_workers,
+        project_workers: queue.project_workers,
+        server_workers: queue.server_workers,
+        max_workers: queue.max_workers,
+        project_max_workers: queue.project_max_workers,
+        server_max_workers: rules.max_workers,
+        busy: queue.busy.into_iter().map(busy).collect(),
+        ahead: queue.ahead,
+        directory_taken: queue.directory_taken,
+        unprepared: queue.unprepared,
+    }
+}
