@@ -257,6 +257,7 @@ fn with_order(kept: &Kept, mut told: Told) -> Told {
     for (at, (step, subject)) in steps.iter().enumerate() {
         let run_dir = kept.state_dir.join("attempts").join(subject);
         let dir = run_dir.display().to_string();
+        let attempts = kept.state_dir.join("attempts").display().to_string();
         let last_before = |wanted: &str, subject: &str| {
             steps[..at].iter().rposition(|one| *one == (wanted, subject))
         };
@@ -266,6 +267,7 @@ fn with_order(kept: &Kept, mut told: Told) -> Told {
                 (Some(synced), Some(named)) => {
                     synced < named
                         && last_before("directory-synced", &dir).is_some_and(|dir| named < dir)
+                        && last_before("directory-synced", &attempts).is_some()
                 }
                 _ => false,
             }

@@ -1,5 +1,6 @@
 //! The run directory as the shim makes it: its locks, the grant, the prompt.
 
+use std::cell::Cell;
 use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -54,6 +55,8 @@ pub struct RunDir {
     path: PathBuf,
     /// Held as long as this value lives: the attempt's shim is alive.
     _shim_lock: File,
+    /// Whether the directory's own name is known to be durable.
+    named: Cell<bool>,
 }
 
 /// What opening a run directory found.
@@ -85,11 +88,10 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
     let shim_lock = lock(&path.join(run_dir::SHIM_LOCK))?;
     crash::point("shim.after_locked");
     if fresh {
-        seal::sync_dir(attempts_dir)?;
-        return Ok(Opened::Fresh(RunDir { path, _shim_lock: shim_lock }));
+        return Ok(Opened::Fresh(RunDir::locked(path, shim_lock)));
     }
     let ended = run_dir::read_exit(&path).map_err(StoreError::Exit)?;
-    let dir = RunDir { path, _shim_lock: shim_lock };
+    let dir = RunDir::locked(path, shim_lock);
     if let Some(record) = ended {
         return Ok(Opened::Ended(dir, Box::new(record)));
     }
@@ -99,6 +101,10 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
 }
 
 impl RunDir {
+    fn locked(path: PathBuf, shim_lock: File) -> Self {
+        Self { path, _shim_lock: shim_lock, named: Cell::new(false) }
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -130,19 +136,22 @@ impl RunDir {
         written.map_err(|source| StoreError::Place { path, source })
     }
 
-    /// Stores the grant, the prompt and the extra files, durably.
+    /// Stores the prompt and the extra files for the agent, and the grant durably.
+    ///
+    /// Prompt and files are the agent's input and nobody's record: no agent outlives what loses them. The grant is
+    /// evidence, because without one no child was ever started.
     pub fn store_grant(&self, grant: &mut Grant) -> Result<(), StoreError> {
         let prompt = std::mem::take(&mut grant.prompt);
         let json = serde_json::to_vec_pretty(grant).map_err(StoreError::Encode)?;
-        seal::write_named(&self.path, run_dir::PROMPT, prompt.as_bytes(), PREPARE)?;
+        seal::write_passing(&self.path, run_dir::PROMPT, prompt.as_bytes(), PREPARE)?;
         for (name, content) in &grant.files {
             if !is_plain_name(name) {
                 return Err(StoreError::BadName { name: name.clone() });
             }
-            seal::write_named(&self.path, name, content.as_bytes(), PREPARE)?;
+            seal::write_passing(&self.path, name, content.as_bytes(), PREPARE)?;
         }
         // Last, so that a directory with a grant is complete.
-        seal::write_new(&self.path, run_dir::GRANT, &json, STORE)?;
+        self.write_record(run_dir::GRANT, &json, STORE)?;
         crash::point("shim.grant_stored");
         Ok(())
     }
@@ -157,7 +166,18 @@ impl RunDir {
         let json = serde_json::to_vec_pretty(record).map_err(StoreError::Encode)?;
         // The agent may have filled the disk; what was kept free for this moment is needed now.
         seal::release(&self.path.join(run_dir::EXIT_RESERVE))?;
-        Ok(seal::write_new(&self.path, run_dir::EXIT, &json, SEAL)?)
+        self.write_record(run_dir::EXIT, &json, SEAL)
+    }
+
+    /// Writes a record durably. The first one takes the name of the directory with it: asked for last, most file systems
+    /// have written that together with the record, and nothing waits for the disk once more.
+    fn write_record(&self, name: &str, json: &[u8], points: Points) -> Result<(), StoreError> {
+        seal::write_new(&self.path, name, json, points)?;
+        if let Some(attempts_dir) = self.path.parent().filter(|_| !self.named.get()) {
+            seal::sync_dir(attempts_dir)?;
+            self.named.set(true);
+        }
+        Ok(())
     }
 }
 

@@ -37,18 +37,37 @@ pub enum SealError {
 
 /// Writes a new file durably. `point` names the crash points inside.
 pub fn write_new(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Result<(), SealError> {
-    write_named(dir, name, bytes, point)?;
+    write(dir, name, bytes, point, Durability::Synced)?;
     sync_dir(dir)
 }
 
-/// As [`write_new`], except that the name is durable only after the caller's [`sync_dir`]: one for many files.
-pub fn write_named(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Result<(), SealError> {
+/// Writes a new file whole under its name for processes that live now: a machine that stops takes readers and file with
+/// it.
+pub fn write_passing(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Result<(), SealError> {
+    write(dir, name, bytes, point, Durability::Passing)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durability {
+    Synced,
+    Passing,
+}
+
+fn write(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    point: Points,
+    durability: Durability,
+) -> Result<(), SealError> {
     let path = dir.join(name);
     let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
-    let written = write_temporary(&temporary, bytes)
+    let written = write_temporary(&temporary, bytes, durability)
         .map_err(|source| SealError::Write { path: path.clone(), source })
         .and_then(|()| {
-            plant::trace("file-synced", path.display());
+            if durability == Durability::Synced {
+                plant::trace("file-synced", path.display());
+            }
             crash::point(point.written);
             rename_new(&temporary, &path)
         });
@@ -113,7 +132,7 @@ pub struct Points {
     pub named: &'static str,
 }
 
-fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_temporary(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -121,7 +140,10 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    match durability {
+        Durability::Synced => file.sync_all(),
+        Durability::Passing => Ok(()),
+    }
 }
 
 fn rename_new(from: &Path, to: &Path) -> Result<(), SealError> {
