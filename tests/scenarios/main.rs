@@ -3,6 +3,7 @@
 //! One binary for all of them, because linking costs more than running. A test needs nothing from another: each has
 //! its own server, on its own state, and ends every process it started.
 
+mod activation;
 mod attacks;
 mod backup;
 mod bad_input;

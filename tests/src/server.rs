@@ -3,6 +3,7 @@
 use std::fs;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -70,6 +71,8 @@ pub struct Server {
     directory: TempDir,
     running: Option<Child>,
     address: String,
+    /// Listeners that outlive the server, as systemd's do.
+    passed: Option<[OwnedFd; 2]>,
 }
 
 impl Server {
@@ -95,12 +98,17 @@ impl Server {
             fs::create_dir(&path).expect("a fresh directory");
             Tmpfs::mount(&path, mebibytes).expect("the scenario asked whether this is possible")
         });
-        Self { setup, state_on, directory, running: None, address: String::new() }
+        Self { setup, state_on, directory, running: None, address: String::new(), passed: None }
     }
 
     /// Sets a variable for the next start.
     pub fn set_env(&mut self, name: &str, value: String) {
         self.setup.env.push((name.to_owned(), value));
+    }
+
+    /// Passes two listeners to every start from now on.
+    pub fn pass(&mut self, sockets: [OwnedFd; 2]) {
+        self.passed = Some(sockets);
     }
 
     /// The state directory's own file system.
@@ -136,7 +144,11 @@ impl Server {
             .append(true)
             .open(self.log_file())
             .expect("the directory is writable");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let [stdin, stdout] =
+            self.passed.as_ref().map_or([Stdio::null(), Stdio::null()], |passed| {
+                passed.each_ref().map(|socket| socket.try_clone().expect("a descriptor").into())
+            });
+        command.stdin(stdin).stdout(stdout).stderr(log);
         let mut child = command.spawn().expect("the server can be started");
         let address_file = self.address_file();
         let address = eventually("the server listens", || {
@@ -172,6 +184,10 @@ impl Server {
         }
         if self.setup.as_a_service && subcommand == "serve" {
             prelude.push("export SYSTEMD_EXEC_PID=$$");
+        }
+        if self.passed.is_some() && subcommand == "serve" {
+            // Only the standard streams reach a child without unsafe code, so the shell moves them on.
+            prelude.push("exec 3<&0 4<&1 </dev/null >/dev/null; export LISTEN_FDS=2 LISTEN_PID=$$");
         }
         if prelude.is_empty() {
             let mut command = self.command_of(&binaries::server());

@@ -6,6 +6,7 @@
 //!
 //! Invariant: data goes to standard output, words about it to standard error.
 
+pub mod activation;
 pub mod backup;
 pub mod check_config;
 pub mod client;

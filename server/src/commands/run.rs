@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::Serve;
+use crate::commands::activation;
 use crate::commands::backup;
 use crate::commands::check_config;
 use crate::commands::connect;
@@ -69,13 +70,14 @@ fn client(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result
 fn server(command: &Serve, environment: &Environment) -> anyhow::Result<Exit> {
     let config = config::load(&command.flags, environment)?;
     telemetry::init(&config.log, environment)?;
+    let passed = activation::take(environment)?;
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("could not start the runtime")?;
     let ended = runtime.block_on(async {
         let lifecycle = Lifecycle::start().context("could not take over the signals")?;
         let over = lifecycle.ended();
         tokio::select! {
-            ended = serve::run(config, lifecycle) => ended,
+            ended = serve::run(config, passed, lifecycle) => ended,
             exit = over => Ok(exit),
         }
     });

@@ -5,15 +5,17 @@ use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use shim_protocol::grant;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::commands::activation::Listeners;
+use crate::commands::activation::Passed;
 use crate::commands::launcher;
 use crate::commands::restored;
 use crate::commands::state;
@@ -44,7 +46,6 @@ use crate::mcp::Auth;
 use crate::mcp::Key;
 use crate::mcp::Limits;
 use crate::shim::launch::Launcher;
-use crate::shim::listener;
 use crate::store::Rules;
 use crate::store::Store;
 use crate::telemetry;
@@ -57,7 +58,7 @@ const SOCKET: &str = "shim.sock";
 const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_mins(30);
 
 /// Runs the server until it is told to stop.
-pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exit> {
+pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> anyhow::Result<Exit> {
     let clock = Clock::system();
     let guard = Arc::new(Guard::new(&config.state_dir));
     guard.look_before_start();
@@ -66,16 +67,16 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
     let store = open_store(&config, &clock, &guard).await?;
     let repositories = Repositories::default();
     crash::point("server.serve.before_bind");
-    let shims = listener::bind(&config.runtime_dir.join(SOCKET))?;
-    let http = listen(config.listen, lock.listened()).await?;
-    let bound = http.local_addr().context("the HTTP listener has no address")?;
+    let socket = config.runtime_dir.join(SOCKET);
+    let listeners = passed.or_bind(&config, &socket, lock.listened()).await?;
+    let Listeners { http, bound, http_is_passed, shims, socket } = listeners;
     crash::point("server.serve.after_bind");
     crash::point("server.serve.before_publish");
     lock.publish(bound)?;
     crash::point("server.serve.after_publish");
 
     let fence = Fence::new(&attempt_key, store.server_id());
-    let places = places(&config, bound, fence.clone())?;
+    let places = places(&config, socket, bound, fence.clone())?;
     let (attempts_dir, workers_dir) = (places.attempts_dir.clone(), places.workers_dir.clone());
     let stop = lifecycle.shutdown_token();
     let dispatcher = Dispatcher::new(
@@ -98,7 +99,8 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         config::Auth::Token => Auth::Token(key),
         config::Auth::None => Auth::None,
     };
-    let access = Access::new(auth, bound, &config.listen.ip().to_string()).with_attempts(fence);
+    let host = if http_is_passed { bound.ip() } else { config.listen.ip() };
+    let access = Access::new(auth, bound, &host.to_string()).with_attempts(fence);
     let of_clients = limits_of_clients(&config);
     let router = mcp::router(service, access, of_clients);
     let serving = mcp::serve(http, router, of_clients.connections, stop.clone());
@@ -152,24 +154,12 @@ pub async fn run(config: Config, mut lifecycle: Lifecycle) -> anyhow::Result<Exi
         task.await.context("a task of the server was lost")?;
     }
     store.close().await;
-    lock.withdraw()?;
+    // Whoever dials an address that systemd holds is served by the next server.
+    if !http_is_passed {
+        lock.withdraw()?;
+    }
     tracing::info!("stopped; workers run on");
     Ok(lifecycle.exit())
-}
-
-/// Listens where it was told. With a port of its own choice it takes the one the server before had: agents that run know
-/// that one, and would lose the tools of this server.
-async fn listen(address: SocketAddr, before: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
-    let same = before.filter(|before| address.port() == 0 && before.ip() == address.ip());
-    if let Some(same) = same {
-        match TcpListener::bind(same).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => tracing::warn!(
-                %error, %same, "the port of before is taken; agents that run now are without this server's tools"
-            ),
-        }
-    }
-    TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
 }
 
 /// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.
@@ -187,10 +177,15 @@ async fn open_store(config: &Config, clock: &Clock, guard: &Arc<Guard>) -> anyho
     Ok(store)
 }
 
-fn places(config: &Config, bound: SocketAddr, fence: Fence) -> anyhow::Result<Places> {
+fn places(
+    config: &Config,
+    socket: PathBuf,
+    bound: SocketAddr,
+    fence: Fence,
+) -> anyhow::Result<Places> {
     let worktrees_dir = config.state_dir.join(state::WORKTREES).canonicalize();
     Ok(Places {
-        socket: config.runtime_dir.join(SOCKET),
+        socket,
         attempts_dir: config.state_dir.join(state::ATTEMPTS),
         workers_dir: config.state_dir.join(state::WORKERS),
         worktrees_dir: worktrees_dir.context("could not tell the real path of the worktrees")?,

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
@@ -13,14 +14,32 @@ use tokio::net::UnixStream;
 pub enum ListenError {
     #[error("could not remove the socket {path} that an earlier server left")]
     Stale { path: PathBuf, source: io::Error },
+    #[error(
+        "somebody listens on {path} already, most likely systemd with vibe-ensemble.socket. Start the server with `systemctl \
+         start vibe-ensemble`, stop that socket first, or give this server its own --runtime-dir"
+    )]
+    Taken { path: PathBuf },
     #[error("could not listen on {path}")]
     Bind { path: PathBuf, source: io::Error },
 }
 
+/// How often and how long it is looked whether a listener goes away: a server that was killed gives its lock back a
+/// moment before its socket.
+const LOOKS: u32 = 50;
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Binds the socket, for this user alone.
 ///
-/// The caller holds the instance lock, so a file that is there belongs to no living server.
+/// The caller holds the instance lock, so a file that is there belongs to no living server. It may belong to systemd.
 pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
+    if (0..LOOKS).all(|look| {
+        if look > 0 {
+            std::thread::sleep(LOOK_PAUSE);
+        }
+        is_listened_on(path)
+    }) {
+        return Err(ListenError::Taken { path: path.to_owned() });
+    }
     match fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -30,6 +49,34 @@ pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
     let listener = UnixListener::bind(path).map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
+}
+
+/// A listener that systemd made and keeps. Its file is systemd's too: nothing here removes it.
+pub fn of_passed(passed: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+    passed.set_nonblocking(true)?;
+    UnixListener::from_std(passed)
+}
+
+/// Whether a living process listens there. Asked of the kernel's list: to dial would have systemd start a server.
+fn is_listened_on(path: &Path) -> bool {
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let Some(wanted) = real(path) else { return false };
+    sockets.lines().any(|line| {
+        // Num RefCount Protocol Flags Type St Inode Path
+        let mut fields = line.split_ascii_whitespace();
+        let flags = fields.nth(3).and_then(|flags| u32::from_str_radix(flags, 16).ok());
+        let path = fields.nth(3);
+        flags.is_some_and(|flags| flags & ACCEPTS != 0)
+            && path.is_some_and(|path| real(Path::new(path)).as_ref() == Some(&wanted))
+    })
+}
+
+/// `__SO_ACCEPTCON`: the socket listens.
+const ACCEPTS: u32 = 1 << 16;
+
+/// The path without symbolic links in its directory: `/var/run` is one on most systems.
+fn real(path: &Path) -> Option<PathBuf> {
+    Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
 }
 
 /// Accepts the next shim of our own user. The directory's mode keeps others out already; this holds also when somebody
@@ -50,8 +97,30 @@ pub async fn accept(listener: &UnixListener) -> UnixStream {
             Err(error) => {
                 // Out of descriptors or memory: trying again at once would only burn the processor.
                 tracing::error!(%error, "accepting a shim failed");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_dead_server_left_is_replaced_and_a_living_listener_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shim.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists() && !is_listened_on(&path));
+        let ours = bind(&path).unwrap();
+        assert!(is_listened_on(&path));
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert!(is_listened_on(&link.join("shim.sock")));
+        let error = bind(&path).unwrap_err().to_string();
+        assert!(error.contains("vibe-ensemble.socket"), "{error}");
+        std::os::unix::net::UnixStream::connect(&path).expect("it still is the one to dial");
+        drop(ours);
     }
 }
