@@ -42,5 +42,6 @@ mod templates;
 mod tickets;
 mod trees;
 mod units;
+mod waking;
 mod workers;
 mod worktrees;
