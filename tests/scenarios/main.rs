@@ -42,6 +42,5 @@ mod templates;
 mod tickets;
 mod trees;
 mod units;
-mod waking;
 mod workers;
 mod worktrees;

@@ -76,7 +76,17 @@ pub struct Client {
 impl Client {
     #[must_use]
     pub fn new(address: &str, token: Option<String>) -> Self {
-        let http = reqwest::Client::builder()
+        Self::with(reqwest::Client::builder(), address, token)
+    }
+
+    /// One that connects anew for each request: for a server that is restarted while nobody asks it anything.
+    #[must_use]
+    pub fn reconnecting(address: &str, token: Option<String>) -> Self {
+        Self::with(reqwest::Client::builder().pool_max_idle_per_host(0), address, token)
+    }
+
+    fn with(builder: reqwest::ClientBuilder, address: &str, token: Option<String>) -> Self {
+        let http = builder
             .no_proxy()
             .tcp_nodelay(true)
             .build()

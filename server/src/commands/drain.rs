@@ -10,7 +10,6 @@ use anyhow::bail;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use serde_json::Value;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -48,19 +47,10 @@ pub async fn run(command: &Drain, environment: &Environment) -> anyhow::Result<E
         heard(&config.runtime_dir, wanted).await?;
         output::note(if wanted { "Nothing new is granted." } else { "Work goes on." });
     }
-    let client = Client::new(&command.connection, environment)?;
-    if !command.off && !command.no_wait {
-        wait(&client).await?;
+    if command.off || command.no_wait {
+        return Ok(Exit::Ok);
     }
-    if command.json {
-        let busy = busy(&client).await?;
-        output::json(&json!({"draining": wanted, "busy": busy}))?;
-    }
-    Ok(Exit::Ok)
-}
-
-async fn busy(client: &Client) -> Result<Vec<Value>, ClientError> {
-    client.list("list_workers", "workers", json!({"state": "busy"}), MOST).await
+    wait(&Client::new(&command.connection, environment)?).await
 }
 
 /// The running server's pid, and whether it drains.
@@ -92,13 +82,13 @@ async fn heard(runtime_dir: &Path, wanted: bool) -> anyhow::Result<()> {
     }
 }
 
-async fn wait(client: &Client) -> anyhow::Result<()> {
+async fn wait(client: &Client) -> anyhow::Result<Exit> {
     let mut last = usize::MAX;
     loop {
-        let busy = busy(client).await?;
+        let busy = client.list("list_workers", "workers", json!({"state": "busy"}), MOST).await?;
         if busy.is_empty() {
             output::note("No worker is busy.");
-            return Ok(());
+            return Ok(Exit::Ok);
         }
         if busy.len() != last {
             let names: Vec<String> = busy

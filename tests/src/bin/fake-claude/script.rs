@@ -42,6 +42,8 @@ pub(crate) enum Action {
     Git(Vec<String>),
     /// `commit MESSAGE`: everything in the working directory.
     Commit(String),
+    /// `run COMMAND`, by a shell. An agent whose command fails gives up.
+    Run(String),
     /// `touch FILE`.
     Touch(PathBuf),
     /// `wait-for FILE`: until it exists.
@@ -108,6 +110,7 @@ impl FromStr for Command {
                 Self::Act(Action::Append(path, text))
             }
             "git" => Self::Act(Action::Git(rest.split(' ').map(str::to_owned).collect())),
+            "run" => Self::Act(Action::Run(rest.to_owned())),
             "commit" => Self::Act(Action::Commit(rest.to_owned())),
             "touch" => Self::Act(Action::Touch(rest.into())),
             "wait-for" => Self::Act(Action::WaitFor(rest.into())),
@@ -161,6 +164,7 @@ pub(crate) fn act(action: &Action, stream: &mut Stream) {
             git(&["add".to_owned(), "--all".to_owned()]);
             git(&["commit".to_owned(), "--quiet".to_owned(), "-m".to_owned(), named(message)]);
         }
+        Action::Run(command) => run(&named(command)),
         Action::Touch(path) => append_bytes(&own(path), b""),
         Action::WaitFor(path) => {
             let path = own(path);
@@ -204,6 +208,17 @@ fn git(arguments: &[String]) {
         .status()
         .expect("git runs");
     assert!(status.success(), "git {arguments:?}: {status}");
+}
+
+fn run(command: &str) {
+    let status = std::process::Command::new("sh")
+        .args(["-c", command])
+        .stdin(std::process::Stdio::null())
+        // The stream is for messages.
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("a shell runs");
+    assert!(status.success(), "{command}: {status}");
 }
 
 fn append(path: &Path, text: &str) {

@@ -1,0 +1,54 @@
+//! A server of one user's own, beside the system's: the same units in the user's manager.
+
+use crate::faults;
+use crate::load::Load;
+use crate::machine::Machine;
+use crate::operator::ADA;
+use crate::operator::Operator;
+use crate::operator::SERVER;
+use crate::operator::SOCKET;
+use crate::package;
+use crate::restarts;
+use crate::say;
+
+pub(crate) struct Users<'a> {
+    pub(crate) load: Load<'a>,
+}
+
+/// An account without a session, whose manager lingers; the server is enabled and started, and has to take it.
+pub(crate) async fn begin(machine: &Machine) -> Users<'_> {
+    let operator = Operator::of(machine, ADA);
+    machine.run(&["useradd", "--create-home", "--shell", "/bin/bash", ADA.account]);
+    machine.run(&["loginctl", "enable-linger", ADA.account]);
+    machine.run(&["systemctl", "start", &format!("user@{}.service", operator.uid())]);
+    machine.write(ADA.worker_env, &format!("CLAUDE_FAKE_DIR={}/fake\n", ADA.home));
+    machine.write(
+        "/home/ada/.config/vibe-ensemble/config.toml",
+        "max_workers = 40\nlinger_ms = 200\nretry_backoff_ms = 100\n",
+    );
+    operator.own(&format!("{}/.config", ADA.home));
+    // The system's server has the usual port.
+    operator.drop_in(
+        SOCKET,
+        "address",
+        &format!(
+            "[Socket]\nListenStream=\nListenStream={}\nListenStream=%t/vibe-ensemble/shim.sock\n",
+            ADA.address
+        ),
+    );
+    operator.systemctl(&["enable", "--now", SERVER]);
+    assert_eq!(operator.property(SERVER, "ActiveState"), "active");
+    let status = operator.run(&["vibe-ensemble", "status", "--json"]);
+    assert!(status.starts_with('{'), "the user finds the server: {status}");
+    say("a user enabled and started a server of their own beside the system's");
+    package::hardening(&operator, "4.0", "4.0");
+    let load = Load::begin(operator).await;
+    restarts::under_load(&load, 4).await;
+    restarts::stopped_for_good(&load).await;
+    faults::watchdog(&load).await;
+    faults::killed_shim(&load).await;
+    say(
+        "NOT TRIED for the user: signals, which are the same programs, and the memory limits, which need a kernel's help",
+    );
+    Users { load }
+}
