@@ -320,3 +320,13 @@ async fn a_misspelt_filter_is_told() {
     let why = bed.client.refused("list_events", json!({"ticket_id": "T-99"})).await;
     assert!(why.contains("T-99"), "{why}");
 }
+
+#[tokio::test]
+async fn no_worker_type_can_sign_as_the_coordinator() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    let arguments =
+        json!({"project": "shop", "worker_type": "coordinator", "system_prompt": "Lead."});
+    let refusal = bed.client.refused("create_worker_type", arguments).await;
+    assert!(refusal.contains("worker_type cannot be \"coordinator\""), "{refusal}");
+}

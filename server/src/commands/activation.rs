@@ -17,7 +17,7 @@ use nix::sys::socket::sockopt::AcceptConn;
 use crate::config;
 use crate::config::Config;
 use crate::config::Environment;
-use crate::shim::listener;
+use crate::shim::listener::Listener;
 
 /// What was passed. What was not, the server binds itself.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub struct Listeners {
     pub bound: SocketAddr,
     /// Whether the HTTP listener outlives this process.
     pub http_is_passed: bool,
-    pub shims: tokio::net::UnixListener,
+    pub shims: Listener,
     /// Where shims dial.
     pub socket: PathBuf,
 }
@@ -104,11 +104,11 @@ impl Passed {
                     );
                 }
                 (
-                    listener::of_passed(passed).context("the socket for shims cannot be used")?,
+                    Listener::of_passed(passed).context("the socket for shims cannot be used")?,
                     at.to_owned(),
                 )
             }
-            None => (listener::bind(socket)?, socket.to_owned()),
+            None => (Listener::bind(socket)?, socket.to_owned()),
         };
         let http_is_passed = self.http.is_some();
         let http = match self.http {

@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::cli::CheckConfig;
+use crate::commands::locate;
 use crate::commands::output;
 use crate::config;
 use crate::config::Config;
@@ -13,8 +14,13 @@ use crate::exit::Exit;
 
 pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<Exit> {
     match config::load(&command.flags, environment) {
-        Ok(config) if command.json => output::json(&values(&config))?,
-        Ok(config) => print(&config)?,
+        Ok(config) if command.json => output::json(&values(&config, environment))?,
+        Ok(config) => {
+            print(&config)?;
+            for warning in warnings(&config, environment) {
+                output::note(format_args!("Warning: {warning}."));
+            }
+        }
         Err(problems) if command.json => {
             output::json(&json!({"ok": false, "problems": list(&problems)}))?;
             return Ok(Exit::Config);
@@ -42,12 +48,18 @@ fn print(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn values(config: &Config) -> Value {
+/// What is good to be started with and will not do.
+fn warnings(config: &Config, environment: &Environment) -> Vec<String> {
+    locate::missing_agent(&config.agent_command, environment).into_iter().collect()
+}
+
+fn values(config: &Config, environment: &Environment) -> Value {
     let value = |value: &config::Effective| {
         (value.name.to_owned(), json!({"value": value.value, "source": value.source.to_string()}))
     };
     let values: serde_json::Map<String, Value> = config.effective.iter().map(value).collect();
-    json!({"ok": true, "file": config.file, "options": values})
+    let warnings = warnings(config, environment);
+    json!({"ok": true, "file": config.file, "options": values, "warnings": warnings})
 }
 
 fn list(problems: &Problems) -> Value {

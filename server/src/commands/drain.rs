@@ -1,7 +1,13 @@
 //! `drain`: let workers finish and start nothing new.
 //!
-//! The signal is a toggle, so the server's own word about it, in its lock file, is read before and after.
+//! The signal is a toggle, so the server's own word about it, in its lock file, is read before and after, and one command
+//! at a time does so: two that each saw the same word would undo each other.
 
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,9 +29,13 @@ use crate::config;
 use crate::config::Environment;
 use crate::exit::Exit;
 
+/// Locked while a command looks and signals, in the runtime directory.
+const LOCK: &str = "drain.lock";
 /// How long the server may take to act on the signal.
 const HEARD: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(100);
+/// How often a file that says nothing readable is looked at again.
+const LOOKS: u32 = 10;
 /// Between two looks at the workers, which take minutes.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// Most busy workers counted.
@@ -33,7 +43,8 @@ const MOST: u32 = 10_000;
 
 pub async fn run(command: &Drain, environment: &Environment) -> anyhow::Result<Exit> {
     let config = config::load(&command.connection.flags(), environment)?;
-    let (pid, draining) = server(&config.runtime_dir)?;
+    let turn = turn(&config.runtime_dir).await?;
+    let (pid, draining) = signed(&config.runtime_dir).await?;
     let wanted = !command.off;
     if draining == wanted {
         output::note(if wanted {
@@ -47,10 +58,50 @@ pub async fn run(command: &Drain, environment: &Environment) -> anyhow::Result<E
         heard(&config.runtime_dir, wanted).await?;
         output::note(if wanted { "Nothing new is granted." } else { "Work goes on." });
     }
+    drop(turn);
     if command.off || command.no_wait {
         return Ok(Exit::Ok);
     }
     wait(&Client::new(&command.connection, environment)?).await
+}
+
+/// Waits for the other drain commands of this server. The turn is over when the file is closed.
+async fn turn(runtime_dir: &Path) -> anyhow::Result<File> {
+    let path = runtime_dir.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = match options.open(&path) {
+        // There is no server either, which is what is to be told.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let address_file = runtime_dir.join(state::ADDRESS);
+            return Err(ClientError::NotRunning { address_file }.into());
+        }
+        opened => opened.with_context(|| format!("could not open {}", path.display()))?,
+    };
+    let deadline = Instant::now() + HEARD * 2;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("could not lock {}", path.display()));
+            }
+            Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                bail!("another drain command holds {}; end that one first", path.display())
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+/// [`server`], for a file that may be rewritten at this moment.
+async fn signed(runtime_dir: &Path) -> anyhow::Result<(Pid, bool)> {
+    for _ in 0..LOOKS {
+        match server(runtime_dir) {
+            Err(error) if !error.is::<ClientError>() => tokio::time::sleep(LOOK).await,
+            found => return found,
+        }
+    }
+    server(runtime_dir)
 }
 
 /// The running server's pid, and whether it drains.

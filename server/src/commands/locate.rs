@@ -25,6 +25,21 @@ pub fn program(name: &Path, environment: &Environment) -> Option<PathBuf> {
     directories.map(|directory| directory.join(name)).find(|path| is_program(path))
 }
 
+/// What is wrong with the agent's command, in one sentence; `None` when it can be run. A warning and no error: the agent
+/// may be installed, or come back, while the server runs.
+#[must_use]
+pub fn missing_agent(command: &Path, environment: &Environment) -> Option<String> {
+    if program(command, environment).is_some() {
+        return None;
+    }
+    let place = if command.components().count() > 1 { "is no program" } else { "is not in PATH" };
+    Some(format!(
+        "the agent {} {place}; install Claude Code (npm install -g @anthropic-ai/claude-code), or name it with \
+         --agent-command",
+        command.display()
+    ))
+}
+
 /// The shim: the configured one, else beside this program, else in `PATH`.
 #[must_use]
 pub fn shim(configured: Option<&Path>, environment: &Environment) -> Option<PathBuf> {

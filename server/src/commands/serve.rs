@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::commands::activation::Listeners;
 use crate::commands::activation::Passed;
 use crate::commands::launcher;
+use crate::commands::locate;
 use crate::commands::restored;
 use crate::commands::state;
 use crate::commands::state::Prepared;
@@ -220,6 +221,9 @@ fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) {
             "workers run inside this server's unit, and stopping it stops them, unless it has KillMode=process; start \
              vibe-ensemble-worker.socket, then restart"
         );
+    }
+    if let Some(missing) = locate::missing_agent(&config.agent_command, config.environment()) {
+        tracing::warn!("{missing}");
     }
     if config.auth == config::Auth::None {
         tracing::warn!(

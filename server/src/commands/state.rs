@@ -15,6 +15,7 @@ use std::io::Seek as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -145,6 +146,8 @@ pub fn prepare(settings: &Settings, now: Timestamp) -> Result<Prepared, StateErr
     let (state, runtime) = (&settings.state_dir, &settings.runtime_dir);
     make(state)?;
     make(runtime)?;
+    tighten(state)?;
+    tighten(runtime)?;
     let lock = InstanceLock::take(state, runtime, now)?;
     refuse_lost_database(state)?;
     for below in ["tokens", ATTEMPTS, WORKERS, WORKTREES] {
@@ -290,6 +293,25 @@ fn make(path: &Path) -> Result<(), StateError> {
         .mode(0o700)
         .create(path)
         .map_err(|source| StateError::MakeDirectory { path: path.to_owned(), source })
+}
+
+/// Closes a directory of ours that others may enter. Somebody else's is left as it is: only its owner may.
+fn tighten(path: &Path) -> Result<(), StateError> {
+    let found =
+        fs::metadata(path).map_err(|source| StateError::Read { path: path.to_owned(), source })?;
+    let mode = found.mode() & 0o7777;
+    let others = mode & 0o077;
+    if others == 0 {
+        return Ok(());
+    }
+    let (directory, mode) = (path.display(), format!("{mode:04o}"));
+    if found.uid() != nix::unistd::geteuid().as_raw() {
+        tracing::warn!(%directory, mode, owner = found.uid(), "others may enter a directory that is not this user's");
+        return Ok(());
+    }
+    set_mode(path, 0o700)?;
+    tracing::warn!(%directory, mode, "others could enter it; its mode is 0700 now");
+    Ok(())
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), StateError> {

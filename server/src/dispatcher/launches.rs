@@ -8,6 +8,7 @@ use super::Dispatcher;
 use crate::crash;
 use crate::domain::id::WorkerId;
 use crate::domain::queue;
+use crate::domain::slots;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::shim::launch::LaunchError;
@@ -16,12 +17,16 @@ use crate::store::Result;
 use crate::telemetry::chain;
 
 impl Dispatcher {
-    pub(super) async fn launch(&self, now: Timestamp) -> Result<()> {
+    /// Launches what is wanted and may be; `workers` are all that are not stopped.
+    pub(super) async fn launch(&self, workers: &[Worker], now: Timestamp) -> Result<()> {
         let allowed = self.gate.allows(Instant::now());
         if allowed == 0 {
             return Ok(());
         }
         let (queues, live) = self.store.waiting_queues(now).await?;
+        for worker in slots::retirements(&queues, workers, self.store.rules().max_workers) {
+            self.store.retire(worker).await?;
+        }
         // While launching is on trial no more rows are written than are tried.
         let mut left =
             if allowed == 1 { 1 - self.store.unlaunched().await?.len().min(1) } else { allowed };

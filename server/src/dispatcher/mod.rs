@@ -27,7 +27,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use shim_protocol::grant::Limits;
-use tokio::net::UnixListener;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +41,7 @@ use crate::domain::time::Timestamp;
 use crate::fence::Fence;
 use crate::git::Repositories;
 use crate::shim::launch::Launcher;
-use crate::shim::listener;
+use crate::shim::listener::Listener;
 use crate::store::Result;
 use crate::store::Store;
 
@@ -177,11 +176,11 @@ impl Dispatcher {
     }
 
     /// Accepts shims until the server stops.
-    pub async fn listen(self, listener: UnixListener) {
+    pub async fn listen(self, mut listener: Listener) {
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                stream = listener::accept(&listener) => {
+                stream = listener.accept() => {
                     let session = session::run(self.clone(), stream);
                     self.tasks.spawn(self.shutdown.clone().run_until_cancelled_owned(session));
                 }
@@ -241,7 +240,7 @@ impl Dispatcher {
         let may_start = !waiting && self.may_start();
         self.tend_worktrees(may_start).await?;
         if may_start {
-            self.launch(now).await?;
+            self.launch(&workers, now).await?;
         }
         let tick = if unlinked || waiting || dying { WATCHFUL_TICK } else { TICK };
         let tick = self.gate.opens_in(Instant::now()).map_or(tick, |opens| opens.min(tick));

@@ -21,6 +21,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod refusal;
 pub mod retry;
+pub mod slots;
 pub mod text;
 pub mod ticket;
 pub mod time;

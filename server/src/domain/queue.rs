@@ -40,14 +40,9 @@ pub struct Queue {
 /// `live` counts every worker of the server that is not stopped, those of other queues too.
 #[must_use]
 pub fn launches(queues: &[Queue], live: i64, max_workers: i64) -> Vec<(usize, i64)> {
-    let mut wanting: Vec<(usize, &Queue)> = queues
-        .iter()
-        .enumerate()
-        .filter(|(_, q)| q.auto_spawn && !q.paused && q.head.is_some() && wanted(q) > 0)
-        .collect();
-    wanting.sort_by_key(|(_, q)| {
-        q.head.map(|(priority, ticket)| (std::cmp::Reverse(priority), ticket))
-    });
+    let mut wanting: Vec<(usize, &Queue)> =
+        queues.iter().enumerate().filter(|(_, queue)| wants(queue)).collect();
+    wanting.sort_by_key(|(_, queue)| urgency(queue));
     let mut slots = max_workers - live;
     let mut launches = Vec::new();
     let mut planned: BTreeMap<ProjectKey, i64> = BTreeMap::new();
@@ -66,7 +61,23 @@ pub fn launches(queues: &[Queue], live: i64, max_workers: i64) -> Vec<(usize, i6
     launches
 }
 
-fn wanted(queue: &Queue) -> i64 {
+/// The queues for which a worker would be launched, most urgent first.
+pub(super) fn by_urgency(queues: &[Queue]) -> Vec<&Queue> {
+    let mut wanting: Vec<&Queue> = queues.iter().filter(|queue| wants(queue)).collect();
+    wanting.sort_by_key(|queue| urgency(queue));
+    wanting
+}
+
+fn wants(queue: &Queue) -> bool {
+    queue.auto_spawn && !queue.paused && queue.head.is_some() && wanted(queue) > 0
+}
+
+fn urgency(queue: &Queue) -> Option<(std::cmp::Reverse<Priority>, TicketId)> {
+    queue.head.map(|(priority, ticket)| (std::cmp::Reverse(priority), ticket))
+}
+
+/// How many more workers it has work for and may have.
+pub(super) fn wanted(queue: &Queue) -> i64 {
     (queue.startable - queue.free_workers).min(queue.max_workers - queue.workers)
 }
 

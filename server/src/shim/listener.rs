@@ -28,10 +28,68 @@ pub enum ListenError {
 const LOOKS: u32 = 50;
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Binds the socket, for this user alone.
-///
-/// The caller holds the instance lock, so a file that is there belongs to no living server. It may belong to systemd.
-pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
+/// How often the name of a socket of our own is looked at.
+const NAME_LOOK: Duration = Duration::from_secs(2);
+
+/// The socket that shims dial. When its name is removed while the server runs, no shim finds it any more, and it is bound
+/// anew; one that systemd keeps is systemd's to mend.
+#[derive(Debug)]
+pub struct Listener {
+    socket: UnixListener,
+    /// `None` when it was passed.
+    path: Option<PathBuf>,
+    /// Whether it was told that the name cannot be bound again.
+    told: bool,
+}
+
+impl Listener {
+    /// Binds the socket, for this user alone.
+    ///
+    /// The caller holds the instance lock, so a file that is there belongs to no living server. It may belong to systemd.
+    pub fn bind(path: &Path) -> Result<Self, ListenError> {
+        Ok(Self { socket: bind(path)?, path: Some(path.to_owned()), told: false })
+    }
+
+    /// A listener that systemd made and keeps. Its file is systemd's too: nothing here removes it.
+    pub fn of_passed(passed: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        passed.set_nonblocking(true)?;
+        Ok(Self { socket: UnixListener::from_std(passed)?, path: None, told: false })
+    }
+
+    /// Waits for the next shim of our own user.
+    pub async fn accept(&mut self) -> UnixStream {
+        loop {
+            tokio::select! {
+                stream = accept(&self.socket) => return stream,
+                () = tokio::time::sleep(NAME_LOOK), if self.path.is_some() => self.mend(),
+            }
+        }
+    }
+
+    /// Binds the socket again when nothing has its name. What has taken its place is somebody's and is left alone.
+    fn mend(&mut self) {
+        let Some(path) = &self.path else { return };
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) | Err(_) => return,
+        }
+        match bind_free(path) {
+            Ok(socket) => {
+                tracing::warn!(socket = %path.display(), "the shim socket was removed and is bound anew");
+                self.socket = socket;
+                self.told = false;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.told, true) {
+                    let error = crate::telemetry::chain(&error);
+                    tracing::error!(%error, "the shim socket was removed and no worker can report; it is tried again");
+                }
+            }
+        }
+    }
+}
+
+fn bind(path: &Path) -> Result<UnixListener, ListenError> {
     if (0..LOOKS).all(|look| {
         if look > 0 {
             std::thread::sleep(LOOK_PAUSE);
@@ -45,16 +103,14 @@ pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(ListenError::Stale { path: path.to_owned(), source }),
     }
+    bind_free(path)
+}
+
+fn bind_free(path: &Path) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Bind { path: path.to_owned(), source };
     let listener = UnixListener::bind(path).map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
-}
-
-/// A listener that systemd made and keeps. Its file is systemd's too: nothing here removes it.
-pub fn of_passed(passed: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
-    passed.set_nonblocking(true)?;
-    UnixListener::from_std(passed)
 }
 
 /// Whether a living process listens there. Asked of the kernel's list: to dial would have systemd start a server.
@@ -81,7 +137,7 @@ fn real(path: &Path) -> Option<PathBuf> {
 
 /// Accepts the next shim of our own user. The directory's mode keeps others out already; this holds also when somebody
 /// loosened it.
-pub async fn accept(listener: &UnixListener) -> UnixStream {
+async fn accept(listener: &UnixListener) -> UnixStream {
     let own = rustix::process::geteuid().as_raw();
     loop {
         match listener.accept().await {

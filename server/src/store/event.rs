@@ -204,21 +204,18 @@ async fn mark_each(
     consumer: &str,
     seqs: &[EventSeq],
 ) -> Result<i64> {
-    let mut marked = 0;
-    for seq in seqs {
-        let done = sqlx::query(
-            "INSERT INTO event_mark (consumer, seq)
-             SELECT ?1, e.seq FROM event e
-              WHERE e.seq = ?2
-                AND e.seq > (SELECT processed_up_to FROM event_consumer WHERE consumer = ?1)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(consumer)
-        .bind(seq.0)
-        .execute(&mut *connection)
-        .await?;
-        marked += done.rows_affected();
-    }
+    let numbers: Vec<i64> = seqs.iter().map(|seq| seq.0).collect();
+    let marked = sqlx::query(
+        "INSERT INTO event_mark (consumer, seq)
+         SELECT ?1, e.seq FROM json_each(?2) j JOIN event e ON e.seq = j.value
+          WHERE e.seq > (SELECT processed_up_to FROM event_consumer WHERE consumer = ?1)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(consumer)
+    .bind(serde_json::Value::from(numbers).to_string())
+    .execute(connection)
+    .await?
+    .rows_affected();
     Ok(i64::try_from(marked).unwrap_or(i64::MAX))
 }
 

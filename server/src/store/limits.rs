@@ -1,6 +1,9 @@
 //! Limits: reading and setting them, and what happens when one is reached. What is spent under them is in
 //! [`super::accounts`].
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
@@ -242,15 +245,24 @@ impl Store {
         )
         .fetch_all(&mut *snapshot)
         .await?;
+        // Hundreds of attempts may run under one type.
+        let mut kinds = BTreeMap::new();
         let mut changed = Vec::new();
         for (attempt, worker, project, stage) in rows {
-            if let Some(kind) =
-                worker_type::find(&mut snapshot, ProjectKey(project), &stage).await?
-            {
+            let kind = match kinds.entry((project, stage)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let (project, stage) = new.key();
+                    let kind =
+                        worker_type::find(&mut snapshot, ProjectKey(*project), stage).await?;
+                    new.insert(kind)
+                }
+            };
+            if let Some(kind) = kind {
                 changed.push(ChangedLimits {
                     attempt: AttemptId::from_key(attempt),
                     worker: WorkerId::from_key(worker),
-                    settings: kind.settings,
+                    settings: kind.settings.clone(),
                     at: kind.updated_at,
                 });
             }

@@ -203,7 +203,7 @@ async fn stopped(
     now: Timestamp,
 ) -> Result<()> {
     let worker = load(connection, id).await?;
-    let asked = worker.stop.map(|mode| format!("{reason}, as stop_worker asked ({})", mode.name()));
+    let asked = worker.stop.map(|mode| format!("{reason}, as it was told ({})", mode.name()));
     let reason = asked.as_deref().unwrap_or(reason);
     let done = sqlx::query(
         "UPDATE worker
@@ -537,6 +537,16 @@ impl Store {
                         .await
                     })
                 },
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Has a worker go when its ticket is done, or at once when it has none: its slot is needed elsewhere.
+    pub async fn retire(&self, id: WorkerId) -> Result<()> {
+        self.writer
+            .write(
+                move |c| Box::pin(async move { request_stop(c, id, StopMode::Drain).await }),
                 /* raises level */ true,
             )
             .await

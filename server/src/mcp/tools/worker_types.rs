@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::domain::comment::COORDINATOR;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
 use crate::domain::worker_type::PERMISSION_MODES;
@@ -276,6 +277,11 @@ struct WorkerTypes {
 
 async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
     let name = Name::parse("worker_type", &given.worker_type)?;
+    if name.as_str() == COORDINATOR {
+        // Its reports would read as the coordinator's own words, in every later prompt too.
+        let allowed = "any other name; the coordinator's comments are signed with this one";
+        return Err(Refusal::invalid("worker_type", COORDINATOR, allowed).into());
+    }
     let base = match (given.template, &given.system_prompt) {
         (Some(template), _) => service.templates(move |all| all.get(&template)).await?.settings,
         (None, Some(prompt)) => WorkerTypeSettings::with_prompt(prompt.clone()),

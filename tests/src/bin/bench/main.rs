@@ -98,7 +98,7 @@ async fn measure(size: Size) -> anyhow::Result<Report> {
     let (bed, memory) = requests(size, &mut loads).await?;
     drop(bed);
     eprintln!("three-stage tickets …");
-    let throughput = Throughput::measure(size.pipeline_tickets).await;
+    let throughput = Throughput::measure(size.pipeline_tickets).await?;
     eprintln!("claim to exec …");
     let claim_to_exec = ClaimToExec::measure(size.claims).await?;
     let shim_kib = memory::of_a_shim().await?;

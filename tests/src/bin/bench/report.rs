@@ -77,12 +77,16 @@ impl Report {
             );
         }
         let throughput = &self.throughput;
-        println!(
-            "\nthree-stage tickets        {:.1} per second ({} in {:.1} s)",
-            throughput.rate(),
-            throughput.tickets,
-            throughput.took.as_secs_f64()
-        );
+        println!("\nrounds of {} three-stage tickets on one server", throughput.tickets);
+        for (at, round) in throughput.rounds.iter().enumerate() {
+            println!(
+                "  {}: {:>6.1} per second ({:.1} s), then the server holds {:.1} MiB",
+                at + 1,
+                throughput.rate(*round),
+                round.took.as_secs_f64(),
+                mib(round.server_kib)
+            );
+        }
         let claim = &self.claim_to_exec;
         println!("\nto the agent's first instruction, ms ({} attempts)", claim.attempts);
         print_quantiles("since the claim", claim.since_claim);

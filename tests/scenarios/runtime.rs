@@ -1,0 +1,68 @@
+//! The directories of a running server, when somebody else had a hand in them.
+
+use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use e2e::bed::Bed;
+use e2e::eventually::eventually;
+use e2e::server::Setup;
+
+#[tokio::test]
+async fn a_shim_socket_that_was_removed_is_bound_again() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    fs::remove_file(bed.server.runtime_dir().join("shim.sock")).expect("it was there");
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+}
+
+#[tokio::test]
+async fn directories_that_others_could_enter_are_closed_and_the_log_says_so() {
+    let mut bed = Bed::prepare(Setup::default());
+    let directories = [bed.server.state_dir(), bed.server.runtime_dir()];
+    for directory in &directories {
+        fs::create_dir_all(directory).expect("writable");
+        fs::set_permissions(directory, Permissions::from_mode(0o755)).expect("our own");
+    }
+    bed.launch().await;
+    for directory in &directories {
+        let mode = fs::metadata(directory).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700, "{}", directory.display());
+        assert!(bed.server.log().contains(&directory.display().to_string()));
+    }
+}
+
+#[tokio::test]
+async fn drain_commands_that_come_at_once_agree() {
+    let bed = Bed::start().await;
+    for (arguments, draining) in [(&["--no-wait"][..], "true"), (&["--off"][..], "false")] {
+        let drain = || bed.server.operate("drain", arguments);
+        let ended = tokio::join!(drain(), drain(), drain(), drain());
+        for output in [ended.0, ended.1, ended.2, ended.3] {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{said}");
+        }
+        let lock =
+            fs::read_to_string(bed.server.runtime_dir().join("server.lock")).expect("signed");
+        assert!(lock.contains(&format!("\"draining\":{draining}")), "{lock}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_there_is_told_at_the_start_and_by_commands() {
+    let agent = ["--agent-command", "/nonexistent/claude"];
+    let bed = Bed::with(Setup { agent: Some(agent[1].into()), ..Setup::default() }).await;
+    eventually("the log says so", || {
+        let log = bed.server.log();
+        let told = log.contains("the agent /nonexistent/claude is no program");
+        std::future::ready(if told { Ok(()) } else { Err(log) })
+    })
+    .await;
+    let checked = bed.server.operate("check-config", &agent).await;
+    assert_eq!(checked.status.code(), Some(0), "it may be installed later");
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("/nonexistent/claude"));
+    let doctor = bed.server.operate("doctor", &agent).await;
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("/nonexistent/claude"));
+}
