@@ -43,6 +43,7 @@ mod stuck;
 mod templates;
 mod tickets;
 mod trees;
+mod undying;
 mod units;
 mod workers;
 mod worktrees;

@@ -24,6 +24,7 @@ pub mod client;
 pub mod clock_shift;
 pub mod eventually;
 pub mod fake;
+pub mod frozen;
 pub mod kept;
 pub mod messages_api;
 pub mod processes;

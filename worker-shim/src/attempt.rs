@@ -274,8 +274,10 @@ impl Attempt {
         }
     }
 
-    pub fn report_stuck(&self) {
-        self.sweep.report();
+    /// Which of its processes will not die, in words.
+    #[must_use]
+    pub fn stuck(&self) -> String {
+        self.sweep.left()
     }
 
     /// Writes the exit record; the attempt has ended when this succeeds. Nothing of the tree may live any more.

@@ -69,6 +69,7 @@ pub fn run(order: LaunchOrder, inherited: Inherited) -> Exit {
         signals,
         link: None,
         attempt: None,
+        trouble: None,
         buffer: vec![0; BUFFER],
         leaving: None,
     };
@@ -88,6 +89,8 @@ struct Supervisor {
     signals: Signals,
     link: Option<Link>,
     attempt: Option<Attempt>,
+    /// What keeps the attempt at hand from its end, as the server was told.
+    trouble: Option<String>,
     buffer: Vec<u8>,
     leaving: Option<Exit>,
 }
@@ -234,12 +237,7 @@ impl Supervisor {
             Action::Hangup => self.link = None,
             Action::Send(message) => return self.send(&message),
             Action::Heartbeat => {
-                // One that waits behind unsent ones tells the server nothing new.
-                if self.link.as_ref().is_some_and(|link| !link.is_backed_up()) {
-                    let attempt = self.attempt.as_mut();
-                    let progress = attempt.and_then(|attempt| attempt.progress(clock::monotonic()));
-                    return self.send(&ToServer::Heartbeat { progress });
-                }
+                return self.heartbeat();
             }
             Action::Begin(grant) => return Some(self.begin(*grant, None)),
             Action::Decline { grant, why } => return Some(self.begin(*grant, Some(why))),
@@ -256,20 +254,20 @@ impl Supervisor {
             }
             Action::Sweep => return self.sweep(),
             Action::ReportStuck => {
-                if let Some(attempt) = &self.attempt {
-                    attempt.report_stuck();
-                }
+                let stuck = self.attempt.as_ref()?.stuck();
+                return self.complain(stuck);
             }
             Action::Seal(order) => {
                 let sealed = self.attempt.as_mut()?.seal(&order, &mut self.buffer);
                 return Some(match sealed {
-                    Ok(record) => Event::Sealed(record),
-                    Err(error) => {
-                        log::note(&format!("could not record: {}", log::chain(&error)));
-                        Event::SealFailed
+                    Ok(record) => {
+                        self.trouble = None;
+                        Event::Sealed(record)
                     }
+                    Err(error) => Event::SealFailed(log::chain(&error)),
                 });
             }
+            Action::Complain(trouble) => return self.complain(trouble),
             Action::Forget => {
                 crash::point("shim.after_ack");
                 self.attempt = None;
@@ -310,6 +308,24 @@ impl Supervisor {
         None
     }
 
+    fn heartbeat(&mut self) -> Option<Event> {
+        // One that waits behind unsent ones tells the server nothing new.
+        if self.link.as_ref().is_none_or(Link::is_backed_up) {
+            return None;
+        }
+        let attempt = self.attempt.as_mut();
+        let progress = attempt.and_then(|attempt| attempt.progress(clock::monotonic()));
+        self.send(&ToServer::Heartbeat { progress, trouble: self.trouble.clone() })
+    }
+
+    /// Tells what keeps the attempt from its end. In the background nobody reads standard error, so the server is told
+    /// with every heartbeat, and at once when it is news.
+    fn complain(&mut self, trouble: String) -> Option<Event> {
+        log::note(&trouble);
+        self.trouble = Some(trouble);
+        self.heartbeat()
+    }
+
     fn drop_link(&mut self, error: &LinkError) {
         log::note(&log::chain(error));
         self.link = None;
@@ -319,6 +335,7 @@ impl Supervisor {
         let dir = &self.order.attempts_dir;
         let (attempt, begun) = Attempt::begin(dir, grant, declined, &self.inherited);
         self.attempt = attempt;
+        self.trouble = None;
         Event::Begun(begun)
     }
 

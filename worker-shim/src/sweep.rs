@@ -9,7 +9,6 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
 
-use crate::log;
 use crate::plant;
 use crate::reap;
 use crate::reap::Reaped;
@@ -20,6 +19,9 @@ use crate::tree::Process;
 /// Rounds made at a stretch before the poll loop gets its turn. Killing takes the kernel a moment; the usual tree is
 /// gone after two or three, and a fork storm is outrun only without pauses.
 const ROUNDS: u32 = 64;
+
+/// Processes that are named when they will not die.
+const SHOWN: usize = 20;
 
 /// What is left after a stretch of rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +87,14 @@ impl Sweep {
         Left::Something
     }
 
-    /// Logs who is still there: a process in uninterruptible sleep, or of another user.
-    pub fn report(&self) {
-        let left = tree::descendants(self.root);
-        let pids: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
-        let attempt = &self.attempt_id;
-        log::note(&format!("{attempt} is not sealed: processes will not die: {}", pids.join(" ")));
+    /// Says who is still there: a process in uninterruptible sleep, or of another user.
+    #[must_use]
+    pub fn left(&self) -> String {
+        let mut left = tree::descendants(self.root);
+        left.extend(tree::marked(&self.server_id, &self.attempt_id));
+        let pids: BTreeSet<i32> = left.iter().map(|process| process.pid).collect();
+        let shown: Vec<String> = pids.iter().take(SHOWN).map(ToString::to_string).collect();
+        format!("processes of {} will not die: {}", self.attempt_id, shown.join(" "))
     }
 
     /// Stops every descendant in sight, so that none forks again or reuses a number before it is killed.

@@ -211,8 +211,10 @@ async fn attempts(database: &Path) -> Check {
     match store::stuck_attempts(database).await {
         Ok(stuck) if stuck.is_empty() => Check::ok(name, "none is stuck"),
         Ok(stuck) => {
-            let each =
-                stuck.iter().map(|s| format!("{} of {} ({})", s.attempt, s.ticket, s.worker));
+            let each = stuck.iter().map(|s| {
+                let why = s.trouble.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("{} of {} ({}){why}", s.attempt, s.ticket, s.worker)
+            });
             let next = "look into its run directory below attempts/; then give its result up with stop_worker (mode \
                         interrupt) to have it run again, or end its ticket with close_ticket";
             Check::warn(name, format!("stuck: {}", each.collect::<Vec<_>>().join(", ")), next)

@@ -91,6 +91,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
         sender,
         inbox,
         pull: None,
+        trouble: None,
         gone: false,
     };
     if let Err(error) = session.converse(protocol, &hello).await {
@@ -154,6 +155,8 @@ struct Session<'d> {
     sender: link::Sender,
     inbox: tokio::sync::mpsc::UnboundedReceiver<ToShim>,
     pull: Option<Pull>,
+    /// What keeps its attempt from its end, as it was last told.
+    trouble: Option<String>,
     gone: bool,
 }
 
@@ -236,12 +239,20 @@ impl Session<'_> {
                     store.attempt_started(attempt, i64::from(child_pid), at).await?;
                 }
             }
-            ToServer::Heartbeat { progress } => {
+            ToServer::Heartbeat { progress, trouble } => {
                 if let Some(told) = progress.as_ref().and_then(|p| p.usage_limit.as_ref()) {
                     self.dispatcher.heed_usage_limit(&facts::usage_limit(told)).await?;
                 }
                 let memory = progress.and_then(|p| i64::try_from(p.memory_bytes?).ok());
-                store.worker_heartbeat(self.worker.id, memory, self.dispatcher.now()).await?;
+                let trouble = trouble.filter(|said| !said.is_empty());
+                if trouble != self.trouble {
+                    if let Some(trouble) = &trouble {
+                        tracing::error!(worker = %self.worker.id, trouble, "a shim cannot end its attempt");
+                    }
+                    self.trouble.clone_from(&trouble);
+                }
+                let now = self.dispatcher.now();
+                store.worker_heartbeat(self.worker.id, memory, trouble, now).await?;
             }
             ToServer::Completed { attempt_id, record } => {
                 self.take_report(attempt_id, &record).await?;

@@ -39,6 +39,8 @@ pub struct Attempt {
     /// True while what is left of it contradicts itself, or its processes cannot be ended. Nothing else runs its ticket
     /// meanwhile.
     pub suspect: bool,
+    /// What keeps its shim from ending it, until it has ended.
+    pub trouble: Option<String>,
     /// Whether its agent was given the schema that has `tickets`.
     pub may_create_tickets: bool,
     /// The wall clock it was given; none for attempts of servers that did not note it.
@@ -237,6 +239,7 @@ mod tests {
             granted_at: seconds(10),
             started_at: Some(seconds(20)),
             suspect: false,
+            trouble: None,
             may_create_tickets: false,
             timeout_seconds: Some(60),
             progress: None,

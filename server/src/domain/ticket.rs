@@ -249,13 +249,15 @@ pub struct TicketChange {
 }
 
 /// The attempt of a running ticket, for sentences about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveAttempt {
     pub attempt: AttemptId,
     pub worker: WorkerId,
     pub granted_at: Timestamp,
     /// As [`super::attempt::Attempt::suspect`].
     pub suspect: bool,
+    /// As [`super::attempt::Attempt::trouble`].
+    pub trouble: Option<String>,
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ pub(super) struct AttemptRow {
     stop_mode: Option<String>,
     #[serde(deserialize_with = "row::flag")]
     suspect: bool,
+    trouble: Option<String>,
     #[serde(deserialize_with = "row::flag")]
     may_create_tickets: bool,
     timeout_seconds: Option<i64>,
@@ -124,6 +125,7 @@ impl TryFrom<AttemptRow> for Attempt {
             granted_at: row::time(row.granted_at),
             started_at: row.started_at.map(row::time),
             suspect: row.suspect,
+            trouble: row.trouble,
             may_create_tickets: row.may_create_tickets,
             timeout_seconds: row.timeout_seconds,
             progress: row.progress.zip(row.progress_at).map(|(said, at)| Progress {
@@ -149,7 +151,7 @@ macro_rules! select {
                 a.exit_code, a.signal, a.claude_session_id, a.resumed, a.asks_outcome, a.budget_usd, a.budget_of,
                 a.limit_reached, a.num_turns, a.cost_usd, a.input_tokens, a.output_tokens, a.cached_tokens,
                 a.peak_memory_bytes, a.granted_at, a.started_at, a.ended_at,
-                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect,
+                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect, a.trouble,
                 a.may_create_tickets, a.timeout_seconds, a.progress, a.progress_percent, a.progress_at
            FROM attempt a
            JOIN worker w ON w.worker_id = a.worker_id "
@@ -183,7 +185,7 @@ macro_rules! newest_as_json {
                  'output_tokens', a.output_tokens, 'cached_tokens', a.cached_tokens,
                  'peak_memory_bytes', a.peak_memory_bytes, 'granted_at', a.granted_at, 'started_at', a.started_at,
                  'ended_at', a.ended_at, 'stop_mode', CASE WHEN a.state <> 'ended' THEN w.stop_mode END,
-                 'suspect', a.suspect, 'may_create_tickets', a.may_create_tickets,
+                 'suspect', a.suspect, 'trouble', a.trouble, 'may_create_tickets', a.may_create_tickets,
                  'timeout_seconds', a.timeout_seconds, 'progress', a.progress,
                  'progress_percent', a.progress_percent, 'progress_at', a.progress_at) ORDER BY a.attempt_id DESC)
                FROM (SELECT * FROM attempt n

@@ -155,7 +155,7 @@ async fn end(
         "UPDATE attempt
             SET state = 'ended', outcome = ?2, failure = ?3, detail = ?4, charged = ?5, recorded = ?6, exit_code = ?7,
                 signal = ?8, num_turns = ?9, cost_usd = ?10, input_tokens = ?11, output_tokens = ?12, ended_at = ?13,
-                settled_at = ?13, suspect = 0, cached_tokens = ?14,
+                settled_at = ?13, suspect = 0, trouble = NULL, cached_tokens = ?14,
                 peak_memory_bytes = NULLIF(MAX(COALESCE(peak_memory_bytes, 0), COALESCE(?15, 0)), 0)
           WHERE attempt_id = ?1 AND state <> 'ended'",
     )

@@ -40,7 +40,7 @@ macro_rules! columns {
              END AS open_dependencies,
              CASE t.state WHEN 'running' THEN
                  (SELECT json_object('attempt', a.attempt_id, 'worker', a.worker_id, 'granted_at', a.granted_at,
-                                     'suspect', a.suspect)
+                                     'suspect', a.suspect, 'trouble', a.trouble)
                     FROM attempt a WHERE a.ticket_id = t.ticket_id AND a.state <> 'ended')
              END AS live,
              CASE t.state WHEN 'scheduled' THEN
@@ -126,6 +126,7 @@ struct Live {
     granted_at: i64,
     #[serde(deserialize_with = "row::flag")]
     suspect: bool,
+    trouble: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -190,6 +191,7 @@ impl SurroundingsRow {
                 worker: WorkerId::from_key(live.worker),
                 granted_at: row::time(live.granted_at),
                 suspect: live.suspect,
+                trouble: live.trouble,
             }),
             failed,
             pauses: if queue.is_some() { pause::in_order(pauses)? } else { Vec::new() },

@@ -470,10 +470,12 @@ impl Store {
             .await
     }
 
+    /// A shim says it is alive, and what keeps its attempt from its end, if something does.
     pub async fn worker_heartbeat(
         &self,
         id: WorkerId,
         memory_bytes: Option<i64>,
+        trouble: Option<String>,
         now: Timestamp,
     ) -> Result<()> {
         self.writer
@@ -490,11 +492,15 @@ impl Store {
                         .execute(&mut *connection)
                         .await?;
                         sqlx::query(
-                            "UPDATE attempt SET peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, 0), ?2)
-                              WHERE worker_id = ?1 AND state <> 'ended' AND ?2 IS NOT NULL",
+                            "UPDATE attempt
+                                SET peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, ?2), COALESCE(?2, 0)),
+                                    trouble = ?3
+                              WHERE worker_id = ?1 AND state <> 'ended'
+                                AND (?2 IS NOT NULL OR trouble IS NOT ?3)",
                         )
                         .bind(id.key())
                         .bind(memory_bytes)
+                        .bind(trouble)
                         .execute(connection)
                         .await?;
                         Ok(())

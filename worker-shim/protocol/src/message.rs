@@ -74,7 +74,13 @@ pub enum ToServer {
     /// The child of a granted attempt is running.
     Started { attempt_id: String, child_pid: u32, at_ms: i64 },
     /// The shim is alive; sent every few seconds whether or not a child runs.
-    Heartbeat { progress: Option<Progress> },
+    Heartbeat {
+        progress: Option<Progress>,
+        /// What keeps the shim from ending the live attempt, in words for people: processes that do not die, a record
+        /// that cannot be written. Absent when nothing does, and from older shims.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trouble: Option<String>,
+    },
     /// An attempt ended and its exit record is sealed on disk. Repeated until acked.
     Completed { attempt_id: String, record: Box<ExitRecord> },
     /// The shim is leaving for good; it holds no unreported work.

@@ -155,6 +155,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         }),
         ..progress.clone()
     };
+    let trouble = "its processes will not die: 4243".to_owned();
     let attempt_id = "A-17".to_owned();
     vec![
         ("hello", ToServer::Hello(idle)),
@@ -164,9 +165,10 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
             "started",
             ToServer::Started { attempt_id: attempt_id.clone(), child_pid: 4243, at_ms: 1 },
         ),
-        ("heartbeat", ToServer::Heartbeat { progress: Some(progress) }),
-        ("heartbeat_usage_limit", ToServer::Heartbeat { progress: Some(warned) }),
-        ("heartbeat_idle", ToServer::Heartbeat { progress: None }),
+        ("heartbeat", ToServer::Heartbeat { progress: Some(progress), trouble: None }),
+        ("heartbeat_usage_limit", ToServer::Heartbeat { progress: Some(warned), trouble: None }),
+        ("heartbeat_idle", ToServer::Heartbeat { progress: None, trouble: None }),
+        ("heartbeat_trouble", ToServer::Heartbeat { progress: None, trouble: Some(trouble) }),
         ("completed", ToServer::Completed { attempt_id, record: Box::new(record()) }),
         ("goodbye", ToServer::Goodbye { reason: "the queue is empty".into() }),
         ("unsupported", ToServer::Unsupported { unsupported: "teleport".into() }),

@@ -70,8 +70,8 @@ pub enum Event {
     Swept(Swept),
     /// Answers [`Action::Seal`]: the record is on disk.
     Sealed(Box<ExitRecord>),
-    /// Answers [`Action::Seal`]: it is not, and may be tried again.
-    SealFailed,
+    /// Answers [`Action::Seal`]: it is not, for this reason, and may be tried again.
+    SealFailed(String),
 }
 
 /// How the start of an attempt went.
@@ -129,6 +129,8 @@ pub enum Action {
     Sweep,
     /// Say which processes will not die.
     ReportStuck,
+    /// Say what else keeps the attempt from its end.
+    Complain(String),
     /// Read the last output, then write the exit record.
     Seal(SealOrder),
     /// The server has committed the outcome; give the run directory up.

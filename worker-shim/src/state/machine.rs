@@ -41,9 +41,10 @@ const PARTING_REPORT_PATIENCE: Duration = Duration::from_secs(10);
 const REPEAT_AFTER: Duration = Duration::from_secs(30);
 /// After a goodbye that crossed an unanswered pull: how long a grant may still come.
 const PARTING_PATIENCE: Duration = Duration::from_secs(1);
-/// A record that cannot be written is tried again, as disks get room again, but not for ever.
+/// A record that cannot be written is tried again, as disks get room again, but not for ever. Giving up throws a paid
+/// result away, so it is as long as an operator who is told may need.
 const SEAL_PAUSE: Duration = Duration::from_secs(1);
-const SEAL_PATIENCE: Duration = Duration::from_mins(1);
+const SEAL_PATIENCE: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
 enum Work {
@@ -69,6 +70,8 @@ enum Work {
         order: SealOrder,
         retry_at: Duration,
         give_up_at: Duration,
+        /// Whether the server was told that it fails.
+        told: bool,
     },
     /// The record is on disk and not acked.
     Reporting {
@@ -167,9 +170,14 @@ impl Machine {
                 }
             }
             Event::Sealed(record) => self.report(record, now, actions),
-            Event::SealFailed => {
-                if let Work::Sealing { retry_at, give_up_at, .. } = &mut self.work {
+            Event::SealFailed(why) => {
+                if let Work::Sealing { attempt_id, retry_at, give_up_at, told, .. } = &mut self.work
+                {
                     *retry_at = now + SEAL_PAUSE;
+                    if !std::mem::replace(told, true) {
+                        let trouble = format!("the end of {attempt_id} cannot be recorded: {why}");
+                        actions.push(Action::Complain(trouble));
+                    }
                     if *give_up_at <= now {
                         self.exit = Exit::CannotRecord;
                         self.leave(actions);
@@ -375,7 +383,7 @@ impl Machine {
     ) {
         actions.push(Action::Seal(order.clone()));
         let (retry_at, give_up_at) = (now + SEAL_PAUSE, now + SEAL_PATIENCE);
-        self.work = Work::Sealing { attempt_id, order, retry_at, give_up_at };
+        self.work = Work::Sealing { attempt_id, order, retry_at, give_up_at, told: false };
     }
 
     /// Durable before announced: only a record that is on disk gets here.

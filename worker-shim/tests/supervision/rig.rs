@@ -240,7 +240,7 @@ impl Server {
         let mut buffer = [0; 4096];
         loop {
             match self.decoder.take().expect("frames") {
-                Some(Decoded::Known(ToServer::Heartbeat { progress })) => {
+                Some(Decoded::Known(ToServer::Heartbeat { progress, .. })) => {
                     self.progress.extend(progress);
                 }
                 Some(Decoded::Known(message)) => return Some(message),

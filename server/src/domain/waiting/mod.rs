@@ -136,7 +136,7 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
     let stage = ticket.current_stage();
     Some(match &ticket.state {
         TicketState::Closed { .. } => return None,
-        TicketState::Running => match around.live {
+        TicketState::Running => match &around.live {
             Some(live) if live.suspect => Wait::new(
                 Cause::Stuck,
                 format!(
@@ -145,6 +145,14 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
                      stop_worker ({}, mode interrupt) to have it run again, or end it with close_ticket; \
                      `vibe-ensemble doctor` lists it.",
                     live.attempt, live.worker
+                ),
+            ),
+            Some(LiveAttempt { trouble: Some(trouble), attempt, worker, .. }) => Wait::new(
+                Cause::Stuck,
+                format!(
+                    "{attempt} of its stage {stage} is over and cannot be ended: {trouble}. {worker} keeps trying, and \
+                     nothing else runs this ticket meanwhile. Mend what is in the way on {worker}'s machine; \
+                     `vibe-ensemble doctor` lists it."
                 ),
             ),
             Some(live) => Wait::new(

@@ -65,17 +65,23 @@ fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
         worker: WorkerId::from_key(7),
         granted_at: NOON,
         suspect: false,
+        trouble: None,
     };
-    let running = Surroundings { live: Some(live), ..Surroundings::default() };
+    let running = Surroundings { live: Some(live.clone()), ..Surroundings::default() };
     assert_eq!(
         told(TicketState::Running, &running),
         ("running", "W-7 runs its stage build as A-17.".to_owned())
     );
     let stuck = Surroundings {
-        live: Some(LiveAttempt { suspect: true, ..live }),
+        live: Some(LiveAttempt { suspect: true, ..live.clone() }),
         ..Surroundings::default()
     };
     assert_eq!(told(TicketState::Running, &stuck).0, "stuck");
+    let trouble = Some("processes of A-17 will not die: 4711".to_owned());
+    let undying =
+        Surroundings { live: Some(LiveAttempt { trouble, ..live }), ..Surroundings::default() };
+    let (cause, why) = told(TicketState::Running, &undying);
+    assert!(cause == "stuck" && why.contains("will not die: 4711"), "{why}");
     assert_eq!(
         told(TicketState::OnHold { reason: "Red or blue?".to_owned() }, &Surroundings::default()),
         (

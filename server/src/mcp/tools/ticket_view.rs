@@ -157,6 +157,8 @@ pub(crate) struct AttemptView {
     state: &'static str,
     /// True while it is stuck: its shim is dead, and what it left contradicts itself or its processes cannot be ended.
     suspect: bool,
+    /// What keeps its shim from ending it: processes that do not die, a record that cannot be written.
+    trouble: Option<String>,
     /// What its agent said last on how far it is; null until it says something.
     progress: Option<ProgressView>,
     /// succeeded, failed, `timed_out`, cancelled, interrupted or lost, once it has ended.
@@ -200,6 +202,7 @@ impl From<Attempt> for AttemptView {
             worker_id: attempt.worker.to_string(),
             state,
             suspect: attempt.suspect,
+            trouble: attempt.trouble,
             progress: attempt.progress.map(ProgressView::from),
             outcome: ended.as_ref().map(|ended| ended.outcome.name()),
             failure: ended.as_ref().and_then(|ended| ended.failure).map(Failure::name),
@@ -398,6 +401,7 @@ mod tests {
             granted_at: Timestamp::from_millis(1),
             started_at: None,
             suspect: false,
+            trouble: None,
             may_create_tickets: false,
             timeout_seconds: Some(3600),
             progress: Some(Progress {
@@ -411,7 +415,7 @@ mod tests {
             serde_json::to_value(AttemptView::from(attempt)).unwrap(),
             json!({
                 "attempt_id": "A-17", "ticket_id": "T-42", "stage": "impl", "worker_id": "W-7", "state": "ended",
-                "suspect": false, "progress": {"message": "Half of it.", "percent": 50, "at": "1970-01-01T00:00:00.005Z"},
+                "suspect": false, "trouble": null, "progress": {"message": "Half of it.", "percent": 50, "at": "1970-01-01T00:00:00.005Z"},
                 "outcome": "failed", "failure": "no_result", "detail": "it ended without a result", "exit_code": 1,
                 "signal": null, "claude_session_id": "s", "num_turns": 3, "cost_usd": null, "input_tokens": null,
                 "output_tokens": null, "cached_tokens": null, "peak_memory_bytes": null, "budget_usd": 2.0,

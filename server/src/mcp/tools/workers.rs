@@ -166,6 +166,8 @@ struct WorkerStatus {
     /// True while the current attempt is stuck: its shim is dead, and what it left contradicts itself or its processes
     /// cannot be ended.
     suspect: bool,
+    /// What keeps its shim from ending the current attempt: processes that do not die, a record that cannot be written.
+    trouble: Option<String>,
     /// What the agent said last on how far it is; null until it says something.
     progress: Option<ProgressView>,
     /// The last lines of the current attempt's output, oldest first.
@@ -226,7 +228,8 @@ async fn status(service: Service, given: Status) -> Result<WorkerStatus> {
         Some(attempt) => service.store.attempt(attempt).await?,
     };
     let suspect = attempt.as_ref().is_some_and(|attempt| attempt.suspect);
+    let trouble = attempt.as_ref().and_then(|attempt| attempt.trouble.clone());
     let progress = attempt.and_then(|attempt| attempt.progress).map(ProgressView::from);
     let memory_bytes = worker.memory_bytes;
-    Ok(WorkerStatus { worker: worker.into(), memory_bytes, suspect, progress, transcript })
+    Ok(WorkerStatus { worker: worker.into(), memory_bytes, suspect, trouble, progress, transcript })
 }

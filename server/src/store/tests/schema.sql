@@ -44,7 +44,8 @@ CREATE TABLE attempt (
     CONSTRAINT budget_is_no_debt CHECK (budget_usd > 0), budget_of TEXT, limit_reached TEXT
     CONSTRAINT limit_reached_says_which CHECK (limit_reached <> ''), cached_tokens INTEGER, peak_memory_bytes INTEGER
     CONSTRAINT peak_memory_is_a_size CHECK (peak_memory_bytes >= 0), asks_outcome INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT asks_outcome_is_a_flag CHECK (asks_outcome IN (0, 1)),
+    CONSTRAINT asks_outcome_is_a_flag CHECK (asks_outcome IN (0, 1)), trouble TEXT
+    CONSTRAINT trouble_says_something CHECK (trouble <> ''),
     CONSTRAINT ended_has_time     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CONSTRAINT ended_has_outcome  CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CONSTRAINT failure_has_class  CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),

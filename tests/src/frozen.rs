@@ -1,0 +1,84 @@
+//! A file system that can be frozen: whoever writes to it then sleeps where no signal reaches, not even KILL.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// An ext4 of a few MiB in a file. Dropping it thaws and unmounts it, so drop it before what may hang in it.
+#[derive(Debug)]
+pub struct Frozen {
+    directory: TempDir,
+}
+
+impl Frozen {
+    /// Mounts one; `None` where that is not possible, which is said loudly.
+    #[must_use]
+    pub fn mount(test: &str) -> Option<Self> {
+        let disk =
+            Self { directory: tempfile::tempdir().expect("the temporary directory is writable") };
+        std::fs::create_dir(disk.path()).expect("a fresh directory");
+        let image = disk.directory.path().join("image");
+        std::fs::File::create(&image).and_then(|file| file.set_len(16 << 20)).expect("writable");
+        let (image, path) = (image.display().to_string(), disk.path().display().to_string());
+        let mounted = run("mkfs.ext4", &["-q", "-F", &image])
+            .and_then(|()| run("mount", &["-o", "loop", &image, &path]));
+        match mounted {
+            Ok(()) => Some(disk),
+            Err(why) => {
+                eprintln!(
+                    "SKIPPED: {test} needs root, a loop device, e2fsprogs and util-linux ({why}). Run it as root: \
+                     sudo -E cargo e2e {test}"
+                );
+                None
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("disk")
+    }
+
+    /// From here on whoever writes to it sleeps.
+    pub fn freeze(&self) {
+        let path = self.path().display().to_string();
+        run("fsfreeze", &["--freeze", &path]).expect("it was mounted for this");
+    }
+
+    /// Whoever slept in it goes on.
+    pub fn thaw(&self) {
+        let path = self.path().display().to_string();
+        run("fsfreeze", &["--unfreeze", &path]).expect("it is frozen");
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let path = self.path().display().to_string();
+        // It is frozen only when a test has failed half-way; not mounted when mounting was not possible.
+        drop(run("fsfreeze", &["--unfreeze", &path]));
+        drop(run("umount", &["--lazy", &path]));
+    }
+}
+
+/// Whether a process sleeps where no signal reaches.
+#[must_use]
+pub fn is_uninterruptible(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('D'))
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let found = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        .into_iter()
+        .map(|directory| Path::new(directory).join(program))
+        .find(|path| path.exists())
+        .ok_or_else(|| format!("there is no {program}"))?;
+    let output = Command::new(found).args(arguments).output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
