@@ -86,3 +86,91 @@ async fn a_read_only_state_directory_is_told() {
     server.state_on().set_read_only(false);
     server.launch().await;
 }
+
+#[tokio::test]
+async fn damage_that_a_start_does_not_wait_for_ends_the_server_and_is_remembered() {
+    // As with a database so large that a start cannot look at all of it.
+    let mut bed = Bed::prepare(Setup::default().arg("--start-check-ms").arg("0"));
+    bed.launch().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+    let long = "a long story ".repeat(8_000);
+    let kept = bed.ticket("shop", &["build"], &long).await;
+    bed.completed(&kept).await;
+    bed.nothing_is_left().await;
+    bed.server.stop().await;
+    let path = bed.server.state_dir().join("vibe-ensemble.db");
+    let whole = fs::read(&path).unwrap();
+    // A page in the middle of the story, which no start reads: it says that the next one lies far outside.
+    let page = whole
+        .chunks(4096)
+        .position(|page| {
+            page[4..].windows(13).all(|w| w.iter().all(|b| b.is_ascii_lowercase() || *b == b' '))
+        })
+        .expect("the story takes whole pages");
+    let mut torn = whole.clone();
+    torn[page * 4096..page * 4096 + 4].fill(0x7f);
+    fs::write(&path, &torn).unwrap();
+
+    // It may end before it says where it listens.
+    let ended = match bed.server.try_launch().await {
+        Ok(()) => bed.server.ended().await,
+        Err(status) => status,
+    };
+    assert_eq!(ended.code(), Some(1));
+    assert!(bed.server.log().contains("damaged"), "{}", bed.server.log());
+    assert!(bed.server.state_dir().join("vibe-ensemble.db-damaged").exists());
+    let words = refused(&bed.server).await;
+    assert!(words.contains("damaged") && words.contains("backup"), "{words}");
+    assert!(fs::read(&path).unwrap().len() == torn.len(), "the file is kept");
+
+    for file in ["vibe-ensemble.db-wal", "vibe-ensemble.db-shm"] {
+        drop(fs::remove_file(bed.server.state_dir().join(file)));
+    }
+    fs::write(&path, &whole).unwrap();
+    bed.launch().await;
+    assert!(!bed.server.state_dir().join("vibe-ensemble.db-damaged").exists());
+    let next = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&next).await;
+}
+
+#[tokio::test]
+async fn half_of_a_database_is_told_at_once() {
+    let bed = used().await;
+    let path = bed.server.state_dir().join("vibe-ensemble.db");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2 / 4096 * 4096]).unwrap();
+    let words = refused(&bed.server).await;
+    assert!(words.contains("damaged") && words.contains("backup"), "{words}");
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_told_and_left_alone() {
+    let bed = used().await;
+    let path = bed.server.state_dir().join("vibe-ensemble.db");
+    let mut newer = fs::read(&path).unwrap();
+    // The newest migration, in the table and in its index, becomes one of the next century.
+    let number = |version: u64| version.to_be_bytes()[2..].to_vec();
+    let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
+    let newest: u64 = fs::read_dir(migrations)
+        .unwrap()
+        .filter_map(|file| file.unwrap().file_name().to_str()?.split('_').next()?.parse().ok())
+        .max()
+        .unwrap();
+    let (newest, next) = (number(newest), number(newest + 1_000_000_000_000));
+    let mut found = 0;
+    for at in 0..newer.len() - newest.len() {
+        if newer[at..].starts_with(&newest) {
+            newer[at..at + next.len()].copy_from_slice(&next);
+            found += 1;
+        }
+    }
+    assert!(found >= 2, "{found} places");
+    fs::write(&path, &newer).unwrap();
+
+    let words = refused(&bed.server).await;
+
+    assert!(words.contains("newer version") && words.contains("backup"), "{words}");
+    assert!(fs::read(&path).unwrap() == newer, "the file was changed");
+}

@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shim_protocol::grant;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::commands::activation::Listeners;
@@ -47,9 +49,11 @@ use crate::mcp::Auth;
 use crate::mcp::Key;
 use crate::mcp::Limits;
 use crate::shim::launch::Launcher;
+use crate::store::Checked;
 use crate::store::Rules;
 use crate::store::Store;
 use crate::telemetry;
+use crate::telemetry::chain;
 use crate::templates::Templates;
 
 /// Where shims dial in, in the runtime directory.
@@ -65,7 +69,8 @@ pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> an
     guard.look_before_start();
     let Prepared { mut lock, token, attempt_key } = state::prepare(&config, clock.now())?;
     let launcher = launcher::choose(&config)?;
-    let store = open_store(&config, &clock, &guard).await?;
+    let (store, checked) = open_store(&config, &clock, &guard).await?;
+    let (checking, sound) = begin_check(&lifecycle, checked);
     let repositories = Repositories::default();
     crash::point("server.serve.before_bind");
     let socket = config.runtime_dir.join(SOCKET);
@@ -86,7 +91,7 @@ pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> an
         launcher.clone(),
         places,
         agent_settings(&config),
-        Brakes { draining: lifecycle.drain(), room: guard.room() },
+        Brakes { draining: lifecycle.drain(), room: guard.room(), sound },
         repositories.clone(),
         stop.clone(),
     );
@@ -151,7 +156,7 @@ pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> an
         }
     }
 
-    for task in [serving, listening, dispatching].into_iter().chain(sweeping) {
+    for task in [serving, listening, dispatching, checking].into_iter().chain(sweeping) {
         task.await.context("a task of the server was lost")?;
     }
     store.close().await;
@@ -164,9 +169,14 @@ pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> an
 }
 
 /// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.
-async fn open_store(config: &Config, clock: &Clock, guard: &Arc<Guard>) -> anyhow::Result<Store> {
+async fn open_store(
+    config: &Config,
+    clock: &Clock,
+    guard: &Arc<Guard>,
+) -> anyhow::Result<(Store, Checked)> {
     let path = config.state_dir.join(state::DATABASE);
-    let store = Store::open(&path, rules(config), clock.now()).await?;
+    let patience = Some(Duration::from_millis(config.start_check_ms));
+    let (store, checked) = Store::open_within(&path, rules(config), clock.now(), patience).await?;
     if let Some(newest) = store.newest_event_at().await? {
         clock.resume_after(newest);
     }
@@ -175,7 +185,34 @@ async fn open_store(config: &Config, clock: &Clock, guard: &Arc<Guard>) -> anyho
     let below = |name| config.state_dir.join(name);
     restored::resume_numbers(&store, &below(state::ATTEMPTS), &below(state::WORKERS)).await?;
     store.distrust_worktrees().await?;
-    Ok(store)
+    Ok((store, checked))
+}
+
+/// Goes on with the check of the database; what is received says when it is through.
+fn begin_check(lifecycle: &Lifecycle, checked: Checked) -> (JoinHandle<()>, watch::Receiver<bool>) {
+    let (sound, told) = watch::channel(false);
+    let stop = lifecycle.shutdown_token();
+    (lifecycle.spawn("database check", check(checked, sound, stop)), told)
+}
+
+/// Waits until every page of the database was looked at, and lets work begin. Returns early only when it is damaged,
+/// which ends the server: results wait on disk, and nothing more is built on what cannot be trusted.
+async fn check(checked: Checked, sound: watch::Sender<bool>, stop: CancellationToken) {
+    if let Checked::Partly(rest) = checked {
+        tracing::info!(
+            "the database is large; it is checked while serving, and nothing new is started before that"
+        );
+        match stop.run_until_cancelled(rest.finish()).await {
+            None => return,
+            Some(Ok(())) => tracing::info!("the database is sound"),
+            Some(Err(error)) => {
+                tracing::error!(error = %chain(&error), "the database cannot be served from");
+                return;
+            }
+        }
+    }
+    sound.send_replace(true);
+    stop.cancelled().await;
 }
 
 fn places(

@@ -201,6 +201,10 @@ options! {
     /// Free space of the state directory's file system below which nothing new is started, in MiB.
     /// What runs goes on, and its results are stored. 0: no such limit.
     min_free_mb: u64 = Unset::Value("256"), "MIB", rule::number(0..=1 << 30), Reload;
+    /// How long the check of the whole database may hold up a start, in milliseconds.
+    /// A larger database is checked to its end while the server serves; nothing new is started before that, and a
+    /// damaged one ends the server.
+    start_check_ms: u64 = Unset::Value("1_000"), "MS", rule::number(0..=3_600_000), Restart;
     /// Directory of your own templates for worker types, one file NAME.md each.
     /// One with the name of a built-in template takes its place. Read anew whenever a template is asked for.
     templates_dir: PathBuf = Unset::Place("worker-types beside the configuration file, else in $XDG_CONFIG_HOME/vibe-ensemble or ~/.config/vibe-ensemble"), "DIR", rule::directory(), Restart;

@@ -93,6 +93,8 @@ pub struct Brakes {
     pub draining: watch::Receiver<bool>,
     /// Whether the disk has room for more.
     pub room: watch::Receiver<Room>,
+    /// True once every page of the database was looked at.
+    pub sound: watch::Receiver<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,13 +108,16 @@ pub struct Dispatcher {
     draining: watch::Receiver<bool>,
     /// While it is low nothing new is granted either.
     room: watch::Receiver<Room>,
+    /// Before it is true nothing new is granted either.
+    sound: watch::Receiver<bool>,
     links: Links,
     /// Shut for a while after launches failed.
     gate: Arc<Gate>,
     repositories: Repositories,
     tended: Tended,
-    /// True while processes of attempts the database does not know may be left; see [`strangers`].
-    unknown_left: watch::Sender<bool>,
+    /// True while nothing may be granted yet: processes of attempts the database does not know may be left (see
+    /// [`strangers`]), or the database was not looked at as a whole.
+    held_back: watch::Sender<bool>,
     /// Rung by sessions that end: their worker needs a look.
     bell: Arc<Notify>,
     /// What ends with the server: sessions and launches under way.
@@ -133,7 +138,7 @@ impl Dispatcher {
         repositories: Repositories,
         shutdown: CancellationToken,
     ) -> Self {
-        let Brakes { draining, room } = brakes;
+        let Brakes { draining, room, sound } = brakes;
         Self {
             store,
             clock,
@@ -142,11 +147,12 @@ impl Dispatcher {
             settings: Arc::new(RwLock::new(settings)),
             draining,
             room,
+            sound,
             links: Links::default(),
             gate: Arc::default(),
             repositories,
             tended: Tended::default(),
-            unknown_left: watch::Sender::new(true),
+            held_back: watch::Sender::new(true),
             bell: Arc::new(Notify::new()),
             tasks: TaskTracker::new(),
             shutdown,
@@ -193,6 +199,7 @@ impl Dispatcher {
         let mut level = self.store.level();
         let mut room = self.room.clone();
         let mut draining = self.draining.clone();
+        let mut sound = self.sound.clone();
         let mut reconciler = reconcile::Reconciler::default();
         let mut strangers = strangers::Strangers::default();
         let mut silent = silent::Silent::default();
@@ -212,6 +219,7 @@ impl Dispatcher {
                 changed = level.changed() => if changed.is_err() { break },
                 Ok(()) = room.changed() => {}
                 Ok(()) = draining.changed() => {}
+                Ok(()) = sound.changed() => {}
             }
             tokio::time::sleep(PASS_GAP).await;
         }
@@ -236,7 +244,8 @@ impl Dispatcher {
         self.deliver_orders(&workers).await?;
         let dying = self.kill_silent(silent, &workers);
         let unlinked = self.reconcile(reconciler, &workers, now).await?;
-        let waiting = self.await_strangers(strangers, now).await?;
+        let waiting = self.await_strangers(strangers, now).await? || !*self.sound.borrow();
+        self.held_back.send_if_modified(|before| std::mem::replace(before, waiting) != waiting);
         let may_start = !waiting && self.may_start();
         self.tend_worktrees(may_start).await?;
         if may_start {

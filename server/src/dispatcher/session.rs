@@ -171,7 +171,7 @@ impl Session<'_> {
         // What was asked of this worker while it had no link.
         self.dispatcher.bell.notify_one();
         let mut level = self.dispatcher.store.level();
-        let mut unknown_left = self.dispatcher.unknown_left.subscribe();
+        let mut held_back = self.dispatcher.held_back.subscribe();
         while !self.gone {
             if self.pull.is_some() {
                 level.mark_unchanged();
@@ -193,7 +193,7 @@ impl Session<'_> {
                 changed = level.changed(), if patience.is_some() => {
                     if changed.is_err() { return Ok(()) }
                 }
-                changed = unknown_left.changed(), if patience.is_some() => {
+                changed = held_back.changed(), if patience.is_some() => {
                     if changed.is_err() { return Ok(()) }
                 }
                 () = sleep_until(patience), if patience.is_some() => {}
@@ -309,7 +309,7 @@ impl Session<'_> {
     /// Claims for the waiting pull, or tells the worker that nothing came.
     async fn answer_pull(&mut self) -> Result<(), SessionError> {
         let Some(mut pull) = self.pull.take() else { return Ok(()) };
-        if *self.dispatcher.unknown_left.borrow() {
+        if *self.dispatcher.held_back.borrow() {
             pull.patience = Instant::now() + self.dispatcher.settings().linger.max(HELD);
             self.pull = Some(pull);
             return Ok(());

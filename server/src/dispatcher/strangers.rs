@@ -61,7 +61,6 @@ impl Dispatcher {
         }
         let waiting = !left.is_empty();
         strangers.left = Some(left);
-        self.unknown_left.send_if_modified(|before| std::mem::replace(before, waiting) != waiting);
         Ok(waiting)
     }
 

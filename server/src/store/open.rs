@@ -28,6 +28,8 @@ use super::Store;
 use super::error::Result;
 use super::error::StoreError;
 use super::instance;
+use super::soundness::Checked;
+use super::soundness::Soundness;
 use super::writer::Writer;
 use crate::crash;
 use crate::domain::time::Timestamp;
@@ -44,13 +46,26 @@ impl Store {
     ///
     /// The caller holds the instance lock: a second server on the same file would be a second writer.
     pub async fn open(path: &Path, rules: Rules, now: Timestamp) -> Result<Self> {
+        Ok(Self::open_within(path, rules, now, None).await?.0)
+    }
+
+    /// [`Store::open`], for a caller that waits for the look at the whole file no longer than `patience`. It may serve
+    /// from a file that is looked at partly, but start nothing new.
+    pub async fn open_within(
+        path: &Path,
+        rules: Rules,
+        now: Timestamp,
+        patience: Option<Duration>,
+    ) -> Result<(Self, Checked)> {
         let opened = |source| StoreError::opening(path, source);
         refuse_foreign_wal(path)?;
         make_private(path)?;
         let mut writer = options(path).create_if_missing(true).connect().await.map_err(opened)?;
         check_version(&mut writer).await?;
         check_pragmas(&mut writer, &WRITER_PRAGMAS).await?;
-        quick_check(path, &mut writer).await?;
+        // What is damaged must not be migrated, however long the look takes.
+        let patience = if is_up_to_date(&mut writer).await { patience } else { None };
+        let checked = Soundness::begin(path).within(patience).await?;
         migrate(path, &mut writer).await?;
         crash::point("server.open.after_migrate");
         let server_id = instance::identify(&mut writer, now).await?;
@@ -65,12 +80,13 @@ impl Store {
             .await
             .map_err(opened)?;
         check_pragmas(&mut *readers.acquire().await?, &READER_PRAGMAS).await?;
-        Ok(Self {
+        let store = Self {
             writer: Writer::start(writer),
             readers,
             rules: Arc::new(RwLock::new(rules)),
             server_id: server_id.into(),
-        })
+        };
+        Ok((store, checked))
     }
 }
 
@@ -166,19 +182,14 @@ fn refuse_foreign_wal(path: &Path) -> std::result::Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses a damaged file before anything is built on it.
-async fn quick_check(
-    path: &Path,
-    connection: &mut SqliteConnection,
-) -> std::result::Result<(), StoreError> {
-    let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)")
-        .fetch_all(connection)
-        .await
-        .map_err(|source| StoreError::opening(path, source))?;
-    match found.into_iter().find(|line| line != "ok") {
-        Some(first) => Err(StoreError::Damaged { path: path.to_owned(), first }),
-        None => Ok(()),
-    }
+/// Whether the schema has every migration of this version. A new file and one that cannot be asked have not.
+async fn is_up_to_date(connection: &mut SqliteConnection) -> bool {
+    let applied: std::result::Result<i64, _> =
+        sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(connection)
+            .await;
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+    applied.ok() == newest
 }
 
 async fn migrate(
