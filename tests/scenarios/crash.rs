@@ -1,8 +1,14 @@
 //! Kill the server, kill the shim, at any time: no work is lost, none is done twice, no running worker dies.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
 use e2e::bed::Bed;
 use e2e::bed::pid;
+use e2e::binaries;
 use e2e::eventually::eventually;
+use e2e::server::Setup;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use serde_json::json;
@@ -210,4 +216,32 @@ async fn twenty_restarts_in_the_middle_of_work_change_nothing() {
     assert!(runs.values().all(|count| *count == 1), "each stage ran once: {runs:?}");
     bed.assert_no_overlaps();
     bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_launch_that_its_server_did_not_live_to_make_is_given_up_soon() {
+    let mut bed = Bed::prepare(Setup::default());
+    // Takes the first order and ends the server, as if it had died before it could hand it over.
+    let shim = bed.server.path("shim");
+    let script = format!(
+        "#!/bin/sh\nif mkdir {} 2>/dev/null; then kill -9 $PPID; exit 1; fi\nexec {} \"$@\"\n",
+        bed.server.path("first").display(),
+        binaries::shim().display()
+    );
+    std::fs::write(&shim, script).unwrap();
+    std::fs::set_permissions(&shim, Permissions::from_mode(0o755)).unwrap();
+    bed.server.set_env("VIBE_ENSEMBLE_SHIM", shim.display().to_string());
+    bed.launch().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.server.ended().await;
+
+    bed.launch().await;
+
+    // Half of what a shim that may still say hello is given.
+    let soon = Duration::from_secs(15);
+    let closed = bed.ticket_is_within(soon, &ticket, "closed").await;
+    assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
+    let workers = bed.all("list_workers", "workers", json!({})).await;
+    assert_eq!(workers[0]["stop_reason"], "its shim never said hello", "{workers:?}");
 }

@@ -101,6 +101,8 @@ pub struct Brakes {
 pub struct Dispatcher {
     store: Store,
     clock: Clock,
+    /// What was launched before this was launched by a server that is dead.
+    started_at: Timestamp,
     launcher: Launcher,
     places: Places,
     settings: Arc<RwLock<Settings>>,
@@ -141,6 +143,7 @@ impl Dispatcher {
         let Brakes { draining, room, sound } = brakes;
         Self {
             store,
+            started_at: clock.now(),
             clock,
             launcher,
             places,

@@ -39,6 +39,13 @@ use crate::store::Unsettled;
 /// and a late hello is refused.
 const HELLO_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same while nobody holds its lock, which a shim takes as soon as it has its order: it died, or there never was one.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same when an earlier server was to launch it. That one is dead and hands over no order any more. Counted from the
+/// launch, so that restarts in quick succession do not keep a queue waiting for nobody.
+const ORPHANED_LAUNCH_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Attempts looked at side by side.
 const AT_ONCE: usize = 16;
 
@@ -129,13 +136,19 @@ impl Dispatcher {
         worker: &Worker,
         now: Timestamp,
     ) -> Result<()> {
-        if !matches!(worker.state, WorkerState::Launching | WorkerState::Stopping)
-            || self.store.launch_of(worker.id).await?.is_none()
-        {
+        if !matches!(worker.state, WorkerState::Launching | WorkerState::Stopping) {
             return Ok(());
         }
+        let Some((launched_at, _)) = self.store.launch_of(worker.id).await? else { return Ok(()) };
         let first = *reconciler.launching.entry(worker.id).or_insert_with(Instant::now);
-        if first.elapsed() >= HELLO_PATIENCE {
+        let waited = first.elapsed();
+        let is_free = evidence::lock(&self.worker_lock(worker.id)) == Lock::Free;
+        let is_given_up = match (is_free, launched_at < self.started_at) {
+            (true, true) => waited.max(now.since(launched_at)) >= ORPHANED_LAUNCH_PATIENCE,
+            (true, false) => waited >= LOCK_PATIENCE,
+            (false, _) => waited >= HELLO_PATIENCE,
+        };
+        if is_given_up {
             self.store.worker_stopped(worker.id, "its shim never said hello", now).await?;
         }
         Ok(())
