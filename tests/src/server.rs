@@ -101,6 +101,12 @@ impl Server {
         Self { setup, state_on, directory, running: None, address: String::new(), passed: None }
     }
 
+    /// Leaves the directory where it is when this is dropped, for somebody to look into.
+    pub fn keep_directory(&mut self) -> &Path {
+        self.directory.disable_cleanup(true);
+        self.directory.path()
+    }
+
     /// Sets a variable for the next start.
     pub fn set_env(&mut self, name: &str, value: String) {
         self.setup.env.push((name.to_owned(), value));

@@ -101,7 +101,9 @@ async fn main() -> ExitCode {
     };
     println!("{found}\n{} server starts, {:?} in all", kept.starts(), begun.elapsed());
     if !found.is_clean() {
-        println!("--- the server's log, its last lines ---\n{}", kept.server().await.log_tail());
+        let mut server = kept.server().await;
+        println!("--- the server's log, its last lines ---\n{}", server.log_tail());
+        println!("everything is kept in {}", server.keep_directory().display());
         return ExitCode::FAILURE;
     }
     let enough = cli.trees.is_some() || made.total() >= cli.kills;

@@ -34,7 +34,9 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, mut found: Found) -> Found {
         for file in [format!("{id}.txt"), format!("left-{id}.txt")] {
             let there = repository.file("main", &file).unwrap_or_default();
             if there.lines().ne(expected.iter().map(String::as_str)) {
-                found.wrong.push(format!("{file} has {there:?}, accepted were {expected:?}"));
+                found.wrong.push(format!(
+                    "{file} has {there:?}, accepted were {expected:?}; its attempts: {attempts:?}"
+                ));
             }
             lines += expected.len();
         }
