@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::ChildStdin;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
@@ -32,12 +33,27 @@ use tempfile::TempDir;
 
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What is done for this program when it was killed: everything in the machine's control groups ends, then its files go.
+/// A program that ended in good order has left nothing of this.
+const GUARD: &str = r#"
+    read -r _
+    directory=$1
+    shift
+    for group; do test -e "$group/cgroup.kill" && echo 1 >"$group/cgroup.kill"; done
+    for group; do while grep -qs . "$group/cgroup.procs" "$group"/*/cgroup.procs; do sleep 0.1; done; done
+    umount "$directory/root"
+    rm -rf --one-file-system "$directory"
+    for group; do find "$group" -depth -type d -exec rmdir {} \;; done
+"#;
+
 /// Dropping it ends everything in it.
 #[derive(Debug)]
 pub(crate) struct Machine {
     directory: TempDir,
     name: String,
     nspawn: Mutex<Option<Child>>,
+    /// Held open for life; see [`GUARD`].
+    _guard: Option<ChildStdin>,
     /// The control groups made for it, to be removed again.
     groups: Vec<PathBuf>,
 }
@@ -58,7 +74,17 @@ impl Machine {
             .expect("/var/tmp is writable");
         let name = format!("ve-{}", std::process::id());
         let groups = groups(&name);
-        let machine = Self { directory, name, nspawn: Mutex::new(None), groups };
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "sh"])
+            .arg(directory.path())
+            .args(&groups)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let guard = guard.expect("there is a shell").stdin;
+        let machine = Self { directory, name, nspawn: Mutex::new(None), _guard: guard, groups };
         for part in ["upper", "work", "root"] {
             fs::create_dir(machine.directory.path().join(part)).expect("writable");
         }
@@ -98,8 +124,7 @@ impl Machine {
             .expect("writable");
         let join: Vec<String> = self.groups.iter().map(|g| g.display().to_string()).collect();
         let mut command = Command::new("sh");
-        // The groups first: two containers in one group would use the same names in it. TERM to nspawn shuts the
-        // container down, so that nothing is left even when this program is killed.
+        // The groups first: two containers in one group would use the same names in it.
         command
             .args([
                 "-c",
@@ -107,7 +132,7 @@ impl Machine {
                 "sh",
             ])
             .arg(join.join(" "))
-            .args(["setpriv", "--pdeathsig", "TERM", "systemd-nspawn", "--quiet", "--boot"])
+            .args(["systemd-nspawn", "--quiet", "--boot"])
             .args(["--register=no", "--keep-unit", "--private-network"])
             .arg(format!("--machine={}", self.name))
             .arg(format!("--directory={}", self.root().display()))
