@@ -136,6 +136,56 @@ async fn the_real_claude_is_connected_in_that_directory_and_has_the_prompts_as_c
 }
 
 #[tokio::test]
+async fn what_claude_cannot_read_is_left_as_it_is() {
+    let bed = Bed::start().await;
+    let directory = bed.project("shop", &[]).await;
+    let servers = directory.join(".mcp.json");
+    // claude takes neither comments nor a comma too many.
+    for text in [
+        "{\n  // mine\n  \"mcpServers\": {}\n}\n",
+        "{\"mcpServers\": {},}",
+        "[]",
+        "{\"mcpServers\": []}",
+    ] {
+        fs::write(&servers, text).unwrap();
+        let refused = bed.server.operate("connect", &[directory.to_str().unwrap()]).await;
+        assert_eq!(refused.status.code(), Some(1), "{text}: {}", words(&refused));
+        assert!(words(&refused).contains(".mcp.json was not changed"), "{}", words(&refused));
+        assert_eq!(fs::read_to_string(&servers).unwrap(), text);
+        assert_eq!(files_below(&directory).len(), 1, "all or nothing: {text}");
+    }
+}
+
+#[tokio::test]
+async fn the_real_claude_is_connected_everywhere_and_after_a_new_token() {
+    let Some(claude) = real_claude() else { return };
+    let path = format!("{}:/usr/bin:/bin", claude.parent().expect("a program").display());
+    let bed = Bed::with(Setup::default().env("PATH", path)).await;
+    // Of a user who never ran claude.
+    for _ in 0..2 {
+        let output = bed.server.operate("connect", &["--scope", "user"]).await;
+        assert!(output.status.success(), "{}", words(&output));
+    }
+    let file = fs::read_to_string(bed.server.home().join(".claude.json")).unwrap();
+    assert!(!file.contains(&bed.server.token()), "{file}");
+    let anywhere = bed.server.path("anywhere");
+    fs::create_dir(&anywhere).unwrap();
+    let listed = async || {
+        let mut command = tokio::process::Command::from(bed.server.command_of(&claude));
+        let output = command.args(["mcp", "list"]).current_dir(&anywhere).output().await.unwrap();
+        words(&output)
+    };
+    let said = listed().await;
+    assert!(said.contains("vibe-ensemble: ") && said.contains("Connected"), "{said}");
+
+    let rotated = bed.server.operate("rotate-token", &[]).await;
+    assert!(rotated.status.success(), "{}", words(&rotated));
+
+    let said = listed().await;
+    assert!(said.contains("vibe-ensemble: ") && said.contains("Connected"), "{said}");
+}
+
+#[tokio::test]
 async fn the_real_claude_takes_the_plugin() {
     let Some(claude) = real_claude() else { return };
     let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
