@@ -245,3 +245,49 @@ async fn a_session_without_an_outcome_is_asked_for_it_once() {
     let cost = closed["cost_usd"].as_f64().expect("a cost");
     assert!((cost - sum).abs() < 1e-9, "nothing is counted twice: {closed}");
 }
+
+#[tokio::test]
+async fn a_lowered_limit_stops_a_session_that_goes_on_and_pays_for_all_of_it() {
+    let Some(claude) = real_claude() else { return };
+    // The third request of the first run is never answered.
+    let api = MessagesApi::start(|ask| {
+        let (prompt, answered) = ask.prompt();
+        if !ask.offers("Bash") {
+            Turn::Say("ok".to_owned())
+        } else if prompt.contains("You were stopped") {
+            done()
+        } else if answered < 2 {
+            bash(&format!("echo {answered}"))
+        } else {
+            Turn::Silence
+        }
+    })
+    .await
+    .reading(DEAR);
+    let bed = shop(with_key(setup(claude, &api)), json!({})).await;
+    let limit = |usd: f64| json!({"project": "shop", "max_budget_usd": usd});
+    bed.client.ok("update_project", limit(50.0)).await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+    eventually("it waits for its third answer", || {
+        let waits = api.asks().iter().any(|ask| ask.offers("Bash") && ask.answers >= 2);
+        std::future::ready(if waits { Ok(()) } else { Err("not yet".to_owned()) })
+    })
+    .await;
+
+    bed.client.ok("update_project", limit(20.0)).await;
+
+    let closed = bed.completed(&ticket).await;
+    let attempts = closed["attempts"].as_array().expect("a list");
+    assert_eq!(attempts.len(), 2, "{closed}");
+    assert_eq!(attempts[0]["outcome"], "interrupted");
+    assert_eq!(attempts[0]["cost_usd"], Value::Null);
+    assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
+    assert!(attempts[1]["budget_usd"].as_f64() < Some(20.0), "{closed}");
+    // Two answered requests of the first run and the second run's own: what was assumed of the first is paid.
+    let own = attempts[1]["input_tokens"].as_f64().expect("tokens");
+    let cost = closed["cost_usd"].as_f64().expect("a cost");
+    let price = cost / (own + 200_000.0);
+    assert!(price > 1e-6 && price < 30e-6, "${cost} for {own} tokens and two requests");
+    assert_eq!(closed["assumed_usd"], 0.0, "{closed}");
+    assert_eq!(attempts[0]["assumed_usd"], 0.0, "{closed}");
+}

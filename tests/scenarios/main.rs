@@ -21,6 +21,7 @@ mod events;
 mod failures;
 mod fence;
 mod http;
+mod limits;
 mod lists;
 mod neighbours;
 mod official;

@@ -64,7 +64,7 @@ fn show(ticket: &Value) -> anyhow::Result<()> {
         ("merged as", field(ticket, "merged_commit")),
         ("created", field(ticket, "created_at")),
         ("closed", field(ticket, "closed_at")),
-        ("cost", format!("${:.4}", ticket["cost_usd"].as_f64().unwrap_or(0.0))),
+        ("cost", cost(ticket)),
     ];
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         output::line(format_args!("  {name:<10} {value}"))?;
@@ -106,6 +106,15 @@ fn show(ticket: &Value) -> anyhow::Result<()> {
 }
 
 /// As git words it; nothing for a ticket without a branch.
+/// What its agents said it cost, and what is assumed of those that could not.
+fn cost(ticket: &Value) -> String {
+    let usd = |field: &str| ticket[field].as_f64().unwrap_or(0.0);
+    match usd("assumed_usd") {
+        assumed if assumed < 0.0001 => format!("${:.4}", usd("cost_usd")),
+        assumed => format!("${:.4} and ${assumed:.4} assumed", usd("cost_usd")),
+    }
+}
+
 fn changes(stat: &Value) -> String {
     let count = |name: &str| stat[name].as_i64();
     match (count("files_changed"), count("insertions"), count("deletions")) {

@@ -84,7 +84,10 @@ fn name(by: UsageBy, group: &Value) -> String {
 fn unpriced(group: &Value) -> String {
     match group["unpriced"].as_i64() {
         None | Some(0) => String::new(),
-        Some(count) => format!("{count} without a price"),
+        Some(count) => {
+            let assumed = group["assumed_usd"].as_f64().unwrap_or(0.0);
+            format!("{count} without a price, counted as ${assumed:.2}")
+        }
     }
 }
 

@@ -46,8 +46,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Acts on limits that are reached, and stops the attempts that run over one: their tickets go on hold when they have
-    /// ended, and their workers take other work.
+    /// Acts on limits that are reached or were lowered, and stops the attempts they do not cover. When those have ended
+    /// their tickets go on hold, or wait to go on with less; their workers take other work.
     pub(super) async fn stop_over_limit(&self, now: Timestamp) -> Result<()> {
         for over in self.store.enforce_limits(now).await? {
             let order = Order::Stop(over.attempt, StopModeKey::Interrupt);

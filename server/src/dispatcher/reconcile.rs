@@ -31,6 +31,7 @@ use crate::domain::worker::WorkerState;
 use crate::plant;
 use crate::shim::evidence;
 use crate::shim::evidence::Mark;
+use crate::shim::facts;
 use crate::store::Ending;
 use crate::store::Result;
 use crate::store::Unsettled;
@@ -64,6 +65,8 @@ struct Found {
     record: Option<ExitRecord>,
     /// No grant was ever stored there, so no child can have run.
     never_started: bool,
+    /// What it used, when it is lost.
+    spent: Spent,
 }
 
 impl Dispatcher {
@@ -156,7 +159,7 @@ impl Dispatcher {
 
     /// Acts on the evidence about one attempt whose shim is dead. Returns whether it is settled.
     async fn account_for(&self, left: &Unsettled, found: Found, now: Timestamp) -> Result<bool> {
-        let Found { judgement, record, never_started } = found;
+        let Found { judgement, record, never_started, spent } = found;
         match (judgement, record) {
             (Judgement::Collect, Some(record)) => {
                 crash::point("server.reconcile.before_collect");
@@ -180,7 +183,7 @@ impl Dispatcher {
                     }
                 };
                 crash::point("server.reconcile.before_lost");
-                self.give_up(left, verdict, now).await?;
+                self.give_up(left, verdict, spent, now).await?;
                 crash::point("server.reconcile.after_lost");
                 Ok(true)
             }
@@ -213,17 +216,23 @@ impl Dispatcher {
         Ok(false)
     }
 
-    async fn give_up(&self, left: &Unsettled, verdict: Verdict, now: Timestamp) -> Result<()> {
+    async fn give_up(
+        &self,
+        left: &Unsettled,
+        verdict: Verdict,
+        spent: Spent,
+        now: Timestamp,
+    ) -> Result<()> {
         let settled = self.settle_work(left.attempt, /* accepted */ false).await?;
         if left.ended {
-            return self.store.attempt_settled(left.attempt, now).await;
+            return self.store.attempt_settled(left.attempt, spent, now).await;
         }
         let ending = Ending {
             attempt: left.attempt,
             verdict,
             exit_code: None,
             signal: None,
-            spent: Spent::default(),
+            spent,
             had_session: false,
             usage: None,
             record: None,
@@ -260,15 +269,21 @@ async fn look((run_dir, mark): (PathBuf, Mark), left: Unsettled) -> Found {
         judgement: Judgement::AwaitShim,
         record: None,
         never_started: false,
+        spent: Spent::default(),
     })
 }
 
 fn gather(run_dir: &Path, mark: &Mark, left: Unsettled) -> Found {
     let (record, sealed) = evidence::record(run_dir, mark);
     if plant::is("lost-by-age") && sealed.is_none() {
-        return Found { judgement: Judgement::DeclareLost, record: None, never_started: false };
+        return Found {
+            judgement: Judgement::DeclareLost,
+            record: None,
+            never_started: false,
+            spent: Spent::default(),
+        };
     }
-    let facts = Facts {
+    let seen = Facts {
         record,
         shim: evidence::lock(&run_dir.join(run_dir::SHIM_LOCK)),
         tree: evidence::tree(run_dir, mark),
@@ -276,5 +291,12 @@ fn gather(run_dir: &Path, mark: &Mark, left: Unsettled) -> Found {
     };
     // A directory that somebody removed holds no grant either, and its child did run.
     let never_started = !left.started && matches!(run_dir::read_grant(run_dir), Ok(None));
-    Found { judgement: judge(facts), record: sealed, never_started }
+    let judgement = judge(seen);
+    let spent = match judgement {
+        Judgement::DeclareLost => facts::spent_by_transcript(run_dir, !never_started),
+        Judgement::Collect | Judgement::Suspect | Judgement::StopTree | Judgement::AwaitShim => {
+            Spent::default()
+        }
+    };
+    Found { judgement, record: sealed, never_started, spent }
 }

@@ -32,6 +32,8 @@ pub struct Attempt {
     pub budget: Option<(f64, Limit)>,
     /// The limit it is being stopped for.
     pub limit_reached: Option<String>,
+    /// Why it is being stopped to go on with a smaller budget: the limit that was lowered under it.
+    pub cut_short: Option<String>,
     /// What was asked of it by a tool call, until it ends.
     pub stop: Option<StopMode>,
     pub granted_at: Timestamp,
@@ -49,6 +51,10 @@ pub struct Attempt {
     pub progress: Option<Progress>,
     /// What the agent's own final message says it used.
     pub spent: Spent,
+    /// The model its worker type named; empty for the account's own choice.
+    pub model: String,
+    /// Dollars it is counted with because it could not say what it cost.
+    pub assumed_usd: Option<f64>,
 }
 
 /// Why an attempt's agent may not speak to the server any more.
@@ -214,6 +220,10 @@ pub struct Spent {
     pub cached_tokens: Option<i64>,
     /// Most memory its process tree was seen to hold.
     pub peak_memory_bytes: Option<i64>,
+    /// Worth of the tokens its stream told of (see [`super::bill`]); `None` when nobody knows.
+    pub seen_worth: Option<f64>,
+    /// Whether its agent was ever started, as far as whoever reports this knows.
+    pub ran: bool,
 }
 
 #[cfg(test)]
@@ -235,6 +245,7 @@ mod tests {
             asks_outcome: false,
             budget: None,
             limit_reached: None,
+            cut_short: None,
             stop: None,
             granted_at: seconds(10),
             started_at: Some(seconds(20)),
@@ -244,6 +255,8 @@ mod tests {
             timeout_seconds: Some(60),
             progress: None,
             spent: Spent::default(),
+            model: String::new(),
+            assumed_usd: None,
         };
         let of = |attempt: Attempt, at| attempt.silence(&seconds(at).into());
         assert_eq!(of(live.clone(), 80), None);

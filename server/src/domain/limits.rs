@@ -3,6 +3,7 @@
 //! Dollars are set aside when an attempt is granted: what it may spend at most is neither anybody else's meanwhile nor
 //! more than every limit above it has left. That keeps the sum bounded although claude tells a cost only at the end.
 
+use super::id::AttemptId;
 use super::refusal::Refusal;
 
 /// Less than this is nothing: not one request could be paid from it.
@@ -31,6 +32,45 @@ impl ProjectLimits {
         dollars("max_budget_usd_per_day", self.max_budget_usd_per_day)?;
         dollars("max_budget_usd_per_ticket", self.max_budget_usd_per_ticket)?;
         count("max_attempts_per_ticket", self.max_attempts_per_ticket, 1, 10_000)
+    }
+}
+
+/// What a call changes about the limits of a project; `None` leaves one as it is. The numbers are those of the tool: where
+/// none of something is no sensible limit, 0 stands for no limit; of workers, where it is one, a negative number does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProjectLimitsChange {
+    pub max_workers: Option<i64>,
+    pub max_budget_usd: Option<f64>,
+    pub max_budget_usd_per_day: Option<f64>,
+    pub max_budget_usd_per_ticket: Option<f64>,
+    pub max_attempts_per_ticket: Option<i64>,
+}
+
+impl ProjectLimitsChange {
+    #[must_use]
+    pub fn on(self, old: ProjectLimits) -> ProjectLimits {
+        let usd = |new: Option<f64>, old| match new {
+            Some(usd) => Some(usd).filter(|usd| *usd != 0.0),
+            None => old,
+        };
+        let count = |new: Option<i64>, old, none: fn(&i64) -> bool| match new {
+            Some(count) => Some(count).filter(|count| !none(count)),
+            None => old,
+        };
+        ProjectLimits {
+            max_workers: count(self.max_workers, old.max_workers, |n| *n == -1),
+            max_budget_usd: usd(self.max_budget_usd, old.max_budget_usd),
+            max_budget_usd_per_day: usd(self.max_budget_usd_per_day, old.max_budget_usd_per_day),
+            max_budget_usd_per_ticket: usd(
+                self.max_budget_usd_per_ticket,
+                old.max_budget_usd_per_ticket,
+            ),
+            max_attempts_per_ticket: count(
+                self.max_attempts_per_ticket,
+                old.max_attempts_per_ticket,
+                |n| *n == 0,
+            ),
+        }
     }
 }
 
@@ -119,7 +159,7 @@ impl Limit {
 pub struct Account {
     pub of: Limit,
     pub limit: f64,
-    /// What ended attempts cost.
+    /// What ended attempts cost, or are assumed to have cost.
     pub spent: f64,
     /// What live attempts may still spend.
     pub reserved: f64,
@@ -134,6 +174,30 @@ impl Account {
     fn left(&self) -> f64 {
         self.limit - self.spent - self.reserved
     }
+}
+
+/// A live attempt and what it may spend; `None` without a bound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Given {
+    pub attempt: AttemptId,
+    pub budget: Option<f64>,
+}
+
+/// The live attempts that an account does not cover: all of them once it is spent, else as many of the newest as were
+/// given more than is left; one that was given no bound is covered by none. `overshot` is what of the spent is no reason
+/// to stop anybody. Oldest first, as `live` is.
+#[must_use]
+pub fn uncovered(account: &Account, overshot: f64, live: &[Given]) -> Vec<AttemptId> {
+    let mut left = account.limit - account.spent + overshot;
+    let mut over = Vec::new();
+    for one in live {
+        match one.budget {
+            // Budgets are whole cents, and sums of them are not.
+            Some(usd) if !account.is_spent() && usd <= left + 1e-6 => left -= usd,
+            Some(_) | None => over.push(one.attempt),
+        }
+    }
+    over
 }
 
 /// Whether an attempt may start as far as dollars go.
@@ -218,6 +282,25 @@ mod tests {
         }
         assert_eq!(grants, 4, "three of 0.30 and one of 0.10");
         assert!(project.reserved <= project.limit + 1e-6);
+    }
+
+    #[test]
+    fn a_lowered_limit_covers_the_oldest_and_no_attempt_without_a_budget() {
+        let key = AttemptId::from_key;
+        let given = |id, budget| Given { attempt: key(id), budget };
+        let live = [given(1, Some(2.0)), given(2, None), given(3, Some(2.0)), given(4, Some(0.5))];
+        let over = |limit, spent, overshot| {
+            uncovered(&account(Limit::Project, limit, spent, 0.0), overshot, &live)
+        };
+        assert_eq!(over(9.0, 0.0, 0.0), [key(2)]);
+        assert_eq!(over(3.0, 0.0, 0.0), [key(2), key(3)]);
+        assert_eq!(over(5.0, 0.6, 0.0), [key(2), key(4)]);
+        assert_eq!(over(5.0, 0.6, 0.1), [key(2)]);
+        assert_eq!(over(5.0, 5.0, 9.0), [key(1), key(2), key(3), key(4)]);
+        assert_eq!(
+            uncovered(&account(Limit::Project, 0.3, 0.1, 0.0), 0.0, &[given(1, Some(0.2))]),
+            []
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod agent_files;
 pub mod attempt;
+pub mod bill;
 pub mod comment;
 pub mod event;
 pub mod id;

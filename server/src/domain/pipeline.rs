@@ -50,10 +50,19 @@ pub struct Standing<'a> {
     pub has_session: bool,
     /// The attempt only asked an earlier one's session for its outcome.
     pub asked: bool,
-    /// The limit that stopped the attempt, or cut its budget short.
-    pub limit: Option<&'a str>,
+    /// The limit above its worker type's own that it may have run into.
+    pub limit: Option<&'a Met>,
     /// When the account's usage limit is reset, as far as the attempt heard.
     pub resets_at: Option<Timestamp>,
+}
+
+/// A limit in dollars that stopped the attempt, or left it less to spend than its worker type allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// Nothing is left under it; the sentence says so.
+    Spent(String),
+    /// More is left by now, or will be when others end.
+    More,
 }
 
 /// What becomes of the ticket.
@@ -99,8 +108,8 @@ pub fn after_attempt(
             return Move::Hold { reason: "its worker was told to cancel it".to_owned() };
         }
         Verdict::Interrupted { resume } => {
-            if let Some(limit) = standing.limit {
-                return Move::Hold { reason: limit.to_owned() };
+            if let Some(Met::Spent(limit)) = standing.limit {
+                return Move::Hold { reason: limit.clone() };
             }
             let session = match (standing.asked && standing.has_session, *resume) {
                 (true, _) => Session::Ask,
@@ -114,8 +123,20 @@ pub fn after_attempt(
         }
         Verdict::Lost { detail } => (Failure::Lost, detail.as_str()),
     };
-    if let (Some(limit), Failure::MaxBudget) = (standing.limit, failure) {
-        return Move::Hold { reason: limit.to_owned() };
+    match standing.limit {
+        Some(Met::Spent(limit)) if failure == Failure::MaxBudget => {
+            return Move::Hold { reason: limit.clone() };
+        }
+        // It was cut off, and each round costs dollars of a limit that ends it.
+        Some(Met::More) if failure == Failure::MaxBudget => {
+            let session = match (standing.has_session, standing.asked) {
+                (true, true) => Session::Ask,
+                (true, false) => Session::Continue,
+                (false, _) => Session::Fresh,
+            };
+            return Move::Requeue { session };
+        }
+        Some(_) | None => {}
     }
     let resumable = failure.leaves_the_session() && standing.has_session;
     let session = match (resumable, standing.asked) {
@@ -378,11 +399,15 @@ mod tests {
     #[test]
     fn a_limit_holds_the_ticket_it_stopped() {
         let plan = plan();
-        let limited = Standing { limit: Some("$5.00 are spent"), ..standing(&plan, 1) };
+        let spent = Met::Spent("$5.00 are spent".into());
+        let limited = Standing { limit: Some(&spent), ..standing(&plan, 1) };
         let held = Move::Hold { reason: "$5.00 are spent".into() };
         assert_eq!(moved(limited, &Verdict::Interrupted { resume: false }), held);
         let budget = Verdict::Failed { failure: Failure::MaxBudget, detail: "d".into() };
         assert_eq!(moved(limited, &budget), held);
+        // What others had set aside is free by now, or the limit was raised.
+        let more = Standing { limit: Some(&Met::More), has_session: true, ..limited };
+        assert_eq!(moved(more, &budget), Move::Requeue { session: Session::Continue });
         // Work that was done in time counts.
         assert!(matches!(moved(limited, &said(StageOutcome::Completed)), Move::Advance { .. }));
     }

@@ -1,6 +1,7 @@
 //! A project: a directory on this machine that workers work in, and what they must know about it.
 
 use super::id::ProjectKey;
+use super::limits::ProjectLimitsChange;
 use super::refusal::Refusal;
 use super::text;
 use super::text::Name;
@@ -42,7 +43,7 @@ pub struct NewProject {
 }
 
 /// What `update_project` changes; `None` leaves a field as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProjectChange {
     pub path: Option<String>,
     /// Comes with `path`.
@@ -52,6 +53,7 @@ pub struct ProjectChange {
     pub description: Option<String>,
     pub rules: Option<String>,
     pub patterns: Option<String>,
+    pub limits: ProjectLimitsChange,
 }
 
 /// Checks the form of a project path. Whether the directory exists is for the caller to look at.

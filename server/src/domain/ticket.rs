@@ -35,6 +35,8 @@ pub struct Ticket {
     pub rework_laps: i64,
     /// Dollars of all its attempts, over its whole life.
     pub cost_usd: f64,
+    /// Dollars assumed on top, of attempts that could not say what they cost.
+    pub assumed_usd: f64,
     /// Dollars they may be, when the ticket has a limit of its own.
     pub max_budget_usd: Option<f64>,
     /// The claude session the next attempt goes on with, after an operator restarted a worker's child.

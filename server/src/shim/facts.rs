@@ -1,5 +1,7 @@
 //! From the shim's exit record to the facts the domain judges.
 
+use std::path::Path;
+
 use shim_protocol::exit;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
@@ -8,6 +10,7 @@ use shim_protocol::exit::StopReason;
 
 use crate::domain::agent_files::OWN_SERVER;
 use crate::domain::attempt::Spent;
+use crate::domain::bill::Tokens;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::AgentResult;
 use crate::domain::verdict::End;
@@ -15,6 +18,7 @@ use crate::domain::verdict::Facts;
 use crate::domain::verdict::Stop;
 use crate::domain::verdict::UsageLimit;
 use crate::plant;
+use crate::shim::transcript_usage;
 
 /// What the server alone knows of an attempt: its shim only ran what it was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +80,42 @@ pub fn spent(record: &ExitRecord) -> Spent {
             .peak_memory_bytes
             .max(record.max_rss_kib.map(|kib| kib.saturating_mul(1024)))
             .map(tokens),
+        // Of the stream also when there is a result: prices are learned from what an unpriced attempt has too.
+        seen_worth: record.stream_usage.as_ref().map(worth).or_else(|| {
+            // No message came, so nothing was read but the prompt. An older shim does not tell.
+            (record.turns == 0).then_some(0.0)
+        }),
+        ran: record.started_at_ms.is_some(),
     }
+}
+
+/// What an attempt used whose shim left no record. `ran`: whether a child may have been started.
+#[must_use]
+pub fn spent_by_transcript(run_dir: &Path, ran: bool) -> Spent {
+    let usage = if ran { transcript_usage::usage(run_dir) } else { None };
+    let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let said = usage.as_ref().filter(|usage| **usage != exit::Usage::default());
+    let cached =
+        |u: &exit::Usage| u.cache_creation_input_tokens.saturating_add(u.cache_read_input_tokens);
+    Spent {
+        input_tokens: said.map(|u| tokens(u.input_tokens.saturating_add(cached(u)))),
+        output_tokens: said.map(|u| tokens(u.output_tokens)),
+        cached_tokens: said.map(|u| tokens(cached(u))),
+        seen_worth: usage.as_ref().map(worth),
+        ran,
+        ..Spent::default()
+    }
+}
+
+/// What the tokens cost beside each other.
+fn worth(usage: &exit::Usage) -> f64 {
+    let tokens = Tokens {
+        input: usage.input_tokens,
+        cache_written: usage.cache_creation_input_tokens,
+        cache_read: usage.cache_read_input_tokens,
+        output: usage.output_tokens,
+    };
+    tokens.worth()
 }
 
 /// The exit code or signal, for people.

@@ -10,3 +10,4 @@ pub mod link;
 pub mod listener;
 pub mod run_dirs;
 pub mod token;
+pub mod transcript_usage;

@@ -6,6 +6,7 @@ use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use super::Store;
+use super::bill;
 use super::error::Result;
 use super::error::StoreError;
 use super::row;
@@ -69,6 +70,12 @@ pub(super) struct AttemptRow {
     output_tokens: Option<i64>,
     cached_tokens: Option<i64>,
     peak_memory_bytes: Option<i64>,
+    #[serde(deserialize_with = "row::real")]
+    seen_worth: Option<f64>,
+    model: String,
+    #[serde(deserialize_with = "row::real")]
+    assumed_usd: Option<f64>,
+    cut_short: Option<String>,
     granted_at: i64,
     started_at: Option<i64>,
     ended_at: Option<i64>,
@@ -121,6 +128,7 @@ impl TryFrom<AttemptRow> for Attempt {
             asks_outcome: row.asks_outcome,
             budget,
             limit_reached: row.limit_reached,
+            cut_short: row.cut_short,
             stop: stop.transpose()?,
             granted_at: row::time(row.granted_at),
             started_at: row.started_at.map(row::time),
@@ -140,7 +148,11 @@ impl TryFrom<AttemptRow> for Attempt {
                 output_tokens: row.output_tokens,
                 cached_tokens: row.cached_tokens,
                 peak_memory_bytes: row.peak_memory_bytes,
+                seen_worth: row.seen_worth,
+                ran: row.started_at.is_some(),
             },
+            model: row.model,
+            assumed_usd: row.assumed_usd,
         })
     }
 }
@@ -150,7 +162,8 @@ macro_rules! select {
         "SELECT a.attempt_id, a.ticket_id, a.stage_index, a.stage, a.worker_id, a.state, a.outcome, a.failure, a.detail,
                 a.exit_code, a.signal, a.claude_session_id, a.resumed, a.asks_outcome, a.budget_usd, a.budget_of,
                 a.limit_reached, a.num_turns, a.cost_usd, a.input_tokens, a.output_tokens, a.cached_tokens,
-                a.peak_memory_bytes, a.granted_at, a.started_at, a.ended_at,
+                a.peak_memory_bytes, a.seen_worth, a.model, a.assumed_usd, a.cut_short, a.granted_at, a.started_at,
+                a.ended_at,
                 CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect, a.trouble,
                 a.may_create_tickets, a.timeout_seconds, a.progress, a.progress_percent, a.progress_at
            FROM attempt a
@@ -179,11 +192,15 @@ macro_rules! newest_as_json {
                  'worker_id', a.worker_id, 'state', a.state, 'outcome', a.outcome, 'failure', a.failure,
                  'detail', a.detail, 'exit_code', a.exit_code, 'signal', a.signal,
                  'claude_session_id', a.claude_session_id, 'resumed', a.resumed, 'asks_outcome', a.asks_outcome,
-                 'budget_usd', format('%!.17g', a.budget_usd), 'budget_of', a.budget_of,
-                 'limit_reached', a.limit_reached, 'num_turns', a.num_turns,
-                 'cost_usd', format('%!.17g', a.cost_usd), 'input_tokens', a.input_tokens,
-                 'output_tokens', a.output_tokens, 'cached_tokens', a.cached_tokens,
-                 'peak_memory_bytes', a.peak_memory_bytes, 'granted_at', a.granted_at, 'started_at', a.started_at,
+                 'budget_usd', CASE WHEN a.budget_usd IS NOT NULL THEN format('%!.17g', a.budget_usd) END,
+                 'budget_of', a.budget_of, 'limit_reached', a.limit_reached, 'num_turns', a.num_turns,
+                 'cost_usd', CASE WHEN a.cost_usd IS NOT NULL THEN format('%!.17g', a.cost_usd) END,
+                 'input_tokens', a.input_tokens, 'output_tokens', a.output_tokens,
+                 'cached_tokens', a.cached_tokens, 'peak_memory_bytes', a.peak_memory_bytes,
+                 'seen_worth', CASE WHEN a.seen_worth IS NOT NULL THEN format('%!.17g', a.seen_worth) END,
+                 'model', a.model,
+                 'assumed_usd', CASE WHEN a.assumed_usd IS NOT NULL THEN format('%!.17g', a.assumed_usd) END,
+                 'cut_short', a.cut_short, 'granted_at', a.granted_at, 'started_at', a.started_at,
                  'ended_at', a.ended_at, 'stop_mode', CASE WHEN a.state <> 'ended' THEN w.stop_mode END,
                  'suspect', a.suspect, 'trouble', a.trouble, 'may_create_tickets', a.may_create_tickets,
                  'timeout_seconds', a.timeout_seconds, 'progress', a.progress,
@@ -283,12 +300,22 @@ impl Store {
             .await
     }
 
-    /// Notes that nothing of an ended attempt's process tree is left.
-    pub async fn attempt_settled(&self, id: AttemptId, now: Timestamp) -> Result<()> {
+    /// Notes that nothing of an ended attempt's process tree is left, and what it used, unless it said so itself.
+    pub async fn attempt_settled(&self, id: AttemptId, spent: Spent, now: Timestamp) -> Result<()> {
         self.writer
             .write_at(
                 SETTLED,
-                move |c| Box::pin(async move { settle(c, id, now).await }),
+                move |c| {
+                    Box::pin(async move {
+                        settle(c, id, now).await?;
+                        match find(c, id).await? {
+                            Some(found) if found.spent.cost_usd.is_none() => {
+                                bill::book(c, &found, &spent).await
+                            }
+                            Some(_) | None => Ok(()),
+                        }
+                    })
+                },
                 // A directory may be free for the next attempt.
                 /* raises level */
                 true,

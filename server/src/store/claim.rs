@@ -176,8 +176,9 @@ async fn claim(
     let resumed = resume.is_some();
     let attempt: i64 = sqlx::query_scalar(
         "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id, resumed,
-                may_create_tickets, timeout_seconds, granted_at, asks_outcome, budget_usd, budget_of)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                may_create_tickets, timeout_seconds, granted_at, asks_outcome, budget_usd, budget_of,
+                model)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          RETURNING attempt_id",
     )
     .bind(best.key())
@@ -193,6 +194,7 @@ async fn claim(
     .bind(asks_outcome)
     .bind(budget.map(|(usd, _)| usd))
     .bind(budget.map(|(_, of)| of.name()))
+    .bind(kind.settings.model.as_deref().unwrap_or_default())
     .fetch_one(&mut *connection)
     .await?;
     let attempt = AttemptId::from_key(attempt);

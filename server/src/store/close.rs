@@ -3,6 +3,8 @@
 use sqlx::SqliteConnection;
 
 use super::Store;
+use super::attempt;
+use super::bill;
 use super::comment;
 use super::comment::NewComment;
 use super::error::Result;
@@ -10,7 +12,9 @@ use super::event;
 use super::hold;
 use super::ticket;
 use super::worktree;
+use crate::domain::attempt::Spent;
 use crate::domain::event::EventKind;
+use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::outcome::Failure;
 use crate::domain::refusal::Refusal;
@@ -31,16 +35,23 @@ pub(super) async fn close(
     if let TicketState::Closed { resolution, .. } = found.state {
         return Err(Refusal::TicketClosed { ticket: id, resolution }.into());
     }
-    sqlx::query(
+    let live: Option<i64> = sqlx::query_scalar(
         "UPDATE attempt
             SET state = 'ended', outcome = 'cancelled', failure = ?2, detail = 'its ticket was closed', ended_at = ?3
-          WHERE ticket_id = ?1 AND state <> 'ended'",
+          WHERE ticket_id = ?1 AND state <> 'ended'
+         RETURNING attempt_id",
     )
     .bind(id.key())
     .bind(Failure::Cancelled.name())
     .bind(now.millis())
-    .execute(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
+    if let Some(key) = live
+        && let Some(ended) = attempt::find(connection, AttemptId::from_key(key)).await?
+    {
+        // Until its shim tells what it used.
+        bill::book(connection, &ended, &Spent::default()).await?;
+    }
     finish(connection, found, resolution, now).await
 }
 

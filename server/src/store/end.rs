@@ -5,7 +5,9 @@ use sqlx::SqliteConnection;
 
 use super::Rules;
 use super::Store;
+use super::accounts;
 use super::attempt;
+use super::bill;
 use super::complete;
 use super::complete::By;
 use super::error::Result;
@@ -22,17 +24,20 @@ use crate::domain::attempt::Outcome;
 use crate::domain::attempt::Spent;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
+use crate::domain::limits::Funds;
 use crate::domain::limits::Limit;
 use crate::domain::outcome::Consequence;
 use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
 use crate::domain::pipeline;
+use crate::domain::pipeline::Met;
 use crate::domain::pipeline::Move;
 use crate::domain::pipeline::Session;
 use crate::domain::pipeline::Standing;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::UsageLimit;
+use crate::domain::worker_type::WorkerType;
 use crate::domain::worktree::Head;
 use crate::plant;
 
@@ -143,20 +148,22 @@ async fn end(
     let verdict = planned::judge(connection, found.ticket, ending.verdict).await?;
     // What the database does not accept is beyond the accepted commit; the next look at the worktree puts it aside.
     let work = if matches!(verdict, Verdict::Succeeded(_)) { ending.work } else { Work::None };
+    // It was stopped only to go on with less to spend.
+    let goes_on = found.cut_short.is_some() && matches!(verdict, Verdict::Interrupted { .. });
+    let verdict = if goes_on { Verdict::Interrupted { resume: true } } else { verdict };
     let ending = Ending { verdict, work, ..ending };
     let Columns { outcome, failure, detail } = columns(&ending.verdict);
-    let spent = own_share(connection, &found, ending.spent).await?;
-    // A question about work that was charged is free.
-    let consequence = failure.filter(|_| !found.asks_outcome).map(Failure::consequence);
+    // A question about work that was charged is free, and so is what ended because others had spent the rest.
+    let free =
+        found.asks_outcome || (failure == Some(Failure::MaxBudget) && above(&found).is_some());
+    let consequence = failure.filter(|_| !free).map(Failure::consequence);
     let charged = consequence == Some(Consequence::Charge);
     let struck = consequence == Some(Consequence::Strike);
     // The guard. No row means that something else ended this attempt, and whatever comes now changes nothing.
     let ended = sqlx::query(
         "UPDATE attempt
             SET state = 'ended', outcome = ?2, failure = ?3, detail = ?4, charged = ?5, recorded = ?6, exit_code = ?7,
-                signal = ?8, num_turns = ?9, cost_usd = ?10, input_tokens = ?11, output_tokens = ?12, ended_at = ?13,
-                settled_at = ?13, suspect = 0, trouble = NULL, cached_tokens = ?14,
-                peak_memory_bytes = NULLIF(MAX(COALESCE(peak_memory_bytes, 0), COALESCE(?15, 0)), 0)
+                signal = ?8, ended_at = ?9, settled_at = ?9, suspect = 0, trouble = NULL
           WHERE attempt_id = ?1 AND state <> 'ended'",
     )
     .bind(ending.attempt.key())
@@ -167,25 +174,17 @@ async fn end(
     .bind(ending.record.is_some())
     .bind(ending.exit_code)
     .bind(ending.signal)
-    .bind(spent.num_turns)
-    .bind(spent.cost_usd)
-    .bind(spent.input_tokens)
-    .bind(spent.output_tokens)
     .bind(now.millis())
-    .bind(spent.cached_tokens)
-    .bind(spent.peak_memory_bytes)
     .execute(&mut *connection)
     .await?;
     if ended.rows_affected() == 0 && !plant::is("no-guard-on-the-end") {
         return late(connection, &ending, now).await;
     }
+    bill::book(connection, &found, &ending.spent).await?;
     sqlx::query(
-        "UPDATE ticket
-            SET cost_usd = cost_usd + ?2, attempts_used = attempts_used + ?3, strikes = strikes + ?4
-          WHERE ticket_id = ?1",
+        "UPDATE ticket SET attempts_used = attempts_used + ?2, strikes = strikes + ?3 WHERE ticket_id = ?1",
     )
     .bind(found.ticket.key())
-    .bind(spent.cost_usd.unwrap_or(0.0).max(0.0))
     .bind(i64::from(charged))
     .bind(i64::from(struck))
     .execute(&mut *connection)
@@ -219,7 +218,17 @@ async fn move_on(
             .bind(ticket.id.key())
             .fetch_one(&mut *connection)
             .await?;
-    let limit = limit_met(found);
+    let limit = match &ending.verdict {
+        Verdict::Interrupted { .. } => found.limit_reached.clone().map(Met::Spent),
+        Verdict::Failed { failure: Failure::MaxBudget, .. } => {
+            limit_met(connection, ticket, found, kind.as_ref(), rules, now).await?
+        }
+        Verdict::Succeeded(_)
+        | Verdict::Failed { .. }
+        | Verdict::TimedOut { .. }
+        | Verdict::Cancelled
+        | Verdict::Lost { .. } => None,
+    };
     let standing = Standing {
         plan: &ticket.plan,
         stage_index: ticket.stage_index,
@@ -230,7 +239,7 @@ async fn move_on(
         rework_laps: ticket.rework_laps,
         has_session: ending.had_session,
         asked: found.asks_outcome,
-        limit: limit.as_deref(),
+        limit: limit.as_ref(),
         resets_at: ending.usage.as_ref().and_then(|usage| usage.resets_at),
     };
     let by = By::Attempt(found.id, found.worker);
@@ -262,6 +271,8 @@ async fn move_on(
     }
     let session = match to {
         Move::Requeue { session } | Move::Retry { session, .. } => session,
+        // With more dollars it goes on where it was stopped.
+        Move::Hold { .. } if limit.is_some() => Session::Continue,
         Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold { .. } => {
             Session::Fresh
         }
@@ -270,7 +281,7 @@ async fn move_on(
     if session != Session::Fresh && ending.had_session {
         sqlx::query(
             "UPDATE ticket SET resume_session_id = ?2, resume_worker_id = ?3, resume_asks_outcome = ?4
-              WHERE ticket_id = ?1 AND state IN ('queued', 'scheduled')",
+              WHERE ticket_id = ?1 AND state IN ('queued', 'scheduled', 'on_hold')",
         )
         .bind(ticket.id.key())
         .bind(&found.claude_session_id)
@@ -289,12 +300,32 @@ struct Counted {
     struck: bool,
 }
 
-/// The limit that stopped the attempt, or that left it less to spend than its worker type allows.
-fn limit_met(found: &Attempt) -> Option<String> {
-    if found.limit_reached.is_some() {
-        return found.limit_reached.clone();
+/// The limit above its worker type's own that the attempt's budget came from.
+fn above(found: &Attempt) -> Option<(f64, Limit)> {
+    found.budget.filter(|(_, of)| *of != Limit::Attempt)
+}
+
+/// The limit that an attempt ran into which has spent its budget, when that is not its worker type's own.
+async fn limit_met(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    found: &Attempt,
+    kind: Option<&WorkerType>,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<Option<Met>> {
+    if let Some(why) = &found.limit_reached {
+        return Ok(Some(Met::Spent(why.clone())));
     }
-    let (usd, of) = found.budget.filter(|(_, of)| *of != Limit::Attempt)?;
+    let Some((usd, of)) = above(found) else { return Ok(None) };
+    if let Some(kind) = kind {
+        let per_attempt = kind.settings.max_budget_usd;
+        match accounts::funds(connection, ticket.id, per_attempt, rules, now).await? {
+            // Raised meanwhile, or what others had set aside and did not spend.
+            Funds::Granted(_) | Funds::Reserved(_) => return Ok(Some(Met::More)),
+            Funds::Spent(_) => {}
+        }
+    }
     let whose = match of {
         Limit::Attempt | Limit::Ticket => {
             "this ticket; raise max_budget_usd with update_ticket, or max_budget_usd_per_ticket with update_project"
@@ -307,10 +338,11 @@ fn limit_met(found: &Attempt) -> Option<String> {
             "the server today; the operator raises max_usd_per_day in the configuration, or wait for tomorrow"
         }
     };
-    Some(format!(
-        "its attempt {} spent the ${usd:.2} that were left for {whose}. What it did is kept",
+    Ok(Some(Met::Spent(format!(
+        "its attempt {} spent the ${usd:.2} that were left for {whose}. What it did is kept, and it goes on in the same \
+         session",
         found.id
-    ))
+    ))))
 }
 
 /// One sentence: what happened, and what happens next.
@@ -320,7 +352,10 @@ fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> Str
         Verdict::Failed { failure, detail } => format!("failed ({}): {detail}", failure.name()),
         Verdict::TimedOut { detail, .. } => format!("timed out: {detail}"),
         Verdict::Cancelled => "was cancelled".to_owned(),
-        Verdict::Interrupted { .. } => "was interrupted".to_owned(),
+        Verdict::Interrupted { .. } => match &found.cut_short {
+            Some(why) => format!("was stopped to go on with less to spend: {why}"),
+            None => "was interrupted".to_owned(),
+        },
         Verdict::Lost { detail } => format!("was lost: {detail}"),
     };
     let next = match to {
@@ -335,24 +370,6 @@ fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> Str
         }
     };
     format!("{} of {} at {} {what}; {next}.", found.id, ticket.id, found.stage)
-}
-
-/// claude reports a session's cost as a running total, so an attempt that went on in a session owes only what came on
-/// top of the attempts before it (measured with 2.1.330).
-async fn own_share(
-    connection: &mut SqliteConnection,
-    found: &Attempt,
-    spent: Spent,
-) -> Result<Spent> {
-    let Some(total) = spent.cost_usd.filter(|_| found.resumed) else { return Ok(spent) };
-    let before: f64 = sqlx::query_scalar(
-        "SELECT COALESCE(SUM(cost_usd), 0.0) FROM attempt WHERE claude_session_id = ?1 AND attempt_id < ?2",
-    )
-    .bind(&found.claude_session_id)
-    .bind(found.id.key())
-    .fetch_one(connection)
-    .await?;
-    Ok(Spent { cost_usd: Some((total - before).max(0.0)), ..spent })
 }
 
 /// The worker may take the next ticket, unless it was told to go.
@@ -385,6 +402,8 @@ async fn late(
     if ending.record.is_some() {
         attempt::settle(connection, ending.attempt, now).await?;
         if let Some(found) = attempt::find(connection, ending.attempt).await? {
+            // What it used was used, whatever became of its result.
+            bill::book(connection, &found, &ending.spent).await?;
             free_worker(connection, &found).await?;
         }
     }

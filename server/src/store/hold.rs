@@ -126,6 +126,7 @@ async fn resume(
             return Err(Refusal::TicketNotOnHold { ticket: id, state: found.state.name() }.into());
         }
     }
+    let named = stage.is_some();
     let at = match stage {
         None => found.stage_index,
         Some(stage) => resume_at(&found.plan, found.stage_index, &stage).ok_or_else(|| {
@@ -133,6 +134,8 @@ async fn resume(
             Refusal::NotInPlan { ticket: id, given: stage, plan }
         })?,
     };
+    // A stage that a limit cut off goes on in its session; one that is named begins anew.
+    let goes_on = !named && found.resume.is_some();
     let next = found.plan.stage(at).as_str();
     if worker_type::find(connection, found.project, next).await?.is_none() {
         let known = worker_type::names(connection, found.project).await?;
@@ -146,8 +149,9 @@ async fn resume(
     sqlx::query(
         "UPDATE ticket
             SET state = ?2, hold_reason = NULL, stage_index = ?3, current_stage = ?4, attempts_used = 0,
-                deferrals = 0, strikes = 0, resume_session_id = NULL, resume_worker_id = NULL,
-                resume_asks_outcome = 0, updated_at = ?5
+                deferrals = 0, strikes = 0, resume_session_id = CASE WHEN ?6 THEN resume_session_id END,
+                resume_worker_id = CASE WHEN ?6 THEN resume_worker_id END,
+                resume_asks_outcome = CASE WHEN ?6 THEN resume_asks_outcome ELSE 0 END, updated_at = ?5
           WHERE ticket_id = ?1 AND state = 'on_hold'",
     )
     .bind(id.key())
@@ -155,6 +159,7 @@ async fn resume(
     .bind(i64::try_from(at).unwrap_or(0))
     .bind(found.plan.stage(at).as_str())
     .bind(now.millis())
+    .bind(goes_on)
     .execute(&mut *connection)
     .await?;
     let resumed = ticket::load(connection, id).await?;

@@ -1,7 +1,8 @@
 //! The ledger: what attempts used, summed.
 //!
 //! An attempt is booked on the day it ended (UTC); one that runs is counted on the day it was granted and has cost
-//! nothing yet. An attempt whose agent could not say what it cost is counted under `unpriced`, never as free.
+//! nothing yet. An attempt whose agent could not say what it cost is counted under `unpriced`, and under `assumed_usd` with
+//! what limits count it with, until a later attempt of its session has paid for it.
 
 use sqlx::FromRow;
 use sqlx::QueryBuilder;
@@ -92,7 +93,10 @@ pub struct Usage {
     /// The part of the input tokens that the prompt cache had or took.
     pub cached_tokens: i64,
     pub output_tokens: i64,
+    /// What agents said.
     pub cost_usd: f64,
+    /// What the unpriced ones are counted with by the limits.
+    pub assumed_usd: f64,
     pub wall_ms: i64,
     /// The most that one of the attempts held.
     pub peak_memory_bytes: Option<i64>,
@@ -108,12 +112,13 @@ pub struct UsagePage {
 }
 
 const SUMS: &str = "COUNT(*) AS attempts,
-    COALESCE(SUM(a.state = 'ended' AND a.cost_usd IS NULL AND a.started_at IS NOT NULL), 0) AS unpriced,
+    COALESCE(SUM(a.state = 'ended' AND a.cost_usd IS NULL AND a.started_at IS NOT NULL AND a.assumed_usd IS NOT 0), 0) AS unpriced,
     COALESCE(SUM(a.num_turns), 0) AS turns,
     COALESCE(SUM(a.input_tokens), 0) AS input_tokens,
     COALESCE(SUM(a.cached_tokens), 0) AS cached_tokens,
     COALESCE(SUM(a.output_tokens), 0) AS output_tokens,
     COALESCE(SUM(a.cost_usd), 0.0) AS cost_usd,
+    COALESCE(SUM(a.assumed_usd), 0.0) AS assumed_usd,
     COALESCE(SUM(MAX(COALESCE(a.ended_at, a.started_at, 0) - COALESCE(a.started_at, a.ended_at, 0), 0)), 0) AS wall_ms,
     MAX(a.peak_memory_bytes) AS peak_memory_bytes";
 

@@ -7,6 +7,7 @@ use super::Store;
 use super::close;
 use super::error::Result;
 use super::error::StoreError;
+use super::limits;
 use super::page::Listed;
 use super::page::Page;
 use super::row;
@@ -15,6 +16,7 @@ use super::ticket;
 use super::worker;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::ProjectKey;
+use crate::domain::limits::ProjectLimits;
 use crate::domain::project::NewProject;
 use crate::domain::project::Project;
 use crate::domain::project::ProjectChange;
@@ -168,13 +170,16 @@ impl Store {
     }
 
     /// Changes a project. Attempts that run keep what they were given; the next ones get the new words. A ticket that
-    /// has begun goes on where it began.
+    /// has begun goes on where it began. Limits count at once.
+    ///
+    /// Words and limits are read, checked and written in one transaction: of two changes at once none undoes the other, and
+    /// a limit that is wrong leaves everything as it was.
     pub async fn update_project(
         &self,
         name: &str,
         change: ProjectChange,
         now: Timestamp,
-    ) -> Result<Project> {
+    ) -> Result<(Project, ProjectLimits)> {
         let name = name.to_owned();
         self.writer
             .write(
@@ -191,6 +196,12 @@ impl Store {
                              RETURNING ",
                             columns!()
                         );
+                        let old = limits::of_project(connection, project.key).await?;
+                        let new = change.limits.on(old);
+                        new.check()?;
+                        if new != old {
+                            limits::set(connection, project.key, new).await?;
+                        }
                         let row: ProjectRow = sqlx::query_as(sql)
                             .bind(project.key.0)
                             .bind(change.path)
@@ -203,10 +214,10 @@ impl Store {
                             .bind(change.on_complete.map(OnComplete::name))
                             .fetch_one(connection)
                             .await?;
-                        Ok(row.try_into()?)
+                        Ok((row.try_into()?, new))
                     })
                 },
-                /* raises level */ false,
+                /* raises level */ true,
             )
             .await
     }

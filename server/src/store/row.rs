@@ -85,7 +85,7 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
 }
 
 /// A real inside of SQLite's JSON, written by `format('%!.17g', …)`: the JSON itself keeps fifteen digits, and a double
-/// needs seventeen.
+/// needs seventeen. Not for NULL, of which that makes 0.0.
 pub(super) fn real<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| text.parse().map_err(D::Error::custom)).transpose()

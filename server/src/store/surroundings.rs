@@ -175,7 +175,7 @@ impl SurroundingsRow {
         accounts.extend(accounts::of_ticket(
             ticket.max_budget_usd,
             self.per_ticket,
-            ticket.cost_usd,
+            ticket.cost_usd + ticket.assumed_usd,
         ));
         let reserved = match limits::funds(self.per_attempt, &accounts) {
             Funds::Reserved(limit) if queue.is_some() => Some(limit),

@@ -70,6 +70,7 @@ pub(super) struct TicketRow {
     attempts_used: i64,
     rework_laps: i64,
     cost_usd: f64,
+    assumed_usd: f64,
     max_budget_usd: Option<f64>,
     resume_session_id: Option<String>,
     resume_worker_id: Option<i64>,
@@ -128,6 +129,7 @@ impl TryFrom<TicketRow> for Ticket {
             attempts_used: row.attempts_used,
             rework_laps: row.rework_laps,
             cost_usd: row.cost_usd,
+            assumed_usd: row.assumed_usd,
             max_budget_usd: row.max_budget_usd,
             resume: resume.map(|(claude_session_id, worker)| ResumeHint {
                 claude_session_id,
@@ -150,8 +152,8 @@ macro_rules! columns {
                    FROM ticket_stage s WHERE s.ticket_id = t.ticket_id) AS plan,
                 (SELECT json_group_array(d.depends_on_id ORDER BY d.depends_on_id)
                    FROM ticket_dependency d WHERE d.ticket_id = t.ticket_id) AS depends_on,
-                t.attempts_used, t.rework_laps, t.cost_usd, t.max_budget_usd, t.resume_session_id, t.resume_worker_id,
-                t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path,
+                t.attempts_used, t.rework_laps, t.cost_usd, t.assumed_usd, t.max_budget_usd, t.resume_session_id,
+                t.resume_worker_id, t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path,
                 k.prefix, k.branch, k.base_branch, k.base_commit, k.head_commit, k.files_changed, k.insertions,
                 k.deletions, k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at "
     };

@@ -49,6 +49,7 @@ fn ticket() -> Ticket {
         attempts_used: 0,
         rework_laps: 0,
         cost_usd: 0.0,
+        assumed_usd: 0.0,
         max_budget_usd: None,
         resume: None,
         work: None,

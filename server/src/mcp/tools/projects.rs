@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::domain::limits::ProjectLimits;
+use crate::domain::limits::ProjectLimitsChange;
 use crate::domain::project;
 use crate::domain::project::NewProject;
 use crate::domain::project::Project;
@@ -316,10 +317,6 @@ async fn list(service: Service, given: ListAll) -> Result<Projects> {
 }
 
 async fn update(service: Service, given: Update) -> Result<ProjectWithLimits> {
-    let found = service.store.project(&given.project).await?;
-    let old = service.store.project_limits(found.key).await?;
-    let limits = changed(old, &given);
-    limits.check()?;
     let text = |field, text: Option<String>| text.map(|t| text::long(field, &t)).transpose();
     let path = match given.path {
         Some(path) => Some(directory(&path).await?),
@@ -344,30 +341,17 @@ async fn update(service: Service, given: Update) -> Result<ProjectWithLimits> {
         description: text("description", given.description)?,
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
+        limits: ProjectLimitsChange {
+            max_workers: given.max_workers,
+            max_budget_usd: given.max_budget_usd,
+            max_budget_usd_per_day: given.max_budget_usd_per_day,
+            max_budget_usd_per_ticket: given.max_budget_usd_per_ticket,
+            max_attempts_per_ticket: given.max_attempts_per_ticket,
+        },
     };
-    let project = service.store.update_project(&given.project, change, service.now()).await?;
-    if limits != old {
-        service.store.set_project_limits(&given.project, limits).await?;
-    }
+    let (project, limits) =
+        service.store.update_project(&given.project, change, service.now()).await?;
     Ok(ProjectWithLimits { project: project.into(), limits: limits.into() })
-}
-
-/// The limits with what the call gives put in. Zero dollars or attempts are no limit; for workers, where zero is one, -1
-/// is none.
-fn changed(old: ProjectLimits, given: &Update) -> ProjectLimits {
-    let usd = |new: Option<f64>, old| new.map_or(old, |usd| Some(usd).filter(|usd| *usd != 0.0));
-    ProjectLimits {
-        max_workers: given.max_workers.map_or(old.max_workers, |n| Some(n).filter(|n| *n >= 0)),
-        max_budget_usd: usd(given.max_budget_usd, old.max_budget_usd),
-        max_budget_usd_per_day: usd(given.max_budget_usd_per_day, old.max_budget_usd_per_day),
-        max_budget_usd_per_ticket: usd(
-            given.max_budget_usd_per_ticket,
-            old.max_budget_usd_per_ticket,
-        ),
-        max_attempts_per_ticket: given
-            .max_attempts_per_ticket
-            .map_or(old.max_attempts_per_ticket, |n| Some(n).filter(|n| *n != 0)),
-    }
 }
 
 async fn delete(service: Service, given: Delete) -> Result<ProjectView> {

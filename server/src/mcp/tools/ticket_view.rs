@@ -45,6 +45,8 @@ pub(crate) struct TicketView {
     attempts_used: i64,
     rework_laps: i64,
     cost_usd: f64,
+    /// Dollars it is counted with on top, for attempts that were stopped before they could say what they cost.
+    assumed_usd: f64,
     /// Dollars it may cost over its whole life, when it has a limit of its own.
     max_budget_usd: Option<f64>,
     /// The branch of its work; null before it began, and where attempts work in the project's directory.
@@ -123,6 +125,7 @@ impl From<Ticket> for TicketView {
             attempts_used: ticket.attempts_used,
             rework_laps: ticket.rework_laps,
             cost_usd: ticket.cost_usd,
+            assumed_usd: ticket.assumed_usd,
             max_budget_usd: ticket.max_budget_usd,
             created_at: ticket.created_at.to_string(),
             updated_at: ticket.updated_at.to_string(),
@@ -172,6 +175,9 @@ pub(crate) struct AttemptView {
     claude_session_id: String,
     num_turns: Option<i64>,
     cost_usd: Option<f64>,
+    /// Dollars it is counted with because it ended without saying what it cost; 0 once a later attempt of its session
+    /// has paid for it.
+    assumed_usd: Option<f64>,
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
     /// The part of the input tokens that the prompt cache had or took.
@@ -213,6 +219,7 @@ impl From<Attempt> for AttemptView {
             claude_session_id: attempt.claude_session_id,
             num_turns: attempt.spent.num_turns,
             cost_usd: attempt.spent.cost_usd,
+            assumed_usd: attempt.assumed_usd,
             input_tokens: attempt.spent.input_tokens,
             output_tokens: attempt.spent.output_tokens,
             cached_tokens: attempt.spent.cached_tokens,
@@ -350,6 +357,7 @@ mod tests {
             attempts_used: 1,
             rework_laps: 0,
             cost_usd: 0.5,
+            assumed_usd: 0.25,
             max_budget_usd: None,
             resume: None,
             work: None,
@@ -368,7 +376,7 @@ mod tests {
                 "ticket_id": "T-42", "project": "p", "title": "Build", "description": description,
                 "state": "on_hold", "resolution": null, "hold_reason": "asks", "execution_plan": ["impl", "test"],
                 "stage_index": 1, "current_stage": "test", "priority": "high", "depends_on": ["T-41"],
-                "attempts_used": 1, "rework_laps": 0, "cost_usd": 0.5, "max_budget_usd": null, "branch": null, "base_commit": null,
+                "attempts_used": 1, "rework_laps": 0, "cost_usd": 0.5, "assumed_usd": 0.25, "max_budget_usd": null, "branch": null, "base_commit": null,
                 "head_commit": null, "diff_stat": null, "worktree": null, "merged_commit": null, "created_at": "1970-01-01T00:00:00.000Z",
                 "updated_at": "1970-01-01T00:00:00.007Z", "closed_at": null,
             })
@@ -397,6 +405,7 @@ mod tests {
             asks_outcome: false,
             budget: Some((2.0, Limit::Ticket)),
             limit_reached: None,
+            cut_short: None,
             stop: None,
             granted_at: Timestamp::from_millis(1),
             started_at: None,
@@ -410,6 +419,8 @@ mod tests {
                 at: Timestamp::from_millis(5),
             }),
             spent: Spent { num_turns: Some(3), ..Spent::default() },
+            model: String::new(),
+            assumed_usd: Some(0.75),
         };
         assert_eq!(
             serde_json::to_value(AttemptView::from(attempt)).unwrap(),
@@ -417,7 +428,7 @@ mod tests {
                 "attempt_id": "A-17", "ticket_id": "T-42", "stage": "impl", "worker_id": "W-7", "state": "ended",
                 "suspect": false, "trouble": null, "progress": {"message": "Half of it.", "percent": 50, "at": "1970-01-01T00:00:00.005Z"},
                 "outcome": "failed", "failure": "no_result", "detail": "it ended without a result", "exit_code": 1,
-                "signal": null, "claude_session_id": "s", "num_turns": 3, "cost_usd": null, "input_tokens": null,
+                "signal": null, "claude_session_id": "s", "num_turns": 3, "cost_usd": null, "assumed_usd": 0.75, "input_tokens": null,
                 "output_tokens": null, "cached_tokens": null, "peak_memory_bytes": null, "budget_usd": 2.0,
                 "asks_outcome": false, "granted_at": "1970-01-01T00:00:00.001Z", "started_at": null,
                 "ended_at": "1970-01-01T00:00:00.009Z",

@@ -29,7 +29,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         "Sums what attempts used: dollars, tokens, turns, wall time and peak memory, per day (the default), project, \
          worker_type, ticket, stage of a ticket, or attempt, for all projects or as narrow as the filters say. `total` is \
          over everything that matches. Dollars are what claude reported at its list prices; attempts that ended without \
-         saying are counted in `unpriced`. Days come newest first, everything else dearest first. Returns `usage`, \
+         saying are counted in `unpriced`, and what limits assume of them in `assumed_usd`. Days come newest first, everything else dearest first. Returns `usage`, \
          `total` and `next_cursor`, which is null on the last page.",
         usage,
     )]
@@ -75,7 +75,11 @@ struct UsageView {
     /// The part of the input tokens that the prompt cache had or took.
     cached_tokens: i64,
     output_tokens: i64,
+    /// What the agents said they cost.
     cost_usd: f64,
+    /// Dollars on top with which limits count the attempts in `unpriced`: from the tokens they were seen to use, and never
+    /// more than they were allowed to spend.
+    assumed_usd: f64,
     wall_seconds: f64,
     /// The most that the processes of one of the attempts held.
     peak_memory_bytes: Option<i64>,
@@ -98,6 +102,7 @@ impl From<Usage> for UsageView {
             cached_tokens: usage.cached_tokens,
             output_tokens: usage.output_tokens,
             cost_usd: usage.cost_usd,
+            assumed_usd: usage.assumed_usd,
             wall_seconds,
             peak_memory_bytes: usage.peak_memory_bytes,
         }

@@ -29,6 +29,7 @@ async fn sums_are_the_same_however_they_are_grouped() {
                 output_tokens: Some(10),
                 cached_tokens: Some(40),
                 peak_memory_bytes: Some(pulls * 1000),
+                ..Spent::default()
             };
             let ended = NOW.after(std::time::Duration::from_millis(1500));
             let ending = Ending { spent, ..ending(attempt, completed()) };
@@ -44,6 +45,7 @@ async fn sums_are_the_same_however_they_are_grouped() {
         cached_tokens: 160,
         output_tokens: 40,
         cost_usd: 1.5,
+        assumed_usd: 0.75,
         wall_ms: 6000,
         peak_memory_bytes: Some(4000),
         ..Usage::default()

@@ -10,8 +10,10 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::limits::Limit;
 use crate::domain::limits::ProjectLimits;
+use crate::domain::limits::ProjectLimitsChange;
 use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
+use crate::domain::project::ProjectChange;
 use crate::domain::ticket::TicketChange;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
@@ -23,17 +25,31 @@ use crate::store::Ending;
 use crate::store::Rules;
 
 impl Bed {
-    async fn limit(&self, limits: ProjectLimits) {
-        self.store.set_project_limits("shop", limits).await.unwrap();
+    pub(super) async fn limit(&self, limits: ProjectLimits) {
+        let limits = ProjectLimitsChange {
+            max_workers: limits.max_workers,
+            max_budget_usd: limits.max_budget_usd,
+            max_budget_usd_per_day: limits.max_budget_usd_per_day,
+            max_budget_usd_per_ticket: limits.max_budget_usd_per_ticket,
+            max_attempts_per_ticket: limits.max_attempts_per_ticket,
+        };
+        let change = ProjectChange { limits, ..ProjectChange::default() };
+        self.store.update_project("shop", change, NOW).await.unwrap();
     }
 
-    async fn ends_at(&self, attempt: AttemptId, verdict: Verdict, usd: f64, now: Timestamp) {
+    pub(super) async fn ends_at(
+        &self,
+        attempt: AttemptId,
+        verdict: Verdict,
+        usd: f64,
+        now: Timestamp,
+    ) {
         let spent = Spent { cost_usd: Some(usd), ..Spent::default() };
         let ending = Ending { spent, ..ending(attempt, verdict) };
         self.store.end_attempt(ending, now).await.unwrap();
     }
 
-    async fn hold_reason(&self, ticket: TicketId) -> String {
+    pub(super) async fn hold_reason(&self, ticket: TicketId) -> String {
         let state = self.read(ticket).await.state;
         let TicketState::OnHold { reason } = state else {
             panic!("expected a hold, got {state:?}")
@@ -41,11 +57,11 @@ impl Bed {
         reason
     }
 
-    async fn budget(&self, attempt: AttemptId) -> Option<(f64, Limit)> {
+    pub(super) async fn budget(&self, attempt: AttemptId) -> Option<(f64, Limit)> {
         self.store.attempt(attempt).await.unwrap().unwrap().budget
     }
 
-    async fn waits_for(&self, ticket: TicketId, now: Timestamp) -> &'static str {
+    pub(super) async fn waits_for(&self, ticket: TicketId, now: Timestamp) -> &'static str {
         self.prepare().await;
         let detail =
             self.store.ticket_at(ticket, crate::store::History::default(), now).await.unwrap();
@@ -54,7 +70,7 @@ impl Bed {
     }
 }
 
-fn failed(failure: Failure) -> Verdict {
+pub(super) fn failed(failure: Failure) -> Verdict {
     Verdict::Failed { failure, detail: "d".into() }
 }
 
@@ -123,27 +139,6 @@ async fn dollars_are_set_aside_while_attempts_run_and_a_spent_project_is_paused_
     let told: Vec<&str> =
         bed.kinds().await.into_iter().filter(|kind| kind.starts_with("project_")).collect();
     assert_eq!(told, ["project_paused", "project_resumed"]);
-}
-
-#[tokio::test]
-async fn a_lowered_limit_stops_what_runs_and_keeps_what_was_done() {
-    let bed = Bed::new().await;
-    let ticket = bed.ticket(&["plan", "impl"]).await.id;
-    let worker = bed.worker("plan").await;
-    let attempt = bed.granted(worker, "p1").await.attempt.id;
-    bed.ends_at(attempt, completed(), 5.0, NOW).await;
-    let worker = bed.worker("impl").await;
-    let attempt = bed.granted(worker, "p2").await.attempt.id;
-    assert_eq!(bed.store.enforce_limits(NOW).await.unwrap(), []);
-    bed.limit(ProjectLimits { max_budget_usd: Some(4.0), ..Default::default() }).await;
-    let over = bed.store.enforce_limits(NOW).await.unwrap();
-    assert_eq!(over.iter().map(|over| over.attempt).collect::<Vec<_>>(), [attempt]);
-    bed.ends_at(attempt, Verdict::Interrupted { resume: false }, 0.5, NOW).await;
-    let reason = bed.hold_reason(ticket).await;
-    assert!(reason.contains("$5.00 are spent"), "{reason}");
-    let detail = bed.store.ticket(ticket).await.unwrap();
-    assert_eq!(detail.comments.len(), 1, "the report of the stage that was done");
-    assert_eq!(bed.store.enforce_limits(NOW).await.unwrap(), []);
 }
 
 #[tokio::test]

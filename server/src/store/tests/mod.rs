@@ -1,5 +1,6 @@
 //! The store against a real file and the real migrations. Time is whatever a test says it is.
 
+mod bill;
 mod claims;
 mod ends;
 mod events;

@@ -45,7 +45,10 @@ CREATE TABLE attempt (
     CONSTRAINT limit_reached_says_which CHECK (limit_reached <> ''), cached_tokens INTEGER, peak_memory_bytes INTEGER
     CONSTRAINT peak_memory_is_a_size CHECK (peak_memory_bytes >= 0), asks_outcome INTEGER NOT NULL DEFAULT 0
     CONSTRAINT asks_outcome_is_a_flag CHECK (asks_outcome IN (0, 1)), trouble TEXT
-    CONSTRAINT trouble_says_something CHECK (trouble <> ''),
+    CONSTRAINT trouble_says_something CHECK (trouble <> ''), model TEXT NOT NULL DEFAULT '', seen_worth REAL
+    CONSTRAINT seen_worth_is_no_debt CHECK (seen_worth >= 0), assumed_usd REAL
+    CONSTRAINT assumed_usd_is_no_debt CHECK (assumed_usd >= 0), cut_short TEXT
+    CONSTRAINT cut_short_says_why CHECK (cut_short <> ''),
     CONSTRAINT ended_has_time     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CONSTRAINT ended_has_outcome  CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CONSTRAINT failure_has_class  CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
@@ -196,7 +199,8 @@ CREATE TABLE ticket (
     CONSTRAINT ticket_isolation_known CHECK (isolation IN ('worktree', 'shared')), max_budget_usd REAL
     CONSTRAINT ticket_budget_is_a_limit CHECK (max_budget_usd > 0), strikes INTEGER NOT NULL DEFAULT 0
     CONSTRAINT strikes_are_counted CHECK (strikes >= 0), resume_asks_outcome INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)),
+    CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)), assumed_usd REAL NOT NULL DEFAULT 0
+    CONSTRAINT ticket_assumed_is_no_debt CHECK (assumed_usd >= 0),
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
@@ -325,6 +329,9 @@ CREATE UNIQUE INDEX attempt_one_live_per_ticket ON attempt (ticket_id) WHERE sta
 
 CREATE UNIQUE INDEX attempt_one_live_per_worker ON attempt (worker_id) WHERE state <> 'ended';
 
+CREATE INDEX attempt_priced ON attempt (model, attempt_id)
+    WHERE state = 'ended' AND cost_usd > 0 AND seen_worth >= 1000 AND resumed = 0;
+
 CREATE INDEX attempt_ticket ON attempt (ticket_id);
 
 CREATE INDEX attempt_unsettled ON attempt (attempt_id) WHERE settled_at IS NULL;
@@ -334,6 +341,8 @@ CREATE INDEX comment_ticket ON comment (ticket_id, comment_id);
 CREATE INDEX event_ticket ON event (ticket_id, seq) WHERE ticket_id IS NOT NULL;
 
 CREATE UNIQUE INDEX project_live_name ON project (name) WHERE deleted_at IS NULL;
+
+CREATE INDEX ticket_assumed ON ticket (project_id, assumed_usd) WHERE assumed_usd > 0;
 
 CREATE INDEX ticket_cost ON ticket (project_id, cost_usd) WHERE cost_usd > 0;
 

@@ -134,7 +134,7 @@ async fn attempts_take_turns_in_a_directory() {
     // Its ticket is closed and its processes are not known to be gone: the directory is still taken.
     bed.store.close_ticket(first, Resolution::Cancelled, None, NOW).await.unwrap();
     assert_eq!(bed.claim(reviewer, "p4").await, Claim::Nothing);
-    bed.store.attempt_settled(attempt, NOW).await.unwrap();
+    bed.store.attempt_settled(attempt, Spent::default(), NOW).await.unwrap();
     assert_eq!(bed.granted(reviewer, "p5").await.ticket.id, second);
     assert_eq!(bed.claim(twin, "p6").await, Claim::Nothing);
 }
