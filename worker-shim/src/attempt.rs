@@ -22,6 +22,7 @@ use crate::child::SpawnError;
 use crate::clock;
 use crate::crash;
 use crate::log;
+use crate::memory::OutOfMemory;
 use crate::output::Segments;
 use crate::output::Tail;
 use crate::plant;
@@ -74,6 +75,7 @@ pub struct Attempt {
     max_rss_kib: Option<u64>,
     /// Of the whole tree, as far as somebody looked.
     peak_memory_bytes: Option<u64>,
+    out_of_memory: Option<OutOfMemory>,
     sweep: Sweep,
 }
 
@@ -89,6 +91,7 @@ impl Attempt {
         declined: Option<String>,
         inherited: &Inherited,
     ) -> (Option<Self>, Begun) {
+        log::of_attempt(&grant);
         let opened = match run_dir::open(attempts_dir, &grant.attempt_id) {
             Ok(opened) => opened,
             Err(error) => {
@@ -119,6 +122,7 @@ impl Attempt {
             Ok(pid) => {
                 let at_ms = clock::wall_ms();
                 attempt.started_at_ms = Some(at_ms);
+                log::info(&format!("the agent runs, pid {pid}"));
                 Begun::Running { pid, at_ms }
             }
             Err(not_started) => Begun::NotStarted(not_started),
@@ -145,6 +149,7 @@ impl Attempt {
             status: None,
             max_rss_kib: None,
             peak_memory_bytes: None,
+            out_of_memory: None,
         }
     }
 
@@ -161,6 +166,7 @@ impl Attempt {
             self.dir.store_place(place).map_err(unrecordable)?;
         }
         self.dir.store_grant(grant).map_err(unrecordable)?;
+        self.out_of_memory = OutOfMemory::watch(inherited.place.as_ref());
         crash::point("shim.before_spawn");
         plant::trace("spawning", &self.id);
         let spawned = child::spawn(grant, &self.dir, tree_lock, inherited.umask);
@@ -295,6 +301,7 @@ impl Attempt {
         match self.dir.seal(&record) {
             Ok(()) => {
                 crash::point("shim.after_seal");
+                log::info(&format!("the attempt is over: {}", told(&record.status)));
                 Ok(Box::new(record))
             }
             // Somebody sealed it first, and the first record stands.
@@ -315,6 +322,8 @@ impl Attempt {
             },
             None => self.status.clone().unwrap_or(ExitStatus::Unknown),
         };
+        let watch = self.out_of_memory.as_ref();
+        let oom_kills = watch.and_then(|watch| watch.kills(&status, order.stop.is_some()));
         ExitRecord {
             version: 1,
             server_id: self.server_id.clone(),
@@ -332,7 +341,7 @@ impl Attempt {
             ended_at_ms: clock::wall_ms(),
             swept: self.sweep.killed(),
             max_rss_kib: self.max_rss_kib,
-            oom_kills: None,
+            oom_kills,
             peak_memory_bytes: self.peak_memory_bytes,
             usage_limit: self.transcript.usage_limit().cloned(),
             mcp_failed: self.transcript.mcp_failed().to_vec(),
@@ -356,5 +365,15 @@ impl Attempt {
             memory_bytes,
             usage_limit: self.transcript.usage_limit().cloned(),
         })
+    }
+}
+
+/// A status for people.
+fn told(status: &ExitStatus) -> String {
+    match status {
+        ExitStatus::Exited { code } => format!("exit code {code}"),
+        ExitStatus::Signaled { signal } => format!("signal {signal}"),
+        ExitStatus::NotStarted { error, .. } => format!("it was not started: {error}"),
+        ExitStatus::Unknown | ExitStatus::Newer => "how it ended is unknown".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod exit;
 pub mod link;
 pub mod log;
+pub mod memory;
 pub mod output;
 mod pidfd;
 pub mod place;
@@ -46,6 +47,9 @@ pub enum Mode {
 /// The shim from start to end.
 #[must_use]
 pub fn run(mode: Mode) -> Exit {
+    if mode == Mode::Unit {
+        log::to_journal();
+    }
     if mode == Mode::Detached {
         match bootstrap::detach() {
             Ok(Side::Parent) => return Exit::Done,
@@ -68,6 +72,7 @@ pub fn run(mode: Mode) -> Exit {
             return exit;
         }
     };
+    log::of_worker(&order.worker_id);
     let _worker_lock = match bootstrap::lock_worker(&order.worker_lock) {
         Ok(lock) => lock,
         Err(error) => return refuse(mode, &error, Exit::CannotRecord),

@@ -271,6 +271,7 @@ impl Supervisor {
             Action::Forget => {
                 crash::point("shim.after_ack");
                 self.attempt = None;
+                log::of_no_attempt();
             }
             Action::Leave(exit) => self.leaving = Some(exit),
         }

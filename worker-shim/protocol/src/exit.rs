@@ -47,8 +47,9 @@ pub struct ExitRecord {
     /// Largest resident size of any one process of the tree, in KiB, as the kernel accounts for waited children.
     #[serde(default)]
     pub max_rss_kib: Option<u64>,
-    /// Processes of the attempt the kernel killed for want of memory. Absent where nobody counts: outside a unit of the
-    /// worker's own, and in records of older shims.
+    /// Processes that the kernel killed for want of memory while the attempt ran. In a unit of the worker's own they are
+    /// the attempt's; elsewhere others are counted too, so it is given only when the agent was killed and the shim did
+    /// not do it. Absent otherwise, and in records of older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_kills: Option<u64>,
     /// Most memory the whole tree was seen to hold at once, in bytes.

@@ -227,6 +227,20 @@ fn failed(facts: &Facts) -> Verdict {
             with_stderr(format!("the agent exited with code {code} and no result"), facts),
         ),
     };
+    // Whatever it looked like from inside: something of it was killed, and it did not end well.
+    let unclear = matches!(
+        failure,
+        Failure::NoResult
+            | Failure::AgentError
+            | Failure::Crashed
+            | Failure::KilledExternally
+            | Failure::Unknown
+    );
+    if facts.oom_kills > 0 && unclear && facts.end != End::Exited(0) {
+        let detail =
+            format!("the kernel killed a part of it because there was no memory left; {detail}");
+        return Verdict::Failed { failure: Failure::OutOfMemory, detail };
+    }
     Verdict::Failed { failure, detail }
 }
 

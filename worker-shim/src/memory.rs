@@ -1,0 +1,88 @@
+//! Whether the kernel killed something for want of memory while an attempt ran.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use shim_protocol::exit::ExitStatus;
+use shim_protocol::run_dir::UnitPlace;
+
+use crate::place;
+
+/// Counts from the moment it is made.
+#[derive(Debug)]
+pub struct OutOfMemory {
+    counter: PathBuf,
+    before: u64,
+    /// Nothing but this worker is counted.
+    own: bool,
+}
+
+impl OutOfMemory {
+    /// Begins to count: in the worker's own unit, else in the group this process shares with others, else on the whole
+    /// machine. None where none of them counts.
+    #[must_use]
+    pub fn watch(own: Option<&UnitPlace>) -> Option<Self> {
+        let events = |group: &Path| place::directory(group).join("memory.events");
+        let shared = || {
+            let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+            Some(events(Path::new(groups.lines().find_map(|line| line.strip_prefix("0::"))?)))
+        };
+        let places = [
+            own.map(|unit| (events(&unit.cgroup), true)),
+            shared().map(|path| (path, false)),
+            Some(("/proc/vmstat".into(), false)),
+        ];
+        places.into_iter().flatten().find_map(|(counter, own)| {
+            let before = kills(&fs::read_to_string(&counter).ok()?)?;
+            Some(Self { counter, before, own })
+        })
+    }
+
+    /// What was killed since, as far as it says something about this attempt. A count that others share does so only
+    /// when the agent was killed and nobody here did it.
+    #[must_use]
+    pub fn kills(&self, status: &ExitStatus, was_stopped: bool) -> Option<u64> {
+        // A shell says 137 for it.
+        let killed =
+            matches!(status, ExitStatus::Signaled { signal: 9 } | ExitStatus::Exited { code: 137 });
+        if !self.own && (!killed || was_stopped) {
+            return None;
+        }
+        let now = kills(&fs::read_to_string(&self.counter).ok()?)?;
+        Some(now.saturating_sub(self.before))
+    }
+}
+
+/// The counter in `memory.events` or `/proc/vmstat`.
+fn kills(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_shared_speaks_only_of_a_kill_that_nobody_here_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let counter = dir.path().join("memory.events");
+        let text = "low 0\nhigh 7\nmax 9\noom 3\noom_kill 5\noom_group_kill 1\n";
+        fs::write(&counter, text).unwrap();
+        let watch = |own| OutOfMemory { counter: counter.clone(), before: 3, own };
+        let (killed, ended) = (ExitStatus::Signaled { signal: 9 }, ExitStatus::Exited { code: 1 });
+        assert_eq!(watch(true).kills(&ended, false), Some(2));
+        assert_eq!(watch(true).kills(&killed, true), Some(2));
+        assert_eq!(watch(false).kills(&killed, false), Some(2));
+        assert_eq!(watch(false).kills(&ExitStatus::Exited { code: 137 }, false), Some(2));
+        assert_eq!(watch(false).kills(&killed, true), None, "we did it");
+        assert_eq!(watch(false).kills(&ended, false), None, "somebody else's");
+        fs::write(&counter, "nothing of the kind\n").unwrap();
+        assert_eq!(watch(true).kills(&killed, false), None);
+    }
+
+    #[test]
+    fn this_machine_counts_somewhere() {
+        assert!(OutOfMemory::watch(None).is_some());
+    }
+}
