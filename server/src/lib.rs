@@ -12,6 +12,7 @@ pub mod domain;
 pub mod exit;
 pub mod fence;
 pub mod git;
+pub mod journal;
 pub mod lifecycle;
 pub mod mcp;
 pub mod plant;

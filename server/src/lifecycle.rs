@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
+use crate::journal;
 use crate::telemetry::chain;
 
 /// From the request to stop to the hard token. Ten seconds are promised for the whole.
@@ -153,11 +154,6 @@ impl Lifecycle {
         notify(&[NotifyState::Ready]);
     }
 
-    /// Shows one line in `systemctl status`.
-    pub fn status(&self, text: &str) {
-        notify(&[NotifyState::Status(text)]);
-    }
-
     /// How the process should end, as far as this object knows.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -198,7 +194,7 @@ impl Control {
         if self.soft.is_cancelled() {
             return;
         }
-        tracing::info!("stopping; workers run on");
+        tracing::info!(name: journal::SERVER_STOPPING, "stopping; workers run on");
         notify(&[NotifyState::Stopping]);
         self.soft.cancel();
         let control = self.clone();
@@ -263,6 +259,22 @@ impl Control {
             first
         });
     }
+}
+
+/// Shows one line in `systemctl status`.
+pub fn status(text: &str) {
+    notify(&[NotifyState::Status(text)]);
+}
+
+/// How long systemd waits for a sign of life before it acts; `None` when it does not watch this process.
+#[must_use]
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
+}
+
+/// The sign of life.
+pub fn feed_watchdog() {
+    notify(&[NotifyState::Watchdog]);
 }
 
 /// Tells systemd, when it listens. That it does not hear us is worth a line and nothing more.

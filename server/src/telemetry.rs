@@ -13,6 +13,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Environment;
+use crate::journal::Journal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -30,7 +31,7 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// Sets up logging for the process. Called once.
 pub fn init(filter: &str, environment: &Environment) -> Result<(), TelemetryError> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
-    let journal = is_journal(environment).then(|| tracing_journald::layer().ok()).flatten();
+    let journal = is_journal(environment).then(|| Journal::open().ok()).flatten();
     // Without the journal's socket its stream still takes lines, and a container may have the one without the other.
     let plain = journal.is_none().then(|| {
         tracing_subscriber::fmt::layer()

@@ -9,23 +9,27 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
     ("config", &["domain"]),
     ("fence", &["domain"]),
-    ("telemetry", &["config"]),
+    ("journal", &["domain"]),
+    ("telemetry", &["config", "journal"]),
     ("templates", &["domain"]),
-    ("disk", &["clock", "domain", "store", "telemetry"]),
+    ("disk", &["clock", "domain", "journal", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
     ("git", &["domain", "telemetry"]),
     ("sweep", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
-    ("dispatcher", &["clock", "disk", "domain", "fence", "git", "shim", "store", "telemetry"]),
+    (
+        "dispatcher",
+        &["clock", "disk", "domain", "fence", "git", "journal", "shim", "store", "telemetry"],
+    ),
     // Of git only the question whether a directory is a repository.
     ("mcp", &["clock", "disk", "domain", "fence", "git", "store", "telemetry", "templates"]),
-    ("lifecycle", &["exit", "telemetry"]),
+    ("lifecycle", &["exit", "journal", "telemetry"]),
     ("cli", &["config"]),
     (
         "commands",
@@ -39,6 +43,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
             "exit",
             "fence",
             "git",
+            "journal",
             "lifecycle",
             "mcp",
             "shim",

@@ -25,6 +25,7 @@ use crate::commands::state;
 use crate::commands::state::Prepared;
 use crate::commands::upkeep;
 use crate::commands::upkeep::Upkeep;
+use crate::commands::watched;
 use crate::config;
 use crate::config::Config;
 use crate::config::Settings;
@@ -40,6 +41,7 @@ use crate::domain::retry::Backoff;
 use crate::exit::Exit;
 use crate::fence::Fence;
 use crate::git::Repositories;
+use crate::journal;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Request;
 use crate::lifecycle::What;
@@ -63,7 +65,11 @@ const SOCKET: &str = "shim.sock";
 const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_mins(30);
 
 /// Runs the server until it is told to stop.
-pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> anyhow::Result<Exit> {
+pub async fn run(
+    mut config: Config,
+    passed: Passed,
+    mut lifecycle: Lifecycle,
+) -> anyhow::Result<Exit> {
     let clock = Clock::system();
     let guard = Arc::new(Guard::new(&config.state_dir));
     guard.look_before_start();
@@ -71,6 +77,7 @@ pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> an
     let launcher = launcher::choose(&config)?;
     let (store, checked) = open_store(&config, &clock, &guard).await?;
     let (checking, sound) = begin_check(&lifecycle, checked);
+    let begun_at = store.newest_event().await?;
     let repositories = Repositories::default();
     crash::point("server.serve.before_bind");
     let socket = config.runtime_dir.join(SOCKET);
@@ -124,20 +131,19 @@ pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> an
         limits: kept,
     };
     let sweeping = upkeep::start(&lifecycle, &upkeep);
+    let telling = watched::start(&lifecycle, &store, &dispatcher, begun_at, config.environment());
     announce(&config, bound, &launcher);
     crash::point("server.serve.before_ready");
     lifecycle.ready();
     crash::point("server.serve.after_ready");
 
     let mut drain = lifecycle.drain();
-    let mut config = config;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             changed = drain.changed() => {
                 let draining = changed.is_ok() && *drain.borrow_and_update();
                 lock.set_draining(draining)?;
-                lifecycle.status(if draining { "draining" } else { "serving" });
                 tracing::info!(draining, "drain toggled");
             }
             request = lifecycle.requests.recv() => {
@@ -156,7 +162,8 @@ pub async fn run(config: Config, passed: Passed, mut lifecycle: Lifecycle) -> an
         }
     }
 
-    for task in [serving, listening, dispatching, checking].into_iter().chain(sweeping) {
+    let ended = [serving, listening, dispatching, checking];
+    for task in ended.into_iter().chain(sweeping).chain(telling) {
         task.await.context("a task of the server was lost")?;
     }
     store.close().await;
@@ -244,6 +251,7 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
 
 fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) {
     tracing::info!(
+        name: journal::SERVER_STARTED,
         version = env!("CARGO_PKG_VERSION"),
         url = %format!("http://{bound}/mcp"),
         state_dir = %config.state_dir.display(),

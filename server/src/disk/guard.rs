@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::ballast::BALLAST_BYTES;
 use super::ballast::Ballast;
+use crate::journal;
 
 /// How much room there was at the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,13 +53,18 @@ impl Guard {
         let room = Room { free, low: min_free > 0 && free < enough };
         if room.low && !before.low {
             tracing::warn!(
+                name: journal::DISK_LOW,
                 free_mib = free >> 20,
                 min_free_mib = min_free >> 20,
                 state_dir = %self.state_dir.display(),
                 "the disk is nearly full: nothing new is started until there is room; what runs goes on"
             );
         } else if before.low && !room.low {
-            tracing::warn!(free_mib = free >> 20, "there is room on the disk again; work goes on");
+            tracing::warn!(
+                name: journal::DISK_RECOVERED,
+                free_mib = free >> 20,
+                "there is room on the disk again; work goes on"
+            );
         }
         self.room.send_if_modified(|known| std::mem::replace(known, room).low != room.low);
         if free < BALLAST_BYTES {

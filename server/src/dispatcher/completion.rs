@@ -68,7 +68,7 @@ impl Dispatcher {
         };
         let report = self.store.end_attempt(ending, self.now()).await?;
         drop(settled);
-        tracing::info!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "attempt reported");
+        tracing::debug!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "attempt reported");
         Ok(match report {
             EndReport::Accepted => AckVerdict::Accepted,
             EndReport::Duplicate => AckVerdict::Duplicate,

@@ -11,6 +11,7 @@ use crate::domain::queue;
 use crate::domain::slots;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
+use crate::journal;
 use crate::shim::launch::LaunchError;
 use crate::shim::token;
 use crate::store::Result;
@@ -77,7 +78,7 @@ impl Dispatcher {
             crash::point("server.launch.after");
             match launched {
                 Ok(()) => {
-                    tracing::info!(worker = %worker.id, queue = %worker.worker_type, "worker launched");
+                    tracing::debug!(worker = %worker.id, stage = %worker.worker_type, "worker launched");
                     dispatcher.gate.succeeded();
                     // The others that waited for this one's outcome.
                     dispatcher.bell.notify_one();
@@ -95,12 +96,17 @@ impl Dispatcher {
         let stored = if error.is_passing() {
             let wait = self.gate.failed(Instant::now());
             tracing::warn!(
-                worker = %worker.id, queue = %worker.worker_type, error = %chain(error), wait_s = wait.as_secs(),
+                name: journal::WORKER_NOT_LAUNCHED,
+                project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = %chain(error), wait_s = wait.as_secs(),
                 "launching a worker failed; it is tried again"
             );
             self.store.worker_stopped(worker.id, &reason, now).await
         } else {
-            tracing::error!(worker = %worker.id, error = %chain(error), "launching a worker failed");
+            tracing::error!(
+                name: journal::WORKER_NOT_LAUNCHED,
+                project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = %chain(error),
+                "launching a worker failed"
+            );
             self.store.launch_failed(worker, &reason, now).await
         };
         if let Err(error) = stored {

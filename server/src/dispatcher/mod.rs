@@ -13,6 +13,7 @@ mod grant;
 mod launches;
 mod links;
 mod orders;
+mod pulse;
 mod reconcile;
 mod session;
 mod silent;
@@ -36,6 +37,7 @@ use crate::clock::Clock;
 use crate::disk::Room;
 use crate::dispatcher::gate::Gate;
 use crate::dispatcher::links::Links;
+use crate::dispatcher::pulse::Pulse;
 use crate::dispatcher::worktrees::Tended;
 use crate::domain::time::Timestamp;
 use crate::fence::Fence;
@@ -115,6 +117,8 @@ pub struct Dispatcher {
     links: Links,
     /// Shut for a while after launches failed.
     gate: Arc<Gate>,
+    /// Answers those who ask whether the loop still turns.
+    pulse: Pulse,
     repositories: Repositories,
     tended: Tended,
     /// True while nothing may be granted yet: processes of attempts the database does not know may be left (see
@@ -153,6 +157,7 @@ impl Dispatcher {
             sound,
             links: Links::default(),
             gate: Arc::default(),
+            pulse: Pulse::default(),
             repositories,
             tended: Tended::default(),
             held_back: watch::Sender::new(true),
@@ -184,6 +189,11 @@ impl Dispatcher {
         self.links.count()
     }
 
+    /// Returns once the loop has made a whole pass that began after this call. A loop that is stuck never answers.
+    pub async fn probe(&self) {
+        self.pulse.probe().await;
+    }
+
     /// Accepts shims until the server stops.
     pub async fn listen(self, mut listener: Listener) {
         loop {
@@ -203,11 +213,13 @@ impl Dispatcher {
         let mut room = self.room.clone();
         let mut draining = self.draining.clone();
         let mut sound = self.sound.clone();
+        let mut questions = self.pulse.questions();
         let mut reconciler = reconcile::Reconciler::default();
         let mut strangers = strangers::Strangers::default();
         let mut silent = silent::Silent::default();
         loop {
             level.mark_unchanged();
+            let question = *questions.borrow_and_update();
             let wait = match self.pass(&mut reconciler, &mut strangers, &mut silent).await {
                 Ok(wait) => wait,
                 Err(error) => {
@@ -215,9 +227,11 @@ impl Dispatcher {
                     Duration::from_secs(1)
                 }
             };
+            self.pulse.answer(question);
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
+                Ok(()) = questions.changed() => {}
                 () = self.bell.notified() => {}
                 changed = level.changed() => if changed.is_err() { break },
                 Ok(()) = room.changed() => {}

@@ -28,6 +28,7 @@ use crate::domain::reconcile::judge;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
+use crate::journal;
 use crate::plant;
 use crate::shim::evidence;
 use crate::shim::evidence::Mark;
@@ -127,6 +128,7 @@ impl Dispatcher {
         for worker in dead.difference(&pending) {
             // Its link may have come back while we looked; then it is no longer ours to judge.
             if !self.links.has(*worker) {
+                tracing::warn!(name: journal::WORKER_LOST, %worker, "a worker's shim ended without a goodbye");
                 self.store.worker_stopped(*worker, "its shim ended without a goodbye", now).await?;
             }
         }
@@ -209,6 +211,7 @@ impl Dispatcher {
     async fn suspect(&self, left: &Unsettled, why: &'static str) -> Result<bool> {
         if self.store.attempt_suspect(left.attempt).await? {
             tracing::error!(
+                name: journal::ATTEMPT_SUSPECT,
                 attempt = %left.attempt, ticket = %left.ticket, worker = %left.worker, why,
                 "an attempt is stuck; its ticket waits until its worker is stopped or the ticket is closed"
             );

@@ -331,7 +331,7 @@ impl Session<'_> {
         match claim {
             Claim::Granted(granted) => {
                 let grant = Box::new(self.dispatcher.grant(&granted));
-                tracing::info!(
+                tracing::debug!(
                     worker = %self.worker.id,
                     attempt = %granted.attempt.id,
                     ticket = %granted.ticket.id,

@@ -101,6 +101,17 @@ pub enum AttemptState {
     Ended(Ended),
 }
 
+impl Attempt {
+    /// Why it failed, once it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        match &self.state {
+            AttemptState::Ended(ended) => ended.failure,
+            AttemptState::Granted | AttemptState::Running => None,
+        }
+    }
+}
+
 impl AttemptState {
     #[must_use]
     pub const fn name(&self) -> &'static str {

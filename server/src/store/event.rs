@@ -115,6 +115,11 @@ impl Store {
         Ok(at.map(Timestamp::from_millis))
     }
 
+    /// The newest number of the whole log.
+    pub async fn newest_event(&self) -> Result<EventSeq> {
+        last_seq(&mut *self.readers.acquire().await?).await
+    }
+
     /// Lists events in their order.
     pub async fn events(&self, query: EventQuery) -> Result<EventPage> {
         let mut snapshot = self.readers.begin().await?;

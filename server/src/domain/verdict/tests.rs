@@ -136,6 +136,10 @@ fn ends_that_nobody_here_caused_are_told_apart() {
     let no_memory = Facts { oom_kills: 1, ..ran(End::Signaled(9), None) };
     assert_eq!(failure_of(&no_memory), Failure::OutOfMemory);
     assert_eq!(failure_of(&ran(End::Exited(3), None)), Failure::NoResult);
+    let part_of_it = Facts { oom_kills: 1, ..ran(End::Exited(3), None) };
+    assert_eq!(failure_of(&part_of_it), Failure::OutOfMemory);
+    let ended_well = Facts { oom_kills: 1, ..ran(End::Exited(0), None) };
+    assert_eq!(failure_of(&ended_well), Failure::NoResult);
     let interrupted = AgentResult {
         subtype: "error_during_execution".into(),
         is_error: true,

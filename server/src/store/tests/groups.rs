@@ -23,6 +23,40 @@ async fn concurrent_writes_share_commits_and_all_land() {
 }
 
 #[tokio::test]
+async fn a_writer_that_is_stuck_does_not_answer() {
+    let bed = Bed::new().await;
+    bed.store.ping().await.unwrap();
+    let (release, held) = tokio::sync::oneshot::channel::<()>();
+    let writer = bed.store.writer.clone();
+    let stuck = tokio::spawn(async move {
+        writer
+            .write(
+                |_| {
+                    Box::pin(async move {
+                        held.await.unwrap_or_default();
+                        Ok(())
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    });
+    let ping = bed.store.ping();
+    tokio::pin!(ping);
+    // As many turns as a free writer needs, many times over.
+    for _ in 0..10_000 {
+        tokio::select! {
+            biased;
+            answer = &mut ping => panic!("a stuck writer answered: {answer:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    release.send(()).unwrap();
+    ping.await.unwrap();
+    stuck.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_write_that_fails_half_way_is_undone_alone() {
     let bed = Bed::new().await;
     let good = bed.store.create_ticket(Bed::new_ticket(&["impl"]), NOW);

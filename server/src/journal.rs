@@ -1,0 +1,153 @@
+//! Records for systemd's journal: which fields they have, and the numbers that name their kinds.
+//!
+//! Every field is sent as `VIBE_ENSEMBLE_<FIELD>`: an event about a ticket has `VIBE_ENSEMBLE_TICKET`, and so on. A record
+//! whose kind is in [`KINDS`] also has that kind's `MESSAGE_ID`, which never changes: `journalctl MESSAGE_ID=…` and whatever
+//! alerts on it keep working when words change.
+//!
+//! Invariant: no prompt, report, comment or token is a field or a message of anything that is logged.
+
+use std::collections::HashMap;
+use std::io;
+
+use tracing::Event;
+use tracing::Subscriber;
+use tracing::span;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+/// The server serves.
+pub const SERVER_STARTED: &str = "server_started";
+/// The server stops; workers run on.
+pub const SERVER_STOPPING: &str = "server_stopping";
+/// A worker's process is gone without a goodbye.
+pub const WORKER_LOST: &str = "worker_lost";
+/// A worker could not be started.
+pub const WORKER_NOT_LAUNCHED: &str = "worker_not_launched";
+/// An attempt failed because the kernel killed it for want of memory. In place of `ticket_attempt_failed`.
+pub const OUT_OF_MEMORY: &str = "out_of_memory";
+/// An attempt's evidence contradicts itself; somebody has to look.
+pub const ATTEMPT_SUSPECT: &str = "attempt_suspect";
+/// Nothing new is started until there is room.
+pub const DISK_LOW: &str = "disk_low";
+/// There is room again.
+pub const DISK_RECOVERED: &str = "disk_recovered";
+
+/// Every kind of record that can be asked for by number. Kinds are added; no number is changed or used again. Those of
+/// state changes have the names of the coordinator's events.
+pub const KINDS: &[(&str, &str)] = &[
+    ("server_started", "ee784c845fed4a8289bdea6c30e88471"),
+    ("server_stopping", "38635b32666542ca982cc0c28bd5d4d2"),
+    ("worker_lost", "a86401bcd57c41ac81e0c7defa7c6b63"),
+    ("worker_not_launched", "0aed686fddb5479c81f29c61ac3fd715"),
+    ("out_of_memory", "a110fc2a9c624c338e9df2a0a9fb19c9"),
+    ("attempt_suspect", "1662cc9cbb0b4edaa068f587f39016ed"),
+    ("disk_low", "87eb44ef9ba042a5ade92fc79d0545bd"),
+    ("disk_recovered", "1166923f50b44abf9690fdadc60ae990"),
+    ("ticket_created", "c25f663d8ca04fc981a0646283e16d91"),
+    ("ticket_stage_started", "c1e10d57d0e8482fbfc3931efeaf20f9"),
+    ("ticket_stage_completed", "fdffcbfca631460e9a24a620ee0a03b9"),
+    ("ticket_sent_back", "97572802c5e443bda000f92e3d375701"),
+    ("ticket_attempt_failed", "abc238c1cff045b89dfb8b4d4a1c628e"),
+    ("ticket_on_hold", "8dd89710f03c423388defd0b11a55063"),
+    ("ticket_resumed", "4335483727a6489eaa99526235dda191"),
+    ("ticket_unblocked", "c2712d2c15f04ed9963e86dd2daeee41"),
+    ("ticket_closed", "a1d91df1ca644447b6228231ebd1449c"),
+    ("worker_started", "3ce610cc8af54678950aa1937deb62c3"),
+    ("worker_stopped", "d3df00cbc51049d7a06fb93ce5ed9946"),
+    ("ticket_updated", "982270dd73374668a76b068b8112924a"),
+    ("queue_paused", "7075fcc7dcf74814ae3a74576ddd846a"),
+    ("queue_resumed", "bc04faabea5543f89e718b674413ce9f"),
+    ("project_paused", "5d6d13510c2f41a88e9f6b464de0a694"),
+    ("project_resumed", "7d8654872ff8446ba44807410996d55b"),
+    ("server_paused", "4eb9ae8abdac4ec4acb4d2247f9753ba"),
+    ("server_resumed", "e71c530ffe634e8c87bc8e1b5e58aa35"),
+];
+
+/// Writes what is logged to the journal.
+///
+/// The library has one prefix for all fields and one set of constant fields for all events, and `MESSAGE_ID` may have no
+/// prefix and differs by kind. So there is one of its layers for each kind.
+pub struct Journal {
+    other: tracing_journald::Layer,
+    kinds: HashMap<&'static str, tracing_journald::Layer>,
+}
+
+impl Journal {
+    /// Fails where no journal listens.
+    pub fn open() -> io::Result<Self> {
+        let mut kinds = HashMap::new();
+        for (kind, id) in KINDS {
+            kinds.insert(*kind, layer()?.with_custom_fields([("MESSAGE_ID", *id)]));
+        }
+        Ok(Self { other: layer()?, kinds })
+    }
+}
+
+fn layer() -> io::Result<tracing_journald::Layer> {
+    let layer = tracing_journald::layer()?.with_syslog_identifier("vibe-ensemble".to_owned());
+    Ok(layer.with_field_prefix(Some("VIBE_ENSEMBLE".to_owned())))
+}
+
+impl<S> tracing_subscriber::Layer<S> for Journal
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
+        self.other.on_new_span(attributes, id, context);
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        self.other.on_record(id, values, context);
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let layer = self.kinds.get(event.metadata().name()).unwrap_or(&self.other);
+        layer.on_event(event, context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::domain::event::EventKind;
+
+    #[test]
+    fn every_kind_has_a_number_of_its_own_in_the_journals_form() {
+        let names: BTreeSet<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+        let ids: BTreeSet<&str> = KINDS.iter().map(|(_, id)| *id).collect();
+        assert_eq!((names.len(), ids.len()), (KINDS.len(), KINDS.len()));
+        for id in ids {
+            let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            assert!(id.len() == 32 && id.bytes().all(hex), "{id}");
+        }
+        for kind in EventKind::ALL {
+            assert!(names.contains(kind.name()), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn the_readme_lists_what_is_alerted_on() {
+        let readme = include_str!("../../README.md");
+        for name in [
+            SERVER_STARTED,
+            WORKER_LOST,
+            WORKER_NOT_LAUNCHED,
+            OUT_OF_MEMORY,
+            ATTEMPT_SUSPECT,
+            DISK_LOW,
+            "ticket_on_hold",
+            "ticket_attempt_failed",
+            "queue_paused",
+        ] {
+            let (_, id) = KINDS.iter().find(|(kind, _)| *kind == name).expect("listed");
+            assert!(readme.contains(name) && readme.contains(id), "{name} {id}");
+        }
+    }
+}
