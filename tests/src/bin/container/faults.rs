@@ -6,6 +6,8 @@ use crate::load::Load;
 use crate::operator::SERVER;
 use crate::say;
 
+const README: &str = include_str!("../../../../README.md");
+
 /// The slice and each worker have their limits, as far as this machine can hold anybody to them.
 pub(crate) async fn limits(load: &Load<'_>) {
     let operator = &load.operator;
@@ -119,15 +121,47 @@ pub(crate) async fn killed_shim(load: &Load<'_>) {
     ));
 }
 
-/// What the journal must not hold, whoever reads it.
-pub(crate) fn journal(load: &Load<'_>) {
+/// The journal answers by ticket, by attempt and by the numbers of the README, and holds no secret.
+pub(crate) async fn journal(load: &Load<'_>) {
     let operator = &load.operator;
+    // An old README has no numbers, and a server of its time no fields.
+    if README.contains("| `server_started` |") {
+        by_field(load).await;
+    } else {
+        say("NOT TRIED: the journal by field and by message id, of which the README lists none");
+    }
     let token = operator.machine.path(operator.place.state).join("tokens/coordinator");
     let token = std::fs::read_to_string(token).expect("the server made it");
     let all = ["journalctl", "-b", "-q", "--no-pager", "-o", "export", "--all"];
     let all = operator.machine.run(&all);
-    assert!(all.contains("attempt granted"), "the server logs here");
     assert!(!all.contains(token.trim()), "the token is in no log");
     assert!(!all.contains("Do the work."), "no prompt is in any log");
     say("no token and no prompt is in the journal");
+}
+
+async fn by_field(load: &Load<'_>) {
+    let operator = &load.operator;
+    let ticket = load.ticket("fake: build: say hello").await;
+    let found = load.completed(&ticket).await;
+    let attempt = found["attempts"][0]["attempt_id"].as_str().expect("an attempt has an id");
+    for (field, value) in [("TICKET", ticket.as_str()), ("ATTEMPT", attempt)] {
+        let asked = format!("VIBE_ENSEMBLE_{field}={value}");
+        eventually(&format!("the journal answers {asked}"), || async {
+            let entries = operator.journal(&[&asked]);
+            let whole = entries.iter().any(|entry| {
+                entry["VIBE_ENSEMBLE_PROJECT"].is_string() && entry["MESSAGE_ID"].is_string()
+            });
+            if whole { Ok(()) } else { Err(format!("{entries:?}")) }
+        })
+        .await;
+    }
+    // What has happened here by now, of what the README tells operators to alert on.
+    for kind in ["server_started", "ticket_on_hold", "worker_lost"] {
+        let row = README.lines().find(|line| line.starts_with(&format!("| `{kind}` |")));
+        let row = row.unwrap_or_else(|| panic!("README does not list {kind}"));
+        let id = row.split('`').nth(3).expect("a row is `kind` and `number`");
+        let entries = operator.journal(&[&format!("MESSAGE_ID={id}")]);
+        assert!(!entries.is_empty(), "{kind}: MESSAGE_ID={id}");
+    }
+    say("the journal answers by ticket, by attempt and by the README's message ids");
 }

@@ -126,7 +126,7 @@ async fn story(machine: &Machine, cli: &Cli, workspace: &Path) {
     signals::to_shims(&load).await;
     faults::watchdog(&load).await;
     faults::killed_shim(&load).await;
-    faults::journal(&load);
+    faults::journal(&load).await;
     let users = users::begin(machine).await;
     package::upgrade(&load, &users, &packages).await;
     restarts::reboot(&mut load).await;
