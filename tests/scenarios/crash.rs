@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use e2e::bed::Bed;
 use e2e::bed::pid;
+use e2e::bed::text;
 use e2e::binaries;
 use e2e::eventually::eventually;
 use e2e::server::Setup;
@@ -244,4 +245,27 @@ async fn a_launch_that_its_server_did_not_live_to_make_is_given_up_soon() {
     assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
     let workers = bed.all("list_workers", "workers", json!({})).await;
     assert_eq!(workers[0]["stop_reason"], "its shim never said hello", "{workers:?}");
+}
+
+#[tokio::test]
+async fn a_shim_that_is_killed_while_it_starts_pauses_no_queue() {
+    let mut bed = Bed::prepare(Setup::default());
+    let shim = bed.server.path("shim");
+    let script = format!(
+        "#!/bin/sh\nif mkdir {} 2>/dev/null; then kill -9 $$; fi\nexec {} \"$@\"\n",
+        bed.server.path("first").display(),
+        binaries::shim().display()
+    );
+    std::fs::write(&shim, script).unwrap();
+    std::fs::set_permissions(&shim, Permissions::from_mode(0o755)).unwrap();
+    bed.server.set_env("VIBE_ENSEMBLE_SHIM", shim.display().to_string());
+    bed.launch().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+
+    let closed = bed.completed(&ticket).await;
+
+    assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
+    let kinds: Vec<String> = bed.events().await.iter().map(|event| text(event, "kind")).collect();
+    assert!(!kinds.contains(&"queue_paused".to_owned()), "{kinds:?}");
 }

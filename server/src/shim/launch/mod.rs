@@ -52,10 +52,11 @@ impl LaunchError {
             | Self::Silent
             | Self::Refused { .. }
             | Self::NoAnswer { .. } => true,
+            // Killed from outside, which says nothing about the next one.
+            Self::Left { status } => status.code().is_none(),
             Self::Spawn { .. }
             | Self::Order(_)
             | Self::Encode(_)
-            | Self::Left { .. }
             | Self::Stuck { .. }
             | Self::Stranger { .. } => false,
         }

@@ -39,12 +39,19 @@ pub(super) async fn launch(shim: &Path, order: LaunchOrder) -> Result<(), Launch
     let spawned = command.spawn();
     let mut child =
         spawned.map_err(|source| LaunchError::Spawn { program: shim.to_owned(), source })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(&bytes).await.map_err(LaunchError::Order)?;
-        stdin.shutdown().await.map_err(LaunchError::Order)?;
-    }
+    let handed = match child.stdin.take() {
+        Some(mut stdin) => match stdin.write_all(&bytes).await {
+            Ok(()) => stdin.shutdown().await,
+            Err(error) => Err(error),
+        },
+        None => Ok(()),
+    };
     let stuck = LaunchError::Stuck { seconds: DETACH_TIMEOUT.as_secs() };
     let left = tokio::time::timeout(DETACH_TIMEOUT, child.wait()).await.map_err(|_| stuck)?;
     let status = left.map_err(LaunchError::Order)?;
-    if status.success() { Ok(()) } else { Err(LaunchError::Left { status }) }
+    // How it ended says more than the pipe that broke because of it.
+    if !status.success() {
+        return Err(LaunchError::Left { status });
+    }
+    handed.map_err(LaunchError::Order)
 }
