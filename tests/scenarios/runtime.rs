@@ -66,3 +66,24 @@ async fn an_agent_that_is_not_there_is_told_at_the_start_and_by_commands() {
     assert_eq!(doctor.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("/nonexistent/claude"));
 }
+
+#[tokio::test]
+async fn an_agent_that_is_not_there_pauses_its_queue_once_and_charges_nobody() {
+    let setup = Setup { agent: Some("/nonexistent/claude".into()), ..Setup::default() };
+    let bed = Bed::with(setup).await;
+    bed.project("shop", &["build"]).await;
+    let tickets =
+        [bed.ticket("shop", &["build"], "").await, bed.ticket("shop", &["build"], "").await];
+    let filter = serde_json::json!({"kinds": ["queue_paused"], "wait_seconds": 60});
+    let paused = bed.client.ok("list_events", filter).await;
+    assert!(paused.to_string().contains("/nonexistent/claude"), "{paused}");
+    bed.nothing_is_left().await;
+    let events = bed.events().await;
+    assert_eq!(events.iter().filter(|event| event["kind"] == "queue_paused").count(), 1);
+    for ticket in tickets {
+        let found = bed.get(&ticket).await;
+        assert_eq!(found["attempts_used"], 0, "{found}");
+        let state = found["state"].as_str().expect("a state");
+        assert!(["queued", "scheduled"].contains(&state), "{found}");
+    }
+}

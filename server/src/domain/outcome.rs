@@ -69,8 +69,10 @@ macro_rules! failures {
 }
 
 failures! {
-    /// The agent program or the project's directory could not be used; no child ran.
+    /// The agent could not be started; no child ran.
     SpawnFailed = "spawn_failed",
+    /// The agent's program or the project's directory is not there, or may not be used.
+    NoAgent = "no_agent",
     /// The model service has no room (429, 529).
     Overloaded = "overloaded",
     /// The model service fails (other 5xx).
@@ -169,7 +171,7 @@ impl Failure {
                 Consequence::Wait
             }
             Self::UsageLimit => Consequence::HoldAll,
-            Self::Authentication | Self::Billing => Consequence::PauseQueue,
+            Self::Authentication | Self::Billing | Self::NoAgent => Consequence::PauseQueue,
             Self::PermissionDenied | Self::Cancelled => Consequence::HoldTicket,
             Self::SessionGone => Consequence::Requeue,
         }
@@ -201,6 +203,7 @@ impl Failure {
             | Self::Crashed
             | Self::KilledExternally
             | Self::SpawnFailed
+            | Self::NoAgent
             | Self::Overloaded
             | Self::ServerError
             | Self::UsageLimit
@@ -231,6 +234,6 @@ impl Failure {
         matches!(
             self.consequence(),
             Consequence::Wait | Consequence::PauseQueue | Consequence::HoldAll
-        ) && !matches!(self, Self::NeverStarted)
+        ) && !matches!(self, Self::NeverStarted | Self::NoAgent)
     }
 }

@@ -136,7 +136,9 @@ fn end(status: &ExitStatus) -> End {
             End::Exited(0)
         }
         ExitStatus::Unknown | ExitStatus::Newer => End::Unknown,
-        ExitStatus::NotStarted { error, .. } => End::NotStarted(error.clone()),
+        ExitStatus::NotStarted { error, errno } => {
+            End::NotStarted { error: error.clone(), errno: *errno }
+        }
     }
 }
 

@@ -62,7 +62,11 @@ pub enum End {
     Exited(i32),
     Signaled(i32),
     Unknown,
-    NotStarted(String),
+    /// With the system's number for the reason, if it gave one.
+    NotStarted {
+        error: String,
+        errno: Option<i32>,
+    },
 }
 
 /// Why the shim stopped the attempt.
@@ -153,7 +157,7 @@ fn ended_well(facts: &Facts, result: &AgentResult) -> bool {
         End::Exited(code) => code == 0 || facts.stop.is_some(),
         // Only a signal the shim itself sent after the result leaves that result standing.
         End::Signaled(_) => facts.stop.is_some(),
-        End::Unknown | End::NotStarted(_) => false,
+        End::Unknown | End::NotStarted { .. } => false,
     };
     said_so && stood_by_it
 }
@@ -204,9 +208,16 @@ fn stopped(facts: &Facts, stop: Stop) -> Verdict {
     }
 }
 
+/// Linux's numbers for a program or directory that is not there, may not be used or is none: EPERM, ENOENT, ENOEXEC,
+/// EACCES, ENOTDIR, ELOOP. A machine that is only full has others.
+const NOT_THERE: [i32; 6] = [1, 2, 8, 13, 20, 40];
+
 fn failed(facts: &Facts) -> Verdict {
     let (failure, detail) = match (&facts.end, &facts.result) {
-        (End::NotStarted(error), _) => (Failure::SpawnFailed, error.clone()),
+        (End::NotStarted { error, errno }, _) => {
+            let there = errno.is_none_or(|errno| !NOT_THERE.contains(&errno));
+            (if there { Failure::SpawnFailed } else { Failure::NoAgent }, error.clone())
+        }
         (_, Some(result)) if result.is_error || result.subtype != "success" => {
             error_result(facts, result)
         }

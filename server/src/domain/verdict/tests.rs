@@ -175,11 +175,16 @@ fn the_reserve_holds_before_the_limit_does() {
 
 #[test]
 fn a_program_that_is_missing_is_told_with_its_error() {
-    let facts =
-        ran(End::NotStarted("could not start claude: No such file or directory".into()), None);
-    let Verdict::Failed { failure, detail } = verdict(&facts) else { panic!("must fail") };
-    assert_eq!(failure, Failure::SpawnFailed);
-    assert!(detail.contains("No such file"));
+    let class = |errno| {
+        let error = "could not start claude: No such file or directory".to_owned();
+        let facts = ran(End::NotStarted { error, errno }, None);
+        let Verdict::Failed { failure, detail } = verdict(&facts) else { panic!("must fail") };
+        assert!(detail.contains("No such file"));
+        failure
+    };
+    assert_eq!(class(Some(2)), Failure::NoAgent);
+    assert_eq!(class(Some(11)), Failure::SpawnFailed, "a machine that is full");
+    assert_eq!(class(None), Failure::SpawnFailed);
 }
 
 #[test]
