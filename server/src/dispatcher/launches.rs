@@ -26,7 +26,7 @@ impl Dispatcher {
         }
         let (queues, live) = self.store.waiting_queues(now).await?;
         for worker in slots::retirements(&queues, workers, self.store.rules().max_workers) {
-            self.store.retire(worker).await?;
+            self.store.retire(worker, now).await?;
         }
         // While launching is on trial no more rows are written than are tried.
         let mut left =

@@ -130,7 +130,7 @@ async fn admit(
         .worker_hello(id, i64::from(hello.pid), hello.unit.clone(), dispatcher.now())
         .await?;
     if hello.draining {
-        dispatcher.store.worker_draining(id).await?;
+        dispatcher.store.worker_draining(id, dispatcher.now()).await?;
     }
     Ok(Ok((worker, protocol)))
 }

@@ -247,7 +247,8 @@ impl Store {
                             close::close(connection, &ticket, Resolution::Cancelled, now).await?;
                         }
                         for worker in live {
-                            worker::request_stop(connection, worker.id, StopMode::Kill).await?;
+                            worker::request_stop(connection, worker.id, StopMode::Kill, now)
+                                .await?;
                         }
                         sqlx::query("UPDATE project SET deleted_at = ?2 WHERE project_id = ?1")
                             .bind(project.key.0)

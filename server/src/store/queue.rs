@@ -260,7 +260,7 @@ impl Store {
                             } else {
                                 StopMode::Drain
                             };
-                            worker::request_stop(connection, worker.id, mode).await?;
+                            worker::request_stop(connection, worker.id, mode, now).await?;
                         }
                         load(connection, &project, &worker_type).await
                     })

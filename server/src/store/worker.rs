@@ -149,12 +149,24 @@ fn decode(rows: Vec<WorkerRow>) -> Result<Vec<Worker>> {
 }
 
 /// Asks a worker to stop. A stronger request replaces a weaker one; the dispatcher carries it out.
+///
+/// One that was never launched is stopped at once: there is no shim to carry anything out, none will ever be started for
+/// a row that is told to stop, and what is left would hold its slot for good.
 pub(super) async fn request_stop(
     connection: &mut SqliteConnection,
     id: WorkerId,
     mode: StopMode,
+    now: Timestamp,
 ) -> Result<()> {
     let found = load(connection, id).await?;
+    let launched: Option<i64> =
+        sqlx::query_scalar("SELECT launched_at FROM worker WHERE worker_id = ?1")
+            .bind(id.key())
+            .fetch_one(&mut *connection)
+            .await?;
+    if launched.is_none() {
+        return stopped(connection, id, "it was told to stop before it was launched", now).await;
+    }
     if found.stop.is_some_and(|asked| asked >= mode) {
         return Ok(());
     }
@@ -303,23 +315,7 @@ impl Store {
                         if let Some(asked) = found.stop.filter(|asked| *asked > mode) {
                             return Err(Refusal::WorkerStopping { worker: id, mode: asked }.into());
                         }
-                        let launched: Option<i64> = sqlx::query_scalar(
-                            "SELECT launched_at FROM worker WHERE worker_id = ?1",
-                        )
-                        .bind(id.key())
-                        .fetch_one(&mut *connection)
-                        .await?;
-                        if launched.is_none() {
-                            stopped(
-                                connection,
-                                id,
-                                "it was told to stop before it was launched",
-                                now,
-                            )
-                            .await?;
-                        } else {
-                            request_stop(connection, id, mode).await?;
-                        }
+                        request_stop(connection, id, mode, now).await?;
                         load(connection, id).await
                     })
                 },
@@ -549,20 +545,20 @@ impl Store {
     }
 
     /// Has a worker go when its ticket is done, or at once when it has none: its slot is needed elsewhere.
-    pub async fn retire(&self, id: WorkerId) -> Result<()> {
+    pub async fn retire(&self, id: WorkerId, now: Timestamp) -> Result<()> {
         self.writer
             .write(
-                move |c| Box::pin(async move { request_stop(c, id, StopMode::Drain).await }),
+                move |c| Box::pin(async move { request_stop(c, id, StopMode::Drain, now).await }),
                 /* raises level */ true,
             )
             .await
     }
 
     /// The worker's shim takes no more work (an operator drained it).
-    pub async fn worker_draining(&self, id: WorkerId) -> Result<()> {
+    pub async fn worker_draining(&self, id: WorkerId, now: Timestamp) -> Result<()> {
         self.writer
             .write(
-                move |c| Box::pin(async move { request_stop(c, id, StopMode::Drain).await }),
+                move |c| Box::pin(async move { request_stop(c, id, StopMode::Drain, now).await }),
                 /* raises level */ false,
             )
             .await

@@ -420,7 +420,8 @@ impl Store {
                             }
                         }
                         for worker in worker::live(connection, found.project, Some(&name)).await? {
-                            worker::request_stop(connection, worker.id, StopMode::Cancel).await?;
+                            worker::request_stop(connection, worker.id, StopMode::Cancel, now)
+                                .await?;
                         }
                         sqlx::query("DELETE FROM worker_type WHERE project_id = ?1 AND name = ?2")
                             .bind(found.project.0)

@@ -13,6 +13,7 @@ mod pauses;
 mod planned;
 mod tickets;
 mod updates;
+mod workers;
 mod worktrees;
 
 use tempfile::TempDir;
