@@ -77,6 +77,12 @@ pub enum GitError {
     Strange { verb: String, said: String },
     #[error("could not use {path}")]
     File { path: PathBuf, source: io::Error },
+    /// Git would commit only a link to it, and whoever removes the worktree removes its files.
+    #[error(
+        "{} in it is a git repository of its own, so its files are on no branch; remove its .git directory (and \
+         `git rm --cached` it where it was committed), or make it a submodule whose commits are somewhere else", paths.join(" and ")
+    )]
+    Nested { paths: Vec<String> },
     #[error("{path} has been in use by another git step for too long")]
     Busy { path: PathBuf },
 }

@@ -6,6 +6,7 @@
 //! - [`mod@look`]: whether a directory can have worktrees, and from where they begin.
 //! - [`Repositories`]: one change of a repository at a time, by this server and by any other.
 //! - [`work`]: a ticket's worktree and branch: made, taken over, put aside, put back, removed.
+//! - [`nested`]: repositories that an agent made inside its worktree, which no commit of its branch has.
 //! - [`merge`]: results of several tickets brought together, and a branch brought into its base.
 //!
 //! Invariant: the user's index, stashes, hooks and branches are not touched, and neither are files of the user's
@@ -14,6 +15,7 @@
 
 mod command;
 mod look;
+mod nested;
 mod repository;
 
 pub mod merge;

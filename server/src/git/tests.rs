@@ -500,6 +500,62 @@ async fn only_what_is_elsewhere_too_is_removed() {
 }
 
 #[tokio::test]
+async fn a_repository_inside_a_worktree_is_neither_accepted_nor_removed() {
+    for (agent_commits, has_commit) in [(false, true), (true, true), (false, false)] {
+        let bed = Bed::new();
+        let work = bed.work(42).await;
+        let repository = bed.repository().await;
+        let nested = Path::new(&work.path).join("nested");
+        put(&work, "nested/file.txt", "precious\n");
+        git_in(&nested, &["init", "--quiet"]);
+        if has_commit {
+            git_in(&nested, &["add", "."]);
+            git_in(&nested, &["commit", "--quiet", "-m", "Inside"]);
+        }
+        if agent_commits {
+            at(&work, &["-c", "advice.addEmbeddedRepo=false", "add", "."]);
+            at(&work, &["commit", "--quiet", "-m", "Outside"]);
+        }
+        let refused = repository.accept(&work, &author(1)).await.expect_err("is not accepted");
+        assert!(refused.to_string().contains("nested"), "{refused}");
+        if agent_commits {
+            // As it was accepted by an earlier version, and is clean to git.
+            let removal = repository.remove(&work).await.expect("looks");
+            assert!(matches!(removal, Removal::Kept(why) if why.contains("nested")));
+        }
+
+        fs::remove_dir_all(nested.join(".git")).expect("the inner repository's");
+        if agent_commits {
+            // To git a link without its repository is a submodule that is not there, and nothing below it is looked at.
+            at(&work, &["rm", "--quiet", "--cached", "nested"]);
+        }
+        let head = repository.accept(&work, &author(1)).await.expect("accepted");
+        assert_eq!(bed.git(&["show", &format!("{}:nested/file.txt", head.commit)]), "precious");
+        assert_eq!(repository.accept(&work, &author(1)).await.expect("again"), head);
+    }
+}
+
+#[tokio::test]
+async fn a_submodule_is_accepted() {
+    let bed = Bed::new();
+    let library = bed.dir.path().join("library");
+    fs::create_dir(&library).expect("made");
+    git_in(&library, &["init", "--quiet"]);
+    write(&library, "lib.txt", "a library\n");
+    git_in(&library, &["add", "."]);
+    git_in(&library, &["commit", "--quiet", "-m", "Begin"]);
+    let work = bed.work(42).await;
+    let repository = bed.repository().await;
+    let from = library.to_str().expect("text");
+    at(
+        &work,
+        &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", from, "vendor/lib"],
+    );
+    let head = repository.accept(&work, &author(1)).await.expect("accepted");
+    assert!(bed.git(&["ls-tree", &head.commit, "vendor/lib"]).starts_with("160000 commit"));
+}
+
+#[tokio::test]
 async fn sixteen_worktrees_are_made_and_accepted_side_by_side() {
     let bed = std::sync::Arc::new(Bed::new());
     let mut tasks = tokio::task::JoinSet::new();

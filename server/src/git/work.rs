@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use super::command::Git;
 use super::command::GitError;
+use super::nested;
 use super::repository::Repository;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -224,6 +225,10 @@ impl Repository {
             };
         // Somebody who looked at the past and did not come back has done nothing to the present.
         let result = if is_past { tip.clone().unwrap_or(gathered) } else { gathered };
+        let paths = self.nested_since(&work.head.commit, &result).await?;
+        if !paths.is_empty() {
+            return Err(GitError::Nested { paths });
+        }
         for before in tip.iter().chain([&work.head.commit]) {
             if !self.contains(&result, before).await? {
                 self.keep(author, before).await?;
@@ -303,6 +308,14 @@ impl Repository {
                 };
                 if !held {
                     return Ok(Removal::Kept(format!("{} has commits of no branch", work.path)));
+                }
+                let staged = self.at(&site, "ls-files")?.args(["--stage", "-z"]).run().await?;
+                let inside = nested::present(&String::from_utf8_lossy(staged.bytes()), site.path);
+                if let Some(nested) = inside.first() {
+                    let path = &work.path;
+                    return Ok(Removal::Kept(format!(
+                        "{path} has a repository of its own in {nested}"
+                    )));
                 }
             }
             let remove = self.git("worktree")?.args(["remove", "--force"]);
@@ -385,7 +398,7 @@ impl Repository {
         if !now.dirty {
             return Ok(now.head.clone());
         }
-        let tree = self.tree_of_files(site).await?;
+        let tree = self.tree_of_files(site, accepted).await?;
         if tree == self.tree_of(&now.head).await? {
             return Ok(now.head.clone());
         }
@@ -398,18 +411,30 @@ impl Repository {
     }
 
     /// The tree of the files as they are, without what is ignored. Neither the index nor a hook takes part.
-    async fn tree_of_files(&self, site: &Site<'_>) -> Result<String, GitError> {
+    ///
+    /// With `all` it is all of them or an error; otherwise what git can take, which is better than nothing.
+    async fn tree_of_files(&self, site: &Site<'_>, all: bool) -> Result<String, GitError> {
         let index = site.admin.join(INDEX);
         remove(&index)?;
         // A copy of the real index knows which files are unchanged, so that they are not read again.
         let own = site.admin.join("index");
         if own.exists() {
             fs::copy(&own, &index).map_err(file_error(&index))?;
+            // Git reads a file anew that is not older than its index: it may have been changed in the same tick of the
+            // clock. A copy that looks younger than it is would hide such a change, and it would be in no commit.
+            let written = fs::metadata(&own).and_then(|found| found.modified());
+            let copy = fs::File::options().write(true).open(&index);
+            let dated = written.and_then(|written| copy?.set_modified(written));
+            dated.map_err(file_error(&index))?;
         }
         let with = |verb| self.at(site, verb).map(|git| git.env("GIT_INDEX_FILE", &index));
-        let all = with("add")?.args(["--all", "."]).ask().await?;
-        if !all.is_success() {
-            let said = all.said();
+        let added = with("add")?.args(["--all", "."]).ask().await?;
+        if !added.is_success() {
+            if all {
+                remove(&index)?;
+                return Err(added.failed());
+            }
+            let said = added.said();
             tracing::warn!(path = %site.path.display(), said, "not everything in a worktree can be committed");
             with("add")?.args(["--all", "--ignore-errors", "."]).ask().await?;
         }

@@ -1,0 +1,64 @@
+//! Repositories inside a worktree: what an agent leaves that runs `git init`, `git clone` or a generator that does.
+//!
+//! Git writes such a directory into a commit as a bare link to a commit of the inner repository. The link without that
+//! repository is nothing: whoever checks the branch out finds an empty directory, and removing the worktree removes the
+//! only copy. A submodule is such a link too, and says in `.gitmodules` where its commits come from.
+
+use std::path::Path;
+
+use super::command::GitError;
+use super::repository::Repository;
+
+/// The mode of a link to a commit of another repository.
+const LINK: &str = "160000";
+
+impl Repository {
+    /// The repositories inside that `after` links to and `before` did not, and that are no submodules: their files are on
+    /// no branch.
+    pub(super) async fn nested_since(
+        &self,
+        before: &str,
+        after: &str,
+    ) -> Result<Vec<String>, GitError> {
+        if before == after {
+            return Ok(Vec::new());
+        }
+        let changed = self.git("diff-tree")?.args(["-r", "-z", "--no-renames", before, after]);
+        let changed = changed.run().await?.bytes().to_vec();
+        let links = new_links(&String::from_utf8_lossy(&changed));
+        if links.is_empty() {
+            return Ok(links);
+        }
+        let modules = format!("{after}:.gitmodules");
+        let known = self.git("config")?.args(["--null", "--blob", &modules, "--get-regexp"]);
+        // Without the file, or without an entry, git answers with an error code and nothing else.
+        let known = known.arg(r"^submodule\..*\.path$").ask().await?.bytes().to_vec();
+        let known = submodule_paths(&String::from_utf8_lossy(&known));
+        Ok(links.into_iter().filter(|path| !known.contains(path)).collect())
+    }
+}
+
+/// The links in what `diff-tree -r -z` prints: `:<mode> <mode> <object> <object> <letter>`, then the path.
+fn new_links(raw: &str) -> Vec<String> {
+    let mut parts = raw.split('\0');
+    let mut links = Vec::new();
+    while let (Some(change), Some(path)) = (parts.next(), parts.next()) {
+        if change.split(' ').nth(1) == Some(LINK) {
+            links.push(path.to_owned());
+        }
+    }
+    links
+}
+
+/// The values in what `config --null --get-regexp` prints: the name, a line feed, the value, a NUL.
+fn submodule_paths(raw: &str) -> Vec<String> {
+    let entries = raw.split('\0').filter_map(|entry| entry.split_once('\n'));
+    entries.map(|(_, path)| path.to_owned()).collect()
+}
+
+/// The paths in what `ls-files --stage -z` prints that are links, and whose repository is there.
+pub(super) fn present(staged: &str, worktree: &Path) -> Vec<String> {
+    let entries = staged.split('\0').filter(|entry| entry.starts_with(LINK));
+    let paths = entries.filter_map(|entry| entry.split_once('\t')).map(|(_, path)| path.to_owned());
+    paths.filter(|path| worktree.join(path).join(".git").exists()).collect()
+}
