@@ -12,6 +12,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
 use sd_notify::NotifyState;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
@@ -78,9 +80,32 @@ struct Control {
     died: Arc<AtomicBool>,
 }
 
+/// What an operator may send to a server; see [`Lifecycle`].
+const HANDLED: [Signal; 6] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGQUIT,
+];
+
+/// Signals that wait until [`Lifecycle::start`] has handlers for them.
+#[derive(Debug)]
+pub struct HeldSignals(SigSet);
+
+/// Lets signals wait. Until there are handlers HUP, USR1 and USR2 would end the process, and a service manager may send
+/// one as soon as it has a pid. Call it before there is a second thread: threads inherit what is held, and those started
+/// later leave signals to this one. Programs started from any of them hold nothing: the standard library sees to that.
+pub fn hold_signals() -> io::Result<HeldSignals> {
+    let held: SigSet = HANDLED.into_iter().collect();
+    held.thread_block()?;
+    Ok(HeldSignals(held))
+}
+
 impl Lifecycle {
-    /// Takes over the signals of the process. Needs a runtime.
-    pub fn start() -> io::Result<Self> {
+    /// Takes over the signals of the process, those that were held first. Needs a runtime, on the thread that held them.
+    pub fn start(held: &HeldSignals) -> io::Result<Self> {
         let lifecycle = Self::without_signals();
         let handled = [
             (SignalKind::terminate(), Asked::Stop),
@@ -99,6 +124,7 @@ impl Lifecycle {
                 }
             });
         }
+        held.0.thread_unblock()?;
         Ok(lifecycle)
     }
 

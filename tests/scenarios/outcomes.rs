@@ -91,6 +91,16 @@ async fn a_blocked_stage_holds_the_ticket_with_its_question() {
     assert_eq!(runs(&bed, &ticket), ["design", "build", "build", "review"]);
     let again = &bed.agents.calls_of(&ticket, "build")[1];
     assert!(again.prompt.contains("Port 8080."), "{}", again.prompt);
+    // An answer is nothing without what was asked, and the hold's reason is gone by now.
+    assert!(again.prompt.contains("Question of build"), "{}", again.prompt);
+    assert!(again.prompt.contains("Which port?"), "{}", again.prompt);
+    let kinds: Vec<&str> = closed["comments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["report", "report", "question", "remark", "report", "report"]);
     assert_eq!(closed["hold_reason"], Value::Null);
     assert!(bed.event_kinds(&ticket).await.contains(&"ticket_resumed".to_owned()));
 }

@@ -18,6 +18,8 @@ use crate::commands::locate;
 use crate::commands::state;
 use crate::config;
 use crate::config::Environment;
+use crate::domain::id::WorkerId;
+use crate::domain::worker::WorkerState;
 
 const REVISION: &str = "2026-07-28";
 /// How long an answer may take when nothing was to be waited for.
@@ -25,6 +27,8 @@ const ANSWER: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(5);
 /// The longest answer this client takes in.
 const ANSWER_BYTES: usize = 64 << 20;
+/// Most live workers of one state that are looked at.
+const MOST_LIVE: u32 = 10_000;
 /// Most items of one page.
 const PAGE: u32 = 200;
 
@@ -231,6 +235,23 @@ impl Client {
             }
             arguments["cursor"] = page["next_cursor"].take();
         }
+    }
+
+    /// Every worker that is not stopped. Asked for by state: those of the past may be thousands, and come first.
+    pub async fn live_workers(&self, arguments: &Value) -> Result<Vec<Value>, ClientError> {
+        let mut live = Vec::new();
+        for state in WorkerState::ALL.into_iter().filter(|state| *state != WorkerState::Stopped) {
+            let mut arguments = arguments.clone();
+            arguments["state"] = json!(state.name());
+            live.extend(self.list("list_workers", "workers", arguments, MOST_LIVE).await?);
+        }
+        let number = |worker: &Value| {
+            worker["worker_id"].as_str().and_then(|id| id.parse::<WorkerId>().ok())
+        };
+        live.sort_by_key(number);
+        // One that went from one state to the next between two questions is there twice.
+        live.dedup_by_key(|worker| number(worker));
+        Ok(live)
     }
 
     /// The body of a plain GET, and whether it was answered 200.

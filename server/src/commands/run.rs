@@ -31,6 +31,7 @@ use crate::commands::workers;
 use crate::config;
 use crate::config::Environment;
 use crate::exit::Exit;
+use crate::lifecycle;
 use crate::lifecycle::Lifecycle;
 use crate::telemetry;
 
@@ -68,13 +69,14 @@ fn client(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result
 }
 
 fn server(command: &Serve, environment: &Environment) -> anyhow::Result<Exit> {
+    let held = lifecycle::hold_signals().context("could not hold back signals")?;
     let config = config::load(&command.flags, environment)?;
     telemetry::init(&config.log, environment)?;
     let passed = activation::take(environment)?;
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("could not start the runtime")?;
     let ended = runtime.block_on(async {
-        let lifecycle = Lifecycle::start().context("could not take over the signals")?;
+        let lifecycle = Lifecycle::start(&held).context("could not take over the signals")?;
         let over = lifecycle.ended();
         tokio::select! {
             ended = serve::run(config, passed, lifecycle) => ended,

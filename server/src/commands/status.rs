@@ -26,17 +26,19 @@ pub async fn run(command: &Status, environment: &Environment) -> anyhow::Result<
         }
     }
     let queues = client.list("list_queues", "queues", json!({}), MOST).await?;
-    let workers = client.list("list_workers", "workers", json!({}), MOST).await?;
-    let live: Vec<&Value> = workers.iter().filter(|worker| worker["state"] != "stopped").collect();
+    let wide = client.call("list_queues", json!({"limit": 1})).await?["pauses"].take();
+    let pauses = wide.as_array().cloned().unwrap_or_default();
+    let live = client.live_workers(&json!({})).await?;
     let held = client.list("list_tickets", "tickets", json!({"state": "on_hold"}), MOST).await?;
     let version = version(&metrics);
     let low = metrics.contains("\nvibe_ensemble_disk_low 1\n");
+    let draining = metrics.contains("\nvibe_ensemble_draining 1\n");
     if command.json {
         let tickets: serde_json::Map<String, Value> =
             tickets.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect();
         output::json(&json!({
-            "url": client.url(), "ready": ready, "version": version, "disk_low": low, "tickets": tickets,
-            "workers": live, "queues": queues, "on_hold": held,
+            "url": client.url(), "ready": ready, "version": version, "disk_low": low, "draining": draining,
+            "pauses": pauses, "tickets": tickets, "workers": live, "queues": queues, "on_hold": held,
         }))?;
         return Ok(Exit::Ok);
     }
@@ -58,13 +60,27 @@ pub async fn run(command: &Status, environment: &Environment) -> anyhow::Result<
     if low {
         output::line("disk     nearly full: nothing new is started until there is room")?;
     }
+    if draining {
+        output::line("drain    nothing new is granted; `vibe-ensemble drain --off` ends it")?;
+    }
+    for pause in &pauses {
+        let what = match field(pause, "project") {
+            project if project.is_empty() => "everything".to_owned(),
+            project => format!("project {project}"),
+        };
+        let until = match field(pause, "until") {
+            until if until.is_empty() => String::new(),
+            until => format!(", until {until}"),
+        };
+        output::line(format_args!("paused   {what}: {}{until}", field(pause, "reason")))?;
+    }
     if !queues.is_empty() {
         output::line("")?;
         let row = |queue: &Value| {
-            let paused = if queue["paused"] == true { "paused" } else { "" };
+            let held_back = if queue["paused"] == true { "paused" } else { "" };
             let columns = ["project", "worker_type", "depth", "running", "workers"];
             let [project, worker_type, depth, running, workers] = columns.map(|c| field(queue, c));
-            [project, worker_type, depth, running, workers, paused.to_owned()]
+            [project, worker_type, depth, running, workers, held_back.to_owned()]
         };
         let rows: Vec<_> = queues.iter().map(row).collect();
         output::table(["PROJECT", "QUEUE", "WAITING", "RUNNING", "WORKERS", ""], &rows)?;

@@ -29,9 +29,14 @@ pub async fn run(command: &Tickets, environment: &Environment) -> anyhow::Result
             arguments[name] = json!(value);
         }
     }
-    let tickets = client.list("list_tickets", "tickets", arguments, command.limit).await?;
+    // One more than is shown tells whether there are more.
+    let asked = command.limit.saturating_add(1);
+    let mut tickets = client.list("list_tickets", "tickets", arguments, asked).await?;
+    let limit = usize::try_from(command.limit).unwrap_or(usize::MAX);
+    let more = tickets.len() > limit;
+    tickets.truncate(limit);
     if command.json {
-        output::json(&json!({"tickets": tickets}))?;
+        output::json(&json!({"tickets": tickets, "more": more}))?;
         return Ok(Exit::Ok);
     }
     let row = |ticket: &Value| {
@@ -40,6 +45,11 @@ pub async fn run(command: &Tickets, environment: &Environment) -> anyhow::Result
     };
     let rows: Vec<_> = tickets.iter().map(row).collect();
     output::table(["TICKET", "PROJECT", "STATE", "STAGE", "PRIORITY", "TITLE"], &rows)?;
+    if more {
+        output::note(format_args!(
+            "Only the oldest {limit} are shown; --limit shows more, --state and --project narrow it down."
+        ));
+    }
     Ok(Exit::Ok)
 }
 

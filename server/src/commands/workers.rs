@@ -10,9 +10,6 @@ use crate::commands::output::field;
 use crate::config::Environment;
 use crate::exit::Exit;
 
-/// Most workers that are looked at when the stopped ones are left out here.
-const MOST: u32 = 10_000;
-
 pub async fn run(command: &Workers, environment: &Environment) -> anyhow::Result<Exit> {
     let client = Client::new(&command.connection, environment)?;
     let mut arguments = json!({});
@@ -22,12 +19,12 @@ pub async fn run(command: &Workers, environment: &Environment) -> anyhow::Result
         }
     }
     let everyone = command.all || command.state.is_some();
-    let most = if everyone { command.limit } else { MOST };
-    let mut workers = client.list("list_workers", "workers", arguments, most).await?;
-    if !everyone {
-        workers.retain(|worker| worker["state"] != "stopped");
-        workers.truncate(usize::try_from(command.limit).unwrap_or(usize::MAX));
-    }
+    let mut workers = if everyone {
+        client.list("list_workers", "workers", arguments, command.limit).await?
+    } else {
+        client.live_workers(&arguments).await?
+    };
+    workers.truncate(usize::try_from(command.limit).unwrap_or(usize::MAX));
     if command.json {
         output::json(&json!({"workers": workers}))?;
         return Ok(Exit::Ok);

@@ -53,6 +53,7 @@ pub(crate) fn exposition(
     calls: &CallCounts,
     room: Option<Room>,
     waiting: usize,
+    draining: bool,
 ) -> String {
     let mut page = String::with_capacity(4096);
     let mut line = |text: std::fmt::Arguments<'_>| {
@@ -84,6 +85,9 @@ pub(crate) fn exposition(
     line(format_args!("# HELP vibe_ensemble_waiting_calls Calls that wait for an event."));
     line(format_args!("# TYPE vibe_ensemble_waiting_calls gauge"));
     line(format_args!("vibe_ensemble_waiting_calls {waiting}"));
+    line(format_args!("# HELP vibe_ensemble_draining 1 while an operator lets nothing new start."));
+    line(format_args!("# TYPE vibe_ensemble_draining gauge"));
+    line(format_args!("vibe_ensemble_draining {}", u8::from(draining)));
     if let Some(Room { free, low }) = room {
         line(format_args!(
             "# HELP vibe_ensemble_state_dir_free_bytes Room on the state directory's file system."
@@ -126,12 +130,13 @@ mod tests {
             events: 7,
         };
         let room = Room { free: 1 << 20, low: true };
-        let page = exposition(&counts, &calls, Some(room), 3);
+        let page = exposition(&counts, &calls, Some(room), 3, true);
         for wanted in [
             "vibe_ensemble_tickets{state=\"queued\"} 3\n",
             "vibe_ensemble_workers_live 2\n",
             "vibe_ensemble_waiting_calls 3\n",
             "vibe_ensemble_state_dir_free_bytes 1048576\n",
+            "vibe_ensemble_draining 1\n",
             "vibe_ensemble_disk_low 1\n",
             "vibe_ensemble_tool_calls_total{tool=\"get_ticket\",ended=\"refused\"} 1\n",
         ] {

@@ -278,7 +278,8 @@ async fn show_metrics(State(shared): State<Arc<Shared>>) -> Response {
         match shared.service.store.counts().await {
             Ok(counts) => {
                 let (room, waiting) = (shared.service.room(), shared.service.waiting.count());
-                Some(metrics::exposition(&counts, &shared.calls, room, waiting))
+                let draining = shared.service.brakes().draining;
+                Some(metrics::exposition(&counts, &shared.calls, room, waiting, draining))
             }
             Err(error) => {
                 tracing::error!(error = reply::chain(&error), "metrics not readable");

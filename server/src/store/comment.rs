@@ -6,10 +6,13 @@ use sqlx::SqliteConnection;
 use super::Store;
 use super::attempt;
 use super::error::Result;
+use super::error::StoreError;
 use super::row;
+use super::row::Place;
 use super::ticket;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::comment::Comment;
+use crate::domain::comment::CommentKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
@@ -27,21 +30,26 @@ struct CommentRow {
     author: String,
     stage: Option<String>,
     attempt_id: Option<i64>,
+    kind: String,
     content: String,
     created_at: i64,
 }
 
-impl From<CommentRow> for Comment {
-    fn from(row: CommentRow) -> Self {
-        Self {
+impl TryFrom<CommentRow> for Comment {
+    type Error = StoreError;
+
+    fn try_from(row: CommentRow) -> std::result::Result<Self, StoreError> {
+        let place = Place { table: "comment", key: row.comment_id };
+        Ok(Self {
             id: CommentId::from_key(row.comment_id),
             ticket: TicketId::from_key(row.ticket_id),
             author: row.author,
             stage: row.stage.map(row::name),
             attempt: row.attempt_id.map(AttemptId::from_key),
+            kind: place.named(&row.kind, "kind", CommentKind::from_name)?,
             content: row.content,
             created_at: row::time(row.created_at),
-        }
+        })
     }
 }
 
@@ -51,13 +59,15 @@ pub(super) struct NewComment<'a> {
     pub(super) author: &'a str,
     pub(super) stage: Option<&'a str>,
     pub(super) attempt: Option<AttemptId>,
+    pub(super) kind: CommentKind,
     pub(super) content: &'a str,
 }
 
 impl<'a> NewComment<'a> {
     /// A remark of the coordinator.
     pub(super) fn coordinator(ticket: TicketId, content: &'a str) -> Self {
-        Self { ticket, author: COORDINATOR, stage: None, attempt: None, content }
+        let kind = CommentKind::Remark;
+        Self { ticket, author: COORDINATOR, stage: None, attempt: None, kind, content }
     }
 }
 
@@ -67,19 +77,20 @@ pub(super) async fn insert(
     now: Timestamp,
 ) -> Result<Comment> {
     let row: CommentRow = sqlx::query_as(
-        "INSERT INTO comment (ticket_id, author, stage, attempt_id, content, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         RETURNING comment_id, ticket_id, author, stage, attempt_id, content, created_at",
+        "INSERT INTO comment (ticket_id, author, stage, attempt_id, kind, content, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         RETURNING comment_id, ticket_id, author, stage, attempt_id, kind, content, created_at",
     )
     .bind(comment.ticket.key())
     .bind(comment.author)
     .bind(comment.stage)
     .bind(comment.attempt.map(AttemptId::key))
+    .bind(comment.kind.name())
     .bind(comment.content)
     .bind(now.millis())
     .fetch_one(connection)
     .await?;
-    Ok(row.into())
+    Ok(row.try_into()?)
 }
 
 /// All comments of a ticket, oldest first.
@@ -88,7 +99,7 @@ pub(super) async fn of_ticket(
     ticket: TicketId,
 ) -> Result<Vec<Comment>> {
     let rows: Vec<CommentRow> = sqlx::query_as(
-        "SELECT comment_id, ticket_id, author, stage, attempt_id, content, created_at
+        "SELECT comment_id, ticket_id, author, stage, attempt_id, kind, content, created_at
            FROM comment
           WHERE ticket_id = ?1
           ORDER BY comment_id",
@@ -96,7 +107,9 @@ pub(super) async fn of_ticket(
     .bind(ticket.key())
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(Comment::from).collect())
+    let comments: std::result::Result<_, StoreError> =
+        rows.into_iter().map(Comment::try_from).collect();
+    Ok(comments?)
 }
 
 impl Store {
@@ -151,9 +164,9 @@ impl Store {
                         let remark = NewComment {
                             ticket,
                             author: speaker.stage.as_str(),
-                            // A stage is for reports.
-                            stage: None,
+                            stage: Some(speaker.stage.as_str()),
                             attempt: Some(attempt),
+                            kind: CommentKind::Remark,
                             content: &content,
                         };
                         insert(connection, remark, present.now).await

@@ -14,6 +14,7 @@ use super::ticket;
 use super::worker_type;
 use super::worktree;
 use crate::domain::comment::COORDINATOR;
+use crate::domain::comment::CommentKind;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -56,9 +57,22 @@ pub(super) async fn stage_done(
         author,
         stage: Some(stage.as_str()),
         attempt,
+        kind: CommentKind::Report,
         content: &result.report,
     };
     comment::insert(connection, report, now).await?;
+    if let StageOutcome::Blocked { question: Some(question) } = &result.outcome {
+        // The hold and its reason go when the ticket goes on; whoever reads the answer then needs the question.
+        let question = NewComment {
+            ticket: found.id,
+            author,
+            stage: Some(stage.as_str()),
+            attempt,
+            kind: CommentKind::Question,
+            content: question,
+        };
+        comment::insert(connection, question, now).await?;
+    }
     let (kind, summary) = match &to {
         Move::SendBack { stage_index } => (
             EventKind::TicketSentBack,

@@ -22,6 +22,7 @@ use super::ticket;
 use super::ticket::TicketRow;
 use crate::domain::attempt::Attempt;
 use crate::domain::comment::Comment;
+use crate::domain::comment::CommentKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::ProjectKey;
@@ -101,6 +102,7 @@ struct CommentJson {
     author: String,
     stage: Option<String>,
     attempt_id: Option<i64>,
+    kind: String,
     content: String,
     #[serde(deserialize_with = "row::flag")]
     cut: bool,
@@ -118,7 +120,7 @@ macro_rules! select {
             ", ",
             surroundings::columns!(),
             ", (SELECT json_group_array(json_object('comment_id', c.comment_id, 'author', c.author, 'stage', c.stage,
-                         'attempt_id', c.attempt_id, 'content', substr(c.content, 1, ?7),
+                         'attempt_id', c.attempt_id, 'kind', c.kind, 'content', substr(c.content, 1, ?7),
                          'cut', length(c.content) > ?7, 'created_at', c.created_at) ORDER BY c.comment_id DESC)
                   FROM (SELECT * FROM comment n
                          WHERE n.ticket_id = t.ticket_id AND n.comment_id < ?4 AND (?6 IS NULL OR n.comment_id = ?6)
@@ -180,16 +182,22 @@ fn detail(row: DetailRow, rules: Rules) -> std::result::Result<TicketDetail, Sto
     let cut = comments[..fit].iter().filter(|c| c.cut).map(|c| CommentId::from_key(c.comment_id));
     let cut = cut.collect();
     let ticket_id = ticket.id;
-    let comment = |json: CommentJson| Comment {
-        id: CommentId::from_key(json.comment_id),
-        ticket: ticket_id,
-        author: json.author,
-        stage: json.stage.map(row::name),
-        attempt: json.attempt_id.map(AttemptId::from_key),
-        content: json.content,
-        created_at: row::time(json.created_at),
+    let comment = |json: CommentJson| {
+        let place = Place { table: "comment", key: json.comment_id };
+        Ok(Comment {
+            id: CommentId::from_key(json.comment_id),
+            ticket: ticket_id,
+            author: json.author,
+            stage: json.stage.map(row::name),
+            attempt: json.attempt_id.map(AttemptId::from_key),
+            kind: place.named(&json.kind, "kind", CommentKind::from_name)?,
+            content: json.content,
+            created_at: row::time(json.created_at),
+        })
     };
-    let mut comments: Vec<Comment> = comments.into_iter().take(fit).map(comment).collect();
+    let comments: std::result::Result<Vec<Comment>, StoreError> =
+        comments.into_iter().take(fit).map(comment).collect();
+    let mut comments = comments?;
     comments.reverse();
 
     let older_attempts = attempts.len() > ATTEMPTS;

@@ -209,6 +209,20 @@ async fn paused(connection: &mut SqliteConnection, scope: Scope) -> Result<Pause
 }
 
 impl Store {
+    /// What holds everything or a whole project; the pauses of single queues stand with their queues.
+    pub async fn wide_pauses(&self) -> Result<Vec<Pause>> {
+        let rows: Vec<PauseRow> = sqlx::query_as(
+            "SELECT s.project_id, p.name AS project, s.cause, s.reason, s.since, s.until_at
+               FROM pause s
+               LEFT JOIN project p ON p.project_id = s.project_id
+              WHERE p.deleted_at IS NULL
+              ORDER BY s.project_id",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(in_order(rows)?)
+    }
+
     /// Starts nothing new in a scope until it is resumed; what runs goes on. Repeating it only changes the reason.
     pub async fn pause(&self, scope: Scope, reason: String, now: Timestamp) -> Result<Paused> {
         self.writer

@@ -11,6 +11,7 @@ use super::error::Error;
 use super::error::Result;
 use super::ticket;
 use super::ticket::Admitted;
+use crate::domain::comment::CommentKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -85,6 +86,7 @@ pub(super) async fn create(
         author: stage.as_str(),
         stage: Some(stage.as_str()),
         attempt: Some(attempt),
+        kind: CommentKind::Report,
         content: list.trim_end(),
     };
     comment::insert(connection, note, now).await?;

@@ -11,6 +11,7 @@ use super::agent_files::OwnServer;
 use super::agent_files::SETTINGS_FILE;
 use super::comment::COORDINATOR;
 use super::comment::Comment;
+use super::comment::CommentKind;
 use super::project::Project;
 use super::text::Name;
 use super::ticket::Ticket;
@@ -97,12 +98,14 @@ pub fn prompt(a: &Assignment<'_>) -> String {
             push(&mut text, format_args!("(The oldest {left_out} entries are left out here.)\n\n"));
         }
         for comment in kept {
-            let who = if comment.author == COORDINATOR {
+            let who = if comment.author == COORDINATOR && comment.attempt.is_none() {
                 "The coordinator".to_owned()
-            } else if comment.stage.is_none() {
-                format!("Remark of {}", comment.author)
             } else {
-                format!("Report of {}", comment.author)
+                match comment.kind {
+                    CommentKind::Report => format!("Report of {}", comment.author),
+                    CommentKind::Remark => format!("Remark of {}", comment.author),
+                    CommentKind::Question => format!("Question of {}", comment.author),
+                }
             };
             push(
                 &mut text,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::comment::CommentKind;
 use crate::domain::id::CommentId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -65,6 +66,7 @@ fn comment(author: &str, content: &str) -> Comment {
         author: author.into(),
         stage: (author != COORDINATOR).then(|| name(author)),
         attempt: None,
+        kind: if author == COORDINATOR { CommentKind::Remark } else { CommentKind::Report },
         content: content.into(),
         created_at: T0,
     }

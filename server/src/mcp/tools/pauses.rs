@@ -77,10 +77,12 @@ struct PausedView {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct PauseView {
+pub(crate) struct PauseView {
     /// What is paused by it.
     #[schemars(extend("enum" = Scope::NAMES))]
     scope: &'static str,
+    /// The project it pauses, or whose queue it pauses.
+    project: Option<String>,
     /// Who or what paused it.
     #[schemars(extend("enum" = Cause::ALL.map(Cause::name)))]
     cause: &'static str,
@@ -92,8 +94,14 @@ struct PauseView {
 
 impl From<Pause> for PauseView {
     fn from(pause: Pause) -> Self {
+        let scope = pause.scope.name();
+        let project = match pause.scope {
+            Scope::Everything => None,
+            Scope::Project(project) | Scope::Queue { project, .. } => Some(project.into_string()),
+        };
         Self {
-            scope: pause.scope.name(),
+            scope,
+            project,
             cause: pause.cause.name(),
             reason: pause.reason,
             since: pause.since.to_string(),

@@ -61,8 +61,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             "Change a project",
             Effect::Replaces,
             "Changes the fields given and leaves the others as they are. Attempts that already run keep what they were \
-             told; the next ones get the new text. A ticket that has begun goes on where it began, whatever becomes of \
-             `path` and `isolation`. Limits count at once, for what waits and for what runs. Returns the project with its \
+             told; the next ones get the new text. A ticket that has a worktree goes on there, whatever becomes of `path` \
+             and `isolation`; one that works in the project's directory goes on at the new `path`. Limits count at once, for what waits and for what runs. Returns the project with its \
              limits.",
             update,
         ),

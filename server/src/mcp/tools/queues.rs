@@ -13,6 +13,7 @@ use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
+use crate::mcp::tools::pauses::PauseView;
 use crate::mcp::tools::ticket_view::causes;
 use crate::store::Waiting;
 
@@ -114,8 +115,11 @@ impl From<Queue> for QueueView {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "a list comes under its plural name")]
 struct Queues {
     queues: Vec<QueueView>,
+    /// What holds everything or a whole project, and why.
+    pauses: Vec<PauseView>,
     next_cursor: Option<String>,
 }
 
@@ -159,7 +163,9 @@ async fn list(service: Service, given: ListAll) -> Result<Queues> {
     let page = List::Queues.page(given.limit, given.cursor.as_deref())?;
     let listed = service.store.queues(given.project.as_deref(), page).await?;
     let (items, next_cursor) = List::Queues.split(listed);
-    Ok(Queues { queues: items.into_iter().map(QueueView::from).collect(), next_cursor })
+    let queues = items.into_iter().map(QueueView::from).collect();
+    let pauses = service.store.wide_pauses().await?.into_iter().map(PauseView::from).collect();
+    Ok(Queues { queues, pauses, next_cursor })
 }
 
 async fn status(service: Service, given: Status) -> Result<QueueStatus> {

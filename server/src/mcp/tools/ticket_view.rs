@@ -8,6 +8,7 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
 use crate::domain::attempt::Progress;
 use crate::domain::comment::Comment;
+use crate::domain::comment::CommentKind;
 use crate::domain::id::TicketId;
 use crate::domain::outcome::Failure;
 use crate::domain::text::Name;
@@ -240,6 +241,9 @@ pub(crate) struct CommentView {
     author: String,
     stage: Option<String>,
     attempt_id: Option<String>,
+    /// A stage's report, the question it ended with, or a remark made at any time.
+    #[schemars(extend("enum" = CommentKind::ALL.map(CommentKind::name)))]
+    kind: &'static str,
     content: String,
     created_at: String,
 }
@@ -252,6 +256,7 @@ impl From<Comment> for CommentView {
             author: comment.author,
             stage: comment.stage.map(Name::into_string),
             attempt_id: comment.attempt.map(|attempt| attempt.to_string()),
+            kind: comment.kind.name(),
             content: comment.content,
             created_at: comment.created_at.to_string(),
         }

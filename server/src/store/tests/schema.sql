@@ -67,7 +67,8 @@ CREATE TABLE comment (
     attempt_id INTEGER REFERENCES attempt (attempt_id),
     content    TEXT    NOT NULL CHECK (content <> ''),
     created_at INTEGER NOT NULL
-) STRICT;
+, kind TEXT NOT NULL DEFAULT 'report'
+    CONSTRAINT known_kind CHECK (kind IN ('report', 'remark', 'question'))) STRICT;
 
 CREATE TABLE event (
     -- AUTOINCREMENT: without it SQLite uses the highest pruned number again, and every saved position would lie.
