@@ -10,8 +10,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::AtFlags;
+use rustix::fs::CWD;
 use rustix::fs::FlockOperation;
+use rustix::fs::StatxFlags;
 use rustix::fs::flock;
+use rustix::fs::statx;
 use rustix::process::Pid;
 use rustix::process::PidfdFlags;
 use rustix::process::Signal;
@@ -114,8 +118,8 @@ fn kill(pid: i32, run_dir: &Path, mark: &Mark) {
     }
 }
 
-/// Kills the process `pid` if it holds the lock file open. Returns whether it did: a number that was given to somebody
-/// else since is left alone.
+/// Kills the process `pid` if it holds the lock. Returns whether it did: a number that was given to somebody else since
+/// is left alone.
 pub fn kill_holder(lock: &Path, pid: i32) -> io::Result<bool> {
     let Some(raw) = Pid::from_raw(pid).filter(|_| pid > 1) else { return Ok(false) };
     let pinned = match pidfd_open(raw, PidfdFlags::empty()) {
@@ -123,11 +127,33 @@ pub fn kill_holder(lock: &Path, pid: i32) -> io::Result<bool> {
         Err(rustix::io::Errno::SRCH) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    if !holds_open(pid, &fs::metadata(lock)?) {
+    if !holds_lock(pid, lock)? {
         return Ok(false);
     }
     pidfd_send_signal(&pinned, Signal::KILL)?;
     Ok(true)
+}
+
+/// Whether the kernel's list of locks has this one under `pid`. A shim closes its descriptors to everybody but root, and
+/// the list is open to all. It names the device as the mount does, which `stat` does not everywhere (btrfs).
+fn holds_lock(pid: i32, lock: &Path) -> io::Result<bool> {
+    let file = statx(CWD, lock, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let device = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let id: u64 = fields.next()?.parse().ok()?;
+        let (major, minor) = fields.nth(1)?.split_once(':')?;
+        let device: (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+        (id == file.stx_mnt_id).then_some(device)
+    });
+    let (major, minor) = device.unwrap_or((file.stx_dev_major, file.stx_dev_minor));
+    let wanted = format!("{major:02x}:{minor:02x}:{}", file.stx_ino);
+    let holder = pid.to_string();
+    Ok(fs::read_to_string("/proc/locks")?.lines().any(|line| {
+        // 7: FLOCK  ADVISORY  WRITE 20539 fe:00:6766653 0 EOF. Who waits for one has "->" for FLOCK.
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        matches!(fields[..], [_, "FLOCK", _, _, pid, place, ..] if pid == holder && place == wanted)
+    }))
 }
 
 /// The processes of an attempt.
@@ -196,6 +222,22 @@ mod tests {
         assert_eq!(lock(&path), Lock::Held);
         drop(file);
         assert_eq!(lock(&path), Lock::Free);
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_known_without_looking_into_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("W-1.lock");
+        let file = File::create(&path).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(!holds_lock(own, &path).unwrap(), "open is not locked");
+        flock(&file, FlockOperation::LockExclusive).unwrap();
+        assert!(holds_lock(own, &path).unwrap());
+        assert!(!holds_lock(1, &path).unwrap(), "another holds it");
+        let other = dir.path().join("W-2.lock");
+        File::create(&other).unwrap();
+        assert!(!holds_lock(own, &other).unwrap(), "it holds another");
+        assert!(!kill_holder(&other, own).unwrap(), "or this test would end here");
     }
 
     #[test]

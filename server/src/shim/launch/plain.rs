@@ -16,7 +16,7 @@ use super::LaunchError;
 const DETACH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a supervisor of ours put into our environment and a worker must not take for its own.
-const OURS: [&str; 8] = [
+const OURS: [&str; 10] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
@@ -25,6 +25,8 @@ const OURS: [&str; 8] = [
     "LISTEN_PID",
     "JOURNAL_STREAM",
     "INVOCATION_ID",
+    "SYSTEMD_EXEC_PID",
+    "CREDENTIALS_DIRECTORY",
 ];
 
 pub(super) async fn launch(shim: &Path, order: LaunchOrder) -> Result<(), LaunchError> {
