@@ -43,7 +43,7 @@ const WITHHELD: [&str; 20] = [
 
 /// Said with every command, before its verb. Hooks are the user's, and a collection of garbage in the middle of a
 /// storm of commits would be waited for by all of them.
-const ALWAYS: [&str; 14] = [
+const ALWAYS: [&str; 16] = [
     "--no-pager",
     "--no-optional-locks",
     "-c",
@@ -58,6 +58,8 @@ const ALWAYS: [&str; 14] = [
     "core.quotePath=false",
     "-c",
     "worktree.useRelativePaths=false",
+    "-c",
+    "merge.verifySignatures=false",
 ];
 
 /// Who makes the commits of this server.
@@ -193,12 +195,9 @@ impl Answer {
         String::from_utf8_lossy(&self.out).trim_end_matches('\n').to_owned()
     }
 
-    /// Its complaint, shortened.
+    /// Its complaint on one line, shortened: it becomes part of a sentence.
     pub(super) fn said(&self) -> String {
-        let said = String::from_utf8_lossy(&self.err);
-        let said = said.trim();
-        let skipped = said.chars().count().saturating_sub(SAID_CHARS);
-        said.chars().skip(skipped).collect()
+        one_line(&String::from_utf8_lossy(&self.err))
     }
 
     /// The answer as an object name.
@@ -222,5 +221,39 @@ impl Answer {
     pub(super) fn strange(&self) -> GitError {
         let said = self.text().chars().take(SAID_CHARS).collect();
         GitError::Strange { verb: self.verb.clone(), said }
+    }
+}
+
+/// What git advises in the paragraph after its complaint is for who runs git by hand: to remove a lock file would hurt
+/// another git that holds it.
+fn one_line(said: &str) -> String {
+    let complaint = said.trim().split("\n\n").next().unwrap_or_default();
+    let lines = complaint
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("hint:") && !line.is_empty() && *line != "Aborting");
+    let line = lines.collect::<Vec<_>>().join(" ");
+    let line = line.trim_end_matches('.');
+    let skipped = line.chars().count().saturating_sub(SAID_CHARS);
+    line.chars().skip(skipped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_is_one_line_without_its_advice() {
+        let locked = "fatal: Unable to create '/r/.git/index.lock': File exists.\n\nAnother git process seems to be \
+                      running\nremove the file manually to continue.\n";
+        assert_eq!(one_line(locked), "fatal: Unable to create '/r/.git/index.lock': File exists");
+        let untracked = "error: The following untracked working tree files would be overwritten by merge:\n\ta.txt\n\
+                         Please move or remove them before you merge.\nAborting\n";
+        assert_eq!(
+            one_line(untracked),
+            "error: The following untracked working tree files would be overwritten by merge: a.txt Please move or \
+             remove them before you merge"
+        );
+        assert_eq!(one_line(""), "");
     }
 }
