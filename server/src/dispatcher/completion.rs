@@ -65,6 +65,7 @@ impl Dispatcher {
             usage: facts.usage,
             record: serde_json::to_string(record).ok(),
             work: settled.work.clone(),
+            cancelled: facts.stop == Some(verdict::Stop::Cancel),
         };
         let report = self.store.end_attempt(ending, self.now()).await?;
         drop(settled);

@@ -240,6 +240,7 @@ impl Dispatcher {
             usage: None,
             record: None,
             work: settled.work.clone(),
+            cancelled: false,
         };
         self.store.end_attempt(ending, now).await?;
         drop(settled);

@@ -67,6 +67,8 @@ pub struct Ending {
     /// The exit record as it was written; absent when the server itself ends the attempt.
     pub record: Option<String>,
     pub work: Work,
+    /// Somebody cancelled the attempt. When its result came first, its ticket moves on and waits there.
+    pub cancelled: bool,
 }
 
 /// What became of an attempt's changes before its end is stored.
@@ -250,7 +252,14 @@ async fn move_on(
         Work::Owed(why) => Move::Hold { reason: why.clone() },
     };
     if let Verdict::Succeeded(result) = &ending.verdict {
-        return complete::stage_done(connection, ticket, by, result, to, now).await;
+        complete::stage_done(connection, ticket, by, result, to, now).await?;
+        if ending.cancelled {
+            let moved = ticket::load(connection, ticket.id).await?;
+            let reason =
+                format!("its worker was told to cancel {}, which had completed by then", found.id);
+            hold::hold(connection, &moved, &reason, now).await?;
+        }
+        return Ok(());
     }
     let event = hold::about(
         ticket,

@@ -168,6 +168,7 @@ impl Bed {
             had_session: true,
             record: Some("{}".into()),
             work: Work::None,
+            cancelled: false,
         };
         self.store.end_attempt(ending, THEN).await.unwrap();
     }

@@ -106,11 +106,8 @@ pub struct AgentResult {
 #[must_use]
 pub fn verdict(facts: &Facts) -> Verdict {
     let finished = facts.result.as_ref().filter(|result| ended_well(facts, result));
-    // A valid result outranks a stop that raced with it: the work is done and was paid for. Only a cancel says that
-    // nobody wants it.
-    if let Some(result) = finished
-        && facts.stop != Some(Stop::Cancel)
-    {
+    // A valid result outranks any stop that raced with it: the work is done and was paid for.
+    if let Some(result) = finished {
         return match stage_result(result.structured_output.as_ref(), facts.may_create_tickets) {
             Ok(stage_result) => Verdict::Succeeded(stage_result),
             Err(detail) => match facts.stop {

@@ -44,6 +44,30 @@ async fn a_ticket_goes_through_its_stages_and_closes() {
 }
 
 #[tokio::test]
+async fn a_result_that_came_before_a_cancel_counts_and_its_ticket_waits_at_the_next_stage() {
+    let bed = Bed::new().await;
+    let ticket = bed.ticket(&["impl", "review"]).await;
+    let cancelled = |attempt| Ending { cancelled: true, ..ending(attempt, completed()) };
+    let worker = bed.worker("impl").await;
+    let first = bed.granted(worker, "p1").await.attempt.id;
+    bed.store.end_attempt(cancelled(first), NOW).await.unwrap();
+    let held = bed.store.ticket(ticket.id).await.unwrap();
+    assert!(matches!(held.ticket.state, TicketState::OnHold { .. }), "{:?}", held.ticket.state);
+    assert_eq!(held.ticket.current_stage().as_str(), "review");
+    assert_eq!(held.comments.len(), 1, "the report is kept");
+
+    bed.store.resume_ticket(ticket.id, None, None, NOW).await.unwrap();
+    let worker = bed.worker("review").await;
+    let last = bed.granted(worker, "p2").await.attempt.id;
+    bed.store.end_attempt(cancelled(last), NOW).await.unwrap();
+    assert_eq!(
+        bed.read(ticket.id).await.state,
+        TicketState::Closed { resolution: Resolution::Completed, at: NOW },
+        "nothing is left to wait for"
+    );
+}
+
+#[tokio::test]
 async fn the_same_end_again_is_a_duplicate_and_changes_nothing() {
     let bed = Bed::new().await;
     let ticket = bed.ticket(&["plan", "impl"]).await;

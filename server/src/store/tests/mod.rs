@@ -199,6 +199,7 @@ pub(super) fn ending(attempt: AttemptId, verdict: Verdict) -> Ending {
         usage: None,
         record: Some("{}".into()),
         work: Work::None,
+        cancelled: false,
     }
 }
 
