@@ -187,9 +187,18 @@ mod tests {
             Command::new("sleep").arg("600").env(MARK_VARIABLE, "other").spawn().unwrap();
         let pid = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
 
-        let found = family.alive();
+        // `spawn` returns when the child has a memory of its own, a moment before its environment is in it.
+        let begun = Instant::now();
+        let found = loop {
+            let found = family.alive();
+            if !found.is_empty() || begun.elapsed() > Duration::from_secs(10) {
+                break found;
+            }
+        };
         let other_is_safe = family.signal(pid(&other), Signal::SIGKILL);
         let left = family.kill_all();
+        // A test that has failed must not wait for a process nobody has killed.
+        ours.kill().unwrap_or_default();
         let ended = ours.wait().unwrap();
         let other_lives = other.try_wait().unwrap().is_none();
         other.kill().unwrap();
