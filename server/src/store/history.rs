@@ -35,7 +35,7 @@ use crate::domain::waiting::Surroundings;
 /// Characters that the comments of one answer may have together. With what else a ticket has, that is less than the
 /// 25,000 tokens above which Claude Code puts an answer into a file.
 const COMMENT_CHARS: usize = 40_000;
-/// Most comments of one answer; `newest_comments` in [`select`] has the same number.
+/// Most comments of one answer; `newest_comments` in `select!` has the same number.
 const COMMENTS: usize = 50;
 /// Most attempts of one answer; so has the statement.
 const ATTEMPTS: usize = 20;
