@@ -18,7 +18,7 @@ const SAID_CHARS: usize = 600;
 
 /// What git would take from the environment and must not: the server may have been started from a hook or from within
 /// another repository.
-const WITHHELD: [&str; 20] = [
+pub const WITHHELD: [&str; 20] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_COMMON_DIR",

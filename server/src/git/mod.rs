@@ -25,6 +25,7 @@ pub mod work;
 mod tests;
 
 pub use self::command::GitError;
+pub use self::command::WITHHELD;
 pub use self::look::Ground;
 pub use self::look::look;
 pub use self::look::version;

@@ -11,6 +11,8 @@ use anyhow::bail;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::git;
+
 const README: &str = "# Greeter\n\nA place for a script that greets.\n";
 
 pub(super) struct Place {
@@ -78,7 +80,12 @@ impl Place {
     /// Runs git in the project and returns what it printed.
     pub(super) async fn git(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new("git");
-        command.args(arguments).current_dir(self.project()).kill_on_drop(true);
+        // Whoever runs the demo from a hook, or with colours always on, sees the same.
+        for name in git::WITHHELD {
+            command.env_remove(name);
+        }
+        command.args(["-c", "color.ui=never"]).args(arguments);
+        command.current_dir(self.project()).kill_on_drop(true);
         let output = command.output().await.context("could not run git; the demo needs it")?;
         if !output.status.success() {
             bail!(
