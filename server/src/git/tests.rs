@@ -219,7 +219,7 @@ async fn whatever_state_an_agent_leaves_can_be_accepted_or_put_back() {
     let messes: [(&str, Mess); 9] = [
         ("locks of a killed git", |work| {
             let admin = at(work, &["rev-parse", "--path-format=absolute", "--git-dir"]);
-            for lock in ["index.lock", "HEAD.lock"] {
+            for lock in ["index.lock", "HEAD.lock", "AUTO_MERGE.lock"] {
                 fs::write(Path::new(&admin).join(lock), "").unwrap();
             }
             let common = at(work, &["rev-parse", "--path-format=absolute", "--git-common-dir"]);

@@ -28,16 +28,6 @@ const INDEX: &str = "vibe-ensemble-index";
 /// Names tried before one is given up as taken.
 const NAMES: u32 = 100;
 
-/// What a git that was killed leaves in the administration of a worktree. Nobody works there while we do.
-const LOCKS: [&str; 6] = [
-    "index.lock",
-    "HEAD.lock",
-    "ORIG_HEAD.lock",
-    "config.worktree.lock",
-    "vibe-ensemble-index",
-    "vibe-ensemble-index.lock",
-];
-
 /// What an agent may leave unfinished there. It would go on as if it were the next one's.
 const UNFINISHED: [&str; 8] = [
     "rebase-merge",
@@ -133,6 +123,18 @@ impl Site<'_> {
     fn clear(&self, names: &[&str]) -> Result<(), GitError> {
         names.iter().try_for_each(|name| remove(&self.admin.join(name)))
     }
+
+    /// Clears away what a git that was killed leaves here: the lock of its index, of HEAD, of AUTO_MERGE or whatever else
+    /// it was about to write. Nobody works there while we do.
+    fn clear_locks(&self) -> Result<(), GitError> {
+        for entry in fs::read_dir(&self.admin).map_err(file_error(&self.admin))? {
+            let path = entry.map_err(file_error(&self.admin))?.path();
+            if path.extension().is_some_and(|end| end == "lock") {
+                remove(&path)?;
+            }
+        }
+        remove(&self.admin.join(INDEX))
+    }
 }
 
 impl Author {
@@ -184,7 +186,7 @@ impl Repository {
                 said: format!("{} was added and is not there", path.display()),
             })?
         };
-        site.clear(&LOCKS)?;
+        site.clear_locks()?;
         // Made and removed by `worktree add`; a lock of the user's says something else.
         let locked = site.admin.join("locked");
         if fs::read_to_string(&locked).is_ok_and(|why| why.trim() == "initializing") {
