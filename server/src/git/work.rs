@@ -124,8 +124,8 @@ impl Site<'_> {
         names.iter().try_for_each(|name| remove(&self.admin.join(name)))
     }
 
-    /// Clears away what a git that was killed leaves here: the lock of its index, of HEAD, of AUTO_MERGE or whatever else
-    /// it was about to write. Nobody works there while we do.
+    /// Clears away what a git that was killed leaves here: the lock of its index, of HEAD, of `AUTO_MERGE` or whatever
+    /// else it was about to write. Nobody works there while we do.
     fn clear_locks(&self) -> Result<(), GitError> {
         for entry in fs::read_dir(&self.admin).map_err(file_error(&self.admin))? {
             let path = entry.map_err(file_error(&self.admin))?.path();
