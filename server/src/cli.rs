@@ -392,6 +392,7 @@ pub struct Events {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Logs {
     /// An attempt, such as A-17, or a ticket, such as T-42, for its latest attempt
     #[arg(value_name = "ATTEMPT|TICKET")]
@@ -403,8 +404,11 @@ pub struct Logs {
     #[arg(long, short)]
     pub follow: bool,
     /// Print the lines as the agent wrote them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub raw: bool,
+    /// Print one JSON object for each line: `attempt_id`, `stream`, and the agent's `message`, or `text` if it is no JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub connection: Connection,
 }
@@ -496,6 +500,9 @@ pub struct Drain {
     /// Return at once, without waiting for busy workers
     #[arg(long, conflicts_with = "off")]
     pub no_wait: bool,
+    /// Print JSON at the end: `draining`, and the workers that are `busy`
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub connection: Connection,
 }

@@ -40,6 +40,10 @@ pub enum ClientError {
     NotRunning { address_file: PathBuf },
     #[error("could not read {path}")]
     Read { path: PathBuf, source: io::Error },
+    #[error(
+        "{given:?} is no address of a server; one looks like http://127.0.0.1:3276 (--url, VIBE_ENSEMBLE_URL)"
+    )]
+    Address { given: String },
     #[error("could not prepare the HTTP client")]
     Prepare(#[source] reqwest::Error),
     #[error(
@@ -48,6 +52,8 @@ pub enum ClientError {
     Unreachable { url: String, source: reqwest::Error },
     #[error("the server at {url} did not answer {tool} to the end")]
     Broken { url: String, tool: String, source: reqwest::Error },
+    #[error("there is no token file {path}, which --token-file or VIBE_ENSEMBLE_TOKEN_FILE names")]
+    NoTokenFile { path: PathBuf },
     #[error("the server at {url} wants another token; name its file with --token-file")]
     Unauthorized { url: String },
     #[error("the server at {url} answered {status} to {tool}")]
@@ -92,18 +98,20 @@ impl Client {
         let token_file = given_token_file(connection, environment);
         // With both there is no need for directories, so a broken configuration is no obstacle.
         if let (Some(url), Some(file)) = (url, &token_file) {
-            return Ok(Self::to(url, state::read_token(file)?)?);
+            return Ok(Self::to(url, named_token(file)?)?);
         }
         let config = config::load(&connection.flags(), environment)?;
         let url = match url {
             Some(url) => url.to_owned(),
             None => published(&config.runtime_dir)?,
         };
-        let token_file = token_file.unwrap_or_else(|| config.state_dir.join(state::TOKEN));
-        let token = match state::read_token(&token_file) {
-            // A server that asks for no token has one all the same; whoever may not read it may still try.
-            Err(state::StateError::Read { .. }) if connection.token_file.is_none() => None,
-            token => token?,
+        let token = match token_file {
+            Some(file) => named_token(&file)?,
+            None => match state::read_token(&config.state_dir.join(state::TOKEN)) {
+                // A server that asks for no token has one all the same; whoever may not read it may still try.
+                Err(state::StateError::Read { .. }) => None,
+                token => token?,
+            },
         };
         Ok(Self::to(&url, token)?)
     }
@@ -111,6 +119,12 @@ impl Client {
     /// A client of the server at `url`.
     pub fn to(url: &str, token: Option<String>) -> Result<Self, ClientError> {
         let url = base_of(url);
+        // There is no TLS in this client, as there is none in the server.
+        let good =
+            reqwest::Url::parse(&url).is_ok_and(|url| url.scheme() == "http" && url.has_host());
+        if !good {
+            return Err(ClientError::Address { given: url });
+        }
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
@@ -304,6 +318,12 @@ fn given_token_file(connection: &Connection, environment: &Environment) -> Optio
     connection.token_file.clone().or_else(|| variable().map(Into::into))
 }
 
+/// The token in a file that somebody named, who would not have if there was none.
+fn named_token(file: &Path) -> anyhow::Result<Option<String>> {
+    let token = state::read_token(file)?;
+    Ok(Some(token.ok_or_else(|| ClientError::NoTokenFile { path: file.to_owned() })?))
+}
+
 /// The address a running server published.
 fn published(runtime_dir: &Path) -> Result<String, ClientError> {
     let path = runtime_dir.join(state::ADDRESS);
@@ -426,6 +446,17 @@ mod tests {
         for given in ["http://127.0.0.1:1", "http://127.0.0.1:1/", "http://127.0.0.1:1/mcp"] {
             assert_eq!(Client::to(given, None).expect("a client").url(), "http://127.0.0.1:1");
         }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_before_anything_is_sent() {
+        for given in ["garbage", "ftp://x", "https://x", "http://", "127.0.0.1:3276", ""] {
+            let error = Client::to(given, None).expect_err("no address");
+            assert!(matches!(error, ClientError::Address { .. }), "{given}: {error}");
+        }
+        let missing = Path::new("/nonexistent/token");
+        let error = named_token(missing).expect_err("no file").to_string();
+        assert!(error.contains("/nonexistent/token"), "{error}");
     }
 
     /// Answers as a server of revision 2026-07-28 does: a stream with progress first.

@@ -16,6 +16,7 @@ use anyhow::bail;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use serde_json::Value;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -59,10 +60,19 @@ pub async fn run(command: &Drain, environment: &Environment) -> anyhow::Result<E
         output::note(if wanted { "Nothing new is granted." } else { "Work goes on." });
     }
     drop(turn);
-    if command.off || command.no_wait {
-        return Ok(Exit::Ok);
+    let client = Client::new(&command.connection, environment)?;
+    if !command.off && !command.no_wait {
+        wait(&client).await?;
     }
-    wait(&Client::new(&command.connection, environment)?).await
+    if command.json {
+        let busy = busy(&client).await?;
+        output::json(&json!({"draining": wanted, "busy": busy}))?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn busy(client: &Client) -> Result<Vec<Value>, ClientError> {
+    client.list("list_workers", "workers", json!({"state": "busy"}), MOST).await
 }
 
 /// Waits for the other drain commands of this server. The turn is over when the file is closed.
@@ -133,13 +143,13 @@ async fn heard(runtime_dir: &Path, wanted: bool) -> anyhow::Result<()> {
     }
 }
 
-async fn wait(client: &Client) -> anyhow::Result<Exit> {
+async fn wait(client: &Client) -> anyhow::Result<()> {
     let mut last = usize::MAX;
     loop {
-        let busy = client.list("list_workers", "workers", json!({"state": "busy"}), MOST).await?;
+        let busy = busy(client).await?;
         if busy.is_empty() {
             output::note("No worker is busy.");
-            return Ok(Exit::Ok);
+            return Ok(());
         }
         if busy.len() != last {
             let names: Vec<String> = busy

@@ -18,6 +18,9 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
             return Some(Exit::Locked);
         }
         let client: &ClientError = cause.downcast_ref()?;
+        if matches!(client, ClientError::Address { .. } | ClientError::NoTokenFile { .. }) {
+            return Some(Exit::Usage);
+        }
         client.is_unreachable().then_some(Exit::Unreachable)
     };
     error.chain().find_map(refused).unwrap_or(Exit::Failed)
@@ -45,6 +48,8 @@ mod tests {
         assert_eq!(exit_of(&Problems(Vec::new()).into()), Exit::Config);
         let absent = ClientError::NotRunning { address_file: "x".into() };
         assert_eq!(exit_of(&absent.into()), Exit::Unreachable);
+        let garbage = ClientError::Address { given: "x".into() };
+        assert_eq!(exit_of(&garbage.into()), Exit::Usage);
         assert_eq!(exit_of(&anyhow::anyhow!("disk full")), Exit::Failed);
     }
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use serde_json::Value;
+use serde_json::json;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::Stream;
 
@@ -38,7 +40,9 @@ pub async fn run(command: &Logs, environment: &Environment) -> anyhow::Result<Ex
         // Asked before reading: what is written before the end is then read after it was seen.
         let ended = !command.follow || run_dir::read_exit(&reader.run_dir)?.is_some();
         for line in reader.read(ended)? {
-            if command.raw || command.stderr {
+            if command.json {
+                output::line(object(&reader.run_dir, stream, &line))?;
+            } else if command.raw || command.stderr {
                 output::line(if command.raw { line } else { output::plain(&line) })?;
             } else {
                 transcript::readable(&line).into_iter().try_for_each(output::line)?;
@@ -48,6 +52,21 @@ pub async fn run(command: &Logs, environment: &Environment) -> anyhow::Result<Ex
             return Ok(Exit::Ok);
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// One line of an agent for scripts: what is JSON as it is, all else as text.
+fn object(run_dir: &Path, stream: Stream, line: &str) -> Value {
+    let attempt = run_dir.file_name().unwrap_or_default().to_string_lossy();
+    let stream = match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    };
+    match serde_json::from_str::<Value>(line) {
+        Ok(message @ Value::Object(_)) => {
+            json!({"attempt_id": attempt, "stream": stream, "message": message})
+        }
+        Ok(_) | Err(_) => json!({"attempt_id": attempt, "stream": stream, "text": line}),
     }
 }
 
@@ -169,6 +188,21 @@ mod tests {
         write(4, "three\nfou");
         assert_eq!(reader.read(false).expect("reads"), ["two", "three"]);
         assert_eq!(reader.read(true).expect("reads"), ["fou"]);
+    }
+
+    #[test]
+    fn for_scripts_every_line_is_an_object() {
+        let run_dir = Path::new("/state/attempts/A-3");
+        assert_eq!(
+            object(run_dir, Stream::Stdout, r#"{"type":"result"}"#),
+            json!({"attempt_id": "A-3", "stream": "stdout", "message": {"type": "result"}})
+        );
+        for text in ["not JSON", "[1]", "7", ""] {
+            assert_eq!(
+                object(run_dir, Stream::Stderr, text),
+                json!({"attempt_id": "A-3", "stream": "stderr", "text": text})
+            );
+        }
     }
 
     #[test]

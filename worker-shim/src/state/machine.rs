@@ -37,6 +37,9 @@ const IDLE_PATIENCE: Duration = Duration::from_mins(1);
 const REPORT_PATIENCE: Duration = Duration::from_mins(10);
 /// Told by a signal to leave, it waits for the ack no longer than this.
 const PARTING_REPORT_PATIENCE: Duration = Duration::from_secs(10);
+/// Told to leave while the server is away: long enough for one that is just restarting to be dialled once more. The
+/// record is on disk, and whoever shuts the machine down waits for us.
+const PARTING_DIAL_PATIENCE: Duration = Duration::from_secs(1);
 /// On a link that stands, a completion without an ack is repeated after this.
 const REPEAT_AFTER: Duration = Duration::from_secs(30);
 /// After a goodbye that crossed an unanswered pull: how long a grant may still come.
@@ -442,7 +445,10 @@ impl Machine {
             Work::Idle | Work::Pulling { .. } => away.map(|since| since + IDLE_PATIENCE),
             Work::Reporting { since, .. } => match self.departure {
                 Departure::Refused => Some(*since),
-                Departure::Told => Some(*since + PARTING_REPORT_PATIENCE),
+                Departure::Told => Some(match away {
+                    Some(away) => away.max(*since) + PARTING_DIAL_PATIENCE,
+                    None => *since + PARTING_REPORT_PATIENCE,
+                }),
                 Departure::Stay | Departure::OutOfWork | Departure::Drained => {
                     away.map(|away| away.max(*since) + REPORT_PATIENCE)
                 }
