@@ -5,6 +5,7 @@ use std::process::Stdio;
 use e2e::bed::Bed;
 use e2e::bed::text;
 use e2e::eventually::DEADLINE;
+use e2e::eventually::eventually;
 use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
@@ -222,4 +223,59 @@ async fn a_monitor_prints_each_event_once_whatever_becomes_of_the_server() {
     let second = bed.ticket("shop", &["build"], "").await;
     assert_eq!(next().await, ("ticket_created".to_owned(), second));
     monitor.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_monitor_whose_reader_has_gone_ends_although_nothing_happens() {
+    let bed = Bed::start().await;
+    let mut command = tokio::process::Command::from(bed.server.command("events"));
+    command
+        .args(["--follow", "--json"])
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut monitor = command.spawn().unwrap();
+    waiting_calls(&bed, 1).await;
+    drop(monitor.stdout.take());
+    let ended = tokio::time::timeout(DEADLINE, monitor.wait_with_output()).await;
+    let ended = ended.expect("it ends").unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    // Its place among those that wait is free again.
+    waiting_calls(&bed, 0).await;
+}
+
+async fn waiting_calls(bed: &Bed, count: usize) {
+    eventually(&format!("{count} calls wait"), || async {
+        let page = bed.client.get("/metrics").await.text().await.expect("a page");
+        let wait = page.contains(&format!("vibe_ensemble_waiting_calls {count}\n"));
+        if wait { Ok(()) } else { Err(page) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_revision_is_told_that_a_call_waits() {
+    let (bed, all) = quiet_bed().await;
+    let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});
+    let mut waiting = Vec::new();
+    for revision in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+        let params = json!({"name": "list_events", "arguments": arguments, "_meta": {"progressToken": revision}});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        let request = bed.client.post().header("MCP-Protocol-Version", revision).json(&body);
+        let mut response = request.send().await.expect("the server is up");
+        let first = response.chunk().await.unwrap().expect("progress comes at once");
+        let first = String::from_utf8_lossy(&first).into_owned();
+        assert!(first.contains("notifications/progress") && first.contains(revision), "{first}");
+        waiting.push(response);
+    }
+
+    let ticket = bed.ticket("shop", &["build"], "").await;
+
+    for response in waiting {
+        let rest = response.text().await.unwrap();
+        assert!(rest.contains(&ticket), "{rest}");
+    }
 }

@@ -115,6 +115,18 @@ async fn an_agent_is_listed_four_tools_and_may_use_no_other() {
         let nothing = listed.iter().all(|list| list.as_array().is_none_or(Vec::is_empty));
         assert!(nothing, "{method}: {reply:?}");
     }
+    for (method, params) in [
+        ("resources/read", json!({"uri": format!("ticket://{ticket}")})),
+        ("resources/read", json!({"uri": "events://"})),
+        ("resources/templates/list", json!({})),
+        ("prompts/get", json!({"name": "report_progress", "arguments": {"project": "shop"}})),
+    ] {
+        let reply = agent.rpc(method, params).await;
+        let templates = &reply.message["result"]["resourceTemplates"];
+        let nothing = templates.as_array().is_some_and(Vec::is_empty);
+        assert!(nothing || reply.rpc_error().is_some(), "{method}: {reply:?}");
+        assert!(!reply.body.contains("shop"), "{method}: {reply:?}");
+    }
     for revision in ["2025-03-26", "2025-11-25"] {
         let list = agent.rpc_of(revision, "tools/list", json!({})).await;
         assert_eq!(list.result()["tools"].as_array().map(Vec::len), Some(TOOLS.len()));

@@ -48,5 +48,6 @@ mod tickets;
 mod trees;
 mod undying;
 mod units;
+mod waking;
 mod workers;
 mod worktrees;

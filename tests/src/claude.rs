@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Child;
@@ -16,6 +17,9 @@ use crate::messages_api::MessagesApi;
 use crate::server::Server;
 
 const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_CLAUDE";
+
+/// The stub takes any.
+const API_KEY: &str = "dummy";
 
 /// For a whole story with a dozen runs of `claude` in it; only ever spent by a test that fails.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -39,7 +43,7 @@ pub fn real_claude() -> Option<PathBuf> {
 pub fn environment(api: &MessagesApi) -> [(&'static str, String); 4] {
     [
         ("ANTHROPIC_BASE_URL", api.url()),
-        ("ANTHROPIC_API_KEY", "dummy".to_owned()),
+        ("ANTHROPIC_API_KEY", API_KEY.to_owned()),
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
         // By default it tries a refused request again for three minutes.
         ("CLAUDE_CODE_MAX_RETRIES", "1".to_owned()),
@@ -49,11 +53,27 @@ pub fn environment(api: &MessagesApi) -> [(&'static str, String); 4] {
 /// Does what a person does who answers yes when `claude` asks whether to trust a directory. Without it `claude -p` runs no
 /// command that a file of the directory names, `headersHelper` among them.
 fn trust(home: &Path, directory: &Path) {
+    let directory = directory.to_str().expect("a temporary directory is UTF-8");
+    in_its_settings(home, |settings| {
+        settings["projects"][directory]["hasTrustDialogAccepted"] = Value::Bool(true);
+    });
+}
+
+/// Does what a person has done who used `claude` in a directory before: it asks nothing when it starts there.
+pub fn settle_in(home: &Path, directory: &Path) {
+    trust(home, directory);
+    in_its_settings(home, |settings| {
+        settings["hasCompletedOnboarding"] = Value::Bool(true);
+        settings["theme"] = json!("dark");
+        settings["customApiKeyResponses"] = json!({"approved": [API_KEY], "rejected": []});
+    });
+}
+
+fn in_its_settings(home: &Path, change: impl FnOnce(&mut Value)) {
     let file = home.join(".claude.json");
     let text = fs::read_to_string(&file).unwrap_or_else(|_| "{}".to_owned());
     let mut settings: Value = serde_json::from_str(&text).expect("claude wrote it");
-    let directory = directory.to_str().expect("a temporary directory is UTF-8");
-    settings["projects"][directory]["hasTrustDialogAccepted"] = Value::Bool(true);
+    change(&mut settings);
     fs::write(&file, settings.to_string()).expect("the home directory is writable");
 }
 

@@ -1,9 +1,17 @@
 //! `events`: what happens, one line each.
 
+use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
 use serde_json::Value;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::cli::Events;
 use crate::commands::client::Client;
@@ -22,7 +30,44 @@ const PAGE: usize = 200;
 /// After every event there is: only `last_seq` comes back.
 const THE_END: i64 = 1 << 53;
 
+/// Lists, or follows until there is nobody left to tell.
 pub async fn run(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
+    tokio::select! {
+        ended = tell(command, environment) => ended,
+        () = nobody_reads(), if command.follow => Ok(Exit::Ok),
+    }
+}
+
+/// Ends when whoever read what is printed has gone. Without it one that follows a quiet server would stay, and keep its
+/// place among the calls that wait, until something happens. Never ends where that cannot be known, as for a file.
+async fn nobody_reads() {
+    let (tell, told) = oneshot::channel();
+    // A thread, because it may wait for ever, and nothing waits for a thread when the program ends.
+    std::thread::spawn(move || {
+        if is_hung_up(std::io::stdout().as_fd()) {
+            // Nobody listens when the program is about to end anyway.
+            tell.send(()).unwrap_or_default();
+        }
+    });
+    if told.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits until the other end is closed; false when that cannot be waited for.
+fn is_hung_up(output: BorrowedFd<'_>) -> bool {
+    loop {
+        // Nothing is asked for; errors and hang-ups are told all the same.
+        let mut watched = [PollFd::new(output, PollFlags::empty())];
+        match poll(&mut watched, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            Err(_) => return false,
+            Ok(_) => return true,
+        }
+    }
+}
+
+async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
     let mut away = false;
     let (mut client, mut after) = loop {
         match begin(command, environment).await {
