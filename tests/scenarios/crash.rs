@@ -219,19 +219,24 @@ async fn twenty_restarts_in_the_middle_of_work_change_nothing() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
-async fn a_launch_that_its_server_did_not_live_to_make_is_given_up_soon() {
-    let mut bed = Bed::prepare(Setup::default());
-    // Takes the first order and ends the server, as if it had died before it could hand it over.
+/// Has the first shim do this instead of its work; those after it are the real one. For a server not started yet.
+fn first_launch(bed: &mut Bed, does: &str) {
     let shim = bed.server.path("shim");
     let script = format!(
-        "#!/bin/sh\nif mkdir {} 2>/dev/null; then kill -9 $PPID; exit 1; fi\nexec {} \"$@\"\n",
+        "#!/bin/sh\nif mkdir {} 2>/dev/null; then {does}; fi\nexec {} \"$@\"\n",
         bed.server.path("first").display(),
         binaries::shim().display()
     );
-    std::fs::write(&shim, script).unwrap();
-    std::fs::set_permissions(&shim, Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(&shim, script).expect("a fresh directory");
+    std::fs::set_permissions(&shim, Permissions::from_mode(0o755)).expect("our own file");
     bed.server.set_env("VIBE_ENSEMBLE_SHIM", shim.display().to_string());
+}
+
+#[tokio::test]
+async fn a_launch_that_its_server_did_not_live_to_make_is_given_up_soon() {
+    let mut bed = Bed::prepare(Setup::default());
+    // As if it had died before it could hand the order over.
+    first_launch(&mut bed, "kill -9 $PPID; exit 1");
     bed.launch().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
@@ -250,15 +255,7 @@ async fn a_launch_that_its_server_did_not_live_to_make_is_given_up_soon() {
 #[tokio::test]
 async fn a_shim_that_is_killed_while_it_starts_pauses_no_queue() {
     let mut bed = Bed::prepare(Setup::default());
-    let shim = bed.server.path("shim");
-    let script = format!(
-        "#!/bin/sh\nif mkdir {} 2>/dev/null; then kill -9 $$; fi\nexec {} \"$@\"\n",
-        bed.server.path("first").display(),
-        binaries::shim().display()
-    );
-    std::fs::write(&shim, script).unwrap();
-    std::fs::set_permissions(&shim, Permissions::from_mode(0o755)).unwrap();
-    bed.server.set_env("VIBE_ENSEMBLE_SHIM", shim.display().to_string());
+    first_launch(&mut bed, "kill -9 $$");
     bed.launch().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;

@@ -115,7 +115,6 @@ fn show(ticket: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As git words it; nothing for a ticket without a branch.
 /// What its agents said it cost, and what is assumed of those that could not.
 fn cost(ticket: &Value) -> String {
     let usd = |field: &str| ticket[field].as_f64().unwrap_or(0.0);
@@ -125,6 +124,7 @@ fn cost(ticket: &Value) -> String {
     }
 }
 
+/// As git words it; nothing for a ticket without a branch.
 fn changes(stat: &Value) -> String {
     let count = |name: &str| stat[name].as_i64();
     match (count("files_changed"), count("insertions"), count("deletions")) {

@@ -211,11 +211,7 @@ impl Machine {
 
     /// Runs a command in it that must succeed; returns what it printed.
     pub(crate) fn run(&self, command: &[&str]) -> String {
-        let output = self.output(command);
-        let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?}: {}\n{said}\n{complaint}", output.status);
-        said
+        said(command, &self.output(command))
     }
 
     /// A shell script, as [`Machine::run`].
@@ -320,4 +316,12 @@ fn remove_groups(group: &Path) {
     if let Err(error) = fs::remove_dir(group) {
         eprintln!("could not remove {}: {error}", group.display());
     }
+}
+
+/// What a command that must succeed printed.
+pub(crate) fn said(command: &[&str], output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{said}\n{complaint}", output.status);
+    said
 }

@@ -9,6 +9,7 @@ use e2e::eventually::eventually;
 use e2e::fake::CallLog;
 use serde_json::Value;
 
+use crate::machine;
 use crate::machine::Machine;
 
 pub(crate) const SERVER: &str = "vibe-ensemble.service";
@@ -84,11 +85,7 @@ impl<'a> Operator<'a> {
 
     /// As [`Machine::run`].
     pub(crate) fn run(&self, command: &[&str]) -> String {
-        let output = self.output(command);
-        let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?}: {}\n{said}\n{complaint}", output.status);
-        said
+        machine::said(command, &self.output(command))
     }
 
     pub(crate) fn uid(&self) -> String {
