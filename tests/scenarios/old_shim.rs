@@ -152,3 +152,28 @@ async fn a_shim_without_a_common_protocol_is_refused_and_told_why() {
     assert_eq!(Peer::dial(&order).await.hello(&wrong, 1).await["kind"], "refused");
     assert_eq!(Peer::dial(&order).await.hello(&order, 1).await["kind"], "welcome");
 }
+
+/// A shim of an earlier build that is refused stops its agent and says "cancel", as if somebody had cancelled the work.
+#[tokio::test]
+async fn a_cancel_nobody_ordered_does_not_put_a_ticket_on_hold() {
+    let directory = tempfile::tempdir().unwrap();
+    let bed = bed_with_orders(directory.path()).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let first = order(directory.path()).await;
+    let mut peer = Peer::dial(&first).await;
+    peer.hello(&first, 1).await;
+    peer.say(json!({"kind": "pull", "pull_id": "p-1"})).await;
+    let grant = peer.hear().await["grant"].clone();
+    let attempt = text(&grant, "attempt_id");
+    let record = json!({
+        "version": 1, "server_id": grant["server_id"], "attempt_id": attempt, "worker_id": first["worker_id"],
+        "build": "0.0.1", "status": {"type": "exited", "code": 143}, "ended_at_ms": 2,
+        "stop": {"reason": "cancel", "signal": null},
+    });
+    peer.say(json!({"kind": "completed", "attempt_id": attempt, "record": record})).await;
+    assert_eq!(peer.hear().await["verdict"], "accepted");
+    let ticket = bed.get(&ticket).await;
+    assert_ne!(ticket["state"], "on_hold", "{ticket}");
+    assert_eq!(ticket["attempts"][0]["outcome"], "interrupted");
+    assert_eq!(ticket["attempts_used"], 0);
+}

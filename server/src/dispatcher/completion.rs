@@ -5,6 +5,7 @@ use shim_protocol::message::AckVerdict;
 
 use super::Dispatcher;
 use super::worktrees::Settled;
+use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::Verdict;
 use crate::domain::verdict;
@@ -40,11 +41,19 @@ impl Dispatcher {
         attempt: AttemptId,
         record: &ExitRecord,
     ) -> Result<AckVerdict> {
-        let known = self.store.attempt(attempt).await?.map(|found| Known {
+        let found = self.store.attempt(attempt).await?;
+        let known = found.as_ref().map(|found| Known {
             resumed: found.resumed,
             may_create_tickets: found.may_create_tickets,
         });
-        let facts = facts::facts(record, known.unwrap_or_default());
+        let mut facts = facts::facts(record, known.unwrap_or_default());
+        // What this server cancels it has stored before. A shim of an earlier build says the same when it was refused,
+        // and nobody would know why its ticket is on hold.
+        let ordered = found.and_then(|found| found.stop) == Some(StopMode::Cancel);
+        let told = record.stop.as_ref().is_some_and(|stop| stop.signal.is_none());
+        if facts.stop == Some(verdict::Stop::Cancel) && told && !ordered {
+            facts.stop = Some(verdict::Stop::Interrupt);
+        }
         if let Some(usage) = &facts.usage {
             self.heed_usage_limit(usage).await?;
         }

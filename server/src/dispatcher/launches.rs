@@ -89,26 +89,37 @@ impl Dispatcher {
         Ok(true)
     }
 
-    /// A failure that passes makes launching wait; any other pauses the queue, because it would come again at once.
+    /// A failure that passes makes launching wait; any other pauses the queue, because it would come again at once. What
+    /// was launched may have died after its shim was on its way: a shim that said hello was launched.
     async fn not_launched(&self, worker: &Worker, error: &LaunchError) {
         let reason = format!("it could not be launched: {}", chain(error));
         let now = self.now();
         let stored = if error.is_passing() {
+            self.store.worker_never_came(worker.id, &reason, now).await
+        } else {
+            self.store.launch_failed(worker, &reason, now).await
+        };
+        let is_there = stored.as_ref().is_ok_and(|ended| !ended);
+        if is_there {
+            tracing::info!(worker = %worker.id, error = %chain(error), "a worker came although its launch failed");
+            self.gate.succeeded();
+            self.bell.notify_one();
+            return;
+        }
+        if error.is_passing() {
             let wait = self.gate.failed(Instant::now());
             tracing::warn!(
                 name: journal::WORKER_NOT_LAUNCHED,
                 project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = %chain(error), wait_s = wait.as_secs(),
                 "launching a worker failed; it is tried again"
             );
-            self.store.worker_stopped(worker.id, &reason, now).await
         } else {
             tracing::error!(
                 name: journal::WORKER_NOT_LAUNCHED,
                 project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = %chain(error),
                 "launching a worker failed"
             );
-            self.store.launch_failed(worker, &reason, now).await
-        };
+        }
         if let Err(error) = stored {
             tracing::error!(worker = %worker.id, error = %chain(&error), "a worker's end was not stored");
         }

@@ -154,7 +154,7 @@ impl Dispatcher {
             (false, _) => waited >= HELLO_PATIENCE,
         };
         if is_given_up {
-            self.store.worker_stopped(worker.id, "its shim never said hello", now).await?;
+            self.store.worker_never_came(worker.id, "its shim never said hello", now).await?;
         }
         Ok(())
     }

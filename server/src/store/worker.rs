@@ -234,6 +234,21 @@ async fn stopped(
     event::append(connection, about(&worker, EventKind::WorkerStopped, summary), now).await
 }
 
+/// [`stopped`], unless its shim has said hello.
+async fn never_came(
+    connection: &mut SqliteConnection,
+    id: WorkerId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    let worker = load(connection, id).await?;
+    if worker.pid.is_some() || worker.state == WorkerState::Stopped {
+        return Ok(false);
+    }
+    stopped(connection, id, reason, now).await?;
+    Ok(true)
+}
+
 fn about(worker: &Worker, kind: EventKind, summary: String) -> NewEvent {
     NewEvent {
         worker: Some(worker.id),
@@ -519,15 +534,40 @@ impl Store {
             .await
     }
 
+    /// Ends a worker whose shim never said hello, and only that: what launched it may have failed or given up just after
+    /// the shim had come, and a shim that came may have an attempt. Returns whether the worker was ended.
+    pub async fn worker_never_came(
+        &self,
+        id: WorkerId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let reason = reason.to_owned();
+        self.writer
+            .write_at(
+                STOPPED,
+                move |c| Box::pin(async move { never_came(c, id, &reason, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
     /// No shim could be started for this row. The queue is paused: the next launch would fail the same way, and the one
-    /// after it, for ever.
-    pub async fn launch_failed(&self, worker: &Worker, reason: &str, now: Timestamp) -> Result<()> {
+    /// after it, for ever. Returns whether that is so; a shim that said hello was started, whatever its launch came to.
+    pub async fn launch_failed(
+        &self,
+        worker: &Worker,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
         let (worker, reason) = (worker.clone(), reason.to_owned());
         self.writer
             .write(
                 move |connection| {
                     Box::pin(async move {
-                        stopped(connection, worker.id, &reason, now).await?;
+                        if !never_came(connection, worker.id, &reason, now).await? {
+                            return Ok(false);
+                        }
                         let why = format!("{} {}", worker.id, reason.replacen("it ", "", 1));
                         worker_type::pause(
                             connection,
@@ -536,7 +576,8 @@ impl Store {
                             &why,
                             now,
                         )
-                        .await
+                        .await?;
+                        Ok(true)
                     })
                 },
                 /* raises level */ true,

@@ -248,7 +248,8 @@ impl Machine {
                 self.dialer.shut();
                 self.depart(Departure::Refused);
                 actions.push(Action::Hangup);
-                let stop = Stop { reason: StopReason::Cancel, signal: None };
+                // Nobody has said that the work is not wanted; only this shim may not do it.
+                let stop = Stop { reason: StopReason::Interrupt, signal: None };
                 self.with_live(|live| live.stop(stop, now, actions));
             }
             ToShim::Grant { pull_id, grant } => self.grant(&pull_id, grant, actions),

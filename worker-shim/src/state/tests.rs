@@ -628,7 +628,7 @@ fn a_refused_shim_ends_its_work_and_leaves_the_record_on_disk() {
     let [hangup, ladder @ ..] = &shim.hear(refused())[..] else { panic!("acts") };
     assert_eq!((hangup, ladder), (&Action::Hangup, &polite()[..]));
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Cancel, signal: None }));
+    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Interrupt, signal: None }));
     assert_eq!(shim.feed(Event::Sealed(record())), [Action::Leave(Exit::Done)]);
 
     let mut shim = Shim::reporting();

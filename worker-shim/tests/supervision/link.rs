@@ -100,7 +100,7 @@ fn a_refused_shim_with_work_ends_it_and_leaves_the_record() {
     assert_eq!(server.try_next(), None);
     assert_eq!(rig.exited().code(), Some(0));
     assert!(!is_alive(child));
-    assert_eq!(rig.sealed().stop, Some(Stop { reason: StopReason::Cancel, signal: None }));
+    assert_eq!(rig.sealed().stop, Some(Stop { reason: StopReason::Interrupt, signal: None }));
 }
 
 #[test]

@@ -25,3 +25,21 @@ async fn a_worker_that_was_never_launched_holds_no_slot() {
         assert_eq!(stopped, 3, "after deleting the {deletion}");
     }
 }
+
+/// What launched it can fail after the shim was on its way: the shim says hello, takes a ticket, and is no failure.
+#[tokio::test]
+async fn a_worker_that_came_outlives_its_launch() {
+    let bed = Bed::new().await;
+    let came = bed.worker("impl").await;
+    assert!(!bed.store.worker_never_came(came, "it could not be launched", NOW).await.unwrap());
+    let worker = bed.store.worker(came).await.unwrap();
+    assert!(!bed.store.launch_failed(&worker, "it could not be launched", NOW).await.unwrap());
+    assert_eq!(bed.store.worker(came).await.unwrap().state, WorkerState::Idle);
+    let (queue, _) = bed.store.queue("shop", "impl", NOW).await.unwrap();
+    assert!(!queue.paused, "{queue:?}");
+
+    let late = bed.store.request_workers("shop", "impl", 1, NOW).await.unwrap()[0].id;
+    assert!(bed.store.mark_launched(late, "f".repeat(64), NOW).await.unwrap());
+    assert!(bed.store.worker_never_came(late, "its shim never said hello", NOW).await.unwrap());
+    assert_eq!(bed.store.worker(late).await.unwrap().state, WorkerState::Stopped);
+}
