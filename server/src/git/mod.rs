@@ -7,12 +7,14 @@
 //! - [`Repositories`]: one change of a repository at a time, by this server and by any other.
 //! - [`work`]: a ticket's worktree and branch: made, taken over, put aside, put back, removed.
 //! - [`nested`]: repositories that an agent made inside its worktree, which no commit of its branch has.
+//! - `abandoned`: locks of a killed git in the common directory, cleared away whenever a repository is taken.
 //! - [`merge`]: results of several tickets brought together, and a branch brought into its base.
 //!
 //! Invariant: the user's index, stashes, hooks and branches are not touched, and neither are files of the user's
 //! checkout; the one exception is `merge::land`, which says what it needs to be sure of.
 //! Invariant: nothing here deletes a commit that no branch and no ref under `refs/vibe-ensemble/` holds.
 
+mod abandoned;
 mod command;
 mod look;
 mod nested;

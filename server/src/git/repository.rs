@@ -1,6 +1,7 @@
 //! One change of a repository at a time.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs::File;
 use std::fs::TryLockError;
 use std::path::Path;
@@ -13,8 +14,11 @@ use std::time::Instant;
 
 use tokio::sync::OwnedMutexGuard;
 
+use super::abandoned;
+use super::abandoned::Found;
 use super::command::Git;
 use super::command::GitError;
+use crate::telemetry::chain;
 
 /// Held by whoever changes the repository for this product: another server, or a git that outlived its server.
 const LOCK: &str = "vibe-ensemble.lock";
@@ -27,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, Default)]
 pub struct Repositories {
     queues: Arc<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>>,
+    /// Those that are looked at again for a lock that was young.
+    awaited: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 /// A repository that is ours alone, as far as this product goes, until this is dropped.
@@ -60,7 +66,32 @@ impl Repositories {
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
         }
+        match abandoned::clear(common, &lock) {
+            Ok(Found::Nothing | Found::Cleared) => {}
+            Ok(Found::Young) => self.look_again(common),
+            // Git says what is in its way; this was only to help.
+            Err(error) => {
+                tracing::warn!(repository = %common.display(), %error, "could not look for abandoned locks");
+            }
+        }
         Ok(Repository { common: common.to_owned(), lock, _turn: turn })
+    }
+
+    /// Opens the repository once more when a lock in it may have become old. Nobody else may have a reason to, and the
+    /// user would find it locked.
+    fn look_again(&self, common: &Path) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if !awaited.insert(common.to_owned()) {
+            return;
+        }
+        let (repositories, common) = (self.clone(), common.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(abandoned::AGE + Duration::from_secs(1)).await;
+            repositories.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&common);
+            if let Err(error) = Box::pin(repositories.open(&common)).await {
+                tracing::warn!(error = %chain(&error), "could not look for abandoned locks");
+            }
+        });
     }
 }
 

@@ -1,0 +1,194 @@
+//! Lock files that a killed git leaves in a repository's common directory.
+//!
+//! An agent's git may be killed at any instant, with its whole tree. What it was about to write in the common directory
+//! stays locked for everybody: each git that deletes a ref waits a second for `packed-refs.lock` in vain, so every stage
+//! of every ticket of that repository takes seconds longer, for ever, and the user's own `git branch -d` fails.
+//!
+//! The lock may as well be the user's, who is at work there right now. Git's locks carry no name, so it counts as
+//! abandoned only when it has been there for longer than anybody needs it, and no git that may have made it lives.
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::os::linux::fs::MetadataExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::Timespec;
+use rustix::fs::Timestamps;
+use rustix::fs::UTIME_NOW;
+use rustix::fs::UTIME_OMIT;
+
+/// What gits of linked worktrees write in the common directory. The rest there belongs to the user's own checkout
+/// (`index.lock`, `HEAD.lock`) or to one branch, which says so by itself.
+const NAMES: [&str; 3] = ["packed-refs.lock", "packed-refs.new", "config.lock"];
+
+/// Git holds these for milliseconds, and waits a second for somebody else. This is for programs that are not git and are
+/// not looked for.
+pub(super) const AGE: Duration = Duration::from_secs(5);
+
+/// What [`clear`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    /// A lock that is not old enough yet, or may be in use. Worth another look after [`AGE`].
+    Young,
+    Cleared,
+}
+
+/// Removes abandoned locks from a common git directory. `ours` is a file beside them, which nobody else changes now: its
+/// file system tells what time it is there.
+pub(super) fn clear(common: &Path, ours: &File) -> io::Result<Found> {
+    let mut found = Found::Nothing;
+    for path in NAMES.map(|name| common.join(name)) {
+        let Ok(lock) = fs::symlink_metadata(&path) else { continue };
+        if !is_old(&lock, ours)? || is_worked_in(common, AGE)? {
+            return Ok(Found::Young);
+        }
+        // It may have changed hands while we looked.
+        let again = fs::symlink_metadata(&path);
+        if again.is_ok_and(|now| (now.st_ino(), times(&now)) == (lock.st_ino(), times(&lock))) {
+            fs::remove_file(&path)?;
+            tracing::warn!(path = %path.display(), "a lock that a killed git had left was removed");
+            found = Found::Cleared;
+        }
+    }
+    Ok(found)
+}
+
+fn times(file: &fs::Metadata) -> (i64, i64) {
+    (file.st_mtime(), file.st_mtime_nsec())
+}
+
+fn is_old(lock: &fs::Metadata, ours: &File) -> io::Result<bool> {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let same = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    rustix::fs::futimens(ours, &Timestamps { last_access: same, last_modification: now })?;
+    let age = ours.metadata()?.modified()?.duration_since(lock.modified()?);
+    // Of the future after a step of the clock; it will be old some day.
+    Ok(age.is_ok_and(|age| age >= AGE))
+}
+
+/// Whether a git is at work in the repository that has lived so long, and may have made a lock of that age.
+fn is_worked_in(common: &Path, age: Duration) -> io::Result<bool> {
+    let places = places(common);
+    let ticks = rustix::param::clock_ticks_per_second();
+    let uptime = fs::read_to_string("/proc/uptime")?;
+    let whole = uptime.split(['.', ' ']).next().and_then(|text| text.parse::<u64>().ok());
+    let whole = whole.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+    for entry in fs::read_dir("/proc")? {
+        let process = entry?.path();
+        // One that ends while we look holds nothing any more.
+        let Ok(stat) = fs::read_to_string(process.join("stat")) else { continue };
+        let Some((name, began)) = name_and_start(&stat) else { continue };
+        let lived = whole.saturating_sub(began / ticks.max(1));
+        // A second less, because both numbers are rounded.
+        if !name.starts_with("git") || lived + 1 < age.as_secs() {
+            continue;
+        }
+        // Where it cannot be seen it may be here.
+        let place = fs::read_link(process.join("cwd"));
+        if place.map_or(true, |place| places.iter().any(|ours| place.starts_with(ours))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The repository, the checkout around it, and its worktrees.
+fn places(common: &Path) -> Vec<PathBuf> {
+    let worktrees = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
+    let linked = worktrees.filter_map(|entry| {
+        let link = fs::read_to_string(entry.path().join("gitdir")).ok()?;
+        Path::new(link.trim_end()).parent().map(Path::to_owned)
+    });
+    linked.chain(common.parent().map(Path::to_owned)).chain([common.to_owned()]).collect()
+}
+
+/// The command's name and its start in ticks since boot, of a line of `/proc/PID/stat`. A name may hold anything, so it
+/// ends at the last parenthesis; the start is the 22nd field.
+fn name_and_start(stat: &str) -> Option<(&str, u64)> {
+    let (before, after) = stat.rsplit_once(')')?;
+    let (_, name) = before.split_once('(')?;
+    Some((name, after.split_whitespace().nth(19)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::process::Stdio;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    struct Bed {
+        dir: tempfile::TempDir,
+        ours: File,
+    }
+
+    impl Bed {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let common = dir.path().join(".git");
+            fs::create_dir(&common).unwrap();
+            let ours = File::create(common.join("vibe-ensemble.lock")).unwrap();
+            Self { dir, ours }
+        }
+
+        /// A lock that was made so long ago.
+        fn lock(&self, name: &str, age: Duration) -> PathBuf {
+            let path = self.dir.path().join(".git").join(name);
+            let made = self.now() - age;
+            File::create(&path).unwrap().set_modified(made).unwrap();
+            path
+        }
+
+        fn now(&self) -> SystemTime {
+            let fresh = self.dir.path().join("now");
+            fs::write(&fresh, "").unwrap();
+            fs::metadata(fresh).unwrap().modified().unwrap()
+        }
+
+        fn clear(&self) -> Found {
+            clear(&self.dir.path().join(".git"), &self.ours).unwrap()
+        }
+    }
+
+    #[test]
+    fn old_locks_go_and_young_ones_and_those_of_the_checkout_stay() {
+        let bed = Bed::new();
+        assert_eq!(bed.clear(), Found::Nothing);
+        let old = NAMES.map(|name| bed.lock(name, AGE * 2));
+        let users = ["index.lock", "HEAD.lock"].map(|name| bed.lock(name, AGE * 2));
+        assert_eq!(bed.clear(), Found::Cleared);
+        assert!(old.iter().all(|path| !path.exists()) && users.iter().all(|path| path.exists()));
+
+        let young = bed.lock("packed-refs.lock", Duration::ZERO);
+        assert_eq!(bed.clear(), Found::Young);
+        assert!(young.exists());
+    }
+
+    #[test]
+    fn a_git_at_work_is_seen_in_its_own_repository_only() {
+        let (bed, other) = (Bed::new(), Bed::new());
+        let is_worked_in = |bed: &Bed, age| is_worked_in(&bed.dir.path().join(".git"), age);
+        let program = bed.dir.path().join("git");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut command = Command::new(&program);
+        command.arg("60").current_dir(bed.dir.path()).stdin(Stdio::null());
+        let mut git = command.spawn().unwrap();
+        assert!(is_worked_in(&bed, Duration::ZERO).unwrap());
+        assert!(!is_worked_in(&bed, Duration::from_hours(1)).unwrap(), "it began after the lock");
+        assert!(!is_worked_in(&other, Duration::ZERO).unwrap());
+        git.kill().and_then(|()| git.wait()).unwrap();
+        assert!(!is_worked_in(&bed, Duration::ZERO).unwrap());
+    }
+
+    #[test]
+    fn a_name_of_a_process_may_hold_anything() {
+        let line = "4711 (git (x) y) S 1 4711 4711 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 123456 1 1";
+        assert_eq!(name_and_start(line), Some(("git (x) y", 123_456)));
+        assert_eq!(name_and_start("garbage"), None);
+    }
+}
