@@ -20,6 +20,9 @@ use crate::record::Recorder;
 use crate::script::Command;
 use crate::stream::Stream;
 
+/// The exit code of an agent that could not do its work.
+const GAVE_UP: i32 = 101;
+
 fn main() -> ExitCode {
     let started_ns = record::now_ns();
     let argv: Vec<String> = std::env::args().collect();
@@ -49,6 +52,10 @@ fn main() -> ExitCode {
         }
     };
 
+    // Asked how it went, it must not say that it is done with what it gave up.
+    if commands.is_empty() && recorder.gave_up() {
+        return recorder.end(GAVE_UP);
+    }
     let mut exit_code = None;
     for command in &commands {
         match command {
@@ -70,7 +77,13 @@ fn main() -> ExitCode {
                     std::thread::park();
                 }
             }
-            Command::Act(action) => script::act(action, &mut stream),
+            Command::Act(action) => {
+                if let Err(why) = script::act(action, &mut stream) {
+                    eprintln!("fake-claude: gives up: {why}");
+                    recorder.give_up();
+                    return recorder.end(GAVE_UP);
+                }
+            }
         }
     }
     let exit_code = exit_code.unwrap_or_else(|| {

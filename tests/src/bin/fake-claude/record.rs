@@ -20,6 +20,9 @@ pub(crate) fn now_ns() -> u64 {
     u64::try_from(since.as_nanos()).expect("before 2554")
 }
 
+/// What the file of a session holds whose work was given up.
+const GAVE_UP: &[u8] = b"gave up";
+
 pub(crate) struct Recorder {
     /// `CLAUDE_FAKE_DIR`; without it nothing is written down.
     directory: Option<PathBuf>,
@@ -88,6 +91,24 @@ impl Recorder {
             }
             Err(error) => panic!("could not write {}: {error}", file.display()),
         }
+    }
+
+    /// Remembers in the session that its work was given up.
+    pub(crate) fn give_up(&self) {
+        if let Some(file) = self.session_file() {
+            fs::write(file, GAVE_UP).expect("the session is there");
+        }
+    }
+
+    /// Whether this session gave up its work before.
+    pub(crate) fn gave_up(&self) -> bool {
+        let file = self.session_file();
+        file.is_some_and(|file| fs::read(file).is_ok_and(|text| text == GAVE_UP))
+    }
+
+    fn session_file(&self) -> Option<PathBuf> {
+        let session = ["--resume", "--session-id"].iter().find_map(|name| self.call.argument(name));
+        Some(self.directory.as_ref()?.join("sessions").join(session?))
     }
 
     /// Writes the end down and makes it this process's exit code.

@@ -152,19 +152,21 @@ impl FromStr for Command {
     }
 }
 
-/// Does one step.
-pub(crate) fn act(action: &Action, stream: &mut Stream) {
+/// Does one step. The error is why the agent gives up.
+pub(crate) fn act(action: &Action, stream: &mut Stream) -> Result<(), String> {
     match action {
         Action::Say(text) => stream.say(text),
         Action::Sleep(duration) => std::thread::sleep(*duration),
         Action::Write(path, text) => fs::write(own(path), named(text)).expect("writable"),
         Action::Append(path, text) => append(&own(path), &named(text)),
-        Action::Git(arguments) => git(&arguments.iter().map(|one| named(one)).collect::<Vec<_>>()),
-        Action::Commit(message) => {
-            git(&["add".to_owned(), "--all".to_owned()]);
-            git(&["commit".to_owned(), "--quiet".to_owned(), "-m".to_owned(), named(message)]);
+        Action::Git(arguments) => {
+            git(&arguments.iter().map(|one| named(one)).collect::<Vec<_>>())?;
         }
-        Action::Run(command) => run(&named(command)),
+        Action::Commit(message) => {
+            git(&["add".to_owned(), "--all".to_owned()])?;
+            git(&["commit".to_owned(), "--quiet".to_owned(), "-m".to_owned(), named(message)])?;
+        }
+        Action::Run(command) => run(&named(command))?,
         Action::Touch(path) => append_bytes(&own(path), b""),
         Action::WaitFor(path) => {
             let path = own(path);
@@ -182,6 +184,7 @@ pub(crate) fn act(action: &Action, stream: &mut Stream) {
         Action::Flood(bytes) => stream.flood(*bytes),
         Action::Garbage => stream.garbage(),
     }
+    Ok(())
 }
 
 /// With `{ticket}`, `{stage}` and `{attempt}` replaced by this run's: a script is written before its ticket has an id.
@@ -198,7 +201,7 @@ fn own(path: &Path) -> PathBuf {
 }
 
 /// As a real agent would, but for the user's hooks: whatever a hook notes was the server's doing.
-fn git(arguments: &[String]) {
+fn git(arguments: &[String]) -> Result<(), String> {
     let status = std::process::Command::new("git")
         .args(["-c", "user.name=Agent", "-c", "user.email=agent@localhost"])
         .args(["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false", "-c", "gc.auto=0"])
@@ -207,10 +210,10 @@ fn git(arguments: &[String]) {
         .stdout(std::process::Stdio::null())
         .status()
         .expect("git runs");
-    assert!(status.success(), "git {arguments:?}: {status}");
+    if status.success() { Ok(()) } else { Err(format!("git {arguments:?}: {status}")) }
 }
 
-fn run(command: &str) {
+fn run(command: &str) -> Result<(), String> {
     let status = std::process::Command::new("sh")
         .args(["-c", command])
         .stdin(std::process::Stdio::null())
@@ -218,7 +221,7 @@ fn run(command: &str) {
         .stdout(std::process::Stdio::null())
         .status()
         .expect("a shell runs");
-    assert!(status.success(), "{command}: {status}");
+    if status.success() { Ok(()) } else { Err(format!("{command}: {status}")) }
 }
 
 fn append(path: &Path, text: &str) {

@@ -96,8 +96,8 @@ async fn main() -> ExitCode {
     let found =
         oracle::judge(&kept, &load, consuming, cli.server_only || cli.trees.is_some()).await;
     let found = match ground {
-        Ground::Git => repository::judge(&kept, &load, found).await,
-        Ground::Shared => found,
+        Ground::Git if found.drained => repository::judge(&kept, &load, found).await,
+        Ground::Git | Ground::Shared => found,
     };
     println!("{found}\n{} server starts, {:?} in all", kept.starts(), begun.elapsed());
     if !found.is_clean() {

@@ -1,13 +1,20 @@
 //! What the storm has done to the repository: exactly what was accepted is merged, in order, and git finds it whole.
 
+use std::time::Duration;
+use std::time::Instant;
+
 use e2e::bed::text;
 use e2e::kept::Kept;
+use e2e::repository::Repository;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::load;
 use crate::load::Load;
 use crate::oracle::Found;
+
+const SETTLING: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The attempt whose work a success accepts: its own, or that of the session it only asked for the outcome.
 fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
@@ -74,6 +81,19 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, mut found: Found) -> Found {
     if !status.is_empty() {
         found.wrong.push(format!("the user's checkout was changed: {status}"));
     }
-    found.wrong.extend(repository.problems());
+    found.wrong.extend(settled(&repository).await);
     found
+}
+
+/// What git finds wrong in the end. A lock that a killed agent left in the last moment is the server's to clear away, once
+/// it is sure that nobody has it.
+async fn settled(repository: &Repository) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        let problems = repository.problems();
+        if problems.is_empty() || begun.elapsed() > SETTLING {
+            return problems;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
