@@ -48,6 +48,7 @@ mod tickets;
 mod trees;
 mod undying;
 mod units;
+mod waiting;
 mod waking;
 mod workers;
 mod worktrees;

@@ -164,6 +164,12 @@ pub enum Refusal {
         asked: i64,
         max_workers: i64,
     },
+    TooManyWorkersInProject {
+        project: String,
+        live: i64,
+        asked: i64,
+        max_workers: i64,
+    },
     TooManyWorkersOnServer {
         live: i64,
         asked: i64,

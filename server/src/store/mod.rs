@@ -34,6 +34,7 @@ mod queue;
 mod recovery;
 mod row;
 mod soundness;
+mod spawn;
 mod stuck;
 mod surroundings;
 mod ticket;

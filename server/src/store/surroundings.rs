@@ -47,6 +47,12 @@ macro_rules! columns {
                  (SELECT json_array(a.attempt_id, a.failure)
                     FROM attempt a WHERE a.ticket_id = t.ticket_id ORDER BY a.attempt_id DESC LIMIT 1)
              END AS failed,
+             CASE t.state WHEN 'on_hold' THEN
+                 (SELECT json_group_array(DISTINCT n.name)
+                    FROM ticket_stage s
+                    JOIN worker_type n ON n.project_id = t.project_id AND n.name = s.worker_type
+                   WHERE s.ticket_id = t.ticket_id)
+             END AS typed_stages,
              CASE t.state WHEN 'queued' THEN
                  (SELECT json_group_array(json_object('project_id', s.project_id, 'project', p.name, 'cause', s.cause,
                                                       'reason', s.reason, 'since', s.since, 'until_at', s.until_at))
@@ -111,6 +117,7 @@ pub(super) struct SurroundingsRow {
     open_dependencies: Option<String>,
     live: Option<String>,
     failed: Option<String>,
+    typed_stages: Option<String>,
     pauses: Option<String>,
     queue: Option<String>,
     per_attempt: Option<f64>,
@@ -160,6 +167,8 @@ impl SurroundingsRow {
             place.json(self.open_dependencies.as_deref(), "open_dependencies")?.unwrap_or_default();
         let live: Option<Live> = place.json(self.live.as_deref(), "live")?;
         let failed: Option<(i64, Option<String>)> = place.json(self.failed.as_deref(), "failed")?;
+        let typed: Option<Vec<String>> =
+            place.json(self.typed_stages.as_deref(), "typed_stages")?;
         let pauses: Vec<PauseRow> =
             place.json(self.pauses.as_deref(), "pauses")?.unwrap_or_default();
         let queue: Option<Queue> = place.json(self.queue.as_deref(), "queue")?;
@@ -194,6 +203,12 @@ impl SurroundingsRow {
                 trouble: live.trouble,
             }),
             failed,
+            without_type: typed
+                .filter(|typed| !typed.iter().any(|name| name == ticket.current_stage().as_str()))
+                .map(|typed| {
+                    let stages = ticket.plan.stages().iter();
+                    stages.filter(|s| typed.iter().any(|t| t == s.as_str())).cloned().collect()
+                }),
             pauses: if queue.is_some() { pause::in_order(pauses)? } else { Vec::new() },
             queue: queue.map(|queue| around(queue, rules)),
             reserved,

@@ -258,60 +258,6 @@ fn about(worker: &Worker, kind: EventKind, summary: String) -> NewEvent {
 }
 
 impl Store {
-    /// Asks for workers of a type; the dispatcher launches them. Lets the queue go on if it was paused: who spawns a
-    /// worker by hand wants it to work.
-    pub async fn request_workers(
-        &self,
-        project: &str,
-        worker_type: &str,
-        count: i64,
-        now: Timestamp,
-    ) -> Result<Vec<Worker>> {
-        let (project, worker_type) = (project.to_owned(), worker_type.to_owned());
-        let on_server = self.rules().max_workers;
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let kind = worker_type::load(connection, &project, &worker_type).await?;
-                        let of_type =
-                            live(connection, kind.project, Some(&worker_type)).await?.len();
-                        let of_type = i64::try_from(of_type).unwrap_or(i64::MAX);
-                        let max_workers = kind.settings.max_workers;
-                        if of_type.saturating_add(count) > max_workers {
-                            let refusal = Refusal::TooManyWorkers {
-                                worker_type,
-                                live: of_type,
-                                asked: count,
-                                max_workers,
-                            };
-                            return Err(refusal.into());
-                        }
-                        let all = live_count(connection).await?;
-                        if all.saturating_add(count) > on_server {
-                            let refusal = Refusal::TooManyWorkersOnServer {
-                                live: all,
-                                asked: count,
-                                max_workers: on_server,
-                            };
-                            return Err(refusal.into());
-                        }
-                        let pause = kind.pause.as_ref();
-                        worker_type::mended(connection, kind.project, &kind.name, pause, now)
-                            .await?;
-                        let mut workers = Vec::new();
-                        for id in insert(connection, kind.project, &worker_type, count, now).await?
-                        {
-                            workers.push(load(connection, id).await?);
-                        }
-                        Ok(workers)
-                    })
-                },
-                /* raises level */ true,
-            )
-            .await
-    }
-
     /// Asks a worker to stop. One that was never launched is stopped at once.
     pub async fn stop_worker(
         &self,

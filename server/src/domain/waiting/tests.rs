@@ -1,9 +1,20 @@
 use super::*;
+use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::limits::Limit;
+use crate::domain::outcome::Failure;
+use crate::domain::pause;
 use crate::domain::text::Name;
+use crate::domain::ticket::LiveAttempt;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+use crate::domain::worker_type::Pause;
 
 const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
 

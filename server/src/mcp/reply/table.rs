@@ -177,21 +177,37 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             format!("{told}, or call again with a stronger mode: {}.", listed(&stronger))
         }
         Refusal::TooManyWorkers { worker_type, live, asked, max_workers } => format!(
-            "Worker type {worker_type} may have {} and has {live}, so {asked} more are refused. Ask for at most {}, \
-             or raise max_workers with update_worker_type.",
-            counted(*max_workers, "worker"),
-            (max_workers - live).max(0)
+            "Worker type {worker_type} may have {}. {} max_workers with update_worker_type.",
+            too_many(*max_workers, *live, *asked),
+            fewer(*max_workers, *live, "raise"),
+        ),
+        Refusal::TooManyWorkersInProject { project, live, asked, max_workers } => format!(
+            "Project {project} may have {}. {} max_workers with update_project.",
+            too_many(*max_workers, *live, *asked),
+            fewer(*max_workers, *live, "raise"),
         ),
         Refusal::TooManyWorkersOnServer { live, asked, max_workers } => format!(
-            "This server may have {} and has {live}, so {asked} more are refused. Ask for at most {}, or stop an idle \
-             one with stop_worker; the operator sets the limit with --max-workers.",
-            counted(*max_workers, "worker"),
-            (max_workers - live).max(0)
+            "This server may have {}. {} one with stop_worker; the operator sets the limit with --max-workers.",
+            too_many(*max_workers, *live, *asked),
+            fewer(*max_workers, *live, "stop"),
         ),
         Refusal::TooManyWaiting { most } => format!(
             "{most} calls of yours wait already, which is as many as may. Let one of them end, or wait in a single call \
              that leaves out project, ticket_id and kinds; the operator sets the limit with --max-waiting-calls."
         ),
+    }
+}
+
+fn too_many(may: i64, live: i64, asked: i64) -> String {
+    let are = if asked == 1 { "is" } else { "are" };
+    format!("{} and has {live}, so {asked} more {are} refused", counted(may, "worker"))
+}
+
+/// The step after that: to ask for fewer where any may be had, or what `verb` says.
+fn fewer(may: i64, live: i64, verb: &str) -> String {
+    match may - live {
+        left if left > 0 => format!("Ask for at most {left}, or {verb}"),
+        _ => verb[..1].to_uppercase() + &verb[1..],
     }
 }
 

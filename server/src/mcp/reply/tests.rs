@@ -180,8 +180,8 @@ fn table() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::TooManyWorkersOnServer { live: 16, asked: 1, max_workers: 16 },
-            "This server may have 16 workers and has 16, so 1 more are refused. Ask for at most 0, or stop an idle one \
-             with stop_worker; the operator sets the limit with --max-workers.",
+            "This server may have 16 workers and has 16, so 1 more is refused. Stop one with stop_worker; the operator \
+             sets the limit with --max-workers.",
         ),
         (
             Refusal::AttemptSilenced { attempt: AttemptId::from_key(17), why: Silence::Ended },
@@ -263,6 +263,16 @@ fn table() -> Vec<(Refusal, &'static str)> {
             Refusal::UnknownComment { comment: CommentId::from_key(3), ticket: t(42) },
             "T-42 has no comment C-3. Read its comments with get_ticket, and the older ones with its comments_cursor.",
         ),
+        (
+            Refusal::TooManyWorkersInProject {
+                project: "shop".to_owned(),
+                live: 1,
+                asked: 2,
+                max_workers: 2,
+            },
+            "Project shop may have 2 workers and has 1, so 2 more are refused. Ask for at most 1, or raise max_workers \
+             with update_project.",
+        ),
     ]
 }
 
@@ -304,6 +314,7 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::StagesBegun { .. } => 32,
         Refusal::PausedByBudget { .. } => 33,
         Refusal::UnknownComment { .. } => 34,
+        Refusal::TooManyWorkersInProject { .. } => 35,
     }
 }
 
@@ -314,7 +325,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=34).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=35).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,0 +1,291 @@
+//! The answer: the first reason that stands, and the step that would move the ticket.
+
+use super::around::QueueSurroundings;
+use super::around::Surroundings;
+use super::cause::Cause;
+use crate::domain::limits::Limit;
+use crate::domain::pause;
+use crate::domain::text::Name;
+use crate::domain::ticket::LiveAttempt;
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+
+/// Why a ticket is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    pub cause: Cause,
+    /// Why, and what would move it.
+    pub sentence: String,
+    /// When it ends by itself, if that is known.
+    pub until: Option<Timestamp>,
+}
+
+impl Wait {
+    fn new(cause: Cause, sentence: String) -> Self {
+        Self { cause, sentence, until: None }
+    }
+}
+
+/// The answer, or `None` for a closed ticket, which waits for nothing.
+#[must_use]
+pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
+    let stage = ticket.current_stage();
+    Some(match &ticket.state {
+        TicketState::Closed { .. } => return None,
+        TicketState::Running => match &around.live {
+            Some(live) if live.suspect => Wait::new(
+                Cause::Stuck,
+                format!(
+                    "{} of its stage {stage} is stuck: its shim is dead, and what it left contradicts itself or its \
+                     processes could not be ended. Nothing else runs this ticket meanwhile. Give its result up with \
+                     stop_worker ({}, mode interrupt) to have it run again, or end it with close_ticket; \
+                     `vibe-ensemble doctor` lists it.",
+                    live.attempt, live.worker
+                ),
+            ),
+            Some(LiveAttempt { trouble: Some(trouble), attempt, worker, .. }) => Wait::new(
+                Cause::Stuck,
+                format!(
+                    "{attempt} of its stage {stage} is over and cannot be ended: {trouble}. {worker} keeps trying, and \
+                     nothing else runs this ticket meanwhile. Mend what is in the way on {worker}'s machine; \
+                     `vibe-ensemble doctor` lists it."
+                ),
+            ),
+            Some(live) => Wait::new(
+                Cause::Running,
+                format!("{} runs its stage {stage} as {}.", live.worker, live.attempt),
+            ),
+            None => match &ticket.work {
+                Some(work) if work.landing => Wait::new(
+                    Cause::Landing,
+                    format!(
+                        "Its stages are completed; {} is being merged into {}.",
+                        work.branch,
+                        work.base_name().unwrap_or("its base branch")
+                    ),
+                ),
+                Some(_) | None => {
+                    Wait::new(Cause::Running, format!("Its stage {stage} is running."))
+                }
+            },
+        },
+        TicketState::OnHold { reason } => {
+            let step = step(ticket, around.without_type.as_deref());
+            let text =
+                format!("On hold: {} {step}, or end it with close_ticket.", sentence(reason));
+            Wait::new(Cause::OnHold, text)
+        }
+        TicketState::Scheduled { not_before } => {
+            let after = around.failed.map(|(attempt, failure)| {
+                format!(" because {attempt} failed ({})", failure.name())
+            });
+            Wait {
+                cause: Cause::Backoff,
+                sentence: format!(
+                    "Its stage {stage} is tried again at {not_before}{}.",
+                    after.unwrap_or_default()
+                ),
+                until: Some(*not_before),
+            }
+        }
+        TicketState::Blocked => {
+            let open: Vec<String> = around
+                .open_dependencies
+                .iter()
+                .map(|(id, state)| format!("{id} ({state})"))
+                .collect();
+            Wait::new(Cause::Blocked, format!("It waits for {} to complete.", open.join(", ")))
+        }
+        TicketState::Queued => queued(ticket, around),
+    })
+}
+
+/// What moves a ticket that is on hold; `without_type` as in [`Surroundings`].
+fn step(ticket: &Ticket, without_type: Option<&[Name]>) -> String {
+    let Some(others) = without_type else { return "Move it with resume_ticket".to_owned() };
+    let stage = ticket.current_stage();
+    let back = format!(
+        "Create the worker type {stage} with create_worker_type, then move it with resume_ticket"
+    );
+    match others {
+        [] => back,
+        [other, ..] => {
+            format!("{back}; or resume it at another stage of its plan, say with stage {other}")
+        }
+    }
+}
+
+fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
+    let stage = ticket.current_stage();
+    let Some(queue) = around.queue.as_ref() else {
+        return Wait::new(
+            Cause::NoWorkerType,
+            format!("Its stage {stage} has no worker type; create it with create_worker_type."),
+        );
+    };
+    if let Some(pause) = around.pauses.first() {
+        return paused(pause);
+    }
+    if let Some(pause) = &queue.pause {
+        let how = if pause.by_hand {
+            "Let it go on with resume."
+        } else {
+            "Mend the cause, then let it go on with resume."
+        };
+        let text = format!(
+            "The queue {stage} is paused since {}: {} {how}",
+            pause.since,
+            sentence(&pause.reason)
+        );
+        return Wait::new(Cause::QueuePaused, text);
+    }
+    if around.brakes.draining {
+        let text =
+            "The server is draining and starts nothing new; `vibe-ensemble drain --off` ends that.";
+        return Wait::new(Cause::Draining, text.to_owned());
+    }
+    if around.brakes.disk_low {
+        let text = "The disk is nearly full and nothing new is started; make room, see `vibe-ensemble doctor`.";
+        return Wait::new(Cause::DiskLow, text.to_owned());
+    }
+    if let Some(limit) = around.reserved {
+        let whose = match limit {
+            Limit::Attempt | Limit::Ticket => "its own limit",
+            Limit::Project => "the limit of its project",
+            Limit::ProjectDay => "the daily limit of its project",
+            Limit::ServerDay => "the daily limit of the server",
+        };
+        let text = format!(
+            "Running attempts hold all the dollars that {whose} has left; what they do not spend is free when they end. \
+             Give its worker types a max_budget_usd, and more of them run side by side."
+        );
+        return Wait::new(Cause::BudgetReserved, text);
+    }
+    if let Some(why) = none_comes(queue, ticket) {
+        return Wait::new(Cause::NoWorker, why);
+    }
+    if queue.directory_taken {
+        let text = format!(
+            "It waits for the project's directory, where another attempt works; attempts take turns there. It is in the \
+             queue {stage} with {} before it.",
+            queue.ahead
+        );
+        return Wait::new(Cause::DirectoryTaken, text);
+    }
+    if queue.unprepared && queue.ahead == 0 {
+        let text = "It is next in its queue, and its worktree is being made ready.";
+        return Wait::new(Cause::Unprepared, text.to_owned());
+    }
+    let place = match queue.ahead {
+        0 => format!("It is next in the queue {stage}"),
+        1 => format!("One ticket is before it in the queue {stage}"),
+        ahead => format!("{ahead} tickets are before it in the queue {stage}"),
+    };
+    if let Some(full) = full(queue, stage.as_str()) {
+        return Wait::new(Cause::NoSlot, format!("{place}, and {full}"));
+    }
+    match queue.ahead {
+        0 if queue.free_workers > 0 => {
+            Wait::new(Cause::Next, format!("{place}, and a worker is about to take it."))
+        }
+        0 => Wait::new(Cause::Next, format!("{place}, and a worker is being started for it.")),
+        _ => Wait::new(Cause::Behind, format!("{place}; it runs when they are taken.")),
+    }
+}
+
+/// Why no worker of the queue comes by itself, though others of the server may end, when that is so.
+fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<String> {
+    let stage = ticket.current_stage();
+    if queue.workers > 0 {
+        return None;
+    }
+    if queue.max_workers == 0 {
+        return Some(format!(
+            "Worker type {stage} may have no workers; raise its max_workers with update_worker_type."
+        ));
+    }
+    if queue.project_max_workers == Some(0) {
+        let project = &ticket.project_name;
+        return Some(format!(
+            "Project {project} may have no workers; raise its max_workers with update_project."
+        ));
+    }
+    if queue.auto_spawn {
+        return None;
+    }
+    let none = format!("No worker of type {stage} lives and none is launched by itself");
+    let full = match queue.project_max_workers {
+        Some(most) if queue.project_workers >= most => Some(("project", most)),
+        Some(_) | None => (queue.server_workers >= queue.server_max_workers)
+            .then_some(("server", queue.server_max_workers)),
+    };
+    Some(match full {
+        None => format!("{none}; start one with spawn_worker."),
+        Some((whose, most)) => format!(
+            "{none}, and the {whose} has all the {most} workers it may have. Stop one with stop_worker or wait until one \
+             is done, then start one with spawn_worker."
+        ),
+    })
+}
+
+/// The end of a sentence on why no worker can be had, when that is so.
+fn full(queue: &QueueSurroundings, stage: &str) -> Option<String> {
+    if queue.free_workers > 0 {
+        return None;
+    }
+    if queue.workers >= queue.max_workers {
+        let busy: Vec<String> =
+            queue.busy.iter().map(|(worker, ticket)| format!("{worker} on {ticket}")).collect();
+        let with = if busy.is_empty() { String::new() } else { format!(" ({})", busy.join(", ")) };
+        return Some(format!(
+            "every worker of its type is busy{with}. It runs when one is free; more may live with a higher max_workers \
+             of update_worker_type for {stage}."
+        ));
+    }
+    if let Some(most) = queue.project_max_workers
+        && queue.project_workers >= most
+    {
+        return Some(format!(
+            "the project has all the {most} workers it may have. It runs when one of them is done; more may live with \
+             a higher max_workers of update_project."
+        ));
+    }
+    (queue.server_workers >= queue.server_max_workers).then(|| {
+        format!(
+            "the server has all the {} workers it may have. It runs when one of them is done; the operator sets the \
+             limit with --max-workers.",
+            queue.server_max_workers
+        )
+    })
+}
+
+fn paused(pause: &pause::Pause) -> Wait {
+    let what = match &pause.scope {
+        pause::Scope::Everything => "Everything",
+        pause::Scope::Project(_) => "Its project",
+        pause::Scope::Queue { .. } => "Its queue",
+    };
+    let cause = match (&pause.scope, pause.cause) {
+        (_, pause::Cause::UsageLimit) => Cause::UsageLimit,
+        (_, pause::Cause::Budget) => Cause::Budget,
+        (pause::Scope::Everything, _) => Cause::ServerPaused,
+        (pause::Scope::Project(_), _) => Cause::ProjectPaused,
+        (pause::Scope::Queue { .. }, _) => Cause::QueuePaused,
+    };
+    let end = match (pause.until, pause.cause) {
+        (Some(until), pause::Cause::UsageLimit) => {
+            format!(" It goes on by itself at {until}, or at once with resume.")
+        }
+        (Some(until), _) => format!(" It goes on by itself at {until} at the latest."),
+        (None, pause::Cause::Budget) => String::new(),
+        (None, _) => " Let it go on with resume.".to_owned(),
+    };
+    let text = format!("{what} is paused since {}: {}{end}", pause.since, sentence(&pause.reason));
+    Wait { cause, sentence: text, until: pause.until }
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
+}
