@@ -15,6 +15,7 @@ pub mod git;
 pub mod journal;
 pub mod lifecycle;
 pub mod mcp;
+pub mod obstacles;
 pub mod plant;
 pub mod shim;
 pub mod store;

@@ -9,13 +9,14 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
     ("config", &["domain"]),
     ("fence", &["domain"]),
     ("journal", &["domain"]),
+    ("obstacles", &["domain"]),
     ("telemetry", &["config", "journal"]),
     ("templates", &["domain"]),
     ("disk", &["clock", "domain", "journal", "store", "telemetry"]),
@@ -25,10 +26,34 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("sweep", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
     (
         "dispatcher",
-        &["clock", "disk", "domain", "fence", "git", "journal", "shim", "store", "telemetry"],
+        &[
+            "clock",
+            "disk",
+            "domain",
+            "fence",
+            "git",
+            "journal",
+            "obstacles",
+            "shim",
+            "store",
+            "telemetry",
+        ],
     ),
     // Of git only the question whether a directory is a repository.
-    ("mcp", &["clock", "disk", "domain", "fence", "git", "store", "telemetry", "templates"]),
+    (
+        "mcp",
+        &[
+            "clock",
+            "disk",
+            "domain",
+            "fence",
+            "git",
+            "obstacles",
+            "store",
+            "telemetry",
+            "templates",
+        ],
+    ),
     ("lifecycle", &["exit", "journal", "telemetry"]),
     ("cli", &["config"]),
     (

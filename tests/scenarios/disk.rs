@@ -39,6 +39,8 @@ async fn a_full_disk_stops_new_work_and_loses_none() {
     let filler = fill(&state, "filler", 128 * MIB, 24 * MIB);
     eventually("the shortage is seen", || async { disk_low(&bed).await }).await;
     let third = bed.ticket("shelf", &["docs"], "").await;
+    let waiting = bed.get(&third).await;
+    assert_eq!(waiting["waiting_cause"], "disk_low", "{waiting}");
     assert_eq!(bed.client.get("/readyz").await.status(), 200);
     let status = bed.server.operate("status", &["--json"]).await;
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();

@@ -1,9 +1,19 @@
 //! What a ticket waits for, cause by cause: the answer names a step, and that step is taken here and helps.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::fs::File;
+
 use e2e::bed::Bed;
+use e2e::bed::pid;
 use e2e::bed::text;
+use e2e::binaries;
 use e2e::eventually::eventually;
 use e2e::server::Setup;
+use e2e::systemd::WorkerSocket;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::Value;
 use serde_json::json;
 
@@ -155,4 +165,168 @@ async fn every_pause_ends_with_the_resume_that_it_names() {
         bed.client.ok("resume", scope).await;
     }
     bed.completed(&ticket).await;
+}
+
+#[tokio::test]
+async fn a_worktree_that_is_being_made_is_told_and_so_is_one_that_waits_for_its_repository() {
+    let bed = Bed::start().await;
+    let repository = bed.repository("shop", &["build", "test"], json!({})).await;
+    // Its files are written by a program that waits for somebody to write into a pipe.
+    let pipe = bed.server.path("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).expect("the directory is writable");
+    let open = File::options().read(true).write(true).open(&pipe).expect("our own pipe");
+    let smudge = format!("cat '{}' >/dev/null; cat", pipe.display());
+    fs::write(repository.path.join(".gitattributes"), "slow.txt filter=slow\n").unwrap();
+    fs::write(repository.path.join("slow.txt"), "slow\n").unwrap();
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "--quiet", "-m", "Add a slow file"]);
+    repository.git(&["config", "filter.slow.smudge", &smudge]);
+    let first = bed.ticket("shop", &["build"], "").await;
+    eventually("its worktree is begun", || async {
+        let found = bed.get(&first).await;
+        if found["branch"].is_string() { Ok(()) } else { Err(found.to_string()) }
+    })
+    .await;
+    waits(&bed, &first, "unprepared", &["worktree is being made"]).await;
+    let second = bed.ticket("shop", &["test"], "").await;
+    let git = repository.path.join(".git").display().to_string();
+    let third = bed.ticket("shop", &["test"], "").await;
+    waits(&bed, &second, "repository_busy", &["next in the queue test", &git]).await;
+    // Not made before the second, of whose type one worker may live.
+    waits(&bed, &third, "behind", &["One ticket is before it"]).await;
+    let plain = bed.server.path("plain");
+    fs::write(&plain, "").unwrap();
+    fs::rename(&plain, &pipe).unwrap();
+    drop(open);
+    for ticket in [&first, &second, &third] {
+        bed.completed(ticket).await;
+    }
+}
+
+#[tokio::test]
+async fn a_repository_in_which_another_servers_git_works_is_waited_for() {
+    let bed = Bed::start().await;
+    let repository = bed.repository("shop", &["build"], json!({})).await;
+    let lock = repository.path.join(".git/vibe-ensemble.lock");
+    let lock = File::options().create(true).append(true).open(lock).expect("writable");
+    lock.lock().expect("nobody has it");
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    waits(&bed, &ticket, "repository_busy", &["ends by itself"]).await;
+    drop(lock);
+    bed.completed(&ticket).await;
+}
+
+#[tokio::test]
+async fn launches_that_fail_say_why_and_when_they_are_tried_again() {
+    let setup = Setup { launcher: Some("unit"), ..Setup::default() };
+    let mut bed = Bed::prepare(setup);
+    let socket = WorkerSocket::listen(&bed.server, 0);
+    bed.launch().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    waits(&bed, &ticket, "launch_failing", &["MaxConnections=", "tried again at"]).await;
+    let until = bed.get(&ticket).await["waiting_until"].clone();
+    assert!(until.is_string(), "{until}");
+    socket.set_max_connections(8);
+    bed.completed(&ticket).await;
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_there_pauses_its_queue_until_it_is_back() {
+    let mut setup = Setup::default();
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let agent = elsewhere.path().join("agent");
+    setup.agent = Some(agent.clone());
+    let bed = Bed::with(setup).await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let steps = ["agent", "No such file", "resume", "tried again"];
+    waits(&bed, &ticket, "queue_paused", &steps).await;
+    std::os::unix::fs::symlink(binaries::fake_claude(), &agent).expect("writable");
+    bed.client.ok("resume", queue("build")).await;
+    let done = bed.completed(&ticket).await;
+    assert_eq!(done["attempts"][0]["failure"], "no_agent", "{done}");
+}
+
+#[tokio::test]
+async fn a_drained_server_says_how_to_end_that() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    bed.server.operate("drain", &[]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    waits(&bed, &ticket, "draining", &["vibe-ensemble drain --off"]).await;
+    let off = bed.server.operate("drain", &["--off"]).await;
+    assert!(off.status.success(), "{off:?}");
+    bed.completed(&ticket).await;
+}
+
+#[tokio::test]
+async fn what_a_restored_database_does_not_know_is_waited_for() {
+    let mut bed = Bed::start().await;
+    bed.project("shop", &["build", "test"]).await;
+    let copy = bed.server.path("copy.db");
+    let made = bed.server.operate("backup", &[&copy.display().to_string()]).await;
+    assert!(made.status.success(), "{made:?}");
+    let forgotten = bed.ticket("shop", &["build"], "fake: build: sleep 600").await;
+    bed.called(&forgotten, "build", 1).await;
+    let shim = pid(&bed.worker_of(&forgotten).await, "pid");
+    assert!(bed.server.send(shim, Signal::SIGSTOP), "the shim was there");
+    bed.server.stop().await;
+    let database = bed.server.state_dir().join("vibe-ensemble.db");
+    for end in ["-wal", "-shm"] {
+        let beside = format!("{}{end}", database.display());
+        drop(fs::remove_file(beside));
+    }
+    fs::copy(&copy, &database).expect("writable");
+    bed.launch().await;
+    let ticket = bed.ticket("shop", &["test"], "").await;
+    waits(&bed, &ticket, "strangers", &["backup"]).await;
+    assert!(bed.server.send(shim, Signal::SIGCONT), "it is there");
+    bed.completed(&ticket).await;
+}
+
+/// The causes of the catalogue, each with the scenario that meets it: a new one is met somewhere before it is told of.
+#[tokio::test]
+async fn every_cause_of_the_catalogue_is_met_by_a_scenario() {
+    let bed = Bed::start().await;
+    let tools = bed.client.tools().await;
+    let get = tools.iter().find(|tool| tool["name"] == "get_ticket").expect("it is listed");
+    let told = &get["outputSchema"]["properties"]["waiting_cause"]["enum"];
+    let told: BTreeSet<&str> =
+        told.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let here = [
+        "no_worker",
+        "on_hold",
+        "no_slot",
+        "server_paused",
+        "project_paused",
+        "queue_paused",
+        "unprepared",
+        "repository_busy",
+        "launch_failing",
+        "draining",
+        "strangers",
+    ];
+    let elsewhere = [
+        ("running", "pauses"),
+        ("landing", "crash points: server.land.before"),
+        ("stuck", "stuck"),
+        ("blocked", "dependencies"),
+        ("backoff", "bill"),
+        (
+            "no_worker_type",
+            "none: a ticket without one is on hold, and this is for a database that says otherwise",
+        ),
+        ("usage_limit", "bill"),
+        ("budget", "pauses"),
+        ("disk_low", "disk"),
+        ("checking", "none: how long the check takes cannot be steered; its answer is a unit test"),
+        ("budget_reserved", "pauses"),
+        ("directory_taken", "pauses"),
+        ("behind", "queues"),
+        ("next", "queues"),
+    ];
+    let met: BTreeSet<&str> = here.into_iter().chain(elsewhere.map(|(cause, _)| cause)).collect();
+    assert_eq!(told, met);
 }

@@ -106,12 +106,10 @@ pub async fn run(
         mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
             .with_room(guard.room())
             .with_templates(Templates::with_files_of(config.templates_dir.clone()))
-            .with_draining(lifecycle.drain());
+            .with_draining(lifecycle.drain())
+            .with_obstacles(dispatcher.obstacles());
     let (keys, key) = watch::channel(Key::new(token));
-    let auth = match config.auth {
-        config::Auth::Token => Auth::Token(key),
-        config::Auth::None => Auth::None,
-    };
+    let auth = auth(config.auth, key);
     let host = if http_is_passed { bound.ip() } else { config.listen.ip() };
     let access = Access::new(auth, bound, &host.to_string()).with_attempts(fence);
     let of_clients = limits_of_clients(&config);
@@ -173,6 +171,13 @@ pub async fn run(
     }
     tracing::info!("stopped; workers run on");
     Ok(lifecycle.exit())
+}
+
+fn auth(wanted: config::Auth, key: watch::Receiver<Key>) -> Auth {
+    match wanted {
+        config::Auth::Token => Auth::Token(key),
+        config::Auth::None => Auth::None,
+    }
 }
 
 /// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.

@@ -10,6 +10,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::queue;
 use crate::domain::slots;
 use crate::domain::time::Timestamp;
+use crate::domain::waiting::FailedLaunch;
 use crate::domain::worker::Worker;
 use crate::journal;
 use crate::shim::launch::LaunchError;
@@ -80,6 +81,7 @@ impl Dispatcher {
                 Ok(()) => {
                     tracing::debug!(worker = %worker.id, stage = %worker.worker_type, "worker launched");
                     dispatcher.gate.succeeded();
+                    dispatcher.obstacles.set_launches(None);
                     // The others that waited for this one's outcome.
                     dispatcher.bell.notify_one();
                 }
@@ -108,6 +110,8 @@ impl Dispatcher {
         }
         if error.is_passing() {
             let wait = self.gate.failed(Instant::now());
+            let failed = FailedLaunch { why: chain(error), again_at: now.after(wait) };
+            self.obstacles.set_launches(Some(failed));
             tracing::warn!(
                 name: journal::WORKER_NOT_LAUNCHED,
                 project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = %chain(error), wait_s = wait.as_secs(),

@@ -40,8 +40,10 @@ use crate::dispatcher::links::Links;
 use crate::dispatcher::pulse::Pulse;
 use crate::dispatcher::worktrees::Tended;
 use crate::domain::time::Timestamp;
+use crate::domain::waiting::HeldBack;
 use crate::fence::Fence;
 use crate::git::Repositories;
+use crate::obstacles::Obstacles;
 use crate::shim::launch::Launcher;
 use crate::shim::listener::Listener;
 use crate::store::Result;
@@ -121,6 +123,7 @@ pub struct Dispatcher {
     pulse: Pulse,
     repositories: Repositories,
     tended: Tended,
+    obstacles: Obstacles,
     /// True while nothing may be granted yet: processes of attempts the database does not know may be left (see
     /// [`strangers`]), or the database was not looked at as a whole.
     held_back: watch::Sender<bool>,
@@ -160,6 +163,7 @@ impl Dispatcher {
             pulse: Pulse::default(),
             repositories,
             tended: Tended::default(),
+            obstacles: Obstacles::default(),
             held_back: watch::Sender::new(true),
             bell: Arc::new(Notify::new()),
             tasks: TaskTracker::new(),
@@ -181,6 +185,12 @@ impl Dispatcher {
 
     fn settings(&self) -> Settings {
         self.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// What is in the way of tickets, for those who are asked.
+    #[must_use]
+    pub fn obstacles(&self) -> Obstacles {
+        self.obstacles.clone()
     }
 
     /// Workers with a link right now, for the state dump and the status line.
@@ -261,7 +271,10 @@ impl Dispatcher {
         self.deliver_orders(&workers).await?;
         let dying = self.kill_silent(silent, &workers);
         let unlinked = self.reconcile(reconciler, &workers, now).await?;
-        let waiting = self.await_strangers(strangers, now).await? || !*self.sound.borrow();
+        let strangers = self.await_strangers(strangers, now).await?;
+        let held_back = HeldBack::first(*self.sound.borrow(), strangers);
+        self.obstacles.set_held_back(held_back);
+        let waiting = held_back.is_some();
         self.held_back.send_if_modified(|before| std::mem::replace(before, waiting) != waiting);
         let may_start = !waiting && self.may_start();
         self.tend_worktrees(may_start).await?;

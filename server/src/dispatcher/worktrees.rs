@@ -8,12 +8,8 @@
 //! Invariant: a worktree is changed only while its repository is held, and only when the database, read while it is
 //! held, says that no attempt works there: its ticket is queued and not ready, or the attempt is the one that ends.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::Dispatcher;
@@ -22,6 +18,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
+use crate::domain::waiting::GitStep;
 use crate::domain::worktree::DiffStat;
 use crate::domain::worktree::Head;
 use crate::domain::worktree::OnComplete;
@@ -51,23 +48,15 @@ const PAUSES: [Duration; 4] = [
 /// Worktrees made or merged side by side; those of one repository go one after the other anyway.
 const AT_ONCE: usize = 4;
 
-/// The tickets whose worktree somebody is at, so that a look does not begin what the look before began.
+/// Who may be at a worktree. Which ones somebody is at is an obstacle as long as it lasts.
 #[derive(Clone, Debug)]
 pub(super) struct Tended {
-    tickets: Arc<Mutex<HashSet<TicketId>>>,
     slots: Arc<tokio::sync::Semaphore>,
 }
 
 impl Default for Tended {
     fn default() -> Self {
-        let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
-        Self { tickets: Arc::default(), slots }
-    }
-}
-
-impl Tended {
-    fn lock(&self) -> MutexGuard<'_, HashSet<TicketId>> {
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { slots: Arc::new(tokio::sync::Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -117,7 +106,8 @@ impl Dispatcher {
     }
 
     fn tend(&self, ticket: TicketId, job: Job) {
-        if !self.tended.lock().insert(ticket) {
+        // A look does not begin what the look before began.
+        if !self.obstacles.begin_git(ticket) {
             return;
         }
         let dispatcher = self.clone();
@@ -127,7 +117,7 @@ impl Dispatcher {
                 dispatcher.try_job(ticket, job).await;
             };
             dispatcher.shutdown.run_until_cancelled(work).await;
-            dispatcher.tended.lock().remove(&ticket);
+            dispatcher.obstacles.end_git(ticket);
             // What the pass found meanwhile and left alone because we were at it.
             dispatcher.bell.notify_one();
         });
@@ -156,6 +146,7 @@ impl Dispatcher {
                     Job::Land => not_merged(&error),
                 };
             };
+            self.obstacles.set_git(ticket, GitStep::Failed { why: chain(&error) });
             tokio::time::sleep(*pause).await;
         };
         let now = self.now();
@@ -172,7 +163,7 @@ impl Dispatcher {
     async fn prepare(&self, id: TicketId) -> std::result::Result<(), Trouble> {
         let Some(found) = self.store.unprepared_ticket(id).await? else { return Ok(()) };
         let Some(work) = &found.ticket.work else { return self.begin(&found).await };
-        let repository = self.repositories.open(Path::new(&work.repository)).await?;
+        let repository = self.hold(id, Path::new(&work.repository)).await?;
         let Some(found) = self.store.unprepared_ticket(id).await? else { return Ok(()) };
         self.put_in_order(&repository, &found).await
     }
@@ -190,7 +181,7 @@ impl Dispatcher {
                 )));
             }
         };
-        let repository = self.repositories.open(&ground.repository).await?;
+        let repository = self.hold(id, &ground.repository).await?;
         let common = text(&ground.repository)?;
         let results: Vec<(String, String)> = found
             .results
@@ -228,6 +219,19 @@ impl Dispatcher {
         }
         let Some(found) = self.store.unprepared_ticket(id).await? else { return Ok(()) };
         self.put_in_order(&repository, &found).await
+    }
+
+    /// Waits until nobody else works in a repository.
+    async fn hold(
+        &self,
+        ticket: TicketId,
+        common: &Path,
+    ) -> std::result::Result<Repository, GitError> {
+        let repository = common.display().to_string();
+        self.obstacles.set_git(ticket, GitStep::Waiting { repository });
+        let held = self.repositories.open(common).await?;
+        self.obstacles.set_git(ticket, GitStep::Working);
+        Ok(held)
     }
 
     async fn put_in_order(
@@ -335,7 +339,7 @@ impl Dispatcher {
     /// Completes the branch of a completed ticket, merges it where the project says so, and closes the ticket.
     async fn land(&self, id: TicketId) -> std::result::Result<(), Trouble> {
         let Some((_, work)) = self.landing(id).await? else { return Ok(()) };
-        let repository = self.repositories.open(Path::new(&work.repository)).await?;
+        let repository = self.hold(id, Path::new(&work.repository)).await?;
         let Some((ticket, mut work)) = self.landing(id).await? else { return Ok(()) };
         if let Some(head) = self.accept_owed(&repository, &ticket, &work).await? {
             self.store.worktree_ready(id, Some(head.clone())).await?;

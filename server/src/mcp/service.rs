@@ -14,13 +14,16 @@ use crate::clock::Clock;
 use crate::disk::Room;
 use crate::domain::id::AttemptId;
 use crate::domain::id::InvalidId;
+use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::Brakes;
+use crate::domain::waiting::GitStep;
 use crate::mcp::access::Caller;
 use crate::mcp::limits::Limits;
 use crate::mcp::limits::Waiting;
+use crate::obstacles::Obstacles;
 use crate::store;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -38,6 +41,7 @@ pub struct Service {
     room: Option<watch::Receiver<Room>>,
     /// Whether an operator drains the server, when somebody says so.
     draining: Option<watch::Receiver<bool>>,
+    obstacles: Obstacles,
     /// The calls that wait.
     pub(crate) waiting: Waiting,
 }
@@ -61,6 +65,7 @@ impl Service {
             templates,
             room: None,
             draining: None,
+            obstacles: Obstacles::default(),
             waiting,
         }
     }
@@ -99,12 +104,29 @@ impl Service {
         Self { draining: Some(draining), ..self }
     }
 
+    /// Tells waiting tickets what the dispatcher meets.
+    #[must_use]
+    pub fn with_obstacles(self, obstacles: Obstacles) -> Self {
+        Self { obstacles, ..self }
+    }
+
     /// What keeps the whole server from starting anything.
     pub(crate) fn brakes(&self) -> Brakes {
         Brakes {
-            draining: self.draining.as_ref().is_some_and(|draining| *draining.borrow()),
+            draining: self.is_draining(),
             disk_low: self.room().is_some_and(|room| room.low),
+            held_back: self.obstacles.held_back(),
+            launches: self.obstacles.launches(),
         }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.as_ref().is_some_and(|draining| *draining.borrow())
+    }
+
+    /// What git is doing for a ticket.
+    pub(crate) fn git_step(&self, ticket: TicketId) -> Option<GitStep> {
+        self.obstacles.git(ticket)
     }
 
     pub(crate) fn room(&self) -> Option<Room> {

@@ -278,7 +278,7 @@ async fn show_metrics(State(shared): State<Arc<Shared>>) -> Response {
         match shared.service.store.counts().await {
             Ok(counts) => {
                 let (room, waiting) = (shared.service.room(), shared.service.waiting.count());
-                let draining = shared.service.brakes().draining;
+                let draining = shared.service.is_draining();
                 Some(metrics::exposition(&counts, &shared.calls, room, waiting, draining))
             }
             Err(error) => {

@@ -53,7 +53,7 @@ macro_rules! columns {
                     JOIN worker_type n ON n.project_id = t.project_id AND n.name = s.worker_type
                    WHERE s.ticket_id = t.ticket_id)
              END AS typed_stages,
-             CASE t.state WHEN 'queued' THEN
+             CASE WHEN t.state IN ('queued', 'scheduled') THEN
                  (SELECT json_group_array(json_object('project_id', s.project_id, 'project', p.name, 'cause', s.cause,
                                                       'reason', s.reason, 'since', s.since, 'until_at', s.until_at))
                     FROM pause s WHERE s.project_id IN (0, t.project_id))
@@ -67,6 +67,9 @@ macro_rules! columns {
                      'free_workers', (SELECT COUNT(*) FROM worker w
                                        WHERE w.project_id = t.project_id AND w.worker_type = y.name
                                          AND w.state <> 'stopped' AND w.state IN ('launching', 'idle')),
+                     'idle_workers', (SELECT COUNT(*) FROM worker w
+                                       WHERE w.project_id = t.project_id AND w.worker_type = y.name
+                                         AND w.state <> 'stopped' AND w.state = 'idle'),
                      'project_workers', (SELECT COUNT(*) FROM worker w
                                           WHERE w.project_id = t.project_id AND w.state <> 'stopped'),
                      'server_workers', (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped'),
@@ -102,12 +105,12 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// What [`columns`] needs besides ticket, project and worktree; nothing for a ticket that is not queued.
+/// What [`columns`] needs besides ticket, project and worktree; nothing for a ticket that is not to be run.
 macro_rules! joins {
     () => {
         "LEFT JOIN worker_type y
-             ON y.project_id = t.project_id AND y.name = t.current_stage AND t.state = 'queued'
-           LEFT JOIN project_limit l ON l.project_id = t.project_id AND t.state = 'queued' "
+             ON y.project_id = t.project_id AND y.name = t.current_stage AND t.state IN ('queued', 'scheduled')
+           LEFT JOIN project_limit l ON l.project_id = t.project_id AND t.state IN ('queued', 'scheduled') "
     };
 }
 pub(super) use joins;
@@ -149,6 +152,7 @@ struct Queue {
     project_max_workers: Option<i64>,
     workers: i64,
     free_workers: i64,
+    idle_workers: i64,
     project_workers: i64,
     server_workers: i64,
     busy: Vec<(i64, i64)>,
@@ -213,6 +217,7 @@ impl SurroundingsRow {
             queue: queue.map(|queue| around(queue, rules)),
             reserved,
             brakes: Brakes::default(),
+            git: None,
         })
     }
 }
@@ -229,6 +234,7 @@ fn around(queue: Queue, rules: Rules) -> QueueSurroundings {
         auto_spawn: queue.auto_spawn,
         workers: queue.workers,
         free_workers: queue.free_workers,
+        idle_workers: queue.idle_workers,
         project_workers: queue.project_workers,
         server_workers: queue.server_workers,
         max_workers: queue.max_workers,

@@ -21,6 +21,7 @@ use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
+use crate::domain::outcome::Failure;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
 use crate::domain::ticket::TicketState;
@@ -238,6 +239,21 @@ pub(super) async fn unpause(
     if resumed.rows_affected() == 0 {
         return Ok(());
     }
+    let pausing = Failure::ALL.iter().filter(|failure| failure.pauses_queue());
+    let pausing: Vec<&str> = pausing.map(|failure| failure.name()).collect();
+    // Who says that the cause is mended wants to see it work, and not when the wait after the failure is over.
+    sqlx::query(
+        "UPDATE ticket SET state = 'queued', not_before = NULL, updated_at = ?3
+          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'scheduled'
+            AND (SELECT a.failure FROM attempt a WHERE a.ticket_id = ticket.ticket_id
+                  ORDER BY a.attempt_id DESC LIMIT 1) IN (SELECT value FROM json_each(?4))",
+    )
+    .bind(project.0)
+    .bind(name.as_str())
+    .bind(now.millis())
+    .bind(row::json_list(&pausing))
+    .execute(&mut *connection)
+    .await?;
     let event =
         NewEvent::new(EventKind::QueueResumed, project, format!("The queue {name} goes on."));
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await

@@ -1,5 +1,8 @@
 //! The answer: the first reason that stands, and the step that would move the ticket.
 
+use super::around::FailedLaunch;
+use super::around::GitStep;
+use super::around::HeldBack;
 use super::around::QueueSurroundings;
 use super::around::Surroundings;
 use super::cause::Cause;
@@ -10,6 +13,7 @@ use crate::domain::ticket::LiveAttempt;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
+use crate::domain::worktree::Worktree;
 
 /// Why a ticket is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,14 +61,7 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
                 format!("{} runs its stage {stage} as {}.", live.worker, live.attempt),
             ),
             None => match &ticket.work {
-                Some(work) if work.landing => Wait::new(
-                    Cause::Landing,
-                    format!(
-                        "Its stages are completed; {} is being merged into {}.",
-                        work.branch,
-                        work.base_name().unwrap_or("its base branch")
-                    ),
-                ),
+                Some(work) if work.landing => Wait::new(Cause::Landing, landing(work, around)),
                 Some(_) | None => {
                     Wait::new(Cause::Running, format!("Its stage {stage} is running."))
                 }
@@ -80,13 +77,19 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
             let after = around.failed.map(|(attempt, failure)| {
                 format!(" because {attempt} failed ({})", failure.name())
             });
-            Wait {
-                cause: Cause::Backoff,
-                sentence: format!(
-                    "Its stage {stage} is tried again at {not_before}{}.",
-                    after.unwrap_or_default()
-                ),
-                until: Some(*not_before),
+            let again = format!("Its stage {stage} is tried again at {not_before}");
+            match standing_pause(ticket, around) {
+                // Which lasts longer nobody knows, and only of a pause somebody could do something.
+                Some(wait) => Wait {
+                    sentence: format!("{} {again} at the earliest.", wait.sentence),
+                    until: wait.until.map(|until| until.max(*not_before)),
+                    ..wait
+                },
+                None => Wait {
+                    cause: Cause::Backoff,
+                    sentence: format!("{again}{}.", after.unwrap_or_default()),
+                    until: Some(*not_before),
+                },
             }
         }
         TicketState::Blocked => {
@@ -124,21 +127,8 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
             format!("Its stage {stage} has no worker type; create it with create_worker_type."),
         );
     };
-    if let Some(pause) = around.pauses.first() {
-        return paused(pause);
-    }
-    if let Some(pause) = &queue.pause {
-        let how = if pause.by_hand {
-            "Let it go on with resume."
-        } else {
-            "Mend the cause, then let it go on with resume."
-        };
-        let text = format!(
-            "The queue {stage} is paused since {}: {} {how}",
-            pause.since,
-            sentence(&pause.reason)
-        );
-        return Wait::new(Cause::QueuePaused, text);
+    if let Some(wait) = standing_pause(ticket, around) {
+        return wait;
     }
     if around.brakes.draining {
         let text =
@@ -148,6 +138,20 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
     if around.brakes.disk_low {
         let text = "The disk is nearly full and nothing new is started; make room, see `vibe-ensemble doctor`.";
         return Wait::new(Cause::DiskLow, text.to_owned());
+    }
+    if let Some(held_back) = around.brakes.held_back {
+        let (cause, text) = match held_back {
+            HeldBack::Check => (
+                Cause::Checking,
+                "The server has started and looks at its whole database before it starts anything; that ends by itself.",
+            ),
+            HeldBack::Strangers => (
+                Cause::Strangers,
+                "Attempts still run that this database knows nothing of, since it was restored from a backup; they are \
+                 being ended, and nothing is started before. `vibe-ensemble doctor` looks for what does not end.",
+            ),
+        };
+        return Wait::new(cause, text.to_owned());
     }
     if let Some(limit) = around.reserved {
         let whose = match limit {
@@ -173,25 +177,99 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
         );
         return Wait::new(Cause::DirectoryTaken, text);
     }
-    if queue.unprepared && queue.ahead == 0 {
-        let text = "It is next in its queue, and its worktree is being made ready.";
-        return Wait::new(Cause::Unprepared, text.to_owned());
-    }
     let place = match queue.ahead {
         0 => format!("It is next in the queue {stage}"),
         1 => format!("One ticket is before it in the queue {stage}"),
         ahead => format!("{ahead} tickets are before it in the queue {stage}"),
     };
+    if queue.unprepared
+        && let Some(wait) = unprepared(queue, around.git.as_ref(), &place)
+    {
+        return wait;
+    }
     if let Some(full) = full(queue, stage.as_str()) {
         return Wait::new(Cause::NoSlot, format!("{place}, and {full}"));
+    }
+    if let Some(FailedLaunch { why, again_at }) = &around.brakes.launches
+        && queue.idle_workers == 0
+    {
+        let text = format!(
+            "{place}, and no worker could be launched for a reason that may pass: {} It is tried again at {again_at}.",
+            sentence(why)
+        );
+        let until = Some(*again_at);
+        return Wait { cause: Cause::LaunchFailing, sentence: text, until };
     }
     match queue.ahead {
         0 if queue.free_workers > 0 => {
             Wait::new(Cause::Next, format!("{place}, and a worker is about to take it."))
         }
         0 => Wait::new(Cause::Next, format!("{place}, and a worker is being started for it.")),
+        1 => Wait::new(Cause::Behind, format!("{place}; it runs when that is taken.")),
         _ => Wait::new(Cause::Behind, format!("{place}; it runs when they are taken.")),
     }
+}
+
+fn landing(work: &Worktree, around: &Surroundings) -> String {
+    let (branch, base) = (&work.branch, work.base_name().unwrap_or("its base branch"));
+    let done = "Its stages are completed";
+    match &around.git {
+        None | Some(GitStep::Working) => format!("{done}; {branch} is being merged into {base}."),
+        Some(GitStep::Queued) => {
+            format!("{done}; {branch} is merged into {base} after others that are being merged.")
+        }
+        Some(GitStep::Waiting { repository }) => format!(
+            "{done}; {branch} is merged into {base} when no other git step works in {repository} any more."
+        ),
+        Some(GitStep::Failed { why }) => {
+            format!("{done}; merging {branch} into {base} is tried again: {}", sentence(why))
+        }
+    }
+}
+
+/// What is told of a worktree that is not ready. One that is not next is told of only when it cannot be made.
+fn unprepared(queue: &QueueSurroundings, git: Option<&GitStep>, place: &str) -> Option<Wait> {
+    let is_next = queue.ahead == 0;
+    let (cause, text) = match git {
+        Some(GitStep::Waiting { repository }) => (
+            Cause::RepositoryBusy,
+            format!(
+                "{place}, and its worktree is made when no other git step works in {repository} any more; that ends by \
+                 itself."
+            ),
+        ),
+        Some(GitStep::Failed { why }) => (
+            Cause::Unprepared,
+            format!("{place}, and making its worktree ready is tried again: {}", sentence(why)),
+        ),
+        Some(GitStep::Queued) if is_next => {
+            (Cause::Unprepared, format!("{place}, and its worktree is made after those of others."))
+        }
+        Some(GitStep::Working) | None if is_next => {
+            (Cause::Unprepared, format!("{place}, and its worktree is being made ready."))
+        }
+        Some(GitStep::Queued | GitStep::Working) | None => return None,
+    };
+    Some(Wait::new(cause, text))
+}
+
+fn standing_pause(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
+    if let Some(pause) = around.pauses.first() {
+        return Some(paused(pause));
+    }
+    let pause = around.queue.as_ref()?.pause.as_ref()?;
+    let how = if pause.by_hand {
+        "Let it go on with resume."
+    } else {
+        "Mend the cause, then let it go on with resume."
+    };
+    let text = format!(
+        "The queue {} is paused since {}: {} {how}",
+        ticket.current_stage(),
+        pause.since,
+        sentence(&pause.reason)
+    );
+    Some(Wait::new(Cause::QueuePaused, text))
 }
 
 /// Why no worker of the queue comes by itself, though others of the server may end, when that is so.

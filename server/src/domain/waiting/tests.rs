@@ -184,7 +184,12 @@ fn the_reasons_of_a_queued_ticket_have_one_order() {
             pause(project(), pause::Cause::Budget, None),
         ],
         reserved: Some(Limit::Project),
-        brakes: Brakes { draining: true, disk_low: true },
+        brakes: Brakes {
+            draining: true,
+            disk_low: true,
+            held_back: HeldBack::first(/* is sound */ false, /* strangers */ true),
+            launches: Some(FailedLaunch { why: "no room".to_owned(), again_at: NOON }),
+        },
         ..Surroundings::default()
     };
     let mut order = Vec::new();
@@ -200,7 +205,30 @@ fn the_reasons_of_a_queued_ticket_have_one_order() {
     order.push(cause(&all));
     all.brakes.disk_low = false;
     order.push(cause(&all));
+    all.brakes.held_back = HeldBack::first(/* is sound */ true, /* strangers */ true);
+    order.push(cause(&all));
+    all.brakes.held_back = HeldBack::first(/* is sound */ true, /* strangers */ false);
+    order.push(cause(&all));
     all.reserved = None;
+    let queue = all.queue.as_mut().unwrap();
+    (queue.auto_spawn, queue.workers, queue.directory_taken) = (false, 0, true);
+    (queue.unprepared, all.git) = (true, Some(GitStep::Waiting { repository: "r".to_owned() }));
+    order.push(cause(&all));
+    all.queue.as_mut().unwrap().auto_spawn = true;
+    order.push(cause(&all));
+    all.queue.as_mut().unwrap().directory_taken = false;
+    all.queue.as_mut().unwrap().ahead = 1;
+    order.push(cause(&all));
+    all.git = Some(GitStep::Failed { why: "no room".to_owned() });
+    order.push(cause(&all));
+    // Another's place is not told of while its worktree is merely being made.
+    all.git = Some(GitStep::Working);
+    all.queue.as_mut().unwrap().workers = 2;
+    order.push(cause(&all));
+    // A worker that is being launched is none yet.
+    all.queue.as_mut().unwrap().free_workers = 1;
+    order.push(cause(&all));
+    all.brakes.launches = None;
     order.push(cause(&all));
     assert_eq!(
         order,
@@ -212,8 +240,16 @@ fn the_reasons_of_a_queued_ticket_have_one_order() {
             "queue_paused",
             "draining",
             "disk_low",
+            "checking",
+            "strangers",
             "budget_reserved",
+            "no_worker",
+            "directory_taken",
+            "repository_busy",
+            "unprepared",
             "no_slot",
+            "launch_failing",
+            "behind",
         ]
     );
 }

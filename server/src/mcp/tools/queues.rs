@@ -173,7 +173,8 @@ async fn status(service: Service, given: Status) -> Result<QueueStatus> {
         service.store.queue(&given.project, &given.worker_type, service.now()).await?;
     let brakes = service.brakes();
     let tickets = waiting.into_iter().map(|mut detail| {
-        detail.surroundings.brakes = brakes;
+        detail.surroundings.brakes = brakes.clone();
+        detail.surroundings.git = service.git_step(detail.ticket.id);
         WaitingTicket::from(detail)
     });
     let tickets = tickets.collect();

@@ -312,6 +312,7 @@ pub(crate) async fn detail(
 ) -> Result<TicketDetailView> {
     let mut detail = service.store.ticket_at(ticket, history, service.now()).await?;
     detail.surroundings.brakes = service.brakes();
+    detail.surroundings.git = service.git_step(ticket);
     Ok(detail.into())
 }
 

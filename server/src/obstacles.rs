@@ -1,0 +1,80 @@
+//! What is in the way of tickets and is no row of the database: whoever meets it says so here, and whoever is asked why
+//! a ticket waits reads it.
+//!
+//! Nothing is decided by it. It is forgotten with the process, and met anew by the next one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use crate::domain::id::TicketId;
+use crate::domain::waiting::FailedLaunch;
+use crate::domain::waiting::GitStep;
+use crate::domain::waiting::HeldBack;
+
+/// Cheap to clone; all clones tell the same.
+#[derive(Clone, Debug, Default)]
+pub struct Obstacles {
+    met: Arc<Mutex<Met>>,
+}
+
+#[derive(Debug, Default)]
+struct Met {
+    held_back: Option<HeldBack>,
+    launches: Option<FailedLaunch>,
+    git: HashMap<TicketId, GitStep>,
+}
+
+impl Obstacles {
+    fn lock(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_held_back(&self, why: Option<HeldBack>) {
+        self.lock().held_back = why;
+    }
+
+    #[must_use]
+    pub fn held_back(&self) -> Option<HeldBack> {
+        self.lock().held_back
+    }
+
+    /// The last launch failed, or, with `None`, succeeded.
+    pub fn set_launches(&self, failed: Option<FailedLaunch>) {
+        self.lock().launches = failed;
+    }
+
+    #[must_use]
+    pub fn launches(&self) -> Option<FailedLaunch> {
+        self.lock().launches.clone()
+    }
+
+    /// Takes the git steps of a ticket in hand. Returns false when somebody has them.
+    #[must_use]
+    pub fn begin_git(&self, ticket: TicketId) -> bool {
+        let mut met = self.lock();
+        let is_free = !met.git.contains_key(&ticket);
+        if is_free {
+            met.git.insert(ticket, GitStep::Queued);
+        }
+        is_free
+    }
+
+    /// Says how far they are. Nobody is told of those that nobody has in hand.
+    pub fn set_git(&self, ticket: TicketId, step: GitStep) {
+        if let Some(known) = self.lock().git.get_mut(&ticket) {
+            *known = step;
+        }
+    }
+
+    pub fn end_git(&self, ticket: TicketId) {
+        self.lock().git.remove(&ticket);
+    }
+
+    #[must_use]
+    pub fn git(&self, ticket: TicketId) -> Option<GitStep> {
+        self.lock().git.get(&ticket).cloned()
+    }
+}
