@@ -105,6 +105,7 @@ impl Dispatcher {
         if is_there {
             tracing::info!(worker = %worker.id, error = %chain(error), "a worker came although its launch failed");
             self.gate.succeeded();
+            self.obstacles.set_launches(None);
             self.bell.notify_one();
             return;
         }
