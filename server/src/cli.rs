@@ -109,7 +109,8 @@ pub enum Command {
     Headers(Headers),
     /// Give the coordinator another token, while the server runs
     ///
-    /// The old one is refused from then on, also to calls that wait. Prints the token's file, never the token.
+    /// The old one is refused from then on, also to calls that wait. Prints the token's file, never the token. Refused where
+    /// the token comes from outside (`token_file`, a credential of systemd): whoever keeps that file replaces it.
     RotateToken(RotateToken),
     /// Let workers finish and start nothing new
     ///
@@ -177,7 +178,7 @@ pub struct Connection {
     /// Also as `VIBE_ENSEMBLE_URL`.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// File with the token [default: tokens/coordinator in the state directory]
+    /// File with the token [default: the one the server takes]
     ///
     /// Also as `VIBE_ENSEMBLE_TOKEN_FILE`.
     #[arg(long, value_name = "FILE")]

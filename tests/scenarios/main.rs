@@ -45,6 +45,7 @@ mod starts;
 mod stuck;
 mod templates;
 mod tickets;
+mod tokens;
 mod trees;
 mod undying;
 mod units;

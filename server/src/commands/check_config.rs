@@ -6,14 +6,19 @@ use serde_json::json;
 use crate::cli::CheckConfig;
 use crate::commands::locate;
 use crate::commands::output;
+use crate::commands::token;
+use crate::commands::token::TokenFile;
 use crate::config;
 use crate::config::Config;
 use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::Problem;
 use crate::config::Problems;
 use crate::exit::Exit;
+use crate::telemetry::chain;
 
 pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<Exit> {
-    match config::load(&command.flags, environment) {
+    match loaded(&command.flags, environment) {
         Ok(config) if command.json => output::json(&values(&config, environment))?,
         Ok(config) => {
             print(&config)?;
@@ -28,6 +33,18 @@ pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<E
         Err(problems) => return Err(problems.into()),
     }
     Ok(Exit::Ok)
+}
+
+/// The configuration as a server would start with it: a token from outside has to be there, too.
+fn loaded(flags: &Flags, environment: &Environment) -> Result<Config, Problems> {
+    let config = config::load(flags, environment)?;
+    match TokenFile::of(&config).check() {
+        Ok(()) => Ok(config),
+        Err(error) => {
+            let (option, source) = (Some(token::OPTION), config.source_of(token::OPTION));
+            Err(Problems(vec![Problem { option, source, message: chain(&error) }]))
+        }
+    }
 }
 
 fn print(config: &Config) -> anyhow::Result<()> {

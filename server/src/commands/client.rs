@@ -16,6 +16,8 @@ use serde_json::json;
 use crate::cli::Connection;
 use crate::commands::locate;
 use crate::commands::state;
+use crate::commands::token;
+use crate::commands::token::TokenFile;
 use crate::config;
 use crate::config::Environment;
 use crate::domain::id::WorkerId;
@@ -107,7 +109,7 @@ impl Client {
         };
         let token = match token_file {
             Some(file) => named_token(&file)?,
-            None => match state::read_token(&config.state_dir.join(state::TOKEN)) {
+            None => match token::read(&TokenFile::for_client(&config).path) {
                 // A server that asks for no token has one all the same; whoever may not read it may still try.
                 Err(state::StateError::Read { .. }) => None,
                 token => token?,
@@ -304,13 +306,13 @@ pub fn base_of(url: &str) -> String {
     url.trim().trim_end_matches('/').trim_end_matches("/mcp").to_owned()
 }
 
-/// The token's file: the one somebody named, else the state directory's.
+/// The token's file: the one somebody named, else the running server's, else the one its next start takes.
 pub fn token_file(connection: &Connection, environment: &Environment) -> anyhow::Result<PathBuf> {
     if let Some(file) = given_token_file(connection, environment) {
         return Ok(file);
     }
     let config = config::load(&connection.flags(), environment)?;
-    Ok(config.state_dir.join(state::TOKEN))
+    Ok(TokenFile::for_client(&config).path)
 }
 
 fn given_token_file(connection: &Connection, environment: &Environment) -> Option<PathBuf> {
@@ -320,7 +322,7 @@ fn given_token_file(connection: &Connection, environment: &Environment) -> Optio
 
 /// The token in a file that somebody named, who would not have if there was none.
 fn named_token(file: &Path) -> anyhow::Result<Option<String>> {
-    let token = state::read_token(file)?;
+    let token = token::read(file)?;
     Ok(Some(token.ok_or_else(|| ClientError::NoTokenFile { path: file.to_owned() })?))
 }
 

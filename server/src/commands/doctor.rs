@@ -21,6 +21,7 @@ use crate::commands::client::Client;
 use crate::commands::locate;
 use crate::commands::output;
 use crate::commands::state;
+use crate::commands::token::TokenFile;
 use crate::config;
 use crate::config::Config;
 use crate::config::Environment;
@@ -123,7 +124,7 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
         space(&config.state_dir),
         database(&config.state_dir.join(state::DATABASE)).await,
         attempts(&config.state_dir.join(state::DATABASE)).await,
-        token(&config.state_dir.join(state::TOKEN)),
+        token(config),
         shim(config, environment).await,
         agent(config, environment).await,
         git(environment).await,
@@ -225,10 +226,19 @@ async fn attempts(database: &Path) -> Check {
     }
 }
 
-fn token(path: &Path) -> Check {
+fn token(config: &Config) -> Check {
     let name = "token";
-    let shown = path.display();
-    match fs::metadata(path) {
+    let file = TokenFile::for_client(config);
+    let shown = file.path.display();
+    if let Some(by) = file.given_by() {
+        return match file.read() {
+            Ok(_) => Check::ok(name, format!("{shown}, which {by} names")),
+            Err(error) => {
+                Check::fail(name, chain(&error), "mend the file; the server's start reads it")
+            }
+        };
+    }
+    match fs::metadata(&file.path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Check::ok(name, format!("{shown} is made by the first start"));
         }
@@ -238,14 +248,14 @@ fn token(path: &Path) -> Check {
         Ok(metadata) if metadata.mode() & 0o077 != 0 => {
             let found =
                 format!("{shown} has mode {:04o}: others can read it", metadata.mode() & 0o7777);
-            let next = "remove it and restart the server, which makes a new one with mode 0600";
+            let next = "vibe-ensemble rotate-token makes another one, with mode 0600";
             return Check::fail(name, found, next);
         }
         Ok(_) => {}
     }
-    match state::read_token(path) {
+    match file.read() {
         Ok(_) => Check::ok(name, format!("{shown}, mode 0600")),
-        Err(error) => Check::fail(name, error.to_string(), "remove it and restart the server"),
+        Err(error) => Check::fail(name, chain(&error), "remove it and restart the server"),
     }
 }
 
@@ -364,17 +374,22 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::config::Flags;
 
     #[test]
     fn a_token_others_can_read_fails() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("coordinator");
-        assert_eq!(token(&path).verdict, Verdict::Ok);
+        let path = dir.path().join(state::TOKEN);
+        let at = |name: &'static str| (name, dir.path().display().to_string());
+        let flags = Flags { config: None, given: [at("state_dir"), at("runtime_dir")].into() };
+        let config = config::load(&flags, &Environment::default()).expect("loads");
+        assert_eq!(token(&config).verdict, Verdict::Ok);
+        fs::create_dir(dir.path().join("tokens")).expect("makes");
         fs::write(&path, "0".repeat(64)).expect("writes");
         fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("sets");
-        assert_eq!(token(&path).verdict, Verdict::Fail);
+        assert_eq!(token(&config).verdict, Verdict::Fail);
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("sets");
-        assert_eq!(token(&path).verdict, Verdict::Ok);
+        assert_eq!(token(&config).verdict, Verdict::Ok);
     }
 
     #[tokio::test]

@@ -14,8 +14,10 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         if cause.is::<Problems>() {
             return Some(Exit::Config);
         }
-        if let Some(StateError::Held { .. }) = cause.downcast_ref() {
-            return Some(Exit::Locked);
+        match cause.downcast_ref() {
+            Some(StateError::Held { .. }) => return Some(Exit::Locked),
+            Some(StateError::Token(_)) => return Some(Exit::Config),
+            Some(_) | None => {}
         }
         let client: &ClientError = cause.downcast_ref()?;
         if matches!(client, ClientError::Address { .. } | ClientError::NoTokenFile { .. }) {

@@ -6,13 +6,13 @@ use serde_json::json;
 use crate::cli::Headers;
 use crate::commands::client;
 use crate::commands::output;
-use crate::commands::state;
+use crate::commands::token;
 use crate::config::Environment;
 use crate::exit::Exit;
 
 pub fn run(command: &Headers, environment: &Environment) -> anyhow::Result<Exit> {
     let file = client::token_file(&command.connection, environment)?;
-    let token = state::read_token(&file)?.with_context(|| {
+    let token = token::read(&file)?.with_context(|| {
         format!(
             "there is no token at {}; start the server once with `vibe-ensemble serve`, or name the file with --token-file",
             file.display()

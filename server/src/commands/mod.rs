@@ -31,6 +31,7 @@ pub mod serve;
 pub mod state;
 pub mod status;
 pub mod tickets;
+pub mod token;
 pub mod transcript;
 pub mod upkeep;
 pub mod usage;

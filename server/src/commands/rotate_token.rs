@@ -1,5 +1,6 @@
 //! `rotate-token`: gives the coordinator another token while the server runs.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +16,9 @@ use crate::commands::client::Client;
 use crate::commands::client::ClientError;
 use crate::commands::output;
 use crate::commands::state;
+use crate::commands::token;
+use crate::commands::token::Origin;
+use crate::commands::token::TokenFile;
 use crate::config;
 use crate::config::Environment;
 use crate::exit::Exit;
@@ -25,14 +29,17 @@ const LOOK: Duration = Duration::from_millis(100);
 
 pub async fn run(command: &RotateToken, environment: &Environment) -> anyhow::Result<Exit> {
     let config = config::load(&command.flags(), environment)?;
-    let file = config.state_dir.join(state::TOKEN);
-    let old = state::read_token(&file)?.with_context(|| {
+    // What the server takes, not what its clients are told to: they may have a copy.
+    let counts = TokenFile::of_running(&config).unwrap_or_else(|| TokenFile::of(&config));
+    let TokenFile { path: file, origin } = counts;
+    refuse_what_is_not_ours(&file, &origin)?;
+    let old = token::read(&file)?.with_context(|| {
         format!(
             "there is no token at {}; name the server's state directory with --state-dir",
             file.display()
         )
     })?;
-    let new = state::replace_token(&file)?;
+    let new = token::replace(&file)?;
     match state::holder(&config.runtime_dir)? {
         None => {
             output::note(
@@ -57,6 +64,22 @@ pub async fn run(command: &RotateToken, environment: &Environment) -> anyhow::Re
     }
     output::line(file.display())?;
     Ok(Exit::Ok)
+}
+
+/// A file that comes from outside would be put back by whoever keeps it, and everybody would be locked out.
+fn refuse_what_is_not_ours(file: &Path, origin: &Origin) -> anyhow::Result<()> {
+    let file = file.display();
+    match origin {
+        Origin::Own => Ok(()),
+        Origin::Credential => bail!(
+            "the token is in {file}, which systemd copies from the file that LoadCredential= of the server's unit names. \
+             Put a new token into that one, such as `openssl rand -hex 32` prints, and restart the unit; workers run on"
+        ),
+        Origin::Named(by) => bail!(
+            "the token is in {file}, which {by} names, so it is not this server's to replace. Put a new one into that file, \
+             such as `openssl rand -hex 32` prints, and send the server HUP (systemctl reload vibe-ensemble)"
+        ),
+    }
 }
 
 /// Waits until the new token counts and the old one does not. Under `--auth none` neither matters.

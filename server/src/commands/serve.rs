@@ -22,7 +22,9 @@ use crate::commands::launcher;
 use crate::commands::locate;
 use crate::commands::restored;
 use crate::commands::state;
+use crate::commands::state::InstanceLock;
 use crate::commands::state::Prepared;
+use crate::commands::token::TokenFile;
 use crate::commands::upkeep;
 use crate::commands::upkeep::Upkeep;
 use crate::commands::watched;
@@ -150,7 +152,7 @@ pub async fn run(
                     What::Reload => {
                         config = reload(config, &store, &dispatcher);
                         limits.send_replace(upkeep::limits(&config));
-                        read_token_again(&config, &keys);
+                        read_token_again(&config, &keys, &mut lock);
                     }
                     What::Dump => dump(&store, &dispatcher).await,
                 }
@@ -347,18 +349,20 @@ fn reload(config: Config, store: &Store, dispatcher: &Dispatcher) -> Config {
 
 /// Takes the token that is in its file now. A file that holds none changes nothing: to lock everybody out is not what a
 /// slip of an editor should do.
-fn read_token_again(config: &Config, keys: &watch::Sender<Key>) {
-    let path = config.state_dir.join(state::TOKEN);
-    match state::read_token(&path) {
-        Ok(Some(token)) => {
+fn read_token_again(config: &Config, keys: &watch::Sender<Key>, lock: &mut InstanceLock) {
+    let file = TokenFile::of(config);
+    match file.read() {
+        Ok(token) => {
+            if let Err(error) = lock.set_token(file) {
+                tracing::error!(error = %chain(&error), "clients are not told where the token is now");
+            }
             if Key::replace(keys, token) {
                 tracing::info!("the coordinator's token was changed; the old one no longer counts");
             }
         }
-        Ok(None) => {
-            tracing::error!(file = %path.display(), "there is no token; the old one still counts");
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "the token was not read; the old one still counts");
         }
-        Err(error) => tracing::error!(%error, "the token was not read; the old one still counts"),
     }
 }
 

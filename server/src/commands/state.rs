@@ -25,7 +25,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::config::Settings;
+use crate::commands::token;
+use crate::commands::token::TokenError;
+use crate::commands::token::TokenFile;
+use crate::config;
+use crate::config::Config;
 use crate::domain::id::AttemptId;
 use crate::domain::time::Timestamp;
 
@@ -38,7 +42,7 @@ pub const WORKERS: &str = "workers";
 /// The worktrees of tickets by project, in the state directory.
 pub const WORKTREES: &str = "worktrees";
 /// The coordinator's token, in the state directory.
-pub const TOKEN: &str = "tokens/coordinator";
+pub const TOKEN: &str = config::OWN_TOKEN;
 /// What the tokens of attempts are made with, in the state directory.
 pub const ATTEMPT_KEY: &str = "tokens/attempts";
 /// The address the server listens on, in the runtime directory.
@@ -75,6 +79,8 @@ pub enum StateError {
     DatabaseGone { path: PathBuf, attempts: PathBuf, count: usize },
     #[error("{path} holds no token; remove it, and the next start makes a new one")]
     NoToken { path: PathBuf },
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// What an operator can do about a directory that cannot be written; empty when the cause says enough.
@@ -106,6 +112,9 @@ pub struct Holder {
     /// Whether it grants nothing new.
     #[serde(default)]
     pub draining: bool,
+    /// Where its coordinator's token is.
+    #[serde(default)]
+    pub token: Option<TokenFile>,
 }
 
 impl std::fmt::Display for Holder {
@@ -141,14 +150,15 @@ pub struct Prepared {
     pub attempt_key: String,
 }
 
-/// Makes the directories, takes both locks, makes the token on the first start.
-pub fn prepare(settings: &Settings, now: Timestamp) -> Result<Prepared, StateError> {
-    let (state, runtime) = (&settings.state_dir, &settings.runtime_dir);
+/// Makes the directories, takes both locks, reads the token or makes it on the first start.
+pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> {
+    let (state, runtime) = (&config.state_dir, &config.runtime_dir);
+    let token = TokenFile::of(config);
     make(state)?;
     make(runtime)?;
     tighten(state)?;
     tighten(runtime)?;
-    let lock = InstanceLock::take(state, runtime, now)?;
+    let lock = InstanceLock::take(state, runtime, token.clone(), now)?;
     refuse_lost_database(state)?;
     for below in ["tokens", ATTEMPTS, WORKERS, WORKTREES] {
         let path = state.join(below);
@@ -156,7 +166,7 @@ pub fn prepare(settings: &Settings, now: Timestamp) -> Result<Prepared, StateErr
         // Everything in these is ours, so a laxer mode is a mistake to be mended.
         set_mode(&path, 0o700)?;
     }
-    let (token, attempt_key) = (token(&state.join(TOKEN))?, token(&state.join(ATTEMPT_KEY))?);
+    let (token, attempt_key) = (token.begin()?, token::own(&state.join(ATTEMPT_KEY))?);
     Ok(Prepared { lock, token, attempt_key })
 }
 
@@ -184,14 +194,20 @@ fn refuse_lost_database(state_dir: &Path) -> Result<(), StateError> {
 }
 
 impl InstanceLock {
-    fn take(state_dir: &Path, runtime_dir: &Path, now: Timestamp) -> Result<Self, StateError> {
+    fn take(
+        state_dir: &Path,
+        runtime_dir: &Path,
+        token: TokenFile,
+        now: Timestamp,
+    ) -> Result<Self, StateError> {
         let mut state = take(&state_dir.join(STATE_LOCK), "--state-dir")?;
         let runtime = take(&runtime_dir.join(RUNTIME_LOCK), "--runtime-dir")?;
         let pid = i32::try_from(std::process::id()).ok();
         let before = read_holder(&mut state);
         let listened = before.listen.or(before.listened);
         let started_at = Some(now.to_string());
-        let holder = Holder { pid, started_at, listened, ..Holder::default() };
+        let token = Some(token);
+        let holder = Holder { pid, started_at, listened, token, ..Holder::default() };
         let mut lock = Self { state, runtime, runtime_dir: runtime_dir.to_owned(), holder };
         lock.sign()?;
         Ok(lock)
@@ -215,6 +231,16 @@ impl InstanceLock {
     /// Says whether the server drains, for `vibe-ensemble drain`: a toggle must be looked at before it is pulled.
     pub fn set_draining(&mut self, draining: bool) -> Result<(), StateError> {
         self.holder.draining = draining;
+        self.sign()
+    }
+
+    /// Says where the token is from now on.
+    pub fn set_token(&mut self, token: TokenFile) -> Result<(), StateError> {
+        let token = Some(token);
+        if self.holder.token == token {
+            return Ok(());
+        }
+        self.holder.token = token;
         self.sign()
     }
 
@@ -314,59 +340,19 @@ fn tighten(path: &Path) -> Result<(), StateError> {
     Ok(())
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<(), StateError> {
+pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), StateError> {
     fs::set_permissions(path, Permissions::from_mode(mode))
         .map_err(|source| StateError::Mode { path: path.to_owned(), source })
 }
 
-/// Reads the token, or makes it on the first start: 32 random bytes in hexadecimal.
-fn token(path: &Path) -> Result<String, StateError> {
-    if let Some(token) = read_token(path)? {
-        set_mode(path, 0o600)?;
-        return Ok(token);
-    }
-    write_new_token(path, Existing::Keep)
-}
-
-/// Puts a new token in the place of the one in the file.
-pub fn replace_token(path: &Path) -> Result<String, StateError> {
-    write_new_token(path, Existing::Replace)
-}
-
-fn write_new_token(path: &Path, existing: Existing) -> Result<String, StateError> {
-    let failed = |source| StateError::Write { path: path.to_owned(), source };
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| failed(error.into()))?;
-    let nibbles = random.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
-    let token: String =
-        nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect();
-    write_durably(path, token.as_bytes(), existing).map_err(failed)?;
-    Ok(token)
-}
-
-/// The token in a file; `None` when there is no file.
-pub fn read_token(path: &Path) -> Result<Option<String>, StateError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),
-    };
-    let token = text.trim();
-    // A token goes into a header, and a short one could be guessed.
-    if token.len() >= 32 && token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Some(token.to_owned()));
-    }
-    Err(StateError::NoToken { path: path.to_owned() })
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Existing {
+pub(super) enum Existing {
     Keep,
     Replace,
 }
 
 /// Writes a file, mode 0600, so that after a crash it is there whole or not at all.
-fn write_durably(path: &Path, content: &[u8], existing: Existing) -> io::Result<()> {
+pub(super) fn write_durably(path: &Path, content: &[u8], existing: Existing) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(content)?;
@@ -381,17 +367,16 @@ fn write_durably(path: &Path, content: &[u8], existing: Existing) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
     use crate::config::Environment;
     use crate::config::Flags;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_305_600_000);
 
-    fn settings(state: &Path, runtime: &Path) -> Settings {
+    fn config(state: &Path, runtime: &Path) -> Config {
         let given = [("state_dir", state), ("runtime_dir", runtime)]
             .map(|(name, path)| (name, path.display().to_string()));
         let flags = Flags { config: None, given: given.into() };
-        (*config::load(&flags, &Environment::default()).expect("loads")).clone()
+        crate::config::load(&flags, &Environment::default()).expect("loads")
     }
 
     fn mode(path: &Path) -> u32 {
@@ -402,7 +387,7 @@ mod tests {
     fn a_first_start_makes_everything_for_its_user_alone() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (state, runtime) = (dir.path().join("a/state"), dir.path().join("run"));
-        let prepared = prepare(&settings(&state, &runtime), NOW).expect("prepares");
+        let prepared = prepare(&config(&state, &runtime), NOW).expect("prepares");
         for path in
             [&state, &runtime, &state.join("tokens"), &state.join(ATTEMPTS), &state.join(WORKERS)]
         {
@@ -419,48 +404,48 @@ mod tests {
     #[test]
     fn the_token_survives_starts_and_its_mode_is_mended() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let settings = settings(dir.path(), &dir.path().join("run"));
-        let first = prepare(&settings, NOW).expect("prepares").token;
+        let config = config(dir.path(), &dir.path().join("run"));
+        let first = prepare(&config, NOW).expect("prepares").token;
         let path = dir.path().join(TOKEN);
         set_mode(&path, 0o644).expect("sets");
-        assert_eq!(prepare(&settings, NOW).expect("prepares").token, first);
+        assert_eq!(prepare(&config, NOW).expect("prepares").token, first);
         assert_eq!(mode(&path), 0o600);
         fs::write(&path, "").expect("writes");
-        assert!(matches!(prepare(&settings, NOW), Err(StateError::NoToken { .. })));
+        assert!(matches!(prepare(&config, NOW), Err(StateError::NoToken { .. })));
     }
 
     #[test]
     fn a_lost_database_is_no_reason_to_start_empty() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let settings = settings(dir.path(), &dir.path().join("run"));
-        prepare(&settings, NOW).expect("a first start");
-        prepare(&settings, NOW).expect("a first start that was cut short");
+        let config = config(dir.path(), &dir.path().join("run"));
+        prepare(&config, NOW).expect("a first start");
+        prepare(&config, NOW).expect("a first start that was cut short");
         let run_dir = dir.path().join(ATTEMPTS).join("A-7");
         fs::create_dir(&run_dir).expect("makes");
         for content in [None, Some("")] {
             if let Some(content) = content {
                 fs::write(dir.path().join(DATABASE), content).expect("writes");
             }
-            let error = prepare(&settings, NOW).expect_err("refuses").to_string();
+            let error = prepare(&config, NOW).expect_err("refuses").to_string();
             assert!(error.contains("backup") && error.contains("to start empty"), "{error}");
         }
         fs::write(dir.path().join(DATABASE), "something").expect("writes");
-        prepare(&settings, NOW).expect("the store judges what is there");
+        prepare(&config, NOW).expect("the store judges what is there");
         fs::remove_file(dir.path().join(DATABASE)).expect("removes");
         fs::remove_dir(&run_dir).expect("removes");
-        prepare(&settings, NOW).expect("somebody wants to start empty");
+        prepare(&config, NOW).expect("somebody wants to start empty");
     }
 
     #[test]
     fn a_second_server_is_told_who_holds_either_directory() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let at = |name: &str| dir.path().join(name);
-        let first = settings(&at("state"), &at("run"));
+        let first = config(&at("state"), &at("run"));
         let mut prepared = prepare(&first, NOW).expect("prepares");
         prepared.lock.publish("127.0.0.1:3276".parse().expect("an address")).expect("publishes");
         let own_pid = i32::try_from(std::process::id()).ok();
         for second in
-            [first.clone(), settings(&at("state"), &at("run2")), settings(&at("s2"), &at("run"))]
+            [first.clone(), config(&at("state"), &at("run2")), config(&at("s2"), &at("run"))]
         {
             match prepare(&second, NOW) {
                 Err(error @ StateError::Held { .. }) => {

@@ -1,6 +1,7 @@
 //! Loading: file < environment < flag, the whole checked, every problem reported together.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::Deref;
 use std::path::Path;
 use std::path::PathBuf;
@@ -40,7 +41,13 @@ const OTHER_VARIABLES: &[&str] = &[
 ];
 const TEST_VARIABLES: &str = "TEST_";
 /// Variables for client commands, beside the options.
-const CLIENT_VARIABLES: &[&str] = &["CONFIG", "URL", "TOKEN_FILE"];
+const CLIENT_VARIABLES: &[&str] = &["CONFIG", "URL"];
+
+/// The variable in which systemd names the directory of a unit's credentials, and the one that is looked for there.
+pub const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+const CREDENTIAL: &str = "coordinator-token";
+/// The server's own token, in the state directory.
+pub const OWN_TOKEN: &str = "tokens/coordinator";
 
 /// The directory of templates, in a directory of configuration.
 const TEMPLATES: &str = "worker-types";
@@ -87,6 +94,13 @@ impl Config {
     pub fn reload(&self) -> Result<Self, Problems> {
         let origin = &self.origin;
         load_from(&origin.flags, &origin.environment, &origin.system_file)
+    }
+
+    /// Where the value of an option came from.
+    #[must_use]
+    pub fn source_of(&self, option: &str) -> Source {
+        let found = self.effective.iter().find(|effective| effective.name == option);
+        found.map_or(Source::Default, |effective| effective.source.clone())
     }
 
     /// The environment the process was started with.
@@ -214,16 +228,23 @@ fn places(values: &mut Layer, environment: &Environment) {
         ("HOME", below("HOME", ".local/state/vibe-ensemble")),
     ];
     fill(values, "state_dir", state);
-    let beside_state = match values.get("state_dir") {
-        Some((Given::Text(state), _)) => Some(Path::new(state).join("run")),
+    let in_state = |rest: &str| match values.get("state_dir") {
+        Some((Given::Text(state), _)) => Some(Path::new(state).join(rest)),
         _ => None,
     };
+    let (beside_state, own_token) = (in_state("run"), in_state(OWN_TOKEN));
     let runtime = [
         ("RUNTIME_DIRECTORY", first("RUNTIME_DIRECTORY")),
         ("XDG_RUNTIME_DIR", below("XDG_RUNTIME_DIR", "vibe-ensemble")),
         ("state_dir", beside_state),
     ];
     fill(values, "runtime_dir", runtime);
+    // One that is there and cannot be looked at is told when it is read, and not passed over.
+    let credential = environment
+        .directory(CREDENTIALS)
+        .map(|directory| directory.join(CREDENTIAL))
+        .filter(|file| fs::exists(file).unwrap_or(true));
+    fill(values, "token_file", [(CREDENTIALS, credential), ("state_dir", own_token)]);
 }
 
 fn fill<const N: usize>(

@@ -127,9 +127,13 @@ options! {
     /// Most workers at one time, over all projects.
     max_workers: u32 = Unset::Value("16"), "N", rule::number(1..=10_000), Reload;
     /// Who may talk to the server: `token` or `none`.
-    /// `token` asks for the token in `tokens/coordinator` of the state directory. `none` is refused unless the address is
-    /// loopback; anybody who can reach the port can then run commands as the server's user.
+    /// `token` asks for the token in `token_file`. `none` is refused unless the address is loopback; anybody who can reach
+    /// the port can then run commands as the server's user.
     auth: Auth = Unset::Value("\"token\""), "token|none", rule::choice(rule::AUTHS), Restart;
+    /// File with the coordinator's token.
+    /// The one in the state directory is made on the first start. Any other has to be there, with at least 32 printable
+    /// characters and for the server's user alone. Read again on HUP; systemd copies a credential at a start only.
+    token_file: PathBuf = Unset::Place("coordinator-token in $CREDENTIALS_DIRECTORY (systemd's LoadCredential=) if there is one, else tokens/coordinator in the state directory"), "FILE", rule::file(), Reload;
     /// Most requests per second of one client, over a burst of ten seconds' worth.
     /// Whoever asks for more is answered 429. 0: no such limit.
     max_requests_per_second: u32 = Unset::Value("1_000"), "N", rule::number(0..=1_000_000), Restart;

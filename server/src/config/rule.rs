@@ -91,6 +91,12 @@ pub(super) fn directory() -> Rule<PathBuf> {
     Rule::new(allowed, |given, source| absolute(text(given)?, source))
 }
 
+/// A file, as [`directory`]. Whether it is there is for whoever reads it to tell.
+pub(super) fn file() -> Rule<PathBuf> {
+    let allowed = "the path of a file; in the configuration file as an absolute path";
+    Rule::new(allowed, |given, source| absolute(text(given)?, source))
+}
+
 /// A program: a name to be looked up in `PATH`, or a path.
 pub(super) fn program() -> Rule<PathBuf> {
     let allowed = "a program's name or its path; in the file a name or an absolute path";

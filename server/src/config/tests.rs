@@ -153,9 +153,30 @@ fn directories_default_to_systemd_then_xdg_then_home() {
 }
 
 #[test]
+fn the_token_is_systemds_credential_if_there_is_one_else_the_state_directorys() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let credentials = dir.path().to_str().expect("a path that is text");
+    let unit =
+        Environment::from_pairs([("HOME", "/home/ada"), ("CREDENTIALS_DIRECTORY", credentials)]);
+    let found = |flags: &Flags| {
+        let config = load_from(flags, &unit, Path::new(NOWHERE)).expect("loads");
+        (config.token_file.clone(), config.source_of("token_file"))
+    };
+    let own = PathBuf::from("/srv/ve/tokens/coordinator");
+    let there = flags([("state_dir", "/srv/ve")]);
+    assert_eq!(found(&there), (own, Source::Place("state_dir")));
+    let credential = dir.path().join("coordinator-token");
+    fs::write(&credential, "").expect("writes");
+    assert_eq!(found(&there), (credential, Source::Place("CREDENTIALS_DIRECTORY")));
+    let named = flags([("token_file", "/srv/token")]);
+    let flag = Source::Flag("--token-file".to_owned());
+    assert_eq!(found(&named), ("/srv/token".into(), flag));
+}
+
+#[test]
 fn without_a_home_the_missing_directories_are_named() {
     let found = problems(&Flags::default(), &Environment::default());
-    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found.len(), 3, "{found:?}");
     assert!(found[0].starts_with("state_dir (default): there is no default without HOME"));
 }
 

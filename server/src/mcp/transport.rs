@@ -175,7 +175,8 @@ fn too_many(wait: Duration) -> Response {
 
 fn unauthorized() -> Response {
     let message = "This server needs `Authorization: Bearer <token>`. The token is in the file tokens/coordinator of \
-                   the server's state directory; `vibe-ensemble connect` sets Claude Code up to send it.";
+                   the server's state directory, or where its option token_file says; `vibe-ensemble connect` sets \
+                   Claude Code up to send it.";
     let body = json!({"error": "unauthorized", "message": message}).to_string();
     let challenge = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     (StatusCode::UNAUTHORIZED, [challenge, JSON], body).into_response()

@@ -23,6 +23,7 @@ use crate::commands::client::Client;
 use crate::commands::locate;
 use crate::commands::output;
 use crate::commands::state;
+use crate::commands::token;
 use crate::config::Environment;
 
 const START: Duration = Duration::from_secs(20);
@@ -145,7 +146,7 @@ async fn ready(place: &Place, child: &mut Child) -> anyhow::Result<Client> {
             bail!("the server ended with {status}");
         }
         if let Ok(text) = fs::read_to_string(&address) {
-            let token = state::read_token(&place.state().join(state::TOKEN))?;
+            let token = token::read(&place.state().join(state::TOKEN))?;
             let client = Client::to(&locate::url(text.trim()), token)?;
             if matches!(client.get("/readyz").await, Ok((true, _))) {
                 return Ok(client);
