@@ -35,6 +35,7 @@ mod projects;
 mod protocol;
 mod queues;
 mod real_claude;
+mod repositories;
 mod runtime;
 mod scale;
 mod secrecy;

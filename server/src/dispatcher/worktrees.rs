@@ -16,6 +16,7 @@ use super::Dispatcher;
 use crate::crash;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
+use crate::domain::text::clause;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::waiting::GitStep;
@@ -138,7 +139,7 @@ impl Dispatcher {
             };
             tracing::warn!(%ticket, ?job, error = %chain(&error), "a step in a worktree failed");
             let Some(pause) = pauses.next() else {
-                let error = chain(&error);
+                let error = clause(&chain(&error));
                 break match job {
                     Job::Prepare => format!(
                         "its worktree could not be made ready: {error}. Mend that, then resume it with resume_ticket"
@@ -176,12 +177,18 @@ impl Dispatcher {
             Ok(ground) => ground,
             Err(why) => {
                 return Err(Trouble::Refused(format!(
-                    "it can have no worktree: {why}. Mend that or set the project's isolation to shared with \
-                     update_project, then resume it with resume_ticket"
+                    "it can have no worktree: {}. Mend that or set the project's isolation to shared with update_project, \
+                     then resume it with resume_ticket",
+                    clause(why.said())
                 )));
             }
         };
         let repository = self.hold(id, &ground.repository).await?;
+        if let Some(in_the_way) = repository.leaves_no_room().await? {
+            return Err(Trouble::Refused(format!(
+                "it can have no branch: {in_the_way}. Then resume it with resume_ticket"
+            )));
+        }
         let common = text(&ground.repository)?;
         let results: Vec<(String, String)> = found
             .results
@@ -293,7 +300,7 @@ impl Dispatcher {
                 continue;
             }
             // A worktree is only put back after what is in it was kept, so nothing is lost by going on.
-            let why = chain(&error);
+            let why = clause(&chain(&error));
             let work = if accepted {
                 Work::Owed(format!(
                     "its work could not be committed and lies in its worktree: {why}. Mend that, then complete the stage \
@@ -369,6 +376,7 @@ impl Dispatcher {
 }
 
 fn not_merged(why: &str) -> String {
+    let why = clause(why);
     format!(
         "it is completed and not merged: {why}. Mend that and have it merged by completing its last stage again with \
          complete_ticket_stage; or have it reworked with resume_ticket, with a stage and a comment that says what to merge"

@@ -8,6 +8,7 @@ use super::outcome::StageOutcome;
 use super::outcome::StageResult;
 use super::outcome::Verdict;
 use super::retry::Backoff;
+use super::text::clause;
 use super::ticket::Plan;
 use super::time::Timestamp;
 
@@ -167,9 +168,10 @@ pub fn after_attempt(
             if strikes >= standing.max_attempts {
                 return Move::Hold {
                     reason: format!(
-                        "{} ended {strikes} times through no fault of its own; the last: {}: {detail}",
+                        "{} ended {strikes} times through no fault of its own; the last: {}: {}",
                         standing.plan.stage(standing.stage_index),
-                        failure.name()
+                        failure.name(),
+                        clause(detail)
                     ),
                 };
             }
@@ -240,8 +242,9 @@ fn again(
         let used = used.max(standing.strikes);
         return Move::Hold {
             reason: format!(
-                "{stage} failed {used} of {used} attempts; the last: {}: {detail}",
-                failure.name()
+                "{stage} failed {used} of {used} attempts; the last: {}: {}",
+                failure.name(),
+                clause(detail)
             ),
         };
     }

@@ -46,6 +46,11 @@ pub enum Refusal {
         worker_type: String,
     },
     /// Worktrees need a git repository with a commit.
+    /// Git refuses a project's repository, or cannot read it.
+    RepositoryRefused {
+        path: String,
+        why: String,
+    },
     NoWorktrees {
         path: String,
         why: String,

@@ -52,6 +52,21 @@ impl fmt::Display for Name {
     }
 }
 
+/// The text as part of a sentence: on one line, without a full stop. What others say goes into sentences of ours, and
+/// they end theirs or break them over lines as they like.
+#[must_use]
+pub fn clause(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.trim_end_matches(['.', ' ']).to_owned()
+}
+
+/// The text as a sentence on one line, with one end.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let clause = clause(text);
+    if clause.ends_with(['?', '!', '…']) { clause } else { clause + "." }
+}
+
 /// Checks a title: one line of 1 to 200 characters.
 pub fn title(field: &'static str, given: &str) -> Result<String, Refusal> {
     let trimmed = given.trim();
@@ -92,6 +107,20 @@ mod tests {
         }
         for bad in ["", " ", "a b", "-x", "../etc", "a/b", "a\0", "a\n", &"x".repeat(65)] {
             assert!(Name::parse("name", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_say_is_told_in_one_line_with_one_end() {
+        for (said, told) in [
+            ("lunch", "lunch."),
+            ("Lunch..", "Lunch."),
+            ("Which port?.", "Which port?"),
+            ("fatal: no\n\tway \n", "fatal: no way."),
+            ("and so on…", "and so on…"),
+        ] {
+            assert_eq!(sentence(said), told);
+            assert_eq!(clause(said), told.trim_end_matches('.'));
         }
     }
 

@@ -232,7 +232,10 @@ fn one_line(said: &str) -> String {
         .lines()
         .map(str::trim)
         .filter(|line| !line.starts_with("hint:") && !line.is_empty() && *line != "Aborting");
-    let line = lines.collect::<Vec<_>>().join(" ");
+    let mut lines: Vec<&str> = lines.collect();
+    // It announces the advice that was cut off.
+    lines.pop_if(|line| line.ends_with(':') && complaint.len() < said.trim().len());
+    let line = lines.join(" ");
     let line = line.trim_end_matches('.');
     let skipped = line.chars().count().saturating_sub(SAID_CHARS);
     line.chars().skip(skipped).collect()
@@ -254,6 +257,9 @@ mod tests {
             "error: The following untracked working tree files would be overwritten by merge: a.txt Please move or \
              remove them before you merge"
         );
+        let doubted = "fatal: detected dubious ownership in repository at '/r'\nTo add an exception for this directory, \
+                       call:\n\n\tgit config --global --add safe.directory /r\n";
+        assert_eq!(one_line(doubted), "fatal: detected dubious ownership in repository at '/r'");
         assert_eq!(one_line(""), "");
     }
 }

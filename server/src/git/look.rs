@@ -19,16 +19,49 @@ pub struct Ground {
     pub head: String,
 }
 
-/// Looks whether worktrees can be made from this directory; the sentence of a refusal says why not.
-pub async fn look(directory: &Path) -> Result<Result<Ground, String>, GitError> {
+/// Why no worktrees can be made from a directory, each with a clause that says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoGround {
+    /// It is in no repository, or in one that has nothing yet to begin from.
+    Nothing(String),
+    /// It is in a repository that git refuses or cannot read. Whoever works there meets that too.
+    Refused(String),
+}
+
+impl NoGround {
+    #[must_use]
+    pub fn said(&self) -> &str {
+        match self {
+            Self::Nothing(said) | Self::Refused(said) => said,
+        }
+    }
+}
+
+/// Whether somebody made a repository of the directory, or of one above it. Git says the same of a place that is none
+/// and of one it cannot read.
+#[must_use]
+pub fn is_meant_as_repository(directory: &Path) -> bool {
+    let has = |part: &str| directory.join(part).exists();
+    directory.ancestors().any(|above| above.join(".git").symlink_metadata().is_ok())
+        || (has("objects") && has("refs") && has("HEAD"))
+}
+
+/// Looks whether worktrees can be made from this directory.
+pub async fn look(directory: &Path) -> Result<Result<Ground, NoGround>, GitError> {
     let place = directory.display();
+    let nothing = |why: String| Ok(Err(NoGround::Nothing(why)));
+    let refused = |why: String| Ok(Err(NoGround::Refused(why)));
     let asked = Git::at(directory, "rev-parse")
         .args(["--path-format=absolute", "--git-common-dir", "--show-prefix"])
         .args(["--is-inside-git-dir", "--is-bare-repository"])
         .ask()
         .await?;
     if !asked.is_success() {
-        return Ok(Err(format!("git takes {place} for no repository: {}", asked.said())));
+        let said = asked.said();
+        if is_meant_as_repository(directory) {
+            return refused(format!("git does not use the repository at {place}: {said}"));
+        }
+        return nothing(format!("git takes {place} for no repository: {said}"));
     }
     let text = asked.text();
     let lines: Vec<&str> = text.lines().collect();
@@ -39,14 +72,19 @@ pub async fn look(directory: &Path) -> Result<Result<Ground, String>, GitError> 
         _ => return Err(asked.strange()),
     };
     if inside == "true" && bare != "true" {
-        return Ok(Err(format!("{place} is the inside of a repository, not a checkout of one")));
+        return nothing(format!("{place} is the inside of a repository, not a checkout of one"));
     }
     let head = Git::at(directory, "rev-parse")
         .args(["--verify", "--quiet", "HEAD^{commit}"])
         .ask()
         .await?;
     if !head.is_success() {
-        return Ok(Err(format!("the repository of {place} has no commit yet")));
+        if is_unborn(directory).await? {
+            return nothing(format!("the repository of {place} has no commit yet"));
+        }
+        return refused(format!(
+            "the repository of {place} is damaged: the commit that is checked out cannot be read"
+        ));
     }
     let head = head.commit()?;
     if !prefix.is_empty() {
@@ -54,14 +92,25 @@ pub async fn look(directory: &Path) -> Result<Result<Ground, String>, GitError> 
         let known =
             Git::at(directory, "rev-parse").args(["--verify", "--quiet", &tree]).ask().await?;
         if !known.is_success() {
-            return Ok(Err(format!(
+            return nothing(format!(
                 "{place} is inside a repository, and no commit of that repository holds it"
-            )));
+            ));
         }
     }
     let branch = Git::at(directory, "symbolic-ref").args(["--quiet", "HEAD"]).ask().await?;
     let branch = branch.is_success().then(|| branch.text());
     Ok(Ok(Ground { repository: common.into(), prefix: prefix.to_owned(), branch, head }))
+}
+
+/// Whether HEAD names a branch that does not exist, as before the first commit.
+async fn is_unborn(directory: &Path) -> Result<bool, GitError> {
+    let branch = Git::at(directory, "symbolic-ref").args(["--quiet", "HEAD"]).ask().await?;
+    if !branch.is_success() {
+        return Ok(false);
+    }
+    // Answered from the name alone, whether or not the commit can be read.
+    let named = Git::at(directory, "rev-parse").args(["--verify", "--quiet", "HEAD"]).ask().await?;
+    Ok(!named.is_success())
 }
 
 /// The version of the git in PATH, as it says itself, and its first two numbers.

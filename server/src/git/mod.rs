@@ -29,6 +29,8 @@ mod tests;
 pub use self::command::GitError;
 pub use self::command::WITHHELD;
 pub use self::look::Ground;
+pub use self::look::NoGround;
+pub use self::look::is_meant_as_repository;
 pub use self::look::look;
 pub use self::look::version;
 pub use self::repository::Repositories;

@@ -148,7 +148,7 @@ async fn a_look_tells_what_can_have_worktrees() {
     }
     let empty = tempfile::tempdir().unwrap();
     git_in(empty.path(), &["init", "--quiet"]);
-    assert!(look(empty.path()).await.unwrap().unwrap_err().contains("no commit"));
+    assert!(look(empty.path()).await.unwrap().unwrap_err().said().contains("no commit"));
     bed.git(&["checkout", "--quiet", "--detach"]);
     assert_eq!(look(&bed.user()).await.unwrap().unwrap().branch, None);
     let bare = empty.path().join("bare.git");

@@ -148,6 +148,34 @@ impl Author {
 }
 
 impl Repository {
+    /// A ref beside which no ticket can have a branch, or no attempt what it left, as a clause with the step that makes
+    /// room. Git keeps refs like files, and none is a directory as well.
+    pub async fn leaves_no_room(&self) -> Result<Option<String>, GitError> {
+        let (branches, attempts) = (BRANCHES.trim_end_matches('/'), ATTEMPTS.trim_end_matches('/'));
+        let branch = full(branches);
+        let above = attempts.rsplit_once('/').map_or(attempts, |(above, _)| above);
+        for reference in [branch.as_str(), above, attempts] {
+            let shown =
+                self.git("show-ref")?.args(["--verify", "--quiet", reference]).ask().await?;
+            if !shown.is_success() {
+                continue;
+            }
+            let place = self.common().display();
+            return Ok(Some(if reference == branch {
+                format!(
+                    "{place} has a branch named {branches}, beside which git can have none named {branches}/T-1. Rename it \
+                     with git branch -m {branches} NEW_NAME"
+                )
+            } else {
+                format!(
+                    "{place} has a ref named {reference}, below which the changes of attempts are kept. Keep it under \
+                     another name with git update-ref, and remove it with git update-ref -d {reference}"
+                )
+            }));
+        }
+        Ok(None)
+    }
+
     /// The branch for a ticket that has none yet, and the directory below `place` for its worktree. What exists already
     /// under its name is somebody else's, or of a time that a restored database has forgotten.
     pub async fn free_names(
@@ -157,7 +185,10 @@ impl Repository {
     ) -> Result<(String, PathBuf), GitError> {
         let mut name = ticket.to_string();
         for number in 2..NAMES {
-            let taken = self.tip(&full(&format!("{BRANCHES}{name}"))).await?.is_some();
+            // What lies below the name takes it too.
+            let branch = full(&format!("{BRANCHES}{name}"));
+            let refs = self.git("for-each-ref")?.args(["--count=1", &branch]).run().await?;
+            let taken = !refs.bytes().is_empty();
             if !taken && fs::symlink_metadata(place.join(&name)).is_err() {
                 break;
             }

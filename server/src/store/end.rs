@@ -34,6 +34,7 @@ use crate::domain::pipeline::Met;
 use crate::domain::pipeline::Move;
 use crate::domain::pipeline::Session;
 use crate::domain::pipeline::Standing;
+use crate::domain::text;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::UsageLimit;
@@ -358,14 +359,16 @@ async fn limit_met(
 fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> String {
     let what = match verdict {
         Verdict::Succeeded(_) => "succeeded".to_owned(),
-        Verdict::Failed { failure, detail } => format!("failed ({}): {detail}", failure.name()),
-        Verdict::TimedOut { detail, .. } => format!("timed out: {detail}"),
+        Verdict::Failed { failure, detail } => {
+            format!("failed ({}): {}", failure.name(), text::clause(detail))
+        }
+        Verdict::TimedOut { detail, .. } => format!("timed out: {}", text::clause(detail)),
         Verdict::Cancelled => "was cancelled".to_owned(),
         Verdict::Interrupted { .. } => match &found.cut_short {
-            Some(why) => format!("was stopped to go on with less to spend: {why}"),
+            Some(why) => format!("was stopped to go on with less to spend: {}", text::clause(why)),
             None => "was interrupted".to_owned(),
         },
-        Verdict::Lost { detail } => format!("was lost: {detail}"),
+        Verdict::Lost { detail } => format!("was lost: {}", text::clause(detail)),
     };
     let next = match to {
         Move::Requeue { session: Session::Ask } => {

@@ -17,6 +17,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::EventSeq;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+use crate::domain::text;
 use crate::domain::time::Timestamp;
 
 /// Which events to list. An empty `kinds` means all kinds.
@@ -97,10 +98,10 @@ pub(super) async fn append(
     .bind(event.kind.name())
     .bind(event.project.0)
     .bind(event.ticket.map(TicketId::key))
-    .bind(event.stage.map(crate::domain::text::Name::into_string))
+    .bind(event.stage.map(text::Name::into_string))
     .bind(event.attempt.map(AttemptId::key))
     .bind(event.worker.map(WorkerId::key))
-    .bind(event.summary)
+    .bind(text::sentence(&event.summary))
     .execute(connection)
     .await?;
     Ok(())

@@ -13,6 +13,7 @@ use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
+use crate::domain::text;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
@@ -34,12 +35,13 @@ pub(super) async fn hold(
     reason: &str,
     now: Timestamp,
 ) -> Result<()> {
+    let reason = text::clause(reason);
     let held = sqlx::query(
         "UPDATE ticket SET state = 'on_hold', hold_reason = ?2, not_before = NULL, updated_at = ?3
           WHERE ticket_id = ?1 AND state IN ('blocked', 'scheduled', 'queued')",
     )
     .bind(ticket.id.key())
-    .bind(reason)
+    .bind(&reason)
     .bind(now.millis())
     .execute(&mut *connection)
     .await?;

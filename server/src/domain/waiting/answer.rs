@@ -9,6 +9,7 @@ use super::cause::Cause;
 use crate::domain::limits::Limit;
 use crate::domain::pause;
 use crate::domain::text::Name;
+use crate::domain::text::sentence;
 use crate::domain::ticket::LiveAttempt;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
@@ -361,9 +362,4 @@ fn paused(pause: &pause::Pause) -> Wait {
     };
     let text = format!("{what} is paused since {}: {}{end}", pause.since, sentence(&pause.reason));
     Wait { cause, sentence: text, until: pause.until }
-}
-
-fn sentence(text: &str) -> String {
-    let text = text.trim();
-    if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
 }

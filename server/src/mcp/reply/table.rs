@@ -54,6 +54,11 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             "Project {project} has a worker type {worker_type} already. Change it with update_worker_type, or choose \
              another name."
         ),
+        Refusal::RepositoryRefused { path, why } => format!(
+            "{why}. Mend that first: where git doubts its owner, run git config --system --add safe.directory {path}; where \
+             it is damaged, see git fsck. Or use isolation \"shared\", with which attempts take turns in the directory and \
+             git is left alone."
+        ),
         Refusal::NoWorktrees { path, why } => format!(
             "isolation cannot be \"worktree\" for {path}: {why}. Make it a git repository with a commit, or use isolation \
              \"shared\"."

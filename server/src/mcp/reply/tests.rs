@@ -273,6 +273,12 @@ fn table() -> Vec<(Refusal, &'static str)> {
             "Project shop may have 2 workers and has 1, so 2 more are refused. Ask for at most 1, or raise max_workers \
              with update_project.",
         ),
+        (
+            Refusal::RepositoryRefused { path: "/r".to_owned(), why: "git has doubts".to_owned() },
+            "git has doubts. Mend that first: where git doubts its owner, run git config --system --add safe.directory /r; \
+             where it is damaged, see git fsck. Or use isolation \"shared\", with which attempts take turns in the \
+             directory and git is left alone.",
+        ),
     ]
 }
 
@@ -315,6 +321,7 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::PausedByBudget { .. } => 33,
         Refusal::UnknownComment { .. } => 34,
         Refusal::TooManyWorkersInProject { .. } => 35,
+        Refusal::RepositoryRefused { .. } => 36,
     }
 }
 
@@ -325,7 +332,7 @@ fn every_refusal_says_what_why_and_the_next_step() {
     }
     let mut kinds: Vec<usize> = table().iter().map(|(refusal, _)| kind(refusal)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..=35).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=36).collect::<Vec<_>>());
 }
 
 #[test]

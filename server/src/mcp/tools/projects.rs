@@ -17,6 +17,7 @@ use crate::domain::text::Name;
 use crate::domain::worktree::Isolation;
 use crate::domain::worktree::OnComplete;
 use crate::git;
+use crate::git::NoGround;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
@@ -378,13 +379,20 @@ async fn place(path: &str, wanted: Option<&str>) -> Result<(String, Isolation)> 
     if wanted == Some(Isolation::Shared) {
         return Ok((directory, Isolation::Shared));
     }
+    let refused = |why| Err(Refusal::RepositoryRefused { path: path.to_owned(), why }.into());
     let why = match git::look(path.as_ref()).await {
         Ok(Ok(_)) => return Ok((directory, Isolation::Worktree)),
-        Ok(Err(why)) => why,
+        Ok(Err(NoGround::Nothing(why))) => why,
+        // Attempts would share its directory, and nobody would hear why.
+        Ok(Err(NoGround::Refused(why))) => return refused(why),
         Err(error) => {
             let error = crate::telemetry::chain(&error);
             tracing::warn!(path, error, "a project's directory was not looked at");
-            "git could not be run on the server's machine".to_owned()
+            let why = "git could not be run on the server's machine".to_owned();
+            if git::is_meant_as_repository(path.as_ref()) {
+                return refused(why);
+            }
+            why
         }
     };
     match wanted {
