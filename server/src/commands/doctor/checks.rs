@@ -1,8 +1,6 @@
-//! `doctor`: everything a server needs, looked at from outside, each with what to do about it.
+//! Looks at everything in turn, and tells.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,18 +8,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use anyhow::bail;
 use nix::sys::statvfs::statvfs;
-use nix::unistd::AccessFlags;
-use nix::unistd::access;
-use nix::unistd::geteuid;
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::cli::Doctor;
 use crate::commands::client::Client;
+use crate::commands::doctor::check::Check;
+use crate::commands::doctor::check::Verdict;
+use crate::commands::doctor::places;
+use crate::commands::doctor::units;
 use crate::commands::locate;
 use crate::commands::output;
 use crate::commands::state;
-use crate::commands::token::TokenFile;
 use crate::config;
 use crate::config::Config;
 use crate::config::Environment;
@@ -35,47 +33,6 @@ const VERSION: Duration = Duration::from_secs(10);
 const MIB: u64 = 1 << 20;
 /// Less free space than this is a warning, and a failure below a tenth of it.
 const FREE: u64 = 1024 * MIB;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Verdict {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// One thing looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Check {
-    name: &'static str,
-    verdict: Verdict,
-    found: String,
-    /// What to do; empty when there is nothing to do.
-    next: String,
-}
-
-impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Ok, found: found.into(), next: String::new() }
-    }
-
-    fn warn(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Warn, found: found.into(), next: next.into() }
-    }
-
-    fn fail(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Fail, found: found.into(), next: next.into() }
-    }
-}
 
 pub async fn run(command: &Doctor, environment: &Environment) -> anyhow::Result<Exit> {
     let checks = match config::load(&command.flags, environment) {
@@ -117,57 +74,22 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
         .file
         .as_ref()
         .map_or_else(|| "no file, defaults".to_owned(), |f| f.display().to_string());
-    vec![
+    let mut checks = vec![
         Check::ok("configuration", file),
-        directory("state directory", "--state-dir", &config.state_dir),
-        directory("runtime directory", "--runtime-dir", &config.runtime_dir),
+        places::directory("state directory", "--state-dir", &config.state_dir),
+        places::directory("runtime directory", "--runtime-dir", &config.runtime_dir),
         space(&config.state_dir),
         database(&config.state_dir.join(state::DATABASE)).await,
         attempts(&config.state_dir.join(state::DATABASE)).await,
-        token(config),
+        places::tokens(config),
         shim(config, environment).await,
         agent(config, environment).await,
         git(environment).await,
         launcher(config.launcher, environment),
-        server(config).await,
-    ]
-}
-
-fn directory(name: &'static str, flag: &str, path: &Path) -> Check {
-    let shown = path.display();
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.ancestors().find(|ancestor| ancestor.exists());
-            if parent.is_some_and(|parent| access(parent, AccessFlags::W_OK).is_ok()) {
-                return Check::ok(name, format!("{shown} is made by the first start"));
-            }
-            let next = format!("make it for the server's user, or name another with {flag}");
-            return Check::fail(name, format!("{shown} is not there and cannot be made"), next);
-        }
-        Err(error) => {
-            let next = format!("run this as the server's user, or name another with {flag}");
-            return Check::fail(name, format!("{shown}: {error}"), next);
-        }
-    };
-    if !metadata.is_dir() {
-        return Check::fail(
-            name,
-            format!("{shown} is no directory"),
-            format!("name another with {flag}"),
-        );
-    }
-    if access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
-        let next = format!("run this as the server's user, or name another with {flag}");
-        return Check::fail(name, format!("{shown} cannot be written"), next);
-    }
-    let mode = metadata.mode() & 0o7777;
-    if metadata.uid() == geteuid().as_raw() && mode & 0o022 == 0 {
-        return Check::ok(name, format!("{shown}, mode {mode:04o}"));
-    }
-    let found =
-        format!("{shown} has mode {mode:04o} and owner {}: others can change it", metadata.uid());
-    Check::warn(name, found, format!("chown it to the server's user and chmod 700 {shown}"))
+    ];
+    checks.extend(units::checks(config, environment).await);
+    checks.push(server(config).await);
+    checks
 }
 
 fn space(state_dir: &Path) -> Check {
@@ -223,39 +145,6 @@ async fn attempts(database: &Path) -> Check {
         Err(error) => {
             Check::warn(name, chain(&error), "start this version's server once, then look again")
         }
-    }
-}
-
-fn token(config: &Config) -> Check {
-    let name = "token";
-    let file = TokenFile::for_client(config);
-    let shown = file.path.display();
-    if let Some(by) = file.given_by() {
-        return match file.read() {
-            Ok(_) => Check::ok(name, format!("{shown}, which {by} names")),
-            Err(error) => {
-                Check::fail(name, chain(&error), "mend the file; the server's start reads it")
-            }
-        };
-    }
-    match fs::metadata(&file.path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Check::ok(name, format!("{shown} is made by the first start"));
-        }
-        Err(error) => {
-            return Check::fail(name, format!("{shown}: {error}"), "run this as the server's user");
-        }
-        Ok(metadata) if metadata.mode() & 0o077 != 0 => {
-            let found =
-                format!("{shown} has mode {:04o}: others can read it", metadata.mode() & 0o7777);
-            let next = "vibe-ensemble rotate-token makes another one, with mode 0600";
-            return Check::fail(name, found, next);
-        }
-        Ok(_) => {}
-    }
-    match file.read() {
-        Ok(_) => Check::ok(name, format!("{shown}, mode 0600")),
-        Err(error) => Check::fail(name, chain(&error), "remove it and restart the server"),
     }
 }
 
@@ -370,27 +259,7 @@ async fn version(path: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
-    use crate::config::Flags;
-
-    #[test]
-    fn a_token_others_can_read_fails() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join(state::TOKEN);
-        let at = |name: &'static str| (name, dir.path().display().to_string());
-        let flags = Flags { config: None, given: [at("state_dir"), at("runtime_dir")].into() };
-        let config = config::load(&flags, &Environment::default()).expect("loads");
-        assert_eq!(token(&config).verdict, Verdict::Ok);
-        fs::create_dir(dir.path().join("tokens")).expect("makes");
-        fs::write(&path, "0".repeat(64)).expect("writes");
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("sets");
-        assert_eq!(token(&config).verdict, Verdict::Fail);
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("sets");
-        assert_eq!(token(&config).verdict, Verdict::Ok);
-    }
 
     #[tokio::test]
     async fn a_file_that_is_no_database_fails() {
