@@ -56,6 +56,8 @@ pub(crate) struct Machine {
     _guard: Option<ChildStdin>,
     /// The control groups made for it, to be removed again.
     groups: Vec<PathBuf>,
+    /// What it sees of this machine, read-only, and where.
+    binds: Vec<(PathBuf, String)>,
 }
 
 /// Gives this process mounts of its own. Before any thread is started.
@@ -66,14 +68,14 @@ pub(crate) fn keep_mounts_private() -> nix::Result<()> {
 }
 
 impl Machine {
-    /// A machine that is not booted yet, with the files of `base`, which stays as it is.
-    pub(crate) fn make(base: &Path) -> Self {
+    /// A machine that is not booted yet, with the files of `base`, which stays as it is, and those of `binds`.
+    pub(crate) fn make(base: &Path, binds: &[(PathBuf, String)]) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("ve-container-")
             .tempdir_in("/var/tmp")
             .expect("/var/tmp is writable");
         let name = format!("ve-{}", std::process::id());
-        let groups = groups(&name);
+        let (groups, binds) = (groups(&name), binds.to_vec());
         let guard = Command::new("sh")
             .args(["-c", GUARD, "sh"])
             .arg(directory.path())
@@ -84,7 +86,8 @@ impl Machine {
             .stderr(Stdio::null())
             .spawn();
         let guard = guard.expect("there is a shell").stdin;
-        let machine = Self { directory, name, nspawn: Mutex::new(None), _guard: guard, groups };
+        let machine =
+            Self { directory, name, nspawn: Mutex::new(None), _guard: guard, groups, binds };
         for part in ["upper", "work", "root"] {
             fs::create_dir(machine.directory.path().join(part)).expect("writable");
         }
@@ -136,6 +139,11 @@ impl Machine {
             .args(["--register=no", "--keep-unit", "--private-network"])
             .arg(format!("--machine={}", self.name))
             .arg(format!("--directory={}", self.root().display()))
+            .args(self.binds.iter().map(|(here, there)| {
+                // systemd-nspawn takes colons for separators.
+                let here = here.display().to_string().replace(':', "\\:");
+                format!("--bind-ro={here}:{there}")
+            }))
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
             .process_group(0)
             .stdin(Stdio::null())

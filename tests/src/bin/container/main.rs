@@ -15,6 +15,8 @@
 //! program. Agents are scripted (`fake-claude`). Each step says what it does; what cannot be tried here is said, too.
 #![expect(clippy::print_stdout, reason = "its output is for people")]
 
+mod credential;
+mod doctor;
 mod faults;
 mod load;
 mod machine;
@@ -23,6 +25,7 @@ mod package;
 mod prober;
 mod restarts;
 mod signals;
+mod tools;
 mod users;
 
 use std::path::Path;
@@ -39,6 +42,7 @@ use crate::load::Load;
 use crate::machine::Machine;
 use crate::operator::Operator;
 use crate::operator::SYSTEM;
+use crate::tools::Tools;
 
 /// Programs without which there is no machine, and the packages that have them.
 const NEEDED: [(&str, &str); 4] = [
@@ -81,9 +85,10 @@ fn main() -> ExitCode {
     runtime.expect("a runtime").block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).expect("a handler");
         let mut terminate = signal(SignalKind::terminate()).expect("a handler");
-        let machine = Machine::make(&base);
+        let tools = Tools::find(workspace, &base);
+        let machine = Machine::make(&base, &tools.binds);
         tokio::select! {
-            () = story(&machine, &cli, workspace) => ExitCode::SUCCESS,
+            () = story(&machine, &cli, workspace, &tools) => ExitCode::SUCCESS,
             _ = interrupt.recv() => ExitCode::FAILURE,
             _ = terminate.recv() => ExitCode::FAILURE,
         }
@@ -106,7 +111,7 @@ fn missing(base: &Path) -> Option<String> {
     None
 }
 
-async fn story(machine: &Machine, cli: &Cli, workspace: &Path) {
+async fn story(machine: &Machine, cli: &Cli, workspace: &Path, tools: &Tools) {
     let packages = package::build(machine, workspace);
     machine.boot().await;
     say(&format!(
@@ -120,6 +125,9 @@ async fn story(machine: &Machine, cli: &Cli, workspace: &Path) {
     let mut load = Load::begin(system).await;
     faults::limits(&load).await;
     faults::secrets(&load).await;
+    tools::in_a_worker(&load, tools).await;
+    credential::reaches_the_server(&mut load).await;
+    doctor::mends(&load.operator);
     restarts::under_load(&load, cli.rounds).await;
     restarts::stopped_for_good(&load).await;
     signals::to_the_server(&load).await;
@@ -127,7 +135,7 @@ async fn story(machine: &Machine, cli: &Cli, workspace: &Path) {
     faults::watchdog(&load).await;
     faults::killed_shim(&load).await;
     faults::journal(&load).await;
-    let users = users::begin(machine).await;
+    let users = users::begin(machine, tools).await;
     package::upgrade(&load, &users, &packages).await;
     restarts::reboot(&mut load).await;
     package::remove(&mut load, &packages).await;

@@ -16,7 +16,7 @@ use crate::say;
 use crate::users::Users;
 
 const NAME: &str = "vibe-ensemble";
-const WORKER_SOCKET: &str = "vibe-ensemble-worker.socket";
+pub(crate) const WORKER_SOCKET: &str = "vibe-ensemble-worker.socket";
 
 /// Two builds of the package, by their paths in the machine.
 pub(crate) struct Packages {

@@ -1,5 +1,6 @@
 //! A server of one user's own, beside the system's: the same units in the user's manager.
 
+use crate::doctor;
 use crate::faults;
 use crate::load::Load;
 use crate::machine::Machine;
@@ -10,13 +11,16 @@ use crate::operator::SOCKET;
 use crate::package;
 use crate::restarts;
 use crate::say;
+use crate::signals;
+use crate::tools;
+use crate::tools::Tools;
 
 pub(crate) struct Users<'a> {
     pub(crate) load: Load<'a>,
 }
 
 /// An account without a session, whose manager lingers; the server is enabled and started, and has to take it.
-pub(crate) async fn begin(machine: &Machine) -> Users<'_> {
+pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> {
     let operator = Operator::of(machine, ADA);
     machine.run(&["useradd", "--create-home", "--shell", "/bin/bash", ADA.account]);
     machine.run(&["loginctl", "enable-linger", ADA.account]);
@@ -47,8 +51,11 @@ pub(crate) async fn begin(machine: &Machine) -> Users<'_> {
     restarts::stopped_for_good(&load).await;
     faults::watchdog(&load).await;
     faults::killed_shim(&load).await;
-    say(
-        "NOT TRIED for the user: signals, which are the same programs, and the memory limits, which need a kernel's help",
-    );
+    signals::to_the_server(&load).await;
+    signals::to_shims(&load).await;
+    tools::in_a_worker(&load, tools).await;
+    doctor::mends(&load.operator);
+    doctor::tells_of_linger(&load.operator);
+    say("NOT TRIED for the user: the limits of memory and processor, which need a kernel's help");
     Users { load }
 }
