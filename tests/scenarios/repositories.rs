@@ -1,6 +1,8 @@
 //! Repositories as they are met: refused or damaged ones, names that are taken, and unusual ones in which work goes on.
 
 use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use e2e::bed::Bed;
@@ -151,4 +153,244 @@ async fn questions_and_failures_are_told_as_sentences() {
         assert_reads_well(&bed, &summary);
         assert!(summary.ends_with(['.', '?', '!']), "{summary}");
     }
+}
+
+/// Runs git as the user does, in any directory.
+fn git(directory: &Path, arguments: &[&str]) -> String {
+    Repository { path: directory.to_owned() }.ask(arguments)
+}
+
+/// A repository with a directory `sub`, besides what [`Repository::make`] has.
+fn with_sub(path: &Path, init: &[&str]) -> Repository {
+    fs::create_dir_all(path.join("sub")).unwrap();
+    let repository = Repository { path: path.to_owned() };
+    repository.git(&[&["init", "--quiet", "--initial-branch=main"], init].concat());
+    fs::write(path.join("README.md"), "# A project\n").unwrap();
+    fs::write(path.join("sub/kept.txt"), "kept\n").unwrap();
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "--quiet", "-m", "Begin"]);
+    repository
+}
+
+/// Makes one kind of repository below a directory, and returns the path its project has.
+type Maker = fn(&Path) -> std::path::PathBuf;
+
+const UNUSUAL: [(&str, Maker); 14] = [
+    ("bare", |place| {
+        let full = with_sub(&place.join("full"), &[]);
+        let bare = place.join("bare.git");
+        full.git(&["clone", "--quiet", "--bare", ".", &bare.display().to_string()]);
+        bare
+    }),
+    ("subdirectory", |place| with_sub(place, &[]).path.join("sub")),
+    ("linked", |place| {
+        let full = with_sub(&place.join("full"), &[]);
+        let linked = place.join("linked");
+        full.git(&["worktree", "add", "--quiet", "-b", "side", &linked.display().to_string()]);
+        linked
+    }),
+    ("shallow", |place| {
+        let full = with_sub(&place.join("full"), &[]);
+        full.git(&["commit", "--quiet", "--allow-empty", "-m", "Go on"]);
+        let (from, to) = (format!("file://{}", full.path.display()), place.join("shallow"));
+        full.git(&["clone", "--quiet", "--depth=1", &from, &to.display().to_string()]);
+        to
+    }),
+    ("submodule", |place| {
+        let module = with_sub(&place.join("module"), &[]);
+        let full = with_sub(&place.join("full"), &[]);
+        let from = module.path.display().to_string();
+        full.git(&[
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "--quiet",
+            "add",
+            &from,
+            "module",
+        ]);
+        full.git(&["commit", "--quiet", "-m", "Add a module"]);
+        full.path
+    }),
+    ("sparse", |place| {
+        let full = with_sub(place, &[]);
+        full.git(&["sparse-checkout", "set", "--no-cone", "/README.md"]);
+        full.path
+    }),
+    ("unsmudged", |place| {
+        let full = with_sub(place, &[]);
+        fs::write(place.join(".gitattributes"), "*.txt filter=gone\n").unwrap();
+        full.git(&["add", "."]);
+        full.git(&["commit", "--quiet", "-m", "Filter"]);
+        full.git(&["config", "filter.gone.clean", "/nonexistent/clean"]);
+        full.git(&["config", "filter.gone.smudge", "/nonexistent/smudge"]);
+        full.path
+    }),
+    ("detached", |place| {
+        let full = with_sub(place, &[]);
+        full.git(&["checkout", "--quiet", "--detach"]);
+        full.path
+    }),
+    ("elsewhere", |place| {
+        let full = with_sub(&place.join("full"), &[]);
+        full.git(&["checkout", "--quiet", "-b", "side"]);
+        full.git(&[
+            "worktree",
+            "add",
+            "--quiet",
+            &place.join("main").display().to_string(),
+            "main",
+        ]);
+        full.path
+    }),
+    ("worktree-config", |place| {
+        let full = with_sub(&place.join("full"), &[]);
+        let tree = full.path.display().to_string();
+        full.git(&["config", "core.worktree", &tree]);
+        full.path
+    }),
+    ("signing", |place| {
+        let full = with_sub(place, &[]);
+        for key in ["commit.gpgsign", "tag.gpgsign", "merge.verifySignatures", "push.gpgsign"] {
+            full.git(&["config", key, "true"]);
+        }
+        full.git(&["config", "gpg.program", "/bin/false"]);
+        for hook in ["pre-commit", "commit-msg", "post-checkout", "reference-transaction"] {
+            let path = place.join(".git/hooks").join(hook);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "#!/bin/sh\nexit 1\n").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        }
+        full.path
+    }),
+    ("reftable", |place| with_sub(place, &["--ref-format=reftable"]).path),
+    ("sha256", |place| with_sub(place, &["--object-format=sha256"]).path),
+    ("crlf", |place| {
+        let full = with_sub(place, &[]);
+        full.git(&["config", "core.autocrlf", "true"]);
+        full.path
+    }),
+];
+
+/// What an agent leaves: names with a line break, without UTF-8 and that differ in case only, in a new directory.
+const LEAVES: &str = r#"fake: build: run printf 'new\n' >new.txt; mkdir -p Deep/er; touch Deep/er/a Deep/er/A "$(printf 'two\nlines')" "$(printf 'no-utf8-\377')"; rm -f README.md"#;
+
+#[tokio::test]
+async fn tickets_run_in_unusual_repositories_and_leave_the_users_side_alone() {
+    let bed = Bed::with(Setup::default().max_workers(16)).await;
+    // As long as a title may be, in characters that take four bytes each.
+    let title = "🐢".repeat(200);
+    let mut begun = Vec::new();
+    for (name, make) in UNUSUAL {
+        let place = bed.server.path("projects").join(name);
+        fs::create_dir(&place).unwrap();
+        let path = make(&place);
+        let is_bare = name == "bare";
+        let status = || {
+            if is_bare {
+                String::new()
+            } else {
+                git(&path, &["status", "--porcelain=v2", "--branch"])
+            }
+        };
+        let before = (status(), git(&path, &["rev-parse", "HEAD"]));
+        let project = bed.project_at(name, &path, json!({})).await;
+        assert_eq!(text(&project, "isolation"), "worktree", "{name}");
+        bed.worker_type(name, "build", json!({})).await;
+        let more = json!({"title": title});
+        let ticket = bed.ticket_with(name, &["build"], LEAVES, more).await;
+        begun.push((name, path.clone(), ticket, before));
+    }
+    for (name, path, ticket, before) in begun {
+        let done = bed.completed(&ticket).await;
+        let branch = text(&done, "branch");
+        let prefix = if name == "subdirectory" { "sub/" } else { "" };
+        let names = git(
+            &path,
+            &["-c", "core.quotePath=true", "ls-tree", "-r", "--name-only", "--full-tree", &branch],
+        );
+        let left = ["new.txt", "Deep/er/a", "Deep/er/A", "two\\nlines", "no-utf8-\\377"];
+        for left in left {
+            let quoted = format!("\"{prefix}{left}\"");
+            let is_there =
+                names.lines().any(|line| line == format!("{prefix}{left}") || line == quoted);
+            assert!(is_there, "{name}: {left} is not in {names}");
+        }
+        assert!(names.contains("sub/kept.txt"), "{name}: what nobody touched is gone: {names}");
+        assert_eq!(
+            names.lines().any(|line| line == "README.md"),
+            name == "subdirectory",
+            "{name}: {names}"
+        );
+        let status = if name == "bare" {
+            String::new()
+        } else {
+            git(&path, &["status", "--porcelain=v2", "--branch"])
+        };
+        assert_eq!((status, git(&path, &["rev-parse", "HEAD"])), before, "{name}");
+        git(&path, &["fsck", "--full", "--strict", "--no-dangling", "--no-progress"]);
+    }
+    let log = bed.server.log();
+    for trouble in ["a step in a worktree failed", "changes were not looked after", "ERROR"] {
+        assert!(!log.contains(trouble), "{trouble}: {log}");
+    }
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn tickets_are_merged_in_unusual_repositories_and_what_cannot_be_says_why() {
+    let bed = Bed::with(Setup::default().max_workers(16)).await;
+    let mut begun = Vec::new();
+    for (name, make) in UNUSUAL {
+        let place = bed.server.path("projects").join(name);
+        fs::create_dir(&place).unwrap();
+        let path = make(&place);
+        bed.project_at(name, &path, json!({"on_complete": "merge"})).await;
+        bed.worker_type(name, "build", json!({})).await;
+        begun.push((name, path, bed.ticket(name, &["build"], LEAVES).await));
+    }
+    for (name, path, ticket) in begun {
+        if name == "detached" {
+            let held = bed.ticket_is(&ticket, "on_hold").await;
+            let reason = text(&held, "hold_reason");
+            assert!(reason.contains("no branch checked out"), "{reason}");
+            assert_reads_well(&bed, &reason);
+            continue;
+        }
+        let done = bed.completed(&ticket).await;
+        assert_eq!(text(&done, "merged_commit"), git(&path, &["rev-parse", "HEAD"]), "{name}");
+        if name != "bare" {
+            assert_eq!(
+                git(&path, &["status", "--porcelain"]),
+                "",
+                "{name}: the checkout went along"
+            );
+        }
+        git(&path, &["fsck", "--full", "--strict", "--no-dangling", "--no-progress"]);
+    }
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_filter_that_has_to_run_and_is_missing_is_named() {
+    let bed = Bed::start().await;
+    let repository = with_sub(&bed.server.path("projects").join("shop"), &[]);
+    fs::write(repository.path.join(".gitattributes"), "*.txt filter=lfs\n").unwrap();
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "--quiet", "-m", "Filter"]);
+    for (key, value) in
+        [("clean", "/nonexistent/lfs"), ("smudge", "/nonexistent/lfs"), ("required", "true")]
+    {
+        repository.git(&["config", &format!("filter.lfs.{key}"), value]);
+    }
+    bed.project_at("shop", &repository.path, json!({})).await;
+    bed.worker_type("shop", "build", json!({})).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+    let reason = text(&held, "hold_reason");
+    assert!(reason.contains("filter") && reason.contains("lfs"), "{reason}");
+    assert_reads_well(&bed, &reason);
+    repository.git(&["config", "--remove-section", "filter.lfs"]);
+    bed.client.ok("resume_ticket", json!({"ticket_id": ticket})).await;
+    bed.completed(&ticket).await;
 }

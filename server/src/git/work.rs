@@ -89,7 +89,12 @@ fn remove(path: &Path) -> Result<(), GitError> {
         Err(error) => Err(error),
     };
     match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(path)(error)),
+        // Where refs are kept in tables, `refs/heads` is a file and has nothing below it.
+        Err(error)
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Err(file_error(path)(error))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -461,7 +466,8 @@ impl Repository {
             dated.map_err(file_error(&index))?;
         }
         let with = |verb| self.at(site, verb).map(|git| git.env("GIT_INDEX_FILE", &index));
-        let added = with("add")?.args(["--all", "."]).ask().await?;
+        // A new worktree is as sparse as the user's checkout, and an agent may write where that has nothing.
+        let added = with("add")?.args(["--all", "--sparse", "."]).ask().await?;
         if !added.is_success() {
             if all {
                 remove(&index)?;
@@ -469,7 +475,7 @@ impl Repository {
             }
             let said = added.said();
             tracing::warn!(path = %site.path.display(), said, "not everything in a worktree can be committed");
-            with("add")?.args(["--all", "--ignore-errors", "."]).ask().await?;
+            with("add")?.args(["--all", "--sparse", "--ignore-errors", "."]).ask().await?;
         }
         let tree = with("write-tree")?.run().await?.commit()?;
         remove(&index)?;
