@@ -162,11 +162,11 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
 
 /// A repository with a directory `sub`, besides what [`Repository::make`] has.
 fn with_sub(path: &Path, init: &[&str]) -> Repository {
-    fs::create_dir_all(path.join("sub")).unwrap();
+    fs::create_dir_all(path.join("sub")).expect("writable");
     let repository = Repository { path: path.to_owned() };
     repository.git(&[&["init", "--quiet", "--initial-branch=main"], init].concat());
-    fs::write(path.join("README.md"), "# A project\n").unwrap();
-    fs::write(path.join("sub/kept.txt"), "kept\n").unwrap();
+    fs::write(path.join("README.md"), "# A project\n").expect("writable");
+    fs::write(path.join("sub/kept.txt"), "kept\n").expect("writable");
     repository.git(&["add", "."]);
     repository.git(&["commit", "--quiet", "-m", "Begin"]);
     repository
@@ -219,7 +219,7 @@ const UNUSUAL: [(&str, Maker); 14] = [
     }),
     ("unsmudged", |place| {
         let full = with_sub(place, &[]);
-        fs::write(place.join(".gitattributes"), "*.txt filter=gone\n").unwrap();
+        fs::write(place.join(".gitattributes"), "*.txt filter=gone\n").expect("writable");
         full.git(&["add", "."]);
         full.git(&["commit", "--quiet", "-m", "Filter"]);
         full.git(&["config", "filter.gone.clean", "/nonexistent/clean"]);
@@ -257,9 +257,9 @@ const UNUSUAL: [(&str, Maker); 14] = [
         full.git(&["config", "gpg.program", "/bin/false"]);
         for hook in ["pre-commit", "commit-msg", "post-checkout", "reference-transaction"] {
             let path = place.join(".git/hooks").join(hook);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, "#!/bin/sh\nexit 1\n").unwrap();
-            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+            fs::create_dir_all(path.parent().expect("writable")).expect("writable");
+            fs::write(&path, "#!/bin/sh\nexit 1\n").expect("writable");
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("writable");
         }
         full.path
     }),
