@@ -40,6 +40,9 @@ pub(crate) struct Told {
     tickets: Vec<Value>,
     /// Attempt, if any, kind and stage of the ticket's events.
     events: Vec<(String, String, String)>,
+    /// Kinds of the events of pauses, and the numbers of those that are marked.
+    pauses: Vec<String>,
+    marked: Vec<i64>,
     /// How often the agent ran for each stage.
     runs: BTreeMap<String, u32>,
     /// The files on the base branch and the commits that brought them there.
@@ -191,6 +194,16 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
                 let of = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
                 (of("attempt_id"), of("kind"), of("stage"))
             })
+            .collect(),
+        pauses: all
+            .iter()
+            .map(|event| text(event, "kind"))
+            .filter(|kind| kind.ends_with("_paused") || kind.ends_with("_resumed"))
+            .collect(),
+        marked: all
+            .iter()
+            .filter(|event| event["processed"] == true)
+            .filter_map(|event| event["seq"].as_i64())
             .collect(),
         runs: kept.agents.runs(),
         work: Vec::new(),

@@ -9,6 +9,7 @@ use e2e::eventually::eventually;
 use e2e::kept::Kept;
 use e2e::server::Setup;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use serde_json::json;
 
 use crate::oracle;
@@ -34,11 +35,19 @@ pub(crate) enum Story {
     Collected,
     /// The ticket is closed while its shim is stopped, and then the shim is killed.
     Closed,
+    /// The coordinator does whatever it can do by itself, and repeats what got no answer.
+    Coordinated,
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Usual, Self::FirstStart, Self::ShimDies, Self::Collected, Self::Closed];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Usual,
+        Self::FirstStart,
+        Self::ShimDies,
+        Self::Collected,
+        Self::Closed,
+        Self::Coordinated,
+    ];
 
     /// The story that comes by a point.
     pub(crate) fn of(point: &str) -> Self {
@@ -46,6 +55,11 @@ impl Story {
         match (part, point) {
             ("open" | "serve", _) => Self::FirstStart,
             ("settle", _) => Self::Closed,
+            (
+                "pause" | "resume" | "resume_ticket" | "complete_stage" | "close" | "due"
+                | "stop_worker" | "mark",
+                _,
+            ) => Self::Coordinated,
             (_, "server.reconcile.before_collect" | "server.reconcile.after_collect") => {
                 Self::Collected
             }
@@ -65,6 +79,11 @@ impl Story {
             Self::ShimDies => format!(
                 "fake: design#1: daemonize 60\nfake: design#1: touch {signs}/up\n\
                  fake: design#1: wait-for {signs}/never"
+            ),
+            Self::Coordinated => format!(
+                "fake: design#1: block which colour?\nfake: design#2: touch {signs}/up\n\
+                 fake: design#2: wait-for {signs}/never\nfake: design#3: die KILL\n\
+                 fake: build: block who does it?"
             ),
             Self::Collected | Self::Closed => {
                 format!(
@@ -134,8 +153,47 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>)
             kept.ok("close_ticket", json!({"ticket_id": ticket})).await;
             kill_shims(&kept, Signal::SIGKILL);
         }
+        Story::Coordinated => coordinate(&kept, &ticket, &directory).await,
     }
     oracle::look(&kept, &ticket, point.map(|_| fired.as_path())).await
+}
+
+/// Everything a coordinator does to a ticket. A call that died with its server is repeated, and may be refused then,
+/// because it had been heard; what it was to bring about is waited for.
+async fn coordinate(kept: &Kept, ticket: &str, directory: &Path) {
+    let say = async |tool: &str, arguments: Value| drop(kept.call(tool, arguments).await);
+    let held = async |question: &str| {
+        let what = format!("{ticket} asks {question}");
+        eventually(&what, || async {
+            let found = kept.ok("get_ticket", json!({"ticket_id": ticket})).await;
+            let reason = found["hold_reason"].as_str().unwrap_or_default().to_owned();
+            if reason.contains(question) { Ok(()) } else { Err(found.to_string()) }
+        })
+        .await;
+    };
+    held("which colour").await;
+    say("resume_ticket", json!({"ticket_id": ticket})).await;
+    appears(kept, &directory.join("up")).await;
+    let busy = eventually("a worker is busy", || async {
+        let busy = kept.ok("list_workers", json!({"state": "busy"})).await;
+        let id = busy["workers"][0]["worker_id"].as_str().map(str::to_owned);
+        id.ok_or_else(|| busy.to_string())
+    })
+    .await;
+    say("stop_worker", json!({"worker_id": busy, "mode": "interrupt"})).await;
+    held("who does it").await;
+    say("pause", json!({"project": "shop", "reason": "a break"})).await;
+    let done = json!({
+        "ticket_id": ticket, "stage": "build", "outcome": "completed", "report": "done by hand",
+    });
+    say("complete_ticket_stage", done).await;
+    let unwanted = json!({
+        "project": "shop", "title": "unwanted", "execution_plan": ["review"], "idempotency_key": "other",
+    });
+    let unwanted = kept.ok("create_ticket", unwanted).await;
+    say("close_ticket", json!({"ticket_id": unwanted["ticket_id"]})).await;
+    say("resume", json!({"project": "shop"})).await;
+    say("mark_events_processed", json!({"event_seqs": [1, 2, 3]})).await;
 }
 
 /// Lets the first stage end while there is no server, and kills its shim.

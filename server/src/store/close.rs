@@ -12,6 +12,7 @@ use super::event;
 use super::hold;
 use super::ticket;
 use super::worktree;
+use crate::crash::Points;
 use crate::domain::attempt::Spent;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
@@ -22,6 +23,12 @@ use crate::domain::ticket::Resolution;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
+
+const CLOSE: Points = Points::around(
+    "server.close.before_begin",
+    "server.close.before_commit",
+    "server.close.after_commit",
+);
 
 /// Closes a ticket in whatever open state it is. A live attempt of it ends here as cancelled; its shim is told by
 /// whoever holds its link, and its process tree is accounted for separately (`settled_at`).
@@ -140,7 +147,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Ticket> {
         self.writer
-            .write(
+            .write_at(
+                CLOSE,
                 move |connection| {
                     Box::pin(async move {
                         let found = ticket::load(connection, id).await?;

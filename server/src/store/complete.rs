@@ -13,6 +13,7 @@ use super::planned;
 use super::ticket;
 use super::worker_type;
 use super::worktree;
+use crate::crash::Points;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::comment::CommentKind;
 use crate::domain::event::EventKind;
@@ -30,6 +31,12 @@ use crate::domain::ticket::Resolution;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
+
+const COMPLETE: Points = Points::around(
+    "server.complete_stage.before_begin",
+    "server.complete_stage.before_commit",
+    "server.complete_stage.after_commit",
+);
 
 /// Who completed the stage.
 #[derive(Clone, Copy, Debug)]
@@ -234,7 +241,8 @@ impl Store {
         let stage = stage.to_owned();
         let policy = self.rules().policy;
         self.writer
-            .write(
+            .write_at(
+                COMPLETE,
                 move |c| Box::pin(async move { complete(c, id, stage, result, policy, now).await }),
                 /* raises level */ true,
             )

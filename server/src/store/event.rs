@@ -10,6 +10,7 @@ use super::error::Result;
 use super::error::StoreError;
 use super::row;
 use super::row::Place;
+use crate::crash::Points;
 use crate::domain::event::Event;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
@@ -19,6 +20,12 @@ use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::text;
 use crate::domain::time::Timestamp;
+
+const MARK: Points = Points::around(
+    "server.mark.before_begin",
+    "server.mark.before_commit",
+    "server.mark.after_commit",
+);
 
 /// Which events to list. An empty `kinds` means all kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +180,8 @@ impl Store {
     ) -> Result<i64> {
         let consumer = consumer.to_owned();
         self.writer
-            .write(
+            .write_at(
+                MARK,
                 move |connection| {
                     Box::pin(async move {
                         sqlx::query(

@@ -9,6 +9,7 @@ use super::error::Result;
 use super::event;
 use super::ticket;
 use super::worker_type;
+use crate::crash::Points;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::TicketId;
@@ -18,6 +19,17 @@ use crate::domain::ticket::Plan;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
+
+const RESUME: Points = Points::around(
+    "server.resume_ticket.before_begin",
+    "server.resume_ticket.before_commit",
+    "server.resume_ticket.after_commit",
+);
+const DUE: Points = Points::around(
+    "server.due.before_begin",
+    "server.due.before_commit",
+    "server.due.after_commit",
+);
 
 /// An event about a ticket at its current stage.
 pub(super) fn about(ticket: &Ticket, kind: EventKind, summary: String) -> NewEvent {
@@ -68,7 +80,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Ticket> {
         self.writer
-            .write(
+            .write_at(
+                RESUME,
                 move |c| Box::pin(async move { resume(c, id, stage, comment, now).await }),
                 /* raises level */ true,
             )
@@ -82,7 +95,8 @@ impl Store {
             return Ok(next);
         }
         self.writer
-            .write(
+            .write_at(
+                DUE,
                 move |connection| {
                     Box::pin(async move {
                         sqlx::query(

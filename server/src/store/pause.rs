@@ -13,6 +13,7 @@ use super::project;
 use super::row;
 use super::row::Place;
 use super::worker_type;
+use crate::crash::Points;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::ProjectKey;
@@ -23,6 +24,17 @@ use crate::domain::pause::Scope;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
+
+const PAUSE: Points = Points::around(
+    "server.pause.before_begin",
+    "server.pause.before_commit",
+    "server.pause.after_commit",
+);
+const RESUME: Points = Points::around(
+    "server.resume.before_begin",
+    "server.resume.before_commit",
+    "server.resume.after_commit",
+);
 
 /// The key of rows that mean the whole server.
 const SERVER: ProjectKey = ProjectKey(0);
@@ -226,7 +238,8 @@ impl Store {
     /// Starts nothing new in a scope until it is resumed; what runs goes on. Repeating it only changes the reason.
     pub async fn pause(&self, scope: Scope, reason: String, now: Timestamp) -> Result<Paused> {
         self.writer
-            .write(
+            .write_at(
+                PAUSE,
                 move |connection| {
                     Box::pin(async move {
                         let project = project_of(connection, &scope).await?;
@@ -252,7 +265,8 @@ impl Store {
     /// in dollars holds is refused; raising the limit is what ends it.
     pub async fn resume(&self, scope: Scope, now: Timestamp) -> Result<Paused> {
         self.writer
-            .write(
+            .write_at(
+                RESUME,
                 move |connection| {
                     Box::pin(async move {
                         let project = project_of(connection, &scope).await?;

@@ -29,6 +29,12 @@ use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 
+const STOP: Points = Points::around(
+    "server.stop_worker.before_begin",
+    "server.stop_worker.before_commit",
+    "server.stop_worker.after_commit",
+);
+
 const PLANNED: Points = Points::around(
     "server.plan_launches.before_begin",
     "server.plan_launches.before_commit",
@@ -266,7 +272,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Worker> {
         self.writer
-            .write(
+            .write_at(
+                STOP,
                 move |connection| {
                     Box::pin(async move {
                         let found = load(connection, id).await?;
