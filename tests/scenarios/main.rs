@@ -36,6 +36,7 @@ mod protocol;
 mod queues;
 mod real_claude;
 mod repositories;
+mod retention;
 mod runtime;
 mod scale;
 mod secrecy;

@@ -42,6 +42,8 @@ pub struct Limits {
     retention: Retention,
     /// The watermark, in bytes.
     min_free: u64,
+    /// From the start to the first sweep.
+    sweep_after: Duration,
 }
 
 #[must_use]
@@ -53,7 +55,11 @@ pub fn limits(settings: &Settings) -> Limits {
         worker_locks: days(settings.keep_workers_days),
         worktrees: days(settings.keep_worktrees_days),
     };
-    Limits { retention, min_free: settings.min_free_mb.saturating_mul(1 << 20) }
+    Limits {
+        retention,
+        min_free: settings.min_free_mb.saturating_mul(1 << 20),
+        sweep_after: Duration::from_millis(settings.sweep_after_ms),
+    }
 }
 
 /// Starts the jobs. The disk is looked at every second, from the first moment; sweeps run soon after the start, when the
@@ -63,7 +69,9 @@ pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 5] {
     let Upkeep { store, clock, attempts_dir, workers_dir, guard, repositories, limits } = upkeep;
     let attempts_dir: Arc<Path> = attempts_dir.as_path().into();
     let workers_dir: Arc<Path> = workers_dir.as_path().into();
-    let pace = |first| Pace { first: Duration::from_secs(first), then: HOUR };
+    // One after the other, not all in the same moment.
+    let sweep_after = limits.borrow().sweep_after;
+    let pace = |halves| Pace { first: sweep_after / 2 * halves, then: HOUR };
     let stop = || lifecycle.shutdown_token();
 
     let (guard, keep) = (Arc::clone(guard), limits.clone());
@@ -77,23 +85,23 @@ pub fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 5] {
         }
     });
     let (on, keep) = (store.clone(), limits.clone());
-    let events = every("event sweep", pace(60), clock.clone(), stop(), move |now| {
+    let events = every("event sweep", pace(2), clock.clone(), stop(), move |now| {
         let (on, keep) = (on.clone(), keep.borrow().retention.events);
         async move { sweep::events::run_once(&on, keep, now).await }
     });
     let (on, keep) = (store.clone(), limits.clone());
-    let run_dirs = every("run directory sweep", pace(90), clock.clone(), stop(), move |now| {
+    let run_dirs = every("run directory sweep", pace(3), clock.clone(), stop(), move |now| {
         let (on, dir, keep) = (on.clone(), attempts_dir.clone(), keep.borrow().retention.run_dirs);
         async move { sweep::run_dirs::run_once(&on, &dir, keep, now).await }
     });
     let (on, keep) = (store.clone(), limits.clone());
-    let locks = every("worker lock sweep", pace(120), clock.clone(), stop(), move |now| {
+    let locks = every("worker lock sweep", pace(4), clock.clone(), stop(), move |now| {
         let (on, dir, keep) =
             (on.clone(), workers_dir.clone(), keep.borrow().retention.worker_locks);
         async move { sweep::worker_locks::run_once(&on, &dir, keep, now).await }
     });
     let (on, of, keep) = (store.clone(), repositories.clone(), limits.clone());
-    let worktrees = every("worktree sweep", pace(150), clock.clone(), stop(), move |now| {
+    let worktrees = every("worktree sweep", pace(5), clock.clone(), stop(), move |now| {
         let (on, of, keep) = (on.clone(), of.clone(), keep.borrow().retention.worktrees);
         async move { sweep::worktrees::run_once(&on, &of, keep, now).await }
     });

@@ -202,6 +202,9 @@ options! {
     /// Its branch stays with everything that was accepted, unless another branch has all of it. A worktree with
     /// uncommitted changes stays too. 0: for ever.
     keep_worktrees_days: u32 = Unset::Value("7"), "DAYS", rule::number(0..=36_500), Reload;
+    /// How long after a start the first sweep of what is kept no longer begins, in milliseconds.
+    /// The others follow at half its length each. Workers of before have come back by then. Later sweeps come every hour.
+    sweep_after_ms: u64 = Unset::Value("60_000"), "MS", rule::number(1..=3_600_000), Restart;
     /// Free space of the state directory's file system below which nothing new is started, in MiB.
     /// What runs goes on, and its results are stored. 0: no such limit.
     min_free_mb: u64 = Unset::Value("256"), "MIB", rule::number(0..=1 << 30), Reload;
