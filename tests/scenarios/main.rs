@@ -10,6 +10,7 @@ mod bad_input;
 mod bill;
 mod catalogue;
 mod child;
+mod classes;
 mod clocks;
 mod command_line;
 mod connect;
