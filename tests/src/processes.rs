@@ -2,7 +2,8 @@
 //!
 //! Every process a test starts carries the test's mark in its environment: the server gets it from the harness, and
 //! its name begins with `CLAUDE_`, so the allow-list passes it on to the agents. A shim hides its environment from
-//! everybody but root; it is known by the lock file of its worker, which it holds for life.
+//! everybody but root, and so does a server that systemd started; they are known by the lock files of the worker and of
+//! the state directory, which they hold for life.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -130,10 +131,10 @@ fn variable(environment: &[u8], name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value).into_owned())
 }
 
-/// Who holds a worker's lock below a directory. Read from the kernel's list: trying the lock would keep it from a shim
+/// Who holds a worker's or a server's lock below a directory. Read from the kernel's list: trying the lock would keep it from a shim
 /// that starts in this moment.
 fn lock_holders(directory: &Path, depth: u32) -> Vec<i32> {
-    let locks = worker_locks(directory, depth);
+    let locks = locks_below(directory, depth);
     if locks.is_empty() {
         return Vec::new();
     }
@@ -148,20 +149,21 @@ fn lock_holders(directory: &Path, depth: u32) -> Vec<i32> {
     holders.filter(|pid| *pid > 1).collect()
 }
 
-/// The files `W-<n>.lock`, as the kernel's list of locks names them. Two fresh file systems give out the same inodes, so
+/// The files `W-<n>.lock` and `.lock`, as the kernel's list of locks names them. Two fresh file systems give out the same inodes, so
 /// without the device one test would end the workers of another.
-fn worker_locks(directory: &Path, depth: u32) -> Vec<String> {
+fn locks_below(directory: &Path, depth: u32) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name());
-        let is_lock = path.extension().is_some_and(|end| end == "lock");
-        if is_lock && name.to_string_lossy().starts_with("W-") {
+        let is_workers = path.extension().is_some_and(|end| end == "lock")
+            && name.to_string_lossy().starts_with("W-");
+        if is_workers || name == ".lock" {
             found.extend(entry.metadata().map(|file| {
                 format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino())
             }));
         } else if depth > 0 && name != "attempts" && path.is_dir() {
             // Run directories have no worker's lock, and there may be thousands.
-            found.extend(worker_locks(&path, depth - 1));
+            found.extend(locks_below(&path, depth - 1));
         }
     }
     found

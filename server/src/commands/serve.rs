@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use nix::sys::prctl;
 use shim_protocol::grant;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -72,6 +73,7 @@ pub async fn run(
     passed: Passed,
     mut lifecycle: Lifecycle,
 ) -> anyhow::Result<Exit> {
+    close_memory(&config)?;
     let clock = Clock::system();
     let guard = Arc::new(Guard::new(&config.state_dir));
     guard.look_before_start();
@@ -180,6 +182,15 @@ fn auth(wanted: config::Auth, key: watch::Receiver<Key>) -> Auth {
         config::Auth::Token => Auth::Token(key),
         config::Auth::None => Auth::None,
     }
+}
+
+/// Keeps the token in this process's memory from the agents of a service, whose units close its file to them, though their
+/// user is the same. Without units the file is theirs to read, and whoever develops the server wants to look into it.
+fn close_memory(config: &Config) -> anyhow::Result<()> {
+    if launcher::is_started_by_systemd(config.environment()) {
+        prctl::set_dumpable(false).context("could not close its memory to other processes")?;
+    }
+    Ok(())
 }
 
 /// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.

@@ -254,6 +254,11 @@ mod tests {
                 .unwrap()
         };
         let (mut ours, mut theirs) = (sleeper("server-one"), sleeper("server-two"));
+        // `spawn` returns when the child has a memory of its own, a moment before its environment is in it.
+        let begun = std::time::Instant::now();
+        while tree(dir.path(), &mark) != Tree::Alive && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::yield_now();
+        }
         assert_eq!(tree(dir.path(), &mark), Tree::Alive);
         let reaper = std::thread::spawn(move || ours.wait().unwrap());
         assert_eq!(stop_tree(dir.path(), &mark).unwrap(), 1);

@@ -44,7 +44,7 @@ pub(crate) async fn reaches_the_server(load: &mut Load<'_>) {
     machine.write(
         &script,
         &format!(
-            "{{ env; cat /run/credentials/*/* {FILE}; cat /proc/{pid}/environ | tr '\\0' '\\n'; echo tried; }} >{told} 2>&1\n"
+            "{{ env; cat /run/credentials/*/* {FILE} /proc/{pid}/environ /proc/{pid}/maps; echo tried; }} >{told} 2>&1\n"
         ),
     );
     operator.own(&format!("{}/fake", operator.place.home));
@@ -52,6 +52,18 @@ pub(crate) async fn reaches_the_server(load: &mut Load<'_>) {
     load.completed(&ticket).await;
     let said = machine.sh(&format!("cat {told}"));
     assert!(said.ends_with("tried") && !said.contains(TOKEN), "{said}");
+    assert!(!said.contains("CREDENTIALS_DIRECTORY") && !said.contains("[heap]"), "{said}");
+    // Nor does the same user look into it from outside any unit.
+    let account = operator.place.account;
+    let look = ["setpriv", "--reuid", account, "--regid", account, "--init-groups", "cat"];
+    for file in ["environ", "maps", "mem"] {
+        let mut look = look.to_vec();
+        let file = format!("/proc/{pid}/{file}");
+        look.push(&file);
+        let output = machine.output(&look);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.stdout.is_empty() && complaint.contains("Permission denied"), "{complaint}");
+    }
 
     operator.drop_in(SERVER, "credential", "");
     operator.systemctl(&["restart", SERVER]);
@@ -60,7 +72,7 @@ pub(crate) async fn reaches_the_server(load: &mut Load<'_>) {
     load.again();
     load.client.ok("list_projects", json!({})).await;
     say(
-        "a token passed with LoadCredential= reached the server and operators' commands; it was in no environment, and closed \
-         to an agent",
+        "a token passed with LoadCredential= reached the server and operators' commands; it was in no environment, and \
+         neither an agent nor its user elsewhere could look for it",
     );
 }
