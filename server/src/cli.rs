@@ -267,6 +267,8 @@ pub struct Why {
 pub enum UsageBy {
     Day,
     Project,
+    /// As the tool has it, and as this command line writes words.
+    #[value(alias = "worker_type")]
     WorkerType,
     Ticket,
     Stage,

@@ -139,6 +139,37 @@ async fn int_to_a_shim_puts_the_ticket_on_hold() {
 }
 
 #[tokio::test]
+async fn int_after_a_result_keeps_the_report_and_holds_the_next_stage() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build", "review"]).await;
+    let script = "fake: build: complete it all works\nfake: build: hang-after-result";
+    let ticket = bed.ticket("shop", &["build", "review"], script).await;
+    let call = bed.called(&ticket, "build", 1).await;
+    let shim = pid(&bed.worker_of(&ticket).await, "pid");
+    let run_dir = bed.server.state_dir().join("attempts").join(&call.attempt);
+    eventually("the result is in the transcript", || {
+        let files = std::fs::read_dir(&run_dir).into_iter().flatten().flatten();
+        let mut said =
+            files.filter(|file| file.file_name().to_string_lossy().starts_with("stdout."));
+        let seen = said.any(|file| {
+            std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains("it all works"))
+        });
+        std::future::ready(if seen { Ok(()) } else { Err("not yet".to_owned()) })
+    })
+    .await;
+
+    assert!(bed.server.send(shim, Signal::SIGINT), "the shim was there");
+
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+    assert_eq!(held["attempts"][0]["outcome"], "succeeded", "{held}");
+    assert_eq!(text(&held, "current_stage"), "review", "the work is not done again");
+    assert_eq!(text(&held["comments"][0], "content"), "it all works");
+    bed.client.ok("resume_ticket", json!({"ticket_id": ticket})).await;
+    bed.completed(&ticket).await;
+    assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 1);
+}
+
+#[tokio::test]
 async fn quit_to_a_shim_kills_the_tree_and_requeues_uncharged() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

@@ -316,6 +316,15 @@ async fn a_ticket_begins_with_the_results_of_those_it_waited_for() {
     assert_eq!(repository.file(&base, "two.txt").as_deref(), Some("2"));
     assert_eq!(changes(&repository, &ticket), ["A three.txt"]);
 
+    // And so on along a chain, although none of it was merged anywhere.
+    let last = after(json!([both]), &write("four.txt", "4")).await;
+    let ticket = bed.completed(&last).await;
+    let head = text(&ticket, "head_commit");
+    for (file, has) in [("one.txt", "1"), ("two.txt", "2"), ("three.txt", "3"), ("four.txt", "4")] {
+        assert_eq!(repository.file(&head, file).as_deref(), Some(has));
+    }
+    assert_eq!(changes(&repository, &ticket), ["A four.txt"]);
+
     let torn = after(json!([one, rival]), "").await;
     let held = bed.ticket_is(&torn, "on_hold").await;
     let reason = text(&held, "hold_reason");

@@ -65,6 +65,10 @@ async fn sums_are_the_same_however_they_are_grouped() {
         let cost: f64 = page.groups.iter().map(|group| group.cost_usd).sum();
         assert!((cost - 1.5).abs() < 1e-9, "{by:?}");
     }
+    // Events are pruned and deleted projects are gone from lists; what was spent stays spent.
+    let future = NOW.after(std::time::Duration::from_secs(90 * 86_400));
+    assert!(bed.store.prune_events(future, future).await.unwrap() > 0);
+    assert_eq!(usage(GroupBy::Ticket, UsageFilter::default()).await.total, total);
     let page = usage(GroupBy::WorkerType, UsageFilter::default()).await;
     assert_eq!(page.groups[0].worker_type.as_deref(), Some("plan"), "dearest first");
     assert_eq!(page.groups[1].unpriced, 1);
