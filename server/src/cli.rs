@@ -267,7 +267,7 @@ pub struct Why {
 pub enum UsageBy {
     Day,
     Project,
-    /// As the tool has it, and as this command line writes words.
+    // As the tool has it, beside what this command line makes of it.
     #[value(alias = "worker_type")]
     WorkerType,
     Ticket,
