@@ -319,9 +319,9 @@ async fn a_ticket_begins_with_the_results_of_those_it_waited_for() {
     // And so on along a chain, although none of it was merged anywhere.
     let last = after(json!([both]), &write("four.txt", "4")).await;
     let ticket = bed.completed(&last).await;
-    let head = text(&ticket, "head_commit");
+    let branch = text(&ticket, "branch");
     for (file, has) in [("one.txt", "1"), ("two.txt", "2"), ("three.txt", "3"), ("four.txt", "4")] {
-        assert_eq!(repository.file(&head, file).as_deref(), Some(has));
+        assert_eq!(repository.file(&branch, file).as_deref(), Some(has));
     }
     assert_eq!(changes(&repository, &ticket), ["A four.txt"]);
 
