@@ -76,3 +76,26 @@ pub(crate) async fn reaches_the_server(load: &mut Load<'_>) {
          neither an agent nor its user elsewhere could look for it",
     );
 }
+
+/// In a user's manager as well, though nothing there keeps the file from the user's own agents.
+pub(crate) async fn reaches_a_users_server(load: &mut Load<'_>) {
+    let operator = load.operator;
+    let file = format!("{}/.config/vibe-ensemble/token", operator.place.home);
+    operator.machine.write(&file, TOKEN);
+    operator.machine.run(&["chmod", "600", &file]);
+    let before = operator.server_pid();
+    // As the unit proposes it.
+    let line = "[Service]\nLoadCredential=coordinator-token:%E/vibe-ensemble/token\n";
+    operator.drop_in(SERVER, "credential", line);
+    operator.systemctl(&["restart", SERVER]);
+    let pid = operator.is_back(before).await;
+    load.client = Client::reconnecting(operator.place.address, Some(TOKEN.to_owned()));
+    load.client.ok("list_projects", json!({})).await;
+    operator.run(&["vibe-ensemble", "status", "--json"]);
+    operator.drop_in(SERVER, "credential", "");
+    operator.systemctl(&["restart", SERVER]);
+    operator.is_back(pid).await;
+    load.again();
+    load.client.ok("list_projects", json!({})).await;
+    say("a token passed with LoadCredential= reached a user's server and the user's commands");
+}

@@ -1,5 +1,6 @@
 //! A server of one user's own, beside the system's: the same units in the user's manager.
 
+use crate::credential;
 use crate::doctor;
 use crate::faults;
 use crate::load::Load;
@@ -46,7 +47,8 @@ pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> 
     assert!(status.starts_with('{'), "the user finds the server: {status}");
     say("a user enabled and started a server of their own beside the system's");
     package::hardening(&operator, "4.0", "4.0");
-    let load = Load::begin(operator).await;
+    let mut load = Load::begin(operator).await;
+    credential::reaches_a_users_server(&mut load).await;
     restarts::under_load(&load, 4).await;
     restarts::stopped_for_good(&load).await;
     faults::watchdog(&load).await;
