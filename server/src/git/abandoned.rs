@@ -87,9 +87,14 @@ fn is_worked_in(common: &Path, age: Duration) -> io::Result<bool> {
         if !name.starts_with("git") || lived + 1 < age.as_secs() {
             continue;
         }
-        // Where it cannot be seen it may be here.
-        let place = fs::read_link(process.join("cwd"));
-        if place.map_or(true, |place| places.iter().any(|ours| place.starts_with(ours))) {
+        let is_here = match fs::read_link(process.join("cwd")) {
+            Ok(place) => places.iter().any(|ours| place.starts_with(ours)),
+            // It has ended, and nobody has waited for it yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            // Another user's. Where it cannot be seen it may be here.
+            Err(_) => true,
+        };
+        if is_here {
             return Ok(true);
         }
     }
