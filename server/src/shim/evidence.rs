@@ -181,7 +181,7 @@ fn contained(run_dir: &Path) -> Vec<i32> {
 /// Whether a process carries the attempt's mark or has its `tree.lock` open. A process that cannot be looked at is
 /// another user's or is just going away.
 fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let environment = environment(pid);
     let has = |variable: &str, value: &str| {
         environment.split(|byte| *byte == 0).any(|entry| {
             entry.strip_prefix(variable.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
@@ -194,6 +194,21 @@ fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
         return true;
     }
     tree_lock.is_some_and(|wanted| holds_open(pid, wanted))
+}
+
+/// A process that is about to become another program shows no environment for a moment. Whoever took it for a stranger
+/// then would run its ticket a second time.
+fn environment(pid: i32) -> Vec<u8> {
+    const LOOKS: u32 = 5;
+    for _ in 0..LOOKS {
+        let found = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        // What runs no program, as the kernel's own threads and those that have ended, never has one.
+        if !found.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Vec::new()
 }
 
 fn holds_open(pid: i32, wanted: &fs::Metadata) -> bool {
