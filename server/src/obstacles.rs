@@ -1,7 +1,7 @@
 //! What is in the way of tickets and is no row of the database: whoever meets it says so here, and whoever is asked why
 //! a ticket waits reads it.
 //!
-//! Nothing is decided by it. It is forgotten with the process, and met anew by the next one.
+//! Nothing that lasts is decided by it. It is forgotten with the process, and met anew by the next one.
 
 use std::collections::HashMap;
 use std::sync::Arc;

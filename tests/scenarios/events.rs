@@ -116,6 +116,17 @@ async fn a_waiting_call_says_that_it_waits_and_answers_when_an_event_arrives() {
     assert!(progress.is_some() && answer.is_some() && progress < answer, "{whole}");
 }
 
+/// A client gives up on a call it hears nothing of, after as little as half a minute.
+#[tokio::test]
+async fn a_call_that_waits_for_long_says_so_again() {
+    let (bed, all) = quiet_bed().await;
+    let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 16});
+    let waiting = bed.client.open("list_events", arguments).await;
+    let whole = waiting.text().await.unwrap();
+    let said = whole.matches("notifications/progress").count();
+    assert_eq!(said, 2, "at once, and after 15 of 16 seconds: {whole}");
+}
+
 #[tokio::test]
 async fn a_waiting_call_answers_at_once_when_something_is_there_already() {
     let (bed, all) = quiet_bed().await;
