@@ -195,22 +195,24 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
                 (of("attempt_id"), of("kind"), of("stage"))
             })
             .collect(),
-        pauses: all
-            .iter()
-            .map(|event| text(event, "kind"))
-            .filter(|kind| kind.ends_with("_paused") || kind.ends_with("_resumed"))
-            .collect(),
-        marked: all
-            .iter()
-            .filter(|event| event["processed"] == true)
-            .filter_map(|event| event["seq"].as_i64())
-            .collect(),
+        pauses: kinds_of_pauses(&all),
+        marked: marked(&all),
         runs: kept.agents.runs(),
         work: Vec::new(),
         kept: 0,
         wrong,
     };
     with_work(kept, with_records(kept, with_order(kept, told)))
+}
+
+fn kinds_of_pauses(events: &[Value]) -> Vec<String> {
+    let kinds = events.iter().map(|event| text(event, "kind"));
+    kinds.filter(|kind| kind.ends_with("_paused") || kind.ends_with("_resumed")).collect()
+}
+
+fn marked(events: &[Value]) -> Vec<i64> {
+    let marked = events.iter().filter(|event| event["processed"] == true);
+    marked.filter_map(|event| event["seq"].as_i64()).collect()
 }
 
 /// What was accepted is on the base branch, what was not is kept, and git finds nothing wrong.
