@@ -375,6 +375,15 @@ impl Repository {
         let path = Path::new(&work.path);
         let link = path.join(".git");
         let all = self.common().join("worktrees");
+        let is_it = |admin: &Path| {
+            let points_at = fs::read_to_string(admin.join("gitdir")).unwrap_or_default();
+            Path::new(points_at.trim_end_matches('\n')) == link
+        };
+        // Git names it like the worktree, unless that name was taken. A repository may have hundreds of them.
+        let usual = path.file_name().map(|name| all.join(name));
+        if let Some(admin) = usual.filter(|admin| is_it(admin)) {
+            return Ok(Some(Site { work, path, admin }));
+        }
         let entries = match fs::read_dir(&all) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -382,8 +391,7 @@ impl Repository {
         };
         for entry in entries {
             let admin = entry.map_err(file_error(&all))?.path();
-            let points_at = fs::read_to_string(admin.join("gitdir")).unwrap_or_default();
-            if Path::new(points_at.trim_end_matches('\n')) == link {
+            if is_it(&admin) {
                 return Ok(Some(Site { work, path, admin }));
             }
         }
