@@ -14,8 +14,16 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// The real `claude` with the terminal without which it would not be interactive, which `script` of util-linux gives it.
-fn in_a_terminal(bed: &Bed, api: &MessagesApi, claude: &Path, arguments: &str) -> Command {
+/// The real `claude` in a directory that it trusts, with the terminal without which it would not be interactive. That is
+/// given by `script` of util-linux; what is typed comes through a pipe.
+fn in_a_terminal(
+    bed: &Bed,
+    api: &MessagesApi,
+    claude: &Path,
+    directory: &Path,
+    arguments: &str,
+) -> Command {
+    claude::settle_in(&bed.server.home(), directory);
     let mut command = Command::from(bed.server.command_of(Path::new("/usr/bin/script")));
     let session = format!("'{}' {arguments}", claude.display());
     let path = format!("{}:/usr/bin:/bin", e2e::binaries::directory().display());
@@ -27,6 +35,8 @@ fn in_a_terminal(bed: &Bed, api: &MessagesApi, claude: &Path, arguments: &str) -
         .env("VIBE_ENSEMBLE_URL", bed.client.url(""))
         .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
         .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir())
+        .current_dir(directory)
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
@@ -41,12 +51,15 @@ async fn the_plugins_monitor_wakes_an_idle_session_when_a_ticket_closes() {
     let directory = bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
-    claude::settle_in(&bed.server.home(), &directory);
     let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/claude-plugin");
 
-    let mut command =
-        in_a_terminal(&bed, &api, &claude, &format!("--plugin-dir '{}'", plugin.display()));
-    command.current_dir(&directory).stdin(Stdio::piped());
+    let mut command = in_a_terminal(
+        &bed,
+        &api,
+        &claude,
+        &directory,
+        &format!("--plugin-dir '{}'", plugin.display()),
+    );
     let mut session = command.spawn().expect("script can be started");
     eventually("the monitor waits for events", || async {
         let page = bed.client.get("/metrics").await.text().await.expect("a page");
@@ -77,7 +90,6 @@ async fn a_ticket_is_mentioned_like_a_file() {
     let directory = bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
     let ticket = bed.ticket("shop", &["build"], "Paint the bikeshed in a quiet green.").await;
-    claude::settle_in(&bed.server.home(), &directory);
     let token = bed.server.token();
     let server = json!({
         "type": "http", "url": bed.client.url("/mcp"),
@@ -88,8 +100,7 @@ async fn a_ticket_is_mentioned_like_a_file() {
     std::fs::write(&file, servers.to_string()).expect("our own directory");
 
     let arguments = format!("--strict-mcp-config --mcp-config '{}'", file.display());
-    let mut command = in_a_terminal(&bed, &api, &claude, &arguments);
-    command.current_dir(&directory).stdin(Stdio::piped());
+    let mut command = in_a_terminal(&bed, &api, &claude, &directory, &arguments);
     let mut session = command.spawn().expect("script can be started");
     let keyboard = tokio::sync::Mutex::new(session.stdin.take().expect("a pipe"));
     let words = format!("Look at @vibe-ensemble:ticket://{ticket} please");

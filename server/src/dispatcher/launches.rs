@@ -80,15 +80,19 @@ impl Dispatcher {
             match launched {
                 Ok(()) => {
                     tracing::debug!(worker = %worker.id, stage = %worker.worker_type, "worker launched");
-                    dispatcher.gate.succeeded();
-                    dispatcher.obstacles.set_launches(None);
-                    // The others that waited for this one's outcome.
-                    dispatcher.bell.notify_one();
+                    dispatcher.launched();
                 }
                 Err(error) => dispatcher.not_launched(&worker, &error).await,
             }
         });
         Ok(true)
+    }
+
+    /// Launching works, so those that waited for the outcome of a try may be launched too.
+    fn launched(&self) {
+        self.gate.succeeded();
+        self.obstacles.set_launches(None);
+        self.bell.notify_one();
     }
 
     /// A failure that passes makes launching wait; any other pauses the queue, because it would come again at once. What
@@ -104,9 +108,7 @@ impl Dispatcher {
         let is_there = stored.as_ref().is_ok_and(|ended| !ended);
         if is_there {
             tracing::info!(worker = %worker.id, error = %chain(error), "a worker came although its launch failed");
-            self.gate.succeeded();
-            self.obstacles.set_launches(None);
-            self.bell.notify_one();
+            self.launched();
             return;
         }
         if error.is_passing() {
