@@ -8,6 +8,7 @@ use e2e::bed::Bed;
 use e2e::bed::text;
 use e2e::claude::real_claude;
 use e2e::eventually::eventually;
+use e2e::fake::QUESTION;
 use e2e::messages_api::MessagesApi;
 use e2e::messages_api::Turn;
 use e2e::server::Setup;
@@ -223,7 +224,7 @@ async fn an_agent_that_repeats_itself_is_stopped() {
 async fn a_session_without_an_outcome_is_asked_for_it_once() {
     let Some(claude) = real_claude() else { return };
     let api = MessagesApi::start(|ask| {
-        let asked = ask.body["messages"].to_string().contains("so its outcome is not");
+        let asked = ask.body["messages"].to_string().contains(QUESTION);
         if asked && ask.offers("StructuredOutput") {
             done()
         } else {
@@ -244,6 +245,32 @@ async fn a_session_without_an_outcome_is_asked_for_it_once() {
     let sum: f64 = attempts.iter().filter_map(|attempt| attempt["cost_usd"].as_f64()).sum();
     let cost = closed["cost_usd"].as_f64().expect("a cost");
     assert!((cost - sum).abs() < 1e-9, "nothing is counted twice: {closed}");
+}
+
+#[tokio::test]
+async fn a_killed_session_is_asked_before_its_work_is_done_again() {
+    let Some(claude) = real_claude() else { return };
+    let api = MessagesApi::start(|ask| {
+        if ask.body["messages"].to_string().contains(QUESTION) {
+            done()
+        } else if ask.offers("Bash") {
+            bash("echo once >> work.txt; kill -KILL $PPID")
+        } else {
+            Turn::Say("ok".to_owned())
+        }
+    })
+    .await;
+    let bed = shop(with_key(setup(claude, &api)), json!({})).await;
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+
+    let closed = bed.completed(&ticket).await;
+
+    let attempts = closed["attempts"].as_array().expect("a list");
+    assert_eq!(attempts.len(), 2, "{closed}");
+    assert_eq!(attempts[0]["failure"], "killed_externally", "{closed}");
+    assert_eq!(attempts[1]["asks_outcome"], true);
+    assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
+    assert_eq!(closed["attempts_used"], 0, "nobody's fault: {closed}");
 }
 
 #[tokio::test]

@@ -23,14 +23,12 @@ result() {
 /// What becomes of a ticket whose stage may have two attempts and fails so each time.
 #[derive(Clone, Copy, Debug)]
 enum Leads {
-    /// Both attempts are spent.
-    Charged,
+    /// Both attempts are spent; `asked`: after each its session is asked for the outcome.
+    Charged { asked: bool },
     /// It is tried as often, and none is spent.
-    Strike,
+    Strike { asked: bool },
     /// On hold at once, nothing spent.
     Held,
-    /// Spent, but the session is asked for its outcome before the work is done again.
-    Asked,
 }
 
 const CLASSES: [(&str, &str, Leads); 9] = [
@@ -42,26 +40,26 @@ const CLASSES: [(&str, &str, Leads); 9] = [
     (
         "mcp_not_connected",
         r#"begin '[{"name":"tracker","status":"failed"}]'; result '"subtype":"success","is_error":false'"#,
-        Leads::Strike,
+        Leads::Strike { asked: true },
     ),
-    ("killed_externally", "begin; kill -KILL $$", Leads::Strike),
-    ("hang_at_start", "exec sleep 600", Leads::Strike),
-    ("crashed", "begin; kill -SEGV $$", Leads::Charged),
+    ("killed_externally", "begin; kill -KILL $$", Leads::Strike { asked: true }),
+    ("hang_at_start", "exec sleep 600", Leads::Strike { asked: false }),
+    ("crashed", "begin; kill -SEGV $$", Leads::Charged { asked: true }),
     (
         "malformed_result",
         r#"begin; result '"subtype":"success","is_error":false,"structured_output":{"outcome":"maybe"}'"#,
-        Leads::Charged,
+        Leads::Charged { asked: false },
     ),
     (
         "max_turns",
         r#"begin; result '"subtype":"error_max_turns","is_error":true,"terminal_reason":"max_turns"'; exit 1"#,
-        Leads::Charged,
+        Leads::Charged { asked: true },
     ),
-    ("no_result", "begin", Leads::Asked),
+    ("no_result", "begin", Leads::Charged { asked: true }),
     (
         "agent_error",
         r#"begin; result '"subtype":"success","is_error":false,"structured_output":{"outcome":"completed","report":"x"}'; exit 7"#,
-        Leads::Asked,
+        Leads::Charged { asked: true },
     ),
 ];
 
@@ -90,14 +88,15 @@ async fn each_class_has_its_name_on_the_attempt_and_its_policy() {
             assert_eq!(attempt["failure"], class, "{held}");
         }
         let asks = attempts.len() - work.len();
-        let seen = (work.len(), held["attempts_used"].as_i64().unwrap(), asks > 0);
+        let seen = (work.len(), held["attempts_used"].as_i64().unwrap(), asks);
         let expected = match leads {
-            Leads::Charged => (2, 2, false),
-            Leads::Strike => (2, 0, false),
-            Leads::Held => (1, 0, false),
-            Leads::Asked => (2, 2, true),
+            Leads::Charged { asked } => (2, 2, 2 * usize::from(asked)),
+            Leads::Strike { asked } => (2, 0, 2 * usize::from(asked)),
+            Leads::Held => (1, 0, 0),
         };
         assert_eq!(seen, expected, "{class} {leads:?}: {held}");
+        let why = held["hold_reason"].as_str().unwrap();
+        assert!(matches!(leads, Leads::Held) || why.contains(class), "{class}: {why}");
         assert!(held["hold_reason"].as_str().is_some_and(|why| !why.is_empty()), "{held}");
     }
     let kinds: Vec<Value> = bed.events().await.into_iter().map(|e| e["kind"].clone()).collect();

@@ -6,24 +6,45 @@ use e2e::eventually::eventually;
 use serde_json::Value;
 use serde_json::json;
 
-/// Runs a ticket whose first run goes as the script says and whose second completes; returns the closed ticket.
-async fn fails_once(script: &str) -> Value {
+/// What comes between an attempt that failed and the success.
+enum Then {
+    /// Its session says that not all was done, and the work is done again.
+    AskedAndAgain,
+    /// Its session says that it was done, which is enough.
+    Asked,
+    /// The work is done again.
+    Again,
+}
+
+/// Runs a ticket whose first run goes as the script says, and all others well; returns its first attempt.
+async fn fails_once(script: &str, then: Then) -> Value {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], script).await;
     let closed = bed.completed(&ticket).await;
-    assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 2, "one retry");
     assert!(bed.event_kinds(&ticket).await.contains(&"ticket_attempt_failed".to_owned()));
-    assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(2));
-    assert_eq!(closed["attempts"][1]["outcome"], "succeeded");
+    let attempts = closed["attempts"].as_array().expect("a list");
+    let asks: Vec<bool> = attempts.iter().map(|attempt| attempt["asks_outcome"] == true).collect();
+    let expected: &[bool] = match then {
+        Then::AskedAndAgain => &[false, true, false],
+        Then::Asked => &[false, true],
+        Then::Again => &[false, false],
+    };
+    assert_eq!(asks, expected, "{closed}");
+    let sessions: Vec<String> =
+        attempts.iter().map(|attempt| text(attempt, "claude_session_id")).collect();
+    for (at, asks) in asks.iter().enumerate().skip(1) {
+        assert_eq!(sessions[at] == sessions[at - 1], *asks, "a question goes to its session");
+    }
+    assert_eq!(attempts.last().expect("attempts")["outcome"], "succeeded");
     bed.assert_no_overlaps();
     bed.nothing_is_left().await;
-    closed["attempts"][0].clone()
+    attempts[0].clone()
 }
 
 #[tokio::test]
 async fn an_exit_without_result_is_retried() {
-    let attempt = fails_once("fake: build#1: exit 3").await;
+    let attempt = fails_once("fake: build#1: exit 3", Then::AskedAndAgain).await;
     assert_eq!(attempt["outcome"], "failed");
     assert_eq!(attempt["exit_code"], 3);
     assert_eq!(attempt["signal"], Value::Null);
@@ -32,14 +53,15 @@ async fn an_exit_without_result_is_retried() {
 
 #[tokio::test]
 async fn a_clean_exit_without_result_is_no_success() {
-    let attempt = fails_once("fake: build#1: say working on it\nfake: build#1: exit 0").await;
+    let script = "fake: build#1: say working on it\nfake: build#1: exit 0";
+    let attempt = fails_once(script, Then::AskedAndAgain).await;
     assert_eq!(attempt["outcome"], "failed");
     assert_eq!(attempt["exit_code"], 0);
 }
 
 #[tokio::test]
 async fn a_death_by_signal_is_retried() {
-    let attempt = fails_once("fake: build#1: die KILL").await;
+    let attempt = fails_once("fake: build#1: die KILL", Then::AskedAndAgain).await;
     assert_eq!(attempt["outcome"], "failed");
     assert_eq!(attempt["signal"], 9);
     assert_eq!(attempt["exit_code"], Value::Null);
@@ -47,27 +69,66 @@ async fn a_death_by_signal_is_retried() {
 
 #[tokio::test]
 async fn structured_output_that_breaks_the_schema_is_retried() {
-    let attempt = fails_once("fake: build#1: bad-result").await;
+    let attempt = fails_once("fake: build#1: bad-result", Then::Again).await;
     assert_eq!(attempt["outcome"], "failed");
 }
 
 #[tokio::test]
-async fn success_without_structured_output_is_retried() {
-    let attempt = fails_once("fake: build#1: no-output").await;
+async fn success_without_structured_output_is_asked_for_it() {
+    let attempt = fails_once("fake: build#1: no-output", Then::Asked).await;
     assert_eq!(attempt["outcome"], "failed");
 }
 
 #[tokio::test]
-async fn a_result_followed_by_a_failing_exit_is_retried() {
-    let attempt = fails_once("fake: build#1: complete all well\nfake: build#1: exit 7").await;
+async fn a_result_followed_by_a_failing_exit_is_asked_for_again() {
+    let script = "fake: build#1: complete all well\nfake: build#1: exit 7";
+    let attempt = fails_once(script, Then::Asked).await;
     assert_eq!(attempt["outcome"], "failed");
     assert_eq!(attempt["exit_code"], 7);
 }
 
 #[tokio::test]
 async fn running_out_of_turns_is_retried() {
-    let attempt = fails_once("fake: build#1: max-turns").await;
+    let attempt = fails_once("fake: build#1: max-turns", Then::AskedAndAgain).await;
     assert_eq!(attempt["outcome"], "failed");
+}
+
+#[tokio::test]
+async fn a_crash_behind_the_work_costs_one_question_and_not_the_work() {
+    let bed = Bed::start().await;
+    let repository = bed.repository("shop", &["build"], json!({})).await;
+    let script = "fake: build#1: append work.txt by {attempt}\nfake: build#1: complete all well\n\
+                  fake: build#1: die SEGV";
+    let ticket = bed.ticket("shop", &["build"], script).await;
+
+    let closed = bed.completed(&ticket).await;
+
+    let attempts = closed["attempts"].as_array().expect("a list");
+    assert_eq!(attempts.len(), 2, "{closed}");
+    assert_eq!(attempts[0]["failure"], "crashed", "{closed}");
+    assert_eq!(attempts[1]["asks_outcome"], true, "{closed}");
+    let branch = text(&closed, "branch");
+    assert_eq!(
+        repository.file(&branch, "work.txt").as_deref(),
+        Some("by A-1\n"),
+        "its work counts"
+    );
+    assert_eq!(closed["attempts_used"], 1, "the question is free");
+}
+
+#[tokio::test]
+async fn what_a_session_misses_is_what_the_next_one_hears() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: die KILL").await;
+
+    bed.completed(&ticket).await;
+
+    let calls = bed.agents.calls_of(&ticket, "build");
+    let questions: Vec<bool> = calls.iter().map(e2e::fake::Call::is_question).collect();
+    assert_eq!(questions, [false, true, false]);
+    assert!(calls[1].prompt.contains("killed_externally"), "{}", calls[1].prompt);
+    assert!(calls[2].prompt.contains("Not all of it was done."), "{}", calls[2].prompt);
 }
 
 #[tokio::test]
@@ -80,6 +141,8 @@ async fn an_attempt_longer_than_its_timeout_is_stopped_and_retried() {
     let closed = bed.completed(&ticket).await;
 
     assert_eq!(closed["attempts"][0]["outcome"], "timed_out");
+    // It had not begun, so there is nothing to ask about.
+    assert_eq!(closed["attempts"][1]["asks_outcome"], false);
     assert_eq!(closed["attempts"][1]["outcome"], "succeeded");
 }
 
@@ -95,7 +158,8 @@ async fn an_attempt_that_falls_silent_is_stopped_and_retried() {
 
     assert_eq!(closed["attempts"][0]["outcome"], "timed_out");
     assert_eq!(closed["attempts"][0]["failure"], "stall");
-    assert_eq!(closed["attempts"][1]["outcome"], "succeeded");
+    assert_eq!(closed["attempts"][1]["asks_outcome"], true);
+    assert_eq!(closed["attempts"][2]["outcome"], "succeeded");
     bed.nothing_is_left().await;
 }
 
@@ -103,7 +167,7 @@ async fn an_attempt_that_falls_silent_is_stopped_and_retried() {
 async fn the_retry_knows_what_went_wrong_before() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build#1: max-turns").await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: bad-result").await;
     bed.completed(&ticket).await;
 
     let prompts: Vec<String> =
@@ -116,7 +180,7 @@ async fn after_max_attempts_the_ticket_is_the_coordinators() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"max_attempts": 2})).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build: max-turns").await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: bad-result").await;
 
     let held = bed.ticket_is(&ticket, "on_hold").await;
 
@@ -139,7 +203,7 @@ async fn after_max_attempts_the_ticket_is_the_coordinators() {
 async fn three_attempts_are_the_default() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build: max-turns").await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: bad-result").await;
 
     bed.ticket_is(&ticket, "on_hold").await;
 

@@ -43,6 +43,9 @@ pub struct CallEnd {
     pub ended_ns: u64,
 }
 
+/// What the prompt says, and no other, that asks a session for the outcome of its work.
+pub const QUESTION: &str = "so its outcome is not known";
+
 impl Call {
     /// The value after an option, in either form: `--name value` or `--name=value`.
     #[must_use]
@@ -61,6 +64,12 @@ impl Call {
     #[must_use]
     pub fn argv_has(&self, text: &str) -> bool {
         self.argv.iter().any(|argument| argument.contains(text))
+    }
+
+    /// Whether it does no work and only asks a session for the outcome of what it did.
+    #[must_use]
+    pub fn is_question(&self) -> bool {
+        self.prompt.contains(QUESTION)
     }
 
     /// The file name of this call's records.

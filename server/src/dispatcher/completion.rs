@@ -71,6 +71,7 @@ impl Dispatcher {
             signal,
             spent: facts::spent(record),
             had_session: facts.had_session,
+            last_words: facts.result.and_then(|result| result.prose),
             usage: facts.usage,
             record: serde_json::to_string(record).ok(),
             work: settled.work.clone(),

@@ -237,6 +237,7 @@ impl Dispatcher {
             signal: None,
             spent,
             had_session: false,
+            last_words: None,
             usage: None,
             record: None,
             work: settled.work.clone(),

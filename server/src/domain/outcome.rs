@@ -191,41 +191,15 @@ impl Failure {
         matches!(self.consequence(), Consequence::PauseQueue)
     }
 
-    /// Whether the agent may have done its work and only failed to say so. Its session is then asked for the outcome,
-    /// once, before the work is done again.
+    /// Whether the agent may have done its work and only have been kept from saying so. Its session, if it has one, is
+    /// then asked for the outcome, once, before the work is done again: one turn costs little, an hour of work much.
     #[must_use]
     pub const fn may_have_an_outcome(self) -> bool {
-        match self {
-            Self::NoResult | Self::AgentError => true,
-            // It has said its outcome, wrongly; the next attempt hears why.
-            Self::MalformedResult
-            // It died at work: what it left is half done, whatever it would say of it.
-            | Self::Crashed
-            | Self::KilledExternally
-            | Self::SpawnFailed
-            | Self::NoAgent
-            | Self::Overloaded
-            | Self::ServerError
-            | Self::UsageLimit
-            | Self::Authentication
-            | Self::Billing
-            | Self::ApiError
-            | Self::PermissionDenied
-            | Self::McpNotConnected
-            | Self::MaxTurns
-            | Self::MaxBudget
-            | Self::OutOfMemory
-            | Self::NeverStarted
-            | Self::SessionGone
-            | Self::Timeout
-            | Self::Stall
-            | Self::HangAtStart
-            | Self::NoProgress
-            | Self::Interrupted
-            | Self::Cancelled
-            | Self::Lost
-            | Self::Unknown => false,
-        }
+        // The one has said its outcome, wrongly, and the next attempt hears why. Of the other nobody saw whether it had a
+        // session, nor how far it came.
+        let said_or_unseen = matches!(self, Self::MalformedResult | Self::Lost);
+        let again = matches!(self.consequence(), Consequence::Charge | Consequence::Strike);
+        again && !said_or_unseen
     }
 
     /// Whether the service cut the work off, so that it goes on in the same session when there is one.

@@ -49,12 +49,21 @@ pub struct Standing<'a> {
     pub rework_laps: i64,
     /// The attempt's session can be gone on with.
     pub has_session: bool,
-    /// The attempt only asked an earlier one's session for its outcome.
-    pub asked: bool,
+    /// Answers of the model that were seen in the attempt.
+    pub turns: i64,
+    /// When the attempt only asked an earlier one's session for its outcome: how that one ended.
+    pub asked_about: Option<&'a Ended>,
     /// The limit above its worker type's own that it may have run into.
     pub limit: Option<&'a Met>,
     /// When the account's usage limit is reset, as far as the attempt heard.
     pub resets_at: Option<Timestamp>,
+}
+
+/// How an attempt at the work itself ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub failure: Failure,
+    pub detail: String,
 }
 
 /// A limit in dollars that stopped the attempt, or left it less to spend than its worker type allows.
@@ -103,6 +112,7 @@ pub fn after_attempt(
     policy: &Policy,
     now: Timestamp,
 ) -> Move {
+    let asked = standing.asked_about.is_some();
     let (failure, detail) = match verdict {
         Verdict::Succeeded(result) => return after_stage(standing, result, policy),
         Verdict::Cancelled => {
@@ -112,7 +122,7 @@ pub fn after_attempt(
             if let Some(Met::Spent(limit)) = standing.limit {
                 return Move::Hold { reason: limit.clone() };
             }
-            let session = match (standing.asked && standing.has_session, *resume) {
+            let session = match (asked && standing.has_session, *resume) {
                 (true, _) => Session::Ask,
                 (false, true) => Session::Continue,
                 (false, false) => Session::Fresh,
@@ -130,7 +140,7 @@ pub fn after_attempt(
         }
         // It was cut off, and each round costs dollars of a limit that ends it.
         Some(Met::More) if failure == Failure::MaxBudget => {
-            let session = match (standing.has_session, standing.asked) {
+            let session = match (standing.has_session, asked) {
                 (true, true) => Session::Ask,
                 (true, false) => Session::Continue,
                 (false, _) => Session::Fresh,
@@ -140,7 +150,7 @@ pub fn after_attempt(
         Some(_) | None => {}
     }
     let resumable = failure.leaves_the_session() && standing.has_session;
-    let session = match (resumable, standing.asked) {
+    let session = match (resumable, asked) {
         (true, true) => Session::Ask,
         (true, false) => Session::Continue,
         (false, _) => Session::Fresh,
@@ -150,34 +160,22 @@ pub fn after_attempt(
         Move::Retry { not_before, deferred: true, session }
     };
     match failure.consequence() {
-        // The question is asked once, and is free: what it was about is charged already.
-        Consequence::Charge | Consequence::Strike if standing.asked => {
-            again(standing, failure, detail, policy, now)
-        }
-        Consequence::Charge | Consequence::Strike
-            if failure.may_have_an_outcome() && standing.has_session =>
-        {
-            Move::Requeue { session: Session::Ask }
-        }
-        Consequence::Charge => {
-            let ended = Standing { attempts_used: standing.attempts_used + 1, ..standing };
-            again(ended, failure, detail, policy, now)
-        }
-        Consequence::Strike => {
-            let strikes = standing.strikes + 1;
-            if strikes >= standing.max_attempts {
-                return Move::Hold {
-                    reason: format!(
-                        "{} ended {strikes} times through no fault of its own; the last: {}: {}",
-                        standing.plan.stage(standing.stage_index),
-                        failure.name(),
-                        clause(detail)
-                    ),
-                };
+        Consequence::Charge | Consequence::Strike => match standing.asked_about {
+            // The question is asked once, and is free: what it was about is counted already.
+            Some(work) => again(standing, work, policy, now),
+            None if can_be_asked(standing, verdict, failure) => {
+                Move::Requeue { session: Session::Ask }
             }
-            let not_before = now.after(policy.retry.delay(strikes));
-            Move::Retry { not_before, deferred: false, session }
-        }
+            None => {
+                let charged = i64::from(failure.is_charged());
+                let ended = Standing {
+                    attempts_used: standing.attempts_used + charged,
+                    strikes: standing.strikes + 1 - charged,
+                    ..standing
+                };
+                again(ended, &Ended { failure, detail: detail.to_owned() }, policy, now)
+            }
+        },
         // Nothing that repeats goes without waiting, also when it is nobody's fault.
         Consequence::Wait if failure == Failure::NeverStarted => wait(policy.retry),
         Consequence::Wait | Consequence::PauseQueue => wait(policy.overload),
@@ -188,6 +186,13 @@ pub fn after_attempt(
         Consequence::HoldTicket => Move::Hold { reason: detail.to_owned() },
         Consequence::Requeue => Move::Requeue { session: Session::Fresh },
     }
+}
+
+/// Whether the session can say how far its work came.
+fn can_be_asked(standing: Standing<'_>, verdict: &Verdict, failure: Failure) -> bool {
+    // Where the model has never answered, it has done nothing, and would most likely not answer the question either.
+    let silent = matches!(verdict, Verdict::TimedOut { .. }) && standing.turns == 0;
+    failure.may_have_an_outcome() && standing.has_session && !silent
 }
 
 /// Decides the move after a stage was completed, by a worker or by the coordinator.
@@ -228,27 +233,22 @@ pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy
     }
 }
 
-/// The stage again, unless its attempts are used up; `attempts_used` includes the ended one.
-fn again(
-    standing: Standing<'_>,
-    failure: Failure,
-    detail: &str,
-    policy: &Policy,
-    now: Timestamp,
-) -> Move {
-    let used = standing.attempts_used;
-    if used >= standing.max_attempts || standing.strikes >= standing.max_attempts {
-        let stage = standing.plan.stage(standing.stage_index);
-        let used = used.max(standing.strikes);
-        return Move::Hold {
-            reason: format!(
-                "{stage} failed {used} of {used} attempts; the last: {}: {}",
-                failure.name(),
-                clause(detail)
-            ),
+/// The stage again, unless its attempts are used up. `work` is how the last attempt at the work ended, and is counted in
+/// `standing`.
+fn again(standing: Standing<'_>, work: &Ended, policy: &Policy, now: Timestamp) -> Move {
+    let stage = standing.plan.stage(standing.stage_index);
+    let charged = work.failure.is_charged();
+    let counted = if charged { standing.attempts_used } else { standing.strikes };
+    if counted >= standing.max_attempts {
+        let times = if charged {
+            format!("failed {counted} of {counted} attempts")
+        } else {
+            format!("ended {counted} times through no fault of its own")
         };
+        let (failure, detail) = (work.failure.name(), clause(&work.detail));
+        return Move::Hold { reason: format!("{stage} {times}; the last: {failure}: {detail}") };
     }
-    let not_before = now.after(policy.retry.delay(used.max(1)));
+    let not_before = now.after(policy.retry.delay(counted.max(1)));
     Move::Retry { not_before, deferred: false, session: Session::Fresh }
 }
 
@@ -276,7 +276,8 @@ mod tests {
             strikes: 0,
             rework_laps: 0,
             has_session: false,
-            asked: false,
+            turns: 0,
+            asked_about: None,
             limit: None,
             resets_at: None,
         }
@@ -368,23 +369,37 @@ mod tests {
     #[test]
     fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
         let plan = plan();
-        let ended = Standing { has_session: true, ..standing(&plan, 1) };
-        let nothing = Verdict::Failed { failure: Failure::NoResult, detail: "no result".into() };
-        assert_eq!(moved(ended, &nothing), Move::Requeue { session: Session::Ask });
-        // The answer was no answer either: the work is done again, and counts once.
-        let asked = Standing { attempts_used: 1, asked: true, ..ended };
-        let malformed =
-            Verdict::Failed { failure: Failure::MalformedResult, detail: "none".into() };
+        let ended = Standing { has_session: true, turns: 1, ..standing(&plan, 1) };
+        let answer = Verdict::Failed { failure: Failure::NoResult, detail: "none".into() };
         let not_before = NOW.after(Duration::from_secs(10));
-        assert_eq!(
-            moved(asked, &malformed),
-            Move::Retry { not_before, deferred: false, session: Session::Fresh }
-        );
-        let last = Standing { attempts_used: 3, ..asked };
-        assert!(matches!(moved(last, &malformed), Move::Hold { .. }));
-        // A stall says that it was not done.
+        let again = Move::Retry { not_before, deferred: false, session: Session::Fresh };
+        for failure in Failure::ALL.iter().copied().filter(|f| f.may_have_an_outcome()) {
+            let how = if failure == Failure::Stall {
+                Verdict::TimedOut { failure, detail: "silent".into() }
+            } else {
+                Verdict::Failed { failure, detail: "signal 11".into() }
+            };
+            assert_eq!(moved(ended, &how), Move::Requeue { session: Session::Ask }, "{failure:?}");
+            // Without a session there is nobody to ask.
+            assert_eq!(moved(standing(&plan, 1), &how), again, "{failure:?}");
+            // The answer was no outcome either: the work is done again, and counts once.
+            let work = Ended { failure, detail: "signal 11".into() };
+            let once = Standing { asked_about: Some(&work), ..ended };
+            let charged = i64::from(failure.is_charged());
+            let asked = Standing { attempts_used: charged, strikes: 1 - charged, ..once };
+            assert_eq!(moved(asked, &answer), again, "{failure:?}");
+            let last = Standing { attempts_used: 3 * charged, strikes: 3 * (1 - charged), ..once };
+            let Move::Hold { reason } = moved(last, &answer) else { panic!("{failure:?}") };
+            let told = format!("{}: signal 11", failure.name());
+            assert!(reason.ends_with(&told), "the work counts, not the answer: {reason}");
+        }
+        // A service that never answered has done nothing that one could ask about.
         let stalled = Verdict::TimedOut { failure: Failure::Stall, detail: "silent".into() };
-        assert!(matches!(moved(ended, &stalled), Move::Retry { .. }));
+        assert_eq!(moved(Standing { turns: 0, ..ended }, &stalled), again);
+        for failure in [Failure::MalformedResult, Failure::Lost] {
+            let how = Verdict::Failed { failure, detail: "signal 11".into() };
+            assert_eq!(moved(ended, &how), again, "{failure:?}");
+        }
     }
 
     #[test]
@@ -450,22 +465,33 @@ mod tests {
             let plan = plan();
             let policy = Policy::default();
             let mut at = standing(&plan, 0);
+            let mut asked: Option<Ended> = None;
             for (verdict, has_session) in sequence {
                 let failure = match &verdict {
                     Verdict::Failed { failure, .. } | Verdict::TimedOut { failure, .. } => Some(*failure),
                     Verdict::Lost { .. } => Some(Failure::Lost),
                     Verdict::Succeeded(_) | Verdict::Cancelled | Verdict::Interrupted { .. } => None,
                 };
-                let consequence = failure.filter(|_| !at.asked).map(Failure::consequence);
+                let consequence = failure.filter(|_| asked.is_none()).map(Failure::consequence);
                 at.has_session = has_session;
+                at.turns = i64::from(has_session);
                 let charged = i64::from(consequence == Some(Consequence::Charge));
                 let struck = i64::from(consequence == Some(Consequence::Strike));
-                match after_attempt(at, &verdict, &policy, NOW) {
+                let asks = |session| match session {
+                    Session::Ask => asked.clone().or(failure.map(|failure| {
+                        Ended { failure, detail: String::new() }
+                    })),
+                    Session::Fresh | Session::Continue => None,
+                };
+                let ending = Standing { asked_about: asked.as_ref(), ..at };
+                match after_attempt(ending, &verdict, &policy, NOW) {
                     Move::Advance { stage_index } => {
+                        asked = None;
                         prop_assert_eq!(stage_index, at.stage_index + 1);
                         at = Standing { rework_laps: at.rework_laps, ..standing(&plan, stage_index) };
                     }
                     Move::SendBack { stage_index } => {
+                        asked = None;
                         prop_assert!(stage_index < at.stage_index);
                         at = Standing { rework_laps: at.rework_laps + 1, ..standing(&plan, stage_index) };
                     }
@@ -475,18 +501,18 @@ mod tests {
                         at.attempts_used += charged;
                         at.strikes += struck;
                         at.deferrals += i64::from(deferred);
-                        at.asked = session == Session::Ask;
+                        asked = asks(session);
                     }
                     Move::Requeue { session } => {
                         let interrupted = matches!(verdict, Verdict::Interrupted { .. });
                         let gone = failure == Some(Failure::SessionGone);
                         // A question follows work that counted, so it cannot follow a question.
-                        let asks = session == Session::Ask && charged + struck == 1;
-                        prop_assert!(interrupted || gone || asks);
+                        let question = session == Session::Ask && charged + struck == 1;
+                        prop_assert!(interrupted || gone || question);
                         prop_assert!(!gone || session == Session::Fresh);
                         at.attempts_used += charged;
                         at.strikes += struck;
-                        at.asked = session == Session::Ask;
+                        asked = asks(session);
                     }
                     Move::Close => {
                         prop_assert!(plan.is_last(at.stage_index));
@@ -499,7 +525,7 @@ mod tests {
                 }
                 prop_assert!(at.stage_index < plan.stages().len());
                 // At the last attempt a question may still be open.
-                let most = at.max_attempts + i64::from(at.asked);
+                let most = at.max_attempts + i64::from(asked.is_some());
                 prop_assert!(at.attempts_used < most && at.strikes < most);
                 prop_assert!(at.rework_laps <= policy.max_rework);
             }

@@ -10,6 +10,7 @@ use super::Store;
 use super::accounts;
 use super::attempt;
 use super::comment;
+use super::end;
 use super::error::Result;
 use super::event;
 use super::hold;
@@ -30,6 +31,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::limits::Funds;
+use crate::domain::outcome::Failure;
 use crate::domain::project::Project;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
@@ -349,17 +351,7 @@ async fn granted(
     let ticket = ticket::load(connection, attempt.ticket).await?;
     let project = project::load_key(connection, ticket.project).await?;
     let comments = comment::of_ticket(connection, ticket.id).await?;
-    let last: Option<(String, String)> = sqlx::query_as(
-        "SELECT failure, COALESCE(detail, '') FROM attempt
-          WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3
-            AND (charged = 1 OR (asks_outcome = 1 AND outcome IN ('failed', 'timed_out')))
-          ORDER BY attempt_id DESC LIMIT 1",
-    )
-    .bind(ticket.id.key())
-    .bind(i64::try_from(attempt.stage_index).unwrap_or(0))
-    .bind(id.key())
-    .fetch_optional(&mut *connection)
-    .await?;
+    let last_failure = last_failure(connection, &ticket, &attempt).await?;
     // What the row says counts: a type that was changed since this was granted would give another schema than the one
     // the result is judged by.
     let settings =
@@ -369,9 +361,6 @@ async fn granted(
     } else {
         Vec::new()
     };
-    let last_failure = last
-        .filter(|_| ticket.attempts_used > 0)
-        .map(|(failure, detail)| format!("{failure}: {detail}"));
     Ok(Claim::Granted(Box::new(Granted {
         attempt,
         ticket,
@@ -381,4 +370,34 @@ async fn granted(
         last_failure,
         worker_types,
     })))
+}
+
+/// What the attempt must hear of the one before it.
+async fn last_failure(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    granted: &Attempt,
+) -> Result<Option<String>> {
+    let told = |failure: &str, detail: &str| format!("{failure}: {detail}");
+    if let Some(work) = end::work_asked_about(connection, granted).await? {
+        return Ok(Some(told(work.failure.name(), &work.detail)));
+    }
+    // None is left of a stage that somebody resumed.
+    if ticket.attempts_used == 0 {
+        return Ok(None);
+    }
+    // An answer that was refused comes closer to what is wanted than the end of the work it is about.
+    let last: Option<(String, String)> = sqlx::query_as(
+        "SELECT failure, COALESCE(detail, '') FROM attempt
+          WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3
+            AND (charged = 1 OR (asks_outcome = 1 AND failure = ?4))
+          ORDER BY attempt_id DESC LIMIT 1",
+    )
+    .bind(ticket.id.key())
+    .bind(i64::try_from(granted.stage_index).unwrap_or(0))
+    .bind(granted.id.key())
+    .bind(Failure::MalformedResult.name())
+    .fetch_optional(connection)
+    .await?;
+    Ok(last.map(|(failure, detail)| told(&failure, &detail)))
 }

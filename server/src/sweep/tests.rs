@@ -166,6 +166,7 @@ impl Bed {
             spent: Spent::default(),
             usage: None,
             had_session: true,
+            last_words: None,
             record: Some("{}".into()),
             work: Work::None,
             cancelled: false,

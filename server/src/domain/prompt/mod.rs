@@ -138,17 +138,20 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     text
 }
 
-/// What a session that ended without a result is asked. It knows everything else.
+/// What a session that ended without a result is asked. It knows everything else, but not how it ended: it may have been
+/// killed in the middle of a command.
 fn question(ticket: &Ticket, stage: &Name, failure: Option<&str>) -> String {
     let failure =
-        failure.map(|failure| format!("What was wrong: {failure}.\n\n")).unwrap_or_default();
+        failure.map(|failure| format!("How it ended: {failure}.\n\n")).unwrap_or_default();
     format!(
         "Your work on the stage **{stage}** of {} ended without a usable call of StructuredOutput, so its outcome is not \
          known. Do no more work now and change nothing.\n\n{failure}\
-         - If the stage is done, call StructuredOutput with outcome `completed` and your report.\n\
+         - If the stage is done, call StructuredOutput with outcome `completed` and your report. Count as done only what \
+         you saw done: a command whose result you did not see may not have finished.\n\
          - If an earlier stage must do its work again, call it with `rework`; if only a decision of the coordinator helps, \
          with `blocked` and your question.\n\
-         - If the stage is not done, do not call it: say in one sentence what is missing. It will be done again.\n",
+         - If the stage is not done, do not call it: say in one sentence what is missing. It will be done again, by \
+         somebody who reads your sentence.\n",
         ticket.id
     )
 }

@@ -135,7 +135,8 @@ async fn a_report_for_an_attempt_never_granted_is_parked() {
 async fn failures_are_counted_scheduled_and_end_on_hold() {
     let bed = Bed::new().await;
     let ticket = bed.ticket(&["impl"]).await;
-    let failed = || Verdict::Failed { failure: Failure::MaxTurns, detail: "it exited".into() };
+    let failed =
+        || Verdict::Failed { failure: Failure::MalformedResult, detail: "it exited".into() };
     for used in 1..=3 {
         let worker = bed.worker("impl").await;
         let granted = bed.granted(worker, &format!("p{used}")).await;

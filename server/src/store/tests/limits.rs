@@ -201,19 +201,30 @@ async fn a_session_without_a_result_is_asked_before_it_is_run_again() {
     let ticket = bed.ticket(&["impl"]).await.id;
     let worker = bed.worker("impl").await;
     let first = bed.granted(worker, "p1").await.attempt;
-    bed.ends_at(first.id, failed(Failure::NoResult), 0.3, NOW).await;
+    bed.ends_at(first.id, failed(Failure::Crashed), 0.3, NOW).await;
     assert_eq!(bed.read(ticket).await.attempts_used, 1);
-    let asked = bed.granted(worker, "p2").await.attempt;
+    let granted = bed.granted(worker, "p2").await;
+    assert!(granted.last_failure.unwrap().starts_with("crashed: "), "what the question is about");
+    let asked = granted.attempt;
     assert!(asked.asks_outcome && asked.resumed);
     assert_eq!(asked.claude_session_id, first.claude_session_id);
     // The session's cost is a running total.
-    bed.ends_at(asked.id, failed(Failure::MalformedResult), 0.35, NOW).await;
+    let ended = Ending {
+        spent: Spent { cost_usd: Some(0.35), ..Spent::default() },
+        last_words: Some("The tests are missing.".to_owned()),
+        ..ending(asked.id, failed(Failure::NoResult))
+    };
+    bed.store.end_attempt(ended, NOW).await.unwrap();
     let after = bed.read(ticket).await;
     assert_eq!(after.attempts_used, 1, "the question is free");
     assert!((after.cost_usd - 0.35).abs() < 1e-9, "{}", after.cost_usd);
     assert!(matches!(after.state, TicketState::Scheduled { .. }));
     bed.store.queue_due_tickets(NOW.after(Duration::from_secs(3600))).await.unwrap();
-    let again = bed.granted(worker, "p3").await.attempt;
+    let granted = bed.granted(worker, "p3").await;
+    assert!(granted.last_failure.unwrap().starts_with("crashed: "), "not how the question ended");
+    let said: Vec<&str> = granted.comments.iter().map(|said| said.content.as_str()).collect();
+    assert_eq!(said, ["The tests are missing."], "what is missing is what it has to do");
+    let again = granted.attempt;
     assert!(!again.asks_outcome && !again.resumed, "the work is done anew");
     assert_ne!(again.claude_session_id, first.claude_session_id);
 }
@@ -247,7 +258,8 @@ async fn what_is_killed_from_outside_again_and_again_ends_on_hold() {
     let worker = bed.worker("impl").await;
     for run in 1..=3 {
         let attempt = bed.granted(worker, &format!("p{run}")).await.attempt.id;
-        bed.ends_at(attempt, failed(Failure::HangAtStart), 0.0, NOW).await;
+        let ending = Ending { had_session: false, ..ending(attempt, failed(Failure::HangAtStart)) };
+        bed.store.end_attempt(ending, NOW).await.unwrap();
         bed.store.queue_due_tickets(NOW.after(Duration::from_secs(3600))).await.unwrap();
     }
     assert_eq!(bed.read(ticket).await.attempts_used, 0);

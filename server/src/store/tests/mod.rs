@@ -196,6 +196,7 @@ pub(super) fn ending(attempt: AttemptId, verdict: Verdict) -> Ending {
         signal: None,
         spent: Spent { cost_usd: Some(0.25), num_turns: Some(3), ..Spent::default() },
         had_session: true,
+        last_words: None,
         usage: None,
         record: Some("{}".into()),
         work: Work::None,

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use crate::record::Recorder;
 use crate::script::Command;
 use crate::stream::Stream;
+use crate::stream::Verdict;
 
 /// The exit code of an agent that could not do its work.
 const GAVE_UP: i32 = 101;
@@ -52,25 +53,33 @@ fn main() -> ExitCode {
         }
     };
 
-    // Asked how it went, it must not say that it is done with what it gave up.
-    if commands.is_empty() && recorder.gave_up() {
-        return recorder.end(GAVE_UP);
+    // Asked how it went, it must not say that it is done with what it gave up or was killed in.
+    if call.is_question() && !recorder.knows_of_work_done() {
+        stream.say("Not all of it was done.");
+        stream.result(&Verdict::NoOutput);
+        return recorder.end(0);
     }
     let mut exit_code = None;
     for command in &commands {
         match command {
             Command::Exit(code) => return recorder.end(*code),
             Command::Die(signal) => {
-                // Recorded before, because nothing runs after.
-                nix::sys::signal::raise(*signal).expect("a signal of the platform");
+                // The first SEGV or BUS only makes Rust's handler, which looks for stack overflows, give its place up.
+                for _ in 0..2 {
+                    nix::sys::signal::raise(*signal).expect("a signal of the platform");
+                }
             }
             Command::IgnoreTerm => terminable.store(false, std::sync::atomic::Ordering::SeqCst),
             Command::Result(verdict) => {
+                if !verdict.is_error() {
+                    recorder.work_done();
+                }
                 stream.result(verdict);
                 exit_code = Some(i32::from(verdict.is_error()));
             }
             Command::HangAfterResult => {
                 if exit_code.is_none() {
+                    recorder.work_done();
                     stream.result(&script::done(&call.stage));
                 }
                 loop {
@@ -80,13 +89,13 @@ fn main() -> ExitCode {
             Command::Act(action) => {
                 if let Err(why) = script::act(action, &mut stream) {
                     eprintln!("fake-claude: gives up: {why}");
-                    recorder.give_up();
                     return recorder.end(GAVE_UP);
                 }
             }
         }
     }
     let exit_code = exit_code.unwrap_or_else(|| {
+        recorder.work_done();
         stream.result(&script::done(&call.stage));
         0
     });

@@ -20,8 +20,8 @@ pub(crate) fn now_ns() -> u64 {
     u64::try_from(since.as_nanos()).expect("before 2554")
 }
 
-/// What the file of a session holds whose work was given up.
-const GAVE_UP: &[u8] = b"gave up";
+/// What the file of a session holds whose work is done.
+const DONE: &[u8] = b"done";
 
 pub(crate) struct Recorder {
     /// `CLAUDE_FAKE_DIR`; without it nothing is written down.
@@ -93,17 +93,18 @@ impl Recorder {
         }
     }
 
-    /// Remembers in the session that its work was given up.
-    pub(crate) fn give_up(&self) {
-        if let Some(file) = self.session_file() {
-            fs::write(file, GAVE_UP).expect("the session is there");
+    /// Remembers in the session that all its work was done, as a real one knows from its transcript.
+    pub(crate) fn work_done(&self) {
+        // Without records there are no sessions either.
+        if let Some(file) = self.session_file().filter(|file| file.exists()) {
+            fs::write(file, DONE).expect("writable");
         }
     }
 
-    /// Whether this session gave up its work before.
-    pub(crate) fn gave_up(&self) -> bool {
+    /// Whether this session knows that it did all its work.
+    pub(crate) fn knows_of_work_done(&self) -> bool {
         let file = self.session_file();
-        file.is_some_and(|file| fs::read(file).is_ok_and(|text| text == GAVE_UP))
+        file.is_some_and(|file| fs::read(file).is_ok_and(|text| text == DONE))
     }
 
     fn session_file(&self) -> Option<PathBuf> {

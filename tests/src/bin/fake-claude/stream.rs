@@ -80,8 +80,7 @@ pub(crate) fn exit_143_on_term() -> Arc<AtomicBool> {
 
 /// What claude prints when it is asked to resume a session it does not know.
 pub(crate) fn print_unknown_session(session: &str) {
-    let mut stream =
-        Stream { session: session.to_owned(), turns: 0, out: BufWriter::new(std::io::stdout()) };
+    let mut stream = Stream::new(session.to_owned());
     stream.line(&json!({
         "type": "result", "subtype": "error_during_execution", "is_error": true, "num_turns": 0,
         "session_id": session, "total_cost_usd": 0, "usage": usage(0),
@@ -92,13 +91,19 @@ pub(crate) fn print_unknown_session(session: &str) {
 pub(crate) struct Stream {
     session: String,
     turns: u32,
+    last_words: String,
     out: BufWriter<Stdout>,
 }
 
 impl Stream {
+    fn new(session: String) -> Self {
+        let out = BufWriter::new(std::io::stdout());
+        Self { session, turns: 0, last_words: String::new(), out }
+    }
+
     /// Announces the session.
     pub(crate) fn open(session: String, cwd: &Path) -> Self {
-        let mut stream = Self { session, turns: 0, out: BufWriter::new(std::io::stdout()) };
+        let mut stream = Self::new(session);
         stream.line(&json!({
             "type": "system", "subtype": "init", "cwd": cwd, "session_id": stream.session,
             "tools": ["Bash", "Edit", "Read", "StructuredOutput", "Write"], "mcp_servers": [],
@@ -110,6 +115,7 @@ impl Stream {
 
     pub(crate) fn say(&mut self, text: &str) {
         self.assistant(&json!([{"type": "text", "text": text}]), None);
+        text.clone_into(&mut self.last_words);
     }
 
     pub(crate) fn result(&mut self, verdict: &Verdict) {
@@ -132,7 +138,7 @@ impl Stream {
             "session_id": self.session, "total_cost_usd": 0.01, "usage": usage(11),
             "permission_denials": [], "terminal_reason": terminal_reason,
             "is_error": verdict.is_error(), "num_turns": self.turns.max(1), "subtype": subtype,
-            "api_error_status": null, "result": "closing words", "type": "result",
+            "api_error_status": null, "result": self.last_words, "type": "result",
             "uuid": uuid::Uuid::new_v4(),
         });
         if let Some(output) = verdict.structured_output() {

@@ -165,7 +165,11 @@ fn script(mix: Mix, roll: u64) -> (String, Promise) {
     match (mix, roll) {
         (Mix::Daemons, _) => (daemons, once),
         (Mix::Everything, 0..15) => {
-            (format!("{sleeping}\nfake: build#1: exit 3"), Promise { runs: [1, 2, 1], failures: 1 })
+            // It says nothing of its work until it is asked.
+            (
+                format!("{sleeping}\nfake: build#1: no-output"),
+                Promise { runs: [1, 2, 1], failures: 1 },
+            )
         }
         (_, 15..30) => (
             format!("{sleeping}\nfake: review#1: rework build once more"),

@@ -199,7 +199,7 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
     let (attempts, comments) = (list("attempts"), list("comments"));
     found.attempts += attempts.len();
     let mut by_attempt: BTreeMap<String, u32> = BTreeMap::new();
-    for comment in &comments {
+    for comment in comments.iter().filter(|comment| comment["kind"] == "report") {
         *by_attempt.entry(text(comment, "attempt_id")).or_insert(0) += 1;
     }
     let mut passages: BTreeMap<String, u32> = BTreeMap::new();
