@@ -155,15 +155,26 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
         return Wait::new(cause, text.to_owned());
     }
     if let Some(limit) = around.reserved {
-        let whose = match limit {
-            Limit::Attempt | Limit::Ticket => "its own limit",
-            Limit::Project => "the limit of its project",
-            Limit::ProjectDay => "the daily limit of its project",
-            Limit::ServerDay => "the daily limit of the server",
+        let (whose, raise) = match limit {
+            Limit::Attempt | Limit::Ticket => {
+                ("its own limit", "raise max_budget_usd with update_ticket")
+            }
+            Limit::Project => {
+                ("the limit of its project", "raise max_budget_usd with update_project")
+            }
+            Limit::ProjectDay => (
+                "the daily limit of its project",
+                "raise max_budget_usd_per_day with update_project",
+            ),
+            Limit::ServerDay => (
+                "the daily limit of the server",
+                "raise max_usd_per_day in the configuration and reload",
+            ),
         };
         let text = format!(
             "Running attempts hold all the dollars that {whose} has left; what they do not spend is free when they end. \
-             Give its worker types a max_budget_usd, and more of them run side by side."
+             To start this one now, {raise}. With a max_budget_usd of its worker type an attempt holds no more than that, \
+             from its next start on."
         );
         return Wait::new(Cause::BudgetReserved, text);
     }
