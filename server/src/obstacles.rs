@@ -51,15 +51,15 @@ impl Obstacles {
         self.lock().launches.clone()
     }
 
-    /// Takes the git steps of a ticket in hand. Returns false when somebody has them.
+    /// Takes the git steps of a ticket in hand, until what is returned is dropped. `None`: somebody has them.
     #[must_use]
-    pub fn begin_git(&self, ticket: TicketId) -> bool {
+    pub fn begin_git(&self, ticket: TicketId) -> Option<InHand> {
         let mut met = self.lock();
-        let is_free = !met.git.contains_key(&ticket);
-        if is_free {
-            met.git.insert(ticket, GitStep::Queued);
+        if met.git.contains_key(&ticket) {
+            return None;
         }
-        is_free
+        met.git.insert(ticket, GitStep::Queued);
+        Some(InHand { obstacles: self.clone(), ticket })
     }
 
     /// Says how far they are. Nobody is told of those that nobody has in hand.
@@ -69,12 +69,21 @@ impl Obstacles {
         }
     }
 
-    pub fn end_git(&self, ticket: TicketId) {
-        self.lock().git.remove(&ticket);
-    }
-
     #[must_use]
     pub fn git(&self, ticket: TicketId) -> Option<GitStep> {
         self.lock().git.get(&ticket).cloned()
+    }
+}
+
+/// The git steps of a ticket that somebody has in hand.
+#[derive(Debug)]
+pub struct InHand {
+    obstacles: Obstacles,
+    ticket: TicketId,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.obstacles.lock().git.remove(&self.ticket);
     }
 }

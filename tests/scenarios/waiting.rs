@@ -210,9 +210,17 @@ async fn a_repository_in_which_another_servers_git_works_is_waited_for() {
     let lock = repository.path.join(".git/vibe-ensemble.lock");
     let lock = File::options().create(true).append(true).open(lock).expect("writable");
     lock.lock().expect("nobody has it");
-    let ticket = bed.ticket("shop", &["build"], "").await;
-    waits(&bed, &ticket, "repository_busy", &["ends by itself"]).await;
-    drop(lock);
+    let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
+    waits(&bed, &ticket, "repository_busy", &["next in the queue", "ends by itself"]).await;
+    lock.unlock().expect("it is ours");
+    let call = bed.called(&ticket, "build", 1).await;
+    waits(&bed, &ticket, "running", &["runs its stage build"]).await;
+    // The attempt ends, and its changes cannot be looked after.
+    lock.lock().expect("nobody has it for long");
+    fs::write(call.cwd.join("go"), "").expect("writable");
+    waits(&bed, &ticket, "repository_busy", &["is over", "what it changed", "ends by itself"])
+        .await;
+    lock.unlock().expect("it is ours");
     bed.completed(&ticket).await;
 }
 

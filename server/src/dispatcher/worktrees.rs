@@ -108,9 +108,7 @@ impl Dispatcher {
 
     fn tend(&self, ticket: TicketId, job: Job) {
         // A look does not begin what the look before began.
-        if !self.obstacles.begin_git(ticket) {
-            return;
-        }
+        let Some(in_hand) = self.obstacles.begin_git(ticket) else { return };
         let dispatcher = self.clone();
         self.tasks.spawn(async move {
             let work = async {
@@ -118,7 +116,7 @@ impl Dispatcher {
                 dispatcher.try_job(ticket, job).await;
             };
             dispatcher.shutdown.run_until_cancelled(work).await;
-            dispatcher.obstacles.end_git(ticket);
+            drop(in_hand);
             // What the pass found meanwhile and left alone because we were at it.
             dispatcher.bell.notify_one();
         });
@@ -287,15 +285,24 @@ impl Dispatcher {
     /// else is kept under the attempt's own ref. Doing it again changes nothing, so a report that comes twice, or whose
     /// end was not committed, comes to the same.
     pub(super) async fn settle_work(&self, attempt: AttemptId, accepted: bool) -> Result<Settled> {
+        let Some(found) = self.store.worktree_of(attempt).await? else {
+            return Ok(Settled::nothing());
+        };
+        let ticket = found.ticket.id;
+        // Until the end is stored the ticket runs, and whoever asks should hear what that waits for. Dropped before: the
+        // look that follows begins the ticket's next step.
+        let _in_hand = self.obstacles.begin_git(ticket);
+        let repository = Path::new(&found.work.repository);
         let mut pauses = PAUSES.iter();
         loop {
-            let error = match self.try_settle(attempt, accepted).await {
+            let error = match self.try_settle(attempt, ticket, repository, accepted).await {
                 Ok(settled) => return Ok(settled),
                 Err(Trouble::Store(error)) => return Err(error),
                 Err(error @ (Trouble::Git(_) | Trouble::Refused(_))) => error,
             };
             tracing::warn!(%attempt, error = %chain(&error), "an attempt's changes were not looked after");
             if let Some(pause) = pauses.next() {
+                self.obstacles.set_git(ticket, GitStep::Failed { why: chain(&error) });
                 tokio::time::sleep(*pause).await;
                 continue;
             }
@@ -316,12 +323,11 @@ impl Dispatcher {
     async fn try_settle(
         &self,
         attempt: AttemptId,
+        ticket: TicketId,
+        repository: &Path,
         accepted: bool,
     ) -> std::result::Result<Settled, Trouble> {
-        let Some(found) = self.store.worktree_of(attempt).await? else {
-            return Ok(Settled::nothing());
-        };
-        let repository = self.repositories.open(Path::new(&found.work.repository)).await?;
+        let repository = self.hold(ticket, repository).await?;
         let Some(found) = self.store.worktree_of(attempt).await? else {
             return Ok(Settled::nothing());
         };

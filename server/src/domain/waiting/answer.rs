@@ -57,10 +57,7 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
                      `vibe-ensemble doctor` lists it."
                 ),
             ),
-            Some(live) => Wait::new(
-                Cause::Running,
-                format!("{} runs its stage {stage} as {}.", live.worker, live.attempt),
-            ),
+            Some(live) => running(live, stage, around.git.as_ref()),
             None => match &ticket.work {
                 Some(work) if work.landing => Wait::new(Cause::Landing, landing(work, around)),
                 Some(_) | None => {
@@ -220,6 +217,29 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
         1 => Wait::new(Cause::Behind, format!("{place}; it runs when that is taken.")),
         _ => Wait::new(Cause::Behind, format!("{place}; it runs when they are taken.")),
     }
+}
+
+/// An attempt that runs, or has ended in a worktree that is still to be looked after.
+fn running(live: &LiveAttempt, stage: &Name, git: Option<&GitStep>) -> Wait {
+    let over = format!("{} of its stage {stage} is over", live.attempt);
+    let (cause, text) = match git {
+        // The step may also be the last one before it was granted.
+        None | Some(GitStep::Queued | GitStep::Working) => {
+            (Cause::Running, format!("{} runs its stage {stage} as {}.", live.worker, live.attempt))
+        }
+        Some(GitStep::Waiting { repository }) => (
+            Cause::RepositoryBusy,
+            format!(
+                "{over}, and what it changed is looked after when no other git step works in {repository} any more; that \
+                 ends by itself."
+            ),
+        ),
+        Some(GitStep::Failed { why }) => (
+            Cause::Running,
+            format!("{over}, and looking after what it changed is tried again: {}", sentence(why)),
+        ),
+    };
+    Wait::new(cause, text)
 }
 
 fn landing(work: &Worktree, around: &Surroundings) -> String {
