@@ -15,6 +15,9 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 use crate::domain::worker_type::Pause;
+use crate::domain::worktree::DiffStat;
+use crate::domain::worktree::Head;
+use crate::domain::worktree::Worktree;
 
 const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
 
@@ -267,4 +270,61 @@ fn a_pause_says_how_it_ends() {
     );
     let by_hand = pause(pause::Scope::Project(name("shop")), pause::Cause::Coordinator, None);
     assert!(paused(by_hand).ends_with("Let it go on with resume."));
+}
+
+#[test]
+fn a_step_of_git_that_waits_or_fails_is_told_of_what_has_ended() {
+    let live = LiveAttempt {
+        attempt: AttemptId::from_key(17),
+        worker: WorkerId::from_key(3),
+        granted_at: NOON,
+        suspect: false,
+        trouble: None,
+    };
+    let running = |git| {
+        let around = Surroundings { live: Some(live.clone()), git, ..Surroundings::default() };
+        told(TicketState::Running, &around)
+    };
+    let landing = |git| {
+        let around = Surroundings { git, ..Surroundings::default() };
+        let completed = Ticket { work: Some(completed()), ..ticket(TicketState::Running) };
+        let wait = waiting(&completed, &around).expect("it is open");
+        (wait.cause.name(), wait.sentence)
+    };
+    let (cause, text) = running(Some(GitStep::Working));
+    assert!(cause == "running" && text.starts_with("W-3 runs"), "{cause}: {text}");
+    let steps = [
+        (GitStep::Waiting { repository: "/srv/shop/.git".to_owned() }, "/srv/shop/.git"),
+        (GitStep::Failed { why: "no room".to_owned() }, "tried again: no room."),
+    ];
+    for ((step, words), cause) in steps.into_iter().zip(["repository_busy", "running"]) {
+        let (told, text) = running(Some(step.clone()));
+        assert_eq!(told, cause);
+        assert!(text.starts_with("A-17 ") && text.contains(words), "{text}");
+        let (told, text) = landing(Some(step));
+        assert_eq!(told, "landing");
+        assert!(
+            text.contains("vibe-ensemble/T-42 is merged into main") || text.contains("merging")
+        );
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(landing(Some(GitStep::Queued)).1.contains("after others"));
+    assert!(landing(None).1.contains("is being merged into main"));
+}
+
+/// A worktree whose ticket is completed.
+fn completed() -> Worktree {
+    Worktree {
+        repository: "/srv/shop/.git".to_owned(),
+        path: "/state/worktrees/shop/T-42".to_owned(),
+        prefix: String::new(),
+        branch: "vibe-ensemble/T-42".to_owned(),
+        base_branch: Some("refs/heads/main".to_owned()),
+        base_commit: "b".repeat(40),
+        head: Head { commit: "c".repeat(40), stat: DiffStat::default() },
+        owed: None,
+        landing: true,
+        merged_commit: None,
+        removed: false,
+    }
 }
