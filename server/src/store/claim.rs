@@ -10,13 +10,13 @@ use super::Store;
 use super::accounts;
 use super::attempt;
 use super::comment;
-use super::end;
 use super::error::Result;
 use super::event;
 use super::hold;
 use super::limits;
 use super::pause;
 use super::project;
+use super::question;
 use super::ticket;
 use super::worker;
 use super::worker_type;
@@ -379,7 +379,7 @@ async fn last_failure(
     granted: &Attempt,
 ) -> Result<Option<String>> {
     let told = |failure: &str, detail: &str| format!("{failure}: {detail}");
-    if let Some(work) = end::work_asked_about(connection, granted).await? {
+    if let Some(work) = question::asked_about(connection, granted).await? {
         return Ok(Some(told(work.failure.name(), &work.detail)));
     }
     // None is left of a stage that somebody resumed.

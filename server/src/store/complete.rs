@@ -9,10 +9,10 @@ use super::comment::NewComment;
 use super::error::Result;
 use super::event;
 use super::hold;
+use super::landing;
 use super::planned;
 use super::ticket;
 use super::worker_type;
-use super::worktree;
 use crate::crash::Points;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::comment::CommentKind;
@@ -134,7 +134,7 @@ pub(super) async fn apply(
 ) -> Result<()> {
     match to {
         Move::Close => {
-            if worktree::begin_landing(connection, found.id, now).await? {
+            if landing::begin_landing(connection, found.id, now).await? {
                 return Ok(());
             }
             close::finish(connection, found, Resolution::Completed, now).await

@@ -8,8 +8,6 @@ use super::Store;
 use super::accounts;
 use super::attempt;
 use super::bill;
-use super::comment;
-use super::comment::NewComment;
 use super::complete;
 use super::complete::By;
 use super::error::Result;
@@ -17,6 +15,7 @@ use super::event;
 use super::hold;
 use super::pause;
 use super::planned;
+use super::question;
 use super::ticket;
 use super::worker_type;
 use super::worktree;
@@ -24,7 +23,6 @@ use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Outcome;
 use crate::domain::attempt::Spent;
-use crate::domain::comment::CommentKind;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
 use crate::domain::limits::Funds;
@@ -33,7 +31,6 @@ use crate::domain::outcome::Consequence;
 use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
 use crate::domain::pipeline;
-use crate::domain::pipeline::Ended;
 use crate::domain::pipeline::Met;
 use crate::domain::pipeline::Move;
 use crate::domain::pipeline::Session;
@@ -56,9 +53,6 @@ const GIVEN_UP: Points = Points::around(
     "server.requeue.before_commit",
     "server.requeue.after_commit",
 );
-
-/// Characters that are kept of what a session says instead of its outcome; it was asked for one sentence.
-const LONGEST_ANSWER: usize = 2000;
 
 /// The end of one attempt, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -241,7 +235,7 @@ async fn move_on(
         | Verdict::Cancelled
         | Verdict::Lost { .. } => None,
     };
-    let work = work_asked_about(connection, found).await?;
+    let work = question::asked_about(connection, found).await?;
     let standing = Standing {
         plan: &ticket.plan,
         stage_index: ticket.stage_index,
@@ -291,7 +285,7 @@ async fn move_on(
         pause::usage_limit(connection, reason, until, now).await?;
     }
     if let (true, Some(answer)) = (found.asks_outcome, ending.last_words.as_deref()) {
-        answered(connection, found, answer, now).await?;
+        question::answered(connection, found, answer, now).await?;
     }
     let session = match to {
         Move::Requeue { session } | Move::Retry { session, .. } => session,
@@ -314,52 +308,6 @@ async fn move_on(
         .execute(connection)
         .await?;
     }
-    Ok(())
-}
-
-/// How the work ended whose session the attempt asked for its outcome; none when the attempt did work itself.
-pub(super) async fn work_asked_about(
-    connection: &mut SqliteConnection,
-    found: &Attempt,
-) -> Result<Option<Ended>> {
-    if !found.asks_outcome {
-        return Ok(None);
-    }
-    let ended: Option<(Option<String>, Option<String>)> = sqlx::query_as(
-        "SELECT failure, detail FROM attempt
-          WHERE ticket_id = ?1 AND claude_session_id = ?2 AND asks_outcome = 0 AND attempt_id < ?3
-          ORDER BY attempt_id DESC LIMIT 1",
-    )
-    .bind(found.ticket.key())
-    .bind(&found.claude_session_id)
-    .bind(found.id.key())
-    .fetch_optional(connection)
-    .await?;
-    let (failure, detail) = ended.unwrap_or_default();
-    let failure = failure.as_deref().and_then(Failure::from_name).unwrap_or(Failure::Unknown);
-    Ok(Some(Ended { failure, detail: detail.unwrap_or_default() }))
-}
-
-/// Keeps what a session said instead of an outcome: what is missing is what the next one has to do.
-async fn answered(
-    connection: &mut SqliteConnection,
-    found: &Attempt,
-    answer: &str,
-    now: Timestamp,
-) -> Result<()> {
-    let answer: String = answer.replace('\0', "\u{fffd}").chars().take(LONGEST_ANSWER).collect();
-    if answer.trim().is_empty() {
-        return Ok(());
-    }
-    let remark = NewComment {
-        ticket: found.ticket,
-        author: found.stage.as_str(),
-        stage: Some(found.stage.as_str()),
-        attempt: Some(found.id),
-        kind: CommentKind::Remark,
-        content: &answer,
-    };
-    comment::insert(connection, remark, now).await?;
     Ok(())
 }
 

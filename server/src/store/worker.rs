@@ -14,7 +14,6 @@ use super::page::Page;
 use super::project;
 use super::row;
 use super::row::Place;
-use super::worker_type;
 use crate::crash::Points;
 use crate::domain::attempt::StopMode;
 use crate::domain::event::EventKind;
@@ -24,7 +23,6 @@ use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
-use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
@@ -35,22 +33,12 @@ const STOP: Points = Points::around(
     "server.stop_worker.after_commit",
 );
 
-const PLANNED: Points = Points::around(
-    "server.plan_launches.before_begin",
-    "server.plan_launches.before_commit",
-    "server.plan_launches.after_commit",
-);
-const LAUNCHED: Points = Points::around(
-    "server.launched.before_begin",
-    "server.launched.before_commit",
-    "server.launched.after_commit",
-);
 const HELLO: Points = Points::around(
     "server.hello.before_begin",
     "server.hello.before_commit",
     "server.hello.after_commit",
 );
-const STOPPED: Points = Points::around(
+pub(super) const STOPPED: Points = Points::around(
     "server.worker_stopped.before_begin",
     "server.worker_stopped.before_commit",
     "server.worker_stopped.after_commit",
@@ -214,7 +202,7 @@ pub(super) async fn live_count(connection: &mut SqliteConnection) -> Result<i64>
 }
 
 /// Ends a worker's row for good, and says so.
-async fn stopped(
+pub(super) async fn stopped(
     connection: &mut SqliteConnection,
     id: WorkerId,
     reason: &str,
@@ -238,21 +226,6 @@ async fn stopped(
     }
     let summary = format!("{id} of {} stopped: {reason}.", worker.worker_type);
     event::append(connection, about(&worker, EventKind::WorkerStopped, summary), now).await
-}
-
-/// [`stopped`], unless its shim has said hello.
-async fn never_came(
-    connection: &mut SqliteConnection,
-    id: WorkerId,
-    reason: &str,
-    now: Timestamp,
-) -> Result<bool> {
-    let worker = load(connection, id).await?;
-    if worker.pid.is_some() || worker.state == WorkerState::Stopped {
-        return Ok(false);
-    }
-    stopped(connection, id, reason, now).await?;
-    Ok(true)
 }
 
 fn about(worker: &Worker, kind: EventKind, summary: String) -> NewEvent {
@@ -323,26 +296,6 @@ impl Store {
         decode(sqlx::query_as(sql).fetch_all(&self.readers).await?)
     }
 
-    /// Inserts workers of a queue for the dispatcher to launch by itself.
-    pub async fn plan_launches(
-        &self,
-        project: ProjectKey,
-        worker_type: &Name,
-        count: i64,
-        now: Timestamp,
-    ) -> Result<Vec<WorkerId>> {
-        let worker_type = worker_type.as_str().to_owned();
-        self.writer
-            .write_at(
-                PLANNED,
-                move |c| {
-                    Box::pin(async move { insert(c, project, &worker_type, count, now).await })
-                },
-                /* raises level */ false,
-            )
-            .await
-    }
-
     /// The workers no server has started a shim for yet.
     pub async fn unlaunched(&self) -> Result<Vec<Worker>> {
         let sql = concat!(
@@ -350,45 +303,6 @@ impl Store {
             "WHERE w.state = 'launching' AND w.launched_at IS NULL ORDER BY w.worker_id"
         );
         decode(sqlx::query_as(sql).fetch_all(&self.readers).await?)
-    }
-
-    /// Commits that a shim is about to be started with this token. Returns whether it may be: a row is launched once.
-    pub async fn mark_launched(
-        &self,
-        id: WorkerId,
-        token_hash: String,
-        now: Timestamp,
-    ) -> Result<bool> {
-        self.writer
-            .write_at(
-                LAUNCHED,
-                move |connection| {
-                    Box::pin(async move {
-                        let marked = sqlx::query(
-                            "UPDATE worker SET launched_at = ?2, token_hash = ?3
-                              WHERE worker_id = ?1 AND state = 'launching' AND launched_at IS NULL",
-                        )
-                        .bind(id.key())
-                        .bind(now.millis())
-                        .bind(token_hash)
-                        .execute(connection)
-                        .await?;
-                        Ok(marked.rows_affected() > 0)
-                    })
-                },
-                /* raises level */ false,
-            )
-            .await
-    }
-
-    /// When a shim was started for this row, and the hash of the token it was given.
-    pub async fn launch_of(&self, id: WorkerId) -> Result<Option<(Timestamp, String)>> {
-        let row: Option<(Option<i64>, Option<String>)> =
-            sqlx::query_as("SELECT launched_at, token_hash FROM worker WHERE worker_id = ?1")
-                .bind(id.key())
-                .fetch_optional(&self.readers)
-                .await?;
-        Ok(row.and_then(|(at, hash)| Some((row::time(at?), hash?))))
     }
 
     /// A shim that proved who it is said hello, for the first time or again. Returns its row as it is now.
@@ -482,57 +396,6 @@ impl Store {
             .write_at(
                 STOPPED,
                 move |c| Box::pin(async move { stopped(c, id, &reason, now).await }),
-                /* raises level */ true,
-            )
-            .await
-    }
-
-    /// Ends a worker whose shim never said hello, and only that: what launched it may have failed or given up just after
-    /// the shim had come, and a shim that came may have an attempt. Returns whether the worker was ended.
-    pub async fn worker_never_came(
-        &self,
-        id: WorkerId,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<bool> {
-        let reason = reason.to_owned();
-        self.writer
-            .write_at(
-                STOPPED,
-                move |c| Box::pin(async move { never_came(c, id, &reason, now).await }),
-                /* raises level */ true,
-            )
-            .await
-    }
-
-    /// No shim could be started for this row. The queue is paused: the next launch would fail the same way, and the one
-    /// after it, for ever. Returns whether that is so; a shim that said hello was started, whatever its launch came to.
-    pub async fn launch_failed(
-        &self,
-        worker: &Worker,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<bool> {
-        let (worker, reason) = (worker.clone(), reason.to_owned());
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        if !never_came(connection, worker.id, &reason, now).await? {
-                            return Ok(false);
-                        }
-                        let why = format!("{} {}", worker.id, reason.replacen("it ", "", 1));
-                        worker_type::pause(
-                            connection,
-                            worker.project,
-                            &worker.worker_type,
-                            &why,
-                            now,
-                        )
-                        .await?;
-                        Ok(true)
-                    })
-                },
                 /* raises level */ true,
             )
             .await

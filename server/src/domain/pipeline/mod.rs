@@ -1,0 +1,256 @@
+//! What becomes of a ticket when an attempt at it ends, or when the coordinator completes a stage itself.
+
+use std::time::Duration;
+
+use super::outcome::Consequence;
+use super::outcome::Failure;
+use super::outcome::StageOutcome;
+use super::outcome::StageResult;
+use super::outcome::Verdict;
+use super::retry::Backoff;
+use super::text::clause;
+use super::ticket::Plan;
+use super::time::Timestamp;
+
+/// The rules of the pipeline that configuration may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Most times one ticket may be sent back before the coordinator is asked.
+    pub max_rework: i64,
+    /// Between charged attempts of one stage.
+    pub retry: Backoff,
+    /// Between attempts that an overloaded or failing model service ended.
+    pub overload: Backoff,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let backoff = |first, most| Backoff {
+            first: Duration::from_secs(first),
+            most: Duration::from_secs(most),
+        };
+        Self { max_rework: 3, retry: backoff(10, 600), overload: backoff(60, 1800) }
+    }
+}
+
+/// Where a ticket stands while its attempt ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    pub plan: &'a Plan,
+    pub stage_index: usize,
+    /// Charged attempts of this stage, the ending one not included.
+    pub attempts_used: i64,
+    /// Of the stage's worker type; one when the type is gone.
+    pub max_attempts: i64,
+    /// Uncharged failures since the stage was entered or resumed, the ending one not included.
+    pub deferrals: i64,
+    /// Failures since then that are nobody's fault and may not go on for ever, the ending one not included.
+    pub strikes: i64,
+    pub rework_laps: i64,
+    /// The attempt's session can be gone on with.
+    pub has_session: bool,
+    /// Answers of the model that were seen in the attempt.
+    pub turns: i64,
+    /// When the attempt only asked an earlier one's session for its outcome: how that one ended.
+    pub asked_about: Option<&'a Ended>,
+    /// The limit above its worker type's own that it may have run into.
+    pub limit: Option<&'a Met>,
+    /// When the account's usage limit is reset, as far as the attempt heard.
+    pub resets_at: Option<Timestamp>,
+}
+
+/// How an attempt at the work itself ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub failure: Failure,
+    pub detail: String,
+}
+
+/// A limit in dollars that stopped the attempt, or left it less to spend than its worker type allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// Nothing is left under it; the sentence says so.
+    Spent(String),
+    /// More is left by now, or will be when others end.
+    More,
+}
+
+/// What becomes of the ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// On to a later stage.
+    Advance { stage_index: usize },
+    /// The last stage is done.
+    Close,
+    /// Back to an earlier stage.
+    SendBack { stage_index: usize },
+    /// The coordinator must decide.
+    Hold { reason: String },
+    /// The same stage again at once, uncharged.
+    Requeue { session: Session },
+    /// The same stage again, not before a time.
+    /// `deferred`: it waits for the service, a little longer each time.
+    Retry { not_before: Timestamp, deferred: bool, session: Session },
+}
+
+/// What the next attempt of the stage has to do with the session of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// Nothing: it begins anew.
+    Fresh,
+    /// It goes on where that one was cut off.
+    Continue,
+    /// It asks for the outcome and does no work.
+    Ask,
+}
+
+/// Decides the move after an attempt. `pauses_queue` of the failure is the store's to act on.
+#[must_use]
+pub fn after_attempt(
+    standing: Standing<'_>,
+    verdict: &Verdict,
+    policy: &Policy,
+    now: Timestamp,
+) -> Move {
+    let asked = standing.asked_about.is_some();
+    let (failure, detail) = match verdict {
+        Verdict::Succeeded(result) => return after_stage(standing, result, policy),
+        Verdict::Cancelled => {
+            return Move::Hold { reason: "its worker was told to cancel it".to_owned() };
+        }
+        Verdict::Interrupted { resume } => {
+            if let Some(Met::Spent(limit)) = standing.limit {
+                return Move::Hold { reason: limit.clone() };
+            }
+            let session = match (asked && standing.has_session, *resume) {
+                (true, _) => Session::Ask,
+                (false, true) => Session::Continue,
+                (false, false) => Session::Fresh,
+            };
+            return Move::Requeue { session };
+        }
+        Verdict::Failed { failure, detail } | Verdict::TimedOut { failure, detail } => {
+            (*failure, detail.as_str())
+        }
+        Verdict::Lost { detail } => (Failure::Lost, detail.as_str()),
+    };
+    match standing.limit {
+        Some(Met::Spent(limit)) if failure == Failure::MaxBudget => {
+            return Move::Hold { reason: limit.clone() };
+        }
+        // It was cut off, and each round costs dollars of a limit that ends it.
+        Some(Met::More) if failure == Failure::MaxBudget => {
+            let session = match (standing.has_session, asked) {
+                (true, true) => Session::Ask,
+                (true, false) => Session::Continue,
+                (false, _) => Session::Fresh,
+            };
+            return Move::Requeue { session };
+        }
+        Some(_) | None => {}
+    }
+    let resumable = failure.leaves_the_session() && standing.has_session;
+    let session = match (resumable, asked) {
+        (true, true) => Session::Ask,
+        (true, false) => Session::Continue,
+        (false, _) => Session::Fresh,
+    };
+    let wait = |backoff: Backoff| {
+        let not_before = now.after(backoff.delay(standing.deferrals + 1));
+        Move::Retry { not_before, deferred: true, session }
+    };
+    match failure.consequence() {
+        Consequence::Charge | Consequence::Strike => match standing.asked_about {
+            // The question is asked once, and is free: what it was about is counted already.
+            Some(work) => again(standing, work, policy, now),
+            None if can_be_asked(standing, verdict, failure) => {
+                Move::Requeue { session: Session::Ask }
+            }
+            None => {
+                let charged = i64::from(failure.is_charged());
+                let ended = Standing {
+                    attempts_used: standing.attempts_used + charged,
+                    strikes: standing.strikes + 1 - charged,
+                    ..standing
+                };
+                again(ended, &Ended { failure, detail: detail.to_owned() }, policy, now)
+            }
+        },
+        // Nothing that repeats goes without waiting, also when it is nobody's fault.
+        Consequence::Wait if failure == Failure::NeverStarted => wait(policy.retry),
+        Consequence::Wait | Consequence::PauseQueue => wait(policy.overload),
+        Consequence::HoldAll => match standing.resets_at.filter(|at| *at > now) {
+            Some(not_before) => Move::Retry { not_before, deferred: true, session },
+            None => wait(policy.overload),
+        },
+        Consequence::HoldTicket => Move::Hold { reason: detail.to_owned() },
+        Consequence::Requeue => Move::Requeue { session: Session::Fresh },
+    }
+}
+
+/// Whether the session can say how far its work came.
+fn can_be_asked(standing: Standing<'_>, verdict: &Verdict, failure: Failure) -> bool {
+    // Where the model has never answered, it has done nothing, and would most likely not answer the question either.
+    let silent = matches!(verdict, Verdict::TimedOut { .. }) && standing.turns == 0;
+    failure.may_have_an_outcome() && standing.has_session && !silent
+}
+
+/// Decides the move after a stage was completed, by a worker or by the coordinator.
+#[must_use]
+pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy) -> Move {
+    let (plan, at) = (standing.plan, standing.stage_index);
+    match &result.outcome {
+        StageOutcome::Completed if plan.is_last(at) => Move::Close,
+        StageOutcome::Completed => Move::Advance { stage_index: at + 1 },
+        StageOutcome::Blocked { question } => {
+            let asked = question.as_deref().map(str::trim).filter(|q| !q.is_empty());
+            Move::Hold { reason: asked.unwrap_or(&result.report).chars().take(2000).collect() }
+        }
+        StageOutcome::Rework { stage } => {
+            let target = match stage.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
+                Some(name) => plan.earlier(name, at),
+                None => at.checked_sub(1),
+            };
+            let here = plan.stage(at);
+            match (target, stage) {
+                (Some(_), _) if standing.rework_laps >= policy.max_rework => Move::Hold {
+                    reason: format!(
+                        "{here} asked for rework once more after {} laps, the most one ticket may make",
+                        standing.rework_laps
+                    ),
+                },
+                (Some(stage_index), _) => Move::SendBack { stage_index },
+                (None, Some(name)) => Move::Hold {
+                    reason: format!(
+                        "{here} asked for rework of {name:?}, which is no earlier stage of the plan"
+                    ),
+                },
+                (None, None) => Move::Hold {
+                    reason: format!("{here} asked for rework, and there is no stage before it"),
+                },
+            }
+        }
+    }
+}
+
+/// The stage again, unless its attempts are used up. `work` is how the last attempt at the work ended, and is counted in
+/// `standing`.
+fn again(standing: Standing<'_>, work: &Ended, policy: &Policy, now: Timestamp) -> Move {
+    let stage = standing.plan.stage(standing.stage_index);
+    let charged = work.failure.is_charged();
+    let counted = if charged { standing.attempts_used } else { standing.strikes };
+    if counted >= standing.max_attempts {
+        let times = if charged {
+            format!("failed {counted} of {counted} attempts")
+        } else {
+            format!("ended {counted} times through no fault of its own")
+        };
+        let (failure, detail) = (work.failure.name(), clause(&work.detail));
+        return Move::Hold { reason: format!("{stage} {times}; the last: {failure}: {detail}") };
+    }
+    let not_before = now.after(policy.retry.delay(counted.max(1)));
+    Move::Retry { not_before, deferred: false, session: Session::Fresh }
+}
+
+#[cfg(test)]
+mod tests;

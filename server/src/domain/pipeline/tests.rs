@@ -1,0 +1,270 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::text::Name;
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn plan() -> Plan {
+    let stages = ["plan", "impl", "review"].map(|s| Name::from_row(s.to_owned()));
+    Plan::new(stages.to_vec()).expect("three stages")
+}
+
+fn standing(plan: &Plan, stage_index: usize) -> Standing<'_> {
+    Standing {
+        plan,
+        stage_index,
+        attempts_used: 0,
+        max_attempts: 3,
+        deferrals: 0,
+        strikes: 0,
+        rework_laps: 0,
+        has_session: false,
+        turns: 0,
+        asked_about: None,
+        limit: None,
+        resets_at: None,
+    }
+}
+
+fn said(outcome: StageOutcome) -> Verdict {
+    Verdict::Succeeded(StageResult { outcome, report: "report".into(), tickets: Vec::new() })
+}
+
+fn moved(standing: Standing<'_>, verdict: &Verdict) -> Move {
+    after_attempt(standing, verdict, &Policy::default(), NOW)
+}
+
+#[test]
+fn completed_stages_advance_and_the_last_closes() {
+    let plan = plan();
+    assert_eq!(
+        moved(standing(&plan, 0), &said(StageOutcome::Completed)),
+        Move::Advance { stage_index: 1 }
+    );
+    assert_eq!(moved(standing(&plan, 2), &said(StageOutcome::Completed)), Move::Close);
+}
+
+#[test]
+fn rework_goes_where_it_says_or_one_back() {
+    let plan = plan();
+    let rework =
+        |stage: Option<&str>| said(StageOutcome::Rework { stage: stage.map(str::to_owned) });
+    assert_eq!(moved(standing(&plan, 2), &rework(None)), Move::SendBack { stage_index: 1 });
+    assert_eq!(moved(standing(&plan, 2), &rework(Some("plan"))), Move::SendBack { stage_index: 0 });
+    assert!(matches!(moved(standing(&plan, 0), &rework(None)), Move::Hold { .. }));
+    assert!(matches!(moved(standing(&plan, 1), &rework(Some("review"))), Move::Hold { .. }));
+    let tired = Standing { rework_laps: 3, ..standing(&plan, 2) };
+    assert!(matches!(moved(tired, &rework(None)), Move::Hold { .. }));
+    let last_lap = Standing { rework_laps: 2, ..standing(&plan, 2) };
+    assert!(matches!(moved(last_lap, &rework(None)), Move::SendBack { .. }));
+}
+
+#[test]
+fn a_blocked_stage_asks_its_question() {
+    let plan = plan();
+    let ask = |q: Option<&str>| said(StageOutcome::Blocked { question: q.map(str::to_owned) });
+    assert_eq!(
+        moved(standing(&plan, 1), &ask(Some("which port?"))),
+        Move::Hold { reason: "which port?".into() }
+    );
+    assert_eq!(moved(standing(&plan, 1), &ask(None)), Move::Hold { reason: "report".into() });
+}
+
+#[test]
+fn failures_wait_longer_each_time_and_then_hold() {
+    let plan = plan();
+    let failed = Verdict::Failed { failure: Failure::NoResult, detail: "no result".into() };
+    let retry = |seconds| Move::Retry {
+        not_before: NOW.after(Duration::from_secs(seconds)),
+        deferred: false,
+        session: Session::Fresh,
+    };
+    assert_eq!(moved(standing(&plan, 1), &failed), retry(10));
+    assert_eq!(moved(Standing { attempts_used: 1, ..standing(&plan, 1) }, &failed), retry(20));
+    let Move::Hold { reason } = moved(Standing { attempts_used: 2, ..standing(&plan, 1) }, &failed)
+    else {
+        panic!("the third failure must hold");
+    };
+    assert_eq!(reason, "impl failed 3 of 3 attempts; the last: no_result: no result");
+}
+
+#[test]
+fn an_overload_waits_and_charges_nobody() {
+    let plan = plan();
+    let overloaded = Verdict::Failed { failure: Failure::Overloaded, detail: "529".into() };
+    let worn = Standing { attempts_used: 2, deferrals: 1, ..standing(&plan, 1) };
+    let not_before = NOW.after(Duration::from_secs(120));
+    let session = Session::Fresh;
+    assert_eq!(moved(worn, &overloaded), Move::Retry { not_before, deferred: true, session });
+    // What it had done is not done again.
+    let cut_off = Standing { has_session: true, ..worn };
+    let session = Session::Continue;
+    assert_eq!(moved(cut_off, &overloaded), Move::Retry { not_before, deferred: true, session });
+}
+
+#[test]
+fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
+    let plan = plan();
+    let ended = Standing { has_session: true, turns: 1, ..standing(&plan, 1) };
+    let answer = Verdict::Failed { failure: Failure::NoResult, detail: "none".into() };
+    let not_before = NOW.after(Duration::from_secs(10));
+    let again = Move::Retry { not_before, deferred: false, session: Session::Fresh };
+    for failure in Failure::ALL.iter().copied().filter(|f| f.may_have_an_outcome()) {
+        let how = if failure == Failure::Stall {
+            Verdict::TimedOut { failure, detail: "silent".into() }
+        } else {
+            Verdict::Failed { failure, detail: "signal 11".into() }
+        };
+        assert_eq!(moved(ended, &how), Move::Requeue { session: Session::Ask }, "{failure:?}");
+        // Without a session there is nobody to ask.
+        assert_eq!(moved(standing(&plan, 1), &how), again, "{failure:?}");
+        // The answer was no outcome either: the work is done again, and counts once.
+        let work = Ended { failure, detail: "signal 11".into() };
+        let once = Standing { asked_about: Some(&work), ..ended };
+        let charged = i64::from(failure.is_charged());
+        let asked = Standing { attempts_used: charged, strikes: 1 - charged, ..once };
+        assert_eq!(moved(asked, &answer), again, "{failure:?}");
+        let last = Standing { attempts_used: 3 * charged, strikes: 3 * (1 - charged), ..once };
+        let Move::Hold { reason } = moved(last, &answer) else { panic!("{failure:?}") };
+        let told = format!("{}: signal 11", failure.name());
+        assert!(reason.ends_with(&told), "the work counts, not the answer: {reason}");
+    }
+    // A service that never answered has done nothing that one could ask about.
+    let stalled = Verdict::TimedOut { failure: Failure::Stall, detail: "silent".into() };
+    assert_eq!(moved(Standing { turns: 0, ..ended }, &stalled), again);
+    for failure in [Failure::MalformedResult, Failure::Lost] {
+        let how = Verdict::Failed { failure, detail: "signal 11".into() };
+        assert_eq!(moved(ended, &how), again, "{failure:?}");
+    }
+}
+
+#[test]
+fn the_usage_limit_waits_for_its_reset() {
+    let plan = plan();
+    let limited = Verdict::Failed { failure: Failure::UsageLimit, detail: "429".into() };
+    let reset = NOW.after(Duration::from_secs(3600));
+    let told = Standing { resets_at: Some(reset), ..standing(&plan, 1) };
+    assert_eq!(
+        moved(told, &limited),
+        Move::Retry { not_before: reset, deferred: true, session: Session::Fresh }
+    );
+}
+
+#[test]
+fn a_limit_holds_the_ticket_it_stopped() {
+    let plan = plan();
+    let spent = Met::Spent("$5.00 are spent".into());
+    let limited = Standing { limit: Some(&spent), ..standing(&plan, 1) };
+    let held = Move::Hold { reason: "$5.00 are spent".into() };
+    assert_eq!(moved(limited, &Verdict::Interrupted { resume: false }), held);
+    let budget = Verdict::Failed { failure: Failure::MaxBudget, detail: "d".into() };
+    assert_eq!(moved(limited, &budget), held);
+    // What others had set aside is free by now, or the limit was raised.
+    let more = Standing { limit: Some(&Met::More), has_session: true, ..limited };
+    assert_eq!(moved(more, &budget), Move::Requeue { session: Session::Continue });
+    // Work that was done in time counts.
+    assert!(matches!(moved(limited, &said(StageOutcome::Completed)), Move::Advance { .. }));
+}
+
+#[test]
+fn what_is_nobodys_fault_does_not_go_on_for_ever() {
+    let plan = plan();
+    let killed = Verdict::Failed { failure: Failure::HangAtStart, detail: "d".into() };
+    assert!(matches!(moved(standing(&plan, 1), &killed), Move::Retry { .. }));
+    let again = Standing { strikes: 2, ..standing(&plan, 1) };
+    assert!(matches!(moved(again, &killed), Move::Hold { .. }));
+    let denied = Verdict::Failed { failure: Failure::PermissionDenied, detail: "Bash".into() };
+    assert_eq!(moved(standing(&plan, 1), &denied), Move::Hold { reason: "Bash".into() });
+}
+
+fn verdicts() -> impl Strategy<Value = Verdict> {
+    let failures = prop::sample::select(Failure::ALL.to_vec());
+    prop_oneof![
+        Just(said(StageOutcome::Completed)),
+        prop::option::of("[a-z]{1,6}|plan|impl")
+            .prop_map(|stage| said(StageOutcome::Rework { stage })),
+        Just(said(StageOutcome::Blocked { question: None })),
+        failures.prop_map(|failure| Verdict::Failed { failure, detail: "d".into() }),
+        Just(Verdict::Cancelled),
+        any::<bool>().prop_map(|resume| Verdict::Interrupted { resume }),
+        Just(Verdict::Lost { detail: "d".into() }),
+    ]
+}
+
+proptest! {
+    /// However its attempts end, a ticket stays inside its plan, spends no more attempts and laps than allowed,
+    /// and never retries without counting or waiting.
+    #[test]
+    fn every_sequence_stays_inside_the_rules(
+        sequence in prop::collection::vec((verdicts(), any::<bool>()), 1..60)
+    ) {
+        let plan = plan();
+        let policy = Policy::default();
+        let mut at = standing(&plan, 0);
+        let mut asked: Option<Ended> = None;
+        for (verdict, has_session) in sequence {
+            let failure = match &verdict {
+                Verdict::Failed { failure, .. } | Verdict::TimedOut { failure, .. } => Some(*failure),
+                Verdict::Lost { .. } => Some(Failure::Lost),
+                Verdict::Succeeded(_) | Verdict::Cancelled | Verdict::Interrupted { .. } => None,
+            };
+            let consequence = failure.filter(|_| asked.is_none()).map(Failure::consequence);
+            at.has_session = has_session;
+            at.turns = i64::from(has_session);
+            let charged = i64::from(consequence == Some(Consequence::Charge));
+            let struck = i64::from(consequence == Some(Consequence::Strike));
+            let asks = |session| match session {
+                Session::Ask => asked.clone().or(failure.map(|failure| {
+                    Ended { failure, detail: String::new() }
+                })),
+                Session::Fresh | Session::Continue => None,
+            };
+            let ending = Standing { asked_about: asked.as_ref(), ..at };
+            match after_attempt(ending, &verdict, &policy, NOW) {
+                Move::Advance { stage_index } => {
+                    asked = None;
+                    prop_assert_eq!(stage_index, at.stage_index + 1);
+                    at = Standing { rework_laps: at.rework_laps, ..standing(&plan, stage_index) };
+                }
+                Move::SendBack { stage_index } => {
+                    asked = None;
+                    prop_assert!(stage_index < at.stage_index);
+                    at = Standing { rework_laps: at.rework_laps + 1, ..standing(&plan, stage_index) };
+                }
+                Move::Retry { not_before, deferred, session } => {
+                    prop_assert!(not_before > NOW);
+                    prop_assert!(session == Session::Fresh || has_session);
+                    at.attempts_used += charged;
+                    at.strikes += struck;
+                    at.deferrals += i64::from(deferred);
+                    asked = asks(session);
+                }
+                Move::Requeue { session } => {
+                    let interrupted = matches!(verdict, Verdict::Interrupted { .. });
+                    let gone = failure == Some(Failure::SessionGone);
+                    // A question follows work that counted, so it cannot follow a question.
+                    let question = session == Session::Ask && charged + struck == 1;
+                    prop_assert!(interrupted || gone || question);
+                    prop_assert!(!gone || session == Session::Fresh);
+                    at.attempts_used += charged;
+                    at.strikes += struck;
+                    asked = asks(session);
+                }
+                Move::Close => {
+                    prop_assert!(plan.is_last(at.stage_index));
+                    return Ok(());
+                }
+                Move::Hold { reason } => {
+                    prop_assert!(!reason.is_empty());
+                    return Ok(());
+                }
+            }
+            prop_assert!(at.stage_index < plan.stages().len());
+            // At the last attempt a question may still be open.
+            let most = at.max_attempts + i64::from(asked.is_some());
+            prop_assert!(at.attempts_used < most && at.strikes < most);
+            prop_assert!(at.rework_laps <= policy.max_rework);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Launches: the rows of workers between the wish to have one and its shim's hello.
+
+use sqlx::SqliteConnection;
+
+use super::Store;
+use super::error::Result;
+use super::row;
+use super::worker;
+use super::worker_type;
+use crate::crash::Points;
+use crate::domain::id::ProjectKey;
+use crate::domain::id::WorkerId;
+use crate::domain::text::Name;
+use crate::domain::time::Timestamp;
+use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerState;
+
+const PLANNED: Points = Points::around(
+    "server.plan_launches.before_begin",
+    "server.plan_launches.before_commit",
+    "server.plan_launches.after_commit",
+);
+const LAUNCHED: Points = Points::around(
+    "server.launched.before_begin",
+    "server.launched.before_commit",
+    "server.launched.after_commit",
+);
+
+impl Store {
+    /// Inserts workers of a queue for the dispatcher to launch by itself.
+    pub async fn plan_launches(
+        &self,
+        project: ProjectKey,
+        worker_type: &Name,
+        count: i64,
+        now: Timestamp,
+    ) -> Result<Vec<WorkerId>> {
+        let worker_type = worker_type.as_str().to_owned();
+        self.writer
+            .write_at(
+                PLANNED,
+                move |c| {
+                    Box::pin(
+                        async move { worker::insert(c, project, &worker_type, count, now).await },
+                    )
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Commits that a shim is about to be started with this token. Returns whether it may be: a row is launched once.
+    pub async fn mark_launched(
+        &self,
+        id: WorkerId,
+        token_hash: String,
+        now: Timestamp,
+    ) -> Result<bool> {
+        self.writer
+            .write_at(
+                LAUNCHED,
+                move |connection| {
+                    Box::pin(async move {
+                        let marked = sqlx::query(
+                            "UPDATE worker SET launched_at = ?2, token_hash = ?3
+                              WHERE worker_id = ?1 AND state = 'launching' AND launched_at IS NULL",
+                        )
+                        .bind(id.key())
+                        .bind(now.millis())
+                        .bind(token_hash)
+                        .execute(connection)
+                        .await?;
+                        Ok(marked.rows_affected() > 0)
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// When a shim was started for this row, and the hash of the token it was given.
+    pub async fn launch_of(&self, id: WorkerId) -> Result<Option<(Timestamp, String)>> {
+        let row: Option<(Option<i64>, Option<String>)> =
+            sqlx::query_as("SELECT launched_at, token_hash FROM worker WHERE worker_id = ?1")
+                .bind(id.key())
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(row.and_then(|(at, hash)| Some((row::time(at?), hash?))))
+    }
+
+    /// Ends a worker whose shim never said hello, and only that: what launched it may have failed or given up just after
+    /// the shim had come, and a shim that came may have an attempt. Returns whether the worker was ended.
+    pub async fn worker_never_came(
+        &self,
+        id: WorkerId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let reason = reason.to_owned();
+        self.writer
+            .write_at(
+                worker::STOPPED,
+                move |c| Box::pin(async move { never_came(c, id, &reason, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// No shim could be started for this row. The queue is paused: the next launch would fail the same way, and the one
+    /// after it, for ever. Returns whether that is so; a shim that said hello was started, whatever its launch came to.
+    pub async fn launch_failed(
+        &self,
+        worker: &Worker,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let (worker, reason) = (worker.clone(), reason.to_owned());
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        if !never_came(connection, worker.id, &reason, now).await? {
+                            return Ok(false);
+                        }
+                        let why = format!("{} {}", worker.id, reason.replacen("it ", "", 1));
+                        worker_type::pause(
+                            connection,
+                            worker.project,
+                            &worker.worker_type,
+                            &why,
+                            now,
+                        )
+                        .await?;
+                        Ok(true)
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+}
+
+/// [`worker::stopped`], unless its shim has said hello.
+async fn never_came(
+    connection: &mut SqliteConnection,
+    id: WorkerId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    let worker = worker::load(connection, id).await?;
+    if worker.pid.is_some() || worker.state == WorkerState::Stopped {
+        return Ok(false);
+    }
+    worker::stopped(connection, id, reason, now).await?;
+    Ok(true)
+}
