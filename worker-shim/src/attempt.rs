@@ -23,6 +23,7 @@ use crate::clock;
 use crate::crash;
 use crate::log;
 use crate::memory::OutOfMemory;
+use crate::memory::RefusedTasks;
 use crate::output::Segments;
 use crate::output::Tail;
 use crate::plant;
@@ -76,6 +77,7 @@ pub struct Attempt {
     /// Of the whole tree, as far as somebody looked.
     peak_memory_bytes: Option<u64>,
     out_of_memory: Option<OutOfMemory>,
+    refused_tasks: Option<RefusedTasks>,
     sweep: Sweep,
 }
 
@@ -150,6 +152,7 @@ impl Attempt {
             max_rss_kib: None,
             peak_memory_bytes: None,
             out_of_memory: None,
+            refused_tasks: None,
         }
     }
 
@@ -167,6 +170,7 @@ impl Attempt {
         }
         self.dir.store_grant(grant).map_err(unrecordable)?;
         self.out_of_memory = OutOfMemory::watch(inherited.place.as_ref());
+        self.refused_tasks = RefusedTasks::watch(inherited.place.as_ref());
         crash::point("shim.before_spawn");
         plant::trace("spawning", &self.id);
         let spawned = child::spawn(grant, &self.dir, tree_lock, inherited.umask);
@@ -342,6 +346,7 @@ impl Attempt {
             swept: self.sweep.killed(),
             max_rss_kib: self.max_rss_kib,
             oom_kills,
+            tasks_refused: self.refused_tasks.as_ref().and_then(RefusedTasks::count),
             peak_memory_bytes: self.peak_memory_bytes,
             usage_limit: self.transcript.usage_limit().cloned(),
             mcp_failed: self.transcript.mcp_failed().to_vec(),

@@ -1,4 +1,4 @@
-//! Whether the kernel killed something for want of memory while an attempt ran.
+//! Whether the kernel killed something for want of memory, or refused to start something, while an attempt ran.
 
 use std::fs;
 use std::path::Path;
@@ -54,9 +54,42 @@ impl OutOfMemory {
     }
 }
 
+/// Counts what the worker's unit was not allowed to start, from the moment it is made.
+#[derive(Debug)]
+pub struct RefusedTasks {
+    counter: PathBuf,
+    before: u64,
+}
+
+impl RefusedTasks {
+    /// None outside a unit, and where the kernel does not count.
+    #[must_use]
+    pub fn watch(own: Option<&UnitPlace>) -> Option<Self> {
+        let counter = place::directory(&own?.cgroup).join("pids.events");
+        let before = refusals(&fs::read_to_string(&counter).ok()?)?;
+        Some(Self { counter, before })
+    }
+
+    /// What was refused since; none for none.
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        let now = refusals(&fs::read_to_string(&self.counter).ok()?)?;
+        Some(now.saturating_sub(self.before)).filter(|refused| *refused > 0)
+    }
+}
+
 /// The counter in `memory.events` or `/proc/vmstat`.
 fn kills(text: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    number(text, "oom_kill ")
+}
+
+/// The counter in `pids.events`.
+fn refusals(text: &str) -> Option<u64> {
+    number(text, "max ")
+}
+
+fn number(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -79,6 +112,18 @@ mod tests {
         assert_eq!(watch(false).kills(&ended, false), None, "somebody else's");
         fs::write(&counter, "nothing of the kind\n").unwrap();
         assert_eq!(watch(true).kills(&killed, false), None);
+    }
+
+    #[test]
+    fn tasks_are_told_when_some_were_refused_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let counter = dir.path().join("pids.events");
+        let watch = RefusedTasks { counter: counter.clone(), before: 3 };
+        fs::write(&counter, "max 3\n").unwrap();
+        assert_eq!(watch.count(), None);
+        fs::write(&counter, "max 64\n").unwrap();
+        assert_eq!(watch.count(), Some(61));
+        assert!(RefusedTasks::watch(None).is_none());
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub fn facts(record: &ExitRecord, known: Known) -> Facts {
         may_create_tickets: known.may_create_tickets,
         stderr_tail: record.stderr_tail.clone(),
         oom_kills: record.oom_kills.unwrap_or(0),
+        tasks_refused: record.tasks_refused.unwrap_or(0),
         // Without this server an agent only cannot say how far it is.
         mcp_failed: record.mcp_failed.iter().filter(|name| *name != OWN_SERVER).cloned().collect(),
         usage: record.usage_limit.as_ref().map(usage_limit),

@@ -52,6 +52,10 @@ pub struct ExitRecord {
     /// not do it. Absent otherwise, and in records of older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_kills: Option<u64>,
+    /// Processes and threads that the kernel refused because the worker's unit had as many as it may (`TasksMax=`), while
+    /// the attempt ran. Absent when there was none, outside a unit, and in records of older shims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_refused: Option<u64>,
     /// Most memory the whole tree was seen to hold at once, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,

@@ -53,6 +53,7 @@ fn every_file_reads_and_is_written_the_same() {
     check(&mut seen, "file_exit", &record());
     check(&mut seen, "file_exit_not_started", &not_started());
     check(&mut seen, "file_exit_stopped", &stopped());
+    check(&mut seen, "file_exit_tasks", &short_of_tasks());
     check(&mut seen, "file_unit", &place());
 
     let files: BTreeSet<String> = fs::read_dir(directory())
@@ -263,6 +264,7 @@ fn record() -> ExitRecord {
         swept: 2,
         max_rss_kib: Some(307_200),
         oom_kills: None,
+        tasks_refused: None,
         peak_memory_bytes: None,
         usage_limit: None,
         mcp_failed: Vec::new(),
@@ -301,6 +303,10 @@ fn stopped() -> ExitRecord {
         extra: Map::new(),
         ..record()
     }
+}
+
+fn short_of_tasks() -> ExitRecord {
+    ExitRecord { tasks_refused: Some(61), ..stopped() }
 }
 
 fn not_started() -> ExitRecord {

@@ -143,6 +143,7 @@ fn record() -> Box<ExitRecord> {
         swept: 0,
         max_rss_kib: None,
         oom_kills: None,
+        tasks_refused: None,
         peak_memory_bytes: None,
         usage_limit: None,
         mcp_failed: Vec::new(),

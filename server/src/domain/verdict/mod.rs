@@ -35,6 +35,8 @@ pub struct Facts {
     pub usage: Option<UsageLimit>,
     /// Processes the kernel killed for want of memory while the attempt ran, where that can be known.
     pub oom_kills: u64,
+    /// Processes and threads it could not start, because its unit had as many as it may.
+    pub tasks_refused: u64,
 }
 
 /// The account's usage limit, as the agent heard of it.
@@ -249,6 +251,13 @@ fn failed(facts: &Facts) -> Verdict {
             format!("the kernel killed a part of it because there was no memory left; {detail}");
         return Verdict::Failed { failure: Failure::OutOfMemory, detail };
     }
+    // Not a class of its own: programs try to start things in vain and go on, so it may not be why.
+    let detail = match facts.tasks_refused {
+        refused if refused > 0 && unclear => format!(
+            "its worker had as many processes as it may (TasksMax= of its unit), {refused} more were refused; {detail}"
+        ),
+        _ => detail,
+    };
     Verdict::Failed { failure, detail }
 }
 

@@ -15,6 +15,7 @@ fn ran(end: End, result: Option<AgentResult>) -> Facts {
         mcp_failed: Vec::new(),
         usage: None,
         oom_kills: 0,
+        tasks_refused: 0,
     }
 }
 
@@ -125,6 +126,17 @@ fn errors_of_the_service_are_told_apart_by_structure() {
     };
     assert_eq!(failure_of(&gone), Failure::SessionGone);
     assert!(!Failure::SessionGone.is_charged() && !Failure::Overloaded.is_charged());
+}
+
+#[test]
+fn a_failure_says_that_processes_were_refused() {
+    let crowded = |end| Facts { tasks_refused: 61, ..ran(end, None) };
+    let Verdict::Failed { failure, detail } = verdict(&crowded(End::Exited(2))) else {
+        panic!("it failed");
+    };
+    assert_eq!(failure, Failure::NoResult);
+    assert!(detail.contains("TasksMax=") && detail.contains("61 more"), "{detail}");
+    assert!(detail.contains("exited with code 2"), "{detail}");
 }
 
 #[test]
