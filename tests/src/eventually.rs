@@ -21,7 +21,24 @@ where
 }
 
 /// [`eventually`], for work that is long by itself.
-pub async fn eventually_within<T, F, R>(deadline: Duration, what: &str, mut probe: F) -> T
+pub async fn eventually_within<T, F, R>(deadline: Duration, what: &str, probe: F) -> T
+where
+    F: FnMut() -> R,
+    R: Future<Output = Result<T, String>>,
+{
+    repeatedly(deadline, INTERVAL, what, probe).await
+}
+
+/// [`eventually`], for an emulated machine: it needs longer, and more seldom questions leave it more of its time.
+pub async fn eventually_slowly<T, F, R>(what: &str, probe: F) -> T
+where
+    F: FnMut() -> R,
+    R: Future<Output = Result<T, String>>,
+{
+    repeatedly(DEADLINE * 5, INTERVAL * 15, what, probe).await
+}
+
+async fn repeatedly<T, F, R>(deadline: Duration, interval: Duration, what: &str, mut probe: F) -> T
 where
     F: FnMut() -> R,
     R: Future<Output = Result<T, String>>,
@@ -36,6 +53,6 @@ where
             begun.elapsed() < deadline,
             "waited {deadline:?} in vain: {what}\nlast seen: {seen}"
         );
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(interval).await;
     }
 }

@@ -92,9 +92,12 @@ pub struct CallLog {
 }
 
 impl CallLog {
+    /// The directories it consists of.
+    pub const PARTS: [&str; 6] = ["runs", "calls", "ends", "running", "overlaps", "sessions"];
+
     /// Makes the directories, so that an agent never has to.
     pub fn create(directory: PathBuf) -> io::Result<Self> {
-        for part in ["runs", "calls", "ends", "running", "overlaps", "sessions"] {
+        for part in Self::PARTS {
             fs::create_dir_all(directory.join(part))?;
         }
         Ok(Self { directory })

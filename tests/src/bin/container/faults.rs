@@ -27,7 +27,11 @@ pub(crate) async fn limits(load: &Load<'_>) {
     say(&format!(
         "limits of workers and their slice are set; what the kernel offers here to enforce them: {:?}{}",
         controllers,
-        if controllers.contains("memory") { "" } else { " (NOT TRIED: running out of memory)" }
+        if controllers.contains("memory") {
+            ""
+        } else {
+            " (who is held to them: container --limits)"
+        }
     ));
 }
 
@@ -113,7 +117,7 @@ pub(crate) async fn killed_shim(load: &Load<'_>) {
     .await;
     let found = load.completed(ticket).await;
     assert_eq!(found["attempts"][0]["outcome"], "lost", "{found}");
-    assert_eq!(load.agents.calls_of(ticket, "build").len(), 2, "{found}");
+    assert_eq!(load.agents().calls_of(ticket, "build").len(), 2, "{found}");
     load.assert_no_overlaps();
     say(&format!(
         "kill -9 of a shim: its {} processes were gone, daemon and all, and its ticket ran again",

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use e2e::client::Client;
 use e2e::eventually::eventually;
+use e2e::eventually::eventually_slowly;
 use e2e::fake::Call;
 use e2e::fake::CallLog;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::machine::Machine;
 use crate::operator::Operator;
 use crate::operator::Workers;
 
@@ -19,7 +21,8 @@ const STAGE: &str = "build";
 pub(crate) struct Load<'a> {
     pub(crate) operator: Operator<'a>,
     pub(crate) client: Client,
-    pub(crate) agents: CallLog,
+    /// None where nobody looks into the machine from out here.
+    agents: Option<CallLog>,
 }
 
 /// Agents at work that nothing may touch.
@@ -50,6 +53,11 @@ impl<'a> Load<'a> {
         load
     }
 
+    /// The records of the agents.
+    pub(crate) fn agents(&self) -> &CallLog {
+        self.agents.as_ref().expect("only asked in a container")
+    }
+
     /// The same work seen by a coordinator of today: after a boot, or another server.
     pub(crate) fn again(&mut self) {
         self.client = self.operator.client();
@@ -75,7 +83,7 @@ impl<'a> Load<'a> {
             tickets.push(self.ticket(&script).await);
         }
         let calls = eventually(&format!("{count} agents run"), || async {
-            let calls = self.agents.calls();
+            let calls = self.agents().calls();
             let ours: Vec<Call> =
                 calls.into_iter().filter(|call| tickets.contains(&call.ticket)).collect();
             if ours.len() == count { Ok(ours) } else { Err(format!("{} do", ours.len())) }
@@ -111,7 +119,7 @@ impl<'a> Load<'a> {
     /// As [`Load::finish`]; then each agent has run exactly once.
     pub(crate) async fn finish_once(&self, running: &Running) {
         self.finish(running).await;
-        let runs = self.agents.runs();
+        let runs = self.agents().runs();
         let ran: BTreeMap<&String, Option<&u32>> =
             running.tickets.iter().map(|t| (t, runs.get(&format!("{t}.{STAGE}")))).collect();
         assert!(
@@ -139,11 +147,15 @@ impl<'a> Load<'a> {
         what: &str,
         fits: impl Fn(&Value) -> bool,
     ) -> Value {
-        eventually(&format!("{ticket} {what}"), || async {
+        let what = format!("{ticket} {what}");
+        let probe = || async {
             let found = self.get(ticket).await;
             if fits(&found) { Ok(found) } else { Err(found.to_string()) }
-        })
-        .await
+        };
+        match self.operator.machine {
+            Machine::Container(_) => eventually(&what, probe).await,
+            Machine::Guest(_) => eventually_slowly(&what, probe).await,
+        }
     }
 
     pub(crate) async fn completed(&self, ticket: &str) -> Value {
@@ -173,6 +185,6 @@ impl<'a> Load<'a> {
     }
 
     pub(crate) fn assert_no_overlaps(&self) {
-        assert_eq!(self.agents.overlaps(), Vec::<String>::new(), "two agents on one ticket");
+        assert_eq!(self.agents().overlaps(), Vec::<String>::new(), "two agents on one ticket");
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo build --workspace --all-targets && cargo run -p e2e --bin container       # as root, about three minutes
+//! cargo build --workspace --all-targets && cargo run -p e2e --bin container -- --limits
 //! ```
 //!
 //! The machine is a container (systemd-nspawn) with the files of a directory that is made once:
@@ -11,15 +12,19 @@
 //! debootstrap --variant=minbase --include=… bookworm target/ci-tools/bookworm
 //! ```
 //!
-//! `.ci/run` does that, and says which packages. Nothing of it is changed, and nothing of the machine outlives this
+//! With `--limits` it is a guest of qemu's instead, where workers are held to memory, tasks and processor by a kernel.
+//! `.ci/run` makes that directory, and says which packages. Nothing of it is changed, and nothing of the machine outlives this
 //! program. Agents are scripted (`fake-claude`). Each step says what it does; what cannot be tried here is said, too.
 #![expect(clippy::print_stdout, reason = "its output is for people")]
 
 mod credential;
 mod doctor;
 mod faults;
+mod guest;
+mod limits;
 mod load;
 mod machine;
+mod nspawn;
 mod operator;
 mod package;
 mod prober;
@@ -40,6 +45,7 @@ use tokio::signal::unix::signal;
 
 use crate::load::Load;
 use crate::machine::Machine;
+use crate::nspawn::Container;
 use crate::operator::Operator;
 use crate::operator::SYSTEM;
 use crate::tools::Tools;
@@ -52,6 +58,13 @@ const NEEDED: [(&str, &str); 4] = [
     ("/usr/bin/dpkg-shlibdeps", "dpkg-dev"),
 ];
 
+/// The same for a guest.
+const NEEDED_FOR_A_GUEST: [(&str, &str); 3] = [
+    ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
+    ("/usr/bin/cpio", "cpio"),
+    ("/usr/sbin/ip", "iproute2"),
+];
+
 #[derive(Debug, Parser)]
 #[command(about = "Installs the package on a machine of its own and treats it as operators do")]
 struct Cli {
@@ -61,6 +74,12 @@ struct Cli {
     /// Disturbances of the server under twenty workers
     #[arg(long, default_value_t = 20)]
     rounds: u32,
+    /// Tries what limits do to workers instead, in a guest with a kernel of its own
+    #[arg(long)]
+    limits: bool,
+    /// An unpacked package of Debian's kernel, for the guest [default: target/ci-tools/kernel]
+    #[arg(long, value_name = "DIR")]
+    kernel: Option<PathBuf>,
 }
 
 static BEGUN: OnceLock<Instant> = OnceLock::new();
@@ -73,33 +92,62 @@ pub(crate) fn say(what: &str) {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    BEGUN.get_or_init(Instant::now);
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("below the workspace");
     let base = cli.base.clone().unwrap_or_else(|| workspace.join("target/ci-tools/bookworm"));
-    if let Some(missing) = missing(&base) {
+    let kernel = cli.kernel.clone().unwrap_or_else(|| workspace.join("target/ci-tools/kernel"));
+    let missing = if cli.limits { missing_for_limits(&base, &kernel) } else { missing(&base) };
+    if let Some(missing) = missing {
         println!("CANNOT RUN: {missing}. Nothing of the package was tested.");
         return ExitCode::FAILURE;
     }
-    machine::keep_mounts_private().expect("root may unshare mounts");
+    nspawn::keep_mounts_private().expect("root may unshare mounts");
+    if cli.limits {
+        guest::keep_network_private().expect("root may unshare networks");
+    }
     // One thread, which is the one in the machine's network.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).expect("a handler");
         let mut terminate = signal(SignalKind::terminate()).expect("a handler");
-        let tools = Tools::find(workspace, &base);
-        let machine = Machine::make(&base, &tools.binds);
+        let story = async {
+            if cli.limits {
+                limits::story(&base, &kernel, workspace).await;
+                return;
+            }
+            let tools = Tools::find(workspace, &base);
+            let machine = Container::make(&base, &tools.binds);
+            story(&Machine::Container(machine), &cli, workspace, &tools).await;
+        };
         tokio::select! {
-            () = story(&machine, &cli, workspace, &tools) => ExitCode::SUCCESS,
+            () = story => ExitCode::SUCCESS,
             _ = interrupt.recv() => ExitCode::FAILURE,
             _ = terminate.recv() => ExitCode::FAILURE,
         }
     })
 }
 
+fn missing_for_limits(base: &Path, kernel: &Path) -> Option<String> {
+    let programs = NEEDED.iter().chain(&NEEDED_FOR_A_GUEST);
+    let missing = missing_of(programs, base);
+    missing.or_else(|| {
+        let package = format!("{} is no unpacked kernel; .ci/run makes it", kernel.display());
+        (!kernel.join("boot").is_dir()).then_some(package)
+    })
+}
+
 fn missing(base: &Path) -> Option<String> {
+    missing_of(NEEDED.iter(), base)
+}
+
+fn missing_of<'a>(
+    mut programs: impl Iterator<Item = &'a (&'static str, &'static str)>,
+    base: &Path,
+) -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("only root can boot a machine".to_owned());
     }
-    if let Some((_, package)) = NEEDED.iter().find(|(program, _)| !Path::new(program).exists()) {
+    if let Some((_, package)) = programs.find(|(program, _)| !Path::new(program).exists()) {
         return Some(format!("{package} is not installed"));
     }
     if !base.join("usr/bin/git").exists() || !base.join("lib/systemd/systemd").exists() {
@@ -113,7 +161,7 @@ fn missing(base: &Path) -> Option<String> {
 
 async fn story(machine: &Machine, cli: &Cli, workspace: &Path, tools: &Tools) {
     let packages = package::build(machine, workspace);
-    machine.boot().await;
+    machine.container().boot().await;
     say(&format!(
         "booted: {}",
         machine.run(&["systemctl", "--version"]).lines().next().unwrap_or("")

@@ -1,7 +1,6 @@
 //! What an operator does to one server and its workers: the system's, or a user's own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Output;
 
 use e2e::client::Client;
@@ -148,20 +147,26 @@ impl<'a> Operator<'a> {
 
     /// A coordinator. After each boot it needs another one: its connections are gone.
     pub(crate) fn client(&self) -> Client {
-        let token = self.machine.path(self.place.state).join("tokens/coordinator");
-        let token = std::fs::read_to_string(token).expect("the server makes it on its first start");
+        let token = self.machine.read(&format!("{}/tokens/coordinator", self.place.state));
         Client::reconnecting(self.place.address, Some(token.trim().to_owned()))
     }
 
-    /// The records of the scripted agents.
-    pub(crate) fn agents(&self) -> CallLog {
-        let log = CallLog::create(self.fake_dir()).expect("the machine's files are writable");
-        self.own(&format!("{}/fake", self.place.home));
+    /// Makes room for the records of the scripted agents; returns them where they can be read from out here.
+    pub(crate) fn agents(&self) -> Option<CallLog> {
+        let directory = format!("{}/fake", self.place.home);
+        let log = match self.machine {
+            Machine::Container(container) => {
+                let log = CallLog::create(container.path(&directory));
+                Some(log.expect("the machine's files are writable"))
+            }
+            Machine::Guest(_) => {
+                let parts = CallLog::PARTS.map(|part| format!("{directory}/{part}"));
+                self.machine.run(&["sh", "-euc", &format!("mkdir -p {}", parts.join(" "))]);
+                None
+            }
+        };
+        self.own(&directory);
         log
-    }
-
-    fn fake_dir(&self) -> PathBuf {
-        self.machine.path(&format!("{}/fake", self.place.home))
     }
 
     /// Gives a path of the machine to the server's user.
@@ -170,9 +175,13 @@ impl<'a> Operator<'a> {
         self.machine.run(&["chown", "-R", &format!("{account}:{account}"), path]);
     }
 
+    pub(crate) fn drop_in_file(&self, unit: &str, name: &str) -> String {
+        format!("{}/{unit}.d/{name}.conf", self.place.drop_ins)
+    }
+
     /// Settings of a unit, added in a drop-in.
     pub(crate) fn drop_in(&self, unit: &str, name: &str, text: &str) {
-        let file = format!("{}/{unit}.d/{name}.conf", self.place.drop_ins);
+        let file = self.drop_in_file(unit, name);
         self.machine.write(&file, text);
         if self.place.user.is_some() {
             self.own(&format!("{}/.config", self.place.home));

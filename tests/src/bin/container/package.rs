@@ -30,19 +30,8 @@ pub(crate) struct Packages {
 pub(crate) fn build(machine: &Machine, workspace: &Path) -> Packages {
     let output = machine.path("/var/cache/packages");
     let made = |version: &str| {
-        let built = Command::new(workspace.join("packaging/build-deb"))
-            .arg("--from")
-            .arg(binaries::directory())
-            .arg("--output")
-            .arg(&output)
-            .args(["--version", version, "--quick"])
-            .output()
-            .expect("the script can be started");
-        let complaint = String::from_utf8_lossy(&built.stderr);
-        assert!(built.status.success(), "packaging/build-deb: {complaint}");
-        let path = String::from_utf8_lossy(&built.stdout).trim().to_owned();
-        let name = Path::new(&path).file_name().expect("it prints the package's path");
-        format!("/var/cache/packages/{}", name.to_string_lossy())
+        let name = build_one(&output, workspace, version);
+        format!("/var/cache/packages/{name}")
     };
     let first_version = env!("CARGO_PKG_VERSION").to_owned();
     let second_version = format!("{first_version}+next");
@@ -54,6 +43,23 @@ pub(crate) fn build(machine: &Machine, workspace: &Path) -> Packages {
     };
     say(&format!("built {} and {}", packages.first_version, packages.second_version));
     packages
+}
+
+/// Builds one from the programs beside this one; returns the name of its file.
+pub(crate) fn build_one(output: &Path, workspace: &Path, version: &str) -> String {
+    let built = Command::new(workspace.join("packaging/build-deb"))
+        .arg("--from")
+        .arg(binaries::directory())
+        .arg("--output")
+        .arg(output)
+        .args(["--version", version, "--quick"])
+        .output()
+        .expect("the script can be started");
+    let complaint = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "packaging/build-deb: {complaint}");
+    let path = String::from_utf8_lossy(&built.stdout).trim().to_owned();
+    let name = Path::new(&path).file_name().expect("it prints the package's path");
+    name.to_string_lossy().into_owned()
 }
 
 /// Installs it on a machine that never had it. Then the server runs, and will after a boot.
@@ -73,13 +79,7 @@ pub(crate) fn install(operator: &Operator<'_>, packages: &Packages) {
     assert_eq!(mode("/run/vibe-ensemble/shim.sock"), "600 vibe-ensemble");
     assert_eq!(mode("/etc/vibe-ensemble"), "750 root");
     assert_eq!(mode("/var/lib/vibe-ensemble/tokens/coordinator"), "600 vibe-ensemble");
-    // What an operator does next: variables for the agents, more workers than by default, read by a reload.
-    machine.write(
-        operator.place.worker_env,
-        &format!("CLAUDE_FAKE_DIR={}/fake\n", operator.place.home),
-    );
-    configure(operator);
-    operator.systemctl(&["reload", SERVER]);
+    settle(operator);
     let units = machine.sh(
         "systemd-analyze --man=no verify /lib/systemd/system/vibe-ensemble* 2>&1 | grep vibe-ensemble || true",
     );
@@ -92,12 +92,14 @@ pub(crate) fn install(operator: &Operator<'_>, packages: &Packages) {
     ));
 }
 
-/// More workers than the default, lingering shortly, so that a step begins with none of the one before.
-fn configure(operator: &Operator<'_>) {
-    let file = operator.machine.path("/etc/vibe-ensemble/config.toml");
-    let text = std::fs::read_to_string(&file).expect("the package brings it");
+/// What an operator does next: variables for the agents, more workers than the default, read by a reload. They linger shortly, so that a step begins
+/// with none of the one before.
+pub(crate) fn settle(operator: &Operator<'_>) {
+    let home = operator.place.home;
+    operator.machine.write(operator.place.worker_env, &format!("CLAUDE_FAKE_DIR={home}/fake\n"));
     let more = "max_workers = 40\nlinger_ms = 200\nretry_backoff_ms = 100\n";
-    std::fs::write(&file, format!("{text}{more}")).expect("writable");
+    operator.machine.sh(&format!("printf '{more}' >>/etc/vibe-ensemble/config.toml"));
+    operator.systemctl(&["reload", SERVER]);
 }
 
 /// Asks systemd how exposed the units are.

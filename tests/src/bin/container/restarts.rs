@@ -64,7 +64,7 @@ pub(crate) async fn stopped_for_good(load: &Load<'_>) {
     // Their agents are done while nobody is there to hear it.
     load.open("stopped");
     let records: Vec<_> = load
-        .agents
+        .agents()
         .calls()
         .into_iter()
         .filter(|call| running.tickets.contains(&call.ticket))
@@ -92,7 +92,7 @@ pub(crate) async fn stopped_for_good(load: &Load<'_>) {
 pub(crate) async fn reboot(load: &mut Load<'_>) {
     let running = load.running(AGENTS, "reboot", "").await;
     say(&format!("reboot while {AGENTS} agents run"));
-    load.operator.machine.reboot().await;
+    load.operator.machine.container().reboot().await;
     let operator = load.operator;
     eventually("the server is up after the boot", || async {
         let state = operator.property(SERVER, "ActiveState");
@@ -102,7 +102,7 @@ pub(crate) async fn reboot(load: &mut Load<'_>) {
     load.again();
     load.finish(&running).await;
     load.assert_no_overlaps();
-    let runs = load.agents.runs();
+    let runs = load.agents().runs();
     let most = running.tickets.iter().filter_map(|t| runs.get(&format!("{t}.build"))).max();
     assert_eq!(most, Some(&2), "interrupted once, then run to the end: {runs:?}");
     for ticket in &running.tickets {

@@ -135,7 +135,7 @@ pub(crate) async fn to_shims(load: &Load<'_>) {
             }
             "USR1" => {
                 let found = load.completed(ticket).await;
-                let calls = load.agents.calls_of(ticket, "build");
+                let calls = load.agents().calls_of(ticket, "build");
                 assert_eq!(calls.len(), 2, "{by:?}: {found}");
                 let session = calls[0].argument("--session-id");
                 assert_eq!(calls[1].argument("--resume"), session, "the same session, {by:?}");

@@ -22,6 +22,24 @@ pub(crate) struct Users<'a> {
 
 /// An account without a session, whose manager lingers; the server is enabled and started, and has to take it.
 pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> {
+    let operator = enable(machine);
+    package::hardening(&operator, "4.0", "4.0");
+    let mut load = Load::begin(operator).await;
+    credential::reaches_a_users_server(&mut load).await;
+    restarts::under_load(&load, 4).await;
+    restarts::stopped_for_good(&load).await;
+    faults::watchdog(&load).await;
+    faults::killed_shim(&load).await;
+    signals::to_the_server(&load).await;
+    signals::to_shims(&load).await;
+    tools::in_a_worker(&load, tools).await;
+    doctor::mends(&load.operator);
+    doctor::tells_of_linger(&load.operator);
+    Users { load }
+}
+
+/// The account and its server.
+pub(crate) fn enable(machine: &Machine) -> Operator<'_> {
     let operator = Operator::of(machine, ADA);
     machine.run(&["useradd", "--create-home", "--shell", "/bin/bash", ADA.account]);
     machine.run(&["loginctl", "enable-linger", ADA.account]);
@@ -46,18 +64,5 @@ pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> 
     let status = operator.run(&["vibe-ensemble", "status", "--json"]);
     assert!(status.starts_with('{'), "the user finds the server: {status}");
     say("a user enabled and started a server of their own beside the system's");
-    package::hardening(&operator, "4.0", "4.0");
-    let mut load = Load::begin(operator).await;
-    credential::reaches_a_users_server(&mut load).await;
-    restarts::under_load(&load, 4).await;
-    restarts::stopped_for_good(&load).await;
-    faults::watchdog(&load).await;
-    faults::killed_shim(&load).await;
-    signals::to_the_server(&load).await;
-    signals::to_shims(&load).await;
-    tools::in_a_worker(&load, tools).await;
-    doctor::mends(&load.operator);
-    doctor::tells_of_linger(&load.operator);
-    say("NOT TRIED for the user: the limits of memory and processor, which need a kernel's help");
-    Users { load }
+    operator
 }

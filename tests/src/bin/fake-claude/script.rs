@@ -54,6 +54,8 @@ pub(crate) enum Action {
     Daemonize(Duration),
     /// `fork-storm N`: leaves N sleeping children.
     ForkStorm(u32),
+    /// `allocate MEBIBYTES`: takes so much memory, uses all of it, and keeps it.
+    Allocate(usize),
     /// `flood BYTES`: at least so much of valid stream.
     Flood(u64),
     /// `garbage`: lines that are no JSON, bytes that are no text, and one line of 9 MiB.
@@ -117,6 +119,7 @@ impl FromStr for Command {
             "fork" => Self::Act(Action::Fork(seconds()?)),
             "daemonize" => Self::Act(Action::Daemonize(seconds()?)),
             "fork-storm" => Self::Act(Action::ForkStorm(number(line, rest)?)),
+            "allocate" => Self::Act(Action::Allocate(number(line, rest)?)),
             "flood" => Self::Act(Action::Flood(number(line, rest)?)),
             "garbage" => Self::Act(Action::Garbage),
             "ignore-term" => Self::IgnoreTerm,
@@ -181,6 +184,7 @@ pub(crate) fn act(action: &Action, stream: &mut Stream) -> Result<(), String> {
                 tree::leave_child(Duration::from_hours(1));
             }
         }
+        Action::Allocate(mebibytes) => std::mem::forget(vec![1_u8; mebibytes << 20]),
         Action::Flood(bytes) => stream.flood(*bytes),
         Action::Garbage => stream.garbage(),
     }
