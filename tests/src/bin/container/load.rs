@@ -15,7 +15,7 @@ use crate::operator::Operator;
 use crate::operator::Workers;
 
 /// The project, and its only stage.
-const PROJECT: &str = "shop";
+pub(crate) const PROJECT: &str = "shop";
 const STAGE: &str = "build";
 
 pub(crate) struct Load<'a> {

@@ -29,6 +29,7 @@ mod operator;
 mod package;
 mod prober;
 mod restarts;
+mod session;
 mod signals;
 mod tools;
 mod users;
@@ -174,6 +175,7 @@ async fn story(machine: &Machine, cli: &Cli, workspace: &Path, tools: &Tools) {
     faults::limits(&load).await;
     faults::secrets(&load).await;
     tools::in_a_worker(&load, tools).await;
+    session::in_a_worker(&load, tools).await;
     credential::reaches_the_server(&mut load).await;
     doctor::mends(&load.operator);
     restarts::under_load(&load, cli.rounds).await;

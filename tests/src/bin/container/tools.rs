@@ -10,7 +10,7 @@ use crate::load::Load;
 use crate::say;
 
 /// Where they are inside.
-const PLACE: &str = "/opt/tools";
+pub(crate) const PLACE: &str = "/opt/tools";
 
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
@@ -62,6 +62,10 @@ impl Tools {
              ./target/debug/hello | grep -q Hello && cargo test --quiet --offline >/dev/null && echo cargo works; cd ..",
         );
         tools
+    }
+
+    pub(crate) fn has(&self, tool: &str) -> bool {
+        self.trials.iter().any(|(name, _)| *name == tool)
     }
 
     fn have(

@@ -12,6 +12,7 @@ use crate::operator::SOCKET;
 use crate::package;
 use crate::restarts;
 use crate::say;
+use crate::session;
 use crate::signals;
 use crate::tools;
 use crate::tools::Tools;
@@ -33,6 +34,7 @@ pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> 
     signals::to_the_server(&load).await;
     signals::to_shims(&load).await;
     tools::in_a_worker(&load, tools).await;
+    session::in_a_worker(&load, tools).await;
     doctor::mends(&load.operator);
     doctor::tells_of_linger(&load.operator);
     Users { load }
