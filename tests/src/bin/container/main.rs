@@ -28,6 +28,7 @@ mod nspawn;
 mod operator;
 mod package;
 mod prober;
+mod readme;
 mod restarts;
 mod session;
 mod signals;
@@ -185,6 +186,7 @@ async fn story(machine: &Machine, cli: &Cli, workspace: &Path, tools: &Tools) {
     faults::watchdog(&load).await;
     faults::killed_shim(&load).await;
     faults::journal(&load).await;
+    readme::reads_the_journal(&load.operator);
     let users = users::begin(machine, tools).await;
     package::upgrade(&load, &users, &packages).await;
     restarts::reboot(&mut load).await;

@@ -10,6 +10,7 @@ use crate::operator::Operator;
 use crate::operator::SERVER;
 use crate::operator::SOCKET;
 use crate::package;
+use crate::readme;
 use crate::restarts;
 use crate::say;
 use crate::session;
@@ -35,6 +36,7 @@ pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> 
     signals::to_shims(&load).await;
     tools::in_a_worker(&load, tools).await;
     session::in_a_worker(&load, tools).await;
+    readme::reads_the_journal(&load.operator);
     doctor::mends(&load.operator);
     doctor::tells_of_linger(&load.operator);
     Users { load }
