@@ -153,10 +153,15 @@ impl Lifecycle {
         self.control.hard.clone()
     }
 
-    /// True while the server grants nothing new.
+    /// True while the server grants nothing new. That it drains already is a change, too: the signal may have come while
+    /// the server was starting, and `vibe-ensemble drain` waits until it is signed.
     #[must_use]
     pub fn drain(&self) -> watch::Receiver<bool> {
-        self.control.drain.subscribe()
+        let mut drain = self.control.drain.subscribe();
+        if *drain.borrow() {
+            drain.mark_changed();
+        }
+        drain
     }
 
     /// Runs a task the server cannot do without. When it panics, or returns before the server is stopping, the server

@@ -7,6 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use e2e::bed::Bed;
 use e2e::eventually::eventually;
 use e2e::server::Setup;
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde_json::Value;
 
 #[tokio::test]
 async fn a_shim_socket_that_was_removed_is_bound_again() {
@@ -47,6 +51,30 @@ async fn drain_commands_that_come_at_once_agree() {
             fs::read_to_string(bed.server.runtime_dir().join("server.lock")).expect("signed");
         assert!(lock.contains(&format!("\"draining\":{draining}")), "{lock}");
     }
+}
+
+#[tokio::test]
+async fn a_drain_that_is_toggled_while_the_server_starts_is_signed() {
+    let mut bed = Bed::prepare(Setup::default());
+    let lock = bed.server.runtime_dir().join("server.lock");
+    let holder = || -> Option<Value> { serde_json::from_slice(&fs::read(&lock).ok()?).ok() };
+    let toggled = eventually("the server signs its lock", || {
+        let pid = holder().and_then(|holder| i32::try_from(holder["pid"].as_i64()?).ok());
+        let sent = match pid.filter(|pid| *pid > 1) {
+            Some(pid) => kill(Pid::from_raw(pid), Signal::SIGUSR2).map_err(|e| e.to_string()),
+            None => Err("nobody has signed".to_owned()),
+        };
+        std::future::ready(sent)
+    });
+    tokio::join!(toggled, bed.launch());
+    eventually("the lock says that it drains", || {
+        let holder = holder().unwrap_or_default();
+        let drains = holder["draining"] == true;
+        std::future::ready(if drains { Ok(()) } else { Err(holder.to_string()) })
+    })
+    .await;
+    let output = bed.server.operate("drain", &["--off"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]

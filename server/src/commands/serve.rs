@@ -146,7 +146,6 @@ pub async fn run(
             changed = drain.changed() => {
                 let draining = changed.is_ok() && *drain.borrow_and_update();
                 lock.set_draining(draining)?;
-                tracing::info!(draining, "drain toggled");
             }
             request = lifecycle.requests.recv() => {
                 let Some(Request { what, done }) = request else { break };
