@@ -284,7 +284,11 @@ async fn move_on(
         let reason = "the account's usage limit is reached";
         pause::usage_limit(connection, reason, until, now).await?;
     }
-    if let (true, Some(answer)) = (found.asks_outcome, ending.last_words.as_deref()) {
+    // Of one that ended otherwise the last words are the service's, not its answer.
+    if let Verdict::Failed { failure: Failure::NoResult, .. } = &ending.verdict
+        && let Some(answer) = ending.last_words.as_deref()
+        && found.asks_outcome
+    {
         question::answered(connection, found, answer, now).await?;
     }
     let session = match to {

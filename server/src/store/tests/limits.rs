@@ -209,6 +209,15 @@ async fn a_session_without_a_result_is_asked_before_it_is_run_again() {
     assert!(asked.asks_outcome && asked.resumed);
     assert_eq!(asked.claude_session_id, first.claude_session_id);
     // The session's cost is a running total.
+    // The service has no room, and says so; the question is put again.
+    let busy = Ending {
+        last_words: Some("API Error: 529".to_owned()),
+        ..ending(asked.id, failed(Failure::Overloaded))
+    };
+    bed.store.end_attempt(busy, NOW).await.unwrap();
+    bed.store.queue_due_tickets(NOW.after(Duration::from_secs(3600))).await.unwrap();
+    let asked = bed.granted(worker, "p2 again").await.attempt;
+    assert!(asked.asks_outcome, "it was not answered");
     let ended = Ending {
         spent: Spent { cost_usd: Some(0.35), ..Spent::default() },
         last_words: Some("The tests are missing.".to_owned()),
