@@ -254,7 +254,7 @@ fn failed(facts: &Facts) -> Verdict {
     // Not a class of its own: programs try to start things in vain and go on, so it may not be why.
     let detail = match facts.tasks_refused {
         refused if refused > 0 && unclear => format!(
-            "its worker had as many processes as it may (TasksMax= of its unit), {refused} more were refused; {detail}"
+            "its worker had as many processes as it may (TasksMax= of its unit) and was refused {refused} more; {detail}"
         ),
         _ => detail,
     };

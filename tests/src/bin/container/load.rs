@@ -152,9 +152,18 @@ impl<'a> Load<'a> {
             let found = self.get(ticket).await;
             if fits(&found) { Ok(found) } else { Err(found.to_string()) }
         };
+        self.eventually(&what, probe).await
+    }
+
+    /// Waits as long as this kind of machine may take.
+    async fn eventually<T, F, R>(&self, what: &str, probe: F) -> T
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, String>>,
+    {
         match self.operator.machine {
-            Machine::Container(_) => eventually(&what, probe).await,
-            Machine::Guest(_) => eventually_slowly(&what, probe).await,
+            Machine::Container(_) => eventually(what, probe).await,
+            Machine::Guest(_) => eventually_slowly(what, probe).await,
         }
     }
 
@@ -166,7 +175,7 @@ impl<'a> Load<'a> {
 
     /// Waits until no unit of a worker is left.
     pub(crate) async fn nobody_is_left(&self) {
-        eventually("every worker has left", || async {
+        self.eventually("every worker has left", || async {
             let workers = self.operator.workers();
             if workers.is_empty() { Ok(()) } else { Err(format!("{workers:?}")) }
         })
