@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo build --workspace --all-targets && cargo run -p e2e --bin container       # as root, about three minutes
-//! cargo build --workspace --all-targets && cargo run -p e2e --bin container -- --limits
+//! cargo build --workspace --all-targets && cargo run -p e2e --bin container -- --limits    # four, emulated
 //! ```
 //!
 //! The machine is a container (systemd-nspawn) with the files of a directory that is made once:
