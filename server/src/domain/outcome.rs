@@ -202,12 +202,12 @@ impl Failure {
         again && !said_or_unseen
     }
 
-    /// Whether the service cut the work off, so that it goes on in the same session when there is one.
+    /// Whether the work was only cut off or not begun, so that it goes on in the same session when there is one.
     #[must_use]
     pub const fn leaves_the_session(self) -> bool {
         matches!(
             self.consequence(),
             Consequence::Wait | Consequence::PauseQueue | Consequence::HoldAll
-        ) && !matches!(self, Self::NeverStarted | Self::NoAgent)
+        )
     }
 }

@@ -236,6 +236,8 @@ async fn move_on(
         | Verdict::Lost { .. } => None,
     };
     let work = question::asked_about(connection, found).await?;
+    // One that was to go on in a session and ended before it was there leaves it as it was.
+    let has_session = ending.had_session || found.resumed;
     let standing = Standing {
         plan: &ticket.plan,
         stage_index: ticket.stage_index,
@@ -244,7 +246,7 @@ async fn move_on(
         deferrals,
         strikes: strikes - i64::from(counted.struck),
         rework_laps: ticket.rework_laps,
-        has_session: ending.had_session,
+        has_session,
         turns: ending.spent.num_turns.unwrap_or(0),
         asked_about: work.as_ref(),
         limit: limit.as_ref(),
@@ -300,7 +302,7 @@ async fn move_on(
         }
     };
     complete::apply(connection, ticket, by, to, now).await?;
-    if session != Session::Fresh && ending.had_session {
+    if session != Session::Fresh && has_session {
         sqlx::query(
             "UPDATE ticket SET resume_session_id = ?2, resume_worker_id = ?3, resume_asks_outcome = ?4
               WHERE ticket_id = ?1 AND state IN ('queued', 'scheduled', 'on_hold')",

@@ -47,7 +47,7 @@ pub struct Standing<'a> {
     /// Failures since then that are nobody's fault and may not go on for ever, the ending one not included.
     pub strikes: i64,
     pub rework_laps: i64,
-    /// The attempt's session can be gone on with.
+    /// The attempt's session can be gone on with: it was announced, or is that of an earlier attempt.
     pub has_session: bool,
     /// Answers of the model that were seen in the attempt.
     pub turns: i64,
@@ -184,7 +184,11 @@ pub fn after_attempt(
             None => wait(policy.overload),
         },
         Consequence::HoldTicket => Move::Hold { reason: detail.to_owned() },
-        Consequence::Requeue => Move::Requeue { session: Session::Fresh },
+        Consequence::Requeue => match standing.asked_about {
+            // Nobody is left to ask.
+            Some(work) => again(standing, work, policy, now),
+            None => Move::Requeue { session: Session::Fresh },
+        },
     }
 }
 

@@ -140,6 +140,29 @@ fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
 }
 
 #[test]
+fn a_question_that_was_not_put_is_put_again_and_is_never_one_more_attempt() {
+    let plan = plan();
+    let work = Ended { failure: Failure::Crashed, detail: "signal 11".into() };
+    let last = Standing {
+        attempts_used: 3,
+        has_session: true,
+        asked_about: Some(&work),
+        ..standing(&plan, 1)
+    };
+    let ask = Session::Ask;
+    let interrupted = Verdict::Interrupted { resume: false };
+    assert_eq!(moved(last, &interrupted), Move::Requeue { session: ask });
+    for failure in [Failure::NeverStarted, Failure::NoAgent, Failure::Overloaded] {
+        let never = Verdict::Failed { failure, detail: "d".into() };
+        let Move::Retry { session, .. } = moved(last, &never) else { panic!("{failure:?}") };
+        assert_eq!(session, ask, "{failure:?}");
+    }
+    let gone = Verdict::Failed { failure: Failure::SessionGone, detail: "d".into() };
+    let Move::Hold { reason } = moved(last, &gone) else { panic!("its attempts are used up") };
+    assert!(reason.ends_with("crashed: signal 11"), "{reason}");
+}
+
+#[test]
 fn the_usage_limit_waits_for_its_reset() {
     let plan = plan();
     let limited = Verdict::Failed { failure: Failure::UsageLimit, detail: "429".into() };
@@ -210,6 +233,8 @@ proptest! {
                 Verdict::Succeeded(_) | Verdict::Cancelled | Verdict::Interrupted { .. } => None,
             };
             let consequence = failure.filter(|_| asked.is_none()).map(Failure::consequence);
+            // A question goes to a session that is there.
+            let has_session = has_session || asked.is_some();
             at.has_session = has_session;
             at.turns = i64::from(has_session);
             let charged = i64::from(consequence == Some(Consequence::Charge));
@@ -242,7 +267,7 @@ proptest! {
                 }
                 Move::Requeue { session } => {
                     let interrupted = matches!(verdict, Verdict::Interrupted { .. });
-                    let gone = failure == Some(Failure::SessionGone);
+                    let gone = failure == Some(Failure::SessionGone) && asked.is_none();
                     // A question follows work that counted, so it cannot follow a question.
                     let question = session == Session::Ask && charged + struck == 1;
                     prop_assert!(interrupted || gone || question);

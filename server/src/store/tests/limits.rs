@@ -261,6 +261,23 @@ async fn what_the_service_cut_off_goes_on_in_its_session() {
 }
 
 #[tokio::test]
+async fn a_session_outlives_an_attempt_that_ends_before_it_goes_on_in_it() {
+    let bed = Bed::new().await;
+    bed.ticket(&["impl"]).await;
+    let worker = bed.worker("impl").await;
+    let first = bed.granted(worker, "p1").await.attempt;
+    bed.ends_at(first.id, Verdict::Interrupted { resume: true }, 0.1, NOW).await;
+    for pull in ["p2", "p3"] {
+        let again = bed.granted(worker, pull).await.attempt;
+        assert!(again.resumed, "{pull}");
+        assert_eq!(again.claude_session_id, first.claude_session_id, "{pull}");
+        let verdict = Verdict::Interrupted { resume: true };
+        let ending = Ending { had_session: false, ..ending(again.id, verdict) };
+        bed.store.end_attempt(ending, NOW).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_is_killed_from_outside_again_and_again_ends_on_hold() {
     let bed = Bed::new().await;
     let ticket = bed.ticket(&["impl"]).await.id;
