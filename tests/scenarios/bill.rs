@@ -9,6 +9,7 @@ use e2e::bed::text;
 use e2e::claude::real_claude;
 use e2e::eventually::eventually;
 use e2e::fake::QUESTION;
+use e2e::messages_api::Ask;
 use e2e::messages_api::MessagesApi;
 use e2e::messages_api::Turn;
 use e2e::server::Setup;
@@ -220,12 +221,27 @@ async fn an_agent_that_repeats_itself_is_stopped() {
     assert!(held["attempts"][0]["input_tokens"].as_i64() > Some(0), "{held}");
 }
 
+fn is_question(ask: &Ask) -> bool {
+    ask.body["messages"].to_string().contains(QUESTION)
+}
+
+/// A ticket whose only run of work ends in this way, and whose session answers the question.
+async fn answered_after(bed: &Bed, failure: &str) -> Value {
+    let ticket = bed.ticket("shop", &["build"], "Work.").await;
+    let closed = bed.completed(&ticket).await;
+    let attempts = closed["attempts"].as_array().expect("a list");
+    assert_eq!(attempts.len(), 2, "{closed}");
+    assert_eq!(attempts[0]["failure"], failure, "{closed}");
+    assert_eq!(attempts[1]["asks_outcome"], true);
+    assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
+    closed
+}
+
 #[tokio::test]
 async fn a_session_without_an_outcome_is_asked_for_it_once() {
     let Some(claude) = real_claude() else { return };
     let api = MessagesApi::start(|ask| {
-        let asked = ask.body["messages"].to_string().contains(QUESTION);
-        if asked && ask.offers("StructuredOutput") {
+        if is_question(ask) && ask.offers("StructuredOutput") {
             done()
         } else {
             Turn::Say("All done, trust me.".to_owned())
@@ -233,15 +249,10 @@ async fn a_session_without_an_outcome_is_asked_for_it_once() {
     })
     .await;
     let bed = shop(with_key(setup(claude, &api)), json!({})).await;
-    let ticket = bed.ticket("shop", &["build"], "Work.").await;
 
-    let closed = bed.completed(&ticket).await;
+    let closed = answered_after(&bed, "no_result").await;
 
     let attempts = closed["attempts"].as_array().expect("a list");
-    assert_eq!(attempts.len(), 2, "{closed}");
-    assert_eq!(attempts[0]["failure"], "no_result");
-    assert_eq!(attempts[1]["asks_outcome"], true);
-    assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
     let sum: f64 = attempts.iter().filter_map(|attempt| attempt["cost_usd"].as_f64()).sum();
     let cost = closed["cost_usd"].as_f64().expect("a cost");
     assert!((cost - sum).abs() < 1e-9, "nothing is counted twice: {closed}");
@@ -251,7 +262,7 @@ async fn a_session_without_an_outcome_is_asked_for_it_once() {
 async fn a_killed_session_is_asked_before_its_work_is_done_again() {
     let Some(claude) = real_claude() else { return };
     let api = MessagesApi::start(|ask| {
-        if ask.body["messages"].to_string().contains(QUESTION) {
+        if is_question(ask) {
             done()
         } else if ask.offers("Bash") {
             bash("echo once >> work.txt; kill -KILL $PPID")
@@ -261,15 +272,9 @@ async fn a_killed_session_is_asked_before_its_work_is_done_again() {
     })
     .await;
     let bed = shop(with_key(setup(claude, &api)), json!({})).await;
-    let ticket = bed.ticket("shop", &["build"], "Work.").await;
 
-    let closed = bed.completed(&ticket).await;
+    let closed = answered_after(&bed, "killed_externally").await;
 
-    let attempts = closed["attempts"].as_array().expect("a list");
-    assert_eq!(attempts.len(), 2, "{closed}");
-    assert_eq!(attempts[0]["failure"], "killed_externally", "{closed}");
-    assert_eq!(attempts[1]["asks_outcome"], true);
-    assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
     assert_eq!(closed["attempts_used"], 0, "nobody's fault: {closed}");
 }
 

@@ -53,10 +53,7 @@ impl Store {
                 LANDED,
                 move |connection| {
                     Box::pin(async move {
-                        if end_landing(connection, id, commit).await?
-                            && let found = ticket::load(connection, id).await?
-                            && found.state == TicketState::Running
-                        {
+                        if let Some(found) = end_landing(connection, id, commit).await? {
                             close::finish(connection, &found, Resolution::Completed, now).await?;
                         }
                         Ok(())
@@ -78,10 +75,7 @@ impl Store {
             .write(
                 move |connection| {
                     Box::pin(async move {
-                        if end_landing(connection, id, None).await?
-                            && let found = ticket::load(connection, id).await?
-                            && found.state == TicketState::Running
-                        {
+                        if let Some(found) = end_landing(connection, id, None).await? {
                             let to = Move::Hold { reason };
                             complete::apply(connection, &found, By::Coordinator, to, now).await?;
                         }
@@ -129,18 +123,23 @@ pub(super) async fn begin_landing(
     Ok(true)
 }
 
+/// Returns the ticket, unless it was not landing or something else has moved it on.
 async fn end_landing(
     connection: &mut SqliteConnection,
     id: TicketId,
     merged: Option<String>,
-) -> Result<bool> {
+) -> Result<Option<Ticket>> {
     let ended = sqlx::query(
         "UPDATE worktree SET landing = 0, merged_commit = COALESCE(?2, merged_commit)
           WHERE ticket_id = ?1 AND landing = 1",
     )
     .bind(id.key())
     .bind(merged)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(ended.rows_affected() > 0)
+    if ended.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let found = ticket::load(connection, id).await?;
+    Ok(Some(found).filter(|found| found.state == TicketState::Running))
 }

@@ -51,7 +51,7 @@ pub struct Standing<'a> {
     pub has_session: bool,
     /// Answers of the model that were seen in the attempt.
     pub turns: i64,
-    /// When the attempt only asked an earlier one's session for its outcome: how that one ended.
+    /// When the attempt only asked an earlier one's session for its outcome, which is then there: how that one ended.
     pub asked_about: Option<&'a Ended>,
     /// The limit above its worker type's own that it may have run into.
     pub limit: Option<&'a Met>,
@@ -112,7 +112,10 @@ pub fn after_attempt(
     policy: &Policy,
     now: Timestamp,
 ) -> Move {
-    let asked = standing.asked_about.is_some();
+    let onward = match standing.asked_about {
+        Some(_) => Session::Ask,
+        None => Session::Continue,
+    };
     let (failure, detail) = match verdict {
         Verdict::Succeeded(result) => return after_stage(standing, result, policy),
         Verdict::Cancelled => {
@@ -122,12 +125,8 @@ pub fn after_attempt(
             if let Some(Met::Spent(limit)) = standing.limit {
                 return Move::Hold { reason: limit.clone() };
             }
-            let session = match (asked && standing.has_session, *resume) {
-                (true, _) => Session::Ask,
-                (false, true) => Session::Continue,
-                (false, false) => Session::Fresh,
-            };
-            return Move::Requeue { session };
+            let goes_on = *resume || onward == Session::Ask;
+            return Move::Requeue { session: if goes_on { onward } else { Session::Fresh } };
         }
         Verdict::Failed { failure, detail } | Verdict::TimedOut { failure, detail } => {
             (*failure, detail.as_str())
@@ -140,21 +139,13 @@ pub fn after_attempt(
         }
         // It was cut off, and each round costs dollars of a limit that ends it.
         Some(Met::More) if failure == Failure::MaxBudget => {
-            let session = match (standing.has_session, asked) {
-                (true, true) => Session::Ask,
-                (true, false) => Session::Continue,
-                (false, _) => Session::Fresh,
-            };
+            let session = if standing.has_session { onward } else { Session::Fresh };
             return Move::Requeue { session };
         }
         Some(_) | None => {}
     }
     let resumable = failure.leaves_the_session() && standing.has_session;
-    let session = match (resumable, asked) {
-        (true, true) => Session::Ask,
-        (true, false) => Session::Continue,
-        (false, _) => Session::Fresh,
-    };
+    let session = if resumable { onward } else { Session::Fresh };
     let wait = |backoff: Backoff| {
         let not_before = now.after(backoff.delay(standing.deferrals + 1));
         Move::Retry { not_before, deferred: true, session }

@@ -91,8 +91,8 @@ pub(crate) fn install(operator: &Operator<'_>, packages: &Packages) {
     ));
 }
 
-/// What an operator does next: variables for the agents, more workers than the default, read by a reload. They linger shortly, so that a step begins
-/// with none of the one before.
+/// What an operator does next: variables for the agents, more workers than the default, read by a reload. They linger
+/// shortly, so that a step begins with none of the one before.
 pub(crate) fn settle(operator: &Operator<'_>) {
     let home = operator.place.home;
     operator.machine.write(operator.place.worker_env, &format!("CLAUDE_FAKE_DIR={home}/fake\n"));
