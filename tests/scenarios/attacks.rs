@@ -1,9 +1,12 @@
-//! Hostile neighbours at the HTTP port: each test is one thing they may try, and what comes of it.
+//! Hostile neighbours at the HTTP port: each test is one thing they may try, and what comes of it. The last one is the
+//! equipment for tests of hostile agents.
 //!
 //! What they find on disk and at the shims' socket is in [`super::neighbours`]; foreign names and origins are in
 //! [`super::http`], a token that leaked in [`super::connect`].
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 
 use e2e::bed::Bed;
 use e2e::client::Client;
@@ -150,4 +153,35 @@ async fn the_token_is_in_no_log_and_on_no_command_line() {
     assert!(looked_at >= 2, "a shim and its agent were running");
     assert!(!bed.server.log().contains(&token), "the log has the token");
     fs::write(directory.join("go"), "").unwrap();
+}
+
+#[tokio::test]
+async fn a_script_can_leave_links_pipes_and_forged_records_and_signal_its_shim() {
+    let bed = Bed::start().await;
+    let directory = bed.project("shop", &["build"]).await;
+    let script = "fake: build: attack everything\n\
+                  fake: build: write {attempt}.txt {state} {run}\n\
+                  fake: build: link link nowhere\n\
+                  fake: build: pipe {worktree}/pipe\n\
+                  fake: build: read-only cache\n\
+                  fake: build: remove README.md\n\
+                  fake: build: forge A-900 A-901 {worker} all is well\n\
+                  fake: build: signal shim HUP";
+    fs::write(directory.join("README.md"), "").unwrap();
+    let ticket = bed.ticket("shop", &["build"], script).await;
+
+    let closed = bed.completed(&ticket).await;
+
+    assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
+    let attempts = bed.server.state_dir().join("attempts");
+    let places = format!("{} {}", bed.server.state_dir().display(), attempts.join("A-1").display());
+    assert_eq!(fs::read_to_string(directory.join("A-1.txt")).unwrap(), places);
+    assert_eq!(fs::read_link(directory.join("link")).unwrap(), Path::new("nowhere"));
+    assert!(fs::metadata(directory.join("pipe")).unwrap().file_type().is_fifo());
+    assert!(fs::metadata(directory.join("cache")).unwrap().permissions().readonly());
+    assert!(!directory.join("README.md").exists());
+    let record = shim_protocol::run_dir::read_exit(&attempts.join("A-900")).unwrap().unwrap();
+    let worker = bed.agents.only_call_of(&ticket, "build").worker;
+    assert_eq!((record.attempt_id, record.worker_id), ("A-901".to_owned(), worker));
+    assert_eq!(bed.agents.attacks(), [("everything".to_owned(), 1)].into());
 }

@@ -2,7 +2,8 @@
 //!
 //! The directory named by `CLAUDE_FAKE_DIR` holds `runs/` (one file per run, made exclusively: the count), `calls/`
 //! (one record per run), `ends/` (one more when it ended by itself), `running/` (one lock per ticket), `overlaps/` (two
-//! agents on one ticket at once: always a bug) and `sessions/` (the session ids in use).
+//! agents on one ticket at once: always a bug), `sessions/` (the session ids in use) and `attacks/` (one file per attack an
+//! agent was about to make).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,7 +94,8 @@ pub struct CallLog {
 
 impl CallLog {
     /// The directories it consists of.
-    pub const PARTS: [&str; 6] = ["runs", "calls", "ends", "running", "overlaps", "sessions"];
+    pub const PARTS: [&str; 7] =
+        ["runs", "calls", "ends", "running", "overlaps", "sessions", "attacks"];
 
     /// Makes the directories, so that an agent never has to.
     pub fn create(directory: PathBuf) -> io::Result<Self> {
@@ -157,6 +159,17 @@ impl CallLog {
     #[must_use]
     pub fn overlaps(&self) -> Vec<String> {
         self.names("overlaps")
+    }
+
+    /// How many times agents made each kind of attack, by the name their scripts gave it.
+    #[must_use]
+    pub fn attacks(&self) -> BTreeMap<String, u32> {
+        let mut attacks = BTreeMap::new();
+        for name in self.names("attacks") {
+            let (_, kind) = name.rsplit_once('.').expect("an attack is named ATTEMPT.KIND");
+            *attacks.entry(kind.to_owned()).or_insert(0) += 1;
+        }
+        attacks
     }
 
     fn names(&self, part: &str) -> Vec<String> {

@@ -3,11 +3,14 @@
 //! The script is in the prompt, so it travels the same way as real work: lines `fake: STAGE: COMMAND` of the ticket's
 //! description (or of a comment, or of a report) apply to the stage `STAGE`, `fake: *: …` to every stage, and
 //! `fake: STAGE#2: …` to the second run of that stage only. Without a line for it a stage completes with the report
-//! `STAGE done`. The commands are in [`script`].
+//! `STAGE done`. The commands are in [`script`], those of a hostile agent in [`attack`], and the names that may stand in
+//! their paths and texts (`{ticket}`, `{run}`, …) in [`places`].
 //!
 //! What it prints has the shape of claude 2.1.330's `stream-json`. What it was called with is recorded under
 //! `CLAUDE_FAKE_DIR`, see `e2e::fake`.
 
+mod attack;
+mod places;
 mod record;
 mod script;
 mod stream;
@@ -16,6 +19,7 @@ mod tree;
 use std::io::Read;
 use std::process::ExitCode;
 
+use crate::places::Places;
 use crate::record::Recorder;
 use crate::script::Command;
 use crate::stream::Stream;
@@ -59,6 +63,8 @@ fn main() -> ExitCode {
         stream.result(&Verdict::NoOutput);
         return recorder.end(0);
     }
+    // Looked up now: the working directory may be gone when a later command needs it.
+    let places = Places::of(call);
     let mut exit_code = None;
     for command in &commands {
         match command {
@@ -87,7 +93,7 @@ fn main() -> ExitCode {
                 }
             }
             Command::Act(action) => {
-                if let Err(why) = script::act(action, &mut stream) {
+                if let Err(why) = script::act(action, &mut stream, &places) {
                     eprintln!("fake-claude: gives up: {why}");
                     return recorder.end(GAVE_UP);
                 }

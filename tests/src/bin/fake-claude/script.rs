@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::attack;
+use crate::attack::Attack;
+use crate::places::Places;
 use crate::stream::Stream;
 use crate::stream::Verdict;
 use crate::tree;
@@ -60,6 +63,8 @@ pub(crate) enum Action {
     Flood(u64),
     /// `garbage`: lines that are no JSON, bytes that are no text, and one line of 9 MiB.
     Garbage,
+    /// What an agent does to whoever supervises it, see [`attack`].
+    Attack(Attack),
 }
 
 /// What a stage does when the script says nothing: it completes.
@@ -150,13 +155,18 @@ impl FromStr for Command {
                 Signal::from_str(&format!("SIG{}", rest.trim_start_matches("SIG")))
                     .map_err(|_| format!("no such signal: `{line}`"))?,
             ),
-            _ => return Err(format!("no such command: `{line}`")),
+            verb => match attack::parse(verb, rest) {
+                Some(parsed) => Self::Act(Action::Attack(parsed?)),
+                None => return Err(format!("no such command: `{line}`")),
+            },
         })
     }
 }
 
 /// Does one step. The error is why the agent gives up.
-pub(crate) fn act(action: &Action, stream: &mut Stream) -> Result<(), String> {
+pub(crate) fn act(action: &Action, stream: &mut Stream, places: &Places) -> Result<(), String> {
+    let named = |text: &str| places.named(text);
+    let own = |path: &Path| places.path(&path.display().to_string());
     match action {
         Action::Say(text) => stream.say(text),
         Action::Sleep(duration) => std::thread::sleep(*duration),
@@ -187,21 +197,9 @@ pub(crate) fn act(action: &Action, stream: &mut Stream) -> Result<(), String> {
         Action::Allocate(mebibytes) => std::mem::forget(vec![1_u8; mebibytes << 20]),
         Action::Flood(bytes) => stream.flood(*bytes),
         Action::Garbage => stream.garbage(),
+        Action::Attack(attack) => attack::act(attack, places)?,
     }
     Ok(())
-}
-
-/// With `{ticket}`, `{stage}` and `{attempt}` replaced by this run's: a script is written before its ticket has an id.
-fn named(text: &str) -> String {
-    ["ticket", "stage", "attempt"].iter().fold(text.to_owned(), |text, name| {
-        let variable = format!("VIBE_ENSEMBLE_{}", name.to_uppercase());
-        let own = std::env::vars().find(|(name, _)| *name == variable);
-        text.replace(&format!("{{{name}}}"), &own.map(|(_, value)| value).unwrap_or_default())
-    })
-}
-
-fn own(path: &Path) -> PathBuf {
-    named(&path.display().to_string()).into()
 }
 
 /// As a real agent would, but for the user's hooks: whatever a hook notes was the server's doing.
