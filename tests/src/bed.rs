@@ -259,7 +259,8 @@ pub fn pid(worker: &Value, field: &str) -> i32 {
     i32::try_from(pid).expect("a pid is small")
 }
 
-fn merge(into: &mut Value, more: Value) {
+/// Puts the fields of one object into another.
+pub(crate) fn merge(into: &mut Value, more: Value) {
     let (Value::Object(into), Value::Object(more)) = (into, more) else {
         panic!("fields come as an object");
     };

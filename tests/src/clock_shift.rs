@@ -35,9 +35,16 @@ impl ClockShift {
     /// Puts server and shims of a scenario on this clock. Agents have an environment of their own and are not on it.
     #[must_use]
     pub fn applied_to(&self, setup: Setup) -> Setup {
-        setup
-            .env("LD_PRELOAD", self.library().display().to_string())
-            .env("CLOCK_SHIFT_FILE", self.file().display().to_string())
+        self.variables().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
+    }
+
+    /// The variables that put a program on this clock.
+    #[must_use]
+    pub fn variables(&self) -> [(&'static str, String); 2] {
+        [
+            ("LD_PRELOAD", self.library().display().to_string()),
+            ("CLOCK_SHIFT_FILE", self.file().display().to_string()),
+        ]
     }
 
     /// From now on the wall clock is off by so many seconds, at once and for everybody.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use crate::bed::merge;
 use crate::client::CallError;
 use crate::client::Client;
 use crate::eventually::DEADLINE;
@@ -147,12 +148,18 @@ impl Kept {
         }
     }
 
-    /// A worker type with the given limits. Repeating it changes nothing.
+    /// A worker type whose attempts may fail often. Repeating it changes nothing.
     pub async fn worker_type(&self, project: &str, worker_type: &str, max_workers: u32) {
-        let arguments = json!({
+        let limits = json!({"max_workers": max_workers, "max_attempts": 100});
+        self.worker_type_with(project, worker_type, limits).await;
+    }
+
+    /// A worker type with the given fields on top of the required ones. Repeating it changes nothing.
+    pub async fn worker_type_with(&self, project: &str, worker_type: &str, more: Value) {
+        let mut arguments = json!({
             "project": project, "worker_type": worker_type, "system_prompt": "Do the work.",
-            "max_workers": max_workers, "max_attempts": 100,
         });
+        merge(&mut arguments, more);
         if self.call("create_worker_type", arguments).await.is_err() {
             let key = json!({"project": project, "worker_type": worker_type});
             self.ok("get_worker_type", key).await;

@@ -93,6 +93,12 @@ impl Repository {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// What a git command of the user's prints, also one that fails because it found nothing.
+    #[must_use]
+    pub fn ask_quietly(&self, arguments: &[&str]) -> String {
+        String::from_utf8_lossy(&self.output(arguments).stdout).trim_end().to_owned()
+    }
+
     /// A git command of the user's. Panics when it fails.
     pub fn git(&self, arguments: &[&str]) {
         drop(self.ask(arguments));

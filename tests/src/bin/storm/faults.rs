@@ -1,4 +1,4 @@
-//! The faults: what, whom, when.
+//! The faults: which process is hit, how, and when.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ enum Target {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Blow {
+enum Method {
     Kill,
     Term,
     /// STOP, a pause, CONT.
@@ -32,11 +32,11 @@ enum Blow {
 #[derive(Clone, Copy, Debug)]
 struct Fault {
     target: Target,
-    blow: Blow,
+    method: Method,
     pause: Duration,
-    /// How long a stopped process stays so.
+    /// How long a stopped process stays stopped.
     held: Duration,
-    /// Which of the processes that fit.
+    /// Chooses among the processes that fit.
     pick: u64,
 }
 
@@ -50,14 +50,14 @@ impl Fault {
             85..95 => Target::ServerAndShim,
             _ => Target::TreeMember,
         };
-        let blow = match random.below(100) {
-            0..70 => Blow::Kill,
-            70..85 => Blow::Term,
-            _ => Blow::Stop,
+        let method = match random.below(100) {
+            0..70 => Method::Kill,
+            70..85 => Method::Term,
+            _ => Method::Stop,
         };
         Self {
             target,
-            blow,
+            method,
             pause: Duration::from_millis(50 + random.below(350)),
             held: Duration::from_millis(50 + random.below(700)),
             pick: random.below(1 << 32),
@@ -65,50 +65,50 @@ impl Fault {
     }
 }
 
-/// What was done.
+/// How many faults of each kind were made.
 #[derive(Debug, Default)]
-pub(crate) struct Made {
-    counts: BTreeMap<(Target, Blow), u32>,
+pub(crate) struct FaultsMade {
+    counts: BTreeMap<(Target, Method), u32>,
 }
 
-impl Made {
+impl FaultsMade {
     pub(crate) fn total(&self) -> u32 {
         self.counts.values().sum()
     }
 }
 
-impl fmt::Display for Made {
+impl fmt::Display for FaultsMade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} faults:", self.total())?;
-        for ((target, blow), count) in &self.counts {
-            write!(f, " {target:?}/{blow:?} {count}")?;
+        for ((target, method), count) in &self.counts {
+            write!(f, " {target:?}/{method:?} {count}")?;
         }
         Ok(())
     }
 }
 
-/// Makes faults until there were enough of them, or the time is over. Ends with nobody stopped.
-pub(crate) async fn storm(
+/// Makes faults until there were enough of them, or the time is over. No process is left stopped.
+pub(crate) async fn make(
     kept: &Kept,
     seed: u64,
-    kills: u32,
+    wanted: u32,
     server_only: bool,
     until: Instant,
-) -> Made {
+) -> FaultsMade {
     let mut random = Random::new(seed);
-    let mut made = Made::default();
-    while made.total() < kills && Instant::now() < until {
+    let mut made = FaultsMade::default();
+    while made.total() < wanted && Instant::now() < until {
         let fault = Fault::next(&mut random, server_only);
         tokio::time::sleep(fault.pause).await;
-        if strike(kept, fault).await {
-            *made.counts.entry((fault.target, fault.blow)).or_insert(0) += 1;
+        if inject(kept, fault).await {
+            *made.counts.entry((fault.target, fault.method)).or_insert(0) += 1;
         }
     }
     made
 }
 
-/// Makes one fault; false when nobody fits it.
-async fn strike(kept: &Kept, fault: Fault) -> bool {
+/// Makes one fault; false when no process fits it.
+async fn inject(kept: &Kept, fault: Fault) -> bool {
     // A server that died of the fault before is back, as under any service manager.
     kept.up().await;
     let server = kept.server().await.running_pid();
@@ -132,10 +132,10 @@ async fn strike(kept: &Kept, fault: Fault) -> bool {
     };
     let send =
         |signal| victims.iter().filter(|pid| kept.family.signal(**pid, signal).is_ok()).count() > 0;
-    match fault.blow {
-        Blow::Kill => send(Signal::SIGKILL),
-        Blow::Term => send(Signal::SIGTERM),
-        Blow::Stop => {
+    match fault.method {
+        Method::Kill => send(Signal::SIGKILL),
+        Method::Term => send(Signal::SIGTERM),
+        Method::Stop => {
             let hit = send(Signal::SIGSTOP);
             tokio::time::sleep(fault.held).await;
             send(Signal::SIGCONT);

@@ -1,6 +1,7 @@
-//! The work under the storm: tickets without end, and the coordinator's own log of what was promised.
+//! The work that is disturbed: a steady supply of tickets, and the coordinator's own log of what it was promised.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -13,9 +14,16 @@ use e2e::kept::Kept;
 use e2e::repository::Repository;
 use serde_json::json;
 
+use crate::attacks;
+use crate::attacks::Attack;
+use crate::attacks::Attackers;
 use crate::random::Random;
 
-pub(crate) const STAGES: [&str; 3] = ["design", "build", "review"];
+pub(crate) type Plan = [&'static str; 3];
+
+pub(crate) const STAGES: Plan = ["design", "build", "review"];
+/// The plan of an attacker: the stage in the middle has limits that suit it.
+const ATTACKERS_STAGES: Plan = ["design", attacks::STAGE, "review"];
 
 /// Projects whose attempts take turns in their directory; so many work at once.
 const SHARED: [&str; 6] = ["storm0", "storm1", "storm2", "storm3", "storm4", "storm5"];
@@ -27,17 +35,17 @@ const OPEN: usize = 24;
 /// What leaves daemons behind leaves them for no longer than this, should nobody end them.
 const DAEMON_SECONDS: u32 = 120;
 
-/// Where the work is done.
+/// What the tickets' projects are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ground {
-    /// In one repository, in worktrees, merged in the end.
+pub(crate) enum Projects {
+    /// One repository, in whose worktrees tickets run side by side; what is completed is merged.
     Git,
-    /// In a few directories, in turns.
+    /// A few directories, in which attempts take turns.
     Shared,
 }
 
-impl Ground {
-    fn projects(self) -> &'static [&'static str] {
+impl Projects {
+    fn names(self) -> &'static [&'static str] {
         match self {
             Self::Git => &[GIT],
             Self::Shared => &SHARED,
@@ -45,17 +53,17 @@ impl Ground {
     }
 }
 
-/// The repository of [`Ground::Git`].
+/// The repository of [`Projects::Git`].
 pub(crate) fn repository(kept: &Kept) -> Repository {
     Repository { path: kept.directory.join("projects").join(GIT) }
 }
 
-/// Which agents work.
+/// How honest agents behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mix {
+pub(crate) enum Behaviour {
     Everything,
-    /// No agent that fails: each stage runs exactly as often as it is entered.
-    Peaceful,
+    /// No agent fails: each stage runs exactly as often as it is entered.
+    Successful,
     /// Each leaves a daemon and a child behind.
     Daemons,
 }
@@ -63,21 +71,27 @@ pub(crate) enum Mix {
 /// One ticket that the server said it has.
 #[derive(Clone, Debug)]
 pub(crate) struct Promise {
-    /// The runs of each stage without any kill.
+    pub(crate) plan: Plan,
+    /// The runs of each stage without any fault.
     pub(crate) runs: [u32; 3],
     /// Attempts that fail by themselves.
     pub(crate) failures: usize,
+    /// What its agent does to others, when it is an attacker's.
+    pub(crate) attack: Option<Attack>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Load {
     kept: Arc<Kept>,
-    mix: Mix,
-    ground: Ground,
+    behaviour: Behaviour,
+    projects: Projects,
+    attackers: Mutex<Attackers>,
     random: Mutex<Random>,
     acknowledged: Mutex<BTreeMap<String, Promise>>,
     /// Closed, as a consumer of events has heard.
-    pub(crate) closed: Mutex<std::collections::BTreeSet<String>>,
+    pub(crate) closed: Mutex<BTreeSet<String>>,
+    /// On hold, as the same consumer has heard.
+    pub(crate) held: Mutex<BTreeSet<String>>,
 }
 
 /// How many tickets have at least so many attempts.
@@ -85,28 +99,41 @@ pub(crate) fn tickets_for(attempts: u32) -> u32 {
     attempts.div_ceil(3)
 }
 
-/// Makes the project and its worker types.
-pub(crate) async fn prepare(kept: &Kept, ground: Ground) {
-    for project in ground.projects() {
-        match ground {
-            Ground::Git => drop(kept.repository(project, "merge").await),
-            Ground::Shared => drop(kept.project(project).await),
+/// Makes the projects and their worker types.
+pub(crate) async fn prepare(kept: &Kept, projects: Projects) {
+    for project in projects.names() {
+        match projects {
+            Projects::Git => drop(kept.repository(project, "merge").await),
+            Projects::Shared => drop(kept.project(project).await),
         }
         for stage in STAGES {
             kept.worker_type(project, stage, 4).await;
         }
+        let limits = json!({
+            "max_workers": 4, "max_attempts": attacks::MAX_ATTEMPTS,
+            "timeout_seconds": attacks::TIME_LIMIT,
+        });
+        kept.worker_type_with(project, attacks::STAGE, limits).await;
     }
 }
 
 impl Load {
-    pub(crate) fn new(kept: Arc<Kept>, mix: Mix, ground: Ground, seed: u64) -> Self {
+    pub(crate) fn new(
+        kept: Arc<Kept>,
+        behaviour: Behaviour,
+        projects: Projects,
+        attackers: Attackers,
+        seed: u64,
+    ) -> Self {
         Self {
             kept,
-            mix,
-            ground,
+            behaviour,
+            projects,
+            attackers: Mutex::new(attackers),
             random: Mutex::new(Random::new(!seed)),
             acknowledged: Mutex::default(),
             closed: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
@@ -115,12 +142,37 @@ impl Load {
         lock(&self.acknowledged).clone()
     }
 
+    /// Which ticket made which attack, for whoever looks into a failure.
+    pub(crate) fn describe_attackers(&self) -> String {
+        let attackers: Vec<String> = lock(&self.acknowledged)
+            .iter()
+            .filter_map(|(id, promise)| Some(format!("{id} {}", promise.attack?.name)))
+            .collect();
+        format!("attackers: {}", attackers.join(", "))
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         let closed = lock(&self.closed).len();
         closed >= lock(&self.acknowledged).len()
     }
 
-    /// Creates tickets until there are enough, or the weather is over.
+    /// Whether a ticket is an attacker's, as far as its creation was answered.
+    pub(crate) fn is_attackers(&self, ticket: &str) -> bool {
+        lock(&self.acknowledged).get(ticket).is_some_and(|promise| promise.attack.is_some())
+    }
+
+    /// Gives up the tickets on hold whose own agents attacked. What else is on hold stays so, and is found.
+    pub(crate) async fn give_up_attackers(&self) {
+        let held: Vec<String> = lock(&self.held).iter().cloned().collect();
+        for ticket in held.into_iter().filter(|ticket| self.is_attackers(ticket)) {
+            let closing = json!({"ticket_id": ticket, "resolution": "cancelled"});
+            // Refused when it was closed before, and the answer was lost.
+            drop(self.kept.call("close_ticket", closing).await);
+            lock(&self.held).remove(&ticket);
+        }
+    }
+
+    /// Creates tickets until there are enough, or no more faults are made.
     pub(crate) async fn feed(self: Arc<Self>, count: Option<u32>, over: Arc<AtomicBool>) {
         for number in 0..count.unwrap_or(u32::MAX) {
             let what = "there is room for another ticket";
@@ -134,14 +186,23 @@ impl Load {
             if count.is_none() && over.load(Ordering::SeqCst) {
                 return;
             }
-            let (mut script, promise) = script(self.mix, lock(&self.random).below(100));
-            if self.ground == Ground::Git {
+            let (mut script, mut promise) = script(self.behaviour, lock(&self.random).below(100));
+            let attack = lock(&self.attackers).next();
+            if let Some((attack, attackers_script)) = attack {
+                promise = Promise {
+                    plan: ATTACKERS_STAGES,
+                    attack: Some(attack),
+                    ..Promise::every_stage_once()
+                };
+                script = format!("fake: *: sleep 0.1\n{attackers_script}");
+            }
+            if self.projects == Projects::Git {
                 script = format!("{WORK}\n{script}");
             }
-            let projects = self.ground.projects();
+            let projects = self.projects.names();
             let project = projects[usize::try_from(number).unwrap_or(0) % projects.len()];
             let arguments = json!({
-                "project": project, "title": format!("work {number}"), "execution_plan": STAGES,
+                "project": project, "title": format!("work {number}"), "execution_plan": promise.plan,
                 "description": script, "idempotency_key": format!("storm-{number}"),
             });
             // Repeated with the same key until it is answered.
@@ -157,23 +218,29 @@ impl Load {
 const WORK: &str = "fake: *: append {ticket}.txt {stage} {attempt}\nfake: *: commit {ticket} does {stage}\n\
                     fake: *: append left-{ticket}.txt {stage} {attempt}";
 
-fn script(mix: Mix, roll: u64) -> (String, Promise) {
-    let once = Promise { runs: [1, 1, 1], failures: 0 };
+impl Promise {
+    fn every_stage_once() -> Self {
+        Self { plan: STAGES, runs: [1, 1, 1], failures: 0, attack: None }
+    }
+}
+
+fn script(behaviour: Behaviour, roll: u64) -> (String, Promise) {
+    let once = Promise::every_stage_once();
     let centiseconds = 5 + roll % 46;
     let sleeping = format!("fake: *: sleep 0.{centiseconds:02}");
     let daemons = format!("fake: *: daemonize {DAEMON_SECONDS}\nfake: *: fork {DAEMON_SECONDS}");
-    match (mix, roll) {
-        (Mix::Daemons, _) => (daemons, once),
-        (Mix::Everything, 0..15) => {
+    match (behaviour, roll) {
+        (Behaviour::Daemons, _) => (daemons, once),
+        (Behaviour::Everything, 0..15) => {
             // It says nothing of its work until it is asked.
             (
                 format!("{sleeping}\nfake: build#1: no-output"),
-                Promise { runs: [1, 2, 1], failures: 1 },
+                Promise { runs: [1, 2, 1], failures: 1, ..once },
             )
         }
         (_, 15..30) => (
             format!("{sleeping}\nfake: review#1: rework build once more"),
-            Promise { runs: [1, 2, 2], failures: 0 },
+            Promise { runs: [1, 2, 2], ..once },
         ),
         (_, 30..50) => (format!("{daemons}\n{sleeping}"), once),
         (_, 50..80) => (sleeping, once),

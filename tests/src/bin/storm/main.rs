@@ -1,21 +1,30 @@
-//! A storm of kills over a system at work, and an oracle that counts what was lost, done twice or left behind.
+//! Kills, stops and hostile agents against a system at work, and an oracle that counts what was lost, done twice or left
+//! behind, and what was changed that is nobody's here.
 //!
 //! ```text
 //! cargo build --workspace && cargo run -p e2e --bin storm -- --kills 1000 --seed 1     # full size, about ten minutes
-//! cargo run -p e2e --bin storm -- --kills 40 --seed 1 --server-only                    # every agent runs exactly once
-//! cargo run -p e2e --bin storm -- --trees 300                                          # daemons, and no kills
+//! cargo run -p e2e --bin storm -- --kills 40 --seed 1 --server-only                    # honest agents run exactly once
+//! cargo run -p e2e --bin storm -- --trees 300                                          # daemons, and no faults
 //! cargo run -p e2e --bin storm -- --kills 100 --shared                                 # directories, no worktrees
+//! cargo run -p e2e --bin storm -- --kills 40 --attackers 50 --attack git-              # only attacks of these names
+//! cargo run -p e2e --bin storm -- --kills 40 --attackers 0                             # honest agents only
 //! ```
 //!
-//! The seed decides the faults, their order and the pauses between them; what they hit depends on what lives then.
+//! The seed decides the faults, their order and the pauses between them, and which tickets attack and how; what they hit
+//! depends on what is running then. An attacker may ruin its own ticket, which is then given up; the oracle is strict
+//! about everybody else's, see [`attacks`].
+//!
 //! Only processes of this storm's own server are ever signalled. Every process tree is bounded and ends by itself.
 #![expect(clippy::print_stdout, reason = "its output is for people")]
 
+mod attacks;
+mod canary;
 mod faults;
 mod load;
 mod oracle;
 mod random;
 mod repository;
+mod retention;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,12 +37,14 @@ use clap::Parser;
 use e2e::kept::Kept;
 use e2e::server::Setup;
 
-use crate::load::Ground;
+use crate::attacks::Attackers;
+use crate::canary::Canary;
+use crate::load::Behaviour;
 use crate::load::Load;
-use crate::load::Mix;
+use crate::load::Projects;
 
 #[derive(Debug, Parser)]
-#[command(about = "Kills a working system at random and checks that nobody can tell")]
+#[command(about = "Kills and attacks a working system at random and checks that nobody can tell")]
 struct Cli {
     /// Faults to make
     #[arg(long, default_value_t = 150)]
@@ -41,7 +52,7 @@ struct Cli {
     /// Decides the faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Hit the server alone; then every agent must run exactly once
+    /// Hit the server alone; then every honest agent must run exactly once
     #[arg(long)]
     server_only: bool,
     /// Stop making faults after this time, whatever is left of them
@@ -53,6 +64,12 @@ struct Cli {
     /// Work in directories, in turns, instead of in worktrees of a git repository
     #[arg(long)]
     shared: bool,
+    /// So many of a hundred tickets have an agent that attacks
+    #[arg(long, value_name = "SHARE", default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=100))]
+    attackers: u64,
+    /// Make only attacks whose names begin so; may be given several times
+    #[arg(long = "attack", value_name = "KIND")]
+    attacks: Vec<String>,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -67,40 +84,61 @@ async fn main() -> ExitCode {
             .env("VIBE_ENSEMBLE_RETRY_BACKOFF_MAX_MS", "500"),
     ));
     let begun = Instant::now();
-    println!("seed {}, {} kills, server only: {}", cli.seed, cli.kills, cli.server_only);
-    let ground = if cli.shared { Ground::Shared } else { Ground::Git };
-    load::prepare(&kept, ground).await;
+    let projects = if cli.shared { Projects::Shared } else { Projects::Git };
+    // What they do to the system depends on their rights alone, and `--trees` is about what agents leave behind.
+    let share = if cli.trees.is_some() { 0 } else { cli.attackers };
+    let attackers =
+        match Attackers::new(&kept, projects, share, &cli.attacks, cli.server_only, cli.seed) {
+            Ok(attackers) => attackers,
+            Err(error) => {
+                println!("{error}");
+                return ExitCode::FAILURE;
+            }
+        };
+    println!(
+        "seed {}, {} kills, server only: {}, {}",
+        cli.seed,
+        cli.kills,
+        cli.server_only,
+        attackers.describe()
+    );
+    load::prepare(&kept, projects).await;
+    let canary = Canary::make(&kept);
 
-    let mix = match (cli.trees, cli.server_only) {
-        (Some(_), _) => Mix::Daemons,
-        (None, true) => Mix::Peaceful,
-        (None, false) => Mix::Everything,
+    let behaviour = match (cli.trees, cli.server_only) {
+        (Some(_), _) => Behaviour::Daemons,
+        (None, true) => Behaviour::Successful,
+        (None, false) => Behaviour::Everything,
     };
-    let load = Arc::new(Load::new(Arc::clone(&kept), mix, ground, cli.seed));
-    let weather_over = Arc::new(AtomicBool::new(false));
+    let load = Arc::new(Load::new(Arc::clone(&kept), behaviour, projects, attackers, cli.seed));
+    let faults_over = Arc::new(AtomicBool::new(false));
     let feeding = tokio::spawn(
-        Arc::clone(&load).feed(cli.trees.map(load::tickets_for), Arc::clone(&weather_over)),
+        Arc::clone(&load).feed(cli.trees.map(load::tickets_for), Arc::clone(&faults_over)),
     );
     let consuming = tokio::spawn(oracle::consume(Arc::clone(&kept), Arc::clone(&load)));
     let made = if cli.trees.is_some() {
-        faults::Made::default()
+        faults::FaultsMade::default()
     } else {
         let until = begun + Duration::from_mins(cli.minutes);
-        faults::storm(&kept, cli.seed, cli.kills, cli.server_only, until).await
+        faults::make(&kept, cli.seed, cli.kills, cli.server_only, until).await
     };
-    weather_over.store(true, Ordering::SeqCst);
+    faults_over.store(true, Ordering::SeqCst);
     println!("{made} in {:?}", begun.elapsed());
     feeding.await.expect("the coordinator does not panic");
     println!("{} tickets were acknowledged; draining", load.acknowledged().len());
 
-    let found =
-        oracle::judge(&kept, &load, consuming, cli.server_only || cli.trees.is_some()).await;
-    let found = match ground {
-        Ground::Git if found.drained => repository::judge(&kept, &load, found).await,
-        Ground::Git | Ground::Shared => found,
-    };
+    let exactly_once = cli.server_only || cli.trees.is_some();
+    let mut found = oracle::judge(&kept, &load, consuming, exactly_once).await;
+    if found.drained {
+        if projects == Projects::Git {
+            repository::judge(&kept, &load, &mut found).await;
+        }
+        retention::judge(&kept, &load, &mut found).await;
+    }
+    found.outside.extend(canary.changes());
     println!("{found}\n{} server starts, {:?} in all", kept.starts(), begun.elapsed());
     if !found.is_clean() {
+        println!("{}", load.describe_attackers());
         let mut server = kept.server().await;
         println!("--- the server's log, its last lines ---\n{}", server.log_tail());
         println!("everything is kept in {}", server.keep_directory().display());

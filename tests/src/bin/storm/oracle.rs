@@ -1,4 +1,7 @@
-//! What the storm has done to the work: everything that was lost, done twice or left behind.
+//! What faults and attackers have done to the work: everything that was lost, done twice or left behind.
+//!
+//! A ticket whose own agent attacked may have been given up, and may have lost the result of the stage in which it
+//! attacked. Everything else is judged alike: nothing runs twice at once, nothing stays behind, no forged record counts.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -13,13 +16,16 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use crate::attacks::FORGED;
+use crate::attacks::REMOVED_RUNS;
 use crate::load::Load;
 use crate::load::Promise;
-use crate::load::STAGES;
 use crate::load::lock;
 
-/// After the storm everything ends within this, or something is stuck.
+/// After the last fault everything ends within this, or something is stuck.
 const DRAIN: Duration = Duration::from_mins(3);
+/// Longer than any agent works and any ticket waits: when no ticket has changed for this long, none will.
+const STUCK: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
@@ -35,11 +41,40 @@ pub(crate) struct Found {
     twice: Vec<String>,
     strays: Vec<String>,
     pub(crate) wrong: Vec<String>,
+    /// Changes of what is neither in the state directory nor a ticket's own.
+    pub(crate) outside: Vec<String>,
+    /// Whether an attacker removed run directories of others, which then have no record.
+    removed_runs: bool,
+    /// By the name of the attack.
+    attackers: BTreeMap<&'static str, Attacked>,
+}
+
+/// What became of the tickets that made one kind of attack.
+#[derive(Debug, Default)]
+struct Attacked {
+    tickets: u32,
+    completed: u32,
+    /// How often agents made it.
+    attacks: u32,
 }
 
 impl Found {
     pub(crate) fn is_clean(&self) -> bool {
-        [&self.lost, &self.twice, &self.strays, &self.wrong].into_iter().all(Vec::is_empty)
+        [&self.lost, &self.twice, &self.strays, &self.outside, &self.wrong]
+            .into_iter()
+            .all(Vec::is_empty)
+    }
+}
+
+impl Found {
+    fn count_attacks(&mut self, kept: &Kept, promised: &BTreeMap<String, Promise>) {
+        let made = kept.agents.attacks();
+        for attack in promised.values().filter_map(|promise| promise.attack) {
+            let attacked = self.attackers.entry(attack.name).or_default();
+            attacked.tickets += 1;
+            attacked.attacks = made.get(attack.name).copied().unwrap_or(0);
+        }
+        self.removed_runs = made.contains_key(REMOVED_RUNS);
     }
 }
 
@@ -50,10 +85,16 @@ impl fmt::Display for Found {
             "{} tickets, {} attempts, {} of them lost or interrupted, {} ends with a look for survivors",
             self.tickets, self.attempts, self.killed, self.ended
         )?;
+        for (name, attacked) in &self.attackers {
+            let Attacked { tickets, completed, attacks } = attacked;
+            write!(f, "\n{name:>28}: {attacks:3} attacks of {tickets:3} tickets, ")?;
+            write!(f, "of which {completed} were completed")?;
+        }
         for (name, list) in [
             ("lost", &self.lost),
             ("done twice", &self.twice),
             ("strays", &self.strays),
+            ("changed outside", &self.outside),
             ("wrong otherwise", &self.wrong),
         ] {
             write!(f, "\n{name}: {}", list.len())?;
@@ -88,7 +129,11 @@ pub(crate) async fn consume(kept: Arc<Kept>, load: Arc<Load>) -> Heard {
             if event["kind"] == "ticket_closed" {
                 lock(&load.closed).insert(text(event, "ticket_id"));
             }
+            if event["kind"] == "ticket_on_hold" {
+                lock(&load.held).insert(text(event, "ticket_id"));
+            }
         }
+        load.give_up_attackers().await;
         let Some(last) = events.last() else {
             if load.is_over() && heard.seqs.last().is_some_and(|last| page["last_seq"] == *last) {
                 return heard;
@@ -130,7 +175,8 @@ pub(crate) async fn judge(
 ) -> Found {
     let mut found = Found::default();
     let promised = load.acknowledged();
-    found.drained = drained(kept, &mut found).await;
+    found.drained = drained(kept, load, &mut found).await;
+    found.count_attacks(kept, &promised);
     if !found.drained {
         // The consumer hears of no end that does not come.
         consuming.abort();
@@ -142,9 +188,9 @@ pub(crate) async fn judge(
             Ok(ticket) => ticket_is_right(kept, &ticket, promise, &mut found),
             Err(refusal) => found.lost.push(format!("{id}: {refusal}")),
         }
-        for (stage, expected) in STAGES.iter().zip(promise.runs) {
+        for (stage, expected) in promise.plan.iter().zip(promise.runs) {
             let ran = runs.get(&format!("{id}.{stage}")).copied().unwrap_or(0);
-            if exactly_once && ran != expected {
+            if exactly_once && promise.attack.is_none() && ran != expected {
                 found
                     .twice
                     .push(format!("the agent of {id}/{stage} ran {ran} times, not {expected}"));
@@ -160,8 +206,9 @@ pub(crate) async fn judge(
 }
 
 /// Waits until everything has drained; what does not is told with all that the server says of it. Returns whether it did.
-async fn drained(kept: &Kept, found: &mut Found) -> bool {
+async fn drained(kept: &Kept, load: &Load, found: &mut Found) -> bool {
     let begun = Instant::now();
+    let (mut seen, mut changed) = (Vec::new(), begun);
     loop {
         let mut open = Vec::new();
         for state in ["blocked", "scheduled", "queued", "running", "on_hold"] {
@@ -172,9 +219,14 @@ async fn drained(kept: &Kept, found: &mut Found) -> bool {
         if open.is_empty() && processes.is_empty() {
             return true;
         }
-        // Nothing ever moves a ticket that is on hold, so there is nothing to wait for.
-        let held = open.iter().any(|ticket| ticket["state"] == "on_hold");
-        if held || begun.elapsed() > DRAIN {
+        // Nobody moves an honest ticket that is on hold, so there is nothing to wait for. Attackers' are given up.
+        let held = open.iter().any(|ticket| {
+            ticket["state"] == "on_hold" && !load.is_attackers(&text(ticket, "ticket_id"))
+        });
+        if open != seen {
+            (seen, changed) = (open.clone(), Instant::now());
+        }
+        if held || begun.elapsed() > DRAIN || changed.elapsed() > STUCK {
             let workers = kept.ok("list_workers", json!({"limit": 200})).await;
             let workers = workers["workers"].as_array().cloned().unwrap_or_default();
             let living = workers.iter().filter(|worker| worker["state"] != "stopped");
@@ -192,13 +244,19 @@ async fn drained(kept: &Kept, found: &mut Found) -> bool {
 
 fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut Found) {
     let id = text(ticket, "ticket_id");
-    if ticket["state"] != "closed" || ticket["resolution"] != "completed" {
+    let completed = ticket["state"] == "closed" && ticket["resolution"] == "completed";
+    if let Some(attack) = promise.attack {
+        found.attackers.entry(attack.name).or_default().completed += u32::from(completed);
+    } else if !completed {
         found.lost.push(format!("{id} is {} {}", ticket["state"], ticket["resolution"]));
     }
     let list = |plural: &str| ticket[plural].as_array().cloned().unwrap_or_default();
     let (attempts, comments) = (list("attempts"), list("comments"));
     found.attempts += attempts.len();
     let mut by_attempt: BTreeMap<String, u32> = BTreeMap::new();
+    if comments.iter().any(|comment| text(comment, "content").contains(FORGED)) {
+        found.wrong.push(format!("{id} has the report of a forged record: {comments:?}"));
+    }
     for comment in comments.iter().filter(|comment| comment["kind"] == "report") {
         *by_attempt.entry(text(comment, "attempt_id")).or_insert(0) += 1;
     }
@@ -212,12 +270,15 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
             "succeeded" => {
                 *passages.entry(stage).or_insert(0) += 1;
                 let record = kept.state_dir.join("attempts").join(&attempt_id).join("exit.json");
-                if !record.is_file() {
+                // Attackers remove their own, and some those of others.
+                if !record.is_file() && promise.attack.is_none() && !found.removed_runs {
                     found.wrong.push(format!("{attempt_id} succeeded and has no record"));
                 }
             }
             "lost" | "interrupted" => killed += 1,
             "failed" => failures += 1,
+            // What was running when its ticket was given up.
+            "cancelled" if promise.attack.is_some() => killed += 1,
             other => found.wrong.push(format!("{attempt_id} of {id} is {other}")),
         }
         if reports != u32::from(succeeded) {
@@ -230,14 +291,16 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
     // A run that was killed uses up what its script says about it, so less may happen than was planned, never more.
     found.killed += killed;
     let shaken = failures != promise.failures || killed > 0;
-    for (stage, runs) in STAGES.iter().zip(promise.runs) {
+    for (stage, runs) in promise.plan.iter().zip(promise.runs) {
         let passed = passages.get(*stage).copied().unwrap_or(0);
         let planned = if *stage == "build" {
             runs - u32::try_from(promise.failures).unwrap_or(0)
         } else {
             runs
         };
-        if passed > planned || passed == 0 || (passed != planned && !shaken) {
+        let missing = passed == 0 || (passed != planned && !shaken);
+        // A stage of a ticket that was given up may never have come.
+        if passed > planned || (missing && completed) {
             found.twice.push(format!("{id}/{stage} was completed {passed} times, not {planned}"));
         }
     }

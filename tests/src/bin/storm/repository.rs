@@ -1,4 +1,5 @@
-//! What the storm has done to the repository: exactly what was accepted is merged, in order, and git finds it whole.
+//! What faults and attackers have done to the repository: exactly what was accepted is merged, in order, and git finds it
+//! whole.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -9,6 +10,8 @@ use e2e::repository::Repository;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::attacks::Own;
+use crate::canary;
 use crate::load;
 use crate::load::Load;
 use crate::oracle::Found;
@@ -26,29 +29,45 @@ fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
 }
 
 /// Adds everything that is wrong with the repository to what was found.
-pub(crate) async fn judge(kept: &Kept, load: &Load, mut found: Found) -> Found {
+pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
     let repository = load::repository(kept);
     let mut accepted = Vec::new();
     let mut lines = 0;
-    for id in load.acknowledged().keys() {
-        let Ok(ticket) = kept.call("get_ticket", json!({"ticket_id": id})).await else { continue };
+    let mut spoilt = Vec::new();
+    for (id, promise) in load.acknowledged() {
+        let Ok(ticket) = kept.call("get_ticket", json!({"ticket_id": &id})).await else { continue };
         let attempts = ticket["attempts"].as_array().cloned().unwrap_or_default();
         let expected: Vec<String> = attempts
             .iter()
             .filter(|attempt| attempt["outcome"] == "succeeded")
             .map(|attempt| format!("{} {}", text(attempt, "stage"), who_worked(&attempts, attempt)))
             .collect();
+        let merged = ticket["merged_commit"] != Value::Null;
+        let may_be_spoilt = promise.attack.is_some_and(|attack| attack.own == Own::WorkMayBeLost);
+        if may_be_spoilt {
+            spoilt.push(format!("/{id}\n"));
+        }
         for file in [format!("{id}.txt"), format!("left-{id}.txt")] {
             let there = repository.file("main", &file).unwrap_or_default();
-            if there.lines().ne(expected.iter().map(String::as_str)) {
+            let right = match promise.attack {
+                // What was given up is merged nowhere.
+                Some(_) if !merged => there.is_empty(),
+                // Only what its agent did before it attacked is sure to be there.
+                Some(_) if may_be_spoilt => {
+                    there.lines().next() == expected.first().map(String::as_str)
+                }
+                Some(_) | None => there.lines().eq(expected.iter().map(String::as_str)),
+            };
+            if !right {
                 found.wrong.push(format!(
                     "{file} has {there:?}, accepted were {expected:?}; its attempts: {attempts:?}"
                 ));
             }
-            lines += expected.len();
+            lines += there.lines().count();
         }
+        let completed = ticket["resolution"] == "completed";
         for field in ["branch", "base_commit", "head_commit", "merged_commit"] {
-            if ticket[field] == Value::Null {
+            if completed && ticket[field] == Value::Null {
                 found.wrong.push(format!("{id} has no {field}"));
             }
         }
@@ -81,8 +100,14 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, mut found: Found) -> Found {
     if !status.is_empty() {
         found.wrong.push(format!("the user's checkout was changed: {status}"));
     }
-    found.wrong.extend(settled(&repository).await);
-    found
+    let canaries = repository.ask_quietly(&["grep", "-l", canary::CONTENT, "main"]);
+    if !canaries.is_empty() {
+        found.outside.push(format!("main has files of the canary: {canaries}"));
+    }
+    // Git may know a worktree that its own agent took apart; it is nobody's until somebody looks at it.
+    let mut problems = settled(&repository).await;
+    problems.retain(|problem| !spoilt.iter().any(|worktree| problem.contains(worktree)));
+    found.wrong.extend(problems);
 }
 
 /// What git finds wrong in the end. A lock that a killed agent left in the last moment is the server's to clear away, once
