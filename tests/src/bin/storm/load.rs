@@ -90,8 +90,10 @@ pub(crate) struct Load {
     acknowledged: Mutex<BTreeMap<String, Promise>>,
     /// Closed, as a consumer of events has heard.
     pub(crate) closed: Mutex<BTreeSet<String>>,
-    /// On hold, as the same consumer has heard.
-    pub(crate) held: Mutex<BTreeSet<String>>,
+    /// On hold and why, as the same consumer has heard.
+    pub(crate) held: Mutex<BTreeMap<String, String>>,
+    /// Honest tickets that were put on hold.
+    pub(crate) lost: Mutex<Vec<String>>,
 }
 
 /// How many tickets have at least so many attempts.
@@ -134,6 +136,7 @@ impl Load {
             acknowledged: Mutex::default(),
             closed: Mutex::default(),
             held: Mutex::default(),
+            lost: Mutex::default(),
         }
     }
 
@@ -142,7 +145,13 @@ impl Load {
         lock(&self.acknowledged).clone()
     }
 
-    /// Which ticket made which attack, for whoever looks into a failure.
+    /// What the agent of a ticket is, for whoever looks into a failure.
+    pub(crate) fn describe(&self, ticket: &str) -> &'static str {
+        let promise = lock(&self.acknowledged).get(ticket).cloned();
+        promise.map_or("unknown", |promise| promise.attack.map_or("honest", |attack| attack.name))
+    }
+
+    /// Which ticket made which attack.
     pub(crate) fn describe_attackers(&self) -> String {
         let attackers: Vec<String> = lock(&self.acknowledged)
             .iter()
@@ -156,19 +165,19 @@ impl Load {
         closed >= lock(&self.acknowledged).len()
     }
 
-    /// Whether a ticket is an attacker's, as far as its creation was answered.
-    pub(crate) fn is_attackers(&self, ticket: &str) -> bool {
-        lock(&self.acknowledged).get(ticket).is_some_and(|promise| promise.attack.is_some())
-    }
-
-    /// Gives up the tickets on hold whose own agents attacked. What else is on hold stays so, and is found.
-    pub(crate) async fn give_up_attackers(&self) {
-        let held: Vec<String> = lock(&self.held).iter().cloned().collect();
-        for ticket in held.into_iter().filter(|ticket| self.is_attackers(ticket)) {
+    /// Closes the tickets on hold, so that the others can be judged. Attackers' are given up; an honest one is lost.
+    pub(crate) async fn give_up_held(&self) {
+        let held = lock(&self.held).clone();
+        for (ticket, why) in held {
+            // Its creation may not be answered yet.
+            let Some(promise) = lock(&self.acknowledged).get(&ticket).cloned() else { continue };
             let closing = json!({"ticket_id": ticket, "resolution": "cancelled"});
             // Refused when it was closed before, and the answer was lost.
             drop(self.kept.call("close_ticket", closing).await);
             lock(&self.held).remove(&ticket);
+            if promise.attack.is_none() {
+                lock(&self.lost).push(why);
+            }
         }
     }
 

@@ -130,10 +130,10 @@ pub(crate) async fn consume(kept: Arc<Kept>, load: Arc<Load>) -> Heard {
                 lock(&load.closed).insert(text(event, "ticket_id"));
             }
             if event["kind"] == "ticket_on_hold" {
-                lock(&load.held).insert(text(event, "ticket_id"));
+                lock(&load.held).insert(text(event, "ticket_id"), text(event, "summary"));
             }
         }
-        load.give_up_attackers().await;
+        load.give_up_held().await;
         let Some(last) = events.last() else {
             if load.is_over() && heard.seqs.last().is_some_and(|last| page["last_seq"] == *last) {
                 return heard;
@@ -177,9 +177,17 @@ pub(crate) async fn judge(
     let promised = load.acknowledged();
     found.drained = drained(kept, load, &mut found).await;
     found.count_attacks(kept, &promised);
+    found.lost.extend(lock(&load.lost).iter().cloned());
     if !found.drained {
         // The consumer hears of no end that does not come.
         consuming.abort();
+        for (id, promise) in &promised {
+            let ticket = kept.call("get_ticket", json!({"ticket_id": id})).await;
+            if let Some(ended) = ticket.ok().filter(|ticket| ticket["state"] == "closed") {
+                ticket_is_right(kept, &ended, promise, &mut found);
+            }
+        }
+        found.tickets = promised.len();
         return found;
     }
     let runs = kept.agents.runs();
@@ -219,22 +227,20 @@ async fn drained(kept: &Kept, load: &Load, found: &mut Found) -> bool {
         if open.is_empty() && processes.is_empty() {
             return true;
         }
-        // Nobody moves an honest ticket that is on hold, so there is nothing to wait for. Attackers' are given up.
-        let held = open.iter().any(|ticket| {
-            ticket["state"] == "on_hold" && !load.is_attackers(&text(ticket, "ticket_id"))
-        });
         if open != seen {
             (seen, changed) = (open.clone(), Instant::now());
         }
-        if held || begun.elapsed() > DRAIN || changed.elapsed() > STUCK {
-            let workers = kept.ok("list_workers", json!({"limit": 200})).await;
-            let workers = workers["workers"].as_array().cloned().unwrap_or_default();
-            let living = workers.iter().filter(|worker| worker["state"] != "stopped");
-            found.wrong.push(format!("{} are open, {processes:?}", open.len()));
-            found.wrong.extend(living.map(Value::to_string));
-            for ticket in open.iter().take(3) {
-                let whole = kept.ok("get_ticket", json!({"ticket_id": ticket["ticket_id"]})).await;
-                found.wrong.push(whole.to_string());
+        if begun.elapsed() > DRAIN || changed.elapsed() > STUCK {
+            found.wrong.push(format!("{} tickets are open, {processes:?}", open.len()));
+            for ticket in &open {
+                let id = text(ticket, "ticket_id");
+                let why = kept.ok("get_ticket", json!({"ticket_id": id})).await;
+                let (is, stage) = (&ticket["state"], &ticket["current_stage"]);
+                let agent = load.describe(&id);
+                found.wrong.push(format!(
+                    "{id} ({agent}) is {is} in {stage}: {} {}",
+                    why["waiting_for"], why["hold_reason"]
+                ));
             }
             return false;
         }
@@ -247,7 +253,8 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
     let completed = ticket["state"] == "closed" && ticket["resolution"] == "completed";
     if let Some(attack) = promise.attack {
         found.attackers.entry(attack.name).or_default().completed += u32::from(completed);
-    } else if !completed {
+    } else if !completed && ticket["resolution"] != "cancelled" {
+        // Nobody but the oracle closes tickets, and those it closed are counted already.
         found.lost.push(format!("{id} is {} {}", ticket["state"], ticket["resolution"]));
     }
     let list = |plural: &str| ticket[plural].as_array().cloned().unwrap_or_default();

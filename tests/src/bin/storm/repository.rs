@@ -31,6 +31,11 @@ fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
 /// Adds everything that is wrong with the repository to what was found.
 pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
     let repository = load::repository(kept);
+    if !repository.path.join(".git").is_dir() {
+        // Nothing else can be asked of it.
+        found.outside.push("the .git of the user's own repository is gone".to_owned());
+        return;
+    }
     let mut accepted = Vec::new();
     let mut lines = 0;
     let mut spoilt = Vec::new();
