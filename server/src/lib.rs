@@ -1,6 +1,7 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 #![forbid(unsafe_code)]
 
+pub mod beneath;
 pub mod cli;
 pub mod clock;
 pub mod commands;

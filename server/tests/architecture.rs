@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 19] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("domain", &[]),
+    ("beneath", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
     ("config", &["domain"]),
@@ -22,8 +23,8 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ("disk", &["clock", "domain", "journal", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["domain", "telemetry"]),
-    ("git", &["domain", "telemetry"]),
-    ("sweep", &["clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
+    ("git", &["beneath", "domain", "telemetry"]),
+    ("sweep", &["beneath", "clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
     (
         "dispatcher",
         &[

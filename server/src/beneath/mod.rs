@@ -1,0 +1,29 @@
+//! Files in places that agents can write, handled so that nothing there can lead elsewhere or make the server wait.
+//!
+//! An agent runs as the server's own user. It can put a symbolic link where a directory was, a pipe where a file was, and
+//! take away its own right to remove what it made. Whoever handled such a place by its path would change what the link
+//! points to, or wait for somebody to write into the pipe.
+//!
+//! - [`open`]: directories reached one component at a time, never through a link; files that are regular and of bounded size.
+//! - [`remove`]: whole directories removed, whatever their modes and however deep.
+//! - [`walk`]: a look at everything below a directory.
+//!
+//! Invariant: nothing here follows a symbolic link, opens anything but a directory or a regular file, or waits.
+
+mod open;
+mod remove;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::open::Found;
+pub use self::open::look;
+pub use self::open::make_directory;
+pub use self::open::path_of;
+pub use self::open::read_text;
+pub use self::open::write_new;
+pub use self::remove::remove;
+pub use self::walk::Access;
+pub use self::walk::Kind;
+pub use self::walk::walk;

@@ -1,0 +1,146 @@
+//! Directories and files, opened without following a link.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd as _;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::path::Component;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::FileType;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+/// What is at a path.
+#[derive(Debug)]
+pub enum Found {
+    /// A directory, held open: whatever its path names from now on, this stays what was found.
+    Directory(OwnedFd),
+    /// Nothing, or nothing on the way to it.
+    Nothing,
+    /// This component of it is a symbolic link.
+    Link(PathBuf),
+    /// This component of it is neither a directory nor a link.
+    Other(PathBuf),
+}
+
+/// The name of an open descriptor for those who take paths. It is good for as long as the descriptor is open, in this
+/// process and in a child until its `exec`.
+#[must_use]
+pub fn path_of(descriptor: impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_fd().as_raw_fd()))
+}
+
+/// Looks for a directory by its absolute path, one component after the other.
+pub fn look(path: &Path) -> io::Result<Found> {
+    reach(path, /* make */ false)
+}
+
+/// The directory at an absolute path, made where it is missing. A link or a file on the way is an error that names it.
+pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
+    match reach(path, /* make */ true)? {
+        Found::Directory(directory) => Ok(directory),
+        Found::Nothing => Err(io::Error::from(io::ErrorKind::NotFound)),
+        Found::Link(link) => Err(is_a_link(&link)),
+        Found::Other(other) => Err(io::Error::new(
+            io::ErrorKind::NotADirectory,
+            format!("{} is no directory", other.display()),
+        )),
+    }
+}
+
+pub(super) fn is_a_link(path: &Path) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotADirectory,
+        format!("{} is a symbolic link, and none is followed there", path.display()),
+    )
+}
+
+fn reach(path: &Path, make: bool) -> io::Result<Found> {
+    let mut reached = PathBuf::from("/");
+    let mut at =
+        rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty())?;
+    for component in path.components() {
+        let name = match component {
+            Component::RootDir => continue,
+            Component::Normal(name) => name,
+            Component::CurDir | Component::ParentDir | Component::Prefix(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{} is not the plain path of a directory", path.display()),
+                ));
+            }
+        };
+        reached.push(name);
+        at = match below(&at, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
+                match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o777)) {
+                    Ok(()) | Err(Errno::EXIST) => below(&at, name)?,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            found => found?,
+        };
+        match FileType::from_raw_mode(rustix::fs::fstat(&at)?.st_mode) {
+            FileType::Directory => {}
+            FileType::Symlink => return Ok(Found::Link(reached)),
+            _ => return Ok(Found::Other(reached)),
+        }
+    }
+    Ok(Found::Directory(at))
+}
+
+/// Whatever has this name in a directory, opened only to be looked at.
+pub(super) fn below(directory: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
+}
+
+/// A directory by its name in another one, opened for reading its entries. Never a link.
+pub(super) fn directory_below(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
+}
+
+/// The text of a regular file of at most so many bytes; anything else is an error. Its name is not followed when it is a
+/// link, and a pipe is not waited for.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let odd = |what: &str| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} is {what}", path.display()))
+    };
+    if !file.metadata()?.is_file() {
+        return Err(odd("no regular file"));
+    }
+    let mut text = String::new();
+    file.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(odd("far too large"));
+    }
+    Ok(text)
+}
+
+/// Writes a small file that takes the place of whatever has its name in this directory, except of a directory.
+pub fn write_new(directory: impl AsFd, name: &str, text: &str) -> io::Result<()> {
+    let directory = directory.as_fd();
+    // Made under another name first: whoever is killed in between leaves the old file whole.
+    let fresh = format!(".{name}.new");
+    match rustix::fs::unlinkat(directory, &fresh, rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, &fresh, flags, Mode::from_raw_mode(0o666))?;
+    File::from(file).write_all(text.as_bytes())?;
+    Ok(rustix::fs::renameat(directory, &fresh, directory, name)?)
+}
