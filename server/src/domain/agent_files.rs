@@ -49,6 +49,10 @@ pub fn mcp_config(own: &OwnServer, more: &Map<String, Value>) -> String {
     json!({"mcpServers": servers}).to_string()
 }
 
+/// Makes the worktree of a subagent that gets one of its own, and says where it is; claude gives it `name`. Left to itself
+/// claude makes it in the checkout that the ticket's worktree belongs to, which is the user's, and leaves it there.
+const SUBAGENT_WORKTREE: &str = r#"name=$(sed -n 's/.*"name" *: *"\([A-Za-z0-9._-]*\)".*/\1/p' | head -n 1) && [ -n "$name" ] && top=$(git rev-parse --show-toplevel) && at="$top/.claude/worktrees/$name" && git worktree add --quiet -B "worktree-$name" "$at" HEAD >&2 && printf '%s\n' "$at""#;
+
 /// The file of `--settings`: those of the worker type, and the permission to use this server's tools, which nobody could
 /// be asked for. A type takes it away with `disallowed_tools`.
 #[must_use]
@@ -61,6 +65,13 @@ pub fn settings(of_type: &Map<String, Value>) -> String {
             permissions.entry("allow").or_insert_with(|| json!([])).as_array_mut()
     {
         allowed.push(own_tools);
+    }
+    let hooks = settings.entry("hooks").or_insert_with(|| json!({}));
+    if let Some(hooks) = hooks.as_object_mut() {
+        // A type that has a hook for it knows better.
+        hooks.entry("WorktreeCreate").or_insert_with(
+            || json!([{"hooks": [{"type": "command", "command": SUBAGENT_WORKTREE}]}]),
+        );
     }
     Value::Object(settings).to_string()
 }
@@ -234,15 +245,25 @@ mod tests {
             assert_eq!(check_settings("settings", &given), Ok(()));
             serde_json::from_str(&settings(&given)).unwrap()
         };
-        assert_eq!(of(json!({})), json!({"permissions": {"allow": ["mcp__vibe-ensemble"]}}));
+        let hook = json!([{"hooks": [{"type": "command", "command": SUBAGENT_WORKTREE}]}]);
+        assert_eq!(
+            of(json!({})),
+            json!({
+                "hooks": {"WorktreeCreate": hook},
+                "permissions": {"allow": ["mcp__vibe-ensemble"]},
+            })
+        );
+        let own = json!([{"hooks": [{"type": "command", "command": "make-worktree"}]}]);
         let given = json!({
             "includeCoAuthoredBy": false, "permissions": {"allow": ["Bash(make *)"], "deny": ["WebFetch"]},
+            "hooks": {"WorktreeCreate": own, "Stop": []},
         });
         assert_eq!(
             of(given),
             json!({
                 "includeCoAuthoredBy": false,
                 "permissions": {"allow": ["Bash(make *)", "mcp__vibe-ensemble"], "deny": ["WebFetch"]},
+                "hooks": {"WorktreeCreate": own, "Stop": []},
             })
         );
         for bad in [json!({"permissions": 1}), json!({"permissions": {"allow": "Bash"}})] {
