@@ -24,6 +24,7 @@ mod fence;
 mod http;
 mod limits;
 mod lists;
+mod meddling;
 mod neighbours;
 mod notify;
 mod official;

@@ -27,10 +27,11 @@ use crate::domain::worktree::Worktree;
 use crate::git;
 use crate::git::GitError;
 use crate::git::Repository;
+use crate::git::listed;
 use crate::git::merge::Conflict;
 use crate::git::merge::Landing;
-use crate::git::merge::listed;
-use crate::git::work::Author;
+use crate::git::refs::Author;
+use crate::git::stand::Place;
 use crate::plant;
 use crate::store;
 use crate::store::Result;
@@ -78,6 +79,17 @@ enum Trouble {
     /// Only somebody who decides can help.
     #[error("{0}")]
     Refused(String),
+}
+
+impl Trouble {
+    /// Whether another try comes to the same.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::Git(error) => error.is_lasting(),
+            Self::Refused(_) => true,
+            Self::Store(_) => false,
+        }
+    }
 }
 
 /// An attempt's changes, looked after. While this is there the repository is ours.
@@ -136,7 +148,7 @@ impl Dispatcher {
                 Err(error @ (Trouble::Git(_) | Trouble::Store(_))) => error,
             };
             tracing::warn!(%ticket, ?job, error = %chain(&error), "a step in a worktree failed");
-            let Some(pause) = pauses.next() else {
+            let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) else {
                 let error = clause(&chain(&error));
                 break match job {
                     Job::Prepare => format!(
@@ -247,11 +259,15 @@ impl Dispatcher {
         let ticket = &found.ticket;
         let Some(work) = &ticket.work else { return Ok(()) };
         crash::point("server.worktree.before_made");
-        repository.stand_up(work).await?;
+        let place =
+            if found.last.is_some() || work.owed.is_some() { Place::Used } else { Place::New };
+        if work.owed.is_none() {
+            repository.stand_up(work, place).await?;
+        }
         crash::point("server.worktree.after_made");
         let mut head = None;
         if work.owed.is_some() {
-            head = self.accept_owed(repository, ticket, work).await?;
+            head = self.accept_or_do_again(repository, ticket, work).await?;
         } else if ticket.resume.is_none() {
             if let Some((attempt, stage)) = &found.last {
                 let author = Author { ticket: ticket.id, stage: stage.clone(), attempt: *attempt };
@@ -259,13 +275,46 @@ impl Dispatcher {
             }
             crash::point("server.worktree.before_put_back");
             if !plant::is("worktree-not-put-back") {
-                repository.put_back(work).await?;
+                repository.put_back(work, place).await?;
             }
             crash::point("server.worktree.after_put_back");
         }
         // Otherwise an agent goes on in its session, and in the files it left.
         self.store.worktree_ready(ticket.id, head).await?;
         Ok(())
+    }
+
+    /// The same where work is owed. What cannot be accepted as it is is put aside when the stage it was done in is to be
+    /// done again; whoever goes on to another one counts on it.
+    async fn accept_or_do_again(
+        &self,
+        repository: &Repository,
+        ticket: &Ticket,
+        work: &Worktree,
+    ) -> std::result::Result<Option<Head>, Trouble> {
+        let error = match self.accept_owed(repository, ticket, work).await {
+            Err(Trouble::Git(error)) if error.is_of_the_work() => error,
+            done => return done,
+        };
+        let Some(author) = self.author_of_owed(ticket, work).await? else { return Ok(None) };
+        if ticket.current_stage().as_str() != author.stage {
+            return Err(Trouble::Git(error));
+        }
+        let kept = repository.put_aside(work, &author).await?;
+        tracing::info!(ticket = %ticket.id, kept, "work that could not be accepted is put aside, to be done again");
+        repository.put_back(work, Place::Used).await?;
+        self.store.give_up_owed(ticket.id, author.attempt).await?;
+        Ok(None)
+    }
+
+    async fn author_of_owed(&self, ticket: &Ticket, work: &Worktree) -> Result<Option<Author>> {
+        let Some(owed) = work.owed else { return Ok(None) };
+        let attempt = self.store.attempt(owed).await?;
+        Ok(attempt.map(|attempt| Author {
+            ticket: ticket.id,
+            stage: attempt.stage.to_string(),
+            attempt: owed,
+        }))
     }
 
     /// Commits the work of an attempt that was accepted when that could not be done.
@@ -275,9 +324,7 @@ impl Dispatcher {
         ticket: &Ticket,
         work: &Worktree,
     ) -> std::result::Result<Option<Head>, Trouble> {
-        let Some(owed) = work.owed else { return Ok(None) };
-        let Some(attempt) = self.store.attempt(owed).await? else { return Ok(None) };
-        let author = Author { ticket: ticket.id, stage: attempt.stage.to_string(), attempt: owed };
+        let Some(author) = self.author_of_owed(ticket, work).await? else { return Ok(None) };
         Ok(Some(repository.accept(work, &author).await?))
     }
 
@@ -301,7 +348,7 @@ impl Dispatcher {
                 Err(error @ (Trouble::Git(_) | Trouble::Refused(_))) => error,
             };
             tracing::warn!(%attempt, error = %chain(&error), "an attempt's changes were not looked after");
-            if let Some(pause) = pauses.next() {
+            if let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) {
                 self.obstacles.set_git(ticket, GitStep::Failed { why: chain(&error) });
                 tokio::time::sleep(*pause).await;
                 continue;
@@ -310,8 +357,9 @@ impl Dispatcher {
             let why = clause(&chain(&error));
             let work = if accepted {
                 Work::Owed(format!(
-                    "its work could not be committed and lies in its worktree: {why}. Mend that, then complete the stage \
-                     with complete_ticket_stage, or have it done again with resume_ticket"
+                    "its work could not be committed and lies in {}: {why}. Mend that, then complete the stage with \
+                     complete_ticket_stage, or have it done again with resume_ticket",
+                    found.work.path
                 ))
             } else {
                 Work::None

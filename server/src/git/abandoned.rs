@@ -20,6 +20,9 @@ use rustix::fs::Timestamps;
 use rustix::fs::UTIME_NOW;
 use rustix::fs::UTIME_OMIT;
 
+use super::site::SMALL;
+use crate::beneath;
+
 /// What gits of linked worktrees write in the common directory. The rest there belongs to the user's own checkout
 /// (`index.lock`, `HEAD.lock`) or to one branch, which says so by itself.
 const NAMES: [&str; 3] = ["packed-refs.lock", "packed-refs.new", "config.lock"];
@@ -105,7 +108,7 @@ fn is_worked_in(common: &Path, age: Duration) -> io::Result<bool> {
 fn places(common: &Path) -> Vec<PathBuf> {
     let worktrees = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
     let linked = worktrees.filter_map(|entry| {
-        let link = fs::read_to_string(entry.path().join("gitdir")).ok()?;
+        let link = beneath::read_text(&entry.path().join("gitdir"), SMALL).ok()?;
         Path::new(link.trim_end()).parent().map(Path::to_owned)
     });
     linked.chain(common.parent().map(Path::to_owned)).chain([common.to_owned()]).collect()

@@ -2,92 +2,26 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::process::Command;
 
-/// Longer than any step on a large repository takes; a git that hangs must not hold its repository for ever.
-const LIMIT: Duration = Duration::from_mins(10);
+use super::bounds;
+use super::bounds::Bounds;
+use super::error::GitError;
+use super::settings::ALWAYS;
+use super::settings::EMAIL;
+use super::settings::NAME;
+use super::settings::SET;
+use super::settings::WITHHELD;
+use crate::beneath;
 
 /// How much of git's complaint is passed on.
 const SAID_CHARS: usize = 600;
-
-/// What git would take from the environment and must not: the server may have been started from a hook or from within
-/// another repository.
-pub const WITHHELD: [&str; 20] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_COMMON_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_INDEX_VERSION",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_CEILING_DIRECTORIES",
-    "GIT_CONFIG",
-    "GIT_CONFIG_COUNT",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_EXTERNAL_DIFF",
-    "GIT_DIFF_OPTS",
-    "GIT_EXEC_PATH",
-    "GIT_TEMPLATE_DIR",
-    "GIT_LITERAL_PATHSPECS",
-    "GIT_QUARANTINE_PATH",
-    "GIT_TRACE",
-];
-
-/// Said with every command, before its verb. Hooks are the user's, and a collection of garbage in the middle of a
-/// storm of commits would be waited for by all of them.
-const ALWAYS: [&str; 16] = [
-    "--no-pager",
-    "--no-optional-locks",
-    "-c",
-    "core.hooksPath=/dev/null",
-    "-c",
-    "gc.auto=0",
-    "-c",
-    "maintenance.auto=false",
-    "-c",
-    "core.fsmonitor=false",
-    "-c",
-    "core.quotePath=false",
-    "-c",
-    "worktree.useRelativePaths=false",
-    "-c",
-    "merge.verifySignatures=false",
-];
-
-/// Who makes the commits of this server.
-const NAME: &str = "Vibe-Ensemble";
-const EMAIL: &str = "vibe-ensemble@localhost";
-
-#[derive(Debug, thiserror::Error)]
-pub enum GitError {
-    #[error("could not run git in {place}")]
-    Run { place: PathBuf, source: io::Error },
-    #[error("git {verb} did not end within {} s", LIMIT.as_secs())]
-    Slow { verb: String },
-    /// With the last lines of what it printed.
-    #[error("git {verb} failed: {said}")]
-    Failed { verb: String, said: String },
-    #[error("git {verb} answered {said:?}, which is not understood")]
-    Strange { verb: String, said: String },
-    #[error("could not use {path}")]
-    File { path: PathBuf, source: io::Error },
-    /// Git would commit only a link to it, and whoever removes the worktree removes its files.
-    #[error(
-        "{} in it is a git repository of its own, so its files are on no branch; remove its .git directory (and \
-         `git rm --cached` it where it was committed), or make it a submodule whose commits are somewhere else", paths.join(" and ")
-    )]
-    Nested { paths: Vec<String> },
-    #[error("{path} has been in use by another git step for too long")]
-    Busy { path: PathBuf },
-}
 
 /// What git printed, and how it ended.
 #[derive(Debug)]
@@ -104,6 +38,10 @@ pub(super) struct Git {
     command: Command,
     verb: String,
     place: PathBuf,
+    bounds: Bounds,
+    lock: Option<File>,
+    /// Kept open until git has begun there.
+    directory: Option<Arc<OwnedFd>>,
 }
 
 impl Git {
@@ -114,9 +52,7 @@ impl Git {
             command.env_remove(name);
         }
         command
-            .env("LC_ALL", "C")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_EDITOR", "true")
+            .envs(SET)
             .env("GIT_AUTHOR_NAME", NAME)
             .env("GIT_AUTHOR_EMAIL", EMAIL)
             .env("GIT_COMMITTER_NAME", NAME)
@@ -127,9 +63,38 @@ impl Git {
             .stderr(Stdio::piped())
             // A step that nobody waits for any more still ends; see `holding`.
             .kill_on_drop(false)
+            // So that whatever it begins can be ended with it.
+            .process_group(0)
             .args(ALWAYS)
             .arg(verb);
-        Self { command, verb: verb.to_owned(), place: place.to_owned() }
+        Self {
+            command,
+            verb: verb.to_owned(),
+            place: place.to_owned(),
+            bounds: Bounds::default(),
+            lock: None,
+            directory: None,
+        }
+    }
+
+    /// Git in a directory that is held open, and in no other that may have taken its path by now.
+    pub(super) fn within(directory: &Arc<OwnedFd>, place: &Path, verb: &str) -> Self {
+        let mut git = Self::at(place, verb);
+        git.command.current_dir(beneath::path_of(directory));
+        git.directory = Some(Arc::clone(directory));
+        git
+    }
+
+    pub(super) fn bounded(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    /// One more setting, whatever characters its name has.
+    pub(super) fn set(self, name: &str, value: &str) -> Self {
+        self.env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", name)
+            .env("GIT_CONFIG_VALUE_0", value)
     }
 
     pub(super) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
@@ -150,21 +115,27 @@ impl Git {
     /// Gives git the lock of its repository as standard input. The lock is held as long as anybody has that file open,
     /// so the next server waits for a git that outlives this one.
     pub(super) fn holding(mut self, lock: File) -> Self {
-        self.command.stdin(Stdio::from(lock));
+        self.lock = Some(lock);
         self
     }
 
-    /// Runs it, whatever it answers.
+    /// Runs it, whatever it answers. One that hangs is ended, with everything it began, before this returns.
     pub(super) async fn ask(mut self) -> Result<Answer, GitError> {
-        let failed = |source| GitError::Run { place: self.place.clone(), source };
+        let place = self.place;
+        let failed = |source| GitError::Run { place: place.clone(), source };
+        if let Some(lock) = &self.lock {
+            self.command.stdin(Stdio::from(lock.try_clone().map_err(failed)?));
+        }
         let child = self.command.spawn().map_err(failed)?;
-        let pid = child.id();
-        let ended = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
-        let Ok(output) = ended else {
-            tracing::error!(verb = self.verb, pid, "git hangs; it is left alone");
-            return Err(GitError::Slow { verb: self.verb });
+        drop(self.directory);
+        let ended = bounds::wait(child, self.lock.as_ref(), self.bounds).await;
+        let output = match ended.map_err(failed)? {
+            Ok(output) => output,
+            Err(hung) => {
+                tracing::error!(verb = self.verb, place = %place.display(), ?hung, "git hung and was ended");
+                return Err(GitError::Hung { verb: self.verb, hung });
+            }
         };
-        let output = output.map_err(|source| GitError::Run { place: self.place, source })?;
         Ok(Answer {
             verb: self.verb,
             code: output.status.code(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use super::command::Git;
-use super::command::GitError;
+use super::error::GitError;
 
 /// A directory from which worktrees can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]

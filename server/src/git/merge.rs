@@ -1,15 +1,10 @@
 //! Bringing results together. Merges are made in the object store (`merge-tree`), so no checkout takes part in them.
 
-use std::path::Path;
-use std::path::PathBuf;
-
-use super::command::Git;
-use super::command::GitError;
+use super::error::GitError;
+use super::names::listed;
 use super::repository::Repository;
+use super::unfinished::under_way;
 use crate::domain::worktree::Worktree;
-
-/// Files of a conflict that a sentence names.
-const SHOWN: usize = 20;
 
 /// Two states that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,16 +21,6 @@ pub enum Landing {
     Landed(String),
     /// It is not merged, and nothing was changed; the sentence says why, which files, and what to do.
     Refused(String),
-}
-
-/// Files, for a sentence.
-#[must_use]
-pub fn listed(files: &[String]) -> String {
-    let shown = files.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match files.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 impl Repository {
@@ -83,15 +68,27 @@ impl Repository {
         if self.contains(&tip, head).await? {
             return Ok(Landing::Landed(tip));
         }
+        if let Some((place, what)) = self.in_the_middle(base)? {
+            let place = place.display();
+            return refused(format!(
+                "{name} is in the middle of {what} in {place}, which could not be finished if it moved; finish or abort it"
+            ));
+        }
         let checkouts = self.checkouts(base).await?;
         if let [first, second, ..] = checkouts.as_slice() {
-            let (first, second) = (first.display(), second.display());
+            let (first, second) = (first.top.display(), second.top.display());
             return refused(format!("{name} is checked out twice, in {first} and in {second}"));
         }
         if let Some(checkout) = checkouts.first() {
+            if let Some(what) = under_way(&checkout.admin) {
+                let place = checkout.top.display();
+                return refused(format!(
+                    "{what} is not finished in {place}, where {name} is checked out"
+                ));
+            }
             let changed = self.changed(checkout).await?;
             if !changed.is_empty() {
-                let (place, files) = (checkout.display(), listed(&changed));
+                let (place, files) = (checkout.top.display(), listed(&changed));
                 return refused(format!(
                     "{name} is checked out in {place} with uncommitted changes in {files}"
                 ));
@@ -116,11 +113,18 @@ impl Repository {
             self.move_ref(base, &result, Some(&tip), &why).await?;
             return Ok(Landing::Landed(result));
         };
-        let forward = self.git_in(checkout, "merge")?.args(["--ff-only", "--no-autostash"]);
-        let forward = forward.args(["--no-overwrite-ignore", "--quiet", &result]).ask().await?;
-        if !forward.is_success() {
-            let (place, said) = (checkout.display(), forward.said());
-            return refused(format!("git could not fast-forward {name} in {place}: {said}"));
+        let forward =
+            self.git_of(checkout, "merge")?.args(["--ff-only", "--no-autostash", "--no-squash"]);
+        let forward = forward.args(["--commit", "--no-overwrite-ignore", "--quiet", &result]);
+        // It would be read before the arguments, and not all of it can be taken back there.
+        let forward = forward.set(&format!("branch.{name}.mergeOptions"), "").ask().await?;
+        // What was printed is not asked whether it was done.
+        if !forward.is_success() || self.tip(base).await?.as_deref() != Some(result.as_str()) {
+            return Err(GitError::NotForwarded {
+                branch: name.to_owned(),
+                checkout: checkout.top.clone(),
+                said: forward.said(),
+            });
         }
         Ok(Landing::Landed(result))
     }
@@ -132,6 +136,8 @@ impl Repository {
         theirs: &str,
     ) -> Result<Result<String, Vec<String>>, GitError> {
         let merge = self.git("merge-tree")?.args(["--write-tree", "-z", "--name-only"]);
+        // There is no checkout that `.gitattributes` could be read from, and it may name how to merge a file.
+        let merge = merge.env("GIT_ATTR_SOURCE", ours);
         let answer = merge.args(["--no-messages", ours, theirs]).ask().await?;
         let text = String::from_utf8_lossy(answer.bytes()).into_owned();
         let mut parts = text.split('\0').filter(|part| !part.is_empty());
@@ -140,29 +146,5 @@ impl Repository {
             (Some(1), Some(_)) => Ok(Err(parts.map(str::to_owned).collect())),
             _ => Err(answer.failed()),
         }
-    }
-
-    /// The working trees that have this branch checked out.
-    async fn checkouts(&self, branch: &str) -> Result<Vec<PathBuf>, GitError> {
-        let list = self.git("worktree")?.args(["list", "--porcelain", "-z"]).run().await?;
-        let text = String::from_utf8_lossy(list.bytes()).into_owned();
-        let wanted = format!("branch {branch}");
-        let found = text.split("\0\0").filter(|entry| {
-            // One whose directory is gone cannot be out of step with its branch.
-            entry.split('\0').any(|line| line == wanted)
-                && !entry.split('\0').any(|line| line.starts_with("prunable"))
-        });
-        Ok(found
-            .filter_map(|entry| entry.split('\0').find_map(|line| line.strip_prefix("worktree ")))
-            .map(PathBuf::from)
-            .collect())
-    }
-
-    /// The known files that differ from what is checked out, in the index or on disk.
-    async fn changed(&self, checkout: &Path) -> Result<Vec<String>, GitError> {
-        let status = Git::at(checkout, "status").args(["--porcelain", "-z", "--no-renames"]);
-        let status = status.arg("--untracked-files=no").run().await?;
-        let text = String::from_utf8_lossy(status.bytes()).into_owned();
-        Ok(text.split('\0').filter_map(|line| line.get(3..)).map(str::to_owned).collect())
     }
 }

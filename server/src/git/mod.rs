@@ -5,36 +5,56 @@
 //!
 //! - [`mod@look`]: whether a directory can have worktrees, and from where they begin.
 //! - [`Repositories`]: one change of a repository at a time, by this server and by any other.
-//! - [`work`]: a ticket's worktree and branch: made, taken over, put aside, put back, removed.
-//! - [`nested`]: repositories that an agent made inside its worktree, which no commit of its branch has.
+//! - `command`, `settings`, `bounds`: how git is run, what it is told, how long it may take.
+//! - `site`: where a ticket's worktree is, and how git is told; [`stand`]: made where it is missing.
+//! - [`work`]: what is in it accepted, put aside, put back; `gather`: as a commit; [`removal`]: removed.
+//! - [`refs`]: a ticket's branch, and the refs of its attempts.
+//! - `unfinished`: merges and rebases in the middle.
+//! - `nested`, `inner`, `submodules`: repositories, worktrees and submodules inside a worktree.
 //! - `abandoned`: locks of a killed git in the common directory, cleared away whenever a repository is taken.
-//! - [`merge`]: results of several tickets brought together, and a branch brought into its base.
+//! - [`merge`]: results of several tickets brought together, and a branch brought into its base; `checkout`: the user's
+//!   working trees.
 //!
 //! Invariant: the user's index, stashes, hooks and branches are not touched, and neither are files of the user's
 //! checkout; the one exception is `merge::land`, which says what it needs to be sure of.
 //! Invariant: nothing here deletes a commit that no branch and no ref under `refs/vibe-ensemble/` holds.
 
 mod abandoned;
+mod bounds;
+mod checkout;
 mod command;
+mod error;
+mod gather;
+mod inner;
 mod look;
+mod names;
 mod nested;
 mod repository;
+mod settings;
+mod site;
+mod submodules;
+mod unfinished;
+mod work;
 
 pub mod merge;
-pub mod work;
+pub mod refs;
+pub mod removal;
+pub mod stand;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::command::GitError;
-pub use self::command::WITHHELD;
+pub use self::bounds::Hung;
+pub use self::error::GitError;
 pub use self::look::Ground;
 pub use self::look::NoGround;
 pub use self::look::is_meant_as_repository;
 pub use self::look::look;
 pub use self::look::version;
+pub use self::names::listed;
 pub use self::repository::Repositories;
 pub use self::repository::Repository;
+pub use self::settings::WITHHELD;
 
 /// The oldest git that has `merge-tree --write-tree`.
 pub const OLDEST: (u32, u32) = (2, 38);

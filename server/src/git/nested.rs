@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::command::GitError;
+use super::error::GitError;
 use super::repository::Repository;
 
 /// The mode of a link to a commit of another repository.
@@ -26,6 +26,7 @@ impl Repository {
         let changed = self.git("diff-tree")?.args(["-r", "-z", "--no-renames", before, after]);
         let changed = changed.run().await?.bytes().to_vec();
         let links = new_links(&String::from_utf8_lossy(&changed));
+        let links: Vec<String> = links.into_iter().map(|(path, _)| path).collect();
         if links.is_empty() {
             return Ok(links);
         }
@@ -38,13 +39,15 @@ impl Repository {
     }
 }
 
-/// The links in what `diff-tree -r -z` prints: `:<mode> <mode> <object> <object> <letter>`, then the path.
-fn new_links(raw: &str) -> Vec<String> {
+/// The links in what `diff-tree -r -z` prints: `:<mode> <mode> <object> <object> <letter>`, then the path. Each with
+/// the commit it leads to.
+pub(super) fn new_links(raw: &str) -> Vec<(String, String)> {
     let mut parts = raw.split('\0');
     let mut links = Vec::new();
     while let (Some(change), Some(path)) = (parts.next(), parts.next()) {
-        if change.split(' ').nth(1) == Some(LINK) {
-            links.push(path.to_owned());
+        let fields: Vec<&str> = change.split(' ').collect();
+        if let [_, LINK, _, commit, ..] = fields.as_slice() {
+            links.push((path.to_owned(), (*commit).to_owned()));
         }
     }
     links
@@ -60,5 +63,5 @@ fn submodule_paths(raw: &str) -> Vec<String> {
 pub(super) fn present(staged: &str, worktree: &Path) -> Vec<String> {
     let entries = staged.split('\0').filter(|entry| entry.starts_with(LINK));
     let paths = entries.filter_map(|entry| entry.split_once('\t')).map(|(_, path)| path.to_owned());
-    paths.filter(|path| worktree.join(path).join(".git").exists()).collect()
+    paths.filter(|path| worktree.join(path).join(".git").symlink_metadata().is_ok()).collect()
 }

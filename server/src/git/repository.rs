@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::fs::File;
 use std::fs::TryLockError;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,12 +15,18 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::sys::signal::Signal;
+use rustix::fs::OFlags;
 use tokio::sync::OwnedMutexGuard;
 
 use super::abandoned;
 use super::abandoned::Found;
+use super::bounds;
+use super::bounds::Bounds;
+use super::bounds::Holder;
 use super::command::Git;
-use super::command::GitError;
+use super::error::GitError;
+use super::error::file_error;
 use crate::telemetry::chain;
 
 /// Held by whoever changes the repository for this product: another server, or a git that outlived its server.
@@ -33,17 +42,27 @@ pub struct Repositories {
     queues: Arc<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>>,
     /// Those that are looked at again for a lock that was young.
     awaited: Arc<Mutex<HashSet<PathBuf>>>,
+    bounds: Bounds,
 }
 
 /// A repository that is ours alone, as far as this product goes, until this is dropped.
 #[derive(Debug)]
 pub struct Repository {
     common: PathBuf,
+    /// The same without links on the way. Below it none is followed.
+    real: PathBuf,
     lock: File,
+    bounds: Bounds,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl Repositories {
+    /// As usual, but with less patience for a git that does nothing.
+    #[cfg(test)]
+    pub(super) fn with_idle(idle: Duration) -> Self {
+        Self { bounds: Bounds { idle, ..Bounds::default() }, ..Self::default() }
+    }
+
     /// Waits for the repository with this common git directory.
     pub async fn open(&self, common: &Path) -> Result<Repository, GitError> {
         let queue = {
@@ -51,21 +70,8 @@ impl Repositories {
             Arc::clone(queues.entry(common.to_owned()).or_default())
         };
         let turn = queue.lock_owned().await;
-        let path = common.join(LOCK);
-        let failed = |source| GitError::File { path: path.clone(), source };
-        let lock = File::options().create(true).append(true).read(true).open(&path);
-        let lock = lock.map_err(failed)?;
-        let begun = Instant::now();
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
-                    tokio::time::sleep(LOOK).await;
-                }
-                Err(TryLockError::WouldBlock) => return Err(GitError::Busy { path }),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-            }
-        }
+        let real = common.canonicalize().map_err(file_error(common))?;
+        let lock = self.locked(&real.join(LOCK)).await?;
         match abandoned::clear(common, &lock) {
             Ok(Found::Nothing | Found::Cleared) => {}
             Ok(Found::Young) => self.look_again(common),
@@ -74,7 +80,43 @@ impl Repositories {
                 tracing::warn!(repository = %common.display(), %error, "could not look for abandoned locks");
             }
         }
-        Ok(Repository { common: common.to_owned(), lock, _turn: turn })
+        Ok(Repository { common: common.to_owned(), real, lock, bounds: self.bounds, _turn: turn })
+    }
+
+    /// Waits for the lock. A git that hangs and whose server is gone is ended: nobody else would, ever.
+    async fn locked(&self, path: &Path) -> Result<File, GitError> {
+        let begun = Instant::now();
+        let (mut looked, mut before, mut busy) = (begun, None, begun);
+        loop {
+            let lock = lock_file(path).map_err(file_error(path))?;
+            match lock.try_lock() {
+                // One that is no longer the file of that name is nobody else's lock.
+                Ok(()) if is_at(&lock, path) => return Ok(lock),
+                Ok(()) => continue,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(file_error(path)(source)),
+            }
+            if looked.elapsed() >= self.bounds.look() {
+                looked = Instant::now();
+                let holders = bounds::holders(&lock);
+                let done = Some((holders.clone(), Holder::work_done(&holders)));
+                if done != before {
+                    (before, busy) = (done, Instant::now());
+                }
+                // A server that lives holds it as well.
+                let is_orphan =
+                    !holders.is_empty() && holders.iter().all(|one| one.name.starts_with("git"));
+                if is_orphan && busy.elapsed() >= self.bounds.idle {
+                    tracing::error!(?holders, "a git that its server left hangs and is ended");
+                    holders.iter().for_each(|one| one.signal(Signal::SIGKILL));
+                }
+            }
+            if begun.elapsed() >= PATIENCE {
+                let holders = bounds::holders(&lock).iter().map(ToString::to_string).collect();
+                return Err(GitError::Busy { path: path.to_owned(), holders });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Opens the repository once more when a lock in it may have become old. Nobody else may have a reason to, and the
@@ -102,17 +144,19 @@ impl Repository {
         &self.common
     }
 
-    /// A command on the repository itself.
-    pub(super) fn git(&self, verb: &str) -> Result<Git, GitError> {
-        Ok(self.git_in(&self.common, verb)?.env("GIT_DIR", &self.common))
+    pub(super) fn real(&self) -> &Path {
+        &self.real
     }
 
-    /// A command in one of its worktrees.
-    pub(super) fn git_in(&self, worktree: &Path, verb: &str) -> Result<Git, GitError> {
-        let lock = self.lock.try_clone();
-        let lock =
-            lock.map_err(|source| GitError::File { path: self.common.join(LOCK), source })?;
-        Ok(Git::at(worktree, verb).holding(lock))
+    /// A command on the repository itself.
+    pub(super) fn git(&self, verb: &str) -> Result<Git, GitError> {
+        Ok(self.equipped(Git::at(&self.real, verb))?.env("GIT_DIR", &self.real))
+    }
+
+    /// A command with the lock of this repository, and its bounds.
+    pub(super) fn equipped(&self, git: Git) -> Result<Git, GitError> {
+        let lock = self.lock.try_clone().map_err(file_error(&self.real))?;
+        Ok(git.holding(lock).bounded(self.bounds))
     }
 
     /// The commit a ref points to; `None` when there is no such ref.
@@ -174,4 +218,33 @@ impl Repository {
         }
         command.run().await?.commit()
     }
+}
+
+/// Opens the lock file. It is this product's alone, so whatever else has its name is in the way and holds nothing.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let open = || {
+        File::options()
+            .create(true)
+            .append(true)
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(path)
+    };
+    let opened = open();
+    if opened.as_ref().is_ok_and(|file| file.metadata().is_ok_and(|found| found.is_file())) {
+        return opened;
+    }
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            tracing::warn!(path = %path.display(), "what was in the place of a lock file was removed");
+            std::fs::remove_file(path)?;
+            open()
+        }
+        _ => opened,
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return false };
+    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
 }

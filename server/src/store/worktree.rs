@@ -219,6 +219,27 @@ impl Store {
             .await
     }
 
+    /// Remembers no longer that an attempt's work is to be committed: it was put aside, and its stage is done again.
+    pub async fn give_up_owed(&self, id: TicketId, attempt: AttemptId) -> Result<()> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        sqlx::query(
+                            "UPDATE worktree SET owed_attempt_id = NULL WHERE ticket_id = ?1 AND owed_attempt_id = ?2",
+                        )
+                        .bind(id.key())
+                        .bind(attempt.key())
+                        .execute(connection)
+                        .await?;
+                        Ok(())
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
     /// Puts a ticket on hold that cannot have its worktree.
     pub async fn worktree_failed(
         &self,

@@ -11,6 +11,7 @@ use shim_protocol::run_dir;
 use super::SweepError;
 use super::Swept;
 use super::numbered;
+use crate::beneath;
 use crate::domain::id::AttemptId;
 use crate::domain::reconcile::Lock;
 use crate::domain::time::Timestamp;
@@ -31,7 +32,10 @@ pub async fn run_once(
 ) -> Result<Swept, SweepError> {
     let mut swept = Swept::default();
     let Some(keep) = keep else { return Ok(swept) };
-    let dir = attempts_dir.to_owned();
+    // The way to it is the operator's. Below it no link is followed.
+    let failed = |source| SweepError::Look { path: attempts_dir.to_owned(), source };
+    let attempts_dir = attempts_dir.canonicalize().map_err(failed)?;
+    let dir = attempts_dir.clone();
     let found = tokio::task::spawn_blocking(move || {
         clear_leftovers(&dir)?;
         numbered::list(&dir, |name| name.parse::<AttemptId>().ok())
@@ -42,7 +46,7 @@ pub async fn run_once(
         let asked = store.prunable_attempts(batch, now.before(keep)).await?;
         swept.unknown += batch.len() - asked.known.len();
         for attempt in asked.done.into_iter().filter(|attempt| Some(*attempt) != highest) {
-            let dir = attempts_dir.to_owned();
+            let dir = attempts_dir.clone();
             let removed = tokio::task::spawn_blocking(move || remove(&dir, attempt)).await??;
             swept.removed += usize::from(removed);
         }
@@ -65,7 +69,7 @@ fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
         move |source| SweepError::Remove { path, source }
     };
     fs::rename(&path, &going).map_err(failed(&path))?;
-    fs::remove_dir_all(&going).map_err(failed(&going))?;
+    beneath::remove(&going).map_err(failed(&going))?;
     Ok(true)
 }
 
@@ -73,7 +77,7 @@ fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
 fn clear_leftovers(attempts_dir: &Path) -> Result<(), SweepError> {
     let begun = |name: &str| name.starts_with(GOING).then(|| attempts_dir.join(name));
     for path in numbered::list(attempts_dir, begun)? {
-        numbered::ignore_gone(path.clone(), fs::remove_dir_all(&path))?;
+        numbered::ignore_gone(path.clone(), beneath::remove(&path))?;
     }
     Ok(())
 }

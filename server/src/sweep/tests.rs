@@ -34,6 +34,7 @@ use crate::domain::worktree::Isolation;
 use crate::domain::worktree::OnComplete;
 use crate::domain::worktree::Worktree;
 use crate::git::Repositories;
+use crate::git::stand::Place;
 use crate::store::Claim;
 use crate::store::Ending;
 use crate::store::EventMarks;
@@ -339,7 +340,7 @@ async fn worktrees_of_closed_tickets_go_but_no_work_that_is_nowhere_else() {
         let work = Worktree { base_commit: base.clone(), head, ..bed.worktree(ticket) };
         bed.store.begin_worktree(ticket, work.clone()).await.unwrap();
         let repository = repositories.open(&user.join(".git")).await.unwrap();
-        repository.stand_up(&work).await.unwrap();
+        repository.stand_up(&work, Place::New).await.unwrap();
         works.push((ticket, PathBuf::from(work.path)));
     }
     let path = |index: usize| works[index].1.clone();

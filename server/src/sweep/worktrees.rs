@@ -8,7 +8,7 @@ use super::SweepError;
 use super::Swept;
 use crate::domain::time::Timestamp;
 use crate::git::Repositories;
-use crate::git::work::Removal;
+use crate::git::removal::Removal;
 use crate::store::Store;
 use crate::telemetry::chain;
 

@@ -1,0 +1,215 @@
+//! How long git may take, and what becomes of one that hangs.
+//!
+//! Git waits for whatever it is told to read: a pipe that an agent put in the place of `.gitignore`, a filter that never
+//! answers. While it waits it holds its repository, and every ticket of that waits too. Large repositories take long and
+//! are busy meanwhile; what hangs does nothing. So two bounds: a short one without any work done, a long one in all.
+
+use std::fmt;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::os::linux::fs::MetadataExt as _;
+use std::process::Output;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::sys::signal::killpg;
+use nix::unistd::Pid;
+use tokio::process::Child;
+
+/// How often a step that takes long is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// What git has for removing its lock files after a TERM.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The bounds of one command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Without processor time, reading or writing of git and what it began.
+    pub(super) idle: Duration,
+    pub(super) total: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), total: Duration::from_mins(30) }
+    }
+}
+
+impl Bounds {
+    pub(super) fn look(self) -> Duration {
+        LOOK.min(self.idle / 4)
+    }
+}
+
+/// Which bound was met, as a clause about git.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hung {
+    Idle { seconds: u64 },
+    Total { seconds: u64 },
+}
+
+impl fmt::Display for Hung {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle { seconds } => write!(
+                formatter,
+                "waited for {seconds} s without doing anything, as it does for a named pipe in the place of a file or a \
+                 filter that does not answer"
+            ),
+            Self::Total { seconds } => write!(formatter, "did not end within {seconds} s"),
+        }
+    }
+}
+
+/// Waits for a git that is the leader of its process group. One that meets a bound is ended, with its group and with
+/// whatever else holds its lock.
+pub(super) async fn wait(
+    child: Child,
+    lock: Option<&File>,
+    bounds: Bounds,
+) -> io::Result<Result<Output, Hung>> {
+    let group = child.id();
+    let ending = child.wait_with_output();
+    tokio::pin!(ending);
+    let begun = Instant::now();
+    let (mut before, mut busy) = (None, begun);
+    loop {
+        if let Ok(output) = tokio::time::timeout(bounds.look(), &mut ending).await {
+            return output.map(Ok);
+        }
+        let done = group.map(|group| work_done(|process| process.group == group));
+        if done != before {
+            (before, busy) = (done, Instant::now());
+        }
+        let hung = if busy.elapsed() >= bounds.idle {
+            Hung::Idle { seconds: bounds.idle.as_secs() }
+        } else if begun.elapsed() >= bounds.total {
+            Hung::Total { seconds: bounds.total.as_secs() }
+        } else {
+            continue;
+        };
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            signal_group(group, signal);
+            for holder in lock.map(holders).into_iter().flatten() {
+                holder.signal(signal);
+            }
+            // Once it is gone, whatever it began has had its chance as well.
+            if let Ok(Ok(_) | Err(_)) = tokio::time::timeout(GRACE, &mut ending).await {
+                signal_group(group, Signal::SIGKILL);
+                break;
+            }
+        }
+        return Ok(Err(hung));
+    }
+}
+
+fn signal_group(group: Option<u32>, signal: Signal) {
+    let Some(group) = group.and_then(|group| i32::try_from(group).ok()).filter(|group| *group > 1)
+    else {
+        return;
+    };
+    // An empty group's number may be another's by now.
+    if !processes().any(|process| i32::try_from(process.group) == Ok(group)) {
+        return;
+    }
+    match killpg(Pid::from_raw(group), signal) {
+        // It may have ended by itself meanwhile.
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// A process that has the lock of a repository, by the very descriptor that took it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    pid: u32,
+    pub(super) name: String,
+}
+
+impl Holder {
+    pub(super) fn signal(&self, signal: Signal) {
+        if let Ok(pid) = i32::try_from(self.pid)
+            && pid > 1
+        {
+            match kill(Pid::from_raw(pid), signal) {
+                // It may have ended by itself meanwhile.
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    /// What all of them have done so far; see [`work_done`].
+    pub(super) fn work_done(holders: &[Self]) -> u64 {
+        work_done(|process| holders.iter().any(|holder| holder.pid == process.pid))
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "process {} ({})", self.pid, self.name.escape_debug())
+    }
+}
+
+/// The other processes that hold this lock. Whoever only waits for it is none of them.
+pub(super) fn holders(lock: &File) -> Vec<Holder> {
+    let Ok(lock) = lock.metadata() else { return Vec::new() };
+    let own = std::process::id();
+    let mut found = Vec::new();
+    for process in processes().filter(|process| process.pid != own) {
+        let base = format!("/proc/{}", process.pid);
+        let Ok(descriptors) = fs::read_dir(format!("{base}/fd")) else { continue };
+        let holds = descriptors.flatten().any(|descriptor| {
+            let number = descriptor.file_name().to_string_lossy().into_owned();
+            let is_it = fs::metadata(descriptor.path())
+                .is_ok_and(|file| (file.st_dev(), file.st_ino()) == (lock.st_dev(), lock.st_ino()));
+            // The kernel names a lock with the descriptors that took it, and those inherited from them.
+            is_it
+                && fs::read_to_string(format!("{base}/fdinfo/{number}")).is_ok_and(|told| {
+                    told.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
+                })
+        });
+        if holds {
+            found.push(Holder { pid: process.pid, name: process.name });
+        }
+    }
+    found
+}
+
+struct Process {
+    pid: u32,
+    group: u32,
+    name: String,
+    /// In ticks, of itself and of the children it waited for.
+    time: u64,
+}
+
+fn processes() -> impl Iterator<Item = Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (before, after) = stat.rsplit_once(')')?;
+        let (_, name) = before.split_once('(')?;
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        let time = [11, 12, 13, 14].into_iter().filter_map(number).sum();
+        let group = u32::try_from(number(2)?).ok()?;
+        Some(Process { pid, group, name: name.to_owned(), time })
+    })
+}
+
+/// A number that changes when any of these processes does something: time on a processor, bytes read or written, a
+/// process more or less.
+fn work_done(is_one: impl Fn(&Process) -> bool) -> u64 {
+    let mut sum = 0_u64;
+    for process in processes().filter(is_one) {
+        let io = fs::read_to_string(format!("/proc/{}/io", process.pid)).unwrap_or_default();
+        let moved =
+            io.lines().filter(|line| line.starts_with("rchar") || line.starts_with("wchar"));
+        let moved = moved.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        sum = moved.fold(sum.wrapping_add(process.time).wrapping_add(1), u64::wrapping_add);
+    }
+    sum
+}

@@ -1,0 +1,122 @@
+//! What can go wrong with a step in a repository.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::bounds::Hung;
+use super::names::listed;
+
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("could not run git in {place}")]
+    Run { place: PathBuf, source: io::Error },
+    #[error("git {verb} {hung}, and was ended with everything it had begun")]
+    Hung { verb: String, hung: Hung },
+    /// With the last lines of what it printed.
+    #[error("git {verb} failed: {said}")]
+    Failed { verb: String, said: String },
+    #[error("git {verb} answered {said:?}, which is not understood")]
+    Strange { verb: String, said: String },
+    #[error("could not use {path}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("{path} has been in use by another git step for too long{}", named(.holders))]
+    Busy { path: PathBuf, holders: Vec<String> },
+    /// Somebody may be at work in that checkout this very moment.
+    #[error("git could not fast-forward {branch} in {checkout}: {said}")]
+    NotForwarded { branch: String, checkout: PathBuf, said: String },
+    /// What was accepted is not where it should be, and whatever the link leads to is somebody else's.
+    #[error(
+        "{path} is a symbolic link where this server had made a directory; it was not followed"
+    )]
+    Led { path: PathBuf },
+    #[error("{path} is no directory, and this server had made one there")]
+    Replaced { path: PathBuf },
+    #[error("{} in it {}, which holds nothing and which git would wait for; remove it", listed(.paths), one_or_many(.paths, "is a named pipe, a socket or a device", "are named pipes, sockets or devices"))]
+    Special { paths: Vec<String> },
+    #[error("{what}")]
+    Unfinished { what: String },
+    /// Git would commit only a link to it, and whoever removes the worktree removes its files.
+    #[error(
+        "{} in it is a git repository of its own, so its files are on no branch; remove its .git directory (and \
+         `git rm --cached` it where it was committed), or make it a submodule whose commits are somewhere else", paths.join(" and ")
+    )]
+    Nested { paths: Vec<String> },
+    /// A worktree of the same repository, inside that of the ticket.
+    #[error(
+        "{path} in it is another worktree of this repository, with {what}; commit that there and merge it, or discard it \
+         with git worktree remove --force"
+    )]
+    Inner { path: String, what: &'static str },
+    #[error("the submodule {path} in it {what}")]
+    Submodule { path: String, what: String },
+    /// An agent's git would change files somewhere else.
+    #[error(
+        "git in {path} works on {place} instead, by core.worktree, core.bare or extensions.worktreeConfig in the \
+         repository's configuration; unset them there (git config --unset), or set the project's isolation to shared"
+    )]
+    Astray { path: PathBuf, place: String },
+}
+
+impl GitError {
+    /// Whether the same step comes to the same end until somebody changes something. What is not of that kind passes: a
+    /// full disk, a lock that somebody holds.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Hung { .. }
+            | Self::Led { .. }
+            | Self::Replaced { .. }
+            | Self::Special { .. }
+            | Self::Unfinished { .. }
+            | Self::Nested { .. }
+            | Self::Inner { .. }
+            | Self::Submodule { .. }
+            | Self::Astray { .. } => true,
+            Self::Run { .. }
+            | Self::Failed { .. }
+            | Self::Strange { .. }
+            | Self::File { .. }
+            | Self::Busy { .. }
+            | Self::NotForwarded { .. } => false,
+        }
+    }
+
+    /// Whether it is the work itself that cannot be accepted as it is, so that the stage may be done again.
+    #[must_use]
+    pub fn is_of_the_work(&self) -> bool {
+        match self {
+            Self::Led { .. }
+            | Self::Replaced { .. }
+            | Self::Special { .. }
+            | Self::Unfinished { .. }
+            | Self::Nested { .. }
+            | Self::Inner { .. }
+            | Self::Submodule { .. } => true,
+            Self::Hung { .. }
+            | Self::Astray { .. }
+            | Self::Run { .. }
+            | Self::Failed { .. }
+            | Self::Strange { .. }
+            | Self::File { .. }
+            | Self::Busy { .. }
+            | Self::NotForwarded { .. } => false,
+        }
+    }
+}
+
+fn named(holders: &[String]) -> String {
+    if holders.is_empty() {
+        String::new()
+    } else {
+        format!("; it is held by {}", holders.join(" and "))
+    }
+}
+
+fn one_or_many<T>(of: &[T], one: &'static str, many: &'static str) -> &'static str {
+    if of.len() == 1 { one } else { many }
+}
+
+pub(super) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> GitError + '_ {
+    |source| GitError::File { path: path.to_owned(), source }
+}

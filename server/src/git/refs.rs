@@ -1,0 +1,112 @@
+//! The branches and refs of tickets: their names, and what is kept under them.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::error::GitError;
+use super::repository::Repository;
+use super::site::NAMES;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+
+/// The namespace of the branches.
+pub(super) const BRANCHES: &str = "vibe-ensemble/";
+/// Where changes that were not accepted are kept.
+const ATTEMPTS: &str = "refs/vibe-ensemble/attempts/";
+
+/// Whose work it is; for messages of commits and names of refs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    pub ticket: TicketId,
+    pub stage: String,
+    pub attempt: AttemptId,
+}
+
+pub(super) fn full(branch: &str) -> String {
+    format!("refs/heads/{branch}")
+}
+
+impl Author {
+    pub(super) fn message(&self, subject: &str, body: &str) -> String {
+        let Self { ticket, stage, attempt } = self;
+        format!(
+            "{ticket} {stage} ({attempt}): {subject}\n\n{body}\n\nVibe-Ensemble-Ticket: {ticket}\n\
+             Vibe-Ensemble-Stage: {stage}\nVibe-Ensemble-Attempt: {attempt}\n"
+        )
+    }
+}
+
+impl Repository {
+    /// A ref beside which no ticket can have a branch, or no attempt what it left, as a clause with the step that makes
+    /// room. Git keeps refs like files, and none is a directory as well.
+    pub async fn leaves_no_room(&self) -> Result<Option<String>, GitError> {
+        let (branches, attempts) = (BRANCHES.trim_end_matches('/'), ATTEMPTS.trim_end_matches('/'));
+        let branch = full(branches);
+        let above = attempts.rsplit_once('/').map_or(attempts, |(above, _)| above);
+        for reference in [branch.as_str(), above, attempts] {
+            let shown =
+                self.git("show-ref")?.args(["--verify", "--quiet", reference]).ask().await?;
+            if !shown.is_success() {
+                continue;
+            }
+            let place = self.common().display();
+            return Ok(Some(if reference == branch {
+                format!(
+                    "{place} has a branch named {branches}, beside which git can have none named {branches}/T-1. Rename it \
+                     with git branch -m {branches} NEW_NAME"
+                )
+            } else {
+                format!(
+                    "{place} has a ref named {reference}, below which the changes of attempts are kept. Keep it under \
+                     another name with git update-ref, and remove it with git update-ref -d {reference}"
+                )
+            }));
+        }
+        Ok(None)
+    }
+
+    /// The branch for a ticket that has none yet, and the directory below `place` for its worktree. What exists already
+    /// under its name is somebody else's, or of a time that a restored database has forgotten.
+    pub async fn free_names(
+        &self,
+        ticket: TicketId,
+        place: &Path,
+    ) -> Result<(String, PathBuf), GitError> {
+        let mut name = ticket.to_string();
+        for number in 2..NAMES {
+            // What lies below the name takes it too.
+            let branch = full(&format!("{BRANCHES}{name}"));
+            let refs = self.git("for-each-ref")?.args(["--count=1", &branch]).run().await?;
+            let taken = !refs.bytes().is_empty();
+            if !taken && fs::symlink_metadata(place.join(&name)).is_err() {
+                break;
+            }
+            name = format!("{ticket}-{number}");
+        }
+        Ok((format!("{BRANCHES}{name}"), place.join(name)))
+    }
+
+    /// Makes sure that a commit stays, under the attempt's name. The same one again is the same ref.
+    pub(super) async fn keep(&self, author: &Author, commit: &str) -> Result<String, GitError> {
+        let mut name = format!("{ATTEMPTS}{}", author.attempt);
+        for number in 2..NAMES {
+            let Some(there) = self.tip(&name).await? else {
+                let why = format!("vibe-ensemble: keep {}", author.attempt);
+                self.move_ref(&name, commit, None, &why).await?;
+                return Ok(name);
+            };
+            if there == commit || self.shape(&there).await? == self.shape(commit).await? {
+                return Ok(name);
+            }
+            name = format!("{ATTEMPTS}{}-{number}", author.attempt);
+        }
+        Err(GitError::Busy { path: self.common().join(name), holders: Vec::new() })
+    }
+
+    /// Tree and parents: what tells two keepings of the same files, made at different times, from different ones.
+    async fn shape(&self, commit: &str) -> Result<String, GitError> {
+        let (tree, parents) = (format!("{commit}^{{tree}}"), format!("{commit}^@"));
+        Ok(self.git("rev-parse")?.args([&tree, &parents]).run().await?.text())
+    }
+}

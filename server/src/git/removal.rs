@@ -1,0 +1,116 @@
+//! Removing worktrees and branches that nobody needs any more.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::GitError;
+use super::error::file_error;
+use super::nested;
+use super::refs::BRANCHES;
+use super::refs::full;
+use super::repository::Repository;
+use super::site::Site;
+use super::site::remove;
+use crate::beneath;
+use crate::beneath::Access;
+use crate::beneath::Found;
+use crate::domain::worktree::Worktree;
+
+/// What became of a worktree that is no longer needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// `branch` is true when the branch went too, because another one has all of it.
+    Done { branch: bool },
+    /// It holds what is nowhere else; the sentence says what.
+    Kept(String),
+}
+
+impl Repository {
+    /// Removes a worktree nobody needs any more, and its branch when another one has all of it.
+    pub async fn remove(&self, work: &Worktree) -> Result<Removal, GitError> {
+        let path = Path::new(&work.path);
+        let branch = full(&work.branch);
+        let tip = self.tip(&branch).await?;
+        let admin = self.administration(work)?;
+        let top = match beneath::look(path).map_err(file_error(path))? {
+            Found::Directory(top) => Some(Arc::new(top)),
+            Found::Link(at) if at != path => {
+                return Ok(Removal::Kept(format!("{} is a symbolic link", at.display())));
+            }
+            // A link in its place goes, and what it leads to is somebody else's.
+            Found::Link(_) | Found::Nothing | Found::Other(_) => None,
+        };
+        if let Some(admin) = admin {
+            if admin.join("locked").symlink_metadata().is_ok() {
+                return Ok(Removal::Kept(format!(
+                    "{} is locked with git worktree lock",
+                    work.path
+                )));
+            }
+            if let Some(top) = top {
+                let site = Site { work, path, top, admin: admin.clone() };
+                if let Some(why) = self.what_is_only_there(&site, tip.as_deref()).await? {
+                    return Ok(Removal::Kept(why));
+                }
+            }
+            remove(path)?;
+            remove(&admin)?;
+            // Git has none when there are no worktrees. Another one may be there.
+            drop(fs::remove_dir(self.real().join("worktrees")));
+        } else if top.is_some() {
+            // Git knows nothing of it any more, and so nobody can tell what of it is elsewhere.
+            return Ok(Removal::Kept(format!(
+                "{} is no worktree of the repository any more",
+                work.path
+            )));
+        }
+        let Some(tip) = tip else { return Ok(Removal::Done { branch: true }) };
+        let heads = self.git("for-each-ref")?.args(["--format=%(refname)", "--contains", &tip]);
+        let heads = heads.args(["refs/heads", "refs/remotes", "refs/tags"]).run().await?.text();
+        let own = full(BRANCHES);
+        if !heads.lines().any(|name| !name.starts_with(&own)) {
+            return Ok(Removal::Done { branch: false });
+        }
+        self.git("update-ref")?.args(["-d", &branch, &tip]).run().await?;
+        Ok(Removal::Done { branch: true })
+    }
+
+    /// What would be lost with a worktree, as a sentence. Worktrees inside it that hold nothing of their own go.
+    async fn what_is_only_there(
+        &self,
+        site: &Site<'_>,
+        tip: Option<&str>,
+    ) -> Result<Option<String>, GitError> {
+        let path = &site.work.path;
+        if site.admin.join("index").symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        site.straighten()?;
+        let contents = site.contents(Access::Change).await?;
+        for special in &contents.special {
+            remove(&site.path.join(special))?;
+        }
+        for inner in self.inner(site, &contents)? {
+            if let Err(error) = self.assert_held(&inner).await {
+                return Ok(Some(format!("in {path}, {error}")));
+            }
+            inner.remove()?;
+        }
+        let now = self.standing(site).await?;
+        if now.dirty {
+            return Ok(Some(format!("{path} has uncommitted changes")));
+        }
+        let held = match tip {
+            Some(tip) => self.contains(tip, &now.head).await?,
+            None => self.contains(&site.work.head.commit, &now.head).await?,
+        };
+        if !held {
+            return Ok(Some(format!("{path} has commits of no branch")));
+        }
+        let staged = self.at(site, "ls-files")?.args(["--stage", "-z"]).run().await?;
+        let staged = String::from_utf8_lossy(staged.bytes()).into_owned();
+        let inside = nested::present(&staged, site.path);
+        Ok(inside.first().map(|nested| format!("{path} has a repository of its own in {nested}")))
+    }
+}

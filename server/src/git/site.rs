@@ -1,0 +1,257 @@
+//! Where a ticket's worktree is: its directory, and its administration in the repository.
+//!
+//! Agents can write both. So git is told where they are, by a directory that is held open, and finds nothing out by itself;
+//! and whatever in them could lead elsewhere is put right before anything else is done: links, the `.git` file, the
+//! administration's own words about where it belongs.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::command::Git;
+use super::error::GitError;
+use super::error::file_error;
+use super::refs::full;
+use super::repository::Repository;
+use crate::beneath;
+use crate::beneath::Access;
+use crate::beneath::Found;
+use crate::beneath::Kind;
+use crate::domain::worktree::Worktree;
+
+/// The index that changes are gathered in; the worktree's own may be locked, in conflict, or wrong.
+pub(super) const INDEX: &str = "vibe-ensemble-index";
+/// Longer than any path that a small file of git's names.
+pub(super) const SMALL: u64 = 64 * 1024;
+/// Names tried before one is given up as taken.
+pub(super) const NAMES: u32 = 100;
+
+/// A worktree as git sees it.
+#[derive(Debug)]
+pub(super) struct Site<'w> {
+    pub(super) work: &'w Worktree,
+    pub(super) path: &'w Path,
+    /// The directory itself, whatever its path leads to by now.
+    pub(super) top: Arc<OwnedFd>,
+    /// Its directory in the repository's `worktrees`.
+    pub(super) admin: PathBuf,
+}
+
+/// What was found in a worktree that matters before git looks at it.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// Pipes, sockets and devices with a name that git opens.
+    pub(super) special: Vec<PathBuf>,
+    /// Directories too far down for git to clear away.
+    pub(super) deep: Vec<PathBuf>,
+    /// Directories whose `.git` is a file: submodules, and worktrees inside this one.
+    pub(super) linked: Vec<PathBuf>,
+}
+
+impl Site<'_> {
+    pub(super) fn clear(&self, names: &[&str]) -> Result<(), GitError> {
+        names.iter().try_for_each(|name| remove(&self.admin.join(name)))
+    }
+
+    /// Clears away what a git that was killed leaves here: the lock of its index, of HEAD, of `AUTO_MERGE` or whatever
+    /// else it was about to write. Nobody works there while we do.
+    pub(super) fn clear_locks(&self) -> Result<(), GitError> {
+        for entry in fs::read_dir(&self.admin).map_err(file_error(&self.admin))? {
+            let path = entry.map_err(file_error(&self.admin))?.path();
+            if path.extension().is_some_and(|end| end == "lock") {
+                remove(&path)?;
+            }
+        }
+        remove(&self.admin.join(INDEX))
+    }
+
+    /// Has the administration say what it has to say, and nothing else: git believes it, in this step and when the next
+    /// agent uses it.
+    pub(super) fn straighten(&self) -> Result<(), GitError> {
+        let failed = |source| GitError::File { path: self.admin.clone(), source };
+        let directory = beneath::make_directory(&self.admin).map_err(failed)?;
+        let mut astray = Vec::new();
+        beneath::walk(&directory, Access::Change, |path, kind| {
+            // Submodules have whole repositories here, which are looked at as what they are.
+            let is_ours = path != Path::new("modules");
+            if matches!(kind, Kind::Link | Kind::Special | Kind::Deep) {
+                astray.push(path.to_owned());
+            }
+            is_ours
+        })
+        .map_err(failed)?;
+        for path in astray {
+            tracing::warn!(admin = %self.admin.display(), ?path, "a link or a pipe was removed from a worktree's administration");
+            remove(&self.admin.join(path))?;
+        }
+        let link = format!("{}\n", self.path.join(".git").display());
+        let head = format!("ref: {}\n", full(&self.work.branch));
+        for (name, right) in
+            [("commondir", "../..\n"), ("gitdir", link.as_str()), ("HEAD", head.as_str())]
+        {
+            let said = beneath::read_text(&self.admin.join(name), SMALL);
+            // What HEAD says is the agent's business; that it can be read is ours.
+            let is_right = match (name, &said) {
+                ("HEAD", Ok(said)) => !said.trim().is_empty(),
+                (_, Ok(said)) => said.trim_end_matches('\n') == right.trim_end_matches('\n'),
+                (_, Err(_)) => false,
+            };
+            if !is_right {
+                remove(&self.admin.join(name))?;
+                beneath::write_new(&directory, name, right).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the `.git` of the worktree name its administration: the next agent's git goes where it says.
+    pub(super) fn connect(&self) -> Result<(), GitError> {
+        let link = self.path.join(".git");
+        let right = format!("gitdir: {}\n", self.admin.display());
+        if beneath::read_text(&beneath::path_of(&self.top).join(".git"), SMALL)
+            .is_ok_and(|said| said == right)
+        {
+            return Ok(());
+        }
+        if link.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            // A repository that somebody made here may have commits that are nowhere else.
+            put_aside(&link, &aside_of(self.path)?)?;
+        }
+        beneath::write_new(&self.top, ".git", &right).map_err(file_error(&link))
+    }
+
+    /// Looks at everything in the worktree, and opens what its owner has closed to itself.
+    pub(super) async fn contents(&self, access: Access) -> Result<Contents, GitError> {
+        let top = Arc::clone(&self.top);
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut contents = Contents::default();
+            beneath::walk(&top, access, |path, kind| {
+                let name = path.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+                if kind == Kind::Special && name.starts_with(b".git") {
+                    contents.special.push(path.to_owned());
+                }
+                if kind == Kind::Deep {
+                    contents.deep.push(path.to_owned());
+                }
+                let inside = path.parent().filter(|inside| !inside.as_os_str().is_empty());
+                if name == b".git"
+                    && kind == Kind::File
+                    && let Some(inside) = inside
+                {
+                    contents.linked.push(inside.to_owned());
+                }
+                // The inside of a repository is not looked at by git.
+                name != b".git"
+            })?;
+            Ok(contents)
+        });
+        let looked = looked.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        looked.map_err(file_error(self.path))
+    }
+}
+
+impl Repository {
+    /// The administration of the worktree, when the repository has one.
+    pub(super) fn administration(&self, work: &Worktree) -> Result<Option<PathBuf>, GitError> {
+        let path = Path::new(&work.path);
+        let link = path.join(".git");
+        let head = format!("ref: {}", full(&work.branch));
+        let all = self.real().join("worktrees");
+        // Below it nothing is followed: an agent could have another repository there.
+        match beneath::look(&all).map_err(file_error(&all))? {
+            Found::Directory(_) => {}
+            Found::Nothing => return Ok(None),
+            Found::Link(path) => return Err(GitError::Led { path }),
+            Found::Other(path) => return Err(GitError::Replaced { path }),
+        }
+        let is_directory =
+            |admin: &Path| admin.symlink_metadata().is_ok_and(|found| found.is_dir());
+        let says = |admin: &Path, name: &str| {
+            beneath::read_text(&admin.join(name), SMALL)
+                .unwrap_or_default()
+                .trim_end_matches('\n')
+                .to_owned()
+        };
+        let is_it = |admin: &Path| is_directory(admin) && Path::new(&says(admin, "gitdir")) == link;
+        // Git names it like the worktree, unless that name was taken. A repository may have hundreds of them.
+        let usual = path.file_name().map(|name| all.join(name));
+        if let Some(admin) = usual.as_ref().filter(|admin| is_it(admin)) {
+            return Ok(Some(admin.clone()));
+        }
+        for entry in fs::read_dir(&all).map_err(file_error(&all))? {
+            let admin = entry.map_err(file_error(&all))?.path();
+            if is_it(&admin) {
+                return Ok(Some(admin));
+            }
+        }
+        // One that was made to say it is somewhere else still has our branch, and git would refuse that a second time.
+        Ok(usual.filter(|admin| is_directory(admin) && says(admin, "HEAD") == head))
+    }
+
+    /// A command in a worktree.
+    pub(super) fn at(&self, site: &Site<'_>, verb: &str) -> Result<Git, GitError> {
+        self.git_at(&site.top, site.path, &site.admin, verb)
+    }
+
+    /// A command in a directory that is held open, with this administration.
+    pub(super) fn git_at(
+        &self,
+        top: &Arc<OwnedFd>,
+        path: &Path,
+        admin: &Path,
+        verb: &str,
+    ) -> Result<Git, GitError> {
+        let git = self.equipped(Git::within(top, path, verb))?;
+        Ok(git.env("GIT_DIR", admin).env("GIT_COMMON_DIR", self.real()).env("GIT_WORK_TREE", "."))
+    }
+
+    /// Asks git in the worktree without any help where it is, as the agent's git will, and has the worktree's own
+    /// configuration say it where the repository's leads elsewhere.
+    pub(super) async fn assert_at_home(&self, site: &Site<'_>) -> Result<(), GitError> {
+        let right = format!("{}\n{}", site.path.display(), site.admin.display());
+        let (work, own) = (site.path.display().to_string(), site.admin.join("config.worktree"));
+        for is_last in [false, true] {
+            let ask = self.equipped(Git::within(&site.top, site.path, "rev-parse"))?;
+            let ask =
+                ask.args(["--path-format=absolute", "--show-toplevel", "--git-dir"]).ask().await?;
+            let says = if ask.is_success() { ask.text() } else { ask.said() };
+            if says == right {
+                return Ok(());
+            }
+            if is_last {
+                let place = says.lines().next().unwrap_or_default().to_owned();
+                return Err(GitError::Astray {
+                    path: site.path.to_owned(),
+                    place: super::names::shown(&place),
+                });
+            }
+            for (key, value) in [("core.worktree", work.as_str()), ("core.bare", "false")] {
+                let set = self.git("config")?.arg("--file").arg(&own);
+                set.args(["--replace-all", key, value]).run().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes whatever is there, through no link. Nothing there is fine.
+pub(super) fn remove(path: &Path) -> Result<(), GitError> {
+    beneath::remove(path).map_err(file_error(path))
+}
+
+/// A free name beside a worktree.
+pub(super) fn aside_of(path: &Path) -> Result<PathBuf, GitError> {
+    (1..NAMES)
+        .map(|number| path.with_extension(format!("aside-{number}")))
+        .find(|aside| aside.symlink_metadata().is_err())
+        .ok_or_else(|| file_error(path)(io::Error::from(io::ErrorKind::DirectoryNotEmpty)))
+}
+
+/// Moves what is in the way of a worktree to another name beside it.
+pub(super) fn put_aside(path: &Path, aside: &Path) -> Result<(), GitError> {
+    tracing::warn!(path = %path.display(), aside = %aside.display(), "what was in the place of a worktree was put aside");
+    fs::rename(path, aside).map_err(file_error(path))
+}

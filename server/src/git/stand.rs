@@ -1,0 +1,179 @@
+//! Making a ticket's worktree and branch where they are missing, and putting right what an agent or a killed git left.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::GitError;
+use super::error::file_error;
+use super::refs::full;
+use super::repository::Repository;
+use super::site::SMALL;
+use super::site::Site;
+use super::site::aside_of;
+use super::site::put_aside;
+use super::site::remove;
+use crate::beneath;
+use crate::beneath::Found;
+use crate::domain::worktree::Worktree;
+
+/// What may be in the place of a worktree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nobody worked there yet. Files there are somebody else's and are put aside.
+    New,
+    /// An attempt worked there whose changes do not count; files there are what it left.
+    Used,
+    /// What is there is about to be accepted. A link in its place leads to something else, so there is nothing to accept.
+    Counts,
+}
+
+/// How much is in the directory of a worktree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filled {
+    Missing,
+    /// Nothing but, at most, a `.git` file.
+    Empty,
+    Files,
+}
+
+impl Repository {
+    /// Makes the branch and the worktree where they are missing, and clears away what a killed git left. Whatever work is
+    /// there stays as it is.
+    pub async fn stand_up(&self, work: &Worktree, place: Place) -> Result<(), GitError> {
+        self.stood_up(work, place).await.map(drop)
+    }
+
+    pub(super) async fn stood_up<'w>(
+        &self,
+        work: &'w Worktree,
+        place: Place,
+    ) -> Result<Site<'w>, GitError> {
+        let branch = full(&work.branch);
+        // Where it cannot be removed, git says what is in its way.
+        if let Err(error) = beneath::remove(&self.real().join(format!("{branch}.lock"))) {
+            tracing::warn!(branch, %error, "the lock of a branch was not removed");
+        }
+        if self.tip(&branch).await?.is_none() {
+            self.move_ref(&branch, &work.head.commit, None, "vibe-ensemble: begin").await?;
+        }
+        let path = Path::new(&work.path);
+        let mut filled = self.filled(path, place)?;
+        let saved = path.with_extension("saved");
+        let mut admin = self.administration(work)?;
+        if admin.is_none() {
+            match filled {
+                Filled::Missing => {}
+                Filled::Empty => remove(path)?,
+                Filled::Files if place == Place::New => put_aside(path, &aside_of(path)?)?,
+                // Its administration is gone, as after `git worktree prune` where `.git` was missing. The files are the
+                // work, and git makes a worktree in an empty directory only.
+                Filled::Files => fs::rename(path, &saved).map_err(file_error(path))?,
+            }
+            if let Some(parent) = path.parent() {
+                beneath::make_directory(parent).map_err(file_error(parent))?;
+            }
+            let add = self.git("worktree")?.args(["add", "--quiet", "--no-checkout"]);
+            add.arg(path).arg(&work.branch).run().await?;
+            admin = self.administration(work)?;
+        }
+        if is_directory(&saved) {
+            swap_in(path, &saved)?;
+            filled = self.filled(path, place)?;
+        }
+        let admin = admin.ok_or_else(|| GitError::Strange {
+            verb: "worktree".to_owned(),
+            said: format!("{} was added and is not there", path.display()),
+        })?;
+        let top = Arc::new(beneath::make_directory(path).map_err(file_error(path))?);
+        let site = Site { work, path, top, admin };
+        site.straighten()?;
+        site.clear_locks()?;
+        // Made and removed by `worktree add`; a lock of the user's says something else.
+        let locked = site.admin.join("locked");
+        if beneath::read_text(&locked, SMALL).is_ok_and(|why| why.trim() == "initializing") {
+            remove(&locked)?;
+        }
+        site.connect()?;
+        let head = self.at(&site, "rev-parse")?.args(["--verify", "--quiet", "HEAD^{commit}"]);
+        if !head.ask().await?.is_success() {
+            self.to_branch(&site).await?;
+        }
+        self.fill(&site, filled, place).await?;
+        self.assert_at_home(&site).await?;
+        Ok(site)
+    }
+
+    /// What is in the place of a worktree. A link there is removed, unless what it took the place of counts; one on the
+    /// way to it took the places of others as well, and somebody has to look.
+    fn filled(&self, path: &Path, place: Place) -> Result<Filled, GitError> {
+        match beneath::look(path).map_err(file_error(path))? {
+            Found::Directory(directory) => fill_of(&directory).map_err(file_error(path)),
+            Found::Nothing => Ok(Filled::Missing),
+            Found::Link(at) if at != path || place == Place::Counts => {
+                Err(GitError::Led { path: at })
+            }
+            Found::Other(at) if at != path || place == Place::Counts => {
+                Err(GitError::Replaced { path: at })
+            }
+            Found::Link(_) | Found::Other(_) => {
+                tracing::warn!(path = %path.display(), "what was in the place of a worktree and is no directory was removed");
+                remove(path)?;
+                Ok(Filled::Missing)
+            }
+        }
+    }
+
+    /// Gives a worktree its first index. Without one it looks as if everything in it had been deleted.
+    async fn fill(&self, site: &Site<'_>, filled: Filled, place: Place) -> Result<(), GitError> {
+        let has_index = site.admin.join("index").symlink_metadata().is_ok();
+        let is_work = filled == Filled::Files && place != Place::New;
+        if filled == Filled::Missing || (!has_index && !is_work) {
+            self.at(site, "reset")?.args(["--hard", "--quiet"]).run().await?;
+        } else if !has_index {
+            self.at(site, "read-tree")?.args(["-m", "HEAD"]).run().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn to_branch(&self, site: &Site<'_>) -> Result<(), GitError> {
+        let branch = full(&site.work.branch);
+        self.at(site, "symbolic-ref")?.args(["HEAD", &branch]).run().await?;
+        Ok(())
+    }
+}
+
+/// Brings files that were saved into the worktree that was made for them. Done again after it was cut short, it goes on.
+fn swap_in(path: &Path, saved: &Path) -> Result<(), GitError> {
+    let (fresh, link) = (path.join(".git"), saved.join(".git"));
+    if fresh.symlink_metadata().is_ok() {
+        if is_directory(&link) {
+            // A repository that somebody made there.
+            put_aside(&link, &aside_of(path)?)?;
+        }
+        fs::rename(&fresh, &link).map_err(file_error(&fresh))?;
+    }
+    match fs::remove_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(file_error(path)(error)),
+    }
+    fs::rename(saved, path).map_err(file_error(saved))
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
+}
+
+fn fill_of(directory: &OwnedFd) -> io::Result<Filled> {
+    let mut filled = Filled::Empty;
+    beneath::walk(directory, beneath::Access::Read, |path, kind| {
+        if path != Path::new(".git") || kind == beneath::Kind::Directory {
+            filled = Filled::Files;
+        }
+        false
+    })?;
+    Ok(filled)
+}

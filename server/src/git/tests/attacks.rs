@@ -1,0 +1,332 @@
+//! What an agent can leave to lead its supervisor astray, or to have it wait for ever.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::*;
+use crate::git::GitError;
+use crate::git::removal::Removal;
+
+/// Somebody else's repository, with something that is not committed.
+struct Canary {
+    path: PathBuf,
+    before: String,
+}
+
+impl Canary {
+    fn beside(bed: &Bed) -> Self {
+        let path = bed.user().with_file_name("canary");
+        fs::create_dir(&path).unwrap();
+        git_in(&path, &["init", "--quiet", "--initial-branch=main"]);
+        write(&path, "a.txt", "committed\n");
+        git_in(&path, &["add", "."]);
+        git_in(&path, &["commit", "--quiet", "-m", "Begin"]);
+        write(&path, "a.txt", "precious\n");
+        write(&path, "precious.txt", "precious\n");
+        let before = picture(&path);
+        Self { path, before }
+    }
+
+    fn assert_untouched(&self, case: &str) {
+        assert_eq!(picture(&self.path), self.before, "{case}");
+        git_in(&self.path, &["fsck", "--strict"]);
+    }
+}
+
+/// Every file below a directory, with its content.
+fn picture(path: &Path) -> String {
+    let mut found = Vec::new();
+    let mut waiting = vec![path.to_owned()];
+    while let Some(place) = waiting.pop() {
+        for entry in fs::read_dir(place).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                found.push(format!("{} {:?}", path.display(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found.join("\n")
+}
+
+fn pipe(path: &Path) {
+    mkfifo(path, Mode::from_bits_truncate(0o600)).unwrap();
+}
+
+fn admin_of(bed: &Bed) -> PathBuf {
+    bed.user().join(".git/worktrees/T-42")
+}
+
+#[tokio::test]
+async fn a_link_in_the_place_of_a_worktree_or_on_the_way_to_it_leads_nowhere() {
+    type Attack = fn(&Bed, &Worktree, &Path);
+    let attacks: [(&str, Attack); 3] = [
+        ("the worktree", |_, work, to| {
+            fs::remove_dir_all(&work.path).unwrap();
+            symlink(to, &work.path).unwrap();
+        }),
+        ("the directory above", |bed, work, to| {
+            let above = Path::new(&work.path).parent().unwrap();
+            fs::rename(above, bed.user().with_file_name("moved")).unwrap();
+            // The canary under the name of the worktree.
+            let other = to.with_file_name("other");
+            fs::create_dir(&other).unwrap();
+            fs::rename(to, other.join("T-42")).unwrap();
+            symlink(&other, above).unwrap();
+            symlink(other.join("T-42"), to).unwrap();
+        }),
+        ("a file", |_, work, to| {
+            fs::remove_dir_all(&work.path).unwrap();
+            fs::write(&work.path, to.display().to_string()).unwrap();
+        }),
+    ];
+    for (name, attack) in attacks {
+        let bed = Bed::new();
+        let canary = Canary::beside(&bed);
+        let work = bed.work(42).await;
+        attack(&bed, &work, &canary.path);
+        let repository = bed.repository().await;
+        let refused = repository.accept(&work, &author(1)).await.expect_err("nothing to accept");
+        let is_told = matches!(refused, GitError::Led { .. } | GitError::Replaced { .. });
+        assert!(is_told && refused.is_lasting(), "{name}: {refused}");
+        canary.assert_untouched(name);
+        let removal = repository.remove(&work).await.unwrap();
+        let is_above = name == "the directory above";
+        assert_eq!(matches!(removal, Removal::Kept(_)), is_above, "{name}: {removal:?}");
+        canary.assert_untouched(name);
+
+        // The next attempt's worktree is made anew, where the way to it is clear.
+        let made = repository.stand_up(&work, Place::Used).await;
+        let put_back = repository.put_back(&work, Place::Used).await;
+        canary.assert_untouched(name);
+        if is_above {
+            assert!(matches!(made, Err(GitError::Led { .. })), "{made:?}");
+            assert!(matches!(put_back, Err(GitError::Led { .. })), "{put_back:?}");
+        } else {
+            made.and(put_back).unwrap();
+            assert_eq!(read(&work, "a.txt"), "one\n", "{name}");
+            assert!(!Path::new(&work.path).is_symlink());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_agent_wrote_into_the_administration_leads_nowhere() {
+    type Attack = fn(&Bed, &Worktree, &Path);
+    let attacks: [(&str, Attack); 11] = [
+        (".git is a link to another repository's", |_, work, to| {
+            let link = Path::new(&work.path).join(".git");
+            fs::remove_file(&link).unwrap();
+            symlink(to.join(".git"), link).unwrap();
+        }),
+        (".git names another repository", |_, work, to| {
+            put(work, ".git", &format!("gitdir: {}\n", to.join(".git").display()));
+        }),
+        (".git is a pipe", |_, work, _| {
+            let link = Path::new(&work.path).join(".git");
+            fs::remove_file(&link).unwrap();
+            pipe(&link);
+        }),
+        ("the administration is a link to another repository", |bed, _, to| {
+            fs::remove_dir_all(admin_of(bed)).unwrap();
+            symlink(to.join(".git"), admin_of(bed)).unwrap();
+        }),
+        ("commondir names another repository", |bed, _, to| {
+            let theirs = to.join(".git").display().to_string();
+            write(&admin_of(bed), "commondir", &theirs);
+        }),
+        ("gitdir names another worktree", |bed, _, to| {
+            write(&admin_of(bed), "gitdir", &to.join(".git").display().to_string());
+        }),
+        ("its index is a link", |bed, _, to| {
+            let index = admin_of(bed).join("index");
+            fs::remove_file(&index).unwrap();
+            symlink(to.join("precious.txt"), index).unwrap();
+        }),
+        ("its logs are a link", |bed, _, to| {
+            let logs = admin_of(bed).join("logs");
+            fs::remove_dir_all(&logs).unwrap();
+            symlink(to, logs).unwrap();
+        }),
+        ("its HEAD is a pipe", |bed, _, _| {
+            fs::remove_file(admin_of(bed).join("HEAD")).unwrap();
+            pipe(&admin_of(bed).join("HEAD"));
+        }),
+        ("its HEAD is gone", |bed, _, _| fs::remove_file(admin_of(bed).join("HEAD")).unwrap()),
+        ("the lock is a link", |bed, _, to| {
+            let lock = bed.user().join(".git/vibe-ensemble.lock");
+            fs::remove_file(&lock).unwrap();
+            symlink(to.join("new.lock"), lock).unwrap();
+        }),
+    ];
+    for (name, attack) in attacks {
+        let bed = Bed::new();
+        let canary = Canary::beside(&bed);
+        let mut work = bed.work(42).await;
+        put(&work, "left.txt", "left\n");
+        attack(&bed, &work, &canary.path);
+        let repository = bed.repository().await;
+        let head = repository.accept(&work, &author(1)).await.expect(name);
+        assert_eq!(repository.accept(&work, &author(1)).await.expect(name), head, "{name}");
+        canary.assert_untouched(name);
+        assert_eq!(bed.git(&["show", &format!("{}:left.txt", head.commit)]), "left", "{name}");
+        // The next agent's git is where it should be.
+        assert_eq!(at(&work, &["rev-parse", "--show-toplevel"]), work.path, "{name}");
+        assert_eq!(at(&work, &["status", "--porcelain"]), "", "{name}");
+        work.head = head;
+        repository.put_back(&work, Place::Used).await.expect(name);
+        repository.remove(&work).await.expect(name);
+        canary.assert_untouched(name);
+        assert!(Path::new(&work.path).symlink_metadata().is_err(), "{name}");
+        bed.assert_sound();
+    }
+}
+
+#[tokio::test]
+async fn a_repository_made_in_the_place_of_the_git_file_is_kept() {
+    let bed = Bed::new();
+    let work = bed.work(42).await;
+    fs::remove_file(Path::new(&work.path).join(".git")).unwrap();
+    at(&work, &["init", "--quiet"]);
+    put(&work, "left.txt", "left\n");
+    at(&work, &["add", "."]);
+    at(&work, &["commit", "--quiet", "-m", "In a repository of its own"]);
+    let head = bed.repository().await.accept(&work, &author(1)).await.unwrap();
+    assert_eq!(bed.git(&["show", &format!("{}:left.txt", head.commit)]), "left");
+    let aside = Path::new(&work.path).with_extension("aside-1");
+    assert_eq!(git_in(&aside, &["log", "--format=%s"]), "In a repository of its own");
+}
+
+#[tokio::test]
+async fn pipes_that_git_would_open_are_named_or_removed_and_hold_nobody() {
+    for name in [".gitignore", ".gitattributes", ".gitmodules", "deep/er/.gitignore"] {
+        let bed = Bed::new();
+        let work = bed.work(42).await;
+        let place = Path::new(&work.path).join(name);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        if place.exists() {
+            fs::remove_file(&place).unwrap();
+        }
+        pipe(&place);
+        put(&work, "left.txt", "left\n");
+        let repository = bed.repository().await;
+        let refused = repository.accept(&work, &author(1)).await.expect_err("has a pipe");
+        assert!(refused.to_string().contains(name), "{refused}");
+        let kept = repository.put_aside(&work, &author(1)).await.unwrap().unwrap();
+        assert_eq!(bed.git(&["show", &format!("{kept}:left.txt")]), "left");
+        repository.put_back(&work, Place::Used).await.unwrap();
+        assert_eq!(at(&work, &["status", "--porcelain"]), "", "{name}");
+        bed.assert_sound();
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_file_that_git_knows_is_named() {
+    let bed = Bed::new();
+    let work = bed.work(42).await;
+    fs::remove_file(Path::new(&work.path).join("a.txt")).unwrap();
+    pipe(&Path::new(&work.path).join("a.txt"));
+    let repository = bed.repository().await;
+    let refused = repository.accept(&work, &author(1)).await.expect_err("is no file");
+    assert!(refused.to_string().contains("a.txt"), "{refused}");
+    repository.put_aside(&work, &author(1)).await.unwrap();
+    repository.put_back(&work, Place::Used).await.unwrap();
+    assert_eq!(read(&work, "a.txt"), "one\n");
+}
+
+#[tokio::test]
+async fn a_git_that_waits_for_ever_is_ended_and_the_repository_is_free() {
+    let bed = Bed::new();
+    let mut work = bed.work(42).await;
+    put(&work, "a.txt", "changed\n");
+    // Nobody looks for a pipe in the user's own part of the repository.
+    let exclude = bed.user().join(".git/info/exclude");
+    fs::create_dir_all(exclude.parent().unwrap()).unwrap();
+    fs::write(&exclude, "").unwrap();
+    fs::remove_file(&exclude).unwrap();
+    pipe(&exclude);
+    let repositories = Repositories::with_idle(Duration::from_millis(400));
+    let common = bed.user().join(".git");
+    let repository = repositories.open(&common).await.unwrap();
+    let hung = repository.accept(&work, &author(1)).await.expect_err("hangs");
+    assert!(matches!(hung, GitError::Hung { .. }) && hung.is_lasting(), "{hung}");
+    drop(repository);
+
+    // So does a filter that does not answer, with what it began itself.
+    fs::remove_file(&exclude).unwrap();
+    let script = bed.user().with_file_name("filter");
+    let pids = bed.user().with_file_name("pids");
+    let text = format!("#!/bin/sh\nsetsid sleep 600 &\necho $! $$ >> {}\nwait\n", pids.display());
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    bed.git(&["config", "filter.slow.clean", script.to_str().unwrap()]);
+    put(&work, ".gitattributes", "*.txt filter=slow\n");
+    let repository = repositories.open(&common).await.unwrap();
+    let hung = repository.accept(&work, &author(1)).await.expect_err("hangs");
+    assert!(matches!(hung, GitError::Hung { .. }), "{hung}");
+    let pids = fs::read_to_string(pids).unwrap();
+    let first = pids.split_whitespace().nth(1).unwrap();
+    assert!(!Path::new("/proc").join(first).join("fd/0").exists(), "the filter lives");
+    drop(repository);
+    for pid in pids.lines().filter_map(|line| line.split(' ').next()?.parse::<i32>().ok()) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
+    }
+
+    bed.git(&["config", "--remove-section", "filter.slow"]);
+    fs::remove_file(Path::new(&work.path).join(".gitattributes")).unwrap();
+    let repository = repositories.open(&common).await.unwrap();
+    work.head = repository.accept(&work, &author(1)).await.expect("the lock is free");
+    bed.assert_sound();
+}
+
+#[tokio::test]
+async fn a_git_that_its_server_left_hanging_is_ended_by_the_next() {
+    let bed = Bed::new();
+    drop(bed.repository().await);
+    let common = bed.user().join(".git");
+    let lock = fs::File::options().append(true).open(common.join("vibe-ensemble.lock")).unwrap();
+    lock.lock().unwrap();
+    let program = bed.user().with_file_name("git");
+    fs::copy("/bin/sleep", &program).unwrap();
+    let mut orphan = Command::new(&program).arg("600").stdin(lock).spawn().unwrap();
+    let repositories = Repositories::with_idle(Duration::from_millis(400));
+    repositories.open(&common).await.expect("it is free");
+    assert!(orphan.wait().unwrap().code().is_none(), "it was killed");
+}
+
+#[tokio::test]
+async fn closed_directories_of_a_failed_attempt_are_in_nobodys_way() {
+    let bed = Bed::new();
+    let work = bed.work(42).await;
+    let modes = [("cache/module", 0o000), ("cache", 0o555), ("sub", 0o555)];
+    let close = || {
+        put(&work, "cache/module/file.txt", "cached\n");
+        for (name, mode) in modes {
+            let path = Path::new(&work.path).join(name);
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    close();
+    let repository = bed.repository().await;
+    let kept = repository.put_aside(&work, &author(1)).await.unwrap().unwrap();
+    assert_eq!(bed.git(&["show", &format!("{kept}:cache/module/file.txt")]), "cached");
+    repository.put_back(&work, Place::Used).await.unwrap();
+    assert!(!Path::new(&work.path).join("cache").exists());
+    let mode = fs::metadata(Path::new(&work.path).join("sub")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o700, 0o700, "the next attempt can write there");
+
+    put(&work, ".gitignore", "cache\n*.cache\n");
+    close();
+    let mut work = work;
+    work.head = repository.accept(&work, &author(1)).await.unwrap();
+    repository.remove(&work).await.unwrap();
+    assert!(!Path::new(&work.path).exists());
+    bed.assert_sound();
+}
