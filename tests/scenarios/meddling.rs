@@ -87,7 +87,8 @@ async fn work_in_the_middle_of_a_merge_is_on_hold_and_can_be_done_again() {
     let base = repository.commit("main");
     let script = "fake: build#1: run git checkout -q -b other && echo theirs >README.md && \
                   git -c user.name=A -c user.email=a@b commit -qam Theirs && git checkout -q - && echo ours >README.md && \
-                  git -c user.name=A -c user.email=a@b commit -qam Ours; git merge other; true\n\
+                  git -c user.name=A -c user.email=a@b commit -qam Ours; \
+                  git -c user.name=A -c user.email=a@b merge other; true\n\
                   fake: build#2: write README.md both";
     let ticket = bed.ticket("shop", &["build"], script).await;
     let held = bed.ticket_is(&ticket, "on_hold").await;
@@ -149,15 +150,14 @@ async fn a_base_that_the_user_is_rebasing_is_left_alone() {
     assert!(reason.contains("git rebase") && reason.contains("main"), "{reason}");
     assert_eq!(repository.commit("main"), base);
 
-    fs::write(repository.path.join("README.md"), "both\n").unwrap();
-    repository.git(&["add", "README.md"]);
-    repository.git(&["-c", "core.editor=true", "rebase", "--continue"]);
+    repository.git(&["rebase", "--abort"]);
     let again =
         json!({"ticket_id": ticket, "stage": "build", "outcome": "completed", "report": "Done."});
     bed.client.ok("complete_ticket_stage", again).await;
     let done = bed.completed(&ticket).await;
     assert_eq!(text(&done, "merged_commit"), repository.commit("main"));
-    assert_eq!(repository.file("main", "README.md").as_deref(), Some("both\n"));
+    assert_eq!(repository.file("main", "README.md").as_deref(), Some("main\n"));
+    assert_eq!(repository.file("main", "new.txt").as_deref(), Some("new"));
 }
 
 #[tokio::test]

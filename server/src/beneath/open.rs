@@ -92,7 +92,12 @@ fn reach(path: &Path, make: bool) -> io::Result<Found> {
         match FileType::from_raw_mode(rustix::fs::fstat(&at)?.st_mode) {
             FileType::Directory => {}
             FileType::Symlink => return Ok(Found::Link(reached)),
-            _ => return Ok(Found::Other(reached)),
+            FileType::RegularFile
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => return Ok(Found::Other(reached)),
         }
     }
     Ok(Found::Directory(at))

@@ -39,10 +39,9 @@ pub fn remove(path: &Path) -> io::Result<()> {
     };
     match look(parent)? {
         Found::Directory(parent) => remove_entry(&parent, name),
-        Found::Nothing => Ok(()),
         Found::Link(link) => Err(is_a_link(&link)),
         // Where refs are kept in tables, `refs/heads` is a file and has nothing below it.
-        Found::Other(_) => Ok(()),
+        Found::Nothing | Found::Other(_) => Ok(()),
     }
 }
 

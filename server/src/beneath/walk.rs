@@ -59,21 +59,23 @@ pub fn walk(
             if name == "." || name == ".." {
                 continue;
             }
-            let kind = match entry.file_type() {
-                // Some file systems do not say it in the list.
-                FileType::Unknown => {
-                    match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-                        Ok(found) => FileType::from_raw_mode(found.st_mode),
-                        Err(_) => continue,
-                    }
+            let mut kind = entry.file_type();
+            // Some file systems do not say it in the list.
+            if kind == FileType::Unknown {
+                match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(found) => kind = FileType::from_raw_mode(found.st_mode),
+                    Err(_) => continue,
                 }
-                known => known,
-            };
+            }
             let kind = match kind {
                 FileType::Directory => Kind::Directory,
                 FileType::RegularFile => Kind::File,
                 FileType::Symlink => Kind::Link,
-                _ => Kind::Special,
+                FileType::Fifo
+                | FileType::Socket
+                | FileType::CharacterDevice
+                | FileType::BlockDevice
+                | FileType::Unknown => Kind::Special,
             };
             let path = place.join(name);
             let is_deep = kind == Kind::Directory && path.as_os_str().len() > DEEP;

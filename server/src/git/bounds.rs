@@ -97,7 +97,7 @@ pub(super) async fn wait(
                 holder.signal(signal);
             }
             // Once it is gone, whatever it began has had its chance as well.
-            if let Ok(Ok(_) | Err(_)) = tokio::time::timeout(GRACE, &mut ending).await {
+            if tokio::time::timeout(GRACE, &mut ending).await.is_ok() {
                 signal_group(group, Signal::SIGKILL);
                 break;
             }

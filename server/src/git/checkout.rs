@@ -40,7 +40,7 @@ impl Repository {
                 found.push(if number == 0 {
                     self.main_checkout(place).await?
                 } else {
-                    self.linked_checkout(place)?
+                    Self::linked_checkout(place)?
                 });
             }
         }
@@ -69,7 +69,7 @@ impl Repository {
         Ok(Checkout { top, admin })
     }
 
-    fn linked_checkout(&self, top: &Path) -> Result<Checkout, GitError> {
+    fn linked_checkout(top: &Path) -> Result<Checkout, GitError> {
         let link = beneath::read_text(&top.join(".git"), SMALL);
         let link = link.map_err(|source| GitError::File { path: top.join(".git"), source })?;
         let admin = top.join(link.trim_end_matches('\n').trim_start_matches("gitdir: "));

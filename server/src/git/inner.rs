@@ -51,11 +51,7 @@ impl Inner {
 
 impl Repository {
     /// The worktrees of this repository inside one of its worktrees.
-    pub(super) fn inner(
-        &self,
-        site: &Site<'_>,
-        contents: &Contents,
-    ) -> Result<Vec<Inner>, GitError> {
+    pub(super) fn inner(&self, site: &Site<'_>, contents: &Contents) -> Vec<Inner> {
         let all = self.real().join("worktrees");
         let mut found = Vec::new();
         for below in &contents.linked {
@@ -83,7 +79,7 @@ impl Repository {
                 Worktree { path: text.to_owned(), branch: String::new(), ..site.work.clone() };
             found.push(Inner { below: below.clone(), admin, work });
         }
-        Ok(found)
+        found
     }
 
     /// An error when something of it is in no commit, or in one of no branch.

@@ -91,7 +91,7 @@ impl Repository {
         for special in &contents.special {
             remove(&site.path.join(special))?;
         }
-        for inner in self.inner(site, &contents)? {
+        for inner in self.inner(site, &contents) {
             if let Err(error) = self.assert_held(&inner).await {
                 return Ok(Some(format!("in {path}, {error}")));
             }

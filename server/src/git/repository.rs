@@ -108,7 +108,9 @@ impl Repositories {
                     !holders.is_empty() && holders.iter().all(|one| one.name.starts_with("git"));
                 if is_orphan && busy.elapsed() >= self.bounds.idle {
                     tracing::error!(?holders, "a git that its server left hangs and is ended");
-                    holders.iter().for_each(|one| one.signal(Signal::SIGKILL));
+                    for holder in &holders {
+                        holder.signal(Signal::SIGKILL);
+                    }
                 }
             }
             if begun.elapsed() >= PATIENCE {

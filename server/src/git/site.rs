@@ -4,6 +4,7 @@
 //! and whatever in them could lead elsewhere is put right before anything else is done: links, the `.git` file, the
 //! administration's own words about where it belongs.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -129,7 +130,7 @@ impl Site<'_> {
         let looked = tokio::task::spawn_blocking(move || {
             let mut contents = Contents::default();
             beneath::walk(&top, access, |path, kind| {
-                let name = path.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+                let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
                 if kind == Kind::Special && name.starts_with(b".git") {
                     contents.special.push(path.to_owned());
                 }

@@ -60,7 +60,7 @@ impl Repository {
             self.move_ref(&branch, &work.head.commit, None, "vibe-ensemble: begin").await?;
         }
         let path = Path::new(&work.path);
-        let mut filled = self.filled(path, place)?;
+        let mut filled = Self::filled(path, place)?;
         let saved = path.with_extension("saved");
         let mut admin = self.administration(work)?;
         if admin.is_none() {
@@ -81,7 +81,7 @@ impl Repository {
         }
         if is_directory(&saved) {
             swap_in(path, &saved)?;
-            filled = self.filled(path, place)?;
+            filled = Self::filled(path, place)?;
         }
         let admin = admin.ok_or_else(|| GitError::Strange {
             verb: "worktree".to_owned(),
@@ -108,7 +108,7 @@ impl Repository {
 
     /// What is in the place of a worktree. A link there is removed, unless what it took the place of counts; one on the
     /// way to it took the places of others as well, and somebody has to look.
-    fn filled(&self, path: &Path, place: Place) -> Result<Filled, GitError> {
+    fn filled(path: &Path, place: Place) -> Result<Filled, GitError> {
         match beneath::look(path).map_err(file_error(path))? {
             Found::Directory(directory) => fill_of(&directory).map_err(file_error(path)),
             Found::Nothing => Ok(Filled::Missing),

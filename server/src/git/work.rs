@@ -33,7 +33,7 @@ impl Repository {
         }
         let now = self.standing(&site).await?;
         let merged = self.finished(&site, &now).await?;
-        let inner = self.inner(&site, &contents)?;
+        let inner = self.inner(&site, &contents);
         for one in &inner {
             self.assert_held(one).await?;
         }
@@ -91,7 +91,7 @@ impl Repository {
             remove(&site.path.join(special))?;
         }
         let now = self.standing(&site).await?;
-        let inner = self.inner(&site, &contents)?;
+        let inner = self.inner(&site, &contents);
         let without: Vec<_> = inner.iter().map(|one| one.below.clone()).collect();
         let how = Gathering { accepted: false, merged: &[], without: &without };
         let gathered = self.gather(&site, &now, author, how).await?;
@@ -121,7 +121,7 @@ impl Repository {
         for odd in contents.special.iter().chain(&contents.deep) {
             remove(&site.path.join(odd))?;
         }
-        for one in self.inner(&site, &contents)? {
+        for one in self.inner(&site, &contents) {
             one.remove()?;
         }
         let branch = full(&work.branch);

@@ -104,8 +104,7 @@ async fn nothing_is_merged_over_what_the_user_has_not_committed() {
             )
         };
         let before = picture(&bed);
-        let landing = bed.repository().await.land(&work, "One").await.unwrap();
-        let Landing::Refused(why) = landing else { panic!("{named}: {landing:?}") };
+        let why = why_not(&bed, &work).await;
         assert!(why.contains(named), "{named}: {why}");
         assert_eq!(picture(&bed), before, "{named}");
     }
