@@ -35,6 +35,7 @@ use nix::unistd::setsid;
 use shim_protocol::grant::Grant;
 
 use crate::environment;
+use crate::image::Image;
 use crate::pidfd;
 use crate::run_dir::RunDir;
 
@@ -83,12 +84,13 @@ pub fn spawn(
     let program = grant.program.display().to_string();
     let machinery = |source| SpawnError::Machinery { program: program.clone(), source };
     let prompt = dir.prompt().map_err(machinery)?;
+    let environment = environment::build(std::env::vars_os(), &grant.env_pass, &grant.env);
+    let image = Image::new(&grant.program, &grant.args, &environment)
+        .map_err(|source| SpawnError::Program { program: program.clone(), source })?;
+    // Only what the standard library does before its exec is wanted of it; `image` is what is executed.
     let mut command = Command::new(&grant.program);
     command
-        .args(&grant.args)
         .current_dir(&grant.cwd)
-        .env_clear()
-        .envs(environment::build(std::env::vars_os(), &grant.env_pass, &grant.env))
         .stdin(Stdio::from(prompt))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -100,7 +102,8 @@ pub fn spawn(
         command.pre_exec(move || {
             prepare(shim, child_umask)?;
             // The one descriptor the tree shares with nobody else.
-            cvt(libc::fcntl(lock_fd, libc::F_SETFD, 0))
+            cvt(libc::fcntl(lock_fd, libc::F_SETFD, 0))?;
+            Err(image.execute())
         });
     }
     let spawned = command.spawn();
@@ -127,6 +130,7 @@ pub fn spawn(
 /// Tells the three causes apart that arrive as one error: a directory, a program, a machine that is full.
 fn explain(grant: &Grant, program: String, source: io::Error) -> SpawnError {
     match source.raw_os_error().map(Errno::from_raw) {
+        // ETXTBSY and the like say something about the program, and another one may be started here at once.
         Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => {
             SpawnError::Machinery { program, source }
         }

@@ -39,7 +39,62 @@ const WITHHELD: [&str; 7] = [
     "WATCHDOG_PID",
 ];
 
+/// What names the Claude Code session that started the server, by its whole name or by its beginning. A worker that
+/// inherited it would write into that session, answer in its place, or work with its effort; and what it names may be
+/// gone by the time the worker runs.
+const OF_A_SESSION: [&str; 34] = [
+    "CLAUDECODE",
+    "CLAUDE_AGENT",
+    "CLAUDE_BG_*",
+    "CLAUDE_BRIDGE_*",
+    "CLAUDE_CODE_AGENT",
+    "CLAUDE_CODE_AGENT_ID",
+    "CLAUDE_CODE_AGENT_NAME",
+    "CLAUDE_CODE_BRIDGE_*",
+    "CLAUDE_CODE_CHILD_*",
+    "CLAUDE_CODE_EFFORT*",
+    "CLAUDE_CODE_ENTRYPOINT*",
+    "CLAUDE_CODE_LAUNCHED_BY_*",
+    "CLAUDE_CODE_MESSAGING_*",
+    "CLAUDE_CODE_PARENT_*",
+    "CLAUDE_CODE_PROJECTS_SESSION",
+    "CLAUDE_CODE_REMOTE*",
+    "CLAUDE_CODE_RESUME_*",
+    "CLAUDE_CODE_SESSION*",
+    "CLAUDE_CODE_SSE_*",
+    "CLAUDE_CODE_TASK_LIST_ID",
+    "CLAUDE_CODE_TEAM_*",
+    "CLAUDE_CODE_TMUX_*",
+    "CLAUDE_CODE_TOOL_USE_ID",
+    "CLAUDE_CODE_TRIGGER_ID",
+    "CLAUDE_CODE_USER_DELEGATED_*",
+    "CLAUDE_EFFORT",
+    "CLAUDE_ENV_FILE",
+    "CLAUDE_INTERNAL_*",
+    "CLAUDE_JOB_*",
+    "CLAUDE_PID",
+    "CLAUDE_PLUGIN_*",
+    "CLAUDE_PROJECT_DIR",
+    "CLAUDE_RUNNER_*",
+    "CLAUDE_SESSION_*",
+];
+
+/// The same by its end, in any variable of claude's: numbers of descriptors, which no worker inherits, sockets, and ids
+/// of sessions under further names.
+const OF_A_SESSION_BY_END: [&str; 7] =
+    ["_FD", "_FILE_DESCRIPTOR", "_SESSION", "_SESSION_ID", "_SESSION_UUID", "_SOCK", "_SOCKET"];
+
+/// Whether the variable belongs to a session of Claude Code and not to its user.
+fn is_of_a_session(name: &str) -> bool {
+    OF_A_SESSION.iter().any(|one| matches(one, name))
+        || (name.starts_with("CLAUDE_")
+            && !name.ends_with("_PER_SESSION")
+            && OF_A_SESSION_BY_END.iter().any(|end| name.ends_with(end)))
+}
+
 /// Builds the environment from the shim's own, the names the grant lets through, and what the grant sets, which wins.
+///
+/// What names a session passes only when the grant sets it, or lets it through by its whole name.
 pub fn build(
     own: impl IntoIterator<Item = (OsString, OsString)>,
     pass: &[String],
@@ -47,7 +102,11 @@ pub fn build(
 ) -> BTreeMap<OsString, OsString> {
     let passes = |name: &OsStr| {
         let Some(name) = name.to_str() else { return false };
-        PASSED.iter().copied().chain(pass.iter().map(String::as_str)).any(|one| matches(one, name))
+        let listed = pass.iter().map(String::as_str);
+        if is_of_a_session(name) {
+            return listed.into_iter().any(|one| one == name);
+        }
+        PASSED.iter().copied().chain(listed).any(|one| matches(one, name))
     };
     let mut built: BTreeMap<OsString, OsString> =
         own.into_iter().filter(|(name, _)| passes(name)).collect();
@@ -80,6 +139,51 @@ mod tests {
         let own = ["PATH", "PATHS", "LC_ALL", "AWS_SECRET_KEY", "CLAUDE_CONFIG_DIR", "LD_PRELOAD"];
         let names: Vec<String> = built(&own, &[], &[]).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["CLAUDE_CONFIG_DIR", "LC_ALL", "PATH"]);
+    }
+
+    #[test]
+    fn what_names_the_session_that_started_the_server_stays_behind() {
+        let of_a_session = [
+            "CLAUDECODE",
+            "CLAUDE_BG_SOCKET_TOKENS_PATH",
+            "CLAUDE_CODE_ARTIFACT_FD",
+            "CLAUDE_CODE_CHILD_SESSION",
+            "CLAUDE_CODE_CLOUD_SESSION_ID",
+            "CLAUDE_CODE_EFFORT_LEVEL",
+            "CLAUDE_CODE_ENTRYPOINT",
+            "CLAUDE_CODE_MESSAGING_SOCKET",
+            "CLAUDE_CODE_MESSAGING_TOKEN",
+            "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR",
+            "CLAUDE_CODE_REMOTE_SESSION_ID",
+            "CLAUDE_CODE_RUNNER_MODEL_SOCKET",
+            "CLAUDE_CODE_SESSION_ACCESS_TOKEN",
+            "CLAUDE_CODE_SESSION_ID",
+            "CLAUDE_CODE_SSE_PORT",
+            "CLAUDE_EFFORT",
+            "CLAUDE_ENV_FILE",
+            "CLAUDE_PID",
+            "CLAUDE_PROJECT_DIR",
+            "CLAUDE_SESSION_ID",
+        ];
+        let of_the_user = [
+            "CLAUDE_CODE_API_KEY_HELPER_TTL_MS",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+            "CLAUDE_CODE_MAX_RETRIES",
+            "CLAUDE_CODE_MAX_SUBAGENTS_PER_SESSION",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CONFIG_DIR",
+        ];
+        let own: Vec<&str> = of_a_session.into_iter().chain(of_the_user).collect();
+        let names = |pass: &[&str], set: &[(&str, &str)]| {
+            built(&own, pass, set).into_iter().map(|(name, _)| name).collect::<Vec<String>>()
+        };
+        assert_eq!(names(&[], &[]), of_the_user);
+        assert_eq!(names(&["*", "CLAUDE_*"], &[]), of_the_user, "a pattern does not mean them");
+        let named = names(&["CLAUDE_EFFORT"], &[("CLAUDE_CODE_EFFORT_LEVEL", "low")]);
+        for asked in ["CLAUDE_EFFORT", "CLAUDE_CODE_EFFORT_LEVEL"] {
+            assert!(named.iter().any(|name| name == asked), "{asked} was asked for: {named:?}");
+        }
     }
 
     #[test]

@@ -168,7 +168,8 @@ pub struct ResultMessage {
     pub denied: Vec<String>,
 }
 
-/// The account's usage limit, as a `rate_limit_event` of the stream tells it.
+/// The account's usage limit, as a `rate_limit_event` of the stream tells it. What holds for some models only is in
+/// `models` alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UsageLimit {
     /// Requests are refused until the reset.
@@ -178,6 +179,25 @@ pub struct UsageLimit {
     #[serde(default)]
     pub resets_at_ms: Option<i64>,
     /// The share of that limit that is used, from 0 to 1.
+    #[serde(default)]
+    pub utilization: Option<f64>,
+    /// Limits of single families of models. Empty from older shims, which told them as the account's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelLimit>,
+}
+
+/// A usage limit that holds for work with one family of models, and for no other work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelLimit {
+    /// The service's name for it, such as `seven_day_opus`.
+    pub window: String,
+    /// Requests to these models are refused until the reset.
+    #[serde(default)]
+    pub rejected: bool,
+    /// Unix milliseconds.
+    #[serde(default)]
+    pub resets_at_ms: Option<i64>,
+    /// The share of it that is used, from 0 to 1.
     #[serde(default)]
     pub utilization: Option<f64>,
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use serde_json::json;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
+use shim_protocol::exit::ModelLimit;
 use shim_protocol::exit::ResultMessage;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
@@ -153,6 +154,21 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
             rejected: false,
             resets_at_ms: Some(1_790_003_600_000),
             utilization: Some(0.93),
+            models: Vec::new(),
+        }),
+        ..progress.clone()
+    };
+    let of_a_model = Progress {
+        usage_limit: Some(UsageLimit {
+            rejected: false,
+            resets_at_ms: None,
+            utilization: None,
+            models: vec![ModelLimit {
+                window: "seven_day_opus".into(),
+                rejected: true,
+                resets_at_ms: Some(1_790_003_600_000),
+                utilization: Some(1.0),
+            }],
         }),
         ..progress.clone()
     };
@@ -168,6 +184,10 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         ),
         ("heartbeat", ToServer::Heartbeat { progress: Some(progress), trouble: None }),
         ("heartbeat_usage_limit", ToServer::Heartbeat { progress: Some(warned), trouble: None }),
+        (
+            "heartbeat_model_limit",
+            ToServer::Heartbeat { progress: Some(of_a_model), trouble: None },
+        ),
         ("heartbeat_idle", ToServer::Heartbeat { progress: None, trouble: None }),
         ("heartbeat_trouble", ToServer::Heartbeat { progress: None, trouble: Some(trouble) }),
         ("completed", ToServer::Completed { attempt_id, record: Box::new(record()) }),
@@ -292,6 +312,7 @@ fn stopped() -> ExitRecord {
             rejected: true,
             resets_at_ms: Some(1_790_003_600_000),
             utilization: Some(1.0),
+            models: Vec::new(),
         }),
         mcp_failed: vec!["db".into()],
         stream_usage: Some(Usage {

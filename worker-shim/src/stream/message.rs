@@ -12,7 +12,6 @@ use serde_json::Map;
 use serde_json::Value;
 use shim_protocol::exit::ResultMessage;
 use shim_protocol::exit::Usage;
-use shim_protocol::exit::UsageLimit;
 
 use super::calls::Calls;
 
@@ -182,33 +181,6 @@ pub(super) fn failed_servers(servers: &Value) -> Vec<String> {
         .filter(|server| matches!(server["status"].as_str(), Some("failed" | "needs-auth")));
     let names = failed.filter_map(|server| server["name"].as_str());
     names.take(NAMES).map(|name| cut(name.to_owned(), NAME)).collect()
-}
-
-/// What a `rate_limit_event` says. Of several windows the one nearest to its limit counts.
-pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
-    let info = info.as_object()?;
-    let is = |name: &str, word: &str| info.get(name).and_then(Value::as_str) == Some(word);
-    // That one could not go beyond the limit is no refusal unless one is beyond it.
-    let overdrawn = info.get("isUsingOverage").and_then(Value::as_bool) == Some(true);
-    let rejected = is("status", "rejected") || (overdrawn && is("overageStatus", "rejected"));
-    let windows = info.get("unifiedWindows").and_then(Value::as_object);
-    let nearest = windows
-        .into_iter()
-        .flat_map(|windows| windows.values())
-        .filter_map(|window| Some((window.get("utilization")?.as_f64()?, window.get("resetsAt"))))
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let own = info.get("resetsAt");
-    let (utilization, resets_at) = match nearest {
-        // The refusal names its own window.
-        Some((share, _)) if rejected => (Some(share), own),
-        Some((share, resets_at)) => (Some(share), resets_at.or(own)),
-        None => (info.get("utilization").and_then(Value::as_f64), own),
-    };
-    let resets_at_ms = resets_at.and_then(Value::as_i64).map(|at| {
-        // Seconds, and in some versions milliseconds.
-        if at < 100_000_000_000 { at.saturating_mul(1000) } else { at }
-    });
-    Some(UsageLimit { rejected, resets_at_ms, utilization })
 }
 
 /// The tools of `permission_denials`, each once.

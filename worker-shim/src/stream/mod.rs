@@ -4,6 +4,7 @@
 //! no JSON at all are passed over. The transcript on disk is the whole truth; this is only a view of it.
 
 mod calls;
+mod limits;
 mod lines;
 mod message;
 mod transcript;

@@ -174,29 +174,56 @@ fn what_the_service_says_in_between_is_heard() {
             "overageStatus": "rejected",
             "unifiedWindows": {"five_hour": {"utilization": 0.93, "resetsAt": 1_795_386_219},
                 "seven_day": {"utilization": 0.5, "resetsAt": 1_795_900_000}}}}),
-        json!({"type": "system", "subtype": "api_retry", "attempt": 1, "max_retries": 10, "error_status": 401,
-            "error": "authentication_failed"}),
     ]);
     assert_eq!(transcript.mcp_failed(), ["db"]);
     let told = UsageLimit {
         rejected: false,
         resets_at_ms: Some(1_795_386_219_000),
         utilization: Some(0.93),
+        models: Vec::new(),
     };
     assert_eq!(transcript.usage_limit(), Some(&told));
-    assert_eq!(transcript.signs().refused, Some(StopReason::Authentication));
     let refused = read(&[json!({"type": "rate_limit_event", "rate_limit_info": {
         "status": "rejected", "resetsAt": 1_795_386_217, "unifiedWindows": {"five_hour": {"utilization": 1}}}})]);
     let told = UsageLimit {
         rejected: true,
         resets_at_ms: Some(1_795_386_217_000),
         utilization: Some(1.0),
+        models: Vec::new(),
     };
     assert_eq!(refused.usage_limit(), Some(&told));
-    // An overload is tried again by claude itself.
-    let overloaded = read(&[json!({"type": "system", "subtype": "api_retry", "error_status": 529,
-        "error": "server_error"})]);
-    assert_eq!(overloaded.signs().refused, None);
+}
+
+#[test]
+fn a_refused_login_counts_when_it_is_said_again_and_again_with_no_message_between() {
+    let retry = |error: &str| json!({"type": "system", "subtype": "api_retry", "error": error});
+    let refusals = |error: &str, times: usize| vec![retry(error); times];
+    let refused = |lines: &[Value]| read(lines).signs().refused;
+    for (error, reason) in [
+        ("authentication_failed", StopReason::Authentication),
+        ("billing_error", StopReason::Billing),
+    ] {
+        assert_eq!(refused(&refusals(error, 1)), None, "claude gets over one by itself");
+        assert_eq!(refused(&refusals(error, 3)), None);
+        assert_eq!(refused(&refusals(error, 4)), Some(reason));
+        // What is no message of the model says nothing about the login.
+        let mut noisy = refusals(error, 3);
+        noisy.push(json!({"type": "system", "subtype": "status"}));
+        noisy.extend(refusals(error, 1));
+        assert_eq!(refused(&noisy), Some(reason));
+        for between in [
+            json!({"type": "assistant", "message": {"id": "m1", "content": []}}),
+            json!({"type": "assistant", "parent_tool_use_id": "t", "message": {"id": "m2", "content": []}}),
+            retry("server_error"),
+        ] {
+            let mut lines = refusals(error, 3);
+            lines.push(between.clone());
+            lines.extend(refusals(error, 3));
+            assert_eq!(refused(&lines), None, "{between}");
+        }
+    }
+    // An overload is tried again by claude itself, as often as it likes.
+    assert_eq!(refused(&refusals("server_error", 10)), None);
 }
 
 #[test]

@@ -6,9 +6,15 @@ use shim_protocol::exit::Usage;
 use shim_protocol::exit::UsageLimit;
 
 use super::calls::Repeats;
+use super::limits;
 use super::lines::Lines;
 use super::message;
 use super::message::Head;
+
+/// A refusal that claude tries again after is believed once it was said so often without an answer of the model between:
+/// a login may be renewed in that very moment, and claude gets over it by itself. With the waits that claude makes, it has
+/// lasted for a few seconds by then.
+const LASTING: u32 = 4;
 
 /// What the stream has said so far.
 #[derive(Debug, Default)]
@@ -30,8 +36,8 @@ struct Facts {
     /// Messages of the agent itself, without those of its subagents.
     own_turns: u32,
     repeats: Repeats,
-    /// The service said no in a way that trying again does not change.
-    refused: Option<StopReason>,
+    /// What the service has refused with since the model last answered, and how often in a row.
+    refused: Option<(StopReason, u32)>,
     usage_limit: Option<UsageLimit>,
     mcp_failed: Vec<String>,
     /// Of all messages before the last one, and of that one.
@@ -86,7 +92,7 @@ impl Transcript {
             session: facts.session_id.is_some(),
             turns: facts.own_turns,
             repeats: facts.repeats.count(),
-            refused: facts.refused,
+            refused: facts.refused.filter(|(_, times)| *times >= LASTING).map(|(why, _)| why),
         }
     }
 
@@ -126,17 +132,21 @@ impl Facts {
                 self.mcp_failed = message::failed_servers(&head.mcp_servers);
             }
             Some("system") if head.subtype.is("api_retry") => {
-                self.refused = match head.error.0.as_deref() {
+                let why = match head.error.0.as_deref() {
                     Some("authentication_failed") => Some(StopReason::Authentication),
                     Some("billing_error") => Some(StopReason::Billing),
                     _ => None,
                 };
+                let before = self.refused.filter(|(known, _)| Some(*known) == why);
+                let times = before.map_or(1, |(_, times)| times.saturating_add(1));
+                self.refused = why.map(|why| (why, times));
             }
             Some("rate_limit_event") => {
-                self.usage_limit = message::usage_limit(&head.rate_limit_info);
+                self.usage_limit = limits::usage_limit(&head.rate_limit_info);
             }
             Some("assistant") => {
                 let message = head.message;
+                self.refused = None;
                 if message.id.is_none() || message.id != self.last_message_id {
                     self.turns = self.turns.saturating_add(1);
                     self.used = sum(&self.used, &self.using);
