@@ -62,6 +62,14 @@ impl Obstacles {
         Some(InHand { obstacles: self.clone(), ticket })
     }
 
+    /// The tickets whose git steps fail and are tried again: nobody knows how long that takes.
+    #[must_use]
+    pub fn failing_git(&self) -> Vec<TicketId> {
+        let met = self.lock();
+        let failing = met.git.iter().filter(|(_, step)| matches!(step, GitStep::Failed { .. }));
+        failing.map(|(ticket, _)| *ticket).collect()
+    }
+
     /// Says how far they are. Nobody is told of those that nobody has in hand.
     pub fn set_git(&self, ticket: TicketId, step: GitStep) {
         if let Some(known) = self.lock().git.get_mut(&ticket) {

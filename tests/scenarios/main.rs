@@ -30,6 +30,7 @@ mod notify;
 mod official;
 mod old_shim;
 mod outcomes;
+mod passing;
 mod pauses;
 mod pipeline;
 mod planning;

@@ -12,7 +12,7 @@ pub mod clock;
 pub mod crash;
 pub mod environment;
 pub mod exit;
-mod image;
+pub mod image;
 pub mod link;
 pub mod log;
 pub mod memory;

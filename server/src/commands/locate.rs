@@ -18,11 +18,7 @@ pub const SHIM: &str = "vibe-ensemble-shim";
 /// A program as the shell would find it: a path as it is, a name in `PATH`.
 #[must_use]
 pub fn program(name: &Path, environment: &Environment) -> Option<PathBuf> {
-    if name.components().count() > 1 {
-        return Some(name.to_owned()).filter(|path| is_program(path));
-    }
-    let directories = std::env::split_paths(environment.get("PATH")?);
-    directories.map(|directory| directory.join(name)).find(|path| is_program(path))
+    crate::shim::program::find(name, environment.get("PATH"))
 }
 
 /// What is wrong with the agent's command, in one sentence; `None` when it can be run. A warning and no error: the agent

@@ -31,6 +31,7 @@ use crate::commands::upkeep::Upkeep;
 use crate::commands::watched;
 use crate::config;
 use crate::config::Config;
+use crate::config::Environment;
 use crate::config::Settings;
 use crate::config::TakesEffect;
 use crate::crash;
@@ -101,7 +102,7 @@ pub async fn run(
         clock.clone(),
         launcher.clone(),
         places,
-        agent_settings(&config),
+        agent_settings(&config, config.environment()),
         Brakes { draining: lifecycle.drain(), room: guard.room(), sound },
         repositories.clone(),
         stop.clone(),
@@ -304,15 +305,17 @@ fn rules(settings: &Settings) -> Rules {
                 Duration::from_millis(settings.retry_backoff_max_ms),
             ),
             overload: backoff(settings.overload_backoff_ms, OVERLOAD_BACKOFF_MAX),
+            again: Policy::default().again,
         },
         max_workers: i64::from(settings.max_workers),
         max_usd_per_day: Some(settings.max_usd_per_day).filter(|usd| *usd > 0.0),
     }
 }
 
-fn agent_settings(settings: &Settings) -> dispatcher::Settings {
+fn agent_settings(settings: &Settings, environment: &Environment) -> dispatcher::Settings {
     dispatcher::Settings {
         agent_command: settings.agent_command.clone(),
+        search_path: environment.get("PATH").map(str::to_owned),
         env: settings.env.clone(),
         env_pass: settings.env_pass.clone(),
         limits: grant::Limits {
@@ -349,7 +352,7 @@ fn reload(config: Config, store: &Store, dispatcher: &Dispatcher) -> Config {
         }
     }
     store.set_rules(rules(&new));
-    dispatcher.set_settings(agent_settings(&new));
+    dispatcher.set_settings(agent_settings(&new, new.environment()));
     if let Err(error) = telemetry::set_filter(&new.log) {
         tracing::error!(%error, "the log filter was not changed");
     }

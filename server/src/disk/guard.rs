@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use rustix::fs::StatVfs;
 use rustix::fs::statvfs;
 use tokio::sync::watch;
 
@@ -16,8 +17,35 @@ use crate::journal;
 pub struct Room {
     /// What this user may still write, in bytes.
     pub free: u64,
-    /// True from when less than the watermark is free until clearly more is: nothing new is started meanwhile.
+    /// True from when less than the watermark is free, or hardly a file can be made, until clearly more is: nothing new is
+    /// started meanwhile.
     pub low: bool,
+}
+
+/// So many files are kept free, unless the file system is so small that it could hardly hold them: one attempt makes a few
+/// dozen, and its worktree as many as the project has.
+const FILES: u64 = 1000;
+/// Of a small file system one file in so many.
+const FILES_SHARE: u64 = 50;
+
+/// How many files a file system can still hold.
+#[derive(Clone, Copy, Debug)]
+struct Files {
+    free: u64,
+    /// Zero where files are made as they are needed, and none can be short.
+    all: u64,
+}
+
+impl Files {
+    fn of(stat: &StatVfs) -> Self {
+        Self { free: stat.f_favail, all: stat.f_files }
+    }
+
+    /// With some distance between the begin and the end of a shortage.
+    fn are_few(self, before: bool) -> bool {
+        let kept = FILES.min(self.all / FILES_SHARE).max(1);
+        self.all > 0 && self.free < if before { kept.saturating_mul(2) } else { kept }
+    }
 }
 
 /// Cheap to share: the loop looks, the store's writer asks for relief.
@@ -46,15 +74,17 @@ impl Guard {
     /// Looks once: publishes the room, warns when the shortage begins and when it is over, and takes the ballast or gives
     /// it back. `min_free` is the watermark in bytes; 0 switches it off.
     pub fn look(&self, min_free: u64) -> io::Result<()> {
-        let free = self.free()?;
+        let stat = statvfs(&self.state_dir)?;
+        let (free, files) = (stat.f_bavail.saturating_mul(stat.f_frsize), Files::of(&stat));
         let before = *self.room.borrow();
         // With some distance between the two, or a commit more and less would toggle it.
         let enough = if before.low { min_free.saturating_add(BALLAST_BYTES) } else { min_free };
-        let room = Room { free, low: min_free > 0 && free < enough };
+        let room = Room { free, low: min_free > 0 && (free < enough || files.are_few(before.low)) };
         if room.low && !before.low {
             tracing::warn!(
                 name: journal::DISK_LOW,
                 free_mib = free >> 20,
+                free_files = files.free,
                 min_free_mib = min_free >> 20,
                 state_dir = %self.state_dir.display(),
                 "the disk is nearly full: nothing new is started until there is room; what runs goes on"
@@ -114,6 +144,19 @@ mod tests {
         guard.relieve();
         assert!(!path.exists());
         guard.relieve();
+    }
+
+    #[test]
+    fn a_file_system_that_can_hold_no_more_files_is_short_of_room() {
+        let few = |free, all, before| Files { free, all }.are_few(before);
+        assert!(few(999, 1_000_000, false) && !few(1000, 1_000_000, false));
+        assert!(
+            few(1999, 1_000_000, true) && !few(2000, 1_000_000, true),
+            "it has to be clearly over"
+        );
+        assert!(few(3, 200, false) && !few(4, 200, false), "a small one keeps less");
+        assert!(few(0, 20, false) && !few(1, 20, false));
+        assert!(!few(0, 0, false), "files are made as they are needed");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! From an exit record to a committed end.
 
+use std::path::Path;
+
 use shim_protocol::exit::ExitRecord;
+use shim_protocol::exit::ExitStatus;
 use shim_protocol::message::AckVerdict;
 
 use super::Dispatcher;
@@ -8,8 +11,9 @@ use super::worktrees::Settled;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::Verdict;
+use crate::domain::usage::Held;
+use crate::domain::usage::UsageLimit;
 use crate::domain::verdict;
-use crate::domain::verdict::UsageLimit;
 use crate::plant;
 use crate::shim::facts;
 use crate::shim::facts::Known;
@@ -18,21 +22,34 @@ use crate::store::Ending;
 use crate::store::Result;
 
 impl Dispatcher {
-    /// Starts nothing more when the account's usage limit is reached, or what is kept of it for the coordinator.
-    pub(super) async fn heed_usage_limit(&self, usage: &UsageLimit) -> Result<()> {
-        let reserve = self.settings().usage_reserve;
-        let Some(until) = usage.holds_until(reserve) else { return Ok(()) };
-        let reason = if usage.rejected {
-            "the account's usage limit is reached".to_owned()
-        } else {
-            format!(
-                "{:.0} % of the account's usage limit are used, and {:.0} % are kept for the coordinator \
-                 (usage_reserve_percent)",
-                usage.utilization.unwrap_or(1.0) * 100.0,
-                reserve * 100.0
-            )
-        };
-        self.store.hold_for_usage_limit(reason, until, self.now()).await
+    /// Starts nothing more that a usage limit of the account would refuse, or what is kept of one for the coordinator. `of`
+    /// is the attempt that heard of it. A refusal without a reset holds for a while, and only when `is_news`: what a record
+    /// repeats may be long over.
+    pub(super) async fn heed_usage_limit(
+        &self,
+        usage: &UsageLimit,
+        of: AttemptId,
+        is_news: bool,
+    ) -> Result<()> {
+        let (reserve, now) = (self.settings().usage_reserve, self.now());
+        for hold in usage.holds(reserve) {
+            let reason = hold.reason(reserve);
+            let until = match hold.until {
+                Some(until) => until,
+                None if is_news => now.after(self.store.rules().policy.overload.delay(1)),
+                None => continue,
+            };
+            match hold.of {
+                Held::Everything => self.store.hold_for_usage_limit(reason, until, now).await?,
+                Held::Models(_) if until <= now => {}
+                Held::Models(family) => {
+                    let attempt = self.store.attempt(of).await?;
+                    let like = attempt.map(|attempt| attempt.model).filter(|_| hold.rejected);
+                    self.store.hold_models(family, like, reason, until, now).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Judges a record and commits the end of its attempt. Only after this returned may anybody forget the record.
@@ -42,9 +59,11 @@ impl Dispatcher {
         record: &ExitRecord,
     ) -> Result<AckVerdict> {
         let found = self.store.attempt(attempt).await?;
+        let worktree_gone = self.worktree_is_gone(attempt, record).await?;
         let known = found.as_ref().map(|found| Known {
             resumed: found.resumed,
             may_create_tickets: found.may_create_tickets,
+            worktree_gone,
         });
         let mut facts = facts::facts(record, known.unwrap_or_default());
         // What this server cancels it has stored before. A shim of an earlier build says the same when it was refused,
@@ -55,7 +74,7 @@ impl Dispatcher {
             facts.stop = Some(verdict::Stop::Interrupt);
         }
         if let Some(usage) = &facts.usage {
-            self.heed_usage_limit(usage).await?;
+            self.heed_usage_limit(usage, attempt, /* is news */ false).await?;
         }
         let (exit_code, signal) = facts::codes(&record.status);
         let verdict = verdict::verdict(&facts);
@@ -85,5 +104,19 @@ impl Dispatcher {
             EndReport::Duplicate => AckVerdict::Duplicate,
             EndReport::Parked => AckVerdict::Parked,
         })
+    }
+
+    /// Whether an attempt found no place to begin because its ticket's worktree was removed. A shim cannot tell that from
+    /// an agent that is not there: both are "no such file". Asked before anything makes the worktree anew.
+    async fn worktree_is_gone(&self, attempt: AttemptId, record: &ExitRecord) -> Result<bool> {
+        match record.status {
+            ExitStatus::NotStarted { .. } => {}
+            ExitStatus::Exited { .. }
+            | ExitStatus::Signaled { .. }
+            | ExitStatus::Unknown
+            | ExitStatus::Newer => return Ok(false),
+        }
+        let occupied = self.store.worktree_of(attempt).await?;
+        Ok(occupied.is_some_and(|occupied| !Path::new(&occupied.work.cwd()).is_dir()))
     }
 }

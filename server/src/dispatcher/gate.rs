@@ -1,4 +1,4 @@
-//! When launching goes wrong for a reason that passes: waits that grow, then one try at a time until one succeeds.
+//! When launching goes wrong: waits that grow, then one try at a time until one succeeds.
 //!
 //! Without it a socket that takes no more workers would be knocked at as fast as rows can be written.
 
@@ -45,13 +45,15 @@ impl Gate {
         }
     }
 
-    /// Nothing was there to be launched.
+    /// Nothing was there to be launched, or what was is not wanted any more.
     pub(super) fn unused(&self) {
         self.lock().trying = false;
     }
 
-    pub(super) fn succeeded(&self) {
-        *self.lock() = State::default();
+    /// Returns whether launches had failed before.
+    pub(super) fn succeeded(&self) -> bool {
+        let before = std::mem::take(&mut *self.lock());
+        before.until.is_some()
     }
 
     /// Returns how long nothing is launched now.
@@ -96,7 +98,7 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         gate.unused();
         assert_eq!(gate.allows(now), 1);
-        gate.succeeded();
+        assert!(gate.succeeded() && !gate.succeeded());
         assert_eq!(gate.allows(now), usize::MAX);
         assert_eq!(gate.failed(now).as_secs(), 1);
     }

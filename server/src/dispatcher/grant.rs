@@ -13,6 +13,7 @@ use crate::domain::prompt;
 use crate::domain::prompt::Assignment;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::domain::worktree::Worktree;
+use crate::shim::launch::Launcher;
 use crate::store::Granted;
 
 impl Dispatcher {
@@ -33,7 +34,12 @@ impl Dispatcher {
             run_dir: &run_dir.to_string_lossy(),
             worker_types: &granted.worker_types,
         };
+        let program = settings.program();
         let mut env = settings.env;
+        // A worker of ours has the environment the server had when it was launched. One in a unit has the unit's.
+        if let (Launcher::Plain { .. }, Some(path)) = (&self.launcher, settings.search_path) {
+            env.entry("PATH".to_owned()).or_insert(path);
+        }
         for (name, value) in [
             ("VIBE_ENSEMBLE_PROJECT", project.name.to_string()),
             ("VIBE_ENSEMBLE_TICKET", ticket.id.to_string()),
@@ -53,7 +59,7 @@ impl Dispatcher {
             stage: attempt.stage.to_string(),
             worker_id: attempt.worker.to_string(),
             claude_session_id: attempt.claude_session_id.clone(),
-            program: settings.agent_command,
+            program,
             args: prompt::arguments(&assignment),
             prompt: prompt::prompt(&assignment),
             cwd: ticket.work.as_ref().map_or_else(|| project.path.clone(), Worktree::cwd).into(),

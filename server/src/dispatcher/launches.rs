@@ -79,8 +79,8 @@ impl Dispatcher {
             crash::point("server.launch.after");
             match launched {
                 Ok(()) => {
+                    // It has its order. That it can work shows when it says hello.
                     tracing::debug!(worker = %worker.id, stage = %worker.worker_type, "worker launched");
-                    dispatcher.launched();
                 }
                 Err(error) => dispatcher.not_launched(&worker, &error).await,
             }
@@ -88,48 +88,42 @@ impl Dispatcher {
         Ok(true)
     }
 
-    /// Launching works, so those that waited for the outcome of a try may be launched too.
-    fn launched(&self) {
-        self.gate.succeeded();
-        self.obstacles.set_launches(None);
-        self.bell.notify_one();
+    /// Launching works, as a shim that came shows, so those that waited for the outcome of a try may be launched too.
+    pub(super) fn launched(&self) {
+        if self.gate.succeeded() {
+            self.obstacles.set_launches(None);
+            self.bell.notify_one();
+        }
     }
 
-    /// A failure that passes makes launching wait; any other pauses the queue, because it would come again at once. What
-    /// was launched may have died after its shim was on its way: a shim that said hello was launched.
+    /// Launching waits, longer each time, and so does the worker's queue, which says so. Nothing about a launch is for good:
+    /// a program that is not there is being replaced, a machine that is full has room again, a socket is started again.
+    /// What was launched may have failed after its shim was on its way: a shim that said hello was launched.
     async fn not_launched(&self, worker: &Worker, error: &LaunchError) {
-        let reason = format!("it could not be launched: {}", chain(error));
-        let now = self.now();
-        let stored = if error.is_passing() {
-            self.store.worker_never_came(worker.id, &reason, now).await
-        } else {
-            self.store.launch_failed(worker, &reason, now).await
-        };
-        let is_there = stored.as_ref().is_ok_and(|ended| !ended);
-        if is_there {
-            tracing::info!(worker = %worker.id, error = %chain(error), "a worker came although its launch failed");
-            self.launched();
-            return;
-        }
-        if error.is_passing() {
-            let wait = self.gate.failed(Instant::now());
-            let failed = FailedLaunch { why: chain(error), again_at: now.after(wait) };
-            self.obstacles.set_launches(Some(failed));
-            tracing::warn!(
-                name: journal::WORKER_NOT_LAUNCHED,
-                project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = %chain(error), wait_s = wait.as_secs(),
-                "launching a worker failed; it is tried again"
-            );
-        } else {
-            tracing::error!(
-                name: journal::WORKER_NOT_LAUNCHED,
-                project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = %chain(error),
-                "launching a worker failed"
-            );
-        }
-        if let Err(error) = stored {
+        let why = chain(error);
+        if let Err(error) = self.put_launches_off(worker, &why).await {
             tracing::error!(worker = %worker.id, error = %chain(&error), "a worker's end was not stored");
         }
+    }
+
+    pub(super) async fn put_launches_off(&self, worker: &Worker, why: &str) -> Result<()> {
+        let now = self.now();
+        let reason = format!("it could not be launched: {why}");
+        let stored = self.store.launch_failed(worker, &reason, now).await;
+        if stored.as_ref().is_ok_and(|ended| !ended) {
+            tracing::info!(worker = %worker.id, error = why, "a worker came although its launch failed");
+            self.launched();
+            return Ok(());
+        }
+        let wait = self.gate.failed(Instant::now());
+        let failed = FailedLaunch { why: why.to_owned(), again_at: now.after(wait) };
+        self.obstacles.set_launches(Some(failed));
+        tracing::warn!(
+            name: journal::WORKER_NOT_LAUNCHED,
+            project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = why, wait_s = wait.as_secs(),
+            "launching a worker failed; it is tried again"
+        );
+        stored.map(|_| ())
     }
 
     /// The lock file a worker's shim holds for its whole life.

@@ -7,6 +7,7 @@
 //! Invariant: an attempt is committed before its grant leaves, and its end is committed before the ack leaves.
 //! Invariant: an attempt is given up only on evidence (see [`reconcile`]), never because time passed.
 
+mod agent;
 mod completion;
 mod gate;
 mod grant;
@@ -24,6 +25,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -61,6 +64,8 @@ const WATCHFUL_TICK: Duration = Duration::from_millis(500);
 pub struct Settings {
     /// The agent, as a path or a name in PATH.
     pub agent_command: PathBuf,
+    /// The server's `PATH`, in which a name is looked up.
+    pub search_path: Option<String>,
     /// Set for every agent.
     pub env: BTreeMap<String, String>,
     /// Names of further variables that agents inherit.
@@ -124,6 +129,8 @@ pub struct Dispatcher {
     repositories: Repositories,
     tended: Tended,
     obstacles: Obstacles,
+    /// Whether everybody was told that the disk has no room.
+    told_of_room: Arc<AtomicBool>,
     /// True while nothing may be granted yet: processes of attempts the database does not know may be left (see
     /// [`strangers`]), or the database was not looked at as a whole.
     held_back: watch::Sender<bool>,
@@ -164,6 +171,7 @@ impl Dispatcher {
             repositories,
             tended: Tended::default(),
             obstacles: Obstacles::default(),
+            told_of_room: Arc::default(),
             held_back: watch::Sender::new(true),
             bell: Arc::new(Notify::new()),
             tasks: TaskTracker::new(),
@@ -227,10 +235,14 @@ impl Dispatcher {
         let mut reconciler = reconcile::Reconciler::default();
         let mut strangers = strangers::Strangers::default();
         let mut silent = silent::Silent::default();
+        let mut lookout = agent::Lookout::default();
         loop {
             level.mark_unchanged();
             let question = *questions.borrow_and_update();
-            let wait = match self.pass(&mut reconciler, &mut strangers, &mut silent).await {
+            let wait = match self
+                .pass(&mut reconciler, &mut strangers, &mut silent, &mut lookout)
+                .await
+            {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(error = %crate::telemetry::chain(&error), "a dispatcher pass failed");
@@ -260,9 +272,12 @@ impl Dispatcher {
         reconciler: &mut reconcile::Reconciler,
         strangers: &mut strangers::Strangers,
         silent: &mut silent::Silent,
+        lookout: &mut agent::Lookout,
     ) -> Result<Duration> {
         let now = self.clock.now();
         let due = self.store.queue_due_tickets(now).await?;
+        let looking = self.look_for_agents(lookout).await?;
+        self.tell_of_room(now).await;
         let pause_ends = self.store.lift_due_pauses(now).await?;
         let due = due.into_iter().chain(pause_ends).min();
         self.stop_over_limit(now).await?;
@@ -281,9 +296,24 @@ impl Dispatcher {
         if may_start {
             self.launch(&workers, now).await?;
         }
-        let tick = if unlinked || waiting || dying { WATCHFUL_TICK } else { TICK };
+        let tick = if unlinked || waiting || dying || looking { WATCHFUL_TICK } else { TICK };
         let tick = self.gate.opens_in(Instant::now()).map_or(tick, |opens| opens.min(tick));
         Ok(due.map_or(tick, |due| due.since(now).min(tick)))
+    }
+
+    /// Says once, in an event, that nothing new is started for want of room on the disk, and once that it is over. A disk
+    /// that is too full for the event is told of with the next look.
+    async fn tell_of_room(&self, now: Timestamp) {
+        let low = self.room.borrow().low;
+        if self.told_of_room.load(Ordering::Relaxed) == low {
+            return;
+        }
+        match self.store.tell_of_room(low, now).await {
+            Ok(()) => self.told_of_room.store(low, Ordering::Relaxed),
+            Err(error) => {
+                tracing::debug!(error = %crate::telemetry::chain(&error), "nobody was told of the disk");
+            }
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -154,7 +154,13 @@ impl Dispatcher {
             (false, _) => waited >= HELLO_PATIENCE,
         };
         if is_given_up {
-            self.store.worker_never_came(worker.id, "its shim never said hello", now).await?;
+            let why = "its shim never said hello";
+            if worker.state == WorkerState::Launching && launched_at >= self.started_at {
+                self.put_launches_off(worker, &format!("{why}, and has ended or hangs")).await?;
+            } else {
+                self.store.worker_never_came(worker.id, why, now).await?;
+                self.gate.unused();
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use shim_protocol::exit::ExitRecord;
 use shim_protocol::frame::Decoded;
 use shim_protocol::message;
 use shim_protocol::message::Hello;
+use shim_protocol::message::Progress;
 use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
 use shim_protocol::message::Welcome;
@@ -21,6 +22,7 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
+use crate::domain::usage::UsageLimit;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::plant;
@@ -81,6 +83,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
             return;
         }
     };
+    dispatcher.launched();
     crash::point("server.hello.admitted");
     let id = worker.id;
     let (serial, inbox) = dispatcher.links.add(id);
@@ -92,6 +95,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
         inbox,
         pull: None,
         trouble: None,
+        usage: None,
         gone: false,
     };
     if let Err(error) = session.converse(protocol, &hello).await {
@@ -157,6 +161,8 @@ struct Session<'d> {
     pull: Option<Pull>,
     /// What keeps its attempt from its end, as it was last told.
     trouble: Option<String>,
+    /// What its attempt last heard of the usage limit.
+    usage: Option<(AttemptId, UsageLimit)>,
     gone: bool,
 }
 
@@ -236,13 +242,12 @@ impl Session<'_> {
             ToServer::Started { attempt_id, child_pid, at_ms } => {
                 if let Ok(attempt) = attempt_id.parse() {
                     let at = Timestamp::from_millis(at_ms);
-                    store.attempt_started(attempt, i64::from(child_pid), at).await?;
+                    let now = self.dispatcher.now();
+                    store.attempt_started(attempt, i64::from(child_pid), at, now).await?;
                 }
             }
             ToServer::Heartbeat { progress, trouble } => {
-                if let Some(told) = progress.as_ref().and_then(|p| p.usage_limit.as_ref()) {
-                    self.dispatcher.heed_usage_limit(&facts::usage_limit(told)).await?;
-                }
+                self.heed_usage_limit(progress.as_ref()).await?;
                 let memory = progress.and_then(|p| i64::try_from(p.memory_bytes?).ok());
                 let trouble = trouble.filter(|said| !said.is_empty());
                 if trouble != self.trouble {
@@ -267,6 +272,20 @@ impl Session<'_> {
             ToServer::Unsupported { unsupported } => {
                 tracing::warn!(worker = %self.worker.id, kind = unsupported, "a shim does not know a message");
             }
+        }
+        Ok(())
+    }
+
+    /// Each heartbeat repeats what the agent last heard. It counts once, or a refusal that is over would hold for ever.
+    async fn heed_usage_limit(&mut self, progress: Option<&Progress>) -> Result<(), SessionError> {
+        let Some(progress) = progress else { return Ok(()) };
+        let (Some(told), Ok(attempt)) = (&progress.usage_limit, progress.attempt_id.parse()) else {
+            return Ok(());
+        };
+        let told = (attempt, facts::usage_limit(told));
+        if self.usage.as_ref() != Some(&told) {
+            self.dispatcher.heed_usage_limit(&told.1, attempt, /* is news */ true).await?;
+            self.usage = Some(told);
         }
         Ok(())
     }
@@ -318,7 +337,9 @@ impl Session<'_> {
         if !self.dispatcher.may_start() {
             return self.nothing(pull).await;
         }
-        if pull.asked && patient && !self.dispatcher.store.has_work(&self.worker).await? {
+        let failing = self.dispatcher.obstacles.failing_git();
+        let store = &self.dispatcher.store;
+        if pull.asked && patient && !store.has_work(&self.worker, &failing).await? {
             self.pull = Some(pull);
             return Ok(());
         }
@@ -326,7 +347,13 @@ impl Session<'_> {
         let claim = self
             .dispatcher
             .store
-            .claim(self.worker.id, &pull.id, pull.claude_session_id.clone(), self.dispatcher.now())
+            .claim_but(
+                self.worker.id,
+                &pull.id,
+                pull.claude_session_id.clone(),
+                &failing,
+                self.dispatcher.now(),
+            )
             .await?;
         match claim {
             Claim::Granted(granted) => {

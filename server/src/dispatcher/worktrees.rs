@@ -50,6 +50,9 @@ const PAUSES: [Duration; 4] = [
 /// Worktrees made or merged side by side; those of one repository go one after the other anyway.
 const AT_ONCE: usize = 4;
 
+/// The longest wait for a machine that has no room for a step.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
 /// Who may be at a worktree. Which ones somebody is at is an obstacle as long as it lasts.
 #[derive(Clone, Debug)]
 pub(super) struct Tended {
@@ -136,7 +139,7 @@ impl Dispatcher {
 
     /// Does the job, more than once if it must be, and puts the ticket on hold when it cannot be done.
     async fn try_job(&self, ticket: TicketId, job: Job) {
-        let mut pauses = PAUSES.iter();
+        let (mut pauses, mut waits) = (PAUSES.iter(), 0);
         let reason = loop {
             let done = match job {
                 Job::Prepare => self.prepare(ticket).await,
@@ -148,6 +151,10 @@ impl Dispatcher {
                 Err(error @ (Trouble::Git(_) | Trouble::Store(_))) => error,
             };
             tracing::warn!(%ticket, ?job, error = %chain(&error), "a step in a worktree failed");
+            if self.passes(&error) {
+                self.wait_for_room(ticket, &error, &mut waits).await;
+                continue;
+            }
             let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) else {
                 let error = clause(&chain(&error));
                 break match job {
@@ -340,7 +347,7 @@ impl Dispatcher {
         // look that follows begins the ticket's next step.
         let _in_hand = self.obstacles.begin_git(ticket);
         let repository = Path::new(&found.work.repository);
-        let mut pauses = PAUSES.iter();
+        let (mut pauses, mut waits) = (PAUSES.iter(), 0);
         loop {
             let error = match self.try_settle(attempt, ticket, repository, accepted).await {
                 Ok(settled) => return Ok(settled),
@@ -348,6 +355,10 @@ impl Dispatcher {
                 Err(error @ (Trouble::Git(_) | Trouble::Refused(_))) => error,
             };
             tracing::warn!(%attempt, error = %chain(&error), "an attempt's changes were not looked after");
+            if self.passes(&error) {
+                self.wait_for_room(ticket, &error, &mut waits).await;
+                continue;
+            }
             if let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) {
                 self.obstacles.set_git(ticket, GitStep::Failed { why: chain(&error) });
                 tokio::time::sleep(*pause).await;
@@ -366,6 +377,21 @@ impl Dispatcher {
             };
             return Ok(Settled { work, _held: None });
         }
+    }
+
+    /// Whether a step failed for want of something that comes back by itself: processes, memory, room on the disk.
+    fn passes(&self, error: &Trouble) -> bool {
+        match error {
+            Trouble::Git(error) => error.is_passing() || self.room.borrow().low,
+            Trouble::Store(_) | Trouble::Refused(_) => false,
+        }
+    }
+
+    /// Says so to whoever asks, and waits longer each time.
+    async fn wait_for_room(&self, ticket: TicketId, error: &Trouble, waits: &mut i64) {
+        *waits += 1;
+        self.obstacles.set_git(ticket, GitStep::Failed { why: chain(error) });
+        tokio::time::sleep(self.store.rules().policy.again.delay(*waits).min(LONGEST_WAIT)).await;
     }
 
     async fn try_settle(

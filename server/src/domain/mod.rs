@@ -26,6 +26,7 @@ pub mod slots;
 pub mod text;
 pub mod ticket;
 pub mod time;
+pub mod usage;
 pub mod verdict;
 pub mod waiting;
 pub mod worker;

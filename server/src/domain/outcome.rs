@@ -69,10 +69,14 @@ macro_rules! failures {
 }
 
 failures! {
-    /// The agent could not be started; no child ran.
+    /// The machine had no room to start the agent, or could not read it just then; no child ran.
     SpawnFailed = "spawn_failed",
+    /// It was not started for a reason of its own, such as arguments that are too long.
+    NotStarted = "not_started",
     /// The agent's program or the project's directory is not there, or may not be used.
     NoAgent = "no_agent",
+    /// The ticket's worktree was removed while it waited.
+    WorktreeGone = "worktree_gone",
     /// The model service has no room (429, 529).
     Overloaded = "overloaded",
     /// The model service fails (other 5xx).
@@ -83,6 +87,8 @@ failures! {
     Authentication = "authentication",
     /// The account cannot pay (402).
     Billing = "billing",
+    /// The model that the worker type names does not exist, or is not this account's (404).
+    NoModel = "no_model",
     /// Any other error of the model service.
     ApiError = "api_error",
     /// It was denied a tool, and ended without a result.
@@ -130,9 +136,12 @@ pub enum Consequence {
     Strike,
     /// The model service's: waits, longer each time, and spends nothing.
     Wait,
+    /// What is missing may be back any moment, and no ticket of the queue can begin before: the queue waits, longer each
+    /// time, is tried with one ticket, and goes on once that has begun. Spends nothing; the coordinator is told once.
+    PutOffQueue,
     /// Every ticket of the queue would fail the same way: the queue is paused, and the coordinator told once.
     PauseQueue,
-    /// Every ticket of the account would: everything waits until the limit is reset.
+    /// Every ticket of the account would, or every one of the same model: they wait until the limit is reset.
     HoldAll,
     /// It would fail the same way again until somebody changes something: the ticket goes on hold.
     HoldTicket,
@@ -150,7 +159,7 @@ impl Failure {
     #[must_use]
     pub const fn consequence(self) -> Consequence {
         match self {
-            Self::SpawnFailed
+            Self::NotStarted
             | Self::ApiError
             | Self::MaxTurns
             | Self::MaxBudget
@@ -167,11 +176,14 @@ impl Failure {
             Self::McpNotConnected | Self::KilledExternally | Self::HangAtStart => {
                 Consequence::Strike
             }
-            Self::Overloaded | Self::ServerError | Self::NeverStarted | Self::Interrupted => {
-                Consequence::Wait
-            }
+            Self::Overloaded
+            | Self::ServerError
+            | Self::NeverStarted
+            | Self::WorktreeGone
+            | Self::Interrupted => Consequence::Wait,
+            Self::SpawnFailed | Self::NoAgent => Consequence::PutOffQueue,
             Self::UsageLimit => Consequence::HoldAll,
-            Self::Authentication | Self::Billing | Self::NoAgent => Consequence::PauseQueue,
+            Self::Authentication | Self::Billing | Self::NoModel => Consequence::PauseQueue,
             Self::PermissionDenied | Self::Cancelled => Consequence::HoldTicket,
             Self::SessionGone => Consequence::Requeue,
         }
@@ -191,6 +203,18 @@ impl Failure {
         matches!(self.consequence(), Consequence::PauseQueue)
     }
 
+    /// Whether the queue waits until what is missing is there again, and is tried from time to time.
+    #[must_use]
+    pub const fn puts_queue_off(self) -> bool {
+        matches!(self.consequence(), Consequence::PutOffQueue)
+    }
+
+    /// Whether its ticket waits for what others wait for too, and not for a time of its own.
+    #[must_use]
+    pub const fn holds_others(self) -> bool {
+        matches!(self.consequence(), Consequence::PauseQueue | Consequence::HoldAll)
+    }
+
     /// Whether the agent may have done its work and only have been kept from saying so. Its session, if it has one, is
     /// then asked for the outcome, once, before the work is done again: one turn costs little, an hour of work much.
     #[must_use]
@@ -207,7 +231,10 @@ impl Failure {
     pub const fn leaves_the_session(self) -> bool {
         matches!(
             self.consequence(),
-            Consequence::Wait | Consequence::PauseQueue | Consequence::HoldAll
+            Consequence::Wait
+                | Consequence::PutOffQueue
+                | Consequence::PauseQueue
+                | Consequence::HoldAll
         )
     }
 }

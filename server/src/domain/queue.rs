@@ -61,6 +61,44 @@ pub fn launches(queues: &[Queue], live: i64, max_workers: i64) -> Vec<(usize, i6
     launches
 }
 
+/// A ticket with a worktree of its own, in the order of its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Its worktree is ready.
+    Ready,
+    /// Its worktree is about to be ready.
+    BeingMade,
+    /// Its worktree cannot be made just now.
+    PassedOver,
+}
+
+/// What a worker does that asks for a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It takes the one at this place.
+    Take(usize),
+    /// It waits for one that goes before those that are ready.
+    Wait,
+    /// None of these is anybody's to wait for.
+    LookFurther,
+}
+
+/// The turn of one of the `idle` workers of a queue, which may be several: each ticket whose worktree is being made keeps
+/// one of them for itself, so that none after it begins before it.
+#[must_use]
+pub fn turn(places: &[Place], idle: i64) -> Turn {
+    let mut kept = 0;
+    for (at, place) in places.iter().enumerate() {
+        match place {
+            Place::Ready if kept < idle => return Turn::Take(at),
+            Place::Ready => return Turn::Wait,
+            Place::BeingMade => kept += 1,
+            Place::PassedOver => {}
+        }
+    }
+    if kept > 0 { Turn::Wait } else { Turn::LookFurther }
+}
+
 /// The queues for which a worker would be launched, most urgent first.
 pub(super) fn by_urgency(queues: &[Queue]) -> Vec<&Queue> {
     let mut wanting: Vec<&Queue> = queues.iter().filter(|queue| wants(queue)).collect();
@@ -149,6 +187,29 @@ mod tests {
         assert_eq!(launches(&[shared], 0, 16), [(0, 1)]);
         let waiting = Queue { startable: 0, ..deep };
         assert_eq!(launches(&[waiting], 0, 16), []);
+    }
+
+    #[test]
+    fn a_worktree_that_is_being_made_is_waited_for_by_one_worker() {
+        use Place::BeingMade;
+        use Place::PassedOver;
+        use Place::Ready;
+        assert_eq!(turn(&[Ready, BeingMade], 1), Turn::Take(0));
+        assert_eq!(
+            turn(&[BeingMade, Ready], 1),
+            Turn::Wait,
+            "it goes before the one that is ready"
+        );
+        assert_eq!(turn(&[BeingMade, Ready], 2), Turn::Take(1), "the other one waits");
+        assert_eq!(turn(&[BeingMade, BeingMade, Ready], 2), Turn::Wait);
+        assert_eq!(
+            turn(&[PassedOver, Ready], 1),
+            Turn::Take(1),
+            "nobody knows how long that takes"
+        );
+        assert_eq!(turn(&[BeingMade], 3), Turn::Wait);
+        assert_eq!(turn(&[PassedOver], 1), Turn::LookFurther);
+        assert_eq!(turn(&[], 1), Turn::LookFurther);
     }
 
     #[test]

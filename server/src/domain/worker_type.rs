@@ -38,6 +38,58 @@ pub struct Pause {
     pub reason: String,
     /// Asked for; only a resume ends it.
     pub by_hand: bool,
+    /// What it waits for, when that passes without anybody's doing.
+    pub passing: Option<Passing>,
+}
+
+/// What a queue waits for that passes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passing {
+    pub cause: PassingCause,
+    /// When the queue goes on, or is tried again. `None`: one try may be made now.
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassingCause {
+    /// No worker could be launched. Those that are there work on.
+    Launch,
+    /// A worker could not start its agent.
+    Start,
+    /// The usage limit of its model.
+    UsageLimit,
+}
+
+impl PassingCause {
+    pub const ALL: [Self; 3] = [Self::Launch, Self::Start, Self::UsageLimit];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::Start => "start",
+            Self::UsageLimit => "usage_limit",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.name() == name)
+    }
+}
+
+impl Pause {
+    /// Whether no worker of the queue may begin a ticket.
+    #[must_use]
+    pub fn holds_tickets(&self) -> bool {
+        match self.passing {
+            None => true,
+            Some(Passing { cause: PassingCause::Launch, .. }) => false,
+            Some(Passing { cause: PassingCause::Start | PassingCause::UsageLimit, until }) => {
+                until.is_some()
+            }
+        }
+    }
 }
 
 /// Everything about a worker type that `update_worker_type` may change.

@@ -82,6 +82,31 @@ impl GitError {
         }
     }
 
+    /// Whether the machine had no room for another process or file just then: it passes, and nobody need decide anything.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        /// EINTR, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC, EDQUOT.
+        const PASSING: [i32; 8] = [4, 11, 12, 23, 24, 26, 28, 122];
+        match self {
+            Self::Run { source, .. } | Self::File { source, .. } => {
+                source.raw_os_error().is_some_and(|errno| PASSING.contains(&errno))
+            }
+            Self::Hung { .. }
+            | Self::Failed { .. }
+            | Self::Strange { .. }
+            | Self::Busy { .. }
+            | Self::NotForwarded { .. }
+            | Self::Led { .. }
+            | Self::Replaced { .. }
+            | Self::Special { .. }
+            | Self::Unfinished { .. }
+            | Self::Nested { .. }
+            | Self::Inner { .. }
+            | Self::Submodule { .. }
+            | Self::Astray { .. } => false,
+        }
+    }
+
     /// Whether it is the work itself that cannot be accepted as it is, so that the stage may be done again.
     #[must_use]
     pub fn is_of_the_work(&self) -> bool {

@@ -12,26 +12,33 @@ use crate::domain::agent_files::OWN_SERVER;
 use crate::domain::attempt::Spent;
 use crate::domain::bill::Tokens;
 use crate::domain::time::Timestamp;
+use crate::domain::usage::ModelLimit;
+use crate::domain::usage::UsageLimit;
 use crate::domain::verdict::AgentResult;
 use crate::domain::verdict::End;
 use crate::domain::verdict::Facts;
 use crate::domain::verdict::Stop;
-use crate::domain::verdict::UsageLimit;
 use crate::plant;
 use crate::shim::transcript_usage;
+
+/// Limits of models that are heeded, and characters of a window's name: a record is read from a file that agents can write.
+const MODELS: usize = 16;
+const WINDOW_CHARS: usize = 64;
 
 /// What the server alone knows of an attempt: its shim only ran what it was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     pub resumed: bool,
     pub may_create_tickets: bool,
+    /// The ticket's worktree is not where it should be.
+    pub worktree_gone: bool,
 }
 
 /// What the record says, in the domain's words.
 #[must_use]
 pub fn facts(record: &ExitRecord, known: Known) -> Facts {
     Facts {
-        end: end(&record.status),
+        end: end(&record.status, known.worktree_gone),
         stop: record.stop.as_ref().map(|stop| reason(stop.reason)),
         result: record.result.as_ref().map(result),
         last_error: record.last_error.clone(),
@@ -51,6 +58,16 @@ pub fn facts(record: &ExitRecord, known: Known) -> Facts {
 #[must_use]
 pub fn usage_limit(told: &exit::UsageLimit) -> UsageLimit {
     UsageLimit {
+        rejected: told.rejected,
+        resets_at: told.resets_at_ms.map(Timestamp::from_millis),
+        utilization: told.utilization.filter(|share| share.is_finite()),
+        models: told.models.iter().take(MODELS).map(model_limit).collect(),
+    }
+}
+
+fn model_limit(told: &exit::ModelLimit) -> ModelLimit {
+    ModelLimit {
+        window: told.window.chars().take(WINDOW_CHARS).collect(),
         rejected: told.rejected,
         resets_at: told.resets_at_ms.map(Timestamp::from_millis),
         utilization: told.utilization.filter(|share| share.is_finite()),
@@ -129,7 +146,7 @@ pub fn codes(status: &ExitStatus) -> (Option<i32>, Option<i32>) {
     }
 }
 
-fn end(status: &ExitStatus) -> End {
+fn end(status: &ExitStatus, worktree_gone: bool) -> End {
     match status {
         ExitStatus::Exited { code } => End::Exited(*code),
         ExitStatus::Signaled { signal } => End::Signaled(*signal),
@@ -138,7 +155,7 @@ fn end(status: &ExitStatus) -> End {
         }
         ExitStatus::Unknown | ExitStatus::Newer => End::Unknown,
         ExitStatus::NotStarted { error, errno } => {
-            End::NotStarted { error: error.clone(), errno: *errno }
+            End::NotStarted { error: error.clone(), errno: *errno, worktree_gone }
         }
     }
 }

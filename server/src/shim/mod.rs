@@ -8,6 +8,7 @@ pub mod facts;
 pub mod launch;
 pub mod link;
 pub mod listener;
+pub mod program;
 pub mod run_dirs;
 pub mod token;
 pub mod transcript_usage;

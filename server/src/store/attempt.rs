@@ -9,6 +9,7 @@ use super::Store;
 use super::bill;
 use super::error::Result;
 use super::error::StoreError;
+use super::put_off;
 use super::row;
 use super::row::Place;
 use crate::crash::Points;
@@ -232,19 +233,21 @@ impl Store {
         speaking(&mut *self.readers.acquire().await?, id, &present.into()).await
     }
 
-    /// Notes that the child is up. Says nothing when the attempt has ended meanwhile.
+    /// Notes that the child is up, which also shows a queue that was put off that agents start again. Says nothing when the
+    /// attempt has ended meanwhile.
     pub async fn attempt_started(
         &self,
         id: AttemptId,
         child_pid: i64,
         started_at: Timestamp,
+        now: Timestamp,
     ) -> Result<()> {
         self.writer
-            .write_at(
+            .write_raising(
                 STARTED,
                 move |connection| {
                     Box::pin(async move {
-                        sqlx::query(
+                        let started = sqlx::query(
                             "UPDATE attempt SET state = 'running', started_at = ?2
                               WHERE attempt_id = ?1 AND state = 'granted'",
                         )
@@ -258,14 +261,19 @@ impl Store {
                         )
                         .bind(id.key())
                         .bind(child_pid)
-                        .execute(connection)
+                        .execute(&mut *connection)
                         .await?;
-                        Ok(())
+                        if started.rows_affected() == 0 {
+                            return Ok(false);
+                        }
+                        put_off::agent_started(connection, id, now).await
                     })
                 },
-                /* raises level */ false,
+                /* raises level when a queue goes on */
+                |goes_on| *goes_on,
             )
             .await
+            .map(|_| ())
     }
 
     /// Notes how far the agent says it is, in place of what it said before.

@@ -16,8 +16,10 @@ use super::hold;
 use super::limits;
 use super::pause;
 use super::project;
+use super::put_off;
 use super::question;
 use super::ticket;
+use super::turn;
 use super::worker;
 use super::worker_type;
 use super::worktree;
@@ -37,8 +39,8 @@ use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
+use crate::domain::worker_type::Pause;
 use crate::domain::worker_type::WorkerTypeSettings;
-use crate::domain::worktree::Isolation;
 use crate::plant;
 
 const POINTS: Points = Points::around(
@@ -72,7 +74,7 @@ pub struct Granted {
 }
 
 impl Store {
-    /// Claims the best ticket of the worker's queue: the one it was told to go on with, else by priority, then age.
+    /// Claims the best ticket of the worker's queue: the one it was told to go on with, else by priority, then age (see [`super::turn`]).
     ///
     /// `session` becomes the claude session of a fresh attempt.
     pub async fn claim(
@@ -82,6 +84,19 @@ impl Store {
         session: String,
         now: Timestamp,
     ) -> Result<Claim> {
+        self.claim_but(worker, pull_id, session, &[], now).await
+    }
+
+    /// [`Store::claim`], without waiting for the worktrees of tickets that are `passed_over`.
+    pub async fn claim_but(
+        &self,
+        worker: WorkerId,
+        pull_id: &str,
+        session: String,
+        passed_over: &[TicketId],
+        now: Timestamp,
+    ) -> Result<Claim> {
+        let passed_over = passed_over.to_vec();
         let pull_id = pull_id.to_owned();
         let rules = self.rules();
         self.writer
@@ -90,8 +105,9 @@ impl Store {
                 move |c| {
                     Box::pin(async move {
                         let mut held = false;
+                        let pull = (pull_id.as_str(), passed_over.as_slice());
                         let claim =
-                            claim(c, worker, &pull_id, session, (rules, now), &mut held).await?;
+                            claim(c, worker, pull, session, (rules, now), &mut held).await?;
                         Ok((claim, held))
                     })
                 },
@@ -102,10 +118,12 @@ impl Store {
     }
 
     /// Whether a claim by this worker could be granted now. Cheap, and may be wrong a moment later.
-    pub async fn has_work(&self, worker: &Worker) -> Result<bool> {
+    pub async fn has_work(&self, worker: &Worker, passed_over: &[TicketId]) -> Result<bool> {
         let mut snapshot = self.readers.begin().await?;
         let paused: Option<bool> = sqlx::query_scalar(
-            "SELECT paused_at IS NOT NULL OR EXISTS (SELECT 1 FROM pause WHERE project_id IN (0, ?1))
+            "SELECT (paused_at IS NOT NULL
+                     AND (pause_cause IS NULL OR (pause_cause <> 'launch' AND pause_until IS NOT NULL)))
+                    OR EXISTS (SELECT 1 FROM pause WHERE project_id IN (0, ?1))
                FROM worker_type WHERE project_id = ?1 AND name = ?2",
         )
         .bind(worker.project.0)
@@ -113,7 +131,7 @@ impl Store {
         .fetch_optional(&mut *snapshot)
         .await?;
         let found = match paused {
-            Some(false) => best_ticket(&mut snapshot, worker).await?,
+            Some(false) => turn::next(&mut snapshot, worker, passed_over).await?,
             Some(true) | None => None,
         };
         Ok(found.is_some())
@@ -123,7 +141,7 @@ impl Store {
 async fn claim(
     connection: &mut SqliteConnection,
     worker: WorkerId,
-    pull_id: &str,
+    (pull_id, passed_over): (&str, &[TicketId]),
     session: String,
     (rules, now): (Rules, Timestamp),
     held: &mut bool,
@@ -151,14 +169,17 @@ async fn claim(
     else {
         return Ok(Claim::Leave);
     };
-    if kind.pause.is_some() || !pause::standing(connection, Some(found.project)).await?.is_empty() {
+    let is_paused = kind.pause.as_ref().is_some_and(Pause::holds_tickets);
+    if is_paused || !pause::standing(connection, Some(found.project)).await?.is_empty() {
         return Ok(Claim::Nothing);
     }
     if let Some(refused) = crowded(connection, &found, &kind.settings, rules).await? {
         return Ok(refused);
     }
     let (best, budget) = loop {
-        let Some(best) = best_ticket(connection, &found).await? else { return Ok(Claim::Nothing) };
+        let Some(best) = turn::next(connection, &found, passed_over).await? else {
+            return Ok(Claim::Nothing);
+        };
         if let Some(why) = limits::exhausted(connection, best).await? {
             let ticket = ticket::load(connection, best).await?;
             hold::hold(connection, &ticket, &why, now).await?;
@@ -203,7 +224,7 @@ async fn claim(
     worktree::occupy(connection, best).await?;
     sqlx::query(
         "UPDATE ticket
-            SET state = 'running', resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0,
+            SET state = 'running', begun = 1, resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0,
                 updated_at = ?2
           WHERE ticket_id = ?1 AND state = 'queued'",
     )
@@ -215,6 +236,7 @@ async fn claim(
         .bind(worker.key())
         .execute(&mut *connection)
         .await?;
+    put_off::tried(connection, &kind, rules, now).await?;
     let stage = ticket.current_stage();
     let summary = format!("{worker} began the stage {stage} of {best} as {attempt}.");
     let event = hold::about(&ticket, EventKind::TicketStageStarted, summary);
@@ -270,76 +292,6 @@ async fn again(
             }
         }
     }
-}
-
-/// The ticket the worker gets: one that has somewhere to work.
-async fn best_ticket(
-    connection: &mut SqliteConnection,
-    worker: &Worker,
-) -> Result<Option<TicketId>> {
-    let free = worktree::directory_is_free(connection, worker.project).await?;
-    let own: Option<i64> = sqlx::query_scalar(
-        "SELECT t.ticket_id FROM ticket t
-           JOIN project p ON p.project_id = t.project_id
-           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-          WHERE t.resume_worker_id = ?1 AND t.state = 'queued' AND t.project_id = ?2 AND t.current_stage = ?3
-            AND CASE COALESCE(t.isolation, p.isolation) WHEN 'worktree' THEN COALESCE(k.ready, 0) ELSE ?4 END
-          LIMIT 1",
-    )
-    .bind(worker.id.key())
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
-    .bind(free)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if own.is_some() {
-        return Ok(own.map(TicketId::from_key));
-    }
-    // CROSS JOIN keeps the order: from the few worktrees that are ready, never from the whole queue.
-    let alone: Option<(i64, i64)> = sqlx::query_as(
-        "SELECT t.priority, t.ticket_id
-           FROM worktree k
-          CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
-          WHERE k.ready = 1 AND t.state = 'queued' AND t.project_id = ?1 AND t.current_stage = ?2
-          ORDER BY t.priority DESC, t.ticket_id
-          LIMIT 1",
-    )
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let shared = if free { best_shared(connection, worker).await? } else { None };
-    let best = alone.into_iter().chain(shared).min_by_key(|(priority, id)| (-priority, *id));
-    Ok(best.map(|(_, id)| TicketId::from_key(id)))
-}
-
-/// The best ticket that works in the project's directory, with its priority.
-async fn best_shared(
-    connection: &mut SqliteConnection,
-    worker: &Worker,
-) -> Result<Option<(i64, i64)>> {
-    let isolation: String =
-        sqlx::query_scalar("SELECT isolation FROM project WHERE project_id = ?1")
-            .bind(worker.project.0)
-            .fetch_one(&mut *connection)
-            .await?;
-    let sql = if isolation == Isolation::Shared.name() {
-        "SELECT priority, ticket_id FROM ticket
-          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued' AND isolation IS NOT 'worktree'
-          ORDER BY priority DESC, ticket_id
-          LIMIT 1"
-    } else {
-        "SELECT priority, ticket_id FROM ticket
-          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued' AND isolation = 'shared'
-          ORDER BY priority DESC, ticket_id
-          LIMIT 1"
-    };
-    let best = sqlx::query_as(sql)
-        .bind(worker.project.0)
-        .bind(worker.worker_type.as_str())
-        .fetch_optional(connection)
-        .await?;
-    Ok(best)
 }
 
 async fn granted(

@@ -175,7 +175,7 @@ async fn enter(
 ) -> Result<()> {
     sqlx::query(
         "UPDATE ticket
-            SET state = 'queued', stage_index = ?2, current_stage = ?3, attempts_used = 0, deferrals = 0, strikes = 0,
+            SET state = 'queued', begun = 1, stage_index = ?2, current_stage = ?3, attempts_used = 0, deferrals = 0, strikes = 0,
                 rework_laps = rework_laps + ?4, hold_reason = NULL, not_before = NULL, resume_session_id = NULL,
                 resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?5
           WHERE ticket_id = ?1 AND state <> 'closed'",

@@ -15,6 +15,7 @@ use super::event;
 use super::hold;
 use super::pause;
 use super::planned;
+use super::put_off;
 use super::question;
 use super::ticket;
 use super::worker_type;
@@ -38,7 +39,9 @@ use crate::domain::pipeline::Standing;
 use crate::domain::text;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::UsageLimit;
+use crate::domain::usage::Held;
+use crate::domain::usage::UsageLimit;
+use crate::domain::worker_type::PassingCause;
 use crate::domain::worker_type::WorkerType;
 use crate::domain::worktree::Head;
 use crate::plant;
@@ -250,7 +253,7 @@ async fn move_on(
         turns: ending.spent.num_turns.unwrap_or(0),
         asked_about: work.as_ref(),
         limit: limit.as_ref(),
-        resets_at: ending.usage.as_ref().and_then(|usage| usage.resets_at),
+        resets_at: ending.usage.as_ref().and_then(UsageLimit::refused_until),
     };
     let by = By::Attempt(found.id, found.worker);
     let to = match &ending.work {
@@ -280,11 +283,20 @@ async fn move_on(
     {
         worker_type::pause(connection, ticket.project, &found.stage, detail, now).await?;
     }
-    if let Verdict::Failed { failure: Failure::UsageLimit, .. } = &ending.verdict
-        && let Some(until) = standing.resets_at.filter(|until| *until > now)
+    if let Verdict::Failed { failure, detail } = &ending.verdict
+        && failure.puts_queue_off()
     {
-        let reason = "the account's usage limit is reached";
-        pause::usage_limit(connection, reason, until, now).await?;
+        let queue = (ticket.project, &found.stage);
+        put_off::put_off(connection, queue, PassingCause::Start, detail, rules, now).await?;
+    }
+    if ending.spent.ran {
+        put_off::agent_started(connection, found.id, now).await?;
+    }
+    if let Verdict::Failed { failure: Failure::UsageLimit, .. } = &ending.verdict
+        && let Some(usage) = &ending.usage
+        && let Move::Retry { not_before, .. } = to
+    {
+        refused(connection, found, usage, not_before, now).await?;
     }
     // Of one that ended otherwise the last words are the service's, not its answer.
     if let Verdict::Failed { failure: Failure::NoResult, .. } = &ending.verdict
@@ -313,6 +325,27 @@ async fn move_on(
         .bind(session == Session::Ask)
         .execute(connection)
         .await?;
+    }
+    Ok(())
+}
+
+/// The service refused the attempt for a usage limit: whoever it would refuse too waits as long as the attempt's ticket.
+async fn refused(
+    connection: &mut SqliteConnection,
+    found: &Attempt,
+    usage: &UsageLimit,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    for hold in usage.holds(/* reserve */ 0.0) {
+        let reason = hold.reason(/* reserve */ 0.0);
+        match &hold.of {
+            Held::Everything => pause::usage_limit(connection, &reason, until, now).await?,
+            Held::Models(family) => {
+                let models = (family.as_str(), Some(found.model.as_str()));
+                put_off::hold_models(connection, models, &reason, until, now).await?;
+            }
+        }
     }
     Ok(())
 }

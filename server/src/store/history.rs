@@ -252,7 +252,8 @@ pub(super) async fn waiting(
         ticket::joins!(),
         surroundings::joins!(),
         "WHERE t.project_id = ?1 AND t.current_stage = ?4 AND t.state IN ('queued', 'scheduled', 'blocked')
-          ORDER BY t.state = 'queued' DESC, t.priority DESC, t.ticket_id
+          ORDER BY t.state = 'queued' DESC, t.priority DESC,
+                   (t.begun = 1 AND COALESCE(t.isolation, p.isolation) = 'shared') DESC, t.ticket_id
           LIMIT ?5"
     ))
     .bind(project.0)

@@ -4,9 +4,9 @@ use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::Result;
+use super::put_off;
 use super::row;
 use super::worker;
-use super::worker_type;
 use crate::crash::Points;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::WorkerId;
@@ -14,6 +14,7 @@ use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
+use crate::domain::worker_type::PassingCause;
 
 const PLANNED: Points = Points::around(
     "server.plan_launches.before_begin",
@@ -106,8 +107,8 @@ impl Store {
             .await
     }
 
-    /// No shim could be started for this row. The queue is paused: the next launch would fail the same way, and the one
-    /// after it, for ever. Returns whether that is so; a shim that said hello was started, whatever its launch came to.
+    /// No shim came for this row. Its queue waits for a while: the next launch may fail the same way. Returns whether that
+    /// is so; a shim that said hello was started, whatever its launch came to.
     pub async fn launch_failed(
         &self,
         worker: &Worker,
@@ -115,22 +116,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool> {
         let (worker, reason) = (worker.clone(), reason.to_owned());
+        let rules = self.rules();
         self.writer
-            .write(
+            .write_at(
+                worker::STOPPED,
                 move |connection| {
                     Box::pin(async move {
                         if !never_came(connection, worker.id, &reason, now).await? {
                             return Ok(false);
                         }
                         let why = format!("{} {}", worker.id, reason.replacen("it ", "", 1));
-                        worker_type::pause(
-                            connection,
-                            worker.project,
-                            &worker.worker_type,
-                            &why,
-                            now,
-                        )
-                        .await?;
+                        let queue = (worker.project, &worker.worker_type);
+                        put_off::put_off(connection, queue, PassingCause::Launch, &why, rules, now)
+                            .await?;
                         Ok(true)
                     })
                 },

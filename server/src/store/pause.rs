@@ -10,6 +10,7 @@ use super::error::Result;
 use super::error::StoreError;
 use super::event;
 use super::project;
+use super::put_off;
 use super::row;
 use super::row::Place;
 use super::worker_type;
@@ -24,6 +25,8 @@ use crate::domain::pause::Scope;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
+use crate::domain::worker_type as worker_type_domain;
+use crate::domain::worker_type::PassingCause;
 
 const PAUSE: Points = Points::around(
     "server.pause.before_begin",
@@ -211,13 +214,21 @@ async fn paused(connection: &mut SqliteConnection, scope: Scope) -> Result<Pause
         let kind = worker_type::load(connection, project.as_str(), worker_type.as_str()).await?;
         pauses.extend(kind.pause.map(|own| Pause {
             scope: scope.clone(),
-            cause: if own.by_hand { Cause::Coordinator } else { Cause::Failure },
+            cause: cause_of(&own),
             reason: own.reason,
             since: own.since,
-            until: None,
+            until: own.passing.and_then(|passing| passing.until),
         }));
     }
     Ok(Paused { scope, pauses })
+}
+
+fn cause_of(own: &worker_type_domain::Pause) -> Cause {
+    match own.passing.map(|passing| passing.cause) {
+        _ if own.by_hand => Cause::Coordinator,
+        Some(PassingCause::UsageLimit) => Cause::UsageLimit,
+        Some(PassingCause::Launch | PassingCause::Start) | None => Cause::Failure,
+    }
 }
 
 impl Store {
@@ -339,7 +350,7 @@ impl Store {
             .await
     }
 
-    /// Ends the pauses whose time has come. Returns when the next one ends.
+    /// Ends the pauses whose time has come, and lets queues be tried whose wait is over. Returns when the next one ends.
     pub async fn lift_due_pauses(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let next = self.next_pause_end().await?;
         if next.is_none_or(|end| end > now) {
@@ -361,7 +372,7 @@ impl Store {
                             let project = (key != SERVER.0).then_some(ProjectKey(key));
                             lift(connection, project, cause, now).await?;
                         }
-                        Ok(())
+                        put_off::due(connection, now).await
                     })
                 },
                 /* raises level */ true,
@@ -370,8 +381,27 @@ impl Store {
         self.next_pause_end().await
     }
 
+    /// Says in every project's log that nothing new is started because the disk has no room, or that it has again.
+    pub async fn tell_of_room(&self, low: bool, now: Timestamp) -> Result<()> {
+        let (kind, summary) = if low {
+            (
+                EventKind::ServerPaused,
+                "Nothing new is started: the disk has hardly any room left. That ends by itself when there is room.",
+            )
+        } else {
+            (EventKind::ServerResumed, "The disk has room again, and work goes on.")
+        };
+        self.writer
+            .write(
+                move |c| Box::pin(async move { tell(c, None, kind, summary, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
     async fn next_pause_end(&self) -> Result<Option<Timestamp>> {
-        let sql = "SELECT MIN(until_at) FROM pause";
+        let sql = "SELECT MIN(at) FROM (SELECT MIN(until_at) AS at FROM pause
+                   UNION ALL SELECT MIN(pause_until) FROM worker_type WHERE pause_cause IS NOT NULL)";
         let end: Option<i64> = sqlx::query_scalar(sql).fetch_one(&self.readers).await?;
         Ok(end.map(Timestamp::from_millis))
     }

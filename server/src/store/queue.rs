@@ -1,5 +1,7 @@
 //! Queues: a view over tickets, worker types and workers.
 
+use std::collections::BTreeMap;
+
 use sqlx::FromRow;
 use sqlx::QueryBuilder;
 use sqlx::Sqlite;
@@ -17,6 +19,7 @@ use super::page::Page;
 use super::project;
 use super::row;
 use super::ticket;
+use super::turn;
 use super::worker;
 use super::worker_type;
 use crate::domain::attempt::StopMode;
@@ -50,10 +53,15 @@ struct QueueRow {
     max_workers: i64,
     auto_spawn: bool,
     paused: bool,
+    tried: bool,
     project_workers: i64,
     project_max_workers: Option<i64>,
     depth: i64,
     startable: i64,
+    /// Those of them that would work in the directory.
+    startable_shared: i64,
+    rank: i64,
+    directory: String,
     running: i64,
     workers: i64,
     free_workers: i64,
@@ -72,13 +80,15 @@ struct WaitingQueueRow {
 
 impl From<QueueRow> for Queue {
     fn from(row: QueueRow) -> Self {
+        let startable = row.startable + row.startable_shared;
         let head = row.head_priority.and_then(Priority::from_rank).zip(row.head_ticket);
         Self {
             project: ProjectKey(row.project_id),
             project_name: row::name(row.project),
             worker_type: row::name(row.name),
             depth: row.depth,
-            startable: row.startable,
+            // What is being tried is tried with one.
+            startable: if row.tried { startable.min(1) } else { startable },
             running: row.running,
             workers: row.workers,
             free_workers: row.free_workers,
@@ -95,9 +105,10 @@ impl From<QueueRow> for Queue {
 /// The columns of [`QueueRow`], for a worker type `y` of the project `p`.
 macro_rules! columns {
     () => {
-        "y.worker_type_id, y.project_id, p.name AS project, y.name, y.max_workers, y.auto_spawn,
-                (y.paused_at IS NOT NULL
+        concat!("y.worker_type_id, y.project_id, p.name AS project, y.name, y.max_workers, y.auto_spawn,
+                ((y.paused_at IS NOT NULL AND (y.pause_cause IS NULL OR y.pause_until IS NOT NULL))
                  OR EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, y.project_id))) AS paused,
+                y.pause_cause IS NOT NULL AS tried,
                 (SELECT COUNT(*) FROM worker w
                   WHERE w.project_id = y.project_id AND w.state <> 'stopped') AS project_workers,
                 (SELECT l.max_workers FROM project_limit l WHERE l.project_id = y.project_id) AS project_max_workers,
@@ -106,7 +117,8 @@ macro_rules! columns {
                 (SELECT COUNT(*) FROM worktree k CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
                   WHERE k.ready = 1 AND t.project_id = y.project_id AND t.current_stage = y.name
                     AND t.state = 'queued')
-                + ((EXISTS (SELECT 1 FROM ticket t
+ AS startable,
+                ((EXISTS (SELECT 1 FROM ticket t
                              WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
                                AND t.isolation = 'shared')
                     OR (p.isolation = 'shared'
@@ -117,7 +129,8 @@ macro_rules! columns {
                                      JOIN ticket o ON o.ticket_id = a.ticket_id
                                      JOIN project q ON q.project_id = o.project_id
                                     WHERE a.settled_at IS NULL AND COALESCE(o.isolation, 'shared') = 'shared'
-                                      AND q.directory = p.directory)) AS startable,
+                                      AND q.directory = p.directory)) AS startable_shared,
+                ", turn::rank!(), " AS rank, p.directory,
                 (SELECT COUNT(*) FROM worker w JOIN attempt a ON a.worker_id = w.worker_id AND a.state <> 'ended'
                   WHERE w.project_id = y.project_id AND w.worker_type = y.name AND w.state <> 'stopped') AS running,
                 (SELECT COUNT(*) FROM worker w
@@ -130,7 +143,7 @@ macro_rules! columns {
                   ORDER BY t.priority DESC, t.ticket_id LIMIT 1) AS head_priority,
                 (SELECT t.ticket_id FROM ticket t
                   WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued'
-                  ORDER BY t.priority DESC, t.ticket_id LIMIT 1) AS head_ticket "
+                  ORDER BY t.priority DESC, t.ticket_id LIMIT 1) AS head_ticket ")
     };
 }
 
@@ -142,6 +155,25 @@ macro_rules! select {
             "FROM worker_type y JOIN project p ON p.project_id = y.project_id WHERE p.deleted_at IS NULL "
         )
     };
+}
+
+/// Leaves in each directory only those queues something to start that [`turn::next`] would let begin there.
+fn take_turns(queues: &mut [QueueRow]) {
+    let mut best: BTreeMap<String, i64> = BTreeMap::new();
+    for queue in queues.iter() {
+        let may_launch = queue.auto_spawn
+            && queue.max_workers > 0
+            && queue.project_max_workers.is_none_or(|most| most > 0);
+        if !queue.paused && (may_launch || queue.free_workers > 0) {
+            let rank = best.entry(queue.directory.clone()).or_insert(-1);
+            *rank = queue.rank.max(*rank);
+        }
+    }
+    for queue in queues {
+        if best.get(&queue.directory).is_some_and(|best| *best > queue.rank) {
+            queue.startable_shared = 0;
+        }
+    }
 }
 
 async fn load(
@@ -212,7 +244,9 @@ impl Store {
         let live = rows.first().map_or(0, |row| row.server_workers);
         // A worker that would find nothing it may start would only come and go.
         let startable = rows.into_iter().filter(|row| row.above.lets_start());
-        Ok((startable.map(|row| row.queue.into()).collect(), live))
+        let mut queues: Vec<QueueRow> = startable.map(|row| row.queue).collect();
+        take_turns(&mut queues);
+        Ok((queues.into_iter().map(Queue::from).collect(), live))
     }
 
     /// Empties a queue: its waiting tickets go on hold. With `force` its busy workers are told to cancel; without it a

@@ -10,6 +10,7 @@ use super::accounts::AccountsRow;
 use super::error::StoreError;
 use super::pause;
 use super::pause::PauseRow;
+use super::put_off;
 use super::row;
 use super::row::Place;
 use crate::domain::id::AttemptId;
@@ -61,6 +62,7 @@ macro_rules! columns {
              CASE WHEN y.worker_type_id IS NOT NULL THEN
                  json_object(
                      'paused_at', y.paused_at, 'pause_reason', y.pause_reason, 'paused_by_hand', y.paused_by_hand,
+                     'pause_cause', y.pause_cause, 'pause_until', y.pause_until,
                      'auto_spawn', y.auto_spawn, 'max_workers', y.max_workers, 'project_max_workers', l.max_workers,
                      'workers', (SELECT COUNT(*) FROM worker w
                                   WHERE w.project_id = t.project_id AND w.worker_type = y.name AND w.state <> 'stopped'),
@@ -85,9 +87,23 @@ macro_rules! columns {
                      'ahead', (SELECT COUNT(*) FROM ticket o
                                 WHERE o.project_id = t.project_id AND o.current_stage = t.current_stage
                                   AND o.state = 'queued' AND o.priority > t.priority)
-                            + (SELECT COUNT(*) FROM ticket o
-                                WHERE o.project_id = t.project_id AND o.current_stage = t.current_stage
-                                  AND o.state = 'queued' AND o.priority = t.priority AND o.ticket_id < t.ticket_id),
+                            + CASE WHEN t.begun = 1 AND COALESCE(t.isolation, p.isolation) = 'shared' THEN
+                                  (SELECT COUNT(*) FROM ticket o
+                                    WHERE o.project_id = t.project_id AND o.current_stage = t.current_stage
+                                      AND o.state = 'queued' AND o.begun = 1 AND o.priority = t.priority
+                                      AND o.ticket_id < t.ticket_id)
+                              ELSE
+                                  (SELECT COUNT(*) FROM ticket o
+                                    WHERE o.project_id = t.project_id AND o.current_stage = t.current_stage
+                                      AND o.state = 'queued' AND o.priority = t.priority AND o.ticket_id < t.ticket_id)
+                              END
+                            -- Begun ones that are younger go before a new one in a directory that is shared.
+                            + CASE WHEN t.begun = 0 AND COALESCE(t.isolation, p.isolation) = 'shared' THEN
+                                  (SELECT COUNT(*) FROM ticket o
+                                    WHERE o.project_id = t.project_id AND o.current_stage = t.current_stage
+                                      AND o.state = 'queued' AND o.begun = 1 AND o.priority = t.priority
+                                      AND o.ticket_id > t.ticket_id)
+                              ELSE 0 END,
                      'directory_taken',
                          COALESCE(t.isolation, p.isolation) = 'shared'
                          AND EXISTS (SELECT 1
@@ -146,6 +162,8 @@ struct Queue {
     pause_reason: Option<String>,
     #[serde(deserialize_with = "row::flag")]
     paused_by_hand: bool,
+    pause_cause: Option<String>,
+    pause_until: Option<i64>,
     #[serde(deserialize_with = "row::flag")]
     auto_spawn: bool,
     max_workers: i64,
@@ -214,7 +232,7 @@ impl SurroundingsRow {
                     stages.filter(|s| typed.iter().any(|t| t == s.as_str())).cloned().collect()
                 }),
             pauses: if queue.is_some() { pause::in_order(pauses)? } else { Vec::new() },
-            queue: queue.map(|queue| around(queue, rules)),
+            queue: queue.map(|queue| around(queue, rules, place)).transpose()?,
             reserved,
             brakes: Brakes::default(),
             git: None,
@@ -222,14 +240,16 @@ impl SurroundingsRow {
     }
 }
 
-fn around(queue: Queue, rules: Rules) -> QueueSurroundings {
+fn around(queue: Queue, rules: Rules, place: Place) -> Result<QueueSurroundings, StoreError> {
+    let passing = put_off::passing(place, queue.pause_cause.as_deref(), queue.pause_until)?;
     let pause = queue.paused_at.map(|since| Pause {
         since: row::time(since),
         reason: queue.pause_reason.unwrap_or_default(),
         by_hand: queue.paused_by_hand,
+        passing,
     });
     let busy = |(worker, ticket)| (WorkerId::from_key(worker), TicketId::from_key(ticket));
-    QueueSurroundings {
+    Ok(QueueSurroundings {
         pause,
         auto_spawn: queue.auto_spawn,
         workers: queue.workers,
@@ -244,5 +264,5 @@ fn around(queue: Queue, rules: Rules) -> QueueSurroundings {
         ahead: queue.ahead,
         directory_taken: queue.directory_taken,
         unprepared: queue.unprepared,
-    }
+    })
 }

@@ -12,6 +12,7 @@ use super::event;
 use super::page::Listed;
 use super::page::Page;
 use super::project;
+use super::put_off;
 use super::row;
 use super::row::Place;
 use crate::crash::Points;
@@ -336,6 +337,7 @@ impl Store {
                         .await?;
                         let worker = load(connection, id).await?;
                         if first.rows_affected() > 0 {
+                            put_off::launches_work(connection, now).await?;
                             let summary = format!("{id} of {} started.", worker.worker_type);
                             event::append(connection, about(&worker, EventKind::WorkerStarted, summary), now)
                                 .await?;

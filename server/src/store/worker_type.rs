@@ -12,6 +12,7 @@ use super::hold;
 use super::page::Listed;
 use super::page::Page;
 use super::project;
+use super::put_off;
 use super::row;
 use super::row::Place;
 use super::ticket;
@@ -56,6 +57,8 @@ struct WorkerTypeRow {
     paused_at: Option<i64>,
     pause_reason: Option<String>,
     paused_by_hand: bool,
+    pause_cause: Option<String>,
+    pause_until: Option<i64>,
     created_at: i64,
     updated_at: i64,
 }
@@ -66,9 +69,12 @@ impl TryFrom<WorkerTypeRow> for WorkerType {
     fn try_from(row: WorkerTypeRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "worker_type", key: row.worker_type_id };
         let pause = match (row.paused_at, row.pause_reason) {
-            (Some(since), Some(reason)) => {
-                Some(Pause { since: row::time(since), reason, by_hand: row.paused_by_hand })
-            }
+            (Some(since), Some(reason)) => Some(Pause {
+                since: row::time(since),
+                reason,
+                by_hand: row.paused_by_hand,
+                passing: put_off::passing(place, row.pause_cause.as_deref(), row.pause_until)?,
+            }),
             (None, _) => None,
             (Some(_), None) => return Err(place.bad("pause_reason", "NULL")),
         };
@@ -106,8 +112,8 @@ macro_rules! select {
         "SELECT t.worker_type_id, t.project_id, p.name AS project, t.name, t.description, t.system_prompt, t.model,
                 t.permission_mode, t.allowed_tools, t.disallowed_tools, t.max_workers, t.timeout_seconds,
                 t.stall_seconds, t.max_attempts, t.max_budget_usd, t.auto_spawn, t.max_turns, t.may_create_tickets,
-                t.mcp_servers, t.claude_settings, t.paused_at, t.pause_reason, t.paused_by_hand, t.created_at,
-                t.updated_at
+                t.mcp_servers, t.claude_settings, t.paused_at, t.pause_reason, t.paused_by_hand, t.pause_cause,
+                t.pause_until, t.created_at, t.updated_at
            FROM worker_type t
            JOIN project p ON p.project_id = t.project_id "
     };
@@ -160,7 +166,8 @@ pub(super) async fn described(
     Ok(sqlx::query_as(sql).bind(project.0).fetch_all(connection).await?)
 }
 
-/// Stops a queue from being granted or launched, and says so once.
+/// Stops a queue from being granted or launched until somebody lets it go on, and says so once. What it waited for by
+/// itself is nothing beside that.
 pub(super) async fn pause(
     connection: &mut SqliteConnection,
     project: ProjectKey,
@@ -169,8 +176,9 @@ pub(super) async fn pause(
     now: Timestamp,
 ) -> Result<()> {
     let paused = sqlx::query(
-        "UPDATE worker_type SET paused_at = ?3, pause_reason = ?4
-          WHERE project_id = ?1 AND name = ?2 AND paused_at IS NULL",
+        "UPDATE worker_type
+            SET paused_at = ?3, pause_reason = ?4, pause_cause = NULL, pause_until = NULL, pause_tries = 0
+          WHERE project_id = ?1 AND name = ?2 AND (paused_at IS NULL OR pause_cause IS NOT NULL)",
     )
     .bind(project.0)
     .bind(name.as_str())
@@ -229,7 +237,9 @@ pub(super) async fn unpause(
     now: Timestamp,
 ) -> Result<()> {
     let resumed = sqlx::query(
-        "UPDATE worker_type SET paused_at = NULL, pause_reason = NULL, paused_by_hand = 0
+        "UPDATE worker_type
+            SET paused_at = NULL, pause_reason = NULL, paused_by_hand = 0, pause_cause = NULL, pause_until = NULL,
+                pause_tries = 0
           WHERE project_id = ?1 AND name = ?2 AND paused_at IS NOT NULL",
     )
     .bind(project.0)
@@ -239,7 +249,7 @@ pub(super) async fn unpause(
     if resumed.rows_affected() == 0 {
         return Ok(());
     }
-    let pausing = Failure::ALL.iter().filter(|failure| failure.pauses_queue());
+    let pausing = Failure::ALL.iter().filter(|failure| failure.holds_others());
     let pausing: Vec<&str> = pausing.map(|failure| failure.name()).collect();
     // Who says that the cause is mended wants to see it work, and not when the wait after the failure is over.
     sqlx::query(

@@ -72,7 +72,7 @@ pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
         });
     }
     let resets_at_ms = if rejected {
-        told.resets_at_ms.or_else(|| reset_of_a_refusal(&told.name, &own)).or(nearest_reset)
+        told.resets_at_ms.or_else(|| reset_of_a_refusal(&told.name, &own))
     } else {
         nearest_reset.or(told.resets_at_ms)
     };
@@ -81,7 +81,7 @@ pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
 }
 
 /// When the window that is refused starts afresh, where the event itself does not say: the one it names, one that says it
-/// is refused or is used up, or the only one there is.
+/// is refused or is used up, or, where it names none, the only one there is. Another one may end days later.
 fn reset_of_a_refusal(name: &str, windows: &[&Window]) -> Option<i64> {
     let latest = |fits: &dyn Fn(&Window) -> bool| {
         let fitting = windows.iter().filter(|window| fits(window));
@@ -90,7 +90,7 @@ fn reset_of_a_refusal(name: &str, windows: &[&Window]) -> Option<i64> {
     latest(&|window| window.name == name)
         .or_else(|| latest(&|window| window.rejected))
         .or_else(|| latest(&|window| window.utilization.is_some_and(|share| share >= 1.0)))
-        .or_else(|| latest(&|_| windows.len() == 1))
+        .or_else(|| latest(&|_| windows.len() == 1 && name.is_empty()))
 }
 
 fn windows(info: &Map<String, Value>) -> Vec<Window> {
@@ -157,6 +157,8 @@ mod tests {
         let only = json!({"seven_day": {"resetsAt": RESET}});
         assert_eq!(of(None, &only), account(true, Some(RESET), None));
         assert_eq!(of(None, &json!({})), account(true, None, None), "nobody knows");
+        let other = json!({"seven_day": {"utilization": 0.4, "resetsAt": RESET}});
+        assert_eq!(of(Some("five_hour"), &other), account(true, None, Some(0.4)));
     }
 
     #[test]

@@ -204,10 +204,10 @@ fn a_refused_login_counts_when_it_is_said_again_and_again_with_no_message_betwee
         ("billing_error", StopReason::Billing),
     ] {
         assert_eq!(refused(&refusals(error, 1)), None, "claude gets over one by itself");
-        assert_eq!(refused(&refusals(error, 3)), None);
-        assert_eq!(refused(&refusals(error, 4)), Some(reason));
+        assert_eq!(refused(&refusals(error, 2)), None);
+        assert_eq!(refused(&refusals(error, 3)), Some(reason));
         // What is no message of the model says nothing about the login.
-        let mut noisy = refusals(error, 3);
+        let mut noisy = refusals(error, 2);
         noisy.push(json!({"type": "system", "subtype": "status"}));
         noisy.extend(refusals(error, 1));
         assert_eq!(refused(&noisy), Some(reason));
@@ -216,9 +216,9 @@ fn a_refused_login_counts_when_it_is_said_again_and_again_with_no_message_betwee
             json!({"type": "assistant", "parent_tool_use_id": "t", "message": {"id": "m2", "content": []}}),
             retry("server_error"),
         ] {
-            let mut lines = refusals(error, 3);
+            let mut lines = refusals(error, 2);
             lines.push(between.clone());
-            lines.extend(refusals(error, 3));
+            lines.extend(refusals(error, 2));
             assert_eq!(refused(&lines), None, "{between}");
         }
     }

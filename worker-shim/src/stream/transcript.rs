@@ -13,8 +13,8 @@ use super::message::Head;
 
 /// A refusal that claude tries again after is believed once it was said so often without an answer of the model between:
 /// a login may be renewed in that very moment, and claude gets over it by itself. With the waits that claude makes, it has
-/// lasted for a few seconds by then.
-const LASTING: u32 = 4;
+/// lasted for seconds by then.
+const LASTING: u32 = 3;
 
 /// What the stream has said so far.
 #[derive(Debug, Default)]

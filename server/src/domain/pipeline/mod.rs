@@ -21,6 +21,9 @@ pub struct Policy {
     pub retry: Backoff,
     /// Between attempts that an overloaded or failing model service ended.
     pub overload: Backoff,
+    /// Between tries at what the machine could not do and may do again any moment: launching a worker, starting an agent,
+    /// making a worktree.
+    pub again: Backoff,
 }
 
 impl Default for Policy {
@@ -29,7 +32,12 @@ impl Default for Policy {
             first: Duration::from_secs(first),
             most: Duration::from_secs(most),
         };
-        Self { max_rework: 3, retry: backoff(10, 600), overload: backoff(60, 1800) }
+        Self {
+            max_rework: 3,
+            retry: backoff(10, 600),
+            overload: backoff(60, 1800),
+            again: backoff(1, 600),
+        }
     }
 }
 
@@ -104,7 +112,7 @@ pub enum Session {
     Ask,
 }
 
-/// Decides the move after an attempt. `pauses_queue` of the failure is the store's to act on.
+/// Decides the move after an attempt. What a failure does to its queue is the store's to act on.
 #[must_use]
 pub fn after_attempt(
     standing: Standing<'_>,
@@ -169,6 +177,9 @@ pub fn after_attempt(
         },
         // Nothing that repeats goes without waiting, also when it is nobody's fault.
         Consequence::Wait if failure == Failure::NeverStarted => wait(policy.retry),
+        Consequence::Wait if failure == Failure::WorktreeGone => wait(policy.again),
+        // The queue waits for it, and no ticket is to wait longer than its queue.
+        Consequence::PutOffQueue => Move::Requeue { session },
         Consequence::Wait | Consequence::PauseQueue => wait(policy.overload),
         Consequence::HoldAll => match standing.resets_at.filter(|at| *at > now) {
             Some(not_before) => Move::Retry { not_before, deferred: true, session },

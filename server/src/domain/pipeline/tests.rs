@@ -152,14 +152,38 @@ fn a_question_that_was_not_put_is_put_again_and_is_never_one_more_attempt() {
     let ask = Session::Ask;
     let interrupted = Verdict::Interrupted { resume: false };
     assert_eq!(moved(last, &interrupted), Move::Requeue { session: ask });
-    for failure in [Failure::NeverStarted, Failure::NoAgent, Failure::Overloaded] {
+    for failure in
+        [Failure::NeverStarted, Failure::NoAgent, Failure::SpawnFailed, Failure::Overloaded]
+    {
         let never = Verdict::Failed { failure, detail: "d".into() };
-        let Move::Retry { session, .. } = moved(last, &never) else { panic!("{failure:?}") };
+        let (Move::Retry { session, .. } | Move::Requeue { session }) = moved(last, &never) else {
+            panic!("{failure:?}")
+        };
         assert_eq!(session, ask, "{failure:?}");
     }
     let gone = Verdict::Failed { failure: Failure::SessionGone, detail: "d".into() };
     let Move::Hold { reason } = moved(last, &gone) else { panic!("its attempts are used up") };
     assert!(reason.ends_with("crashed: signal 11"), "{reason}");
+}
+
+#[test]
+fn what_only_the_machine_can_help_spends_nothing_and_waits_with_its_queue() {
+    let plan = plan();
+    for failure in [Failure::NoAgent, Failure::SpawnFailed] {
+        let never = Verdict::Failed { failure, detail: "d".into() };
+        let worn = Standing { attempts_used: 2, strikes: 2, deferrals: 9, ..standing(&plan, 1) };
+        assert_eq!(moved(worn, &never), Move::Requeue { session: Session::Fresh });
+        assert!(
+            !failure.is_charged() && failure.puts_queue_off() && !failure.may_have_an_outcome()
+        );
+    }
+    // A worktree is made anew meanwhile.
+    let gone = Verdict::Failed { failure: Failure::WorktreeGone, detail: "d".into() };
+    let not_before = NOW.after(Duration::from_secs(1));
+    assert_eq!(
+        moved(standing(&plan, 1), &gone),
+        Move::Retry { not_before, deferred: true, session: Session::Fresh }
+    );
 }
 
 #[test]
@@ -270,7 +294,9 @@ proptest! {
                     let gone = failure == Some(Failure::SessionGone) && asked.is_none();
                     // A question follows work that counted, so it cannot follow a question.
                     let question = session == Session::Ask && charged + struck == 1;
-                    prop_assert!(interrupted || gone || question);
+                    // Its queue waits, which the store sees to in the same commit.
+                    let put_off = failure.is_some_and(Failure::puts_queue_off);
+                    prop_assert!(interrupted || gone || question || put_off);
                     prop_assert!(!gone || session == Session::Fresh);
                     at.attempts_used += charged;
                     at.strikes += struck;

@@ -12,7 +12,7 @@ use super::outcome::StageResult;
 use super::outcome::Verdict;
 use super::planned;
 use super::text::LONG_TEXT_BYTES;
-use super::time::Timestamp;
+use super::usage::UsageLimit;
 
 /// The facts about a finished attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,35 +39,17 @@ pub struct Facts {
     pub tasks_refused: u64,
 }
 
-/// The account's usage limit, as the agent heard of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct UsageLimit {
-    /// The request was refused for it.
-    pub rejected: bool,
-    pub resets_at: Option<Timestamp>,
-    /// Share of the limit that is used, from 0 to 1.
-    pub utilization: Option<f64>,
-}
-
-impl UsageLimit {
-    /// Until when nothing more should be started, keeping `reserve` (0 to 1) of the limit for the coordinator.
-    #[must_use]
-    pub fn holds_until(&self, reserve: f64) -> Option<Timestamp> {
-        let used_up = self.utilization.is_some_and(|used| used >= 1.0 - reserve);
-        self.resets_at.filter(|_| self.rejected || used_up)
-    }
-}
-
 /// How the child ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     Exited(i32),
     Signaled(i32),
     Unknown,
-    /// With the system's number for the reason, if it gave one.
+    /// With the system's number for the reason, if it gave one. `worktree_gone`: the ticket's worktree is not there.
     NotStarted {
         error: String,
         errno: Option<i32>,
+        worktree_gone: bool,
     },
 }
 
@@ -208,14 +190,33 @@ fn stopped(facts: &Facts, stop: Stop) -> Verdict {
 }
 
 /// Linux's numbers for a program or directory that is not there, may not be used or is none: EPERM, ENOENT, ENOEXEC,
-/// EACCES, ENOTDIR, ELOOP. A machine that is only full has others.
+/// EACCES, ENOTDIR, ELOOP.
 const NOT_THERE: [i32; 6] = [1, 2, 8, 13, 20, 40];
+
+/// Those for what a machine has too little of, or cannot do just now: EINTR, EIO, EAGAIN, ENOMEM, EBUSY, ENFILE, EMFILE,
+/// ETXTBSY, ENOSPC, EROFS, ENOLCK, ELIBACC, ELIBBAD, ENOBUFS, ENOTCONN, ETIMEDOUT, EHOSTDOWN, ESTALE, EDQUOT. The agent is
+/// being replaced, a file system is away, processes or files are used up. No ticket can help it, and it passes.
+const PASSING: [i32; 19] =
+    [4, 5, 11, 12, 16, 23, 24, 26, 28, 30, 37, 79, 80, 105, 107, 110, 112, 116, 122];
+
+/// What it means that no agent was started.
+fn not_started(errno: Option<i32>, worktree_gone: bool) -> Failure {
+    let is_one_of = |numbers: &[i32]| errno.is_some_and(|errno| numbers.contains(&errno));
+    if is_one_of(&NOT_THERE) && worktree_gone {
+        Failure::WorktreeGone
+    } else if is_one_of(&NOT_THERE) {
+        Failure::NoAgent
+    } else if is_one_of(&PASSING) {
+        Failure::SpawnFailed
+    } else {
+        Failure::NotStarted
+    }
+}
 
 fn failed(facts: &Facts) -> Verdict {
     let (failure, detail) = match (&facts.end, &facts.result) {
-        (End::NotStarted { error, errno }, _) => {
-            let there = errno.is_none_or(|errno| !NOT_THERE.contains(&errno));
-            (if there { Failure::SpawnFailed } else { Failure::NoAgent }, error.clone())
+        (End::NotStarted { error, errno, worktree_gone }, _) => {
+            (not_started(*errno, *worktree_gone), error.clone())
         }
         (_, Some(result)) if result.is_error || result.subtype != "success" => {
             error_result(facts, result)
@@ -305,9 +306,10 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
         _ => match (result.api_error_status, facts.last_error.as_deref()) {
             (Some(401 | 403), _) | (None, Some("authentication_failed")) => Failure::Authentication,
             (Some(402), _) | (_, Some("billing_error")) => Failure::Billing,
-            (Some(429), _) if facts.usage.as_ref().is_some_and(|usage| usage.rejected) => {
+            (Some(429), _) if facts.usage.as_ref().is_some_and(UsageLimit::is_refused) => {
                 Failure::UsageLimit
             }
+            (Some(404), _) | (None, Some("model_not_found")) => Failure::NoModel,
             (Some(429 | 529), _) | (None, Some("rate_limit")) => Failure::Overloaded,
             (Some(500..=599), _) | (None, Some("server_error")) => Failure::ServerError,
             (Some(_), _) => Failure::ApiError,
@@ -315,6 +317,11 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
         },
     };
     let detail = match result.api_error_status {
+        Some(status) if failure == Failure::NoModel => format!(
+            "the model service answered {status}{}. Name a model that it has with update_worker_type, or none for the \
+             account's own choice",
+            said.trim_end_matches('.')
+        ),
         Some(status) => format!("the model service answered {status}{said}"),
         None => format!("the agent ended with {}{said}", result.subtype),
     };

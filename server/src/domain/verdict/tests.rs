@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::domain::usage::ModelLimit;
 
 fn ran(end: End, result: Option<AgentResult>) -> Facts {
     Facts {
@@ -21,6 +22,16 @@ fn ran(end: End, result: Option<AgentResult>) -> Facts {
 
 fn success(output: Option<Value>) -> AgentResult {
     AgentResult { subtype: "success".into(), structured_output: output, ..AgentResult::default() }
+}
+
+/// What claude ends with when the service answers so.
+fn api(status: i64) -> AgentResult {
+    AgentResult {
+        subtype: "success".into(),
+        is_error: true,
+        api_error_status: Some(status),
+        ..AgentResult::default()
+    }
 }
 
 fn done() -> AgentResult {
@@ -89,12 +100,6 @@ fn a_result_that_raced_with_a_stop_counts() {
 
 #[test]
 fn errors_of_the_service_are_told_apart_by_structure() {
-    let api = |status| AgentResult {
-        subtype: "success".into(),
-        is_error: true,
-        api_error_status: Some(status),
-        ..AgentResult::default()
-    };
     let class = |status| failure_of(&ran(End::Exited(1), Some(api(status))));
     assert_eq!(class(401), Failure::Authentication);
     assert_eq!(class(403), Failure::Authentication);
@@ -106,7 +111,8 @@ fn errors_of_the_service_are_told_apart_by_structure() {
     for failing in [500, 503] {
         assert_eq!(class(failing), Failure::ServerError);
     }
-    let usage = UsageLimit { rejected: true, resets_at: None, utilization: Some(1.0) };
+    let usage =
+        UsageLimit { rejected: true, resets_at: None, utilization: Some(1.0), models: Vec::new() };
     let limited = Facts { usage: Some(usage), ..ran(End::Exited(1), Some(api(429))) };
     assert_eq!(failure_of(&limited), Failure::UsageLimit);
     let ended = |subtype: &str| AgentResult {
@@ -176,27 +182,57 @@ fn what_it_was_kept_from_explains_a_missing_result() {
 }
 
 #[test]
-fn the_reserve_holds_before_the_limit_does() {
-    let at = Timestamp::from_millis(5);
-    let usage = |rejected, utilization| UsageLimit { rejected, resets_at: Some(at), utilization };
-    assert_eq!(usage(false, Some(0.95)).holds_until(0.1), Some(at));
-    assert_eq!(usage(false, Some(0.85)).holds_until(0.1), None);
-    assert_eq!(usage(false, None).holds_until(0.1), None);
-    assert_eq!(usage(true, None).holds_until(0.0), Some(at));
-}
-
-#[test]
 fn a_program_that_is_missing_is_told_with_its_error() {
-    let class = |errno| {
+    let class_in = |errno, worktree_gone| {
         let error = "could not start claude: No such file or directory".to_owned();
-        let facts = ran(End::NotStarted { error, errno }, None);
+        let facts = ran(End::NotStarted { error, errno, worktree_gone }, None);
         let Verdict::Failed { failure, detail } = verdict(&facts) else { panic!("must fail") };
         assert!(detail.contains("No such file"));
         failure
     };
-    assert_eq!(class(Some(2)), Failure::NoAgent);
-    assert_eq!(class(Some(11)), Failure::SpawnFailed, "a machine that is full");
-    assert_eq!(class(None), Failure::SpawnFailed);
+    let class = |errno| class_in(errno, false);
+    for not_there in [nix::libc::ENOENT, nix::libc::EACCES, nix::libc::ENOEXEC, nix::libc::ENOTDIR]
+    {
+        assert_eq!(class(Some(not_there)), Failure::NoAgent);
+        assert_eq!(class_in(Some(not_there), true), Failure::WorktreeGone);
+    }
+    // EAGAIN, ENOMEM, EMFILE, ENFILE, ETXTBSY, ENOSPC, EDQUOT, EIO, ESTALE.
+    for passing in [11, 12, 24, 23, 26, 28, 122, 5, 116] {
+        assert_eq!(class(Some(passing)), Failure::SpawnFailed, "a machine that is full: {passing}");
+        assert_eq!(class_in(Some(passing), true), Failure::SpawnFailed);
+    }
+    for own in
+        [None, Some(nix::libc::E2BIG), Some(nix::libc::EINVAL), Some(nix::libc::ENAMETOOLONG)]
+    {
+        assert_eq!(class(own), Failure::NotStarted, "{own:?}");
+    }
+}
+
+#[test]
+fn a_model_that_does_not_exist_is_the_queues_and_no_tickets() {
+    let unknown = AgentResult { prose: Some("There is no such model.".into()), ..api(404) };
+    let Verdict::Failed { failure, detail } = verdict(&ran(End::Exited(1), Some(unknown))) else {
+        panic!("must fail")
+    };
+    assert_eq!(failure, Failure::NoModel);
+    assert!(failure.pauses_queue() && !failure.is_charged());
+    assert!(
+        detail.contains("There is no such model. Name") && detail.contains("update_worker_type"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn a_refusal_for_one_model_is_a_usage_limit_too() {
+    let opus = ModelLimit {
+        window: "seven_day_opus".into(),
+        rejected: true,
+        resets_at: None,
+        utilization: None,
+    };
+    let usage = Some(UsageLimit { models: vec![opus], ..UsageLimit::default() });
+    let limited = Facts { usage, ..ran(End::Exited(1), Some(api(429))) };
+    assert_eq!(failure_of(&limited), Failure::UsageLimit);
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::domain::ticket::LiveAttempt;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
+use crate::domain::worker_type::Passing;
+use crate::domain::worker_type::PassingCause;
 use crate::domain::worktree::Worktree;
 
 /// Why a ticket is not done.
@@ -134,7 +136,7 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
         return Wait::new(Cause::Draining, text.to_owned());
     }
     if around.brakes.disk_low {
-        let text = "The disk is nearly full and nothing new is started; make room, see `vibe-ensemble doctor`.";
+        let text = "The disk has hardly any room left, or hardly any files (inodes), and nothing new is started until it has; make room, see `vibe-ensemble doctor`.";
         return Wait::new(Cause::DiskLow, text.to_owned());
     }
     if let Some(held_back) = around.brakes.held_back {
@@ -289,19 +291,31 @@ fn standing_pause(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
     if let Some(pause) = around.pauses.first() {
         return Some(paused(pause));
     }
-    let pause = around.queue.as_ref()?.pause.as_ref()?;
-    let how = if pause.by_hand {
-        "Let it go on with resume."
-    } else {
-        "Mend the cause, then let it go on with resume."
+    let queue = around.queue.as_ref()?;
+    let pause = queue.pause.as_ref()?;
+    let (stage, since, reason) = (ticket.current_stage(), pause.since, sentence(&pause.reason));
+    let Some(Passing { cause, until }) = pause.passing else {
+        let how = if pause.by_hand {
+            "Let it go on with resume."
+        } else {
+            "Fix the cause, then let it go on with resume."
+        };
+        let text = format!("The queue {stage} is paused since {since}: {reason} {how}");
+        return Some(Wait::new(Cause::QueuePaused, text));
+    };
+    // While it is being tried there is nothing to wait for but the outcome.
+    let until = until?;
+    let (cause, end) = match cause {
+        // Who is there needs no launch.
+        PassingCause::Launch if queue.idle_workers > 0 => return None,
+        PassingCause::Launch => (Cause::LaunchFailing, "It is tried again at"),
+        PassingCause::Start => (Cause::QueuePaused, "It is tried again at"),
+        PassingCause::UsageLimit => (Cause::UsageLimit, "It goes on at"),
     };
     let text = format!(
-        "The queue {} is paused since {}: {} {how}",
-        ticket.current_stage(),
-        pause.since,
-        sentence(&pause.reason)
+        "The queue {stage} waits since {since}: {reason} {end} {until} by itself, or at once with resume."
     );
-    Some(Wait::new(Cause::QueuePaused, text))
+    Some(Wait { cause, sentence: text, until: Some(until) })
 }
 
 /// Why no worker of the queue comes by itself, though others of the server may end, when that is so.

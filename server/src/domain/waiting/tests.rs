@@ -177,7 +177,8 @@ fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
 fn the_reasons_of_a_queued_ticket_have_one_order() {
     let everything = pause::Scope::Everything;
     let project = || pause::Scope::Project(name("shop"));
-    let queue_pause = Pause { since: NOON, reason: "because".to_owned(), by_hand: true };
+    let queue_pause =
+        Pause { since: NOON, reason: "because".to_owned(), by_hand: true, passing: None };
     let mut all = Surroundings {
         queue: Some(QueueSurroundings { pause: Some(queue_pause), workers: 2, ..open() }),
         pauses: vec![

@@ -41,28 +41,6 @@ pub enum LaunchError {
     NoAnswer { seconds: u64 },
 }
 
-impl LaunchError {
-    /// Whether the next launch may well succeed: systemd or the machine had no room, or a socket was being restarted. A
-    /// program that is not there will not be there the next time either.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Connect { .. }
-            | Self::Closed
-            | Self::Silent
-            | Self::Refused { .. }
-            | Self::NoAnswer { .. } => true,
-            // Killed from outside, which says nothing about the next one.
-            Self::Left { status } => status.code().is_none(),
-            Self::Spawn { .. }
-            | Self::Order(_)
-            | Self::Encode(_)
-            | Self::Stuck { .. }
-            | Self::Stranger { .. } => false,
-        }
-    }
-}
-
 /// How shims are started.
 #[derive(Clone, Debug)]
 pub enum Launcher {

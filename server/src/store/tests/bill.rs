@@ -142,7 +142,7 @@ async fn what_ran_when_its_ticket_was_closed_is_paid_all_the_same() {
     let ticket = bed.ticket(&["impl"]).await.id;
     let worker = bed.worker("impl").await;
     let attempt = bed.granted(worker, "p1").await.attempt.id;
-    bed.store.attempt_started(attempt, 1, NOW).await.unwrap();
+    bed.store.attempt_started(attempt, 1, NOW, NOW).await.unwrap();
     bed.store.close_ticket(ticket, Resolution::Cancelled, None, NOW).await.unwrap();
     assert_eq!(bed.costs(ticket).await, (0.0, 5.0), "until its shim tells");
     let ended = bed.store.end_attempt(ending(attempt, completed()), NOW).await.unwrap();
@@ -154,7 +154,7 @@ async fn what_ran_when_its_ticket_was_closed_is_paid_all_the_same() {
     let attempt = bed.granted(worker, "p2").await.attempt.id;
     assert_eq!(bed.budget(attempt).await, Some((4.75, Limit::Project)));
     // Its shim dies before it tells anything.
-    bed.store.attempt_started(attempt, 1, NOW).await.unwrap();
+    bed.store.attempt_started(attempt, 1, NOW, NOW).await.unwrap();
     bed.store.close_ticket(next, Resolution::Cancelled, None, NOW).await.unwrap();
     let spent = Spent { seen_worth: Some(0.0), ran: true, ..Spent::default() };
     bed.store.attempt_settled(attempt, spent, NOW).await.unwrap();

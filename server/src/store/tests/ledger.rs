@@ -20,7 +20,7 @@ async fn sums_are_the_same_however_they_are_grouped() {
             let worker = bed.worker(kind).await;
             pulls += 1;
             let attempt = bed.granted(worker, &format!("p{pulls}")).await.attempt.id;
-            bed.store.attempt_started(attempt, 1, NOW).await.unwrap();
+            bed.store.attempt_started(attempt, 1, NOW, NOW).await.unwrap();
             let spent = Spent {
                 num_turns: Some(3),
                 // One of them was killed and could not say.

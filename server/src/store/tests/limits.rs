@@ -17,7 +17,7 @@ use crate::domain::project::ProjectChange;
 use crate::domain::ticket::TicketChange;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::UsageLimit;
+use crate::domain::usage::UsageLimit;
 use crate::domain::waiting;
 use crate::domain::worker_type::WorkerTypeChange;
 use crate::store::Claim;
@@ -245,7 +245,12 @@ async fn what_the_service_cut_off_goes_on_in_its_session() {
     let worker = bed.worker("impl").await;
     let first = bed.granted(worker, "p1").await.attempt;
     let reset = NOW.after(Duration::from_secs(7200));
-    let usage = UsageLimit { rejected: true, resets_at: Some(reset), utilization: Some(1.0) };
+    let usage = UsageLimit {
+        rejected: true,
+        resets_at: Some(reset),
+        utilization: Some(1.0),
+        models: Vec::new(),
+    };
     let ending = Ending { usage: Some(usage), ..ending(first.id, failed(Failure::UsageLimit)) };
     bed.store.end_attempt(ending, NOW).await.unwrap();
     let after = bed.read(ticket).await;

@@ -51,7 +51,7 @@ use crate::domain::worktree::Worktree;
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 pub(super) const RULES: Rules = Rules {
-    policy: Policy { max_rework: 3, retry: BACKOFF, overload: BACKOFF },
+    policy: Policy { max_rework: 3, retry: BACKOFF, overload: BACKOFF, again: BACKOFF },
     max_workers: 16,
     max_usd_per_day: None,
 };

@@ -201,7 +201,8 @@ CREATE TABLE ticket (
     CONSTRAINT ticket_budget_is_a_limit CHECK (max_budget_usd > 0), strikes INTEGER NOT NULL DEFAULT 0
     CONSTRAINT strikes_are_counted CHECK (strikes >= 0), resume_asks_outcome INTEGER NOT NULL DEFAULT 0
     CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)), assumed_usd REAL NOT NULL DEFAULT 0
-    CONSTRAINT ticket_assumed_is_no_debt CHECK (assumed_usd >= 0),
+    CONSTRAINT ticket_assumed_is_no_debt CHECK (assumed_usd >= 0), begun INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT begun_is_a_flag CHECK (begun IN (0, 1)),
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
@@ -286,7 +287,10 @@ CREATE TABLE worker_type (
     CONSTRAINT mcp_servers_is_an_object CHECK (json_type(mcp_servers) = 'object'), claude_settings TEXT NOT NULL DEFAULT '{}'
     CONSTRAINT claude_settings_is_an_object CHECK (json_type(claude_settings) = 'object'), paused_by_hand INTEGER NOT NULL DEFAULT 0
     CONSTRAINT paused_by_hand_is_a_flag CHECK (paused_by_hand IN (0, 1)), max_turns INTEGER
-    CONSTRAINT max_turns_is_a_limit CHECK (max_turns >= 1),
+    CONSTRAINT max_turns_is_a_limit CHECK (max_turns >= 1), pause_cause TEXT
+    CONSTRAINT pause_cause_is_known CHECK (pause_cause IN ('launch', 'start', 'usage_limit')), pause_until INTEGER
+    CONSTRAINT pause_until_has_a_cause CHECK (pause_until IS NULL OR pause_cause IS NOT NULL), pause_tries INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT pause_tries_are_counted CHECK (pause_tries >= 0),
     CONSTRAINT pause_has_reason CHECK ((paused_at IS NULL) = (pause_reason IS NULL)),
     UNIQUE (project_id, name)
 ) STRICT;
@@ -345,6 +349,9 @@ CREATE UNIQUE INDEX project_live_name ON project (name) WHERE deleted_at IS NULL
 
 CREATE INDEX ticket_assumed ON ticket (project_id, assumed_usd) WHERE assumed_usd > 0;
 
+CREATE INDEX ticket_begun ON ticket (project_id, current_stage, priority DESC, ticket_id)
+    WHERE state = 'queued' AND begun = 1;
+
 CREATE INDEX ticket_cost ON ticket (project_id, cost_usd) WHERE cost_usd > 0;
 
 CREATE INDEX ticket_dependency_reverse ON ticket_dependency (depends_on_id);
@@ -367,6 +374,8 @@ CREATE INDEX ticket_resume ON ticket (resume_worker_id) WHERE resume_worker_id I
 CREATE INDEX ticket_state ON ticket (project_id, state);
 
 CREATE INDEX worker_live ON worker (project_id, worker_type) WHERE state <> 'stopped';
+
+CREATE INDEX worker_type_waiting ON worker_type (pause_until) WHERE pause_cause IS NOT NULL;
 
 CREATE INDEX worktree_kept ON worktree (ticket_id) WHERE removed_at IS NULL;
 

@@ -31,10 +31,10 @@ async fn a_ticket_is_granted_only_while_its_worktree_is_ready() {
     let worker = bed.worker("impl").await;
     let found = bed.store.worker(worker).await.unwrap();
     assert_eq!(bare_claim(&bed, worker, "p1").await, Claim::Nothing);
-    assert!(!bed.store.has_work(&found).await.unwrap());
+    assert!(!bed.store.has_work(&found, &[]).await.unwrap());
     assert_eq!(bed.store.unprepared().await.unwrap(), [id]);
     bed.prepare().await;
-    assert!(bed.store.has_work(&found).await.unwrap());
+    assert!(bed.store.has_work(&found, &[]).await.unwrap());
     assert_eq!(bed.store.unprepared().await.unwrap(), []);
     let granted = bed.granted(worker, "p2").await;
     assert_eq!(granted.ticket.work, Some(worktree(id)));
