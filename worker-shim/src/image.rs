@@ -57,6 +57,7 @@ impl Image {
     /// Becomes the program, or says why not. Async-signal-safe: it may be called between fork and exec.
     ///
     /// As with a shell, one that may not be executed does not hide one further on, and is told of when there is none.
+    #[must_use = "it only returns when it failed"]
     pub fn execute(&self) -> io::Error {
         let mut found = libc::ENOENT;
         for candidate in &self.candidates {

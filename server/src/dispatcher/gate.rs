@@ -56,6 +56,11 @@ impl Gate {
         before.until.is_some()
     }
 
+    /// Tries that failed since one succeeded.
+    pub(super) fn failures(&self) -> u32 {
+        self.lock().failed
+    }
+
     /// Returns how long nothing is launched now.
     pub(super) fn failed(&self, now: Instant) -> Duration {
         let mut state = self.lock();
@@ -96,6 +101,7 @@ mod tests {
             assert_eq!((gate.allows(now), gate.opens_in(now)), (0, None), "the others wait for it");
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(gate.failures(), 8);
         gate.unused();
         assert_eq!(gate.allows(now), 1);
         assert!(gate.succeeded() && !gate.succeeded());

@@ -101,15 +101,27 @@ impl Dispatcher {
     /// What was launched may have failed after its shim was on its way: a shim that said hello was launched.
     async fn not_launched(&self, worker: &Worker, error: &LaunchError) {
         let why = chain(error);
-        if let Err(error) = self.put_launches_off(worker, &why).await {
+        // Once is chance and nobody's concern; a second time in a row is told like everything else.
+        let is_told = !error.is_chance() || self.gate.failures() > 0;
+        if let Err(error) = self.put_launches_off(worker, &why, is_told).await {
             tracing::error!(worker = %worker.id, error = %chain(&error), "a worker's end was not stored");
         }
     }
 
-    pub(super) async fn put_launches_off(&self, worker: &Worker, why: &str) -> Result<()> {
+    /// `is_told`: the queue waits as well and says so, not only the launcher.
+    pub(super) async fn put_launches_off(
+        &self,
+        worker: &Worker,
+        why: &str,
+        is_told: bool,
+    ) -> Result<()> {
         let now = self.now();
         let reason = format!("it could not be launched: {why}");
-        let stored = self.store.launch_failed(worker, &reason, now).await;
+        let stored = if is_told {
+            self.store.launch_failed(worker, &reason, now).await
+        } else {
+            self.store.worker_never_came(worker.id, &reason, now).await
+        };
         if stored.as_ref().is_ok_and(|ended| !ended) {
             tracing::info!(worker = %worker.id, error = why, "a worker came although its launch failed");
             self.launched();

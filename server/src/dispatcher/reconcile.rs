@@ -156,7 +156,12 @@ impl Dispatcher {
         if is_given_up {
             let why = "its shim never said hello";
             if worker.state == WorkerState::Launching && launched_at >= self.started_at {
-                self.put_launches_off(worker, &format!("{why}, and has ended or hangs")).await?;
+                self.put_launches_off(
+                    worker,
+                    &format!("{why}, and has ended or hangs"),
+                    /* is told */ true,
+                )
+                .await?;
             } else {
                 self.store.worker_never_came(worker.id, why, now).await?;
                 self.gate.unused();

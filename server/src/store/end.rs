@@ -13,9 +13,8 @@ use super::complete::By;
 use super::error::Result;
 use super::event;
 use super::hold;
-use super::pause;
+use super::others;
 use super::planned;
-use super::put_off;
 use super::question;
 use super::ticket;
 use super::worker_type;
@@ -39,9 +38,7 @@ use crate::domain::pipeline::Standing;
 use crate::domain::text;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::Held;
 use crate::domain::usage::UsageLimit;
-use crate::domain::worker_type::PassingCause;
 use crate::domain::worker_type::WorkerType;
 use crate::domain::worktree::Head;
 use crate::plant;
@@ -278,26 +275,7 @@ async fn move_on(
         failed(ticket, found, &ending.verdict, &to),
     );
     event::append(connection, by.sign(event), now).await?;
-    if let Verdict::Failed { failure, detail } = &ending.verdict
-        && failure.pauses_queue()
-    {
-        worker_type::pause(connection, ticket.project, &found.stage, detail, now).await?;
-    }
-    if let Verdict::Failed { failure, detail } = &ending.verdict
-        && failure.puts_queue_off()
-    {
-        let queue = (ticket.project, &found.stage);
-        put_off::put_off(connection, queue, PassingCause::Start, detail, rules, now).await?;
-    }
-    if ending.spent.ran {
-        put_off::agent_started(connection, found.id, now).await?;
-    }
-    if let Verdict::Failed { failure: Failure::UsageLimit, .. } = &ending.verdict
-        && let Some(usage) = &ending.usage
-        && let Move::Retry { not_before, .. } = to
-    {
-        refused(connection, found, usage, not_before, now).await?;
-    }
+    others::affect(connection, (ticket, found), ending, &to, rules, now).await?;
     // Of one that ended otherwise the last words are the service's, not its answer.
     if let Verdict::Failed { failure: Failure::NoResult, .. } = &ending.verdict
         && let Some(answer) = ending.last_words.as_deref()
@@ -325,27 +303,6 @@ async fn move_on(
         .bind(session == Session::Ask)
         .execute(connection)
         .await?;
-    }
-    Ok(())
-}
-
-/// The service refused the attempt for a usage limit: whoever it would refuse too waits as long as the attempt's ticket.
-async fn refused(
-    connection: &mut SqliteConnection,
-    found: &Attempt,
-    usage: &UsageLimit,
-    until: Timestamp,
-    now: Timestamp,
-) -> Result<()> {
-    for hold in usage.holds(/* reserve */ 0.0) {
-        let reason = hold.reason(/* reserve */ 0.0);
-        match &hold.of {
-            Held::Everything => pause::usage_limit(connection, &reason, until, now).await?,
-            Held::Models(family) => {
-                let models = (family.as_str(), Some(found.model.as_str()));
-                put_off::hold_models(connection, models, &reason, until, now).await?;
-            }
-        }
     }
     Ok(())
 }

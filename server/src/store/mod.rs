@@ -27,6 +27,7 @@ mod launch;
 mod ledger;
 mod limits;
 mod open;
+mod others;
 mod page;
 mod pause;
 mod planned;

@@ -41,6 +41,14 @@ pub enum LaunchError {
     NoAnswer { seconds: u64 },
 }
 
+impl LaunchError {
+    /// Whether what was launched was killed from outside, which says nothing about the next one.
+    #[must_use]
+    pub fn is_chance(&self) -> bool {
+        matches!(self, Self::Left { status } if status.code().is_none())
+    }
+}
+
 /// How shims are started.
 #[derive(Clone, Debug)]
 pub enum Launcher {
