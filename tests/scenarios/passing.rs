@@ -127,10 +127,10 @@ async fn the_shims_program_may_be_away_or_busy_while_it_is_replaced() {
     went_on(&bed, &ticket, None).await;
 
     bed.nothing_is_left().await;
-    let writing = File::options().append(true).open(&shim).expect("nobody runs it");
+    let being_written = File::options().append(true).open(&shim).expect("nobody runs it");
     let ticket = bed.ticket("shop", &["test"], "").await;
     waits(&bed, &ticket, "launch_failing", &["Text file busy"]).await;
-    drop(writing);
+    drop(being_written);
     bed.completed(&ticket).await;
     assert_eq!((told(&bed, "queue_paused").await, told(&bed, "queue_resumed").await), (2, 2));
 }
@@ -165,7 +165,7 @@ async fn a_worktree_that_was_removed_is_made_anew_and_nobody_else_waits() {
     .await;
     // Until the step that made it is over, git would only make it again.
     eventually("it is ready", || async {
-        let files = fs::read_dir(&tree).map(Iterator::count).unwrap_or(0);
+        let files = fs::read_dir(&tree).map_or(0, Iterator::count);
         if files > 1 { Ok(()) } else { Err(format!("{files} files")) }
     })
     .await;

@@ -180,9 +180,12 @@ mod tests {
         };
         assert_eq!(names(&[], &[]), of_the_user);
         assert_eq!(names(&["*", "CLAUDE_*"], &[]), of_the_user, "a pattern does not mean them");
-        let named = names(&["CLAUDE_EFFORT"], &[("CLAUDE_CODE_EFFORT_LEVEL", "low")]);
+        let asked_for = names(&["CLAUDE_EFFORT"], &[("CLAUDE_CODE_EFFORT_LEVEL", "low")]);
         for asked in ["CLAUDE_EFFORT", "CLAUDE_CODE_EFFORT_LEVEL"] {
-            assert!(named.iter().any(|name| name == asked), "{asked} was asked for: {named:?}");
+            assert!(
+                asked_for.iter().any(|name| name == asked),
+                "{asked} was asked for: {asked_for:?}"
+            );
         }
     }
 

@@ -132,8 +132,8 @@ mod tests {
 
     const RESET: i64 = 1_795_900_000;
 
-    fn read(info: Value) -> UsageLimit {
-        usage_limit(&info).expect("it is an object")
+    fn read(info: &Value) -> UsageLimit {
+        usage_limit(info).expect("it is an object")
     }
 
     fn account(rejected: bool, resets_at: Option<i64>, utilization: Option<f64>) -> UsageLimit {
@@ -146,7 +146,7 @@ mod tests {
         let windows = json!({"five_hour": {"utilization": 0.2, "resetsAt": RESET - 9},
             "seven_day": {"utilization": 1.0, "resetsAt": RESET}});
         let of = |kind: Option<&str>, windows: &Value| {
-            read(json!({"status": "rejected", "rateLimitType": kind, "unifiedWindows": windows}))
+            read(&json!({"status": "rejected", "rateLimitType": kind, "unifiedWindows": windows}))
         };
         assert_eq!(of(Some("seven_day"), &windows), account(true, Some(RESET), Some(1.0)));
         assert_eq!(of(Some("five_hour"), &windows), account(true, Some(RESET - 9), Some(1.0)));
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_limit_of_a_model_is_no_limit_of_the_account() {
         let limit = read(
-            json!({"status": "rejected", "resetsAt": RESET, "rateLimitType": "seven_day_opus",
+            &json!({"status": "rejected", "resetsAt": RESET, "rateLimitType": "seven_day_opus",
             "unifiedWindows": {"five_hour": {"utilization": 0.3, "resetsAt": RESET - 9}}}),
         );
         let opus = ModelLimit {
@@ -176,19 +176,19 @@ mod tests {
         let expected = account(false, Some(RESET - 9), Some(0.3));
         assert_eq!(limit, UsageLimit { models: vec![opus.clone()], ..expected });
         // Where only the window says what is refused, and when that ends.
-        let limit = read(json!({"status": "rejected", "unifiedWindows":
+        let limit = read(&json!({"status": "rejected", "unifiedWindows":
             {"seven_day_opus": {"utilization": 1.0, "status": "rejected", "resetsAt": RESET}}}));
         let opus = ModelLimit { utilization: Some(1.0), ..opus };
         assert_eq!(limit, UsageLimit { models: vec![opus], ..account(false, None, None) });
         // One that is nearly used up is nobody else's either.
-        let limit = read(json!({"status": "allowed_warning", "unifiedWindows":
+        let limit = read(&json!({"status": "allowed_warning", "unifiedWindows":
             {"seven_day_sonnet": {"utilization": 0.97, "resetsAt": RESET},
              "seven_day": {"utilization": 0.4, "resetsAt": RESET + 9}}}));
         assert_eq!((limit.rejected, limit.utilization), (false, Some(0.4)));
         assert_eq!(limit.models[0].utilization, Some(0.97));
         // What signs in for other programs is the account's.
         let limit = read(
-            json!({"status": "rejected", "resetsAt": RESET, "rateLimitType": "seven_day_oauth_apps"}),
+            &json!({"status": "rejected", "resetsAt": RESET, "rateLimitType": "seven_day_oauth_apps"}),
         );
         assert_eq!(limit, account(true, Some(RESET), None));
     }
@@ -199,7 +199,7 @@ mod tests {
             let mut info = json!({"status": status, "resetsAt": RESET, "rateLimitType": "five_hour",
                 "utilization": 1.0, "overageStatus": overage});
             info[sign] = json!(true);
-            read(info).rejected
+            read(&info).rejected
         };
         for sign in ["isUsingOverage", "overageInUse"] {
             assert!(!of("allowed", "allowed", sign), "{sign}");
