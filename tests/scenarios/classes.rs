@@ -27,7 +27,7 @@ enum Leads {
     Charged { asked: bool },
     /// It is tried as often, and none is spent.
     Strike { asked: bool },
-    /// On hold at once, nothing spent.
+    /// On hold once its session was asked for the outcome, nothing spent.
     Held,
 }
 
@@ -92,7 +92,7 @@ async fn each_class_has_its_name_on_the_attempt_and_its_policy() {
         let expected = match leads {
             Leads::Charged { asked } => (2, 2, 2 * usize::from(asked)),
             Leads::Strike { asked } => (2, 0, 2 * usize::from(asked)),
-            Leads::Held => (1, 0, 0),
+            Leads::Held => (1, 0, 1),
         };
         assert_eq!(seen, expected, "{class} {leads:?}: {held}");
         let why = held["hold_reason"].as_str().unwrap();

@@ -39,6 +39,7 @@ mod protocol;
 mod queues;
 mod real_claude;
 mod repositories;
+mod results;
 mod retention;
 mod runtime;
 mod scale;

@@ -65,3 +65,36 @@ async fn an_unknown_method_is_a_json_rpc_error() {
     let reply = bed.client.rpc("coffee/make", json!({})).await;
     assert_eq!(reply.rpc_error(), Some(-32601), "{reply:?}");
 }
+
+#[tokio::test]
+async fn a_broken_part_of_a_body_costs_itself_and_the_call_is_answered() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let arguments = json!({"project": "shop", "title": "HALF", "execution_plan": ["build"],
+        "description": "BYTES"});
+    let whole = bed
+        .client
+        .stateless_body("tools/call", json!({"name": "create_ticket", "arguments": arguments}))
+        .to_string();
+    let call = async |body: Vec<u8>| {
+        let request = Client::stateless(bed.client.post(), "tools/call", Some("create_ticket"));
+        let answer = request.body(body).send().await.expect("the server is up");
+        answer.text().await.expect("a whole answer")
+    };
+    let broken = whole.replace("HALF", r"Table \ud83d").into_bytes();
+    let at = broken.windows(5).position(|part| part == b"BYTES").expect("it is there");
+    let broken = [&broken[..at], b"\xff\xfe", &broken[at + 5..]].concat();
+    let answer = call(broken).await;
+    assert!(answer.contains("Table \u{fffd}") && answer.contains("T-1"), "{answer}");
+    let ticket = bed.get("T-1").await;
+    assert_eq!(
+        (&ticket["title"], &ticket["description"]),
+        (&json!("Table \u{fffd}"), &json!("\u{fffd}\u{fffd}"))
+    );
+    // What remains wrong is refused by its name, and not as a body that is none.
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    for title in ["1e999", &deep] {
+        let answer = call(whole.replace(r#""HALF""#, title).into_bytes()).await;
+        assert!(answer.contains("isError") && answer.contains("title"), "{answer}");
+    }
+}

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use serde_json::Value;
 use serde_json::json;
@@ -134,6 +135,23 @@ impl Bed {
         let found = self.ticket_is(ticket, "closed").await;
         assert_eq!(found["resolution"], "completed", "{found}");
         found
+    }
+
+    /// The `result` messages in an attempt's transcript.
+    #[must_use]
+    pub fn results(&self, attempt: &str) -> Vec<Value> {
+        let path = self.server.state_dir().join("attempts").join(attempt);
+        let transcript = fs::read_to_string(path.join("stdout.000001.jsonl")).unwrap_or_default();
+        let messages = transcript.lines().filter_map(|line| serde_json::from_str(line).ok());
+        messages.filter(|message: &Value| message["type"] == "result").collect()
+    }
+
+    /// The wall clock, which the service names its resets by.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "a test plays the service")]
+    pub fn wall_seconds(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.expect("after 1970").as_secs()
     }
 
     /// Waits until so many tickets have closed, by waiting for the events that say so: a coordinator that asks again

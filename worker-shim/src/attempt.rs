@@ -233,7 +233,7 @@ impl Attempt {
             match stream {
                 Stream::Stdout => {
                     self.stdout.write(bytes);
-                    self.transcript.feed(bytes);
+                    self.transcript.feed(bytes, clock::wall_ms());
                 }
                 Stream::Stderr => {
                     self.stderr.write(bytes);
@@ -299,7 +299,7 @@ impl Attempt {
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.read_some(stream, buffer, LAST_READS);
         }
-        self.transcript.finish();
+        self.transcript.finish(clock::wall_ms());
         let record = self.record(order);
         crash::point("shim.before_seal");
         match self.dir.seal(&record) {
@@ -351,6 +351,8 @@ impl Attempt {
             usage_limit: self.transcript.usage_limit().cloned(),
             mcp_failed: self.transcript.mcp_failed().to_vec(),
             stream_usage: self.transcript.usage(),
+            told: self.transcript.told(),
+            unreadable: self.transcript.unreadable().cloned(),
             extra: serde_json::Map::new(),
         }
     }

@@ -164,15 +164,12 @@ impl Supervisor {
     fn read(&mut self, stream: Stream) {
         let Some(attempt) = &mut self.attempt else { return };
         let seen = attempt.read(stream, &mut self.buffer, clock::monotonic());
-        if seen.output {
-            self.apply(Event::Output);
-        }
-        if seen.output {
-            self.apply(Event::Signs(seen.signs));
-        }
         if seen.result {
             crash::point("shim.result_seen");
-            self.apply(Event::ResultSeen);
+        }
+        if seen.output {
+            self.apply(Event::Output);
+            self.apply(Event::Signs(seen.signs));
         }
     }
 

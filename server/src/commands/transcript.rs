@@ -1,6 +1,7 @@
 //! The stream of claude, line by line, as a person reads it.
 
 use serde_json::Value;
+use shim_protocol::json;
 
 use crate::commands::output::field;
 use crate::commands::output::plain;
@@ -13,7 +14,7 @@ const LINE: usize = 160;
 /// Unknown kinds come and go with versions of claude and are left out; what is no JSON is shown as it is.
 #[must_use]
 pub fn readable(line: &str) -> Vec<String> {
-    let Ok(message) = serde_json::from_str::<Value>(line) else { return vec![plain(line)] };
+    let Ok(message) = json::read::<Value>(line.as_bytes()) else { return vec![plain(line)] };
     match message["type"].as_str() {
         Some("system") => system(&message).into_iter().collect(),
         Some("assistant") => blocks(&message).flat_map(said).collect(),
@@ -75,11 +76,25 @@ fn tool_error(block: &Value) -> Option<String> {
 
 fn result(message: &Value) -> Vec<String> {
     let cost = message["total_cost_usd"].as_f64().unwrap_or(0.0);
-    let mut lines = vec![format!(
-        "ended: {}, {} turns, ${cost:.4}",
-        field(message, "subtype"),
-        field(message, "num_turns")
-    )];
+    let (turns, subtype) = (field(message, "num_turns"), field(message, "subtype"));
+    let failed = message["is_error"] == true;
+    // claude calls an error "success" when it could still write its result; what went wrong stands beside it.
+    let how = match message["terminal_reason"].as_str().filter(|reason| *reason != "completed") {
+        Some(reason) if failed && subtype == "success" => {
+            format!("error ({})", short(reason, LINE))
+        }
+        Some(_) | None if failed && subtype == "success" => "error".to_owned(),
+        Some(_) | None => subtype,
+    };
+    let mut lines = vec![format!("ended: {how}, {turns} turns, ${cost:.4}")];
+    if failed {
+        let errors = message["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let status = message["api_error_status"].as_i64();
+        lines.extend(status.map(|status| format!("  ! the model service answered {status}")));
+        let said: Vec<&str> = message["result"].as_str().into_iter().chain(errors).collect();
+        lines.extend(said.iter().map(|text| format!("  ! {}", short(text, LINE))));
+        return lines;
+    }
     let output = &message["structured_output"];
     if output.is_object() {
         lines.push(format!("outcome: {}", field(output, "outcome")));
@@ -117,6 +132,30 @@ mod tests {
                 "outcome: completed",
                 "Done.",
             ]
+        );
+    }
+
+    #[test]
+    fn an_error_that_claude_calls_success_is_told_as_an_error() {
+        let result =
+            |fields: &str| readable(&format!(r#"{{"type":"result","num_turns":1,{fields}}}"#));
+        assert_eq!(
+            result(
+                r#""subtype":"success","is_error":true,"terminal_reason":"api_error","api_error_status":529,"result":"API Error: 529\nOverloaded","structured_output":{"outcome":"completed","report":"Done."}"#
+            ),
+            [
+                "ended: error (api_error), 1 turns, $0.0000",
+                "  ! the model service answered 529",
+                "  ! API Error: 529 Overloaded",
+            ]
+        );
+        assert_eq!(
+            result(r#""subtype":"error_max_turns","is_error":true,"errors":["Reached 5 turns"]"#),
+            ["ended: error_max_turns, 1 turns, $0.0000", "  ! Reached 5 turns"]
+        );
+        assert_eq!(
+            result(r#""subtype":"success","is_error":true"#),
+            ["ended: error, 1 turns, $0.0000"]
         );
     }
 }

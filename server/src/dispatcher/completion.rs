@@ -22,28 +22,37 @@ use crate::store::Ending;
 use crate::store::Result;
 
 impl Dispatcher {
-    /// Starts nothing more that a usage limit of the account would refuse, or what is kept of one for the coordinator. `of`
-    /// is the attempt that heard of it. A refusal without a reset holds for a while, and only when `is_news`: what a record
-    /// repeats may be long over.
+    /// Starts nothing more that a usage limit of the account would refuse, or what is kept of one for the coordinator.
+    ///
+    /// A shim repeats its agent's last word with every heartbeat and in its record. It counts once: somebody who resumes
+    /// the work meanwhile is not overruled by old news. What is said later and holds nothing ends the pause.
     pub(super) async fn heed_usage_limit(
         &self,
+        attempt: AttemptId,
         usage: &UsageLimit,
-        of: AttemptId,
-        is_news: bool,
     ) -> Result<()> {
+        if !self.heard.is_news(attempt, usage) {
+            return Ok(());
+        }
         let (reserve, now) = (self.settings().usage_reserve, self.now());
-        for hold in usage.holds(reserve) {
+        let holds = usage.holds(reserve);
+        if holds.is_empty()
+            && let Some(told_at) = usage.told_at
+        {
+            return self.store.usage_limit_holds_no_more(told_at, now).await;
+        }
+        for hold in holds {
             let reason = hold.reason(reserve);
-            let until = match hold.until {
-                Some(until) => until,
-                None if is_news => now.after(self.store.rules().policy.overload.delay(1)),
-                None => continue,
-            };
+            // A refusal without a reset holds for a while after it was said; a record may repeat it hours later.
+            let said_at = usage.told_at.unwrap_or(now);
+            let wait = self.store.rules().policy.overload.delay(1);
+            let until = hold.until.unwrap_or_else(|| said_at.after(wait));
             match hold.of {
+                Held::Everything if hold.until.is_none() && until <= now => {}
                 Held::Everything => self.store.hold_for_usage_limit(reason, until, now).await?,
                 Held::Models(_) if until <= now => {}
                 Held::Models(family) => {
-                    let attempt = self.store.attempt(of).await?;
+                    let attempt = self.store.attempt(attempt).await?;
                     let like = attempt.map(|attempt| attempt.model).filter(|_| hold.rejected);
                     self.store.hold_models(family, like, reason, until, now).await?;
                 }
@@ -62,10 +71,11 @@ impl Dispatcher {
         let worktree_gone = self.worktree_is_gone(attempt, record).await?;
         let known = found.as_ref().map(|found| Known {
             resumed: found.resumed,
+            session: found.claude_session_id.clone(),
             may_create_tickets: found.may_create_tickets,
             worktree_gone,
         });
-        let mut facts = facts::facts(record, known.unwrap_or_default());
+        let mut facts = facts::facts(record, &known.unwrap_or_default());
         // What this server cancels it has stored before. A shim of an earlier build says the same when it was refused,
         // and nobody would know why its ticket is on hold.
         let ordered = found.and_then(|found| found.stop) == Some(StopMode::Cancel);
@@ -73,8 +83,9 @@ impl Dispatcher {
         if facts.stop == Some(verdict::Stop::Cancel) && told && !ordered {
             facts.stop = Some(verdict::Stop::Interrupt);
         }
+        facts.usage = facts.usage.map(|usage| usage.believed(self.now()));
         if let Some(usage) = &facts.usage {
-            self.heed_usage_limit(usage, attempt, /* is news */ false).await?;
+            self.heed_usage_limit(attempt, usage).await?;
         }
         let (exit_code, signal) = facts::codes(&record.status);
         let verdict = verdict::verdict(&facts);
@@ -97,6 +108,7 @@ impl Dispatcher {
             cancelled: facts.stop == Some(verdict::Stop::Cancel),
         };
         let report = self.store.end_attempt(ending, self.now()).await?;
+        self.heard.forget(attempt);
         drop(settled);
         tracing::debug!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "attempt reported");
         Ok(match report {

@@ -11,6 +11,7 @@ mod agent;
 mod completion;
 mod gate;
 mod grant;
+mod heard;
 mod launches;
 mod links;
 mod orders;
@@ -39,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::disk::Room;
 use crate::dispatcher::gate::Gate;
+use crate::dispatcher::heard::Heard;
 use crate::dispatcher::links::Links;
 use crate::dispatcher::pulse::Pulse;
 use crate::dispatcher::worktrees::Tended;
@@ -124,6 +126,8 @@ pub struct Dispatcher {
     links: Links,
     /// Shut for a while after launches failed.
     gate: Arc<Gate>,
+    /// What agents said about the account.
+    heard: Arc<Heard>,
     /// Answers those who ask whether the loop still turns.
     pulse: Pulse,
     repositories: Repositories,
@@ -167,6 +171,7 @@ impl Dispatcher {
             sound,
             links: Links::default(),
             gate: Arc::default(),
+            heard: Arc::default(),
             pulse: Pulse::default(),
             repositories,
             tended: Tended::default(),

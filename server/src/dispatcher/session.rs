@@ -8,7 +8,6 @@ use shim_protocol::exit::ExitRecord;
 use shim_protocol::frame::Decoded;
 use shim_protocol::message;
 use shim_protocol::message::Hello;
-use shim_protocol::message::Progress;
 use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
 use shim_protocol::message::Welcome;
@@ -22,7 +21,6 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::UsageLimit;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::plant;
@@ -95,7 +93,6 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
         inbox,
         pull: None,
         trouble: None,
-        usage: None,
         gone: false,
     };
     if let Err(error) = session.converse(protocol, &hello).await {
@@ -161,8 +158,6 @@ struct Session<'d> {
     pull: Option<Pull>,
     /// What keeps its attempt from its end, as it was last told.
     trouble: Option<String>,
-    /// What its attempt last heard of the usage limit.
-    usage: Option<(AttemptId, UsageLimit)>,
     gone: bool,
 }
 
@@ -247,7 +242,14 @@ impl Session<'_> {
                 }
             }
             ToServer::Heartbeat { progress, trouble } => {
-                self.heed_usage_limit(progress.as_ref()).await?;
+                let told = progress.as_ref().and_then(|progress| {
+                    let attempt = progress.attempt_id.parse().ok()?;
+                    Some((attempt, facts::usage_limit(progress.usage_limit.as_ref()?)))
+                });
+                if let Some((attempt, told)) = told {
+                    let told = told.believed(self.dispatcher.now());
+                    self.dispatcher.heed_usage_limit(attempt, &told).await?;
+                }
                 let memory = progress.and_then(|p| i64::try_from(p.memory_bytes?).ok());
                 let trouble = trouble.filter(|said| !said.is_empty());
                 if trouble != self.trouble {
@@ -272,20 +274,6 @@ impl Session<'_> {
             ToServer::Unsupported { unsupported } => {
                 tracing::warn!(worker = %self.worker.id, kind = unsupported, "a shim does not know a message");
             }
-        }
-        Ok(())
-    }
-
-    /// Each heartbeat repeats what the agent last heard. It counts once, or a refusal that is over would hold for ever.
-    async fn heed_usage_limit(&mut self, progress: Option<&Progress>) -> Result<(), SessionError> {
-        let Some(progress) = progress else { return Ok(()) };
-        let (Some(told), Ok(attempt)) = (&progress.usage_limit, progress.attempt_id.parse()) else {
-            return Ok(());
-        };
-        let told = (attempt, facts::usage_limit(told));
-        if self.usage.as_ref() != Some(&told) {
-            self.dispatcher.heed_usage_limit(&told.1, attempt, /* is news */ true).await?;
-            self.usage = Some(told);
         }
         Ok(())
     }

@@ -224,7 +224,11 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
     pub num_turns: Option<i64>,
+    /// Of an attempt that is stored, its own share. In a report, the running total that was told: of a resumed session it
+    /// may hold earlier attempts too.
     pub cost_usd: Option<f64>,
+    /// Dollars of this run alone, where the agent told them.
+    pub own_usd: Option<f64>,
     pub input_tokens: Option<i64>,
     pub output_tokens: Option<i64>,
     /// The part of the input tokens that the prompt cache had or took.
@@ -233,6 +237,10 @@ pub struct Spent {
     pub peak_memory_bytes: Option<i64>,
     /// Worth of the tokens its stream told of (see [`super::bill`]); `None` when nobody knows.
     pub seen_worth: Option<f64>,
+    /// The part of that which came after the last word on dollars.
+    pub untold_worth: f64,
+    /// No request was under way when it ended (see [`super::bill::Seen`]).
+    pub idle: bool,
     /// Whether its agent was ever started, as far as whoever reports this knows.
     pub ran: bool,
 }

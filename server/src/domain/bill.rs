@@ -1,9 +1,23 @@
-//! What an attempt is counted with that could not say what it cost.
+//! What an attempt cost, as far as its agent tells, and what it is counted with where it could not say.
 //!
-//! claude tells its cost with its result. An attempt that was killed, stopped or ran out of time has none, and a limit in
+//! claude tells its cost with its results. An attempt that was killed, stopped or ran out of time has none, and a limit in
 //! dollars that a kill evades is no limit. So such an attempt is counted with an assumption that is rather too high: the
 //! tokens its stream told of, at the price of other attempts with the same model, and never more than it was allowed to
-//! spend.
+//! spend. What an agent says is bounded before it is stored, because sums of it must stay sums.
+
+use super::attempt::Spent;
+
+/// Most dollars that one attempt is believed to have cost: more than any limit can be set to.
+pub const MOST_USD: f64 = 1e6;
+
+/// Most dollars that a sum shows. Numbers stay numbers up to here, whatever is stored.
+pub const MOST_USD_IN_ALL: f64 = 1e12;
+
+/// Most tokens, or turns, that one attempt is believed to have used; thousands of times what a day of work takes.
+pub const MOST_TOKENS: i64 = 1_000_000_000_000;
+
+/// Most of anything that is counted in one number that JSON can hold exactly.
+pub const MOST_IN_ALL: i64 = (1 << 53) - 1;
 
 /// Tokens, by what they are billed as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,25 +47,104 @@ pub const TELLING: i64 = 1000;
 /// Dollars per input token while no attempt has taught a price: twice what the dearest model cost in November 2026.
 const DEAREST: f64 = 30e-6;
 
+/// The highest price that an attempt can teach. A stream shows little of the output, so it may be well above the dearest;
+/// but one that tells nonsense must not make every other one dear.
+const DEAREST_LEARNED: f64 = 10.0 * DEAREST;
+
 /// Worth of the request that was under way when the attempt ended and that its stream told nothing of.
 const UNDER_WAY: f64 = 25_000.0;
 
-/// The dollars to count. `seen`: the worth of what its stream told of; `None` when nobody knows. `price`: dollars per
-/// input token, as others with the same model paid it. `budget`: what it was allowed to spend.
+/// What is known of an attempt that could not say what it cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// The worth of what its stream told of; `None` when nobody knows.
+    pub worth: Option<f64>,
+    /// A request may have been under way at its end. One that never had a session, that the service refused, or that
+    /// ended by itself had none.
+    pub under_way: bool,
+}
+
+/// The dollars to count. `price`: dollars per input token, as others with the same model paid it. `budget`: what it was
+/// allowed to spend.
 #[must_use]
-pub fn assumed(seen: Option<f64>, price: Option<f64>, budget: Option<f64>) -> f64 {
-    let price = price.unwrap_or(DEAREST);
-    let estimate = match (seen, budget) {
+pub fn assumed(seen: Seen, price: Option<f64>, budget: Option<f64>) -> f64 {
+    let price = price.unwrap_or(DEAREST).min(DEAREST_LEARNED);
+    let under_way = if seen.under_way { UNDER_WAY } else { 0.0 };
+    let estimate = match (seen.worth, budget) {
         // Nothing is known but what it could not exceed.
         (None, Some(budget)) => budget,
-        (seen, _) => (seen.unwrap_or(0.0) + UNDER_WAY) * price,
+        (worth, _) => (worth.unwrap_or(0.0) + under_way) * price,
     };
-    estimate.min(budget.unwrap_or(f64::INFINITY))
+    estimate.min(budget.unwrap_or(MOST_USD)).min(MOST_USD)
+}
+
+/// What an attempt owes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Owed {
+    pub usd: f64,
+    /// It holds what earlier attempts of the session used and could not tell.
+    pub pays_for_earlier: bool,
+}
+
+/// Two sums that differ by less are the same one; they were added up in different orders.
+const SAME_USD: f64 = 1e-6;
+
+/// What an attempt owes that went on in a session.
+///
+/// claude reports a session's running total, so of that only what came on top is this attempt's; it may hold what a run
+/// before it used and could not tell. Some resumed runs begin their total anew: a total that is lower than the one before
+/// is owed in full. `own` is exact, where it is told, but knows of this run only. `before` is the session's last total.
+#[must_use]
+pub fn owed(total: Option<f64>, own: Option<f64>, before: f64) -> Option<Owed> {
+    match (total, own) {
+        (None, None) => None,
+        (None, Some(own)) => Some(Owed { usd: own, pays_for_earlier: false }),
+        (Some(total), None) if total + SAME_USD < before => {
+            Some(Owed { usd: total, pays_for_earlier: false })
+        }
+        (Some(total), None) => {
+            Some(Owed { usd: (total - before).max(0.0), pays_for_earlier: true })
+        }
+        (Some(total), Some(own)) => {
+            // What the total holds of earlier runs, of which `before` was told.
+            let earlier = total - own;
+            let goes_on = earlier > SAME_USD && earlier + SAME_USD >= before;
+            let usd = if goes_on { (total - before).max(own) } else { own };
+            Some(Owed { usd, pays_for_earlier: goes_on })
+        }
+    }
+}
+
+/// What an agent says it used, within bounds.
+#[must_use]
+pub fn bounded(spent: &Spent) -> Spent {
+    let usd =
+        |usd: Option<f64>| usd.filter(|usd| !usd.is_nan()).map(|usd| usd.clamp(0.0, MOST_USD));
+    let count = |count: Option<i64>| count.map(|count| count.clamp(0, MOST_TOKENS));
+    #[expect(clippy::cast_precision_loss, reason = "a bound")]
+    let worth = |worth: f64| worth.clamp(0.0, 10.0 * MOST_TOKENS as f64);
+    Spent {
+        num_turns: count(spent.num_turns),
+        cost_usd: usd(spent.cost_usd),
+        own_usd: usd(spent.own_usd),
+        input_tokens: count(spent.input_tokens),
+        output_tokens: count(spent.output_tokens),
+        cached_tokens: count(spent.cached_tokens),
+        peak_memory_bytes: spent.peak_memory_bytes.map(|bytes| bytes.clamp(0, MOST_IN_ALL)),
+        seen_worth: spent.seen_worth.map(worth),
+        untold_worth: worth(spent.untold_worth),
+        idle: spent.idle,
+        ran: spent.ran,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn near(a: f64, b: f64) {
+        assert!((a - b).abs() < 1e-9, "{a} for {b}");
+    }
 
     #[test]
     fn tokens_are_worth_what_they_cost_beside_each_other() {
@@ -61,7 +154,8 @@ mod tests {
 
     #[test]
     fn an_assumption_is_what_was_seen_and_never_more_than_was_allowed() {
-        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} for {b}");
+        let assumed =
+            |worth, price, budget| assumed(Seen { worth, under_way: true }, price, budget);
         near(assumed(Some(75_000.0), Some(4e-6), None), 0.4);
         near(assumed(Some(75_000.0), Some(4e-6), Some(0.3)), 0.3);
         // Without a price the dearest counts.
@@ -69,5 +163,63 @@ mod tests {
         // Nobody knows what it did.
         near(assumed(None, Some(4e-6), Some(7.0)), 7.0);
         near(assumed(None, Some(4e-6), None), 0.1);
+        // One that told nonsense makes nobody poor.
+        near(assumed(Some(75_000.0), Some(1000.0), None), 30.0);
+        near(assumed(Some(f64::MAX), Some(f64::MAX), None), MOST_USD);
+    }
+
+    #[test]
+    fn where_no_request_was_under_way_only_what_was_seen_is_assumed() {
+        let seen = |worth| Seen { worth: Some(worth), under_way: false };
+        near(assumed(seen(0.0), None, Some(5.0)), 0.0);
+        near(assumed(seen(10_000.0), Some(4e-6), None), 0.04);
+    }
+
+    #[test]
+    fn a_session_owes_what_came_on_top_and_a_total_that_begins_anew_in_full() {
+        let owes = |total, own, before, usd, pays| {
+            let owed = owed(total, own, before).expect("it was told");
+            near(owed.usd, usd);
+            assert_eq!(owed.pays_for_earlier, pays, "{total:?} {own:?} {before}");
+        };
+        assert_eq!(owed(None, None, 1.0), None);
+        owes(Some(1.5), None, 1.0, 0.5, true);
+        owes(Some(1.0), None, 1.0, 0.0, true);
+        owes(Some(0.5), None, 1.0, 0.5, false);
+        // With the run's own dollars: of a run between the two nobody told 0.2.
+        owes(Some(1.5), Some(0.3), 1.0, 0.5, true);
+        owes(Some(1.5), Some(0.5), 1.0, 0.5, true);
+        // Begun anew, though it grew beyond the one before.
+        owes(Some(1.5), Some(1.5), 1.0, 1.5, false);
+        owes(Some(0.5), Some(0.5), 1.0, 0.5, false);
+        owes(None, Some(0.25), 1.0, 0.25, false);
+        // The first that tells anything of a session, which holds what the ones before could not say.
+        owes(Some(0.75), Some(0.5), 0.0, 0.75, true);
+        owes(Some(0.5), Some(0.5), 0.0, 0.5, false);
+    }
+
+    #[test]
+    fn what_an_agent_says_is_bounded() {
+        let absurd = Spent {
+            num_turns: Some(i64::MAX),
+            cost_usd: Some(1e308),
+            own_usd: Some(f64::INFINITY),
+            input_tokens: Some(i64::MAX),
+            output_tokens: Some(-1),
+            cached_tokens: Some(7),
+            peak_memory_bytes: Some(i64::MAX),
+            seen_worth: Some(1e300),
+            untold_worth: f64::INFINITY,
+            ..Spent::default()
+        };
+        let bounded = bounded(&absurd);
+        assert_eq!((bounded.cost_usd, bounded.own_usd), (Some(MOST_USD), Some(MOST_USD)));
+        assert_eq!(
+            (bounded.num_turns, bounded.input_tokens),
+            (Some(MOST_TOKENS), Some(MOST_TOKENS))
+        );
+        assert_eq!((bounded.output_tokens, bounded.cached_tokens), (Some(0), Some(7)));
+        assert_eq!(bounded.peak_memory_bytes, Some(MOST_IN_ALL));
+        assert_eq!((bounded.seen_worth, bounded.untold_worth), (Some(1e13), 1e13));
     }
 }

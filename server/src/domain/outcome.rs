@@ -222,8 +222,10 @@ impl Failure {
         // The one has said its outcome, wrongly, and the next attempt hears why. Of the other nobody saw whether it had a
         // session, nor how far it came.
         let said_or_unseen = matches!(self, Self::MalformedResult | Self::Lost);
+        // What it was denied may have been one call of many.
+        let denied = matches!(self, Self::PermissionDenied);
         let again = matches!(self.consequence(), Consequence::Charge | Consequence::Strike);
-        again && !said_or_unseen
+        (again || denied) && !said_or_unseen
     }
 
     /// Whether the work was only cut off or not begun, so that it goes on in the same session when there is one.

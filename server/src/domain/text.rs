@@ -52,6 +52,20 @@ impl fmt::Display for Name {
     }
 }
 
+/// A text that an agent chose, as people may see it: on one line, bounded, and without characters that act on a terminal
+/// or hide what stands there.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    const MOST: usize = 300;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    };
+    line.chars().take(MOST).map(|c| if hides(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// The text as part of a sentence: on one line, without a full stop. What others say goes into sentences of ours, and
 /// they end theirs or break them over lines as they like.
 #[must_use]

@@ -1,5 +1,7 @@
 //! The account's usage limits, as agents hear of them, and what follows from them.
 
+use std::time::Duration;
+
 use super::time::Timestamp;
 
 /// What windows of a single family of models are called: how long they are, and then the family.
@@ -13,9 +15,14 @@ pub struct UsageLimit {
     pub resets_at: Option<Timestamp>,
     /// Share of the limit that is used, from 0 to 1.
     pub utilization: Option<f64>,
+    /// When the stream said so; older shims do not tell.
+    pub told_at: Option<Timestamp>,
     /// Limits that hold for one family of models each.
     pub models: Vec<ModelLimit>,
 }
+
+/// The longest window of the service is a week; a day more for clocks that disagree.
+const LONGEST_WINDOW: Duration = Duration::from_hours(8 * 24);
 
 /// A limit of one family of models.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +76,17 @@ pub enum Held {
 }
 
 impl UsageLimit {
+    /// The same without what cannot be true: a reset further away than any window of the service.
+    #[must_use]
+    pub fn believed(mut self, now: Timestamp) -> Self {
+        let furthest = now.after(LONGEST_WINDOW);
+        self.resets_at = self.resets_at.filter(|at| *at <= furthest);
+        for limit in &mut self.models {
+            limit.resets_at = limit.resets_at.filter(|at| *at <= furthest);
+        }
+        self
+    }
+
     /// Whether the service refused, whatever for.
     #[must_use]
     pub fn is_refused(&self) -> bool {
@@ -125,7 +143,7 @@ mod tests {
 
     fn account(rejected: bool, utilization: f64) -> UsageLimit {
         let utilization = Some(utilization);
-        UsageLimit { rejected, resets_at: Some(RESET), utilization, models: Vec::new() }
+        UsageLimit { rejected, resets_at: Some(RESET), utilization, ..UsageLimit::default() }
     }
 
     #[test]
@@ -185,6 +203,26 @@ mod tests {
             assert!(models.iter().all(|model| is_of(model, family)), "{family}");
             assert!(!others.iter().any(|model| is_of(model, family)), "{family}");
             assert!(usage.is_refused() && usage.refused_until() == Some(RESET));
+        }
+    }
+
+    #[test]
+    fn no_reset_lies_further_away_than_the_longest_window() {
+        let now = Timestamp::from_millis(1_795_380_000_000);
+        let until = |at: Timestamp| {
+            let models =
+                vec![ModelLimit { resets_at: Some(at), ..of_a_model("seven_day_opus", true) }];
+            let usage = UsageLimit { resets_at: Some(at), models, ..account(true, 1.0) };
+            let holds = usage.believed(now).holds(0.1);
+            assert_eq!(holds[0].until, holds[1].until);
+            holds[0].until
+        };
+        let week = now.after(Duration::from_hours(7 * 24));
+        assert_eq!(until(week), Some(week));
+        // The year 5138, and the end of time.
+        for absurd in [Timestamp::from_millis(99_999_999_999_000), Timestamp::from_millis(i64::MAX)]
+        {
+            assert_eq!(until(absurd), None);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The body of a request, whole, and bounded in size and time.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,6 +8,7 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::http::header;
 use http_body_util::BodyExt as _;
+use shim_protocol::json;
 
 /// The largest body that is read, in bytes.
 pub(crate) const MOST_BYTES: usize = 4 << 20;
@@ -55,6 +57,15 @@ async fn whole(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Unread> {
     if too_large { Err(Unread::TooLarge) } else { Ok(whole.into()) }
 }
 
+/// The body as the SDK can read it. A model that stops in the middle of an emoji, a client whose numbers know no bounds:
+/// what is broken costs itself, and the call is answered under its own id.
+pub(crate) fn mended(body: Bytes) -> Bytes {
+    if std::str::from_utf8(&body).is_ok_and(|text| matches!(json::mend(text), Cow::Borrowed(_))) {
+        return body;
+    }
+    json::mend(&String::from_utf8_lossy(&body)).into_owned().into()
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -84,6 +95,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_given_up() {
         assert_eq!(read(&HeaderMap::new(), Body::new(Silent)).await, Err(Unread::Slow));
+    }
+
+    #[test]
+    fn what_is_broken_in_a_body_costs_itself() {
+        let mended = |body: &'static [u8]| mended(Bytes::from_static(body));
+        assert_eq!(mended(br#"{"a":"\ud83d"}"#), r#"{"a":"\ufffd"}"#);
+        assert_eq!(mended(b"{\"a\":\"\xff\"}"), "{\"a\":\"\u{fffd}\"}");
+        assert_eq!(mended(b"{\"a\":1e999}"), "{\"a\":1.7976931348623157e308}");
+        let whole = Bytes::from_static(br#"{"a":"\ud83d\ude00"}"#);
+        assert_eq!(super::mended(whole.clone()).as_ptr(), whole.as_ptr(), "nothing is copied");
+        assert_eq!(mended(b"no JSON"), "no JSON");
     }
 
     #[tokio::test]

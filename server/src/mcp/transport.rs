@@ -229,6 +229,7 @@ async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Respo
         Err(Unread::Broken) => return StatusCode::BAD_REQUEST.into_response(),
     };
     let is_json = is_json(&parts.headers);
+    let body = if is_json { body::mended(body) } else { body };
     let request = Request::from_parts(parts, Body::from(body.clone()));
     let response = mcp.handle(request).await;
     if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {

@@ -8,64 +8,66 @@ use std::path::Path;
 
 use serde::Deserialize;
 use shim_protocol::exit::Usage;
+use shim_protocol::json;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::Stream;
+use shim_protocol::tally::Tally;
 
 #[derive(Deserialize)]
 struct Line {
     r#type: String,
+    #[serde(default)]
+    subtype: String,
+    #[serde(default)]
     message: Message,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Message {
     id: Option<String>,
     #[serde(default)]
     usage: Usage,
 }
 
-/// The tokens of every message in the transcript, or `None` when a part of it is gone or cannot be read. Nothing was
-/// said when there is no transcript at all in a run directory that is there.
+/// What a transcript tells.
+#[derive(Debug, PartialEq)]
+pub struct Left {
+    /// The tokens of every message.
+    pub usage: Usage,
+    /// The agent had a session, so it may have asked the model for something.
+    pub begun: bool,
+}
+
+/// What the transcript tells, or `None` when a part of it is gone or cannot be read. Nothing was said when there is no
+/// transcript at all in a run directory that is there.
 #[must_use]
-pub fn usage(run_dir: &Path) -> Option<Usage> {
+pub fn usage(run_dir: &Path) -> Option<Left> {
     let segments = run_dir::segments(run_dir, Stream::Stdout).ok()?;
     let first = segments.first().and_then(|path| path.file_name()?.to_str());
     if first.is_some_and(|name| Stream::Stdout.number_of(name) != Some(1)) {
         return None;
     }
-    let (mut sum, mut newest, mut newest_id) = (Usage::default(), Usage::default(), None);
+    let (mut tally, mut begun) = (Tally::default(), false);
     for segment in segments {
         for line in lines(&segment).ok()? {
-            // One message of the model comes as one line per block, all with its id.
-            let Ok(Line { r#type, message }) = serde_json::from_slice(&line.ok()?) else {
+            let Ok(Line { r#type, subtype, message }) = json::read::<Line>(&line.ok()?) else {
                 continue;
             };
-            if r#type != "assistant" {
-                continue;
+            match (r#type.as_str(), subtype.as_str()) {
+                ("system", "init") => begun = true,
+                ("assistant", _) => {
+                    begun = true;
+                    tally.take(message.id.as_deref(), &message.usage);
+                }
+                _ => {}
             }
-            if message.id.is_none() || message.id != newest_id {
-                add(&mut sum, &newest);
-            }
-            (newest, newest_id) = (message.usage, message.id);
         }
     }
-    add(&mut sum, &newest);
-    Some(sum)
+    Some(Left { usage: tally.used().clone(), begun })
 }
 
 fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
     Ok(BufReader::new(File::open(path)?).split(b'\n'))
-}
-
-fn add(sum: &mut Usage, one: &Usage) {
-    for (sum, one) in [
-        (&mut sum.input_tokens, one.input_tokens),
-        (&mut sum.output_tokens, one.output_tokens),
-        (&mut sum.cache_creation_input_tokens, one.cache_creation_input_tokens),
-        (&mut sum.cache_read_input_tokens, one.cache_read_input_tokens),
-    ] {
-        *sum = sum.saturating_add(one);
-    }
 }
 
 #[cfg(test)]
@@ -77,7 +79,8 @@ mod tests {
     #[test]
     fn each_message_counts_once_and_what_is_no_message_not_at_all() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(usage(dir.path()), Some(Usage::default()), "nothing was said");
+        let nothing = Left { usage: Usage::default(), begun: false };
+        assert_eq!(usage(dir.path()), Some(nothing), "nothing was said");
         let message = |id: &str, tokens: u64| {
             format!(
                 r#"{{"type":"assistant","message":{{"id":"{id}","content":[{{"type":"text"}}],"usage":{{"input_tokens":{tokens},"cache_read_input_tokens":7,"service_tier":"x"}}}}}}"#
@@ -85,12 +88,17 @@ mod tests {
         };
         let first =
             [r#"{"type":"system"}"#.to_owned(), message("m1", 10), message("m1", 10)].join("\n");
-        let second =
-            [message("m2", 5), "no JSON".to_owned(), "{\"type\":\"assi".to_owned()].join("\n");
+        let second = [
+            message("m2", 5),
+            message("m1", 10),
+            "no JSON".to_owned(),
+            "{\"type\":\"assi".to_owned(),
+        ]
+        .join("\n");
         fs::write(dir.path().join(Stream::Stdout.segment(1)), first).expect("writable");
         fs::write(dir.path().join(Stream::Stdout.segment(2)), second).expect("writable");
         let both = Usage { input_tokens: 15, cache_read_input_tokens: 14, ..Usage::default() };
-        assert_eq!(usage(dir.path()), Some(both));
+        assert_eq!(usage(dir.path()), Some(Left { usage: both, begun: true }));
         // Its beginning is gone: nobody knows.
         fs::remove_file(dir.path().join(Stream::Stdout.segment(1))).expect("removed");
         assert_eq!(usage(dir.path()), None);

@@ -144,16 +144,19 @@ impl TryFrom<AttemptRow> for Attempt {
             }),
             spent: Spent {
                 num_turns: row.num_turns,
-                cost_usd: row.cost_usd,
+                cost_usd: row.cost_usd.map(row::dollars),
+                own_usd: None,
                 input_tokens: row.input_tokens,
                 output_tokens: row.output_tokens,
                 cached_tokens: row.cached_tokens,
                 peak_memory_bytes: row.peak_memory_bytes,
                 seen_worth: row.seen_worth,
+                untold_worth: 0.0,
+                idle: false,
                 ran: row.started_at.is_some(),
             },
             model: row.model,
-            assumed_usd: row.assumed_usd,
+            assumed_usd: row.assumed_usd.map(row::dollars),
         })
     }
 }
@@ -318,7 +321,7 @@ impl Store {
                         settle(c, id, now).await?;
                         match find(c, id).await? {
                             Some(found) if found.spent.cost_usd.is_none() => {
-                                bill::book(c, &found, &spent).await
+                                bill::book(c, &found, &spent).await.map(drop)
                             }
                             Some(_) | None => Ok(()),
                         }

@@ -294,6 +294,7 @@ async fn complete(
         strikes: 0,
         has_session: false,
         turns: 0,
+        spent_usd: 0.0,
         asked_about: None,
         limit: None,
         resets_at: None,

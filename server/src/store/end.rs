@@ -186,7 +186,7 @@ async fn end(
     if ended.rows_affected() == 0 && !plant::is("no-guard-on-the-end") {
         return late(connection, &ending, now).await;
     }
-    bill::book(connection, &found, &ending.spent).await?;
+    let spent_usd = bill::book(connection, &found, &ending.spent).await?;
     sqlx::query(
         "UPDATE ticket SET attempts_used = attempts_used + ?2, strikes = strikes + ?3 WHERE ticket_id = ?1",
     )
@@ -204,7 +204,7 @@ async fn end(
         Work::Owed(_) => worktree::owe(connection, found.ticket, found.id).await?,
     }
     let ticket = ticket::load(connection, found.ticket).await?;
-    let counted = Counted { charged, struck };
+    let counted = Counted { charged, struck, spent_usd };
     move_on(connection, &ticket, &found, &ending, counted, rules, now).await?;
     Ok(EndReport::Accepted)
 }
@@ -248,6 +248,7 @@ async fn move_on(
         rework_laps: ticket.rework_laps,
         has_session,
         turns: ending.spent.num_turns.unwrap_or(0),
+        spent_usd: counted.spent_usd,
         asked_about: work.as_ref(),
         limit: limit.as_ref(),
         resets_at: ending.usage.as_ref().and_then(UsageLimit::refused_until),
@@ -312,6 +313,7 @@ async fn move_on(
 struct Counted {
     charged: bool,
     struck: bool,
+    spent_usd: f64,
 }
 
 /// The limit above its worker type's own that the attempt's budget came from.

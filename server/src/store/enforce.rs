@@ -391,7 +391,7 @@ async fn overshot(
 ) -> Result<f64> {
     // One that went on in a session may have paid for those before it, too.
     Ok(sqlx::query_scalar(
-        "SELECT COALESCE(SUM(a.cost_usd - a.budget_usd), 0.0)
+        "SELECT MIN(TOTAL(a.cost_usd - a.budget_usd), 1e12)
            FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
           WHERE a.state = 'ended' AND a.ended_at >= ?1 AND a.cost_usd > a.budget_usd AND a.resumed = 0
             AND (?2 IS NULL OR t.project_id = ?2)",

@@ -12,6 +12,7 @@ use super::Store;
 use super::error::Result;
 use super::project;
 use super::ticket;
+use crate::domain::bill;
 use crate::domain::id::TicketId;
 use crate::domain::time::Timestamp;
 
@@ -113,14 +114,17 @@ pub struct UsagePage {
 
 const SUMS: &str = "COUNT(*) AS attempts,
     COALESCE(SUM(a.state = 'ended' AND a.cost_usd IS NULL AND a.started_at IS NOT NULL AND a.assumed_usd IS NOT 0), 0) AS unpriced,
-    COALESCE(SUM(a.num_turns), 0) AS turns,
-    COALESCE(SUM(a.input_tokens), 0) AS input_tokens,
-    COALESCE(SUM(a.cached_tokens), 0) AS cached_tokens,
-    COALESCE(SUM(a.output_tokens), 0) AS output_tokens,
-    COALESCE(SUM(a.cost_usd), 0.0) AS cost_usd,
-    COALESCE(SUM(a.assumed_usd), 0.0) AS assumed_usd,
-    COALESCE(SUM(MAX(COALESCE(a.ended_at, a.started_at, 0) - COALESCE(a.started_at, a.ended_at, 0), 0)), 0) AS wall_ms,
-    MAX(a.peak_memory_bytes) AS peak_memory_bytes";
+    CAST(MIN(TOTAL(a.num_turns), 9007199254740991) AS INTEGER) AS turns,
+    CAST(MIN(TOTAL(a.input_tokens), 9007199254740991) AS INTEGER) AS input_tokens,
+    CAST(MIN(TOTAL(a.cached_tokens), 9007199254740991) AS INTEGER) AS cached_tokens,
+    CAST(MIN(TOTAL(a.output_tokens), 9007199254740991) AS INTEGER) AS output_tokens,
+    MIN(TOTAL(a.cost_usd), 1e12) AS cost_usd,
+    MIN(TOTAL(a.assumed_usd), 1e12) AS assumed_usd,
+    CAST(MIN(TOTAL(MAX(COALESCE(a.ended_at, a.started_at, 0) - COALESCE(a.started_at, a.ended_at, 0), 0)), 9007199254740991) AS INTEGER) AS wall_ms,
+    MIN(MAX(a.peak_memory_bytes), 9007199254740991) AS peak_memory_bytes";
+
+// The bounds above. SUM would fail beyond the largest integer, and beyond the largest real it is no number any more.
+const _: () = assert!(bill::MOST_IN_ALL == 9_007_199_254_740_991 && bill::MOST_USD_IN_ALL == 1e12);
 
 const FROM: &str = " FROM attempt a
     JOIN ticket t ON t.ticket_id = a.ticket_id

@@ -350,6 +350,39 @@ impl Store {
             .await
     }
 
+    /// The account answers again, by a word of `told_at`: ends the pause for its usage limit when that is older.
+    pub async fn usage_limit_holds_no_more(
+        &self,
+        told_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        let older =
+            "SELECT 1 FROM pause WHERE project_id = 0 AND cause = 'usage_limit' AND since < ?1";
+        // Every attempt says so again and again; there is seldom a pause.
+        let stands: Option<i64> =
+            sqlx::query_scalar(older).bind(told_at.millis()).fetch_optional(&self.readers).await?;
+        if stands.is_none() {
+            return Ok(());
+        }
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let stands: Option<i64> = sqlx::query_scalar(older)
+                            .bind(told_at.millis())
+                            .fetch_optional(&mut *connection)
+                            .await?;
+                        if stands.is_some() {
+                            lift(connection, None, Cause::UsageLimit, now).await?;
+                        }
+                        Ok(())
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
     /// Ends the pauses whose time has come, and lets queues be tried whose wait is over. Returns when the next one ends.
     pub async fn lift_due_pauses(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let next = self.next_pause_end().await?;

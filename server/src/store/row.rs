@@ -8,6 +8,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use super::error::StoreError;
+use crate::domain::bill;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
 
@@ -72,6 +73,11 @@ pub(super) fn name(text: String) -> Name {
 
 pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
+}
+
+/// Dollars. Rows of before there were bounds, or that somebody wrote by hand, may hold what is no number in JSON.
+pub(super) fn dollars(usd: f64) -> f64 {
+    usd.min(bill::MOST_USD_IN_ALL)
 }
 
 /// A list as the JSON array that is stored.

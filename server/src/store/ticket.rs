@@ -128,8 +128,8 @@ impl TryFrom<TicketRow> for Ticket {
             depends_on: depends_on.into_iter().map(TicketId::from_key).collect(),
             attempts_used: row.attempts_used,
             rework_laps: row.rework_laps,
-            cost_usd: row.cost_usd,
-            assumed_usd: row.assumed_usd,
+            cost_usd: row::dollars(row.cost_usd),
+            assumed_usd: row::dollars(row.assumed_usd),
             max_budget_usd: row.max_budget_usd,
             resume: resume.map(|(claude_session_id, worker)| ResumeHint {
                 claude_session_id,

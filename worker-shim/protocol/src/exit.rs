@@ -22,7 +22,8 @@ pub struct ExitRecord {
     /// Why the attempt was stopped, when it did not end by itself.
     #[serde(default)]
     pub stop: Option<Stop>,
-    /// The stream's final `result` message, when there was one. With it the attempt has ended, whatever came after.
+    /// The stream's `result` message that stands, when there was one. A run writes several: the last one with an outcome
+    /// stands, else the last error that no later turn made good, else the last one.
     #[serde(default)]
     pub result: Option<ResultMessage>,
     /// The `error` of the last assistant message that had one: `authentication_failed`, `rate_limit`, ….
@@ -68,6 +69,12 @@ pub struct ExitRecord {
     /// The tokens of the assistant messages, added up. Counts also when no `result` came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_usage: Option<Usage>,
+    /// What all the results of the run say together. Absent without a result, and in records of older shims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+    /// Lines that were meant as JSON and could not be read, or were too long to be held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<Unreadable>,
     /// Fields a newer shim added.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -166,6 +173,54 @@ pub struct ResultMessage {
     /// The names of tools it was denied, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<String>,
+    /// The calls it was denied, over all results of the run; the last ones, when there were many. Empty in records of
+    /// older shims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<Denial>,
+}
+
+/// A tool call that was denied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    #[serde(default)]
+    pub tool: String,
+    /// What says most about the call, cut to 200 bytes: for people.
+    #[serde(default)]
+    pub input: String,
+}
+
+/// What all the results of a run say together. claude writes one for each turn, and for each background task that ends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Dollars of this run alone: the sum of what each result says was used since the one before. Absent when one of them
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_usd: Option<f64>,
+    /// The highest running total; that of a resumed session may hold earlier runs too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_usd: Option<f64>,
+    /// Turns of all results.
+    #[serde(default)]
+    pub turns: u32,
+    /// Tokens of all results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The agent's own messages after the last result.
+    #[serde(default)]
+    pub turns_after: u32,
+    /// Tokens of messages after the last result. No result tells what they cost. Absent when there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_after: Option<Usage>,
+}
+
+/// Lines of the stream that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    #[serde(default)]
+    pub lines: u32,
+    /// Why, of the last one.
+    #[serde(default)]
+    pub why: String,
 }
 
 /// The account's usage limit, as a `rate_limit_event` of the stream tells it. What holds for some models only is in
@@ -181,9 +236,21 @@ pub struct UsageLimit {
     /// The share of that limit that is used, from 0 to 1.
     #[serde(default)]
     pub utilization: Option<f64>,
+    /// When the stream said so; unix milliseconds. The same words are repeated with each heartbeat and count once. Absent
+    /// from older shims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at_ms: Option<i64>,
     /// Limits of single families of models. Empty from older shims, which told them as the account's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelLimit>,
+}
+
+impl UsageLimit {
+    /// Whether the service refused, whatever for.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.rejected || self.models.iter().any(|limit| limit.rejected)
+    }
 }
 
 /// A usage limit that holds for work with one family of models, and for no other work.
@@ -212,6 +279,37 @@ pub struct Usage {
     pub cache_creation_input_tokens: u64,
     #[serde(default)]
     pub cache_read_input_tokens: u64,
+}
+
+impl Usage {
+    /// Each count by `combine`.
+    fn with(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        let combined = |of: fn(&Self) -> u64| combine(of(self), of(other));
+        Self {
+            input_tokens: combined(|usage| usage.input_tokens),
+            output_tokens: combined(|usage| usage.output_tokens),
+            cache_creation_input_tokens: combined(|usage| usage.cache_creation_input_tokens),
+            cache_read_input_tokens: combined(|usage| usage.cache_read_input_tokens),
+        }
+    }
+
+    /// The sum; saturates.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// What is left without `other`.
+    #[must_use]
+    pub fn less(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    /// The larger of each count.
+    #[must_use]
+    pub fn most(&self, other: &Self) -> Self {
+        self.with(other, u64::max)
+    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@
 pub mod exit;
 pub mod frame;
 pub mod grant;
+pub mod json;
 pub mod message;
 pub mod run_dir;
+pub mod tally;
 
 /// The oldest protocol this build speaks. A server raises it only when no shim of that age can still be running.
 pub const PROTOCOL_MIN: u16 = 1;

@@ -13,12 +13,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
+use shim_protocol::exit::Denial;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
 use shim_protocol::exit::ModelLimit;
 use shim_protocol::exit::ResultMessage;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
+use shim_protocol::exit::Told;
+use shim_protocol::exit::Unreadable;
 use shim_protocol::exit::Usage;
 use shim_protocol::exit::UsageLimit;
 use shim_protocol::grant::Grant;
@@ -55,6 +58,7 @@ fn every_file_reads_and_is_written_the_same() {
     check(&mut seen, "file_exit_not_started", &not_started());
     check(&mut seen, "file_exit_stopped", &stopped());
     check(&mut seen, "file_exit_tasks", &short_of_tasks());
+    check(&mut seen, "file_exit_told", &told());
     check(&mut seen, "file_unit", &place());
 
     let files: BTreeSet<String> = fs::read_dir(directory())
@@ -154,6 +158,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
             rejected: false,
             resets_at_ms: Some(1_790_003_600_000),
             utilization: Some(0.93),
+            told_at_ms: None,
             models: Vec::new(),
         }),
         ..progress.clone()
@@ -169,6 +174,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
                 resets_at_ms: Some(1_790_003_600_000),
                 utilization: Some(1.0),
             }],
+            told_at_ms: None,
         }),
         ..progress.clone()
     };
@@ -274,6 +280,7 @@ fn record() -> ExitRecord {
             result: Some("Built.".into()),
             errors: vec!["overloaded".into()],
             denied: Vec::new(),
+            denials: Vec::new(),
         }),
         last_error: Some("rate_limit".into()),
         session_id: Some("0198c0de-0000-7000-8000-000000000002".into()),
@@ -289,6 +296,8 @@ fn record() -> ExitRecord {
         usage_limit: None,
         mcp_failed: Vec::new(),
         stream_usage: None,
+        told: None,
+        unreadable: None,
         extra: Map::from_iter([("from_a_newer_shim".to_owned(), json!(true))]),
     }
 }
@@ -312,6 +321,7 @@ fn stopped() -> ExitRecord {
             rejected: true,
             resets_at_ms: Some(1_790_003_600_000),
             utilization: Some(1.0),
+            told_at_ms: None,
             models: Vec::new(),
         }),
         mcp_failed: vec!["db".into()],
@@ -328,6 +338,33 @@ fn stopped() -> ExitRecord {
 
 fn short_of_tasks() -> ExitRecord {
     ExitRecord { tasks_refused: Some(61), ..stopped() }
+}
+
+/// A run with several results.
+fn told() -> ExitRecord {
+    let whole = record();
+    let usage = |count| Usage { input_tokens: count, ..Usage::default() };
+    ExitRecord {
+        result: whole.result.map(|result| ResultMessage {
+            denied: vec!["Bash".into()],
+            denials: vec![Denial { tool: "Bash".into(), input: "npm publish".into() }],
+            ..result
+        }),
+        usage_limit: stopped()
+            .usage_limit
+            .map(|limit| UsageLimit { told_at_ms: Some(1_790_000_030_000), ..limit }),
+        told: Some(Told {
+            own_usd: Some(0.125),
+            total_usd: Some(0.25),
+            turns: 5,
+            usage: Some(usage(40)),
+            turns_after: 1,
+            usage_after: Some(usage(2)),
+        }),
+        unreadable: Some(Unreadable { lines: 2, why: "longer than 8 MiB".into() }),
+        extra: Map::new(),
+        ..record()
+    }
 }
 
 fn not_started() -> ExitRecord {

@@ -63,8 +63,6 @@ pub enum Event {
     Output,
     /// What the child's stream says by now.
     Signs(Signs),
-    /// The child's stream holds a result message.
-    ResultSeen,
     ChildExited,
     /// Answers [`Action::Sweep`].
     Swept(Swept),

@@ -24,7 +24,7 @@ const STUCK_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// The result has come; the child should end by itself.
+    /// The agent has said how it ended and does nothing any more; the child should end by itself.
     Lingering {
         until: Duration,
     },
@@ -91,6 +91,19 @@ impl Live {
     /// Takes what the stream says, and stops a child that gets nowhere.
     pub(super) fn heard(&mut self, signs: Signs, now: Duration, actions: &mut Vec<Action>) {
         self.signs = signs;
+        match self.phase {
+            Phase::Running if signs.concluded => {
+                self.phase = Phase::Lingering { until: after(now, self.limits.result_linger_ms) };
+            }
+            // It was woken, by a task of its own that ended or by a prompt of its own making, and works on.
+            Phase::Lingering { .. } if !signs.concluded => self.phase = Phase::Running,
+            // More results of one that does nothing buy no time.
+            Phase::Running
+            | Phase::Lingering { .. }
+            | Phase::Grace { .. }
+            | Phase::Insisting { .. }
+            | Phase::Sweeping { .. } => {}
+        }
         self.judge(now, actions);
     }
 
@@ -115,14 +128,6 @@ impl Live {
         };
         if let Some(reason) = reason {
             self.stop(Stop { reason, signal: None }, now, actions);
-        }
-    }
-
-    /// The attempt has ended; only its processes have not. A later result changes the record, not this timer: a child
-    /// that keeps on sending them would never be stopped.
-    pub(super) fn result_seen(&mut self, now: Duration) {
-        if self.phase == Phase::Running {
-            self.phase = Phase::Lingering { until: after(now, self.limits.result_linger_ms) };
         }
     }
 

@@ -162,7 +162,6 @@ impl Machine {
             Event::Begun(begun) => self.begun(begun, now, actions),
             Event::Output => self.with_live(|live| live.output(now)),
             Event::Signs(signs) => self.with_live(|live| live.heard(signs, now, actions)),
-            Event::ResultSeen => self.with_live(|live| live.result_seen(now)),
             Event::ChildExited => self.with_live(|live| live.child_exited(now, actions)),
             Event::Swept(outcome) => {
                 if let Work::Live(live) = &mut self.work

@@ -1,232 +1,175 @@
-//! The tool calls of an assistant message, as fingerprints: enough to tell the same call from another, and no more. A
-//! call's input may hold a whole file.
+//! The tool calls of an agent and what came of them, as fingerprints: enough to tell the same call from another, and no
+//! more. A call's input may hold a whole file.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::hash::BuildHasher as _;
+use std::hash::BuildHasherDefault;
 use std::hash::DefaultHasher;
-use std::hash::Hash as _;
-use std::hash::Hasher as _;
+use std::hash::Hash;
 
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::DeserializeSeed;
-use serde::de::IgnoredAny;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
+use super::fields::Fields;
 
 /// A loop is one call, or two or three in turn, made over and over.
 const LONGEST_LOOP: usize = 3;
 
+/// Calls that may wait for their answers, and agents of one tree that are told apart. Beyond that the oldest is forgotten.
+const OPEN: usize = 256;
+const AGENTS: usize = 64;
+
+/// Who makes no progress: an agent that makes the same calls and gets the same answers. One that polls a log which grows
+/// gets on, and one of a tree of agents is not the other.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    /// The call's id and its fingerprint.
+    open: VecDeque<(u64, u64)>,
+    agents: VecDeque<(u64, Repeats)>,
+}
+
+impl Calls {
+    /// Takes the calls of an assistant message and the answers of a user message. `agent` is the call that began a
+    /// subagent; none for the agent itself.
+    pub(super) fn take(&mut self, agent: Option<&str>, message: &Fields<'_>) {
+        for block in message.objects("content") {
+            if block.is("type", "tool_use") {
+                let call = fingerprint((block.raw("name"), block.raw("input")));
+                keep(&mut self.open, (fingerprint(block.raw("id")), call), OPEN);
+            } else if block.is("type", "tool_result") {
+                let id = fingerprint(block.raw("tool_use_id"));
+                let Some(at) = self.open.iter().position(|(open, _)| *open == id) else { continue };
+                let Some((_, call)) = self.open.remove(at) else { continue };
+                let answer = (block.raw("is_error"), block.raw("content"));
+                self.repeats_of(agent).take(fingerprint((call, answer)));
+            }
+        }
+    }
+
+    fn repeats_of(&mut self, agent: Option<&str>) -> &mut Repeats {
+        let agent = fingerprint(agent);
+        let at = self.agents.iter().position(|(known, _)| *known == agent);
+        let known = at.and_then(|at| self.agents.remove(at));
+        // The one that acted last is forgotten last.
+        keep(&mut self.agents, known.unwrap_or((agent, Repeats::default())), AGENTS);
+        let newest = self.agents.len() - 1;
+        &mut self.agents[newest].1
+    }
+
+    /// How many times in a row one of the agents made the same loop of calls to the same answers; 1 when each one's latest
+    /// was new.
+    pub(super) fn repeats(&self) -> u32 {
+        self.agents.iter().map(|(_, repeats)| repeats.count()).max().unwrap_or(1)
+    }
+}
+
+fn keep<T>(list: &mut VecDeque<T>, one: T, most: usize) {
+    if list.len() == most {
+        list.pop_front();
+    }
+    list.push_back(one);
+}
+
+fn fingerprint(of: impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
+}
+
 /// How often the latest calls were the same ones.
 #[derive(Debug, Default)]
-pub(super) struct Repeats {
+struct Repeats {
     latest: VecDeque<u64>,
     /// For loops of 1, 2 and 3 calls: how many calls in a row were what they were one loop before.
     same: [u32; LONGEST_LOOP],
 }
 
 impl Repeats {
-    pub(super) fn take(&mut self, call: u64) {
+    fn take(&mut self, call: u64) {
         for (index, same) in self.same.iter_mut().enumerate() {
             let before = self.latest.len().checked_sub(index + 1);
             let repeated = before.and_then(|at| self.latest.get(at)) == Some(&call);
             *same = if repeated { same.saturating_add(1) } else { 0 };
         }
-        self.latest.push_back(call);
-        if self.latest.len() > LONGEST_LOOP {
-            self.latest.pop_front();
-        }
+        keep(&mut self.latest, call, LONGEST_LOOP);
     }
 
-    /// How many times in a row the same loop of calls was made; 1 when the latest call was a new one.
-    pub(super) fn count(&self) -> u32 {
+    fn count(&self) -> u32 {
         let whole = |(index, same): (usize, &u32)| same / u32::try_from(index + 1).unwrap_or(1);
         self.same.iter().enumerate().map(whole).max().unwrap_or(0).saturating_add(1)
     }
 }
 
-/// The fingerprints of the `tool_use` blocks of a message's `content`.
-#[derive(Debug, Default)]
-pub(super) struct Calls(pub(super) Vec<u64>);
-
-impl<'de> Deserialize<'de> for Calls {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CallsVisitor)
-    }
-}
-
-/// The visits of values that are no call.
-macro_rules! no_call {
-    ($absent:expr; $($visit:ident($value:ty)),*) => {
-        $(fn $visit<E>(self, _: $value) -> Result<Self::Value, E> { Ok($absent) })*
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($absent) }
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("any JSON value")
-        }
-    };
-}
-
-struct CallsVisitor;
-
-impl<'de> Visitor<'de> for CallsVisitor {
-    type Value = Calls;
-
-    no_call!(Calls::default(); visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64),
-        visit_str(&str));
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut blocks: A) -> Result<Self::Value, A::Error> {
-        let mut calls = Calls::default();
-        while let Some(Block(call)) = blocks.next_element()? {
-            calls.0.extend(call);
-        }
-        Ok(calls)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Calls::default())
-    }
-}
-
-/// One block; its fingerprint when it is a call.
-struct Block(Option<u64>);
-
-impl<'de> Deserialize<'de> for Block {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BlockVisitor)
-    }
-}
-
-struct BlockVisitor;
-
-impl<'de> Visitor<'de> for BlockVisitor {
-    type Value = Block;
-
-    no_call!(Block(None); visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64),
-        visit_str(&str));
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Block(None))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut kind, mut name, mut input) = (None, 0, 0);
-        while let Some(key) = map.next_key::<String>()? {
-            let mut hasher = DefaultHasher::new();
-            match key.as_str() {
-                "type" => kind = super::message::text(map.next_value()?),
-                "name" => {
-                    map.next_value_seed(Fingerprint(&mut hasher))?;
-                    name = hasher.finish();
-                }
-                "input" => {
-                    map.next_value_seed(Fingerprint(&mut hasher))?;
-                    input = hasher.finish();
-                }
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        let call = (kind.as_deref() == Some("tool_use")).then(|| {
-            let mut hasher = DefaultHasher::new();
-            (name, input).hash(&mut hasher);
-            hasher.finish()
-        });
-        Ok(Block(call))
-    }
-}
-
-/// Feeds a value into a hash without building it.
-struct Fingerprint<'h>(&'h mut DefaultHasher);
-
-impl<'de> DeserializeSeed<'de> for Fingerprint<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Fingerprint<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        0_u8.hash(self.0);
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        (1_u8, value).hash(self.0);
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        (2_u8, value).hash(self.0);
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        (3_u8, value).hash(self.0);
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        (4_u8, value.to_bits()).hash(self.0);
-        Ok(())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        (5_u8, value).hash(self.0);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        6_u8.hash(self.0);
-        while list.next_element_seed(Fingerprint(self.0))?.is_some() {}
-        7_u8.hash(self.0);
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        8_u8.hash(self.0);
-        while map.next_key_seed(Fingerprint(self.0))?.is_some() {
-            map.next_value_seed(Fingerprint(self.0))?;
-        }
-        9_u8.hash(self.0);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+    use serde_json::json;
+
     use super::*;
 
-    fn calls(content: &str) -> Vec<u64> {
-        serde_json::from_str::<Calls>(content).expect("reads").0
+    fn take(calls: &mut Calls, agent: Option<&str>, blocks: &Value) {
+        let message = json!({ "content": blocks }).to_string();
+        calls.take(agent, &Fields::of(&message).expect("an object"));
+    }
+
+    fn call(calls: &mut Calls, agent: Option<&str>, command: &str, answer: &str) -> u32 {
+        let id = format!("toolu_{}_{command}_{answer}", calls.repeats());
+        let input = json!({"command": command});
+        take(
+            calls,
+            agent,
+            &json!([{"type": "text", "text": "x"},
+            {"type": "tool_use", "id": id, "name": "Bash", "input": input}]),
+        );
+        take(calls, agent, &json!([{"type": "tool_result", "tool_use_id": id, "content": answer}]));
+        calls.repeats()
     }
 
     #[test]
-    fn the_same_call_has_the_same_fingerprint_and_others_do_not() {
-        let bash = |command: &str| {
-            let content = format!(
-                r#"[{{"type":"text","text":"x"}},{{"type":"tool_use","id":"{command}","name":"Bash","input":{{"command":"{command}"}}}}]"#
+    fn the_same_call_with_the_same_answer_repeats_and_one_with_another_does_not() {
+        let mut calls = Calls::default();
+        assert_eq!(calls.repeats(), 1);
+        let counts =
+            ["a", "a", "a", "b", "c"].map(|answer| call(&mut calls, None, "tail log", answer));
+        assert_eq!(counts, [1, 2, 3, 1, 1]);
+        assert_eq!(call(&mut calls, None, "make", "c"), 1);
+        // A call that nobody answered yet has not repeated anything.
+        for id in ["1", "2", "3"] {
+            take(
+                &mut calls,
+                None,
+                &json!([{"type": "tool_use", "id": id, "name": "Bash",
+                "input": {"command": "make"}}]),
             );
-            calls(&content)
-        };
-        assert_eq!(bash("make"), bash("make"));
-        assert_ne!(bash("make"), bash("make test"));
-        assert_eq!(bash("make").len(), 1);
-        let read = r#"[{"type":"tool_use","name":"Read","input":{"command":"make"}}]"#;
-        assert_ne!(bash("make"), calls(read));
-        for other in ["\"text\"", "null", "7", "{\"a\":[1]}", "[1,[2],\"x\"]"] {
-            assert!(calls(other).is_empty(), "{other}");
+        }
+        assert_eq!(calls.repeats(), 1);
+        for other in [json!("text"), json!(null), json!([1, [2], "x", {"type": "tool_result"}])] {
+            take(&mut calls, None, &other);
+        }
+        assert_eq!(calls.repeats(), 1);
+    }
+
+    #[test]
+    fn calls_in_one_message_are_told_apart_by_their_ids() {
+        let mut calls = Calls::default();
+        let uses: Vec<Value> = (0..4)
+            .map(|id| json!({"type": "tool_use", "id": id.to_string(), "name": "Read", "input": {"f": id}}))
+            .collect();
+        let answers: Vec<Value> = (0..4)
+            .rev()
+            .map(|id| json!({"type": "tool_result", "tool_use_id": id.to_string(), "content": "same"}))
+            .collect();
+        take(&mut calls, None, &json!(uses));
+        take(&mut calls, None, &json!(answers));
+        assert_eq!(calls.repeats(), 1);
+    }
+
+    #[test]
+    fn each_agent_of_a_tree_is_counted_for_itself() {
+        let mut calls = Calls::default();
+        for subagent in ["t1", "t2", "t3", "t4"] {
+            assert_eq!(call(&mut calls, Some(subagent), "ls", "x"), 1);
+        }
+        assert_eq!(call(&mut calls, Some("t2"), "ls", "x"), 2);
+        // Others between do not hide one that loops.
+        for (round, expected) in [(1, 3), (2, 4)] {
+            call(&mut calls, None, &format!("round {round}"), "y");
+            assert_eq!(call(&mut calls, Some("t2"), "ls", "x"), expected);
         }
     }
 

@@ -68,6 +68,7 @@ pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
             rejected: false,
             resets_at_ms: nearest_reset,
             utilization: nearest_share,
+            told_at_ms: None,
             models,
         });
     }
@@ -77,7 +78,7 @@ pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
         nearest_reset.or(told.resets_at_ms)
     };
     let utilization = nearest_share.or(told.utilization);
-    Some(UsageLimit { rejected, resets_at_ms, utilization, models })
+    Some(UsageLimit { rejected, resets_at_ms, utilization, told_at_ms: None, models })
 }
 
 /// When the window that is refused starts afresh, where the event itself does not say: the one it names, one that says it
@@ -138,7 +139,7 @@ mod tests {
 
     fn account(rejected: bool, resets_at: Option<i64>, utilization: Option<f64>) -> UsageLimit {
         let resets_at_ms = resets_at.map(|at| at * 1000);
-        UsageLimit { rejected, resets_at_ms, utilization, models: Vec::new() }
+        UsageLimit { rejected, resets_at_ms, utilization, ..UsageLimit::default() }
     }
 
     #[test]

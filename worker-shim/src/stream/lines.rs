@@ -6,6 +6,15 @@ pub const MAX_LINE: usize = 8 << 20;
 /// Above this the buffer is given back after use; the usual line is far shorter.
 const KEEP: usize = 64 << 10;
 
+/// One line of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line<'l> {
+    /// Without its newline.
+    Whole(&'l [u8]),
+    /// Longer than [`MAX_LINE`].
+    TooLong,
+}
+
 /// The unfinished line at the end of what was fed so far.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -15,28 +24,28 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Calls `line` for each line that ends in `bytes`, without its newline.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
+    /// Calls `line` for each line that ends in `bytes`.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(Line<'_>)) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (rest, next) = (&bytes[..end], &bytes[end + 1..]);
             bytes = next;
             if self.partial.is_empty() && !self.skipping {
-                line(rest);
+                line(Line::Whole(rest));
                 continue;
             }
             self.keep(rest);
-            if !self.skipping {
-                line(&self.partial);
-            }
+            line(if self.skipping { Line::TooLong } else { Line::Whole(&self.partial) });
             self.reset();
         }
         self.keep(bytes);
     }
 
     /// Takes what the child left without a newline at the end of its output.
-    pub(super) fn finish(&mut self, line: impl FnOnce(&[u8])) {
-        if !self.partial.is_empty() {
-            line(&self.partial);
+    pub(super) fn finish(&mut self, line: impl FnOnce(Line<'_>)) {
+        if self.skipping {
+            line(Line::TooLong);
+        } else if !self.partial.is_empty() {
+            line(Line::Whole(&self.partial));
         }
         self.reset();
     }

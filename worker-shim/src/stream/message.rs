@@ -1,203 +1,165 @@
-//! One line of the stream, read leniently: a field of an unexpected type counts as absent, never as a broken line.
+//! What the lines of the stream hold, read leniently: a field of an unexpected type counts as absent, never as a broken
+//! line.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::IgnoredAny;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
-use serde_json::Map;
 use serde_json::Value;
+use shim_protocol::exit::Denial;
 use shim_protocol::exit::ResultMessage;
 use shim_protocol::exit::Usage;
+use shim_protocol::json;
 
-use super::calls::Calls;
+use super::fields::Fields;
 
 /// Prose for people is cut to this many bytes in the record.
 const PROSE: usize = 4 << 10;
-/// Names of tools and servers in the record: how many at most, and how many bytes each.
+/// Names of tools and servers in the record, and calls that were denied: how many at most, and how many bytes each.
 const NAMES: usize = 20;
 const NAME: usize = 200;
 
-/// The fields that tell what a line is. Read without building the rest of it: an assistant message may hold megabytes.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Head {
-    pub(super) r#type: Text,
-    pub(super) subtype: Text,
-    pub(super) session_id: Text,
-    pub(super) error: Text,
-    pub(super) message: Inner,
-    /// Set on messages of a subagent.
-    pub(super) parent_tool_use_id: Text,
-    /// Of the `init` line.
-    pub(super) mcp_servers: Value,
-    /// Of a `rate_limit_event`.
-    pub(super) rate_limit_info: Value,
-}
-
-/// A string, or nothing when the value is anything else.
-#[derive(Debug, Default)]
-pub(super) struct Text(pub(super) Option<String>);
-
-impl Text {
-    pub(super) fn is(&self, expected: &str) -> bool {
-        self.0.as_deref() == Some(expected)
-    }
-}
-
-/// The fields wanted of a line's `message`.
-#[derive(Debug, Default)]
-pub(super) struct Inner {
-    pub(super) id: Option<String>,
-    pub(super) error: Option<String>,
+/// A `result` line.
+#[derive(Debug)]
+pub(super) struct Final {
+    pub(super) message: ResultMessage,
+    pub(super) denials: Vec<Denial>,
+    /// Dollars used since the result before.
+    pub(super) own_usd: Option<f64>,
+    /// Tokens used since then, those of subagents too where it tells of them.
     pub(super) usage: Option<Usage>,
-    pub(super) calls: Calls,
 }
 
-/// The string of a value that may be anything.
-pub(super) fn text(text: Text) -> Option<String> {
-    text.0
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Inner {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(InnerVisitor)
-    }
-}
-
-struct TextVisitor;
-
-/// The visits of JSON values that are of no interest to either visitor.
-macro_rules! pass_over {
-    ($absent:expr; $($visit:ident($value:ty)),*) => {
-        $(fn $visit<E>(self, _: $value) -> Result<Self::Value, E> { Ok($absent) })*
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($absent) }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok($absent)
+impl Final {
+    pub(super) fn of(line: &Fields<'_>) -> Self {
+        let spent = line.object("model_usage_since_last_result");
+        let by_model = spent.as_ref().map(|models| {
+            let models = models.values().map(|model| usage_of_model(&model));
+            models.fold(Usage::default(), |sum, one| sum.plus(&one))
+        });
+        let by_turn = line.object("usage").map(|fields| usage(&fields));
+        let all = line.objects("permission_denials");
+        let message = ResultMessage {
+            subtype: line.text("subtype").unwrap_or_default(),
+            is_error: line.get("is_error").unwrap_or(false),
+            structured_output: structured_output(line),
+            session_id: line.text("session_id"),
+            num_turns: line
+                .get::<u64>("num_turns")
+                .map(|turns| u32::try_from(turns).unwrap_or(u32::MAX)),
+            total_cost_usd: dollars(line, "total_cost_usd"),
+            usage: by_turn.clone(),
+            api_error_status: line.get("api_error_status"),
+            terminal_reason: line.text("terminal_reason"),
+            result: line.text("result").map(|prose| cut(prose, PROSE)),
+            errors: errors(line),
+            denied: Vec::new(),
+            denials: Vec::new(),
+        };
+        Self {
+            message,
+            denials: all.iter().filter_map(denial).collect(),
+            own_usd: spent.and_then(|models| {
+                models.values().map(|model| dollars(&model, "costUSD")).sum::<Option<f64>>()
+            }),
+            usage: match (by_turn, by_model) {
+                (Some(turn), Some(models)) => Some(turn.most(&models)),
+                (turn, models) => turn.or(models),
+            },
         }
+    }
+}
 
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("any JSON value")
+/// Whether a result says that something went wrong.
+pub(super) fn is_failure(result: &ResultMessage) -> bool {
+    result.is_error || result.subtype != "success"
+}
+
+/// Whether a result has what the stage is done for.
+pub(super) fn has_outcome(result: &ResultMessage) -> bool {
+    result.structured_output.is_some() && !is_failure(result)
+}
+
+/// Adds calls that were denied to those of earlier turns: each tool's name once, and the last of the calls.
+pub(super) fn add_denials(known: &mut Vec<Denial>, new: Vec<Denial>) {
+    for denial in new {
+        known.retain(|other| *other != denial);
+        if known.len() == NAMES {
+            known.remove(0);
         }
-    };
-}
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Option<String>;
-
-    pass_over!(None; visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(text.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
+        known.push(denial);
     }
 }
 
-struct InnerVisitor;
-
-impl<'de> Visitor<'de> for InnerVisitor {
-    type Value = Inner;
-
-    pass_over!(Inner::default(); visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64),
-        visit_str(&str));
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut inner = Inner::default();
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "id" => inner.id = map.next_value::<Text>()?.0,
-                "error" => inner.error = map.next_value::<Text>()?.0,
-                "usage" => inner.usage = map.next_value::<Value>()?.as_object().map(usage),
-                "content" => inner.calls = map.next_value()?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(inner)
-    }
-}
-
-/// Reads a whole `result` line.
-pub(super) fn result(line: &[u8]) -> Option<ResultMessage> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(line).ok()?;
-    let structured_output = fields.remove("structured_output").filter(|output| !output.is_null());
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some(ResultMessage {
-        subtype: text("subtype").unwrap_or_default(),
-        is_error: fields.get("is_error").and_then(Value::as_bool).unwrap_or(false),
-        structured_output,
-        session_id: text("session_id"),
-        num_turns: fields
-            .get("num_turns")
-            .and_then(Value::as_u64)
-            .map(|turns| u32::try_from(turns).unwrap_or(u32::MAX)),
-        total_cost_usd: fields.get("total_cost_usd").and_then(Value::as_f64),
-        usage: fields.get("usage").and_then(Value::as_object).map(usage),
-        api_error_status: fields.get("api_error_status").and_then(Value::as_i64),
-        terminal_reason: text("terminal_reason"),
-        result: text("result").map(|prose| cut(prose, PROSE)),
-        errors: fields
-            .get("errors")
-            .and_then(Value::as_array)
-            .map_or_else(Vec::new, |all| errors(all)),
-        denied: fields
-            .get("permission_denials")
-            .and_then(Value::as_array)
-            .map_or_else(Vec::new, |all| denied(all)),
-    })
-}
-
-fn usage(fields: &Map<String, Value>) -> Usage {
-    let count = |name: &str| fields.get(name).and_then(Value::as_u64).unwrap_or(0);
-    Usage {
-        input_tokens: count("input_tokens"),
-        output_tokens: count("output_tokens"),
-        cache_creation_input_tokens: count("cache_creation_input_tokens"),
-        cache_read_input_tokens: count("cache_read_input_tokens"),
-    }
-}
-
-/// The names of MCP servers that did not connect.
-pub(super) fn failed_servers(servers: &Value) -> Vec<String> {
-    let failed = servers
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|server| matches!(server["status"].as_str(), Some("failed" | "needs-auth")));
-    let names = failed.filter_map(|server| server["name"].as_str());
-    names.take(NAMES).map(|name| cut(name.to_owned(), NAME)).collect()
-}
-
-/// The tools of `permission_denials`, each once.
-fn denied(all: &[Value]) -> Vec<String> {
+/// The tools of denied calls, each once.
+pub(super) fn denied(denials: &[Denial]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for name in all.iter().filter_map(|denial| denial["tool_name"].as_str()) {
-        if names.len() < NAMES && !names.iter().any(|known| known == name) {
-            names.push(cut(name.to_owned(), NAME));
+    for denial in denials {
+        if !names.contains(&denial.tool) {
+            names.push(denial.tool.clone());
         }
     }
     names
 }
 
-fn errors(all: &[Value]) -> Vec<String> {
+fn structured_output(line: &Fields<'_>) -> Option<Value> {
+    // Always bounded: it travels on inside other messages, which the server must be able to read.
+    let output = json::mend(line.raw("structured_output")?);
+    serde_json::from_str(&output).ok().filter(|output: &Value| !output.is_null())
+}
+
+/// A sum of money. Negative ones and those that are no number tell nothing.
+fn dollars(fields: &Fields<'_>, name: &str) -> Option<f64> {
+    fields.get(name).filter(|usd: &f64| usd.is_finite() && *usd >= 0.0)
+}
+
+pub(super) fn usage(fields: &Fields<'_>) -> Usage {
+    Usage {
+        input_tokens: count(fields, "input_tokens"),
+        output_tokens: count(fields, "output_tokens"),
+        cache_creation_input_tokens: count(fields, "cache_creation_input_tokens"),
+        cache_read_input_tokens: count(fields, "cache_read_input_tokens"),
+    }
+}
+
+fn usage_of_model(fields: &Fields<'_>) -> Usage {
+    Usage {
+        input_tokens: count(fields, "inputTokens"),
+        output_tokens: count(fields, "outputTokens"),
+        cache_creation_input_tokens: count(fields, "cacheCreationInputTokens"),
+        cache_read_input_tokens: count(fields, "cacheReadInputTokens"),
+    }
+}
+
+/// A count of tokens; what is written as a fraction, or is larger than any count, is taken as near as can be.
+fn count(fields: &Fields<'_>, name: &str) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and nothing counts for a number below zero"
+    )]
+    let rounded = || fields.get::<f64>(name).map(|count| count as u64);
+    fields.get(name).or_else(rounded).unwrap_or(0)
+}
+
+/// The names of MCP servers that did not connect.
+pub(super) fn failed_servers(line: &Fields<'_>) -> Vec<String> {
+    let servers = line.objects("mcp_servers").into_iter();
+    let failed = servers.filter(|one| one.is("status", "failed") || one.is("status", "needs-auth"));
+    let names = failed.filter_map(|server| server.text("name"));
+    names.take(NAMES).map(|name| cut(name, NAME)).collect()
+}
+
+fn denial(fields: &Fields<'_>) -> Option<Denial> {
+    let tool = fields.text("tool_name")?;
+    let input = fields.object("tool_input").unwrap_or_default();
+    // The argument that says most about a call, for the tools people know.
+    let told = ["command", "file_path", "notebook_path", "url", "pattern"];
+    let told = told.into_iter().find_map(|name| input.text(name));
+    let whole = || fields.raw("tool_input").map(str::to_owned).unwrap_or_default();
+    Some(Denial { tool: cut(tool, NAME), input: cut(told.unwrap_or_else(whole), NAME) })
+}
+
+fn errors(line: &Fields<'_>) -> Vec<String> {
     let mut room = PROSE;
     let mut kept = Vec::new();
-    for error in all {
+    for error in line.get::<Vec<Value>>("errors").unwrap_or_default() {
         let text = error.as_str().map_or_else(|| error.to_string(), str::to_owned);
         let text = cut(text, room);
         if text.is_empty() {
@@ -210,7 +172,7 @@ fn errors(all: &[Value]) -> Vec<String> {
 }
 
 /// Shortens to at most `room` bytes, on a character boundary.
-fn cut(mut text: String, room: usize) -> String {
+pub(super) fn cut(mut text: String, room: usize) -> String {
     text.truncate(text.floor_char_boundary(room));
     text
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::LEAST_USD;
 use super::outcome::Consequence;
 use super::outcome::Failure;
 use super::outcome::StageOutcome;
@@ -59,6 +60,8 @@ pub struct Standing<'a> {
     pub has_session: bool,
     /// Answers of the model that were seen in the attempt.
     pub turns: i64,
+    /// Dollars the attempt is counted with.
+    pub spent_usd: f64,
     /// When the attempt only asked an earlier one's session for its outcome, which is then there: how that one ended.
     pub asked_about: Option<&'a Ended>,
     /// The limit above its worker type's own that it may have run into.
@@ -141,23 +144,29 @@ pub fn after_attempt(
         }
         Verdict::Lost { detail } => (Failure::Lost, detail.as_str()),
     };
+    let wait = |backoff: Backoff, session| {
+        let not_before = now.after(backoff.delay(standing.deferrals + 1));
+        Move::Retry { not_before, deferred: true, session }
+    };
     match standing.limit {
         Some(Met::Spent(limit)) if failure == Failure::MaxBudget => {
             return Move::Hold { reason: limit.clone() };
         }
-        // It was cut off, and each round costs dollars of a limit that ends it.
         Some(Met::More) if failure == Failure::MaxBudget => {
             let session = if standing.has_session { onward } else { Session::Fresh };
-            return Move::Requeue { session };
+            // It was cut off, and each round costs dollars of a limit that ends it. One that cost nothing would go round
+            // for ever.
+            return if standing.spent_usd < LEAST_USD {
+                wait(policy.retry, session)
+            } else {
+                Move::Requeue { session }
+            };
         }
         Some(_) | None => {}
     }
     let resumable = failure.leaves_the_session() && standing.has_session;
     let session = if resumable { onward } else { Session::Fresh };
-    let wait = |backoff: Backoff| {
-        let not_before = now.after(backoff.delay(standing.deferrals + 1));
-        Move::Retry { not_before, deferred: true, session }
-    };
+    let wait = |backoff| wait(backoff, session);
     match failure.consequence() {
         Consequence::Charge | Consequence::Strike => match standing.asked_about {
             // The question is asked once, and is free: what it was about is counted already.
@@ -185,7 +194,13 @@ pub fn after_attempt(
             Some(not_before) => Move::Retry { not_before, deferred: true, session },
             None => wait(policy.overload),
         },
-        Consequence::HoldTicket => Move::Hold { reason: detail.to_owned() },
+        Consequence::HoldTicket => match standing.asked_about {
+            Some(work) => again(standing, work, policy, now),
+            None if can_be_asked(standing, verdict, failure) => {
+                Move::Requeue { session: Session::Ask }
+            }
+            None => Move::Hold { reason: detail.to_owned() },
+        },
         Consequence::Requeue => match standing.asked_about {
             // Nobody is left to ask.
             Some(work) => again(standing, work, policy, now),
@@ -242,6 +257,9 @@ pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy
 /// The stage again, unless its attempts are used up. `work` is how the last attempt at the work ended, and is counted in
 /// `standing`.
 fn again(standing: Standing<'_>, work: &Ended, policy: &Policy, now: Timestamp) -> Move {
+    if work.failure.consequence() == Consequence::HoldTicket {
+        return Move::Hold { reason: work.detail.clone() };
+    }
     let stage = standing.plan.stage(standing.stage_index);
     let charged = work.failure.is_charged();
     let counted = if charged { standing.attempts_used } else { standing.strikes };

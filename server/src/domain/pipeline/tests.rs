@@ -21,6 +21,7 @@ fn standing(plan: &Plan, stage_index: usize) -> Standing<'_> {
         rework_laps: 0,
         has_session: false,
         turns: 0,
+        spent_usd: 0.0,
         asked_about: None,
         limit: None,
         resets_at: None,
@@ -111,6 +112,9 @@ fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
     let not_before = NOW.after(Duration::from_secs(10));
     let again = Move::Retry { not_before, deferred: false, session: Session::Fresh };
     for failure in Failure::ALL.iter().copied().filter(|f| f.may_have_an_outcome()) {
+        if failure == Failure::PermissionDenied {
+            continue;
+        }
         let how = if failure == Failure::Stall {
             Verdict::TimedOut { failure, detail: "silent".into() }
         } else {
@@ -208,10 +212,49 @@ fn a_limit_holds_the_ticket_it_stopped() {
     let budget = Verdict::Failed { failure: Failure::MaxBudget, detail: "d".into() };
     assert_eq!(moved(limited, &budget), held);
     // What others had set aside is free by now, or the limit was raised.
-    let more = Standing { limit: Some(&Met::More), has_session: true, ..limited };
+    let more = Standing { limit: Some(&Met::More), has_session: true, spent_usd: 1.0, ..limited };
     assert_eq!(moved(more, &budget), Move::Requeue { session: Session::Continue });
     // Work that was done in time counts.
     assert!(matches!(moved(limited, &said(StageOutcome::Completed)), Move::Advance { .. }));
+}
+
+#[test]
+fn an_agent_that_was_denied_something_is_asked_before_its_ticket_is_held() {
+    let plan = plan();
+    let ended = Standing { has_session: true, turns: 60, ..standing(&plan, 1) };
+    let detail = || "it gave no result, and was denied Bash (npm publish)".to_owned();
+    let denied = Verdict::Failed { failure: Failure::PermissionDenied, detail: detail() };
+    assert_eq!(moved(ended, &denied), Move::Requeue { session: Session::Ask });
+    let work = Ended { failure: Failure::PermissionDenied, detail: detail() };
+    let asked = Standing { asked_about: Some(&work), ..ended };
+    assert!(matches!(moved(asked, &said(StageOutcome::Completed)), Move::Advance { .. }));
+    let prose = Verdict::Failed { failure: Failure::NoResult, detail: "none".into() };
+    for answer in [&prose, &denied] {
+        assert_eq!(moved(asked, answer), Move::Hold { reason: detail() });
+    }
+    // What it is denied while it is asked is no reason: the work was ended by something else.
+    let crashed = Ended { failure: Failure::Crashed, detail: "signal 11".into() };
+    let asked = Standing { asked_about: Some(&crashed), ..ended };
+    assert!(matches!(moved(asked, &denied), Move::Retry { .. }));
+}
+
+#[test]
+fn a_budget_that_ends_a_run_before_it_spent_anything_is_waited_for() {
+    let plan = plan();
+    let budget = Verdict::Failed { failure: Failure::MaxBudget, detail: "d".into() };
+    let more = Standing { limit: Some(&Met::More), has_session: true, ..standing(&plan, 1) };
+    let waits = |seconds| Move::Retry {
+        not_before: NOW.after(Duration::from_secs(seconds)),
+        deferred: true,
+        session: Session::Continue,
+    };
+    assert_eq!(moved(more, &budget), waits(10));
+    assert_eq!(moved(Standing { deferrals: 3, ..more }, &budget), waits(80));
+    let work = Ended { failure: Failure::Crashed, detail: "signal 11".into() };
+    let asks = Standing { asked_about: Some(&work), ..more };
+    let Move::Retry { session: Session::Ask, .. } = moved(asks, &budget) else {
+        panic!("a question goes round for ever neither")
+    };
 }
 
 #[test]
@@ -265,7 +308,7 @@ proptest! {
             let struck = i64::from(consequence == Some(Consequence::Strike));
             let asks = |session| match session {
                 Session::Ask => asked.clone().or(failure.map(|failure| {
-                    Ended { failure, detail: String::new() }
+                    Ended { failure, detail: "d".to_owned() }
                 })),
                 Session::Fresh | Session::Continue => None,
             };
@@ -293,7 +336,8 @@ proptest! {
                     let interrupted = matches!(verdict, Verdict::Interrupted { .. });
                     let gone = failure == Some(Failure::SessionGone) && asked.is_none();
                     // A question follows work that counted, so it cannot follow a question.
-                    let question = session == Session::Ask && charged + struck == 1;
+                    let held = i64::from(consequence == Some(Consequence::HoldTicket));
+                    let question = session == Session::Ask && charged + struck + held == 1;
                     // Its queue waits, which the store sees to in the same commit.
                     let put_off = failure.is_some_and(Failure::puts_queue_off);
                     prop_assert!(interrupted || gone || question || put_off);

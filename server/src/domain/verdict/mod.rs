@@ -16,6 +16,7 @@ use super::usage::UsageLimit;
 
 /// The facts about a finished attempt.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     pub end: End,
     pub stop: Option<Stop>,
@@ -25,6 +26,8 @@ pub struct Facts {
     /// Whether the agent announced its session; a resume of an unknown session ends before that.
     pub had_session: bool,
     pub resumed: bool,
+    /// The agent announced another session than the one it was to go on in: it knows nothing of what was done there.
+    pub other_session: bool,
     /// Whether the agent was given the schema that has `tickets`.
     pub may_create_tickets: bool,
     /// The end of standard error, for the sentence people read.
@@ -37,6 +40,8 @@ pub struct Facts {
     pub oom_kills: u64,
     /// Processes and threads it could not start, because its unit had as many as it may.
     pub tasks_refused: u64,
+    /// Lines of its stream that could not be read, in words; the result may have been among them.
+    pub unreadable: Option<String>,
 }
 
 /// How the child ended.
@@ -80,7 +85,7 @@ pub struct AgentResult {
     pub structured_output: Option<Value>,
     pub api_error_status: Option<i64>,
     pub terminal_reason: Option<String>,
-    /// Tools it asked for and was denied, each once.
+    /// What it asked for and was denied: the names of tools and, where they are told, their input. Each once.
     pub denied: Vec<String>,
     pub errors: Vec<String>,
     pub prose: Option<String>,
@@ -89,14 +94,28 @@ pub struct AgentResult {
 /// Judges one finished attempt.
 #[must_use]
 pub fn verdict(facts: &Facts) -> Verdict {
+    if facts.other_session {
+        // Whatever it did and said there, it guessed.
+        return match facts.stop {
+            Some(stop @ (Stop::Interrupt | Stop::Cancel | Stop::Kill | Stop::Restart)) => {
+                stopped(facts, stop)
+            }
+            Some(_) | None => Verdict::Failed {
+                failure: Failure::SessionGone,
+                detail: "the claude session to resume is gone: the agent began another one"
+                    .to_owned(),
+            },
+        };
+    }
     let finished = facts.result.as_ref().filter(|result| ended_well(facts, result));
     // A valid result outranks any stop that raced with it: the work is done and was paid for.
     if let Some(result) = finished {
         return match stage_result(result.structured_output.as_ref(), facts.may_create_tickets) {
             Ok(stage_result) => Verdict::Succeeded(stage_result),
             Err(detail) => match facts.stop {
+                // That it had to be ended says no more than that it gave none.
+                Some(Stop::HungAfterResult) | None => without_result(facts, result, detail),
                 Some(stop) => stopped(facts, stop),
-                None => without_result(facts, result, detail),
             },
         };
     }
@@ -110,8 +129,8 @@ pub fn verdict(facts: &Facts) -> Verdict {
 fn without_result(facts: &Facts, result: &AgentResult, detail: String) -> Verdict {
     if !result.denied.is_empty() {
         let detail = format!(
-            "it was denied {}, which its worker type does not allow, and gave no result; change allowed_tools or \
-             permission_mode with update_worker_type, then resume the ticket",
+            "it gave no result, and was denied {}. If it needs that, allow it with allowed_tools or permission_mode of \
+             update_worker_type; then resume the ticket",
             result.denied.join(", ")
         );
         return Verdict::Failed { failure: Failure::PermissionDenied, detail };
@@ -128,7 +147,7 @@ fn without_result(facts: &Facts, result: &AgentResult, detail: String) -> Verdic
         None => Failure::NoResult,
         Some(_) => Failure::MalformedResult,
     };
-    Verdict::Failed { failure, detail }
+    Verdict::Failed { failure, detail: with_unreadable(detail, facts) }
 }
 
 /// Whether the agent itself says it ended well and the process did nothing to contradict it.
@@ -230,13 +249,19 @@ fn failed(facts: &Facts) -> Verdict {
         (End::Unknown, _) => {
             (Failure::Unknown, "how the agent ended could not be observed".to_owned())
         }
-        (End::Exited(0), None) => {
-            (Failure::NoResult, "the agent exited without a result".to_owned())
-        }
-        (End::Exited(code), None) => (
-            Failure::NoResult,
-            with_stderr(format!("the agent exited with code {code} and no result"), facts),
+        // It complained and began nothing.
+        (End::Exited(_), None) if facts.resumed && !facts.had_session => (
+            Failure::SessionGone,
+            with_stderr("the claude session to resume is gone".to_owned(), facts),
         ),
+        (End::Exited(0), None) => {
+            let detail = "the agent exited without a result".to_owned();
+            (Failure::NoResult, with_unreadable(detail, facts))
+        }
+        (End::Exited(code), None) => {
+            let detail = format!("the agent exited with code {code} and no result");
+            (Failure::NoResult, with_unreadable(with_stderr(detail, facts), facts))
+        }
     };
     // Whatever it looked like from inside: something of it was killed, and it did not end well.
     let unclear = matches!(
@@ -323,6 +348,8 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
             said.trim_end_matches('.')
         ),
         Some(status) => format!("the model service answered {status}{said}"),
+        // claude calls an error of its own "success" when it could still write its result.
+        None if result.subtype == "success" => format!("the agent ended with an error{said}"),
         None => format!("the agent ended with {}{said}", result.subtype),
     };
     (failure, detail)
@@ -397,6 +424,14 @@ fn storable(report: String) -> String {
         report.push_str(NOTE);
     }
     report
+}
+
+/// Where a result is missing, what could not be read may have been it.
+fn with_unreadable(sentence: String, facts: &Facts) -> String {
+    match &facts.unreadable {
+        Some(unreadable) => format!("{sentence}; {unreadable}"),
+        None => sentence,
+    }
 }
 
 fn with_stderr(sentence: String, facts: &Facts) -> String {

@@ -11,12 +11,14 @@ fn ran(end: End, result: Option<AgentResult>) -> Facts {
         last_error: None,
         had_session: true,
         resumed: false,
+        other_session: false,
         may_create_tickets: false,
         stderr_tail: String::new(),
         mcp_failed: Vec::new(),
         usage: None,
         oom_kills: 0,
         tasks_refused: 0,
+        unreadable: None,
     }
 }
 
@@ -111,8 +113,7 @@ fn errors_of_the_service_are_told_apart_by_structure() {
     for failing in [500, 503] {
         assert_eq!(class(failing), Failure::ServerError);
     }
-    let usage =
-        UsageLimit { rejected: true, resets_at: None, utilization: Some(1.0), models: Vec::new() };
+    let usage = UsageLimit { rejected: true, utilization: Some(1.0), ..UsageLimit::default() };
     let limited = Facts { usage: Some(usage), ..ran(End::Exited(1), Some(api(429))) };
     assert_eq!(failure_of(&limited), Failure::UsageLimit);
     let ended = |subtype: &str| AgentResult {
@@ -179,6 +180,61 @@ fn what_it_was_kept_from_explains_a_missing_result() {
     // It found another way.
     let denied = AgentResult { denied: vec!["Bash".into()], ..done() };
     assert_eq!(verdict(&ran(End::Exited(0), Some(denied))), succeeded());
+}
+
+#[test]
+fn a_result_without_an_outcome_is_told_as_that_although_its_agent_had_to_be_ended() {
+    for end in [End::Signaled(15), End::Signaled(9), End::Exited(143), End::Exited(0)] {
+        let facts = Facts { stop: Some(Stop::HungAfterResult), ..ran(end, Some(success(None))) };
+        let Verdict::Failed { failure, detail } = verdict(&facts) else { panic!("it failed") };
+        assert_eq!(failure, Failure::NoResult);
+        assert_eq!(detail, "the agent ended without calling StructuredOutput");
+    }
+}
+
+#[test]
+fn an_agent_that_began_another_session_only_guesses() {
+    let resumed = |end, result| Facts { resumed: true, ..ran(end, result) };
+    let other = Facts { other_session: true, ..resumed(End::Exited(0), Some(done())) };
+    assert_eq!(failure_of(&other), Failure::SessionGone);
+    let stalled = Facts { stop: Some(Stop::Stall), ..other.clone() };
+    assert_eq!(failure_of(&stalled), Failure::SessionGone);
+    let cancelled = Facts { stop: Some(Stop::Cancel), ..other };
+    assert_eq!(verdict(&cancelled), Verdict::Cancelled);
+    // One that only complains, and begins none.
+    let complains = Facts {
+        had_session: false,
+        stderr_tail: "No conversation found with session ID: 5d1e\n".into(),
+        ..resumed(End::Exited(1), None)
+    };
+    let Verdict::Failed { failure, detail } = verdict(&complains) else { panic!("it failed") };
+    assert_eq!(failure, Failure::SessionGone);
+    assert!(detail.ends_with("No conversation found with session ID: 5d1e"), "{detail}");
+    let killed = Facts { end: End::Signaled(9), ..complains };
+    assert_eq!(failure_of(&killed), Failure::KilledExternally);
+}
+
+#[test]
+fn an_error_that_claude_calls_success_is_told_as_an_error() {
+    let result = AgentResult {
+        is_error: true,
+        prose: Some("Credit balance is too low".into()),
+        ..success(None)
+    };
+    let Verdict::Failed { detail, .. } = verdict(&ran(End::Exited(1), Some(result))) else {
+        panic!("it failed")
+    };
+    assert_eq!(detail, "the agent ended with an error: Credit balance is too low");
+}
+
+#[test]
+fn where_a_result_is_missing_what_could_not_be_read_is_told() {
+    let unreadable = Some("one line of its output could not be read: EOF".to_owned());
+    for result in [None, Some(success(None))] {
+        let facts = Facts { unreadable: unreadable.clone(), ..ran(End::Exited(0), result) };
+        let Verdict::Failed { detail, .. } = verdict(&facts) else { panic!("it failed") };
+        assert!(detail.ends_with("; one line of its output could not be read: EOF"), "{detail}");
+    }
 }
 
 #[test]

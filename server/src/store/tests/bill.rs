@@ -136,6 +136,69 @@ async fn a_session_that_goes_on_pays_for_what_was_stopped_and_not_for_what_was_k
 }
 
 #[tokio::test]
+async fn a_session_whose_total_begins_anew_owes_it_in_full() {
+    let bed = Bed::new().await;
+    let ticket = bed.ticket(&["impl"]).await.id;
+    let worker = bed.worker("impl").await;
+    // Running total of the session, dollars of the run alone, and what the ticket has cost by then.
+    let runs = [
+        (Some(1.0), None, 1.0),
+        // An error that tells nothing begins nothing anew.
+        (Some(0.0), None, 1.0),
+        (Some(0.5), None, 1.5),
+        (Some(0.75), None, 1.75),
+        (Some(2.0), Some(2.0), 3.75),
+        (Some(2.5), Some(0.5), 4.25),
+        (None, Some(0.25), 4.5),
+    ];
+    for (run, (total, own, cost)) in runs.into_iter().enumerate() {
+        let attempt = bed.granted(worker, &format!("p{run}")).await.attempt;
+        assert_eq!(attempt.resumed, run > 0);
+        let spent = Spent { cost_usd: total, own_usd: own, ran: true, ..Spent::default() };
+        let resume = Verdict::Interrupted { resume: true };
+        bed.store.end_attempt(Ending { spent, ..ending(attempt.id, resume) }, NOW).await.unwrap();
+        assert_eq!(bed.costs(ticket).await, (cost, 0.0), "run {run}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_used_after_the_last_word_on_dollars_is_assumed_on_top_of_it() {
+    let bed = Bed::new().await;
+    bed.limit(per_ticket(2.0)).await;
+    let worker = bed.worker("impl").await;
+    for (untold, told, assumed) in [(0.0, 0.4, 0.0), (15_000.0, 0.0, 1.6), (1e9, 0.0, 2.0)] {
+        let ticket = bed.ticket(&["impl"]).await.id;
+        let attempt = bed.granted(worker, &format!("p{untold}")).await.attempt.id;
+        let spent = Spent {
+            cost_usd: Some(0.4),
+            own_usd: Some(0.4),
+            // Too little to teach a price.
+            seen_worth: Some(500.0),
+            untold_worth: untold,
+            ran: true,
+            ..Spent::default()
+        };
+        bed.store.end_attempt(Ending { spent, ..ending(attempt, completed()) }, NOW).await.unwrap();
+        assert_eq!(bed.costs(ticket).await, (told, assumed), "{untold}");
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_was_spent_nothing_is_assumed() {
+    let bed = Bed::new().await;
+    let ticket = bed.ticket(&["impl"]).await.id;
+    let worker = bed.worker("impl").await;
+    let attempt = bed.granted(worker, "p1").await.attempt.id;
+    bed.store.attempt_started(attempt, 1, NOW, NOW).await.unwrap();
+    let spent = Spent { seen_worth: Some(0.0), idle: true, ran: true, ..Spent::default() };
+    let ending = Ending { spent, ..ending(attempt, failed(Failure::Authentication)) };
+    bed.store.end_attempt(ending, NOW).await.unwrap();
+    assert_eq!(bed.costs(ticket).await, (0.0, 0.0));
+    let usage = bed.store.usage(UsageFilter::default(), GroupBy::Day, 0, 9).await.unwrap();
+    assert_eq!(usage.total.unpriced, 0, "{usage:?}");
+}
+
+#[tokio::test]
 async fn what_ran_when_its_ticket_was_closed_is_paid_all_the_same() {
     let bed = Bed::new().await;
     bed.limit(per_project(5.0)).await;

@@ -86,3 +86,58 @@ async fn sums_are_the_same_however_they_are_grouped() {
     let wrong = bed.store.usage(unknown, GroupBy::Day, 0, 50).await;
     assert!(matches!(refusal(wrong), Refusal::UnknownProject { .. }));
 }
+
+#[tokio::test]
+async fn absurd_numbers_are_bounded_and_sums_of_them_stay_numbers() {
+    let bed = Bed::new().await;
+    let worker = bed.worker("impl").await;
+    let mut tickets = Vec::new();
+    for pull in ["p1", "p2"] {
+        tickets.push(bed.ticket(&["impl"]).await.id);
+        let attempt = bed.granted(worker, pull).await.attempt.id;
+        let spent = Spent {
+            cost_usd: Some(1e308),
+            num_turns: Some(i64::MAX),
+            input_tokens: Some(i64::MAX),
+            output_tokens: Some(i64::MAX),
+            cached_tokens: Some(i64::MAX),
+            peak_memory_bytes: Some(i64::MAX),
+            seen_worth: Some(f64::INFINITY),
+            ..Spent::default()
+        };
+        let ending = Ending { spent, ..ending(attempt, completed()) };
+        bed.store.end_attempt(ending, NOW).await.unwrap();
+    }
+    let total = async || {
+        bed.store.usage(UsageFilter::default(), GroupBy::Ticket, 0, 50).await.unwrap().total
+    };
+    let sums = total().await;
+    assert_eq!((sums.cost_usd, sums.input_tokens), (2e6, 2_000_000_000_000));
+    assert_eq!(bed.read(tickets[0]).await.cost_usd.to_bits(), 1e6_f64.to_bits());
+
+    // Rows of before there were bounds.
+    let absurd = "UPDATE attempt SET cost_usd = 1e308, input_tokens = 9223372036854775807,
+        num_turns = 9223372036854775807, output_tokens = 9223372036854775807, assumed_usd = 9e999";
+    for sql in [absurd, "UPDATE ticket SET cost_usd = 9e999, assumed_usd = 1e308"] {
+        bed.store
+            .writer
+            .write(
+                move |c| {
+                    Box::pin(async move {
+                        sqlx::query(sql).execute(c).await?;
+                        Ok(())
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+            .unwrap();
+    }
+    let sums = total().await;
+    assert_eq!((sums.cost_usd, sums.assumed_usd), (1e12, 1e12));
+    assert_eq!((sums.input_tokens, sums.turns), ((1 << 53) - 1, (1 << 53) - 1));
+    let ticket = bed.read(tickets[1]).await;
+    assert_eq!((ticket.cost_usd, ticket.assumed_usd), (1e12, 1e12));
+    let detail = bed.store.ticket(tickets[1]).await.unwrap();
+    assert!(detail.attempts.iter().all(|one| one.assumed_usd.is_some_and(f64::is_finite)));
+}

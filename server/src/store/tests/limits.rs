@@ -211,6 +211,7 @@ async fn a_session_without_a_result_is_asked_before_it_is_run_again() {
     // The session's cost is a running total.
     // The service has no room, and says so; the question is put again.
     let busy = Ending {
+        spent: Spent { cost_usd: Some(0.3), ..Spent::default() },
         last_words: Some("API Error: 529".to_owned()),
         ..ending(asked.id, failed(Failure::Overloaded))
     };
@@ -250,6 +251,7 @@ async fn what_the_service_cut_off_goes_on_in_its_session() {
         resets_at: Some(reset),
         utilization: Some(1.0),
         models: Vec::new(),
+        told_at: None,
     };
     let ending = Ending { usage: Some(usage), ..ending(first.id, failed(Failure::UsageLimit)) };
     bed.store.end_attempt(ending, NOW).await.unwrap();

@@ -119,3 +119,16 @@ async fn the_usage_limit_holds_everything_until_it_is_reset() {
     bed.store.hold_for_usage_limit("limit reached".into(), NOW, NOW).await.unwrap();
     assert_eq!(bed.cause(ticket).await, "next");
 }
+
+#[tokio::test]
+async fn a_later_word_of_the_account_ends_the_hold_and_an_earlier_one_does_not() {
+    let bed = Bed::new().await;
+    let later = |seconds| NOW.after(std::time::Duration::from_secs(seconds));
+    let paused = async || !bed.store.pauses(None).await.unwrap().is_empty();
+    let reason = "the account's usage limit is reached".to_owned();
+    bed.store.hold_for_usage_limit(reason, later(3600), later(10)).await.unwrap();
+    bed.store.usage_limit_holds_no_more(later(9), later(20)).await.unwrap();
+    assert!(paused().await);
+    bed.store.usage_limit_holds_no_more(later(11), later(20)).await.unwrap();
+    assert!(!paused().await);
+}

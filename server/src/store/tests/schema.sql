@@ -48,7 +48,8 @@ CREATE TABLE attempt (
     CONSTRAINT trouble_says_something CHECK (trouble <> ''), model TEXT NOT NULL DEFAULT '', seen_worth REAL
     CONSTRAINT seen_worth_is_no_debt CHECK (seen_worth >= 0), assumed_usd REAL
     CONSTRAINT assumed_usd_is_no_debt CHECK (assumed_usd >= 0), cut_short TEXT
-    CONSTRAINT cut_short_says_why CHECK (cut_short <> ''),
+    CONSTRAINT cut_short_says_why CHECK (cut_short <> ''), total_usd REAL
+    CONSTRAINT total_usd_is_no_debt CHECK (total_usd >= 0),
     CONSTRAINT ended_has_time     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CONSTRAINT ended_has_outcome  CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CONSTRAINT failure_has_class  CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
@@ -338,6 +339,8 @@ CREATE INDEX attempt_priced ON attempt (model, attempt_id)
     WHERE state = 'ended' AND cost_usd > 0 AND seen_worth >= 1000 AND resumed = 0;
 
 CREATE INDEX attempt_ticket ON attempt (ticket_id);
+
+CREATE INDEX attempt_total ON attempt (claude_session_id, attempt_id) WHERE total_usd IS NOT NULL;
 
 CREATE INDEX attempt_unsettled ON attempt (attempt_id) WHERE settled_at IS NULL;
 

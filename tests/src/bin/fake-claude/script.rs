@@ -61,6 +61,8 @@ pub(crate) enum Action {
     Allocate(usize),
     /// `flood BYTES`: at least so much of valid stream.
     Flood(u64),
+    /// `raw LINE`: that line of the stream as it stands.
+    Raw(String),
     /// `garbage`: lines that are no JSON, bytes that are no text, and one line of 9 MiB.
     Garbage,
     /// What an agent does to whoever supervises it, see [`attack`].
@@ -126,6 +128,7 @@ impl FromStr for Command {
             "fork-storm" => Self::Act(Action::ForkStorm(number(line, rest)?)),
             "allocate" => Self::Act(Action::Allocate(number(line, rest)?)),
             "flood" => Self::Act(Action::Flood(number(line, rest)?)),
+            "raw" => Self::Act(Action::Raw(rest.to_owned())),
             "garbage" => Self::Act(Action::Garbage),
             "ignore-term" => Self::IgnoreTerm,
             "complete" => Self::Result(Verdict::Completed { report: rest.to_owned() }),
@@ -196,6 +199,7 @@ pub(crate) fn act(action: &Action, stream: &mut Stream, places: &Places) -> Resu
         }
         Action::Allocate(mebibytes) => std::mem::forget(vec![1_u8; mebibytes << 20]),
         Action::Flood(bytes) => stream.flood(*bytes),
+        Action::Raw(line) => stream.raw_line(line),
         Action::Garbage => stream.garbage(),
         Action::Attack(attack) => attack::act(attack, places)?,
     }

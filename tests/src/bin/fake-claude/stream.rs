@@ -166,6 +166,10 @@ impl Stream {
         }
     }
 
+    pub(crate) fn raw_line(&mut self, line: &str) {
+        self.raw(format!("{line}\n").as_bytes());
+    }
+
     pub(crate) fn garbage(&mut self) {
         self.raw(b"this is no JSON\n");
         self.raw(b"{\"type\":\"result\",\"subtype\":\n");

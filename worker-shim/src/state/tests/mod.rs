@@ -16,7 +16,8 @@ use shim_protocol::message::Welcome;
 
 use super::*;
 use crate::exit::Exit;
-use crate::stream::Signs;
+
+mod child;
 
 const PID: u32 = 4711;
 
@@ -148,6 +149,8 @@ fn record() -> Box<ExitRecord> {
         usage_limit: None,
         mcp_failed: Vec::new(),
         stream_usage: None,
+        told: None,
+        unreadable: None,
         extra: serde_json::Map::new(),
     })
 }
@@ -494,87 +497,6 @@ fn a_stop_after_the_child_is_gone_is_not_recorded() {
     shim.feed(Event::ChildExited);
     assert_eq!(shim.feed(Event::Request(Request::Interrupt)), []);
     assert_eq!(shim.sealed(), None);
-}
-
-#[test]
-fn a_child_that_hangs_after_its_result_is_stopped() {
-    let mut shim = Shim::running(Limits { result_linger_ms: 5_000, ..limits() });
-    assert_eq!(shim.feed(Event::ResultSeen), []);
-    shim.now += seconds(4);
-    assert_eq!(shim.feed(Event::ResultSeen), [], "a second result buys no time");
-    assert_eq!(shim.pass(seconds(1)), polite());
-    shim.feed(Event::ChildExited);
-    let expected = Stop { reason: StopReason::HungAfterResult, signal: None };
-    assert_eq!(shim.sealed(), Some(expected));
-}
-
-#[test]
-fn a_child_that_ends_after_its_result_was_never_stopped() {
-    let mut shim =
-        Shim::running(Limits { result_linger_ms: 5_000, timeout_ms: Some(1), ..limits() });
-    shim.feed(Event::ResultSeen);
-    assert_eq!(shim.pass(seconds(1)), [], "the result came in time");
-    shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), None);
-}
-
-#[test]
-fn the_wall_clock_limit_holds_whatever_the_child_says() {
-    let mut shim =
-        Shim::running(Limits { timeout_ms: Some(9_000), stall_ms: Some(4_000), ..limits() });
-    for _ in 0..2 {
-        shim.now += seconds(3);
-        assert_eq!(shim.feed(Event::Output), []);
-    }
-    assert_eq!(shim.pass(seconds(3)), polite());
-    shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Timeout, signal: None }));
-}
-
-#[test]
-fn silence_is_a_stall_and_any_output_is_not() {
-    let mut shim = Shim::running(Limits { stall_ms: Some(4_000), ..limits() });
-    assert_eq!(shim.pass(seconds(3)), []);
-    shim.feed(Event::Output);
-    assert_eq!(shim.pass(seconds(3)), []);
-    assert_eq!(shim.machine.deadline(), Some(shim.now + seconds(1)));
-    assert_eq!(shim.pass(seconds(1)), polite());
-    shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Stall, signal: None }));
-}
-
-#[test]
-fn a_child_that_announces_no_session_hangs_at_its_start() {
-    let limits = || Limits { start_ms: Some(2_000), timeout_ms: Some(9_000), ..limits() };
-    let mut shim = Shim::running(limits());
-    assert_eq!(shim.machine.deadline(), Some(shim.now + seconds(2)));
-    assert_eq!(shim.pass(seconds(2)), polite());
-    shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::HangAtStart, signal: None }));
-    let mut shim = Shim::running(limits());
-    assert_eq!(shim.feed(Event::Signs(Signs { session: true, ..Signs::default() })), []);
-    assert_eq!(shim.pass(seconds(3)), [], "it has begun");
-}
-
-#[test]
-fn what_the_stream_says_stops_a_child_that_gets_nowhere() {
-    let limits = || Limits { max_turns: Some(5), max_repeats: Some(3), ..limits() };
-    let stopped = |signs: Signs| {
-        let mut shim = Shim::running(limits());
-        assert_eq!(shim.feed(Event::Signs(signs)), polite());
-        shim.feed(Event::ChildExited);
-        shim.sealed().map(|stop| stop.reason)
-    };
-    let signs = Signs { session: true, turns: 5, repeats: 2, refused: None };
-    assert_eq!(Shim::running(limits()).feed(Event::Signs(signs)), []);
-    assert_eq!(stopped(Signs { turns: 6, ..signs }), Some(StopReason::MaxTurns));
-    assert_eq!(stopped(Signs { repeats: 3, ..signs }), Some(StopReason::NoProgress));
-    let refused = Some(StopReason::Authentication);
-    assert_eq!(stopped(Signs { refused, ..signs }), refused);
-    // The result has come: it has ended, whatever it did on the way.
-    let mut done = Shim::running(limits());
-    done.feed(Event::ResultSeen);
-    assert_eq!(done.feed(Event::Signs(Signs { turns: 6, ..signs })), []);
 }
 
 #[test]

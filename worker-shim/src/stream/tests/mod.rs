@@ -8,12 +8,16 @@ use shim_protocol::exit::UsageLimit;
 use super::MAX_LINE;
 use super::Transcript;
 
+mod results;
+
+const NOW: i64 = 1_795_380_000_000;
+
 fn read(lines: &[Value]) -> Transcript {
     let mut transcript = Transcript::default();
     for line in lines {
-        transcript.feed(format!("{line}\n").as_bytes());
+        transcript.feed(format!("{line}\n").as_bytes(), NOW);
     }
-    transcript.finish();
+    transcript.finish(NOW);
     transcript
 }
 
@@ -59,6 +63,7 @@ fn a_run_that_meets_the_schema_is_read_in_full() {
         result: Some("Done.".into()),
         errors: Vec::new(),
         denied: Vec::new(),
+        denials: Vec::new(),
     };
     assert_eq!(transcript.result(), Some(&expected));
 }
@@ -118,7 +123,7 @@ fn fields_of_another_type_count_as_absent() {
 #[test]
 fn noise_between_the_lines_changes_nothing() {
     let mut transcript = Transcript::default();
-    transcript.feed(b"\n\xff\xfe\n{\"type\":\nwarning: text\n{\"type\":\"assistant\"}\r\n");
+    transcript.feed(b"\n\xff\xfe\n{\"type\":\nwarning: text\n{\"type\":\"assistant\"}\r\n", NOW);
     assert_eq!(transcript.turns(), 1);
 }
 
@@ -127,7 +132,7 @@ fn lines_are_whole_however_the_reads_fall() {
     let text = format!("{}\n{}\n", assistant("a"), assistant("b"));
     let mut transcript = Transcript::default();
     for byte in text.as_bytes() {
-        transcript.feed(&[*byte]);
+        transcript.feed(&[*byte], NOW);
     }
     assert_eq!(transcript.turns(), 2);
 }
@@ -135,10 +140,10 @@ fn lines_are_whole_however_the_reads_fall() {
 #[test]
 fn the_last_result_wins_and_needs_no_newline() {
     let mut transcript = Transcript::default();
-    transcript.feed(b"{\"type\":\"result\",\"subtype\":\"success\"}\n");
-    transcript.feed(b"{\"type\":\"result\",\"subtype\":\"error_max_turns\"}");
+    transcript.feed(b"{\"type\":\"result\",\"subtype\":\"success\"}\n", NOW);
+    transcript.feed(b"{\"type\":\"result\",\"subtype\":\"error_max_turns\"}", NOW);
     assert_eq!(transcript.result().unwrap().subtype, "success");
-    transcript.finish();
+    transcript.finish(NOW);
     assert_eq!(transcript.result().unwrap().subtype, "error_max_turns");
 }
 
@@ -146,11 +151,11 @@ fn the_last_result_wins_and_needs_no_newline() {
 fn a_line_over_the_limit_is_passed_over_and_the_next_one_read() {
     let mut transcript = Transcript::default();
     let chunk = vec![b'x'; 1 << 20];
-    transcript.feed(b"{\"type\":\"assistant\",\"pad\":\"");
+    transcript.feed(b"{\"type\":\"assistant\",\"pad\":\"", NOW);
     for _ in 0..=(MAX_LINE >> 20) {
-        transcript.feed(&chunk);
+        transcript.feed(&chunk, NOW);
     }
-    transcript.feed(b"\"}\n{\"type\":\"assistant\"}\n");
+    transcript.feed(b"\"}\n{\"type\":\"assistant\"}\n", NOW);
     assert_eq!(transcript.turns(), 1);
 }
 
@@ -181,6 +186,7 @@ fn what_the_service_says_in_between_is_heard() {
         resets_at_ms: Some(1_795_386_219_000),
         utilization: Some(0.93),
         models: Vec::new(),
+        told_at_ms: Some(NOW),
     };
     assert_eq!(transcript.usage_limit(), Some(&told));
     let refused = read(&[json!({"type": "rate_limit_event", "rate_limit_info": {
@@ -190,6 +196,7 @@ fn what_the_service_says_in_between_is_heard() {
         resets_at_ms: Some(1_795_386_217_000),
         utilization: Some(1.0),
         models: Vec::new(),
+        told_at_ms: Some(NOW),
     };
     assert_eq!(refused.usage_limit(), Some(&told));
 }
@@ -227,18 +234,103 @@ fn a_refused_login_counts_when_it_is_said_again_and_again_with_no_message_betwee
 }
 
 #[test]
-fn the_same_call_again_and_again_is_counted_and_so_are_tokens() {
+fn the_same_call_to_the_same_answer_is_counted_and_so_are_tokens() {
     let call = |id: &str, command: &str| {
         json!({"type": "assistant", "session_id": "s", "parent_tool_use_id": null, "message": {
             "id": id, "role": "assistant", "usage": {"input_tokens": 10, "output_tokens": 1,
                 "cache_read_input_tokens": 3},
             "content": [{"type": "tool_use", "id": id, "name": "Bash", "input": {"command": command}}]}})
     };
-    let transcript = read(&[call("m1", "a"), call("m2", "b"), call("m3", "b"), call("m4", "b")]);
+    let answer = |id: &str| {
+        json!({"type": "user", "parent_tool_use_id": null, "message": {"role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": id, "content": "fine"}]}})
+    };
+    let calls = [("m1", "a"), ("m2", "b"), ("m3", "b"), ("m4", "b")];
+    let lines: Vec<Value> =
+        calls.iter().flat_map(|(id, command)| [call(id, command), answer(id)]).collect();
+    let transcript = read(&lines);
     assert_eq!(transcript.signs().repeats, 3);
     assert_eq!(transcript.signs().turns, 4);
     let used = transcript.usage().expect("messages came");
     assert_eq!((used.input_tokens, used.output_tokens, used.cache_read_input_tokens), (40, 4, 12));
+}
+
+#[test]
+fn lines_of_one_message_between_those_of_subagents_are_one_turn() {
+    let line = |id: &str, agent: Option<&str>| {
+        json!({"type": "assistant", "parent_tool_use_id": agent, "message": {"id": id,
+            "usage": {"input_tokens": 100, "output_tokens": 1}, "content": []}})
+    };
+    let lines: Vec<Value> = (0..8)
+        .flat_map(|n| {
+            let agent = format!("t{n}");
+            [line("main", None), line(&format!("sub{n}"), Some(&agent)), line("main", None)]
+        })
+        .collect();
+    let transcript = read(&lines);
+    assert_eq!((transcript.signs().turns, transcript.turns()), (1, 9));
+    assert_eq!(transcript.usage().expect("messages came").input_tokens, 900);
+}
+
+#[test]
+fn half_a_character_and_other_dirt_cost_themselves_and_not_the_result() {
+    let deep = format!("{}{}", "[".repeat(4000), "]".repeat(4000));
+    let head = r#"{"type":"result","subtype":"success","is_error":false,"num_turns":1,"total_cost_usd":0.5"#;
+    for (dirt, report) in [
+        (r#""report":"a \ud83d b""#.to_owned(), "a \u{fffd} b"),
+        (format!(r#""report":"x","more":{deep}"#), "x"),
+        (r#""report":"x","n":1e999"#.to_owned(), "x"),
+        ("\"report\":\"a\u{1}b\"".to_owned(), "a\u{1}b"),
+    ] {
+        let line = format!(
+            "{head},\"x\":\"\\ud83d\",\"structured_output\":{{\"outcome\":\"completed\",{dirt}}}}}\n"
+        );
+        let mut transcript = Transcript::default();
+        transcript.feed(line.as_bytes(), NOW);
+        let result = transcript.result().expect("a result");
+        let output = result.structured_output.as_ref().expect("an outcome");
+        assert_eq!(output["report"], report);
+        assert_eq!(transcript.told().and_then(|told| told.total_usd), Some(0.5));
+        assert_eq!(transcript.unreadable(), None);
+    }
+    let mut transcript = Transcript::default();
+    let line =
+        [head.as_bytes(), b",\"structured_output\":{\"report\":\"a\xff\xf0\x9f\"}}\n"].concat();
+    transcript.feed(&line, NOW);
+    let output = transcript.result().and_then(|result| result.structured_output.clone());
+    assert_eq!(output, Some(json!({"report": "a\u{fffd}\u{fffd}"})));
+}
+
+#[test]
+fn a_line_that_cannot_be_read_says_so() {
+    let mut transcript = Transcript::default();
+    transcript.feed(b"warning: no JSON\n\n[1]\n", NOW);
+    assert_eq!(transcript.unreadable(), None, "nobody meant it as a message");
+    transcript.feed(b"{\"type\":\"result\",\"subtype\":\n", NOW);
+    transcript.feed(&vec![b'x'; MAX_LINE + 1], NOW);
+    transcript.feed(b"\n", NOW);
+    let unreadable = transcript.unreadable().expect("two lines");
+    assert_eq!((unreadable.lines, unreadable.why.as_str()), (2, "it is longer than 8 MiB"));
+    transcript.feed(b"{\"type\":\"result\"", NOW);
+    transcript.finish(NOW);
+    let unreadable = transcript.unreadable().expect("three lines");
+    assert!(unreadable.lines == 3 && unreadable.why.starts_with("EOF"), "{unreadable:?}");
+}
+
+#[test]
+fn a_refusal_of_the_service_is_over_when_it_answers_again() {
+    let refusal = json!({"type": "rate_limit_event",
+        "rate_limit_info": {"status": "rejected", "resetsAt": 1_795_386_217}});
+    let error = json!({"type": "assistant", "error": "rate_limit",
+        "message": {"id": "e", "usage": {"input_tokens": 0}}});
+    let answer = json!({"type": "assistant", "message": {"id": "m", "usage": {"input_tokens": 5}}});
+    let rejected = |lines: &[&Value]| {
+        let lines: Vec<Value> = lines.iter().copied().cloned().collect();
+        read(&lines).usage_limit().expect("it was told").rejected
+    };
+    assert!(rejected(&[&refusal, &error]));
+    assert!(!rejected(&[&refusal, &error, &answer]));
+    assert!(rejected(&[&answer, &refusal]));
 }
 
 #[test]

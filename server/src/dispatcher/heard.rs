@@ -1,0 +1,49 @@
+//! What agents said last about the account's usage limit, so that it counts once.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::domain::id::AttemptId;
+use crate::domain::usage::UsageLimit;
+
+/// The last word of each live attempt. A server that starts hears the last word of each once more.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    last: Mutex<HashMap<AttemptId, UsageLimit>>,
+}
+
+impl Heard {
+    /// Whether the attempt has not said this before.
+    pub(super) fn is_news(&self, attempt: AttemptId, said: &UsageLimit) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.insert(attempt, said.clone()).as_ref() != Some(said)
+    }
+
+    pub(super) fn forget(&self, attempt: AttemptId) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_words_count_once() {
+        let said = |utilization| UsageLimit {
+            rejected: true,
+            utilization: Some(utilization),
+            ..UsageLimit::default()
+        };
+        let (heard, attempt) = (Heard::default(), AttemptId::from_key(1));
+        let news = |utilization| heard.is_news(attempt, &said(utilization));
+        assert_eq!(
+            [news(0.9), news(0.9), news(1.0), news(1.0), news(0.9)],
+            [true, false, true, false, true]
+        );
+        assert!(heard.is_news(AttemptId::from_key(2), &said(0.9)), "of another one");
+        heard.forget(attempt);
+        assert!(news(0.9));
+    }
+}
