@@ -145,7 +145,7 @@ fn the_clock_ends_an_attempt_that_does_not() {
 #[test]
 fn a_result_stands_even_when_the_agent_hangs_after_it() {
     let rig = Rig::start();
-    let script = r#"echo '{"type":"result","subtype":"success"}'; sleep 600"#;
+    let script = r#"echo '{"type":"result","subtype":"success","structured_output":{"outcome":"completed","report":"r"}}'; sleep 600"#;
     let mut server = rig.run_with(script, |grant| grant.limits.result_linger_ms = 100);
     server.started();
     let record = server.completed();
