@@ -27,6 +27,8 @@ pub const WORKER_NOT_LAUNCHED: &str = "worker_not_launched";
 pub const OUT_OF_MEMORY: &str = "out_of_memory";
 /// An attempt's evidence contradicts itself; somebody has to look.
 pub const ATTEMPT_SUSPECT: &str = "attempt_suspect";
+/// An attempt's time is up and its shim does nothing about it; the server ends its processes.
+pub const ATTEMPT_OVERDUE: &str = "attempt_overdue";
 /// Nothing new is started until there is room.
 pub const DISK_LOW: &str = "disk_low";
 /// There is room again.
@@ -41,6 +43,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("worker_not_launched", "0aed686fddb5479c81f29c61ac3fd715"),
     ("out_of_memory", "a110fc2a9c624c338e9df2a0a9fb19c9"),
     ("attempt_suspect", "1662cc9cbb0b4edaa068f587f39016ed"),
+    ("attempt_overdue", "dcad4ee21bc042d5907b8e448c3426a2"),
     ("disk_low", "87eb44ef9ba042a5ade92fc79d0545bd"),
     ("disk_recovered", "1166923f50b44abf9690fdadc60ae990"),
     ("ticket_created", "c25f663d8ca04fc981a0646283e16d91"),

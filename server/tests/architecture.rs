@@ -88,7 +88,7 @@ const GUARDED: [(&str, &[&str]); 7] = [
     ("hyper", &["mcp"]),
     ("rmcp", &["mcp"]),
     ("anyhow", &["commands"]),
-    ("shim_protocol", &["shim", "sweep", "dispatcher", "mcp", "commands"]),
+    ("shim_protocol", &["disk", "templates", "shim", "sweep", "dispatcher", "mcp", "commands"]),
     (
         "tokio",
         &["disk", "git", "store", "shim", "sweep", "dispatcher", "mcp", "lifecycle", "commands"],

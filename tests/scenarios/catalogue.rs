@@ -9,13 +9,17 @@ use serde_json::json;
 
 /// Each tool of the contract and its parameters; `?` marks an optional one.
 const TOOLS: [(&str, &str); 31] = [
-    ("create_project", "name path description? rules? patterns? isolation? on_complete?"),
+    (
+        "create_project",
+        "name path description? rules? patterns? isolation? on_complete? max_workers? max_budget_usd? max_budget_usd_per_day? \
+         max_budget_usd_per_ticket? max_attempts_per_ticket? max_descendants?",
+    ),
     ("get_project", "project"),
     ("list_projects", "limit? cursor?"),
     (
         "update_project",
         "project path? description? rules? patterns? isolation? on_complete? max_workers? max_budget_usd? max_budget_usd_per_day? \
-         max_budget_usd_per_ticket? max_attempts_per_ticket?",
+         max_budget_usd_per_ticket? max_attempts_per_ticket? max_descendants?",
     ),
     ("delete_project", "project force?"),
     (

@@ -133,3 +133,57 @@ async fn two_updates_at_once_are_both_kept() {
         assert_eq!(found["description"], round.to_string());
     }
 }
+
+#[tokio::test]
+async fn planners_that_plan_planners_end_at_the_limit_of_their_family() {
+    let bed = planning().await;
+    let limit = json!({"project": "shop", "max_descendants": 7});
+    let changed = bed.client.ok("update_project", limit).await;
+    assert_eq!(changed["limits"]["max_descendants"], 7);
+    let again = json!({"project": "shop", "worker_type": "plan", "max_workers": 4});
+    bed.client.ok("update_worker_type", again).await;
+    // Each of its tickets would do the same as it does.
+    let innermost = r#"fake: plan: tickets [{\"key\":\"a\",\"title\":\"A\",\"execution_plan\":[\"build\"]},{\"key\":\"b\",\"title\":\"B\",\"execution_plan\":[\"build\"]}]"#;
+    let script = format!(
+        r#"fake: plan: tickets [{{"key":"a","title":"A","execution_plan":["plan"],"description":"{innermost}"}},{{"key":"b","title":"B","execution_plan":["plan"],"description":"{innermost}"}},{{"key":"c","title":"C","execution_plan":["plan"],"description":"{innermost}"}}]"#
+    );
+    let parent = bed.ticket("shop", &["plan"], &script).await;
+    bed.completed(&parent).await;
+
+    // Three, two more and two more: the third planner has no room.
+    let held =
+        e2e::eventually::eventually("one planner is held and all others are done", || async {
+            let all = tickets(&bed).await;
+            let closed = all.iter().filter(|ticket| ticket["state"] == "closed").count();
+            let held: Vec<&Value> =
+                all.iter().filter(|ticket| ticket["state"] == "on_hold").collect();
+            match held[..] {
+                [held] if closed == 7 => Ok(held.clone()),
+                _ => Err(format!("{all:?}")),
+            }
+        })
+        .await;
+    let id = text(&held, "ticket_id");
+    let why = text(&bed.get(&id).await, "waiting_for");
+    assert!(why.contains("T-1, which it comes from, has become 7 tickets"), "{why}");
+    assert!(why.contains("Raise max_descendants with update_project"), "{why}");
+    let attempts = bed.get(&id).await["attempts"].clone();
+    assert_eq!(attempts[0]["failure"], "too_many_tickets", "{attempts}");
+
+    // Its planners were told in a fence what an agent had said.
+    let call = bed.agents.only_call_of("T-2", "plan");
+    let mark = call.prompt.lines().find(|line| line.starts_with("<said-")).expect("a fence");
+    let other = bed.agents.only_call_of("T-3", "plan");
+    assert!(!other.prompt.contains(mark), "each prompt has a mark of its own");
+    assert!(
+        call.prompt.contains(&format!("{mark}\n{}", innermost.replace('\\', ""))),
+        "{}",
+        call.prompt
+    );
+
+    let more = json!({"project": "shop", "max_descendants": -1});
+    let changed = bed.client.ok("update_project", more).await;
+    assert_eq!(changed["limits"]["max_descendants"], 100, "what the server says");
+    bed.client.ok("resume_ticket", json!({"ticket_id": id})).await;
+    bed.completed(&id).await;
+}

@@ -105,38 +105,35 @@ async fn a_tree_that_outlives_its_shim_and_kill_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_shim_that_cannot_write_its_record_says_so_and_goes_on_trying() {
-    let mut bed = Bed::with(Setup::default().env("VIBE_ENSEMBLE_HEARTBEAT_MS", "100")).await;
-    bed.project("shop", &["build"]).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
-    let call = bed.called(&ticket, "build", 1).await;
-    let worker = bed.worker_of(&ticket).await;
-    // In the place of the file that becomes the record.
-    let run_dir = bed.server.state_dir().join("attempts").join(&call.attempt);
-    let in_the_way = run_dir.join(format!(".exit.json.{}.tmp", pid(&worker, "pid")));
-    fs::create_dir(&in_the_way).unwrap();
-    fs::write(call.cwd.join("go"), "").unwrap();
-
-    stuck(&bed, &ticket, "cannot be recorded").await;
-    let id = json!({"worker_id": worker["worker_id"]});
-    let status = bed.client.ok("get_worker_status", id.clone()).await;
-    assert!(text(&status, "trouble").contains("exit.json"), "{status}");
-    assert!(doctor(&bed).await.contains("cannot be recorded"));
-    eventually("it is heard of again", || async {
-        let later = bed.client.ok("get_worker_status", id.clone()).await;
-        if later["last_heartbeat_at"] == status["last_heartbeat_at"] {
-            return Err(later.to_string());
+async fn a_result_that_cannot_be_written_comes_over_the_link() {
+    for away in [false, true] {
+        let mut bed = Bed::start().await;
+        bed.project("shop", &["build"]).await;
+        let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
+        let call = bed.called(&ticket, "build", 1).await;
+        let worker = bed.worker_of(&ticket).await;
+        // In the place of the file that becomes the record.
+        let run_dir = bed.server.state_dir().join("attempts").join(&call.attempt);
+        let in_the_way = run_dir.join(format!(".exit.json.{}.tmp", pid(&worker, "pid")));
+        fs::create_dir(&in_the_way).unwrap();
+        if away {
+            bed.server.kill().await;
         }
-        Ok(())
-    })
-    .await;
-    bed.server.kill().await;
-    bed.launch().await;
-    stuck(&bed, &ticket, "cannot be recorded").await;
+        fs::write(call.cwd.join("go"), "").unwrap();
+        if away {
+            eventually("the agent ended", || async {
+                let alive = bed.server.descendants();
+                let runs = alive.iter().any(|process| process.pid == call.pid);
+                if runs { Err(format!("{alive:?}")) } else { Ok(()) }
+            })
+            .await;
+            bed.launch().await;
+        }
 
-    fs::remove_dir(&in_the_way).unwrap();
-    let closed = bed.completed(&ticket).await;
-    assert_eq!(closed["attempts"][0]["outcome"], "succeeded", "{closed}");
-    assert_eq!(bed.agents.calls().len(), 1, "the result was not lost");
-    bed.nothing_is_left().await;
+        let closed = bed.completed(&ticket).await;
+        assert_eq!(closed["attempts"][0]["outcome"], "succeeded", "{closed}");
+        assert_eq!(bed.agents.calls().len(), 1, "the result was not lost");
+        assert!(!run_dir.join("exit.json").exists());
+        bed.nothing_is_left().await;
+    }
 }

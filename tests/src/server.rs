@@ -70,6 +70,8 @@ pub struct Server {
     /// Holds everything of this test: state, runtime directory, home, projects, call log.
     directory: TempDir,
     running: Option<Child>,
+    /// The runtime directory's name.
+    runtime: String,
     address: String,
     /// Listeners that outlive the server, as systemd's do.
     passed: Option<[OwnedFd; 2]>,
@@ -98,7 +100,8 @@ impl Server {
             fs::create_dir(&path).expect("a fresh directory");
             Tmpfs::mount(&path, mebibytes).expect("the scenario asked whether this is possible")
         });
-        Self { setup, state_on, directory, running: None, address: String::new(), passed: None }
+        let (runtime, address) = ("run".to_owned(), String::new());
+        Self { setup, state_on, directory, running: None, runtime, address, passed: None }
     }
 
     /// Leaves the directory where it is when this is dropped, for somebody to look into.
@@ -110,6 +113,11 @@ impl Server {
     /// Sets a variable for the next start.
     pub fn set_env(&mut self, name: &str, value: String) {
         self.setup.env.push((name.to_owned(), value));
+    }
+
+    /// Gives the next start another runtime directory, as another session of the user has one.
+    pub fn move_runtime_dir(&mut self, name: &str) {
+        name.clone_into(&mut self.runtime);
     }
 
     /// Passes two listeners to every start from now on.
@@ -326,7 +334,7 @@ impl Server {
 
     #[must_use]
     pub fn runtime_dir(&self) -> PathBuf {
-        self.path("run")
+        self.path(&self.runtime)
     }
 
     #[must_use]

@@ -32,7 +32,7 @@ use crate::run_dir;
 use crate::run_dir::Opened;
 use crate::run_dir::RunDir;
 use crate::run_dir::StoreError;
-use crate::seal::SealError;
+use crate::seal_key::SealKey;
 use crate::state::Begun;
 use crate::state::NotStarted;
 use crate::state::SealOrder;
@@ -79,6 +79,8 @@ pub struct Attempt {
     out_of_memory: Option<OutOfMemory>,
     refused_tasks: Option<RefusedTasks>,
     sweep: Sweep,
+    /// What is to be sealed, as it was when that was tried first.
+    record: Option<Box<ExitRecord>>,
 }
 
 impl Attempt {
@@ -107,9 +109,6 @@ impl Attempt {
         };
         let (dir, refused) = match opened {
             Opened::Fresh(dir) => (dir, declined),
-            Opened::Ended(dir, record) => {
-                return (Some(Self::new(&grant, dir)), Begun::Ended(record));
-            }
             Opened::Foreign(dir) => {
                 let why = "the run directory was there already, without an exit record";
                 (dir, Some(declined.unwrap_or_else(|| why.to_owned())))
@@ -153,6 +152,7 @@ impl Attempt {
             peak_memory_bytes: None,
             out_of_memory: None,
             refused_tasks: None,
+            record: None,
         }
     }
 
@@ -164,6 +164,10 @@ impl Attempt {
             machinery: false,
         };
         let tree_lock = self.dir.lock_tree().map_err(unrecordable)?;
+        let pinned = self.sweep.pin(&tree_lock);
+        pinned.map_err(|source| {
+            unrecordable(StoreError::Lock { path: self.dir.tree_lock(), source })
+        })?;
         self.dir.reserve().map_err(unrecordable)?;
         if let Some(place) = &inherited.place {
             self.dir.store_place(place).map_err(unrecordable)?;
@@ -290,32 +294,25 @@ impl Attempt {
         self.sweep.left()
     }
 
-    /// Writes the exit record; the attempt has ended when this succeeds. Nothing of the tree may live any more.
-    pub fn seal(
-        &mut self,
-        order: &SealOrder,
-        buffer: &mut [u8],
-    ) -> Result<Box<ExitRecord>, StoreError> {
+    /// What there is to say about the attempt. Nothing of the tree may live any more.
+    pub fn concluded(&mut self, order: &SealOrder, buffer: &mut [u8]) -> Box<ExitRecord> {
+        if let Some(record) = &self.record {
+            return record.clone();
+        }
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.read_some(stream, buffer, LAST_READS);
         }
         self.transcript.finish(clock::wall_ms());
-        let record = self.record(order);
+        self.record.insert(Box::new(self.record(order))).clone()
+    }
+
+    /// Writes the exit record; the attempt has ended when this succeeds.
+    pub fn seal(&self, record: &ExitRecord, key: &SealKey) -> Result<(), StoreError> {
         crash::point("shim.before_seal");
-        match self.dir.seal(&record) {
-            Ok(()) => {
-                crash::point("shim.after_seal");
-                log::info(&format!("the attempt is over: {}", told(&record.status)));
-                Ok(Box::new(record))
-            }
-            // Somebody sealed it first, and the first record stands.
-            Err(StoreError::Seal(SealError::Exists { .. })) => {
-                let sealed = shim_protocol::run_dir::read_exit(self.dir.path());
-                let sealed = sealed.map_err(StoreError::Exit)?;
-                Ok(Box::new(sealed.unwrap_or(record)))
-            }
-            Err(error) => Err(error),
-        }
+        self.dir.seal(record, key)?;
+        crash::point("shim.after_seal");
+        log::info(&format!("the attempt is over: {}", told(&record.status)));
+        Ok(())
     }
 
     fn record(&self, order: &SealOrder) -> ExitRecord {

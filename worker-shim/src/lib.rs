@@ -23,6 +23,7 @@ pub mod plant;
 pub mod reap;
 pub mod run_dir;
 pub mod seal;
+pub mod seal_key;
 pub mod signals;
 pub mod state;
 pub mod stream;
@@ -74,7 +75,7 @@ pub fn run(mode: Mode) -> Exit {
         }
     };
     log::of_worker(&order.worker_id);
-    let _worker_lock = match bootstrap::lock_worker(&order.worker_lock) {
+    let worker_lock = match bootstrap::lock_worker(&order.worker_lock) {
         Ok(lock) => lock,
         Err(error) => return refuse(mode, &error, Exit::CannotRecord),
     };
@@ -87,7 +88,7 @@ pub fn run(mode: Mode) -> Exit {
         log::note(&format!("could not open /dev/null: {error}"));
         return Exit::CannotSpawn;
     }
-    supervise::run(order, inherited)
+    supervise::run(order, inherited, &worker_lock)
 }
 
 /// Says why there will be no worker, to people and to the server that waits for it.

@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of what the messages mean and never redials by itself: the state machine decides that.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::io::Read as _;
 use std::io::Write as _;
@@ -9,11 +10,14 @@ use std::os::fd::AsFd;
 use std::os::fd::AsRawFd as _;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
@@ -133,6 +137,23 @@ impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// The path of the server's socket in the file that says it. Whatever else is found there says nothing: it may be a pipe
+/// by now, or huge.
+#[must_use]
+pub fn address(file: &Path) -> Option<PathBuf> {
+    const LONGEST: u64 = 4096;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits());
+    let file = options.open(file).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
+    let path = PathBuf::from(text.trim_end_matches('\n'));
+    path.is_absolute().then_some(path)
 }
 
 /// Non-blocking from the start: with a full backlog a blocking connect would wait for the server to accept, and

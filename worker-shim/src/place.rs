@@ -25,9 +25,14 @@ pub fn find() -> Option<UnitPlace> {
     let (unit, cgroup) = own_unit(&fs::read_to_string("/proc/self/cgroup").ok()?)?;
     let cgroup = cgroup?;
     let inode = fs::metadata(directory(&cgroup)).ok()?.ino();
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-    let boot_id = boot_id.map(|id| id.trim().to_owned());
-    Some(UnitPlace { unit, cgroup, inode, boot_id, extra: serde_json::Map::new() })
+    Some(UnitPlace { unit, cgroup, inode, boot_id: boot_id(), extra: serde_json::Map::new() })
+}
+
+/// This boot of the machine.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
 }
 
 /// The directory of a control group.

@@ -13,14 +13,16 @@ use std::path::PathBuf;
 
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::grant::Grant;
+use shim_protocol::plain_file;
 use shim_protocol::run_dir;
-use shim_protocol::run_dir::RunDirError;
 use shim_protocol::run_dir::UnitPlace;
 
 use crate::crash;
+use crate::log;
 use crate::seal;
 use crate::seal::Points;
 use crate::seal::SealError;
+use crate::seal_key::SealKey;
 
 const PREPARE: Points = Points { written: "shim.prompt_written", named: "shim.prompt_named" };
 const STORE: Points = Points { written: "shim.grant_file_written", named: "shim.grant_file_named" };
@@ -38,13 +40,18 @@ pub enum StoreError {
     Held { path: PathBuf },
     #[error("could not write {path}")]
     Place { path: PathBuf, source: io::Error },
-    #[error("could not read the exit record that is already there")]
-    Exit(#[source] RunDirError),
+    #[error("{path} is no directory any more")]
+    Replaced { path: PathBuf },
+    #[error("could not put aside {path}, which this shim has not written")]
+    Aside { path: PathBuf, source: io::Error },
     #[error("could not encode a record")]
     Encode(#[source] serde_json::Error),
     #[error(transparent)]
     Seal(#[from] SealError),
 }
+
+/// Records of somebody else that are kept under names of their own.
+const FOREIGN_KEPT: u32 = 8;
 
 /// What an exit record needs at most, nearly always: it is a few KiB, and more only when the agent's report is long.
 const RESERVE_BYTES: i64 = 64 << 10;
@@ -64,9 +71,8 @@ pub struct RunDir {
 pub enum Opened {
     /// It is new and the attempt may run in it.
     Fresh(RunDir),
-    /// The attempt has ended before; its record must be reported again and nothing run.
-    Ended(RunDir, Box<ExitRecord>),
-    /// Somebody made it and never sealed an end. What they did is unknown, so nothing may run in it.
+    /// Somebody made it. What they did is unknown, so nothing may run in it; nor is a record in there one of this attempt,
+    /// which is granted once and to this process.
     Foreign(RunDir),
 }
 
@@ -78,7 +84,7 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
     }
     let path = attempts_dir.join(attempt_id);
     crash::point("shim.before_mkdir");
-    let fresh = match DirBuilder::new().mode(0o700).create(&path) {
+    let fresh = match make(&path) {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(source) => return Err(StoreError::Create { path, source }),
@@ -90,11 +96,7 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
     if fresh {
         return Ok(Opened::Fresh(RunDir::locked(path, shim_lock)));
     }
-    let ended = run_dir::read_exit(&path).map_err(StoreError::Exit)?;
     let dir = RunDir::locked(path, shim_lock);
-    if let Some(record) = ended {
-        return Ok(Opened::Ended(dir, Box::new(record)));
-    }
     // Held, it would mean a living tree; a record saying that nothing was started would be a lie.
     drop(dir.lock_tree()?);
     Ok(Opened::Foreign(dir))
@@ -162,11 +164,63 @@ impl RunDir {
     }
 
     /// Seals the exit record. From here on the attempt has ended.
-    pub fn seal(&self, record: &ExitRecord) -> Result<(), StoreError> {
+    ///
+    /// A directory that somebody removed is made again: a finished result is worth more than the rest of what was in it. A
+    /// record that is there and not this process's own is put aside; it is a forgery, and never this attempt's.
+    pub fn seal(&self, record: &ExitRecord, key: &SealKey) -> Result<(), StoreError> {
         let json = serde_json::to_vec_pretty(record).map_err(StoreError::Encode)?;
+        let file = key.seal(&json);
+        self.restore()?;
         // The agent may have filled the disk; what was kept free for this moment is needed now.
         seal::release(&self.path.join(run_dir::EXIT_RESERVE))?;
-        self.write_record(run_dir::EXIT, &json, SEAL)
+        match self.write_record(run_dir::EXIT, &file, SEAL) {
+            Err(StoreError::Seal(SealError::Exists { .. })) => {}
+            written => return written,
+        }
+        if run_dir::read_exit_file(&self.path)
+            .is_ok_and(|found| found.is_some_and(|(_, bytes)| key.has_sealed(&bytes)))
+        {
+            // Named by an earlier try, which could not make the name durable.
+            return Ok(seal::sync_dir(&self.path)?);
+        }
+        let path = self.put_aside()?;
+        log::note(&format!(
+            "an exit record that this shim has not written is now {}",
+            path.display()
+        ));
+        self.write_record(run_dir::EXIT, &file, SEAL)
+    }
+
+    /// Makes the directory again when it is gone. What has taken its place, a symbolic link above all, is not written
+    /// through.
+    fn restore(&self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(StoreError::Replaced { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.named.set(false);
+                make(&path).map_err(|source| StoreError::Create { path, source })
+            }
+            Err(source) => Err(StoreError::Create { path, source }),
+        }
+    }
+
+    /// Gives whatever is called `exit.json` another name, whatever it is.
+    fn put_aside(&self) -> Result<PathBuf, StoreError> {
+        let path = self.path.join(run_dir::EXIT);
+        let aside = |number: u32| self.path.join(format!("{}.foreign.{number}", run_dir::EXIT));
+        for number in 1..=FOREIGN_KEPT {
+            match seal::rename_new(&path, &aside(number)) {
+                Ok(()) => return Ok(aside(number)),
+                Err(SealError::Exists { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let path = aside(FOREIGN_KEPT);
+        std::fs::rename(self.path.join(run_dir::EXIT), &path)
+            .map_err(|source| StoreError::Aside { path: path.clone(), source })?;
+        Ok(path)
     }
 
     /// Writes a record durably. The first one takes the name of the directory with it: asked for last, most file systems
@@ -181,17 +235,25 @@ impl RunDir {
     }
 }
 
+/// Makes a run directory, and what is above it when somebody removed that too.
+fn make(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    let made = builder.mode(0o700).create(path);
+    match (made, path.parent()) {
+        (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound => {
+            builder.recursive(true).create(above)?;
+            builder.recursive(false).create(path)
+        }
+        (made, _) => made,
+    }
+}
+
 /// Takes a lock file's lock for as long as the file stays open, here or in a process that inherits it.
 pub fn lock(path: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::Lock { path: path.to_owned(), source };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = plain_file::open_with(&mut options, path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Held { path: path.to_owned() }),

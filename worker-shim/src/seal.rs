@@ -146,7 +146,8 @@ fn write_temporary(path: &Path, bytes: &[u8], durability: Durability) -> io::Res
     }
 }
 
-fn rename_new(from: &Path, to: &Path) -> Result<(), SealError> {
+/// Gives a file another name that nothing has yet.
+pub fn rename_new(from: &Path, to: &Path) -> Result<(), SealError> {
     let here = nix::fcntl::AT_FDCWD;
     let renamed = match renameat2(here, from, here, to, RenameFlags::RENAME_NOREPLACE) {
         // Some network file systems cannot; a hard link refuses an existing name as well.

@@ -1,65 +1,97 @@
-//! Signals to the shim, turned into values the poll loop can read.
+//! Signals to the shim, with who sent each: an agent runs as the same user as its shim, and can signal it as well as an
+//! operator can.
+#![expect(unsafe_code, reason = "setting a disposition to its default")]
 
 use std::io;
-use std::io::Read as _;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 
-use nix::libc;
+use nix::sys::signal::SaFlags;
+use nix::sys::signal::SigAction;
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use nix::sys::signal::sigaction;
+use nix::sys::signalfd::SfdFlags;
+use nix::sys::signalfd::SignalFd;
+use shim_protocol::exit::Sender;
 
 use crate::state::Request;
+use crate::tree;
 
 /// Every signal the shim acts on. The order is that of handling when several are pending: the strongest first.
-const REQUESTS: [(i32, Request); 6] = [
-    (libc::SIGQUIT, Request::Kill),
-    (libc::SIGINT, Request::Cancel),
-    (libc::SIGTERM, Request::Interrupt),
-    (libc::SIGUSR1, Request::Restart),
-    (libc::SIGUSR2, Request::Drain),
-    (libc::SIGHUP, Request::Redial),
+const REQUESTS: [(Signal, Request); 6] = [
+    (Signal::SIGQUIT, Request::Kill),
+    (Signal::SIGINT, Request::Cancel),
+    (Signal::SIGTERM, Request::Interrupt),
+    (Signal::SIGUSR1, Request::Restart),
+    (Signal::SIGUSR2, Request::Drain),
+    (Signal::SIGHUP, Request::Redial),
 ];
 
-/// The self-pipe and one flag per signal.
+/// What was asked for, and by whom as far as the kernel says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub request: Request,
+    pub sender: Option<Sender>,
+}
+
+/// The signals as a file that can be polled.
 #[derive(Debug)]
 pub struct Signals {
-    wake: UnixStream,
-    flags: [Arc<AtomicBool>; REQUESTS.len()],
+    queue: SignalFd,
 }
 
 impl Signals {
-    /// Installs the handlers. That also undoes an inherited `SIGCHLD` = ignore, under which the kernel would reap the
-    /// child itself and its status would be lost.
+    /// Has the signals queued instead of delivered. That also undoes an inherited "ignore": under an ignored `SIGCHLD` the
+    /// kernel would reap the child itself and its status would be lost, and what is ignored is never queued.
     pub fn install() -> io::Result<Self> {
-        let (wake, waker) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        let flags: [Arc<AtomicBool>; REQUESTS.len()] = Default::default();
-        for ((signal, _), flag) in REQUESTS.iter().zip(&flags) {
-            // The flag is set before the pipe is written: handlers of one signal run in the order they were added.
-            signal_hook::flag::register(*signal, Arc::clone(flag))?;
-            signal_hook::low_level::pipe::register(*signal, waker.try_clone()?)?;
+        let mut wanted = SigSet::empty();
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        for signal in REQUESTS.map(|(signal, _)| signal).into_iter().chain([Signal::SIGCHLD]) {
+            wanted.add(signal);
         }
-        signal_hook::low_level::pipe::register(libc::SIGCHLD, waker)?;
-        Ok(Self { wake, flags })
+        wanted.thread_block()?;
+        for signal in &wanted {
+            // SAFETY: the default disposition runs no code of ours.
+            unsafe { sigaction(signal, &default) }?;
+        }
+        let queue = SignalFd::with_flags(&wanted, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { queue })
     }
 
     /// What was asked for since the last call.
-    pub fn take(&mut self) -> Vec<Request> {
-        let mut bytes = [0; 64];
-        while matches!(self.wake.read(&mut bytes), Ok(1..)) {}
-        let pending = REQUESTS.iter().zip(&self.flags);
-        pending
-            .filter(|(_, flag)| flag.swap(false, Ordering::Relaxed))
-            .map(|((_, request), _)| *request)
-            .collect()
+    pub fn take(&mut self) -> Vec<Asked> {
+        let mut asked: Vec<Asked> = Vec::new();
+        // A child's end is only a reason to wake up.
+        while let Ok(Some(info)) = self.queue.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+            let wanted = REQUESTS.iter().find(|(signal, _)| *signal as i32 == number);
+            let Some((_, request)) = wanted else { continue };
+            asked.push(Asked { request: *request, sender: sender(info.ssi_pid, info.ssi_uid) });
+        }
+        let rank = |one: &Asked| REQUESTS.iter().position(|(_, request)| *request == one.request);
+        asked.sort_by_key(rank);
+        asked
     }
 }
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.queue.as_fd()
     }
+}
+
+/// Who has this process id now. It was theirs when they sent the signal, a moment ago; one that has ended since, and was
+/// reaped, has no name any more.
+fn sender(pid: u32, uid: u32) -> Option<Sender> {
+    // None: the kernel, or a process of another pid namespace.
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    Some(Sender {
+        pid,
+        uid,
+        own: tree::is_below(pid, nix::unistd::getpid().as_raw()),
+        name: tree::name(pid),
+        attempt: tree::attempt_of(pid),
+    })
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -14,6 +15,7 @@ use nix::poll::poll;
 use shim_protocol::frame::Decoded;
 use shim_protocol::message::LaunchOrder;
 use shim_protocol::message::ToServer;
+use shim_protocol::message::Traces;
 use shim_protocol::run_dir::Stream;
 
 use crate::attempt::Attempt;
@@ -21,6 +23,7 @@ use crate::bootstrap::Inherited;
 use crate::clock;
 use crate::crash;
 use crate::exit::Exit;
+use crate::link;
 use crate::link::Link;
 use crate::link::LinkError;
 use crate::log;
@@ -28,11 +31,14 @@ use crate::place;
 use crate::plant;
 use crate::reap;
 use crate::reap::Wait;
+use crate::seal_key::SealKey;
+use crate::signals::Asked;
 use crate::signals::Signals;
 use crate::state::Action;
 use crate::state::Event;
 use crate::state::Identity;
 use crate::state::Machine;
+use crate::state::Request;
 use crate::state::Swept;
 use crate::sweep::Left;
 use crate::tree;
@@ -45,9 +51,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Supervises until the state machine says to leave.
 #[must_use]
-pub fn run(order: LaunchOrder, inherited: Inherited) -> Exit {
-    let started = Signals::install().and_then(|signals| Ok((signals, nonce()?)));
-    let (signals, nonce) = match started {
+pub fn run(order: LaunchOrder, inherited: Inherited, worker_lock: &File) -> Exit {
+    let started = Signals::install().and_then(|signals| Ok((signals, nonce()?, SealKey::make()?)));
+    let (signals, nonce, seal_key) = match started {
         Ok(started) => started,
         Err(error) => {
             log::note(&format!("could not start supervising: {}", log::chain(&error)));
@@ -61,12 +67,15 @@ pub fn run(order: LaunchOrder, inherited: Inherited) -> Exit {
         pid: std::process::id(),
         unit: place::unit(),
         nonce,
+        place_id: order.place_id.clone(),
+        traces: traces(&inherited, worker_lock, &seal_key),
     };
     let mut supervisor = Supervisor {
         machine: Machine::new(identity, clock::monotonic()),
         order,
         inherited,
         signals,
+        seal_key,
         link: None,
         attempt: None,
         trouble: None,
@@ -87,6 +96,7 @@ struct Supervisor {
     order: LaunchOrder,
     inherited: Inherited,
     signals: Signals,
+    seal_key: SealKey,
     link: Option<Link>,
     attempt: Option<Attempt>,
     /// What keeps the attempt at hand from its end, as the server was told.
@@ -107,8 +117,8 @@ impl Supervisor {
     /// Waits once and handles everything that came.
     fn turn(&mut self) {
         let ready = self.wait();
-        for request in self.signals.take() {
-            self.apply(Event::Request(request));
+        for asked in self.signals.take() {
+            self.obey(asked);
         }
         for (stream, ready) in [(Stream::Stdout, ready.stdout), (Stream::Stderr, ready.stderr)] {
             if ready {
@@ -122,6 +132,23 @@ impl Supervisor {
         }
         // Last: output that was waiting while this process slept must not look like silence.
         self.apply(Event::Tick);
+    }
+
+    /// Does what a signal asks. An agent has no say in when its shim dials or leaves; when it stops its own attempt, the
+    /// record says so.
+    fn obey(&mut self, asked: Asked) {
+        let Asked { request, sender } = asked;
+        if let Some(sender) = sender.as_ref().filter(|sender| sender.own) {
+            log::note(&format!(
+                "{request:?} was asked for by the agent's own process {}",
+                sender.pid
+            ));
+            match request {
+                Request::Redial | Request::Drain => return,
+                Request::Restart | Request::Interrupt | Request::Cancel | Request::Kill => {}
+            }
+        }
+        self.apply(Event::Request(request, sender));
     }
 
     fn wait(&self) -> Ready {
@@ -255,18 +282,20 @@ impl Supervisor {
                 return self.complain(stuck);
             }
             Action::Seal(order) => {
-                let sealed = self.attempt.as_mut()?.seal(&order, &mut self.buffer);
-                return Some(match sealed {
-                    Ok(record) => {
+                let attempt = self.attempt.as_mut()?;
+                let record = attempt.concluded(&order, &mut self.buffer);
+                return Some(match attempt.seal(&record, &self.seal_key) {
+                    Ok(()) => {
                         self.trouble = None;
                         Event::Sealed(record)
                     }
-                    Err(error) => Event::SealFailed(log::chain(&error)),
+                    Err(error) => Event::SealFailed { record, why: log::chain(&error) },
                 });
             }
             Action::Complain(trouble) => return self.complain(trouble),
             Action::Forget => {
                 crash::point("shim.after_ack");
+                self.trouble = None;
                 self.attempt = None;
                 log::of_no_attempt();
             }
@@ -276,7 +305,9 @@ impl Supervisor {
     }
 
     fn dial(&mut self) -> Event {
-        match Link::dial(&self.order.socket) {
+        let found = self.order.address_file.as_deref().and_then(link::address);
+        let dialled = found.map(|socket| Link::dial(&socket));
+        match dialled.and_then(Result::ok).map_or_else(|| Link::dial(&self.order.socket), Ok) {
             Ok(link) => {
                 self.link = Some(link);
                 Event::Connected
@@ -372,6 +403,17 @@ fn crash_points(message: &ToServer) -> (Option<&'static str>, Option<&'static st
         ToServer::Unsupported { .. } => return (None, None),
     };
     (Some(before), Some(after))
+}
+
+/// By what the server knows this process, and what it writes, when there is no link to ask over.
+fn traces(inherited: &Inherited, worker_lock: &File, seal_key: &SealKey) -> Traces {
+    Traces {
+        started_ticks: tree::process(nix::unistd::getpid().as_raw()).map(|own| own.started),
+        boot_id: place::boot_id(),
+        lock_inode: worker_lock.metadata().ok().map(|file| file.ino()),
+        seal_key: Some(seal_key.public()),
+        unit: inherited.place.clone(),
+    }
 }
 
 /// Random bits that no other process has.

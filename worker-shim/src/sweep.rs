@@ -3,11 +3,18 @@
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::path::PathBuf;
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
+use shim_protocol::plain_file;
 
 use crate::plant;
 use crate::reap;
@@ -38,6 +45,8 @@ pub struct Sweep {
     server_id: String,
     attempt_id: String,
     tree_lock: PathBuf,
+    /// The very file, whatever becomes of its name. It holds no lock.
+    pinned: Option<File>,
     killed: HashSet<(i32, u64)>,
 }
 
@@ -45,7 +54,17 @@ impl Sweep {
     #[must_use]
     pub fn new(server_id: String, attempt_id: String, tree_lock: PathBuf) -> Self {
         let root = nix::unistd::getpid().as_raw();
-        Self { root, agent: None, server_id, attempt_id, tree_lock, killed: HashSet::new() }
+        let killed = HashSet::new();
+        Self { root, agent: None, server_id, attempt_id, tree_lock, pinned: None, killed }
+    }
+
+    /// Remembers the file that the tree inherits the lock of: a process of the tree can remove it, or put another in its
+    /// place.
+    pub fn pin(&mut self, tree_lock: &File) -> io::Result<()> {
+        let path = format!("/proc/self/fd/{}", tree_lock.as_raw_fd());
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        self.pinned = Some(OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?);
+        Ok(())
     }
 
     /// The agent dies in the sweep like the rest, but has not outlived itself.
@@ -146,7 +165,14 @@ impl Sweep {
 
     fn tree_lock_is_held(&self) -> bool {
         // Closing the file gives the lock back. An error other than "held" says nothing about anybody being alive.
-        let lock = File::open(&self.tree_lock).map(|file| file.try_lock());
+        let lock = match &self.pinned {
+            // What /proc shows of a descriptor leads to its file like a link.
+            Some(file) => {
+                plain_file::open_linked(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
+            }
+            None => plain_file::open(&self.tree_lock),
+        };
+        let lock = lock.map(|file| file.try_lock());
         matches!(lock, Ok(Err(std::fs::TryLockError::WouldBlock)))
     }
 }

@@ -62,6 +62,41 @@ pub fn marked(server_id: &str, attempt_id: &str) -> Vec<Process> {
     pids("/proc").filter(carries_both).filter_map(process).collect()
 }
 
+/// Whether the process is below `root`, by its ancestors. Orphans of the tree hang below its subreaper, so a process of
+/// it stays in it.
+#[must_use]
+pub fn is_below(pid: i32, root: i32) -> bool {
+    // Longer than any chain; numbers that are reused while one looks could form a circle.
+    const LONGEST: u32 = 4096;
+    let mut at = pid;
+    for _ in 0..LONGEST {
+        match process(at) {
+            Some(found) if found.parent == root => return true,
+            Some(found) if found.parent > 1 => at = found.parent,
+            Some(_) | None => return false,
+        }
+    }
+    false
+}
+
+/// What a process calls itself, at most 15 bytes.
+#[must_use]
+pub fn name(pid: i32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
+}
+
+/// The attempt a process says it belongs to.
+#[must_use]
+pub fn attempt_of(pid: i32) -> Option<String> {
+    const LONGEST: usize = 32;
+    let prefix = format!("{ATTEMPT_VARIABLE}=");
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let said =
+        environment.split(|b| *b == 0).find_map(|one| one.strip_prefix(prefix.as_bytes()))?;
+    std::str::from_utf8(said).ok().filter(|said| said.len() <= LONGEST).map(str::to_owned)
+}
+
 /// Signals this very process; false when it is gone, or has become another, or may not be signalled.
 #[must_use]
 pub fn signal(target: &Process, signal: Signal) -> bool {

@@ -1,6 +1,5 @@
 //! A minimal MCP client: calls one tool at a time, without a session, as revision 2026-07-28 has it.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -12,6 +11,7 @@ use reqwest::header::ACCEPT;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use serde_json::json;
+use shim_protocol::plain_file;
 
 use crate::cli::Connection;
 use crate::commands::locate;
@@ -326,6 +326,9 @@ fn named_token(file: &Path) -> anyhow::Result<Option<String>> {
     Ok(Some(token.ok_or_else(|| ClientError::NoTokenFile { path: file.to_owned() })?))
 }
 
+/// Most bytes of a file with an address.
+const MOST_ADDRESS_BYTES: u64 = 4 << 10;
+
 /// The address a running server published.
 fn published(runtime_dir: &Path) -> Result<String, ClientError> {
     let path = runtime_dir.join(state::ADDRESS);
@@ -333,7 +336,7 @@ fn published(runtime_dir: &Path) -> Result<String, ClientError> {
     if matches!(state::holder(runtime_dir), Ok(None)) {
         return Err(ClientError::NotRunning { address_file: path });
     }
-    match fs::read_to_string(&path) {
+    match plain_file::read_linked(&path, MOST_ADDRESS_BYTES) {
         Ok(text) => Ok(locate::url(text.trim())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(ClientError::NotRunning { address_file: path })

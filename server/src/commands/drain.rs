@@ -18,6 +18,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::Value;
 use serde_json::json;
+use shim_protocol::plain_file;
 use tokio::time::Instant;
 
 use crate::cli::Drain;
@@ -80,7 +81,7 @@ async fn turn(runtime_dir: &Path) -> anyhow::Result<File> {
     let path = runtime_dir.join(LOCK);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    let file = match options.open(&path) {
+    let file = match plain_file::open_with(&mut options, &path) {
         // There is no server either, which is what is to be told.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let address_file = runtime_dir.join(state::ADDRESS);

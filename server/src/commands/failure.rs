@@ -15,7 +15,9 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
             return Some(Exit::Config);
         }
         match cause.downcast_ref() {
-            Some(StateError::Held { .. }) => return Some(Exit::Locked),
+            Some(StateError::Held { .. } | StateError::Elsewhere { .. }) => {
+                return Some(Exit::Locked);
+            }
             Some(StateError::Token(_)) => return Some(Exit::Config),
             Some(_) | None => {}
         }

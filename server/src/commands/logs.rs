@@ -1,7 +1,6 @@
 //! `logs`: the transcript of an attempt, from its run directory.
 
 use std::fs;
-use std::fs::File;
 use std::io;
 use std::io::Read as _;
 use std::io::Seek as _;
@@ -14,6 +13,7 @@ use anyhow::Context as _;
 use anyhow::bail;
 use serde_json::Value;
 use serde_json::json;
+use shim_protocol::plain_file;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::Stream;
 
@@ -26,6 +26,9 @@ use crate::config::Environment;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::exit::Exit;
+
+/// Most bytes of one segment that are read before what they say is printed.
+const MOST_AT_ONCE: u64 = 1 << 30;
 
 /// Between two looks at the files of a running attempt.
 const LOOK: Duration = Duration::from_millis(250);
@@ -160,9 +163,9 @@ impl Reader {
 }
 
 fn read_from(path: &Path, offset: u64, into: &mut Vec<u8>) -> io::Result<()> {
-    let mut file = File::open(path)?;
+    let mut file = plain_file::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
-    file.read_to_end(into).map(drop)
+    file.take(MOST_AT_ONCE).read_to_end(into).map(drop)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub mod drain;
 pub mod events;
 pub mod failure;
 pub mod headers;
+mod home;
+pub mod instance;
 pub mod launcher;
 pub mod locate;
 pub mod logs;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::commands::activation::Listeners;
 use crate::commands::activation::Passed;
+use crate::commands::home;
 use crate::commands::launcher;
 use crate::commands::locate;
 use crate::commands::restored;
@@ -42,6 +43,7 @@ use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
 use crate::domain::pipeline::Policy;
 use crate::domain::retry::Backoff;
+use crate::domain::trace::Place;
 use crate::exit::Exit;
 use crate::fence::Fence;
 use crate::git::Repositories;
@@ -65,6 +67,9 @@ use crate::templates::Templates;
 /// Where shims dial in, in the runtime directory.
 const SOCKET: &str = "shim.sock";
 
+/// How often it is looked whether the lock files and the address are still there.
+const MEND: Duration = Duration::from_secs(2);
+
 /// Longest wait between retries that an overloaded model service asks for.
 const OVERLOAD_BACKOFF_MAX: Duration = Duration::from_mins(30);
 
@@ -80,7 +85,7 @@ pub async fn run(
     guard.look_before_start();
     let Prepared { mut lock, token, attempt_key } = state::prepare(&config, clock.now())?;
     let launcher = launcher::choose(&config)?;
-    let (store, checked) = open_store(&config, &clock, &guard).await?;
+    let (store, checked, place) = open_store(&config, &clock, &guard).await?;
     let (checking, sound) = begin_check(&lifecycle, checked);
     let begun_at = store.newest_event().await?;
     let repositories = Repositories::default();
@@ -94,7 +99,7 @@ pub async fn run(
     crash::point("server.serve.after_publish");
 
     let fence = Fence::new(&attempt_key, store.server_id());
-    let places = places(&config, socket, bound, fence.clone())?;
+    let places = places(&config, place, socket, bound, fence.clone())?;
     let (attempts_dir, workers_dir) = (places.attempts_dir.clone(), places.workers_dir.clone());
     let stop = lifecycle.shutdown_token();
     let dispatcher = Dispatcher::new(
@@ -141,9 +146,11 @@ pub async fn run(
     crash::point("server.serve.after_ready");
 
     let mut drain = lifecycle.drain();
+    let mut mend = mending();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            _ = mend.tick() => lock.mend(),
             changed = drain.changed() => {
                 let draining = changed.is_ok() && *drain.borrow_and_update();
                 lock.set_draining(draining)?;
@@ -177,6 +184,13 @@ pub async fn run(
     Ok(lifecycle.exit())
 }
 
+/// When to look whether somebody removed what lies beside a running server.
+fn mending() -> tokio::time::Interval {
+    let mut mend = tokio::time::interval(MEND);
+    mend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    mend
+}
+
 fn auth(wanted: config::Auth, key: watch::Receiver<Key>) -> Auth {
     match wanted {
         config::Auth::Token => Auth::Token(key),
@@ -198,10 +212,11 @@ async fn open_store(
     config: &Config,
     clock: &Clock,
     guard: &Arc<Guard>,
-) -> anyhow::Result<(Store, Checked)> {
+) -> anyhow::Result<(Store, Checked, Place)> {
     let path = config.state_dir.join(state::DATABASE);
     let patience = Some(Duration::from_millis(config.start_check_ms));
     let (store, checked) = Store::open_within(&path, rules(config), clock.now(), patience).await?;
+    let place = home::take(&store, &config.state_dir).await?;
     if let Some(newest) = store.newest_event_at().await? {
         clock.resume_after(newest);
     }
@@ -210,7 +225,7 @@ async fn open_store(
     let below = |name| config.state_dir.join(name);
     restored::resume_numbers(&store, &below(state::ATTEMPTS), &below(state::WORKERS)).await?;
     store.distrust_worktrees().await?;
-    Ok((store, checked))
+    Ok((store, checked, place))
 }
 
 /// Goes on with the check of the database; what is received says when it is through.
@@ -242,13 +257,17 @@ async fn check(checked: Checked, sound: watch::Sender<bool>, stop: CancellationT
 
 fn places(
     config: &Config,
+    place: Place,
     socket: PathBuf,
     bound: SocketAddr,
     fence: Fence,
 ) -> anyhow::Result<Places> {
+    state::publish_socket(&config.state_dir, &socket)?;
     let worktrees_dir = config.state_dir.join(state::WORKTREES).canonicalize();
     Ok(Places {
         socket,
+        address_file: config.state_dir.join(state::SHIM_ADDRESS),
+        place,
         attempts_dir: config.state_dir.join(state::ATTEMPTS),
         workers_dir: config.state_dir.join(state::WORKERS),
         worktrees_dir: worktrees_dir.context("could not tell the real path of the worktrees")?,
@@ -309,6 +328,7 @@ fn rules(settings: &Settings) -> Rules {
         },
         max_workers: i64::from(settings.max_workers),
         max_usd_per_day: Some(settings.max_usd_per_day).filter(|usd| *usd > 0.0),
+        max_descendants: i64::from(settings.max_descendants),
     }
 }
 

@@ -1,30 +1,23 @@
-//! The directories of a server: made, locked, and given a token.
-//!
-//! Invariant: one server per state directory, and one per runtime directory. Both hold a lock file that is never
-//! removed: removing it would let two servers each lock a file of that name.
+//! The directories of a server: made, locked (see [`super::instance`]), and given a token.
 
 use std::fs;
 use std::fs::DirBuilder;
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::fs::Permissions;
-use std::fs::TryLockError;
 use std::io;
-use std::io::Read as _;
-use std::io::Seek as _;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
-
+pub use crate::commands::instance::ADDRESS;
+pub use crate::commands::instance::Holder;
+pub use crate::commands::instance::InstanceLock;
+pub use crate::commands::instance::RUNTIME_LOCK;
+pub use crate::commands::instance::holder;
 use crate::commands::token;
 use crate::commands::token::TokenError;
 use crate::commands::token::TokenFile;
@@ -43,19 +36,12 @@ pub const WORKERS: &str = "workers";
 pub const WORKTREES: &str = "worktrees";
 /// The coordinator's token, in the state directory.
 pub const TOKEN: &str = config::OWN_TOKEN;
+/// What only the server writes, in the state directory; units of workers may read it and no more.
+pub const SERVER: &str = "server";
+/// Where shims dial, in the state directory: they outlive the runtime directory that they were launched with.
+pub const SHIM_ADDRESS: &str = "server/shim.addr";
 /// What the tokens of attempts are made with, in the state directory.
 pub const ATTEMPT_KEY: &str = "tokens/attempts";
-/// The address the server listens on, in the runtime directory.
-pub const ADDRESS: &str = "http.addr";
-/// Locked while a server runs, in the runtime directory; says who it is.
-pub const RUNTIME_LOCK: &str = "server.lock";
-/// Locked while a server runs, in the state directory: two servers may have different runtime directories.
-const STATE_LOCK: &str = ".lock";
-
-/// How often and how long a lock that is held is tried again. Somebody who asks who holds it takes it for a moment.
-const LOCK_TRIES: u32 = 10;
-const LOCK_PAUSE: Duration = Duration::from_millis(30);
-
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error("could not make the directory {path}{}", next_step(source))]
@@ -77,6 +63,11 @@ pub enum StateError {
          backup in its place; or, to start empty, move {attempts} away first"
     )]
     DatabaseGone { path: PathBuf, attempts: PathBuf, count: usize },
+    #[error(
+        "the database in {copy} is a copy of the one in {original}, where {who}. Nothing was touched. Stop that one \
+         and its workers first, or start empty in another --state-dir"
+    )]
+    Elsewhere { copy: PathBuf, original: PathBuf, who: String },
     #[error("{path} holds no token; remove it, and the next start makes a new one")]
     NoToken { path: PathBuf },
     #[error(transparent)]
@@ -95,49 +86,6 @@ fn next_step(cause: &io::Error) -> &'static str {
     } else {
         ""
     }
-}
-
-/// Who holds a lock, by its own words.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    #[serde(default)]
-    pub pid: Option<i32>,
-    #[serde(default)]
-    pub started_at: Option<String>,
-    #[serde(default)]
-    pub listen: Option<SocketAddr>,
-    /// Where the server before it listened.
-    #[serde(default)]
-    pub listened: Option<SocketAddr>,
-    /// Whether it grants nothing new.
-    #[serde(default)]
-    pub draining: bool,
-    /// Where its coordinator's token is.
-    #[serde(default)]
-    pub token: Option<TokenFile>,
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Some(pid) = self.pid else { return f.write_str("another server") };
-        write!(f, "the server with pid {pid}")?;
-        if let Some(listen) = self.listen {
-            write!(f, ", listening on {listen}")?;
-        }
-        match &self.started_at {
-            Some(at) => write!(f, ", started at {at}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Both locks of a running server. Dropping it lets the next one in.
-#[derive(Debug)]
-pub struct InstanceLock {
-    state: File,
-    runtime: File,
-    runtime_dir: PathBuf,
-    holder: Holder,
 }
 
 /// What a server needs before it opens anything.
@@ -160,7 +108,7 @@ pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> 
     tighten(runtime)?;
     let lock = InstanceLock::take(state, runtime, token.clone(), now)?;
     refuse_lost_database(state)?;
-    for below in ["tokens", ATTEMPTS, WORKERS, WORKTREES] {
+    for below in ["tokens", SERVER, ATTEMPTS, WORKERS, WORKTREES] {
         let path = state.join(below);
         make(&path)?;
         // Everything in these is ours, so a laxer mode is a mistake to be mended.
@@ -168,6 +116,13 @@ pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> 
     }
     let (token, attempt_key) = (token.begin()?, token::own(&state.join(ATTEMPT_KEY))?);
     Ok(Prepared { lock, token, attempt_key })
+}
+
+/// Says where shims dial.
+pub fn publish_socket(state_dir: &Path, socket: &Path) -> Result<(), StateError> {
+    let path = state_dir.join(SHIM_ADDRESS);
+    write_durably(&path, socket.as_os_str().as_bytes(), Existing::Replace)
+        .map_err(|source| StateError::Write { path, source })
 }
 
 /// Refuses to begin with an empty database where there was one: its tickets would be gone without a word.
@@ -193,127 +148,7 @@ fn refuse_lost_database(state_dir: &Path) -> Result<(), StateError> {
     if count == 0 { Ok(()) } else { Err(StateError::DatabaseGone { path, attempts, count }) }
 }
 
-impl InstanceLock {
-    fn take(
-        state_dir: &Path,
-        runtime_dir: &Path,
-        token: TokenFile,
-        now: Timestamp,
-    ) -> Result<Self, StateError> {
-        let mut state = take(&state_dir.join(STATE_LOCK), "--state-dir")?;
-        let runtime = take(&runtime_dir.join(RUNTIME_LOCK), "--runtime-dir")?;
-        let pid = i32::try_from(std::process::id()).ok();
-        let before = read_holder(&mut state);
-        let listened = before.listen.or(before.listened);
-        let started_at = Some(now.to_string());
-        let token = Some(token);
-        let holder = Holder { pid, started_at, listened, token, ..Holder::default() };
-        let mut lock = Self { state, runtime, runtime_dir: runtime_dir.to_owned(), holder };
-        lock.sign()?;
-        Ok(lock)
-    }
-
-    /// Where the server before this one listened, on this state directory.
-    #[must_use]
-    pub fn listened(&self) -> Option<SocketAddr> {
-        self.holder.listened
-    }
-
-    /// Says where the server listens: in the lock files, and in `http.addr` for clients.
-    pub fn publish(&mut self, listen: SocketAddr) -> Result<(), StateError> {
-        self.holder.listen = Some(listen);
-        self.sign()?;
-        let path = self.runtime_dir.join(ADDRESS);
-        write_durably(&path, listen.to_string().as_bytes(), Existing::Replace)
-            .map_err(|source| StateError::Write { path, source })
-    }
-
-    /// Says whether the server drains, for `vibe-ensemble drain`: a toggle must be looked at before it is pulled.
-    pub fn set_draining(&mut self, draining: bool) -> Result<(), StateError> {
-        self.holder.draining = draining;
-        self.sign()
-    }
-
-    /// Says where the token is from now on.
-    pub fn set_token(&mut self, token: TokenFile) -> Result<(), StateError> {
-        let token = Some(token);
-        if self.holder.token == token {
-            return Ok(());
-        }
-        self.holder.token = token;
-        self.sign()
-    }
-
-    /// Takes the address away again, on a clean stop.
-    pub fn withdraw(&mut self) -> Result<(), StateError> {
-        let path = self.runtime_dir.join(ADDRESS);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(StateError::Write { path, source })
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    /// Writes who holds the locks into them, in place: a renamed file would be another lock.
-    fn sign(&mut self) -> Result<(), StateError> {
-        let text = serde_json::json!(self.holder).to_string();
-        for (name, file) in [(STATE_LOCK, &mut self.state), (RUNTIME_LOCK, &mut self.runtime)] {
-            let signed = file
-                .rewind()
-                .and_then(|()| file.set_len(0))
-                .and_then(|()| file.write_all(text.as_bytes()));
-            signed.map_err(|source| StateError::Write { path: name.into(), source })?;
-        }
-        Ok(())
-    }
-}
-
-/// Who runs with this runtime directory; `None` when nobody does.
-pub fn holder(runtime_dir: &Path) -> Result<Option<Holder>, StateError> {
-    let path = runtime_dir.join(RUNTIME_LOCK);
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StateError::Read { path, source }),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
-        Err(TryLockError::Error(source)) => Err(StateError::Lock { path, source }),
-    }
-}
-
-fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
-    let failed = |source| StateError::Lock { path: path.to_owned(), source };
-    let mut options = OpenOptions::new();
-    // Not truncated: until the lock is ours the text is its holder's.
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(path).map_err(failed)?;
-    for attempt in 1.. {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
-            Err(TryLockError::WouldBlock) => {
-                let holder = read_holder(&mut file).into();
-                return Err(StateError::Held { path: path.to_owned(), holder, directory });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-    }
-    Ok(file)
-}
-
-/// What the file says; nothing when it says nothing readable yet.
-fn read_holder(file: &mut File) -> Holder {
-    let mut text = String::new();
-    match file.read_to_string(&mut text) {
-        Ok(_) => serde_json::from_str(&text).unwrap_or_default(),
-        Err(_) => Holder::default(),
-    }
-}
-
-fn make(path: &Path) -> Result<(), StateError> {
+pub(super) fn make(path: &Path) -> Result<(), StateError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -366,6 +201,8 @@ pub(super) fn write_durably(path: &Path, content: &[u8], existing: Existing) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::Environment;
     use crate::config::Flags;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::Serialize;
+use shim_protocol::plain_file;
 
 use crate::commands::state;
 use crate::commands::state::Existing;
@@ -155,7 +156,7 @@ pub fn replace(path: &Path) -> Result<String, StateError> {
 
 /// The token in a file; `None` when there is no file.
 pub fn read(path: &Path) -> Result<Option<String>, StateError> {
-    let text = match fs::read_to_string(path) {
+    let text = match plain_file::read_linked(path, LONGEST_FILE) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),
@@ -184,7 +185,8 @@ fn given(path: &Path, by: &str) -> Result<String, TokenError> {
     if mode & open_to_others(path, found.uid()) != 0 {
         return Err(TokenError::Open { path: named(), by: by(), mode });
     }
-    let bytes = fs::read(path).map_err(failed)?;
+    let file = plain_file::open_linked(path).map_err(failed)?;
+    let bytes = plain_file::whole(file, LONGEST_FILE).map_err(failed)?;
     let token = String::from_utf8(bytes).ok().and_then(|text| token_in(&text));
     token.ok_or_else(|| TokenError::NoToken { path: named(), by: by() })
 }

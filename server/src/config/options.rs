@@ -164,6 +164,9 @@ options! {
     /// Dollars that all attempts of one day (UTC) may cost together.
     /// When they are spent, everything is paused until the next day; what runs may not spend more than is left. 0: no limit.
     max_usd_per_day: f64 = Unset::Value("0"), "USD", rule::dollars(), Reload;
+    /// Most tickets that one ticket may become, through all that its stages and theirs create.
+    /// A result that asks for more creates none, and its ticket goes on hold. A project may say otherwise.
+    max_descendants: u32 = Unset::Value("100"), "N", rule::number(0..=100_000), Reload;
     /// Share of the account's usage limit that is kept for the coordinator, in percent.
     /// When less than that is left of a limit, workers start nothing new until it is reset. Counts for logins that have
     /// such a limit.

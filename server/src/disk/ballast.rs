@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use rustix::fs::FallocateFlags;
 use rustix::fs::fallocate;
+use shim_protocol::plain_file;
 
 /// Enough for thousands of commits.
 pub const BALLAST_BYTES: u64 = 16 << 20;
@@ -36,8 +37,8 @@ impl Ballast {
     /// Takes the room. A half-made one is given back.
     pub(super) fn take(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let mut file = plain_file::open_with(&mut options, &self.path)?;
         let taken = reserve(&mut file).and_then(|()| file.sync_all());
         if taken.is_err() {
             self.release()?;

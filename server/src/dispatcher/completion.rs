@@ -7,9 +7,11 @@ use shim_protocol::exit::ExitStatus;
 use shim_protocol::message::AckVerdict;
 
 use super::Dispatcher;
+use super::reconcile;
 use super::worktrees::Settled;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
+use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
 use crate::domain::usage::Held;
 use crate::domain::usage::UsageLimit;
@@ -78,17 +80,30 @@ impl Dispatcher {
         let mut facts = facts::facts(record, &known.unwrap_or_default());
         // What this server cancels it has stored before. A shim of an earlier build says the same when it was refused,
         // and nobody would know why its ticket is on hold.
-        let ordered = found.and_then(|found| found.stop) == Some(StopMode::Cancel);
+        let overdue = found.as_ref().is_some_and(|found| found.overdue);
+        let told_to = found.and_then(|found| found.stop);
+        let ordered = told_to == Some(StopMode::Cancel);
         let told = record.stop.as_ref().is_some_and(|stop| stop.signal.is_none());
         if facts.stop == Some(verdict::Stop::Cancel) && told && !ordered {
             facts.stop = Some(verdict::Stop::Interrupt);
         }
         facts.usage = facts.usage.map(|usage| usage.believed(self.now()));
+        // The server itself ended its processes: its shim only saw them die.
+        let is_overdue = overdue && facts.stop.is_none() && facts.result.is_none();
+        if is_overdue {
+            facts.stop = Some(match told_to {
+                Some(StopMode::Cancel) => verdict::Stop::Cancel,
+                Some(StopMode::Interrupt | StopMode::Kill) => verdict::Stop::Interrupt,
+                Some(StopMode::Drain) | None => verdict::Stop::Timeout,
+            });
+        }
         if let Some(usage) = &facts.usage {
             self.heed_usage_limit(attempt, usage).await?;
         }
         let (exit_code, signal) = facts::codes(&record.status);
         let verdict = verdict::verdict(&facts);
+        let timed_out = matches!(verdict, Verdict::TimedOut { failure: Failure::Timeout, .. });
+        let verdict = if overdue && timed_out { reconcile::overdue() } else { verdict };
         let accepted = matches!(verdict, Verdict::Succeeded(_));
         // Git first: what the database says is accepted must be on the branch, also after a crash in between.
         let forgets = plant::is("accepted-work-forgotten");
@@ -105,7 +120,9 @@ impl Dispatcher {
             usage: facts.usage,
             record: serde_json::to_string(record).ok(),
             work: settled.work.clone(),
-            cancelled: facts.stop == Some(verdict::Stop::Cancel),
+            // An agent that sends it has no say in what its ticket does next.
+            cancelled: facts.stop == Some(verdict::Stop::Cancel)
+                && !facts.signal.as_ref().is_some_and(|sent| sent.by_own),
         };
         let report = self.store.end_attempt(ending, self.now()).await?;
         self.heard.forget(attempt);

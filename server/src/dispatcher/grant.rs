@@ -21,6 +21,7 @@ impl Dispatcher {
         let settings = self.settings();
         let Granted { attempt, ticket, project, settings: kind, comments, .. } = granted;
         let run_dir = self.places.attempts_dir.join(attempt.id.to_string());
+        let mark = uuid::Uuid::new_v4().simple().to_string();
         let assignment = Assignment {
             project,
             ticket,
@@ -31,6 +32,7 @@ impl Dispatcher {
             asks_outcome: attempt.asks_outcome,
             budget_usd: attempt.budget.map(|(usd, _)| usd),
             claude_session_id: &attempt.claude_session_id,
+            mark: &mark,
             run_dir: &run_dir.to_string_lossy(),
             worker_types: &granted.worker_types,
         };
@@ -47,6 +49,7 @@ impl Dispatcher {
             (run_dir::ATTEMPT_VARIABLE, attempt.id.to_string()),
             ("VIBE_ENSEMBLE_WORKER", attempt.worker.to_string()),
             (run_dir::SERVER_VARIABLE, self.store.server_id().to_owned()),
+            (run_dir::PLACE_VARIABLE, self.places.place.id.clone()),
         ] {
             env.insert(name.to_owned(), value);
         }

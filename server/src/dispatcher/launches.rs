@@ -71,6 +71,8 @@ impl Dispatcher {
             socket: self.places.socket.clone(),
             attempts_dir: self.places.attempts_dir.clone(),
             worker_lock: self.worker_lock(worker.id),
+            address_file: Some(self.places.address_file.clone()),
+            place_id: Some(self.places.place.id.clone()),
         };
         let dispatcher = self.clone();
         self.tasks.spawn(async move {

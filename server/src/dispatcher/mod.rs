@@ -14,7 +14,9 @@ mod grant;
 mod heard;
 mod launches;
 mod links;
+mod looks;
 mod orders;
+mod proof;
 mod pulse;
 mod reconcile;
 mod session;
@@ -45,6 +47,7 @@ use crate::dispatcher::links::Links;
 use crate::dispatcher::pulse::Pulse;
 use crate::dispatcher::worktrees::Tended;
 use crate::domain::time::Timestamp;
+use crate::domain::trace::Place;
 use crate::domain::waiting::HeldBack;
 use crate::fence::Fence;
 use crate::git::Repositories;
@@ -85,6 +88,10 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Places {
     pub socket: PathBuf,
+    /// The file that says where the socket is, for shims that outlive a change of it.
+    pub address_file: PathBuf,
+    /// The state directory itself, which tells this database from a copy of it.
+    pub place: Place,
     /// Run directories, one per attempt.
     pub attempts_dir: PathBuf,
     /// One lock file per worker.
@@ -279,7 +286,8 @@ impl Dispatcher {
         silent: &mut silent::Silent,
         lookout: &mut agent::Lookout,
     ) -> Result<Duration> {
-        let now = self.clock.now();
+        let present = self.clock.present();
+        let now = present.now;
         let due = self.store.queue_due_tickets(now).await?;
         let looking = self.look_for_agents(lookout).await?;
         self.tell_of_room(now).await;
@@ -289,7 +297,8 @@ impl Dispatcher {
         self.deliver_limits().await?;
         let workers = self.store.live_workers().await?;
         self.deliver_orders(&workers).await?;
-        let dying = self.kill_silent(silent, &workers);
+        let dying =
+            self.kill_silent(silent, &workers).await? | self.end_overdue(silent, &present).await?;
         let unlinked = self.reconcile(reconciler, &workers, now).await?;
         let strangers = self.await_strangers(strangers, now).await?;
         let held_back = HeldBack::first(*self.sound.borrow(), strangers);

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -14,6 +13,7 @@ use shim_protocol::exit::ExitRecord;
 use shim_protocol::run_dir;
 
 use super::Dispatcher;
+use super::looks::Looks;
 use crate::crash;
 use crate::domain::attempt::Spent;
 use crate::domain::attempt::StopMode;
@@ -23,16 +23,22 @@ use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
 use crate::domain::reconcile::Facts;
 use crate::domain::reconcile::Judgement;
+use crate::domain::reconcile::Life;
 use crate::domain::reconcile::Lock;
+use crate::domain::reconcile::Process;
+use crate::domain::reconcile::Tree;
 use crate::domain::reconcile::judge;
+use crate::domain::reconcile::life;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::journal;
 use crate::plant;
 use crate::shim::evidence;
+use crate::shim::evidence::Known;
 use crate::shim::evidence::Mark;
 use crate::shim::facts;
+use crate::shim::locks;
 use crate::store::Ending;
 use crate::store::Result;
 use crate::store::Unsettled;
@@ -58,9 +64,20 @@ pub(super) struct Reconciler {
     launching: HashMap<WorkerId, Instant>,
     /// What was last logged about an attempt, so that it is said once and not on every look.
     told: HashMap<AttemptId, Judgement>,
+    /// The workers of which was logged that nobody can tell whether they live.
+    wondered: HashSet<WorkerId>,
+    looks: Looks<Found>,
+}
+
+/// Where to look for an attempt, and what for.
+struct Whereabouts {
+    run_dir: PathBuf,
+    mark: Mark,
+    known: Known,
 }
 
 /// What was found in one run directory.
+#[derive(Debug)]
 struct Found {
     judgement: Judgement,
     record: Option<ExitRecord>,
@@ -89,42 +106,50 @@ impl Dispatcher {
         for worker in &unlinked {
             if worker.pid.is_none() {
                 self.give_up_launching(reconciler, worker, now).await?;
-            } else if evidence::lock(&self.worker_lock(worker.id)) == Lock::Free
-                || plant::is("lost-by-age")
-            {
-                dead.insert(worker.id);
+                continue;
+            }
+            match self.life_of(worker.id).await? {
+                _ if plant::is("lost-by-age") => drop(dead.insert(worker.id)),
+                Life::Dead => drop(dead.insert(worker.id)),
+                Life::Alive => {}
+                Life::Unknown => self.wonder(reconciler, worker.id),
             }
         }
+        reconciler.wondered.retain(|id| unlinked.iter().any(|worker| worker.id == *id));
         let live: HashSet<WorkerId> = workers.iter().map(|w| w.id).collect();
-        // A worker that said goodbye has no row among the live ones any more, and its lock may still be held for the
-        // moment that its process takes to end.
-        let orphans: Vec<&Unsettled> = unsettled
-            .iter()
-            .filter(|left| {
-                dead.contains(&left.worker)
-                    || (!live.contains(&left.worker)
-                        && evidence::lock(&self.worker_lock(left.worker)) == Lock::Free)
-            })
-            .collect();
+        let mut orphans: Vec<&Unsettled> = Vec::new();
+        for left in &unsettled {
+            // A worker that said goodbye has no row among the live ones any more, and its lock may still be held for the
+            // moment that its process takes to end.
+            if dead.contains(&left.worker)
+                || (!live.contains(&left.worker) && self.life_of(left.worker).await? == Life::Dead)
+            {
+                orphans.push(left);
+            }
+        }
         reconciler.told.retain(|id, _| orphans.iter().any(|left| left.attempt == *id));
-        let mut pending = HashSet::new();
+        reconciler.looks.retain(|id| orphans.iter().any(|left| left.attempt == id));
+        let mut pending: HashSet<AttemptId> = orphans.iter().map(|left| left.attempt).collect();
         for some in orphans.chunks(AT_ONCE) {
             // Each look may wait for processes to die; one that will not must not hold up the others.
-            let looks: Vec<_> = some
-                .iter()
-                .map(|left| tokio::spawn(look(self.whereabouts(left), **left)))
-                .collect();
-            for (left, look) in some.iter().zip(looks) {
-                let Ok(found) = look.await else { continue };
+            let mut asked = Vec::new();
+            for left in some {
+                let (place, left) = (self.whereabouts(left).await?, **left);
+                asked.push((left.attempt, move || tokio::spawn(look(place, left))));
+            }
+            for (attempt, found) in reconciler.looks.at(asked.into_iter()).await {
+                let Some(left) = some.iter().find(|left| left.attempt == attempt) else { continue };
                 if reconciler.told.insert(left.attempt, found.judgement) != Some(found.judgement) {
                     let judgement = found.judgement;
                     tracing::info!(attempt = %left.attempt, worker = %left.worker, ?judgement, "attempt without a shim");
                 }
-                if !self.account_for(left, found, now).await? {
-                    pending.insert(left.worker);
+                if self.account_for(left, found, now).await? {
+                    pending.remove(&attempt);
                 }
             }
         }
+        let pending = orphans.iter().filter(|left| pending.contains(&left.attempt));
+        let pending: HashSet<WorkerId> = pending.map(|left| left.worker).collect();
         for worker in dead.difference(&pending) {
             // Its link may have come back while we looked; then it is no longer ours to judge.
             if !self.links.has(*worker) {
@@ -147,7 +172,9 @@ impl Dispatcher {
         let Some((launched_at, _)) = self.store.launch_of(worker.id).await? else { return Ok(()) };
         let first = *reconciler.launching.entry(worker.id).or_insert_with(Instant::now);
         let waited = first.elapsed();
-        let is_free = evidence::lock(&self.worker_lock(worker.id)) == Lock::Free;
+        // Nobody ever said hello, so a file that is not there was never locked.
+        let lock = locks::lock(&self.worker_lock(worker.id), None);
+        let is_free = matches!(lock, Lock::Free | Lock::Gone);
         let is_given_up = match (is_free, launched_at < self.started_at) {
             (true, true) => waited.max(now.since(launched_at)) >= ORPHANED_LAUNCH_PATIENCE,
             (true, false) => waited >= LOCK_PATIENCE,
@@ -191,6 +218,7 @@ impl Dispatcher {
                         let detail = "its shim died before it had started a child".to_owned();
                         Verdict::Failed { failure: Failure::NeverStarted, detail }
                     }
+                    Some(StopMode::Drain) | None if left.overdue => overdue(),
                     Some(StopMode::Drain) | None => {
                         Verdict::Lost { detail: "its shim died before it had a result".to_owned() }
                     }
@@ -201,7 +229,7 @@ impl Dispatcher {
                 Ok(true)
             }
             (Judgement::Suspect | Judgement::Collect, _) => {
-                self.suspect(left, "its exit.json is no record of this attempt").await
+                self.suspect(left, "its exit.json is no record that its shim wrote of it").await
             }
             // It was tried: [`look`] kills what it finds and looks again.
             (Judgement::StopTree, _) => {
@@ -211,11 +239,26 @@ impl Dispatcher {
         }
     }
 
-    /// Where the attempt's files are, and what marks its processes.
-    fn whereabouts(&self, left: &Unsettled) -> (PathBuf, Mark) {
-        let attempt_id = left.attempt.to_string();
-        let run_dir = self.places.attempts_dir.join(&attempt_id);
-        (run_dir, Mark { server_id: self.store.server_id().to_owned(), attempt_id })
+    /// Where the attempt's files are, what marks its processes, and what is known of its shim.
+    async fn whereabouts(&self, left: &Unsettled) -> Result<Whereabouts> {
+        let run_dir = self.places.attempts_dir.join(left.attempt.to_string());
+        Ok(Whereabouts {
+            run_dir,
+            mark: self.mark(left.attempt),
+            known: self.known(left.worker).await?,
+        })
+    }
+
+    /// Says once that nobody can tell whether a worker lives. It is waited for: to take it for dead could run its ticket a
+    /// second time beside it.
+    fn wonder(&self, reconciler: &mut Reconciler, worker: WorkerId) {
+        if reconciler.wondered.insert(worker) {
+            let lock = self.worker_lock(worker);
+            tracing::warn!(
+                %worker, lock = %lock.display(),
+                "a worker's lock file is gone, and nothing else tells whether it lives; it is waited for"
+            );
+        }
     }
 
     /// Shows an attempt that cannot be settled. It keeps its ticket; nothing else may run it.
@@ -260,16 +303,23 @@ impl Dispatcher {
     }
 }
 
+/// The verdict on an attempt whose time passed while its shim did nothing.
+pub(super) fn overdue() -> Verdict {
+    let detail = "its time was up and its shim did not end it, so the server ended its processes";
+    Verdict::TimedOut { failure: Failure::Timeout, detail: detail.to_owned() }
+}
+
 /// Looks at a run directory and, when its shim is dead and its tree is not, ends the tree. Off the async threads: it
 /// reads all of `/proc` and waits for processes to go.
-async fn look((run_dir, mark): (PathBuf, Mark), left: Unsettled) -> Found {
+async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
     let looked = tokio::task::spawn_blocking(move || {
-        let found = gather(&run_dir, &mark, left);
+        let Whereabouts { run_dir, mark, known } = &whereabouts;
+        let found = gather(&whereabouts, left);
         if found.judgement != Judgement::StopTree {
             return found;
         }
         crash::point("server.reconcile.before_stop_tree");
-        let stopped = evidence::stop_tree(&run_dir, &mark);
+        let stopped = evidence::stop_tree(run_dir, mark, known);
         crash::point("server.reconcile.after_stop_tree");
         match stopped {
             Ok(killed) => {
@@ -279,7 +329,7 @@ async fn look((run_dir, mark): (PathBuf, Mark), left: Unsettled) -> Found {
                 tracing::error!(attempt = %mark.attempt_id, %error, "a dead shim's tree was not looked at");
             }
         }
-        gather(&run_dir, &mark, left)
+        gather(&whereabouts, left)
     });
     looked.await.unwrap_or(Found {
         judgement: Judgement::AwaitShim,
@@ -289,8 +339,9 @@ async fn look((run_dir, mark): (PathBuf, Mark), left: Unsettled) -> Found {
     })
 }
 
-fn gather(run_dir: &Path, mark: &Mark, left: Unsettled) -> Found {
-    let (record, sealed) = evidence::record(run_dir, mark);
+fn gather(whereabouts: &Whereabouts, left: Unsettled) -> Found {
+    let Whereabouts { run_dir, mark, known } = whereabouts;
+    let (record, sealed) = evidence::record(run_dir, mark, known);
     if plant::is("lost-by-age") && sealed.is_none() {
         return Found {
             judgement: Judgement::DeclareLost,
@@ -299,12 +350,20 @@ fn gather(run_dir: &Path, mark: &Mark, left: Unsettled) -> Found {
             spent: Spent::default(),
         };
     }
-    let seen = Facts {
-        record,
-        shim: evidence::lock(&run_dir.join(run_dir::SHIM_LOCK)),
-        tree: evidence::tree(run_dir, mark),
-        unwanted: left.is_unwanted(),
-    };
+    // Its worker is known to be dead; a lock that is held all the same is waited for.
+    let shim = life(locks::lock(&run_dir.join(run_dir::SHIM_LOCK), None), Process::Ended);
+    let mut tree = evidence::tree(run_dir, mark, known);
+    // Somebody put pipes or the like in the place of its files. Its worker is dead, nobody waits for its result, and no
+    // process is left that can be seen; kept as suspect it would hold its directory for ever.
+    if left.is_unwanted()
+        && shim == Life::Dead
+        && tree == Tree::Unknown
+        && evidence::is_tampered(run_dir, known)
+        && matches!(evidence::stop_tree(run_dir, mark, known), Ok(0))
+    {
+        tree = Tree::Gone;
+    }
+    let seen = Facts { record, shim, tree, unwanted: left.is_unwanted() };
     // A directory that somebody removed holds no grant either, and its child did run.
     let never_started = !left.started && matches!(run_dir::read_grant(run_dir), Ok(None));
     let judgement = judge(seen);

@@ -52,6 +52,7 @@ enum SessionError {
 
 /// Serves one connection until it ends.
 pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
+    let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
     let (mut receiver, mut sender) = link::split(stream);
     let hello = match tokio::time::timeout(HELLO_TIMEOUT, receiver.receive()).await {
         Ok(Ok(Some(Decoded::Known(ToServer::Hello(hello))))) => hello,
@@ -65,7 +66,13 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
             return;
         }
     };
-    let (worker, protocol) = match admit(&dispatcher, &hello).await {
+    let own_place = &dispatcher.places.place.id;
+    if hello.place_id.as_ref().is_some_and(|place| place != own_place) {
+        // Of the server that this one's database was copied from, or of a copy: not ours to refuse, which would end its work.
+        tracing::warn!(worker = %hello.worker_id.escape_debug(), pid = hello.pid, "a worker of another state directory dialled");
+        return;
+    }
+    let (worker, protocol) = match admit(&dispatcher, &hello, peer).await {
         Ok(Ok(admitted)) => admitted,
         Ok(Err(reason)) => {
             tracing::warn!(worker = %hello.worker_id, pid = hello.pid, reason, "a shim was refused");
@@ -106,6 +113,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
 async fn admit(
     dispatcher: &Dispatcher,
     hello: &Hello,
+    peer: Option<i32>,
 ) -> store::Result<Result<(Worker, u16), String>> {
     let Some(protocol) = negotiate(hello.protocol_min, hello.protocol_max) else {
         return Ok(Err(format!(
@@ -125,6 +133,9 @@ async fn admit(
     if worker.state == WorkerState::Stopped {
         let why = worker.stop_reason.unwrap_or_default();
         return Ok(Err(format!("{id} is stopped: {why}")));
+    }
+    if let Err(reason) = dispatcher.recognise(id, hello, peer).await? {
+        return Ok(Err(reason.to_owned()));
     }
     let worker = dispatcher
         .store
@@ -210,7 +221,8 @@ impl Session<'_> {
             Ok(id) => self.dispatcher.store.attempt(id).await?,
             Err(_) => None,
         };
-        match found.map(|attempt| attempt.state) {
+        match found.filter(|attempt| attempt.worker == self.worker.id).map(|attempt| attempt.state)
+        {
             Some(AttemptState::Granted | AttemptState::Running) => {
                 tracing::info!(worker = %self.worker.id, attempt = live, "a running worker was adopted");
             }
@@ -235,7 +247,9 @@ impl Session<'_> {
                 });
             }
             ToServer::Started { attempt_id, child_pid, at_ms } => {
-                if let Ok(attempt) = attempt_id.parse() {
+                if let Ok(attempt) = attempt_id.parse()
+                    && self.holds(attempt).await?
+                {
                     let at = Timestamp::from_millis(at_ms);
                     let now = self.dispatcher.now();
                     store.attempt_started(attempt, i64::from(child_pid), at, now).await?;
@@ -261,7 +275,11 @@ impl Session<'_> {
                 let now = self.dispatcher.now();
                 store.worker_heartbeat(self.worker.id, memory, trouble, now).await?;
             }
-            ToServer::Completed { attempt_id, record } => {
+            // Whether it is on disk is all the same: what is committed here is.
+            ToServer::Completed { attempt_id, record, unsealed } => {
+                if unsealed {
+                    tracing::warn!(worker = %self.worker.id, attempt = attempt_id.escape_debug().to_string(), "a result that could not be written on disk came over the link");
+                }
                 self.take_report(attempt_id, &record).await?;
             }
             ToServer::Goodbye { reason } => {
@@ -278,6 +296,16 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Whether an attempt is this worker's, or nobody's: one that a restored database has forgotten.
+    async fn holds(&self, attempt: AttemptId) -> store::Result<bool> {
+        let found = self.dispatcher.store.attempt(attempt).await?;
+        let holds = found.is_none_or(|found| found.worker == self.worker.id);
+        if !holds {
+            tracing::error!(worker = %self.worker.id, %attempt, "a worker spoke for an attempt of another; it counts for nothing");
+        }
+        Ok(holds)
+    }
+
     /// Commits a completion, then acks it. When it cannot be committed the link is dropped: the shim keeps its record
     /// and repeats it on the next one.
     async fn take_report(
@@ -286,23 +314,26 @@ impl Session<'_> {
         record: &ExitRecord,
     ) -> Result<(), SessionError> {
         let ours = record.server_id == self.dispatcher.store.server_id()
-            && record.attempt_id == attempt_id;
+            && record.attempt_id == attempt_id
+            && record.worker_id == self.worker.id.to_string();
         if plant::is("ack-before-commit") {
             plant::trace("ack-sent", &attempt_id);
             let (attempt_id, verdict) = (attempt_id.clone(), message::AckVerdict::Accepted);
             self.sender.send(&ToShim::Ack { attempt_id, verdict }).await?;
         }
         let verdict = match attempt_id.parse::<AttemptId>() {
-            Ok(attempt) if ours => match self.dispatcher.complete(attempt, record).await {
-                Ok(verdict) => verdict,
-                Err(error) => {
-                    // Without a pause a full disk would make the shim redial in a tight loop.
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    return Err(error.into());
+            Ok(attempt) if ours && self.holds(attempt).await? => {
+                match self.dispatcher.complete(attempt, record).await {
+                    Ok(verdict) => verdict,
+                    Err(error) => {
+                        // Without a pause a full disk would make the shim redial in a tight loop.
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        return Err(error.into());
+                    }
                 }
-            },
+            }
             Ok(_) | Err(_) => {
-                tracing::warn!(worker = %self.worker.id, attempt = attempt_id, "a report of another database was put aside");
+                tracing::warn!(worker = %self.worker.id, attempt = attempt_id, "a report that is not this worker's was put aside");
                 message::AckVerdict::Parked
             }
         };

@@ -10,13 +10,16 @@ use std::path::Path;
 use shim_protocol::run_dir;
 
 use super::Dispatcher;
+use super::looks::Looks;
 use crate::domain::id::AttemptId;
 use crate::domain::reconcile::Lock;
 use crate::domain::reconcile::Record;
 use crate::domain::reconcile::Tree;
 use crate::domain::time::Timestamp;
 use crate::shim::evidence;
+use crate::shim::evidence::Known;
 use crate::shim::evidence::Mark;
+use crate::shim::locks;
 use crate::shim::run_dirs;
 use crate::store::PRUNE_BATCH;
 use crate::store::Result;
@@ -26,9 +29,11 @@ use crate::telemetry::chain;
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     left: Option<BTreeSet<AttemptId>>,
+    looks: Looks<Found>,
 }
 
 /// What is left of one of them.
+#[derive(Debug)]
 enum Found {
     Alive,
     /// With its exit record as JSON, when it sealed one for this database.
@@ -47,9 +52,16 @@ impl Dispatcher {
             None => self.find_strangers().await?,
         };
         let mut gone = Vec::new();
-        for attempt in &left {
-            if let Found::Gone(record) = self.look_at_stranger(*attempt).await {
-                gone.push((*attempt, record));
+        let asked = left.iter().map(|attempt| {
+            let attempt = *attempt;
+            let run_dir = self.places.attempts_dir.join(attempt.to_string());
+            // The database knows nothing of it, so it was granted after what it remembers, in whatever place.
+            let mark = Mark { here: true, ..self.mark(attempt) };
+            (attempt, move || tokio::task::spawn_blocking(move || look(&run_dir, &mark)))
+        });
+        for (attempt, found) in strangers.looks.at(asked).await {
+            if let Found::Gone(record) = found {
+                gone.push((attempt, record));
             }
         }
         for (attempt, record) in gone {
@@ -83,28 +95,37 @@ impl Dispatcher {
         }
         Ok(unknown)
     }
-
-    async fn look_at_stranger(&self, attempt: AttemptId) -> Found {
-        let run_dir = self.places.attempts_dir.join(attempt.to_string());
-        let mark =
-            Mark { server_id: self.store.server_id().to_owned(), attempt_id: attempt.to_string() };
-        let looked = tokio::task::spawn_blocking(move || look(&run_dir, &mark));
-        looked.await.unwrap_or(Found::Alive)
-    }
 }
 
 fn look(run_dir: &Path, mark: &Mark) -> Found {
-    if evidence::lock(&run_dir.join(run_dir::SHIM_LOCK)) != Lock::Free {
+    let known = Known::default();
+    let shim = locks::lock(&run_dir.join(run_dir::SHIM_LOCK), None);
+    if shim == Lock::Held {
         return Found::Alive;
     }
-    if evidence::tree(run_dir, mark) != Tree::Gone {
-        if let Err(error) = evidence::stop_tree(run_dir, mark) {
-            tracing::error!(attempt = %mark.attempt_id, error = %chain(&error), "a tree was not looked at");
+    let tree = evidence::tree(run_dir, mark, &known);
+    if tree != Tree::Gone {
+        // Without its lock file no shim is proved dead; one that lives dials, and ends its tree by itself.
+        if tree == Tree::Alive && shim != Lock::Free {
+            return Found::Alive;
         }
-        return Found::Alive;
+        match evidence::stop_tree(run_dir, mark, &known) {
+            // Somebody put pipes or the like in the place of its files. What processes say is all there is, and one such
+            // directory must not keep everybody from starting anything.
+            Ok(0) if tree == Tree::Unknown && evidence::is_tampered(run_dir, &known) => {}
+            Ok(_) => return Found::Alive,
+            Err(error) => {
+                tracing::error!(attempt = %mark.attempt_id, error = %chain(&error), "a tree was not looked at");
+                return Found::Alive;
+            }
+        }
     }
-    match evidence::record(run_dir, mark) {
-        (Record::Sealed, Some(record)) => Found::Gone(serde_json::to_string(&record).ok()),
-        (Record::Sealed | Record::Absent | Record::Contradictory, _) => Found::Gone(None),
+    match evidence::record(run_dir, mark, &known) {
+        (Record::Sealed | Record::Unproven, Some(record)) => {
+            Found::Gone(serde_json::to_string(&record).ok())
+        }
+        (Record::Sealed | Record::Unproven | Record::Absent | Record::Contradictory, _) => {
+            Found::Gone(None)
+        }
     }
 }

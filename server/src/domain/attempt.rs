@@ -41,6 +41,8 @@ pub struct Attempt {
     /// True while what is left of it contradicts itself, or its processes cannot be ended. Nothing else runs its ticket
     /// meanwhile.
     pub suspect: bool,
+    /// The server ended its processes itself: its time was up, and its shim did nothing about it.
+    pub overdue: bool,
     /// What keeps its shim from ending it, until it has ended.
     pub trouble: Option<String>,
     /// Whether its agent was given the schema that has `tickets`.
@@ -269,6 +271,7 @@ mod tests {
             granted_at: seconds(10),
             started_at: Some(seconds(20)),
             suspect: false,
+            overdue: false,
             trouble: None,
             may_create_tickets: false,
             timeout_seconds: Some(60),

@@ -4,6 +4,7 @@
 //! more than every limit above it has left. That keeps the sum bounded although claude tells a cost only at the end.
 
 use super::id::AttemptId;
+use super::id::TicketId;
 use super::refusal::Refusal;
 
 /// Less than this is nothing: not one request could be paid from it.
@@ -22,7 +23,12 @@ pub struct ProjectLimits {
     pub max_budget_usd_per_ticket: Option<f64>,
     /// Attempts of one ticket over its whole life.
     pub max_attempts_per_ticket: Option<i64>,
+    /// Tickets that one ticket may become, through all generations; `None` means what the server says.
+    pub max_descendants: Option<i64>,
 }
+
+/// Most tickets that any limit lets one ticket become.
+pub const MOST_DESCENDANTS: i64 = 100_000;
 
 impl ProjectLimits {
     /// Checks every field; the first wrong one is named.
@@ -31,12 +37,13 @@ impl ProjectLimits {
         dollars("max_budget_usd", self.max_budget_usd)?;
         dollars("max_budget_usd_per_day", self.max_budget_usd_per_day)?;
         dollars("max_budget_usd_per_ticket", self.max_budget_usd_per_ticket)?;
-        count("max_attempts_per_ticket", self.max_attempts_per_ticket, 1, 10_000)
+        count("max_attempts_per_ticket", self.max_attempts_per_ticket, 1, 10_000)?;
+        count("max_descendants", self.max_descendants, 0, MOST_DESCENDANTS)
     }
 }
 
 /// What a call changes about the limits of a project; `None` leaves one as it is. The numbers are those of the tool: where
-/// none of something is no sensible limit, 0 stands for no limit; of workers, where it is one, a negative number does.
+/// none of something is no sensible limit, 0 stands for no limit; of workers and descendants, where it is one, -1 does.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProjectLimitsChange {
     pub max_workers: Option<i64>,
@@ -44,6 +51,7 @@ pub struct ProjectLimitsChange {
     pub max_budget_usd_per_day: Option<f64>,
     pub max_budget_usd_per_ticket: Option<f64>,
     pub max_attempts_per_ticket: Option<i64>,
+    pub max_descendants: Option<i64>,
 }
 
 impl ProjectLimitsChange {
@@ -70,6 +78,7 @@ impl ProjectLimitsChange {
                 old.max_attempts_per_ticket,
                 |n| *n == 0,
             ),
+            max_descendants: count(self.max_descendants, old.max_descendants, |n| *n == -1),
         }
     }
 }
@@ -101,20 +110,29 @@ pub enum Limit {
     /// One attempt, by its worker type. Reaching it is the work's fault.
     Attempt,
     Ticket,
+    /// A ticket and all that it became, under the limit of that ticket.
+    Family,
     ProjectDay,
     Project,
     ServerDay,
 }
 
 impl Limit {
-    pub const ALL: [Self; 5] =
-        [Self::Attempt, Self::Ticket, Self::ProjectDay, Self::Project, Self::ServerDay];
+    pub const ALL: [Self; 6] = [
+        Self::Attempt,
+        Self::Ticket,
+        Self::Family,
+        Self::ProjectDay,
+        Self::Project,
+        Self::ServerDay,
+    ];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Attempt => "attempt",
             Self::Ticket => "ticket",
+            Self::Family => "family",
             Self::ProjectDay => "project_day",
             Self::Project => "project",
             Self::ServerDay => "server_day",
@@ -137,6 +155,10 @@ impl Limit {
                 "this ticket may cost ${limit:.2} over its whole life; raise max_budget_usd with update_ticket, or \
                  max_budget_usd_per_ticket with update_project"
             ),
+            Self::Family => format!(
+                "the ticket it comes from may cost ${limit:.2} together with all that it became; raise max_budget_usd of \
+                 that ticket with update_ticket, or max_budget_usd_per_ticket with update_project"
+            ),
             Self::ProjectDay => format!(
                 "the project may cost ${limit:.2} a day (UTC); raise max_budget_usd_per_day with update_project, or \
                  wait for tomorrow"
@@ -152,6 +174,28 @@ impl Limit {
             ),
         }
     }
+}
+
+/// Why a family may not have so many tickets more: the sentence to hold the ticket with whose result asked for them.
+/// `began` is the ticket that the family comes from, `asking` the one that asks.
+pub fn descendants(
+    began: TicketId,
+    asking: TicketId,
+    (made, more): (i64, i64),
+    most: i64,
+) -> Result<(), String> {
+    if made.saturating_add(more) <= most {
+        return Ok(());
+    }
+    let whose = if began == asking {
+        format!("{began} has become {made} tickets")
+    } else {
+        format!("{began}, which it comes from, has become {made} tickets through all generations")
+    };
+    Err(format!(
+        "its result asked for {more} more tickets, of which none was created: {whose}, and one ticket may become {most} \
+         (max_descendants). Raise max_descendants with update_project, then resume it; it goes on in its session"
+    ))
 }
 
 /// One limit in dollars and how much of it is gone.
@@ -301,6 +345,21 @@ mod tests {
             uncovered(&account(Limit::Project, 0.3, 0.1, 0.0), 0.0, &[given(1, Some(0.2))]),
             []
         );
+    }
+
+    #[test]
+    fn a_family_grows_to_its_limit_and_no_further() {
+        let key = TicketId::from_key;
+        assert_eq!(descendants(key(1), key(1), (0, 100), 100), Ok(()));
+        assert_eq!(descendants(key(1), key(7), (99, 1), 100), Ok(()));
+        let own = descendants(key(1), key(1), (60, 41), 100).unwrap_err();
+        assert!(own.contains("asked for 41 more") && own.contains("T-1 has become 60"), "{own}");
+        let came = descendants(key(1), key(7), (100, 1), 100).unwrap_err();
+        assert!(
+            came.contains("T-1, which it comes from") && came.contains("100 (max_desc"),
+            "{came}"
+        );
+        assert!(descendants(key(1), key(1), (0, 1), 0).is_err());
     }
 
     #[test]

@@ -25,6 +25,13 @@ pub enum Verdict {
     Interrupted {
         resume: bool,
     },
+    /// Somebody's signal to the shim stopped it, which says nothing about the work. The first time it goes on at once, and
+    /// after a wait that grows when it happens again.
+    Signalled {
+        resume: bool,
+        /// Which signal, and whose.
+        detail: String,
+    },
     /// The shim died without a record.
     Lost {
         detail: String,
@@ -99,6 +106,8 @@ failures! {
     MaxBudget = "max_budget",
     /// A result that does not meet the schema, or none although the agent ended well.
     MalformedResult = "malformed_result",
+    /// Its result asked for more tickets than its family may have.
+    TooManyTickets = "too_many_tickets",
     /// The child ended before it said how it ended.
     NoResult = "no_result",
     /// A non-zero exit or an error result of another kind.
@@ -109,6 +118,8 @@ failures! {
     OutOfMemory = "out_of_memory",
     /// A signal nobody here sent.
     KilledExternally = "killed_externally",
+    /// A process of its own stopped its shim with a signal.
+    EndedItsWorker = "ended_its_worker",
     /// Its shim died before it had started a child.
     NeverStarted = "never_started",
     /// The session to go on with is gone.
@@ -168,6 +179,7 @@ impl Failure {
             | Self::AgentError
             | Self::Crashed
             | Self::OutOfMemory
+            | Self::EndedItsWorker
             | Self::Timeout
             | Self::Stall
             | Self::NoProgress
@@ -184,7 +196,9 @@ impl Failure {
             Self::SpawnFailed | Self::NoAgent => Consequence::PutOffQueue,
             Self::UsageLimit => Consequence::HoldAll,
             Self::Authentication | Self::Billing | Self::NoModel => Consequence::PauseQueue,
-            Self::PermissionDenied | Self::Cancelled => Consequence::HoldTicket,
+            Self::PermissionDenied | Self::TooManyTickets | Self::Cancelled => {
+                Consequence::HoldTicket
+            }
             Self::SessionGone => Consequence::Requeue,
         }
     }

@@ -29,7 +29,7 @@ pub struct Project {
     pub updated_at: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewProject {
     pub name: Name,
     pub path: String,
@@ -40,6 +40,7 @@ pub struct NewProject {
     pub description: String,
     pub rules: String,
     pub patterns: String,
+    pub limits: ProjectLimitsChange,
 }
 
 /// What `update_project` changes; `None` leaves a field as it is.

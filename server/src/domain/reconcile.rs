@@ -7,18 +7,54 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
     Held,
+    /// It is there, is the file that the shim locked, and nobody holds it.
     Free,
+    /// It was removed or replaced, which says nothing: who held it may hold it still.
+    Gone,
     /// The file could not be looked at.
     Unknown,
+}
+
+/// What became of the process that said hello for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// That very process is there.
+    Running,
+    /// It is gone, or its number is another process's by now.
+    Ended,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// Whether a worker's shim is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    Alive,
+    Dead,
+    Unknown,
+}
+
+/// Judges a shim by the lock it holds for life; by its process only where the lock file is no evidence. A lock counts
+/// wherever the shim runs, and a process only where it can be seen.
+#[must_use]
+pub fn life(lock: Lock, process: Process) -> Life {
+    match (lock, process) {
+        (Lock::Held, _) | (Lock::Gone | Lock::Unknown, Process::Running) => Life::Alive,
+        (Lock::Free, _) | (Lock::Gone | Lock::Unknown, Process::Ended) => Life::Dead,
+        (Lock::Gone | Lock::Unknown, Process::Unknown) => Life::Unknown,
+    }
 }
 
 /// What the run directory contains under `exit.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A record of this attempt.
+    /// A record of this attempt, signed by its shim.
     Sealed,
+    /// A record of this attempt, of a shim that cannot sign. Whoever runs as the same user can write one, so it counts only
+    /// once shim and tree are gone, as they are when a shim seals.
+    Unproven,
     Absent,
-    /// Unreadable, malformed, or of another attempt.
+    /// Unreadable, malformed, of another attempt, or not signed by a shim that signs.
     Contradictory,
 }
 
@@ -35,8 +71,7 @@ pub enum Tree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub record: Record,
-    /// The lock the shim holds for its whole life.
-    pub shim: Lock,
+    pub shim: Life,
     pub tree: Tree,
     /// Its ticket is closed or its worker was told to stop at once: nobody waits for its result.
     pub unwanted: bool,
@@ -60,17 +95,20 @@ pub enum Judgement {
 #[must_use]
 pub fn judge(facts: Facts) -> Judgement {
     match (facts.record, facts.shim, facts.tree) {
-        // A sealed record is final even while its shim lives: the shim will hear "duplicate" and go on.
-        (Record::Sealed, _, _) => Judgement::Collect,
-        (Record::Absent | Record::Contradictory, Lock::Held, _) => Judgement::AwaitShim,
-        (Record::Absent, Lock::Free, Tree::Alive) => Judgement::StopTree,
-        (Record::Absent, Lock::Free, Tree::Gone) => Judgement::DeclareLost,
+        // What its shim has signed is final even while that lives: it will hear "duplicate" and go on. What anybody could
+        // have written has to wait until nobody is left who could say otherwise.
+        (Record::Sealed, _, _) | (Record::Unproven, Life::Dead, Tree::Gone) => Judgement::Collect,
+        (Record::Absent | Record::Unproven | Record::Contradictory, Life::Alive, _) => {
+            Judgement::AwaitShim
+        }
+        (Record::Absent | Record::Unproven, Life::Dead, Tree::Alive) => Judgement::StopTree,
+        (Record::Absent, Life::Dead, Tree::Gone) => Judgement::DeclareLost,
         // Whatever it says, somebody has decided without it, and nothing runs that could do harm.
-        (Record::Contradictory, Lock::Free, Tree::Gone) if facts.unwanted => Judgement::DeclareLost,
-        (Record::Contradictory, Lock::Free, Tree::Alive) if facts.unwanted => Judgement::StopTree,
-        (Record::Contradictory, Lock::Free | Lock::Unknown, _)
-        | (Record::Absent, Lock::Unknown, _)
-        | (Record::Absent, Lock::Free, Tree::Unknown) => Judgement::Suspect,
+        (Record::Contradictory, Life::Dead, Tree::Gone) if facts.unwanted => Judgement::DeclareLost,
+        (Record::Contradictory, Life::Dead, Tree::Alive) if facts.unwanted => Judgement::StopTree,
+        (Record::Contradictory, Life::Dead | Life::Unknown, _)
+        | (Record::Absent | Record::Unproven, Life::Unknown, _)
+        | (Record::Absent | Record::Unproven, Life::Dead, Tree::Unknown) => Judgement::Suspect,
     }
 }
 
@@ -81,18 +119,24 @@ mod tests {
     #[test]
     fn the_whole_table() {
         use Judgement as J;
-        for record in [Record::Sealed, Record::Absent, Record::Contradictory] {
-            for shim in [Lock::Held, Lock::Free, Lock::Unknown] {
+        for record in [Record::Sealed, Record::Unproven, Record::Absent, Record::Contradictory] {
+            for shim in [Life::Alive, Life::Dead, Life::Unknown] {
                 for tree in [Tree::Gone, Tree::Alive, Tree::Unknown] {
                     for unwanted in [false, true] {
                         let expected = match (record, shim, tree) {
-                            (Record::Sealed, ..) => J::Collect,
-                            (_, Lock::Held, _) => J::AwaitShim,
-                            (Record::Absent, Lock::Free, Tree::Gone) => J::DeclareLost,
-                            (Record::Absent, Lock::Free, Tree::Alive) => J::StopTree,
-                            (_, Lock::Free, Tree::Gone) if unwanted => J::DeclareLost,
-                            (_, Lock::Free, Tree::Alive) if unwanted => J::StopTree,
-                            (Record::Absent | Record::Contradictory, ..) => J::Suspect,
+                            (Record::Sealed, ..) | (Record::Unproven, Life::Dead, Tree::Gone) => {
+                                J::Collect
+                            }
+                            (_, Life::Alive, _) => J::AwaitShim,
+                            (Record::Absent, Life::Dead, Tree::Gone) => J::DeclareLost,
+                            (Record::Absent | Record::Unproven, Life::Dead, Tree::Alive) => {
+                                J::StopTree
+                            }
+                            (_, Life::Dead, Tree::Gone) if unwanted => J::DeclareLost,
+                            (_, Life::Dead, Tree::Alive) if unwanted => J::StopTree,
+                            (Record::Absent | Record::Unproven | Record::Contradictory, ..) => {
+                                J::Suspect
+                            }
                         };
                         let facts = Facts { record, shim, tree, unwanted };
                         assert_eq!(judge(facts), expected, "{facts:?}");
@@ -100,5 +144,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_lock_that_is_gone_proves_nobody_dead() {
+        let locks = [Lock::Held, Lock::Free, Lock::Gone, Lock::Unknown];
+        let judged = |process| locks.map(|lock| life(lock, process));
+        let (alive, dead) = (Life::Alive, Life::Dead);
+        assert_eq!(judged(Process::Running), [alive, dead, alive, alive]);
+        assert_eq!(judged(Process::Ended), [alive, dead, dead, dead]);
+        assert_eq!(judged(Process::Unknown), [alive, dead, Life::Unknown, Life::Unknown]);
     }
 }

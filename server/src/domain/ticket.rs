@@ -39,6 +39,9 @@ pub struct Ticket {
     pub assumed_usd: f64,
     /// Dollars they may be, when the ticket has a limit of its own.
     pub max_budget_usd: Option<f64>,
+    /// The ticket that this one comes from, through one result or several; `None` when nobody's result asked for it.
+    pub root: Option<TicketId>,
+    pub planned: PlannedWords,
     /// The claude session the next attempt goes on with, after an operator restarted a worker's child.
     pub resume: Option<ResumeHint>,
     /// Where its work is; `None` before it began, and for a ticket that works in the project's directory.
@@ -52,6 +55,12 @@ impl Ticket {
     #[must_use]
     pub fn current_stage(&self) -> &Name {
         self.plan.stage(self.stage_index)
+    }
+
+    /// The ticket whose family it belongs to: the one it comes from, or itself.
+    #[must_use]
+    pub fn family(&self) -> TicketId {
+        self.root.unwrap_or(self.id)
     }
 }
 
@@ -225,6 +234,14 @@ pub struct ResumeHint {
     pub worker: WorkerId,
     /// Do no work: ask the session for its outcome, which it ended without giving.
     pub asks_outcome: bool,
+}
+
+/// Which words of a ticket an agent wrote, as part of the result that asked for it. What the coordinator replaces is the
+/// coordinator's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlannedWords {
+    pub title: bool,
+    pub description: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,7 +51,12 @@ enum Era {
 impl Fixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let rules = Rules { policy: Policy::default(), max_workers: 16, max_usd_per_day: None };
+        let rules = Rules {
+            policy: Policy::default(),
+            max_workers: 16,
+            max_usd_per_day: None,
+            max_descendants: 100,
+        };
         let file = dir.path().join("vibe-ensemble.db");
         let store = Store::open(&file, rules, Timestamp::from_millis(0)).await.expect("a database");
         let shutdown = CancellationToken::new();

@@ -1,12 +1,12 @@
 //! The last lines of an attempt's transcript, read from the end of its newest segment.
 
-use std::fs::File;
 use std::io;
 use std::io::Read as _;
 use std::io::Seek as _;
 use std::io::SeekFrom;
 use std::path::Path;
 
+use shim_protocol::plain_file;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::Stream;
 
@@ -40,7 +40,7 @@ fn tail(run_dir: &Path) -> io::Result<(Vec<u8>, bool)> {
         run_dir::RunDirError::Malformed { .. } => io::Error::other(error),
     })?;
     let Some(newest) = segments.last() else { return Ok((Vec::new(), true)) };
-    let mut file = File::open(newest)?;
+    let mut file = plain_file::open(newest)?;
     let length = file.metadata()?.len();
     let start = length.saturating_sub(TAIL_BYTES);
     file.seek(SeekFrom::Start(start))?;

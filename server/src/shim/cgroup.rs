@@ -7,10 +7,15 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
+use shim_protocol::plain_file;
 use shim_protocol::run_dir::UnitPlace;
+
+/// The units that workers are started in are instances of this template.
+const UNIT_PREFIX: &str = "vibe-ensemble-worker@";
 
 /// Where control groups are, in the unified hierarchy.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -35,13 +40,16 @@ pub(super) struct Group<'p> {
 }
 
 impl<'p> Group<'p> {
+    /// Only a group of a worker's own unit is one: what says otherwise would have somebody else's processes killed.
     pub(super) fn of(place: &'p UnitPlace) -> Self {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         Self::below(Path::new(CGROUPS), place, boot_id.map(|id| id.trim().to_owned()))
     }
 
     fn below(root: &Path, place: &'p UnitPlace, boot_id: Option<String>) -> Self {
-        let relative = place.cgroup.strip_prefix("/").unwrap_or(&place.cgroup);
+        // A path with `..` leads out of the hierarchy, to files that anybody may have written: to no group of a unit.
+        let is_plain = |part: &Component<'_>| matches!(part, Component::Normal(_));
+        let relative: PathBuf = place.cgroup.components().filter(is_plain).collect();
         Self { place, directory: root.join(relative), boot_id }
     }
 
@@ -51,7 +59,7 @@ impl<'p> Group<'p> {
             Ok(true) => {}
             Err(_) => return Occupancy::Unknown,
         }
-        let events = match fs::read_to_string(self.directory.join("cgroup.events")) {
+        let events = match read(&self.directory.join("cgroup.events")) {
             Ok(events) => events,
             Err(error) if is_gone(&error) => return Occupancy::Empty,
             Err(_) => return Occupancy::Unknown,
@@ -73,7 +81,7 @@ impl<'p> Group<'p> {
         let mut found = Vec::new();
         let mut groups = vec![self.directory.clone()];
         while let Some(group) = groups.pop() {
-            let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            let listed = read(&group.join("cgroup.procs")).unwrap_or_default();
             // 0 stands for a process of another pid namespace.
             let pids = listed.lines().filter_map(|pid| pid.parse::<i32>().ok());
             found.extend(pids.filter(|pid| *pid > 1));
@@ -87,6 +95,13 @@ impl<'p> Group<'p> {
 
     /// Whether this very group still is where it was.
     fn is_same(&self) -> io::Result<bool> {
+        let is_its_units =
+            self.place.cgroup.file_name().is_some_and(|name| *name == *self.place.unit)
+                && self.place.unit.starts_with(UNIT_PREFIX)
+                && !self.place.cgroup.components().any(|part| part == Component::ParentDir);
+        if !is_its_units {
+            return Ok(false);
+        }
         if let (Some(now), Some(then)) = (&self.boot_id, &self.place.boot_id)
             && now != then
         {
@@ -98,6 +113,13 @@ impl<'p> Group<'p> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Reads a file of a group, whose number of processes is bounded and its size with it.
+fn read(path: &Path) -> io::Result<String> {
+    const MOST_BYTES: u64 = 64 << 20;
+    let bytes = plain_file::read(path, MOST_BYTES)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Reading a file of a group that is removed meanwhile fails with `ENODEV`.
@@ -151,5 +173,16 @@ mod tests {
         assert_eq!(seen(dir.path(), &place, this).0, Occupancy::Unknown);
         fs::remove_dir_all(&directory).unwrap();
         assert_eq!(seen(dir.path(), &place, this), (empty, nobody));
+    }
+
+    #[test]
+    fn a_place_outside_of_the_hierarchy_is_not_looked_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = group(dir.path());
+        let root = dir.path().join("cgroup");
+        fs::create_dir(&root).unwrap();
+        let cgroup = Path::new("/..").join(place.cgroup.strip_prefix("/").unwrap());
+        let forged = UnitPlace { cgroup, ..place };
+        assert_eq!(seen(&root, &forged, Some("this")), (Occupancy::Empty, Vec::new()));
     }
 }

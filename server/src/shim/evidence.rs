@@ -1,21 +1,14 @@
-//! Evidence about shims and their trees, from locks and from `/proc`.
+//! Evidence about attempts and their trees, from run directories and from `/proc`.
 //!
-//! Only asked about shims that have no link. A lock is looked at by taking it for a moment, which is safe because a
-//! shim takes its own locks before it first says hello and never again.
+//! Only asked about attempts whose shim has no link. What is found in a run directory may be anybody's of this user: it
+//! counts as far as something else agrees.
 
 use std::fs;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::AtFlags;
-use rustix::fs::CWD;
-use rustix::fs::FlockOperation;
-use rustix::fs::StatxFlags;
-use rustix::fs::flock;
-use rustix::fs::statx;
 use rustix::process::Pid;
 use rustix::process::PidfdFlags;
 use rustix::process::Signal;
@@ -23,46 +16,67 @@ use rustix::process::pidfd_open;
 use rustix::process::pidfd_send_signal;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::run_dir;
+use shim_protocol::run_dir::UnitPlace;
 
 use crate::domain::reconcile::Lock;
 use crate::domain::reconcile::Record;
 use crate::domain::reconcile::Tree;
 use crate::shim::cgroup::Group;
 use crate::shim::cgroup::Occupancy;
+use crate::shim::family;
+use crate::shim::holder::Holder;
+use crate::shim::locks::lock;
+use crate::shim::seal;
 
-/// Marks every process of one attempt, in its environment.
-#[derive(Clone, Debug)]
+/// What marks every process of one attempt, in its environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     pub server_id: String,
+    /// A process that says another place belongs to a copy of this database, or to its original.
+    pub place_id: String,
     pub attempt_id: String,
+    /// False for an attempt that was granted while the database was used elsewhere: nothing here is its.
+    pub here: bool,
 }
 
-/// Whether somebody holds the lock file. A file that is not there is held by nobody.
-#[must_use]
-pub fn lock(path: &Path) -> Lock {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Lock::Free,
-        Err(_) => return Lock::Unknown,
-    };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Lock::Free,
-        Err(rustix::io::Errno::WOULDBLOCK) => Lock::Held,
-        Err(_) => Lock::Unknown,
-    }
+/// What is known of an attempt's shim beside its run directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The worker whose record it is.
+    pub worker_id: String,
+    /// The key that its records are signed with; `None` for a shim that cannot sign.
+    pub seal_key: Option<String>,
+    pub unit: Unit,
+}
+
+/// Where the unit of an attempt's shim is known from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// The shim told it over its link, and whatever the run directory says is no evidence.
+    Told(Option<UnitPlace>),
+    /// A shim that tells nothing. What its run directory says counts for a unit of this name, if the name is known.
+    File(Option<String>),
+    /// Nothing is known of the shim.
+    #[default]
+    Anything,
 }
 
 /// What `exit.json` of a run directory holds, if it is this attempt's.
 #[must_use]
-pub fn record(run_dir: &Path, mark: &Mark) -> (Record, Option<ExitRecord>) {
-    match run_dir::read_exit(run_dir) {
+pub fn record(run_dir: &Path, mark: &Mark, known: &Known) -> (Record, Option<ExitRecord>) {
+    match run_dir::read_exit_file(run_dir) {
         Ok(None) => (Record::Absent, None),
-        Ok(Some(found))
-            if found.attempt_id == mark.attempt_id && found.server_id == mark.server_id =>
-        {
-            (Record::Sealed, Some(found))
+        Ok(Some((found, bytes))) => {
+            let is_its = found.attempt_id == mark.attempt_id
+                && found.server_id == mark.server_id
+                && (known.worker_id.is_empty() || found.worker_id == known.worker_id);
+            match &known.seal_key {
+                _ if !is_its => (Record::Contradictory, None),
+                None => (Record::Unproven, Some(found)),
+                Some(key) if seal::is_sealed_by(key, &bytes) => (Record::Sealed, Some(found)),
+                Some(_) => (Record::Contradictory, None),
+            }
         }
-        Ok(Some(_)) => (Record::Contradictory, None),
         Err(error) => {
             // It is looked at again and again; whoever acts on it says so once.
             tracing::debug!(attempt = %mark.attempt_id, %error, "an exit record cannot be used");
@@ -71,34 +85,103 @@ pub fn record(run_dir: &Path, mark: &Mark) -> (Record, Option<ExitRecord>) {
     }
 }
 
-/// Whether processes of the attempt are left: something holds `tree.lock`, or carries the attempt's id, or is in the
-/// unit that contained it. A run directory without `unit.json` is one of the plain launcher's, whatever launches now.
+/// Whether processes of the attempt are left: something holds `tree.lock`, or carries the attempt's marks, or is in the
+/// unit that contained it.
 #[must_use]
-pub fn tree(run_dir: &Path, mark: &Mark) -> Tree {
-    let Ok(place) = run_dir::read_unit(run_dir) else { return Tree::Unknown };
+pub fn tree(run_dir: &Path, mark: &Mark, known: &Known) -> Tree {
+    if !mark.here {
+        return Tree::Gone;
+    }
+    let Ok(place) = unit(run_dir, mark, known) else { return Tree::Unknown };
     let unit = place.as_ref().map_or(Occupancy::Empty, |place| Group::of(place).occupancy());
-    match (lock(&run_dir.join(run_dir::TREE_LOCK)), members(run_dir, mark), unit) {
+    let lock = match lock(&run_dir.join(run_dir::TREE_LOCK), None) {
+        Lock::Held if !is_its(run_dir, mark) => Lock::Gone,
+        found @ (Lock::Held | Lock::Free | Lock::Gone | Lock::Unknown) => found,
+    };
+    match (lock, members(run_dir, mark, known), unit) {
         (Lock::Held, _, _) | (_, _, Occupancy::Populated) => Tree::Alive,
         (_, Ok(members), _) if !members.is_empty() => Tree::Alive,
-        (Lock::Free, Ok(_), Occupancy::Empty) => Tree::Gone,
+        // Without a lock file the marks have to do.
+        (Lock::Free | Lock::Gone, Ok(_), Occupancy::Empty) => Tree::Gone,
         (Lock::Unknown, _, _) | (_, Err(_), _) | (_, _, Occupancy::Unknown) => Tree::Unknown,
     }
+}
+
+/// Whether something else is in the place of a file that says what is left of the attempt.
+#[must_use]
+pub fn is_tampered(run_dir: &Path, known: &Known) -> bool {
+    let is_read = match &known.unit {
+        Unit::Told(_) => false,
+        Unit::File(_) | Unit::Anything => true,
+    };
+    (is_read && run_dir::read_unit(run_dir).is_err())
+        || lock(&run_dir.join(run_dir::TREE_LOCK), None) == Lock::Unknown
+}
+
+/// The unit that contains the attempt, as far as it can be believed.
+fn unit(run_dir: &Path, mark: &Mark, known: &Known) -> Result<Option<UnitPlace>, ()> {
+    let written = || run_dir::read_unit(run_dir).map_err(drop);
+    match &known.unit {
+        Unit::Told(place) => Ok(place.clone()),
+        Unit::File(Some(name)) => Ok(written()?.filter(|place| place.unit == *name)),
+        Unit::File(None) => written(),
+        // Of whom nothing is known, at least the grant has to say that it was given here: a copied directory does not.
+        Unit::Anything => Ok(written()?.filter(|_| was_granted_here(run_dir, mark))),
+    }
+}
+
+/// Whether the directory is the attempt's by its grant. One that was exchanged for another attempt's has that one's locks,
+/// and whoever holds them is not this one's to kill.
+fn is_its(run_dir: &Path, mark: &Mark) -> bool {
+    match run_dir::read_grant(run_dir) {
+        Ok(Some(grant)) => grant.attempt_id == mark.attempt_id && grant.server_id == mark.server_id,
+        Ok(None) | Err(_) => true,
+    }
+}
+
+fn was_granted_here(run_dir: &Path, mark: &Mark) -> bool {
+    let Ok(Some(grant)) = run_dir::read_grant(run_dir) else { return false };
+    let place = grant.env.get(run_dir::PLACE_VARIABLE);
+    grant.server_id == mark.server_id && place.is_none_or(|place| *place == mark.place_id)
 }
 
 /// Kills what is left of an attempt whose shim is dead, and waits a moment for it to go. Returns how many it found.
 ///
 /// The caller looks again afterwards: a process that cannot be killed stays, and with it the attempt.
-pub fn stop_tree(run_dir: &Path, mark: &Mark) -> io::Result<usize> {
+pub fn stop_tree(run_dir: &Path, mark: &Mark, known: &Known) -> io::Result<usize> {
     const ROUNDS: u32 = 50;
     let mut most = 0;
     for _ in 0..ROUNDS {
-        let members = members(run_dir, mark)?;
+        let members = members(run_dir, mark, known)?;
         if members.is_empty() {
             break;
         }
         most = most.max(members.len());
         for pid in members {
-            kill(pid, run_dir, mark);
+            kill(pid, run_dir, mark, known);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(most)
+}
+
+/// Kills what runs for an attempt whose shim lives and does nothing, and waits a moment for it to go: the processes below
+/// the shim and those that carry the attempt's marks, but not the shim. Returns how many it found.
+pub fn stop_below(run_dir: &Path, mark: &Mark, known: &Known, shim: &Holder) -> io::Result<usize> {
+    const ROUNDS: u32 = 50;
+    let mut most = 0;
+    for _ in 0..ROUNDS {
+        // Below whoever has its number by now is nobody of the attempt's.
+        let below = if shim.is_it()? { family::below(shim.pid)? } else { Vec::new() };
+        let mut marked = members(run_dir, mark, known)?;
+        marked.retain(|pid| *pid != shim.pid && below.iter().all(|process| process.pid != *pid));
+        if below.is_empty() && marked.is_empty() {
+            break;
+        }
+        most = most.max(below.len() + marked.len());
+        below.iter().for_each(family::kill);
+        for pid in marked {
+            kill(pid, run_dir, mark, known);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -107,93 +190,91 @@ pub fn stop_tree(run_dir: &Path, mark: &Mark) -> io::Result<usize> {
 
 /// Kills one process, if it still is one of the attempt's. The descriptor pins the process, so a pid that was given to
 /// somebody else between the look and the signal is not hit.
-fn kill(pid: i32, run_dir: &Path, mark: &Mark) {
+fn kill(pid: i32, run_dir: &Path, mark: &Mark, known: &Known) {
     let Some(raw) = Pid::from_raw(pid).filter(|_| pid > 1) else { return };
     let Ok(pinned) = pidfd_open(raw, PidfdFlags::empty()) else { return };
-    let tree_lock = fs::metadata(run_dir.join(run_dir::TREE_LOCK)).ok();
-    if (belongs(pid, tree_lock.as_ref(), mark) || contained(run_dir).contains(&pid))
-        && let Err(error) = pidfd_send_signal(&pinned, Signal::KILL)
-    {
+    let belongs = belongs(pid, tree_lock(run_dir, mark).as_ref(), mark)
+        || contained(run_dir, mark, known).contains(&pid);
+    if belongs && let Err(error) = pidfd_send_signal(&pinned, Signal::KILL) {
         tracing::warn!(pid, attempt = %mark.attempt_id, %error, "killing a stray process failed");
     }
 }
 
-/// Kills the process `pid` if it holds the lock. Returns whether it did: a number that was given to somebody else since
-/// is left alone.
-pub fn kill_holder(lock: &Path, pid: i32) -> io::Result<bool> {
-    let Some(raw) = Pid::from_raw(pid).filter(|_| pid > 1) else { return Ok(false) };
-    let pinned = match pidfd_open(raw, PidfdFlags::empty()) {
-        Ok(pinned) => pinned,
-        Err(rustix::io::Errno::SRCH) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    if !holds_lock(pid, lock)? {
-        return Ok(false);
-    }
-    pidfd_send_signal(&pinned, Signal::KILL)?;
-    Ok(true)
-}
-
-/// Whether the kernel's list of locks has this one under `pid`. A shim closes its descriptors to everybody but root, and
-/// the list is open to all. It names the device as the mount does, which `stat` does not everywhere (btrfs).
-fn holds_lock(pid: i32, lock: &Path) -> io::Result<bool> {
-    let file = statx(CWD, lock, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let device = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let id: u64 = fields.next()?.parse().ok()?;
-        let (major, minor) = fields.nth(1)?.split_once(':')?;
-        let device: (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
-        (id == file.stx_mnt_id).then_some(device)
-    });
-    let (major, minor) = device.unwrap_or((file.stx_dev_major, file.stx_dev_minor));
-    let wanted = format!("{major:02x}:{minor:02x}:{}", file.stx_ino);
-    let holder = pid.to_string();
-    Ok(fs::read_to_string("/proc/locks")?.lines().any(|line| {
-        // 7: FLOCK  ADVISORY  WRITE 20539 fe:00:6766653 0 EOF. Who waits for one has "->" for FLOCK.
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        matches!(fields[..], [_, "FLOCK", _, _, pid, place, ..] if pid == holder && place == wanted)
-    }))
-}
-
 /// The processes of an attempt.
-fn members(run_dir: &Path, mark: &Mark) -> io::Result<Vec<i32>> {
-    let tree_lock = fs::metadata(run_dir.join(run_dir::TREE_LOCK)).ok();
-    let own = std::process::id();
-    let mut found = contained(run_dir);
+fn members(run_dir: &Path, mark: &Mark, known: &Known) -> io::Result<Vec<i32>> {
+    if !mark.here {
+        return Ok(Vec::new());
+    }
+    let tree_lock = tree_lock(run_dir, mark);
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let mut found = contained(run_dir, mark, known);
+    found.retain(|pid| *pid != own);
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
-        let known = u32::try_from(pid) == Ok(own) || found.contains(&pid);
-        if !known && belongs(pid, tree_lock.as_ref(), mark) {
+        if pid != own && !found.contains(&pid) && belongs(pid, tree_lock.as_ref(), mark) {
             found.push(pid);
         }
     }
     Ok(found)
 }
 
+/// The attempt's own `tree.lock`, while it is there.
+fn tree_lock(run_dir: &Path, mark: &Mark) -> Option<fs::Metadata> {
+    let file = fs::metadata(run_dir.join(run_dir::TREE_LOCK)).ok()?;
+    is_its(run_dir, mark).then_some(file)
+}
+
 /// What runs in the unit that contained the attempt. Its shim is dead, so all of it is what the shim left.
-fn contained(run_dir: &Path) -> Vec<i32> {
-    let place = run_dir::read_unit(run_dir).ok().flatten();
+fn contained(run_dir: &Path, mark: &Mark, known: &Known) -> Vec<i32> {
+    let place = unit(run_dir, mark, known).ok().flatten();
     place.map(|place| Group::of(&place).processes()).unwrap_or_default()
 }
 
-/// Whether a process carries the attempt's mark or has its `tree.lock` open. A process that cannot be looked at is
-/// another user's or is just going away.
+/// Whether a process carries the attempt's marks or holds its `tree.lock`. A process that cannot be looked at is another
+/// user's or is just going away.
 fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
     let environment = environment(pid);
-    let has = |variable: &str, value: &str| {
-        environment.split(|byte| *byte == 0).any(|entry| {
+    let value = |variable: &str| {
+        environment.split(|byte| *byte == 0).find_map(|entry| {
             entry.strip_prefix(variable.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-                == Some(value.as_bytes())
         })
     };
-    if has(run_dir::ATTEMPT_VARIABLE, &mark.attempt_id)
-        && has(run_dir::SERVER_VARIABLE, &mark.server_id)
+    let is = |variable: &str, wanted: &str| value(variable) == Some(wanted.as_bytes());
+    if is(run_dir::ATTEMPT_VARIABLE, &mark.attempt_id)
+        && is(run_dir::SERVER_VARIABLE, &mark.server_id)
     {
-        return true;
+        // None: granted by a server of an earlier build, which knew of no places.
+        return value(run_dir::PLACE_VARIABLE)
+            .is_none_or(|place| place == mark.place_id.as_bytes());
     }
-    tree_lock.is_some_and(|wanted| holds_open(pid, wanted))
+    tree_lock.is_some_and(|wanted| holds(pid, wanted))
+}
+
+/// The processes that say they belong to an attempt of this database granted in another place: of the original, when this
+/// is a copy, or of a copy.
+#[must_use]
+pub fn living_elsewhere(server_id: &str, place_id: Option<&str>) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let value = |variable: &str| {
+            environment.split(|byte| *byte == 0).find_map(|entry| {
+                entry.strip_prefix(variable.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+            })
+        };
+        let elsewhere = value(run_dir::PLACE_VARIABLE)
+            .is_some_and(|place| place_id.is_none_or(|own| place != own.as_bytes()));
+        if elsewhere
+            && value(run_dir::SERVER_VARIABLE) == Some(server_id.as_bytes())
+            && value(run_dir::ATTEMPT_VARIABLE).is_some()
+        {
+            found.push(pid);
+        }
+    }
+    found
 }
 
 /// A process that is about to become another program shows no environment for a moment. Whoever took it for a stranger
@@ -211,76 +292,111 @@ fn environment(pid: i32) -> Vec<u8> {
     Vec::new()
 }
 
-fn holds_open(pid: i32, wanted: &fs::Metadata) -> bool {
+/// Whether a process has this file open and the lock with it: whoever only reads it, as a backup does, is nobody's.
+fn holds(pid: i32, wanted: &fs::Metadata) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     descriptors.flatten().any(|descriptor| {
-        fs::metadata(descriptor.path())
-            .is_ok_and(|file| file.ino() == wanted.ino() && file.dev() == wanted.dev())
+        let is_it = fs::metadata(descriptor.path())
+            .is_ok_and(|file| file.ino() == wanted.ino() && file.dev() == wanted.dev());
+        is_it && {
+            let about = Path::new(&format!("/proc/{pid}/fdinfo")).join(descriptor.file_name());
+            let about = fs::read_to_string(about).unwrap_or_default();
+            about.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
+        }
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Child;
     use std::process::Command;
     use std::process::Stdio;
 
     use super::*;
+    use crate::shim::seal::tests::sealed;
 
-    #[test]
-    fn a_lock_is_held_exactly_while_somebody_holds_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("shim.lock");
-        assert_eq!(lock(&path), Lock::Free);
-        let file = File::create(&path).unwrap();
-        assert_eq!(lock(&path), Lock::Free);
-        flock(&file, FlockOperation::LockExclusive).unwrap();
-        assert_eq!(lock(&path), Lock::Held);
-        drop(file);
-        assert_eq!(lock(&path), Lock::Free);
+    fn mark() -> Mark {
+        Mark {
+            server_id: "server-one".into(),
+            place_id: "here".into(),
+            attempt_id: "A-1".into(),
+            here: true,
+        }
     }
 
-    #[test]
-    fn the_holder_of_a_lock_is_known_without_looking_into_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("W-1.lock");
-        let file = File::create(&path).unwrap();
-        let own = i32::try_from(std::process::id()).unwrap();
-        assert!(!holds_lock(own, &path).unwrap(), "open is not locked");
-        flock(&file, FlockOperation::LockExclusive).unwrap();
-        assert!(holds_lock(own, &path).unwrap());
-        assert!(!holds_lock(1, &path).unwrap(), "another holds it");
-        let other = dir.path().join("W-2.lock");
-        File::create(&other).unwrap();
-        assert!(!holds_lock(own, &other).unwrap(), "it holds another");
-        assert!(!kill_holder(&other, own).unwrap(), "or this test would end here");
+    fn sleeper(server: &str, place: Option<&str>) -> Child {
+        let mut command = Command::new("sleep");
+        command
+            .arg("600")
+            .env(run_dir::ATTEMPT_VARIABLE, "A-1")
+            .env(run_dir::SERVER_VARIABLE, server)
+            .stdin(Stdio::null());
+        if let Some(place) = place {
+            command.env(run_dir::PLACE_VARIABLE, place);
+        }
+        command.spawn().unwrap()
     }
 
     #[test]
     fn a_marked_process_is_found_and_killed_and_others_are_left() {
         let dir = tempfile::tempdir().unwrap();
-        let mark = Mark { server_id: "server-one".into(), attempt_id: "A-1".into() };
-        let sleeper = |server: &str| {
-            Command::new("sleep")
-                .arg("600")
-                .env(run_dir::ATTEMPT_VARIABLE, "A-1")
-                .env(run_dir::SERVER_VARIABLE, server)
-                .stdin(Stdio::null())
-                .spawn()
-                .unwrap()
-        };
-        let (mut ours, mut theirs) = (sleeper("server-one"), sleeper("server-two"));
+        let (mark, known) = (mark(), Known::default());
+        let mut ours = [Some("here"), None].map(|place| sleeper("server-one", place));
+        let mut theirs = [sleeper("server-two", Some("here")), sleeper("server-one", Some("copy"))];
         // `spawn` returns when the child has a memory of its own, a moment before its environment is in it.
         let begun = std::time::Instant::now();
-        while tree(dir.path(), &mark) != Tree::Alive && begun.elapsed() < Duration::from_secs(10) {
+        while members(dir.path(), &mark, &known).unwrap().len() < 2
+            && begun.elapsed() < Duration::from_secs(10)
+        {
             std::thread::yield_now();
         }
-        assert_eq!(tree(dir.path(), &mark), Tree::Alive);
-        let reaper = std::thread::spawn(move || ours.wait().unwrap());
-        assert_eq!(stop_tree(dir.path(), &mark).unwrap(), 1);
-        assert!(!reaper.join().unwrap().success());
-        assert_eq!(tree(dir.path(), &mark), Tree::Gone);
-        assert_eq!(theirs.try_wait().unwrap(), None);
-        theirs.kill().unwrap();
-        theirs.wait().unwrap();
+        assert_eq!(tree(dir.path(), &mark, &known), Tree::Alive);
+        let elsewhere = Mark { here: false, ..mark.clone() };
+        assert_eq!(tree(dir.path(), &elsewhere, &known), Tree::Gone, "granted somewhere else");
+        assert_eq!(stop_tree(dir.path(), &elsewhere, &known).unwrap(), 0);
+        let copy = i32::try_from(theirs[1].id()).unwrap();
+        assert_eq!(living_elsewhere("server-one", Some("here")), [copy]);
+        let reaper = std::thread::spawn(move || ours.each_mut().map(|one| one.wait().unwrap()));
+        assert_eq!(stop_tree(dir.path(), &mark, &known).unwrap(), 2);
+        assert!(reaper.join().unwrap().iter().all(|status| !status.success()));
+        assert_eq!(tree(dir.path(), &mark, &known), Tree::Gone);
+        for one in &mut theirs {
+            assert_eq!(one.try_wait().unwrap(), None);
+            one.kill().unwrap();
+            one.wait().unwrap();
+        }
+    }
+
+    fn written(dir: &Path, content: &[u8], known: &Known) -> Record {
+        fs::write(dir.join(run_dir::EXIT), content).unwrap();
+        record(dir, &mark(), known).0
+    }
+
+    #[test]
+    fn a_record_counts_when_the_shim_of_its_attempt_signed_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let json = |attempt: &str, worker: &str| {
+            serde_json::json!({
+                "version": 1, "server_id": "server-one", "attempt_id": attempt, "worker_id": worker, "build": "0",
+                "status": {"type": "exited", "code": 0}, "ended_at_ms": 1,
+            })
+            .to_string()
+            .into_bytes()
+        };
+        let (key, file) = sealed(1, &json("A-1", "W-1"));
+        let signs = Known { worker_id: "W-1".into(), seal_key: Some(key), ..Known::default() };
+        let old = Known { seal_key: None, ..signs.clone() };
+        assert_eq!(record(dir.path(), &mark(), &signs).0, Record::Absent);
+        assert_eq!(written(dir.path(), &file, &signs), Record::Sealed);
+        assert_eq!(written(dir.path(), &json("A-1", "W-1"), &signs), Record::Contradictory);
+        let (_, by_another) = sealed(2, &json("A-1", "W-1"));
+        assert_eq!(written(dir.path(), &by_another, &signs), Record::Contradictory);
+        for (attempt, worker) in [("A-2", "W-1"), ("A-1", "W-2")] {
+            let (_, of_another) = sealed(1, &json(attempt, worker));
+            assert_eq!(written(dir.path(), &of_another, &signs), Record::Contradictory);
+            assert_eq!(written(dir.path(), &json(attempt, worker), &old), Record::Contradictory);
+        }
+        assert_eq!(written(dir.path(), &json("A-1", "W-1"), &old), Record::Unproven);
+        assert_eq!(written(dir.path(), b"{", &old), Record::Contradictory);
     }
 }

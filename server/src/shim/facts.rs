@@ -21,6 +21,7 @@ use crate::domain::usage::UsageLimit;
 use crate::domain::verdict::AgentResult;
 use crate::domain::verdict::End;
 use crate::domain::verdict::Facts;
+use crate::domain::verdict::Sent;
 use crate::domain::verdict::Stop;
 use crate::plant;
 use crate::shim::transcript_usage;
@@ -47,6 +48,7 @@ pub fn facts(record: &ExitRecord, known: &Known) -> Facts {
     Facts {
         end: end(&record.status, known.worktree_gone),
         stop: record.stop.as_ref().map(|stop| reason(stop.reason)),
+        signal: record.stop.as_ref().and_then(sent),
         result: record.result.as_ref().map(result),
         last_error: record.last_error.clone(),
         had_session: record.session_id.is_some(),
@@ -260,6 +262,38 @@ fn denied(message: &ResultMessage) -> Vec<String> {
         input => format!("{} ({})", text::shown(tool), text::shown(input)),
     });
     told.collect()
+}
+
+/// The signal behind a stop. Its sender calls itself as it likes, so that is shown escaped and short.
+fn sent(stop: &exit::Stop) -> Option<Sent> {
+    const SHOWN: usize = 32;
+    let signal = match stop.signal? {
+        1 => "HUP".to_owned(),
+        2 => "INT".to_owned(),
+        3 => "QUIT".to_owned(),
+        10 => "USR1".to_owned(),
+        12 => "USR2".to_owned(),
+        15 => "TERM".to_owned(),
+        other => other.to_string(),
+    };
+    let Some(sender) = &stop.sender else {
+        return Some(Sent { by_own: false, told: format!("the signal {signal}") });
+    };
+    let short =
+        |text: &str| text.chars().take(SHOWN).flat_map(char::escape_debug).collect::<String>();
+    let who = match &sender.name {
+        Some(name) => format!("\"{}\", ", short(name)),
+        None => String::new(),
+    };
+    let whose = match &sender.attempt {
+        _ if sender.own => ", one of its own".to_owned(),
+        Some(attempt) => format!(", one of {}", short(attempt)),
+        None if sender.name.is_none() => ", gone since".to_owned(),
+        None => String::new(),
+    };
+    let (pid, uid) = (sender.pid, sender.uid);
+    let told = format!("the signal {signal} from process {pid} ({who}user {uid}{whose})");
+    Some(Sent { by_own: sender.own, told })
 }
 
 fn result(message: &ResultMessage) -> AgentResult {

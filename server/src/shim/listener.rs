@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -73,7 +74,13 @@ impl Listener {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(_) | Err(_) => return,
         }
-        match bind_free(path) {
+        // Its directory may be gone with it.
+        let directory = path.parent().filter(|directory| !directory.exists());
+        let made = directory.map_or(Ok(()), |directory| {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+        });
+        let made = made.map_err(|source| ListenError::Bind { path: path.clone(), source });
+        match made.and_then(|()| bind_free(path)) {
             Ok(socket) => {
                 tracing::warn!(socket = %path.display(), "the shim socket was removed and is bound anew");
                 self.socket = socket;

@@ -5,10 +5,15 @@
 mod cgroup;
 pub mod evidence;
 pub mod facts;
+mod family;
+pub mod holder;
 pub mod launch;
 pub mod link;
 pub mod listener;
+pub mod locks;
+pub mod processes;
 pub mod program;
 pub mod run_dirs;
+mod seal;
 pub mod token;
 pub mod transcript_usage;

@@ -1,14 +1,15 @@
 //! The tokens of an attempt whose shim died before it could add them up, from the transcript it left.
 
-use std::fs::File;
 use std::io;
 use std::io::BufRead as _;
 use std::io::BufReader;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::Deserialize;
 use shim_protocol::exit::Usage;
 use shim_protocol::json;
+use shim_protocol::plain_file;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::Stream;
 use shim_protocol::tally::Tally;
@@ -47,9 +48,10 @@ pub fn usage(run_dir: &Path) -> Option<Left> {
     if first.is_some_and(|name| Stream::Stdout.number_of(name) != Some(1)) {
         return None;
     }
+    let mut left = MOST_BYTES;
     let (mut tally, mut begun) = (Tally::default(), false);
     for segment in segments {
-        for line in lines(&segment).ok()? {
+        for line in lines(&segment, &mut left).ok()? {
             let Ok(Line { r#type, subtype, message }) = json::read::<Line>(&line.ok()?) else {
                 continue;
             };
@@ -66,8 +68,33 @@ pub fn usage(run_dir: &Path) -> Option<Left> {
     Some(Left { usage: tally.used().clone(), begun })
 }
 
-fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
-    Ok(BufReader::new(File::open(path)?).split(b'\n'))
+/// Most bytes of all segments that are read. A transcript that is kept with the usual bounds has an eighth of it; what is
+/// longer was written by somebody else, or says more than is worth waiting for.
+const MOST_BYTES: u64 = 1 << 30;
+/// Most bytes of one line, as the shim takes them. A longer one is no message.
+const MOST_LINE: u64 = 8 << 20;
+
+/// The lines of one segment, cut where they are too long. `left` is how many bytes may still be read.
+fn lines<'l>(
+    path: &Path,
+    left: &'l mut u64,
+) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>> + use<'l>> {
+    let mut reader = BufReader::new(plain_file::open(path)?);
+    Ok(std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        match (&mut reader).take(MOST_LINE).read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(read) => {
+                let read = u64::try_from(read).unwrap_or(u64::MAX);
+                let Some(rest) = left.checked_sub(read) else {
+                    return Some(Err(io::ErrorKind::FileTooLarge.into()));
+                };
+                *left = rest;
+                Some(Ok(line))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }))
 }
 
 #[cfg(test)]
@@ -103,5 +130,8 @@ mod tests {
         fs::remove_file(dir.path().join(Stream::Stdout.segment(1))).expect("removed");
         assert_eq!(usage(dir.path()), None);
         assert_eq!(usage(&dir.path().join("nowhere")), None);
+        let pipe = dir.path().join(Stream::Stdout.segment(1));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("runs").success());
+        assert_eq!(usage(dir.path()), None, "and nobody waits for it");
     }
 }

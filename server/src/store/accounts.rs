@@ -113,6 +113,55 @@ pub(super) fn of_ticket(own: Option<f64>, per_ticket: Option<f64>, spent: f64) -
     Some(Account { of: Limit::Ticket, limit, spent, reserved: 0.0 })
 }
 
+/// The columns of [`FamilyRow`] for a ticket `t` whose project's row of `project_limit` is joined as `l`. A ticket that
+/// became no others and comes from none has no family, and what has no limit is not added up.
+macro_rules! family_columns {
+    () => {
+        "COALESCE(t.root_id, t.ticket_id) AS began,
+             CASE WHEN t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id) THEN
+                 (SELECT COALESCE(r.max_budget_usd, l.max_budget_usd_per_ticket)
+                    FROM ticket r WHERE r.ticket_id = COALESCE(t.root_id, t.ticket_id))
+             END AS family_limit,
+             CASE WHEN (t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id))
+                   AND COALESCE((SELECT r.max_budget_usd FROM ticket r WHERE r.ticket_id = COALESCE(t.root_id, t.ticket_id)),
+                                l.max_budget_usd_per_ticket) IS NOT NULL THEN
+                 (SELECT r.cost_usd + r.assumed_usd FROM ticket r WHERE r.ticket_id = COALESCE(t.root_id, t.ticket_id))
+                 + (SELECT COALESCE(SUM(d.cost_usd + d.assumed_usd), 0.0)
+                      FROM ticket d WHERE d.root_id = COALESCE(t.root_id, t.ticket_id))
+             END AS family_spent,
+             CASE WHEN t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id) THEN
+                 (SELECT COALESCE(SUM(a.budget_usd), 0.0)
+                    FROM attempt a JOIN ticket o ON o.ticket_id = a.ticket_id
+                   WHERE a.state <> 'ended' AND COALESCE(o.root_id, o.ticket_id) = COALESCE(t.root_id, t.ticket_id))
+             END AS family_reserved "
+    };
+}
+pub(super) use family_columns;
+
+/// The account that a ticket shares with all that its first ticket became.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub(super) struct FamilyRow {
+    began: i64,
+    family_limit: Option<f64>,
+    family_spent: Option<f64>,
+    family_reserved: Option<f64>,
+}
+
+impl FamilyRow {
+    /// The ticket that the family comes from.
+    pub(super) fn began(&self) -> TicketId {
+        TicketId::from_key(self.began)
+    }
+
+    /// The account, and whose limit it has; none where there is no family or no such limit.
+    pub(super) fn account(&self) -> Option<(TicketId, Account)> {
+        let limit = self.family_limit?;
+        let spent = self.family_spent.unwrap_or(0.0);
+        let reserved = self.family_reserved.unwrap_or(0.0);
+        Some((self.began(), Account { of: Limit::Family, limit, spent, reserved }))
+    }
+}
+
 /// The accounts above any ticket of a project.
 pub(super) async fn of_project(
     connection: &mut SqliteConnection,
@@ -156,6 +205,8 @@ struct FundsRow {
     per_ticket: Option<f64>,
     spent: f64,
     #[sqlx(flatten)]
+    family: FamilyRow,
+    #[sqlx(flatten)]
     above: AccountsRow,
 }
 
@@ -169,6 +220,8 @@ pub(super) async fn funds(
 ) -> Result<Funds> {
     let row: FundsRow = sqlx::query_as(concat!(
         "SELECT t.max_budget_usd AS own, l.max_budget_usd_per_ticket AS per_ticket, t.cost_usd + t.assumed_usd AS spent, ",
+        family_columns!(),
+        ", ",
         columns!("t.project_id"),
         "FROM ticket t LEFT JOIN project_limit l ON l.project_id = t.project_id WHERE t.ticket_id = ?1"
     ))
@@ -179,5 +232,6 @@ pub(super) async fn funds(
     .await?;
     let mut accounts = row.above.accounts();
     accounts.extend(of_ticket(row.own, row.per_ticket, row.spent));
+    accounts.extend(row.family.account().map(|(_, account)| account));
     Ok(limits::funds(per_attempt, &accounts))
 }

@@ -83,6 +83,8 @@ pub(super) struct AttemptRow {
     stop_mode: Option<String>,
     #[serde(deserialize_with = "row::flag")]
     suspect: bool,
+    #[serde(deserialize_with = "row::flag")]
+    overdue: bool,
     trouble: Option<String>,
     #[serde(deserialize_with = "row::flag")]
     may_create_tickets: bool,
@@ -134,6 +136,7 @@ impl TryFrom<AttemptRow> for Attempt {
             granted_at: row::time(row.granted_at),
             started_at: row.started_at.map(row::time),
             suspect: row.suspect,
+            overdue: row.overdue,
             trouble: row.trouble,
             may_create_tickets: row.may_create_tickets,
             timeout_seconds: row.timeout_seconds,
@@ -169,6 +172,7 @@ macro_rules! select {
                 a.peak_memory_bytes, a.seen_worth, a.model, a.assumed_usd, a.cut_short, a.granted_at, a.started_at,
                 a.ended_at,
                 CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect, a.trouble,
+                a.overdue_at IS NOT NULL AS overdue,
                 a.may_create_tickets, a.timeout_seconds, a.progress, a.progress_percent, a.progress_at
            FROM attempt a
            JOIN worker w ON w.worker_id = a.worker_id "
@@ -206,7 +210,7 @@ macro_rules! newest_as_json {
                  'assumed_usd', CASE WHEN a.assumed_usd IS NOT NULL THEN format('%!.17g', a.assumed_usd) END,
                  'cut_short', a.cut_short, 'granted_at', a.granted_at, 'started_at', a.started_at,
                  'ended_at', a.ended_at, 'stop_mode', CASE WHEN a.state <> 'ended' THEN w.stop_mode END,
-                 'suspect', a.suspect, 'trouble', a.trouble, 'may_create_tickets', a.may_create_tickets,
+                 'suspect', a.suspect, 'overdue', a.overdue_at IS NOT NULL, 'trouble', a.trouble, 'may_create_tickets', a.may_create_tickets,
                  'timeout_seconds', a.timeout_seconds, 'progress', a.progress,
                  'progress_percent', a.progress_percent, 'progress_at', a.progress_at) ORDER BY a.attempt_id DESC)
                FROM (SELECT * FROM attempt n

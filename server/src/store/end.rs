@@ -137,6 +137,9 @@ fn columns(verdict: &Verdict) -> Columns {
         }
         Verdict::Cancelled => (Outcome::Cancelled, Some(Failure::Cancelled), None),
         Verdict::Interrupted { .. } => (Outcome::Interrupted, Some(Failure::Interrupted), None),
+        Verdict::Signalled { detail, .. } => {
+            (Outcome::Interrupted, Some(Failure::Interrupted), Some(detail.clone()))
+        }
         Verdict::Lost { detail } => (Outcome::Lost, Some(Failure::Lost), Some(detail.clone())),
     };
     Columns { outcome, failure, detail }
@@ -151,7 +154,7 @@ async fn end(
     let Some(found) = attempt::find(connection, ending.attempt).await? else {
         return park_report(connection, &ending, now).await;
     };
-    let verdict = planned::judge(connection, found.ticket, ending.verdict).await?;
+    let verdict = planned::judge(connection, found.ticket, ending.verdict, rules).await?;
     // What the database does not accept is beyond the accepted commit; the next look at the worktree puts it aside.
     let work = if matches!(verdict, Verdict::Succeeded(_)) { ending.work } else { Work::None };
     // It was stopped only to go on with less to spend.
@@ -225,7 +228,9 @@ async fn move_on(
             .fetch_one(&mut *connection)
             .await?;
     let limit = match &ending.verdict {
-        Verdict::Interrupted { .. } => found.limit_reached.clone().map(Met::Spent),
+        Verdict::Interrupted { .. } | Verdict::Signalled { .. } => {
+            found.limit_reached.clone().map(Met::Spent)
+        }
         Verdict::Failed { failure: Failure::MaxBudget, .. } => {
             limit_met(connection, ticket, found, kind.as_ref(), rules, now).await?
         }
@@ -284,10 +289,13 @@ async fn move_on(
     {
         question::answered(connection, found, answer, now).await?;
     }
+    // The session has planned all of it already.
+    let asked_for_too_many =
+        matches!(ending.verdict, Verdict::Failed { failure: Failure::TooManyTickets, .. });
     let session = match to {
         Move::Requeue { session } | Move::Retry { session, .. } => session,
         // With more dollars it goes on where it was stopped.
-        Move::Hold { .. } if limit.is_some() => Session::Continue,
+        Move::Hold { .. } if limit.is_some() || asked_for_too_many => Session::Continue,
         Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold { .. } => {
             Session::Fresh
         }
@@ -346,6 +354,10 @@ async fn limit_met(
         Limit::Attempt | Limit::Ticket => {
             "this ticket; raise max_budget_usd with update_ticket, or max_budget_usd_per_ticket with update_project"
         }
+        Limit::Family => {
+            "the ticket it comes from and all that this became; raise max_budget_usd of that ticket with update_ticket, or \
+             max_budget_usd_per_ticket with update_project"
+        }
         Limit::ProjectDay => {
             "the project today; raise max_budget_usd_per_day with update_project, or wait for tomorrow"
         }
@@ -374,6 +386,9 @@ fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> Str
             Some(why) => format!("was stopped to go on with less to spend: {}", text::clause(why)),
             None => "was interrupted".to_owned(),
         },
+        Verdict::Signalled { detail, .. } => {
+            format!("was interrupted by a signal to its worker: {}", text::clause(detail))
+        }
         Verdict::Lost { detail } => format!("was lost: {}", text::clause(detail)),
     };
     let next = match to {

@@ -9,6 +9,7 @@ use sqlx::SqliteConnection;
 use super::Rules;
 use super::Store;
 use super::accounts;
+use super::accounts::FamilyRow;
 use super::accounts::midnight;
 use super::error::Result;
 use super::hold;
@@ -125,6 +126,8 @@ impl Store {
         let found: Option<i64> = sqlx::query_scalar(
             "SELECT 1 WHERE EXISTS (SELECT 1 FROM project_limit)
                          OR EXISTS (SELECT 1 FROM ticket WHERE max_budget_usd IS NOT NULL AND state <> 'closed')
+                         OR EXISTS (SELECT 1 FROM ticket d JOIN ticket r ON r.ticket_id = d.root_id
+                                     WHERE d.root_id IS NOT NULL AND d.state <> 'closed' AND r.max_budget_usd IS NOT NULL)
                          OR EXISTS (SELECT 1 FROM pause WHERE cause = 'budget')
                          OR EXISTS (SELECT 1 FROM worker_type WHERE max_budget_usd IS NOT NULL)
                          OR EXISTS (SELECT 1 FROM attempt
@@ -151,6 +154,8 @@ impl Store {
                 AND (project_id IN (SELECT project_id FROM project_limit)
                      OR project_id IN (SELECT project_id FROM pause WHERE cause = 'budget')
                      OR project_id IN (SELECT project_id FROM ticket WHERE max_budget_usd IS NOT NULL AND state <> 'closed')
+                     OR project_id IN (SELECT d.project_id FROM ticket d JOIN ticket r ON r.ticket_id = d.root_id
+                                        WHERE d.root_id IS NOT NULL AND d.state <> 'closed' AND r.max_budget_usd IS NOT NULL)
                      OR ?1)",
         )
         .bind(rules.max_usd_per_day.is_some())
@@ -219,7 +224,39 @@ impl Changes {
                 self.cuts.push((attempt, account.of.spent(account.limit)));
             }
         }
+        self.of_families(snapshot, &live).await?;
         self.holds.extend(limits::exhausted_of(snapshot, key).await?);
+        Ok(())
+    }
+
+    /// Stops and cuts short what the limit of the ticket does not cover that a family comes from.
+    async fn of_families(&mut self, snapshot: &mut SqliteConnection, live: &[Live]) -> Result<()> {
+        let mut families: BTreeMap<TicketId, (Account, Vec<Given>)> = BTreeMap::new();
+        for one in live {
+            let Some((began, account)) = one.family else { continue };
+            families.entry(began).or_insert_with(|| (account, Vec::new())).1.push(one.given);
+        }
+        for (began, (account, given)) in families {
+            let why = account.of.spent(account.limit);
+            if account.is_spent() {
+                let stopped = given.iter().map(|one| {
+                    let attempt = one.attempt;
+                    let spent = account.spent;
+                    let why = format!(
+                        "its attempt {attempt} was stopped because {began} and all that it became have cost \
+                         ${spent:.2}, and {why}"
+                    );
+                    (attempt, why)
+                });
+                self.stops.extend(stopped);
+                continue;
+            }
+            let mut over = uncovered(&account, 0.0, &given);
+            if !over.is_empty() {
+                over = uncovered(&account, overshot_of_family(snapshot, began).await?, &given);
+            }
+            self.cuts.extend(over.into_iter().map(|attempt| (attempt, why.clone())));
+        }
         Ok(())
     }
 
@@ -239,7 +276,9 @@ impl Changes {
             // What ended attempts overshot their budgets by was no lowered limit, and is no reason to stop another.
             let since = match account.of {
                 Limit::ProjectDay | Limit::ServerDay => midnight(now),
-                Limit::Project | Limit::Ticket | Limit::Attempt => Timestamp::from_millis(0),
+                Limit::Project | Limit::Family | Limit::Ticket | Limit::Attempt => {
+                    Timestamp::from_millis(0)
+                }
             };
             over = uncovered(account, overshot(snapshot, project, since).await?, &given);
         }
@@ -330,6 +369,8 @@ struct Live {
     given: Given,
     /// The account of its ticket.
     ticket: Option<Account>,
+    /// The account that it shares with all that the same ticket became, and which ticket that is.
+    family: Option<(TicketId, Account)>,
 }
 
 #[derive(FromRow)]
@@ -339,12 +380,16 @@ struct LiveRow {
     own: Option<f64>,
     per_ticket: Option<f64>,
     spent: f64,
+    #[sqlx(flatten)]
+    family: FamilyRow,
 }
 
 /// The live attempts of a project, or of all, oldest first.
 async fn live(connection: &mut SqliteConnection, project: Option<ProjectKey>) -> Result<Vec<Live>> {
-    let rows: Vec<LiveRow> = sqlx::query_as(
-        "SELECT a.attempt_id, a.budget_usd, t.max_budget_usd AS own, l.max_budget_usd_per_ticket AS per_ticket,
+    let rows: Vec<LiveRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        accounts::family_columns!(),
+        ", a.attempt_id, a.budget_usd, t.max_budget_usd AS own, l.max_budget_usd_per_ticket AS per_ticket,
                 t.cost_usd + t.assumed_usd AS spent
            FROM attempt a
            JOIN ticket t ON t.ticket_id = a.ticket_id
@@ -352,7 +397,7 @@ async fn live(connection: &mut SqliteConnection, project: Option<ProjectKey>) ->
           WHERE a.state <> 'ended' AND COALESCE(a.limit_reached, a.cut_short) IS NULL
             AND (?1 IS NULL OR t.project_id = ?1)
           ORDER BY a.attempt_id",
-    )
+    ))
     .bind(project.map(|key| key.0))
     .fetch_all(connection)
     .await?;
@@ -361,6 +406,7 @@ async fn live(connection: &mut SqliteConnection, project: Option<ProjectKey>) ->
         .map(|row| Live {
             given: Given { attempt: AttemptId::from_key(row.attempt_id), budget: row.budget_usd },
             ticket: accounts::of_ticket(row.own, row.per_ticket, row.spent),
+            family: row.family.account(),
         })
         .collect())
 }
@@ -398,6 +444,19 @@ async fn overshot(
     )
     .bind(since.millis())
     .bind(project.map(|key| key.0))
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Dollars that ended attempts of a family cost above their budgets.
+async fn overshot_of_family(connection: &mut SqliteConnection, began: TicketId) -> Result<f64> {
+    Ok(sqlx::query_scalar(
+        "SELECT COALESCE(SUM(a.cost_usd - a.budget_usd), 0.0)
+           FROM ticket t JOIN attempt a ON a.ticket_id = t.ticket_id
+          WHERE (t.ticket_id = ?1 OR t.root_id = ?1)
+            AND a.state = 'ended' AND a.cost_usd > a.budget_usd AND a.resumed = 0",
+    )
+    .bind(began.key())
     .fetch_one(connection)
     .await?)
 }

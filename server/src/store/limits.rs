@@ -4,14 +4,18 @@
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
+use super::Rules;
 use super::Store;
 use super::accounts;
+use super::accounts::FamilyRow;
 use super::error::Result;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
+use crate::domain::limits;
 use crate::domain::limits::Account;
 use crate::domain::limits::LEAST_USD;
 use crate::domain::limits::ProjectLimits;
+use crate::domain::ticket::Ticket;
 
 /// Queued tickets of a project that one look at the limits goes through.
 const HEAD: i64 = 50;
@@ -24,6 +28,7 @@ struct LimitsRow {
     max_budget_usd_per_day: Option<f64>,
     max_budget_usd_per_ticket: Option<f64>,
     max_attempts_per_ticket: Option<i64>,
+    max_descendants: Option<i64>,
 }
 
 impl From<LimitsRow> for ProjectLimits {
@@ -34,6 +39,7 @@ impl From<LimitsRow> for ProjectLimits {
             max_budget_usd_per_day: row.max_budget_usd_per_day,
             max_budget_usd_per_ticket: row.max_budget_usd_per_ticket,
             max_attempts_per_ticket: row.max_attempts_per_ticket,
+            max_descendants: row.max_descendants,
         }
     }
 }
@@ -44,7 +50,8 @@ pub(super) async fn of_project(
     project: ProjectKey,
 ) -> Result<ProjectLimits> {
     let row: Option<LimitsRow> = sqlx::query_as(
-        "SELECT max_workers, max_budget_usd, max_budget_usd_per_day, max_budget_usd_per_ticket, max_attempts_per_ticket
+        "SELECT max_workers, max_budget_usd, max_budget_usd_per_day, max_budget_usd_per_ticket, max_attempts_per_ticket,
+                max_descendants
            FROM project_limit WHERE project_id = ?1",
     )
     .bind(project.0)
@@ -61,13 +68,14 @@ pub(super) async fn set(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO project_limit (project_id, max_workers, max_budget_usd, max_budget_usd_per_day,
-                max_budget_usd_per_ticket, max_attempts_per_ticket)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                max_budget_usd_per_ticket, max_attempts_per_ticket, max_descendants)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (project_id) DO UPDATE
             SET max_workers = excluded.max_workers, max_budget_usd = excluded.max_budget_usd,
                 max_budget_usd_per_day = excluded.max_budget_usd_per_day,
                 max_budget_usd_per_ticket = excluded.max_budget_usd_per_ticket,
-                max_attempts_per_ticket = excluded.max_attempts_per_ticket",
+                max_attempts_per_ticket = excluded.max_attempts_per_ticket,
+                max_descendants = excluded.max_descendants",
     )
     .bind(project.0)
     .bind(limits.max_workers)
@@ -75,6 +83,7 @@ pub(super) async fn set(
     .bind(limits.max_budget_usd_per_day)
     .bind(limits.max_budget_usd_per_ticket)
     .bind(limits.max_attempts_per_ticket)
+    .bind(limits.max_descendants)
     .execute(connection)
     .await?;
     Ok(())
@@ -87,6 +96,10 @@ struct BoundsRow {
     own_budget: Option<f64>,
     ticket_budget: Option<f64>,
     spent: f64,
+    #[sqlx(flatten)]
+    family: FamilyRow,
+    /// How many attempts of the family ended, as `made` counts them; absent without such a limit and without a family.
+    family_made: Option<i64>,
     /// The part of it that nobody told.
     assumed: f64,
     asks: bool,
@@ -98,7 +111,16 @@ struct BoundsRow {
 
 macro_rules! select_bounds {
     () => {
-        "SELECT t.ticket_id, t.max_budget_usd AS own_budget, l.max_budget_usd_per_ticket AS ticket_budget,
+        concat!("SELECT ", accounts::family_columns!(), ",
+                CASE WHEN l.max_attempts_per_ticket IS NOT NULL
+                      AND (t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id)) THEN
+                    (SELECT COUNT(*)
+                       FROM (SELECT COALESCE(t.root_id, t.ticket_id) AS ticket_id
+                              UNION ALL
+                             SELECT d.ticket_id FROM ticket d WHERE d.root_id = COALESCE(t.root_id, t.ticket_id)) o
+                       JOIN attempt a ON a.ticket_id = o.ticket_id
+                      WHERE a.state = 'ended' AND (a.outcome = 'succeeded' OR a.charged = 1))
+                END AS family_made, t.ticket_id, t.max_budget_usd AS own_budget, l.max_budget_usd_per_ticket AS ticket_budget,
                 t.cost_usd + t.assumed_usd AS spent, t.assumed_usd AS assumed, t.resume_asks_outcome AS asks, l.max_attempts_per_ticket AS attempts_ever,
                 CASE WHEN l.max_attempts_per_ticket IS NOT NULL THEN
                     (SELECT COUNT(*) FROM attempt a
@@ -106,7 +128,7 @@ macro_rules! select_bounds {
                 END AS made, t.attempts_used AS used, y.max_attempts
            FROM ticket t
            LEFT JOIN project_limit l ON l.project_id = t.project_id
-           LEFT JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage "
+           LEFT JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage ")
     };
 }
 
@@ -127,6 +149,13 @@ impl BoundsRow {
                 account.of.spent(account.limit)
             ));
         }
+        if let Some((began, account)) = self.family.account().filter(|(_, of)| of.is_spent()) {
+            return Some(format!(
+                "{began} has cost ${:.2} together with all that it became, and {}",
+                account.spent,
+                account.of.spent(account.limit)
+            ));
+        }
         // The question about an attempt that was counted is not another one.
         if self.asks {
             return None;
@@ -139,6 +168,15 @@ impl BoundsRow {
                  max_attempts_per_ticket with update_project"
             ));
         }
+        if let Some((most, made)) = self.attempts_ever.zip(self.family_made)
+            && made >= most
+        {
+            return Some(format!(
+                "{} has had {made} attempts together with all that it became, and a ticket of this project may have {most} \
+                 over its whole life; raise max_attempts_per_ticket with update_project",
+                self.family.began()
+            ));
+        }
         let used = self.used;
         // Lowered while it waited for its next attempt.
         self.max_attempts.filter(|most| used >= *most).map(|most| {
@@ -147,6 +185,24 @@ impl BoundsRow {
             )
         })
     }
+}
+
+/// Why the family of a ticket may not have so many tickets more; the sentence to hold the ticket with.
+pub(super) async fn descendants(
+    connection: &mut SqliteConnection,
+    asking: &Ticket,
+    more: usize,
+    rules: Rules,
+) -> Result<std::result::Result<(), String>> {
+    let family = asking.family();
+    let made: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM ticket WHERE root_id = ?1")
+        .bind(family.key())
+        .fetch_one(&mut *connection)
+        .await?;
+    let most = of_project(connection, asking.project).await?.max_descendants;
+    let more = i64::try_from(more).unwrap_or(i64::MAX);
+    let most = most.unwrap_or(rules.max_descendants);
+    Ok(limits::descendants(family, asking.id, (made, more), most))
 }
 
 /// Why a ticket may not have another attempt, whatever the others do: the sentence to hold it with.
@@ -162,8 +218,16 @@ pub(super) async fn exhausted(
 }
 
 impl Store {
+    /// The limits of a project, with what the server says where it says nothing itself.
     pub async fn project_limits(&self, project: ProjectKey) -> Result<ProjectLimits> {
-        of_project(&mut *self.readers.acquire().await?, project).await
+        let limits = of_project(&mut *self.readers.acquire().await?, project).await?;
+        Ok(self.in_force(limits))
+    }
+
+    /// The limits as they count.
+    pub(super) fn in_force(&self, limits: ProjectLimits) -> ProjectLimits {
+        let max_descendants = limits.max_descendants.or(Some(self.rules().max_descendants));
+        ProjectLimits { max_descendants, ..limits }
     }
 }
 

@@ -28,6 +28,7 @@ mod ledger;
 mod limits;
 mod open;
 mod others;
+mod overdue;
 mod page;
 mod pause;
 mod planned;
@@ -43,6 +44,7 @@ mod spawn;
 mod stuck;
 mod surroundings;
 mod ticket;
+mod trace;
 mod turn;
 mod update;
 mod worker;
@@ -82,6 +84,7 @@ pub use self::ledger::Usage;
 pub use self::ledger::UsageFilter;
 pub use self::ledger::UsagePage;
 pub use self::open::check_file;
+pub use self::overdue::Bounded;
 pub use self::page::Listed;
 pub use self::page::Page;
 pub use self::prune::BATCH as PRUNE_BATCH;
@@ -110,6 +113,8 @@ pub struct Rules {
     pub max_workers: i64,
     /// Dollars that all attempts of one day (UTC) may cost together.
     pub max_usd_per_day: Option<f64>,
+    /// Tickets that one ticket may become, where its project does not say.
+    pub max_descendants: i64,
 }
 
 /// The database. Cheap to clone; all clones share one writer and one pool.

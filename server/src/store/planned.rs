@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 
 use sqlx::SqliteConnection;
 
+use super::Rules;
 use super::comment;
 use super::comment::NewComment;
 use super::error::Error;
 use super::error::Result;
+use super::limits;
 use super::ticket;
 use super::ticket::Admitted;
 use crate::domain::comment::CommentKind;
@@ -23,11 +25,13 @@ use crate::domain::planned::PlannedTicket;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 
-/// The verdict as it stands once the database was asked: a result with a ticket that would be refused is malformed.
+/// The verdict as it stands once the database was asked: a result with a ticket that would be refused is malformed, and
+/// one that asks for more than its family may have creates none.
 pub(super) async fn judge(
     connection: &mut SqliteConnection,
     parent: TicketId,
     verdict: Verdict,
+    rules: Rules,
 ) -> Result<Verdict> {
     let Verdict::Succeeded(result) = &verdict else { return Ok(verdict) };
     if result.tickets.is_empty() {
@@ -43,6 +47,11 @@ pub(super) async fn judge(
             }
             Err(error) => return Err(error),
         }
+    }
+    if let Err(detail) =
+        limits::descendants(connection, &parent, result.tickets.len(), rules).await?
+    {
+        return Ok(Verdict::Failed { failure: Failure::TooManyTickets, detail });
     }
     Ok(verdict)
 }
@@ -74,7 +83,7 @@ pub(super) async fn create(
             description: &planned.description,
             plan: &planned.plan,
             priority: planned.priority,
-            origin: ticket::Origin::Planned { attempt, worker, stage, key: &planned.key },
+            origin: ticket::Origin::Planned { parent, attempt, worker, key: &planned.key },
         };
         let id = ticket::insert(connection, new, now).await?;
         made.insert(planned.key.as_str(), id);

@@ -111,6 +111,7 @@ pub(super) async fn counts(
 }
 
 impl Store {
+    /// Creates a project with its limits, or neither.
     pub async fn create_project(&self, new: NewProject, now: Timestamp) -> Result<Project> {
         self.writer
             .write(
@@ -134,10 +135,16 @@ impl Store {
                             .bind(new.directory)
                             .bind(new.isolation.name())
                             .bind(new.on_complete.name())
-                            .fetch_optional(connection)
+                            .fetch_optional(&mut *connection)
                             .await?;
                         let exists = Refusal::ProjectExists { project: new.name.into_string() };
-                        Ok(row.ok_or(exists)?.try_into()?)
+                        let project: Project = row.ok_or(exists)?.try_into()?;
+                        let limits = new.limits.on(ProjectLimits::default());
+                        limits.check()?;
+                        if limits != ProjectLimits::default() {
+                            limits::set(connection, project.key, limits).await?;
+                        }
+                        Ok(project)
                     })
                 },
                 /* raises level */ false,
@@ -181,7 +188,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<(Project, ProjectLimits)> {
         let name = name.to_owned();
-        self.writer
+        let (project, limits) = self
+            .writer
             .write(
                 move |connection| {
                     Box::pin(async move {
@@ -214,12 +222,13 @@ impl Store {
                             .bind(change.on_complete.map(OnComplete::name))
                             .fetch_one(connection)
                             .await?;
-                        Ok((row.try_into()?, new))
+                        Ok((Project::try_from(row)?, new))
                     })
                 },
                 /* raises level */ true,
             )
-            .await
+            .await?;
+        Ok((project, self.in_force(limits)))
     }
 
     /// Deletes a project. With `force` its open tickets are cancelled and its workers killed; without it both refuse.

@@ -18,6 +18,7 @@ const EVENT_LEAP: i64 = 1_000_000;
 
 /// An attempt whose process tree is not known to be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Unsettled {
     pub attempt: AttemptId,
     pub ticket: TicketId,
@@ -29,6 +30,8 @@ pub struct Unsettled {
     pub started: bool,
     /// What its worker was asked, if anything.
     pub stop: Option<StopMode>,
+    /// The server ended its processes because its time was up.
+    pub overdue: bool,
 }
 
 /// The highest numbers the files of the state directory name.
@@ -40,6 +43,7 @@ pub struct Highest {
 }
 
 #[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct UnsettledRow {
     attempt_id: i64,
     ticket_id: i64,
@@ -48,6 +52,7 @@ struct UnsettledRow {
     suspect: bool,
     started: bool,
     stop_mode: Option<String>,
+    overdue: bool,
 }
 
 impl TryFrom<UnsettledRow> for Unsettled {
@@ -64,6 +69,7 @@ impl TryFrom<UnsettledRow> for Unsettled {
             suspect: row.suspect,
             started: row.started,
             stop: stop.transpose()?,
+            overdue: row.overdue,
         })
     }
 }
@@ -81,7 +87,7 @@ impl Store {
     pub async fn unsettled(&self) -> Result<Vec<Unsettled>> {
         let rows: Vec<UnsettledRow> = sqlx::query_as(
             "SELECT a.attempt_id, a.ticket_id, a.worker_id, a.state = 'ended' AS ended, a.suspect,
-                    a.started_at IS NOT NULL AS started, w.stop_mode
+                    a.started_at IS NOT NULL AS started, w.stop_mode, a.overdue_at IS NOT NULL AS overdue
                FROM attempt a
                JOIN worker w ON w.worker_id = a.worker_id
               WHERE a.settled_at IS NULL

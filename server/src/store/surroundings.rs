@@ -7,6 +7,7 @@ use sqlx::FromRow;
 use super::Rules;
 use super::accounts;
 use super::accounts::AccountsRow;
+use super::accounts::FamilyRow;
 use super::error::StoreError;
 use super::pause;
 use super::pause::PauseRow;
@@ -115,6 +116,8 @@ macro_rules! columns {
                      'unprepared', COALESCE(t.isolation, p.isolation) = 'worktree' AND COALESCE(k.ready, 0) = 0)
              END AS queue,
              y.max_budget_usd AS per_attempt, l.max_budget_usd_per_ticket AS per_ticket, ",
+            accounts::family_columns!(),
+            ", ",
             accounts::columns!("t.project_id")
         )
     };
@@ -141,6 +144,8 @@ pub(super) struct SurroundingsRow {
     queue: Option<String>,
     per_attempt: Option<f64>,
     per_ticket: Option<f64>,
+    #[sqlx(flatten)]
+    family: FamilyRow,
     #[sqlx(flatten)]
     above: AccountsRow,
 }
@@ -208,6 +213,7 @@ impl SurroundingsRow {
             self.per_ticket,
             ticket.cost_usd + ticket.assumed_usd,
         ));
+        accounts.extend(self.family.account().map(|(_, account)| account));
         let reserved = match limits::funds(self.per_attempt, &accounts) {
             Funds::Reserved(limit) if queue.is_some() => Some(limit),
             Funds::Reserved(_) | Funds::Granted(_) | Funds::Spent(_) => None,

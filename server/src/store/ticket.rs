@@ -28,6 +28,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
 use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
+use crate::domain::ticket::PlannedWords;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::ResumeHint;
@@ -72,6 +73,9 @@ pub(super) struct TicketRow {
     cost_usd: f64,
     assumed_usd: f64,
     max_budget_usd: Option<f64>,
+    root_id: Option<i64>,
+    planned_title: bool,
+    planned_description: bool,
     resume_session_id: Option<String>,
     resume_worker_id: Option<i64>,
     resume_asks_outcome: bool,
@@ -131,6 +135,11 @@ impl TryFrom<TicketRow> for Ticket {
             cost_usd: row::dollars(row.cost_usd),
             assumed_usd: row::dollars(row.assumed_usd),
             max_budget_usd: row.max_budget_usd,
+            root: row.root_id.map(TicketId::from_key),
+            planned: PlannedWords {
+                title: row.planned_title,
+                description: row.planned_description,
+            },
             resume: resume.map(|(claude_session_id, worker)| ResumeHint {
                 claude_session_id,
                 worker: WorkerId::from_key(worker),
@@ -152,7 +161,8 @@ macro_rules! columns {
                    FROM ticket_stage s WHERE s.ticket_id = t.ticket_id) AS plan,
                 (SELECT json_group_array(d.depends_on_id ORDER BY d.depends_on_id)
                    FROM ticket_dependency d WHERE d.ticket_id = t.ticket_id) AS depends_on,
-                t.attempts_used, t.rework_laps, t.cost_usd, t.assumed_usd, t.max_budget_usd, t.resume_session_id,
+                t.attempts_used, t.rework_laps, t.cost_usd, t.assumed_usd, t.max_budget_usd, t.root_id, t.planned_title,
+                t.planned_description, t.resume_session_id,
                 t.resume_worker_id, t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path,
                 k.prefix, k.branch, k.base_branch, k.base_commit, k.head_commit, k.files_changed, k.insertions,
                 k.deletions, k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at "
@@ -328,8 +338,16 @@ pub(super) async fn admit(
 
 /// Who asked for a ticket.
 pub(super) enum Origin<'a> {
-    Coordinator { idempotency_key: Option<&'a str> },
-    Planned { attempt: AttemptId, worker: WorkerId, stage: &'a Name, key: &'a Name },
+    Coordinator {
+        idempotency_key: Option<&'a str>,
+    },
+    /// The result of an attempt at `parent`.
+    Planned {
+        parent: &'a Ticket,
+        attempt: AttemptId,
+        worker: WorkerId,
+        key: &'a Name,
+    },
 }
 
 /// A ticket about to be stored.
@@ -354,10 +372,15 @@ pub(super) async fn insert(
         Origin::Planned { attempt, key, .. } => (None, Some((attempt.key(), key.as_str()))),
     };
     let (planned_by, planned_key) = planned.unzip();
+    let root = match new.origin {
+        Origin::Coordinator { .. } => None,
+        Origin::Planned { parent, .. } => Some(parent.family()),
+    };
     let key: i64 = sqlx::query_scalar(
         "INSERT INTO ticket (project_id, title, description, priority, state, stage_index, current_stage,
-                idempotency_key, planned_by, planned_key, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?10)
+                idempotency_key, planned_by, planned_key, created_at, updated_at, root_id, planned_title,
+                planned_description)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?12)
          RETURNING ticket_id",
     )
     .bind(project.0)
@@ -370,6 +393,8 @@ pub(super) async fn insert(
     .bind(planned_by)
     .bind(planned_key)
     .bind(now.millis())
+    .bind(root.map(TicketId::key))
+    .bind(root.is_some())
     .fetch_one(&mut *connection)
     .await?;
     let id = TicketId::from_key(key);
@@ -393,7 +418,8 @@ pub(super) async fn insert(
             let summary = format!("{id} was created: {}.", new.title);
             NewEvent::new(EventKind::TicketCreated, project, summary)
         }
-        Origin::Planned { attempt, worker, stage, .. } => {
+        Origin::Planned { parent, attempt, worker, .. } => {
+            let stage = parent.current_stage();
             let summary = format!("{id} was created by {stage} in {attempt}: {}.", new.title);
             NewEvent {
                 attempt: Some(attempt),

@@ -71,7 +71,8 @@ async fn update(
     let limit = change.max_budget_usd.unwrap_or(found.max_budget_usd);
     sqlx::query(
         "UPDATE ticket
-            SET title = COALESCE(?2, title), description = COALESCE(?3, description),
+            SET title = COALESCE(?2, title), planned_title = planned_title AND ?2 IS NULL,
+                description = COALESCE(?3, description), planned_description = planned_description AND ?3 IS NULL,
                 priority = COALESCE(?4, priority), max_budget_usd = ?5, updated_at = ?6
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )

@@ -15,7 +15,7 @@ use crate::beneath;
 use crate::domain::id::AttemptId;
 use crate::domain::reconcile::Lock;
 use crate::domain::time::Timestamp;
-use crate::shim::evidence;
+use crate::shim::locks;
 use crate::store::PRUNE_BATCH;
 use crate::store::Store;
 
@@ -58,7 +58,8 @@ pub async fn run_once(
 fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
     let path = attempts_dir.join(attempt.to_string());
     for lock in [run_dir::SHIM_LOCK, run_dir::TREE_LOCK] {
-        if evidence::lock(&path.join(lock)) != Lock::Free {
+        // It is settled, so one that somebody removed is nobody's.
+        if !matches!(locks::lock(&path.join(lock), None), Lock::Free | Lock::Gone) {
             tracing::warn!(%attempt, lock, "a settled attempt's lock is held; its directory is kept");
             return Ok(false);
         }

@@ -15,6 +15,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::EventSeq;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+use crate::domain::limits::ProjectLimitsChange;
 use crate::domain::outcome::StageOutcome;
 use crate::domain::outcome::StageResult;
 use crate::domain::outcome::Verdict;
@@ -57,7 +58,7 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let backoff = Backoff { first: Duration::from_secs(10), most: Duration::from_secs(60) };
         let policy = Policy { max_rework: 3, retry: backoff, overload: backoff, again: backoff };
-        let rules = Rules { policy, max_workers: 100, max_usd_per_day: None };
+        let rules = Rules { policy, max_workers: 100, max_usd_per_day: None, max_descendants: 100 };
         let store = Store::open(&dir.path().join("test.db"), rules, THEN).await.unwrap();
         let new = NewProject {
             name: name("shop"),
@@ -68,6 +69,7 @@ impl Bed {
             description: String::new(),
             rules: String::new(),
             patterns: String::new(),
+            limits: ProjectLimitsChange::default(),
         };
         store.create_project(new, THEN).await.unwrap();
         let settings = WorkerTypeSettings {

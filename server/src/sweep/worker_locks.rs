@@ -1,12 +1,12 @@
 //! Lock files of workers that are long gone. The worker's row stays: attempts and events name it.
 
 use std::fs;
-use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::fs::flock;
+use shim_protocol::plain_file;
 
 use super::SweepError;
 use super::Swept;
@@ -49,7 +49,7 @@ pub async fn run_once(
 /// leaves, instead of holding a lock on a file nobody can find.
 fn remove(workers_dir: &Path, worker: WorkerId) -> Result<usize, SweepError> {
     let path = workers_dir.join(format!("{worker}.lock"));
-    let Ok(file) = File::open(&path) else { return Ok(0) };
+    let Ok(file) = plain_file::open(&path) else { return Ok(0) };
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(0);
     }

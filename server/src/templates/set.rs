@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use shim_protocol::plain_file;
+
 use super::file;
 use super::file::Template;
 use crate::domain::refusal::Refusal;
@@ -158,7 +160,7 @@ fn read(path: &Path) -> Result<String, String> {
     if length > MOST_BYTES {
         return Err(format!("it has {length} bytes; at most {MOST_BYTES} are read"));
     }
-    fs::read_to_string(path).map_err(failed)
+    plain_file::read_linked(path, MOST_BYTES).map_err(failed)
 }
 
 #[cfg(test)]

@@ -107,6 +107,33 @@ pub struct Stop {
     /// The signal number that asked for it, when a signal did.
     #[serde(default)]
     pub signal: Option<i32>,
+    /// Who sent that signal. Absent from older shims, and when no signal asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Sender>,
+}
+
+impl Stop {
+    /// A stop that no signal asked for.
+    #[must_use]
+    pub const fn of(reason: StopReason) -> Self {
+        Self { reason, signal: None, sender: None }
+    }
+}
+
+/// The sender of a signal, as the kernel and `/proc` know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    pub pid: i32,
+    pub uid: u32,
+    /// It is a process of the very attempt that its signal stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
+    /// Its name, as it calls itself. Absent when it was gone by the time somebody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The attempt it says it belongs to, when it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -312,6 +339,36 @@ impl Usage {
     }
 }
 
+/// What is signed begins with this, so that no signature over anything else is taken for one over a record.
+const SEAL_CONTEXT: &[u8] = b"vibe-ensemble exit record 1\0";
+const SEAL_HEAD: &[u8] = br#"{"seal":""#;
+const SEAL_TAIL: &[u8] = br#"","#;
+
+/// What a shim signs of a record that was encoded as a JSON object.
+#[must_use]
+pub fn to_sign(record: &[u8]) -> Vec<u8> {
+    [SEAL_CONTEXT, record.get(1..).unwrap_or_default()].concat()
+}
+
+/// The content of `exit.json`: the encoded record with its signature as the first field, in hexadecimal digits. Whoever
+/// knows nothing of signatures reads a record with one more field.
+#[must_use]
+pub fn with_seal(record: &[u8], signature: &str) -> Vec<u8> {
+    let rest = record.get(1..).unwrap_or_default();
+    [SEAL_HEAD, signature.as_bytes(), SEAL_TAIL, rest].concat()
+}
+
+/// The signature in the content of `exit.json`, and what it has to be over; `None` when it has none. The bytes count and
+/// not what they mean, so nothing depends on how a record is encoded.
+#[must_use]
+pub fn seal_of(file: &[u8]) -> Option<(&str, Vec<u8>)> {
+    let after = file.strip_prefix(SEAL_HEAD)?;
+    let length = after.iter().position(|byte| *byte == b'"')?;
+    let (signature, rest) = after.split_at(length);
+    let rest = rest.strip_prefix(SEAL_TAIL)?;
+    Some((std::str::from_utf8(signature).ok()?, [SEAL_CONTEXT, rest].concat()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,5 +380,19 @@ mod tests {
         assert_eq!(status, ExitStatus::Newer);
         let reason: StopReason = serde_json::from_str(r#""evicted""#).expect("reads");
         assert_eq!(reason, StopReason::Newer);
+    }
+
+    #[test]
+    fn a_seal_is_over_every_byte_of_its_record() {
+        let record = br#"{"version":1,"attempt_id":"A-1"}"#;
+        let file = with_seal(record, "abc0");
+        let read: Value = serde_json::from_slice(&file).expect("JSON all the same");
+        assert_eq!((&read["seal"], &read["attempt_id"]), (&"abc0".into(), &"A-1".into()));
+        assert_eq!(seal_of(&file), Some(("abc0", to_sign(record))));
+        let other = with_seal(br#"{"version":1,"attempt_id":"A-2"}"#, "abc0");
+        assert_ne!(seal_of(&other).expect("a seal").1, to_sign(record));
+        for unsealed in [&record[..], b"{}", b"", br#"{"seal":"ab"#, br#"{"seal":"ab"}"#] {
+            assert_eq!(seal_of(unsealed), None);
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::exit::ExitRecord;
 use crate::exit::UsageLimit;
 use crate::grant::Grant;
 use crate::grant::Limits;
+use crate::run_dir::UnitPlace;
 
 /// The names of a message set's kinds, so that an unknown one can be told from a malformed one.
 pub trait Kinds: DeserializeOwned {
@@ -45,6 +46,13 @@ pub struct LaunchOrder {
     /// A file the shim holds an exclusive `flock` on for its whole life. While it is held the worker is alive,
     /// whatever its process id says.
     pub worker_lock: PathBuf,
+    /// A file that holds the path of the server's socket, read before each dial: a server that is started again may have
+    /// another runtime directory. Absent from older servers; then, and while it cannot be read, `socket` is dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_file: Option<PathBuf>,
+    /// The state directory this worker belongs to, as the hello says it back. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place_id: Option<String>,
 }
 
 /// What a shim answers on the connection its order came by, where that leads both ways: in a unit of systemd's.
@@ -81,8 +89,14 @@ pub enum ToServer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trouble: Option<String>,
     },
-    /// An attempt ended and its exit record is sealed on disk. Repeated until acked.
-    Completed { attempt_id: String, record: Box<ExitRecord> },
+    /// An attempt ended. Repeated until acked.
+    Completed {
+        attempt_id: String,
+        record: Box<ExitRecord>,
+        /// True when the record could not be written on disk: what the server commits is then the only copy.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unsealed: bool,
+    },
     /// The shim is leaving for good; it holds no unreported work.
     Goodbye { reason: String },
     /// Answers a message kind this build does not know.
@@ -116,6 +130,33 @@ pub struct Hello {
     /// The systemd unit this shim runs in, when it runs in one.
     #[serde(default)]
     pub unit: Option<String>,
+    /// As in the launch order, when that said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place_id: Option<String>,
+    /// By what the server knows this very process, and its records, without a link. Absent from older shims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<Box<Traces>>,
+}
+
+/// What tells one shim from every other process and file: said once over the link that its token has opened, because
+/// everything on disk can be removed, replaced or forged by whoever runs as the same user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traces {
+    /// When the process was started, in clock ticks since boot; with its id and the boot, an identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ticks: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// The inode of the lock file it holds. While it is held, no other file has this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_inode: Option<u64>,
+    /// The Ed25519 public key its exit records are signed with, in hexadecimal digits. The private one never leaves the
+    /// process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_key: Option<String>,
+    /// The control group of its unit, when it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitPlace>,
 }
 
 /// How far the running child has come, as its own stream tells it.

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::exit::ExitRecord;
 use crate::grant::Grant;
+use crate::plain_file;
 
 /// The grant as the shim got it, without the prompt.
 pub const GRANT: &str = "grant.json";
@@ -37,6 +38,13 @@ pub const ATTEMPT_VARIABLE: &str = "VIBE_ENSEMBLE_ATTEMPT";
 /// Where the variable of an attempt's tree says which database the attempt belongs to: two servers on one machine
 /// both have an `A-1`.
 pub const SERVER_VARIABLE: &str = "VIBE_ENSEMBLE_SERVER_ID";
+/// Where it says which state directory: a copy of a database has the ids of the original.
+pub const PLACE_VARIABLE: &str = "VIBE_ENSEMBLE_PLACE";
+
+/// Most bytes of a grant or of an exit record. Both come in one frame, and in the file have some space more.
+const MOST_RECORD_BYTES: u64 = 48 << 20;
+/// Most bytes of `unit.json`, which names a unit and its group.
+const MOST_PLACE_BYTES: u64 = 64 << 10;
 
 /// The control group of an attempt's shim: while it has processes, something of the shim or of the attempt's tree lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,24 +95,31 @@ impl Stream {
 pub enum RunDirError {
     #[error("could not read {path}")]
     Read { path: PathBuf, source: io::Error },
-    /// The file is there and is not what it should be. Keep it and show it; never guess.
+    /// The file is there and is not what it should be: no JSON of its kind. Keep it and show it; never guess.
     #[error("{path} does not hold what its name says")]
     Malformed { path: PathBuf, source: serde_json::Error },
 }
 
 /// Reads `exit.json`, or `None` while the attempt has no sealed end.
 pub fn read_exit(run_dir: &Path) -> Result<Option<ExitRecord>, RunDirError> {
-    read_json(&run_dir.join(EXIT))
+    read_json(&run_dir.join(EXIT), MOST_RECORD_BYTES)
+}
+
+/// Reads `exit.json` with the bytes it consists of, which its signature is over.
+pub fn read_exit_file(run_dir: &Path) -> Result<Option<(ExitRecord, Vec<u8>)>, RunDirError> {
+    let path = run_dir.join(EXIT);
+    let Some(bytes) = read(&path, MOST_RECORD_BYTES)? else { return Ok(None) };
+    Ok(Some((parse(&path, &bytes)?, bytes)))
 }
 
 /// Reads `grant.json`, or `None` when the shim never stored one.
 pub fn read_grant(run_dir: &Path) -> Result<Option<Grant>, RunDirError> {
-    read_json(&run_dir.join(GRANT))
+    read_json(&run_dir.join(GRANT), MOST_RECORD_BYTES)
 }
 
 /// Reads `unit.json`, or `None` when the attempt's shim had no unit of its own.
 pub fn read_unit(run_dir: &Path) -> Result<Option<UnitPlace>, RunDirError> {
-    read_json(&run_dir.join(UNIT))
+    read_json(&run_dir.join(UNIT), MOST_PLACE_BYTES)
 }
 
 /// The segments of a stream that are still kept, oldest first.
@@ -121,21 +136,39 @@ pub fn segments(run_dir: &Path, stream: Stream) -> Result<Vec<PathBuf>, RunDirEr
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunDirError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(RunDirError::Read { path: path.to_owned(), source }),
-    };
-    match serde_json::from_slice(&bytes) {
-        Ok(value) => Ok(Some(value)),
-        Err(source) => Err(RunDirError::Malformed { path: path.to_owned(), source }),
+fn read_json<T: DeserializeOwned>(path: &Path, most: u64) -> Result<Option<T>, RunDirError> {
+    read(path, most)?.map(|bytes| parse(path, &bytes)).transpose()
+}
+
+fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, RunDirError> {
+    match plain_file::read(path, most) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(RunDirError::Read { path: path.to_owned(), source }),
     }
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunDirError> {
+    serde_json::from_slice(bytes)
+        .map_err(|source| RunDirError::Malformed { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_neither_read_nor_waited_for_nor_taken_for_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(read_exit(dir.path()), Ok(None)));
+        for name in [EXIT, GRANT, UNIT] {
+            let pipe = std::process::Command::new("mkfifo").arg(dir.path().join(name)).status();
+            assert!(pipe.unwrap().success());
+        }
+        assert!(matches!(read_exit(dir.path()), Err(RunDirError::Read { .. })));
+        assert!(matches!(read_grant(dir.path()), Err(RunDirError::Read { .. })));
+        assert!(matches!(read_unit(dir.path()), Err(RunDirError::Read { .. })));
+    }
 
     #[test]
     fn segment_names_round_trip_and_sort() {

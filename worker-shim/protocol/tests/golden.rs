@@ -18,6 +18,7 @@ use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
 use shim_protocol::exit::ModelLimit;
 use shim_protocol::exit::ResultMessage;
+use shim_protocol::exit::Sender;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
 use shim_protocol::exit::Told;
@@ -36,6 +37,7 @@ use shim_protocol::message::Progress;
 use shim_protocol::message::StopMode;
 use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
+use shim_protocol::message::Traces;
 use shim_protocol::message::Welcome;
 use shim_protocol::run_dir::UnitPlace;
 
@@ -44,6 +46,7 @@ use shim_protocol::run_dir::UnitPlace;
 fn every_file_reads_and_is_written_the_same() {
     let mut seen = BTreeSet::new();
     check(&mut seen, "launch", &order());
+    check(&mut seen, "launch_placed", &placed_order());
     for (name, message) in launch_answers() {
         check(&mut seen, name, &message);
     }
@@ -57,6 +60,7 @@ fn every_file_reads_and_is_written_the_same() {
     check(&mut seen, "file_exit", &record());
     check(&mut seen, "file_exit_not_started", &not_started());
     check(&mut seen, "file_exit_stopped", &stopped());
+    check(&mut seen, "file_exit_signalled", &signalled());
     check(&mut seen, "file_exit_tasks", &short_of_tasks());
     check(&mut seen, "file_exit_told", &told());
     check(&mut seen, "file_unit", &place());
@@ -109,6 +113,17 @@ fn order() -> Launch {
         socket: "/run/vibe-ensemble/shim.sock".into(),
         attempts_dir: "/var/lib/vibe-ensemble/attempts".into(),
         worker_lock: "/var/lib/vibe-ensemble/workers/W-7.lock".into(),
+        address_file: None,
+        place_id: None,
+    })
+}
+
+fn placed_order() -> Launch {
+    let Launch::Launch(order) = order();
+    Launch::Launch(LaunchOrder {
+        address_file: Some("/var/lib/vibe-ensemble/server/shim.addr".into()),
+        place_id: Some("0198c0de-0000-7000-8000-000000000003".into()),
+        ..order
     })
 }
 
@@ -142,9 +157,22 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         child_pid: Some(4243),
         draining: true,
         unit: Some("vibe-ensemble-worker@3.service".into()),
+        place_id: None,
+        traces: None,
     };
     let idle =
         Hello { live_attempt: None, child_pid: None, draining: false, unit: None, ..hello.clone() };
+    let traced = Hello {
+        place_id: Some("0198c0de-0000-7000-8000-000000000003".into()),
+        traces: Some(Box::new(Traces {
+            started_ticks: Some(12345),
+            boot_id: Some("6f0d3c0e-6b2a-4f7e-9f55-0a6f8f6b1a2c".into()),
+            lock_inode: Some(1_234_567),
+            seal_key: Some("ab".repeat(32)),
+            unit: Some(place()),
+        })),
+        ..idle.clone()
+    };
     let progress = Progress {
         attempt_id: "A-17".into(),
         turns: 3,
@@ -182,6 +210,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
     let attempt_id = "A-17".to_owned();
     vec![
         ("hello", ToServer::Hello(idle)),
+        ("hello_traces", ToServer::Hello(traced)),
         ("hello_adopted", ToServer::Hello(hello)),
         ("pull", ToServer::Pull { pull_id: "00ab-1".into() }),
         (
@@ -196,7 +225,18 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         ),
         ("heartbeat_idle", ToServer::Heartbeat { progress: None, trouble: None }),
         ("heartbeat_trouble", ToServer::Heartbeat { progress: None, trouble: Some(trouble) }),
-        ("completed", ToServer::Completed { attempt_id, record: Box::new(record()) }),
+        (
+            "completed_unsealed",
+            ToServer::Completed {
+                attempt_id: attempt_id.clone(),
+                record: Box::new(record()),
+                unsealed: true,
+            },
+        ),
+        (
+            "completed",
+            ToServer::Completed { attempt_id, record: Box::new(record()), unsealed: false },
+        ),
         ("goodbye", ToServer::Goodbye { reason: "the queue is empty".into() }),
         ("unsupported", ToServer::Unsupported { unsupported: "teleport".into() }),
     ]
@@ -261,7 +301,7 @@ fn record() -> ExitRecord {
         worker_id: "W-7".into(),
         build: "0.1.0".into(),
         status: ExitStatus::Signaled { signal: 15 },
-        stop: Some(Stop { reason: StopReason::Interrupt, signal: Some(15) }),
+        stop: Some(Stop { reason: StopReason::Interrupt, signal: Some(15), sender: None }),
         result: Some(ResultMessage {
             subtype: "success".into(),
             is_error: true,
@@ -313,7 +353,7 @@ fn limits() -> Limits {
 
 fn stopped() -> ExitRecord {
     ExitRecord {
-        stop: Some(Stop { reason: StopReason::NoProgress, signal: None }),
+        stop: Some(Stop::of(StopReason::NoProgress)),
         result: None,
         oom_kills: Some(0),
         peak_memory_bytes: Some(314_572_800),
@@ -334,6 +374,18 @@ fn stopped() -> ExitRecord {
         extra: Map::new(),
         ..record()
     }
+}
+
+fn signalled() -> ExitRecord {
+    let sender = Sender {
+        pid: 4244,
+        uid: 1000,
+        own: true,
+        name: Some("bash".into()),
+        attempt: Some("A-17".into()),
+    };
+    let stop = Stop { sender: Some(sender), ..record().stop.expect("it was stopped") };
+    ExitRecord { stop: Some(stop), ..record() }
 }
 
 fn short_of_tasks() -> ExitRecord {

@@ -11,6 +11,8 @@ const LONG_AWAY: Duration = Duration::from_mins(10);
 const LONG_PAUSE_CAP: Duration = Duration::from_secs(15);
 /// A server that accepts and does not answer is treated as one that is away.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two dials that somebody asks for.
+const REDIAL_PAUSE: Duration = Duration::from_secs(1);
 /// Heartbeats faster than this would be a mistake of the server's, and cost every worker CPU time.
 const MIN_HEARTBEAT: Duration = Duration::from_millis(100);
 
@@ -48,6 +50,8 @@ pub(super) struct Dialer {
     /// Since when no server has welcomed this shim; none while one does.
     away_since: Option<Duration>,
     random: u64,
+    /// When somebody last asked for a dial.
+    asked_at: Option<Duration>,
 }
 
 impl Dialer {
@@ -58,6 +62,7 @@ impl Dialer {
             away_since: Some(now),
             // Zero would be the one seed whose sequence never changes.
             random: seed | 1,
+            asked_at: None,
         }
     }
 
@@ -97,14 +102,18 @@ impl Dialer {
         self.link = Link::Down { retry_at: now + self.jittered(pause) };
     }
 
-    /// Dials at once, as if nothing had failed before.
-    pub(super) fn redial(&mut self, now: Duration) {
-        if self.link == Link::Shut {
-            return;
+    /// Dials at once, as if nothing had failed before. Returns whether it does: who asks again and again would keep this
+    /// shim from its server, and the server busy.
+    pub(super) fn redial(&mut self, now: Duration) -> bool {
+        let too_soon = self.asked_at.is_some_and(|at| now.saturating_sub(at) < REDIAL_PAUSE);
+        if self.link == Link::Shut || too_soon {
+            return false;
         }
+        self.asked_at = Some(now);
         self.away_since.get_or_insert(now);
         self.failures = 0;
         self.link = Link::Down { retry_at: now };
+        true
     }
 
     pub(super) fn shut(&mut self) {
@@ -177,8 +186,9 @@ mod tests {
         for _ in 0..9 {
             dialer.lost(now);
         }
-        dialer.redial(now);
+        assert!(dialer.redial(now));
         assert_eq!(dialer.due(now), Due::Dial);
+        assert!(!dialer.redial(now), "asked again in the same moment");
         dialer.connected(now);
         dialer.welcomed(Duration::from_secs(10), now);
         assert_eq!(dialer.away_since(), None);
@@ -197,7 +207,7 @@ mod tests {
         let mut dialer = Dialer::new(7, Duration::ZERO);
         dialer.shut();
         dialer.lost(Duration::ZERO);
-        dialer.redial(Duration::ZERO);
+        assert!(!dialer.redial(Duration::ZERO));
         assert_eq!(dialer.due(Duration::from_secs(99)), Due::Nothing);
         assert_eq!(dialer.deadline(), None);
     }

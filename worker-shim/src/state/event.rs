@@ -3,6 +3,7 @@
 use nix::libc;
 use nix::sys::signal::Signal;
 use shim_protocol::exit::ExitRecord;
+use shim_protocol::exit::Sender;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
 use shim_protocol::grant::Grant;
@@ -31,7 +32,7 @@ pub enum Request {
 
 impl Request {
     /// The stop this asks of a running child.
-    pub(super) fn stop(self) -> Option<Stop> {
+    pub(super) fn stop(self, sender: Option<Sender>) -> Option<Stop> {
         let (reason, signal) = match self {
             Self::Redial | Self::Drain => return None,
             Self::Restart => (StopReason::Restart, libc::SIGUSR1),
@@ -39,7 +40,7 @@ impl Request {
             Self::Cancel => (StopReason::Cancel, libc::SIGINT),
             Self::Kill => (StopReason::Kill, libc::SIGQUIT),
         };
-        Some(Stop { reason, signal: Some(signal) })
+        Some(Stop { reason, signal: Some(signal), sender })
     }
 }
 
@@ -47,7 +48,8 @@ impl Request {
 pub enum Event {
     /// Time has passed. Also fed once after everything else that a poll brought.
     Tick,
-    Request(Request),
+    /// A signal came, from this process as far as it is known.
+    Request(Request, Option<Sender>),
     /// A dial succeeded.
     Connected,
     /// A dial failed, or the link broke.
@@ -69,7 +71,10 @@ pub enum Event {
     /// Answers [`Action::Seal`]: the record is on disk.
     Sealed(Box<ExitRecord>),
     /// Answers [`Action::Seal`]: it is not, for this reason, and may be tried again.
-    SealFailed(String),
+    SealFailed {
+        record: Box<ExitRecord>,
+        why: String,
+    },
 }
 
 /// How the start of an attempt went.
@@ -80,8 +85,6 @@ pub enum Begun {
         at_ms: i64,
     },
     NotStarted(NotStarted),
-    /// The attempt had ended before and its record was found.
-    Ended(Box<ExitRecord>),
     /// There is no run directory to record anything in.
     Unrecordable,
 }

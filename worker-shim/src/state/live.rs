@@ -127,7 +127,7 @@ impl Live {
             None
         };
         if let Some(reason) = reason {
-            self.stop(Stop { reason, signal: None }, now, actions);
+            self.stop(Stop::of(reason), now, actions);
         }
     }
 
@@ -165,12 +165,12 @@ impl Live {
         match self.phase {
             Phase::Running => {
                 if let Some(reason) = self.overdue(now) {
-                    self.stop(Stop { reason, signal: None }, now, actions);
+                    self.stop(Stop::of(reason), now, actions);
                 }
             }
             Phase::Lingering { until } if until <= now => {
                 let reason = StopReason::HungAfterResult;
-                self.stop(Stop { reason, signal: None }, now, actions);
+                self.stop(Stop::of(reason), now, actions);
             }
             Phase::Grace { until } if until <= now => {
                 actions.push(Action::SignalTree(Signal::SIGTERM));

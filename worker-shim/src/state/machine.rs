@@ -6,6 +6,7 @@ use nix::libc;
 use shim_protocol::PROTOCOL_MAX;
 use shim_protocol::PROTOCOL_MIN;
 use shim_protocol::exit::ExitRecord;
+use shim_protocol::exit::Sender;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
 use shim_protocol::grant::Grant;
@@ -24,6 +25,7 @@ use super::event::NotStarted;
 use super::event::Request;
 use super::event::SealOrder;
 use super::live::Live;
+use super::report::REPEAT_AFTER;
 use super::say;
 use super::say::Departure;
 use super::say::Identity;
@@ -40,17 +42,11 @@ const PARTING_REPORT_PATIENCE: Duration = Duration::from_secs(10);
 /// Told to leave while the server is away: long enough for one that is just restarting to be dialled once more. The
 /// record is on disk, and whoever shuts the machine down waits for us.
 const PARTING_DIAL_PATIENCE: Duration = Duration::from_secs(1);
-/// On a link that stands, a completion without an ack is repeated after this.
-const REPEAT_AFTER: Duration = Duration::from_secs(30);
 /// After a goodbye that crossed an unanswered pull: how long a grant may still come.
 const PARTING_PATIENCE: Duration = Duration::from_secs(1);
-/// A record that cannot be written is tried again, as disks get room again, but not for ever. Giving up throws a paid
-/// result away, so it is as long as an operator who is told may need.
-const SEAL_PAUSE: Duration = Duration::from_secs(1);
-const SEAL_PATIENCE: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
-enum Work {
+pub(super) enum Work {
     Idle,
     Pulling {
         pull_id: String,
@@ -73,8 +69,9 @@ enum Work {
         order: SealOrder,
         retry_at: Duration,
         give_up_at: Duration,
-        /// Whether the server was told that it fails.
-        told: bool,
+        /// What could not be written so far; the server was told that, and is offered the record itself.
+        unsealed: Option<Box<ExitRecord>>,
+        repeat_at: Duration,
     },
     /// The record is on disk and not acked.
     Reporting {
@@ -88,12 +85,12 @@ enum Work {
 #[derive(Debug)]
 pub struct Machine {
     identity: Identity,
-    dialer: Dialer,
-    work: Work,
+    pub(super) dialer: Dialer,
+    pub(super) work: Work,
     departure: Departure,
     /// The stop that an attempt granted from now on is sealed with.
     parting: Option<Stop>,
-    exit: Exit,
+    pub(super) exit: Exit,
     pulls: u64,
 }
 
@@ -144,7 +141,7 @@ impl Machine {
     fn take(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
         match event {
             Event::Tick => self.tick(now, actions),
-            Event::Request(request) => self.request(request, now, actions),
+            Event::Request(request, sender) => self.request(request, sender, now, actions),
             Event::Connected => {
                 self.dialer.connected(now);
                 actions.push(self.hello());
@@ -172,20 +169,7 @@ impl Machine {
                 }
             }
             Event::Sealed(record) => self.report(record, now, actions),
-            Event::SealFailed(why) => {
-                if let Work::Sealing { attempt_id, retry_at, give_up_at, told, .. } = &mut self.work
-                {
-                    *retry_at = now + SEAL_PAUSE;
-                    if !std::mem::replace(told, true) {
-                        let trouble = format!("the end of {attempt_id} cannot be recorded: {why}");
-                        actions.push(Action::Complain(trouble));
-                    }
-                    if *give_up_at <= now {
-                        self.exit = Exit::CannotRecord;
-                        self.leave(actions);
-                    }
-                }
-            }
+            Event::SealFailed { record, why } => self.seal_failed(record, &why, now, actions),
         }
     }
 
@@ -202,8 +186,14 @@ impl Machine {
         match &mut self.work {
             Work::Live(live) => live.tick(now, actions),
             Work::Parting { until, .. } if *until <= now => self.leave(actions),
-            Work::Sealing { order, retry_at, .. } if *retry_at <= now => {
+            Work::Sealing { order, retry_at, unsealed, repeat_at, .. } if *retry_at <= now => {
                 actions.push(Action::Seal(order.clone()));
+                if let Some(record) = unsealed.as_ref().filter(|_| *repeat_at <= now)
+                    && self.dialer.is_up()
+                {
+                    *repeat_at = now + REPEAT_AFTER;
+                    actions.push(say::unsealed(record));
+                }
             }
             Work::Reporting { record, repeat_at, .. }
                 if self.dialer.is_up() && *repeat_at <= now =>
@@ -221,21 +211,28 @@ impl Machine {
         }
     }
 
-    fn request(&mut self, request: Request, now: Duration, actions: &mut Vec<Action>) {
+    fn request(
+        &mut self,
+        request: Request,
+        sender: Option<Sender>,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
         match request {
             Request::Redial => {
-                actions.push(Action::Hangup);
-                self.dialer.redial(now);
-                self.tick(now, actions);
+                if self.dialer.redial(now) {
+                    actions.push(Action::Hangup);
+                    self.tick(now, actions);
+                }
             }
-            Request::Drain => self.drain(Some(libc::SIGUSR2)),
+            Request::Drain => self.drain(Some(libc::SIGUSR2), sender.clone()),
             Request::Restart => {}
             Request::Interrupt | Request::Cancel | Request::Kill => {
                 self.depart(Departure::Told);
-                self.parting = request.stop();
+                self.parting = request.stop(sender.clone());
             }
         }
-        if let Some(stop) = request.stop() {
+        if let Some(stop) = request.stop(sender) {
             self.with_live(|live| live.stop(stop, now, actions));
         }
     }
@@ -248,7 +245,7 @@ impl Machine {
                 self.depart(Departure::Refused);
                 actions.push(Action::Hangup);
                 // Nobody has said that the work is not wanted; only this shim may not do it.
-                let stop = Stop { reason: StopReason::Interrupt, signal: None };
+                let stop = Stop::of(StopReason::Interrupt);
                 self.with_live(|live| live.stop(stop, now, actions));
             }
             ToShim::Grant { pull_id, grant } => self.grant(&pull_id, grant, actions),
@@ -257,14 +254,7 @@ impl Machine {
                     self.out_of_work(actions);
                 }
             }
-            ToShim::Ack { attempt_id, .. } => {
-                if let Work::Reporting { record, .. } = &self.work
-                    && record.attempt_id == attempt_id
-                {
-                    actions.push(Action::Forget);
-                    self.work = Work::Idle;
-                }
-            }
+            ToShim::Ack { attempt_id, .. } => self.acked(&attempt_id, actions),
             ToShim::Stop { attempt_id, mode } => {
                 let reason = match mode {
                     StopMode::Interrupt => StopReason::Interrupt,
@@ -273,7 +263,7 @@ impl Machine {
                 };
                 self.with_live(|live| {
                     if live.attempt_id == attempt_id {
-                        live.stop(Stop { reason, signal: None }, now, actions);
+                        live.stop(Stop::of(reason), now, actions);
                     }
                 });
             }
@@ -282,7 +272,7 @@ impl Machine {
                     live.limit(*limits, now, actions);
                 }
             }),
-            ToShim::Drain {} => self.drain(None),
+            ToShim::Drain {} => self.drain(None, None),
             // An older server; every kind this build sends has always existed.
             ToShim::Unsupported { .. } => {}
         }
@@ -308,10 +298,14 @@ impl Machine {
                 *repeat_at = now + REPEAT_AFTER;
                 actions.push(say::completed(record));
             }
+            Work::Sealing { unsealed: Some(record), repeat_at, .. } => {
+                *repeat_at = now + REPEAT_AFTER;
+                actions.push(say::unsealed(record));
+            }
             Work::Idle
             | Work::Parting { .. }
             | Work::Beginning { .. }
-            | Work::Sealing { .. }
+            | Work::Sealing { unsealed: None, .. }
             | Work::Gone => {}
         }
     }
@@ -369,32 +363,11 @@ impl Machine {
                 let order = SealOrder { stop, not_started: Some(not_started) };
                 self.seal(attempt_id, order, now, actions);
             }
-            Begun::Ended(record) => self.report(record, now, actions),
             Begun::Unrecordable => {
                 self.exit = Exit::CannotRecord;
                 self.leave(actions);
             }
         }
-    }
-
-    fn seal(
-        &mut self,
-        attempt_id: String,
-        order: SealOrder,
-        now: Duration,
-        actions: &mut Vec<Action>,
-    ) {
-        actions.push(Action::Seal(order.clone()));
-        let (retry_at, give_up_at) = (now + SEAL_PAUSE, now + SEAL_PATIENCE);
-        self.work = Work::Sealing { attempt_id, order, retry_at, give_up_at, told: false };
-    }
-
-    /// Durable before announced: only a record that is on disk gets here.
-    fn report(&mut self, record: Box<ExitRecord>, now: Duration, actions: &mut Vec<Action>) {
-        if self.dialer.is_up() {
-            actions.push(say::completed(&record));
-        }
-        self.work = Work::Reporting { record, since: now, repeat_at: now + REPEAT_AFTER };
     }
 
     /// Moves on when nothing is at hand: pull, or leave.
@@ -461,7 +434,7 @@ impl Machine {
         }
     }
 
-    fn leave(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn leave(&mut self, actions: &mut Vec<Action>) {
         self.work = Work::Gone;
         actions.push(Action::Leave(self.exit));
     }
@@ -470,9 +443,9 @@ impl Machine {
         self.departure = self.departure.max(how);
     }
 
-    fn drain(&mut self, signal: Option<i32>) {
+    fn drain(&mut self, signal: Option<i32>, sender: Option<Sender>) {
         self.depart(Departure::Drained);
-        let interrupt = Stop { reason: StopReason::Interrupt, signal };
+        let interrupt = Stop { reason: StopReason::Interrupt, signal, sender };
         self.parting.get_or_insert(interrupt);
     }
 
@@ -511,5 +484,5 @@ impl Machine {
 
 /// The stop an attempt that never started is sealed with.
 fn stop_of(parting: Option<Stop>, not_started: &NotStarted) -> Option<Stop> {
-    parting.or_else(|| not_started.stop.map(|reason| Stop { reason, signal: None }))
+    parting.or_else(|| not_started.stop.map(Stop::of))
 }

@@ -8,6 +8,7 @@ mod dial;
 mod event;
 mod live;
 mod machine;
+mod report;
 mod say;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use shim_protocol::PROTOCOL_MIN;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::message::Hello;
 use shim_protocol::message::ToServer;
+use shim_protocol::message::Traces;
 
 use super::event::Action;
 use super::live::Live;
@@ -19,6 +20,10 @@ pub struct Identity {
     pub unit: Option<String>,
     /// Random; makes this process's pull ids its own.
     pub nonce: u128,
+    /// The state directory its server has, as the launch order said it.
+    pub place_id: Option<String>,
+    /// By what the server knows this process without a link.
+    pub traces: Traces,
 }
 
 /// Whether the shim goes on when the work at hand is done. Only ever grows.
@@ -52,6 +57,8 @@ pub(super) fn hello(
         child_pid,
         draining: departure != Departure::Stay,
         unit: identity.unit.clone(),
+        place_id: identity.place_id.clone(),
+        traces: Some(Box::new(identity.traces.clone())),
     }))
 }
 
@@ -64,8 +71,17 @@ pub(super) fn started(live: &Live) -> Action {
 }
 
 pub(super) fn completed(record: &ExitRecord) -> Action {
+    reported(record, /* unsealed */ false)
+}
+
+/// A record that cannot be written; the server's commit makes it durable instead.
+pub(super) fn unsealed(record: &ExitRecord) -> Action {
+    reported(record, /* unsealed */ true)
+}
+
+fn reported(record: &ExitRecord, unsealed: bool) -> Action {
     let attempt_id = record.attempt_id.clone();
-    Action::Send(ToServer::Completed { attempt_id, record: Box::new(record.clone()) })
+    Action::Send(ToServer::Completed { attempt_id, record: Box::new(record.clone()), unsealed })
 }
 
 pub(super) fn goodbye(departure: Departure) -> Action {

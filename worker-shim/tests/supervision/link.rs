@@ -3,6 +3,7 @@
 use shim_protocol::exit::ExitStatus;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
+use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
 
 use crate::rig::Rig;
@@ -90,6 +91,105 @@ fn a_pull_is_repeated_and_a_repeated_grant_runs_once() {
 }
 
 #[test]
+fn a_server_that_moved_is_found_through_the_file_that_says_where() {
+    let mut rig = Rig::start();
+    let mut server = rig.run(WAITS);
+    let child = server.started();
+    rig.vanish();
+    drop(server);
+    rig.serve_elsewhere();
+    let (mut server, hello) = rig.welcome();
+    assert_eq!(
+        (hello.live_attempt.as_deref(), hello.place_id.as_deref()),
+        (Some("A-1"), Some("here"))
+    );
+    assert_eq!(server.started(), child);
+    // A file that says nothing of use changes nothing, and holds nobody up.
+    drop(server);
+    let file = rig.dir.path().join("shim.addr");
+    std::fs::remove_file(&file).expect("removed");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    rig.serve();
+    let (mut server, _) = rig.welcome();
+    assert_eq!(server.started(), child);
+    go(&rig);
+    assert_eq!(server.completed().status, ExitStatus::Exited { code: 0 });
+}
+
+#[test]
+fn a_result_whose_directory_is_gone_is_sealed_all_the_same() {
+    let mut rig = Rig::start();
+    let mut server = rig.run(WAITS);
+    server.started();
+    rig.wait_for("up");
+    std::fs::remove_dir_all(rig.dir.path().join("attempts")).expect("removed");
+    go(&rig);
+    let record = server.completed();
+    assert_eq!(record.status, ExitStatus::Exited { code: 0 });
+    assert_eq!(record, rig.sealed());
+    server.ack();
+    server.finish();
+    assert_eq!(rig.exited().code(), Some(0));
+}
+
+#[test]
+fn a_result_that_cannot_be_sealed_is_offered_over_the_link() {
+    let mut rig = Rig::start();
+    let elsewhere = rig.dir.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("made");
+    let mut server = rig.run(WAITS);
+    server.started();
+    rig.wait_for("up");
+    std::fs::remove_dir_all(rig.run_dir()).expect("removed");
+    std::os::unix::fs::symlink(&elsewhere, rig.run_dir()).expect("linked");
+    go(&rig);
+    for _ in 0..2 {
+        let message = server.next();
+        let ToServer::Completed { record, unsealed, .. } = message else { panic!("{message:?}") };
+        assert!(unsealed);
+        assert_eq!(record.status, ExitStatus::Exited { code: 0 });
+        drop(server);
+        server = rig.welcome().0;
+    }
+    assert!(matches!(server.next(), ToServer::Completed { unsealed: true, .. }));
+    server.ack();
+    server.finish();
+    assert_eq!(rig.exited().code(), Some(0));
+    let written = std::fs::read_dir(&elsewhere).expect("readable").count();
+    assert_eq!(written, 0, "nothing is written through a link");
+}
+
+#[test]
+fn a_record_that_somebody_else_wrote_is_put_aside() {
+    let rig = Rig::start();
+    let forged = r#"{"version":1,"server_id":"x","attempt_id":"A-9","worker_id":"W-1","build":"f",
+        "status":{"type":"exited","code":7},"ended_at_ms":1}"#;
+    let script = format!("cat > $RUN/attempts/A-1/exit.json <<'END'\n{forged}\nEND\n{WAITS}");
+    let mut server = rig.run(&script);
+    server.started();
+    rig.wait_for("up");
+    go(&rig);
+    let record = server.completed();
+    assert_eq!(
+        (record.attempt_id.as_str(), &record.status),
+        ("A-1", &ExitStatus::Exited { code: 0 })
+    );
+    assert_eq!(record, rig.sealed());
+    let aside = std::fs::read_to_string(rig.run_dir().join("exit.json.foreign.1")).expect("kept");
+    assert!(aside.contains("A-9"), "{aside}");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_the_record_holds_nobody_up() {
+    let rig = Rig::start();
+    let mut server = rig.run("mkfifo $RUN/attempts/A-1/exit.json");
+    server.started();
+    let record = server.completed();
+    assert_eq!(record.status, ExitStatus::Exited { code: 0 });
+    assert_eq!(record, rig.sealed());
+}
+
+#[test]
 fn a_refused_shim_with_work_ends_it_and_leaves_the_record() {
     let mut rig = Rig::start();
     let mut server = rig.run(WAITS);
@@ -100,7 +200,7 @@ fn a_refused_shim_with_work_ends_it_and_leaves_the_record() {
     assert_eq!(server.try_next(), None);
     assert_eq!(rig.exited().code(), Some(0));
     assert!(!is_alive(child));
-    assert_eq!(rig.sealed().stop, Some(Stop { reason: StopReason::Interrupt, signal: None }));
+    assert_eq!(rig.sealed().stop, Some(Stop::of(StopReason::Interrupt)));
 }
 
 #[test]

@@ -75,6 +75,8 @@ impl Rig {
             socket: dir.path().join("shim.sock"),
             attempts_dir: dir.path().join("attempts"),
             worker_lock: dir.path().join("workers/W-7.lock"),
+            address_file: Some(dir.path().join("shim.addr")),
+            place_id: Some("here".into()),
         };
         let order = frame::encode(&Launch::Launch(order)).expect("encodes");
         shim.stdin.take().expect("piped").write_all(&order).expect("taken");
@@ -94,6 +96,16 @@ impl Rig {
     pub(crate) fn vanish(&mut self) {
         self.listener = None;
         fs::remove_file(self.socket()).expect("removed");
+    }
+
+    /// The server is there again, with another runtime directory, and the file says so.
+    pub(crate) fn serve_elsewhere(&mut self) {
+        let socket = self.dir.path().join("elsewhere.sock");
+        fs::write(self.dir.path().join("shim.addr"), socket.display().to_string())
+            .expect("written");
+        let listener = UnixListener::bind(socket).expect("binds");
+        listener.set_nonblocking(true).expect("set");
+        self.listener = Some(listener);
     }
 
     fn socket(&self) -> PathBuf {
@@ -178,7 +190,9 @@ impl Rig {
     }
 
     pub(crate) fn sealed(&self) -> ExitRecord {
-        run_dir::read_exit(&self.run_dir()).expect("reads").expect("sealed")
+        let mut record = run_dir::read_exit(&self.run_dir()).expect("reads").expect("sealed");
+        assert!(record.extra.remove("seal").is_some(), "what is on disk is signed");
+        record
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

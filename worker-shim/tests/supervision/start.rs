@@ -99,18 +99,20 @@ fn a_run_directory_of_somebody_else_is_never_run_in() {
 }
 
 #[test]
-fn an_attempt_that_has_a_record_is_reported_again_and_not_run() {
+fn a_record_that_waits_in_the_run_directory_is_not_the_attempts() {
     let first = Rig::start();
     let mut server = first.run(SUCCESS);
     server.started();
-    let record = server.completed();
+    server.completed();
 
     let second = Rig::start();
     fs::create_dir(second.run_dir()).expect("created");
     fs::copy(first.run_dir().join(run_dir::EXIT), second.run_dir().join(run_dir::EXIT))
         .expect("copied");
     let mut server = second.run("touch $RUN/ran");
-    assert_eq!(server.completed(), record);
+    let record = server.completed();
+    assert!(matches!(record.status, ExitStatus::NotStarted { .. }), "{record:?}");
+    assert_eq!(record, second.sealed());
     assert!(!second.dir.path().join("ran").exists());
 }
 
@@ -118,6 +120,7 @@ fn an_attempt_that_has_a_record_is_reported_again_and_not_run() {
 fn a_shim_that_cannot_record_says_so_with_its_exit_code() {
     let mut rig = Rig::start();
     fs::remove_dir(rig.dir.path().join("attempts")).expect("removed");
+    fs::write(rig.dir.path().join("attempts"), "").expect("written");
     let mut server = rig.run("true");
     assert_eq!(server.try_next(), None, "no goodbye: the server still has an open grant");
     assert_eq!(rig.exited().code(), Some(74));
@@ -137,7 +140,7 @@ fn the_clock_ends_an_attempt_that_does_not() {
         });
         server.started();
         let record = server.completed();
-        assert_eq!(record.stop, Some(Stop { reason, signal: None }));
+        assert_eq!(record.stop, Some(Stop::of(reason)));
         assert_eq!(record.status, ExitStatus::Signaled { signal: 15 });
     }
 }
@@ -151,7 +154,7 @@ fn a_result_stands_even_when_the_agent_hangs_after_it() {
     let record = server.completed();
     assert_eq!(record.result.map(|result| result.subtype).as_deref(), Some("success"));
     let reason = StopReason::HungAfterResult;
-    assert_eq!(record.stop, Some(Stop { reason, signal: None }));
+    assert_eq!(record.stop, Some(Stop::of(reason)));
 }
 
 #[test]
@@ -165,6 +168,8 @@ fn a_second_shim_of_one_worker_is_refused() {
         socket: rig.dir.path().join("shim.sock"),
         attempts_dir: rig.dir.path().join("attempts"),
         worker_lock: lock,
+        address_file: None,
+        place_id: None,
     };
     let order = shim_protocol::message::Launch::Launch(order);
     let bytes = shim_protocol::frame::encode(&order).expect("encodes");

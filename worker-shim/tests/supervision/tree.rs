@@ -61,7 +61,7 @@ fn an_agent_deaf_to_term_is_killed_after_the_grace() {
     server.say(&ToShim::Stop { attempt_id: "A-1".into(), mode: StopMode::Interrupt });
     let record = server.completed();
     assert_eq!(record.status, ExitStatus::Signaled { signal: 9 });
-    assert_eq!(record.stop, Some(Stop { reason: StopReason::Interrupt, signal: None }));
+    assert_eq!(record.stop, Some(Stop::of(StopReason::Interrupt)));
     assert_eq!(rig.alive(), 0);
 }
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use sha2::Digest as _;
 use sha2::Sha256;
+use shim_protocol::plain_file;
 
 use super::Step;
 use super::merge::MergeError;
@@ -103,8 +104,11 @@ fn hash(text: &str) -> String {
     Sha256::digest(text).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
+/// Most bytes of a file of somebody's configuration.
+const MOST_BYTES: u64 = 64 << 20;
+
 fn read(place: &Path) -> anyhow::Result<Option<String>> {
-    match fs::read_to_string(place) {
+    match plain_file::read_linked(place, MOST_BYTES) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("could not read {}", place.display())),

@@ -1,6 +1,7 @@
 //! Looks at everything in turn, and tells.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -111,9 +112,15 @@ fn space(state_dir: &Path) -> Check {
 async fn database(path: &Path) -> Check {
     let name = "database";
     let shown = path.display();
-    match fs::exists(path) {
-        Ok(true) => {}
-        Ok(false) => return Check::ok(name, format!("{shown} is made by the first start")),
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => {
+            let next = "stop the server, move it out of the way, and restore a backup";
+            return Check::fail(name, format!("{shown} is no regular file"), next);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Check::ok(name, format!("{shown} is made by the first start"));
+        }
         Err(error) => {
             return Check::fail(name, format!("{shown}: {error}"), "run this as the server's user");
         }
@@ -128,7 +135,8 @@ async fn database(path: &Path) -> Check {
 
 async fn attempts(database: &Path) -> Check {
     let name = "attempts";
-    if !fs::exists(database).unwrap_or(false) {
+    // Of one that is no file the check of the database tells.
+    if !fs::metadata(database).is_ok_and(|found| found.is_file()) {
         return Check::ok(name, "none yet");
     }
     match store::stuck_attempts(database).await {

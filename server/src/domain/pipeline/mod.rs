@@ -132,12 +132,21 @@ pub fn after_attempt(
         Verdict::Cancelled => {
             return Move::Hold { reason: "its worker was told to cancel it".to_owned() };
         }
-        Verdict::Interrupted { resume } => {
+        Verdict::Interrupted { resume } | Verdict::Signalled { resume, .. } => {
             if let Some(Met::Spent(limit)) = standing.limit {
                 return Move::Hold { reason: limit.clone() };
             }
-            let goes_on = *resume || onward == Session::Ask;
-            return Move::Requeue { session: if goes_on { onward } else { Session::Fresh } };
+            let goes_on = (*resume && standing.has_session) || onward == Session::Ask;
+            let session = if goes_on { onward } else { Session::Fresh };
+            if let Verdict::Interrupted { .. } = verdict {
+                return Move::Requeue { session };
+            }
+            // Whoever sends signals again and again, an agent among them, gets no run for each.
+            let wait = match standing.deferrals {
+                0 => Duration::ZERO,
+                before => policy.retry.delay(before),
+            };
+            return Move::Retry { not_before: now.after(wait), deferred: true, session };
         }
         Verdict::Failed { failure, detail } | Verdict::TimedOut { failure, detail } => {
             (*failure, detail.as_str())

@@ -144,6 +144,24 @@ fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
 }
 
 #[test]
+fn a_signal_goes_on_at_once_and_then_waits_longer_each_time() {
+    let plan = plan();
+    let signalled = Verdict::Signalled { resume: true, detail: "the signal USR1".into() };
+    let wait = |deferrals| {
+        let at = Standing { deferrals, has_session: true, ..standing(&plan, 1) };
+        let Move::Retry { not_before, deferred: true, session: Session::Continue } =
+            moved(at, &signalled)
+        else {
+            panic!("it goes on, and that is counted")
+        };
+        not_before.since(NOW)
+    };
+    assert_eq!(wait(0), Duration::ZERO, "an operator's restart waits for nothing");
+    let waits: Vec<Duration> = (1..5).map(wait).collect();
+    assert!(waits[0] > Duration::ZERO && waits.is_sorted_by(|one, next| one < next), "{waits:?}");
+}
+
+#[test]
 fn a_question_that_was_not_put_is_put_again_and_is_never_one_more_attempt() {
     let plan = plan();
     let work = Ended { failure: Failure::Crashed, detail: "signal 11".into() };
@@ -278,6 +296,7 @@ fn verdicts() -> impl Strategy<Value = Verdict> {
         failures.prop_map(|failure| Verdict::Failed { failure, detail: "d".into() }),
         Just(Verdict::Cancelled),
         any::<bool>().prop_map(|resume| Verdict::Interrupted { resume }),
+        any::<bool>().prop_map(|resume| Verdict::Signalled { resume, detail: "d".into() }),
         Just(Verdict::Lost { detail: "d".into() }),
     ]
 }
@@ -297,7 +316,10 @@ proptest! {
             let failure = match &verdict {
                 Verdict::Failed { failure, .. } | Verdict::TimedOut { failure, .. } => Some(*failure),
                 Verdict::Lost { .. } => Some(Failure::Lost),
-                Verdict::Succeeded(_) | Verdict::Cancelled | Verdict::Interrupted { .. } => None,
+                Verdict::Succeeded(_)
+                | Verdict::Cancelled
+                | Verdict::Interrupted { .. }
+                | Verdict::Signalled { .. } => None,
             };
             let consequence = failure.filter(|_| asked.is_none()).map(Failure::consequence);
             // A question goes to a session that is there.
@@ -325,7 +347,9 @@ proptest! {
                     at = Standing { rework_laps: at.rework_laps + 1, ..standing(&plan, stage_index) };
                 }
                 Move::Retry { not_before, deferred, session } => {
-                    prop_assert!(not_before > NOW);
+                    // Of a signal the first one counts, and later ones wait.
+                    let first = matches!(verdict, Verdict::Signalled { .. }) && at.deferrals == 0;
+                    prop_assert!(not_before > NOW || (first && deferred));
                     prop_assert!(session == Session::Fresh || has_session);
                     at.attempts_used += charged;
                     at.strikes += struck;

@@ -20,6 +20,8 @@ use super::usage::UsageLimit;
 pub struct Facts {
     pub end: End,
     pub stop: Option<Stop>,
+    /// The signal that asked for the stop, when one did.
+    pub signal: Option<Sent>,
     pub result: Option<AgentResult>,
     /// The `error` of the last assistant message that had one.
     pub last_error: Option<String>,
@@ -75,6 +77,15 @@ pub enum Stop {
     Authentication,
     Billing,
     Unknown,
+}
+
+/// A signal to the shim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// A process of the attempt's own tree sent it.
+    pub by_own: bool,
+    /// Which one, and who sent it.
+    pub told: String,
 }
 
 /// The stream's final message.
@@ -163,9 +174,22 @@ fn ended_well(facts: &Facts, result: &AgentResult) -> bool {
 }
 
 fn stopped(facts: &Facts, stop: Stop) -> Verdict {
+    let interrupted = |resume| match &facts.signal {
+        Some(sent) => Verdict::Signalled { resume, detail: sent.told.clone() },
+        None => Verdict::Interrupted { resume },
+    };
     match stop {
-        Stop::Interrupt | Stop::Kill => Verdict::Interrupted { resume: false },
-        Stop::Restart => Verdict::Interrupted { resume: true },
+        // Nobody wanted that but the agent itself, and it would do so again and again.
+        Stop::Interrupt | Stop::Kill | Stop::Restart | Stop::Cancel
+            if let Some(sent) = facts.signal.as_ref().filter(|sent| sent.by_own) =>
+        {
+            Verdict::Failed {
+                failure: Failure::EndedItsWorker,
+                detail: format!("it ended its own worker: {}", sent.told),
+            }
+        }
+        Stop::Interrupt | Stop::Kill => interrupted(false),
+        Stop::Restart => interrupted(true),
         Stop::Cancel => Verdict::Cancelled,
         Stop::Timeout => Verdict::TimedOut {
             failure: Failure::Timeout,

@@ -7,6 +7,7 @@ fn ran(end: End, result: Option<AgentResult>) -> Facts {
     Facts {
         end,
         stop: None,
+        signal: None,
         result,
         last_error: None,
         had_session: true,
@@ -82,6 +83,30 @@ fn each_stop_has_its_meaning() {
     assert_eq!(stopped(Stop::Cancel), Verdict::Cancelled);
     assert!(matches!(stopped(Stop::Timeout), Verdict::TimedOut { failure: Failure::Timeout, .. }));
     assert!(matches!(stopped(Stop::Stall), Verdict::TimedOut { failure: Failure::Stall, .. }));
+}
+
+#[test]
+fn a_signal_is_told_with_its_sender_and_charged_to_who_sent_it_to_itself() {
+    let stopped = |stop, by_own| {
+        let told = "the signal TERM from process 7 (\"bash\", user 1000)".to_owned();
+        let signal = Some(Sent { by_own, told });
+        verdict(&Facts { stop: Some(stop), signal, ..ran(End::Exited(143), None) })
+    };
+    for (stop, resume) in [(Stop::Interrupt, false), (Stop::Kill, false), (Stop::Restart, true)] {
+        let Verdict::Signalled { resume: resumes, detail } = stopped(stop, false) else {
+            panic!("{stop:?}")
+        };
+        assert_eq!(resumes, resume);
+        assert!(detail.contains("TERM from process 7"), "{detail}");
+    }
+    assert_eq!(stopped(Stop::Cancel, false), Verdict::Cancelled);
+    for stop in [Stop::Interrupt, Stop::Kill, Stop::Restart, Stop::Cancel] {
+        let Verdict::Failed { failure: Failure::EndedItsWorker, detail } = stopped(stop, true)
+        else {
+            panic!("{stop:?}")
+        };
+        assert!(detail.contains("TERM from process 7"), "{detail}");
+    }
 }
 
 #[test]

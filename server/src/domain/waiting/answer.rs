@@ -154,28 +154,7 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
         return Wait::new(cause, text.to_owned());
     }
     if let Some(limit) = around.reserved {
-        let (whose, raise) = match limit {
-            Limit::Attempt | Limit::Ticket => {
-                ("its own limit", "raise max_budget_usd with update_ticket")
-            }
-            Limit::Project => {
-                ("the limit of its project", "raise max_budget_usd with update_project")
-            }
-            Limit::ProjectDay => (
-                "the daily limit of its project",
-                "raise max_budget_usd_per_day with update_project",
-            ),
-            Limit::ServerDay => (
-                "the daily limit of the server",
-                "raise max_usd_per_day in the configuration and reload",
-            ),
-        };
-        let text = format!(
-            "Running attempts hold all the dollars that {whose} has left; what they do not spend is free when they end. \
-             To start this one now, {raise}. With a max_budget_usd of its worker type an attempt holds no more than that, \
-             from its next start on."
-        );
-        return Wait::new(Cause::BudgetReserved, text);
+        return reserved(limit, ticket);
     }
     if let Some(why) = none_comes(queue, ticket) {
         return Wait::new(Cause::NoWorker, why);
@@ -219,6 +198,33 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
         1 => Wait::new(Cause::Behind, format!("{place}; it runs when that is taken.")),
         _ => Wait::new(Cause::Behind, format!("{place}; it runs when they are taken.")),
     }
+}
+
+/// What is told of a ticket that waits for dollars that others hold.
+fn reserved(limit: Limit, ticket: &Ticket) -> Wait {
+    let family = format!("raise max_budget_usd of {} with update_ticket", ticket.family());
+    let (whose, raise) = match limit {
+        Limit::Attempt | Limit::Ticket => {
+            ("its own limit", "raise max_budget_usd with update_ticket")
+        }
+        Limit::Family => {
+            ("the limit of the ticket it comes from, for all that this became,", family.as_str())
+        }
+        Limit::Project => ("the limit of its project", "raise max_budget_usd with update_project"),
+        Limit::ProjectDay => {
+            ("the daily limit of its project", "raise max_budget_usd_per_day with update_project")
+        }
+        Limit::ServerDay => (
+            "the daily limit of the server",
+            "raise max_usd_per_day in the configuration and reload",
+        ),
+    };
+    let text = format!(
+        "Running attempts hold all the dollars that {whose} has left; what they do not spend is free when they end. \
+         To start this one now, {raise}. With a max_budget_usd of its worker type an attempt holds no more than that, \
+         from its next start on."
+    );
+    Wait::new(Cause::BudgetReserved, text)
 }
 
 /// An attempt that runs, or has ended in a worktree that is still to be looked after.

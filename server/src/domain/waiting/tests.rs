@@ -9,6 +9,7 @@ use crate::domain::pause;
 use crate::domain::text::Name;
 use crate::domain::ticket::LiveAttempt;
 use crate::domain::ticket::Plan;
+use crate::domain::ticket::PlannedWords;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::Ticket;
@@ -42,6 +43,8 @@ fn ticket(state: TicketState) -> Ticket {
         cost_usd: 0.0,
         assumed_usd: 0.0,
         max_budget_usd: None,
+        root: None,
+        planned: PlannedWords::default(),
         resume: None,
         work: None,
         created_at: NOON,

@@ -101,6 +101,26 @@ struct Create {
     /// `path` when the ticket began, before the ticket closes; a conflict puts the ticket on hold. keep when left out.
     #[schemars(extend("enum" = OnComplete::NAMES))]
     on_complete: Option<String>,
+    /// Most workers of the project that live at once, over all its types.
+    #[schemars(range(min = -1, max = 10_000))]
+    max_workers: Option<i64>,
+    /// Dollars all its tickets may cost together. When they are spent the project is paused until
+    /// the limit is raised.
+    max_budget_usd: Option<f64>,
+    /// Dollars they may cost on one day (UTC). When they are spent the project is paused until the
+    /// next day.
+    max_budget_usd_per_day: Option<f64>,
+    /// Dollars each of its tickets may cost over its whole life, unless the ticket says otherwise.
+    /// A ticket that has spent them goes on hold.
+    max_budget_usd_per_ticket: Option<f64>,
+    /// Attempts each of its tickets may have over its whole life. Then it goes on hold.
+    #[schemars(range(min = 0, max = 10_000))]
+    max_attempts_per_ticket: Option<i64>,
+    /// Most tickets that one ticket may become through those that its stages create, and theirs; the
+    /// server's limit (`max_descendants` of its configuration, 100) when left out. A result that asks for more creates none, and its
+    /// ticket goes on hold.
+    #[schemars(range(min = -1, max = 100_000))]
+    max_descendants: Option<i64>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -148,6 +168,11 @@ struct Update {
     /// Attempts each of its tickets may have over its whole life; 0 removes the limit. Then it goes on hold.
     #[schemars(range(min = 0, max = 10_000))]
     max_attempts_per_ticket: Option<i64>,
+    /// Most tickets that one ticket may become through those that its stages create, and theirs; -1 goes back to the
+    /// server's limit (`max_descendants` of its configuration, 100). A result that asks for more creates none, and its
+    /// ticket goes on hold.
+    #[schemars(range(min = -1, max = 100_000))]
+    max_descendants: Option<i64>,
     /// Where tickets that begin from now on work: worktree or shared, see `create_project`. A new `path` without it is
     /// looked at as `create_project` does.
     #[schemars(extend("enum" = Isolation::NAMES))]
@@ -217,6 +242,8 @@ struct LimitsView {
     max_budget_usd_per_day: Option<f64>,
     max_budget_usd_per_ticket: Option<f64>,
     max_attempts_per_ticket: Option<i64>,
+    /// Tickets that one ticket may become; the project's own limit, or else the server's.
+    max_descendants: Option<i64>,
 }
 
 impl From<ProjectLimits> for LimitsView {
@@ -227,6 +254,7 @@ impl From<ProjectLimits> for LimitsView {
             max_budget_usd_per_day,
             max_budget_usd_per_ticket,
             max_attempts_per_ticket,
+            max_descendants,
         } = limits;
         Self {
             max_workers,
@@ -234,6 +262,7 @@ impl From<ProjectLimits> for LimitsView {
             max_budget_usd_per_day,
             max_budget_usd_per_ticket,
             max_attempts_per_ticket,
+            max_descendants,
         }
     }
 }
@@ -286,6 +315,14 @@ async fn create(service: Service, given: Create) -> Result<ProjectView> {
         description: text("description", given.description)?,
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
+        limits: ProjectLimitsChange {
+            max_workers: given.max_workers,
+            max_budget_usd: given.max_budget_usd,
+            max_budget_usd_per_day: given.max_budget_usd_per_day,
+            max_budget_usd_per_ticket: given.max_budget_usd_per_ticket,
+            max_attempts_per_ticket: given.max_attempts_per_ticket,
+            max_descendants: given.max_descendants,
+        },
     };
     Ok(service.store.create_project(new, service.now()).await?.into())
 }
@@ -348,6 +385,7 @@ async fn update(service: Service, given: Update) -> Result<ProjectWithLimits> {
             max_budget_usd_per_day: given.max_budget_usd_per_day,
             max_budget_usd_per_ticket: given.max_budget_usd_per_ticket,
             max_attempts_per_ticket: given.max_attempts_per_ticket,
+            max_descendants: given.max_descendants,
         },
     };
     let (project, limits) =

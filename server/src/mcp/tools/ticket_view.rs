@@ -341,6 +341,7 @@ mod tests {
     use crate::domain::id::WorkerId;
     use crate::domain::limits::Limit;
     use crate::domain::ticket::Plan;
+    use crate::domain::ticket::PlannedWords;
     use crate::domain::time::Timestamp;
 
     fn name(text: &str) -> Name {
@@ -364,6 +365,8 @@ mod tests {
             cost_usd: 0.5,
             assumed_usd: 0.25,
             max_budget_usd: None,
+            root: None,
+            planned: PlannedWords::default(),
             resume: None,
             work: None,
             created_at: Timestamp::from_millis(0),
@@ -415,6 +418,7 @@ mod tests {
             granted_at: Timestamp::from_millis(1),
             started_at: None,
             suspect: false,
+            overdue: false,
             trouble: None,
             may_create_tickets: false,
             timeout_seconds: Some(3600),

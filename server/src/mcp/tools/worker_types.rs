@@ -277,10 +277,10 @@ struct WorkerTypes {
 
 async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
     let name = Name::parse("worker_type", &given.worker_type)?;
-    if name.as_str() == COORDINATOR {
-        // Its reports would read as the coordinator's own words, in every later prompt too.
+    if name.as_str().eq_ignore_ascii_case(COORDINATOR) {
+        // Its reports would read as the coordinator's own words wherever comments are shown with their authors.
         let allowed = "any other name; the coordinator's comments are signed with this one";
-        return Err(Refusal::invalid("worker_type", COORDINATOR, allowed).into());
+        return Err(Refusal::invalid("worker_type", name.as_str(), allowed).into());
     }
     let base = match (given.template, &given.system_prompt) {
         (Some(template), _) => service.templates(move |all| all.get(&template)).await?.settings,

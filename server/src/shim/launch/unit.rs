@@ -81,6 +81,8 @@ mod tests {
             socket: "/s".into(),
             attempts_dir: "/a".into(),
             worker_lock: "/l".into(),
+            address_file: None,
+            place_id: None,
         }
     }
 

@@ -32,6 +32,7 @@ impl Bed {
             max_budget_usd_per_day: limits.max_budget_usd_per_day,
             max_budget_usd_per_ticket: limits.max_budget_usd_per_ticket,
             max_attempts_per_ticket: limits.max_attempts_per_ticket,
+            max_descendants: limits.max_descendants,
         };
         let change = ProjectChange { limits, ..ProjectChange::default() };
         self.store.update_project("shop", change, NOW).await.unwrap();

@@ -4,6 +4,7 @@ mod bill;
 mod claims;
 mod ends;
 mod events;
+mod families;
 mod files;
 mod groups;
 mod history;
@@ -12,6 +13,7 @@ mod limits;
 mod pauses;
 mod planned;
 mod tickets;
+mod traces;
 mod updates;
 mod workers;
 mod worktrees;
@@ -30,6 +32,7 @@ use crate::domain::attempt::Spent;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+use crate::domain::limits::ProjectLimitsChange;
 use crate::domain::outcome::StageOutcome;
 use crate::domain::outcome::StageResult;
 use crate::domain::outcome::Verdict;
@@ -54,6 +57,7 @@ pub(super) const RULES: Rules = Rules {
     policy: Policy { max_rework: 3, retry: BACKOFF, overload: BACKOFF, again: BACKOFF },
     max_workers: 16,
     max_usd_per_day: None,
+    max_descendants: 100,
 };
 const BACKOFF: crate::domain::retry::Backoff = crate::domain::retry::Backoff {
     first: std::time::Duration::from_secs(10),
@@ -86,6 +90,7 @@ impl Bed {
             description: String::new(),
             rules: String::new(),
             patterns: String::new(),
+            limits: ProjectLimitsChange::default(),
         };
         store.create_project(new, NOW).await.expect("a project");
         for kind in ["plan", "impl", "review"] {

@@ -49,7 +49,7 @@ CREATE TABLE attempt (
     CONSTRAINT seen_worth_is_no_debt CHECK (seen_worth >= 0), assumed_usd REAL
     CONSTRAINT assumed_usd_is_no_debt CHECK (assumed_usd >= 0), cut_short TEXT
     CONSTRAINT cut_short_says_why CHECK (cut_short <> ''), total_usd REAL
-    CONSTRAINT total_usd_is_no_debt CHECK (total_usd >= 0),
+    CONSTRAINT total_usd_is_no_debt CHECK (total_usd >= 0), overdue_at INTEGER,
     CONSTRAINT ended_has_time     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CONSTRAINT ended_has_outcome  CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CONSTRAINT failure_has_class  CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
@@ -128,6 +128,20 @@ CREATE TABLE pause (
     PRIMARY KEY (project_id, cause)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE place (
+    place_row         INTEGER PRIMARY KEY CHECK (place_row = 1),
+    -- Random. Marks every process of an attempt beside the database's own id, so that a copy of the database in another
+    -- directory never takes the original's processes for its own.
+    place_id          TEXT    NOT NULL CHECK (length(place_id) >= 16),
+    -- The directory, and what the kernel calls it. A directory is the same while its inode and either its path or its
+    -- device are; a device may have another number after a reboot.
+    path              TEXT    NOT NULL CHECK (path LIKE '/%'),
+    device            INTEGER NOT NULL,
+    inode             INTEGER NOT NULL,
+    -- Attempts up to this number were granted while the database was used elsewhere: nothing that runs is theirs.
+    granted_elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (granted_elsewhere >= 0)
+) STRICT;
+
 CREATE TABLE project (
     -- AUTOINCREMENT: events keep pointing at deleted projects, so a key is never used twice.
     project_id  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -157,7 +171,8 @@ CREATE TABLE project_limit (
     max_budget_usd_per_ticket REAL    CHECK (max_budget_usd_per_ticket > 0),
     -- Attempts of one ticket over its whole life, those that are nobody's fault not counted.
     max_attempts_per_ticket   INTEGER CHECK (max_attempts_per_ticket >= 1)
-) STRICT;
+, max_descendants INTEGER
+    CONSTRAINT max_descendants_is_a_limit CHECK (max_descendants >= 0)) STRICT;
 
 CREATE TABLE ticket (
     -- T-42. AUTOINCREMENT: a number that was ever shown is never used for another ticket.
@@ -203,7 +218,10 @@ CREATE TABLE ticket (
     CONSTRAINT strikes_are_counted CHECK (strikes >= 0), resume_asks_outcome INTEGER NOT NULL DEFAULT 0
     CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)), assumed_usd REAL NOT NULL DEFAULT 0
     CONSTRAINT ticket_assumed_is_no_debt CHECK (assumed_usd >= 0), begun INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT begun_is_a_flag CHECK (begun IN (0, 1)),
+    CONSTRAINT begun_is_a_flag CHECK (begun IN (0, 1)), root_id INTEGER REFERENCES ticket (ticket_id)
+    CONSTRAINT root_is_older CHECK (root_id < ticket_id), planned_title INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT planned_title_is_yes_or_no CHECK (planned_title IN (0, 1)), planned_description INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT planned_description_is_yes_or_no CHECK (planned_description IN (0, 1)),
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
@@ -252,6 +270,20 @@ CREATE TABLE worker (
     CONSTRAINT launched_has_token CHECK ((launched_at IS NULL) = (token_hash IS NULL)),
     CONSTRAINT stopped_has_time   CHECK ((state = 'stopped') = (stopped_at IS NOT NULL)),
     CONSTRAINT stopped_has_reason CHECK ((state = 'stopped') = (stop_reason IS NOT NULL))
+) STRICT;
+
+CREATE TABLE worker_trace (
+    worker_id     INTEGER PRIMARY KEY REFERENCES worker (worker_id),
+    -- The process: its id as this server sees it, when it was started in clock ticks since boot, and which boot that was.
+    pid           INTEGER NOT NULL,
+    started_ticks INTEGER,
+    boot_id       TEXT,
+    -- The inode of the lock file it holds; a lock on any other file says nothing.
+    lock_inode    INTEGER,
+    -- The Ed25519 public key of its exit records, in hexadecimal digits. A record that it has not signed is none of it.
+    seal_key      TEXT,
+    -- The control group of its own unit, as JSON; NULL when it has none.
+    unit          TEXT    CHECK (unit IS NULL OR json_type(unit) = 'object')
 ) STRICT;
 
 CREATE TABLE worker_type (
@@ -361,7 +393,11 @@ CREATE INDEX ticket_dependency_reverse ON ticket_dependency (depends_on_id);
 
 CREATE INDEX ticket_due ON ticket (not_before) WHERE state = 'scheduled';
 
+CREATE INDEX ticket_family ON ticket (root_id, cost_usd, assumed_usd) WHERE root_id IS NOT NULL;
+
 CREATE UNIQUE INDEX ticket_idempotency ON ticket (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+CREATE INDEX ticket_open_family ON ticket (root_id, project_id) WHERE root_id IS NOT NULL AND state <> 'closed';
 
 CREATE INDEX ticket_own_budget ON ticket (project_id) WHERE max_budget_usd IS NOT NULL AND state <> 'closed';
 

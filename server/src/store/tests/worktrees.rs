@@ -112,6 +112,7 @@ async fn attempts_take_turns_in_a_directory() {
         description: String::new(),
         rules: String::new(),
         patterns: String::new(),
+        limits: ProjectLimitsChange::default(),
     };
     bed.store.create_project(twin, NOW).await.unwrap();
     let settings = WorkerTypeSettings::with_prompt("Do.".into());

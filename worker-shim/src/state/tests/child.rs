@@ -31,7 +31,7 @@ fn whatever_the_child_does_after_its_result_ends_the_wait_for_its_end() {
     assert_eq!(quiet(shim.pass(seconds(4))), [], "the wait begins anew");
     assert_eq!(quiet(shim.pass(seconds(1))), polite());
     shim.feed(Event::ChildExited);
-    let expected = Stop { reason: StopReason::HungAfterResult, signal: None };
+    let expected = Stop::of(StopReason::HungAfterResult);
     assert_eq!(shim.sealed(), Some(expected));
 
     // One that says its outcome and works on, over and over, has no more time than others.
@@ -44,7 +44,7 @@ fn whatever_the_child_does_after_its_result_ends_the_wait_for_its_end() {
     }
     assert_eq!(quiet(shim.pass(seconds(0))), polite());
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Timeout, signal: None }));
+    assert_eq!(shim.sealed(), Some(Stop::of(StopReason::Timeout)));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_child_that_hangs_after_its_result_is_stopped() {
     assert_eq!(shim.feed(concluded()), [], "a second result buys no time");
     assert_eq!(shim.pass(seconds(1)), polite());
     shim.feed(Event::ChildExited);
-    let expected = Stop { reason: StopReason::HungAfterResult, signal: None };
+    let expected = Stop::of(StopReason::HungAfterResult);
     assert_eq!(shim.sealed(), Some(expected));
 }
 
@@ -79,7 +79,7 @@ fn the_wall_clock_limit_holds_whatever_the_child_says() {
     }
     assert_eq!(shim.pass(seconds(3)), polite());
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Timeout, signal: None }));
+    assert_eq!(shim.sealed(), Some(Stop::of(StopReason::Timeout)));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn silence_is_a_stall_and_any_output_is_not() {
     assert_eq!(shim.machine.deadline(), Some(shim.now + seconds(1)));
     assert_eq!(shim.pass(seconds(1)), polite());
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Stall, signal: None }));
+    assert_eq!(shim.sealed(), Some(Stop::of(StopReason::Stall)));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_child_that_announces_no_session_hangs_at_its_start() {
     assert_eq!(shim.machine.deadline(), Some(shim.now + seconds(2)));
     assert_eq!(shim.pass(seconds(2)), polite());
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::HangAtStart, signal: None }));
+    assert_eq!(shim.sealed(), Some(Stop::of(StopReason::HangAtStart)));
     let mut shim = Shim::running(limits());
     assert_eq!(shim.feed(Event::Signs(Signs { session: true, ..Signs::default() })), []);
     assert_eq!(shim.pass(seconds(3)), [], "it has begun");

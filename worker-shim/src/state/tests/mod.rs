@@ -36,6 +36,8 @@ impl Shim {
             pid: 42,
             unit: None,
             nonce: 0xabc,
+            place_id: None,
+            traces: shim_protocol::message::Traces::default(),
         };
         let now = Duration::from_secs(1000);
         Self { machine: Machine::new(identity, now), now }
@@ -168,7 +170,11 @@ fn started() -> Action {
 }
 
 fn completed() -> Action {
-    Action::Send(ToServer::Completed { attempt_id: "A-1".into(), record: record() })
+    reported(/* unsealed */ false)
+}
+
+fn reported(unsealed: bool) -> Action {
+    Action::Send(ToServer::Completed { attempt_id: "A-1".into(), record: record(), unsealed })
 }
 
 fn goodbye(reason: &str) -> Action {
@@ -208,10 +214,12 @@ fn hello_says_what_the_shim_holds() {
         child_pid: None,
         draining: false,
         unit: None,
+        place_id: None,
+        traces: Some(Box::default()),
     };
     assert_eq!(hello(&mut Shim::new()), idle);
     let mut shim = Shim::running(limits());
-    shim.feed(Event::Request(Request::Drain));
+    shim.feed(Event::Request(Request::Drain, None));
     let live_attempt = Some("A-1".into());
     let running = Hello { live_attempt, child_pid: Some(PID), draining: true, ..idle.clone() };
     assert_eq!(hello(&mut shim), running);
@@ -232,9 +240,9 @@ fn nothing_is_announced_before_it_is_sealed() {
     let mut shim = Shim::running(limits());
     shim.feed(Event::ChildExited);
     shim.sealed();
-    let complaint = "the end of A-1 cannot be recorded: no room".to_owned();
-    assert_eq!(shim.feed(no_room()), [Action::Complain(complaint)]);
     assert!(!shim.connect().contains(&completed()), "not even on a new link");
+    let complaint = "the end of A-1 cannot be recorded: no room".to_owned();
+    assert_eq!(shim.feed(no_room()), [Action::Complain(complaint), reported(true)]);
     let retried = shim.pass(seconds(1));
     assert!(matches!(retried[..], [Action::Seal(_)]), "{retried:?}");
     assert_eq!(shim.feed(no_room()), [], "told once; the heartbeats repeat it");
@@ -244,8 +252,24 @@ fn nothing_is_announced_before_it_is_sealed() {
 }
 
 #[test]
-fn a_record_that_cannot_be_written_is_given_up_with_its_own_code() {
+fn a_record_that_cannot_be_written_is_offered_until_it_is_taken() {
     let mut shim = Shim::running(limits());
+    shim.feed(Event::ChildExited);
+    shim.sealed();
+    shim.feed(Event::LinkLost);
+    assert!(!shim.feed(no_room()).contains(&reported(true)), "there is nobody to offer it to");
+    assert_eq!(shim.connect(), [reported(true)]);
+    shim.feed(Event::LinkLost);
+    shim.pass(seconds(2));
+    assert_eq!(shim.connect(), [reported(true)], "as long as nobody has taken it");
+    assert!(shim.pass(seconds(30)).contains(&reported(true)));
+    assert_eq!(shim.ack(), [Action::Forget, pull(2)]);
+}
+
+#[test]
+fn a_record_that_can_neither_be_written_nor_offered_is_given_up_with_its_own_code() {
+    let mut shim = Shim::running(limits());
+    shim.feed(Event::LinkLost);
     shim.feed(Event::ChildExited);
     shim.sealed();
     shim.feed(no_room());
@@ -254,7 +278,7 @@ fn a_record_that_cannot_be_written_is_given_up_with_its_own_code() {
 }
 
 fn no_room() -> Event {
-    Event::SealFailed("no room".to_owned())
+    Event::SealFailed { record: record(), why: "no room".to_owned() }
 }
 
 #[test]
@@ -327,18 +351,22 @@ fn signals_without_a_child_end_the_shim() {
     let leaving = [Request::Interrupt, Request::Cancel, Request::Kill, Request::Drain];
     for request in leaving {
         let mut shim = Shim::new();
-        assert_eq!(shim.feed(Event::Request(request)), [Action::Leave(Exit::Done)], "link down");
+        assert_eq!(
+            shim.feed(Event::Request(request, None)),
+            [Action::Leave(Exit::Done)],
+            "link down"
+        );
         let mut shim = Shim::pulling();
         let said = if request == Request::Drain { "drained" } else { "told to leave" };
-        assert_eq!(shim.feed(Event::Request(request)), [goodbye(said)]);
+        assert_eq!(shim.feed(Event::Request(request, None)), [goodbye(said)]);
         assert_eq!(shim.feed(Event::LinkLost), [Action::Leave(Exit::Done)]);
         let mut shim = Shim::pulling();
-        shim.feed(Event::Request(request));
+        shim.feed(Event::Request(request, None));
         assert_eq!(shim.pass(seconds(1)), [Action::Leave(Exit::Done)], "and it does not wait long");
     }
     for request in [Request::Restart, Request::Redial] {
         let mut shim = Shim::pulling();
-        shim.feed(Event::Request(request));
+        shim.feed(Event::Request(request, None));
         shim.connect();
         let [Action::Begin(_)] = shim.hear(granted(1, limits()))[..] else { panic!("goes on") };
     }
@@ -353,13 +381,13 @@ fn a_grant_that_crosses_the_goodbye_gets_an_end() {
     ];
     for (request, reason, signal) in cases {
         let mut shim = Shim::pulling();
-        shim.feed(Event::Request(request));
+        shim.feed(Event::Request(request, None));
         let [Action::Decline { .. }] = shim.hear(granted(1, limits()))[..] else {
             panic!("{request:?}")
         };
         let not_started =
             NotStarted { error: "told".into(), errno: None, stop: None, machinery: false };
-        let stop = Some(Stop { reason, signal: Some(signal) });
+        let stop = Some(Stop { reason, signal: Some(signal), sender: None });
         let order = SealOrder { stop, not_started: Some(not_started.clone()) };
         assert_eq!(shim.feed(Event::Begun(Begun::NotStarted(not_started))), [Action::Seal(order)]);
         assert_eq!(shim.feed(Event::Sealed(record())), [completed()]);
@@ -375,9 +403,9 @@ fn signals_stop_a_running_child_and_then_the_shim() {
         [(Request::Interrupt, StopReason::Interrupt, 15), (Request::Cancel, StopReason::Cancel, 2)];
     for (request, reason, signal) in cases {
         let mut shim = Shim::running(limits());
-        assert_eq!(shim.feed(Event::Request(request)), polite());
+        assert_eq!(shim.feed(Event::Request(request, None)), polite());
         assert_eq!(shim.feed(Event::ChildExited), [Action::Sweep]);
-        assert_eq!(shim.sealed(), Some(Stop { reason, signal: Some(signal) }));
+        assert_eq!(shim.sealed(), Some(Stop { reason, signal: Some(signal), sender: None }));
         assert_eq!(shim.feed(Event::Sealed(record())), [completed()]);
         let end = [Action::Forget, goodbye("told to leave"), Action::Leave(Exit::Done)];
         assert_eq!(shim.ack(), end);
@@ -387,24 +415,27 @@ fn signals_stop_a_running_child_and_then_the_shim() {
 #[test]
 fn quit_kills_without_grace() {
     let mut shim = Shim::running(limits());
-    assert_eq!(shim.feed(Event::Request(Request::Kill)), [Action::Sweep]);
-    let expected = Stop { reason: StopReason::Kill, signal: Some(3) };
+    assert_eq!(shim.feed(Event::Request(Request::Kill, None)), [Action::Sweep]);
+    let expected = Stop { reason: StopReason::Kill, signal: Some(3), sender: None };
     assert_eq!(shim.sealed(), Some(expected));
 }
 
 #[test]
 fn usr1_runs_the_ticket_again() {
     let mut shim = Shim::running(limits());
-    assert_eq!(shim.feed(Event::Request(Request::Restart)), polite());
+    assert_eq!(shim.feed(Event::Request(Request::Restart, None)), polite());
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Restart, signal: Some(10) }));
+    assert_eq!(
+        shim.sealed(),
+        Some(Stop { reason: StopReason::Restart, signal: Some(10), sender: None })
+    );
     shim.feed(Event::Sealed(record()));
     assert_eq!(shim.ack(), [Action::Forget, pull(2)]);
 }
 
 #[test]
 fn usr2_and_drain_let_the_ticket_finish() {
-    for drain in [Event::Request(Request::Drain), Event::Message(ToShim::Drain {})] {
+    for drain in [Event::Request(Request::Drain, None), Event::Message(ToShim::Drain {})] {
         let mut shim = Shim::running(limits());
         assert_eq!(shim.feed(drain), []);
         shim.feed(Event::ChildExited);
@@ -418,7 +449,7 @@ fn usr2_and_drain_let_the_ticket_finish() {
 #[test]
 fn hup_redials_and_nothing_else() {
     let mut shim = Shim::running(limits());
-    assert_eq!(shim.feed(Event::Request(Request::Redial)), [Action::Hangup, Action::Dial]);
+    assert_eq!(shim.feed(Event::Request(Request::Redial, None)), [Action::Hangup, Action::Dial]);
     assert_eq!(shim.connect(), [started()]);
 }
 
@@ -426,7 +457,7 @@ fn hup_redials_and_nothing_else() {
 fn signals_while_a_report_waits_only_shorten_the_wait() {
     for request in [Request::Interrupt, Request::Cancel, Request::Kill] {
         let mut shim = Shim::reporting();
-        assert_eq!(shim.feed(Event::Request(request)), []);
+        assert_eq!(shim.feed(Event::Request(request, None)), []);
         assert!(!shim.pass(seconds(9)).contains(&Action::Leave(Exit::Done)));
         assert!(shim.pass(seconds(1)).contains(&Action::Leave(Exit::Done)));
     }
@@ -434,14 +465,14 @@ fn signals_while_a_report_waits_only_shorten_the_wait() {
         // Nobody is there to ack, and the record is on disk. One more dial is all it waits for.
         let mut shim = Shim::reporting();
         shim.feed(Event::LinkLost);
-        assert_eq!(shim.feed(Event::Request(request)), []);
+        assert_eq!(shim.feed(Event::Request(request, None)), []);
         assert_eq!(shim.pass(Duration::from_millis(500)), [Action::Dial]);
         shim.feed(Event::LinkLost);
         assert!(shim.pass(Duration::from_millis(500)).contains(&Action::Leave(Exit::Done)));
     }
     let mut shim = Shim::reporting();
-    assert_eq!(shim.feed(Event::Request(Request::Restart)), []);
-    assert_eq!(shim.feed(Event::Request(Request::Drain)), []);
+    assert_eq!(shim.feed(Event::Request(Request::Restart, None)), []);
+    assert_eq!(shim.feed(Event::Request(Request::Drain, None)), []);
 }
 
 #[test]
@@ -463,7 +494,7 @@ fn a_stop_from_the_server_ends_the_attempt_and_not_the_shim() {
     assert_eq!(shim.hear(other), []);
     assert_eq!(shim.hear(stop(StopMode::Cancel)), polite());
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Cancel, signal: None }));
+    assert_eq!(shim.sealed(), Some(Stop::of(StopReason::Cancel)));
     shim.feed(Event::Sealed(record()));
     assert_eq!(shim.ack(), [Action::Forget, pull(2)]);
 }
@@ -495,7 +526,7 @@ fn force_only_grows_and_the_weightier_reason_is_recorded() {
 fn a_stop_after_the_child_is_gone_is_not_recorded() {
     let mut shim = Shim::running(limits());
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.feed(Event::Request(Request::Interrupt)), []);
+    assert_eq!(shim.feed(Event::Request(Request::Interrupt, None)), []);
     assert_eq!(shim.sealed(), None);
 }
 
@@ -512,7 +543,7 @@ fn new_limits_count_at_once_and_from_the_start() {
     shim.hear(new(8_000));
     assert_eq!(shim.pass(seconds(0)), polite());
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Timeout, signal: None }));
+    assert_eq!(shim.sealed(), Some(Stop::of(StopReason::Timeout)));
 }
 
 #[test]
@@ -551,7 +582,7 @@ fn a_refused_shim_ends_its_work_and_leaves_the_record_on_disk() {
     let [hangup, ladder @ ..] = &shim.hear(refused())[..] else { panic!("acts") };
     assert_eq!((hangup, ladder), (&Action::Hangup, &polite()[..]));
     shim.feed(Event::ChildExited);
-    assert_eq!(shim.sealed(), Some(Stop { reason: StopReason::Interrupt, signal: None }));
+    assert_eq!(shim.sealed(), Some(Stop::of(StopReason::Interrupt)));
     assert_eq!(shim.feed(Event::Sealed(record())), [Action::Leave(Exit::Done)]);
 
     let mut shim = Shim::reporting();
@@ -586,13 +617,6 @@ fn without_a_run_directory_nothing_is_promised() {
     shim.hear(granted(1, limits()));
     let actions = shim.feed(Event::Begun(Begun::Unrecordable));
     assert_eq!(actions, [Action::Leave(Exit::CannotRecord)], "no goodbye: the grant is open");
-}
-
-#[test]
-fn an_attempt_that_ended_before_is_reported_and_not_run() {
-    let mut shim = Shim::pulling();
-    shim.hear(granted(1, limits()));
-    assert_eq!(shim.feed(Event::Begun(Begun::Ended(record()))), [completed()]);
 }
 
 #[test]

@@ -1,0 +1,98 @@
+//! What proves that a shim, a record or a process belongs to this server and to which worker: what its shim said of itself
+//! over the link, and where this database is used.
+
+use shim_protocol::message::Hello;
+use shim_protocol::run_dir::UnitPlace;
+
+use super::Dispatcher;
+use crate::domain::id::AttemptId;
+use crate::domain::id::WorkerId;
+use crate::domain::reconcile::Life;
+use crate::domain::reconcile::life;
+use crate::domain::trace::Trace;
+use crate::shim::evidence::Known;
+use crate::shim::evidence::Mark;
+use crate::shim::evidence::Unit;
+use crate::shim::holder::Holder;
+use crate::shim::locks;
+use crate::shim::processes;
+use crate::store::Result;
+
+impl Dispatcher {
+    /// Whether the shim of a worker that has no link is alive.
+    pub(super) async fn life_of(&self, worker: WorkerId) -> Result<Life> {
+        let lock = self.worker_lock(worker);
+        if let Some(trace) = self.store.trace(worker).await? {
+            let lock = locks::lock(&lock, trace.lock_inode);
+            return Ok(life(lock, processes::process(&trace)));
+        }
+        // Without a start time its number may be another's by now; that it is nobody's says enough.
+        let pid = self.store.worker(worker).await?.pid.unwrap_or_default();
+        let process = processes::process(&Trace { pid, ..Trace::default() });
+        Ok(life(locks::lock(&lock, None), process))
+    }
+
+    /// The process of a worker's shim. By its start it is known only where this database was always used: what a copy of it
+    /// remembers may be the original's.
+    pub(super) async fn holder(&self, worker: WorkerId, pid: i32) -> Result<Holder> {
+        let trace = match self.places.place.granted_elsewhere {
+            0 => self.store.trace(worker).await?,
+            _ => None,
+        };
+        Ok(Holder { pid, lock: self.worker_lock(worker), trace })
+    }
+
+    /// What marks the processes of an attempt.
+    pub(super) fn mark(&self, attempt: AttemptId) -> Mark {
+        Mark {
+            server_id: self.store.server_id().to_owned(),
+            place_id: self.places.place.id.clone(),
+            attempt_id: attempt.to_string(),
+            here: attempt.key() > self.places.place.granted_elsewhere,
+        }
+    }
+
+    /// What is known of the shim of a worker's attempt.
+    pub(super) async fn known(&self, worker: WorkerId) -> Result<Known> {
+        let worker_id = worker.to_string();
+        let Some(trace) = self.store.trace(worker).await? else {
+            let unit = Unit::File(self.store.worker(worker).await?.unit);
+            return Ok(Known { worker_id, seal_key: None, unit });
+        };
+        let place: Option<UnitPlace> = trace.unit.and_then(|unit| serde_json::from_str(&unit).ok());
+        Ok(Known { worker_id, seal_key: trace.seal_key, unit: Unit::Told(place) })
+    }
+
+    /// Keeps what a worker's shim says of itself, and refuses whoever comes with its token and is not it. The inner error is
+    /// the reason. `pid`: of the process at the other end, as the kernel tells it.
+    pub(super) async fn recognise(
+        &self,
+        worker: WorkerId,
+        hello: &Hello,
+        pid: Option<i32>,
+    ) -> Result<std::result::Result<(), &'static str>> {
+        // A process of another pid namespace has no number here.
+        let seen = pid.filter(|pid| *pid > 0).map_or_else(|| i64::from(hello.pid), i64::from);
+        let told = hello.traces.as_ref().map(|traces| Trace {
+            pid: seen,
+            started_ticks: traces.started_ticks,
+            boot_id: traces.boot_id.clone(),
+            lock_inode: traces.lock_inode,
+            seal_key: traces.seal_key.clone(),
+            unit: traces.unit.as_ref().and_then(|unit| serde_json::to_string(unit).ok()),
+        });
+        let kept = match self.store.trace(worker).await? {
+            None => match &told {
+                Some(told) => self.store.keep_trace(worker, told.clone()).await?,
+                None => None,
+            },
+            kept => kept,
+        };
+        Ok(match (kept, told) {
+            // An earlier build, as long as it never was another.
+            (None, None) => Ok(()),
+            (Some(kept), Some(told)) if kept == told => Ok(()),
+            (Some(_), _) | (None, Some(_)) => Err("the token is another process's"),
+        })
+    }
+}

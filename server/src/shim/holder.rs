@@ -1,0 +1,105 @@
+//! The process of a shim, to be signalled whether or not it listens.
+
+use std::io;
+use std::path::PathBuf;
+
+use rustix::process::Pid;
+use rustix::process::PidfdFlags;
+use rustix::process::Signal;
+use rustix::process::pidfd_open;
+use rustix::process::pidfd_send_signal;
+
+use crate::domain::reconcile::Process;
+use crate::domain::trace::Trace;
+use crate::shim::family;
+use crate::shim::locks;
+use crate::shim::processes;
+
+/// What tells that a process is a worker's shim: the number alone may be another's by now.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    pub pid: i32,
+    /// The lock file that the shim holds for life.
+    pub lock: PathBuf,
+    /// What the shim said of itself, if it counts in this place. Its lock file can be removed, and its start cannot.
+    pub trace: Option<Trace>,
+}
+
+impl Holder {
+    /// Whether the process with this number is the shim.
+    pub fn is_it(&self) -> io::Result<bool> {
+        let of_it = self.trace.as_ref().filter(|trace| trace.pid == i64::from(self.pid));
+        match of_it.map(processes::process) {
+            Some(Process::Running) => Ok(true),
+            Some(Process::Ended) => Ok(false),
+            Some(Process::Unknown) | None => match locks::holds_lock(self.pid, &self.lock) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                found => found,
+            },
+        }
+    }
+
+    /// Whether the shim is stopped by a signal.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        let state = family::process(self.pid).map(|process| process.state);
+        matches!(state, Some('T' | 't')) && self.is_it().unwrap_or(false)
+    }
+
+    /// Kills the shim. Returns whether it did.
+    pub fn kill(&self) -> io::Result<bool> {
+        self.signal(Signal::KILL)
+    }
+
+    /// Lets a shim that was stopped go on.
+    pub fn go_on(&self) {
+        if let Err(error) = self.signal(Signal::CONT) {
+            tracing::warn!(pid = self.pid, %error, "a shim that was stopped was not let go on");
+        }
+    }
+
+    /// The descriptor pins the process: what is looked at is what is hit.
+    fn signal(&self, signal: Signal) -> io::Result<bool> {
+        let Some(raw) = Pid::from_raw(self.pid).filter(|_| self.pid > 1) else { return Ok(false) };
+        let pinned = match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(pinned) => pinned,
+            Err(rustix::io::Errno::SRCH) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        if !self.is_it()? {
+            return Ok(false);
+        }
+        pidfd_send_signal(&pinned, signal)?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_shim_is_killed_by_its_start_though_its_lock_file_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("W-1.lock");
+        let mut shim = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(shim.id()).unwrap();
+        let started = family::process(pid).unwrap().started;
+        let trace = |started_ticks| {
+            Some(Trace { pid: pid.into(), started_ticks: Some(started_ticks), ..Trace::default() })
+        };
+        let holder = Holder { pid, lock: lock.clone(), trace: None };
+        assert!(!holder.kill().unwrap(), "nothing tells that it is the shim");
+        File::create(&lock).unwrap();
+        assert!(!holder.kill().unwrap(), "it does not hold the lock");
+        let another = Holder { trace: trace(started + 1), ..holder.clone() };
+        assert!(!another.kill().unwrap(), "another process with that number");
+        std::fs::remove_file(&lock).unwrap();
+        assert!(Holder { trace: trace(started), ..holder }.kill().unwrap());
+        assert_eq!(shim.wait().unwrap().signal(), Some(9));
+    }
+}

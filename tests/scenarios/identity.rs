@@ -1,0 +1,413 @@
+//! Whatever is reported, adopted or killed proves that it is this server's: files below the state directory can be forged,
+//! removed, exchanged and copied by whoever runs as the same user, an agent among them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::process::Stdio;
+
+use e2e::bed::Bed;
+use e2e::bed::pid;
+use e2e::bed::text;
+use e2e::eventually::eventually;
+use e2e::fake::Call;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use serde_json::json;
+
+/// A ticket of a project of its own whose first run waits for the file `go`, and that run.
+async fn waiting(bed: &Bed, project: &str) -> (String, Call) {
+    bed.project(project, &["build"]).await;
+    let script = "fake: build#1: wait-for go\nfake: build#1: complete by its agent";
+    let ticket = bed.ticket(project, &["build"], script).await;
+    let call = bed.called(&ticket, "build", 1).await;
+    (ticket, call)
+}
+
+fn go(call: &Call) {
+    fs::write(call.cwd.join("go"), "").expect("the project is ours");
+}
+
+/// Completed by its first attempt, whose agent said so.
+async fn completed_by_its_agent(bed: &Bed, ticket: &str) {
+    let closed = bed.completed(ticket).await;
+    assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
+    assert_eq!(closed["comments"][0]["content"], "by its agent", "{closed}");
+}
+
+/// A record as an agent would forge it, which can read the run directories of all.
+fn forged(bed: &Bed, call: &Call, attempt: &str) -> String {
+    let run_dir = bed.server.state_dir().join("attempts").join(&call.attempt);
+    let grant = fs::read_to_string(run_dir.join("grant.json")).expect("the agent runs");
+    let grant: Value = serde_json::from_str(&grant).expect("JSON");
+    json!({
+        "version": 1, "server_id": grant["server_id"], "attempt_id": attempt, "worker_id": call.worker,
+        "build": "0.1.0", "status": {"type": "exited", "code": 0}, "ended_at_ms": 2,
+        "result": {"subtype": "success", "structured_output": {"outcome": "completed", "report": "forged"}},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_worker_reports_no_attempt_but_its_own() {
+    let bed = Bed::start().await;
+    let (victim, run) = waiting(&bed, "shop").await;
+    let (ticket, own) = waiting(&bed, "mill").await;
+    let record = bed.server.state_dir().join("attempts").join(&own.attempt).join("exit.json");
+    fs::write(&record, forged(&bed, &run, &run.attempt)).unwrap();
+
+    go(&own);
+
+    completed_by_its_agent(&bed, &ticket).await;
+    let found = bed.get(&victim).await;
+    assert_eq!(found["state"], "running", "{found}");
+    go(&run);
+    completed_by_its_agent(&bed, &victim).await;
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_forged_record_of_a_running_attempt_counts_for_nothing() {
+    let mut bed = Bed::start().await;
+    let (ticket, run) = waiting(&bed, "shop").await;
+    let shim = pid(&bed.worker_of(&ticket).await, "pid");
+    let record = bed.server.state_dir().join("attempts").join(&run.attempt).join("exit.json");
+    fs::write(&record, forged(&bed, &run, &run.attempt)).unwrap();
+    bed.server.kill().await;
+    bed.launch().await;
+
+    // Its shim lives and is adopted, and what the agent says counts.
+    go(&run);
+    completed_by_its_agent(&bed, &ticket).await;
+    eventually("the shim ends", || async {
+        let runs = Path::new(&format!("/proc/{shim}")).exists();
+        if runs { Err("it runs".to_owned()) } else { Ok(()) }
+    })
+    .await;
+
+    // With its shim killed nobody is left to say what is true, and nobody guesses.
+    let again = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+    let run = bed.called(&again, "build", 1).await;
+    let shim = pid(&bed.worker_of(&again).await, "pid");
+    let record = bed.server.state_dir().join("attempts").join(&run.attempt).join("exit.json");
+    fs::write(&record, forged(&bed, &run, &run.attempt)).unwrap();
+    assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
+    let found = eventually("the attempt is stuck", || async {
+        let found = bed.get(&again).await;
+        if found["attempts"][0]["suspect"] == true { Ok(found) } else { Err(found.to_string()) }
+    })
+    .await;
+    assert_eq!(found["state"], "running", "{found}");
+    assert_eq!(bed.agents.calls_of(&again, "build").len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
+    let bed = Bed::start().await;
+    let (first, run) = waiting(&bed, "shop").await;
+    go(&run);
+    completed_by_its_agent(&bed, &first).await;
+    let attempts = bed.server.state_dir().join("attempts");
+    let sealed = fs::read_to_string(attempts.join(&run.attempt).join("exit.json")).unwrap();
+
+    let again = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+    let later = bed.called(&again, "build", 1).await;
+    let shim = pid(&bed.worker_of(&again).await, "pid");
+    // As it was signed, and with another number, which the signature does not cover.
+    let replayed =
+        sealed.replace(&format!("\"{}\"", run.attempt), &format!("\"{}\"", later.attempt));
+    fs::write(attempts.join(&later.attempt).join("exit.json"), replayed).unwrap();
+    assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
+
+    eventually("the attempt is stuck", || async {
+        let found = bed.get(&again).await;
+        if found["attempts"][0]["suspect"] == true { Ok(()) } else { Err(found.to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lock_files_that_are_gone_prove_nobody_dead() {
+    for replaced in [false, true] {
+        let mut bed = Bed::start().await;
+        let mut runs = Vec::new();
+        for project in ["one", "two", "three"] {
+            runs.push(waiting(&bed, project).await);
+        }
+        // Frozen shims cannot dial, so that the evidence alone has to do.
+        let workers = bed.client.ok("list_workers", json!({})).await;
+        let shims: Vec<i32> = workers["workers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|worker| pid(worker, "pid"))
+            .collect();
+        bed.server.kill().await;
+        for shim in &shims {
+            assert!(bed.server.send(*shim, Signal::SIGSTOP), "the shim was there");
+        }
+        remove_locks(&bed.server.state_dir(), replaced);
+        bed.launch().await;
+
+        // A whole ticket later the server has looked often.
+        bed.project("other", &["build"]).await;
+        let other = bed.ticket("other", &["build"], "").await;
+        bed.completed(&other).await;
+        for (ticket, _) in &runs {
+            let found = bed.get(ticket).await;
+            assert_eq!(found["state"], "running", "{found}");
+        }
+        for shim in shims {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGCONT)
+                .expect("a shim that lives");
+        }
+        for (ticket, run) in runs {
+            go(&run);
+            completed_by_its_agent(&bed, &ticket).await;
+        }
+        bed.assert_no_overlaps();
+    }
+}
+
+/// Removes every lock file below a directory, or puts another in its place.
+fn remove_locks(below: &Path, replace: bool) {
+    for entry in fs::read_dir(below).expect("our own directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_locks(&path, replace);
+        } else if path.extension().is_some_and(|end| end == "lock") {
+            fs::remove_file(&path).expect("our own file");
+            if replace {
+                fs::write(&path, "").expect("our own directory");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_died_without_its_lock_file_is_known_to_be_dead() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+    bed.called(&ticket, "build", 1).await;
+    let shim = pid(&bed.worker_of(&ticket).await, "pid");
+    assert!(bed.server.send(shim, Signal::SIGSTOP), "the shim was there");
+    remove_locks(&bed.server.state_dir(), false);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGKILL)
+        .expect("it is frozen");
+
+    let closed = bed.completed(&ticket).await;
+
+    assert_eq!(closed["attempts"][0]["outcome"], "lost", "{closed}");
+    bed.assert_no_overlaps();
+}
+
+/// Starts a server on another state directory, which has to end by itself.
+async fn start_on(bed: &Bed, state_dir: &Path) -> Output {
+    let mut command = tokio::process::Command::from(bed.server.command("serve"));
+    command
+        .arg("--state-dir")
+        .arg(state_dir)
+        .arg("--runtime-dir")
+        .arg(bed.server.path("run-of-the-copy"))
+        .args(["--listen", "127.0.0.1:0", "--launcher", "plain", "--agent-command"])
+        .arg(e2e::binaries::fake_claude())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the program can be started")
+}
+
+#[tokio::test]
+async fn a_copy_beside_a_living_original_says_so_and_touches_nothing() {
+    let mut bed = Bed::start().await;
+    let (ticket, run) = waiting(&bed, "shop").await;
+    let (restored, copied) = (bed.server.path("restored"), bed.server.path("copied"));
+    fs::create_dir(&restored).unwrap();
+    let backup = restored.join("vibe-ensemble.db").display().to_string();
+    assert!(bed.server.operate("backup", &[&backup]).await.status.success());
+    let state = bed.server.state_dir();
+    let cp = std::process::Command::new("cp").arg("-a").arg(&state).arg(&copied).status().unwrap();
+    assert!(cp.success());
+
+    // While the original's server runs, and while only its workers do.
+    for server in ["runs", "worker"] {
+        for copy in [&restored, &copied] {
+            let output = start_on(&bed, copy).await;
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(75), "{words}");
+            assert!(words.contains("is a copy of the one in") && words.contains(server), "{words}");
+            let alive = bed.server.descendants();
+            assert!(alive.iter().any(|process| process.pid == run.pid), "{alive:?}");
+        }
+        if server == "runs" {
+            bed.server.kill().await;
+        }
+    }
+    bed.launch().await;
+    go(&run);
+    completed_by_its_agent(&bed, &ticket).await;
+    bed.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_copy_of_a_state_directory_whose_original_is_gone_goes_on_with_its_tickets() {
+    let mut bed = Bed::start().await;
+    let (ticket, run) = waiting(&bed, "shop").await;
+    let worker = bed.worker_of(&ticket).await;
+    bed.server.kill().await;
+    assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGKILL), "the shim was there");
+    eventually("the agent is gone", || async {
+        let left = bed.server.descendants();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    let state = bed.server.state_dir();
+    let away = bed.server.path("away");
+    fs::rename(&state, &away).unwrap();
+    let cp = std::process::Command::new("cp").arg("-a").arg(&away).arg(&state).status().unwrap();
+    assert!(cp.success());
+
+    bed.launch().await;
+
+    let closed = bed.completed(&ticket).await;
+    assert_eq!(closed["attempts"][0]["outcome"], "lost", "{closed}");
+    assert_ne!(text(&closed["attempts"][1], "attempt_id"), run.attempt);
+    bed.assert_no_overlaps();
+}
+
+/// Removes a directory that somebody may be writing into.
+async fn removed(directory: &Path) {
+    eventually("it is removed", || {
+        std::future::ready(fs::remove_dir_all(directory).map_err(|error| error.to_string()))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_puts_back_what_is_removed_beside_it_and_lets_no_second_one_in() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let runtime = bed.server.runtime_dir();
+    fs::remove_file(bed.server.state_dir().join(".lock")).unwrap();
+    removed(&runtime).await;
+
+    let second = start_on(&bed, &bed.server.state_dir()).await;
+    assert_eq!(second.status.code(), Some(75), "{}", String::from_utf8_lossy(&second.stderr));
+    eventually("everything is back", || {
+        let missing = ["http.addr", "server.lock", "shim.sock"]
+            .into_iter()
+            .find(|name| !runtime.join(name).exists());
+        std::future::ready(missing.map_or(Ok(()), |name| Err(name.to_owned())))
+    })
+    .await;
+    let status = bed.server.operate("status", &[]).await;
+    assert!(status.status.success(), "{status:?}");
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+}
+
+#[tokio::test]
+async fn a_run_directory_that_is_gone_costs_no_result() {
+    let mut bed = Bed::start().await;
+    let (ticket, run) = waiting(&bed, "shop").await;
+    let attempts = bed.server.state_dir().join("attempts");
+    removed(&attempts.join(&run.attempt)).await;
+    go(&run);
+    completed_by_its_agent(&bed, &ticket).await;
+
+    // All of them, with something else in their place: there is nowhere to write it, and the link has to do.
+    let (ticket, run) = waiting(&bed, "mill").await;
+    removed(&attempts).await;
+    fs::write(&attempts, "").unwrap();
+    go(&run);
+    completed_by_its_agent(&bed, &ticket).await;
+    fs::remove_file(&attempts).unwrap();
+    bed.nothing_is_left().await;
+
+    // A server that comes later finds what a shim sealed in a directory it had to make again.
+    let (ticket, run) = waiting(&bed, "forge").await;
+    bed.server.kill().await;
+    removed(&attempts).await;
+    go(&run);
+    let record = attempts.join(&run.attempt).join("exit.json");
+    eventually("the record is sealed", || {
+        std::future::ready(if record.exists() { Ok(()) } else { Err("no exit.json".to_owned()) })
+    })
+    .await;
+    bed.launch().await;
+    completed_by_its_agent(&bed, &ticket).await;
+}
+
+#[tokio::test]
+async fn exchanged_run_directories_kill_nobody() {
+    let bed = Bed::start().await;
+    let (one, first) = waiting(&bed, "one").await;
+    bed.project("two", &["build"]).await;
+    let two = bed.ticket("two", &["build"], "fake: build#1: sleep 600").await;
+    let second = bed.called(&two, "build", 1).await;
+    let attempts = bed.server.state_dir().join("attempts");
+    let at = |call: &Call| attempts.join(&call.attempt);
+    fs::rename(at(&first), attempts.join("aside")).unwrap();
+    fs::rename(at(&second), at(&first)).unwrap();
+    fs::rename(attempts.join("aside"), at(&second)).unwrap();
+
+    // The second one's directory says that somebody holds its lock, and that is the first one's tree.
+    let shim = pid(&bed.worker_of(&two).await, "pid");
+    assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
+    eventually("its agent is gone", || async {
+        let alive = bed.server.descendants();
+        let runs = alive.iter().any(|process| process.pid == second.pid);
+        if runs { Err(format!("{alive:?}")) } else { Ok(()) }
+    })
+    .await;
+    bed.project("other", &["build"]).await;
+    let other = bed.ticket("other", &["build"], "").await;
+    bed.completed(&other).await;
+    let alive = bed.server.descendants();
+    assert!(alive.iter().any(|process| process.pid == first.pid), "{alive:?}");
+    go(&first);
+    completed_by_its_agent(&bed, &one).await;
+    bed.completed(&two).await;
+}
+
+#[tokio::test]
+async fn workers_find_a_server_that_has_another_runtime_directory() {
+    let mut bed = Bed::start().await;
+    let (ticket, run) = waiting(&bed, "shop").await;
+    let (stopped, _) = waiting(&bed, "mill").await;
+    bed.server.kill().await;
+    bed.server.move_runtime_dir("run-of-another-session");
+    bed.launch().await;
+
+    let worker = bed.worker_of(&stopped).await;
+    bed.client.ok("stop_worker", json!({"worker_id": worker["worker_id"], "mode": "cancel"})).await;
+    let held = bed.ticket_is(&stopped, "on_hold").await;
+    assert_eq!(held["attempts"][0]["outcome"], "cancelled", "{held}");
+    go(&run);
+    completed_by_its_agent(&bed, &ticket).await;
+    bed.nothing_is_left().await;
+}
+
+/// Signals the shim, which is the parent of the agent that is the parent of this shell.
+fn signals_its_shim(signal: &str) -> String {
+    format!("fake: build: run kill -{signal} $(cut -d' ' -f4 /proc/$PPID/stat); sleep 600")
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_its_worker_spends_its_attempts() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    for signal in ["TERM", "USR1", "QUIT", "INT"] {
+        let ticket = bed.ticket("shop", &["build"], &signals_its_shim(signal)).await;
+        let held = bed.ticket_is(&ticket, "on_hold").await;
+        let attempts = held["attempts"].as_array().unwrap();
+        assert!(attempts.len() <= 6, "three attempts, and a question about each: {held}");
+        assert_eq!(held["attempts_used"], 3, "{held}");
+        let told = text(&held, "hold_reason");
+        let says = format!("it ended its own worker: the signal {signal} from process");
+        assert!(told.contains(&says) && told.contains("one of its own"), "{told}");
+        assert_eq!(attempts[0]["failure"], "ended_its_worker", "{held}");
+    }
+    bed.nothing_is_left().await;
+}

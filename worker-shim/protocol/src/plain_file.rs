@@ -1,0 +1,108 @@
+//! Opening files in places where agents can put anything.
+//!
+//! An agent runs as the user whose files these are. In the place of any of them it can leave a named pipe, whose reader
+//! waits for ever; a symbolic link, which leads elsewhere; or a file without an end. One of those in one run directory
+//! must not stop whoever looks after all the others.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Opens a regular file to be read. Never waits and follows no link in the last part of the path; anything but a regular
+/// file is refused.
+pub fn open(path: &Path) -> io::Result<File> {
+    open_with(OpenOptions::new().read(true), path)
+}
+
+/// The same for a file of the user's own choosing, which may be reached through links.
+pub fn open_linked(path: &Path) -> io::Result<File> {
+    regular(
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(path)?,
+    )
+}
+
+/// Opens with options of the caller's, whose own flags it replaces.
+pub fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    regular(options.custom_flags(flags).open(path)?)
+}
+
+/// Reads a regular file of at most so many bytes, as [`open`] opens it.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    whole(open(path)?, most)
+}
+
+/// Reads a regular file of at most so many bytes of text, as [`open_linked`] opens it.
+pub fn read_linked(path: &Path, most: u64) -> io::Result<String> {
+    let bytes = whole(open_linked(path)?, most)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// All of an open file, refused when it has more than `most` bytes. The size that a file tells is not asked: it may grow
+/// while it is read.
+pub fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
+        let why = format!("it has more than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(bytes)
+}
+
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_opened_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "text").unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+        let _listener = UnixListener::bind(at("socket")).unwrap();
+        symlink(at("file"), at("link")).unwrap();
+        symlink(at("pipe"), at("link-to-pipe")).unwrap();
+        symlink(at("link-to-itself"), at("link-to-itself")).unwrap();
+        assert_eq!(read(&at("file"), 4).unwrap(), b"text");
+        for other in ["directory", "pipe", "socket", "link", "link-to-pipe", "link-to-itself"] {
+            let error = read(&at(other), 4).unwrap_err();
+            assert_ne!(error.kind(), io::ErrorKind::NotFound, "{other}: absent is another thing");
+            let write = open_with(OpenOptions::new().write(true).create(true), &at(other));
+            assert!(write.is_err(), "{other}");
+        }
+        assert_eq!(read(&at("nothing"), 4).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(read_linked(&at("link"), 4).unwrap(), "text");
+        assert!(read_linked(&at("link-to-pipe"), 4).is_err());
+        assert!(open(Path::new("/dev/zero")).is_err());
+    }
+
+    #[test]
+    fn a_file_beyond_its_bound_is_refused_however_large_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&path, 1 << 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+}
