@@ -23,7 +23,7 @@ async fn statuses(client: &Client, calls: usize) -> Vec<u16> {
     statuses
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn whoever_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
     let bed = Bed::start().await;
     let guesser = bed.client.with_token(Some("0000000000000000000000000000000000000000"));
@@ -42,7 +42,7 @@ async fn whoever_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
     assert_eq!(health.status().as_u16(), 200, "whoever supervises the server still sees it");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_client_that_floods_is_told_to_be_quiet_and_served_again_after_it() {
     let bed = Bed::with(Setup::default().arg("--max-requests-per-second").arg("1")).await;
 
@@ -65,7 +65,7 @@ async fn a_client_that_floods_is_told_to_be_quiet_and_served_again_after_it() {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn too_many_requests_say_after_how_long_to_try_again() {
     let bed = Bed::with(Setup::default().arg("--max-requests-per-second").arg("1")).await;
     let body = bed.client.stateless_body("tools/list", json!({}));
@@ -82,7 +82,7 @@ async fn too_many_requests_say_after_how_long_to_try_again() {
     assert!((1..=10).contains(&seconds), "{seconds}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn waiting_calls_are_bounded_and_the_others_go_on() {
     let bed = Bed::with(Setup::default().arg("--max-waiting-calls").arg("3")).await;
     let mut waiting = Vec::new();
@@ -106,7 +106,7 @@ async fn waiting_calls_are_bounded_and_the_others_go_on() {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_body_without_an_announced_length_is_bounded_too() {
     let bed = Bed::start().await;
     let mut stream = TcpStream::connect(bed.server.address()).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_body_without_an_announced_length_is_bounded_too() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_token_is_in_no_log_and_on_no_command_line() {
     let bed = Bed::with(Setup::default().arg("--log").arg("trace")).await;
     let directory = bed.project("shop", &["build"]).await;

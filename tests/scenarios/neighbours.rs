@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -43,7 +42,7 @@ fn open_to_others(below: &Path, found: &mut Vec<String>) {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn nothing_on_disk_is_for_others_even_without_a_umask() {
     let setup = Setup { no_umask: true, ..Setup::default() };
     let bed = Bed::with(setup).await;
@@ -75,7 +74,7 @@ async fn nothing_on_disk_is_for_others_even_without_a_umask() {
     assert_eq!(found, Vec::<String>::new());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
     let directory = tempfile::tempdir().unwrap();
     let bed = bed_with_orders(directory.path()).await;
@@ -141,16 +140,12 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
     assert_eq!(answer["kind"], "refused", "{answer}");
 }
 
-/// Another user, where there is one to become.
+/// Another user.
 const NOBODY: u32 = 65_534;
 
 /// Opens the way to the shim socket, as somebody might who wants to debug a shim, and returns a program that another
-/// user can start; `None` where there is no other user to become.
-fn loosened(bed: &Bed) -> Option<PathBuf> {
-    if fs::metadata(bed.server.runtime_dir()).expect("the server made it").uid() != 0 {
-        eprintln!("SKIPPED: only root can become another user; .ci/run as root runs this test");
-        return None;
-    }
+/// user can start.
+fn loosened(bed: &Bed) -> PathBuf {
     let program = bed.server.path("neighbour");
     fs::copy(binaries::fake_claude(), &program).expect("our own directory");
     for (path, mode) in [
@@ -161,7 +156,7 @@ fn loosened(bed: &Bed) -> Option<PathBuf> {
     ] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own files");
     }
-    Some(program)
+    program
 }
 
 /// Starts the program as that user.
@@ -178,10 +173,10 @@ async fn told(child: Child) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Root))]
 async fn another_user_is_turned_away_although_the_modes_were_loosened() {
     let bed = Bed::start().await;
-    let Some(program) = loosened(&bed) else { return };
+    let program = loosened(&bed);
     let socket = bed.server.runtime_dir().join("shim.sock");
     assert_eq!(told(neighbour(&program, 0, "dial", &socket)).await, "refused");
     assert_eq!(told(neighbour(&program, NOBODY, "dial", &socket)).await, "closed");
@@ -195,10 +190,10 @@ async fn another_user_is_turned_away_although_the_modes_were_loosened() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Root))]
 async fn a_shim_says_nothing_to_a_server_of_another_user() {
     let mut bed = Bed::start().await;
-    let Some(program) = loosened(&bed) else { return };
+    let program = loosened(&bed);
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
     let call = bed.called(&ticket, "build", 1).await;

@@ -22,7 +22,7 @@ fn seqs(events: &[Value]) -> BTreeSet<i64> {
     events.iter().filter_map(|event| event["seq"].as_i64()).collect()
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_is_old_and_done_with_goes_and_the_rest_stays() {
     let clock = ClockShift::build();
     let setup = Setup::default()
