@@ -18,6 +18,8 @@ pub mod mcp;
 pub mod obstacles;
 pub mod plant;
 pub mod shim;
+#[cfg(test)]
+mod snapshot;
 pub mod store;
 pub mod sweep;
 pub mod telemetry;

@@ -473,6 +473,8 @@ mod tests {
 
     #[test]
     fn the_instructions_fit_what_clients_keep() {
+        crate::snapshot::holds("instructions", INSTRUCTIONS);
+        crate::snapshot::holds("instructions-of-workers", WORKER_INSTRUCTIONS);
         for text in [INSTRUCTIONS, WORKER_INSTRUCTIONS] {
             assert!(text.len() <= 2048, "{} bytes", text.len());
         }

@@ -11,6 +11,7 @@ mod ledger;
 mod limits;
 mod pauses;
 mod planned;
+mod summaries;
 mod tickets;
 mod updates;
 mod workers;
