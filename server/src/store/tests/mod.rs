@@ -2,6 +2,7 @@
 
 mod bill;
 mod claims;
+mod dearest;
 mod ends;
 mod events;
 mod files;
@@ -12,6 +13,7 @@ mod limits;
 mod pauses;
 mod planned;
 mod summaries;
+mod sums;
 mod tickets;
 mod updates;
 mod workers;
