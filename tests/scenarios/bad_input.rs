@@ -84,7 +84,7 @@ async fn wrong_types_are_refused() {
     all_refused(&[
         ("create_ticket", "title", ticket(json!({"title": 7}))),
         ("create_ticket", "title", ticket(json!({"title": null}))),
-        ("create_ticket", "execution_plan", ticket(json!({"execution_plan": "build"}))),
+        ("create_ticket", "execution_plan", ticket(json!({"execution_plan": "build, test"}))),
         ("create_ticket", "execution_plan", ticket(json!({"execution_plan": [7]}))),
         ("create_ticket", "depends_on", ticket(json!({"depends_on": 1}))),
         ("create_ticket", "priority", ticket(json!({"priority": 1}))),
@@ -95,7 +95,8 @@ async fn wrong_types_are_refused() {
         ("get_ticket", "ticket_id", json!({"ticket_id": {}})),
         ("list_tickets", "limit", json!({"limit": "all"})),
         ("list_events", "after", json!({"after": "T-1"})),
-        ("mark_events_processed", "event_seqs", json!({"event_seqs": 1})),
+        ("mark_events_processed", "event_seqs", json!({"event_seqs": 1.5})),
+        ("mark_events_processed", "event_seqs", json!({"event_seqs": true})),
     ])
     .await;
 }

@@ -14,6 +14,7 @@ mod bill;
 mod catalogue;
 mod child;
 mod classes;
+mod client_habits;
 mod clocks;
 mod command_line;
 mod connect;

@@ -14,6 +14,7 @@ use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::middleware;
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
@@ -31,13 +32,16 @@ use crate::domain::id::AttemptId;
 use crate::mcp::access::Access;
 use crate::mcp::access::Admitted;
 use crate::mcp::access::Caller;
+use crate::mcp::batch;
 use crate::mcp::body;
 use crate::mcp::body::Unread;
+use crate::mcp::cancelled::Requests;
 use crate::mcp::connections;
 use crate::mcp::connections::Connection;
 use crate::mcp::kept::Kept;
 use crate::mcp::limits::Limits;
 use crate::mcp::limits::Rates;
+use crate::mcp::message;
 use crate::mcp::metrics;
 use crate::mcp::metrics::CallCounts;
 use crate::mcp::reply;
@@ -60,6 +64,8 @@ struct Shared {
     coordinator: Mcp,
     worker: Mcp,
     calls: Arc<CallCounts>,
+    /// What is being answered.
+    requests: Requests,
     /// Whether the database answers.
     ready: Kept<bool>,
     /// The page of metrics; `None` when they could not be read.
@@ -79,6 +85,7 @@ pub fn router(service: Service, access: Access, limits: Limits) -> Router {
         coordinator: mcp(handlers.coordinator),
         worker: mcp(handlers.worker),
         calls,
+        requests: Requests::default(),
         ready: Kept::new(),
         metrics: Kept::new(),
     };
@@ -228,6 +235,32 @@ async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Respo
         }
         Err(Unread::Broken) => return StatusCode::BAD_REQUEST.into_response(),
     };
+    if is_json(&parts.headers)
+        && let Some(messages) = batch::messages(&body)
+    {
+        let one = |message| answer(&shared.requests, mcp, parts.clone(), message, caller);
+        return batch::answer(&parts.headers, messages, one).await;
+    }
+    answer(&shared.requests, mcp, parts, body, caller).await
+}
+
+/// Answers one message.
+async fn answer(
+    requests: &Requests,
+    mcp: &Mcp,
+    mut parts: Parts,
+    body: Bytes,
+    caller: Caller,
+) -> Response {
+    let (body, head) = message::read(body);
+    if head.method.as_deref() == Some("notifications/cancelled")
+        && let Some(id) = &head.request_id
+    {
+        requests.cancel(caller, id);
+    }
+    if let Some(id) = &head.id {
+        parts.extensions.insert(requests.begin(caller, id));
+    }
     let is_json = is_json(&parts.headers);
     let request = Request::from_parts(parts, Body::from(body.clone()));
     let response = mcp.handle(request).await;

@@ -279,7 +279,7 @@ impl Store {
         let listed = page.cut(rows, |row| row.ticket_id);
         let items: std::result::Result<_, StoreError> =
             listed.items.into_iter().map(Ticket::try_from).collect();
-        Ok(Listed { items: items?, next: listed.next })
+        Ok(Listed { items: items?, keys: listed.keys, next: listed.next })
     }
 }
 

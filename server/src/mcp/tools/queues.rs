@@ -11,6 +11,7 @@ use crate::domain::waiting::waiting;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
+use crate::mcp::page::Room;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::tools::pauses::PauseView;
@@ -127,7 +128,10 @@ struct Queues {
 struct QueueStatus {
     #[serde(flatten)]
     queue: QueueView,
+    /// The first of those that wait, as many as fit.
     tickets: Vec<WaitingTicket>,
+    /// How many more wait behind them.
+    tickets_left_out: i64,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -162,8 +166,7 @@ impl From<Waiting> for WaitingTicket {
 async fn list(service: Service, given: ListAll) -> Result<Queues> {
     let page = List::Queues.page(given.limit, given.cursor.as_deref())?;
     let listed = service.store.queues(given.project.as_deref(), page).await?;
-    let (items, next_cursor) = List::Queues.split(listed);
-    let queues = items.into_iter().map(QueueView::from).collect();
+    let (queues, next_cursor) = List::Queues.show(listed, QueueView::from);
     let pauses = service.store.wide_pauses().await?.into_iter().map(PauseView::from).collect();
     Ok(Queues { queues, pauses, next_cursor })
 }
@@ -172,13 +175,16 @@ async fn status(service: Service, given: Status) -> Result<QueueStatus> {
     let (queue, waiting) =
         service.store.queue(&given.project, &given.worker_type, service.now()).await?;
     let brakes = service.brakes();
+    let waiting_count = waiting.len();
     let tickets = waiting.into_iter().map(|mut detail| {
         detail.surroundings.brakes = brakes.clone();
         detail.surroundings.git = service.git_step(detail.ticket.id);
         WaitingTicket::from(detail)
     });
-    let tickets = tickets.collect();
-    Ok(QueueStatus { queue: queue.into(), tickets })
+    let tickets = Room::new().fill(tickets);
+    let left_out = waiting_count.saturating_sub(tickets.len());
+    let tickets_left_out = i64::try_from(left_out).unwrap_or(i64::MAX);
+    Ok(QueueStatus { queue: queue.into(), tickets, tickets_left_out })
 }
 
 async fn delete(service: Service, given: Delete) -> Result<QueueView> {
