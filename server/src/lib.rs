@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod mcp;
 pub mod obstacles;
 pub mod plant;
+pub mod proof;
 pub mod shim;
 #[cfg(test)]
 mod snapshot;

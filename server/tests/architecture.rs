@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 19] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("exit", &["domain"]),
@@ -17,6 +17,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ("fence", &["domain"]),
     ("journal", &["domain"]),
     ("obstacles", &["domain"]),
+    ("proof", &[]),
     ("telemetry", &["config", "journal"]),
     ("templates", &["domain"]),
     ("disk", &["clock", "domain", "journal", "store", "telemetry"]),
@@ -49,6 +50,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
             "fence",
             "git",
             "obstacles",
+            "proof",
             "store",
             "telemetry",
             "templates",
@@ -71,6 +73,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
             "journal",
             "lifecycle",
             "mcp",
+            "proof",
             "shim",
             "store",
             "sweep",

@@ -18,6 +18,7 @@ pub mod events;
 pub mod failure;
 pub mod headers;
 pub mod launcher;
+pub mod listener;
 pub mod locate;
 pub mod logs;
 pub mod output;

@@ -38,6 +38,7 @@ use crate::mcp::body::Unread;
 use crate::mcp::cancelled::Requests;
 use crate::mcp::connections;
 use crate::mcp::connections::Connection;
+use crate::mcp::connections::Local;
 use crate::mcp::kept::Kept;
 use crate::mcp::limits::Limits;
 use crate::mcp::limits::Rates;
@@ -48,6 +49,7 @@ use crate::mcp::reply;
 use crate::mcp::server::Handler;
 use crate::mcp::server::Handlers;
 use crate::mcp::service::Service;
+use crate::proof;
 use crate::store;
 
 /// From the order to stop until connections that are still busy are left behind.
@@ -144,6 +146,12 @@ async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
         return (StatusCode::FORBIDDEN, "Forbidden: Host or Origin is not this server's own\n")
             .into_response();
     }
+    if request.uri().path() == proof::PATH {
+        return match gate.rates.count_stranger(from) {
+            Ok(()) => prove(access, &request),
+            Err(wait) => too_many(wait),
+        };
+    }
     if !OPEN_PATHS.contains(&request.uri().path()) {
         let Some(admitted) = access.admit(request.headers()) else {
             return match gate.rates.count_stranger(from) {
@@ -161,6 +169,16 @@ async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
         request.extensions_mut().insert(admitted);
     }
     next.run(request).await
+}
+
+/// The answer to a client that wants to know whom it is about to show its token.
+fn prove(access: &Access, request: &Request) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let challenge = query.strip_prefix("challenge=").filter(|text| proof::is_challenge(text));
+    let local = request.extensions().get::<Local>();
+    let proven = challenge.zip(local).and_then(|(challenge, at)| access.prove(challenge, at.0));
+    let Some([listener, port]) = proven else { return StatusCode::NOT_FOUND.into_response() };
+    ([JSON], json!({"listener": listener, "port": port}).to_string()).into_response()
 }
 
 /// What every request passes.
