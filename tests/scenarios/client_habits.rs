@@ -173,7 +173,7 @@ async fn wrong_parameters_are_told_with_their_field() {
     ] {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let reply = send(&bed, Some("2025-11-25"), &body).await;
-        assert_eq!(reply.rpc_error(), Some(-32602), "{method} {params}: {reply:?}");
+        assert_eq!(reply.rpc_error(), Some(-32602), "{method} {params}");
         let message = reply.message["error"]["message"].as_str().expect("a message");
         assert!(message.contains(field), "{method} {params}: no {field} in {message}");
     }
@@ -286,8 +286,6 @@ async fn no_list_is_longer_than_a_client_takes_and_all_of_it_can_be_read() {
     let queue = json!({"project": "shop", "worker_type": "build"});
     let queue = bed.client.ok("get_queue_status", queue).await;
     assert!(queue.to_string().len() <= ANSWER_BYTES);
-    let shown = queue["tickets"].as_array().map_or(0, Vec::len);
-    assert_eq!(queue["tickets_left_out"], 150 - shown);
     let mut cursor = Value::Null;
     loop {
         let params = if cursor.is_null() { json!({}) } else { json!({"cursor": cursor}) };

@@ -121,7 +121,13 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
         assert_eq!(peer.rest().await, b"", "{message}");
     }
     // Neither is who does not speak in frames, or announces more than any frame may have.
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[0, 0, 0, 2, b'{', b'x']] {
+    let longer_than_a_hello = [0, 0, 0x10, 1];
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0xff; 64],
+        &[0, 0, 0, 2, b'{', b'x'],
+        &longer_than_a_hello,
+    ] {
         let mut stream = UnixStream::connect(text(&first, "socket")).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let mut rest = Vec::new();
@@ -140,8 +146,23 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
     assert_eq!(answer["kind"], "refused", "{answer}");
 }
 
+#[e2e::scenario]
+async fn a_stranger_at_the_shim_socket_writes_no_line_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let bed = bed_with_orders(directory.path()).await;
+    bed.ticket("shop", &["build"], "").await;
+    let mut forged = order(directory.path()).await;
+    forged["worker_id"] = json!("W-9\n2026-11-29T00:00:00Z ERROR forged\u{1b}[2J\u{9b}1m");
+    let answer = Peer::dial(&forged).await.hello(&forged, 1).await;
+    assert_eq!(answer["kind"], "refused", "{answer}");
+    let log = bed.server.log();
+    let told = log.lines().find(|line| line.contains("a shim was refused")).expect("it is told");
+    assert!(told.contains(r"W-9\n2026-11-29T00:00:00Z ERROR forged\u{1b}[2J\u{9b}1m"), "{told}");
+    assert!(!log.lines().any(|line| line.starts_with("2026-11-29T00:00:00Z ERROR")), "{log}");
+}
+
 /// Another user.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// Opens the way to the shim socket, as somebody might who wants to debug a shim, and returns a program that another
 /// user can start.
@@ -203,6 +224,9 @@ async fn a_shim_says_nothing_to_a_server_of_another_user() {
 
     assert_eq!(told(neighbour(&program, NOBODY, "play-server", &socket)).await, "nothing");
 
+    // A server does not start in a directory that others may write.
+    let own = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(bed.server.runtime_dir(), own).expect("our own directory");
     bed.launch().await;
     fs::write(call.cwd.join("go"), "").unwrap();
     let closed = bed.completed(&ticket).await;

@@ -169,7 +169,7 @@ fn is_passing(error: &anyhow::Error) -> bool {
 
 fn print(event: &Value, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        return Ok(output::line(event)?);
+        return Ok(output::json_line(event)?);
     }
     let at = field(event, "at");
     output::line(format_args!(

@@ -16,12 +16,15 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         }
         match cause.downcast_ref() {
             Some(StateError::Held { .. }) => return Some(Exit::Locked),
-            Some(StateError::Token(_)) => return Some(Exit::Config),
+            Some(StateError::Token(_) | StateError::Foreign { .. }) => return Some(Exit::Config),
             Some(_) | None => {}
         }
         let client: &ClientError = cause.downcast_ref()?;
         if matches!(client, ClientError::Address { .. } | ClientError::NoTokenFile { .. }) {
             return Some(Exit::Usage);
+        }
+        if matches!(client, ClientError::State(StateError::Foreign { .. })) {
+            return Some(Exit::Config);
         }
         client.is_unreachable().then_some(Exit::Unreachable)
     };

@@ -31,7 +31,7 @@ pub async fn run(command: &Headers, environment: &Environment) -> anyhow::Result
     let client = Client::to(&target(command, environment)?, Some(token))?.with_token_of(&file);
     let token = client.proven_token().await?.unwrap_or_default();
     // On one line, as a program reads it that keeps no line ends.
-    output::line(json!({"Authorization": format!("Bearer {token}")}))?;
+    output::json_line(&json!({"Authorization": format!("Bearer {token}")}))?;
     Ok(Exit::Ok)
 }
 

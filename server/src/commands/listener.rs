@@ -41,8 +41,8 @@ pub async fn prove(
         uid == nix::unistd::geteuid().as_raw() || uid == ROOT || Some(uid) == owner
     };
     let (host, port) = (base.host_str().unwrap_or_default(), base.port_or_known_default());
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = tokio::net::lookup_host((bare, port.unwrap_or_default())).await;
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses = tokio::net::lookup_host((name, port.unwrap_or_default())).await;
     let addresses: Vec<SocketAddr> = addresses.map(Iterator::collect).unwrap_or_default();
     let owners: Vec<u32> = addresses.iter().flat_map(|address| owners(*address)).collect();
     if !owners.is_empty() && owners.iter().all(|uid| trusted(*uid)) {
@@ -75,7 +75,9 @@ async fn challenge(
     let mut random = [0; 32];
     getrandom::fill(&mut random)
         .map_err(|_| stranger("there are no random numbers to ask with"))?;
-    let challenge: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let nibbles = random.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    let digits = nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16));
+    let challenge: String = digits.collect();
     let mut url = base.clone();
     url.set_path(proof::PATH);
     url.set_query(Some(&format!("challenge={challenge}")));
@@ -179,5 +181,36 @@ mod tests {
         assert_eq!(owners(address), [nix::unistd::geteuid().as_raw()]);
         let base = format!("http://localhost:{}", address.port()).parse().expect("a URL");
         prove(&reqwest::Client::new(), &base, "token", None).await.expect("it is our own");
+    }
+
+    /// Answers a challenge with `token`, for the address `at`, or its own.
+    async fn answering(token: &'static str, at: Option<SocketAddr>) -> reqwest::Url {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        let answer = move |query: axum::extract::RawQuery| async move {
+            let query = query.0.unwrap_or_default();
+            let challenge = query.strip_prefix("challenge=").unwrap_or_default().to_owned();
+            assert!(proof::is_challenge(&challenge), "{challenge}");
+            axum::Json(serde_json::json!({
+                "listener": proof::at(token, &challenge, at.unwrap_or(address)),
+                "port": proof::at_port(token, &challenge, address.port()),
+            }))
+        };
+        let router = axum::Router::new().route(proof::PATH, axum::routing::get(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}").parse().expect("a URL")
+    }
+
+    #[tokio::test]
+    async fn who_has_the_token_proves_it_and_who_passes_the_question_on_does_not() {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let ask = async |url: reqwest::Url| challenge(&http, &url, "token").await.is_ok();
+        assert!(ask(answering("token", None).await).await);
+        assert!(!ask(answering("other", None).await).await);
+        let elsewhere = "127.0.0.2:3276".parse().ok();
+        assert!(
+            !ask(answering("token", elsewhere).await).await,
+            "of this machine, the address counts"
+        );
     }
 }

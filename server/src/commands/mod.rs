@@ -22,6 +22,7 @@ pub mod listener;
 pub mod locate;
 pub mod logs;
 pub mod output;
+pub mod owned;
 pub mod pause;
 pub mod record;
 pub mod restored;

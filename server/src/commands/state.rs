@@ -15,7 +15,6 @@ use std::io::Seek as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -25,7 +24,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::commands::owned;
+use crate::commands::owned::Owners;
 use crate::commands::token;
+use crate::commands::token::Origin;
 use crate::commands::token::TokenError;
 use crate::commands::token::TokenFile;
 use crate::config;
@@ -77,6 +79,11 @@ pub enum StateError {
          backup in its place; or, to start empty, move {attempts} away first"
     )]
     DatabaseGone { path: PathBuf, attempts: PathBuf, count: usize },
+    #[error(
+        "{place} is not used, because others could change it: {at} {fault}. Have its owner fix that, or name a directory of \
+         your own with --state-dir or --runtime-dir"
+    )]
+    Foreign { place: PathBuf, at: PathBuf, fault: String },
     #[error("{path} holds no token; remove it, and the next start makes a new one")]
     NoToken { path: PathBuf },
     #[error(transparent)]
@@ -154,17 +161,28 @@ pub struct Prepared {
 pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> {
     let (state, runtime) = (&config.state_dir, &config.runtime_dir);
     let token = TokenFile::of(config);
-    make(state)?;
-    make(runtime)?;
-    tighten(state)?;
-    tighten(runtime)?;
+    for place in [state, runtime] {
+        // Before anything is made in a place that is somebody else's, and again for what was there.
+        owned::check(place, Owners::of_server())?;
+        make(place)?;
+        owned::close(place)?;
+    }
     let lock = InstanceLock::take(state, runtime, token.clone(), now)?;
     refuse_lost_database(state)?;
     for below in ["tokens", ATTEMPTS, WORKERS, WORKTREES] {
         let path = state.join(below);
         make(&path)?;
-        // Everything in these is ours, so a laxer mode is a mistake to be mended.
-        set_mode(&path, 0o700)?;
+        owned::check(&path, Owners::of_server())?;
+        // Everything in these is ours, so a laxer mode is a mistake to be mended; where a link leads it is not ours alone.
+        if !path.is_symlink() {
+            set_mode(&path, 0o700)?;
+        }
+    }
+    for file in [state.join(DATABASE), state.join(ATTEMPT_KEY)] {
+        owned::check(&file, Owners::of_server())?;
+    }
+    if token.origin == Origin::Own {
+        owned::check(&token.path, Owners::of_server())?;
     }
     let (token, attempt_key) = (token.begin()?, token::own(&state.join(ATTEMPT_KEY))?);
     Ok(Prepared { lock, token, attempt_key })
@@ -277,6 +295,7 @@ pub fn holder(runtime_dir: &Path) -> Result<Option<Holder>, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Read { path, source }),
     };
+    owned::check_file(&path, &file, Owners::of_client(runtime_dir))?;
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
@@ -290,6 +309,7 @@ fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
     // Not truncated: until the lock is ours the text is its holder's.
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(path).map_err(failed)?;
+    owned::check_file(path, &file, Owners::of_server())?;
     for attempt in 1.. {
         match file.try_lock() {
             Ok(()) => break,
@@ -319,25 +339,6 @@ fn make(path: &Path) -> Result<(), StateError> {
         .mode(0o700)
         .create(path)
         .map_err(|source| StateError::MakeDirectory { path: path.to_owned(), source })
-}
-
-/// Closes a directory of ours that others may enter. Somebody else's is left as it is: only its owner may.
-fn tighten(path: &Path) -> Result<(), StateError> {
-    let found =
-        fs::metadata(path).map_err(|source| StateError::Read { path: path.to_owned(), source })?;
-    let mode = found.mode() & 0o7777;
-    let others = mode & 0o077;
-    if others == 0 {
-        return Ok(());
-    }
-    let (directory, mode) = (path.display(), format!("{mode:04o}"));
-    if found.uid() != nix::unistd::geteuid().as_raw() {
-        tracing::warn!(%directory, mode, owner = found.uid(), "others may enter a directory that is not this user's");
-        return Ok(());
-    }
-    set_mode(path, 0o700)?;
-    tracing::warn!(%directory, mode, "others could enter it; its mode is 0700 now");
-    Ok(())
 }
 
 pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), StateError> {

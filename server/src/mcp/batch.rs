@@ -8,6 +8,7 @@ use std::future::Future;
 use axum::body::Body;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse as _;
@@ -37,7 +38,7 @@ pub(crate) async fn answer<F>(
 where
     F: Future<Output = Response>,
 {
-    let revision = headers.get("mcp-protocol-version").map(|value| value.as_bytes());
+    let revision = headers.get("mcp-protocol-version").map(HeaderValue::as_bytes);
     if revision.is_some_and(|revision| revision != REVISION.as_bytes()) {
         return refused("only revision 2025-03-26 has batches; send each message by itself");
     }

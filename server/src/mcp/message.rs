@@ -20,6 +20,9 @@ pub(crate) struct Head {
     #[serde(skip)]
     /// Which request a notification is about.
     pub(crate) request_id: Option<Value>,
+    /// Whether it names its progress by what can name nothing. The SDK would take it for a request without one.
+    #[serde(skip)]
+    pub(crate) has_wrong_token: bool,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -46,6 +49,9 @@ pub(crate) fn read(body: Bytes) -> (Bytes, Head) {
     let params = head.params.take().unwrap_or_default();
     let progress = params.meta.and_then(|meta| meta.progress_token);
     head.request_id = params.request_id;
+    let names = |token: &Value| token.is_string() || spelling::whole(token).is_some();
+    let names = |token: &Value| names(token) || token.is_i64() || token.is_u64();
+    head.has_wrong_token = progress.as_ref().is_some_and(|token| !names(token));
     let whole = |value: &Option<Value>| {
         value.as_ref().filter(|value| value.is_f64()).and_then(spelling::whole)
     };

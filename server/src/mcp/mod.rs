@@ -23,6 +23,7 @@ mod prompts;
 mod reply;
 mod requests;
 mod resources;
+mod room;
 mod schema;
 mod server;
 mod service;

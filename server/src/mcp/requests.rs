@@ -58,20 +58,36 @@ const METHODS: &[(&str, &[Param])] = &[
     ("prompts/get", &[needed("name", Kind::Text), optional("arguments", Kind::Object)]),
 ];
 
-/// What is wrong with the parameters of a request; `None` when its method is not served at all.
+/// What is wrong with the parameters of a request that the SDK could not read; `None` when its method is not served at
+/// all.
 pub(crate) fn wrong_params(method: &str, params: Option<&Value>) -> Option<String> {
+    METHODS.iter().find(|(name, _)| *name == method)?;
+    let unknown = || format!("{method}: params do not have the form of the protocol");
+    Some(found_wrong(method, params).unwrap_or_else(unknown))
+}
+
+/// What is wrong with the parameters of a request whose method has none that must be there. The SDK reads wrong ones as if
+/// they had been left out: a list would begin again where it was to go on.
+pub(crate) fn wrong_options(method: &str, body: &[u8]) -> Option<String> {
+    let (_, own) = METHODS.iter().find(|(name, _)| *name == method)?;
+    if own.iter().any(|param| param.required) {
+        return None;
+    }
+    let message: Value = serde_json::from_slice(body).ok()?;
+    found_wrong(method, message.get("params"))
+}
+
+fn found_wrong(method: &str, params: Option<&Value>) -> Option<String> {
     let (_, own) = METHODS.iter().find(|(name, _)| *name == method)?;
     if let Some(params) = params
         && !params.is_object()
+        && !params.is_null()
     {
         return Some(format!("{method}: params is {}; it must be an object", named(params)));
     }
     let wrong: Vec<String> =
         own.iter().chain(&META).filter_map(|param| param.wrong(params)).collect();
-    if wrong.is_empty() {
-        return Some(format!("{method}: params do not have the form of the protocol"));
-    }
-    Some(format!("{method}: {}", wrong.join("; ")))
+    (!wrong.is_empty()).then(|| format!("{method}: {}", wrong.join("; ")))
 }
 
 impl Param {

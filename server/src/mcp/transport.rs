@@ -46,6 +46,8 @@ use crate::mcp::message;
 use crate::mcp::metrics;
 use crate::mcp::metrics::CallCounts;
 use crate::mcp::reply;
+use crate::mcp::requests::wrong_options;
+use crate::mcp::room::Room;
 use crate::mcp::server::Handler;
 use crate::mcp::server::Handlers;
 use crate::mcp::service::Service;
@@ -68,6 +70,8 @@ struct Shared {
     calls: Arc<CallCounts>,
     /// What is being answered.
     requests: Requests,
+    /// What bodies may take of the memory.
+    room: Room,
     /// Whether the database answers.
     ready: Kept<bool>,
     /// The page of metrics; `None` when they could not be read.
@@ -88,6 +92,7 @@ pub fn router(service: Service, access: Access, limits: Limits) -> Router {
         worker: mcp(handlers.worker),
         calls,
         requests: Requests::default(),
+        room: Room::new(),
         ready: Kept::new(),
         metrics: Kept::new(),
     };
@@ -240,6 +245,12 @@ async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Respo
             Some(refused) => return refused,
         },
     };
+    // Kept until the call is answered, since its arguments are.
+    let Ok(_room) = shared.room.enter(caller, &parts.headers).await else {
+        let text = "Too many large requests at one time; send it again\n";
+        let after = (header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return (StatusCode::SERVICE_UNAVAILABLE, [after], text).into_response();
+    };
     let body = match body::read(&parts.headers, body).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
@@ -277,6 +288,11 @@ async fn answer(
         requests.cancel(caller, id);
     }
     if let Some(id) = &head.id {
+        let wrong = head.method.as_deref().and_then(|method| wrong_options(method, &body));
+        let token = || "params._meta.progressToken must be a text or a whole number".to_owned();
+        if let Some(wrong) = wrong.or_else(|| head.has_wrong_token.then(token)) {
+            return invalid_params(&parts.headers, id, &wrong);
+        }
         parts.extensions.insert(requests.begin(caller, id));
     }
     let is_json = is_json(&parts.headers);
@@ -286,6 +302,14 @@ async fn answer(
         return not_a_request(&body);
     }
     response.map(Body::new)
+}
+
+/// The JSON-RPC error for parameters that the SDK would pass over, with the status it has for such errors.
+fn invalid_params(headers: &HeaderMap, id: &serde_json::Value, wrong: &str) -> Response {
+    let is_current = headers.get("mcp-method").is_some();
+    let status = if is_current { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let error = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": wrong}});
+    (status, [JSON], error.to_string()).into_response()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -23,6 +23,8 @@ use crate::commands::client::reader::Reader;
 use crate::commands::listener;
 use crate::commands::listener::Unproven;
 use crate::commands::locate;
+use crate::commands::owned;
+use crate::commands::owned::Owners;
 use crate::commands::state;
 use crate::commands::token;
 use crate::commands::token::TokenFile;
@@ -76,6 +78,8 @@ pub enum ClientError {
     Status { url: String, tool: String, status: StatusCode },
     #[error("the server at {url} answered {tool} with something that is no MCP: {what}")]
     NoMcp { url: String, tool: String, what: &'static str },
+    #[error(transparent)]
+    State(#[from] state::StateError),
     #[error("{tool} failed: {message}")]
     Protocol { tool: String, message: String },
     /// The server understood and said no, with the next step.
@@ -126,6 +130,13 @@ impl Client {
             None => published(&config.runtime_dir)?,
         };
         let file = token_file.clone().unwrap_or_else(|| TokenFile::for_client(&config).path);
+        if token_file.is_none() && file.starts_with(&config.state_dir) {
+            match owned::check(&file, Owners::of_client(&config.state_dir)) {
+                // Told below, if it matters.
+                Ok(()) | Err(state::StateError::Read { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         let token = match token_file {
             Some(file) => named_token(&file)?,
             None => match token::read(&file) {
@@ -326,7 +337,8 @@ impl Client {
                 Unproven::Stranger(who) => ClientError::Stranger { url: self.url.clone(), who },
             })
         };
-        self.proven.get_or_try_init(proving).await.map(|()| ())
+        self.proven.get_or_try_init(proving).await?;
+        Ok(())
     }
 
     fn failed(&self, tool: &str, source: reqwest::Error) -> ClientError {
@@ -376,9 +388,13 @@ fn named_token(file: &Path) -> anyhow::Result<Option<String>> {
 /// The address a running server published.
 pub fn published(runtime_dir: &Path) -> Result<String, ClientError> {
     let path = runtime_dir.join(state::ADDRESS);
+    // Whoever may change the address would be told the token.
+    owned::check(&path, Owners::of_client(runtime_dir))?;
     // A server that was killed leaves its address behind, and whoever listens there now would be handed the token.
-    if matches!(state::holder(runtime_dir), Ok(None)) {
-        return Err(ClientError::NotRunning { address_file: path });
+    match state::holder(runtime_dir) {
+        Ok(None) => return Err(ClientError::NotRunning { address_file: path }),
+        Err(error @ state::StateError::Foreign { .. }) => return Err(error.into()),
+        Ok(Some(_)) | Err(_) => {}
     }
     match fs::read_to_string(&path) {
         Ok(text) => Ok(locate::url(text.trim())),

@@ -173,7 +173,9 @@ impl Kind {
             *value = meant;
         }
         if let (Self::List { item, .. }, Value::Array(items)) = (self, value) {
-            items.iter_mut().for_each(|one| item.respell(one));
+            for one in items {
+                item.respell(one);
+            }
         }
     }
 

@@ -306,13 +306,11 @@ impl ServerHandler for Handler {
         request: CustomRequest,
         _context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        match requests::wrong_params(&request.method, request.params.as_ref()) {
-            Some(wrong) => Err(ErrorData::invalid_params(wrong, None)),
-            None => {
-                let method: String = request.method.chars().take(128).collect();
-                Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, method, None))
-            }
+        if let Some(wrong) = requests::wrong_params(&request.method, request.params.as_ref()) {
+            return Err(ErrorData::invalid_params(wrong, None));
         }
+        let method: String = request.method.chars().take(128).collect();
+        Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, method, None))
     }
 }
 

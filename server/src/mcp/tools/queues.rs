@@ -128,10 +128,8 @@ struct Queues {
 struct QueueStatus {
     #[serde(flatten)]
     queue: QueueView,
-    /// The first of those that wait, as many as fit.
+    /// The first of those that wait.
     tickets: Vec<WaitingTicket>,
-    /// How many more wait behind them.
-    tickets_left_out: i64,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -175,16 +173,13 @@ async fn status(service: Service, given: Status) -> Result<QueueStatus> {
     let (queue, waiting) =
         service.store.queue(&given.project, &given.worker_type, service.now()).await?;
     let brakes = service.brakes();
-    let waiting_count = waiting.len();
     let tickets = waiting.into_iter().map(|mut detail| {
         detail.surroundings.brakes = brakes.clone();
         detail.surroundings.git = service.git_step(detail.ticket.id);
         WaitingTicket::from(detail)
     });
     let tickets = Room::new().fill(tickets);
-    let left_out = waiting_count.saturating_sub(tickets.len());
-    let tickets_left_out = i64::try_from(left_out).unwrap_or(i64::MAX);
-    Ok(QueueStatus { queue: queue.into(), tickets, tickets_left_out })
+    Ok(QueueStatus { queue: queue.into(), tickets })
 }
 
 async fn delete(service: Service, given: Delete) -> Result<QueueView> {
