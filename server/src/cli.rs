@@ -543,6 +543,20 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_each_command_is_the_reviewed_one() {
+        let mut cli = Cli::command().term_width(100);
+        cli.build();
+        for command in cli.get_subcommands_mut() {
+            // It takes the options of claude, and `--help` is one of them.
+            if command.get_name() == "scripted-agent" || command.get_name() == "help" {
+                continue;
+            }
+            let help = command.render_long_help().to_string();
+            crate::snapshot::holds(&format!("help-{}", command.get_name()), &help);
+        }
+    }
+
+    #[test]
     fn first_lines_end_without_a_full_stop() {
         for command in Cli::command().get_subcommands() {
             let about = command.get_about().map(ToString::to_string).unwrap_or_default();

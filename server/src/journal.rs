@@ -136,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_lists_what_is_alerted_on() {
-        let readme = include_str!("../../README.md");
+    fn the_manual_lists_what_is_alerted_on() {
+        let manual = include_str!("../../packaging/OPERATING.md");
         for name in [
             SERVER_STARTED,
             WORKER_LOST,
@@ -150,7 +150,7 @@ mod tests {
             "queue_paused",
         ] {
             let (_, id) = KINDS.iter().find(|(kind, _)| *kind == name).expect("listed");
-            assert!(readme.contains(name) && readme.contains(id), "{name} {id}");
+            assert!(manual.contains(name) && manual.contains(id), "{name} {id}");
         }
     }
 }

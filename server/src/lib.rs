@@ -18,7 +18,10 @@ pub mod lifecycle;
 pub mod mcp;
 pub mod obstacles;
 pub mod plant;
+pub mod proof;
 pub mod shim;
+#[cfg(test)]
+mod snapshot;
 pub mod store;
 pub mod sweep;
 pub mod telemetry;

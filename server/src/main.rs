@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use vibe_ensemble_server::cli::Cli;
 use vibe_ensemble_server::commands::failure;
+use vibe_ensemble_server::commands::output;
 use vibe_ensemble_server::commands::run;
 use vibe_ensemble_server::config::Environment;
 use vibe_ensemble_server::exit::Exit;
@@ -27,7 +28,8 @@ fn main() -> ExitCode {
         Err(error) => {
             let (red, plain) =
                 if telemetry::colour(&environment) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-            writeln!(std::io::stderr(), "{red}error:{plain} {error:#}").unwrap_or_default();
+            let words = output::plain(&format!("{error:#}"));
+            writeln!(std::io::stderr(), "{red}error:{plain} {words}").unwrap_or_default();
             failure::exit_of(&error).into()
         }
     }

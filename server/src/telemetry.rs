@@ -6,8 +6,11 @@ use std::io::IsTerminal as _;
 use std::os::linux::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Registry;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -37,6 +40,7 @@ pub fn init(filter: &str, environment: &Environment) -> Result<(), TelemetryErro
         tracing_subscriber::fmt::layer()
             .compact()
             .with_target(false)
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
             .with_ansi(colour(environment))
             .with_writer(std::io::stderr)
     });
@@ -61,6 +65,46 @@ pub fn set_filter(filter: &str) -> Result<(), TelemetryError> {
 pub fn colour(environment: &Environment) -> bool {
     let plain = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !plain && environment.get("TERM") != Some("dumb")
+}
+
+/// Characters of one value that are logged. What is longer is no help to a reader, and may be somebody's to choose.
+const MOST_CHARS: usize = 4_000;
+
+/// Writes one field of a record. Whatever its value holds, the record stays one line and moves no cursor.
+fn write_field(
+    writer: &mut format::Writer<'_>,
+    field: &Field,
+    value: &dyn std::fmt::Debug,
+) -> std::fmt::Result {
+    let value = outside(&format!("{value:?}"));
+    if field.name() == "message" {
+        return writer.write_str(&value);
+    }
+    if writer.has_ansi_escapes() {
+        return write!(writer, "\x1b[3m{}\x1b[0m\x1b[2m=\x1b[0m{value}", field.name());
+    }
+    write!(writer, "{}={value}", field.name())
+}
+
+/// Text from outside as it may be logged: on one line, bounded, and with nothing in it that a terminal acts on.
+#[must_use]
+pub fn outside(text: &str) -> String {
+    let mut escaped = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == MOST_CHARS {
+            escaped.push('…');
+            break;
+        }
+        if is_unseen(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+    }
+    escaped
+}
+
+/// Whether a character is none to see: control characters, ends of lines, and what turns the direction of a text.
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// An error and everything that caused it, on one line. The one way errors are written to logs.
@@ -92,7 +136,52 @@ fn is_journal(environment: &Environment) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
     use super::*;
+
+    /// Takes what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_from_outside_makes_a_line_of_its_own_or_moves_a_cursor() {
+        let log = Log::default();
+        let writer = log.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .compact()
+            .without_time()
+            .with_target(false)
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(layer);
+        let said = "W-1\n2026 ERROR forged\u{1b}[2J\u{9b}1m\u{202e}x";
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(worker = %said, shown = said, asked = ?said, "said {said}");
+            tracing::warn!(long = %"y".repeat(10_000), "long");
+        });
+        let text = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("UTF-8");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines.iter().all(|line| !line.chars().any(is_unseen)), "{text}");
+        let escaped = "W-1\\n2026 ERROR forged\\u{1b}[2J\\u{9b}1m\\u{202e}x";
+        assert!(lines[0].contains(&format!("said {escaped} worker={escaped}")), "{text}");
+        assert!(lines[0].contains(&format!("shown=\"{escaped}\"")), "{text}");
+        assert!(lines[1].len() < 4_200, "{} bytes", lines[1].len());
+    }
 
     #[test]
     fn a_chain_names_every_cause_once() {

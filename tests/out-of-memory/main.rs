@@ -4,72 +4,26 @@
 //! beside others, by a test that means to, would look the same.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::path::PathBuf;
 
 use e2e::bed::Bed;
+use e2e::memory_group::MemoryGroup;
 use e2e::server::Setup;
 use serde_json::json;
 
-/// More than a shell needs, and soon used up.
-const LIMIT: &str = "50331648";
-
-/// A control group with little memory. Removed when dropped; by then nothing is in it.
-struct Group {
-    directory: PathBuf,
+fn main() -> std::process::ExitCode {
+    e2e::harness::main()
 }
 
-impl Group {
-    /// Below the group of this process, in either of the kernel's two ways.
-    fn make() -> io::Result<Self> {
-        let groups = fs::read_to_string("/proc/self/cgroup")?;
-        let of = |wanted: &str| {
-            groups.lines().find_map(|line| {
-                let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-                let found = controllers.split(',').any(|one| one == wanted);
-                found.then(|| path.trim_start_matches('/').to_owned())
-            })
-        };
-        let (parent, limit) = match (of("memory"), of("")) {
-            (Some(path), _) => {
-                (Path::new("/sys/fs/cgroup/memory").join(path), "memory.limit_in_bytes")
-            }
-            (None, Some(path)) => (Path::new("/sys/fs/cgroup").join(path), "memory.max"),
-            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
-        };
-        let directory = parent.join(format!("vibe-ensemble-test-{}", std::process::id()));
-        fs::create_dir(&directory)?;
-        let group = Self { directory };
-        fs::write(group.directory.join(limit), LIMIT)?;
-        Ok(group)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.directory) {
-            eprintln!("{} is left: {error}", self.directory.display());
-        }
-    }
-}
-
-#[tokio::test]
+#[e2e::scenario(needs(MemoryGroup))]
 async fn an_agent_that_runs_out_of_memory_is_told_as_that() {
-    let group = match Group::make() {
-        Ok(group) => group,
-        Err(error) => {
-            eprintln!("SKIPPED: this machine gives no control group with a memory limit: {error}");
-            return;
-        }
-    };
+    let group = MemoryGroup::make().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let agent = elsewhere.path().join("agent");
     // Not one byte without the limit.
     let script = format!(
-        "#!/bin/sh\ncat >/dev/null\necho $$ >{}/cgroup.procs || exit 9\nexec tail /dev/zero\n",
-        group.directory.display()
+        "#!/bin/sh\ncat >/dev/null\necho $$ >{} || exit 9\nexec tail /dev/zero\n",
+        group.members().display()
     );
     fs::write(&agent, script).unwrap();
     fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();

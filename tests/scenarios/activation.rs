@@ -23,7 +23,7 @@ fn passed() -> (Bed, String) {
     (bed, address)
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_restart_refuses_nobody() {
     let (mut bed, address) = passed();
     bed.launch().await;
@@ -50,7 +50,7 @@ async fn a_restart_refuses_nobody() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_socket_of_somebody_else_is_neither_taken_nor_removed() {
     let mut bed = Bed::start().await;
     bed.server.stop().await;
@@ -71,7 +71,7 @@ async fn a_socket_of_somebody_else_is_neither_taken_nor_removed() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn sockets_that_make_no_sense_are_refused_by_name() {
     let (mut bed, _) = passed();
     let two: [OwnedFd; 2] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().into());

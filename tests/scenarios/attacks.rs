@@ -26,7 +26,7 @@ async fn statuses(client: &Client, calls: usize) -> Vec<u16> {
     statuses
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn whoever_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
     let bed = Bed::start().await;
     let guesser = bed.client.with_token(Some("0000000000000000000000000000000000000000"));
@@ -45,7 +45,7 @@ async fn whoever_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
     assert_eq!(health.status().as_u16(), 200, "whoever supervises the server still sees it");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_client_that_floods_is_told_to_be_quiet_and_served_again_after_it() {
     let bed = Bed::with(Setup::default().arg("--max-requests-per-second").arg("1")).await;
 
@@ -68,7 +68,7 @@ async fn a_client_that_floods_is_told_to_be_quiet_and_served_again_after_it() {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn too_many_requests_say_after_how_long_to_try_again() {
     let bed = Bed::with(Setup::default().arg("--max-requests-per-second").arg("1")).await;
     let body = bed.client.stateless_body("tools/list", json!({}));
@@ -85,7 +85,7 @@ async fn too_many_requests_say_after_how_long_to_try_again() {
     assert!((1..=10).contains(&seconds), "{seconds}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn waiting_calls_are_bounded_and_the_others_go_on() {
     let bed = Bed::with(Setup::default().arg("--max-waiting-calls").arg("3")).await;
     let mut waiting = Vec::new();
@@ -109,7 +109,7 @@ async fn waiting_calls_are_bounded_and_the_others_go_on() {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_body_without_an_announced_length_is_bounded_too() {
     let bed = Bed::start().await;
     let mut stream = TcpStream::connect(bed.server.address()).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_body_without_an_announced_length_is_bounded_too() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_token_is_in_no_log_and_on_no_command_line() {
     let bed = Bed::with(Setup::default().arg("--log").arg("trace")).await;
     let directory = bed.project("shop", &["build"]).await;
@@ -155,7 +155,7 @@ async fn the_token_is_in_no_log_and_on_no_command_line() {
     fs::write(directory.join("go"), "").unwrap();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_script_can_leave_links_pipes_and_forged_records_and_signal_its_shim() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &["build"]).await;
@@ -184,4 +184,75 @@ async fn a_script_can_leave_links_pipes_and_forged_records_and_signal_its_shim()
     let worker = bed.agents.only_call_of(&ticket, "build").worker;
     assert_eq!((record.attempt_id, record.worker_id), ("A-901".to_owned(), worker));
     assert_eq!(bed.agents.attacks(), [("everything".to_owned(), 1)].into());
+}
+
+/// The most memory the server has held, in KiB.
+fn most_memory(bed: &Bed) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", bed.server.pid()));
+    let status = status.expect("the server runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[e2e::scenario]
+async fn many_large_bodies_at_once_do_not_fill_the_memory() {
+    let bed = Bed::start().await;
+    let content = "x".repeat((4 << 20) - 1_000);
+    let call = || {
+        bed.client.call_tool("add_ticket_comment", json!({"ticket_id": "T-1", "content": content}))
+    };
+    let replies = futures_of(30, call).await;
+    assert!(replies.iter().all(|reply| reply.status == 200), "each is read and refused");
+    let most = most_memory(&bed);
+    assert!(most < 400 << 10, "{most} KiB for 30 bodies of 4 MiB");
+}
+
+/// Waits for so many calls that run at one time.
+async fn futures_of<F: Future>(count: usize, call: impl Fn() -> F) -> Vec<F::Output> {
+    let mut calls: Vec<_> = (0..count).map(|_| Box::pin(call())).collect();
+    let mut outputs = Vec::new();
+    std::future::poll_fn(|context| {
+        calls.retain_mut(|call| match call.as_mut().poll(context) {
+            std::task::Poll::Ready(output) => {
+                outputs.push(output);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if calls.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    outputs
+}
+
+#[e2e::scenario]
+async fn nothing_that_an_agent_or_a_client_said_acts_on_a_terminal() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
+    bed.ticket("shop", &["build"], "Clear it: \u{1b}[2J\u{9b}1m\u{7f}\u{202e}").await;
+    let blocked = json!({
+        "ticket_id": "T-1", "stage": "build", "outcome": "blocked", "report": "\u{1b}]0;x\u{7}done\u{9b}1m",
+        "question": "\u{1b}[2J\u{9b}1m which?\r\n  99  2026 ticket_closed forged",
+    });
+    bed.client.ok("complete_ticket_stage", blocked).await;
+    for (command, args) in [
+        ("status", &[][..]),
+        ("status", &["--json"]),
+        ("tickets", &["T-1"]),
+        ("tickets", &[]),
+        ("tickets", &["--json"]),
+        ("events", &[]),
+        ("events", &["--json"]),
+        ("why", &["T-1"]),
+        ("workers", &[]),
+    ] {
+        let output = bed.server.operate(command, args).await;
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        let acts = |c: char| c.is_control() && c != '\n' && c != '\t' || c == '\u{202e}';
+        assert!(!said.chars().any(acts), "{command} {args:?}: {said:?}");
+        if command == "events" && args.is_empty() {
+            assert!(!said.lines().any(|line| line.trim_start().starts_with("99  ")), "{said}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ async fn back_up(server: &Server, file: &Path) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_backup_is_private_never_overwrites_and_needs_no_server() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -50,7 +50,7 @@ async fn a_backup_is_private_never_overwrites_and_needs_no_server() {
     assert_eq!(left, Vec::<String>::new(), "no half-made copy is left");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
     let mut bed = Bed::start().await;
     let repository = bed.repository("shop", &["build", "review"], json!({})).await;
@@ -143,7 +143,7 @@ async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
     assert!(!worker_ids.contains(&stray.worker), "{} is another's: {worker_ids:?}", stray.worker);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_backup_beside_the_log_of_another_database_is_refused() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

@@ -68,9 +68,9 @@ fn done() -> Turn {
     Turn::Use { tool: "StructuredOutput".to_owned(), input }
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn an_overload_or_a_failing_service_waits_and_charges_nobody() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     for (status, kind, class) in [
         (429, "rate_limit_error", "overloaded"),
         (529, "overloaded_error", "overloaded"),
@@ -89,9 +89,9 @@ async fn an_overload_or_a_failing_service_waits_and_charges_nobody() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_refused_login_is_stopped_at_once_instead_of_being_tried_for_minutes() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let refusal = Turn::Fail { status: 401, kind: "authentication_error".to_owned() };
     let api = MessagesApi::start(move |_| refusal.clone()).await;
     // With claude's own ten retries, which take more than a minute.
@@ -112,9 +112,9 @@ async fn a_refused_login_is_stopped_at_once_instead_of_being_tried_for_minutes()
     assert_eq!(told(&bed, "queue_paused").await, 1);
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn an_account_that_cannot_pay_pauses_the_queue() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let (api, bed) = refusing(claude, 402, "billing_error").await;
     let ticket = bed.ticket("shop", &["build"], "Work.").await;
     let found = first_end(&bed, &ticket).await;
@@ -124,10 +124,10 @@ async fn an_account_that_cannot_pay_pauses_the_queue() {
     assert!(api.asks().len() <= 4);
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 #[expect(clippy::disallowed_methods, reason = "the service names its reset by the wall clock")]
 async fn the_usage_limit_holds_everything_until_its_reset() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let resets_at = i64::try_from(now.as_secs()).expect("not that far") + 3600;
     let api = MessagesApi::start(move |_| Turn::Limited { resets_at }).await;
@@ -160,9 +160,9 @@ async fn the_usage_limit_holds_everything_until_its_reset() {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_service_that_does_not_answer_is_a_stall() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::start(|_| Turn::Silence).await;
     let limits = json!({"stall_seconds": 3, "max_attempts": 1});
     let bed = shop(with_key(setup(claude, &api)), limits).await;
@@ -172,9 +172,9 @@ async fn a_service_that_does_not_answer_is_a_stall() {
     assert_eq!(held["attempts"].as_array().map(Vec::len), Some(1));
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     // It never ends, and never does the same thing twice.
     let api = MessagesApi::start(|ask| bash(&format!("echo {}", ask.answers))).await.reading(DEAR);
     let bed = shop(with_key(setup(claude, &api)), json!({})).await;
@@ -208,9 +208,9 @@ async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
     assert_eq!(api.asks().len(), asked);
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn an_agent_that_repeats_itself_is_stopped() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::start(|_| bash("echo again")).await;
     let setup = with_key(setup(claude, &api)).arg("--max-repeated-calls").arg("5");
     let bed = shop(setup, json!({"max_attempts": 1})).await;
@@ -237,9 +237,9 @@ async fn answered_after(bed: &Bed, failure: &str) -> Value {
     closed
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_session_without_an_outcome_is_asked_for_it_once() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::start(|ask| {
         if is_question(ask) && ask.offers("StructuredOutput") {
             done()
@@ -258,9 +258,9 @@ async fn a_session_without_an_outcome_is_asked_for_it_once() {
     assert!((cost - sum).abs() < 1e-9, "nothing is counted twice: {closed}");
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_killed_session_is_asked_before_its_work_is_done_again() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::start(|ask| {
         if is_question(ask) {
             done()
@@ -278,9 +278,9 @@ async fn a_killed_session_is_asked_before_its_work_is_done_again() {
     assert_eq!(closed["attempts_used"], 0, "nobody's fault: {closed}");
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_lowered_limit_stops_a_session_that_goes_on_and_pays_for_all_of_it() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     // The third request of the first run is never answered.
     let api = MessagesApi::start(|ask| {
         let (prompt, answered) = ask.prompt();

@@ -70,7 +70,7 @@ fn name(tool: &Value) -> &str {
     tool["name"].as_str().expect("a tool has a name")
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn there_are_exactly_the_tools_of_the_contract() {
     let bed = Bed::start().await;
     let tools = bed.client.tools().await;
@@ -79,7 +79,7 @@ async fn there_are_exactly_the_tools_of_the_contract() {
     assert_eq!(tools.len(), TOOLS.len(), "none twice");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn each_takes_the_parameters_of_the_contract() {
     let bed = Bed::start().await;
     let contract: BTreeMap<&str, &str> = TOOLS.into();
@@ -102,7 +102,7 @@ async fn each_takes_the_parameters_of_the_contract() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn each_explains_itself_and_every_parameter() {
     let bed = Bed::start().await;
     let mut wrong = Vec::new();
@@ -132,7 +132,7 @@ async fn each_explains_itself_and_every_parameter() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn each_says_what_it_may_do_to_the_world() {
     let bed = Bed::start().await;
     for tool in bed.client.tools().await {
@@ -153,7 +153,7 @@ async fn each_says_what_it_may_do_to_the_world() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_order_of_the_tools_never_changes() {
     let bed = Bed::start().await;
     let first = bed.client.tools().await;

@@ -17,7 +17,7 @@ async fn one_call(bed: &Bed, worker_type: Value) -> Call {
     bed.agents.only_call_of(&ticket, "build")
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_arguments_are_those_of_a_headless_claude() {
     let bed = Bed::start().await;
     let call = one_call(&bed, json!({})).await;
@@ -50,7 +50,7 @@ async fn the_arguments_are_those_of_a_headless_claude() {
     assert_eq!(call.argument("--max-budget-usd"), None);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_types_settings_reach_the_command_line() {
     let bed = Bed::start().await;
     let settings = json!({
@@ -68,7 +68,7 @@ async fn a_worker_types_settings_reach_the_command_line() {
     assert_eq!(tools(&call, "--disallowedTools"), never.map(str::to_owned).into());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_long_system_prompt_goes_by_file() {
     let bed = Bed::start().await;
     let long = "Be thorough. ".repeat(20_000);
@@ -86,7 +86,7 @@ async fn a_long_system_prompt_goes_by_file() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_prompt_travels_on_standard_input_and_never_on_the_command_line() {
     let bed = Bed::start().await;
     let call = one_call(&bed, json!({})).await;
@@ -95,7 +95,7 @@ async fn the_prompt_travels_on_standard_input_and_never_on_the_command_line() {
     assert!(!call.argv_has("nutmeg"), "{:?}", call.argv);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_megabyte_of_description_reaches_the_agent_whole() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -108,7 +108,7 @@ async fn a_megabyte_of_description_reaches_the_agent_whole() {
     assert!(call.prompt.contains(long.trim_end()), "{} bytes came", call.prompt.len());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn it_runs_in_the_projects_directory() {
     let bed = Bed::start().await;
     let call = one_call(&bed, json!({})).await;
@@ -117,7 +117,7 @@ async fn it_runs_in_the_projects_directory() {
     assert_eq!(call.cwd.canonicalize().unwrap(), directory.canonicalize().unwrap());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_environment_is_built_from_an_allow_list() {
     let setup = Setup::default()
         .env("AWS_SECRET_ACCESS_KEY", "junk")
@@ -146,7 +146,7 @@ async fn the_environment_is_built_from_an_allow_list() {
     assert_eq!(call.env["HOME"], bed.server.home().to_string_lossy());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_environment_names_the_work() {
     let bed = Bed::start().await;
     let call = one_call(&bed, json!({})).await;
@@ -158,7 +158,7 @@ async fn the_environment_names_the_work() {
     assert_eq!(call.env["VIBE_ENSEMBLE_WORKER"], "W-1");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_coordinators_token_is_nowhere_near_a_worker() {
     let bed = Bed::with(Setup::default().env("VIBE_ENSEMBLE_TOKEN", "an-old-token")).await;
     bed.project("shop", &["build"]).await;

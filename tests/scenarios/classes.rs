@@ -63,7 +63,7 @@ const CLASSES: [(&str, &str, Leads); 9] = [
     ),
 ];
 
-#[tokio::test]
+#[e2e::scenario]
 async fn each_class_has_its_name_on_the_attempt_and_its_policy() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");

@@ -37,7 +37,7 @@ async fn assert_ahead(bed: &Bed, least: i64) {
     assert!((at - Utc::now()).num_seconds() > least, "{at}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_attempt_lives_through_steps_in_both_directions() {
     let clock = ClockShift::build();
     let bed = bed_on(&clock).await;
@@ -62,7 +62,7 @@ async fn an_attempt_lives_through_steps_in_both_directions() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_retry_comes_although_the_clock_was_set_back() {
     let clock = ClockShift::build();
     let bed = bed_on(&clock).await;
@@ -75,7 +75,7 @@ async fn a_retry_comes_although_the_clock_was_set_back() {
     assert_in_order(&bed.events().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_clock_set_back_while_the_server_was_away_delays_nothing() {
     let clock = ClockShift::build();
     clock.set(DAY);
@@ -95,7 +95,7 @@ async fn a_clock_set_back_while_the_server_was_away_delays_nothing() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_machine_that_slept_goes_on_where_it_was() {
     use nix::sys::signal::Signal;
 

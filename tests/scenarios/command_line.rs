@@ -20,7 +20,7 @@ fn config(server: &Server, content: &str) -> String {
     file.into_os_string().into_string().expect("a plain path")
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_second_server_on_one_state_directory_exits_75_and_names_the_holder() {
     let server = Server::start(Setup::default()).await;
     let second = server.operate("serve", &["--listen", "127.0.0.1:0"]).await;
@@ -28,7 +28,7 @@ async fn a_second_server_on_one_state_directory_exits_75_and_names_the_holder() 
     assert!(words(&second).contains(&server.pid().to_string()), "{}", words(&second));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_bad_command_line_exits_2() {
     let server = Server::start(Setup::default()).await;
     let output = server.operate("serve", &["--no-such-flag"]).await;
@@ -37,7 +37,7 @@ async fn a_bad_command_line_exits_2() {
     assert_eq!(output.status.code(), Some(2), "{}", words(&output));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_configuration_with_an_unknown_key_exits_78_and_names_the_nearest_one() {
     let mut server = Server::start(Setup::default()).await;
     server.stop().await;
@@ -49,7 +49,7 @@ async fn a_configuration_with_an_unknown_key_exits_78_and_names_the_nearest_one(
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_configuration_with_a_wrong_value_exits_78_before_anything_binds() {
     let mut server = Server::start(Setup::default()).await;
     server.stop().await;
@@ -69,7 +69,7 @@ async fn a_configuration_with_a_wrong_value_exits_78_before_anything_binds() {
     assert_eq!(output.status.code(), Some(78), "{}", words(&output));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_good_configuration_is_said_to_be_good() {
     let server = Server::start(Setup::default()).await;
     let file = config(&server, "max_workers = 3\n");
@@ -77,7 +77,7 @@ async fn a_good_configuration_is_said_to_be_good() {
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn status_of_no_server_exits_69() {
     let mut server = Server::start(Setup::default()).await;
     server.stop().await;
@@ -85,7 +85,7 @@ async fn status_of_no_server_exits_69() {
     assert_eq!(output.status.code(), Some(69), "{}", words(&output));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn status_of_a_server_says_how_it_is() {
     let bed = Bed::start().await;
     let output = bed.server.operate("status", &["--json"]).await;
@@ -94,7 +94,7 @@ async fn status_of_a_server_says_how_it_is() {
     assert!(status.is_ok_and(|status| status.is_object()), "{}", words(&output));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn doctor_says_what_it_looked_at() {
     let bed = Bed::start().await;
     let output = bed.server.operate("doctor", &[]).await;
@@ -102,7 +102,7 @@ async fn doctor_says_what_it_looked_at() {
     assert!(!output.stdout.is_empty());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn demo_runs_a_three_stage_ticket_and_prints_the_reports() {
     let mut server = Server::start(Setup::default()).await;
     server.stop().await;
@@ -113,7 +113,7 @@ async fn demo_runs_a_three_stage_ticket_and_prints_the_reports() {
     assert_eq!(server.descendants(), [], "the demo leaves nothing behind");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn help_and_version_need_nothing() {
     let server = Server::start(Setup::default()).await;
     let output = server.operate("--help", &[]).await;
@@ -125,7 +125,7 @@ async fn help_and_version_need_nothing() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn nobody_who_took_the_port_of_a_dead_server_is_given_the_token() {
     let mut server = Server::start(Setup::default()).await;
     server.kill().await;

@@ -42,7 +42,7 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn connect_writes_no_token_and_says_what_it_wrote() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &[]).await;
@@ -67,7 +67,7 @@ async fn connect_writes_no_token_and_says_what_it_wrote() {
     assert_eq!(headers["Authorization"], format!("Bearer {}", bed.server.token()));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn connect_again_changes_nothing_and_spares_what_others_wrote() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &[]).await;
@@ -96,9 +96,9 @@ async fn connect_again_changes_nothing_and_spares_what_others_wrote() {
     assert_eq!(missing.status.code(), Some(1), "{}", words(&missing));
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn the_real_claude_is_connected_in_that_directory_and_has_the_prompts_as_commands() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
     let bed = Bed::start().await;
     let directory = bed.project("shop", &["build"]).await;
@@ -135,7 +135,7 @@ async fn the_real_claude_is_connected_in_that_directory_and_has_the_prompts_as_c
     assert_eq!(result_of(&said)["is_error"], false);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_claude_cannot_read_is_left_as_it_is() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &[]).await;
@@ -156,9 +156,9 @@ async fn what_claude_cannot_read_is_left_as_it_is() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn the_real_claude_is_connected_everywhere_and_after_a_new_token() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let path = format!("{}:/usr/bin:/bin", claude.parent().expect("a program").display());
     let bed = Bed::with(Setup::default().env("PATH", path)).await;
     // Of a user who never ran claude.
@@ -185,9 +185,9 @@ async fn the_real_claude_is_connected_everywhere_and_after_a_new_token() {
     assert!(said.contains("vibe-ensemble: ") && said.contains("Connected"), "{said}");
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn the_real_claude_takes_the_plugin() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
     let bed = Bed::start().await;
     let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/claude-plugin");
@@ -232,7 +232,7 @@ async fn the_real_claude_takes_the_plugin() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_rotated_token_counts_at_once_and_the_old_one_no_more() {
     let bed = Bed::start().await;
     let old = bed.client.clone();
@@ -252,7 +252,7 @@ async fn a_rotated_token_counts_at_once_and_the_old_one_no_more() {
     assert!(rest.contains("\"events\":[]"), "what waited under the old token ends: {rest}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_coordinator_under_none_needs_no_token_file() {
     let bed = Bed::with(Setup::default().arg("--auth").arg("none")).await;
     let directory = bed.project("shop", &[]).await;

@@ -326,9 +326,9 @@ async fn all_is_done(bed: &Bed, directory: &Path, said: &[Value]) {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn the_real_claude_coordinates_and_works_to_the_end() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let (root, directory) = repository();
     let place = directory.clone();
     let api = MessagesApi::start(move |ask| answer(ask, &place)).await;
@@ -355,9 +355,9 @@ async fn the_real_claude_coordinates_and_works_to_the_end() {
     assert!(places.iter().all(|place| Path::new(place) == worktrees), "{places:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_coordinator_that_is_killed_and_begun_again_misses_nothing() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let (root, directory) = repository();
     let place = directory.clone();
     // Whoever hears of the question first dies before it acts: its model never answers again. The one before that dies

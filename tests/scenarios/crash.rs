@@ -24,7 +24,7 @@ async fn agent_ended(bed: &Bed, call: &e2e::fake::Call) {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_server_killed_in_mid_run_takes_no_worker_with_it() {
     let mut bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -45,7 +45,7 @@ async fn a_server_killed_in_mid_run_takes_no_worker_with_it() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_result_that_comes_while_the_server_is_dead_is_collected() {
     let mut bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -63,7 +63,7 @@ async fn a_result_that_comes_while_the_server_is_dead_is_collected() {
     assert_eq!(bed.agents.calls().len(), 2, "each stage ran once");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_result_is_collected_even_when_its_shim_died_too() {
     let mut bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -87,7 +87,7 @@ async fn a_result_is_collected_even_when_its_shim_died_too() {
     assert_eq!(bed.agents.calls().len(), 2, "each stage ran once");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_killed_shim_takes_its_child_along_and_the_ticket_is_retried() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -107,7 +107,7 @@ async fn a_killed_shim_takes_its_child_along_and_the_ticket_is_retried() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_shim_that_died_with_the_server_is_found_out_at_the_next_start() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -125,7 +125,7 @@ async fn a_shim_that_died_with_the_server_is_found_out_at_the_next_start() {
     bed.assert_no_overlaps();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_stopped_shim_is_slow_and_not_lost() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -145,7 +145,7 @@ async fn a_stopped_shim_is_slow_and_not_lost() {
     assert_eq!(bed.agents.calls().len(), 1);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_hold_and_its_reason_survive_the_server() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -158,7 +158,7 @@ async fn a_hold_and_its_reason_survive_the_server() {
     assert_eq!(bed.get(&ticket).await, before);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn no_event_is_lost_or_repeated_over_a_restart() {
     let mut bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -189,7 +189,7 @@ async fn no_event_is_lost_or_repeated_over_a_restart() {
     );
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn twenty_restarts_in_the_middle_of_work_change_nothing() {
     let mut bed = Bed::start().await;
     bed.repository("shop", &[], json!({})).await;
@@ -232,7 +232,7 @@ fn first_launch(bed: &mut Bed, does: &str) {
     bed.server.set_env("VIBE_ENSEMBLE_SHIM", shim.display().to_string());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_launch_that_its_server_did_not_live_to_make_is_given_up_soon() {
     let mut bed = Bed::prepare(Setup::default());
     // As if it had died before it could hand the order over.
@@ -252,7 +252,7 @@ async fn a_launch_that_its_server_did_not_live_to_make_is_given_up_soon() {
     assert_eq!(workers[0]["stop_reason"], "its shim never said hello", "{workers:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_shim_that_is_killed_while_it_starts_pauses_no_queue() {
     let mut bed = Bed::prepare(Setup::default());
     first_launch(&mut bed, "kill -9 $$");

@@ -9,7 +9,7 @@ fn order(bed: &Bed) -> Vec<String> {
     bed.agents.calls().into_iter().map(|call| call.ticket).collect()
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn urgent_before_high_before_normal_before_low_and_then_the_older() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &["build"]).await;
@@ -31,7 +31,7 @@ async fn urgent_before_high_before_normal_before_low_and_then_the_older() {
     assert_eq!(order(&bed), expected);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn normal_is_the_default_priority() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -39,7 +39,7 @@ async fn normal_is_the_default_priority() {
     assert_eq!(bed.get(&ticket).await["priority"], "normal");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_waits_for_those_it_depends_on() {
     let bed = Bed::start().await;
     bed.repository("shop", &[], json!({})).await;
@@ -60,7 +60,7 @@ async fn a_ticket_waits_for_those_it_depends_on() {
     assert!(bed.event_kinds(&second).await.contains(&"ticket_unblocked".to_owned()));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_dependency_that_is_complete_blocks_nothing() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -70,7 +70,7 @@ async fn a_dependency_that_is_complete_blocks_nothing() {
     bed.completed(&second).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_unknown_dependency_is_refused_and_makes_no_ticket() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -83,7 +83,7 @@ async fn an_unknown_dependency_is_refused_and_makes_no_ticket() {
     assert_eq!(tickets["tickets"], json!([]));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_cancelled_dependency_puts_its_dependants_on_hold() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

@@ -8,16 +8,12 @@ use std::path::Path;
 use e2e::bed::Bed;
 use e2e::eventually::eventually;
 use e2e::server::Setup;
-use e2e::tmpfs::Tmpfs;
 use serde_json::Value;
 
 const MIB: usize = 1 << 20;
 
-#[tokio::test]
+#[e2e::scenario(needs(Mounts))]
 async fn a_full_disk_stops_new_work_and_loses_none() {
-    if !Tmpfs::is_possible("a_full_disk_stops_new_work_and_loses_none") {
-        return;
-    }
     let setup = Setup { state_mib: Some(128), ..Setup::default() };
     let bed = Bed::with(setup.arg("--min-free-mb").arg("40")).await;
     let state = bed.server.state_dir();
@@ -81,11 +77,8 @@ async fn a_full_disk_stops_new_work_and_loses_none() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Mounts))]
 async fn a_server_starts_on_a_disk_that_is_full_but_for_the_ballast() {
-    if !Tmpfs::is_possible("a_server_starts_on_a_disk_that_is_full_but_for_the_ballast") {
-        return;
-    }
     let setup = Setup { state_mib: Some(128), ..Setup::default() };
     let mut bed = Bed::with(setup.arg("--min-free-mb").arg("40")).await;
     let state = bed.server.state_dir();

@@ -30,7 +30,7 @@ async fn quiet_bed() -> (Bed, Vec<i64>) {
     (bed, all)
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_event_has_its_fields() {
     let (bed, _) = quiet_bed().await;
     let list = bed.client.ok("list_events", json!({"kinds": ["ticket_created"]})).await;
@@ -44,7 +44,7 @@ async fn an_event_has_its_fields() {
     assert_eq!(list["last_seq"], *seqs(&list).last().unwrap());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_event_is_listed_until_it_is_marked() {
     let (bed, all) = quiet_bed().await;
 
@@ -65,7 +65,7 @@ async fn an_event_is_listed_until_it_is_marked() {
     assert_eq!(processed["events"][0]["processed"], true);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn each_consumer_marks_for_itself() {
     let (bed, all) = quiet_bed().await;
 
@@ -78,7 +78,7 @@ async fn each_consumer_marks_for_itself() {
     assert_eq!(dashboard["events"], json!([]));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn marks_survive_the_server() {
     let (mut bed, all) = quiet_bed().await;
     bed.client.ok("mark_events_processed", json!({"event_seqs": [all[0]]})).await;
@@ -87,7 +87,7 @@ async fn marks_survive_the_server() {
     assert_eq!(seqs(&bed.client.ok("list_events", json!({})).await), all[1..]);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn events_can_be_narrowed() {
     let (bed, all) = quiet_bed().await;
     let found = async |filter| seqs(&bed.client.ok("list_events", filter).await);
@@ -99,7 +99,7 @@ async fn events_can_be_narrowed() {
     assert_eq!(found(json!({"project": "shop"})).await, all);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_waiting_call_says_that_it_waits_and_answers_when_an_event_arrives() {
     let (bed, all) = quiet_bed().await;
     let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});
@@ -117,7 +117,7 @@ async fn a_waiting_call_says_that_it_waits_and_answers_when_an_event_arrives() {
 }
 
 /// A client gives up on a call it hears nothing of, after as little as half a minute.
-#[tokio::test]
+#[e2e::scenario]
 async fn a_call_that_waits_for_long_says_so_again() {
     let (bed, all) = quiet_bed().await;
     let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 16});
@@ -127,14 +127,14 @@ async fn a_call_that_waits_for_long_says_so_again() {
     assert_eq!(said, 2, "at once, and after 15 of 16 seconds: {whole}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_waiting_call_answers_at_once_when_something_is_there_already() {
     let (bed, all) = quiet_bed().await;
     let list = bed.client.ok("list_events", json!({"wait_seconds": 3600})).await;
     assert_eq!(seqs(&list), all);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn nothing_within_the_wait_is_an_empty_list_and_no_error() {
     let (bed, all) = quiet_bed().await;
     let newest = all[all.len() - 1];
@@ -143,14 +143,14 @@ async fn nothing_within_the_wait_is_an_empty_list_and_no_error() {
     assert_eq!(list["last_seq"], newest);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_wait_that_is_too_long_is_refused() {
     let (bed, _) = quiet_bed().await;
     let refusal = bed.client.refused("list_events", json!({"wait_seconds": 3601})).await;
     assert!(refusal.contains("wait_seconds") && refusal.contains("3600"), "{refusal}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn many_may_wait_at_once_and_each_is_told() {
     let (bed, all) = quiet_bed().await;
     let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});
@@ -169,7 +169,7 @@ async fn many_may_wait_at_once_and_each_is_told() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn no_event_is_lost_to_a_client_that_leaves_or_a_server_that_dies() {
     let (mut bed, all) = quiet_bed().await;
     bed.client.ok("mark_events_processed", json!({"up_to_seq": all[all.len() - 1]})).await;
@@ -193,7 +193,7 @@ async fn no_event_is_lost_to_a_client_that_leaves_or_a_server_that_dies() {
     assert_eq!(list["events"][0]["ticket_id"], ticket);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_monitor_prints_each_event_once_whatever_becomes_of_the_server() {
     let mut bed = Bed::prepare(Setup::default());
     let mut command = tokio::process::Command::from(bed.server.command("events"));
@@ -236,7 +236,7 @@ async fn a_monitor_prints_each_event_once_whatever_becomes_of_the_server() {
     monitor.kill().await.unwrap();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_monitor_whose_reader_has_gone_ends_although_nothing_happens() {
     let bed = Bed::start().await;
     let mut command = tokio::process::Command::from(bed.server.command("events"));
@@ -267,7 +267,7 @@ async fn waiting_calls(bed: &Bed, count: usize) {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn every_revision_is_told_that_a_call_waits() {
     let (bed, all) = quiet_bed().await;
     let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});

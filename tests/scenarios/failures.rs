@@ -42,7 +42,7 @@ async fn fails_once(script: &str, then: Then) -> Value {
     attempts[0].clone()
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_exit_without_result_is_retried() {
     let attempt = fails_once("fake: build#1: exit 3", Then::AskedAndAgain).await;
     assert_eq!(attempt["outcome"], "failed");
@@ -51,7 +51,7 @@ async fn an_exit_without_result_is_retried() {
     assert!(attempt["failure"].is_string());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_clean_exit_without_result_is_no_success() {
     let script = "fake: build#1: say working on it\nfake: build#1: exit 0";
     let attempt = fails_once(script, Then::AskedAndAgain).await;
@@ -59,7 +59,7 @@ async fn a_clean_exit_without_result_is_no_success() {
     assert_eq!(attempt["exit_code"], 0);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_death_by_signal_is_retried() {
     let attempt = fails_once("fake: build#1: die KILL", Then::AskedAndAgain).await;
     assert_eq!(attempt["outcome"], "failed");
@@ -67,19 +67,19 @@ async fn a_death_by_signal_is_retried() {
     assert_eq!(attempt["exit_code"], Value::Null);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn structured_output_that_breaks_the_schema_is_retried() {
     let attempt = fails_once("fake: build#1: bad-result", Then::Again).await;
     assert_eq!(attempt["outcome"], "failed");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn success_without_structured_output_is_asked_for_it() {
     let attempt = fails_once("fake: build#1: no-output", Then::Asked).await;
     assert_eq!(attempt["outcome"], "failed");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_result_followed_by_a_failing_exit_is_asked_for_again() {
     let script = "fake: build#1: complete all well\nfake: build#1: exit 7";
     let attempt = fails_once(script, Then::Asked).await;
@@ -87,13 +87,13 @@ async fn a_result_followed_by_a_failing_exit_is_asked_for_again() {
     assert_eq!(attempt["exit_code"], 7);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn running_out_of_turns_is_retried() {
     let attempt = fails_once("fake: build#1: max-turns", Then::AskedAndAgain).await;
     assert_eq!(attempt["outcome"], "failed");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_crash_behind_the_work_costs_one_question_and_not_the_work() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -116,7 +116,7 @@ async fn a_crash_behind_the_work_costs_one_question_and_not_the_work() {
     assert_eq!(closed["attempts_used"], 1, "the question is free");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_a_session_misses_is_what_the_next_one_hears() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -131,7 +131,7 @@ async fn what_a_session_misses_is_what_the_next_one_hears() {
     assert!(calls[2].prompt.contains("Not all of it was done."), "{}", calls[2].prompt);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_attempt_longer_than_its_timeout_is_stopped_and_retried() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -146,7 +146,7 @@ async fn an_attempt_longer_than_its_timeout_is_stopped_and_retried() {
     assert_eq!(closed["attempts"][1]["outcome"], "succeeded");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_attempt_that_falls_silent_is_stopped_and_retried() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -163,7 +163,7 @@ async fn an_attempt_that_falls_silent_is_stopped_and_retried() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_retry_knows_what_went_wrong_before() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -175,7 +175,7 @@ async fn the_retry_knows_what_went_wrong_before() {
     assert!(prompts[1].len() > prompts[0].len(), "the second prompt says more:\n{}", prompts[1]);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn after_max_attempts_the_ticket_is_the_coordinators() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -199,7 +199,7 @@ async fn after_max_attempts_the_ticket_is_the_coordinators() {
     bed.ticket_is(&ticket, "on_hold").await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn three_attempts_are_the_default() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -210,7 +210,7 @@ async fn three_attempts_are_the_default() {
     assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 3);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_overloaded_service_charges_nobody() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -228,7 +228,7 @@ async fn an_overloaded_service_charges_nobody() {
     assert!(waiting["waiting_for"].is_string());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_refused_login_pauses_the_queue_and_says_so_once() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -255,7 +255,7 @@ async fn a_refused_login_pauses_the_queue_and_says_so_once() {
     assert_eq!(bed.agents.calls().len(), 1, "the others would have failed the same way");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_cannot_be_started_is_no_silent_wait() {
     let missing = std::path::PathBuf::from("/nonexistent/claude");
     let setup = e2e::server::Setup { agent: Some(missing), ..Default::default() };

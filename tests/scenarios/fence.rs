@@ -56,7 +56,7 @@ async fn is_silenced(agent: &Client) -> String {
     .await
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_gets_its_token_by_a_file_for_its_owner_alone() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -91,7 +91,7 @@ async fn an_agent_gets_its_token_by_a_file_for_its_owner_alone() {
     assert!(!database.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_is_listed_four_tools_and_may_use_no_other() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -135,7 +135,7 @@ async fn an_agent_is_listed_four_tools_and_may_use_no_other() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_reads_its_own_ticket_and_project_and_no_other() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -165,7 +165,7 @@ async fn an_agent_reads_its_own_ticket_and_project_and_no_other() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn remarks_and_progress_are_seen_while_it_works_and_kept() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "review"]).await;
@@ -203,7 +203,7 @@ async fn remarks_and_progress_are_seen_while_it_works_and_kept() {
     assert!(prompt.contains("Report of build"), "{prompt}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn forged_tokens_are_nobodys() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -229,7 +229,7 @@ async fn forged_tokens_are_nobodys() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_stays_fenced_where_no_token_is_asked_for() {
     let bed = Bed::with(Setup::default().arg("--auth").arg("none")).await;
     bed.project("shop", &["build"]).await;
@@ -242,7 +242,7 @@ async fn an_agent_stays_fenced_where_no_token_is_asked_for() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_whose_attempt_has_ended_is_refused() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -271,7 +271,7 @@ async fn an_agent_whose_attempt_has_ended_is_refused() {
     assert_eq!(closed["attempts"][0]["progress"]["message"], "half");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_was_told_to_stop_is_refused_before_it_stops() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -301,7 +301,7 @@ async fn an_agent_that_was_told_to_stop_is_refused_before_it_stops() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_whose_ticket_was_closed_is_refused_at_its_next_call() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -314,7 +314,7 @@ async fn an_agent_whose_ticket_was_closed_is_refused_at_its_next_call() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_whose_time_is_up_is_refused_whatever_its_shim_does() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -338,7 +338,7 @@ async fn an_agent_whose_time_is_up_is_refused_whatever_its_shim_does() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_superseded_agent_is_refused_and_the_one_in_its_place_is_not() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -360,7 +360,7 @@ async fn a_superseded_agent_is_refused_and_the_one_in_its_place_is_not() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_live_agent_is_known_again_after_the_server_was_killed() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -378,7 +378,7 @@ async fn a_live_agent_is_known_again_after_the_server_was_killed() {
     assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_types_own_servers_and_settings_reach_its_agents_by_file() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;

@@ -14,7 +14,7 @@ async fn status_with(bed: &Bed, header: &str, value: &str) -> reqwest::Response 
     request.json(&body).send().await.expect("the server is up")
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn without_the_token_nobody_gets_in() {
     let bed = Bed::start().await;
     let real = bed.server.token();
@@ -27,7 +27,7 @@ async fn without_the_token_nobody_gets_in() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_token_file_is_for_its_owner_only_and_survives_a_restart() {
     let mut bed = Bed::start().await;
     let file = bed.server.state_dir().join("tokens/coordinator");
@@ -40,7 +40,7 @@ async fn the_token_file_is_for_its_owner_only_and_survives_a_restart() {
     assert_eq!(bed.server.token(), token);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_foreign_origin_is_forbidden() {
     let bed = Bed::start().await;
     for origin in ["http://evil.example", "null", "http://127.0.0.1.evil.example"] {
@@ -50,20 +50,20 @@ async fn a_foreign_origin_is_forbidden() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_foreign_host_is_forbidden() {
     let bed = Bed::start().await;
     assert_eq!(status_with(&bed, "Host", "evil.example").await.status().as_u16(), 403);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn its_own_origin_is_welcome() {
     let bed = Bed::start().await;
     let origin = format!("http://{}", bed.server.address());
     assert_eq!(status_with(&bed, "Origin", &origin).await.status().as_u16(), 200);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn more_than_four_mebibytes_are_too_large() {
     let bed = Bed::start().await;
     let arguments = json!({"ticket_id": "T-1", "content": "x".repeat(4 << 20)});
@@ -78,7 +78,7 @@ async fn more_than_four_mebibytes_are_too_large() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn health_is_for_everybody() {
     let bed = Bed::start().await;
     for path in ["/healthz", "/readyz"] {
@@ -87,7 +87,7 @@ async fn health_is_for_everybody() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn metrics_are_prometheus_text() {
     let bed = Bed::start().await;
     let response = bed.client.get("/metrics").await;
@@ -96,14 +96,14 @@ async fn metrics_are_prometheus_text() {
     assert!(text.lines().any(|line| line.starts_with("# TYPE vibe_ensemble_")), "{text}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_unknown_path_is_not_found() {
     let bed = Bed::start().await;
     let response = bed.client.get("/etc/passwd").await;
     assert_eq!(response.status().as_u16(), 404);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn auth_none_needs_no_token_on_loopback() {
     let bed = Bed::with(Setup::default().arg("--auth").arg("none")).await;
     let client = Client::new(bed.server.address(), None);

@@ -48,7 +48,7 @@ fn forged(bed: &Bed, call: &Call, attempt: &str) -> String {
     .to_string()
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_reports_no_attempt_but_its_own() {
     let bed = Bed::start().await;
     let (victim, run) = waiting(&bed, "shop").await;
@@ -66,7 +66,7 @@ async fn a_worker_reports_no_attempt_but_its_own() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_forged_record_of_a_running_attempt_counts_for_nothing() {
     let mut bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
@@ -101,7 +101,7 @@ async fn a_forged_record_of_a_running_attempt_counts_for_nothing() {
     assert_eq!(bed.agents.calls_of(&again, "build").len(), 1);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
     let bed = Bed::start().await;
     let (first, run) = waiting(&bed, "shop").await;
@@ -126,7 +126,7 @@ async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn lock_files_that_are_gone_prove_nobody_dead() {
     for replaced in [false, true] {
         let mut bed = Bed::start().await;
@@ -184,7 +184,7 @@ fn remove_locks(below: &Path, replace: bool) {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_that_died_without_its_lock_file_is_known_to_be_dead() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -218,7 +218,7 @@ async fn start_on(bed: &Bed, state_dir: &Path) -> Output {
         .expect("the program can be started")
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_copy_beside_a_living_original_says_so_and_touches_nothing() {
     let mut bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
@@ -250,7 +250,7 @@ async fn a_copy_beside_a_living_original_says_so_and_touches_nothing() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_copy_of_a_state_directory_whose_original_is_gone_goes_on_with_its_tickets() {
     let mut bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
@@ -284,7 +284,7 @@ async fn removed(directory: &Path) {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_server_puts_back_what_is_removed_beside_it_and_lets_no_second_one_in() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -307,7 +307,7 @@ async fn a_server_puts_back_what_is_removed_beside_it_and_lets_no_second_one_in(
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_run_directory_that_is_gone_costs_no_result() {
     let mut bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
@@ -339,7 +339,7 @@ async fn a_run_directory_that_is_gone_costs_no_result() {
     completed_by_its_agent(&bed, &ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn exchanged_run_directories_kill_nobody() {
     let bed = Bed::start().await;
     let (one, first) = waiting(&bed, "one").await;
@@ -371,7 +371,7 @@ async fn exchanged_run_directories_kill_nobody() {
     bed.completed(&two).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn workers_find_a_server_that_has_another_runtime_directory() {
     let mut bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
@@ -394,7 +394,7 @@ fn signals_its_shim(signal: &str) -> String {
     format!("fake: build: run kill -{signal} $(cut -d' ' -f4 /proc/$PPID/stat); sleep 600")
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_ends_its_worker_spends_its_attempts() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

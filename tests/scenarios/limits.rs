@@ -24,7 +24,7 @@ async fn half_done(bed: &Bed) -> String {
     ticket
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_lowered_limit_lets_what_runs_go_on_in_its_session_with_what_is_left() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -54,7 +54,7 @@ async fn a_lowered_limit_lets_what_runs_go_on_in_its_session_with_what_is_left()
     assert!(!kinds.contains(&"ticket_on_hold".to_owned()), "{kinds:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_that_a_limit_stopped_goes_on_where_it_was_once_it_may_cost_more() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["plan", "build"], json!({})).await;
@@ -76,7 +76,7 @@ async fn a_ticket_that_a_limit_stopped_goes_on_where_it_was_once_it_may_cost_mor
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_attempt_whose_shim_is_killed_counts_with_what_its_transcript_shows() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -116,7 +116,7 @@ async fn an_attempt_whose_shim_is_killed_counts_with_what_its_transcript_shows()
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn changes_that_come_at_once_do_not_undo_each_other() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;

@@ -31,7 +31,7 @@ async fn in_twos(
     (names, pages)
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn every_list_can_be_read_page_by_page() {
     let bed = Bed::start().await;
     let names = ["p1", "p2", "p3", "p4", "p5"];
@@ -64,7 +64,7 @@ async fn every_list_can_be_read_page_by_page() {
     assert!(queues.contains(&"t1".to_owned()));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_page_holds_fifty_unless_told_otherwise() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -81,7 +81,7 @@ async fn a_page_holds_fifty_unless_told_otherwise() {
     assert_eq!(all.get("next_cursor").unwrap_or(&Value::Null), &Value::Null);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_made_between_two_pages_disturbs_neither() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -108,7 +108,7 @@ async fn a_ticket_made_between_two_pages_disturbs_neither() {
     assert!(tickets.iter().all(|ticket| seen.contains(ticket)), "none dropped: {seen:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_cursor_nobody_gave_out_is_refused() {
     let bed = Bed::start().await;
     for tool in ["list_projects", "list_tickets", "list_workers", "list_queues"] {

@@ -2,6 +2,9 @@
 //!
 //! One binary for all of them, because linking costs more than running. A test needs nothing from another: each has
 //! its own server, on its own state, and ends every process it started.
+//!
+//! A test is marked `#[e2e::scenario]`, in the place of `#[tokio::test]`, and says with `needs(Claude)` and the like what it
+//! cannot do without; where that is missing it is reported as ignored, with the reason.
 
 mod activation;
 mod attacks;
@@ -11,12 +14,14 @@ mod bill;
 mod catalogue;
 mod child;
 mod classes;
+mod client_habits;
 mod clocks;
 mod command_line;
 mod connect;
 mod coordinator;
 mod crash;
 mod dependencies;
+mod directories;
 mod disk;
 mod events;
 mod failures;
@@ -24,6 +29,7 @@ mod fence;
 mod http;
 mod identity;
 mod limits;
+mod listeners;
 mod lists;
 mod meddling;
 mod neighbours;
@@ -62,3 +68,21 @@ mod waiting;
 mod waking;
 mod workers;
 mod worktrees;
+
+fn main() -> std::process::ExitCode {
+    e2e::harness::main()
+}
+
+/// The built-in attributes compile here, and such a test would silently never run.
+#[e2e::scenario]
+fn every_test_is_a_scenario() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+    for file in std::fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lost = text
+            .lines()
+            .find(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
+        assert_eq!(lost, None, "{} has a test without #[e2e::scenario]", path.display());
+    }
+}

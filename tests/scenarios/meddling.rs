@@ -28,7 +28,7 @@ fn picture(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_link_in_the_place_of_a_worktree_does_not_lead_to_another_repository() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
@@ -56,7 +56,7 @@ async fn a_link_in_the_place_of_a_worktree_does_not_lead_to_another_repository()
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_pipe_that_git_would_open_holds_neither_its_repository_nor_others() {
     let bed = Bed::with(Setup::default().max_workers(4)).await;
     let repository = bed.repository("shop", &[], json!({})).await;
@@ -80,7 +80,7 @@ async fn a_pipe_that_git_would_open_holds_neither_its_repository_nor_others() {
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn work_in_the_middle_of_a_merge_is_on_hold_and_can_be_done_again() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
@@ -113,7 +113,7 @@ async fn work_in_the_middle_of_a_merge_is_on_hold_and_can_be_done_again() {
     assert_eq!(kept, ["A-1"], "what was there is kept");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn closed_directories_of_a_failed_attempt_are_in_nobodys_way() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -126,7 +126,7 @@ async fn closed_directories_of_a_failed_attempt_are_in_nobodys_way() {
     assert_eq!(repository.file(&branch, "mod/cache/file"), None);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_base_that_the_user_is_rebasing_is_left_alone() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
@@ -160,7 +160,7 @@ async fn a_base_that_the_user_is_rebasing_is_left_alone() {
     assert_eq!(repository.file("main", "new.txt").as_deref(), Some("new"));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_subagent_with_a_worktree_of_its_own_leaves_the_users_checkout_alone() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -43,7 +42,7 @@ fn open_to_others(below: &Path, found: &mut Vec<String>) {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn nothing_on_disk_is_for_others_even_without_a_umask() {
     let setup = Setup { no_umask: true, ..Setup::default() };
     let bed = Bed::with(setup).await;
@@ -75,7 +74,7 @@ async fn nothing_on_disk_is_for_others_even_without_a_umask() {
     assert_eq!(found, Vec::<String>::new());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
     let directory = tempfile::tempdir().unwrap();
     let bed = bed_with_orders(directory.path()).await;
@@ -122,7 +121,13 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
         assert_eq!(peer.rest().await, b"", "{message}");
     }
     // Neither is who does not speak in frames, or announces more than any frame may have.
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[0, 0, 0, 2, b'{', b'x']] {
+    let longer_than_a_hello = [0, 0, 0x10, 1];
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0xff; 64],
+        &[0, 0, 0, 2, b'{', b'x'],
+        &longer_than_a_hello,
+    ] {
         let mut stream = UnixStream::connect(text(&first, "socket")).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let mut rest = Vec::new();
@@ -141,16 +146,27 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
     assert_eq!(answer["kind"], "refused", "{answer}");
 }
 
-/// Another user, where there is one to become.
-const NOBODY: u32 = 65_534;
+#[e2e::scenario]
+async fn a_stranger_at_the_shim_socket_writes_no_line_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let bed = bed_with_orders(directory.path()).await;
+    bed.ticket("shop", &["build"], "").await;
+    let mut forged = order(directory.path()).await;
+    forged["worker_id"] = json!("W-9\n2026-11-29T00:00:00Z ERROR forged\u{1b}[2J\u{9b}1m");
+    let answer = Peer::dial(&forged).await.hello(&forged, 1).await;
+    assert_eq!(answer["kind"], "refused", "{answer}");
+    let log = bed.server.log();
+    let told = log.lines().find(|line| line.contains("a shim was refused")).expect("it is told");
+    assert!(told.contains(r"W-9\n2026-11-29T00:00:00Z ERROR forged\u{1b}[2J\u{9b}1m"), "{told}");
+    assert!(!log.lines().any(|line| line.starts_with("2026-11-29T00:00:00Z ERROR")), "{log}");
+}
+
+/// Another user.
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// Opens the way to the shim socket, as somebody might who wants to debug a shim, and returns a program that another
-/// user can start; `None` where there is no other user to become.
-fn loosened(bed: &Bed) -> Option<PathBuf> {
-    if fs::metadata(bed.server.runtime_dir()).expect("the server made it").uid() != 0 {
-        eprintln!("SKIPPED: only root can become another user; .ci/run as root runs this test");
-        return None;
-    }
+/// user can start.
+fn loosened(bed: &Bed) -> PathBuf {
     let program = bed.server.path("neighbour");
     fs::copy(binaries::fake_claude(), &program).expect("our own directory");
     for (path, mode) in [
@@ -161,7 +177,7 @@ fn loosened(bed: &Bed) -> Option<PathBuf> {
     ] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own files");
     }
-    Some(program)
+    program
 }
 
 /// Starts the program as that user.
@@ -178,10 +194,10 @@ async fn told(child: Child) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Root))]
 async fn another_user_is_turned_away_although_the_modes_were_loosened() {
     let bed = Bed::start().await;
-    let Some(program) = loosened(&bed) else { return };
+    let program = loosened(&bed);
     let socket = bed.server.runtime_dir().join("shim.sock");
     assert_eq!(told(neighbour(&program, 0, "dial", &socket)).await, "refused");
     assert_eq!(told(neighbour(&program, NOBODY, "dial", &socket)).await, "closed");
@@ -195,10 +211,10 @@ async fn another_user_is_turned_away_although_the_modes_were_loosened() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Root))]
 async fn a_shim_says_nothing_to_a_server_of_another_user() {
     let mut bed = Bed::start().await;
-    let Some(program) = loosened(&bed) else { return };
+    let program = loosened(&bed);
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
     let call = bed.called(&ticket, "build", 1).await;
@@ -208,6 +224,9 @@ async fn a_shim_says_nothing_to_a_server_of_another_user() {
 
     assert_eq!(told(neighbour(&program, NOBODY, "play-server", &socket)).await, "nothing");
 
+    // A server does not start in a directory that others may write.
+    let own = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(bed.server.runtime_dir(), own).expect("our own directory");
     bed.launch().await;
     fs::write(call.cwd.join("go"), "").unwrap();
     let closed = bed.completed(&ticket).await;

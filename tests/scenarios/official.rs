@@ -6,22 +6,14 @@ use std::process::Stdio;
 
 use e2e::bed::Bed;
 use e2e::client::Client;
+use e2e::needs::MCP_TOOLS;
 use e2e::server::Setup;
 use tokio::process::Command;
 
-const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_MCP";
-
-/// The directory `.ci/run` installs suite and SDKs into, or a loud word that there is none.
+/// The directory `.ci/run` installs suite and SDKs into.
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
-fn tools() -> Option<PathBuf> {
-    let given = std::env::var_os(VARIABLE).map(PathBuf::from);
-    if given.is_none() {
-        eprintln!(
-            "SKIPPED: this test runs the official MCP suite and SDKs. Set {VARIABLE} to their directory, or run \
-             .ci/run, which installs them."
-        );
-    }
-    given
+fn tools() -> PathBuf {
+    std::env::var_os(MCP_TOOLS).map(PathBuf::from).expect("the scenario says needs(McpTools)")
 }
 
 fn node(tools: &Path) -> Command {
@@ -69,9 +61,9 @@ const SCENARIOS: [(&str, &[&str]); 3] = [
     ("2025-06-18", &["server-initialize", "ping", "tools-list", "resources-list", "prompts-list"]),
 ];
 
-#[tokio::test]
+#[e2e::scenario(needs(McpTools))]
 async fn the_conformance_suite_passes() {
-    let Some(tools) = tools() else { return };
+    let tools = tools();
     // The suite cannot send a token.
     let bed = Bed::with(Setup::default().arg("--auth").arg("none")).await;
     bed.project("shop", &["build"]).await;
@@ -110,9 +102,9 @@ fn story(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(McpTools))]
 async fn the_typescript_sdk_is_served_in_both_generations() {
-    let Some(tools) = tools() else { return };
+    let tools = tools();
     let bed = Bed::start().await;
     for (sdk, era) in [("ts-modern", "auto"), ("ts-modern", "legacy"), ("ts-old", "legacy")] {
         let mut command = node(&tools);
@@ -122,9 +114,9 @@ async fn the_typescript_sdk_is_served_in_both_generations() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(McpTools))]
 async fn the_python_sdk_is_served_in_both_generations() {
-    let Some(tools) = tools() else { return };
+    let tools = tools();
     let bed = Bed::start().await;
     for (sdk, era) in [("py-modern", "auto"), ("py-modern", "legacy"), ("py-old", "legacy")] {
         let mut command = Command::new(tools.join(sdk).join("bin/python"));
@@ -134,7 +126,7 @@ async fn the_python_sdk_is_served_in_both_generations() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn without_the_token_a_client_is_told_where_it_is() {
     let bed = Bed::start().await;
     let stranger = Client::new(bed.server.address(), None);

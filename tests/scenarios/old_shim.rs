@@ -85,7 +85,7 @@ impl Peer {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_oldest_shim_works_a_whole_attempt() {
     let directory = tempfile::tempdir().unwrap();
     let bed = bed_with_orders(directory.path()).await;
@@ -133,7 +133,7 @@ async fn the_oldest_shim_works_a_whole_attempt() {
     assert_eq!(worker["worker_id"], order["worker_id"]);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_shim_without_a_common_protocol_is_refused_and_told_why() {
     let directory = tempfile::tempdir().unwrap();
     let bed = bed_with_orders(directory.path()).await;
@@ -154,7 +154,7 @@ async fn a_shim_without_a_common_protocol_is_refused_and_told_why() {
 }
 
 /// A shim of an earlier build that is refused stops its agent and says "cancel", as if somebody had cancelled the work.
-#[tokio::test]
+#[e2e::scenario]
 async fn a_cancel_nobody_ordered_does_not_put_a_ticket_on_hold() {
     let directory = tempfile::tempdir().unwrap();
     let bed = bed_with_orders(directory.path()).await;

@@ -12,7 +12,7 @@ fn runs(bed: &Bed, ticket: &str) -> Vec<String> {
     calls.into_iter().filter(|call| call.ticket == ticket).map(|call| call.stage).collect()
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn rework_goes_back_to_the_stage_before() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -29,7 +29,7 @@ async fn rework_goes_back_to_the_stage_before() {
     bed.assert_no_overlaps();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn rework_goes_back_to_the_stage_it_names() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -41,7 +41,7 @@ async fn rework_goes_back_to_the_stage_it_names() {
     assert_eq!(runs(&bed, &ticket), ["design", "build", "review", "design", "build", "review"]);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn more_than_three_laps_put_the_ticket_on_hold() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -56,7 +56,7 @@ async fn more_than_three_laps_put_the_ticket_on_hold() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn rework_of_a_stage_that_is_not_before_it_asks_the_coordinator() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -68,7 +68,7 @@ async fn rework_of_a_stage_that_is_not_before_it_asks_the_coordinator() {
     assert_eq!(bed.agents.calls_of(&ticket, "review").len(), 0);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_blocked_stage_holds_the_ticket_with_its_question() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -105,7 +105,7 @@ async fn a_blocked_stage_holds_the_ticket_with_its_question() {
     assert!(bed.event_kinds(&ticket).await.contains(&"ticket_resumed".to_owned()));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn resume_may_name_the_stage_to_go_on_with() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -118,7 +118,7 @@ async fn resume_may_name_the_stage_to_go_on_with() {
     assert_eq!(runs(&bed, &ticket), ["design", "build", "design", "build", "review"]);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn only_a_ticket_on_hold_can_be_resumed() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

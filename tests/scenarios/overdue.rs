@@ -30,7 +30,7 @@ fn assert_timed_out(attempt: &Value) {
     );
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_stops_its_shim_ends_with_its_time() {
     let bed = bed(2).await;
     let script = format!("fake: build#1: run {STOP_THE_SHIM}\nfake: build#1: sleep 600");
@@ -42,7 +42,7 @@ async fn an_agent_that_stops_its_shim_ends_with_its_time() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_it_left_behind_to_stop_its_shim_again_and_again_ends_first() {
     let bed = bed(2).await;
     let again = "S=$(cut -d' ' -f4 /proc/$PPID/stat); env -i setsid sh -c \
@@ -57,7 +57,7 @@ async fn what_it_left_behind_to_stop_its_shim_again_and_again_ends_first() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_restarted_server_knows_whose_time_is_up() {
     let mut bed = bed(3).await;
     let script = format!("fake: build#1: run {STOP_THE_SHIM}\nfake: build#1: sleep 600");
@@ -71,7 +71,7 @@ async fn a_restarted_server_knows_whose_time_is_up() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_shim_that_somebody_keeps_stopped_is_killed_after_its_tree() {
     let bed = bed(2).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
@@ -98,7 +98,7 @@ async fn a_shim_that_somebody_keeps_stopped_is_killed_after_its_tree() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_order_to_stop_reaches_an_agent_whose_shim_is_stopped() {
     let bed = bed(600).await;
     let script = format!("fake: build#1: run {STOP_THE_SHIM}\nfake: build#1: wait-for never");
@@ -119,7 +119,7 @@ async fn an_order_to_stop_reaches_an_agent_whose_shim_is_stopped() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_that_is_closed_takes_its_agent_with_it_though_its_shim_is_stopped() {
     let bed = bed(600).await;
     let script = format!("fake: build#1: run {STOP_THE_SHIM}\nfake: build#1: sleep 600");

@@ -55,7 +55,7 @@ async fn bed_with_agent(agent: &Path) -> Bed {
     bed
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_is_away_while_it_is_replaced_is_waited_for() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
@@ -67,7 +67,7 @@ async fn an_agent_that_is_away_while_it_is_replaced_is_waited_for() {
     went_on(&bed, &ticket, Some("no_agent")).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_may_not_be_executed_yet_is_waited_for() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
@@ -80,7 +80,7 @@ async fn an_agent_that_may_not_be_executed_yet_is_waited_for() {
     went_on(&bed, &ticket, Some("no_agent")).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_text_in_the_place_of_the_agent_is_run_by_nobody() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
@@ -96,7 +96,7 @@ async fn a_text_in_the_place_of_the_agent_is_run_by_nobody() {
     went_on(&bed, &ticket, Some("no_agent")).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_is_being_written_is_waited_for() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
@@ -109,7 +109,7 @@ async fn an_agent_that_is_being_written_is_waited_for() {
     went_on(&bed, &ticket, Some("spawn_failed")).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_shims_program_may_be_away_or_busy_while_it_is_replaced() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let shim = elsewhere.path().join("shim");
@@ -135,7 +135,7 @@ async fn the_shims_program_may_be_away_or_busy_while_it_is_replaced() {
     assert_eq!((told(&bed, "queue_paused").await, told(&bed, "queue_resumed").await), (2, 2));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn shims_that_end_before_they_say_hello_are_not_launched_again_and_again() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let shim = elsewhere.path().join("shim");
@@ -151,7 +151,7 @@ async fn shims_that_end_before_they_say_hello_are_not_launched_again_and_again()
     went_on(&bed, &ticket, None).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worktree_that_was_removed_is_made_anew_and_nobody_else_waits() {
     let bed = Bed::start().await;
     let _repository = bed.repository("shop", &["build"], json!({})).await;
@@ -195,7 +195,7 @@ esac
     executable(path, &script);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_model_that_does_not_exist_pauses_its_queue_and_spends_no_attempt() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
@@ -219,7 +219,7 @@ async fn a_model_that_does_not_exist_pauses_its_queue_and_spends_no_attempt() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_limit_without_a_reset_holds_everything_for_a_while_and_says_it_once() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
@@ -245,7 +245,7 @@ async fn a_limit_without_a_reset_holds_everything_for_a_while_and_says_it_once()
     assert_eq!(told(&bed, "server_paused").await, 1);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_limit_of_one_model_holds_the_types_of_that_model() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
@@ -271,7 +271,7 @@ async fn the_limit_of_one_model_holds_the_types_of_that_model() {
     bed.completed(&review).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn one_refused_login_that_claude_gets_over_stops_nothing() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
@@ -290,7 +290,7 @@ async fn one_refused_login_that_claude_gets_over_stops_nothing() {
     assert_eq!(told(&bed, "queue_paused").await, 0);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_has_begun_in_a_shared_directory_is_finished_before_the_next_begins() {
     let bed = Bed::start().await;
     bed.project("shop", &["plan", "build"]).await;
@@ -312,7 +312,7 @@ async fn what_has_begun_in_a_shared_directory_is_finished_before_the_next_begins
     assert_eq!(order, expected);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_urgent_new_ticket_goes_before_what_has_begun_there() {
     let bed = Bed::start().await;
     bed.project("shop", &["plan", "build"]).await;
@@ -326,7 +326,7 @@ async fn an_urgent_new_ticket_goes_before_what_has_begun_there() {
     assert_eq!(order, [begun.clone(), urgent, begun]);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_more_urgent_ticket_goes_first_although_its_worktree_comes_later() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -346,7 +346,7 @@ async fn the_more_urgent_ticket_goes_first_although_its_worktree_comes_later() {
     assert_eq!(order, [urgent, low]);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_gets_nothing_that_names_the_session_which_started_the_server() {
     let of_a_session = [
         "CLAUDE_CODE_MESSAGING_SOCKET",
@@ -372,7 +372,7 @@ async fn a_worker_gets_nothing_that_names_the_session_which_started_the_server()
     assert_eq!(call.env.get("CLAUDE_CODE_MAX_RETRIES").map(String::as_str), Some("7"));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_that_outlives_a_restart_finds_the_agent_where_the_new_server_finds_it() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let [old, new] = ["old", "new"].map(|name| elsewhere.path().join(name));

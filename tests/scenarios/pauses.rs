@@ -13,7 +13,7 @@ fn printed(output: &Output) -> Value {
         .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_pause_outlives_the_server_and_a_resume_lets_the_ticket_go_on() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -44,7 +44,7 @@ async fn a_pause_outlives_the_server_and_a_resume_lets_the_ticket_go_on() {
     assert!(String::from_utf8_lossy(&why.stdout).contains("closed as completed"));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_runs_goes_on_while_its_project_is_paused() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "test"]).await;
@@ -65,7 +65,7 @@ async fn what_runs_goes_on_while_its_project_is_paused() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_can_be_changed_until_it_is_closed() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "test", "docs"]).await;
@@ -99,7 +99,7 @@ async fn a_ticket_can_be_changed_until_it_is_closed() {
     assert_eq!(kinds.iter().filter(|kind| *kind == "ticket_updated").count(), 2, "{kinds:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_shorter_timeout_counts_for_what_runs() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -116,7 +116,7 @@ async fn a_shorter_timeout_counts_for_what_runs() {
     assert_eq!(held["attempts"][0]["failure"], "timeout", "{held}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_project_keeps_to_its_workers_and_its_dollars() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;

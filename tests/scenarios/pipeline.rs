@@ -7,7 +7,7 @@ use serde_json::json;
 
 const PLAN: [&str; 3] = ["design", "build", "review"];
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_three_stage_ticket_closes_by_itself_and_each_report_is_a_comment() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &PLAN).await;
@@ -44,7 +44,7 @@ async fn a_three_stage_ticket_closes_by_itself_and_each_report_is_a_comment() {
     bed.assert_no_overlaps();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_attempt_tells_which_session_ran_and_what_it_cost() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -66,7 +66,7 @@ async fn an_attempt_tells_which_session_ran_and_what_it_cost() {
     assert!(times.is_sorted(), "{times:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_next_prompt_holds_the_reports_before_it() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -84,7 +84,7 @@ async fn the_next_prompt_holds_the_reports_before_it() {
     assert!(reports.0 < reports.1, "oldest first");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_prompt_holds_title_rules_patterns_and_the_coordinators_comments() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &["design", "build"]).await;
@@ -111,7 +111,7 @@ async fn the_prompt_holds_title_rules_patterns_and_the_coordinators_comments() {
     assert!(build.contains("Blue, please."));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn events_come_in_the_order_things_happened() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
@@ -140,7 +140,7 @@ async fn events_come_in_the_order_things_happened() {
     assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn workers_exit_when_their_queue_is_empty_and_nothing_is_left() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;

@@ -45,7 +45,7 @@ async fn everybody_else_goes_on(bed: &mut Bed, ticket: &str) {
     assert!(backup.status.success(), "{backup:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_pipe_for_an_exit_record_stops_nobody_elses_ticket() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -70,7 +70,7 @@ async fn a_pipe_for_an_exit_record_stops_nobody_elses_ticket() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn whatever_is_in_the_place_of_a_file_of_a_dead_attempt_is_not_waited_for() {
     let mut bed = Bed::start().await;
     // Each ticket works in a worktree of its own, so that they run at the same time.
@@ -116,7 +116,7 @@ async fn whatever_is_in_the_place_of_a_file_of_a_dead_attempt_is_not_waited_for(
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_made_up_run_directory_holds_nobody_back() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -134,7 +134,7 @@ async fn a_made_up_run_directory_holds_nobody_back() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_the_command_line_reads_is_not_waited_for() {
     let mut bed = Bed::start().await;
     let address = bed.server.runtime_dir().join("http.addr");

@@ -16,7 +16,7 @@ async fn tickets(bed: &Bed) -> Vec<Value> {
     bed.all("list_tickets", "tickets", json!({})).await
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_planner_hands_out_two_tickets_that_run_in_their_order() {
     let bed = planning().await;
     let script = r#"fake: plan: tickets [{"key":"ui","title":"The page","execution_plan":["build","review"],"depends_on":["api"]},{"key":"api","title":"The service","description":"Mind the nutmeg.","execution_plan":["build"],"priority":"high"}]"#;
@@ -44,7 +44,7 @@ async fn a_planner_hands_out_two_tickets_that_run_in_their_order() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_that_would_be_refused_fails_the_attempt_which_is_tried_again_and_then_held() {
     let bed = planning().await;
     let script = r#"fake: plan#1: tickets [{"key":"api","title":"A","execution_plan":["build"]},{"key":"ui","title":"B","execution_plan":["deploy"]}]
@@ -78,7 +78,7 @@ fake: plan#5: tickets [{"key":"api","title":"","execution_plan":["build"]}]"#;
     assert!(bed.agents.calls_of(&parent, "plan")[1].prompt.contains("deploy"), "it hears why");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_type_that_may_not_create_tickets_is_neither_offered_nor_believed() {
     let bed = planning().await;
     let kind = json!({"project": "shop", "worker_type": "build", "may_create_tickets": false});
@@ -96,7 +96,7 @@ async fn a_type_that_may_not_create_tickets_is_neither_offered_nor_believed() {
     assert!(!call.prompt.contains("How to create tickets"));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_planner_is_offered_the_schema_and_the_worker_types() {
     let bed = planning().await;
     bed.worker_type("shop", "deploy", json!({"description": "Brings it to production."})).await;
@@ -110,7 +110,7 @@ async fn a_planner_is_offered_the_schema_and_the_worker_types() {
     assert!(call.prompt.contains("- `deploy`: Brings it to production."), "{}", call.prompt);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn two_updates_at_once_are_both_kept() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -134,7 +134,7 @@ async fn two_updates_at_once_are_both_kept() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn planners_that_plan_planners_end_at_the_limit_of_their_family() {
     let bed = planning().await;
     let limit = json!({"project": "shop", "max_descendants": 7});

@@ -3,7 +3,7 @@
 use e2e::bed::Bed;
 use serde_json::json;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_project_returns_what_it_was_given() {
     let bed = Bed::start().await;
     let path = bed.server.path("projects");
@@ -25,7 +25,7 @@ async fn a_project_returns_what_it_was_given() {
     assert_eq!(list["projects"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_name_is_used_once() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -38,7 +38,7 @@ async fn a_name_is_used_once() {
     assert!(refusal.contains("build"), "{refusal}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_project_counts_its_tickets_by_state() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -53,7 +53,7 @@ async fn a_project_counts_its_tickets_by_state() {
     assert!(said.contains("\"on_hold\":1") && said.contains("\"closed\":1"), "{found}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn deleting_a_project_with_open_tickets_is_refused_without_force() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -70,7 +70,7 @@ async fn deleting_a_project_with_open_tickets_is_refused_without_force() {
     assert!(refusal.contains("shop"), "{refusal}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_deleted_projects_name_is_free_again() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -86,7 +86,7 @@ async fn a_deleted_projects_name_is_free_again() {
     assert_eq!(types["worker_types"], json!([]));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_type_in_an_open_plan_is_not_deleted() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "review"]).await;
@@ -103,7 +103,7 @@ async fn a_worker_type_in_an_open_plan_is_not_deleted() {
     bed.client.refused("get_worker_type", review).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_type_changes_what_is_named_only() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;

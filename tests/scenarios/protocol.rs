@@ -6,7 +6,7 @@ use e2e::client::PROTOCOL;
 use e2e::client::read_reply;
 use serde_json::json;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn older_revisions_initialize_list_the_tools_and_call_them() {
     let bed = Bed::start().await;
     for revision in ["2025-03-26", "2025-06-18", "2025-11-25"] {
@@ -28,7 +28,7 @@ async fn older_revisions_initialize_list_the_tools_and_call_them() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_current_revision_discovers_without_a_session() {
     let bed = Bed::start().await;
     let found = bed.client.rpc("server/discover", json!({})).await;
@@ -36,7 +36,7 @@ async fn the_current_revision_discovers_without_a_session() {
     assert!(versions.contains(&json!(PROTOCOL)), "{versions:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn headers_that_contradict_the_body_are_refused() {
     let bed = Bed::start().await;
     let params = json!({"name": "list_projects", "arguments": {}});
@@ -47,7 +47,7 @@ async fn headers_that_contradict_the_body_are_refused() {
     assert!(reply.rpc_error().is_some());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_malformed_request_is_the_clients_error() {
     let bed = Bed::start().await;
     for body in ["{", "[]", "{\"jsonrpc\":\"2.0\"}", ""] {
@@ -59,14 +59,14 @@ async fn a_malformed_request_is_the_clients_error() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_unknown_method_is_a_json_rpc_error() {
     let bed = Bed::start().await;
     let reply = bed.client.rpc("coffee/make", json!({})).await;
     assert_eq!(reply.rpc_error(), Some(-32601), "{reply:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_broken_part_of_a_body_costs_itself_and_the_call_is_answered() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

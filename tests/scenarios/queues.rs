@@ -19,7 +19,7 @@ fn queue() -> Value {
     json!({"project": "shop", "worker_type": "build"})
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_queue_shows_its_depth_and_who_works_on_it() {
     let bed = Bed::start().await;
     let [_, low, high] = busy_queue(&bed).await;
@@ -36,7 +36,7 @@ async fn a_queue_shows_its_depth_and_who_works_on_it() {
     assert!(high_at < low_at, "in the order they will run: {status}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn deleting_a_busy_queue_is_refused_without_force() {
     let bed = Bed::start().await;
     let [running, low, _] = busy_queue(&bed).await;
@@ -48,7 +48,7 @@ async fn deleting_a_busy_queue_is_refused_without_force() {
     assert_eq!(bed.get(&low).await["state"], "queued");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn deleting_a_queue_holds_its_tickets_and_loses_none() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -70,7 +70,7 @@ async fn deleting_a_queue_holds_its_tickets_and_loses_none() {
     bed.completed(&tickets[0]).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn force_empties_a_busy_queue_too() {
     let bed = Bed::start().await;
     let [running, low, high] = busy_queue(&bed).await;
@@ -87,7 +87,7 @@ async fn force_empties_a_busy_queue_too() {
     assert!(["running", "on_hold", "queued"].map(Value::from).contains(&found["state"]), "{found}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_whose_next_stage_was_deleted_goes_on_hold() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "review"]).await;

@@ -30,9 +30,9 @@ fn done(report: &str) -> Turn {
     Turn::Use { tool: "StructuredOutput".to_owned(), input }
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn it_writes_a_file_with_its_own_bash_and_its_report_closes_the_ticket() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::play(vec![
         bash("mkdir -p made && printf 'by a real agent' > made/file.txt"),
         done("The file is there."),
@@ -64,9 +64,9 @@ async fn it_writes_a_file_with_its_own_bash_and_its_report_closes_the_ticket() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn two_stages_of_it_hand_on_the_report() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::start(|ask| {
         if ask.tools.is_empty() {
             Turn::Say("ok".to_owned())
@@ -87,9 +87,9 @@ async fn two_stages_of_it_hand_on_the_report() {
     assert_eq!(contents, ["A table with four legs.", "It stands."]);
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn an_agent_that_never_gives_a_result_fails_and_is_not_believed() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::play(vec![Turn::Say("All done, trust me.".to_owned())]).await;
     let bed = bed_with(claude, &api).await;
     bed.project("shop", &[]).await;
@@ -101,9 +101,9 @@ async fn an_agent_that_never_gives_a_result_fails_and_is_not_believed() {
     assert_eq!(held["attempts"][0]["outcome"], "failed");
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_refused_login_pauses_the_queue() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let refusal = Turn::Fail { status: 401, kind: "authentication_error".to_owned() };
     let api = MessagesApi::start(move |_| refusal.clone()).await;
     let bed = bed_with(claude, &api).await;
@@ -122,9 +122,9 @@ fn tool(name: &str, input: serde_json::Value) -> Turn {
     Turn::Use { tool: name.to_owned(), input }
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn it_speaks_to_the_server_with_four_tools_and_nothing_else_of_this_machine() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     for permission_mode in ["acceptEdits", "dontAsk"] {
         let remark = json!({"ticket_id": "T-1", "content": "Mind the nutmeg."});
         let api = MessagesApi::play(vec![
@@ -163,9 +163,9 @@ async fn it_speaks_to_the_server_with_four_tools_and_nothing_else_of_this_machin
     }
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_planner_of_it_creates_two_dependent_tickets() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let tickets = json!([
         {"key": "ui", "title": "The page", "description": "Blue.", "execution_plan": ["build"], "depends_on": ["api"]},
         {"key": "api", "title": "The service", "description": "Fast.", "execution_plan": ["build"]},

@@ -26,7 +26,7 @@ async fn told_on_hold(bed: &Bed, ticket: &str) -> String {
     text(events.iter().rev().find(held).expect("it was told"), "summary")
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_branch_of_the_users_that_leaves_no_room_for_ours_is_named_at_once() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -50,7 +50,7 @@ async fn a_branch_of_the_users_that_leaves_no_room_for_ours_is_named_at_once() {
     assert_eq!(text(&done, "branch"), format!("vibe-ensemble/{ticket}-2"));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_repository_that_git_refuses_is_not_shared_in_silence() {
     let setup = Setup::default().env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
     let bed = Bed::with(setup).await;
@@ -80,7 +80,7 @@ async fn a_repository_that_git_refuses_is_not_shared_in_silence() {
     assert_eq!(text(&kept, "path"), elsewhere.display().to_string());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_damaged_repository_is_not_shared_in_silence() {
     let bed = Bed::start().await;
     let headless = Repository::make(&bed.server.path("projects").join("headless"));
@@ -118,7 +118,7 @@ async fn not_merged(block: impl FnOnce(&Path)) -> (Bed, String, String) {
     (bed, text(&held, "hold_reason"), told)
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_git_says_becomes_part_of_one_sentence() {
     let (bed, reason, told) =
         not_merged(|path| fs::write(path.join("new.txt"), "mine").unwrap()).await;
@@ -134,7 +134,7 @@ async fn what_git_says_becomes_part_of_one_sentence() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn questions_and_failures_are_told_as_sentences() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -275,7 +275,7 @@ const UNUSUAL: [(&str, Maker); 14] = [
 /// What an agent leaves: names with a line break, without UTF-8 and that differ in case only, in a new directory.
 const LEAVES: &str = r#"fake: build: run printf 'new\n' >new.txt; mkdir -p Deep/er; touch Deep/er/a Deep/er/A "$(printf 'two\nlines')" "$(printf 'no-utf8-\377')"; rm -f README.md"#;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn tickets_run_in_unusual_repositories_and_leave_the_users_side_alone() {
     let bed = Bed::with(Setup::default().max_workers(16)).await;
     // As long as a title may be, in characters that take four bytes each.
@@ -337,7 +337,7 @@ async fn tickets_run_in_unusual_repositories_and_leave_the_users_side_alone() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn tickets_are_merged_in_unusual_repositories_and_what_cannot_be_says_why() {
     let bed = Bed::with(Setup::default().max_workers(16)).await;
     let mut begun = Vec::new();
@@ -371,7 +371,7 @@ async fn tickets_are_merged_in_unusual_repositories_and_what_cannot_be_says_why(
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_filter_that_has_to_run_and_is_missing_is_named() {
     let bed = Bed::start().await;
     let repository = with_sub(&bed.server.path("projects").join("shop"), &[]);

@@ -38,7 +38,7 @@ fn outcome(report: &str) -> Value {
     json!({"structured_output": {"outcome": "completed", "report": report}})
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_empty_result_at_the_beginning_ends_nothing() {
     let bed = Bed::with(impatient()).await;
     bed.project("shop", &["build"]).await;
@@ -52,7 +52,7 @@ async fn an_empty_result_at_the_beginning_ends_nothing() {
     assert_eq!(closed["comments"][0]["content"], "Built.");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_turn_that_ends_while_its_own_tests_run_is_waited_for() {
     let bed = Bed::with(impatient()).await;
     bed.project("shop", &["build"]).await;
@@ -74,7 +74,7 @@ async fn a_turn_that_ends_while_its_own_tests_run_is_waited_for() {
     assert_eq!(closed["comments"][0]["content"], "The tests pass.");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_outcome_stands_when_a_task_ends_after_it_and_everything_is_paid() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -94,7 +94,7 @@ async fn the_outcome_stands_when_a_task_ends_after_it_and_everything_is_paid() {
     assert_eq!(closed["cost_usd"], 1.25);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn half_an_emoji_costs_a_character_and_a_line_that_cannot_be_read_says_so() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -114,7 +114,7 @@ async fn half_an_emoji_costs_a_character_and_a_line_that_cannot_be_read_says_so(
     assert!(reason.contains("one line of its output could not be read"), "{held}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn absurd_numbers_break_no_sum() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -135,7 +135,7 @@ async fn absurd_numbers_break_no_sum() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_limit_message_until_the_year_5138_holds_nobody_and_a_true_one_counts_once() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -187,9 +187,9 @@ async fn with_claude(claude: PathBuf, api: &MessagesApi) -> Bed {
     Bed::with(setup).await
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_real_session_whose_background_task_outlives_its_outcome_keeps_it() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::start(|ask| {
         if ask.tools.is_empty() {
             return Turn::Say("ok".to_owned());
@@ -219,9 +219,9 @@ async fn a_real_session_whose_background_task_outlives_its_outcome_keeps_it() {
     assert!((cost - last).abs() < 1e-9, "{cost} for {last}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_real_resumed_session_that_begins_with_an_empty_result_works_on() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::start(|ask| {
         if ask.tools.is_empty() {
             return Turn::Say("ok".to_owned());

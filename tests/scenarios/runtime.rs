@@ -12,7 +12,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::Value;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_shim_socket_that_was_removed_is_bound_again() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -21,7 +21,7 @@ async fn a_shim_socket_that_was_removed_is_bound_again() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn directories_that_others_could_enter_are_closed_and_the_log_says_so() {
     let mut bed = Bed::prepare(Setup::default());
     let directories = [bed.server.state_dir(), bed.server.runtime_dir()];
@@ -37,7 +37,7 @@ async fn directories_that_others_could_enter_are_closed_and_the_log_says_so() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn drain_commands_that_come_at_once_agree() {
     let bed = Bed::start().await;
     for (arguments, draining) in [(&["--no-wait"][..], "true"), (&["--off"][..], "false")] {
@@ -53,7 +53,7 @@ async fn drain_commands_that_come_at_once_agree() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_drain_that_is_toggled_while_the_server_starts_is_signed() {
     let mut bed = Bed::prepare(Setup::default());
     let lock = bed.server.runtime_dir().join("server.lock");
@@ -77,7 +77,7 @@ async fn a_drain_that_is_toggled_while_the_server_starts_is_signed() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_is_not_there_is_told_at_the_start_and_by_commands() {
     let agent = ["--agent-command", "/nonexistent/claude"];
     let bed = Bed::with(Setup { agent: Some(agent[1].into()), ..Setup::default() }).await;
@@ -95,7 +95,7 @@ async fn an_agent_that_is_not_there_is_told_at_the_start_and_by_commands() {
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("/nonexistent/claude"));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_is_not_there_pauses_its_queue_once_and_charges_nobody() {
     let setup = Setup { agent: Some("/nonexistent/claude".into()), ..Setup::default() };
     let bed = Bed::with(setup).await;

@@ -6,7 +6,7 @@ use e2e::processes::resident_kib;
 use e2e::server::Setup;
 use serde_json::json;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn sixteen_workers_run_at_once_on_one_project() {
     let bed = Bed::with(Setup::default().max_workers(16)).await;
     bed.repository("shop", &[], json!({})).await;
@@ -35,7 +35,7 @@ async fn sixteen_workers_run_at_once_on_one_project() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_server_never_runs_more_workers_than_it_may() {
     let bed = Bed::with(Setup::default().max_workers(2)).await;
     bed.repository("shop", &[], json!({})).await;
@@ -63,7 +63,7 @@ async fn the_server_never_runs_more_workers_than_it_may() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn two_hundred_three_stage_tickets_run_through_and_memory_stays_flat() {
     let plan = ["design", "build", "review"];
     let bed = Bed::with(Setup::default().max_workers(16)).await;

@@ -4,7 +4,7 @@ use e2e::bed::Bed;
 use e2e::server::Setup;
 use serde_json::json;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn no_log_holds_a_prompt_a_report_a_comment_or_a_token() {
     let bed = Bed::with(Setup::default().arg("--log").arg("trace")).await;
     bed.project("shop", &[]).await;

@@ -17,7 +17,7 @@ async fn waiting_run(bed: &Bed, more: &str) -> (String, Call) {
     (ticket, call)
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn term_ends_the_server_with_0_and_the_workers_run_on() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut bed = Bed::start().await;
@@ -36,7 +36,7 @@ async fn term_ends_the_server_with_0_and_the_workers_run_on() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn term_ends_the_server_although_a_coordinator_waits_for_events() {
     let mut bed = Bed::start().await;
     let mut waiting = bed.client.open("list_events", json!({"wait_seconds": 3600})).await;
@@ -48,7 +48,7 @@ async fn term_ends_the_server_although_a_coordinator_waits_for_events() {
     assert_eq!(status.code(), Some(0));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn quit_dumps_the_state_and_exits_131() {
     let mut bed = Bed::start().await;
     let logged = bed.server.log().len();
@@ -59,7 +59,7 @@ async fn quit_dumps_the_state_and_exits_131() {
     assert!(bed.server.log().len() > logged, "the state is in the log");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn usr1_logs_the_state_and_changes_nothing() {
     let bed = Bed::start().await;
     let logged = bed.server.log().len();
@@ -74,7 +74,7 @@ async fn usr1_logs_the_state_and_changes_nothing() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn hup_restarts_nothing() {
     let bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed, "").await;
@@ -87,7 +87,7 @@ async fn hup_restarts_nothing() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn usr2_toggles_drain() {
     let bed = Bed::start().await;
     let (first, call) = waiting_run(&bed, "").await;
@@ -109,7 +109,7 @@ async fn usr2_toggles_drain() {
     bed.completed(&second).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn term_to_a_shim_requeues_the_ticket_uncharged() {
     let bed = Bed::start().await;
     let (ticket, _call) = waiting_run(&bed, "").await;
@@ -123,7 +123,7 @@ async fn term_to_a_shim_requeues_the_ticket_uncharged() {
     bed.assert_no_overlaps();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn int_to_a_shim_puts_the_ticket_on_hold() {
     let bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed, "").await;
@@ -138,7 +138,7 @@ async fn int_to_a_shim_puts_the_ticket_on_hold() {
     assert_eq!(bed.agents.calls(), [call], "it is not run again");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn int_after_a_result_keeps_the_report_and_holds_the_next_stage() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "review"]).await;
@@ -169,7 +169,7 @@ async fn int_after_a_result_keeps_the_report_and_holds_the_next_stage() {
     assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 1);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn quit_to_a_shim_kills_the_tree_and_requeues_uncharged() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -186,7 +186,7 @@ async fn quit_to_a_shim_kills_the_tree_and_requeues_uncharged() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn usr2_to_a_shim_lets_it_finish_and_leave() {
     let bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed, "").await;
@@ -204,7 +204,7 @@ async fn usr2_to_a_shim_lets_it_finish_and_leave() {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn usr1_to_a_shim_runs_the_ticket_again_in_the_same_claude_session() {
     let bed = Bed::start().await;
     let (ticket, first) = waiting_run(&bed, "").await;
@@ -220,7 +220,7 @@ async fn usr1_to_a_shim_runs_the_ticket_again_in_the_same_claude_session() {
     bed.assert_no_overlaps();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn hup_to_a_shim_leaves_its_child_alone() {
     let bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed, "").await;
@@ -233,7 +233,7 @@ async fn hup_to_a_shim_leaves_its_child_alone() {
     assert_eq!(bed.agents.calls().len(), 1);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_shim_waits_for_a_server_that_is_away() {
     let mut bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed, "").await;

@@ -13,7 +13,7 @@ async fn one_slot() -> Bed {
     bed
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_idle_worker_gives_its_slot_to_a_ticket_of_another_queue() {
     let bed = one_slot().await;
     let first = bed.ticket("shop", &["build"], "").await;
@@ -23,7 +23,7 @@ async fn an_idle_worker_gives_its_slot_to_a_ticket_of_another_queue() {
     bed.completed(&second).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_busy_worker_gives_its_slot_to_a_more_urgent_ticket_when_its_own_is_done() {
     let bed = one_slot().await;
     let running = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;

@@ -53,7 +53,7 @@ async fn drip(mut stream: TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn whoever_is_slow_is_given_up_and_the_coordinator_is_served_meanwhile() {
     let bed = Bed::start().await;
     let (mut first_line, mut head_of, mut body_of) =
@@ -92,7 +92,7 @@ async fn whoever_is_slow_is_given_up_and_the_coordinator_is_served_meanwhile() {
     bed.client.ok("list_projects", json!({})).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_thousand_connections_that_say_nothing_keep_nobody_out() {
     let bed = Bed::with(Setup::default().arg("--max-connections").arg("100")).await;
     let mut waiting = bed.client.open("list_events", json!({"wait_seconds": 3600})).await;
@@ -159,7 +159,7 @@ fn statuses(answer: &str) -> Vec<&str> {
     answer.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect()
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn huge_and_crooked_heads_are_refused() {
     let bed = Bed::start().await;
     let token = bed.server.token();
@@ -194,7 +194,7 @@ async fn huge_and_crooked_heads_are_refused() {
     bed.client.ok("list_projects", json!({})).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_pipeline_is_answered_in_order_and_each_request_needs_its_own_token() {
     let bed = Bed::start().await;
     let body = r#"{"jsonrpc":"2.0","id":ID,"method":"ping"}"#;
@@ -216,7 +216,7 @@ async fn a_pipeline_is_answered_in_order_and_each_request_needs_its_own_token() 
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn no_spelling_of_a_path_leads_past_the_token() {
     let bed = Bed::start().await;
     let host = bed.server.address();
@@ -250,7 +250,7 @@ async fn no_spelling_of_a_path_leads_past_the_token() {
     bed.client.ok("list_projects", json!({})).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn json_that_is_a_bomb_goes_off_nowhere() {
     let bed = Bed::start().await;
     let call = |arguments: String| {

@@ -6,7 +6,6 @@ use std::process::Output;
 use e2e::bed::Bed;
 use e2e::server::Server;
 use e2e::server::Setup;
-use e2e::tmpfs::Tmpfs;
 
 /// Tries to start, which must fail with 1; returns what it said.
 async fn refused(server: &Server) -> String {
@@ -27,7 +26,7 @@ async fn used() -> Bed {
     bed
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_missing_database_beside_run_directories_is_no_empty_start() {
     let mut bed = used().await;
     let state = bed.server.state_dir();
@@ -51,7 +50,7 @@ async fn a_missing_database_beside_run_directories_is_no_empty_start() {
     assert!(bed.reachable().await);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_damaged_database_is_told_and_left_alone() {
     let bed = used().await;
     let path = bed.server.state_dir().join("vibe-ensemble.db");
@@ -70,11 +69,8 @@ async fn a_damaged_database_is_told_and_left_alone() {
     assert!(words.contains("vibe-ensemble.db"), "{words}");
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Mounts))]
 async fn a_read_only_state_directory_is_told() {
-    if !Tmpfs::is_possible("a_read_only_state_directory_is_told") {
-        return;
-    }
     let mut server = Server::start(Setup { state_mib: Some(64), ..Setup::default() }).await;
     server.stop().await;
     server.state_on().set_read_only(true);
@@ -87,7 +83,7 @@ async fn a_read_only_state_directory_is_told() {
     server.launch().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn damage_that_a_start_does_not_wait_for_ends_the_server_and_is_remembered() {
     // As with a database so large that a start cannot look at all of it.
     let mut bed = Bed::prepare(Setup::default().arg("--start-check-ms").arg("0"));
@@ -135,7 +131,7 @@ async fn damage_that_a_start_does_not_wait_for_ends_the_server_and_is_remembered
     bed.completed(&next).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn half_of_a_database_is_told_at_once() {
     let bed = used().await;
     let path = bed.server.state_dir().join("vibe-ensemble.db");
@@ -145,7 +141,7 @@ async fn half_of_a_database_is_told_at_once() {
     assert!(words.contains("damaged") && words.contains("backup"), "{words}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_database_of_a_newer_version_is_told_and_left_alone() {
     let bed = used().await;
     let path = bed.server.state_dir().join("vibe-ensemble.db");

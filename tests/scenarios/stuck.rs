@@ -9,7 +9,7 @@ use e2e::eventually::eventually;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_exit_record_that_makes_no_sense_is_shown_and_its_ticket_waits() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -43,7 +43,7 @@ async fn an_exit_record_that_makes_no_sense_is_shown_and_its_ticket_waits() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_stuck_attempt_is_given_up_when_its_worker_is_stopped() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -71,7 +71,7 @@ async fn a_stuck_attempt_is_given_up_when_its_worker_is_stopped() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_shim_that_cannot_hear_is_killed_when_asked() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -87,7 +87,7 @@ async fn a_shim_that_cannot_hear_is_killed_when_asked() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_attempt_whose_directory_was_removed_is_charged() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -108,7 +108,7 @@ async fn an_attempt_whose_directory_was_removed_is_charged() {
     assert_eq!(bed.agents.calls().len(), 1);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn names_that_are_no_run_directories_change_nothing() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

@@ -38,7 +38,7 @@ fn file(prompt: &str) -> String {
     )
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn there_is_one_for_each_kind_of_stage_and_a_worker_type_can_be_made_of_each() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -69,7 +69,7 @@ async fn there_is_one_for_each_kind_of_stage_and_a_worker_type_can_be_made_of_ea
     assert_eq!(rest["next_cursor"], Value::Null);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_is_given_beside_a_template_wins() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -96,7 +96,7 @@ async fn what_is_given_beside_a_template_wins() {
     assert!(prompt.starts_with("You are a reviewer."), "{prompt}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_type_needs_a_prompt_or_a_template_that_exists() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -117,7 +117,7 @@ async fn a_type_needs_a_prompt_or_a_template_that_exists() {
     bed.client.refused("get_worker_type", kind(json!({}))).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn files_of_the_configuration_take_their_place_and_a_wrong_one_is_told() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -147,7 +147,7 @@ async fn files_of_the_configuration_take_their_place_and_a_wrong_one_is_told() {
     assert_eq!(made["system_prompt"], "You review our way.");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_directory_is_the_one_beside_the_configuration_file_or_the_one_named() {
     let server = Server::prepare(Setup::default());
     let directory = server.path("etc");

@@ -6,7 +6,7 @@ use e2e::eventually::eventually;
 use serde_json::Value;
 use serde_json::json;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_new_ticket_has_every_field() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "review"]).await;
@@ -51,7 +51,7 @@ async fn a_new_ticket_has_every_field() {
     assert!(created.ends_with('Z'), "{created}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_same_idempotency_key_returns_the_same_ticket() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -68,7 +68,7 @@ async fn the_same_idempotency_key_returns_the_same_ticket() {
     assert_eq!(tickets.len(), 2);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_same_key_at_the_same_time_makes_one_ticket() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -86,7 +86,7 @@ async fn the_same_key_at_the_same_time_makes_one_ticket() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn closing_a_running_ticket_ends_its_child_first() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -111,7 +111,7 @@ async fn closing_a_running_ticket_ends_its_child_first() {
     assert_eq!(bed.agents.end_of(&call), None, "it was stopped, it did not end");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_closed_ticket_stays_closed() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -124,7 +124,7 @@ async fn a_closed_ticket_stays_closed() {
     assert_eq!(bed.get(&ticket).await["resolution"], "completed");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_on_hold_can_be_closed_as_completed() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -139,7 +139,7 @@ async fn a_ticket_on_hold_can_be_closed_as_completed() {
     assert_eq!(closed["hold_reason"], Value::Null);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_coordinator_may_complete_a_stage_nobody_runs() {
     let bed = Bed::start().await;
     bed.project("shop", &["review"]).await;
@@ -158,7 +158,7 @@ async fn the_coordinator_may_complete_a_stage_nobody_runs() {
     assert!(bed.agents.only_call_of(&ticket, "review").prompt.contains("I built it myself."));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn completing_a_stage_that_is_not_the_current_one_is_refused() {
     let bed = Bed::start().await;
     bed.project("shop", &["review"]).await;
@@ -174,7 +174,7 @@ async fn completing_a_stage_that_is_not_the_current_one_is_refused() {
     assert_eq!(bed.get(&ticket).await, before, "nothing half-written");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn completing_a_stage_a_worker_runs_is_refused() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -190,7 +190,7 @@ async fn completing_a_stage_a_worker_runs_is_refused() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn comments_are_kept_in_order_with_their_author() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -209,7 +209,7 @@ async fn comments_are_kept_in_order_with_their_author() {
     assert_eq!(contents, [&json!("one"), &json!("two")]);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn lists_of_tickets_can_be_narrowed() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -230,7 +230,7 @@ async fn lists_of_tickets_can_be_narrowed() {
     assert_eq!(ids(json!({"project": "barn", "state": "on_hold"})).await, Vec::<String>::new());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_with_hundreds_of_long_comments_is_read_in_parts_and_nothing_is_out_of_reach() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;

@@ -54,7 +54,7 @@ async fn replaced(server: &Server, file: &Path, token: &str) {
     .await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_token_of_a_named_file_counts_and_no_other_is_made() {
     let (mut server, file) = prepared();
     write(&file, &format!("{FIRST}\n"));
@@ -83,7 +83,7 @@ async fn the_token_of_a_named_file_counts_and_no_other_is_made() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn operators_commands_find_the_token_wherever_the_server_has_it_from() {
     let (mut server, file) = prepared();
     write(&file, FIRST);
@@ -140,7 +140,7 @@ async fn operators_commands_find_the_token_wherever_the_server_has_it_from() {
     assert_eq!(status(&server, SECOND).await, 200);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_token_file_that_will_not_do_is_a_configuration_error() {
     let (server, file) = prepared();
     let shown = file.display().to_string();
@@ -186,7 +186,7 @@ async fn a_token_file_that_will_not_do_is_a_configuration_error() {
     refused(&["--config", config.to_str().unwrap()], &at).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn the_servers_own_file_stays_its_own_when_it_is_named() {
     let mut server = Server::prepare(Setup::default());
     let own = server.state_dir().join("tokens/coordinator");
@@ -209,7 +209,7 @@ async fn the_servers_own_file_stays_its_own_when_it_is_named() {
     assert_ne!(server.token(), before);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_learns_neither_the_token_nor_where_it_is() {
     let mut bed = Bed::prepare(Setup::default());
     let file = bed.server.path("token");

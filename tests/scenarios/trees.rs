@@ -5,7 +5,7 @@ use e2e::server::Setup;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_the_agent_left_behind_is_gone_before_the_next_stage() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "review"]).await;
@@ -28,7 +28,7 @@ async fn what_the_agent_left_behind_is_gone_before_the_next_stage() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn garbage_in_the_stream_hides_no_result() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -41,7 +41,7 @@ async fn garbage_in_the_stream_hides_no_result() {
     assert_eq!(bed.agents.calls().len(), 1);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_flood_of_output_neither_blocks_the_agent_nor_fills_the_disk() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -60,7 +60,7 @@ async fn a_flood_of_output_neither_blocks_the_agent_nor_fills_the_disk() {
     assert!(kept < 150 << 20, "{kept} bytes are kept");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_hangs_after_its_result_is_done_all_the_same() {
     let bed = Bed::with(Setup::default().env("VIBE_ENSEMBLE_RESULT_LINGER_MS", "500")).await;
     bed.project("shop", &["build"]).await;
@@ -74,7 +74,7 @@ async fn an_agent_that_hangs_after_its_result_is_done_all_the_same() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_ignores_term_is_killed_by_kill() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

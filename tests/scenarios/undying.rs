@@ -44,12 +44,11 @@ async fn doctor(bed: &Bed) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Freezing))]
 async fn a_process_that_kill_does_not_end_is_shown_and_waited_for() {
-    let name = "a_process_that_kill_does_not_end_is_shown_and_waited_for";
     let setup = Setup::default().env("VIBE_ENSEMBLE_STOP_GRACE_MS", "100");
     let mut bed = Bed::with(setup.env("VIBE_ENSEMBLE_KILL_AFTER_MS", "100")).await;
-    let Some(disk) = Frozen::mount(name) else { return };
+    let disk = Frozen::mount().unwrap();
     let (ticket, call) = hanging(&bed, &disk).await;
     let worker = bed.worker_of(&ticket).await;
     bed.client.ok("stop_worker", json!({"worker_id": worker["worker_id"]})).await;
@@ -81,11 +80,10 @@ async fn a_process_that_kill_does_not_end_is_shown_and_waited_for() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Freezing))]
 async fn a_tree_that_outlives_its_shim_and_kill_is_waited_for() {
-    let name = "a_tree_that_outlives_its_shim_and_kill_is_waited_for";
     let bed = Bed::start().await;
-    let Some(disk) = Frozen::mount(name) else { return };
+    let disk = Frozen::mount().unwrap();
     let (ticket, call) = hanging(&bed, &disk).await;
     let shim = pid(&bed.worker_of(&ticket).await, "pid");
 
@@ -104,7 +102,7 @@ async fn a_tree_that_outlives_its_shim_and_kill_is_waited_for() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_result_that_cannot_be_written_comes_over_the_link() {
     for away in [false, true] {
         let mut bed = Bed::start().await;

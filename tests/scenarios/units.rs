@@ -17,7 +17,7 @@ async fn bed(setup: Setup, max_connections: usize) -> (Bed, WorkerSocket) {
     (bed, socket)
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_is_started_by_the_socket_and_survives_the_server() {
     let setup = Setup { launcher: Some("unit"), ..Setup::default() };
     let (mut bed, socket) = bed(setup, 8).await;
@@ -44,7 +44,7 @@ async fn a_worker_is_started_by_the_socket_and_survives_the_server() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_socket_that_takes_no_more_is_told_and_tried_again() {
     let setup = Setup { launcher: Some("unit"), ..Setup::default() };
     let (bed, socket) = bed(setup, 0).await;
@@ -65,7 +65,7 @@ async fn a_socket_that_takes_no_more_is_told_and_tried_again() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_killed_shim_of_a_unit_is_lost_and_the_ticket_runs_again() {
     let setup = Setup { launcher: Some("unit"), ..Setup::default() };
     let (bed, _socket) = bed(setup, 8).await;
@@ -80,7 +80,7 @@ async fn a_killed_shim_of_a_unit_is_lost_and_the_ticket_runs_again() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn auto_takes_units_only_as_a_service_with_the_socket_and_a_switch_keeps_workers() {
     let service = Setup { launcher: Some("auto"), as_a_service: true, ..Setup::default() };
     // As a service, but nobody made the socket: plain, and it says what that means.
@@ -114,7 +114,7 @@ async fn auto_takes_units_only_as_a_service_with_the_socket_and_a_switch_keeps_w
     assert_eq!(unused.seen(), 0);
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn units_without_the_socket_are_refused_with_the_next_step() {
     let server = Server::prepare(Setup::default());
     let refused = server.operate("serve", &["--listen", "127.0.0.1:0", "--launcher", "unit"]).await;

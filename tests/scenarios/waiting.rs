@@ -38,7 +38,7 @@ fn queue(worker_type: &str) -> Value {
     json!({"project": "shop", "worker_type": worker_type})
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_type_that_may_have_no_worker_wants_a_higher_limit() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -58,7 +58,7 @@ async fn a_type_that_may_have_no_worker_wants_a_higher_limit() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_project_that_may_have_no_worker_wants_a_higher_limit() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -82,7 +82,7 @@ async fn a_project_that_may_have_no_worker_wants_a_higher_limit() {
     bed.completed(&manual).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_type_that_is_started_by_hand_needs_a_slot_first_where_all_are_taken() {
     let bed = Bed::with(Setup::default().max_workers(1)).await;
     bed.repository("shop", &["build"], json!({})).await;
@@ -101,7 +101,7 @@ async fn a_type_that_is_started_by_hand_needs_a_slot_first_where_all_are_taken()
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_whose_worker_type_is_gone_wants_it_back_or_another_stage() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "test"]).await;
@@ -124,7 +124,7 @@ async fn a_ticket_whose_worker_type_is_gone_wants_it_back_or_another_stage() {
     bed.completed(&only).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn every_slot_that_is_taken_names_the_limit_to_raise() {
     let bed = Bed::with(Setup::default().max_workers(1)).await;
     bed.repository("shop", &["build", "test"], json!({})).await;
@@ -147,7 +147,7 @@ async fn every_slot_that_is_taken_names_the_limit_to_raise() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn every_pause_ends_with_the_resume_that_it_names() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -167,7 +167,7 @@ async fn every_pause_ends_with_the_resume_that_it_names() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worktree_that_is_being_made_is_told_and_so_is_one_that_waits_for_its_repository() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build", "test"], json!({})).await;
@@ -203,7 +203,7 @@ async fn a_worktree_that_is_being_made_is_told_and_so_is_one_that_waits_for_its_
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_repository_in_which_another_servers_git_works_is_waited_for() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -224,7 +224,7 @@ async fn a_repository_in_which_another_servers_git_works_is_waited_for() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn launches_that_fail_say_why_and_when_they_are_tried_again() {
     let setup = Setup { launcher: Some("unit"), ..Setup::default() };
     let mut bed = Bed::prepare(setup);
@@ -240,7 +240,7 @@ async fn launches_that_fail_say_why_and_when_they_are_tried_again() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_is_not_there_pauses_its_queue_until_it_is_back() {
     let mut setup = Setup::default();
     let elsewhere = tempfile::tempdir().expect("a directory");
@@ -257,7 +257,7 @@ async fn an_agent_that_is_not_there_pauses_its_queue_until_it_is_back() {
     assert_eq!(done["attempts"][0]["failure"], "no_agent", "{done}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_drained_server_says_how_to_end_that() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -269,7 +269,7 @@ async fn a_drained_server_says_how_to_end_that() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_a_restored_database_does_not_know_is_waited_for() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build", "test"]).await;
@@ -295,7 +295,7 @@ async fn what_a_restored_database_does_not_know_is_waited_for() {
 }
 
 /// The causes of the catalogue, each with the scenario that meets it: a new one is met somewhere before it is told of.
-#[tokio::test]
+#[e2e::scenario]
 async fn every_cause_of_the_catalogue_is_met_by_a_scenario() {
     let bed = Bed::start().await;
     let tools = bed.client.tools().await;

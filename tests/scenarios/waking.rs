@@ -43,9 +43,9 @@ fn in_a_terminal(
     command
 }
 
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn the_plugins_monitor_wakes_an_idle_session_when_a_ticket_closes() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
     let bed = Bed::start().await;
     let directory = bed.project("shop", &[]).await;
@@ -82,9 +82,9 @@ async fn the_plugins_monitor_wakes_an_idle_session_when_a_ticket_closes() {
 }
 
 /// `@vibe-ensemble:ticket://T-1` in what somebody types becomes the ticket itself in what the model reads.
-#[tokio::test]
+#[e2e::scenario(needs(Claude))]
 async fn a_ticket_is_mentioned_like_a_file() {
-    let Some(claude) = real_claude() else { return };
+    let claude = real_claude();
     let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
     let bed = Bed::start().await;
     let directory = bed.project("shop", &[]).await;

@@ -13,7 +13,7 @@ async fn waiting_run(bed: &Bed) -> (String, Call) {
     (ticket, call)
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_workers_status_shows_what_it_does() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -44,7 +44,7 @@ async fn a_workers_status_shows_what_it_does() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn interrupt_is_the_default_and_requeues_uncharged() {
     let bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed).await;
@@ -61,7 +61,7 @@ async fn interrupt_is_the_default_and_requeues_uncharged() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn drain_lets_the_ticket_finish() {
     let bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed).await;
@@ -77,7 +77,7 @@ async fn drain_lets_the_ticket_finish() {
     bed.nothing_is_left().await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn cancel_puts_the_ticket_on_hold() {
     let bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed).await;
@@ -91,14 +91,14 @@ async fn cancel_puts_the_ticket_on_hold() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_worker_that_was_never_there_cannot_be_stopped() {
     let bed = Bed::start().await;
     let refusal = bed.client.refused("stop_worker", json!({"worker_id": "W-999999"})).await;
     assert!(refusal.contains("W-999999"), "{refusal}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn without_auto_spawn_only_the_coordinator_starts_workers() {
     let bed = Bed::start().await;
     bed.project("shop", &["other"]).await;
@@ -117,7 +117,7 @@ async fn without_auto_spawn_only_the_coordinator_starts_workers() {
     bed.completed(&ticket).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn no_more_workers_than_the_type_allows() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
@@ -131,7 +131,7 @@ async fn no_more_workers_than_the_type_allows() {
     assert_eq!(workers["workers"], json!([]), "nothing half-done");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn workers_start_and_stop_with_an_event() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -146,7 +146,7 @@ async fn workers_start_and_stop_with_an_event() {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn lists_of_workers_can_be_narrowed() {
     let bed = Bed::start().await;
     let (ticket, call) = waiting_run(&bed).await;

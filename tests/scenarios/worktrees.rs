@@ -39,7 +39,7 @@ fn assert_no_trouble(bed: &Bed) {
     }
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn sixteen_tickets_change_the_same_files_of_this_project_and_do_not_meet() {
     let bed = Bed::with(Setup::default().max_workers(16)).await;
     let path = bed.server.path("projects").join("clone");
@@ -131,7 +131,7 @@ async fn sixteen_tickets_change_the_same_files_of_this_project_and_do_not_meet()
     bed.assert_no_overlaps();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_goes_together_lands_and_a_conflict_waits_for_the_coordinator() {
     let bed = Bed::with(Setup::default().max_workers(8)).await;
     let repository = bed.repository("shop", &[], json!({"on_complete": MERGE})).await;
@@ -198,7 +198,7 @@ async fn what_goes_together_lands_and_a_conflict_waits_for_the_coordinator() {
     bed.assert_no_overlaps();
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn nothing_is_merged_into_a_checkout_with_changes() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({"on_complete": MERGE})).await;
@@ -221,7 +221,7 @@ async fn nothing_is_merged_into_a_checkout_with_changes() {
     assert_eq!(bed.agents.calls().len(), 1, "nobody was paid twice");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_failed_is_kept_and_the_next_attempt_begins_where_the_last_accepted_one_ended() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["design", "build"], json!({})).await;
@@ -240,7 +240,7 @@ async fn what_failed_is_kept_and_the_next_attempt_begins_where_the_last_accepted
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn what_a_cancelled_or_killed_worker_left_is_kept_too() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -277,7 +277,7 @@ async fn what_a_cancelled_or_killed_worker_left_is_kept_too() {
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn an_agent_that_goes_on_in_its_session_finds_its_files() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -297,7 +297,7 @@ async fn an_agent_that_goes_on_in_its_session_finds_its_files() {
     assert_eq!(half.unwrap(), "half and the rest\n");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_ticket_begins_with_the_results_of_those_it_waited_for() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &[], json!({})).await;
@@ -333,7 +333,7 @@ async fn a_ticket_begins_with_the_results_of_those_it_waited_for() {
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn attempts_take_turns_in_a_directory_that_is_no_repository() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &["build", "review"]).await;
@@ -371,7 +371,7 @@ async fn attempts_take_turns_in_a_directory_that_is_no_repository() {
     assert!(spans.windows(2).all(|two| two[0].1 <= two[1].0), "two at once: {spans:?}");
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn isolation_is_what_the_directory_can_do_unless_told() {
     let bed = Bed::start().await;
     let plain = bed.server.path("projects").join("plain");
@@ -395,7 +395,7 @@ async fn isolation_is_what_the_directory_can_do_unless_told() {
     assert_eq!((&ticket["branch"], &ticket["diff_stat"]), (&Value::Null, &Value::Null));
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn a_repository_that_is_gone_puts_the_ticket_on_hold_and_says_so() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
@@ -409,7 +409,7 @@ async fn a_repository_that_is_gone_puts_the_ticket_on_hold_and_says_so() {
     bed.completed(&id).await;
 }
 
-#[tokio::test]
+#[e2e::scenario]
 async fn accepted_work_that_cannot_be_committed_waits_and_is_not_lost() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;

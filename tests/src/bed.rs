@@ -237,8 +237,8 @@ impl Bed {
             if tool == "list_events" {
                 // Events are paged by their own number.
                 match items.last() {
-                    Some(last) if items.len() == 200 => arguments["after"] = last["seq"].clone(),
-                    _ => return all,
+                    Some(last) => arguments["after"] = last["seq"].clone(),
+                    None => return all,
                 }
             } else {
                 match page.get("next_cursor").filter(|cursor| !cursor.is_null()) {

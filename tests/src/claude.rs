@@ -16,7 +16,8 @@ use tokio::process::Command;
 use crate::messages_api::MessagesApi;
 use crate::server::Server;
 
-const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_CLAUDE";
+/// Names the `claude` to test with.
+pub const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_CLAUDE";
 
 /// The stub takes any.
 const API_KEY: &str = "dummy";
@@ -24,18 +25,14 @@ const API_KEY: &str = "dummy";
 /// For a whole story with a dozen runs of `claude` in it; only ever spent by a test that fails.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The `claude` to test with, or a loud word that there is none.
+/// The `claude` to test with, for a scenario that [needs](crate::needs::Need::Claude) it.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
-pub fn real_claude() -> Option<PathBuf> {
-    let given = std::env::var_os(VARIABLE).map(PathBuf::from);
-    if given.is_none() {
-        eprintln!(
-            "SKIPPED: this test runs the real claude. Set {VARIABLE} to its path, or run .ci/run, \
-             which installs it."
-        );
-    }
-    given
+pub fn real_claude() -> PathBuf {
+    let claude = std::env::var_os(VARIABLE).map(PathBuf::from);
+    let claude = claude.expect("the scenario says needs(Claude)");
+    assert!(claude.is_file(), "{VARIABLE} names {}, which is not a file", claude.display());
+    claude
 }
 
 /// The variables that make it talk to the stub and to nobody else.

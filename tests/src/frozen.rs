@@ -13,9 +13,12 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    /// Mounts one; `None` where that is not possible, which is said loudly.
-    #[must_use]
-    pub fn mount(test: &str) -> Option<Self> {
+    /// Mounts one.
+    ///
+    /// # Errors
+    ///
+    /// What is missing: the rights, a loop device, or one of the programs.
+    pub fn mount() -> Result<Self, String> {
         let disk =
             Self { directory: tempfile::tempdir().expect("the temporary directory is writable") };
         std::fs::create_dir(disk.path()).expect("a fresh directory");
@@ -24,16 +27,7 @@ impl Frozen {
         let (image, path) = (image.display().to_string(), disk.path().display().to_string());
         let mounted = run("mkfs.ext4", &["-q", "-F", &image])
             .and_then(|()| run("mount", &["-o", "loop", &image, &path]));
-        match mounted {
-            Ok(()) => Some(disk),
-            Err(why) => {
-                eprintln!(
-                    "SKIPPED: {test} needs root, a loop device, e2fsprogs and util-linux ({why}). Run it as root: \
-                     sudo -E cargo e2e {test}"
-                );
-                None
-            }
-        }
+        mounted.map(|()| disk)
     }
 
     #[must_use]

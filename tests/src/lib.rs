@@ -12,10 +12,19 @@
 //! - [`processes`]: finds and signals the processes of one test, never others.
 //! - [`systemd`]: what systemd does for a socket of workers, without systemd.
 //! - [`tmpfs`]: a small file system of a test's own.
+//! - [`frozen`]: a file system on which whoever writes hangs.
+//! - [`clock_shift`]: a wall clock that a test sets, for one server.
+//! - [`memory_group`]: a control group with little memory.
+//! - [`binaries`]: where the programs under test are.
+//! - [`needs`]: what some tests need from the machine.
+//! - [`harness`]: runs the scenarios, and reports those whose needs are not met as ignored.
 //! - [`eventually`]: the one place that waits.
 //!
 //! Invariant: nothing here names an item of the server's crate. The tests know the binaries and the wire formats only.
 #![expect(clippy::missing_panics_doc, reason = "a harness reports by panicking")]
+
+/// Registers a function as a scenario of [`harness`], in the place of `#[test]`.
+pub use e2e_macros::scenario;
 
 pub mod bed;
 pub mod binaries;
@@ -25,8 +34,11 @@ pub mod clock_shift;
 pub mod eventually;
 pub mod fake;
 pub mod frozen;
+pub mod harness;
 pub mod kept;
+pub mod memory_group;
 pub mod messages_api;
+pub mod needs;
 pub mod processes;
 pub mod repository;
 pub mod schema;

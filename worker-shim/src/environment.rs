@@ -91,6 +91,8 @@ fn is_of_a_session(name: &str) -> bool {
             && !name.ends_with("_PER_SESSION")
             && OF_A_SESSION_BY_END.iter().any(|end| name.ends_with(end)))
 }
+/// This machine, as the lists of hosts without a proxy name it.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Builds the environment from the shim's own, the names the grant lets through, and what the grant sets, which wins.
 ///
@@ -111,8 +113,33 @@ pub fn build(
     let mut built: BTreeMap<OsString, OsString> =
         own.into_iter().filter(|(name, _)| passes(name)).collect();
     built.extend(set.iter().map(|(name, value)| (name.into(), value.into())));
+    keep_loopback_direct(&mut built);
     built.retain(|name, _| !WITHHELD.iter().any(|withheld| name == withheld));
     built
+}
+
+/// Keeps a proxy from what is on this machine: the agent's token for this server's tools would be told to it.
+fn keep_loopback_direct(built: &mut BTreeMap<OsString, OsString>) {
+    let proxies =
+        ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    if !proxies.iter().any(|name| built.contains_key(OsStr::new(name))) {
+        return;
+    }
+    // Programs read the one or the other, and some take the one that is there for an answer.
+    let told = ["no_proxy", "NO_PROXY"].map(|name| built.get(OsStr::new(name)).cloned());
+    let [lower, upper] = told;
+    for (name, own) in
+        [("no_proxy", lower.clone().or(upper.clone())), ("NO_PROXY", upper.or(lower))]
+    {
+        let mut direct = own.and_then(|own| own.into_string().ok()).unwrap_or_default();
+        for host in LOOPBACK {
+            if !direct.split(',').any(|one| one.trim() == host) {
+                let comma = if direct.is_empty() { "" } else { "," };
+                direct = format!("{direct}{comma}{host}");
+            }
+        }
+        built.insert(name.into(), direct.into());
+    }
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
@@ -195,6 +222,25 @@ mod tests {
         let expected = [("AWS_REGION", "own"), ("PATH", "/opt"), ("VIBE_ENSEMBLE_TICKET", "T-1")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(built(&["PATH", "AWS_REGION", "AWSX"], &["AWS_*"], &set), expected);
+    }
+
+    #[test]
+    fn no_proxy_is_told_what_goes_to_this_machine() {
+        let direct = "localhost,127.0.0.1,::1";
+        let of = |set: &[(&str, &str)]| built(&[], &[], set);
+        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(of(&[("no_proxy", "x")]), [own("no_proxy", "x")]);
+        let proxy = ("HTTPS_PROXY", "http://proxy");
+        assert_eq!(
+            of(&[proxy]),
+            [own(proxy.0, proxy.1), own("NO_PROXY", direct), own("no_proxy", direct)]
+        );
+        let said = "corp.example, 127.0.0.1";
+        let with = "corp.example, 127.0.0.1,localhost,::1";
+        assert_eq!(
+            of(&[proxy, ("no_proxy", said)]),
+            [own(proxy.0, proxy.1), own("NO_PROXY", with), own("no_proxy", with)]
+        );
     }
 
     #[test]

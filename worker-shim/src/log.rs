@@ -79,7 +79,7 @@ fn tell(priority: char, message: &str) {
     });
     if !sent {
         // A standard error that is gone must not end the process, so this is not `eprintln!`, which panics.
-        drop(writeln!(std::io::stderr(), "vibe-ensemble-shim: {message}"));
+        drop(writeln!(std::io::stderr(), "vibe-ensemble-shim: {}", escaped(message)));
     }
 }
 
@@ -96,7 +96,21 @@ fn record(about: &About, priority: char, message: &str) -> String {
 
 /// One field, in the journal's form for text of one line.
 fn field(name: &str, value: &str) -> String {
-    format!("{name}={}\n", value.replace(['\n', '\r'], " "))
+    format!("{name}={}\n", escaped(value))
+}
+
+/// A text on one line, without anything a terminal acts on: an agent may have written it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match c {
+            '\n' | '\r' | '\t' => escaped.push(' '),
+            c if c.is_control() || turns => escaped.extend(c.escape_default()),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 fn with<T>(then: impl FnOnce(&mut About) -> T) -> T {
@@ -127,5 +141,6 @@ mod tests {
         let expected = "MESSAGE=two lines\nPRIORITY=4\nSYSLOG_IDENTIFIER=vibe-ensemble-shim\n\
                         VIBE_ENSEMBLE_WORKER=W-7\nVIBE_ENSEMBLE_TICKET=T-1\nVIBE_ENSEMBLE_STAGE=a PRIORITY=0\n";
         assert_eq!(record(&about, '4', "two\nlines"), expected);
+        assert_eq!(field("A", "\u{1b}[2J\u{9b}1m\u{202e}é"), "A=\\u{1b}[2J\\u{9b}1m\\u{202e}é\n");
     }
 }

@@ -106,8 +106,15 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
             print(event, command.json)?;
             after = event["seq"].as_i64().unwrap_or(after).max(after);
         }
-        if !command.follow && events.len() < PAGE {
+        // An answer may hold fewer than were asked for and not be the last.
+        if !command.follow && events.is_empty() {
             return Ok(Exit::Ok);
+        }
+        if let Some(last) = page["last_seq"].as_i64().filter(|last| *last < after) {
+            output::note(format_args!(
+                "the newest event is {last}, and {after} were seen: the server has another database; going on from there"
+            ));
+            after = last;
         }
     }
 }
@@ -162,7 +169,7 @@ fn is_passing(error: &anyhow::Error) -> bool {
 
 fn print(event: &Value, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        return Ok(output::line(event)?);
+        return Ok(output::json_line(event)?);
     }
     let at = field(event, "at");
     output::line(format_args!(

@@ -18,12 +18,15 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
             Some(StateError::Held { .. } | StateError::Elsewhere { .. }) => {
                 return Some(Exit::Locked);
             }
-            Some(StateError::Token(_)) => return Some(Exit::Config),
+            Some(StateError::Token(_) | StateError::Foreign { .. }) => return Some(Exit::Config),
             Some(_) | None => {}
         }
         let client: &ClientError = cause.downcast_ref()?;
         if matches!(client, ClientError::Address { .. } | ClientError::NoTokenFile { .. }) {
             return Some(Exit::Usage);
+        }
+        if matches!(client, ClientError::State(StateError::Foreign { .. })) {
+            return Some(Exit::Config);
         }
         client.is_unreachable().then_some(Exit::Unreachable)
     };

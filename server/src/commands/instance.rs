@@ -22,6 +22,8 @@ use serde::Deserialize;
 use serde::Serialize;
 use shim_protocol::plain_file;
 
+use crate::commands::owned;
+use crate::commands::owned::Owners;
 use crate::commands::state::Existing;
 use crate::commands::state::StateError;
 use crate::commands::state::make;
@@ -289,6 +291,7 @@ pub fn holder(runtime_dir: &Path) -> Result<Option<Holder>, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Read { path, source }),
     };
+    owned::check_file(&path, &file, Owners::of_client(runtime_dir))?;
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
@@ -302,6 +305,7 @@ fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
     // Not truncated: until the lock is ours the text is its holder's.
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = plain_file::open_with(&mut options, path).map_err(failed)?;
+    owned::check_file(path, &file, Owners::of_server())?;
     for attempt in 1.. {
         match file.try_lock() {
             Ok(()) if is_same(&file, path) => break,

@@ -6,20 +6,43 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
+use crate::telemetry::is_unseen;
+
 /// Prints one line of data.
 pub fn line(text: impl Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{}", plain(&text.to_string()))
 }
 
 /// Prints JSON for a script.
 pub fn json(value: &Value) -> io::Result<()> {
-    line(format_args!("{value:#}"))
+    writeln!(io::stdout().lock(), "{}", seen(&format!("{value:#}")))
+}
+
+/// The same on one line.
+pub fn json_line(value: &Value) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", seen(&value.to_string()))
+}
+
+/// JSON that says the same, with the characters escaped that a terminal would act on; those below U+0020 always are.
+fn seen(json: &str) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for c in json.chars() {
+        // Only in a string can there be any, except for the line ends between its parts.
+        match c {
+            '\n' => text.push(c),
+            // Writing to a String cannot fail.
+            c if is_unseen(c) => write!(text, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 /// Tells a person how it goes, beside the data.
 pub fn note(text: impl Display) {
     // Nobody reads standard error any more: the data matters, not the words about it.
-    writeln!(io::stderr().lock(), "{text}").unwrap_or_default();
+    writeln!(io::stderr().lock(), "{}", plain(&text.to_string())).unwrap_or_default();
 }
 
 /// Prints rows in columns as wide as their widest cell. Prints nothing but the headings when there are no rows.
@@ -46,7 +69,7 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> io::R
 #[must_use]
 pub fn plain(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .map(|c| if is_unseen(c) && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
         .collect()
 }
 
@@ -76,7 +99,11 @@ mod tests {
 
     #[test]
     fn no_escape_sequence_reaches_a_terminal() {
-        assert_eq!(plain("a\u{1b}[2Jb\nc\u{9b}"), "a\u{fffd}[2Jb\nc\u{fffd}");
+        assert_eq!(plain("a\u{1b}[2Jb\nc\u{9b}\u{202e}"), "a\u{fffd}[2Jb\nc\u{fffd}\u{fffd}");
+        let value = serde_json::json!({"a": "\u{1b}[2J\u{9b}\u{7f}\u{202e}é\n"});
+        let shown = seen(&format!("{value:#}"));
+        assert!(shown.chars().all(|c| c == '\n' || !is_unseen(c)), "{shown:?}");
+        assert_eq!(serde_json::from_str::<Value>(&shown).expect("it is JSON still"), value);
         assert_eq!(short("one\n  two   three", 9), "one two …");
         assert_eq!(short("one", 3), "one");
     }

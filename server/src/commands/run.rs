@@ -44,7 +44,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Serve(command) => server(&command, environment),
         Command::CheckConfig(command) => check_config::run(&command, environment),
         Command::ScriptedAgent(command) => scripted_agent::run(&command, environment),
-        Command::Headers(command) => headers::run(&command, environment),
+        Command::Headers(command) => client(headers::run(&command, environment)),
         Command::Connect(command) => client(connect::run(&command, environment)),
         Command::RotateToken(command) => client(rotate_token::run(&command, environment)),
         Command::Demo(command) => client(demo::run(&command, environment)),

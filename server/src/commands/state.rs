@@ -8,7 +8,6 @@ use std::io;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -18,7 +17,10 @@ pub use crate::commands::instance::Holder;
 pub use crate::commands::instance::InstanceLock;
 pub use crate::commands::instance::RUNTIME_LOCK;
 pub use crate::commands::instance::holder;
+use crate::commands::owned;
+use crate::commands::owned::Owners;
 use crate::commands::token;
+use crate::commands::token::Origin;
 use crate::commands::token::TokenError;
 use crate::commands::token::TokenFile;
 use crate::config;
@@ -68,6 +70,11 @@ pub enum StateError {
          and its workers first, or start empty in another --state-dir"
     )]
     Elsewhere { copy: PathBuf, original: PathBuf, who: String },
+    #[error(
+        "{place} is not used, because others could change it: {at} {fault}. Have its owner fix that, or name a directory of \
+         your own with --state-dir or --runtime-dir"
+    )]
+    Foreign { place: PathBuf, at: PathBuf, fault: String },
     #[error("{path} holds no token; remove it, and the next start makes a new one")]
     NoToken { path: PathBuf },
     #[error(transparent)]
@@ -102,17 +109,28 @@ pub struct Prepared {
 pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> {
     let (state, runtime) = (&config.state_dir, &config.runtime_dir);
     let token = TokenFile::of(config);
-    make(state)?;
-    make(runtime)?;
-    tighten(state)?;
-    tighten(runtime)?;
+    for place in [state, runtime] {
+        // Before anything is made in a place that is somebody else's, and again for what was there.
+        owned::check(place, Owners::of_server())?;
+        make(place)?;
+        owned::close(place)?;
+    }
     let lock = InstanceLock::take(state, runtime, token.clone(), now)?;
     refuse_lost_database(state)?;
     for below in ["tokens", SERVER, ATTEMPTS, WORKERS, WORKTREES] {
         let path = state.join(below);
         make(&path)?;
-        // Everything in these is ours, so a laxer mode is a mistake to be mended.
-        set_mode(&path, 0o700)?;
+        owned::check(&path, Owners::of_server())?;
+        // Everything in these is ours, so a laxer mode is a mistake to be mended; where a link leads it is not ours alone.
+        if !path.is_symlink() {
+            set_mode(&path, 0o700)?;
+        }
+    }
+    for file in [state.join(DATABASE), state.join(ATTEMPT_KEY)] {
+        owned::check(&file, Owners::of_server())?;
+    }
+    if token.origin == Origin::Own {
+        owned::check(&token.path, Owners::of_server())?;
     }
     let (token, attempt_key) = (token.begin()?, token::own(&state.join(ATTEMPT_KEY))?);
     Ok(Prepared { lock, token, attempt_key })
@@ -154,25 +172,6 @@ pub(super) fn make(path: &Path) -> Result<(), StateError> {
         .mode(0o700)
         .create(path)
         .map_err(|source| StateError::MakeDirectory { path: path.to_owned(), source })
-}
-
-/// Closes a directory of ours that others may enter. Somebody else's is left as it is: only its owner may.
-fn tighten(path: &Path) -> Result<(), StateError> {
-    let found =
-        fs::metadata(path).map_err(|source| StateError::Read { path: path.to_owned(), source })?;
-    let mode = found.mode() & 0o7777;
-    let others = mode & 0o077;
-    if others == 0 {
-        return Ok(());
-    }
-    let (directory, mode) = (path.display(), format!("{mode:04o}"));
-    if found.uid() != nix::unistd::geteuid().as_raw() {
-        tracing::warn!(%directory, mode, owner = found.uid(), "others may enter a directory that is not this user's");
-        return Ok(());
-    }
-    set_mode(path, 0o700)?;
-    tracing::warn!(%directory, mode, "others could enter it; its mode is 0700 now");
-    Ok(())
 }
 
 pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), StateError> {

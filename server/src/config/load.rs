@@ -26,6 +26,7 @@ use super::problem::Problems;
 use super::problem::nearest;
 use super::rule::Auth;
 use super::rule::Rule;
+use super::shared;
 
 /// Variables with our prefix that are no options: what a worker is told, what clients read, what tests set.
 const OTHER_VARIABLES: &[&str] = &[
@@ -228,6 +229,7 @@ fn places(values: &mut Layer, environment: &Environment) {
         ("HOME", below("HOME", ".local/state/vibe-ensemble")),
     ];
     fill(values, "state_dir", state);
+    settle(values, "state_dir", shared::STATE_MARKS);
     let in_state = |rest: &str| match values.get("state_dir") {
         Some((Given::Text(state), _)) => Some(Path::new(state).join(rest)),
         _ => None,
@@ -239,12 +241,22 @@ fn places(values: &mut Layer, environment: &Environment) {
         ("state_dir", beside_state),
     ];
     fill(values, "runtime_dir", runtime);
+    settle(values, "runtime_dir", shared::RUNTIME_MARKS);
     // One that is there and cannot be looked at is told when it is read, and not passed over.
     let credential = environment
         .directory(CREDENTIALS)
         .map(|directory| directory.join(CREDENTIAL))
         .filter(|file| fs::exists(file).unwrap_or(true));
     fill(values, "token_file", [(CREDENTIALS, credential), ("state_dir", own_token)]);
+}
+
+/// Takes a directory of our own below one that others use, whoever named that one.
+fn settle(values: &mut Layer, name: &'static str, marks: &[&str]) {
+    let Some((Given::Text(text), _)) = values.get_mut(name) else { return };
+    let named = std::path::absolute(text.as_str()).ok();
+    if let Some(own) = named.and_then(|path| shared::own_below(&path, marks)) {
+        *text = own.to_string_lossy().into_owned();
+    }
 }
 
 fn fill<const N: usize>(

@@ -15,6 +15,7 @@ mod load;
 mod options;
 mod problem;
 mod rule;
+mod shared;
 
 pub use environment::Environment;
 pub use example::example;

@@ -13,6 +13,7 @@ use shim_protocol::message::ToShim;
 use shim_protocol::message::Welcome;
 use shim_protocol::negotiate;
 use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Dispatcher;
@@ -31,9 +32,14 @@ use crate::shim::token;
 use crate::store;
 use crate::store::Claim;
 use crate::telemetry::chain;
+use crate::telemetry::outside;
 
 /// A process that dials and says nothing is no shim.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most connections that have not said hello yet. A shim says it at once.
+const MOST_SILENT: usize = 1_000;
+static SILENT: Semaphore = Semaphore::const_new(MOST_SILENT);
 
 /// A pull that cannot be answered yet is looked at again after this long at the latest.
 const HELD: Duration = Duration::from_secs(1);
@@ -53,6 +59,13 @@ enum SessionError {
 /// Serves one connection until it ends.
 pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
     let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    let Ok(silent) = SILENT.try_acquire() else {
+        tracing::warn!(
+            most = MOST_SILENT,
+            "too many connections to the shim socket say nothing; one more was dropped"
+        );
+        return;
+    };
     let (mut receiver, mut sender) = link::split(stream);
     let hello = match tokio::time::timeout(HELLO_TIMEOUT, receiver.receive()).await {
         Ok(Ok(Some(Decoded::Known(ToServer::Hello(hello))))) => hello,
@@ -66,6 +79,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
             return;
         }
     };
+    drop(silent);
     let own_place = &dispatcher.places.place.id;
     if hello.place_id.as_ref().is_some_and(|place| place != own_place) {
         // Of the server that this one's database was copied from, or of a copy: not ours to refuse, which would end its work.
@@ -75,7 +89,8 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
     let (worker, protocol) = match admit(&dispatcher, &hello, peer).await {
         Ok(Ok(admitted)) => admitted,
         Ok(Err(reason)) => {
-            tracing::warn!(worker = %hello.worker_id, pid = hello.pid, reason, "a shim was refused");
+            let worker = outside(&hello.worker_id);
+            tracing::warn!(%worker, pid = hello.pid, reason, "a shim was refused");
             let refused = sender.send(&ToShim::Refused { reason }).await;
             if let Err(error) = refused {
                 tracing::debug!(error = %chain(&error), "the refused shim did not hear it");
@@ -88,6 +103,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
             return;
         }
     };
+    receiver.admitted();
     dispatcher.launched();
     crash::point("server.hello.admitted");
     let id = worker.id;
@@ -224,7 +240,7 @@ impl Session<'_> {
         match found.filter(|attempt| attempt.worker == self.worker.id).map(|attempt| attempt.state)
         {
             Some(AttemptState::Granted | AttemptState::Running) => {
-                tracing::info!(worker = %self.worker.id, attempt = live, "a running worker was adopted");
+                tracing::info!(worker = %self.worker.id, attempt = %outside(live), "a running worker was adopted");
             }
             Some(AttemptState::Ended(_)) | None => {
                 let attempt_id = live.clone();
@@ -290,7 +306,7 @@ impl Session<'_> {
                 tracing::warn!(worker = %self.worker.id, "a shim said hello twice on one link");
             }
             ToServer::Unsupported { unsupported } => {
-                tracing::warn!(worker = %self.worker.id, kind = unsupported, "a shim does not know a message");
+                tracing::warn!(worker = %self.worker.id, kind = %outside(&unsupported), "a shim does not know a message");
             }
         }
         Ok(())
@@ -333,7 +349,7 @@ impl Session<'_> {
                 }
             }
             Ok(_) | Err(_) => {
-                tracing::warn!(worker = %self.worker.id, attempt = attempt_id, "a report that is not this worker's was put aside");
+                tracing::warn!(worker = %self.worker.id, attempt = %outside(&attempt_id), "a report that is not this worker's was put aside");
                 message::AckVerdict::Parked
             }
         };

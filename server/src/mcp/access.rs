@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::id::AttemptId;
 use crate::fence;
 use crate::fence::Fence;
+use crate::proof;
 
 /// What a request must show.
 #[derive(Clone, Debug)]
@@ -136,6 +137,18 @@ impl Access {
         let from_here =
             origins.all(|origin| origin.to_str().is_ok_and(|origin| self.own.is_origin(origin)));
         named && aimed && from_here
+    }
+
+    /// Proves to who asks at `local` that this server has the coordinator's token; `None` when none is asked for.
+    pub(crate) fn prove(&self, challenge: &str, local: SocketAddr) -> Option<[String; 2]> {
+        match &self.auth {
+            Auth::None => None,
+            Auth::Token(key) => {
+                let token = &key.borrow().token;
+                let port = proof::at_port(token, challenge, local.port());
+                Some([proof::at(token, challenge, local), port])
+            }
+        }
     }
 
     /// Who the request's token says it is from; `None` when it carries none that counts.

@@ -245,6 +245,33 @@ mod tests {
         }
     }
 
+    /// Adds every description below a schema, under its path.
+    fn described(schema: &Value, path: &str, into: &mut String) {
+        if let Some(description) = schema["description"].as_str() {
+            into.extend(["  ", path, ": ", description, "\n"]);
+        }
+        for (field, below) in schema["properties"].as_object().into_iter().flatten() {
+            described(below, &format!("{path}.{field}"), into);
+        }
+        if schema["items"].is_object() {
+            described(&schema["items"], &format!("{path}[]"), into);
+        }
+    }
+
+    #[test]
+    fn the_words_of_each_tool_are_the_reviewed_ones() {
+        for (snapshot, tools) in [("tools", tools()), ("tools-of-workers", worker_tools())] {
+            let mut text = String::new();
+            for tool in tools {
+                text.extend([tool.name, ": ", tool.title, "\n", tool.description, "\n"]);
+                described(&Value::Object(tool.arguments), "arguments", &mut text);
+                described(&Value::Object(tool.result), "result", &mut text);
+                text.push('\n');
+            }
+            crate::snapshot::holds(snapshot, &text);
+        }
+    }
+
     #[test]
     fn the_whole_list_fits_one_answer() {
         let size: usize = tools()

@@ -97,11 +97,15 @@ async fn attend(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = reply::chain(&error), "TCP_NODELAY not set");
     }
+    let local = stream.local_addr().ok();
     let connection = Arc::clone(&entered.connection);
     let service = service_fn(move |request: Request<Incoming>| {
         let busy = Connection::busy(&connection);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(from));
+        if let Some(local) = local {
+            request.extensions_mut().insert(Local(local));
+        }
         request.extensions_mut().insert(Arc::clone(&connection));
         let answer = router.clone().oneshot(request);
         async move {
@@ -143,6 +147,10 @@ async fn attend(
         }
     }
 }
+
+/// Where a connection came in. Travels with its requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local(pub(crate) SocketAddr);
 
 /// The connections that are open. Clones share them.
 #[derive(Clone)]

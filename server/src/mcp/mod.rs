@@ -8,19 +8,26 @@
 
 mod access;
 mod arguments;
+mod batch;
 mod body;
+mod cancelled;
 mod catalog;
 mod connections;
+mod instructions;
 mod kept;
 mod limits;
+mod message;
 mod metrics;
 mod page;
 mod prompts;
 mod reply;
+mod requests;
 mod resources;
+mod room;
 mod schema;
 mod server;
 mod service;
+mod spelling;
 mod tools;
 mod transcript;
 mod transport;

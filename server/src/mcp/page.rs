@@ -1,4 +1,6 @@
-//! Pages of a list: `limit`, and a cursor that clients hand back without reading it.
+//! Pages of a list: `limit`, a cursor that clients hand back without reading it, and how much fits into an answer.
+
+use serde::Serialize;
 
 use crate::domain::refusal::Refusal;
 use crate::store::Listed;
@@ -7,6 +9,38 @@ use crate::store::Page;
 const DEFAULT_LIMIT: i64 = 50;
 /// The most one list call returns.
 pub(crate) const MAX_LIMIT: i64 = 200;
+
+/// What an answer may have in bytes. Claude Code puts one of more than 25,000 tokens into a file, where its model finds it
+/// late or never; a token of JSON has about three bytes.
+const ANSWER_BYTES: usize = 64_000;
+
+/// The room that is left in an answer.
+#[derive(Debug)]
+pub(crate) struct Room {
+    left: usize,
+    is_empty: bool,
+}
+
+impl Room {
+    pub(crate) const fn new() -> Self {
+        Self { left: ANSWER_BYTES, is_empty: true }
+    }
+
+    /// Takes the room of one more item. The first always fits: a list that shows nothing would never end.
+    pub(crate) fn takes(&mut self, item: &impl Serialize) -> bool {
+        // What cannot be written is told when the answer is.
+        let bytes = serde_json::to_vec(item).map_or(0, |json| json.len());
+        let fits = self.is_empty || bytes <= self.left;
+        self.is_empty = false;
+        self.left = if fits { self.left.saturating_sub(bytes) } else { 0 };
+        fits
+    }
+
+    /// As many of the items as fit, from the first on.
+    pub(crate) fn fill<T: Serialize>(&mut self, items: impl IntoIterator<Item = T>) -> Vec<T> {
+        items.into_iter().take_while(|item| self.takes(item)).collect()
+    }
+}
 
 /// The lists that have pages. A cursor of one is refused by every other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +108,17 @@ impl List {
         Ok(Page { after, limit: self::limit(limit)? })
     }
 
-    /// The items and the cursor of the page after them.
-    pub(crate) fn split<T>(self, listed: Listed<T>) -> (Vec<T>, Option<String>) {
-        (listed.items, listed.next.map(|after| self.write(after)))
+    /// The items as they are shown, as many as fit into an answer, and the cursor of the page after them.
+    pub(crate) fn show<T, V: Serialize>(
+        self,
+        listed: Listed<T>,
+        view: impl FnMut(T) -> V,
+    ) -> (Vec<V>, Option<String>) {
+        let Listed { items, keys, next } = listed;
+        let views = Room::new().fill(items.into_iter().map(view));
+        let last = views.len().checked_sub(1).and_then(|last| keys.get(last).copied());
+        let next = if views.len() < keys.len() { last } else { next };
+        (views, next.map(|after| self.write(after)))
     }
 
     pub(crate) fn write(self, after: i64) -> String {
@@ -113,6 +155,26 @@ pub(crate) fn limit(given: Option<i64>) -> Result<i64, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_ends_where_an_answer_is_full_and_the_next_begins_there() {
+        let listed = |count: i64, next| Listed {
+            items: vec!["x".repeat(998); usize::try_from(count).unwrap()],
+            keys: (101..=100 + count).collect(),
+            next,
+        };
+        let show = |listed| List::Tickets.show(listed, |item: String| item);
+        let (shown, next) = show(listed(200, Some(300)));
+        assert_eq!((shown.len(), next), (64, Some(List::Tickets.write(164))));
+        let (shown, next) = show(listed(64, None));
+        assert_eq!((shown.len(), next), (64, None));
+        let (shown, next) = show(listed(3, Some(103)));
+        assert_eq!((shown.len(), next), (3, Some(List::Tickets.write(103))));
+        assert_eq!(show(listed(0, None)), (Vec::new(), None));
+        let large = Listed { items: vec!["x".repeat(1 << 20); 2], keys: vec![1, 2], next: None };
+        let (shown, next) = show(large);
+        assert_eq!((shown.len(), next), (1, Some(List::Tickets.write(1))), "one is always shown");
+    }
 
     #[test]
     fn cursors_read_back_what_they_write() {

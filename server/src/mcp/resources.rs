@@ -22,7 +22,6 @@ use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::tools::tickets;
 use crate::mcp::transcript::shortened;
 use crate::store::History;
-use crate::store::Listed;
 use crate::store::Page;
 use crate::store::TicketFilter;
 
@@ -33,7 +32,7 @@ pub(crate) const MIME_TYPE: &str = "application/json";
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// One resource, as a list shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Entry {
     pub(crate) uri: String,
     pub(crate) name: String,
@@ -128,13 +127,14 @@ pub(crate) async fn list(
                 entries.push(newest_events());
             }
             let page = List::Projects.page(Some(MAX_LIMIT), cursor)?;
-            let (projects, next) = List::Projects.split(service.store.projects(page).await?);
-            entries.extend(projects.into_iter().map(|project| Entry {
+            let listed = service.store.projects(page).await?;
+            let (projects, next) = List::Projects.show(listed, |project| Entry {
                 uri: Address::Project(project.name.to_string()).to_string(),
                 title: format!("Project {}", project.name),
                 name: project.name.into_string(),
                 description: shortened(&project.description, LISTED_CHARS),
-            }));
+            });
+            entries.extend(projects);
             if next.is_some() {
                 return Ok((entries, next));
             }
@@ -142,9 +142,8 @@ pub(crate) async fn list(
         }
     };
     let open = TicketFilter { open: true, ..TicketFilter::default() };
-    let Listed { items, next } = service.store.tickets(open, tickets).await?;
-    let (items, next) = List::Tickets.split(Listed { items, next });
-    entries.extend(items.into_iter().map(|ticket| Entry {
+    let listed = service.store.tickets(open, tickets).await?;
+    let (tickets, next) = List::Tickets.show(listed, |ticket| Entry {
         uri: Address::Ticket(ticket.id).to_string(),
         name: ticket.id.to_string(),
         description: format!(
@@ -154,7 +153,8 @@ pub(crate) async fn list(
             ticket.project_name
         ),
         title: ticket.title,
-    }));
+    });
+    entries.extend(tickets);
     Ok((entries, next))
 }
 

@@ -198,6 +198,8 @@ pub(crate) struct Call {
     pub(crate) lapsed: CancellationToken,
     /// Cancelled when the client goes away.
     pub(crate) gone: CancellationToken,
+    /// Cancelled when the client says that it no longer wants the answer.
+    pub(crate) cancelled: CancellationToken,
     /// There when the client asked for progress.
     pub(crate) progress: Option<Progress>,
 }

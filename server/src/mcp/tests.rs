@@ -23,11 +23,20 @@ use super::Key;
 use super::Limits;
 use super::Service;
 use super::body::MOST_BYTES;
+use super::prompts;
 use super::router;
 use super::serve;
 use crate::clock::Clock;
 use crate::domain::pipeline::Policy;
+use crate::domain::project::NewProject;
+use crate::domain::text::Name;
+use crate::domain::ticket::NewTicket;
+use crate::domain::ticket::Plan;
+use crate::domain::ticket::Priority;
 use crate::domain::time::Timestamp;
+use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
 use crate::store::Rules;
 use crate::store::Store;
 
@@ -504,4 +513,47 @@ async fn serving_ends_at_shutdown_although_a_call_waits_and_a_connection_idles()
     assert_eq!(last_message(&answer)["result"]["structuredContent"]["events"], json!([]));
     let ended = tokio::time::timeout(Duration::from_secs(2), serving).await;
     ended.expect("an end well within the time to stop").unwrap();
+}
+
+/// Every prompt of the coordinator, on a server that is empty and on one that has a queued ticket.
+#[tokio::test]
+async fn the_prompts_of_the_coordinator_are_the_reviewed_ones() {
+    let fixture = Fixture::new().await;
+    let (store, now) = (&fixture.service.store, Timestamp::from_millis(0));
+    hold_prompts(&fixture, "empty").await;
+    let name = |text: &str| Name::from_row(text.to_owned());
+    let project = NewProject {
+        name: name("shop"),
+        path: "/srv/shop".into(),
+        directory: "/srv/shop".into(),
+        isolation: Isolation::Worktree,
+        on_complete: OnComplete::Keep,
+        description: "A shop.".into(),
+        rules: "Never push.".into(),
+        patterns: String::new(),
+        limits: crate::domain::limits::ProjectLimitsChange::default(),
+    };
+    store.create_project(project, now).await.expect("a project");
+    let settings = WorkerTypeSettings::with_prompt("Do.".into());
+    store.create_worker_type("shop", name("impl"), settings, now).await.expect("a type");
+    let ticket = NewTicket {
+        project: name("shop"),
+        title: "Fix the basket".into(),
+        description: String::new(),
+        plan: Plan::new(vec![name("impl")]).expect("a plan"),
+        priority: Priority::Normal,
+        depends_on: Vec::new(),
+        idempotency_key: None,
+    };
+    store.create_ticket(ticket, now).await.expect("a ticket");
+    hold_prompts(&fixture, "with-a-ticket").await;
+}
+
+async fn hold_prompts(fixture: &Fixture, state: &str) {
+    for prompt in prompts::PROMPTS {
+        let text = prompts::text(&fixture.service, prompt.name, &serde_json::Map::new()).await;
+        let text = text.expect("a text").expect("a prompt of the list");
+        let name = prompt.name.replace('_', "-");
+        crate::snapshot::holds(&format!("{name}-{state}"), &text);
+    }
 }

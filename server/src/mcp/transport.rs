@@ -14,6 +14,7 @@ use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::middleware;
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
@@ -31,19 +32,26 @@ use crate::domain::id::AttemptId;
 use crate::mcp::access::Access;
 use crate::mcp::access::Admitted;
 use crate::mcp::access::Caller;
+use crate::mcp::batch;
 use crate::mcp::body;
 use crate::mcp::body::Unread;
+use crate::mcp::cancelled::Requests;
 use crate::mcp::connections;
 use crate::mcp::connections::Connection;
+use crate::mcp::connections::Local;
 use crate::mcp::kept::Kept;
 use crate::mcp::limits::Limits;
 use crate::mcp::limits::Rates;
+use crate::mcp::message;
 use crate::mcp::metrics;
 use crate::mcp::metrics::CallCounts;
 use crate::mcp::reply;
+use crate::mcp::requests::wrong_options;
+use crate::mcp::room::Room;
 use crate::mcp::server::Handler;
 use crate::mcp::server::Handlers;
 use crate::mcp::service::Service;
+use crate::proof;
 use crate::store;
 
 /// From the order to stop until connections that are still busy are left behind.
@@ -60,6 +68,10 @@ struct Shared {
     coordinator: Mcp,
     worker: Mcp,
     calls: Arc<CallCounts>,
+    /// What is being answered.
+    requests: Requests,
+    /// What bodies may take of the memory.
+    room: Room,
     /// Whether the database answers.
     ready: Kept<bool>,
     /// The page of metrics; `None` when they could not be read.
@@ -79,6 +91,8 @@ pub fn router(service: Service, access: Access, limits: Limits) -> Router {
         coordinator: mcp(handlers.coordinator),
         worker: mcp(handlers.worker),
         calls,
+        requests: Requests::default(),
+        room: Room::new(),
         ready: Kept::new(),
         metrics: Kept::new(),
     };
@@ -137,6 +151,12 @@ async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
         return (StatusCode::FORBIDDEN, "Forbidden: Host or Origin is not this server's own\n")
             .into_response();
     }
+    if request.uri().path() == proof::PATH {
+        return match gate.rates.count_stranger(from) {
+            Ok(()) => prove(access, &request),
+            Err(wait) => too_many(wait),
+        };
+    }
     if !OPEN_PATHS.contains(&request.uri().path()) {
         let Some(admitted) = access.admit(request.headers()) else {
             return match gate.rates.count_stranger(from) {
@@ -154,6 +174,16 @@ async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
         request.extensions_mut().insert(admitted);
     }
     next.run(request).await
+}
+
+/// The answer to a client that wants to know whom it is about to show its token.
+fn prove(access: &Access, request: &Request) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let challenge = query.strip_prefix("challenge=").filter(|text| proof::is_challenge(text));
+    let local = request.extensions().get::<Local>();
+    let proven = challenge.zip(local).and_then(|(challenge, at)| access.prove(challenge, at.0));
+    let Some([listener, port]) = proven else { return StatusCode::NOT_FOUND.into_response() };
+    ([JSON], json!({"listener": listener, "port": port}).to_string()).into_response()
 }
 
 /// What every request passes.
@@ -215,6 +245,12 @@ async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Respo
             Some(refused) => return refused,
         },
     };
+    // Kept until the call is answered, since its arguments are.
+    let Ok(_room) = shared.room.enter(caller, &parts.headers).await else {
+        let text = "Too many large requests at one time; send it again\n";
+        let after = (header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return (StatusCode::SERVICE_UNAVAILABLE, [after], text).into_response();
+    };
     let body = match body::read(&parts.headers, body).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
@@ -228,6 +264,37 @@ async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Respo
         }
         Err(Unread::Broken) => return StatusCode::BAD_REQUEST.into_response(),
     };
+    if is_json(&parts.headers)
+        && let Some(messages) = batch::messages(&body)
+    {
+        let one = |message| answer(&shared.requests, mcp, parts.clone(), message, caller);
+        return batch::answer(&parts.headers, messages, one).await;
+    }
+    answer(&shared.requests, mcp, parts, body, caller).await
+}
+
+/// Answers one message.
+async fn answer(
+    requests: &Requests,
+    mcp: &Mcp,
+    mut parts: Parts,
+    body: Bytes,
+    caller: Caller,
+) -> Response {
+    let (body, head) = message::read(body);
+    if head.method.as_deref() == Some("notifications/cancelled")
+        && let Some(id) = &head.request_id
+    {
+        requests.cancel(caller, id);
+    }
+    if let Some(id) = &head.id {
+        let wrong = head.method.as_deref().and_then(|method| wrong_options(method, &body));
+        let token = || "params._meta.progressToken must be a text or a whole number".to_owned();
+        if let Some(wrong) = wrong.or_else(|| head.has_wrong_token.then(token)) {
+            return invalid_params(&parts.headers, id, &wrong);
+        }
+        parts.extensions.insert(requests.begin(caller, id));
+    }
     let is_json = is_json(&parts.headers);
     let body = if is_json { body::mended(body) } else { body };
     let request = Request::from_parts(parts, Body::from(body.clone()));
@@ -236,6 +303,14 @@ async fn serve_mcp(State(shared): State<Arc<Shared>>, request: Request) -> Respo
         return not_a_request(&body);
     }
     response.map(Body::new)
+}
+
+/// The JSON-RPC error for parameters that the SDK would pass over, with the status it has for such errors.
+fn invalid_params(headers: &HeaderMap, id: &serde_json::Value, wrong: &str) -> Response {
+    let is_current = headers.get("mcp-method").is_some();
+    let status = if is_current { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let error = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": wrong}});
+    (status, [JSON], error.to_string()).into_response()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

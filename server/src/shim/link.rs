@@ -13,6 +13,16 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
+
+/// A frame up to here needs no room: there are as many as there are links.
+const SMALL: usize = 64 << 10;
+/// A larger one must come whole within this time, since others wait for the room it has.
+const LARGE_PATIENCE: Duration = Duration::from_secs(30);
+/// The room in KiB that larger frames of all links have together. One link may need all of it.
+static ROOM: Semaphore = Semaphore::const_new(frame::MAX_BODY >> 10);
 
 /// A shim reads all the time; one that does not take a message for this long is stopped or gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +35,8 @@ pub enum LinkError {
     Frame(#[from] FrameError),
     #[error("the shim takes no messages")]
     Stuck,
+    #[error("the shim began a message and did not finish it")]
+    Unfinished,
 }
 
 /// The reading half. Cancelling [`Receiver::receive`] loses nothing: bytes stay in the decoder.
@@ -32,6 +44,10 @@ pub enum LinkError {
 pub struct Receiver {
     stream: OwnedReadHalf,
     decoder: Decoder,
+    /// The room of the frame at hand, and until when it may have it.
+    room: Option<(SemaphorePermit<'static>, Instant)>,
+    /// That of the frame before, which whoever took it has dealt with when he asks for the next.
+    taken: Option<SemaphorePermit<'static>>,
 }
 
 /// The writing half.
@@ -44,23 +60,52 @@ pub struct Sender {
 #[must_use]
 pub fn split(stream: UnixStream) -> (Receiver, Sender) {
     let (read, write) = stream.into_split();
-    (Receiver { stream: read, decoder: Decoder::default() }, Sender { stream: write })
+    let decoder = Decoder::with_most(frame::MAX_HELLO);
+    let receiver = Receiver { stream: read, decoder, room: None, taken: None };
+    (receiver, Sender { stream: write })
 }
 
 impl Receiver {
+    /// Takes longer messages than a hello from now on: it is known who speaks.
+    pub fn admitted(&mut self) {
+        self.decoder.allow(frame::MAX_BODY);
+    }
+
     /// The next message, or `None` when the shim closed the link.
     pub async fn receive(&mut self) -> Result<Option<Decoded<ToServer>>, LinkError> {
         // Small: it lives in the future of every session, and a grant only ever goes the other way.
         let mut buffer = [0; 4 << 10];
+        self.taken = None;
         loop {
             if let Some(message) = self.decoder.take()? {
+                self.taken = self.room.take().map(|(room, _)| room);
                 return Ok(Some(message));
             }
-            match self.stream.read(&mut buffer).await.map_err(LinkError::Broken)? {
+            self.find_room().await?;
+            let read = self.stream.read(&mut buffer);
+            let read = match &self.room {
+                None => read.await,
+                Some((_, until)) => {
+                    let read = tokio::time::timeout_at(*until, read).await;
+                    read.map_err(|_| LinkError::Unfinished)?
+                }
+            };
+            match read.map_err(LinkError::Broken)? {
                 0 => return Ok(None),
                 read => self.decoder.push(&buffer[..read]),
             }
         }
+    }
+
+    /// Waits until there is room for the frame at hand, when it is a large one.
+    async fn find_room(&mut self) -> Result<(), LinkError> {
+        let announced = self.decoder.announced().filter(|bytes| *bytes > SMALL);
+        let Some(announced) = announced.filter(|_| self.room.is_none()) else { return Ok(()) };
+        let kibibytes = u32::try_from(announced.div_ceil(1 << 10)).unwrap_or(u32::MAX);
+        // It is never closed, and no frame is larger than all of it.
+        let room = ROOM.acquire_many(kibibytes).await.map_err(|_| LinkError::Stuck)?;
+        self.room = Some((room, Instant::now() + LARGE_PATIENCE));
+        Ok(())
     }
 }
 

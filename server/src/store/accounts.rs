@@ -34,14 +34,12 @@ macro_rules! columns {
         concat!(
             "l.max_budget_usd_per_day AS project_day_limit, l.max_budget_usd AS project_limit, ?3 AS server_day_limit,
              CASE WHEN l.max_budget_usd_per_day IS NOT NULL THEN
-                 (SELECT MIN(TOTAL(COALESCE(a.cost_usd, a.assumed_usd)), 1e12) FROM attempt a JOIN ticket o ON o.ticket_id = a.ticket_id
-                   WHERE a.state = 'ended' AND a.ended_at >= ?2 AND o.project_id = ",
+                 (SELECT MIN(TOTAL(u.cost_nano + u.assumed_nano) / 1e9, 1e12) FROM usage_day u
+                   WHERE u.day >= ?2 / 86400000 AND u.project_id = ",
             $project,
             ") END AS project_day_spent,
              CASE WHEN l.max_budget_usd IS NOT NULL THEN
-                 (SELECT MIN(TOTAL(o.cost_usd), 1e12) FROM ticket o WHERE o.cost_usd > 0 AND o.project_id = ",
-            $project,
-            ") + (SELECT MIN(TOTAL(o.assumed_usd), 1e12) FROM ticket o WHERE o.assumed_usd > 0 AND o.project_id = ",
+                 (SELECT MIN(TOTAL(u.cost_nano + u.assumed_nano) / 1e9, 1e12) FROM usage_day u WHERE u.project_id = ",
             $project,
             ") END AS project_spent,
              CASE WHEN COALESCE(l.max_budget_usd_per_day, l.max_budget_usd) IS NOT NULL THEN
@@ -50,7 +48,7 @@ macro_rules! columns {
             $project,
             ") END AS project_reserved,
              CASE WHEN ?3 IS NOT NULL THEN
-                 (SELECT MIN(TOTAL(COALESCE(a.cost_usd, a.assumed_usd)), 1e12) FROM attempt a WHERE a.state = 'ended' AND a.ended_at >= ?2)
+                 (SELECT MIN(TOTAL(u.cost_nano + u.assumed_nano) / 1e9, 1e12) FROM usage_day u WHERE u.day >= ?2 / 86400000)
              END AS server_day_spent,
              CASE WHEN ?3 IS NOT NULL THEN
                  (SELECT COALESCE(SUM(a.budget_usd), 0.0) FROM attempt a WHERE a.state <> 'ended')
@@ -190,7 +188,7 @@ pub(super) async fn of_server(
 ) -> Result<Option<Account>> {
     let Some(limit) = rules.max_usd_per_day else { return Ok(None) };
     let (spent, reserved): (f64, f64) = sqlx::query_as(
-        "SELECT (SELECT MIN(TOTAL(COALESCE(cost_usd, assumed_usd)), 1e12) FROM attempt WHERE state = 'ended' AND ended_at >= ?1),
+        "SELECT (SELECT MIN(TOTAL(cost_nano + assumed_nano) / 1e9, 1e12) FROM usage_day WHERE day >= ?1 / 86400000),
                 (SELECT COALESCE(SUM(budget_usd), 0.0) FROM attempt WHERE state <> 'ended')",
     )
     .bind(midnight(now).millis())

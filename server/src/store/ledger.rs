@@ -1,18 +1,28 @@
 //! The ledger: what attempts used, summed.
 //!
+//! Sums are kept by triggers in the commit that changes an attempt (`usage_day`, `usage_stage`, `usage_ticket`), so no
+//! question reads every attempt there ever was. Only the parts of a day at either end of a period, and the attempts of
+//! one ticket, are read from the attempts themselves. Lists of the dearest tickets, stages and attempts are in
+//! [`super::dearest`].
+//!
 //! An attempt is booked on the day it ended (UTC); one that runs is counted on the day it was granted and has cost
 //! nothing yet. An attempt whose agent could not say what it cost is counted under `unpriced`, and under `assumed_usd` with
 //! what limits count it with, until a later attempt of its session has paid for it.
 
+use std::ops::Range;
+
 use sqlx::FromRow;
 use sqlx::QueryBuilder;
 use sqlx::Sqlite;
+use sqlx::SqliteConnection;
 
 use super::Store;
+use super::dearest;
 use super::error::Result;
 use super::project;
 use super::ticket;
 use crate::domain::bill;
+use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::time::Timestamp;
 
@@ -49,8 +59,8 @@ impl GroupBy {
         Self::ALL.into_iter().find(|group| group.name() == name)
     }
 
-    /// The columns that name a group; the others are NULL.
-    const fn keys(self) -> [bool; 5] {
+    /// The columns of [`KEYS`] that name a group; the others are NULL.
+    pub(super) const fn keys(self) -> [bool; 5] {
         // day, project, stage, ticket, attempt
         match self {
             Self::Day => [true, false, false, false, false],
@@ -112,33 +122,130 @@ pub struct UsagePage {
     pub total: Usage,
 }
 
-const SUMS: &str = "COUNT(*) AS attempts,
-    COALESCE(SUM(a.state = 'ended' AND a.cost_usd IS NULL AND a.started_at IS NOT NULL AND a.assumed_usd IS NOT 0), 0) AS unpriced,
-    CAST(MIN(TOTAL(a.num_turns), 9007199254740991) AS INTEGER) AS turns,
-    CAST(MIN(TOTAL(a.input_tokens), 9007199254740991) AS INTEGER) AS input_tokens,
-    CAST(MIN(TOTAL(a.cached_tokens), 9007199254740991) AS INTEGER) AS cached_tokens,
-    CAST(MIN(TOTAL(a.output_tokens), 9007199254740991) AS INTEGER) AS output_tokens,
-    MIN(TOTAL(a.cost_usd), 1e12) AS cost_usd,
-    MIN(TOTAL(a.assumed_usd), 1e12) AS assumed_usd,
-    CAST(MIN(TOTAL(MAX(COALESCE(a.ended_at, a.started_at, 0) - COALESCE(a.started_at, a.ended_at, 0), 0)), 9007199254740991) AS INTEGER) AS wall_ms,
-    MIN(MAX(a.peak_memory_bytes), 9007199254740991) AS peak_memory_bytes";
+/// The sums of [`Usage`], over rows of `attempt_usage` or of one of the kept tables. `TOTAL` instead of `SUM`: it
+/// saturates, while an absurd number of tokens would make `SUM` fail for ever.
+pub(super) const SUMS: &str = "CAST(TOTAL(attempts) AS INTEGER) AS attempts,
+    CAST(TOTAL(unpriced) AS INTEGER) AS unpriced,
+    CAST(MIN(TOTAL(turns), 9007199254740991) AS INTEGER) AS turns,
+    CAST(MIN(TOTAL(input_tokens), 9007199254740991) AS INTEGER) AS input_tokens,
+    CAST(MIN(TOTAL(cached_tokens), 9007199254740991) AS INTEGER) AS cached_tokens,
+    CAST(MIN(TOTAL(output_tokens), 9007199254740991) AS INTEGER) AS output_tokens,
+    MIN(TOTAL(cost_nano) / 1e9, 1e12) AS cost_usd,
+    MIN(TOTAL(assumed_nano) / 1e9, 1e12) AS assumed_usd,
+    CAST(MIN(TOTAL(wall_ms), 9007199254740991) AS INTEGER) AS wall_ms,
+    MIN(MAX(peak_memory_bytes), 9007199254740991) AS peak_memory_bytes";
 
-// The bounds above. SUM would fail beyond the largest integer, and beyond the largest real it is no number any more.
+// The bounds above.
 const _: () = assert!(bill::MOST_IN_ALL == 9_007_199_254_740_991 && bill::MOST_USD_IN_ALL == 1e12);
 
-const FROM: &str = " FROM attempt a
-    JOIN ticket t ON t.ticket_id = a.ticket_id
-    JOIN project p ON p.project_id = t.project_id
-   WHERE 1 = 1";
+/// What is summed, by column.
+const SUMMED: &str = "attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano,
+    wall_ms, peak_memory_bytes";
 
-/// The columns of a group, each NULL where the grouping does not know it.
-const COLUMNS: [(&str, &str); 5] = [
-    ("date(COALESCE(a.ended_at, a.granted_at) / 1000, 'unixepoch')", "day"),
-    ("p.name", "project"),
-    ("a.stage", "worker_type"),
-    ("a.ticket_id", "ticket_id"),
-    ("a.attempt_id", "attempt_id"),
+/// The columns that can name a group, and what they are called in a [`Usage`].
+const KEYS: [(&str, &str); 5] = [
+    ("day", "day"),
+    ("project_id", "project"),
+    ("stage", "worker_type"),
+    ("ticket_id", "ticket_id"),
+    ("attempt_id", "attempt_id"),
 ];
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A [`UsageFilter`] whose names were looked up.
+#[derive(Clone, Debug)]
+pub(super) struct Narrowed {
+    pub(super) project: Option<ProjectKey>,
+    pub(super) ticket: Option<TicketId>,
+    pub(super) worker_type: Option<String>,
+    pub(super) period: Option<Period>,
+}
+
+/// A period, from its first millisecond to the one after its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Period {
+    pub(super) since: i64,
+    pub(super) until: i64,
+}
+
+impl Period {
+    fn of(filter: &UsageFilter) -> Option<Self> {
+        let (since, until) =
+            (filter.since.map(Timestamp::millis), filter.until.map(Timestamp::millis));
+        (since.is_some() || until.is_some())
+            .then(|| Self { since: since.unwrap_or(0), until: until.unwrap_or(i64::MAX) })
+    }
+
+    /// The days it has the whole of, and the parts of days before and after them.
+    fn parts(self) -> (Range<i64>, [Range<i64>; 2]) {
+        let first = self.since.div_euclid(DAY_MS) + i64::from(self.since.rem_euclid(DAY_MS) != 0);
+        let last = self.until.div_euclid(DAY_MS);
+        if first >= last {
+            return (0..0, [self.since..self.until, 0..0]);
+        }
+        let (from, to) = (first.saturating_mul(DAY_MS), last.saturating_mul(DAY_MS));
+        (first..last, [self.since..from, to..self.until])
+    }
+}
+
+impl Narrowed {
+    /// Appends the conditions on the project and the worker type.
+    pub(super) fn push_names(&self, sql: &mut QueryBuilder<Sqlite>) {
+        if let Some(key) = self.project {
+            sql.push(" AND project_id = ").push_bind(key.0);
+        }
+        if let Some(worker_type) = &self.worker_type {
+            sql.push(" AND stage = ").push_bind(worker_type.clone());
+        }
+    }
+
+    /// Appends the rows to sum by project, day and worker type, as a table in brackets.
+    fn push_days(&self, sql: &mut QueryBuilder<Sqlite>) {
+        let keys = "project_id, day, stage, NULL AS ticket_id, NULL AS attempt_id, ";
+        let (days, edges) = match self.period {
+            None => (None, [0..0, 0..0]),
+            Some(period) => {
+                let (days, edges) = period.parts();
+                (Some(days), edges)
+            }
+        };
+        sql.push("(SELECT ").push(keys).push(SUMMED).push(" FROM usage_day WHERE attempts > 0");
+        if let Some(days) = days {
+            sql.push(" AND day >= ").push_bind(days.start).push(" AND day < ").push_bind(days.end);
+        }
+        self.push_names(sql);
+        for edge in edges.into_iter().filter(|edge| edge.start < edge.end) {
+            sql.push(" UNION ALL SELECT ").push(keys).push(SUMMED);
+            sql.push(" FROM attempt_usage WHERE at >= ").push_bind(edge.start);
+            sql.push(" AND at < ").push_bind(edge.end);
+            self.push_names(sql);
+        }
+        sql.push(") u");
+    }
+
+    /// Appends the attempts themselves, as a table in brackets: for those of one ticket, or of a short period.
+    fn push_attempts(&self, sql: &mut QueryBuilder<Sqlite>) {
+        sql.push("(SELECT project_id, day, stage, ticket_id, attempt_id, ").push(SUMMED);
+        sql.push(" FROM attempt_usage WHERE 1 = 1");
+        self.push_instants(sql);
+        self.push_names(sql);
+        if let Some(id) = self.ticket {
+            sql.push(" AND ticket_id = ").push_bind(id.key());
+        }
+        sql.push(") u");
+    }
+
+    /// Appends the conditions on the period.
+    pub(super) fn push_instants(&self, sql: &mut QueryBuilder<Sqlite>) {
+        if let Some(period) = self.period {
+            sql.push(" AND at >= ")
+                .push_bind(period.since)
+                .push(" AND at < ")
+                .push_bind(period.until);
+        }
+    }
+}
 
 impl Store {
     /// Sums what attempts used. Days come newest first, everything else dearest first.
@@ -158,57 +265,83 @@ impl Store {
         if let Some(id) = filter.ticket {
             ticket::load(&mut snapshot, id).await?;
         }
-        let narrow = |sql: &mut QueryBuilder<Sqlite>| {
-            if let Some(key) = project {
-                sql.push(" AND t.project_id = ").push_bind(key.0);
+        let period = Period::of(&filter);
+        let narrowed =
+            Narrowed { project, ticket: filter.ticket, worker_type: filter.worker_type, period };
+        let total = total(&mut snapshot, &narrowed).await?;
+        let wanted = limit.saturating_add(1);
+        let mut groups = match by {
+            GroupBy::Day | GroupBy::Project | GroupBy::WorkerType => {
+                grouped(&mut snapshot, &narrowed, by, skip, wanted).await?
             }
-            if let Some(id) = filter.ticket {
-                sql.push(" AND a.ticket_id = ").push_bind(id.key());
-            }
-            if let Some(kind) = &filter.worker_type {
-                sql.push(" AND a.stage = ").push_bind(kind.clone());
-            }
-            let at = " AND COALESCE(a.ended_at, a.granted_at) ";
-            if let Some(since) = filter.since {
-                sql.push(at).push(">= ").push_bind(since.millis());
-            }
-            if let Some(until) = filter.until {
-                sql.push(at).push("< ").push_bind(until.millis());
+            GroupBy::Ticket | GroupBy::Stage | GroupBy::Attempt => {
+                let few = narrowed.ticket.is_some()
+                    || (narrowed.period.is_some() && total.attempts <= dearest::FEW);
+                if few {
+                    grouped(&mut snapshot, &narrowed, by, skip, wanted).await?
+                } else {
+                    dearest::groups(&mut snapshot, &narrowed, by, skip, wanted).await?
+                }
             }
         };
-        let keys = by.keys();
-        let columns = |known: [bool; 5]| {
-            let list: Vec<String> = COLUMNS
-                .iter()
-                .zip(known)
-                .map(|((from, name), known)| {
-                    format!("{} AS {name}", if known { from } else { "NULL" })
-                })
-                .collect();
-            list.join(", ")
-        };
-        let mut sql =
-            QueryBuilder::<Sqlite>::new(format!("SELECT {}, {SUMS}{FROM}", columns(keys)));
-        narrow(&mut sql);
-        let known: Vec<&str> = COLUMNS
-            .iter()
-            .zip(keys)
-            .filter(|(_, known)| *known)
-            .map(|((from, _), _)| *from)
-            .collect();
-        sql.push(" GROUP BY ").push(known.join(", "));
-        sql.push(if by == GroupBy::Day { " ORDER BY day DESC" } else { " ORDER BY cost_usd DESC" });
-        // The rest makes the order the same each time.
-        sql.push(", project, worker_type, ticket_id, attempt_id");
-        sql.push(" LIMIT ").push_bind(limit.saturating_add(1)).push(" OFFSET ").push_bind(skip);
-        let mut groups: Vec<Usage> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let shown = usize::try_from(limit).unwrap_or(0);
         let more = groups.len() > shown;
         groups.truncate(shown);
-        let mut sql =
-            QueryBuilder::<Sqlite>::new(format!("SELECT {}, {SUMS}{FROM}", columns([false; 5])));
-        narrow(&mut sql);
-        let total: Usage = sql.build_query_as().fetch_one(&mut *snapshot).await?;
         Ok(UsagePage { groups, more, total })
     }
+}
+
+async fn total(connection: &mut SqliteConnection, narrowed: &Narrowed) -> Result<Usage> {
+    let columns = columns([false; 5]);
+    let mut sql = QueryBuilder::<Sqlite>::new(format!("SELECT {columns}, {SUMS} FROM "));
+    if narrowed.ticket.is_some() {
+        narrowed.push_attempts(&mut sql);
+    } else {
+        narrowed.push_days(&mut sql);
+    }
+    Ok(sql.build_query_as().fetch_one(connection).await?)
+}
+
+/// Groups whose number is that of days, projects and worker types, or that are of few attempts.
+async fn grouped(
+    connection: &mut SqliteConnection,
+    narrowed: &Narrowed,
+    by: GroupBy,
+    skip: i64,
+    wanted: i64,
+) -> Result<Vec<Usage>> {
+    let keys = by.keys();
+    let mut sql = QueryBuilder::<Sqlite>::new(format!("SELECT {}, {SUMS} FROM ", columns(keys)));
+    let by_name = matches!(by, GroupBy::Day | GroupBy::Project | GroupBy::WorkerType);
+    if by_name && narrowed.ticket.is_none() {
+        narrowed.push_days(&mut sql);
+    } else {
+        narrowed.push_attempts(&mut sql);
+    }
+    let known: Vec<&str> =
+        KEYS.iter().zip(keys).filter(|(_, known)| *known).map(|((column, _), _)| *column).collect();
+    sql.push(" GROUP BY ").push(known.join(", "));
+    sql.push(if by == GroupBy::Day { " ORDER BY day DESC" } else { " ORDER BY cost_usd DESC" });
+    // The rest makes the order the same each time.
+    sql.push(", project, worker_type, ticket_id, attempt_id");
+    sql.push(" LIMIT ").push_bind(wanted).push(" OFFSET ").push_bind(skip);
+    Ok(sql.build_query_as().fetch_all(connection).await?)
+}
+
+/// The columns that name a group, each NULL where the grouping does not know it.
+pub(super) fn columns(known: [bool; 5]) -> String {
+    let list: Vec<String> = KEYS
+        .iter()
+        .zip(known)
+        .map(|((column, name), known)| match (*column, known) {
+            (_, false) => format!("NULL AS {name}"),
+            ("day", true) => "date(day * 86400, 'unixepoch') AS day".to_owned(),
+            ("project_id", true) => {
+                "(SELECT p.name FROM project p WHERE p.project_id = u.project_id) AS project"
+                    .to_owned()
+            }
+            (column, true) => format!("{column} AS {name}"),
+        })
+        .collect();
+    list.join(", ")
 }

@@ -30,6 +30,7 @@ use super::error::StoreError;
 use super::instance;
 use super::soundness::Checked;
 use super::soundness::Soundness;
+use super::sums;
 use super::writer::Writer;
 use crate::crash;
 use crate::domain::time::Timestamp;
@@ -223,10 +224,17 @@ pub async fn check_file(path: &Path) -> std::result::Result<Vec<String>, StoreEr
         .fetch_all(&mut connection)
         .await
         .map_err(StoreError::Statement)?;
+    // A file of another version may have no sums yet.
+    let kept = if is_up_to_date(&mut connection).await {
+        sums::problems(&mut connection).await.map_err(StoreError::Statement)?
+    } else {
+        Vec::new()
+    };
     connection.close().await.map_err(StoreError::Statement)?;
     let mut problems: Vec<String> = found.into_iter().filter(|line| line != "ok").collect();
     if !dangling.is_empty() {
         problems.push(format!("{} rows point at rows that are not there", dangling.len()));
     }
+    problems.extend(kept);
     Ok(problems)
 }

@@ -12,6 +12,8 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<T> {
     pub items: Vec<T>,
+    /// The position of each item, for whoever takes fewer of them.
+    pub keys: Vec<i64>,
     /// `None` on the last page.
     pub next: Option<i64>,
 }
@@ -31,7 +33,8 @@ impl Page {
         let limit = usize::try_from(self.limit).unwrap_or(0);
         let more = items.len() > limit;
         items.truncate(limit);
-        let next = if more { items.last().map(key) } else { None };
-        Listed { items, next }
+        let keys: Vec<i64> = items.iter().map(key).collect();
+        let next = if more { keys.last().copied() } else { None };
+        Listed { items, keys, next }
     }
 }

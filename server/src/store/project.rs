@@ -88,12 +88,18 @@ pub(super) async fn load_key(
     Ok(row.try_into()?)
 }
 
+/// The keys of every project that has or had this name; deleted ones have events, too.
+pub(super) async fn any_by_name(connection: &mut SqliteConnection, name: &str) -> Result<Vec<i64>> {
+    let sql = "SELECT project_id FROM project WHERE name = ?1";
+    Ok(sqlx::query_scalar(sql).bind(name).fetch_all(connection).await?)
+}
+
 pub(super) async fn counts(
     connection: &mut SqliteConnection,
     project: Option<ProjectKey>,
 ) -> Result<TicketCounts> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT state, COUNT(*) FROM ticket WHERE ?1 IS NULL OR project_id = ?1 GROUP BY state",
+        "SELECT state, SUM(tickets) FROM ticket_count WHERE ?1 IS NULL OR project_id = ?1 GROUP BY state",
     )
     .bind(project.map(|key| key.0))
     .fetch_all(connection)

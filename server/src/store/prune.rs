@@ -23,16 +23,19 @@ pub struct Prunable<T> {
 }
 
 impl Store {
-    /// Removes at most [`BATCH`] events, oldest first, with the marks on them: those from before `processed` that the
-    /// coordinator has marked, and those from before `any`, marked or not. Returns how many went.
+    /// Removes at most [`BATCH`] events with the marks on them, from the old end of the log up to the first that must
+    /// stay: those from before `processed` that the coordinator has marked, and those from before `any`, marked or not.
+    /// Returns how many went.
+    ///
+    /// From the end only: the log stays without gaps, so how many events lie between two numbers is known without
+    /// counting them.
     pub async fn prune_events(&self, processed: Timestamp, any: Timestamp) -> Result<usize> {
-        let seqs: Vec<i64> = sqlx::query_scalar(
-            "SELECT e.seq FROM event e
-              WHERE e.at < max(?1, ?2)
-                AND (e.at < ?2
-                     OR (e.at < ?1
-                         AND (e.seq <= COALESCE((SELECT processed_up_to FROM event_consumer WHERE consumer = ?3), 0)
-                              OR EXISTS (SELECT 1 FROM event_mark m WHERE m.consumer = ?3 AND m.seq = e.seq))))
+        let oldest: Vec<(i64, bool)> = sqlx::query_as(
+            "SELECT e.seq, e.at < ?2
+                    OR (e.at < ?1
+                        AND (e.seq <= COALESCE((SELECT processed_up_to FROM event_consumer WHERE consumer = ?3), 0)
+                             OR EXISTS (SELECT 1 FROM event_mark m WHERE m.consumer = ?3 AND m.seq = e.seq)))
+               FROM event e
               ORDER BY e.seq
               LIMIT ?4",
         )
@@ -42,6 +45,8 @@ impl Store {
         .bind(i64::try_from(BATCH).unwrap_or(i64::MAX))
         .fetch_all(&self.readers)
         .await?;
+        let seqs: Vec<i64> =
+            oldest.into_iter().take_while(|(_, goes)| *goes).map(|(seq, _)| seq).collect();
         if seqs.is_empty() {
             return Ok(0);
         }

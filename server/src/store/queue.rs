@@ -202,7 +202,8 @@ impl Store {
         sql.push(" ORDER BY y.worker_type_id LIMIT ").push_bind(page.fetch());
         let rows: Vec<QueueRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let listed = page.cut(rows, |row| row.worker_type_id);
-        Ok(Listed { items: listed.items.into_iter().map(Queue::from).collect(), next: listed.next })
+        let items = listed.items.into_iter().map(Queue::from).collect();
+        Ok(Listed { items, keys: listed.keys, next: listed.next })
     }
 
     /// A queue and its waiting tickets, in the order they will be taken; at most 100 of them.

@@ -288,7 +288,7 @@ impl Store {
         sql.push(" ORDER BY w.worker_id LIMIT ").push_bind(page.fetch());
         let rows: Vec<WorkerRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let listed = page.cut(rows, |row| row.worker_id);
-        Ok(Listed { items: decode(listed.items)?, next: listed.next })
+        Ok(Listed { items: decode(listed.items)?, keys: listed.keys, next: listed.next })
     }
 
     /// Every worker that is not stopped.

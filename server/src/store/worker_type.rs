@@ -347,7 +347,7 @@ impl Store {
         let listed = page.cut(rows, |row| row.worker_type_id);
         let items: std::result::Result<_, StoreError> =
             listed.items.into_iter().map(WorkerType::try_from).collect();
-        Ok(Listed { items: items?, next: listed.next })
+        Ok(Listed { items: items?, keys: listed.keys, next: listed.next })
     }
 
     /// Changes a worker type, and lets its queue go on if it was paused: who changes the type has seen why.

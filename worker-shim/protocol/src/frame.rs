@@ -12,12 +12,15 @@ use crate::message::Kinds;
 /// server takes requests of up to 4 MiB each; beyond this a peer is broken or hostile.
 pub const MAX_BODY: usize = 32 << 20;
 
+/// The longest body a hello may announce: who says it is not known before it was read.
+pub const MAX_HELLO: usize = 4 << 10;
+
 const HEADER: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    #[error("a frame announces {announced} bytes, more than the {MAX_BODY} allowed")]
-    TooLong { announced: usize },
+    #[error("a frame announces {announced} bytes, more than the {most} allowed")]
+    TooLong { announced: usize, most: usize },
     #[error("could not encode a message")]
     Encode(#[source] serde_json::Error),
     #[error("a frame holds no valid message")]
@@ -42,18 +45,43 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
     serde_json::to_writer(&mut bytes, message).map_err(FrameError::Encode)?;
     let body = bytes.len() - HEADER;
     let length = u32::try_from(body).ok().filter(|_| body <= MAX_BODY);
-    let length = length.ok_or(FrameError::TooLong { announced: body })?;
+    let length = length.ok_or(FrameError::TooLong { announced: body, most: MAX_BODY })?;
     bytes[..HEADER].copy_from_slice(&length.to_be_bytes());
     Ok(bytes)
 }
 
 /// Collects bytes as they come and hands out whole messages.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
     buffer: Vec<u8>,
+    most: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::with_most(MAX_BODY)
+    }
 }
 
 impl Decoder {
+    /// Takes frames of at most `most` bytes.
+    #[must_use]
+    pub fn with_most(most: usize) -> Self {
+        Self { buffer: Vec::new(), most }
+    }
+
+    /// Takes frames of at most `most` bytes from now on.
+    pub fn allow(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// How long the frame at hand says it is, once that has come.
+    #[must_use]
+    pub fn announced(&self) -> Option<usize> {
+        let header = self.buffer.first_chunk::<HEADER>()?;
+        Some(u32::from_be_bytes(*header) as usize)
+    }
+
     /// Adds bytes read from the peer.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
@@ -63,10 +91,9 @@ impl Decoder {
     ///
     /// After an error the stream has lost its framing; the only safe answer is to close the link.
     pub fn take<M: Kinds>(&mut self) -> Result<Option<Decoded<M>>, FrameError> {
-        let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
-        let body = u32::from_be_bytes(*header) as usize;
-        if body > MAX_BODY {
-            return Err(FrameError::TooLong { announced: body });
+        let Some(body) = self.announced() else { return Ok(None) };
+        if body > self.most {
+            return Err(FrameError::TooLong { announced: body, most: self.most });
         }
         let Some(bytes) = self.buffer.get(HEADER..HEADER + body) else { return Ok(None) };
         let decoded = decode(bytes)?;
@@ -132,6 +159,20 @@ mod tests {
         decoder.push(&encode(&newer).expect("encodes"));
         let pull = decoder.take::<ToServer>().expect("decodes");
         assert_eq!(pull, Some(Decoded::Known(ToServer::Pull { pull_id: "p1".into() })));
+    }
+
+    #[test]
+    fn a_hello_is_short_and_what_comes_after_it_need_not_be() {
+        let long = ToServer::Goodbye { reason: "x".repeat(MAX_HELLO) };
+        let bytes = encode(&long).expect("encodes");
+        let mut decoder = Decoder::with_most(MAX_HELLO);
+        decoder.push(&bytes[..HEADER]);
+        let refused = decoder.take::<ToServer>();
+        assert!(matches!(refused, Err(FrameError::TooLong { most: MAX_HELLO, .. })), "{refused:?}");
+        decoder.allow(MAX_BODY);
+        decoder.push(&bytes[HEADER..]);
+        assert_eq!(decoder.announced(), Some(bytes.len() - HEADER));
+        assert_eq!(decoder.take::<ToServer>().expect("decodes"), Some(Decoded::Known(long)));
     }
 
     #[test]

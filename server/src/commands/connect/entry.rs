@@ -33,7 +33,8 @@ pub(super) fn entry(connection: &Connection, environment: &Environment) -> anyho
 /// Whether an entry is one that this command writes.
 pub(super) fn is_ours(entry: &Value) -> bool {
     let helper = entry["headersHelper"].as_str().unwrap_or_default();
-    helper.ends_with(" headers") || helper.contains(" headers --token-file ")
+    let begins = |option: &str| helper.contains(&format!(" headers {option} "));
+    helper.ends_with(" headers") || begins("--token-file") || begins("--url")
 }
 
 /// Without `/mcp`: as told, as a running server says, or as the configuration has it.
@@ -61,6 +62,7 @@ fn helper(connection: &Connection, environment: &Environment) -> anyhow::Result<
     let in_path = found.and_then(|path| path.canonicalize().ok()) == own.canonicalize().ok();
     let program = if in_path { PROGRAM.to_owned() } else { quoted(&own)? };
     let told = connection.config.is_some()
+        || connection.url.is_some()
         || connection.state_dir.is_some()
         || connection.token_file.is_some()
         || environment.iter().any(|(name, _)| name.starts_with("VIBE_ENSEMBLE_"));
@@ -68,14 +70,17 @@ fn helper(connection: &Connection, environment: &Environment) -> anyhow::Result<
         return Ok(format!("{program} headers"));
     }
     let file = std::path::absolute(client::token_file(connection, environment)?)?;
-    Ok(format!("{program} headers --token-file {}", quoted(&file)?))
+    // The address as well: with both, the command needs no configuration, which it could not find again by itself.
+    let url = base(connection, environment)?;
+    let (url, file) = (quoted(Path::new(&url))?, quoted(&file)?);
+    Ok(format!("{program} headers --url {url} --token-file {file}"))
 }
 
 /// A path as one word of a shell.
 fn quoted(path: &Path) -> anyhow::Result<String> {
     let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
     let plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',');
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | ':');
     if text.chars().all(plain) {
         return Ok(text.to_owned());
     }
@@ -111,7 +116,9 @@ mod tests {
         let told = entry(&there, &environment).unwrap();
         let helper = told["headersHelper"].as_str().unwrap();
         assert!(
-            helper.ends_with(" headers --token-file /srv/state/tokens/coordinator"),
+            helper.ends_with(
+                " headers --url http://127.0.0.1:9 --token-file /srv/state/tokens/coordinator"
+            ) && is_ours(&told),
             "{helper}"
         );
         assert_eq!(told["url"], "http://127.0.0.1:9/mcp");

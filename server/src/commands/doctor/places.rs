@@ -10,6 +10,8 @@ use nix::unistd::access;
 use nix::unistd::geteuid;
 
 use crate::commands::doctor::check::Check;
+use crate::commands::owned;
+use crate::commands::owned::Owners;
 use crate::commands::state;
 use crate::commands::token::TokenFile;
 use crate::config::Config;
@@ -43,6 +45,11 @@ pub(super) fn directory(name: &'static str, flag: &str, path: &Path) -> Check {
         let next = format!("run this as the server's user, or name another with {flag}");
         return Check::fail(name, format!("{shown} cannot be written"), next);
     }
+    if let Err(error) = owned::check(path, Owners::of_client(path)) {
+        let next =
+            format!("fix it, or name another with {flag}; the server does not start with it");
+        return Check::fail(name, error.to_string(), next);
+    }
     let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
     let me = geteuid();
     // Root looks at the server of another user.
@@ -54,13 +61,12 @@ pub(super) fn directory(name: &'static str, flag: &str, path: &Path) -> Check {
             format!("chown it to the server's user, and chmod 700 {shown}"),
         );
     }
-    let others = match mode & 0o077 {
-        0 => return Check::ok(name, format!("{shown}, mode {mode:04o}")),
-        bits if bits & 0o022 != 0 => "others can change it",
-        _ => "others can look into it",
-    };
-    let found = format!("{shown} has mode {mode:04o}: {others}");
-    Check::warn(name, found, format!("chmod 700 {shown}; the next start does that, too"))
+    let of_others = mode & 0o077;
+    if of_others == 0 {
+        return Check::ok(name, format!("{shown}, mode {mode:04o}"));
+    }
+    let found = format!("{shown} has mode {mode:04o}: others can look into it");
+    Check::warn(name, found, format!("chmod 700 {shown}"))
 }
 
 /// The coordinator's token, and what the tokens of attempts are made with.
@@ -157,11 +163,13 @@ mod tests {
         assert_eq!(found.verdict, Verdict::Fail, "{found:?}");
         assert!(found.next.contains("chmod 700"), "{found:?}");
         set(&below, 0o700);
-        for (mode, what) in [(0o755, "look into"), (0o770, "change")] {
-            set(dir.path(), mode);
-            let found = directory("state directory", "--state-dir", dir.path());
-            assert_eq!(found.verdict, Verdict::Warn, "{found:?}");
-            assert!(found.found.contains(what) && found.next.contains("chmod 700"), "{found:?}");
-        }
+        set(dir.path(), 0o755);
+        let found = directory("state directory", "--state-dir", dir.path());
+        assert_eq!(found.verdict, Verdict::Warn, "{found:?}");
+        assert!(found.found.contains("look into") && found.next.contains("chmod 700"), "{found:?}");
+        set(dir.path(), 0o777);
+        let found = directory("state directory", "--state-dir", dir.path());
+        assert_eq!(found.verdict, Verdict::Fail, "{found:?}");
+        assert!(found.found.contains("chmod go-w"), "{found:?}");
     }
 }

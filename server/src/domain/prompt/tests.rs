@@ -188,6 +188,43 @@ fn the_coordinators_own_ticket_needs_no_fence() {
 }
 
 #[test]
+fn the_prompts_are_the_reviewed_ones() {
+    let plain = WorkerTypeSettings {
+        may_create_tickets: false,
+        ..WorkerTypeSettings::with_prompt("You review.".into())
+    };
+    let planning = WorkerTypeSettings { may_create_tickets: true, ..plain.clone() };
+    let commit = "a".repeat(40);
+    let work = Worktree {
+        repository: "/srv/shop/.git".into(),
+        path: "/state/worktrees/shop/T-42".into(),
+        prefix: String::new(),
+        branch: "vibe-ensemble/T-42".into(),
+        base_branch: Some("refs/heads/main".into()),
+        base_commit: commit.clone(),
+        head: Head { commit, stat: DiffStat::default() },
+        owed: None,
+        landing: false,
+        merged_commit: None,
+        removed: false,
+    };
+    with(&plain, |a| {
+        let ticket = Ticket { work: Some(work), ..a.ticket.clone() };
+        let in_a_worktree = Assignment { ticket: &ticket, ..a.clone() };
+        crate::snapshot::holds("prompt-of-a-stage", &prompt(&in_a_worktree));
+        crate::snapshot::holds(
+            "prompt-of-a-resumed-session",
+            &prompt(&Assignment { resume: true, ..a.clone() }),
+        );
+        let question = Assignment { resume: true, asks_outcome: true, ..a.clone() };
+        crate::snapshot::holds("prompt-that-asks-for-the-outcome", &prompt(&question));
+    });
+    with(&planning, |a| {
+        crate::snapshot::holds("prompt-of-a-stage-that-may-create-tickets", &prompt(a));
+    });
+}
+
+#[test]
 fn an_agent_in_a_worktree_is_told_where_it_is() {
     let settings = WorkerTypeSettings::with_prompt("Do.".into());
     with(&settings, |a| {

@@ -1,3 +1,6 @@
+#[path = "texts.rs"]
+mod texts;
+
 use super::*;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;

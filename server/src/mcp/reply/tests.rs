@@ -336,6 +336,12 @@ fn every_refusal_says_what_why_and_the_next_step() {
 }
 
 #[test]
+fn the_refusals_are_the_reviewed_ones() {
+    let texts: Vec<String> = table().iter().map(|(given, _)| refusal(given)).collect();
+    crate::snapshot::holds("refusals", &texts.join("\n\n"));
+}
+
+#[test]
 fn long_lists_are_cut() {
     let tickets = (1..=25).map(t).collect();
     let text = refusal(&Refusal::WorkerTypeInUse { worker_type: "impl".to_owned(), tickets });

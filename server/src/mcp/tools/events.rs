@@ -18,6 +18,7 @@ use crate::domain::text::Name;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::page;
+use crate::mcp::page::Room;
 use crate::mcp::service::Call;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
@@ -40,7 +41,7 @@ pub(crate) fn tools() -> Vec<Tool> {
              until there is one, and answers with an empty list if none comes; that is no error. This is how to follow \
              work without polling: create tickets, call list_events with wait_seconds, act on what comes, mark it with \
              mark_events_processed, wait again. An event is listed until it is marked, so none is lost when a call is \
-             cut off. Returns `events`, and `last_seq`, the newest number of the whole log.",
+             cut off. Returns `events`, as many as fit into an answer, and `last_seq`, the newest number of the whole log.",
             list,
         ),
         Tool::new(
@@ -57,7 +58,8 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListOrWait {
-    /// Only events with a higher seq; left out, all that are not marked.
+    /// Only events with a higher seq; left out, all that are not marked. One beyond `last_seq` is answered at once, with
+    /// no events: it comes from another database, so go on from the `last_seq` of that answer.
     #[schemars(range(min = 0))]
     after: Option<i64>,
     /// Also list events that are marked already; false when left out. To wait with it, give `after` as well.
@@ -138,10 +140,8 @@ pub(crate) struct Events {
 
 impl From<EventPage> for Events {
     fn from(page: EventPage) -> Self {
-        Self {
-            events: page.events.into_iter().map(EventView::from).collect(),
-            last_seq: page.last_seq.0,
-        }
+        let events = Room::new().fill(page.events.into_iter().map(EventView::from));
+        Self { events, last_seq: page.last_seq.0 }
     }
 }
 
@@ -182,7 +182,9 @@ async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events>
     if let Some(ticket) = query.ticket {
         service.store.find_ticket(ticket).await?;
     }
-    if wait.is_zero() {
+    // A number from the future, as after a restored backup: what happens next would have a lower one and be missed.
+    let is_beyond = query.after.is_some_and(|after| after > page.last_seq);
+    if wait.is_zero() || is_beyond {
         return Ok(page.into());
     }
     let most = service.waiting.most();
@@ -215,6 +217,7 @@ where
             biased;
             () = &mut stopping => return Ok(None),
             () = call.gone.cancelled() => return Ok(None),
+            () = call.cancelled.cancelled() => return Ok(None),
             () = call.lapsed.cancelled() => return Ok(None),
             changed = level.changed() => {
                 let page = look().await?;
@@ -315,6 +318,7 @@ mod tests {
             caller: Caller::Coordinator,
             lapsed: CancellationToken::new(),
             gone: CancellationToken::new(),
+            cancelled: CancellationToken::new(),
             progress: Some(Box::new(move |waited, of| {
                 teller.lock().unwrap().push((waited.as_secs(), of.as_secs()));
                 Box::pin(std::future::ready(()))
@@ -373,14 +377,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_ends_for_a_client_that_left_a_token_that_lapsed_and_a_server_that_stops() {
+    async fn a_wait_ends_for_a_client_that_left_or_takes_it_back_a_token_that_lapsed_and_a_server_that_stops()
+     {
         let (_keep, level) = watch::channel(0_u64);
         let look = || std::future::ready(Ok(page(1)));
         let (left, _) = call();
         left.gone.cancel();
         let (revoked, _) = call();
         revoked.lapsed.cancel();
-        for call in [left, revoked] {
+        let (taken_back, _) = call();
+        taken_back.cancelled.cancel();
+        for call in [left, revoked, taken_back] {
             let ended = until_some(level.clone(), HOUR, &call, std::future::pending(), look).await;
             assert_eq!(ended.unwrap(), None);
         }

@@ -148,10 +148,13 @@ struct Update {
     /// The new directory: the absolute path of an existing one.
     path: Option<String>,
     /// The new description; an empty text removes it.
+    #[schemars(length(min = 0))]
     description: Option<String>,
     /// The new rules; an empty text removes them.
+    #[schemars(length(min = 0))]
     rules: Option<String>,
     /// The new patterns; an empty text removes them.
+    #[schemars(length(min = 0))]
     patterns: Option<String>,
     /// Most workers of the project that live at once, over all its types; -1 removes the limit.
     #[schemars(range(min = -1, max = 10_000))]
@@ -341,7 +344,7 @@ pub(crate) async fn detail(service: &Service, name: &str) -> Result<ProjectWithC
 
 async fn list(service: Service, given: ListAll) -> Result<Projects> {
     let page = List::Projects.page(given.limit, given.cursor.as_deref())?;
-    let (items, next_cursor) = List::Projects.split(service.store.projects(page).await?);
+    let listed = service.store.projects(page).await?;
     let cut = |project: Project| {
         let view = ProjectView::from(project);
         ProjectView {
@@ -351,7 +354,8 @@ async fn list(service: Service, given: ListAll) -> Result<Projects> {
             ..view
         }
     };
-    Ok(Projects { projects: items.into_iter().map(cut).collect(), next_cursor })
+    let (projects, next_cursor) = List::Projects.show(listed, cut);
+    Ok(Projects { projects, next_cursor })
 }
 
 async fn update(service: Service, given: Update) -> Result<ProjectWithLimits> {

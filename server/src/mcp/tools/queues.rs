@@ -11,6 +11,7 @@ use crate::domain::waiting::waiting;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
+use crate::mcp::page::Room;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::tools::pauses::PauseView;
@@ -127,6 +128,7 @@ struct Queues {
 struct QueueStatus {
     #[serde(flatten)]
     queue: QueueView,
+    /// The first of those that wait.
     tickets: Vec<WaitingTicket>,
 }
 
@@ -162,8 +164,7 @@ impl From<Waiting> for WaitingTicket {
 async fn list(service: Service, given: ListAll) -> Result<Queues> {
     let page = List::Queues.page(given.limit, given.cursor.as_deref())?;
     let listed = service.store.queues(given.project.as_deref(), page).await?;
-    let (items, next_cursor) = List::Queues.split(listed);
-    let queues = items.into_iter().map(QueueView::from).collect();
+    let (queues, next_cursor) = List::Queues.show(listed, QueueView::from);
     let pauses = service.store.wide_pauses().await?.into_iter().map(PauseView::from).collect();
     Ok(Queues { queues, pauses, next_cursor })
 }
@@ -177,7 +178,7 @@ async fn status(service: Service, given: Status) -> Result<QueueStatus> {
         detail.surroundings.git = service.git_step(detail.ticket.id);
         WaitingTicket::from(detail)
     });
-    let tickets = tickets.collect();
+    let tickets = Room::new().fill(tickets);
     Ok(QueueStatus { queue: queue.into(), tickets })
 }
 

@@ -123,10 +123,12 @@ async fn list(service: Service, given: ListAll) -> Result<Templates> {
     let more = rest.len() > most;
     rest.truncate(most);
     let next = rest.last().map(|(number, _)| *number).filter(|_| more);
-    let (items, next_cursor) = List::WorkerTemplates.split(Listed { items: rest, next });
-    let cut = |(_, found): (i64, Found)| {
+    let (keys, items) = rest.into_iter().unzip();
+    let cut = |found: Found| {
         let view = TemplateView::from(found);
         TemplateView { system_prompt: shortened(&view.system_prompt, LISTED_CHARS), ..view }
     };
-    Ok(Templates { templates: items.into_iter().map(cut).collect(), next_cursor })
+    let listed = Listed { items, keys, next };
+    let (templates, next_cursor) = List::WorkerTemplates.show(listed, cut);
+    Ok(Templates { templates, next_cursor })
 }

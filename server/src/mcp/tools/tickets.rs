@@ -77,7 +77,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             Effect::Reads,
             "Lists tickets, oldest first, all or those of a project, a state or a current stage. Descriptions longer \
              than 500 characters are cut; get_ticket returns them whole. Returns `tickets` and `next_cursor`, which is \
-             null on the last page.",
+             null on the last page. A page ends early when the answer is full; go on with next_cursor.",
             list,
         ),
         Tool::new(
@@ -150,6 +150,7 @@ struct Update {
     /// The new title, on one line of at most 200 characters.
     title: Option<String>,
     /// The new description; an empty text removes it.
+    #[schemars(length(min = 0))]
     description: Option<String>,
     /// The new priority. A waiting ticket takes its new place at once.
     #[schemars(extend("enum" = Priority::ALL.map(Priority::name)))]
@@ -324,8 +325,9 @@ async fn list(service: Service, given: ListAll) -> Result<Tickets> {
         state: given.state,
         stage: given.stage,
     };
-    let (items, next_cursor) = List::Tickets.split(service.store.tickets(filter, page).await?);
-    Ok(Tickets { tickets: items.into_iter().map(TicketView::listed).collect(), next_cursor })
+    let listed = service.store.tickets(filter, page).await?;
+    let (tickets, next_cursor) = List::Tickets.show(listed, TicketView::listed);
+    Ok(Tickets { tickets, next_cursor })
 }
 
 async fn comment(service: Service, given: AddComment) -> Result<CommentView> {

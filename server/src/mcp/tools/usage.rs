@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
 use crate::mcp::page;
+use crate::mcp::page::Room;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::service::id;
@@ -134,11 +135,12 @@ async fn usage(service: Service, given: Ask) -> Result<Sums> {
         until: given.until.as_deref().map(|text| instant("until", text)).transpose()?,
     };
     let found = service.store.usage(filter, by, skip, limit).await?;
-    Ok(Sums {
-        usage: found.groups.into_iter().map(UsageView::from).collect(),
-        total: found.total.into(),
-        next_cursor: found.more.then(|| format!("u{:016x}", skip + limit)),
-    })
+    let groups = found.groups.len();
+    let usage = Room::new().fill(found.groups.into_iter().map(UsageView::from));
+    let more = found.more || usage.len() < groups;
+    let shown = i64::try_from(usage.len()).unwrap_or(limit);
+    let next_cursor = more.then(|| format!("u{:016x}", skip + shown));
+    Ok(Sums { usage, total: found.total.into(), next_cursor })
 }
 
 /// How many groups the pages before had.

@@ -158,8 +158,10 @@ struct Update {
     /// The new system prompt.
     system_prompt: Option<String>,
     /// The new description; an empty text removes it.
+    #[schemars(length(min = 0))]
     description: Option<String>,
     /// The new model; an empty text goes back to claude's default.
+    #[schemars(length(min = 0))]
     model: Option<String>,
     /// The new permission mode.
     #[schemars(extend("enum" = PERMISSION_MODES))]
@@ -321,7 +323,6 @@ async fn get(service: Service, given: Get) -> Result<WorkerTypeView> {
 async fn list(service: Service, given: ListAll) -> Result<WorkerTypes> {
     let page = List::WorkerTypes.page(given.limit, given.cursor.as_deref())?;
     let listed = service.store.worker_types(&given.project, page).await?;
-    let (items, next_cursor) = List::WorkerTypes.split(listed);
     let cut = |kind: WorkerType| {
         let view = WorkerTypeView::from(kind);
         WorkerTypeView {
@@ -330,7 +331,8 @@ async fn list(service: Service, given: ListAll) -> Result<WorkerTypes> {
             ..view
         }
     };
-    Ok(WorkerTypes { worker_types: items.into_iter().map(cut).collect(), next_cursor })
+    let (worker_types, next_cursor) = List::WorkerTypes.show(listed, cut);
+    Ok(WorkerTypes { worker_types, next_cursor })
 }
 
 async fn update(service: Service, given: Update) -> Result<WorkerTypeView> {

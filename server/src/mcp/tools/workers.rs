@@ -208,8 +208,9 @@ async fn list(service: Service, given: ListAll) -> Result<Workers> {
         })?),
     };
     let filter = WorkerFilter { project: given.project, worker_type: given.worker_type, state };
-    let (items, next_cursor) = List::Workers.split(service.store.workers(filter, page).await?);
-    Ok(Workers { workers: items.into_iter().map(WorkerView::from).collect(), next_cursor })
+    let listed = service.store.workers(filter, page).await?;
+    let (workers, next_cursor) = List::Workers.show(listed, WorkerView::from);
+    Ok(Workers { workers, next_cursor })
 }
 
 async fn status(service: Service, given: Status) -> Result<WorkerStatus> {

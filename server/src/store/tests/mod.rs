@@ -2,6 +2,7 @@
 
 mod bill;
 mod claims;
+mod dearest;
 mod ends;
 mod events;
 mod families;
@@ -12,6 +13,8 @@ mod ledger;
 mod limits;
 mod pauses;
 mod planned;
+mod summaries;
+mod sums;
 mod tickets;
 mod traces;
 mod updates;

@@ -1,3 +1,228 @@
+CREATE VIEW attempt_usage AS
+    SELECT a.attempt_id, t.project_id, a.ticket_id, a.stage,
+           COALESCE(a.ended_at, a.granted_at) AS at, COALESCE(a.ended_at, a.granted_at) / 86400000 AS day,
+           1 AS attempts,
+           (a.state = 'ended' AND a.cost_usd IS NULL AND a.started_at IS NOT NULL AND a.assumed_usd IS NOT 0) AS unpriced,
+           COALESCE(a.num_turns, 0) AS turns,
+           COALESCE(a.input_tokens, 0) AS input_tokens,
+           COALESCE(a.cached_tokens, 0) AS cached_tokens,
+           COALESCE(a.output_tokens, 0) AS output_tokens,
+           CAST(ROUND(MIN(COALESCE(a.cost_usd, 0), 1e6) * 1e9) AS INTEGER) AS cost_nano,
+           CAST(ROUND(MIN(COALESCE(a.assumed_usd, 0), 1e6) * 1e9) AS INTEGER) AS assumed_nano,
+           MAX(COALESCE(a.ended_at, a.started_at, 0) - COALESCE(a.started_at, a.ended_at, 0), 0) AS wall_ms,
+           a.peak_memory_bytes
+      FROM attempt a
+      JOIN ticket t ON t.ticket_id = a.ticket_id;
+
+CREATE TRIGGER attempt_usage_added AFTER INSERT ON attempt
+BEGIN
+    INSERT INTO usage_day (project_id, day, stage, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+    VALUES ((SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
+           COALESCE(NEW.ended_at, NEW.granted_at) / 86400000,
+           NEW.stage,
+           1,
+           (NEW.state = 'ended' AND NEW.cost_usd IS NULL AND NEW.started_at IS NOT NULL AND NEW.assumed_usd IS NOT 0),
+           COALESCE(NEW.num_turns, 0),
+           COALESCE(NEW.input_tokens, 0),
+           COALESCE(NEW.cached_tokens, 0),
+           COALESCE(NEW.output_tokens, 0),
+           CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
+           CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
+           MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
+           NEW.peak_memory_bytes)
+    ON CONFLICT (project_id, day, stage) DO UPDATE
+          SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
+              unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
+              turns = CAST(turns + excluded.turns AS INTEGER),
+              input_tokens = CAST(input_tokens + excluded.input_tokens AS INTEGER),
+              cached_tokens = CAST(cached_tokens + excluded.cached_tokens AS INTEGER),
+              output_tokens = CAST(output_tokens + excluded.output_tokens AS INTEGER),
+              cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
+              assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
+              wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
+    INSERT INTO usage_stage (ticket_id, stage, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+    VALUES (NEW.ticket_id,
+           NEW.stage,
+           (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
+           1,
+           (NEW.state = 'ended' AND NEW.cost_usd IS NULL AND NEW.started_at IS NOT NULL AND NEW.assumed_usd IS NOT 0),
+           COALESCE(NEW.num_turns, 0),
+           COALESCE(NEW.input_tokens, 0),
+           COALESCE(NEW.cached_tokens, 0),
+           COALESCE(NEW.output_tokens, 0),
+           CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
+           CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
+           MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
+           NEW.peak_memory_bytes)
+    ON CONFLICT (ticket_id, stage) DO UPDATE
+          SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
+              unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
+              turns = CAST(turns + excluded.turns AS INTEGER),
+              input_tokens = CAST(input_tokens + excluded.input_tokens AS INTEGER),
+              cached_tokens = CAST(cached_tokens + excluded.cached_tokens AS INTEGER),
+              output_tokens = CAST(output_tokens + excluded.output_tokens AS INTEGER),
+              cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
+              assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
+              wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
+    INSERT INTO usage_ticket (ticket_id, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+    VALUES (NEW.ticket_id,
+           (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
+           1,
+           (NEW.state = 'ended' AND NEW.cost_usd IS NULL AND NEW.started_at IS NOT NULL AND NEW.assumed_usd IS NOT 0),
+           COALESCE(NEW.num_turns, 0),
+           COALESCE(NEW.input_tokens, 0),
+           COALESCE(NEW.cached_tokens, 0),
+           COALESCE(NEW.output_tokens, 0),
+           CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
+           CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
+           MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
+           NEW.peak_memory_bytes)
+    ON CONFLICT (ticket_id) DO UPDATE
+          SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
+              unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
+              turns = CAST(turns + excluded.turns AS INTEGER),
+              input_tokens = CAST(input_tokens + excluded.input_tokens AS INTEGER),
+              cached_tokens = CAST(cached_tokens + excluded.cached_tokens AS INTEGER),
+              output_tokens = CAST(output_tokens + excluded.output_tokens AS INTEGER),
+              cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
+              assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
+              wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
+END;
+
+CREATE TRIGGER attempt_usage_changed
+    AFTER UPDATE OF state, cost_usd, assumed_usd, started_at, ended_at, num_turns, input_tokens, cached_tokens,
+                    output_tokens, peak_memory_bytes ON attempt
+BEGIN
+    UPDATE usage_day
+       SET attempts = CAST(attempts - (1) AS INTEGER),
+           unpriced = CAST(unpriced - ((OLD.state = 'ended' AND OLD.cost_usd IS NULL AND OLD.started_at IS NOT NULL AND OLD.assumed_usd IS NOT 0)) AS INTEGER),
+           turns = CAST(turns - (COALESCE(OLD.num_turns, 0)) AS INTEGER),
+           input_tokens = CAST(input_tokens - (COALESCE(OLD.input_tokens, 0)) AS INTEGER),
+           cached_tokens = CAST(cached_tokens - (COALESCE(OLD.cached_tokens, 0)) AS INTEGER),
+           output_tokens = CAST(output_tokens - (COALESCE(OLD.output_tokens, 0)) AS INTEGER),
+           cost_nano = CAST(cost_nano - (CAST(ROUND(MIN(COALESCE(OLD.cost_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
+           assumed_nano = CAST(assumed_nano - (CAST(ROUND(MIN(COALESCE(OLD.assumed_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
+           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER)
+     WHERE project_id = (SELECT project_id FROM ticket WHERE ticket_id = OLD.ticket_id)
+       AND day = COALESCE(OLD.ended_at, OLD.granted_at) / 86400000 AND stage = OLD.stage;
+    -- The only attempt of its day ended on another one.
+    DELETE FROM usage_day
+     WHERE project_id = (SELECT project_id FROM ticket WHERE ticket_id = OLD.ticket_id)
+       AND day = COALESCE(OLD.ended_at, OLD.granted_at) / 86400000 AND stage = OLD.stage AND attempts = 0;
+    UPDATE usage_stage
+       SET attempts = CAST(attempts - (1) AS INTEGER),
+           unpriced = CAST(unpriced - ((OLD.state = 'ended' AND OLD.cost_usd IS NULL AND OLD.started_at IS NOT NULL AND OLD.assumed_usd IS NOT 0)) AS INTEGER),
+           turns = CAST(turns - (COALESCE(OLD.num_turns, 0)) AS INTEGER),
+           input_tokens = CAST(input_tokens - (COALESCE(OLD.input_tokens, 0)) AS INTEGER),
+           cached_tokens = CAST(cached_tokens - (COALESCE(OLD.cached_tokens, 0)) AS INTEGER),
+           output_tokens = CAST(output_tokens - (COALESCE(OLD.output_tokens, 0)) AS INTEGER),
+           cost_nano = CAST(cost_nano - (CAST(ROUND(MIN(COALESCE(OLD.cost_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
+           assumed_nano = CAST(assumed_nano - (CAST(ROUND(MIN(COALESCE(OLD.assumed_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
+           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER)
+     WHERE ticket_id = OLD.ticket_id AND stage = OLD.stage;
+    UPDATE usage_ticket
+       SET attempts = CAST(attempts - (1) AS INTEGER),
+           unpriced = CAST(unpriced - ((OLD.state = 'ended' AND OLD.cost_usd IS NULL AND OLD.started_at IS NOT NULL AND OLD.assumed_usd IS NOT 0)) AS INTEGER),
+           turns = CAST(turns - (COALESCE(OLD.num_turns, 0)) AS INTEGER),
+           input_tokens = CAST(input_tokens - (COALESCE(OLD.input_tokens, 0)) AS INTEGER),
+           cached_tokens = CAST(cached_tokens - (COALESCE(OLD.cached_tokens, 0)) AS INTEGER),
+           output_tokens = CAST(output_tokens - (COALESCE(OLD.output_tokens, 0)) AS INTEGER),
+           cost_nano = CAST(cost_nano - (CAST(ROUND(MIN(COALESCE(OLD.cost_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
+           assumed_nano = CAST(assumed_nano - (CAST(ROUND(MIN(COALESCE(OLD.assumed_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
+           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER)
+     WHERE ticket_id = OLD.ticket_id;
+    INSERT INTO usage_day (project_id, day, stage, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+    VALUES ((SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
+           COALESCE(NEW.ended_at, NEW.granted_at) / 86400000,
+           NEW.stage,
+           1,
+           (NEW.state = 'ended' AND NEW.cost_usd IS NULL AND NEW.started_at IS NOT NULL AND NEW.assumed_usd IS NOT 0),
+           COALESCE(NEW.num_turns, 0),
+           COALESCE(NEW.input_tokens, 0),
+           COALESCE(NEW.cached_tokens, 0),
+           COALESCE(NEW.output_tokens, 0),
+           CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
+           CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
+           MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
+           NEW.peak_memory_bytes)
+    ON CONFLICT (project_id, day, stage) DO UPDATE
+          SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
+              unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
+              turns = CAST(turns + excluded.turns AS INTEGER),
+              input_tokens = CAST(input_tokens + excluded.input_tokens AS INTEGER),
+              cached_tokens = CAST(cached_tokens + excluded.cached_tokens AS INTEGER),
+              output_tokens = CAST(output_tokens + excluded.output_tokens AS INTEGER),
+              cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
+              assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
+              wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
+    INSERT INTO usage_stage (ticket_id, stage, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+    VALUES (NEW.ticket_id,
+           NEW.stage,
+           (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
+           1,
+           (NEW.state = 'ended' AND NEW.cost_usd IS NULL AND NEW.started_at IS NOT NULL AND NEW.assumed_usd IS NOT 0),
+           COALESCE(NEW.num_turns, 0),
+           COALESCE(NEW.input_tokens, 0),
+           COALESCE(NEW.cached_tokens, 0),
+           COALESCE(NEW.output_tokens, 0),
+           CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
+           CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
+           MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
+           NEW.peak_memory_bytes)
+    ON CONFLICT (ticket_id, stage) DO UPDATE
+          SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
+              unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
+              turns = CAST(turns + excluded.turns AS INTEGER),
+              input_tokens = CAST(input_tokens + excluded.input_tokens AS INTEGER),
+              cached_tokens = CAST(cached_tokens + excluded.cached_tokens AS INTEGER),
+              output_tokens = CAST(output_tokens + excluded.output_tokens AS INTEGER),
+              cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
+              assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
+              wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
+    INSERT INTO usage_ticket (ticket_id, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+    VALUES (NEW.ticket_id,
+           (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
+           1,
+           (NEW.state = 'ended' AND NEW.cost_usd IS NULL AND NEW.started_at IS NOT NULL AND NEW.assumed_usd IS NOT 0),
+           COALESCE(NEW.num_turns, 0),
+           COALESCE(NEW.input_tokens, 0),
+           COALESCE(NEW.cached_tokens, 0),
+           COALESCE(NEW.output_tokens, 0),
+           CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
+           CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
+           MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
+           NEW.peak_memory_bytes)
+    ON CONFLICT (ticket_id) DO UPDATE
+          SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
+              unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
+              turns = CAST(turns + excluded.turns AS INTEGER),
+              input_tokens = CAST(input_tokens + excluded.input_tokens AS INTEGER),
+              cached_tokens = CAST(cached_tokens + excluded.cached_tokens AS INTEGER),
+              output_tokens = CAST(output_tokens + excluded.output_tokens AS INTEGER),
+              cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
+              assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
+              wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
+END;
+
+CREATE TRIGGER ticket_counted AFTER INSERT ON ticket
+BEGIN
+    INSERT INTO ticket_count (project_id, state, tickets) VALUES (NEW.project_id, NEW.state, 1)
+    ON CONFLICT (project_id, state) DO UPDATE SET tickets = tickets + 1;
+END;
+
+CREATE TRIGGER ticket_counted_again AFTER UPDATE OF state ON ticket WHEN NEW.state <> OLD.state
+BEGIN
+    UPDATE ticket_count SET tickets = tickets - 1 WHERE project_id = OLD.project_id AND state = OLD.state;
+    INSERT INTO ticket_count (project_id, state, tickets) VALUES (NEW.project_id, NEW.state, 1)
+    ON CONFLICT (project_id, state) DO UPDATE SET tickets = tickets + 1;
+END;
+
 CREATE TABLE attempt (
     -- A-17: the fence, and the name of the run directory.
     attempt_id        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -229,6 +454,13 @@ CREATE TABLE ticket (
     CONSTRAINT resume_names_its_worker CHECK ((resume_session_id IS NULL) = (resume_worker_id IS NULL))
 ) STRICT;
 
+CREATE TABLE ticket_count (
+    project_id INTEGER NOT NULL REFERENCES project (project_id),
+    state      TEXT    NOT NULL,
+    tickets    INTEGER NOT NULL,
+    PRIMARY KEY (project_id, state)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE ticket_dependency (
     ticket_id     INTEGER NOT NULL REFERENCES ticket (ticket_id),
     depends_on_id INTEGER NOT NULL REFERENCES ticket (ticket_id),
@@ -242,6 +474,76 @@ CREATE TABLE ticket_stage (
     worker_type TEXT    NOT NULL CHECK (worker_type <> ''),
     PRIMARY KEY (ticket_id, stage_index)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage_day (
+    project_id        INTEGER NOT NULL REFERENCES project (project_id),
+    day               INTEGER NOT NULL,
+    stage             TEXT    NOT NULL,
+    -- Attempts, running ones included.
+    attempts          INTEGER NOT NULL,
+    -- Ended attempts that did not say what they cost.
+    unpriced          INTEGER NOT NULL,
+    turns             INTEGER NOT NULL,
+    -- Prompt-cache tokens included.
+    input_tokens      INTEGER NOT NULL,
+    -- The part of the input tokens that the prompt cache served or took.
+    cached_tokens     INTEGER NOT NULL,
+    output_tokens     INTEGER NOT NULL,
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    cost_nano         INTEGER NOT NULL,
+    -- The same, of what limits assume for unpriced attempts.
+    assumed_nano      INTEGER NOT NULL,
+    wall_ms           INTEGER NOT NULL,
+    -- The most that one of the attempts held.
+    peak_memory_bytes INTEGER,
+    PRIMARY KEY (project_id, day, stage)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage_stage (
+    ticket_id         INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    stage             TEXT    NOT NULL,
+    project_id        INTEGER NOT NULL REFERENCES project (project_id),
+    -- Attempts, running ones included.
+    attempts          INTEGER NOT NULL,
+    -- Ended attempts that did not say what they cost.
+    unpriced          INTEGER NOT NULL,
+    turns             INTEGER NOT NULL,
+    -- Prompt-cache tokens included.
+    input_tokens      INTEGER NOT NULL,
+    -- The part of the input tokens that the prompt cache served or took.
+    cached_tokens     INTEGER NOT NULL,
+    output_tokens     INTEGER NOT NULL,
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    cost_nano         INTEGER NOT NULL,
+    -- The same, of what limits assume for unpriced attempts.
+    assumed_nano      INTEGER NOT NULL,
+    wall_ms           INTEGER NOT NULL,
+    -- The most that one of the attempts held.
+    peak_memory_bytes INTEGER,
+    PRIMARY KEY (ticket_id, stage)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage_ticket (
+    ticket_id         INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    project_id        INTEGER NOT NULL REFERENCES project (project_id),
+    -- Attempts, running ones included.
+    attempts          INTEGER NOT NULL,
+    -- Ended attempts that did not say what they cost.
+    unpriced          INTEGER NOT NULL,
+    turns             INTEGER NOT NULL,
+    -- Prompt-cache tokens included.
+    input_tokens      INTEGER NOT NULL,
+    -- The part of the input tokens that the prompt cache served or took.
+    cached_tokens     INTEGER NOT NULL,
+    output_tokens     INTEGER NOT NULL,
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    cost_nano         INTEGER NOT NULL,
+    -- The same, of what limits assume for unpriced attempts.
+    assumed_nano      INTEGER NOT NULL,
+    wall_ms           INTEGER NOT NULL,
+    -- The most that one of the attempts held.
+    peak_memory_bytes INTEGER
+) STRICT;
 
 CREATE TABLE worker (
     -- W-7.
@@ -361,6 +663,8 @@ CREATE TABLE worktree (
     CONSTRAINT ready_is_there CHECK (ready = 0 OR (owed_attempt_id IS NULL AND removed_at IS NULL))
 ) STRICT;
 
+CREATE INDEX attempt_booked ON attempt (COALESCE(ended_at, granted_at));
+
 CREATE INDEX attempt_ended ON attempt (ended_at) WHERE state = 'ended';
 
 CREATE UNIQUE INDEX attempt_one_live_per_ticket ON attempt (ticket_id) WHERE state <> 'ended';
@@ -370,6 +674,8 @@ CREATE UNIQUE INDEX attempt_one_live_per_worker ON attempt (worker_id) WHERE sta
 CREATE INDEX attempt_priced ON attempt (model, attempt_id)
     WHERE state = 'ended' AND cost_usd > 0 AND seen_worth >= 1000 AND resumed = 0;
 
+CREATE INDEX attempt_session ON attempt (claude_session_id, attempt_id);
+
 CREATE INDEX attempt_ticket ON attempt (ticket_id);
 
 CREATE INDEX attempt_total ON attempt (claude_session_id, attempt_id) WHERE total_usd IS NOT NULL;
@@ -377,6 +683,10 @@ CREATE INDEX attempt_total ON attempt (claude_session_id, attempt_id) WHERE tota
 CREATE INDEX attempt_unsettled ON attempt (attempt_id) WHERE settled_at IS NULL;
 
 CREATE INDEX comment_ticket ON comment (ticket_id, comment_id);
+
+CREATE INDEX event_kind ON event (kind, seq);
+
+CREATE INDEX event_project_kind ON event (project_id, kind, seq);
 
 CREATE INDEX event_ticket ON event (ticket_id, seq) WHERE ticket_id IS NOT NULL;
 
@@ -388,6 +698,7 @@ CREATE INDEX ticket_begun ON ticket (project_id, current_stage, priority DESC, t
     WHERE state = 'queued' AND begun = 1;
 
 CREATE INDEX ticket_cost ON ticket (project_id, cost_usd) WHERE cost_usd > 0;
+CREATE INDEX ticket_by_state ON ticket (state, ticket_id);
 
 CREATE INDEX ticket_dependency_reverse ON ticket_dependency (depends_on_id);
 
@@ -403,6 +714,10 @@ CREATE INDEX ticket_own_budget ON ticket (project_id) WHERE max_budget_usd IS NO
 
 CREATE UNIQUE INDEX ticket_planned ON ticket (planned_by, planned_key) WHERE planned_by IS NOT NULL;
 
+CREATE INDEX ticket_project_stage ON ticket (project_id, current_stage, state, ticket_id);
+
+CREATE INDEX ticket_project_state ON ticket (project_id, state, ticket_id);
+
 CREATE INDEX ticket_queue ON ticket (project_id, current_stage, priority DESC, ticket_id) WHERE state = 'queued';
 
 CREATE INDEX ticket_queue_shared ON ticket (project_id, current_stage, priority DESC, ticket_id)
@@ -410,7 +725,21 @@ CREATE INDEX ticket_queue_shared ON ticket (project_id, current_stage, priority 
 
 CREATE INDEX ticket_resume ON ticket (resume_worker_id) WHERE resume_worker_id IS NOT NULL;
 
-CREATE INDEX ticket_state ON ticket (project_id, state);
+CREATE INDEX ticket_stage_state ON ticket (current_stage, state, ticket_id);
+
+CREATE INDEX usage_day_by_day ON usage_day (day);
+
+CREATE INDEX usage_stage_cost ON usage_stage (cost_nano DESC);
+
+CREATE INDEX usage_stage_project ON usage_stage (project_id, cost_nano DESC);
+
+CREATE INDEX usage_stage_project_type ON usage_stage (project_id, stage, cost_nano DESC);
+
+CREATE INDEX usage_stage_type ON usage_stage (stage, cost_nano DESC);
+
+CREATE INDEX usage_ticket_cost ON usage_ticket (cost_nano DESC);
+
+CREATE INDEX usage_ticket_project ON usage_ticket (project_id, cost_nano DESC);
 
 CREATE INDEX worker_live ON worker (project_id, worker_type) WHERE state <> 'stopped';
 

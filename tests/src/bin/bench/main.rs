@@ -1,4 +1,5 @@
-//! Measures the programs as they are built: `cargo run --release -p e2e --bin bench [-- --json] [-- --quick]`.
+//! Measures the programs as they are built: `cargo run --release -p e2e --bin bench [-- --json] [-- --quick]
+//! [-- --tickets N]`.
 //!
 //! It starts the server that lies beside it and asserts no time: it prints what it saw. `--quick` does a little of
 //! everything, so that a check run can tell whether the benchmark still works.
@@ -9,6 +10,7 @@ mod load;
 mod memory;
 mod pipeline;
 mod report;
+mod scale;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -35,6 +37,9 @@ struct Options {
     /// Do a fortieth of the work: shows that it runs, measures nothing
     #[arg(long)]
     quick: bool,
+    /// Instead: compare a server with so many closed tickets with an empty one, call by call
+    #[arg(long, value_name = "N")]
+    tickets: Option<u64>,
     /// Serve the bare handler that is measured for scale (the benchmark starts itself with this)
     #[arg(long, hide = true)]
     bare: bool,
@@ -63,6 +68,15 @@ fn main() -> ExitCode {
     let outcome = runtime.context("could not start the runtime").and_then(|runtime| {
         if options.bare {
             runtime.block_on(bare::serve())
+        } else if let Some(tickets) = options.tickets {
+            let rounds = if options.quick { 5 } else { 200 };
+            let table = runtime.block_on(scale::compare(tickets, rounds))?;
+            if options.json {
+                table.print_json();
+            } else {
+                table.print();
+            }
+            Ok(())
         } else {
             let size = if options.quick { QUICK } else { FULL };
             let report = runtime.block_on(measure(size))?;

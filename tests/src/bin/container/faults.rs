@@ -6,7 +6,7 @@ use crate::load::Load;
 use crate::operator::SERVER;
 use crate::say;
 
-const README: &str = include_str!("../../../../README.md");
+const MANUAL: &str = include_str!("../../../../packaging/OPERATING.md");
 
 /// The slice and each worker have their limits, as far as this machine can hold anybody to them.
 pub(crate) async fn limits(load: &Load<'_>) {
@@ -125,14 +125,14 @@ pub(crate) async fn killed_shim(load: &Load<'_>) {
     ));
 }
 
-/// The journal answers by ticket, by attempt and by the numbers of the README, and holds no secret.
+/// The journal answers by ticket, by attempt and by the numbers of the manual, and holds no secret.
 pub(crate) async fn journal(load: &Load<'_>) {
     let operator = &load.operator;
-    // An old README has no numbers, and a server of its time no fields.
-    if README.contains("| `server_started` |") {
+    // An old manual has no numbers, and a server of its time no fields.
+    if MANUAL.contains("| `server_started` |") {
         by_field(load).await;
     } else {
-        say("NOT TRIED: the journal by field and by message id, of which the README lists none");
+        say("NOT TRIED: the journal by field and by message id, of which the manual lists none");
     }
     let token = operator.machine.path(operator.place.state).join("tokens/coordinator");
     let token = std::fs::read_to_string(token).expect("the server made it");
@@ -159,13 +159,13 @@ async fn by_field(load: &Load<'_>) {
         })
         .await;
     }
-    // What has happened here by now, of what the README tells operators to alert on.
+    // What has happened here by now, of what the manual tells operators to alert on.
     for kind in ["server_started", "ticket_on_hold", "worker_lost"] {
-        let row = README.lines().find(|line| line.starts_with(&format!("| `{kind}` |")));
-        let row = row.unwrap_or_else(|| panic!("README does not list {kind}"));
+        let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{kind}` |")));
+        let row = row.unwrap_or_else(|| panic!("the manual does not list {kind}"));
         let id = row.split('`').nth(3).expect("a row is `kind` and `number`");
         let entries = operator.journal(&[&format!("MESSAGE_ID={id}")]);
         assert!(!entries.is_empty(), "{kind}: MESSAGE_ID={id}");
     }
-    say("the journal answers by ticket, by attempt and by the README's message ids");
+    say("the journal answers by ticket, by attempt and by the manual's message ids");
 }

@@ -18,7 +18,7 @@ use crate::package;
 use crate::say;
 use crate::users;
 
-const README: &str = include_str!("../../../../README.md");
+const MANUAL: &str = include_str!("../../../../packaging/OPERATING.md");
 const WORKER: &str = "vibe-ensemble-worker@.service";
 const SLICE: &str = "vibe-ensemble-workers.slice";
 
@@ -54,7 +54,7 @@ async fn hold(operator: Operator<'_>) {
     let neighbour = as_installed(&load).await;
     let system = operator.place.user.is_none();
     if system {
-        as_the_readme_says(&load).await;
+        as_the_manual_says(&load).await;
     }
     memory(&load, &neighbour).await;
     tasks(&load).await;
@@ -111,18 +111,18 @@ async fn as_installed(load: &Load<'_>) -> String {
     ticket
 }
 
-/// The README's drop-in, word for word.
-async fn as_the_readme_says(load: &Load<'_>) {
+/// The manual's drop-in, word for word.
+async fn as_the_manual_says(load: &Load<'_>) {
     let operator = &load.operator;
-    let fence = README.split("```ini\n").nth(1).and_then(|rest| rest.split("```").next());
-    operator.drop_in(WORKER, "limits", fence.expect("README shows a drop-in"));
-    let (ticket, unit) = waiting(load, "readme").await;
+    let fence = MANUAL.split("```ini\n").nth(1).and_then(|rest| rest.split("```").next());
+    operator.drop_in(WORKER, "limits", fence.expect("the manual shows a drop-in"));
+    let (ticket, unit) = waiting(load, "manual").await;
     assert_eq!(group(operator, &unit, "memory.max"), (4_u64 << 30).to_string());
     assert_eq!(group(operator, &unit, "pids.max"), "512");
     assert_eq!(group(operator, &unit, "cpu.max"), "200000 100000");
-    load.open("readme");
+    load.open("manual");
     load.completed(&ticket).await;
-    say("  the README's drop-in reached the next worker: 4 GiB, 512 tasks, two processors");
+    say("  the manual's drop-in reached the next worker: 4 GiB, 512 tasks, two processors");
 }
 
 fn out_of_memory(attempt: &Value) -> bool {
@@ -151,8 +151,8 @@ async fn memory(load: &Load<'_>, neighbour: &str) {
     let kernel = operator.machine.run(&["journalctl", "-b", "-k", "-q", "--no-pager"]);
     assert!(kernel.contains("oom-kill:constraint=CONSTRAINT_MEMCG"), "{kernel}");
     assert!(kernel.contains("(claude)"), "the agent is what it chose: {kernel}");
-    let row = README.lines().find(|line| line.starts_with("| `out_of_memory` |"));
-    let id = row.and_then(|row| row.split('`').nth(3)).expect("README lists it");
+    let row = MANUAL.lines().find(|line| line.starts_with("| `out_of_memory` |"));
+    let id = row.and_then(|row| row.split('`').nth(3)).expect("the manual lists it");
     for attempt in attempts {
         let attempt = attempt["attempt_id"].as_str().expect("an id");
         let asked = [format!("MESSAGE_ID={id}"), format!("VIBE_ENSEMBLE_ATTEMPT={attempt}")];

@@ -5,12 +5,12 @@ use crate::doctor;
 use crate::faults;
 use crate::load::Load;
 use crate::machine::Machine;
+use crate::manual;
 use crate::operator::ADA;
 use crate::operator::Operator;
 use crate::operator::SERVER;
 use crate::operator::SOCKET;
 use crate::package;
-use crate::readme;
 use crate::restarts;
 use crate::say;
 use crate::session;
@@ -36,7 +36,7 @@ pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> 
     signals::to_shims(&load).await;
     tools::in_a_worker(&load, tools).await;
     session::in_a_worker(&load, tools).await;
-    readme::reads_the_journal(&load.operator);
+    manual::reads_the_journal(&load.operator);
     doctor::mends(&load.operator);
     doctor::tells_of_linger(&load.operator);
     Users { load }

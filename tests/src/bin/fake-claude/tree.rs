@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::io::Write;
+use std::net::TcpListener;
 use std::net::TcpStream;
 use std::os::fd::RawFd;
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +23,8 @@ const CLOSE_ALL_AND_SLEEP: &str = "close-all-and-sleep";
 const DIAL: &str = "dial";
 /// The same, see [`play_server`].
 const PLAY_SERVER: &str = "play-server";
+/// The same, see [`play_http`].
+const PLAY_HTTP: &str = "play-http";
 /// First argument of a copy of this program that holds connections open, see [`hold_connections`].
 const HOLD_CONNECTIONS: &str = "hold-connections";
 
@@ -67,6 +70,10 @@ pub(crate) fn if_helper(argv: &[String]) -> Option<ExitCode> {
             report(play_server(Path::new(argument)));
             Some(ExitCode::SUCCESS)
         }
+        PLAY_HTTP => {
+            play_http(argument);
+            Some(ExitCode::SUCCESS)
+        }
         HOLD_CONNECTIONS => {
             hold_connections(argument);
             Some(ExitCode::SUCCESS)
@@ -85,6 +92,41 @@ fn play_server(socket: &Path) -> &'static str {
         Ok(0) | Err(_) => "nothing",
         Ok(_) => "hello",
     }
+}
+
+/// Listens as the server would and tells of each request whether it carries a token, until its input ends. Passes requests
+/// on to the address behind the comma, if there is one.
+fn play_http(argument: &str) {
+    let (address, behind) =
+        argument.split_once(',').map_or((argument, None), |(a, b)| (a, Some(b)));
+    let listener = TcpListener::bind(address).expect("nobody has the address");
+    report("listens");
+    let behind = behind.map(str::to_owned);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("somebody connects");
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                head.push(byte[0]);
+            }
+            let text = String::from_utf8_lossy(&head).to_lowercase();
+            report(if text.contains("authorization:") { "token" } else { "no token" });
+            let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec();
+            if let Some(behind) = &behind {
+                let mut server = TcpStream::connect(behind).expect("the server listens");
+                let head = String::from_utf8_lossy(&head)
+                    .replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+                server.write_all(head.as_bytes()).expect("the server reads");
+                answer.clear();
+                server.read_to_end(&mut answer).expect("the server answers");
+            }
+            // Whoever asked may have gone.
+            stream.write_all(&answer).unwrap_or_default();
+        }
+    });
+    let mut rest = Vec::new();
+    std::io::stdin().read_to_end(&mut rest).expect("our own pipe");
 }
 
 /// Opens a thousand connections, says so, and holds them until its input ends.

@@ -1,13 +1,15 @@
 //! A tool's arguments, checked against the tool's own schema before anything else looks at them.
 //!
 //! Checking by schema and not by serde's error keeps what the model was promised and what is accepted the same, names
-//! every wrong field at once, and says of each what was given and what is allowed.
+//! every wrong field at once, and says of each what was given and what is allowed. Where a client writes a value in
+//! another way than the schema and there is only one thing it can mean, [`spelling`] says what that is.
 
 use serde_json::Map;
 use serde_json::Value;
 
 use crate::domain::refusal::Refusal;
 use crate::mcp::schema::Schema;
+use crate::mcp::spelling;
 
 /// One thing that is wrong with the arguments of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ struct Field {
 enum Kind {
     Text {
         one_of: Vec<String>,
+        /// Whether an empty text says something, such as that the text there was is to go.
+        may_be_empty: bool,
     },
     Whole {
         least: Option<i64>,
@@ -76,12 +80,21 @@ impl Accepted {
         properties.iter().map(field).collect::<Result<_, _>>().map(|fields| Self { fields })
     }
 
-    /// Returns the arguments that are there, or everything that is wrong. A null counts as left out.
+    /// Returns the arguments that are there, each as the schema has it, or everything that is wrong. A null counts as
+    /// left out; so does an empty text where none can be meant.
     pub(crate) fn check(
         &self,
-        given: Map<String, Value>,
+        mut given: Map<String, Value>,
     ) -> Result<Map<String, Value>, Vec<Wrong>> {
         let mut wrong = Vec::new();
+        for field in &self.fields {
+            if let Some(value) = given.get_mut(&field.name) {
+                field.kind.respell(value);
+                if !field.required && field.kind.is_nothing(value) {
+                    *value = Value::Null;
+                }
+            }
+        }
         for name in given.keys() {
             if !self.fields.iter().any(|field| field.name == *name) {
                 wrong.push(self.unknown(name));
@@ -126,7 +139,8 @@ impl Kind {
                 let one_of = names.map(|names| {
                     names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
                 });
-                Some(Self::Text { one_of: one_of.unwrap_or_default() })
+                let may_be_empty = length("minLength") == Some(0);
+                Some(Self::Text { one_of: one_of.unwrap_or_default(), may_be_empty })
             }
             "integer" => Some(Self::Whole { least: bound("minimum"), most: bound("maximum") }),
             "number" => Some(Self::Number),
@@ -141,9 +155,44 @@ impl Kind {
         }
     }
 
+    /// Writes a value as the schema has it, where it can mean only one thing. What is left is for [`Self::check`].
+    fn respell(&self, value: &mut Value) {
+        let meant = match self {
+            Self::Text { .. } => return,
+            Self::Whole { .. } => spelling::whole(value),
+            Self::Number => spelling::unquoted(value, Value::is_number),
+            Self::Truth => spelling::truth(value),
+            Self::Object => spelling::unquoted(value, Value::is_object),
+            Self::List { item, .. } => {
+                let meant = spelling::unquoted(value, Value::is_array);
+                let one = || spelling::only(value, matches!(**item, Self::Text { .. }));
+                meant.or_else(one)
+            }
+        };
+        if let Some(meant) = meant {
+            *value = meant;
+        }
+        if let (Self::List { item, .. }, Value::Array(items)) = (self, value) {
+            for one in items {
+                item.respell(one);
+            }
+        }
+    }
+
+    /// Whether a value says no more than a field that is left out.
+    fn is_nothing(&self, value: &Value) -> bool {
+        match self {
+            Self::Text { may_be_empty: true, .. } => false,
+            Self::Text { .. } => value.as_str() == Some(""),
+            Self::Whole { .. } | Self::Number | Self::Truth | Self::List { .. } | Self::Object => {
+                value.as_str().is_some_and(|text| matches!(text.trim(), "" | "null"))
+            }
+        }
+    }
+
     fn check(&self, field: &str, value: &Value, wrong: &mut Vec<Wrong>) {
         let good = match (self, value) {
-            (Self::Text { one_of }, Value::String(text)) => {
+            (Self::Text { one_of, .. }, Value::String(text)) => {
                 one_of.is_empty() || one_of.contains(text)
             }
             (Self::Whole { least, most }, Value::Number(number)) => {
@@ -198,8 +247,8 @@ impl Kind {
     /// What this kind allows, to be read after "allowed is".
     fn allowed(&self) -> String {
         match self {
-            Self::Text { one_of } if one_of.is_empty() => "a text".to_owned(),
-            Self::Text { one_of } => format!("one of {}", one_of.join(", ")),
+            Self::Text { one_of, .. } if one_of.is_empty() => "a text".to_owned(),
+            Self::Text { one_of, .. } => format!("one of {}", one_of.join(", ")),
             Self::Whole { least: Some(least), most: Some(most) } => {
                 format!("a whole number from {least} to {most}")
             }
@@ -215,7 +264,7 @@ impl Kind {
             Self::Object => "an object".to_owned(),
             Self::List { item, least, most } => {
                 let what = match item.as_ref() {
-                    Self::Text { one_of } if one_of.is_empty() => "texts".to_owned(),
+                    Self::Text { one_of, .. } if one_of.is_empty() => "texts".to_owned(),
                     Self::Whole { .. } => "whole numbers".to_owned(),
                     Self::Text { .. }
                     | Self::Number
@@ -242,88 +291,4 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::mcp::reply;
-
-    fn accepted() -> Accepted {
-        let schema = json!({
-            "type": "object",
-            "required": ["title", "execution_plan"],
-            "properties": {
-                "title": {"type": "string"},
-                "priority": {"type": "string", "enum": ["low", "high"]},
-                "limit": {"type": "integer", "minimum": 1, "maximum": 200},
-                "budget": {"type": "number"},
-                "force": {"type": "boolean"},
-                "execution_plan": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2},
-            },
-        });
-        Accepted::from_schema(schema.as_object().unwrap()).unwrap()
-    }
-
-    fn told(given: &Value) -> String {
-        let given = given.as_object().unwrap().clone();
-        match accepted().check(given) {
-            Ok(_) => "good".to_owned(),
-            Err(wrong) => reply::wrong_arguments("create_ticket", &wrong),
-        }
-    }
-
-    #[test]
-    fn good_arguments_pass_and_nulls_are_left_out() {
-        let given = json!({"title": "a", "execution_plan": ["b"], "limit": 200, "force": null});
-        let kept = accepted().check(given.as_object().unwrap().clone()).unwrap();
-        assert_eq!(
-            Value::Object(kept),
-            json!({"title": "a", "execution_plan": ["b"], "limit": 200})
-        );
-    }
-
-    #[test]
-    fn every_wrong_field_is_named_with_what_was_given_and_what_is_allowed() {
-        assert_eq!(
-            told(&json!({"titel": "a", "priority": "hgh", "limit": 201, "execution_plan": "b"})),
-            "create_ticket was not called: its arguments are wrong.\n\
-             - There is no field titel. Did you mean title?\n\
-             - execution_plan cannot be \"b\"; allowed is a list of 1 to 2 texts.\n\
-             - limit cannot be \"201\"; allowed is a whole number from 1 to 200.\n\
-             - priority cannot be \"hgh\"; allowed is one of low, high.\n\
-             - title is missing; allowed is a text.\n\
-             Correct them and call create_ticket again."
-        );
-    }
-
-    #[test]
-    fn wrong_types_are_named_down_to_the_item() {
-        let wrong = |given: Value| told(&given).lines().nth(1).unwrap_or_default().to_owned();
-        let base = |field: &str, value: Value| {
-            let mut given = json!({"title": "a", "execution_plan": ["b"]});
-            given[field] = value;
-            wrong(given)
-        };
-        assert_eq!(base("title", json!(7)), "- title cannot be \"7\"; allowed is a text.");
-        assert_eq!(
-            base("limit", json!(1.5)),
-            "- limit cannot be \"1.5\"; allowed is a whole number from 1 to 200."
-        );
-        assert_eq!(
-            base("force", json!("yes")),
-            "- force cannot be \"yes\"; allowed is true or false."
-        );
-        assert_eq!(
-            base("execution_plan", json!(["a", 2])),
-            "- execution_plan[1] cannot be \"2\"; allowed is a text."
-        );
-        assert_eq!(
-            base("execution_plan", json!([])),
-            "- execution_plan cannot be \"a list of 0\"; allowed is a list of 1 to 2 texts."
-        );
-        assert_eq!(
-            base("colour", json!("red")),
-            "- There is no field colour. The fields are: budget, execution_plan, force, limit, priority, title."
-        );
-    }
-}
+mod tests;

@@ -1,8 +1,13 @@
 //! A minimal MCP client: calls one tool at a time, without a session, as revision 2026-07-28 has it.
 
+mod reader;
+
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Response;
@@ -12,9 +17,15 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use serde_json::json;
 use shim_protocol::plain_file;
+use tokio::sync::OnceCell;
 
 use crate::cli::Connection;
+use crate::commands::client::reader::Reader;
+use crate::commands::listener;
+use crate::commands::listener::Unproven;
 use crate::commands::locate;
+use crate::commands::owned;
+use crate::commands::owned::Owners;
 use crate::commands::state;
 use crate::commands::token;
 use crate::commands::token::TokenFile;
@@ -22,6 +33,7 @@ use crate::config;
 use crate::config::Environment;
 use crate::domain::id::WorkerId;
 use crate::domain::worker::WorkerState;
+use crate::proof;
 
 const REVISION: &str = "2026-07-28";
 /// How long an answer may take when nothing was to be waited for.
@@ -56,12 +68,19 @@ pub enum ClientError {
     Broken { url: String, tool: String, source: reqwest::Error },
     #[error("there is no token file {path}, which --token-file or VIBE_ENSEMBLE_TOKEN_FILE names")]
     NoTokenFile { path: PathBuf },
+    #[error(
+        "the token was not sent, because the one who listens at {url} may be a stranger: {who}. Start the server, or see \
+         who has its port with `ss -ltnp`; name another address with --url"
+    )]
+    Stranger { url: String, who: String },
     #[error("the server at {url} wants another token; name its file with --token-file")]
     Unauthorized { url: String },
     #[error("the server at {url} answered {status} to {tool}")]
     Status { url: String, tool: String, status: StatusCode },
     #[error("the server at {url} answered {tool} with something that is no MCP: {what}")]
     NoMcp { url: String, tool: String, what: &'static str },
+    #[error(transparent)]
+    State(#[from] state::StateError),
     #[error("{tool} failed: {message}")]
     Protocol { tool: String, message: String },
     /// The server understood and said no, with the next step.
@@ -73,7 +92,7 @@ impl ClientError {
     /// Whether there is nobody to talk to.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::NotRunning { .. } | Self::Unreachable { .. })
+        matches!(self, Self::NotRunning { .. } | Self::Unreachable { .. } | Self::Stranger { .. })
     }
 
     /// Whether the same call may work once the server is back.
@@ -91,6 +110,10 @@ pub struct Client {
     /// Without a slash at the end.
     url: String,
     token: Option<String>,
+    /// Whose file the token was read from.
+    owner: Option<u32>,
+    /// Whether who listens may have the token.
+    proven: Arc<OnceCell<()>>,
 }
 
 impl Client {
@@ -100,22 +123,36 @@ impl Client {
         let token_file = given_token_file(connection, environment);
         // With both there is no need for directories, so a broken configuration is no obstacle.
         if let (Some(url), Some(file)) = (url, &token_file) {
-            return Ok(Self::to(url, named_token(file)?)?);
+            return Ok(Self::to(url, named_token(file)?)?.with_token_of(file));
         }
         let config = config::load(&connection.flags(), environment)?;
         let url = match url {
             Some(url) => url.to_owned(),
             None => published(&config.runtime_dir)?,
         };
+        let file = token_file.clone().unwrap_or_else(|| TokenFile::for_client(&config).path);
+        if token_file.is_none() && file.starts_with(&config.state_dir) {
+            match owned::check(&file, Owners::of_client(&config.state_dir)) {
+                // Told below, if it matters.
+                Ok(()) | Err(state::StateError::Read { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         let token = match token_file {
             Some(file) => named_token(&file)?,
-            None => match token::read(&TokenFile::for_client(&config).path) {
+            None => match token::read(&file) {
                 // A server that asks for no token has one all the same; whoever may not read it may still try.
                 Err(state::StateError::Read { .. }) => None,
                 token => token?,
             },
         };
-        Ok(Self::to(&url, token)?)
+        Ok(Self::to(&url, token)?.with_token_of(&file))
+    }
+
+    /// Takes the owner of the token's file for somebody who may have the token.
+    #[must_use]
+    pub fn with_token_of(self, file: &Path) -> Self {
+        Self { owner: fs::metadata(file).ok().map(|found| found.uid()), ..self }
     }
 
     /// A client of the server at `url`.
@@ -128,12 +165,14 @@ impl Client {
             return Err(ClientError::Address { given: url });
         }
         let http = reqwest::Client::builder()
+            // One for this machine would be told the token, and could not reach the address anyway.
+            .no_proxy()
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("vibe-ensemble/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(ClientError::Prepare)?;
-        Ok(Self { http, url, token })
+        Ok(Self { http, url, token, owner: None, proven: Arc::default() })
     }
 
     #[must_use]
@@ -183,6 +222,7 @@ impl Client {
             .header("Mcp-Method", "tools/call")
             .header("Mcp-Name", tool);
         if let Some(token) = &self.token {
+            self.prove(token).await?;
             request = request.bearer_auth(token);
         }
         let response =
@@ -273,13 +313,33 @@ impl Client {
     /// The body of a plain GET, and whether it was answered 200.
     pub async fn get(&self, path: &str) -> Result<(bool, String), ClientError> {
         let failed = |error| self.failed(path, error);
-        let mut request = self.http.get(format!("{}{path}", self.url)).timeout(CONNECT);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
+        // What is read this way is for everybody, so the token stays here.
+        let request = self.http.get(format!("{}{path}", self.url)).timeout(CONNECT);
         let response = request.send().await.map_err(failed)?;
         let good = response.status().is_success();
         Ok((good, response.text().await.map_err(failed)?))
+    }
+
+    /// The token, once it is known that who listens may have it.
+    pub async fn proven_token(&self) -> Result<Option<&str>, ClientError> {
+        if let Some(token) = &self.token {
+            self.prove(token).await?;
+        }
+        Ok(self.token.as_deref())
+    }
+
+    /// Makes sure, once, that the token goes to nobody who has no right to it.
+    async fn prove(&self, token: &str) -> Result<(), ClientError> {
+        let proving = || async {
+            let address = || ClientError::Address { given: self.url.clone() };
+            let base = reqwest::Url::parse(&self.url).map_err(|_| address())?;
+            listener::prove(&self.http, &base, token, self.owner).await.map_err(|why| match why {
+                Unproven::Silent(source) => self.failed(proof::PATH, source),
+                Unproven::Stranger(who) => ClientError::Stranger { url: self.url.clone(), who },
+            })
+        };
+        self.proven.get_or_try_init(proving).await?;
+        Ok(())
     }
 
     fn failed(&self, tool: &str, source: reqwest::Error) -> ClientError {
@@ -330,11 +390,15 @@ fn named_token(file: &Path) -> anyhow::Result<Option<String>> {
 const MOST_ADDRESS_BYTES: u64 = 4 << 10;
 
 /// The address a running server published.
-fn published(runtime_dir: &Path) -> Result<String, ClientError> {
+pub fn published(runtime_dir: &Path) -> Result<String, ClientError> {
     let path = runtime_dir.join(state::ADDRESS);
+    // Whoever may change the address would be told the token.
+    owned::check(&path, Owners::of_client(runtime_dir))?;
     // A server that was killed leaves its address behind, and whoever listens there now would be handed the token.
-    if matches!(state::holder(runtime_dir), Ok(None)) {
-        return Err(ClientError::NotRunning { address_file: path });
+    match state::holder(runtime_dir) {
+        Ok(None) => return Err(ClientError::NotRunning { address_file: path }),
+        Err(error @ state::StateError::Foreign { .. }) => return Err(error.into()),
+        Ok(Some(_)) | Err(_) => {}
     }
     match plain_file::read_linked(&path, MOST_ADDRESS_BYTES) {
         Ok(text) => Ok(locate::url(text.trim())),
@@ -343,62 +407,6 @@ fn published(runtime_dir: &Path) -> Result<String, ClientError> {
         }
         Err(source) => Err(ClientError::Read { path, source }),
     }
-}
-
-/// Collects a body until the answer is in it.
-enum Reader {
-    Whole(Vec<u8>),
-    Events(Vec<u8>),
-}
-
-impl Reader {
-    fn push(&mut self, bytes: &[u8]) -> Option<Value> {
-        match self {
-            Self::Whole(body) => {
-                body.extend_from_slice(bytes);
-                None
-            }
-            Self::Events(body) => {
-                // Lines end in LF or CRLF; JSON has no bare CR.
-                body.extend(bytes.iter().filter(|byte| **byte != b'\r'));
-                // An event ends with an empty line.
-                while let Some(end) = body.windows(2).position(|pair| pair == b"\n\n") {
-                    let event: Vec<u8> = body.drain(..end + 2).collect();
-                    let answer = data(&event).filter(is_answer);
-                    if answer.is_some() {
-                        return answer;
-                    }
-                }
-                None
-            }
-        }
-    }
-
-    fn held(&self) -> usize {
-        match self {
-            Self::Whole(body) | Self::Events(body) => body.len(),
-        }
-    }
-
-    fn end(self) -> Option<Value> {
-        match self {
-            Self::Whole(body) => serde_json::from_slice(&body).ok().filter(is_answer),
-            Self::Events(body) => data(&body).filter(is_answer),
-        }
-    }
-}
-
-/// The message in the data lines of one event.
-fn data(event: &[u8]) -> Option<Value> {
-    let text = std::str::from_utf8(event).ok()?;
-    let lines = text.lines().filter_map(|line| line.strip_prefix("data:"));
-    let joined = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>();
-    serde_json::from_str(&joined.join("\n")).ok()
-}
-
-/// Notifications of progress come on the same stream.
-fn is_answer(message: &Value) -> bool {
-    message.get("result").is_some() || message.get("error").is_some()
 }
 
 fn outcome(tool: &str, mut answer: Value) -> Result<Value, ClientError> {
@@ -422,18 +430,6 @@ mod tests {
     use axum::routing::post;
 
     use super::*;
-
-    #[test]
-    fn an_answer_is_found_behind_progress_however_it_is_cut() {
-        let stream = "event: message\r\ndata: {\"method\":\"notifications/progress\"}\r\n\r\n: ping\n\n\
-                      data: {\"id\":1,\ndata: \"result\":{\"a\":1}}\n\n";
-        let mut reader = Reader::Events(Vec::new());
-        let found = stream.as_bytes().iter().find_map(|byte| reader.push(&[*byte]));
-        assert_eq!(found, Some(json!({"id": 1, "result": {"a": 1}})));
-        let mut whole = Reader::Whole(Vec::new());
-        assert_eq!(whole.push(b"{\"id\":1,\"result\":{}}"), None);
-        assert_eq!(whole.end(), Some(json!({"id": 1, "result": {}})));
-    }
 
     #[test]
     fn refusals_and_faults_are_told_apart() {

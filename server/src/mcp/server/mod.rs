@@ -50,14 +50,18 @@ use serde_json::Value;
 
 use crate::mcp::access::Admitted;
 use crate::mcp::access::Caller;
+use crate::mcp::cancelled::Running;
 use crate::mcp::catalog;
 use crate::mcp::catalog::CallError;
 use crate::mcp::catalog::Effect;
 use crate::mcp::catalog::Tool;
+use crate::mcp::instructions::INSTRUCTIONS;
+use crate::mcp::instructions::WORKER_INSTRUCTIONS;
 use crate::mcp::metrics::CallCounts;
 use crate::mcp::metrics::Ended;
 use crate::mcp::prompts;
 use crate::mcp::reply;
+use crate::mcp::requests;
 use crate::mcp::resources;
 use crate::mcp::resources::Address;
 use crate::mcp::service::BoxFuture;
@@ -84,43 +88,6 @@ const LIST_TTL: Duration = Duration::from_mins(5);
 const ICON: &str = "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2024%2024'%3E%3Cg\
                     %20fill='none'%20stroke='%23d97757'%20stroke-width='2'%20stroke-linecap='round'%3E%3Cpath%20\
                     d='M4%209v6M8%205v14M12%208v8M16%203v18M20%209v6'/%3E%3C/g%3E%3C/svg%3E";
-
-/// Shown to the model with the tools; clients cut it at 2 KB, so the loop comes first.
-const INSTRUCTIONS: &str = "\
-Vibe-Ensemble runs headless Claude Code workers for you, the coordinator. You describe work as tickets; workers do it, \
-stage by stage, in the project's directory; you decide when they cannot.
-
-The loop: create_ticket, then list_events with wait_seconds (60 when you must stay responsive, up to 3600 to park until \
-something happens), act on each event, mark_events_processed, wait again. Do not poll get_ticket.
-
-Set up once: create_project (a directory, with rules and patterns every worker is told), then create_worker_type for \
-each role, best from a template of list_worker_templates. A ticket's execution_plan lists worker types in order, such \
-as implement, test, review. Workers start by themselves when tickets wait, unless a type has auto_spawn false.
-
-What needs you:
-- ticket_on_hold: read hold_reason and the comments with get_ticket. Answer or instruct with resume_ticket and its \
-comment, send it to another stage with its stage, or end it with close_ticket.
-- queue_paused: every ticket of that queue would fail the same way, for example without a login. Mend the cause, then \
-update_worker_type or spawn_worker resumes the queue.
-- A ticket that does not move: get_ticket says in waiting_for why, and what would move it.
-
-Workers cannot ask anyone. Put the goal, the limits and how to tell that it is done into the description; the reports of \
-earlier stages reach later ones by themselves. Failed attempts are retried; a worker that dies loses no ticket. Give \
-create_ticket an idempotency_key if you may repeat the call.
-
-Ids: T-42 ticket, A-17 attempt, W-7 worker, C-3 comment. Lists have limit and cursor; go on while next_cursor is not \
-null. A refusal says the next step.";
-
-/// The same for the agent of an attempt, which has four tools and one ticket.
-const WORKER_INSTRUCTIONS: &str = "\
-Vibe-Ensemble runs you as a worker: one stage of one ticket. The prompt says all you need; your result ends the stage.
-
-Call report_progress at each milestone, with one line on where you are: it is all that people see of you until you end. \
-With add_ticket_comment say at once what must not be lost if you are stopped; later workers of this ticket read it. \
-get_ticket and get_project show your own ticket and project, and nothing else.
-
-A call that says that your attempt has ended, was told to stop or has used up its time means: stop, nothing you do counts \
-any more.";
 
 /// Serves MCP. Cheap to clone; each request gets a clone.
 #[derive(Clone)]
@@ -192,9 +159,10 @@ impl ServerHandler for Handler {
 
     async fn list_tools(
         &self,
-        _page: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        only_page("tools/list", page)?;
         let result = ListToolsResult::with_all_items(self.shared.listed.clone());
         Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
     }
@@ -212,11 +180,16 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(index) = self.position(&request.name) else {
             let name: String = request.name.chars().take(128).collect();
-            return Err(ErrorData::invalid_params(format!("unknown tool: {name}"), None));
+            let wrong = format!("unknown tool: params.name is {name:?}; tools/list has the names");
+            return Err(ErrorData::invalid_params(wrong, None));
         };
         let tool = &self.shared.tools[index];
         let Admitted { caller, lapsed } = admitted(&context)?;
-        let call = Call { caller, lapsed, gone: context.ct.clone(), progress: progress(&context) };
+        let parts = context.extensions.get::<Parts>();
+        let running = parts.and_then(|parts| parts.extensions.get::<Arc<Running>>());
+        let cancelled = running.map(|running| running.cancelled()).unwrap_or_default();
+        let gone = context.ct.clone();
+        let call = Call { caller, lapsed, gone, cancelled, progress: progress(&context) };
         let answer =
             tool.call(self.service.clone(), request.arguments.unwrap_or_default(), call).await;
         let (ended, result) = answered(tool.name, answer);
@@ -231,7 +204,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         for_coordinators(&context)?;
-        let cursor = page.and_then(|page| page.cursor);
+        let cursor = page.and_then(|page| page.cursor).filter(|cursor| !cursor.is_empty());
         let (entries, next) = resources::list(&self.service, cursor.as_deref())
             .await
             .map_err(|error| refused("resources/list", error))?;
@@ -252,10 +225,11 @@ impl ServerHandler for Handler {
 
     async fn list_resource_templates(
         &self,
-        _page: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         for_coordinators(&context)?;
+        only_page("resources/templates/list", page)?;
         let template = |template: &resources::Template| {
             ResourceTemplate::new(template.uri, template.name)
                 .with_title(template.title)
@@ -295,10 +269,11 @@ impl ServerHandler for Handler {
 
     async fn list_prompts(
         &self,
-        _page: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         for_coordinators(&context)?;
+        only_page("prompts/list", page)?;
         let all = prompts::PROMPTS.iter().map(listed_prompt).collect();
         let result = ListPromptsResult::with_all_items(all);
         Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
@@ -316,24 +291,25 @@ impl ServerHandler for Handler {
             .map_err(|error| refused("prompts/get", error))?;
         let Some(text) = text else {
             let name: String = request.name.chars().take(128).collect();
-            return Err(ErrorData::invalid_params(format!("unknown prompt: {name}"), None));
+            let wrong =
+                format!("unknown prompt: params.name is {name:?}; prompts/list has the names");
+            return Err(ErrorData::invalid_params(wrong, None));
         };
         let message = PromptMessage::new_text(Role::User, text);
         Ok(GetPromptResult::new(vec![message]).into())
     }
 
-    /// A request of a known method that fits none of its shapes comes here too, as if its method were unknown.
+    /// A request of a known method whose parameters fit none of its shapes comes here too, as if its method were
+    /// unknown.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
         _context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        let method = request.method;
-        if method == "tools/call" {
-            let wanted =
-                "tools/call needs params.name, a text, and params.arguments, an object or left out";
-            return Err(ErrorData::invalid_params(wanted, None));
+        if let Some(wrong) = requests::wrong_params(&request.method, request.params.as_ref()) {
+            return Err(ErrorData::invalid_params(wrong, None));
         }
+        let method: String = request.method.chars().take(128).collect();
         Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, method, None))
     }
 }
@@ -423,6 +399,15 @@ fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, Cal
     }
 }
 
+/// Refuses the cursor of a list that has one page: none was ever given out.
+fn only_page(method: &str, page: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    let cursor = page.and_then(|page| page.cursor).filter(|cursor| !cursor.is_empty());
+    cursor.map_or(Ok(()), |_| {
+        let wrong = format!("{method} has one page: leave params.cursor out");
+        Err(ErrorData::invalid_params(wrong, None))
+    })
+}
+
 /// Who the request comes from. The transport lets nobody through without saying who it is; should it ever, nothing is
 /// done.
 fn admitted(context: &RequestContext<RoleServer>) -> Result<Admitted, ErrorData> {
@@ -466,75 +451,4 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::id::TicketId;
-    use crate::domain::refusal::Refusal;
-
-    #[test]
-    fn the_instructions_fit_what_clients_keep() {
-        for text in [INSTRUCTIONS, WORKER_INSTRUCTIONS] {
-            assert!(text.len() <= 2048, "{} bytes", text.len());
-        }
-    }
-
-    #[test]
-    fn the_icon_is_a_uri() {
-        assert!(
-            ICON.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)),
-            "{ICON}"
-        );
-    }
-
-    #[test]
-    fn what_is_advertised_is_what_is_served() {
-        let config = serde_json::to_value(config()).unwrap();
-        assert_eq!(
-            config["capabilities"],
-            serde_json::json!({"prompts": {}, "resources": {}, "tools": {}})
-        );
-        assert_eq!(config["serverInfo"]["name"], "vibe-ensemble");
-        assert_eq!(config["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
-    }
-
-    #[test]
-    fn every_tool_says_what_it_may_change() {
-        for tool in catalog::tools() {
-            let listed = serde_json::to_value(listed(&tool)).unwrap();
-            let hints = &listed["annotations"];
-            let reads = tool.name.starts_with("get_") || tool.name.starts_with("list_");
-            let destroys =
-                ["delete_", "update_", "close_", "stop_"].iter().any(|p| tool.name.starts_with(p));
-            assert_eq!(hints["readOnlyHint"], reads, "{}", tool.name);
-            assert_eq!(hints["destructiveHint"], destroys, "{}", tool.name);
-            assert!(hints["idempotentHint"].is_boolean(), "{}", tool.name);
-            assert_eq!(hints["openWorldHint"], false, "{}", tool.name);
-        }
-    }
-
-    #[test]
-    fn answers_carry_the_same_value_twice_and_refusals_are_errors() {
-        let value = serde_json::json!({"ticket_id": "T-1"});
-        let (ended, result) = answered("get_ticket", Ok(value.clone()));
-        assert_eq!(ended, Ended::Answered);
-        let wire = serde_json::to_value(&result).unwrap();
-        assert_eq!(wire["structuredContent"], value);
-        assert_eq!(wire["content"][0]["text"], value.to_string());
-        assert_eq!(wire["isError"], false);
-
-        let refusal = Refusal::UnknownTicket { ticket: TicketId::from_key(9) };
-        let (ended, result) = answered("get_ticket", Err(CallError::Refused(refusal)));
-        assert_eq!(ended, Ended::Refused);
-        let wire = serde_json::to_value(&result).unwrap();
-        assert_eq!(wire["isError"], true);
-        assert_eq!(
-            wire["content"][0]["text"],
-            "There is no ticket T-9. Find tickets with list_tickets."
-        );
-
-        let secret = "no such table: ticket".to_owned();
-        let (_, result) = answered("get_ticket", Err(CallError::Failed(secret)));
-        let wire = serde_json::to_value(&result).unwrap();
-        assert_eq!(wire["content"][0]["text"], reply::INTERNAL_ERROR);
-    }
-}
+mod tests;

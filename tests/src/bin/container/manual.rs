@@ -1,15 +1,15 @@
-//! What the README tells operators to type, typed exactly so.
+//! What the manual tells operators to type, typed exactly so.
 
 use crate::operator::Operator;
 use crate::say;
 
-const README: &str = include_str!("../../../../README.md");
+const MANUAL: &str = include_str!("../../../../packaging/OPERATING.md");
 
-/// The commands of the README's fence about the journal: the system's, or a user's.
+/// The commands of the manual's fence about the journal: the system's, or a user's.
 fn journal_commands(user: bool) -> Vec<&'static str> {
-    let fences = README.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let fences = MANUAL.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let fence = fences.filter(|fence| fence.starts_with("journalctl")).last();
-    let lines = fence.expect("README shows how to read the journal").lines();
+    let lines = fence.expect("the manual shows how to read the journal").lines();
     let commands = lines.filter_map(|line| line.split("  #").next()).map(str::trim_end);
     commands.filter(|command| command.contains("--user") == user).collect()
 }
@@ -17,14 +17,14 @@ fn journal_commands(user: bool) -> Vec<&'static str> {
 /// Each finds at least one record. By then everything they name has been seen.
 pub(crate) fn reads_the_journal(operator: &Operator<'_>) {
     let commands = journal_commands(operator.place.user.is_some());
-    assert!(!commands.is_empty(), "README has some");
+    assert!(!commands.is_empty(), "the manual has some");
     for command in &commands {
         let found = operator.run(&["sh", "-euc", command]);
         let records = found.lines().filter(|line| !line.starts_with("-- ")).count();
         assert!(records > 0, "{command} finds nothing: {found}");
     }
     say(&format!(
-        "journalctl as the README has it found something each time: {}",
+        "journalctl as the manual has it found something each time: {}",
         commands.join(", ")
     ));
 }

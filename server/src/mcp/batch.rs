@@ -1,0 +1,111 @@
+//! Several messages in one body, which revision 2025-03-26 has and no later one.
+//!
+//! They are answered one after the other, in their order, by the code that answers each alone, and the answers go out as
+//! one list. What a call says before its answer, such as progress, is not told: a list has no place for it.
+
+use std::future::Future;
+
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+/// The revision that has batches. Requests without a header that names one are of this, or of one before it.
+const REVISION: &str = "2025-03-26";
+/// Most messages of one body.
+const MOST: usize = 50;
+
+/// The messages of a body that is a list; `None` when it is none.
+pub(crate) fn messages(body: &[u8]) -> Option<Vec<Box<RawValue>>> {
+    let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    is_list.then(|| serde_json::from_slice(body).ok()).flatten()
+}
+
+/// Answers a batch. `one` answers a message.
+pub(crate) async fn answer<F>(
+    headers: &HeaderMap,
+    messages: Vec<Box<RawValue>>,
+    one: impl Fn(Bytes) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let revision = headers.get("mcp-protocol-version").map(HeaderValue::as_bytes);
+    if revision.is_some_and(|revision| revision != REVISION.as_bytes()) {
+        return refused("only revision 2025-03-26 has batches; send each message by itself");
+    }
+    if messages.is_empty() {
+        return refused("the batch is empty");
+    }
+    if messages.len() > MOST {
+        return refused("the batch has more than 50 messages; send fewer at a time");
+    }
+    let mut answers = Vec::new();
+    for message in messages {
+        if is_initialize(&message) {
+            answers.push(error(&message, "initialize cannot be part of a batch"));
+            continue;
+        }
+        let id = id_of(&message);
+        let response = one(Bytes::from(message.get().to_owned())).await;
+        match (answer_in(response).await, id) {
+            (Some(answer), _) => answers.push(answer),
+            // A notification, which has none.
+            (None, None) => {}
+            (None, Some(_)) => answers.push(error(&message, "the request was not answered")),
+        }
+    }
+    if answers.is_empty() {
+        return StatusCode::ACCEPTED.into_response();
+    }
+    json_response(StatusCode::OK, &Value::Array(answers))
+}
+
+fn field(message: &RawValue, name: &str) -> Option<Value> {
+    let message: Value = serde_json::from_str(message.get()).ok()?;
+    message.get(name).cloned()
+}
+
+fn is_initialize(message: &RawValue) -> bool {
+    field(message, "method").is_some_and(|method| method == "initialize")
+}
+
+fn id_of(message: &RawValue) -> Option<Value> {
+    field(message, "id").filter(|id| id.is_string() || id.is_number())
+}
+
+/// The JSON-RPC answer in a response, behind what was told before it.
+async fn answer_in(response: Response) -> Option<Value> {
+    let kind = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?.to_owned();
+    let body = response.into_body().collect().await.ok()?.to_bytes();
+    if !kind.starts_with("text/event-stream") {
+        return serde_json::from_slice(&body).ok();
+    }
+    let text = std::str::from_utf8(&body).ok()?;
+    let messages = text.lines().filter_map(|line| line.strip_prefix("data:"));
+    let mut messages = messages.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+    messages.find(|message| message.get("result").is_some() || message.get("error").is_some())
+}
+
+fn error(message: &RawValue, why: &str) -> Value {
+    let id = id_of(message).unwrap_or_default();
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32600, "message": why}})
+}
+
+fn refused(why: &str) -> Response {
+    let error = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32600, "message": why}});
+    json_response(StatusCode::BAD_REQUEST, &error)
+}
+
+fn json_response(status: StatusCode, value: &Value) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (status, kind, Body::from(value.to_string())).into_response()
+}

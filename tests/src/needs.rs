@@ -1,0 +1,92 @@
+//! What some tests need from the machine, and whether it is there.
+
+use std::fmt;
+
+use crate::claude;
+use crate::frozen::Frozen;
+use crate::memory_group::MemoryGroup;
+use crate::tmpfs::Tmpfs;
+
+/// The directory that `.ci/run` installs the MCP conformance suite and the SDKs into.
+pub const MCP_TOOLS: &str = "VIBE_ENSEMBLE_TEST_MCP";
+
+/// Something a test cannot do without and not every machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The real `claude`.
+    Claude,
+    /// The official MCP conformance suite and SDKs.
+    McpTools,
+    /// The rights to become another user.
+    Root,
+    /// The rights to mount a file system in memory.
+    Mounts,
+    /// A file system on a loop device that can be frozen.
+    Freezing,
+    /// A control group that limits memory.
+    MemoryGroup,
+}
+
+impl Need {
+    /// The name by which [`REQUIRED`](crate::harness::REQUIRED) lists it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Claude => "claude",
+            Self::McpTools => "mcp-tools",
+            Self::Root => "root",
+            Self::Mounts => "mounts",
+            Self::Freezing => "freezing",
+            Self::MemoryGroup => "memory-group",
+        }
+    }
+
+    /// Looks whether it is there.
+    ///
+    /// # Errors
+    ///
+    /// What is missing and how to get it, as one line.
+    pub fn look(self) -> Result<(), Missing> {
+        let missing = |why: String| Err(Missing { need: self, why });
+        match self {
+            Self::Claude if is_unset(claude::VARIABLE) => missing(format!(
+                "needs the real claude: set {} to its path, or run .ci/run, which installs it",
+                claude::VARIABLE
+            )),
+            Self::McpTools if is_unset(MCP_TOOLS) => missing(format!(
+                "needs the MCP conformance suite and SDKs: set {MCP_TOOLS} to their directory, or run .ci/run, which \
+                 installs them"
+            )),
+            Self::Claude | Self::McpTools => Ok(()),
+            Self::Root if nix::unistd::geteuid().is_root() => Ok(()),
+            Self::Root => missing("needs root, to become another user".to_owned()),
+            Self::Mounts => Tmpfs::can_be_mounted()
+                .or_else(|errno| missing(format!("needs root, to mount a file system ({errno})"))),
+            Self::Freezing => Frozen::mount().map(drop).or_else(|why| {
+                missing(format!("needs root, a loop device, e2fsprogs and util-linux ({why})"))
+            }),
+            Self::MemoryGroup => MemoryGroup::make().map(drop).or_else(|error| {
+                missing(format!("needs a control group with a memory limit ({error})"))
+            }),
+        }
+    }
+}
+
+/// Why a test could not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    pub need: Need,
+    /// Says what the test needs and how to provide it.
+    pub why: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.why)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
+fn is_unset(variable: &str) -> bool {
+    std::env::var_os(variable).is_none_or(|value| value.is_empty())
+}
