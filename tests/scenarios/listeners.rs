@@ -1,6 +1,7 @@
 //! Who is told the coordinator's token: the server, and nobody who listens in its place or on the way.
 
 use std::fs;
+use std::io;
 use std::io::BufRead as _;
 use std::io::BufReader;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,6 +11,7 @@ use std::process::ChildStdout;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
+use std::thread;
 
 use e2e::bed::Bed;
 use e2e::binaries;
@@ -35,7 +37,14 @@ impl Stranger {
         let mut command = Command::new(program);
         command.env_clear().args(["play-http", &argument]).uid(NOBODY).gid(NOBODY);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("it can be started");
+        let mut child = loop {
+            match command.spawn() {
+                // A process that another scenario is just starting holds the copy open for writing until it runs its
+                // own program.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => thread::yield_now(),
+                child => break child.expect("it can be started"),
+            }
+        };
         let mut says = BufReader::new(child.stdout.take().expect("it was asked for"));
         let mut line = String::new();
         says.read_line(&mut line).expect("it says that it listens");

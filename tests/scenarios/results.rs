@@ -136,8 +136,9 @@ async fn absurd_numbers_break_no_sum() {
 }
 
 #[e2e::scenario]
-async fn a_limit_message_until_the_year_5138_holds_nobody_and_a_true_one_counts_once() {
-    let bed = Bed::start().await;
+async fn a_limit_message_until_the_year_5138_holds_for_a_backoff_and_a_true_one_counts_once() {
+    let setup = Setup::default().env("VIBE_ENSEMBLE_OVERLOAD_BACKOFF_MS", "300");
+    let bed = Bed::with(setup).await;
     bed.project("shop", &["build"]).await;
     let limit = |resets_at: u64| {
         raw(&json!({"type": "rate_limit_event",
@@ -149,14 +150,18 @@ async fn a_limit_message_until_the_year_5138_holds_nobody_and_a_true_one_counts_
     bed.completed(&second).await;
 
     // One that is told over and over by the heartbeats of a worker, and that somebody has lifted.
+    let pauses = async || {
+        let events = bed.events().await;
+        events.iter().filter(|event| event["kind"] == "server_paused").count()
+    };
+    let before = pauses().await;
     let soon = bed.wall_seconds() + 3600;
     let script = limit(soon) + "fake: build: wait-for go\n";
     let third = bed.ticket("shop", &["build"], &script).await;
     let call = bed.called(&third, "build", 1).await;
     eventually("everything is held", || async {
-        let events = bed.events().await;
-        let held = events.iter().any(|event| event["kind"] == "server_paused");
-        if held { Ok(()) } else { Err(format!("{events:?}")) }
+        let now = pauses().await;
+        if now > before { Ok(()) } else { Err(format!("{now} pauses")) }
     })
     .await;
     bed.client.ok("resume", json!({})).await;

@@ -53,6 +53,15 @@ pub(super) struct Contents {
 }
 
 impl Site<'_> {
+    /// Whether its path still leads to the directory that is held open.
+    fn is_there(&self) -> bool {
+        let held = rustix::fs::fstat(&self.top);
+        let found = rustix::fs::lstat(self.path);
+        held.ok().zip(found.ok()).is_some_and(|(held, found)| {
+            (held.st_dev, held.st_ino) == (found.st_dev, found.st_ino)
+        })
+    }
+
     pub(super) fn clear(&self, names: &[&str]) -> Result<(), GitError> {
         names.iter().try_for_each(|name| remove(&self.admin.join(name)))
     }
@@ -221,6 +230,11 @@ impl Repository {
             let says = if ask.is_success() { ask.text() } else { ask.said() };
             if says == right {
                 return Ok(());
+            }
+            if !site.is_there() {
+                // Removed in this very moment; the next try makes it anew.
+                let source = io::ErrorKind::NotFound.into();
+                return Err(GitError::File { path: site.path.to_owned(), source });
             }
             if is_last {
                 let place = says.lines().next().unwrap_or_default().to_owned();

@@ -304,14 +304,24 @@ impl ServerHandler for Handler {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        if let Some(wrong) = requests::wrong_params(&request.method, request.params.as_ref()) {
+        // The revision without sessions has removed it; whatever its parameters are, it is not known there.
+        let is_removed = request.method == "initialize" && is_stateless(&context);
+        let wrong = requests::wrong_params(&request.method, request.params.as_ref());
+        if let Some(wrong) = wrong.filter(|_| !is_removed) {
             return Err(ErrorData::invalid_params(wrong, None));
         }
         let method: String = request.method.chars().take(128).collect();
         Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, method, None))
     }
+}
+
+/// Whether the request is one of the revision without sessions.
+fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
+    let parts = context.extensions.get::<Parts>();
+    let revision = parts.and_then(|parts| parts.headers.get("mcp-protocol-version"));
+    revision.is_some_and(|revision| revision == "2026-07-28")
 }
 
 fn identity() -> Implementation {

@@ -692,12 +692,9 @@ CREATE INDEX event_ticket ON event (ticket_id, seq) WHERE ticket_id IS NOT NULL;
 
 CREATE UNIQUE INDEX project_live_name ON project (name) WHERE deleted_at IS NULL;
 
-CREATE INDEX ticket_assumed ON ticket (project_id, assumed_usd) WHERE assumed_usd > 0;
-
 CREATE INDEX ticket_begun ON ticket (project_id, current_stage, priority DESC, ticket_id)
     WHERE state = 'queued' AND begun = 1;
 
-CREATE INDEX ticket_cost ON ticket (project_id, cost_usd) WHERE cost_usd > 0;
 CREATE INDEX ticket_by_state ON ticket (state, ticket_id);
 
 CREATE INDEX ticket_dependency_reverse ON ticket_dependency (depends_on_id);
