@@ -41,7 +41,9 @@ impl Stranger {
             match command.spawn() {
                 // A process that another scenario is just starting holds the copy open for writing until it runs its
                 // own program.
-                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => thread::yield_now(),
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                    thread::yield_now()
+                }
                 child => break child.expect("it can be started"),
             }
         };

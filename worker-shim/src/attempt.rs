@@ -132,7 +132,7 @@ impl Attempt {
     }
 
     fn new(grant: &Grant, dir: RunDir) -> Self {
-        let path = dir.path().to_owned();
+        let path = dir.held_path();
         let (server_id, attempt_id) = (grant.server_id.clone(), grant.attempt_id.clone());
         Self {
             worker_id: grant.worker_id.clone(),

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -60,6 +62,8 @@ const RESERVE_BYTES: i64 = 64 << 10;
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
+    /// The directory itself, whatever its path leads to by now.
+    itself: OwnedFd,
     /// Held as long as this value lives: the attempt's shim is alive.
     _shim_lock: File,
     /// Whether the directory's own name is known to be durable.
@@ -84,27 +88,30 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
     }
     let path = attempts_dir.join(attempt_id);
     crash::point("shim.before_mkdir");
-    let fresh = match make(&path) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(source) => return Err(StoreError::Create { path, source }),
-    };
+    let fresh = make_or_find(&path)?;
+    let itself = hold(&path).map_err(|source| StoreError::Create { path: path.clone(), source })?;
     crash::point("shim.after_mkdir");
     // The order matters to the server: a directory without a held lock and without a record was abandoned.
     let shim_lock = lock(&path.join(run_dir::SHIM_LOCK))?;
     crash::point("shim.after_locked");
     if fresh {
-        return Ok(Opened::Fresh(RunDir::locked(path, shim_lock)));
+        return Ok(Opened::Fresh(RunDir::locked(path, itself, shim_lock)));
     }
-    let dir = RunDir::locked(path, shim_lock);
+    let dir = RunDir::locked(path, itself, shim_lock);
     // Held, it would mean a living tree; a record saying that nothing was started would be a lie.
     drop(dir.lock_tree()?);
     Ok(Opened::Foreign(dir))
 }
 
 impl RunDir {
-    fn locked(path: PathBuf, shim_lock: File) -> Self {
-        Self { path, _shim_lock: shim_lock, named: Cell::new(false) }
+    fn locked(path: PathBuf, itself: OwnedFd, shim_lock: File) -> Self {
+        Self { path, itself, _shim_lock: shim_lock, named: Cell::new(false) }
+    }
+
+    /// A path to the directory itself for this process, which leads to it although its agent put a link in its place.
+    #[must_use]
+    pub fn held_path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.itself.as_raw_fd()).into()
     }
 
     #[must_use]
@@ -235,6 +242,41 @@ impl RunDir {
     }
 }
 
+/// Makes a run directory; false when one is there already. What is no directory, a symbolic link above all, was put there
+/// by somebody who guessed the number: it gets another name, and nothing is written through it.
+fn make_or_find(path: &Path) -> Result<bool, StoreError> {
+    let failed = |source| StoreError::Create { path: path.to_owned(), source };
+    for number in 1..=FOREIGN_KEPT {
+        match make(path) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(failed(source)),
+        }
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => return Ok(false),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(failed(source)),
+        }
+        let aside = path.with_extension(format!("foreign.{number}"));
+        match seal::rename_new(path, &aside) {
+            Ok(()) => log::note(&format!(
+                "what stood in the place of a run directory is now {}",
+                aside.display()
+            )),
+            Err(SealError::Exists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Replaced { path: path.to_owned() })
+}
+
+/// Opens a directory itself, through no link.
+fn hold(path: &Path) -> io::Result<OwnedFd> {
+    let flags = nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW;
+    Ok(OpenOptions::new().read(true).custom_flags(flags).open(path)?.into())
+}
+
 /// Makes a run directory, and what is above it when somebody removed that too.
 fn make(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
@@ -290,6 +332,31 @@ mod tests {
             assert!(matches!(open(dir.path(), id), Err(StoreError::BadName { .. })), "{id}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_directory_is_put_aside_and_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        for (attempt, led) in [("A-1", true), ("A-2", false)] {
+            let path = dir.path().join(attempt);
+            if led {
+                std::os::unix::fs::symlink(elsewhere.path(), &path).unwrap();
+            } else {
+                std::fs::write(&path, "a file").unwrap();
+            }
+            let Opened::Fresh(fresh) = open(dir.path(), attempt).unwrap() else { panic!("new") };
+            assert!(std::fs::symlink_metadata(&path).unwrap().is_dir());
+            drop(fresh.lock_tree().unwrap());
+            assert!(std::fs::symlink_metadata(path.with_extension("foreign.1")).is_ok());
+            // Its agent puts a link there while it runs.
+            std::fs::rename(&path, dir.path().join("moved")).unwrap();
+            std::os::unix::fs::symlink(elsewhere.path(), &path).unwrap();
+            std::fs::write(fresh.held_path().join("segment"), "x").unwrap();
+            assert!(dir.path().join("moved/segment").exists());
+            std::fs::remove_dir_all(dir.path().join("moved")).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -57,9 +57,9 @@ impl Site<'_> {
     fn is_there(&self) -> bool {
         let held = rustix::fs::fstat(&self.top);
         let found = rustix::fs::lstat(self.path);
-        held.ok().zip(found.ok()).is_some_and(|(held, found)| {
-            (held.st_dev, held.st_ino) == (found.st_dev, found.st_ino)
-        })
+        held.ok()
+            .zip(found.ok())
+            .is_some_and(|(held, found)| (held.st_dev, held.st_ino) == (found.st_dev, found.st_ino))
     }
 
     pub(super) fn clear(&self, names: &[&str]) -> Result<(), GitError> {

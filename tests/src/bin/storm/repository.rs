@@ -28,6 +28,22 @@ fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
     text(worked.unwrap_or(succeeded), "attempt_id")
 }
 
+/// The lines that attempts which were stopped and went on in their session may have left: their files are those of the
+/// session, and the attempt that succeeded in it had them accepted.
+fn of_continued_sessions(attempts: &[Value]) -> Vec<String> {
+    let succeeded = |session: &Value| {
+        attempts.iter().any(|attempt| {
+            attempt["outcome"] == "succeeded" && attempt["claude_session_id"] == *session
+        })
+    };
+    attempts
+        .iter()
+        .filter(|attempt| attempt["outcome"] == "interrupted")
+        .filter(|attempt| succeeded(&attempt["claude_session_id"]))
+        .map(|attempt| format!("{} {}", text(attempt, "stage"), text(attempt, "attempt_id")))
+        .collect()
+}
+
 /// Adds everything that is wrong with the repository to what was found.
 pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
     let repository = load::repository(kept);
@@ -47,6 +63,7 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
             .filter(|attempt| attempt["outcome"] == "succeeded")
             .map(|attempt| format!("{} {}", text(attempt, "stage"), who_worked(&attempts, attempt)))
             .collect();
+        let continued = of_continued_sessions(&attempts);
         let merged = ticket["merged_commit"] != Value::Null;
         let may_be_spoilt = promise.attack.is_some_and(|attack| attack.own == Own::WorkMayBeLost);
         if may_be_spoilt {
@@ -61,7 +78,10 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
                 Some(_) if may_be_spoilt => {
                     there.lines().next() == expected.first().map(String::as_str)
                 }
-                Some(_) | None => there.lines().eq(expected.iter().map(String::as_str)),
+                Some(_) | None => there
+                    .lines()
+                    .filter(|line| !continued.iter().any(|known| known == line))
+                    .eq(expected.iter().map(String::as_str)),
             };
             if !right {
                 found.wrong.push(format!(
