@@ -13,7 +13,6 @@ pub const BUGS: &[&str] = &[
     "no-guard-on-the-end",
     "ack-before-commit",
     "lost-by-age",
-    "unknown-exit-is-success",
     "grant-before-commit",
     "pull-is-not-idempotent",
     "worktree-not-put-back",

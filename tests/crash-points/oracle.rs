@@ -69,6 +69,10 @@ impl Told {
                 && ["ticket_attempt_failed", "ticket_stage_started"].contains(&kind.as_str()))
         });
         told.runs.clear();
+        // A launch that is killed is told, and its queue goes on by itself.
+        if told.pauses == ["queue_paused", "queue_resumed"] {
+            told.pauses.clear();
+        }
         told.kept = 0;
         told.renamed()
     }

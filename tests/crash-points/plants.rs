@@ -147,36 +147,6 @@ async fn accepted_work_that_is_not_put_on_the_branch_is_caught() {
     point_catches("accepted-work-forgotten", Story::Usual, point).await;
 }
 
-/// How the first attempt ended whose record says that nobody saw how its agent ended.
-async fn outcome_of_an_unknown_exit(plant: Option<&str>) -> String {
-    let (kept, ticket) = one_stage(plant, "fake: build#1: wait-for GO").await;
-    called(&kept, &ticket).await;
-    let run_dir = kept.state_dir.join("attempts/A-1");
-    {
-        let mut server = kept.server().await;
-        server.kill().await;
-        fs::write(kept.directory.join("go"), "").expect("writable");
-        let record = eventually("the record is there", || {
-            std::future::ready(
-                fs::read_to_string(run_dir.join("exit.json")).map_err(|e| e.to_string()),
-            )
-        })
-        .await;
-        story::kill_shims(&kept, Signal::SIGKILL);
-        let mut record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
-        record["status"] = json!({"type": "unknown"});
-        fs::write(run_dir.join("exit.json"), record.to_string()).expect("writable");
-    }
-    let found = closed(&kept, &ticket).await;
-    found["attempts"][0]["outcome"].as_str().unwrap_or_default().to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_exit_taken_as_success_is_caught() {
-    assert_eq!(outcome_of_an_unknown_exit(None).await, "failed", "without the bug");
-    assert_ne!(outcome_of_an_unknown_exit(Some("unknown-exit-is-success")).await, "failed");
-}
-
 /// How many processes of a completed attempt are still there.
 async fn survivors(plant: Option<&str>) -> usize {
     let script = "fake: build: fork 60\nfake: build: daemonize 60";

@@ -42,7 +42,7 @@ impl Stranger {
                 // A process that another scenario is just starting holds the copy open for writing until it runs its
                 // own program.
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
-                    thread::yield_now()
+                    thread::yield_now();
                 }
                 child => break child.expect("it can be started"),
             }

@@ -124,8 +124,13 @@ fn look(run_dir: &Path, mark: &Mark) -> Found {
         (Record::Sealed | Record::Unproven, Some(record)) => {
             Found::Gone(serde_json::to_string(&record).ok())
         }
-        (Record::Sealed | Record::Unproven | Record::Absent | Record::Contradictory, _) => {
-            Found::Gone(None)
-        }
+        (
+            Record::Sealed
+            | Record::Unproven
+            | Record::Absent
+            | Record::Unsigned
+            | Record::Contradictory,
+            _,
+        ) => Found::Gone(None),
     }
 }

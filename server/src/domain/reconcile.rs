@@ -54,7 +54,9 @@ pub enum Record {
     /// once shim and tree are gone, as they are when a shim seals.
     Unproven,
     Absent,
-    /// Unreadable, malformed, of another attempt, or not signed by a shim that signs.
+    /// There is one without a signature, of a shim that signs all of its own: somebody else's, which proves nothing.
+    Unsigned,
+    /// Unreadable, malformed, of another attempt, or signed by somebody else.
     Contradictory,
 }
 
@@ -98,17 +100,23 @@ pub fn judge(facts: Facts) -> Judgement {
         // What its shim has signed is final even while that lives: it will hear "duplicate" and go on. What anybody could
         // have written has to wait until nobody is left who could say otherwise.
         (Record::Sealed, _, _) | (Record::Unproven, Life::Dead, Tree::Gone) => Judgement::Collect,
-        (Record::Absent | Record::Unproven | Record::Contradictory, Life::Alive, _) => {
-            Judgement::AwaitShim
+        (
+            Record::Absent | Record::Unproven | Record::Unsigned | Record::Contradictory,
+            Life::Alive,
+            _,
+        ) => Judgement::AwaitShim,
+        (Record::Absent | Record::Unproven | Record::Unsigned, Life::Dead, Tree::Alive) => {
+            Judgement::StopTree
         }
-        (Record::Absent | Record::Unproven, Life::Dead, Tree::Alive) => Judgement::StopTree,
-        (Record::Absent, Life::Dead, Tree::Gone) => Judgement::DeclareLost,
+        (Record::Absent | Record::Unsigned, Life::Dead, Tree::Gone) => Judgement::DeclareLost,
         // Whatever it says, somebody has decided without it, and nothing runs that could do harm.
         (Record::Contradictory, Life::Dead, Tree::Gone) if facts.unwanted => Judgement::DeclareLost,
         (Record::Contradictory, Life::Dead, Tree::Alive) if facts.unwanted => Judgement::StopTree,
         (Record::Contradictory, Life::Dead | Life::Unknown, _)
-        | (Record::Absent | Record::Unproven, Life::Unknown, _)
-        | (Record::Absent | Record::Unproven, Life::Dead, Tree::Unknown) => Judgement::Suspect,
+        | (Record::Absent | Record::Unproven | Record::Unsigned, Life::Unknown, _)
+        | (Record::Absent | Record::Unproven | Record::Unsigned, Life::Dead, Tree::Unknown) => {
+            Judgement::Suspect
+        }
     }
 }
 
@@ -119,7 +127,13 @@ mod tests {
     #[test]
     fn the_whole_table() {
         use Judgement as J;
-        for record in [Record::Sealed, Record::Unproven, Record::Absent, Record::Contradictory] {
+        for record in [
+            Record::Sealed,
+            Record::Unproven,
+            Record::Absent,
+            Record::Unsigned,
+            Record::Contradictory,
+        ] {
             for shim in [Life::Alive, Life::Dead, Life::Unknown] {
                 for tree in [Tree::Gone, Tree::Alive, Tree::Unknown] {
                     for unwanted in [false, true] {
@@ -128,15 +142,23 @@ mod tests {
                                 J::Collect
                             }
                             (_, Life::Alive, _) => J::AwaitShim,
-                            (Record::Absent, Life::Dead, Tree::Gone) => J::DeclareLost,
-                            (Record::Absent | Record::Unproven, Life::Dead, Tree::Alive) => {
-                                J::StopTree
+                            (Record::Absent | Record::Unsigned, Life::Dead, Tree::Gone) => {
+                                J::DeclareLost
                             }
+                            (
+                                Record::Absent | Record::Unproven | Record::Unsigned,
+                                Life::Dead,
+                                Tree::Alive,
+                            ) => J::StopTree,
                             (_, Life::Dead, Tree::Gone) if unwanted => J::DeclareLost,
                             (_, Life::Dead, Tree::Alive) if unwanted => J::StopTree,
-                            (Record::Absent | Record::Unproven | Record::Contradictory, ..) => {
-                                J::Suspect
-                            }
+                            (
+                                Record::Absent
+                                | Record::Unproven
+                                | Record::Unsigned
+                                | Record::Contradictory,
+                                ..,
+                            ) => J::Suspect,
                         };
                         let facts = Facts { record, shim, tree, unwanted };
                         assert_eq!(judge(facts), expected, "{facts:?}");

@@ -71,6 +71,9 @@ pub fn record(run_dir: &Path, mark: &Mark, known: &Known) -> (Record, Option<Exi
                 && found.server_id == mark.server_id
                 && (known.worker_id.is_empty() || found.worker_id == known.worker_id);
             match &known.seal_key {
+                Some(_) if shim_protocol::exit::seal_of(&bytes).is_none() => {
+                    (Record::Unsigned, None)
+                }
                 _ if !is_its => (Record::Contradictory, None),
                 None => (Record::Unproven, Some(found)),
                 Some(key) if seal::is_sealed_by(key, &bytes) => (Record::Sealed, Some(found)),
@@ -388,7 +391,7 @@ mod tests {
         let old = Known { seal_key: None, ..signs.clone() };
         assert_eq!(record(dir.path(), &mark(), &signs).0, Record::Absent);
         assert_eq!(written(dir.path(), &file, &signs), Record::Sealed);
-        assert_eq!(written(dir.path(), &json("A-1", "W-1"), &signs), Record::Contradictory);
+        assert_eq!(written(dir.path(), &json("A-1", "W-1"), &signs), Record::Unsigned);
         let (_, by_another) = sealed(2, &json("A-1", "W-1"));
         assert_eq!(written(dir.path(), &by_another, &signs), Record::Contradictory);
         for (attempt, worker) in [("A-2", "W-1"), ("A-1", "W-2")] {

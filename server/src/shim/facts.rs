@@ -23,7 +23,6 @@ use crate::domain::verdict::End;
 use crate::domain::verdict::Facts;
 use crate::domain::verdict::Sent;
 use crate::domain::verdict::Stop;
-use crate::plant;
 use crate::shim::transcript_usage;
 
 /// Limits of models that are heeded, and characters of a window's name: a record is read from a file that agents can write.
@@ -223,9 +222,6 @@ fn end(status: &ExitStatus, worktree_gone: bool) -> End {
     match status {
         ExitStatus::Exited { code } => End::Exited(*code),
         ExitStatus::Signaled { signal } => End::Signaled(*signal),
-        ExitStatus::Unknown | ExitStatus::Newer if plant::is("unknown-exit-is-success") => {
-            End::Exited(0)
-        }
         ExitStatus::Unknown | ExitStatus::Newer => End::Unknown,
         ExitStatus::NotStarted { error, errno } => {
             End::NotStarted { error: error.clone(), errno: *errno, worktree_gone }
