@@ -202,7 +202,10 @@ async fn many_large_bodies_at_once_do_not_fill_the_memory() {
         bed.client.call_tool("add_ticket_comment", json!({"ticket_id": "T-1", "content": content}))
     };
     let replies = futures_of(30, call).await;
-    assert!(replies.iter().all(|reply| reply.status == 200), "each is read and refused");
+    // Each is read and refused, or waited for room for as long as one may.
+    let statuses: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&200), "{statuses:?}");
     let most = most_memory(&bed);
     assert!(most < 400 << 10, "{most} KiB for 30 bodies of 4 MiB");
 }
