@@ -34,13 +34,16 @@ pub struct Owners {
     me: u32,
     /// Somebody else who is trusted as this user is.
     also: Option<u32>,
+    /// How owners show that this process's user namespace does not know: root, in a service of a user's own that its
+    /// manager gives namespaces.
+    unmapped: Option<u32>,
 }
 
 impl Owners {
     /// This user and root: for a server, which works with what it finds.
     #[must_use]
     pub fn of_server() -> Self {
-        Self { me: nix::unistd::geteuid().as_raw(), also: None }
+        Self { me: nix::unistd::geteuid().as_raw(), also: None, unmapped: unmapped() }
     }
 
     /// For a command about a server whose directory this is. Root asks about the servers of others, too.
@@ -52,8 +55,19 @@ impl Owners {
     }
 
     fn include(self, uid: u32) -> bool {
-        uid == self.me || uid == ROOT || Some(uid) == self.also
+        uid == self.me || uid == ROOT || Some(uid) == self.also || Some(uid) == self.unmapped
     }
+}
+
+/// The user that stands for all whom this process's user namespace does not know; none in the first namespace, which knows
+/// everybody.
+fn unmapped() -> Option<u32> {
+    /// What the kernel shows unless somebody set another one.
+    const OVERFLOW: u32 = 65_534;
+    let map = fs::read_to_string("/proc/self/uid_map").ok()?;
+    let known: u64 =
+        map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum();
+    (known > 0 && known < u64::from(u32::MAX)).then_some(OVERFLOW)
 }
 
 /// Refuses a place that others can change or exchange. What is not there yet cannot be wrong; its parents can.
@@ -182,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    const OWNERS: Owners = Owners { me: 1000, also: None };
+    const OWNERS: Owners = Owners { me: 1000, also: None, unmapped: None };
 
     #[test]
     fn each_step_is_ours_or_roots_and_nobody_elses_to_write() {
