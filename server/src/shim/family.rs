@@ -89,7 +89,9 @@ mod tests {
         };
         let stranger = Process { started: sleeper.started + 1, ..sleeper };
         kill(&stranger);
-        assert!(below(root).unwrap().contains(&sleeper), "another process with that number");
+        // Its state may differ from one look to the next.
+        let is_there = below(root).unwrap().iter().any(|process| process.pid == sleeper.pid);
+        assert!(is_there, "another process with that number");
         kill(&sleeper);
         assert!(shell.wait().unwrap().success(), "the shell goes on behind it");
         assert_eq!(process(root), None);
