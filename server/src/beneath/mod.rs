@@ -5,8 +5,8 @@
 //! points to, or wait for somebody to write into the pipe.
 //!
 //! - [`open`]: directories reached one component at a time, never through a link; files that are regular and of bounded size.
-//! - [`remove`]: whole directories removed, whatever their modes and however deep.
-//! - [`walk`]: a look at everything below a directory.
+//! - [`remove()`]: whole directories removed, whatever their modes and however deep.
+//! - [`walk()`]: a look at everything below a directory.
 //!
 //! Invariant: nothing here follows a symbolic link, opens anything but a directory or a regular file, or waits.
 
