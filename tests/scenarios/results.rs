@@ -192,7 +192,7 @@ async fn with_claude(claude: PathBuf, api: &MessagesApi) -> Bed {
     Bed::with(setup).await
 }
 
-#[e2e::scenario]
+#[e2e::scenario(needs(Claude))]
 async fn a_real_session_whose_background_task_outlives_its_outcome_keeps_it() {
     let claude = real_claude();
     let api = MessagesApi::start(|ask| {
@@ -224,7 +224,7 @@ async fn a_real_session_whose_background_task_outlives_its_outcome_keeps_it() {
     assert!((cost - last).abs() < 1e-9, "{cost} for {last}");
 }
 
-#[e2e::scenario]
+#[e2e::scenario(needs(Claude))]
 async fn a_real_resumed_session_that_begins_with_an_empty_result_works_on() {
     let claude = real_claude();
     let api = MessagesApi::start(|ask| {
