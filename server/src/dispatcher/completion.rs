@@ -49,10 +49,11 @@ impl Dispatcher {
             let said_at = usage.told_at.unwrap_or(now);
             let wait = self.store.rules().policy.overload.delay(1);
             let until = hold.until.unwrap_or_else(|| said_at.after(wait));
+            if until <= now {
+                continue;
+            }
             match hold.of {
-                Held::Everything if hold.until.is_none() && until <= now => {}
                 Held::Everything => self.store.hold_for_usage_limit(reason, until, now).await?,
-                Held::Models(_) if until <= now => {}
                 Held::Models(family) => {
                     let attempt = self.store.attempt(attempt).await?;
                     let like = attempt.map(|attempt| attempt.model).filter(|_| hold.rejected);

@@ -83,7 +83,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
     let own_place = &dispatcher.places.place.id;
     if hello.place_id.as_ref().is_some_and(|place| place != own_place) {
         // Of the server that this one's database was copied from, or of a copy: not ours to refuse, which would end its work.
-        tracing::warn!(worker = %hello.worker_id.escape_debug(), pid = hello.pid, "a worker of another state directory dialled");
+        tracing::warn!(worker = %outside(&hello.worker_id), pid = hello.pid, "a worker of another state directory dialled");
         return;
     }
     let (worker, protocol) = match admit(&dispatcher, &hello, peer).await {
@@ -294,7 +294,7 @@ impl Session<'_> {
             // Whether it is on disk is all the same: what is committed here is.
             ToServer::Completed { attempt_id, record, unsealed } => {
                 if unsealed {
-                    tracing::warn!(worker = %self.worker.id, attempt = attempt_id.escape_debug().to_string(), "a result that could not be written on disk came over the link");
+                    tracing::warn!(worker = %self.worker.id, attempt = %outside(&attempt_id), "a result that could not be written on disk came over the link");
                 }
                 self.take_report(attempt_id, &record).await?;
             }

@@ -58,58 +58,19 @@ pub enum GitError {
     Astray { path: PathBuf, place: String },
 }
 
+/// What has to change before a step that failed can succeed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cure {
+    /// The work itself, which cannot be accepted as it is.
+    Work,
+    /// Something around it, which somebody has to change.
+    Surroundings,
+    /// Nothing that anybody has to do: a full disk, a lock that somebody holds.
+    Time,
+}
+
 impl GitError {
-    /// Whether the same step comes to the same end until somebody changes something. What is not of that kind passes: a
-    /// full disk, a lock that somebody holds.
-    #[must_use]
-    pub fn is_lasting(&self) -> bool {
-        match self {
-            Self::Hung { .. }
-            | Self::Led { .. }
-            | Self::Replaced { .. }
-            | Self::Special { .. }
-            | Self::Unfinished { .. }
-            | Self::Nested { .. }
-            | Self::Inner { .. }
-            | Self::Submodule { .. }
-            | Self::Astray { .. } => true,
-            Self::Run { .. }
-            | Self::Failed { .. }
-            | Self::Strange { .. }
-            | Self::File { .. }
-            | Self::Busy { .. }
-            | Self::NotForwarded { .. } => false,
-        }
-    }
-
-    /// Whether the machine had no room for another process or file just then: it passes, and nobody need decide anything.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        /// EINTR, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC, EDQUOT.
-        const PASSING: [i32; 8] = [4, 11, 12, 23, 24, 26, 28, 122];
-        match self {
-            Self::Run { source, .. } | Self::File { source, .. } => {
-                source.raw_os_error().is_some_and(|errno| PASSING.contains(&errno))
-            }
-            Self::Hung { .. }
-            | Self::Failed { .. }
-            | Self::Strange { .. }
-            | Self::Busy { .. }
-            | Self::NotForwarded { .. }
-            | Self::Led { .. }
-            | Self::Replaced { .. }
-            | Self::Special { .. }
-            | Self::Unfinished { .. }
-            | Self::Nested { .. }
-            | Self::Inner { .. }
-            | Self::Submodule { .. }
-            | Self::Astray { .. } => false,
-        }
-    }
-
-    /// Whether it is the work itself that cannot be accepted as it is, so that the stage may be done again.
-    #[must_use]
-    pub fn is_of_the_work(&self) -> bool {
+    fn cure(&self) -> Cure {
         match self {
             Self::Led { .. }
             | Self::Replaced { .. }
@@ -117,16 +78,36 @@ impl GitError {
             | Self::Unfinished { .. }
             | Self::Nested { .. }
             | Self::Inner { .. }
-            | Self::Submodule { .. } => true,
-            Self::Hung { .. }
-            | Self::Astray { .. }
-            | Self::Run { .. }
+            | Self::Submodule { .. } => Cure::Work,
+            Self::Hung { .. } | Self::Astray { .. } => Cure::Surroundings,
+            Self::Run { .. }
             | Self::Failed { .. }
             | Self::Strange { .. }
             | Self::File { .. }
             | Self::Busy { .. }
-            | Self::NotForwarded { .. } => false,
+            | Self::NotForwarded { .. } => Cure::Time,
         }
+    }
+
+    /// Whether the same step comes to the same end until somebody changes something.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.cure() != Cure::Time
+    }
+
+    /// Whether it is the work itself that cannot be accepted as it is, so that the stage may be done again.
+    #[must_use]
+    pub fn is_of_the_work(&self) -> bool {
+        self.cure() == Cure::Work
+    }
+
+    /// Whether the machine had no room for another process or file just then: it passes, and nobody need decide anything.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        /// EINTR, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC, EDQUOT.
+        const PASSING: [i32; 8] = [4, 11, 12, 23, 24, 26, 28, 122];
+        let (Self::Run { source, .. } | Self::File { source, .. }) = self else { return false };
+        source.raw_os_error().is_some_and(|errno| PASSING.contains(&errno))
     }
 }
 
