@@ -13,6 +13,8 @@ use tokio::process::Command;
 use super::bounds;
 use super::bounds::Bounds;
 use super::error::GitError;
+use super::neighbours;
+use super::neighbours::Cleared;
 use super::settings::ALWAYS;
 use super::settings::EMAIL;
 use super::settings::NAME;
@@ -40,6 +42,8 @@ pub(super) struct Git {
     place: PathBuf,
     bounds: Bounds,
     lock: Option<File>,
+    /// The repository that it holds, without links on the way.
+    common: Option<PathBuf>,
     /// Kept open until git has begun there.
     directory: Option<Arc<OwnedFd>>,
 }
@@ -73,6 +77,7 @@ impl Git {
             place: place.to_owned(),
             bounds: Bounds::default(),
             lock: None,
+            common: None,
             directory: None,
         }
     }
@@ -114,8 +119,9 @@ impl Git {
 
     /// Gives git the lock of its repository as standard input. The lock is held as long as anybody has that file open,
     /// so the next server waits for a git that outlives this one.
-    pub(super) fn holding(mut self, lock: File) -> Self {
+    pub(super) fn holding(mut self, lock: File, common: &Path) -> Self {
         self.lock = Some(lock);
+        self.common = Some(common.to_owned());
         self
     }
 
@@ -133,7 +139,12 @@ impl Git {
             Ok(output) => output,
             Err(hung) => {
                 tracing::error!(verb = self.verb, place = %place.display(), ?hung, "git hung and was ended");
-                return Err(GitError::Hung { verb: self.verb, hung });
+                return Err(match self.common.as_deref().map(neighbours::clear) {
+                    Some(Ok(Cleared::Something)) => GitError::Disturbed { verb: self.verb },
+                    Some(Ok(Cleared::Nothing) | Err(_)) | None => {
+                        GitError::Hung { verb: self.verb, hung }
+                    }
+                });
             }
         };
         Ok(Answer {

@@ -13,6 +13,11 @@ pub enum GitError {
     Run { place: PathBuf, source: io::Error },
     #[error("git {verb} {hung}, and was ended with everything it had begun")]
     Hung { verb: String, hung: Hung },
+    /// What it waited for was in the worktree of another ticket and is gone.
+    #[error(
+        "git {verb} waited for what an agent had left in another worktree's administration; that was removed"
+    )]
+    Disturbed { verb: String },
     /// With the last lines of what it printed.
     #[error("git {verb} failed: {said}")]
     Failed { verb: String, said: String },
@@ -81,6 +86,7 @@ impl GitError {
             | Self::Submodule { .. } => Cure::Work,
             Self::Hung { .. } | Self::Astray { .. } => Cure::Surroundings,
             Self::Run { .. }
+            | Self::Disturbed { .. }
             | Self::Failed { .. }
             | Self::Strange { .. }
             | Self::File { .. }
@@ -101,11 +107,15 @@ impl GitError {
         self.cure() == Cure::Work
     }
 
-    /// Whether the machine had no room for another process or file just then: it passes, and nobody need decide anything.
+    /// Whether the machine had no room for another process or file just then, or another ticket's agent was in the way:
+    /// it passes, and nobody need decide anything.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         /// EINTR, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC, EDQUOT.
         const PASSING: [i32; 8] = [4, 11, 12, 23, 24, 26, 28, 122];
+        if matches!(self, Self::Disturbed { .. }) {
+            return true;
+        }
         let (Self::Run { source, .. } | Self::File { source, .. }) = self else { return false };
         source.raw_os_error().is_some_and(|errno| PASSING.contains(&errno))
     }

@@ -28,6 +28,7 @@ mod gather;
 mod inner;
 mod look;
 mod names;
+mod neighbours;
 mod nested;
 mod repository;
 mod settings;

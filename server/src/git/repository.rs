@@ -27,6 +27,7 @@ use super::bounds::Holder;
 use super::command::Git;
 use super::error::GitError;
 use super::error::file_error;
+use super::neighbours;
 use crate::telemetry::chain;
 
 /// Held by whoever changes the repository for this product: another server, or a git that outlived its server.
@@ -72,6 +73,7 @@ impl Repositories {
         let turn = queue.lock_owned().await;
         let real = common.canonicalize().map_err(file_error(common))?;
         let lock = self.locked(&real.join(LOCK)).await?;
+        neighbours::clear(&real).map_err(file_error(&real.join("worktrees")))?;
         match abandoned::clear(common, &lock) {
             Ok(Found::Nothing | Found::Cleared) => {}
             Ok(Found::Young) => self.look_again(common),
@@ -158,7 +160,7 @@ impl Repository {
     /// A command with the lock of this repository, and its bounds.
     pub(super) fn equipped(&self, git: Git) -> Result<Git, GitError> {
         let lock = self.lock.try_clone().map_err(file_error(&self.real))?;
-        Ok(git.holding(lock).bounded(self.bounds))
+        Ok(git.holding(lock, &self.real).bounded(self.bounds))
     }
 
     /// The commit a ref points to; `None` when there is no such ref.

@@ -9,6 +9,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::*;
+use crate::beneath;
 use crate::git::GitError;
 use crate::git::removal::Removal;
 
@@ -284,6 +285,40 @@ async fn a_git_that_waits_for_ever_is_ended_and_the_repository_is_free() {
     let repository = repositories.open(&common).await.unwrap();
     work.head = repository.accept(&work, &author(1)).await.expect("the lock is free");
     bed.assert_sound();
+}
+
+#[tokio::test]
+async fn what_one_agent_leaves_in_its_administration_stops_no_step_of_another_ticket() {
+    let bed = Bed { repositories: Repositories::with_idle(Duration::from_secs(2)), ..Bed::new() };
+    bed.work(42).await;
+    let mut key = 100;
+    for name in ["HEAD", "gitdir", "commondir", "locked", "index"] {
+        let place = admin_of(&bed).join(name);
+        let leave: [(&str, &dyn Fn()); 4] = [
+            ("a pipe", &|| pipe(&place)),
+            ("a link to a device", &|| symlink("/dev/zero", &place).unwrap()),
+            ("a directory", &|| fs::create_dir(&place).unwrap()),
+            ("a file without an end", &|| {
+                fs::File::create(&place).unwrap().set_len(1 << 40).unwrap();
+            }),
+        ];
+        for (what, leave) in leave {
+            if name == "index" && what == "a file without an end" {
+                // Git maps it, and an index may be large.
+                continue;
+            }
+            beneath::remove(&place).unwrap();
+            leave();
+            let mut other = bed.work(key).await;
+            put(&other, "a.txt", what);
+            let repository = bed.repository().await;
+            let accepted = repository.accept(&other, &author(key)).await;
+            other.head = accepted.unwrap_or_else(|error| panic!("{name} is {what}: {error}"));
+            let removed = repository.remove(&other).await;
+            assert!(matches!(removed, Ok(Removal::Done { .. })), "{name} is {what}: {removed:?}");
+            key += 1;
+        }
+    }
 }
 
 #[tokio::test]

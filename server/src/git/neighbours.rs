@@ -1,0 +1,66 @@
+//! The administrations of all worktrees of a repository, before git reads them.
+//!
+//! Git reads a few files of every worktree whenever it makes or removes one, and an agent can write those of its own. A
+//! pipe in the place of one `HEAD` would make git wait in the step of another ticket, with the repository held, and the
+//! ticket whose pipe it is could not be put right meanwhile. A link to a device would be read without an end.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::site::SMALL;
+use crate::beneath;
+
+/// What git 2.47 reads of worktrees other than the one it works in.
+const READ: [&str; 5] = ["HEAD", "gitdir", "commondir", "locked", "index"];
+
+/// What [`clear`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cleared {
+    Nothing,
+    Something,
+}
+
+/// Removes what is none of the files that git would read there. What was removed is put right when its own ticket's
+/// worktree is looked at next; until then git takes that worktree for a broken one and goes on.
+pub(super) fn clear(common: &Path) -> io::Result<Cleared> {
+    let all = common.join("worktrees");
+    // Whatever else has this name is refused by the step that needs it.
+    if !all.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return Ok(Cleared::Nothing);
+    }
+    let mut cleared = Cleared::Nothing;
+    for entry in fs::read_dir(&all)? {
+        let entry = entry?;
+        let admin = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => {}
+            Ok(_) => {
+                report(&admin);
+                cleared = Cleared::Something;
+                beneath::remove(&admin)?;
+                continue;
+            }
+            // Removed meanwhile.
+            Err(_) => continue,
+        }
+        for name in READ {
+            let path = admin.join(name);
+            let Ok(found) = path.symlink_metadata() else { continue };
+            // The index is mapped into memory and may be large; the others are one line.
+            if !found.is_file() || (name != "index" && found.len() > SMALL) {
+                report(&path);
+                cleared = Cleared::Something;
+                beneath::remove(&path)?;
+            }
+        }
+    }
+    Ok(cleared)
+}
+
+fn report(path: &Path) {
+    tracing::warn!(
+        path = ?path,
+        "something that git must not read was removed from a worktree's administration"
+    );
+}
