@@ -66,6 +66,28 @@ pub fn shown(text: &str) -> String {
     line.chars().take(MOST).map(|c| if hides(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// The first line of a text, at most 300 characters of it.
+#[must_use]
+pub fn first_line(text: &str) -> String {
+    text.trim().lines().next().unwrap_or_default().chars().take(300).collect()
+}
+
+/// The text with each place, such as `{stage}`, replaced by its value. A value that looks like a place stays as it is.
+#[must_use]
+pub fn filled(text: &str, places: &[(&str, &str)]) -> String {
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        let (before, from) = rest.split_at(start);
+        whole.push_str(before);
+        let place = places.iter().find(|(place, _)| from.starts_with(place));
+        let (value, length) = place.map_or(("{", 1), |(place, value)| (*value, place.len()));
+        whole.push_str(value);
+        rest = &from[length..];
+    }
+    whole + rest
+}
+
 /// The text as part of a sentence: on one line, without a full stop. What others say goes into sentences of ours, and
 /// they end theirs or break them over lines as they like.
 #[must_use]
@@ -136,6 +158,12 @@ mod tests {
             assert_eq!(sentence(said), told);
             assert_eq!(clause(said), told.trim_end_matches('.'));
         }
+    }
+
+    #[test]
+    fn places_are_filled_once() {
+        let places = [("{a}", "{b}"), ("{b}", "2")];
+        assert_eq!(filled("{a} and {b}, {c} {", &places), "{b} and 2, {c} {");
     }
 
     #[test]

@@ -282,7 +282,7 @@ fn nothing_of_the_ticket_is_on_the_command_line() {
             "--append-system-prompt",
             "You review.",
             "--json-schema",
-            PLANNING_SCHEMA,
+            PLANNING_SCHEMA.as_str(),
             "--permission-mode",
             "acceptEdits",
             "--allowedTools",
@@ -305,19 +305,28 @@ fn only_stages_that_may_create_tickets_hear_of_them() {
     let planner = WorkerTypeSettings::with_prompt("You plan.".into());
     let plain = WorkerTypeSettings { may_create_tickets: false, ..planner.clone() };
     assert!(!with(&plain, prompt).contains("tickets"));
-    assert!(with(&plain, arguments).contains(&RESULT_SCHEMA.to_owned()));
+    assert!(with(&plain, arguments).contains(&*RESULT_SCHEMA));
     let text = with(&planner, prompt);
     assert!(text.contains("- `impl`: Writes code.\n- `review`\n"), "{text}");
-    assert!(with(&planner, arguments).contains(&PLANNING_SCHEMA.to_owned()));
+    assert!(with(&planner, arguments).contains(&*PLANNING_SCHEMA));
 }
 
 #[test]
 fn the_schema_for_planning_is_the_plain_one_and_tickets() {
-    let plain: serde_json::Value = serde_json::from_str(RESULT_SCHEMA).unwrap();
-    let mut planning: serde_json::Value = serde_json::from_str(PLANNING_SCHEMA).unwrap();
+    let plain: serde_json::Value = serde_json::from_str(&RESULT_SCHEMA).unwrap();
+    let mut planning: serde_json::Value = serde_json::from_str(&PLANNING_SCHEMA).unwrap();
     let tickets = planning["properties"].as_object_mut().unwrap().remove("tickets");
     assert_eq!(planning, plain);
     assert_eq!(tickets.unwrap()["maxItems"], crate::domain::planned::MAX_PLANNED);
+}
+
+#[test]
+fn a_schema_is_written_on_one_line_and_keeps_the_spaces_in_its_texts() {
+    assert_eq!(
+        minified("{ \"a\": \"b \\\" c\",\n  \"d\": [1, 2]\n}\n"),
+        r#"{"a":"b \" c","d":[1,2]}"#
+    );
+    assert!(RESULT_SCHEMA.starts_with(r#"{"type":"object","additionalProperties":false,"#));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::outcome::StageResult;
 use super::outcome::Verdict;
 use super::planned;
 use super::text::LONG_TEXT_BYTES;
+use super::text::first_line;
 use super::usage::UsageLimit;
 
 /// The facts about a finished attempt.
@@ -463,10 +464,6 @@ fn with_stderr(sentence: String, facts: &Facts) -> String {
         Some(line) => format!("{sentence}: {}", first_line(line)),
         None => sentence,
     }
-}
-
-fn first_line(text: &str) -> String {
-    text.trim().lines().next().unwrap_or_default().chars().take(300).collect()
 }
 
 #[cfg(test)]
