@@ -1,36 +1,32 @@
 //! What the coordinator talks to: MCP over HTTP, and the three pages a supervisor asks for.
 //!
-//! [`transport`] decides who may speak, [`server`] speaks MCP, [`tools`] holds what the tools do, [`reply`] how a refusal
-//! reads. A tool checks its arguments, commits through the store and answers with what it committed.
+//! A request passes [`http`] (who may ask, and how much), [`rpc`] (its message, respelled where the SDK would misread it),
+//! [`sdk`] (the adapter to the MCP SDK), and a [`tool`] of the [`catalog`]. The tool checks its arguments, commits through
+//! the store and answers with what it committed; [`reply`] words what it refused. Long texts for models are the Markdown
+//! files in `words`.
 //!
-//! Invariant: only [`server`] and [`transport`] name the MCP SDK; a tool's body is a plain async function.
+//! Invariant: only [`sdk`] names the MCP SDK; the body of a tool is a plain async function.
 //! Invariant: nothing here names the dispatcher or a shim. Tools commit, the store's level rises, the dispatcher looks.
 
-mod access;
 mod arguments;
-mod batch;
-mod body;
-mod cancelled;
+mod call;
 mod catalog;
-mod connections;
+mod counts;
+mod http;
 mod instructions;
-mod kept;
-mod limits;
-mod message;
-mod metrics;
 mod page;
 mod prompts;
 mod reply;
-mod requests;
 mod resources;
-mod room;
+mod rpc;
 mod schema;
-mod server;
+mod sdk;
+mod seats;
 mod service;
 mod spelling;
+mod tool;
 mod tools;
 mod transcript;
-mod transport;
 
 #[cfg(test)]
 mod tests;
@@ -41,10 +37,10 @@ pub(crate) fn tool_names() -> Vec<&'static str> {
     catalog::tools().iter().map(|tool| tool.name).collect()
 }
 
-pub use access::Access;
-pub use access::Auth;
-pub use access::Key;
-pub use limits::Limits;
+pub use http::access::Access;
+pub use http::access::Auth;
+pub use http::access::Key;
+pub use http::limits::Limits;
+pub use http::transport::router;
+pub use http::transport::serve;
 pub use service::Service;
-pub use transport::router;
-pub use transport::serve;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::domain::project::Project;
 use crate::domain::project::TicketCounts;
 use crate::domain::refusal::Refusal;
+use crate::domain::text;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::mcp::page::MAX_LIMIT;
@@ -16,6 +17,10 @@ use crate::mcp::service::Service;
 use crate::mcp::transcript::shortened;
 use crate::store::Page;
 use crate::store::TicketFilter;
+
+const PLAN: &str = include_str!("words/prompts/plan_project.md");
+const TRIAGE: &str = include_str!("words/prompts/triage_on_hold.md");
+const REPORT: &str = include_str!("words/prompts/report_progress.md");
 
 /// How much of a question or reason a prompt repeats; the ticket has all of it.
 const SHOWN_CHARS: usize = 600;
@@ -108,37 +113,18 @@ async fn projects(service: &Service, name: Option<&str>) -> Result<Vec<Project>>
 }
 
 async fn plan(service: &Service, projects: &[Project]) -> Result<String> {
-    let mut text = String::from(
-        "Plan work for the Vibe-Ensemble workers. You coordinate: you do not write the code yourself.\n\n",
-    );
-    line(
-        &mut text,
-        format_args!("If the goal is not clear from what was said, ask for it first.\n"),
-    );
     if projects.is_empty() {
-        line(&mut text, format_args!("There is no project yet: begin with create_project.\n"));
-    } else {
-        line(&mut text, format_args!("What is there:"));
-        for project in projects {
-            describe(service, &mut text, project).await?;
-        }
-        text.push('\n');
+        return Ok(filled(
+            PLAN,
+            "{projects}",
+            "There is no project yet: begin with create_project.",
+        ));
     }
-    text.push_str(
-        "Then:\n\
-         1. Look at the project's directory until you know how it is built and tested. Write what every worker must \
-         know into the project's rules and patterns (create_project or update_project).\n\
-         2. Choose the roles the work needs, few and distinct, such as implement, test, review. Make the missing ones \
-         with create_worker_type; the system prompt says what the role does, what it must not do, and what its report \
-         hands to the next stage.\n\
-         3. Cut the goal into tickets one worker can finish in one sitting, each with a description that says the \
-         goal, the limits and how to tell that it is done. Order them with depends_on only where one truly needs the \
-         other. Two tickets that change the same files should depend on each other.\n\
-         4. Show the plan and wait for a yes, unless you were told to go ahead. Then create the tickets with \
-         create_ticket and an idempotency_key each.\n\
-         5. Follow them with list_events and wait_seconds.",
-    );
-    Ok(text)
+    let mut known = String::from("What is there:\n");
+    for project in projects {
+        describe(service, &mut known, project).await?;
+    }
+    Ok(filled(PLAN, "{projects}", &known))
 }
 
 async fn describe(service: &Service, text: &mut String, project: &Project) -> Result<()> {
@@ -175,26 +161,14 @@ async fn triage(service: &Service, project: Option<String>) -> Result<String> {
                 .to_owned(),
         );
     }
-    let mut text =
-        String::from("These Vibe-Ensemble tickets are on hold and wait for a decision:\n\n");
+    let mut listed = String::new();
     for ticket in &held.items {
-        hold(&mut text, ticket);
+        hold(&mut listed, ticket);
     }
     if held.next.is_some() {
-        line(&mut text, format_args!("… and more: list_tickets with state on_hold."));
+        line(&mut listed, format_args!("… and more: list_tickets with state on_hold."));
     }
-    text.push_str(
-        "\nFor each, oldest first: read it with get_ticket, the last comments and the last attempt's detail above all. \
-         Then do one of these:\n\
-         - You know the answer from the project, its rules or what was said here: resume_ticket with the answer as \
-         comment.\n\
-         - The plan is wrong for it: resume_ticket with the stage to go on with, or close_ticket and a better ticket.\n\
-         - The worker type is at fault (tools, limits, prompt): update_worker_type, then resume_ticket.\n\
-         - It is a decision for a person: ask, with the question, your proposal and what follows from each answer. \
-         Do not guess about money, data that cannot be got back, or what users see.\n\
-         When all are through, say in one line each what was decided and why.",
-    );
-    Ok(text)
+    Ok(filled(TRIAGE, "{tickets}", &listed))
 }
 
 fn hold(text: &mut String, ticket: &Ticket) {
@@ -228,11 +202,10 @@ async fn report(
             "There is no Vibe-Ensemble project yet. Say so, and offer to plan one.".to_owned()
         );
     }
-    let mut text =
-        String::from("Report how the Vibe-Ensemble work stands. What is known right now:\n\n");
+    let mut known = String::new();
     for project in projects {
         line(
-            &mut text,
+            &mut known,
             format_args!("- Project {}: {}", project.name, counts(service, project).await?),
         );
     }
@@ -241,7 +214,7 @@ async fn report(
     let open = service.store.tickets(filter, page).await?;
     for ticket in &open.items {
         line(
-            &mut text,
+            &mut known,
             format_args!(
                 "- {} \"{}\" of {} is {} at {}; {} attempts at this stage, {} times sent back, {:.2} USD so far",
                 ticket.id,
@@ -256,15 +229,9 @@ async fn report(
         );
     }
     if open.next.is_some() {
-        line(&mut text, format_args!("… and more open tickets: list_tickets."));
+        line(&mut known, format_args!("… and more open tickets: list_tickets."));
     }
-    text.push_str(
-        "\nRead what closed since the last report with list_events (kinds ticket_closed) and its reports with \
-         get_ticket. Then say in a few sentences, for a person who was away: what is done and how it was checked, what \
-         runs, what waits for whom, what went wrong, what it cost, and what happens next. Name tickets by id and \
-         title. Claim nothing a report does not say.",
-    );
-    Ok(text)
+    Ok(filled(REPORT, "{tickets}", &known))
 }
 
 async fn counts(service: &Service, project: &Project) -> Result<String> {
@@ -274,6 +241,11 @@ async fn counts(service: &Service, project: &Project) -> Result<String> {
         "Tickets: {running} running, {queued} queued, {scheduled} scheduled, {blocked} blocked, {on_hold} on hold, \
          {closed} closed."
     ))
+}
+
+/// The prompt with `listed` in its one place for it.
+fn filled(prompt: &str, place: &str, listed: &str) -> String {
+    text::filled(prompt.trim_ascii_end(), &[(place, listed.trim_end())])
 }
 
 fn line(text: &mut String, words: std::fmt::Arguments<'_>) {

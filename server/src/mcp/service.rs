@@ -1,11 +1,8 @@
 //! What a tool works with, and what it may answer.
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -20,9 +17,7 @@ use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::Brakes;
 use crate::domain::waiting::GitStep;
-use crate::mcp::access::Caller;
-use crate::mcp::limits::Limits;
-use crate::mcp::limits::Waiting;
+use crate::mcp::seats::Waiting;
 use crate::obstacles::Obstacles;
 use crate::store;
 use crate::store::Store;
@@ -55,8 +50,7 @@ impl Service {
         attempts_dir: PathBuf,
         shutdown: CancellationToken,
     ) -> Self {
-        let (templates, waiting) =
-            (Templates::default(), Waiting::new(Limits::default().waiting_calls));
+        let (templates, waiting) = (Templates::default(), Waiting::default());
         Self {
             store,
             clock,
@@ -183,31 +177,4 @@ pub(crate) fn id<T: FromStr<Err = InvalidId>>(field: &str, given: &str) -> Resul
         let allowed = format!("the id of a {}, such as {}-42", error.noun, error.prefix);
         Error::Refused(Refusal::invalid(field, given, allowed))
     })
-}
-
-pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Tells the client of a waiting call how long it has waited, and of how long.
-pub(crate) type Progress = Box<dyn Fn(Duration, Duration) -> BoxFuture<()> + Send + Sync>;
-
-/// The side of a call that is not in its arguments.
-pub(crate) struct Call {
-    /// Who calls.
-    pub(crate) caller: Caller,
-    /// Cancelled when what the caller showed no longer counts.
-    pub(crate) lapsed: CancellationToken,
-    /// Cancelled when the client goes away.
-    pub(crate) gone: CancellationToken,
-    /// Cancelled when the client says that it no longer wants the answer.
-    pub(crate) cancelled: CancellationToken,
-    /// There when the client asked for progress.
-    pub(crate) progress: Option<Progress>,
-}
-
-impl Call {
-    pub(crate) async fn report(&self, waited: Duration, of: Duration) {
-        if let Some(progress) = &self.progress {
-            progress(waited, of).await;
-        }
-    }
 }

@@ -22,7 +22,7 @@ use super::Auth;
 use super::Key;
 use super::Limits;
 use super::Service;
-use super::body::MOST_BYTES;
+use super::http::MOST_BYTES;
 use super::prompts;
 use super::router;
 use super::serve;

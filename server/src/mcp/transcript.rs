@@ -10,8 +10,7 @@ use shim_protocol::plain_file;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::Stream;
 
-use crate::mcp::reply;
-
+use crate::telemetry;
 const MOST_LINES: usize = 20;
 const MOST_CHARS: usize = 2000;
 /// Of the segment's end; a line of a transcript can be megabytes long.
@@ -25,7 +24,7 @@ pub(crate) fn last_lines(run_dir: &Path) -> Vec<String> {
         Err(error) => {
             tracing::warn!(
                 run_dir = %run_dir.display(),
-                error = reply::chain(&error),
+                error = telemetry::chain(&error),
                 "transcript not readable"
             );
             Vec::new()

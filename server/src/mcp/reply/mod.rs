@@ -8,6 +8,5 @@ mod table;
 mod tests;
 
 pub(crate) use table::INTERNAL_ERROR;
-pub(crate) use table::chain;
 pub(crate) use table::refusal;
 pub(crate) use table::wrong_arguments;

@@ -1,6 +1,5 @@
 //! The table: one arm per refusal.
 
-use std::error::Error as StdError;
 use std::fmt::Display;
 use std::fmt::Write as _;
 
@@ -235,17 +234,6 @@ pub(crate) fn wrong_arguments(tool: &str, wrong: &[Wrong]) -> String {
         writeln!(text, "- {line}").expect("writing to a String cannot fail");
     }
     write!(text, "Correct them and call {tool} again.").expect("writing to a String cannot fail");
-    text
-}
-
-/// An error with all its causes, for the log.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        write!(text, ": {error}").expect("writing to a String cannot fail");
-        cause = error.source();
-    }
     text
 }
 

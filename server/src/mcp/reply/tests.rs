@@ -1,4 +1,3 @@
-use super::chain;
 use super::refusal;
 use crate::domain::attempt::Silence;
 use crate::domain::attempt::StopMode;
@@ -346,11 +345,4 @@ fn long_lists_are_cut() {
     let tickets = (1..=25).map(t).collect();
     let text = refusal(&Refusal::WorkerTypeInUse { worker_type: "impl".to_owned(), tickets });
     assert!(text.contains("T-20 and 5 more."), "{text}");
-}
-
-#[test]
-fn a_failure_is_logged_with_its_causes() {
-    let cause = std::io::Error::other("disk full");
-    let error = shim_protocol::run_dir::RunDirError::Read { path: "/x".into(), source: cause };
-    assert_eq!(chain(&error), "could not read /x: disk full");
 }

@@ -15,14 +15,14 @@ use crate::domain::event::EventKind;
 use crate::domain::id::EventSeq;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
-use crate::mcp::catalog::Effect;
-use crate::mcp::catalog::Tool;
+use crate::mcp::call::Call;
 use crate::mcp::page;
 use crate::mcp::page::Room;
-use crate::mcp::service::Call;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::service::id;
+use crate::mcp::tool::Effect;
+use crate::mcp::tool::Tool;
 use crate::store;
 use crate::store::EventMarks;
 use crate::store::EventPage;
@@ -303,7 +303,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::mcp::access::Caller;
+    use crate::mcp::call::Caller;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -11,10 +11,10 @@ use crate::domain::pause::Scope;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Name;
-use crate::mcp::catalog::Effect;
-use crate::mcp::catalog::Tool;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
+use crate::mcp::tool::Effect;
+use crate::mcp::tool::Tool;
 
 /// What is said when nobody says why.
 const NO_REASON: &str = "the coordinator paused it";

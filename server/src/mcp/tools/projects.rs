@@ -18,11 +18,11 @@ use crate::domain::worktree::Isolation;
 use crate::domain::worktree::OnComplete;
 use crate::git;
 use crate::git::NoGround;
-use crate::mcp::catalog::Effect;
-use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
+use crate::mcp::tool::Effect;
+use crate::mcp::tool::Tool;
 use crate::mcp::transcript::shortened;
 
 /// How much of a long text a list shows.

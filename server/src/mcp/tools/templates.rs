@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::domain::refusal::Refusal;
 use crate::domain::worker_type::WorkerTypeSettings;
-use crate::mcp::catalog::Effect;
-use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
+use crate::mcp::tool::Effect;
+use crate::mcp::tool::Tool;
 use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::transcript::shortened;
 use crate::store::Listed;

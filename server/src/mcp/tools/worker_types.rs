@@ -14,11 +14,11 @@ use crate::domain::worker_type::PERMISSION_MODES;
 use crate::domain::worker_type::WorkerType;
 use crate::domain::worker_type::WorkerTypeChange;
 use crate::domain::worker_type::WorkerTypeSettings;
-use crate::mcp::catalog::Effect;
-use crate::mcp::catalog::Tool;
 use crate::mcp::page::List;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
+use crate::mcp::tool::Effect;
+use crate::mcp::tool::Tool;
 use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::transcript::shortened;
 

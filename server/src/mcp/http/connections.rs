@@ -31,8 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use crate::mcp::reply;
-
+use crate::telemetry;
 /// How long a connection may take to show a token that counts, and how long it may be silent after an answer without.
 const UNKNOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a known one may be silent between two calls. Clients keep them for the next call, and notice a close.
@@ -64,7 +63,7 @@ pub(crate) async fn serve(
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(error = reply::chain(&error), "no connection could be accepted");
+                tracing::warn!(error = telemetry::chain(&error), "no connection could be accepted");
                 open.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -95,7 +94,7 @@ async fn attend(
 ) {
     // An answer goes out as two small writes; without this the second waits for a delayed ACK, 44 ms on each call.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = reply::chain(&error), "TCP_NODELAY not set");
+        tracing::debug!(error = telemetry::chain(&error), "TCP_NODELAY not set");
     }
     let local = stream.local_addr().ok();
     let connection = Arc::clone(&entered.connection);
@@ -130,7 +129,7 @@ async fn attend(
         tokio::select! {
             ended = &mut serving => {
                 if let Err(error) = ended {
-                    tracing::trace!(error = reply::chain(&error), "a connection broke");
+                    tracing::trace!(error = telemetry::chain(&error), "a connection broke");
                 }
                 return;
             }

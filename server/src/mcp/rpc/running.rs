@@ -15,7 +15,7 @@ use std::sync::PoisonError;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::mcp::access::Caller;
+use crate::mcp::call::Caller;
 
 /// Who sent a request, and its id as JSON.
 type Key = (Caller, String);

@@ -11,8 +11,8 @@ use axum::http::header;
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 
-use crate::mcp::access::Caller;
-use crate::mcp::body;
+use crate::mcp::call::Caller;
+use crate::mcp::http::body;
 
 /// A body up to here needs no room.
 const SMALL_KIB: u32 = 16;

@@ -17,9 +17,10 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::id::AttemptId;
 use crate::fence;
 use crate::fence::Fence;
+use crate::mcp::call::Admitted;
+use crate::mcp::call::Caller;
 use crate::proof;
 
 /// What a request must show.
@@ -29,15 +30,6 @@ pub struct Access {
     own: Arc<OwnNames>,
     /// Knows the tokens of attempts; without it there are none.
     fence: Option<Fence>,
-}
-
-/// Who a request comes from, as its token says. Travels with the request to the tools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Caller {
-    /// Whoever holds the coordinator's token, or anybody when no token is asked for.
-    Coordinator,
-    /// The agent of an attempt. Whether that may still speak is another question.
-    Worker(AttemptId),
 }
 
 /// How a request proves that it comes from the coordinator.
@@ -78,14 +70,6 @@ impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key")
     }
-}
-
-/// A request that was let in.
-#[derive(Clone, Debug)]
-pub(crate) struct Admitted {
-    pub(crate) caller: Caller,
-    /// Cancelled when what the caller showed no longer counts.
-    pub(crate) lapsed: CancellationToken,
 }
 
 impl std::fmt::Debug for Auth {
@@ -232,6 +216,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+    use crate::domain::id::AttemptId;
 
     fn access(bound: &str, listen_host: &str) -> Access {
         Access::new(Auth::None, bound.parse().unwrap(), listen_host)

@@ -1,51 +1,10 @@
 //! `GET /metrics`: counts for Prometheus, as text.
 
 use std::fmt::Write as _;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use crate::disk::Room;
+use crate::mcp::counts::CallCounts;
 use crate::store::Counts;
-
-/// How a tool call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Answered,
-    /// Wrong arguments, or understood and not granted.
-    Refused,
-    Failed,
-}
-
-impl Ended {
-    const ALL: [Self; 3] = [Self::Answered, Self::Refused, Self::Failed];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Tool calls since the server started.
-#[derive(Debug)]
-pub(crate) struct CallCounts {
-    tools: Vec<(&'static str, [AtomicU64; Ended::ALL.len()])>,
-}
-
-impl CallCounts {
-    pub(crate) fn new(tools: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { tools: tools.into_iter().map(|tool| (tool, Default::default())).collect() }
-    }
-
-    /// Counts one call of a tool this was made for.
-    pub(crate) fn count(&self, tool: &str, ended: Ended) {
-        if let Some((_, counts)) = self.tools.iter().find(|(name, _)| *name == tool) {
-            counts[ended as usize].fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
 
 /// The page.
 pub(crate) fn exposition(
@@ -102,14 +61,11 @@ pub(crate) fn exposition(
     }
     line(format_args!("# HELP vibe_ensemble_tool_calls_total Tool calls since the start."));
     line(format_args!("# TYPE vibe_ensemble_tool_calls_total counter"));
-    for (tool, by_end) in &calls.tools {
-        for ended in Ended::ALL {
-            let count = by_end[ended as usize].load(Ordering::Relaxed);
-            line(format_args!(
-                "vibe_ensemble_tool_calls_total{{tool=\"{tool}\",ended=\"{}\"}} {count}",
-                ended.name()
-            ));
-        }
+    for (tool, ended, count) in calls.iter() {
+        line(format_args!(
+            "vibe_ensemble_tool_calls_total{{tool=\"{tool}\",ended=\"{}\"}} {count}",
+            ended.name()
+        ));
     }
     page
 }
@@ -118,6 +74,7 @@ pub(crate) fn exposition(
 mod tests {
     use super::*;
     use crate::domain::project::TicketCounts;
+    use crate::mcp::counts::Ended;
 
     #[test]
     fn the_page_counts_tickets_workers_and_calls() {

@@ -24,15 +24,12 @@ use rmcp::model::DiscoverResult;
 use rmcp::model::GetPromptRequestParams;
 use rmcp::model::GetPromptResponse;
 use rmcp::model::GetPromptResult;
-use rmcp::model::Icon;
-use rmcp::model::Implementation;
 use rmcp::model::ListPromptsResult;
 use rmcp::model::ListResourceTemplatesResult;
 use rmcp::model::ListResourcesResult;
 use rmcp::model::ListToolsResult;
 use rmcp::model::PaginatedRequestParams;
 use rmcp::model::ProgressNotificationParam;
-use rmcp::model::PromptArgument;
 use rmcp::model::PromptMessage;
 use rmcp::model::ProtocolVersion;
 use rmcp::model::ReadResourceRequestParams;
@@ -42,33 +39,33 @@ use rmcp::model::Resource;
 use rmcp::model::ResourceContents;
 use rmcp::model::ResourceTemplate;
 use rmcp::model::Role;
-use rmcp::model::ServerCapabilities;
 use rmcp::model::ServerConfig;
-use rmcp::model::ToolAnnotations;
 use rmcp::service::RequestContext;
 use serde_json::Value;
 
-use crate::mcp::access::Admitted;
-use crate::mcp::access::Caller;
-use crate::mcp::cancelled::Running;
+use crate::mcp::call::Admitted;
+use crate::mcp::call::BoxFuture;
+use crate::mcp::call::Call;
+use crate::mcp::call::Caller;
+use crate::mcp::call::Progress;
 use crate::mcp::catalog;
-use crate::mcp::catalog::CallError;
-use crate::mcp::catalog::Effect;
-use crate::mcp::catalog::Tool;
-use crate::mcp::instructions::INSTRUCTIONS;
-use crate::mcp::instructions::WORKER_INSTRUCTIONS;
-use crate::mcp::metrics::CallCounts;
-use crate::mcp::metrics::Ended;
+use crate::mcp::counts::CallCounts;
+use crate::mcp::counts::Ended;
 use crate::mcp::prompts;
 use crate::mcp::reply;
-use crate::mcp::requests;
 use crate::mcp::resources;
 use crate::mcp::resources::Address;
-use crate::mcp::service::BoxFuture;
-use crate::mcp::service::Call;
+use crate::mcp::rpc::params;
+use crate::mcp::rpc::running::Running;
+use crate::mcp::sdk::about::config;
+use crate::mcp::sdk::about::listed;
+use crate::mcp::sdk::about::listed_prompt;
+use crate::mcp::sdk::about::worker_config;
 use crate::mcp::service::Error;
-use crate::mcp::service::Progress;
 use crate::mcp::service::Service;
+use crate::mcp::tool::CallError;
+use crate::mcp::tool::Tool;
+use crate::telemetry;
 
 /// How long a client may keep what was read: not at all, since workers change it at any time.
 const READ_TTL: Duration = Duration::ZERO;
@@ -83,11 +80,6 @@ const REVISIONS: [ProtocolVersion; 4] = [
 
 /// How long a client may keep the list of tools: it changes only when another version of the server starts.
 const LIST_TTL: Duration = Duration::from_mins(5);
-
-/// A drawing as a URI, so every byte that a URI may not have is escaped: clients check it.
-const ICON: &str = "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2024%2024'%3E%3Cg\
-                    %20fill='none'%20stroke='%23d97757'%20stroke-width='2'%20stroke-linecap='round'%3E%3Cpath%20\
-                    d='M4%209v6M8%205v14M12%208v8M16%203v18M20%209v6'/%3E%3C/g%3E%3C/svg%3E";
 
 /// Serves MCP. Cheap to clone; each request gets a clone.
 #[derive(Clone)]
@@ -127,14 +119,14 @@ impl Handlers {
             worker: handler(workers, worker_config()),
         }
     }
+
+    /// The calls of both kinds of callers.
+    pub(crate) fn calls(&self) -> Arc<CallCounts> {
+        Arc::clone(&self.coordinator.shared.calls)
+    }
 }
 
 impl Handler {
-    /// The calls of both kinds of callers.
-    pub(crate) fn calls(&self) -> Arc<CallCounts> {
-        Arc::clone(&self.shared.calls)
-    }
-
     fn position(&self, name: &str) -> Option<usize> {
         self.shared.tools.iter().position(|tool| tool.name == name)
     }
@@ -308,7 +300,7 @@ impl ServerHandler for Handler {
     ) -> Result<CustomResult, ErrorData> {
         // The revision without sessions has removed it; whatever its parameters are, it is not known there.
         let is_removed = request.method == "initialize" && is_stateless(&context);
-        let wrong = requests::wrong_params(&request.method, request.params.as_ref());
+        let wrong = params::wrong_params(&request.method, request.params.as_ref());
         if let Some(wrong) = wrong.filter(|_| !is_removed) {
             return Err(ErrorData::invalid_params(wrong, None));
         }
@@ -324,64 +316,12 @@ fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
     revision.is_some_and(|revision| revision == "2026-07-28")
 }
 
-fn identity() -> Implementation {
-    Implementation::new("vibe-ensemble", env!("CARGO_PKG_VERSION"))
-        .with_title("Vibe-Ensemble")
-        .with_description(
-            "Supervises headless Claude Code workers that go through tickets stage by stage",
-        )
-        .with_icons(vec![
-            Icon::new(ICON).with_mime_type("image/svg+xml").with_sizes(vec!["any".to_owned()]),
-        ])
-}
-
-fn config() -> ServerConfig {
-    let capabilities =
-        ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
-    ServerConfig::new(capabilities).with_server_info(identity()).with_instructions(INSTRUCTIONS)
-}
-
-fn worker_config() -> ServerConfig {
-    ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-        .with_server_info(identity())
-        .with_instructions(WORKER_INSTRUCTIONS)
-}
-
-fn listed(tool: &Tool) -> model::Tool {
-    let (reads, destroys, same_again) = match tool.effect {
-        Effect::Reads => (true, false, true),
-        Effect::Adds => (false, false, false),
-        Effect::Settles => (false, false, true),
-        Effect::Replaces => (false, true, true),
-    };
-    let annotations = ToolAnnotations::with_title(tool.title)
-        .read_only(reads)
-        .destructive(destroys)
-        .idempotent(same_again)
-        .open_world(false);
-    model::Tool::new(tool.name, tool.description, tool.arguments.clone())
-        .with_title(tool.title)
-        .with_raw_output_schema(Arc::new(tool.result.clone()))
-        .with_annotations(annotations)
-}
-
-fn listed_prompt(prompt: &prompts::Prompt) -> model::Prompt {
-    let argument = |argument: &prompts::Argument| {
-        PromptArgument::new(argument.name)
-            .with_description(argument.description)
-            .with_required(false)
-    };
-    let arguments = prompt.arguments.iter().map(argument).collect();
-    model::Prompt::new(prompt.name, Some(prompt.description), Some(arguments))
-        .with_title(prompt.title)
-}
-
 /// The error of a request that is not a tool call: there is no result that could carry a refusal.
 fn refused(method: &'static str, error: Error) -> ErrorData {
     match error {
         Error::Refused(refusal) => ErrorData::invalid_params(reply::refusal(&refusal), None),
         Error::Failed(failure) => {
-            tracing::error!(method, error = reply::chain(&failure), "request failed");
+            tracing::error!(method, error = telemetry::chain(&failure), "request failed");
             ErrorData::internal_error(reply::INTERNAL_ERROR, None)
         }
     }
@@ -450,7 +390,7 @@ fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
         Box::pin(async move {
             if let Err(error) = peer.notify_progress(told).await {
                 // The client is gone; the call learns it by its cancellation.
-                tracing::debug!(error = reply::chain(&error), "progress not sent");
+                tracing::debug!(error = telemetry::chain(&error), "progress not sent");
             }
         })
     }))
@@ -461,4 +401,34 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::domain::id::TicketId;
+    use crate::domain::refusal::Refusal;
+
+    #[test]
+    fn answers_carry_the_same_value_twice_and_refusals_are_errors() {
+        let value = serde_json::json!({"ticket_id": "T-1"});
+        let (ended, result) = answered("get_ticket", Ok(value.clone()));
+        assert_eq!(ended, Ended::Answered);
+        let wire = serde_json::to_value(&result).unwrap();
+        assert_eq!(wire["structuredContent"], value);
+        assert_eq!(wire["content"][0]["text"], value.to_string());
+        assert_eq!(wire["isError"], false);
+
+        let refusal = Refusal::UnknownTicket { ticket: TicketId::from_key(9) };
+        let (ended, result) = answered("get_ticket", Err(CallError::Refused(refusal)));
+        assert_eq!(ended, Ended::Refused);
+        let wire = serde_json::to_value(&result).unwrap();
+        assert_eq!(wire["isError"], true);
+        assert_eq!(
+            wire["content"][0]["text"],
+            "There is no ticket T-9. Find tickets with list_tickets."
+        );
+
+        let secret = "no such table: ticket".to_owned();
+        let (_, result) = answered("get_ticket", Err(CallError::Failed(secret)));
+        let wire = serde_json::to_value(&result).unwrap();
+        assert_eq!(wire["content"][0]["text"], reply::INTERNAL_ERROR);
+    }
+}

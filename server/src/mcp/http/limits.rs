@@ -3,13 +3,8 @@
 //! Whoever shows a token is counted by who that is, so that nobody else can use up his share. Whoever shows none is
 //! counted by where he comes from, in a small share of its own.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use governor::Quota;
@@ -18,7 +13,8 @@ use governor::clock::Clock as _;
 use governor::clock::DefaultClock;
 use governor::state::keyed::HashMapStateStore;
 
-use crate::mcp::access::Caller;
+use crate::mcp::call::Caller;
+use crate::mcp::seats;
 
 /// Seconds' worth of requests a client may send at once after it was quiet: a coordinator that starts asks for much.
 const BURST_SECONDS: u32 = 10;
@@ -40,7 +36,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_second: NonZeroU32::new(1_000), waiting_calls: 100, connections: 500 }
+        Self {
+            requests_per_second: NonZeroU32::new(1_000),
+            waiting_calls: seats::DEFAULT,
+            connections: 500,
+        }
     }
 }
 
@@ -115,59 +115,6 @@ fn quota(per_second: NonZeroU32) -> Quota {
     Quota::per_second(per_second).allow_burst(burst)
 }
 
-/// The calls that wait, by who called. Clones share the count.
-#[derive(Clone, Debug)]
-pub(crate) struct Waiting {
-    most: usize,
-    by_caller: Arc<Mutex<HashMap<Caller, usize>>>,
-}
-
-impl Waiting {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, by_caller: Arc::default() }
-    }
-
-    /// The most calls of one client that may wait.
-    pub(crate) fn most(&self) -> usize {
-        self.most
-    }
-
-    /// How many wait now.
-    pub(crate) fn count(&self) -> usize {
-        self.by_caller.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
-    }
-
-    /// A place to wait in, given back when it is dropped; `None` when this caller has all it may have.
-    pub(crate) fn enter(&self, caller: Caller) -> Option<Seat> {
-        let mut by_caller = self.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = by_caller.entry(caller).or_default();
-        if *count >= self.most {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { waiting: self.clone(), caller })
-    }
-}
-
-/// One waiting call's place.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    waiting: Waiting,
-    caller: Caller,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut by_caller = self.waiting.by_caller.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = by_caller.entry(self.caller) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,20 +156,5 @@ mod tests {
         assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:1"));
         assert_ne!(place("2001:db8::1"), place("2001:db8:0:1::1"));
         assert_ne!(place("192.0.2.7"), place("192.0.2.8"));
-    }
-
-    #[test]
-    fn a_seat_is_given_back() {
-        let waiting = Waiting::new(2);
-        let (first, second) =
-            (waiting.enter(Caller::Coordinator), waiting.enter(Caller::Coordinator));
-        assert!(
-            first.is_some() && second.is_some() && waiting.enter(Caller::Coordinator).is_none()
-        );
-        drop(first);
-        assert_eq!(waiting.count(), 1);
-        assert!(waiting.enter(Caller::Coordinator).is_some());
-        drop(second);
-        assert_eq!(waiting.count(), 0);
     }
 }

@@ -1,0 +1,185 @@
+//! `/mcp`: from an admitted request to the SDK, message by message.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::domain::id::AttemptId;
+use crate::mcp::call::Admitted;
+use crate::mcp::call::Caller;
+use crate::mcp::http::body;
+use crate::mcp::http::body::Unread;
+use crate::mcp::http::gate;
+use crate::mcp::http::room::Room;
+use crate::mcp::reply;
+use crate::mcp::rpc::batch;
+use crate::mcp::rpc::message;
+use crate::mcp::rpc::params;
+use crate::mcp::rpc::running::Requests;
+use crate::mcp::sdk::Handlers;
+use crate::mcp::sdk::Mcp;
+use crate::mcp::service::Service;
+use crate::store;
+use crate::telemetry;
+
+/// What answers at `/mcp`.
+pub(crate) struct Endpoint {
+    service: Service,
+    /// What the coordinator is served, and what the agents of attempts are.
+    coordinator: Mcp,
+    worker: Mcp,
+    /// The requests that are being answered.
+    requests: Requests,
+    /// The memory that request bodies may take.
+    room: Room,
+}
+
+impl Endpoint {
+    pub(crate) fn new(service: Service, handlers: Handlers) -> Self {
+        let Handlers { coordinator, worker } = handlers;
+        Self {
+            service,
+            coordinator: Mcp::new(coordinator, body::MOST_BYTES),
+            worker: Mcp::new(worker, body::MOST_BYTES),
+            requests: Requests::default(),
+            room: Room::new(),
+        }
+    }
+}
+
+/// The answer to an agent whose attempt may not speak any more; `None` when it may.
+async fn silenced(service: &Service, attempt: AttemptId) -> Option<Response> {
+    match service.store.speaking_attempt(attempt, service.present()).await {
+        Ok(_) => None,
+        Err(store::Error::Refused(refusal)) => {
+            tracing::info!(%attempt, ?refusal, "an agent that may not speak any more was refused");
+            let body = json!({"error": "invalid_token", "message": reply::refusal(&refusal)});
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            let challenge = (header::WWW_AUTHENTICATE, challenge);
+            Some(
+                (StatusCode::UNAUTHORIZED, [challenge, gate::JSON], body.to_string())
+                    .into_response(),
+            )
+        }
+        Err(store::Error::Failed(error)) => {
+            tracing::error!(error = telemetry::chain(&error), "an attempt could not be read");
+            Some(StatusCode::SERVICE_UNAVAILABLE.into_response())
+        }
+    }
+}
+
+pub(crate) async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    // Without one the request did not come through `check`, and nobody is served.
+    let admitted = parts.extensions.get::<Admitted>();
+    let Some(caller) = admitted.map(|admitted| admitted.caller) else {
+        return gate::unauthorized();
+    };
+    let mcp = match caller {
+        Caller::Coordinator => &endpoint.coordinator,
+        Caller::Worker(attempt) => match silenced(&endpoint.service, attempt).await {
+            None => &endpoint.worker,
+            Some(refused) => return refused,
+        },
+    };
+    // Kept until the call is answered, since its arguments are.
+    let Ok(_room) = endpoint.room.enter(caller, &parts.headers).await else {
+        let text = "Too many large requests at one time; send it again\n";
+        let after = (header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return (StatusCode::SERVICE_UNAVAILABLE, [after], text).into_response();
+    };
+    let body = match body::read(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => {
+            let most = body::MOST_BYTES;
+            let text = format!("The body is too large: at most {most} bytes are read\n");
+            return (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
+        }
+        Err(Unread::Slow) => {
+            let text = "The body did not come in time\n";
+            return (StatusCode::REQUEST_TIMEOUT, text).into_response();
+        }
+        Err(Unread::Broken) => return StatusCode::BAD_REQUEST.into_response(),
+    };
+    if is_json(&parts.headers)
+        && let Some(messages) = batch::messages(&body)
+    {
+        let one = |message| answer(&endpoint.requests, mcp, parts.clone(), message, caller);
+        return batch::answer(&parts.headers, messages, one).await;
+    }
+    answer(&endpoint.requests, mcp, parts, body, caller).await
+}
+
+/// Answers one message.
+async fn answer(
+    requests: &Requests,
+    mcp: &Mcp,
+    mut parts: Parts,
+    body: Bytes,
+    caller: Caller,
+) -> Response {
+    let (body, head) = message::read(body);
+    if head.method.as_deref() == Some("notifications/cancelled")
+        && let Some(id) = &head.request_id
+    {
+        requests.cancel(caller, id);
+    }
+    if let Some(id) = &head.id {
+        let wrong = head.method.as_deref().and_then(|method| params::wrong_options(method, &body));
+        let token = || "params._meta.progressToken must be a text or a whole number".to_owned();
+        if let Some(wrong) = wrong.or_else(|| head.has_wrong_token.then(token)) {
+            return invalid_params(&parts.headers, id, &wrong);
+        }
+        parts.extensions.insert(requests.begin(caller, id));
+    }
+    let is_json = is_json(&parts.headers);
+    let body = if is_json { body::mended(body) } else { body };
+    let request = Request::from_parts(parts, Body::from(body.clone()));
+    let response = mcp.handle(request).await;
+    if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        return not_a_request(&body);
+    }
+    response
+}
+
+/// The JSON-RPC error for parameters that the SDK would pass over, with the status it has for such errors.
+fn invalid_params(headers: &HeaderMap, id: &Value, wrong: &str) -> Response {
+    let is_current = headers.get("mcp-method").is_some();
+    let status = if is_current { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let error = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": wrong}});
+    (status, [gate::JSON], error.to_string()).into_response()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| {
+        kind.split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    })
+}
+
+/// The JSON-RPC error for a body that is none of its messages; the SDK has only a status for it.
+fn not_a_request(body: &Bytes) -> Response {
+    let (code, message, id) = match serde_json::from_slice::<Value>(body) {
+        Err(_) => (-32700, "the body is not JSON", Value::Null),
+        Ok(value) => {
+            let id = value.get("id").filter(|id| id.is_string() || id.is_number()).cloned();
+            (-32600, "the body is not a JSON-RPC 2.0 message", id.unwrap_or_default())
+        }
+    };
+    let error = json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}});
+    (StatusCode::BAD_REQUEST, [gate::JSON], error.to_string()).into_response()
+}

@@ -1,0 +1,104 @@
+//! What every request passes first: this server's own host and origin, then the token, then the caller's share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ConnectInfo;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use serde_json::json;
+
+use crate::mcp::http::access::Access;
+use crate::mcp::http::connections::Connection;
+use crate::mcp::http::connections::Local;
+use crate::mcp::http::limits::Rates;
+use crate::proof;
+
+/// Pages for supervisors, which have no token.
+const OPEN_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+pub(crate) const JSON: (header::HeaderName, HeaderValue) =
+    (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+
+/// What every request passes.
+pub(crate) struct Gate {
+    pub(crate) access: Access,
+    pub(crate) rates: Rates,
+}
+
+/// Own host and origin first, then the token.
+pub(crate) async fn check(
+    State(gate): State<Arc<Gate>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let access = &gate.access;
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    if !access.is_own(request.uri(), request.headers()) {
+        if let Err(wait) = gate.rates.count_stranger(from) {
+            return too_many(wait);
+        }
+        return (StatusCode::FORBIDDEN, "Forbidden: Host or Origin is not this server's own\n")
+            .into_response();
+    }
+    if request.uri().path() == proof::PATH {
+        return match gate.rates.count_stranger(from) {
+            Ok(()) => prove(access, &request),
+            Err(wait) => too_many(wait),
+        };
+    }
+    if !OPEN_PATHS.contains(&request.uri().path()) {
+        let Some(admitted) = access.admit(request.headers()) else {
+            return match gate.rates.count_stranger(from) {
+                Ok(()) => unauthorized(),
+                Err(wait) => too_many(wait),
+            };
+        };
+        if let Err(wait) = gate.rates.count(admitted.caller) {
+            return too_many(wait);
+        }
+        // Absent when the request came through no socket.
+        if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+            connection.is_now_known();
+        }
+        request.extensions_mut().insert(admitted);
+    }
+    next.run(request).await
+}
+
+/// The answer to a client that wants to know whom it is about to show its token.
+fn prove(access: &Access, request: &Request) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let challenge = query.strip_prefix("challenge=").filter(|text| proof::is_challenge(text));
+    let local = request.extensions().get::<Local>();
+    let proven = challenge.zip(local).and_then(|(challenge, at)| access.prove(challenge, at.0));
+    let Some([listener, port]) = proven else { return StatusCode::NOT_FOUND.into_response() };
+    ([JSON], json!({"listener": listener, "port": port}).to_string()).into_response()
+}
+
+fn too_many(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let message = format!(
+        "Too many requests from one client. Be quiet for {seconds} s, then go on more slowly; the operator sets the \
+         limit with --max-requests-per-second. To follow what happens, call list_events with wait_seconds."
+    );
+    let body = json!({"error": "too_many_requests", "message": message}).to_string();
+    let after = (header::RETRY_AFTER, HeaderValue::from(seconds));
+    (StatusCode::TOO_MANY_REQUESTS, [after, JSON], body).into_response()
+}
+
+pub(crate) fn unauthorized() -> Response {
+    let message = "This server needs `Authorization: Bearer <token>`. The token is in the file tokens/coordinator of \
+                   the server's state directory, or where its option token_file says; `vibe-ensemble connect` sets \
+                   Claude Code up to send it.";
+    let body = json!({"error": "unauthorized", "message": message}).to_string();
+    let challenge = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    (StatusCode::UNAUTHORIZED, [challenge, JSON], body).into_response()
+}

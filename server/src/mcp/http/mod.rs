@@ -1,0 +1,16 @@
+//! HTTP: who may connect, who may ask, and how much of the machine a request may take.
+
+pub(crate) mod access;
+mod body;
+mod connections;
+mod endpoint;
+mod gate;
+mod kept;
+pub(crate) mod limits;
+mod metrics;
+mod pages;
+mod room;
+pub(crate) mod transport;
+
+#[cfg(test)]
+pub(crate) use body::MOST_BYTES;

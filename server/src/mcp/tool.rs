@@ -1,0 +1,140 @@
+//! One tool: its name, its words for the model, its schemas, its effect, and the function behind it.
+
+use std::future::Future;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::domain::refusal::Refusal;
+use crate::mcp::arguments::Accepted;
+use crate::mcp::arguments::Wrong;
+use crate::mcp::call::BoxFuture;
+use crate::mcp::call::Call;
+use crate::mcp::schema;
+use crate::mcp::schema::Schema;
+use crate::mcp::service::Error;
+use crate::mcp::service::Result;
+use crate::mcp::service::Service;
+use crate::telemetry;
+
+/// What a call may change, as a client wants to know before it lets a model call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Reads,
+    /// Adds or moves on; the same call again does it again.
+    Adds,
+    /// Adds or moves on; the same call again changes nothing more.
+    Settles,
+    /// Ends or overwrites something; the same call again changes nothing more.
+    Replaces,
+}
+
+/// How a call that did not succeed is answered.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    Arguments(Vec<Wrong>),
+    Refused(Refusal),
+    /// Something broke; the text is for the log.
+    Failed(String),
+}
+
+type Run = dyn Fn(Service, Map<String, Value>, Call) -> BoxFuture<std::result::Result<Value, CallError>>
+    + Send
+    + Sync;
+
+/// One tool.
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) effect: Effect,
+    pub(crate) arguments: Schema,
+    pub(crate) result: Schema,
+    accepted: Accepted,
+    run: Box<Run>,
+}
+
+impl Tool {
+    /// A tool that answers without waiting for anything but the store.
+    pub(crate) fn new<P, R, F, Fut>(
+        name: &'static str,
+        title: &'static str,
+        effect: Effect,
+        description: &'static str,
+        run: F,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + 'static,
+        F: Fn(Service, P) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        Self::waiting(name, title, effect, description, move |service, given, _call| {
+            run(service, given)
+        })
+    }
+
+    /// A tool that may wait, and so reports progress and notices that its client is gone.
+    pub(crate) fn waiting<P, R, F, Fut>(
+        name: &'static str,
+        title: &'static str,
+        effect: Effect,
+        description: &'static str,
+        run: F,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + 'static,
+        F: Fn(Service, P, Call) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        let arguments = schema::of_arguments::<P>();
+        let accepted = Accepted::from_schema(&arguments)
+            .unwrap_or_else(|field| panic!("{name}: {field} has a schema of no known kind"));
+        let run = move |service: Service, given: Map<String, Value>, call: Call| {
+            let started = serde_json::from_value::<P>(Value::Object(given))
+                .map(|given| run(service, given, call))
+                .map_err(|error| {
+                    CallError::Failed(format!("{name}: schema and type disagree: {error}"))
+                });
+            let answer: BoxFuture<_> = Box::pin(async move {
+                let answer = started?.await.map_err(CallError::from)?;
+                serde_json::to_value(answer).map_err(|error| CallError::Failed(error.to_string()))
+            });
+            answer
+        };
+        Self {
+            name,
+            title,
+            description,
+            effect,
+            arguments,
+            result: schema::of_result::<R>(),
+            accepted,
+            run: Box::new(run),
+        }
+    }
+
+    /// Checks the arguments and runs the tool.
+    pub(crate) async fn call(
+        &self,
+        service: Service,
+        given: Map<String, Value>,
+        call: Call,
+    ) -> std::result::Result<Value, CallError> {
+        let given = self.accepted.check(given).map_err(CallError::Arguments)?;
+        (self.run)(service, given, call).await
+    }
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => Self::Refused(refusal),
+            Error::Failed(failure) => Self::Failed(telemetry::chain(&failure)),
+        }
+    }
+}
