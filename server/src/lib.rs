@@ -6,7 +6,6 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
-pub mod crash;
 pub mod disk;
 pub mod dispatcher;
 pub mod domain;

@@ -1,8 +1,7 @@
 //! Planted bugs: the tests of crash safety are themselves tested by breaking what they guard.
 //!
-//! With the feature `planted-bugs`, `VIBE_ENSEMBLE_TEST_PLANT=name` chooses one bug, and `VIBE_ENSEMBLE_TEST_TRACE=path`
-//! names a file to which each durable step is appended once it is done, so that a test can check their order. Without
-//! the feature both compile to nothing, and a build without debug assertions refuses the feature.
+//! With the feature `planted-bugs`, `VIBE_ENSEMBLE_TEST_PLANT=name` chooses one bug. Without the feature
+//! this compiles to nothing, and a build without debug assertions refuses the feature.
 
 #[cfg(all(feature = "planted-bugs", not(debug_assertions)))]
 compile_error!("planted bugs are for tests; a release build must not have them");
@@ -36,32 +35,6 @@ pub fn is(name: &'static str) -> bool {
     static PLANTED: LazyLock<Option<String>> = LazyLock::new(|| variable("TEST_PLANT"));
     debug_assert!(BUGS.contains(&name), "{name} is not listed");
     PLANTED.as_deref() == Some(name)
-}
-
-/// Notes a step that is done.
-#[cfg(not(feature = "planted-bugs"))]
-#[inline]
-pub fn trace(_step: &'static str, _subject: impl std::fmt::Display) {}
-
-/// Notes a step that is done.
-#[cfg(feature = "planted-bugs")]
-pub fn trace(step: &'static str, subject: impl std::fmt::Display) {
-    use std::io::Write as _;
-    use std::sync::LazyLock;
-
-    static PATH: LazyLock<Option<String>> = LazyLock::new(|| variable("TEST_TRACE"));
-    let Some(path) = PATH.as_deref() else { return };
-    let line = format!("{step} {subject}\n");
-    // One write to a file opened for appending: lines of several processes do not mix.
-    let written = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(line.as_bytes()));
-    if let Err(error) = written {
-        // The test misses the step.
-        tracing::error!(%error, "the trace cannot be written");
-    }
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -11,8 +11,8 @@
 //! cargo build --workspace
 //! ```
 //!
-//! The points are listed in `crash.rs` of both crates. One that is not reached fails the test, so a new one needs a
-//! story here that reaches it.
+//! `e2e::points` reads the points from the source of both programs. One that is not reached fails the test, so a new
+//! one needs a story here that reaches it.
 
 mod oracle;
 mod plants;
@@ -31,23 +31,10 @@ use crate::story::Story;
 /// Stories told at once. They mostly wait.
 const AT_ONCE: usize = 10;
 
-/// The names between the brackets of `POINTS`.
-fn listed(source: &'static str) -> Vec<&'static str> {
-    let (_, list) = source.split_once("POINTS: &[&str] = &[").expect("the list is there");
-    let (list, _) = list.split_once("];").expect("the list ends");
-    list.split('"').skip(1).step_by(2).collect()
-}
-
-fn points() -> Vec<&'static str> {
-    let mut points = listed(include_str!("../../server/src/crash.rs"));
-    points.extend(listed(include_str!("../../worker-shim/src/crash.rs")));
-    points
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_any_point_changes_nothing() {
-    let points = points();
-    assert!(points.len() >= 40, "{} points", points.len());
+    let points = e2e::points::all();
+    assert!(points.len() >= 100, "{} points", points.len());
     let begun = Instant::now();
     let mut expected: BTreeMap<Story, Told> = BTreeMap::new();
     for story in Story::ALL {
@@ -57,15 +44,16 @@ async fn a_kill_at_any_point_changes_nothing() {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     let mut names = BTreeMap::new();
-    for point in &points {
-        let (point, slots, expected) = (*point, Arc::clone(&slots), Arc::clone(&expected));
+    for point in points.clone() {
+        let (slots, expected) = (Arc::clone(&slots), Arc::clone(&expected));
+        let name = point.clone();
         let task = running.spawn(async move {
             let _slot = slots.acquire().await.expect("never closed");
-            let story = Story::of(point);
-            let told = story::tell(story, Some(point), None).await;
-            oracle::compare(point, &expected[&story], &told)
+            let story = Story::of(&point);
+            let told = story::tell(story, Some(&point), None).await;
+            oracle::compare(&point, &expected[&story], &told)
         });
-        names.insert(task.id(), point);
+        names.insert(task.id(), name);
     }
     let mut failures = Vec::new();
     while let Some(ended) = running.join_next_with_id().await {

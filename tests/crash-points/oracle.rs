@@ -307,7 +307,7 @@ fn with_order(kept: &Kept, mut told: Told) -> Told {
         told.wrong.extend(problem.map(|problem| format!("{subject}: {problem}")));
     }
     if steps.is_empty() {
-        told.wrong.push("no trace was written: the programs lack the feature planted-bugs".into());
+        told.wrong.push("no trace was written: the programs lack the feature crash-points".into());
     }
     told
 }

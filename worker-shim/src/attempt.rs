@@ -20,7 +20,6 @@ use crate::child;
 use crate::child::Child;
 use crate::child::SpawnError;
 use crate::clock;
-use crate::crash;
 use crate::log;
 use crate::memory::OutOfMemory;
 use crate::memory::RefusedTasks;
@@ -175,8 +174,8 @@ impl Attempt {
         self.dir.store_grant(grant).map_err(unrecordable)?;
         self.out_of_memory = OutOfMemory::watch(inherited.place.as_ref());
         self.refused_tasks = RefusedTasks::watch(inherited.place.as_ref());
-        crash::point("shim.before_spawn");
-        plant::trace("spawning", &self.id);
+        faults::point!("shim.before_spawn");
+        faults::trace!("spawning", self.id);
         let spawned = child::spawn(grant, &self.dir, tree_lock, inherited.umask);
         let child = spawned.map_err(|error| NotStarted {
             error: log::chain(&error),
@@ -184,7 +183,7 @@ impl Attempt {
             stop: None,
             machinery: matches!(error, SpawnError::Machinery { .. }),
         })?;
-        crash::point("shim.after_spawn");
+        faults::point!("shim.after_spawn");
         self.sweep.spare_from_count(child.pid);
         let pid = child.pid.unsigned_abs();
         self.child = Some(child);
@@ -308,9 +307,9 @@ impl Attempt {
 
     /// Writes the exit record; the attempt has ended when this succeeds.
     pub fn seal(&self, record: &ExitRecord, key: &SealKey) -> Result<(), StoreError> {
-        crash::point("shim.before_seal");
+        faults::point!("shim.before_seal");
         self.dir.seal(record, key)?;
-        crash::point("shim.after_seal");
+        faults::point!("shim.after_seal");
         log::info(&format!("the attempt is over: {}", told(&record.status)));
         Ok(())
     }

@@ -9,7 +9,6 @@ pub mod attempt;
 pub mod bootstrap;
 pub mod child;
 pub mod clock;
-pub mod crash;
 pub mod environment;
 pub mod exit;
 pub mod image;
@@ -79,7 +78,7 @@ pub fn run(mode: Mode) -> Exit {
         Ok(lock) => lock,
         Err(error) => return refuse(mode, &error, Exit::CannotRecord),
     };
-    crash::point("shim.after_lock");
+    faults::point!("shim.after_lock");
     if mode == Mode::Unit {
         let unit = inherited.place.as_ref().map(|place| place.unit.clone());
         bootstrap::answer(&LaunchAnswer::Launched { pid: std::process::id(), unit });

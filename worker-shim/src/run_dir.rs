@@ -19,16 +19,14 @@ use shim_protocol::plain_file;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::UnitPlace;
 
-use crate::crash;
 use crate::log;
 use crate::seal;
-use crate::seal::Points;
 use crate::seal::SealError;
 use crate::seal_key::SealKey;
 
-const PREPARE: Points = Points { written: "shim.prompt_written", named: "shim.prompt_named" };
-const STORE: Points = Points { written: "shim.grant_file_written", named: "shim.grant_file_named" };
-const SEAL: Points = Points { written: "shim.exit_written", named: "shim.exit_named" };
+const PREPARE: faults::Sides = faults::points!("shim.prompt_written", "shim.prompt_named");
+const STORE: faults::Sides = faults::points!("shim.grant_file_written", "shim.grant_file_named");
+const SEAL: faults::Sides = faults::points!("shim.exit_written", "shim.exit_named");
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -87,13 +85,13 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
         return Err(StoreError::BadName { name: attempt_id.to_owned() });
     }
     let path = attempts_dir.join(attempt_id);
-    crash::point("shim.before_mkdir");
+    faults::point!("shim.before_mkdir");
     let fresh = make_or_find(&path)?;
     let itself = hold(&path).map_err(|source| StoreError::Create { path: path.clone(), source })?;
-    crash::point("shim.after_mkdir");
+    faults::point!("shim.after_mkdir");
     // The order matters to the server: a directory without a held lock and without a record was abandoned.
     let shim_lock = lock(&path.join(run_dir::SHIM_LOCK))?;
-    crash::point("shim.after_locked");
+    faults::point!("shim.after_locked");
     if fresh {
         return Ok(Opened::Fresh(RunDir::locked(path, itself, shim_lock)));
     }
@@ -161,7 +159,7 @@ impl RunDir {
         }
         // Last, so that a directory with a grant is complete.
         self.write_record(run_dir::GRANT, &json, STORE)?;
-        crash::point("shim.grant_stored");
+        faults::point!("shim.grant_stored");
         Ok(())
     }
 
@@ -232,8 +230,13 @@ impl RunDir {
 
     /// Writes a record durably. The first one takes the name of the directory with it: asked for last, most file systems
     /// have written that together with the record, and nothing waits for the disk once more.
-    fn write_record(&self, name: &str, json: &[u8], points: Points) -> Result<(), StoreError> {
-        seal::write_new(&self.path, name, json, points)?;
+    fn write_record(
+        &self,
+        name: &str,
+        json: &[u8],
+        sides: faults::Sides,
+    ) -> Result<(), StoreError> {
+        seal::write_new(&self.path, name, json, sides)?;
         if let Some(attempts_dir) = self.path.parent().filter(|_| !self.named.get()) {
             seal::sync_dir(attempts_dir)?;
             self.named.set(true);

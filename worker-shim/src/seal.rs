@@ -18,7 +18,6 @@ use nix::fcntl::RenameFlags;
 use nix::fcntl::fallocate;
 use nix::fcntl::renameat2;
 
-use crate::crash;
 use crate::plant;
 
 #[derive(Debug, thiserror::Error)]
@@ -35,16 +34,26 @@ pub enum SealError {
     Sync { path: PathBuf, source: io::Error },
 }
 
-/// Writes a new file durably. `point` names the crash points inside.
-pub fn write_new(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Result<(), SealError> {
-    write(dir, name, bytes, point, Durability::Synced)?;
+/// Writes a new file durably. `sides` are the crash points before and after the file gets its name.
+pub fn write_new(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    sides: faults::Sides,
+) -> Result<(), SealError> {
+    write(dir, name, bytes, sides, Durability::Synced)?;
     sync_dir(dir)
 }
 
 /// Writes a new file whole under its name for processes that live now: a machine that stops takes readers and file with
 /// it.
-pub fn write_passing(dir: &Path, name: &str, bytes: &[u8], point: Points) -> Result<(), SealError> {
-    write(dir, name, bytes, point, Durability::Passing)
+pub fn write_passing(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    sides: faults::Sides,
+) -> Result<(), SealError> {
+    write(dir, name, bytes, sides, Durability::Passing)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +66,7 @@ fn write(
     dir: &Path,
     name: &str,
     bytes: &[u8],
-    point: Points,
+    sides: faults::Sides,
     durability: Durability,
 ) -> Result<(), SealError> {
     let path = dir.join(name);
@@ -66,17 +75,17 @@ fn write(
         .map_err(|source| SealError::Write { path: path.clone(), source })
         .and_then(|()| {
             if durability == Durability::Synced {
-                plant::trace("file-synced", path.display());
+                faults::trace!("file-synced", path.display());
             }
-            crash::point(point.written);
+            sides.before();
             rename_new(&temporary, &path)
         });
     if written.is_err() {
         // The name that counts was not given; what is left over is only litter.
         drop(fs::remove_file(&temporary));
     } else {
-        plant::trace("file-named", path.display());
-        crash::point(point.named);
+        faults::trace!("file-named", path.display());
+        sides.after();
     }
     written
 }
@@ -89,7 +98,7 @@ pub fn sync_dir(dir: &Path) -> Result<(), SealError> {
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(|source| SealError::Sync { path: dir.to_owned(), source })?;
-    plant::trace("directory-synced", dir.display());
+    faults::trace!("directory-synced", dir.display());
     Ok(())
 }
 
@@ -123,13 +132,6 @@ pub fn release(path: &Path) -> Result<(), SealError> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-/// The crash points around the two steps of one durable write.
-#[derive(Clone, Copy, Debug)]
-pub struct Points {
-    pub written: &'static str,
-    pub named: &'static str,
 }
 
 fn write_temporary(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
@@ -170,13 +172,13 @@ pub fn rename_new(from: &Path, to: &Path) -> Result<(), SealError> {
 mod tests {
     use super::*;
 
-    const POINTS: Points = Points { written: "test.written", named: "test.named" };
+    const NONE: faults::Sides = faults::Sides::NONE;
 
     #[test]
     fn the_first_record_stands_and_no_litter_stays() {
         let dir = tempfile::tempdir().unwrap();
-        write_new(dir.path(), "exit.json", b"first", POINTS).unwrap();
-        let again = write_new(dir.path(), "exit.json", b"second", POINTS);
+        write_new(dir.path(), "exit.json", b"first", NONE).unwrap();
+        let again = write_new(dir.path(), "exit.json", b"second", NONE);
         assert!(matches!(again, Err(SealError::Exists { .. })), "{again:?}");
         assert_eq!(fs::read(dir.path().join("exit.json")).unwrap(), b"first");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -186,7 +188,7 @@ mod tests {
     fn what_is_sealed_is_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        write_new(dir.path(), "grant.json", b"{}", POINTS).unwrap();
+        write_new(dir.path(), "grant.json", b"{}", NONE).unwrap();
         let mode = fs::metadata(dir.path().join("grant.json")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -195,7 +197,7 @@ mod tests {
     fn a_directory_that_is_gone_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let gone = dir.path().join("gone");
-        assert!(matches!(write_new(&gone, "x", b"", POINTS), Err(SealError::Write { .. })));
+        assert!(matches!(write_new(&gone, "x", b"", NONE), Err(SealError::Write { .. })));
         assert!(matches!(sync_dir(&gone), Err(SealError::Sync { .. })));
     }
 }

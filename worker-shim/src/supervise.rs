@@ -21,7 +21,6 @@ use shim_protocol::run_dir::Stream;
 use crate::attempt::Attempt;
 use crate::bootstrap::Inherited;
 use crate::clock;
-use crate::crash;
 use crate::exit::Exit;
 use crate::link;
 use crate::link::Link;
@@ -192,7 +191,7 @@ impl Supervisor {
         let Some(attempt) = &mut self.attempt else { return };
         let seen = attempt.read(stream, &mut self.buffer, clock::monotonic());
         if seen.result {
-            crash::point("shim.result_seen");
+            faults::point!("shim.result_seen");
         }
         if seen.output {
             self.apply(Event::Output);
@@ -294,7 +293,7 @@ impl Supervisor {
             }
             Action::Complain(trouble) => return self.complain(trouble),
             Action::Forget => {
-                crash::point("shim.after_ack");
+                faults::point!("shim.after_ack");
                 self.trouble = None;
                 self.attempt = None;
                 log::of_no_attempt();
@@ -318,22 +317,22 @@ impl Supervisor {
     }
 
     fn send(&mut self, message: &ToServer) -> Option<Event> {
-        let (before, after) = crash_points(message);
+        let sides = crash_points(message);
         let link = self.link.as_mut()?;
         if plant::is("record-deleted-before-ack")
             && let (ToServer::Completed { .. }, Some(attempt)) = (message, &self.attempt)
         {
             attempt.forget_record();
         }
-        before.into_iter().for_each(crash::point);
+        sides.before();
         if let ToServer::Completed { attempt_id, .. } = message {
-            plant::trace("reporting", attempt_id);
+            faults::trace!("reporting", attempt_id);
         }
         if let Err(error) = link.send(message) {
             self.drop_link(&error);
             return Some(Event::LinkLost);
         }
-        after.into_iter().for_each(crash::point);
+        sides.after();
         None
     }
 
@@ -370,10 +369,10 @@ impl Supervisor {
 
     fn sweep(&mut self) -> Option<Event> {
         let attempt = self.attempt.as_mut()?;
-        crash::point("shim.before_sweep");
+        faults::point!("shim.before_sweep");
         Some(Event::Swept(match attempt.sweep() {
             Left::Nothing => {
-                crash::point("shim.after_sweep");
+                faults::point!("shim.after_sweep");
                 Swept::Clean
             }
             Left::Something => Swept::Left,
@@ -386,23 +385,30 @@ impl Supervisor {
         {
             log::note(&format!("the last words did not get through: {}", log::chain(&error)));
         }
-        crash::point("shim.before_exit");
+        faults::point!("shim.before_exit");
         exit
     }
 }
 
 /// The crash points on both sides of a message. A message about the protocol itself has none: it changes nothing.
-fn crash_points(message: &ToServer) -> (Option<&'static str>, Option<&'static str>) {
-    let (before, after) = match message {
-        ToServer::Hello(_) => ("shim.before_hello_sent", "shim.after_hello_sent"),
-        ToServer::Pull { .. } => ("shim.before_pull_sent", "shim.after_pull_sent"),
-        ToServer::Started { .. } => ("shim.before_started_sent", "shim.after_started_sent"),
-        ToServer::Heartbeat { .. } => ("shim.before_heartbeat_sent", "shim.after_heartbeat_sent"),
-        ToServer::Completed { .. } => ("shim.before_completed_sent", "shim.after_completed_sent"),
-        ToServer::Goodbye { .. } => ("shim.before_goodbye_sent", "shim.after_goodbye_sent"),
-        ToServer::Unsupported { .. } => return (None, None),
-    };
-    (Some(before), Some(after))
+fn crash_points(message: &ToServer) -> faults::Sides {
+    match message {
+        ToServer::Hello(_) => faults::points!("shim.before_hello_sent", "shim.after_hello_sent"),
+        ToServer::Pull { .. } => faults::points!("shim.before_pull_sent", "shim.after_pull_sent"),
+        ToServer::Started { .. } => {
+            faults::points!("shim.before_started_sent", "shim.after_started_sent")
+        }
+        ToServer::Heartbeat { .. } => {
+            faults::points!("shim.before_heartbeat_sent", "shim.after_heartbeat_sent")
+        }
+        ToServer::Completed { .. } => {
+            faults::points!("shim.before_completed_sent", "shim.after_completed_sent")
+        }
+        ToServer::Goodbye { .. } => {
+            faults::points!("shim.before_goodbye_sent", "shim.after_goodbye_sent")
+        }
+        ToServer::Unsupported { .. } => faults::Sides::NONE,
+    }
 }
 
 /// By what the server knows this process, and what it writes, when there is no link to ask over.

@@ -35,7 +35,6 @@ use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::config::TakesEffect;
-use crate::crash;
 use crate::disk::Guard;
 use crate::dispatcher;
 use crate::dispatcher::Brakes;
@@ -89,14 +88,14 @@ pub async fn run(
     let (checking, sound) = begin_check(&lifecycle, checked);
     let begun_at = store.newest_event().await?;
     let repositories = Repositories::default();
-    crash::point("server.serve.before_bind");
+    faults::point!("server.serve.before_bind");
     let socket = config.runtime_dir.join(SOCKET);
     let listeners = passed.or_bind(&config, &socket, lock.listened()).await?;
     let Listeners { http, bound, http_is_passed, shims, socket } = listeners;
-    crash::point("server.serve.after_bind");
-    crash::point("server.serve.before_publish");
+    faults::point!("server.serve.after_bind");
+    faults::point!("server.serve.before_publish");
     lock.publish(bound)?;
-    crash::point("server.serve.after_publish");
+    faults::point!("server.serve.after_publish");
 
     let fence = Fence::new(&attempt_key, store.server_id());
     let places = places(&config, place, socket, bound, fence.clone())?;
@@ -141,9 +140,9 @@ pub async fn run(
     let sweeping = upkeep::start(&lifecycle, &upkeep);
     let telling = watched::start(&lifecycle, &store, &dispatcher, begun_at, config.environment());
     announce(&config, bound, &launcher);
-    crash::point("server.serve.before_ready");
+    faults::point!("server.serve.before_ready");
     lifecycle.ready();
-    crash::point("server.serve.after_ready");
+    faults::point!("server.serve.after_ready");
 
     let mut drain = lifecycle.drain();
     let mut mend = mending();

@@ -5,7 +5,6 @@ use std::time::Instant;
 use shim_protocol::message::LaunchOrder;
 
 use super::Dispatcher;
-use crate::crash;
 use crate::domain::id::WorkerId;
 use crate::domain::queue;
 use crate::domain::slots;
@@ -76,9 +75,9 @@ impl Dispatcher {
         };
         let dispatcher = self.clone();
         self.tasks.spawn(async move {
-            crash::point("server.launch.before");
+            faults::point!("server.launch.before");
             let launched = dispatcher.launcher.launch(order).await;
-            crash::point("server.launch.after");
+            faults::point!("server.launch.after");
             match launched {
                 Ok(()) => {
                     // It has its order. That it can work shows when it says hello.

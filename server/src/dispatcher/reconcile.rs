@@ -14,7 +14,6 @@ use shim_protocol::run_dir;
 
 use super::Dispatcher;
 use super::looks::Looks;
-use crate::crash;
 use crate::domain::attempt::Spent;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
@@ -202,9 +201,9 @@ impl Dispatcher {
         let Found { judgement, record, never_started, spent } = found;
         match (judgement, record) {
             (Judgement::Collect, Some(record)) => {
-                crash::point("server.reconcile.before_collect");
+                faults::point!("server.reconcile.before_collect");
                 self.complete(left.attempt, &record).await?;
-                crash::point("server.reconcile.after_collect");
+                faults::point!("server.reconcile.after_collect");
                 Ok(true)
             }
             (Judgement::DeclareLost, _) => {
@@ -223,9 +222,9 @@ impl Dispatcher {
                         Verdict::Lost { detail: "its shim died before it had a result".to_owned() }
                     }
                 };
-                crash::point("server.reconcile.before_lost");
+                faults::point!("server.reconcile.before_lost");
                 self.give_up(left, verdict, spent, now).await?;
-                crash::point("server.reconcile.after_lost");
+                faults::point!("server.reconcile.after_lost");
                 Ok(true)
             }
             (Judgement::Suspect | Judgement::Collect, _) => {
@@ -318,9 +317,9 @@ async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
         if found.judgement != Judgement::StopTree {
             return found;
         }
-        crash::point("server.reconcile.before_stop_tree");
+        faults::point!("server.reconcile.before_stop_tree");
         let stopped = evidence::stop_tree(run_dir, mark, known);
-        crash::point("server.reconcile.after_stop_tree");
+        faults::point!("server.reconcile.after_stop_tree");
         match stopped {
             Ok(killed) => {
                 tracing::warn!(attempt = %mark.attempt_id, killed, "a dead shim's tree was killed");

@@ -17,7 +17,6 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Dispatcher;
-use crate::crash;
 use crate::domain::attempt::AttemptState;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
@@ -105,7 +104,7 @@ pub(super) async fn run(dispatcher: Dispatcher, stream: UnixStream) {
     };
     receiver.admitted();
     dispatcher.launched();
-    crash::point("server.hello.admitted");
+    faults::point!("server.hello.admitted");
     let id = worker.id;
     let (serial, inbox) = dispatcher.links.add(id);
     let mut session = Session {
@@ -194,7 +193,7 @@ impl Session<'_> {
             u64::try_from(self.dispatcher.settings().heartbeat.as_millis()).unwrap_or(u64::MAX);
         let build = env!("CARGO_PKG_VERSION").to_owned();
         self.sender.send(&ToShim::Welcome(Welcome { protocol, build, heartbeat_ms })).await?;
-        crash::point("server.hello.welcomed");
+        faults::point!("server.hello.welcomed");
         self.adopt(hello).await?;
         // What was asked of this worker while it had no link.
         self.dispatcher.bell.notify_one();
@@ -333,7 +332,7 @@ impl Session<'_> {
             && record.attempt_id == attempt_id
             && record.worker_id == self.worker.id.to_string();
         if plant::is("ack-before-commit") {
-            plant::trace("ack-sent", &attempt_id);
+            faults::trace!("ack-sent", attempt_id);
             let (attempt_id, verdict) = (attempt_id.clone(), message::AckVerdict::Accepted);
             self.sender.send(&ToShim::Ack { attempt_id, verdict }).await?;
         }
@@ -353,10 +352,10 @@ impl Session<'_> {
                 message::AckVerdict::Parked
             }
         };
-        crash::point("server.ack.before_sent");
-        plant::trace("ack-sent", &attempt_id);
+        faults::point!("server.ack.before_sent");
+        faults::trace!("ack-sent", attempt_id);
         self.sender.send(&ToShim::Ack { attempt_id, verdict }).await?;
-        crash::point("server.ack.after_sent");
+        faults::point!("server.ack.after_sent");
         Ok(())
     }
 
@@ -400,9 +399,9 @@ impl Session<'_> {
                     stage = %granted.attempt.stage,
                     "attempt granted"
                 );
-                crash::point("server.grant.before_sent");
+                faults::point!("server.grant.before_sent");
                 self.sender.send(&ToShim::Grant { pull_id: pull.id, grant }).await?;
-                crash::point("server.grant.after_sent");
+                faults::point!("server.grant.after_sent");
                 Ok(())
             }
             Claim::Nothing if patient => {

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Dispatcher;
-use crate::crash;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::text::clause;
@@ -265,13 +264,13 @@ impl Dispatcher {
     ) -> std::result::Result<(), Trouble> {
         let ticket = &found.ticket;
         let Some(work) = &ticket.work else { return Ok(()) };
-        crash::point("server.worktree.before_made");
+        faults::point!("server.worktree.before_made");
         let place =
             if found.last.is_some() || work.owed.is_some() { Place::Used } else { Place::New };
         if work.owed.is_none() {
             repository.stand_up(work, place).await?;
         }
-        crash::point("server.worktree.after_made");
+        faults::point!("server.worktree.after_made");
         let mut head = None;
         if work.owed.is_some() {
             head = self.accept_or_do_again(repository, ticket, work).await?;
@@ -280,11 +279,11 @@ impl Dispatcher {
                 let author = Author { ticket: ticket.id, stage: stage.clone(), attempt: *attempt };
                 repository.put_aside(work, &author).await?;
             }
-            crash::point("server.worktree.before_put_back");
+            faults::point!("server.worktree.before_put_back");
             if !plant::is("worktree-not-put-back") {
                 repository.put_back(work, place).await?;
             }
-            crash::point("server.worktree.after_put_back");
+            faults::point!("server.worktree.after_put_back");
         }
         // Otherwise an agent goes on in its session, and in the files it left.
         self.store.worktree_ready(ticket.id, head).await?;
@@ -407,14 +406,14 @@ impl Dispatcher {
         };
         let author = Author { ticket: found.ticket.id, stage: found.stage, attempt };
         let work = if accepted && !found.ended {
-            crash::point("server.work.before_accepted");
+            faults::point!("server.work.before_accepted");
             let head = repository.accept(&found.work, &author).await?;
-            crash::point("server.work.after_accepted");
+            faults::point!("server.work.after_accepted");
             Work::Accepted(head)
         } else {
-            crash::point("server.work.before_put_aside");
+            faults::point!("server.work.before_put_aside");
             let kept = repository.put_aside(&found.work, &author).await?;
-            crash::point("server.work.after_put_aside");
+            faults::point!("server.work.after_put_aside");
             if let Some(kept) = kept {
                 tracing::info!(%attempt, ticket = %author.ticket, kept, "changes that were not accepted are kept");
             }
@@ -436,9 +435,9 @@ impl Dispatcher {
         if project.on_complete == OnComplete::Keep {
             return Ok(self.store.landed(id, None, self.now()).await?);
         }
-        crash::point("server.land.before");
+        faults::point!("server.land.before");
         let landing = repository.land(&work, &ticket.title).await?;
-        crash::point("server.land.after");
+        faults::point!("server.land.after");
         match landing {
             Landing::Landed(commit) => {
                 tracing::info!(ticket = %id, commit, "a ticket's branch is merged");

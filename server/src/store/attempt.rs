@@ -12,7 +12,6 @@ use super::error::StoreError;
 use super::put_off;
 use super::row;
 use super::row::Place;
-use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
@@ -30,16 +29,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 
-const STARTED: Points = Points::around(
-    "server.started.before_begin",
-    "server.started.before_commit",
-    "server.started.after_commit",
-);
-const SETTLED: Points = Points::around(
-    "server.settle.before_begin",
-    "server.settle.before_commit",
-    "server.settle.after_commit",
-);
+const STARTED: faults::Points = faults::points!("server.started");
+const SETTLED: faults::Points = faults::points!("server.settle");
 
 #[derive(FromRow, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "a row has the columns its table has")]

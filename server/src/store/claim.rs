@@ -23,7 +23,6 @@ use super::turn;
 use super::worker;
 use super::worker_type;
 use super::worktree;
-use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::comment::Comment;
@@ -43,11 +42,7 @@ use crate::domain::worker_type::Pause;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::plant;
 
-const POINTS: Points = Points::around(
-    "server.claim.before_begin",
-    "server.claim.before_commit",
-    "server.claim.after_commit",
-);
+const POINTS: faults::Points = faults::points!("server.claim");
 
 /// What a pull comes to.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,6 @@ use super::event;
 use super::hold;
 use super::ticket;
 use super::worktree;
-use crate::crash::Points;
 use crate::domain::attempt::Spent;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
@@ -24,11 +23,7 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 
-const CLOSE: Points = Points::around(
-    "server.close.before_begin",
-    "server.close.before_commit",
-    "server.close.after_commit",
-);
+const CLOSE: faults::Points = faults::points!("server.close");
 
 /// Closes a ticket in whatever open state it is. A live attempt of it ends here as cancelled; its shim is told by
 /// whoever holds its link, and its process tree is accounted for separately (`settled_at`).

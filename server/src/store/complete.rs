@@ -13,7 +13,6 @@ use super::landing;
 use super::planned;
 use super::ticket;
 use super::worker_type;
-use crate::crash::Points;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::comment::CommentKind;
 use crate::domain::event::EventKind;
@@ -32,11 +31,7 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 
-const COMPLETE: Points = Points::around(
-    "server.complete_stage.before_begin",
-    "server.complete_stage.before_commit",
-    "server.complete_stage.after_commit",
-);
+const COMPLETE: faults::Points = faults::points!("server.complete_stage");
 
 /// Who completed the stage.
 #[derive(Clone, Copy, Debug)]

@@ -19,7 +19,6 @@ use super::question;
 use super::ticket;
 use super::worker_type;
 use super::worktree;
-use crate::crash::Points;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Outcome;
 use crate::domain::attempt::Spent;
@@ -43,16 +42,8 @@ use crate::domain::worker_type::WorkerType;
 use crate::domain::worktree::Head;
 use crate::plant;
 
-const REPORTED: Points = Points::around(
-    "server.end.before_begin",
-    "server.end.before_commit",
-    "server.end.after_commit",
-);
-const GIVEN_UP: Points = Points::around(
-    "server.requeue.before_begin",
-    "server.requeue.before_commit",
-    "server.requeue.after_commit",
-);
+const REPORTED: faults::Points = faults::points!("server.end");
+const GIVEN_UP: faults::Points = faults::points!("server.requeue");
 
 /// The end of one attempt, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,7 +101,7 @@ impl Store {
                 /* raises level */ true,
             )
             .await?;
-        plant::trace("end-committed", attempt);
+        faults::trace!("end-committed", attempt);
         Ok(report)
     }
 }

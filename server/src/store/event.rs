@@ -11,7 +11,6 @@ use super::error::StoreError;
 use super::project;
 use super::row;
 use super::row::Place;
-use crate::crash::Points;
 use crate::domain::event::Event;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
@@ -22,11 +21,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::text;
 use crate::domain::time::Timestamp;
 
-const MARK: Points = Points::around(
-    "server.mark.before_begin",
-    "server.mark.before_commit",
-    "server.mark.after_commit",
-);
+const MARK: faults::Points = faults::points!("server.mark");
 
 /// Marks that one commit removes or passes at most.
 const MARKS: u64 = 1_000;

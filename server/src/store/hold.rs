@@ -9,7 +9,6 @@ use super::error::Result;
 use super::event;
 use super::ticket;
 use super::worker_type;
-use crate::crash::Points;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::TicketId;
@@ -20,16 +19,8 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 
-const RESUME: Points = Points::around(
-    "server.resume_ticket.before_begin",
-    "server.resume_ticket.before_commit",
-    "server.resume_ticket.after_commit",
-);
-const DUE: Points = Points::around(
-    "server.due.before_begin",
-    "server.due.before_commit",
-    "server.due.after_commit",
-);
+const RESUME: faults::Points = faults::points!("server.resume_ticket");
+const DUE: faults::Points = faults::points!("server.due");
 
 /// An event about a ticket at its current stage.
 pub(super) fn about(ticket: &Ticket, kind: EventKind, summary: String) -> NewEvent {

@@ -9,7 +9,6 @@ use super::complete::By;
 use super::error::Result;
 use super::ticket;
 use super::worktree::BATCH;
-use crate::crash::Points;
 use crate::domain::id::TicketId;
 use crate::domain::pipeline::Move;
 use crate::domain::ticket::Resolution;
@@ -17,11 +16,7 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 
-const LANDED: Points = Points::around(
-    "server.landed.before_begin",
-    "server.landed.before_commit",
-    "server.landed.after_commit",
-);
+const LANDED: faults::Points = faults::points!("server.landed");
 
 impl Store {
     /// The completed tickets whose branch is to be merged, in the order in which they are.

@@ -7,7 +7,6 @@ use super::error::Result;
 use super::put_off;
 use super::row;
 use super::worker;
-use crate::crash::Points;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::WorkerId;
 use crate::domain::text::Name;
@@ -16,16 +15,8 @@ use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::domain::worker_type::PassingCause;
 
-const PLANNED: Points = Points::around(
-    "server.plan_launches.before_begin",
-    "server.plan_launches.before_commit",
-    "server.plan_launches.after_commit",
-);
-const LAUNCHED: Points = Points::around(
-    "server.launched.before_begin",
-    "server.launched.before_commit",
-    "server.launched.after_commit",
-);
+const PLANNED: faults::Points = faults::points!("server.plan_launches");
+const LAUNCHED: faults::Points = faults::points!("server.launched");
 
 impl Store {
     /// Inserts workers of a queue for the dispatcher to launch by itself.

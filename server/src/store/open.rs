@@ -32,7 +32,6 @@ use super::soundness::Checked;
 use super::soundness::Soundness;
 use super::sums;
 use super::writer::Writer;
-use crate::crash;
 use crate::domain::time::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -68,9 +67,9 @@ impl Store {
         let patience = if is_up_to_date(&mut writer).await { patience } else { None };
         let checked = Soundness::begin(path).within(patience).await?;
         migrate(path, &mut writer).await?;
-        crash::point("server.open.after_migrate");
+        faults::point!("server.open.after_migrate");
         let server_id = instance::identify(&mut writer, now).await?;
-        crash::point("server.open.after_identify");
+        faults::point!("server.open.after_identify");
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)

@@ -14,7 +14,6 @@ use super::put_off;
 use super::row;
 use super::row::Place;
 use super::worker_type;
-use crate::crash::Points;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::ProjectKey;
@@ -28,16 +27,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::worker_type as worker_type_domain;
 use crate::domain::worker_type::PassingCause;
 
-const PAUSE: Points = Points::around(
-    "server.pause.before_begin",
-    "server.pause.before_commit",
-    "server.pause.after_commit",
-);
-const RESUME: Points = Points::around(
-    "server.resume.before_begin",
-    "server.resume.before_commit",
-    "server.resume.after_commit",
-);
+const PAUSE: faults::Points = faults::points!("server.pause");
+const RESUME: faults::Points = faults::points!("server.resume");
 
 /// The key of rows that mean the whole server.
 const SERVER: ProjectKey = ProjectKey(0);

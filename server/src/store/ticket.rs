@@ -17,7 +17,6 @@ use super::row;
 use super::row::Place;
 use super::worker_type;
 use super::worktree::WorktreeRow;
-use crate::crash::Points;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::AttemptId;
@@ -36,11 +35,7 @@ use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 
-const CREATED: Points = Points::around(
-    "server.create_ticket.before_begin",
-    "server.create_ticket.before_commit",
-    "server.create_ticket.after_commit",
-);
+const CREATED: faults::Points = faults::points!("server.create_ticket");
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TicketFilter {

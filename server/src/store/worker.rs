@@ -15,7 +15,6 @@ use super::project;
 use super::put_off;
 use super::row;
 use super::row::Place;
-use crate::crash::Points;
 use crate::domain::attempt::StopMode;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
@@ -28,22 +27,10 @@ use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 
-const STOP: Points = Points::around(
-    "server.stop_worker.before_begin",
-    "server.stop_worker.before_commit",
-    "server.stop_worker.after_commit",
-);
+const STOP: faults::Points = faults::points!("server.stop_worker");
 
-const HELLO: Points = Points::around(
-    "server.hello.before_begin",
-    "server.hello.before_commit",
-    "server.hello.after_commit",
-);
-pub(super) const STOPPED: Points = Points::around(
-    "server.worker_stopped.before_begin",
-    "server.worker_stopped.before_commit",
-    "server.worker_stopped.after_commit",
-);
+const HELLO: faults::Points = faults::points!("server.hello");
+pub(super) const STOPPED: faults::Points = faults::points!("server.worker_stopped");
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerFilter {

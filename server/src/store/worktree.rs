@@ -8,7 +8,6 @@ use super::error::Result;
 use super::hold;
 use super::project;
 use super::ticket;
-use crate::crash::Points;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -19,16 +18,8 @@ use crate::domain::worktree::DiffStat;
 use crate::domain::worktree::Head;
 use crate::domain::worktree::Worktree;
 
-const BEGUN: Points = Points::around(
-    "server.worktree_begun.before_begin",
-    "server.worktree_begun.before_commit",
-    "server.worktree_begun.after_commit",
-);
-const READY: Points = Points::around(
-    "server.worktree_ready.before_begin",
-    "server.worktree_ready.before_commit",
-    "server.worktree_ready.after_commit",
-);
+const BEGUN: faults::Points = faults::points!("server.worktree_begun");
+const READY: faults::Points = faults::points!("server.worktree_ready");
 /// Tickets looked up at once; more are found at the next look.
 pub(super) const BATCH: i64 = 32;
 

@@ -24,7 +24,6 @@ use super::error;
 use super::error::Error;
 use super::error::Result;
 use super::error::StoreError;
-use crate::crash::Points;
 use crate::plant;
 
 /// Writes that share one commit at most. Past this the latency of the first one grows for nothing.
@@ -83,13 +82,13 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
-        self.write_at(Points::NONE, op, raises_level).await
+        self.write_at(faults::Points::NONE, op, raises_level).await
     }
 
     /// [`Writer::write`], for a write that a test may interrupt at `points`.
     pub(super) async fn write_at<T, F>(
         &self,
-        points: Points,
+        points: faults::Points,
         op: F,
         raises_level: bool,
     ) -> Result<T>
@@ -104,7 +103,7 @@ impl Writer {
     /// not wake those who would only look again.
     pub(super) async fn write_raising<T, F>(
         &self,
-        points: Points,
+        points: faults::Points,
         op: F,
         raises_level: fn(&T) -> bool,
     ) -> Result<T>
@@ -139,7 +138,7 @@ trait Job: Send {
     /// Whether a commit of this write changes what others wait for.
     fn raises_level(&self) -> bool;
 
-    fn points(&self) -> Points;
+    fn points(&self) -> faults::Points;
 
     /// Whether it failed because the disk is full.
     fn met_full_disk(&self) -> bool;
@@ -153,7 +152,7 @@ struct TypedJob<F, T> {
     outcome: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
     raises_level: fn(&T) -> bool,
-    points: Points,
+    points: faults::Points,
 }
 
 impl<F, T> Job for TypedJob<F, T>
@@ -178,7 +177,7 @@ where
         matches!(&self.outcome, Some(Ok(value)) if (self.raises_level)(value))
     }
 
-    fn points(&self) -> Points {
+    fn points(&self) -> faults::Points {
         self.points
     }
 
