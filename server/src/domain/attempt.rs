@@ -6,6 +6,7 @@ use super::id::AttemptId;
 use super::id::TicketId;
 use super::id::WorkerId;
 use super::limits::Limit;
+use super::names::names;
 use super::outcome::Failure;
 use super::text::Name;
 use super::time::Present;
@@ -137,78 +138,34 @@ pub struct Ended {
     pub signal: Option<i32>,
 }
 
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The agent returned a valid result: completed, rework or blocked.
-    Succeeded,
-    Failed,
-    TimedOut,
-    /// Stopped because the work is not wanted.
-    Cancelled,
-    /// Stopped although the work is still wanted; uncharged.
-    Interrupted,
-    /// Its shim died without a record, and its whole tree is gone.
-    Lost,
-}
-
-impl Outcome {
-    pub const ALL: [Self; 6] = [
-        Self::Succeeded,
-        Self::Failed,
-        Self::TimedOut,
-        Self::Cancelled,
-        Self::Interrupted,
-        Self::Lost,
-    ];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-            Self::Cancelled => "cancelled",
-            Self::Interrupted => "interrupted",
-            Self::Lost => "lost",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|o| o.name() == name)
+names! {
+    /// How an attempt ended.
+    pub enum Outcome {
+        /// The agent returned a valid result: completed, rework or blocked.
+        Succeeded = "succeeded",
+        Failed = "failed",
+        TimedOut = "timed_out",
+        /// Stopped because the work is not wanted.
+        Cancelled = "cancelled",
+        /// Stopped although the work is still wanted; uncharged.
+        Interrupted = "interrupted",
+        /// Its shim died without a record, and its whole tree is gone.
+        Lost = "lost",
     }
 }
 
-/// How a worker or its attempt is to be stopped. Ordered by strength: a later request may only strengthen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StopMode {
-    /// Finish this ticket, then exit.
-    Drain,
-    /// Stop now; the ticket is requeued uncharged.
-    Interrupt,
-    /// Stop now; the ticket goes on hold.
-    Cancel,
-    /// Kill now; the ticket is requeued uncharged.
-    Kill,
-}
-
-impl StopMode {
-    pub const ALL: [Self; 4] = [Self::Drain, Self::Interrupt, Self::Cancel, Self::Kill];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Drain => "drain",
-            Self::Interrupt => "interrupt",
-            Self::Cancel => "cancel",
-            Self::Kill => "kill",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|m| m.name() == name)
+names! {
+    /// How a worker or its attempt is to be stopped. Ordered by strength: a later request may only strengthen.
+    #[derive(PartialOrd, Ord)]
+    pub enum StopMode {
+        /// Finish this ticket, then exit.
+        Drain = "drain",
+        /// Stop now; the ticket is requeued uncharged.
+        Interrupt = "interrupt",
+        /// Stop now; the ticket goes on hold.
+        Cancel = "cancel",
+        /// Kill now; the ticket is requeued uncharged.
+        Kill = "kill",
     }
 }
 

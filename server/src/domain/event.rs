@@ -8,6 +8,7 @@ use super::id::EventSeq;
 use super::id::ProjectKey;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::names::names;
 use super::text::Name;
 use super::time::Timestamp;
 
@@ -47,54 +48,33 @@ impl NewEvent {
     }
 }
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
-        /// What an event tells. New kinds are added; none is renamed.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum EventKind { $($(#[$doc])* $kind,)+ }
-
-        impl EventKind {
-            pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
-
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$kind => $name,)+ }
-            }
-        }
-    };
-}
-
-kinds! {
-    TicketCreated = "ticket_created",
-    /// An attempt was granted to a worker.
-    TicketStageStarted = "ticket_stage_started",
-    TicketStageCompleted = "ticket_stage_completed",
-    /// A stage asked for rework.
-    TicketSentBack = "ticket_sent_back",
-    /// An attempt ended without a usable result; the summary says what happens next.
-    TicketAttemptFailed = "ticket_attempt_failed",
-    /// The ticket waits for the coordinator.
-    TicketOnHold = "ticket_on_hold",
-    TicketResumed = "ticket_resumed",
-    /// The last ticket it waited for completed.
-    TicketUnblocked = "ticket_unblocked",
-    TicketClosed = "ticket_closed",
-    WorkerStarted = "worker_started",
-    WorkerStopped = "worker_stopped",
-    /// Its words, its priority, its limit or the rest of its plan were changed.
-    TicketUpdated = "ticket_updated",
-    QueuePaused = "queue_paused",
-    QueueResumed = "queue_resumed",
-    ProjectPaused = "project_paused",
-    ProjectResumed = "project_resumed",
-    /// Nothing is started on the whole server; each project's log says so.
-    ServerPaused = "server_paused",
-    ServerResumed = "server_resumed",
-}
-
-impl EventKind {
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|k| k.name() == name)
+names! {
+    /// What an event tells. New kinds are added; none is renamed.
+    pub enum EventKind {
+        TicketCreated = "ticket_created",
+        /// An attempt was granted to a worker.
+        TicketStageStarted = "ticket_stage_started",
+        TicketStageCompleted = "ticket_stage_completed",
+        /// A stage asked for rework.
+        TicketSentBack = "ticket_sent_back",
+        /// An attempt ended without a usable result; the summary says what happens next.
+        TicketAttemptFailed = "ticket_attempt_failed",
+        /// The ticket waits for the coordinator.
+        TicketOnHold = "ticket_on_hold",
+        TicketResumed = "ticket_resumed",
+        /// The last ticket it waited for completed.
+        TicketUnblocked = "ticket_unblocked",
+        TicketClosed = "ticket_closed",
+        WorkerStarted = "worker_started",
+        WorkerStopped = "worker_stopped",
+        /// Its words, its priority, its limit or the rest of its plan were changed.
+        TicketUpdated = "ticket_updated",
+        QueuePaused = "queue_paused",
+        QueueResumed = "queue_resumed",
+        ProjectPaused = "project_paused",
+        ProjectResumed = "project_resumed",
+        /// Nothing is started on the whole server; each project's log says so.
+        ServerPaused = "server_paused",
+        ServerResumed = "server_resumed",
     }
 }

@@ -5,6 +5,7 @@
 
 use super::id::AttemptId;
 use super::id::TicketId;
+use super::names::names;
 use super::refusal::Refusal;
 
 /// Less than this is nothing: not one request could be paid from it.
@@ -104,46 +105,22 @@ fn count(field: &'static str, given: Option<i64>, least: i64, most: i64) -> Resu
     }
 }
 
-/// A limit in dollars, narrowest first: of two that are equally tight the narrower is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Limit {
-    /// One attempt, by its worker type. Reaching it is the work's fault.
-    Attempt,
-    Ticket,
-    /// A ticket and all that it became, under the limit of that ticket.
-    Family,
-    ProjectDay,
-    Project,
-    ServerDay,
+names! {
+    /// A limit in dollars, narrowest first: of two that are equally tight the narrower is told.
+    #[derive(PartialOrd, Ord)]
+    pub enum Limit {
+        /// One attempt, by its worker type. Reaching it is the work's fault.
+        Attempt = "attempt",
+        Ticket = "ticket",
+        /// A ticket and all that it became, under the limit of that ticket.
+        Family = "family",
+        ProjectDay = "project_day",
+        Project = "project",
+        ServerDay = "server_day",
+    }
 }
 
 impl Limit {
-    pub const ALL: [Self; 6] = [
-        Self::Attempt,
-        Self::Ticket,
-        Self::Family,
-        Self::ProjectDay,
-        Self::Project,
-        Self::ServerDay,
-    ];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Attempt => "attempt",
-            Self::Ticket => "ticket",
-            Self::Family => "family",
-            Self::ProjectDay => "project_day",
-            Self::Project => "project",
-            Self::ServerDay => "server_day",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|limit| limit.name() == name)
-    }
-
     /// The end of a sentence: whose dollars are spent, and how to raise them.
     #[must_use]
     pub fn spent(self, limit: f64) -> String {

@@ -12,6 +12,7 @@ pub mod comment;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod names;
 pub mod outcome;
 pub mod overdue;
 pub mod pause;

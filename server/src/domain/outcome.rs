@@ -3,6 +3,7 @@
 //! [`super::verdict`] makes one of these from the facts a shim recorded; [`super::pipeline`] decides from it what
 //! becomes of the ticket.
 
+use super::names::names;
 use super::planned::PlannedTicket;
 
 /// The judgement on a finished attempt.
@@ -58,83 +59,69 @@ pub enum StageOutcome {
     Blocked { question: Option<String> },
 }
 
-macro_rules! failures {
-    ($($(#[$doc:meta])* $failure:ident = $name:literal,)+) => {
-        /// Why an attempt gave no usable result, told by structure and never by matching prose.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Failure { $($(#[$doc])* $failure,)+ }
-
-        impl Failure {
-            pub const ALL: &'static [Self] = &[$(Self::$failure,)+];
-
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$failure => $name,)+ }
-            }
-        }
-    };
-}
-
-failures! {
-    /// The machine had no room to start the agent, or could not read it just then; no child ran.
-    SpawnFailed = "spawn_failed",
-    /// It was not started for a reason of its own, such as arguments that are too long.
-    NotStarted = "not_started",
-    /// The agent's program or the project's directory is not there, or may not be used.
-    NoAgent = "no_agent",
-    /// The ticket's worktree was removed while it waited.
-    WorktreeGone = "worktree_gone",
-    /// The model service has no room (429, 529).
-    Overloaded = "overloaded",
-    /// The model service fails (other 5xx).
-    ServerError = "server_error",
-    /// The account's usage limit is reached; it says when it is reset.
-    UsageLimit = "usage_limit",
-    /// The login or key is missing or refused (401, 403).
-    Authentication = "authentication",
-    /// The account cannot pay (402).
-    Billing = "billing",
-    /// The model that the worker type names does not exist, or is not this account's (404).
-    NoModel = "no_model",
-    /// Any other error of the model service.
-    ApiError = "api_error",
-    /// It was denied a tool, and ended without a result.
-    PermissionDenied = "permission_denied",
-    /// An MCP server it was given did not connect, and it ended without a result.
-    McpNotConnected = "mcp_not_connected",
-    MaxTurns = "max_turns",
-    MaxBudget = "max_budget",
-    /// A result that does not meet the schema, or none although the agent ended well.
-    MalformedResult = "malformed_result",
-    /// Its result asked for more tickets than its family may have.
-    TooManyTickets = "too_many_tickets",
-    /// The child ended before it said how it ended.
-    NoResult = "no_result",
-    /// A non-zero exit or an error result of another kind.
-    AgentError = "agent_error",
-    /// A signal of the agent's own doing: it broke.
-    Crashed = "crashed",
-    /// The kernel killed it for want of memory.
-    OutOfMemory = "out_of_memory",
-    /// A signal nobody here sent.
-    KilledExternally = "killed_externally",
-    /// A process of its own stopped its shim with a signal.
-    EndedItsWorker = "ended_its_worker",
-    /// Its shim died before it had started a child.
-    NeverStarted = "never_started",
-    /// The session to go on with is gone.
-    SessionGone = "session_gone",
-    Timeout = "timeout",
-    Stall = "stall",
-    /// It announced no session within the time a start may take.
-    HangAtStart = "hang_at_start",
-    /// It made the same tool call again and again.
-    NoProgress = "no_progress",
-    Interrupted = "interrupted",
-    Cancelled = "cancelled",
-    Lost = "lost",
-    /// A record this server does not understand.
-    Unknown = "unknown",
+names! {
+    /// Why an attempt gave no usable result, told by structure and never by matching prose.
+    pub enum Failure {
+        /// The machine had no room to start the agent, or could not read it just then; no child ran.
+        SpawnFailed = "spawn_failed",
+        /// It was not started for a reason of its own, such as arguments that are too long.
+        NotStarted = "not_started",
+        /// The agent's program or the project's directory is not there, or may not be used.
+        NoAgent = "no_agent",
+        /// The ticket's worktree was removed while it waited.
+        WorktreeGone = "worktree_gone",
+        /// The model service has no room (429, 529).
+        Overloaded = "overloaded",
+        /// The model service fails (other 5xx).
+        ServerError = "server_error",
+        /// The account's usage limit is reached; it says when it is reset.
+        UsageLimit = "usage_limit",
+        /// The login or key is missing or refused (401, 403).
+        Authentication = "authentication",
+        /// The account cannot pay (402).
+        Billing = "billing",
+        /// The model that the worker type names does not exist, or is not this account's (404).
+        NoModel = "no_model",
+        /// Any other error of the model service.
+        ApiError = "api_error",
+        /// It was denied a tool, and ended without a result.
+        PermissionDenied = "permission_denied",
+        /// An MCP server it was given did not connect, and it ended without a result.
+        McpNotConnected = "mcp_not_connected",
+        MaxTurns = "max_turns",
+        MaxBudget = "max_budget",
+        /// A result that does not meet the schema, or none although the agent ended well.
+        MalformedResult = "malformed_result",
+        /// Its result asked for more tickets than its family may have.
+        TooManyTickets = "too_many_tickets",
+        /// The child ended before it said how it ended.
+        NoResult = "no_result",
+        /// A non-zero exit or an error result of another kind.
+        AgentError = "agent_error",
+        /// A signal of the agent's own doing: it broke.
+        Crashed = "crashed",
+        /// The kernel killed it for want of memory.
+        OutOfMemory = "out_of_memory",
+        /// A signal nobody here sent.
+        KilledExternally = "killed_externally",
+        /// A process of its own stopped its shim with a signal.
+        EndedItsWorker = "ended_its_worker",
+        /// Its shim died before it had started a child.
+        NeverStarted = "never_started",
+        /// The session to go on with is gone.
+        SessionGone = "session_gone",
+        Timeout = "timeout",
+        Stall = "stall",
+        /// It announced no session within the time a start may take.
+        HangAtStart = "hang_at_start",
+        /// It made the same tool call again and again.
+        NoProgress = "no_progress",
+        Interrupted = "interrupted",
+        Cancelled = "cancelled",
+        Lost = "lost",
+        /// A record this server does not understand.
+        Unknown = "unknown",
+    }
 }
 
 /// What a class of failure leads to. Every way of trying again either counts or waits.
@@ -161,11 +148,6 @@ pub enum Consequence {
 }
 
 impl Failure {
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|f| f.name() == name)
-    }
-
     /// The policy of the class.
     #[must_use]
     pub const fn consequence(self) -> Consequence {

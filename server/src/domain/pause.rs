@@ -2,6 +2,7 @@
 //!
 //! A pause stops nothing that runs.
 
+use super::names::names;
 use super::text::Name;
 use super::time::Timestamp;
 
@@ -26,35 +27,18 @@ impl Scope {
     pub const NAMES: [&str; 3] = ["everything", "project", "queue"];
 }
 
-/// Who or what paused it, in the order in which they are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// Somebody asked for it; only `resume` ends it.
-    Coordinator,
-    /// The account's usage limit, or the share of it that is kept for the coordinator.
-    UsageLimit,
-    /// A limit in dollars.
-    Budget,
-    /// A failure that every ticket of the queue would meet.
-    Failure,
-}
-
-impl Cause {
-    pub const ALL: [Self; 4] = [Self::Coordinator, Self::UsageLimit, Self::Budget, Self::Failure];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Coordinator => "coordinator",
-            Self::UsageLimit => "usage_limit",
-            Self::Budget => "budget",
-            Self::Failure => "failure",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| cause.name() == name)
+names! {
+    /// Who or what paused it, in the order in which they are told.
+    #[derive(PartialOrd, Ord)]
+    pub enum Cause {
+        /// Somebody asked for it; only `resume` ends it.
+        Coordinator = "coordinator",
+        /// The account's usage limit, or the share of it that is kept for the coordinator.
+        UsageLimit = "usage_limit",
+        /// A limit in dollars.
+        Budget = "budget",
+        /// A failure that every ticket of the queue would meet.
+        Failure = "failure",
     }
 }
 

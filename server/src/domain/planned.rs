@@ -7,6 +7,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use super::id::TicketId;
+use super::names::Named;
 use super::refusal::Refusal;
 use super::text;
 use super::text::Name;
@@ -128,7 +129,8 @@ fn ticket(item: &Value, key: &Name, keys: &[Name]) -> Result<PlannedTicket, Stri
     let stages = strings(fields, "execution_plan")?.ok_or("execution_plan is missing")?;
     let stages: Result<Vec<Name>, Refusal> =
         stages.into_iter().map(|stage| Name::parse("execution_plan", stage)).collect();
-    let priority = string(fields, "priority")?.map(Priority::parse).transpose();
+    let priority =
+        string(fields, "priority")?.map(|name| Priority::parse("priority", name)).transpose();
     let depends_on = strings(fields, "depends_on")?.unwrap_or_default();
     let depends_on = depends_on
         .into_iter()

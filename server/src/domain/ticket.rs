@@ -4,6 +4,7 @@ use super::id::AttemptId;
 use super::id::ProjectKey;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::names::names;
 use super::refusal::Refusal;
 use super::text::Name;
 use super::time::Timestamp;
@@ -105,67 +106,30 @@ impl TicketState {
     pub const NAMES: [&str; 6] = ["blocked", "scheduled", "queued", "running", "on_hold", "closed"];
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    Completed,
-    Cancelled,
-}
-
-impl Resolution {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Completed, Self::Cancelled].into_iter().find(|r| r.name() == name)
+names! {
+    pub enum Resolution {
+        Completed = "completed",
+        Cancelled = "cancelled",
     }
 }
 
-/// Which ticket of a queue goes first. Within one priority the older ticket does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    Low,
-    #[default]
-    Normal,
-    High,
-    Urgent,
+names! {
+    /// Which ticket of a queue goes first. Within one priority the older ticket does.
+    #[derive(Default, PartialOrd, Ord)]
+    pub enum Priority {
+        Low = "low",
+        #[default]
+        Normal = "normal",
+        High = "high",
+        Urgent = "urgent",
+    }
 }
 
 impl Priority {
-    pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Urgent];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Normal => "normal",
-            Self::High => "high",
-            Self::Urgent => "urgent",
-        }
-    }
-
     /// The number the database sorts by; higher goes first.
     #[must_use]
     pub const fn rank(self) -> i64 {
         self as i64
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|p| p.name() == name)
-    }
-
-    /// Reads a priority by its name.
-    pub fn parse(name: &str) -> Result<Self, Refusal> {
-        Self::from_name(name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Refusal::invalid("priority", name, format!("one of {names}"))
-        })
     }
 
     #[must_use]

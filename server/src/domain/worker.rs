@@ -5,6 +5,7 @@ use super::id::AttemptId;
 use super::id::ProjectKey;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::names::names;
 use super::text::Name;
 use super::time::Timestamp;
 
@@ -32,35 +33,15 @@ pub struct Worker {
     pub stop_reason: Option<String>,
 }
 
-/// Where a worker stands. `Stopped` is final: a shim that says hello for a stopped worker is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerState {
-    /// Launched; its shim has not said hello yet.
-    Launching,
-    Idle,
-    Busy,
-    /// Told to go.
-    Stopping,
-    Stopped,
-}
-
-impl WorkerState {
-    pub const ALL: [Self; 5] =
-        [Self::Launching, Self::Idle, Self::Busy, Self::Stopping, Self::Stopped];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Launching => "launching",
-            Self::Idle => "idle",
-            Self::Busy => "busy",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.name() == name)
+names! {
+    /// Where a worker stands. `Stopped` is final: a shim that says hello for a stopped worker is refused.
+    pub enum WorkerState {
+        /// Launched; its shim has not said hello yet.
+        Launching = "launching",
+        Idle = "idle",
+        Busy = "busy",
+        /// Told to go.
+        Stopping = "stopping",
+        Stopped = "stopped",
     }
 }

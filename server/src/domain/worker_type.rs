@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::agent_files;
 use super::id::ProjectKey;
+use super::names::names;
 use super::refusal::Refusal;
 use super::text;
 use super::text::Name;
@@ -50,31 +51,14 @@ pub struct Passing {
     pub until: Option<Timestamp>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassingCause {
-    /// No worker could be launched. Those that are there work on.
-    Launch,
-    /// A worker could not start its agent.
-    Start,
-    /// The usage limit of its model.
-    UsageLimit,
-}
-
-impl PassingCause {
-    pub const ALL: [Self; 3] = [Self::Launch, Self::Start, Self::UsageLimit];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Launch => "launch",
-            Self::Start => "start",
-            Self::UsageLimit => "usage_limit",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| cause.name() == name)
+names! {
+    pub enum PassingCause {
+        /// No worker could be launched. Those that are there work on.
+        Launch = "launch",
+        /// A worker could not start its agent.
+        Start = "start",
+        /// The usage limit of its model.
+        UsageLimit = "usage_limit",
     }
 }
 

@@ -1,33 +1,11 @@
 //! The worktree of a ticket: where its agents work, and what of their work was accepted.
 
 use super::id::AttemptId;
+use super::names::names;
 
-/// Names an enum's values once, for the wire and the database.
-macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $value:ident = $text:literal,)+ })+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$of])* $value,)+ }
-
-        impl $name {
-            pub const NAMES: &'static [&'static str] = &[$($text,)+];
-
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$value => $text,)+ }
-            }
-
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$value),)+ _ => None }
-            }
-        }
-    )+};
-}
-
-settings! {
+names! {
     /// Where the attempts of a project work.
-    Isolation {
+    pub enum Isolation {
         /// Each ticket in a git worktree and on a branch of its own.
         Worktree = "worktree",
         /// In the project's directory, one attempt at a time.
@@ -35,7 +13,7 @@ settings! {
     }
 
     /// What becomes of a completed ticket's branch.
-    OnComplete {
+    pub enum OnComplete {
         /// It stays as it is.
         Keep = "keep",
         /// It is merged into the base branch before the ticket closes.
@@ -129,16 +107,5 @@ mod tests {
         assert!(!top.has_work());
         let below = Worktree { prefix: "crates/web/".into(), ..top };
         assert_eq!(below.cwd(), "/state/worktrees/shop/T-1/crates/web");
-    }
-
-    #[test]
-    fn every_name_reads_back() {
-        for name in Isolation::NAMES {
-            assert_eq!(Isolation::from_name(name).map(Isolation::name), Some(*name));
-        }
-        for name in OnComplete::NAMES {
-            assert_eq!(OnComplete::from_name(name).map(OnComplete::name), Some(*name));
-        }
-        assert_eq!(Isolation::from_name("Worktree"), None);
     }
 }

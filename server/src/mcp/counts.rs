@@ -1,26 +1,16 @@
 //! How many calls each tool has answered, refused and failed.
 
+use crate::domain::names::names;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-/// How a tool call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Answered,
-    /// Wrong arguments, or understood and not granted.
-    Refused,
-    Failed,
-}
-
-impl Ended {
-    const ALL: [Self; 3] = [Self::Answered, Self::Refused, Self::Failed];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
+names! {
+    /// How a tool call ended.
+    pub(crate) enum Ended {
+        Answered = "answered",
+        /// Wrong arguments, or understood and not granted.
+        Refused = "refused",
+        Failed = "failed",
     }
 }
 

@@ -15,16 +15,12 @@ use super::row::Place;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
-use crate::domain::attempt::Outcome;
 use crate::domain::attempt::Progress;
 use crate::domain::attempt::Silence;
 use crate::domain::attempt::Spent;
-use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
-use crate::domain::limits::Limit;
-use crate::domain::outcome::Failure;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
@@ -95,10 +91,10 @@ impl TryFrom<AttemptRow> for Attempt {
             "running" => AttemptState::Running,
             "ended" => {
                 let outcome = place.need(row.outcome, "outcome")?;
-                let failure = row.failure.map(|f| place.named(&f, "failure", Failure::from_name));
+                let failure = row.failure.map(|f| place.named(&f, "failure"));
                 AttemptState::Ended(Ended {
                     at: row::time(place.need(row.ended_at, "ended_at")?),
-                    outcome: place.named(&outcome, "outcome", Outcome::from_name)?,
+                    outcome: place.named(&outcome, "outcome")?,
                     failure: failure.transpose()?,
                     detail: row.detail.unwrap_or_default(),
                     exit_code: row.exit_code,
@@ -107,9 +103,9 @@ impl TryFrom<AttemptRow> for Attempt {
             }
             other => return Err(place.bad("state", other)),
         };
-        let of = row.budget_of.map(|of| place.named(&of, "budget_of", Limit::from_name));
+        let of = row.budget_of.map(|of| place.named(&of, "budget_of"));
         let budget = row.budget_usd.zip(of.transpose()?);
-        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode", StopMode::from_name));
+        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode"));
         Ok(Self {
             id: AttemptId::from_key(row.attempt_id),
             ticket: TicketId::from_key(row.ticket_id),

@@ -46,7 +46,7 @@ impl TryFrom<CommentRow> for Comment {
             author: row.author,
             stage: row.stage.map(row::name),
             attempt: row.attempt_id.map(AttemptId::from_key),
-            kind: place.named(&row.kind, "kind", CommentKind::from_name)?,
+            kind: place.named(&row.kind, "kind")?,
             content: row.content,
             created_at: row::time(row.created_at),
         })

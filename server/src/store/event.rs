@@ -75,7 +75,7 @@ impl TryFrom<EventRow> for Event {
         Ok(Self {
             seq: EventSeq(row.seq),
             at: row::time(row.at),
-            kind: place.named(&row.kind, "kind", EventKind::from_name)?,
+            kind: place.named(&row.kind, "kind")?,
             project: row::name(row.project),
             ticket: row.ticket_id.map(TicketId::from_key),
             stage: row.stage.map(row::name),
@@ -143,7 +143,7 @@ impl Store {
         let of_kinds: &[EventKind] = match (query.ticket, &project) {
             // The index of a ticket's events is the narrower one.
             (Some(_), _) => &[],
-            (None, Some(_)) if query.kinds.is_empty() => EventKind::ALL,
+            (None, Some(_)) if query.kinds.is_empty() => &EventKind::ALL,
             (None, _) => &query.kinds,
         };
         if of_kinds.is_empty() {

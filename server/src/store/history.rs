@@ -22,7 +22,6 @@ use super::ticket;
 use super::ticket::TicketRow;
 use crate::domain::attempt::Attempt;
 use crate::domain::comment::Comment;
-use crate::domain::comment::CommentKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::ProjectKey;
@@ -190,7 +189,7 @@ fn detail(row: DetailRow, rules: Rules) -> std::result::Result<TicketDetail, Sto
             author: json.author,
             stage: json.stage.map(row::name),
             attempt: json.attempt_id.map(AttemptId::from_key),
-            kind: place.named(&json.kind, "kind", CommentKind::from_name)?,
+            kind: place.named(&json.kind, "kind")?,
             content: json.content,
             created_at: row::time(json.created_at),
         })

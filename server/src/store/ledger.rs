@@ -24,41 +24,23 @@ use super::ticket;
 use crate::domain::bill;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
+use crate::domain::names::names;
 use crate::domain::time::Timestamp;
 
-/// What the sums are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupBy {
-    Day,
-    Project,
-    WorkerType,
-    Ticket,
-    /// A stage of a ticket.
-    Stage,
-    Attempt,
+names! {
+    /// What the sums are of.
+    pub enum GroupBy {
+        Day = "day",
+        Project = "project",
+        WorkerType = "worker_type",
+        Ticket = "ticket",
+        /// A stage of a ticket.
+        Stage = "stage",
+        Attempt = "attempt",
+    }
 }
 
 impl GroupBy {
-    pub const ALL: [Self; 6] =
-        [Self::Day, Self::Project, Self::WorkerType, Self::Ticket, Self::Stage, Self::Attempt];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Project => "project",
-            Self::WorkerType => "worker_type",
-            Self::Ticket => "ticket",
-            Self::Stage => "stage",
-            Self::Attempt => "attempt",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.name() == name)
-    }
-
     /// The columns of [`KEYS`] that name a group; the others are NULL.
     pub(super) const fn keys(self) -> [bool; 5] {
         // day, project, stage, ticket, attempt

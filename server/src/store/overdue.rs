@@ -48,7 +48,7 @@ impl TryFrom<BoundedRow> for Bounded {
 
     fn try_from(row: BoundedRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "attempt", key: row.attempt_id };
-        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode", StopMode::from_name));
+        let stop = row.stop_mode.map(|m| place.named::<StopMode>(&m, "stop_mode"));
         let told = stop.transpose()?.is_some_and(|mode| mode != StopMode::Drain);
         Ok(Self {
             attempt: AttemptId::from_key(row.attempt_id),

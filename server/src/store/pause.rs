@@ -55,7 +55,7 @@ impl TryFrom<PauseRow> for Pause {
         };
         Ok(Self {
             scope,
-            cause: place.named(&row.cause, "cause", Cause::from_name)?,
+            cause: place.named(&row.cause, "cause")?,
             reason: row.reason,
             since: row::time(row.since),
             until: row.until_at.map(row::time),
@@ -392,7 +392,7 @@ impl Store {
                         .await?;
                         for (key, cause) in due {
                             let place = Place { table: "pause", key };
-                            let cause = place.named(&cause, "cause", Cause::from_name)?;
+                            let cause = place.named(&cause, "cause")?;
                             let project = (key != SERVER.0).then_some(ProjectKey(key));
                             lift(connection, project, cause, now).await?;
                         }

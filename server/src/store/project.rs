@@ -48,8 +48,8 @@ impl TryFrom<ProjectRow> for Project {
     fn try_from(row: ProjectRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "project", key: row.project_id };
         Ok(Self {
-            isolation: place.named(&row.isolation, "isolation", Isolation::from_name)?,
-            on_complete: place.named(&row.on_complete, "on_complete", OnComplete::from_name)?,
+            isolation: place.named(&row.isolation, "isolation")?,
+            on_complete: place.named(&row.on_complete, "on_complete")?,
             directory: row.directory,
             key: ProjectKey(row.project_id),
             name: row::name(row.name),

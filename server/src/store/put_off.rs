@@ -43,7 +43,7 @@ pub(super) fn passing(
     until: Option<i64>,
 ) -> std::result::Result<Option<Passing>, StoreError> {
     let Some(cause) = cause else { return Ok(None) };
-    let cause = place.named(cause, "pause_cause", PassingCause::from_name)?;
+    let cause = place.named(cause, "pause_cause")?;
     Ok(Some(Passing { cause, until: until.map(row::time) }))
 }
 

@@ -7,6 +7,7 @@ use super::comment::NewComment;
 use super::error::Result;
 use crate::domain::attempt::Attempt;
 use crate::domain::comment::CommentKind;
+use crate::domain::names::Named;
 use crate::domain::outcome::Failure;
 use crate::domain::pipeline::Ended;
 use crate::domain::time::Timestamp;

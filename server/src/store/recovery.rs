@@ -60,7 +60,7 @@ impl TryFrom<UnsettledRow> for Unsettled {
 
     fn try_from(row: UnsettledRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "attempt", key: row.attempt_id };
-        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode", StopMode::from_name));
+        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode"));
         Ok(Self {
             attempt: AttemptId::from_key(row.attempt_id),
             ticket: TicketId::from_key(row.ticket_id),

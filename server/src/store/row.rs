@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::error::StoreError;
 use crate::domain::bill;
+use crate::domain::names::Named;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
 
@@ -25,13 +26,8 @@ impl Place {
     }
 
     /// A stored name of an enum's value.
-    pub(super) fn named<T>(
-        self,
-        name: &str,
-        column: &'static str,
-        from_name: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, StoreError> {
-        from_name(name).ok_or_else(|| self.bad(column, name))
+    pub(super) fn named<T: Named>(self, name: &str, column: &'static str) -> Result<T, StoreError> {
+        T::from_name(name).ok_or_else(|| self.bad(column, name))
     }
 
     /// A list stored as a JSON array of strings.

@@ -19,7 +19,6 @@ use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::limits;
 use crate::domain::limits::Funds;
-use crate::domain::outcome::Failure;
 use crate::domain::ticket::LiveAttempt;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
@@ -201,7 +200,7 @@ impl SurroundingsRow {
         let queue: Option<Queue> = place.json(self.queue.as_deref(), "queue")?;
         let failed = match failed {
             Some((id, Some(failure))) => {
-                let failure = place.named(&failure, "failure", Failure::from_name)?;
+                let failure = place.named(&failure, "failure")?;
                 Some((AttemptId::from_key(id), failure))
             }
             Some((_, None)) | None => None,

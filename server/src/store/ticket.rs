@@ -29,7 +29,6 @@ use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::PlannedWords;
 use crate::domain::ticket::Priority;
-use crate::domain::ticket::Resolution;
 use crate::domain::ticket::ResumeHint;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
@@ -99,7 +98,7 @@ impl TryFrom<TicketRow> for Ticket {
             }
             "closed" => {
                 let resolution = place.need(row.resolution, "resolution")?;
-                let resolution = place.named(&resolution, "resolution", Resolution::from_name)?;
+                let resolution = place.named(&resolution, "resolution")?;
                 let at = row::time(place.need(row.closed_at, "closed_at")?);
                 TicketState::Closed { resolution, at }
             }

@@ -64,13 +64,13 @@ impl TryFrom<WorkerRow> for Worker {
 
     fn try_from(row: WorkerRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "worker", key: row.worker_id };
-        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode", StopMode::from_name));
+        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode"));
         Ok(Self {
             id: WorkerId::from_key(row.worker_id),
             project: ProjectKey(row.project_id),
             project_name: row::name(row.project),
             worker_type: row::name(row.worker_type),
-            state: place.named(&row.state, "state", WorkerState::from_name)?,
+            state: place.named(&row.state, "state")?,
             pid: row.pid,
             child_pid: row.child_pid,
             unit: row.unit,

@@ -9,6 +9,7 @@ use shim_protocol::plain_file;
 
 use super::file;
 use super::file::Template;
+use crate::domain::names::names;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
 
@@ -37,23 +38,12 @@ const EXTENSION: &str = "md";
 /// The longest file that is read, in bytes: a system prompt may have a mebibyte.
 const MOST_BYTES: u64 = 2 << 20;
 
-/// Where a template comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    BuiltIn,
-    /// A file of the operator.
-    Configuration,
-}
-
-impl Source {
-    pub const ALL: [Self; 2] = [Self::BuiltIn, Self::Configuration];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BuiltIn => "built_in",
-            Self::Configuration => "configuration",
-        }
+names! {
+    /// Where a template comes from.
+    pub enum Source {
+        BuiltIn = "built_in",
+        /// A file of the operator.
+        Configuration = "configuration",
     }
 }
 

@@ -15,25 +15,16 @@ use shim_protocol::plain_file;
 
 use super::Step;
 use super::merge::MergeError;
+use crate::domain::names::names;
 
-/// What became of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Did {
-    Wrote,
-    Updated,
-    Unchanged,
-    /// Somebody else made or changed it.
-    LeftAlone,
-}
-
-impl Did {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Wrote => "wrote",
-            Self::Updated => "updated",
-            Self::Unchanged => "unchanged",
-            Self::LeftAlone => "left alone",
-        }
+names! {
+    /// What became of a file.
+    pub(super) enum Did {
+        Wrote = "wrote",
+        Updated = "updated",
+        Unchanged = "unchanged",
+        /// Somebody else made or changed it.
+        LeftAlone = "left alone",
     }
 }
 

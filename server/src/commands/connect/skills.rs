@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn skills_name_no_tool_or_event_that_is_not_there() {
         let tools: Vec<&str> = crate::mcp::tool_names();
-        let kinds: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
+        let kinds = EventKind::NAMES;
         let verbs = [
             "create_", "list_", "get_", "update_", "resume_", "close_", "mark_", "spawn_", "stop_",
         ];

@@ -1,19 +1,12 @@
 //! One thing the doctor looked at.
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Ok,
-    Warn,
-    Fail,
-}
+use crate::domain::names::names;
 
-impl Verdict {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
+names! {
+    pub(super) enum Verdict {
+        Ok = "ok",
+        Warn = "warn",
+        Fail = "fail",
     }
 }
 

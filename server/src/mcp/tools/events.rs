@@ -13,6 +13,7 @@ use crate::domain::comment::COORDINATOR;
 use crate::domain::event::Event;
 use crate::domain::event::EventKind;
 use crate::domain::id::EventSeq;
+use crate::domain::names::Named;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
 use crate::mcp::call::Call;
@@ -82,7 +83,7 @@ struct ListOrWait {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
-#[schemars(extend("enum" = kind_names()))]
+#[schemars(extend("enum" = EventKind::NAMES))]
 struct KindName(String);
 
 #[derive(Deserialize, JsonSchema)]
@@ -245,7 +246,7 @@ fn wait(seconds: Option<i64>) -> std::result::Result<Duration, Refusal> {
 fn query(given: &ListOrWait) -> Result<EventQuery> {
     let kind = |KindName(name): &KindName| {
         EventKind::from_name(name).ok_or_else(|| {
-            Refusal::invalid("kinds", name, format!("a list of {}", kind_names().join(", ")))
+            Refusal::invalid("kinds", name, format!("a list of {}", EventKind::NAMES.join(", ")))
         })
     };
     let kinds: std::result::Result<Vec<EventKind>, Refusal> =
@@ -259,10 +260,6 @@ fn query(given: &ListOrWait) -> Result<EventQuery> {
         consumer: consumer(given.consumer.as_deref())?,
         limit: page::limit(given.limit)?,
     })
-}
-
-fn kind_names() -> Vec<&'static str> {
-    EventKind::ALL.iter().map(|kind| kind.name()).collect()
 }
 
 fn consumer(given: Option<&str>) -> std::result::Result<String, Refusal> {

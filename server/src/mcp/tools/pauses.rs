@@ -84,7 +84,7 @@ pub(crate) struct PauseView {
     /// The project it pauses, or whose queue it pauses.
     project: Option<String>,
     /// Who or what paused it.
-    #[schemars(extend("enum" = Cause::ALL.map(Cause::name)))]
+    #[schemars(extend("enum" = Cause::NAMES))]
     cause: &'static str,
     reason: String,
     since: String,

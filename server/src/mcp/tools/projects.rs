@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::domain::limits::ProjectLimits;
 use crate::domain::limits::ProjectLimitsChange;
+use crate::domain::names::Named;
 use crate::domain::project;
 use crate::domain::project::NewProject;
 use crate::domain::project::Project;

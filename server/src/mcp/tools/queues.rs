@@ -136,7 +136,7 @@ struct QueueStatus {
 struct WaitingTicket {
     ticket_id: String,
     title: String,
-    #[schemars(extend("enum" = Priority::ALL.map(Priority::name)))]
+    #[schemars(extend("enum" = Priority::NAMES))]
     priority: &'static str,
     #[schemars(extend("enum" = TicketState::NAMES))]
     state: &'static str,

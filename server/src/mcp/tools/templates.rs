@@ -47,7 +47,7 @@ struct ListAll {
 #[derive(Serialize, JsonSchema)]
 struct TemplateView {
     template: String,
-    #[schemars(extend("enum" = Source::ALL.map(Source::name)))]
+    #[schemars(extend("enum" = Source::NAMES))]
     source: &'static str,
     description: String,
     /// What the stage hands to the next one.

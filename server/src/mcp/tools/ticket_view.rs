@@ -39,7 +39,7 @@ pub(crate) struct TicketView {
     /// Counted from 0.
     stage_index: i64,
     current_stage: String,
-    #[schemars(extend("enum" = Priority::ALL.map(Priority::name)))]
+    #[schemars(extend("enum" = Priority::NAMES))]
     priority: &'static str,
     depends_on: Vec<String>,
     /// Charged attempts of the current stage.
@@ -242,7 +242,7 @@ pub(crate) struct CommentView {
     stage: Option<String>,
     attempt_id: Option<String>,
     /// A stage's report, the question it ended with, or a remark made at any time.
-    #[schemars(extend("enum" = CommentKind::ALL.map(CommentKind::name)))]
+    #[schemars(extend("enum" = CommentKind::NAMES))]
     kind: &'static str,
     content: String,
     created_at: String,

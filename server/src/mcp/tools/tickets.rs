@@ -8,6 +8,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
 use crate::domain::limits;
+use crate::domain::names::Named;
 use crate::domain::outcome::StageOutcome;
 use crate::domain::outcome::StageResult;
 use crate::domain::refusal::Refusal;
@@ -35,7 +36,6 @@ use crate::store::History;
 use crate::store::TicketFilter;
 
 const OUTCOMES: [&str; 3] = ["completed", "rework", "blocked"];
-const RESOLUTIONS: [&str; 2] = [Resolution::Completed.name(), Resolution::Cancelled.name()];
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![
@@ -132,7 +132,7 @@ struct Create {
     /// All a worker needs to know and cannot find out: the goal, the limits, how to tell that it is done.
     description: Option<String>,
     /// Which ticket of a queue goes first; normal when left out. Within one priority the older does.
-    #[schemars(extend("enum" = Priority::ALL.map(Priority::name)))]
+    #[schemars(extend("enum" = Priority::NAMES))]
     priority: Option<String>,
     /// Ids of tickets that must be completed before this one starts, such as T-41. In a project with worktrees it begins
     /// with their results.
@@ -153,7 +153,7 @@ struct Update {
     #[schemars(length(min = 0))]
     description: Option<String>,
     /// The new priority. A waiting ticket takes its new place at once.
-    #[schemars(extend("enum" = Priority::ALL.map(Priority::name)))]
+    #[schemars(extend("enum" = Priority::NAMES))]
     priority: Option<String>,
     /// The whole new plan. It begins with the stages that have begun; those after may be other ones.
     #[schemars(length(min = 1, max = 32))]
@@ -238,7 +238,7 @@ struct Close {
     /// The ticket's id, such as T-42.
     ticket_id: String,
     /// How it ends; cancelled when left out.
-    #[schemars(extend("enum" = RESOLUTIONS))]
+    #[schemars(extend("enum" = Resolution::NAMES))]
     resolution: Option<String>,
     /// Why, as a comment on the ticket.
     comment: Option<String>,
@@ -270,7 +270,7 @@ fn new_ticket(given: &Create) -> Result<NewTicket> {
         title: text::title("title", &given.title)?,
         description: text::long("description", given.description.as_deref().unwrap_or(""))?,
         plan: plan(&given.execution_plan)?,
-        priority: given.priority.as_deref().map(Priority::parse).transpose()?.unwrap_or_default(),
+        priority: Priority::parse_given("priority", given.priority.as_deref())?.unwrap_or_default(),
         depends_on: dependencies(depends_on?)?,
         idempotency_key: key.map(|key| text::title("idempotency_key", key)).transpose()?,
     })
@@ -288,7 +288,7 @@ async fn update(service: Service, given: Update) -> Result<TicketView> {
             .as_deref()
             .map(|description| text::long("description", description))
             .transpose()?,
-        priority: given.priority.as_deref().map(Priority::parse).transpose()?,
+        priority: Priority::parse_given("priority", given.priority.as_deref())?,
         plan,
         max_budget_usd,
     };
@@ -382,13 +382,8 @@ fn stage_result(given: &Complete) -> std::result::Result<StageResult, Refusal> {
 
 async fn close(service: Service, given: Close) -> Result<TicketView> {
     let ticket = id("ticket_id", &given.ticket_id)?;
-    let resolution = match given.resolution.as_deref() {
-        None => Resolution::Cancelled,
-        Some(name) => Resolution::from_name(name).ok_or_else(|| {
-            let allowed = format!("one of {}", RESOLUTIONS.join(", "));
-            Refusal::invalid("resolution", name, allowed)
-        })?,
-    };
+    let resolution = Resolution::parse_given("resolution", given.resolution.as_deref())?
+        .unwrap_or(Resolution::Cancelled);
     let comment = said(given.comment.as_deref())?;
     Ok(service.store.close_ticket(ticket, resolution, comment, service.now()).await?.into())
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
+use crate::domain::names::Named;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::mcp::page;
@@ -40,7 +41,7 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[serde(deny_unknown_fields)]
 struct Ask {
     /// What to sum by; day when left out.
-    #[schemars(extend("enum" = GroupBy::ALL.map(GroupBy::name)))]
+    #[schemars(extend("enum" = GroupBy::NAMES))]
     group_by: Option<String>,
     /// Only this project.
     project: Option<String>,
@@ -118,13 +119,7 @@ struct Sums {
 }
 
 async fn usage(service: Service, given: Ask) -> Result<Sums> {
-    let by = match given.group_by.as_deref() {
-        None => GroupBy::Day,
-        Some(name) => GroupBy::from_name(name).ok_or_else(|| {
-            let names = GroupBy::ALL.map(GroupBy::name).join(", ");
-            Refusal::invalid("group_by", name, format!("one of {names}"))
-        })?,
-    };
+    let by = GroupBy::parse_given("group_by", given.group_by.as_deref())?.unwrap_or(GroupBy::Day);
     let limit = page::limit(given.limit)?;
     let skip = given.cursor.as_deref().map(position).transpose()?.unwrap_or(0);
     let filter = UsageFilter {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::domain::attempt::StopMode;
+use crate::domain::names::Named;
 use crate::domain::refusal::Refusal;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
@@ -78,7 +79,7 @@ struct Stop {
     /// The worker's id, such as W-7.
     worker_id: String,
     /// What becomes of its ticket; interrupt when left out.
-    #[schemars(extend("enum" = StopMode::ALL.map(StopMode::name)))]
+    #[schemars(extend("enum" = StopMode::NAMES))]
     mode: Option<String>,
 }
 
@@ -90,7 +91,7 @@ struct ListAll {
     /// Only workers of this type.
     worker_type: Option<String>,
     /// Only workers in this state.
-    #[schemars(extend("enum" = WorkerState::ALL.map(WorkerState::name)))]
+    #[schemars(extend("enum" = WorkerState::NAMES))]
     state: Option<String>,
     /// Most workers to return; 50 when left out.
     #[schemars(range(min = 1, max = 200))]
@@ -111,7 +112,7 @@ struct WorkerView {
     worker_id: String,
     project: String,
     worker_type: String,
-    #[schemars(extend("enum" = WorkerState::ALL.map(WorkerState::name)))]
+    #[schemars(extend("enum" = WorkerState::NAMES))]
     state: &'static str,
     /// The process id of its shim.
     pid: Option<i64>,
@@ -188,25 +189,13 @@ async fn spawn(service: Service, given: Spawn) -> Result<Spawned> {
 
 async fn stop(service: Service, given: Stop) -> Result<WorkerView> {
     let worker = id("worker_id", &given.worker_id)?;
-    let mode = match given.mode.as_deref() {
-        None => StopMode::Interrupt,
-        Some(name) => StopMode::from_name(name).ok_or_else(|| {
-            let names = StopMode::ALL.map(StopMode::name).join(", ");
-            Refusal::invalid("mode", name, format!("one of {names}"))
-        })?,
-    };
+    let mode = StopMode::parse_given("mode", given.mode.as_deref())?.unwrap_or(StopMode::Interrupt);
     Ok(service.store.stop_worker(worker, mode, service.now()).await?.into())
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Workers> {
     let page = List::Workers.page(given.limit, given.cursor.as_deref())?;
-    let state = match given.state.as_deref() {
-        None => None,
-        Some(name) => Some(WorkerState::from_name(name).ok_or_else(|| {
-            let names = WorkerState::ALL.map(WorkerState::name).join(", ");
-            Refusal::invalid("state", name, format!("one of {names}"))
-        })?),
-    };
+    let state = WorkerState::parse_given("state", given.state.as_deref())?;
     let filter = WorkerFilter { project: given.project, worker_type: given.worker_type, state };
     let listed = service.store.workers(filter, page).await?;
     let (workers, next_cursor) = List::Workers.show(listed, WorkerView::from);

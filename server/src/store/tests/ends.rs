@@ -207,12 +207,12 @@ async fn every_outcome_and_failure_can_be_stored_and_read_back() {
         let ticket = bed.ticket(&["impl"]).await;
         let worker = bed.worker("impl").await;
         let attempt = bed.granted(worker, "p1").await.attempt.id;
-        bed.end(attempt, Verdict::Failed { failure: *failure, detail: "d".into() }).await;
+        bed.end(attempt, Verdict::Failed { failure, detail: "d".into() }).await;
         let detail = bed.store.ticket(ticket.id).await.unwrap();
         let AttemptState::Ended(ended) = &detail.attempts[0].state else {
             panic!("must have ended")
         };
-        assert_eq!(ended.failure, Some(*failure));
+        assert_eq!(ended.failure, Some(failure));
     }
     for (verdict, outcome) in [
         (completed(), Outcome::Succeeded),

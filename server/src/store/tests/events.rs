@@ -79,7 +79,7 @@ async fn every_kind_can_be_stored_and_read_back_and_no_number_comes_twice() {
             |connection| {
                 Box::pin(async move {
                     for kind in EventKind::ALL {
-                        let event = NewEvent::new(*kind, ProjectKey(1), "It happened.".into());
+                        let event = NewEvent::new(kind, ProjectKey(1), "It happened.".into());
                         event::append(connection, event, NOW).await?;
                     }
                     Ok(())
@@ -89,7 +89,7 @@ async fn every_kind_can_be_stored_and_read_back_and_no_number_comes_twice() {
         )
         .await
         .unwrap();
-    let kinds: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
+    let kinds = EventKind::NAMES;
     assert_eq!(bed.kinds().await, kinds);
     bed.store
         .writer
