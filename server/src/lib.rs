@@ -4,7 +4,6 @@
 pub mod beneath;
 pub mod cli;
 pub mod clock;
-pub mod commands;
 pub mod config;
 pub mod disk;
 pub mod dispatcher;
@@ -14,13 +13,16 @@ pub mod fence;
 pub mod git;
 pub mod journal;
 pub mod lifecycle;
+pub mod locate;
 pub mod mcp;
 pub mod obstacles;
 pub mod plant;
 pub mod proof;
+pub mod serve;
 pub mod shim;
 #[cfg(test)]
 mod snapshot;
+pub mod state;
 pub mod store;
 pub mod sweep;
 pub mod telemetry;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use vibe_ensemble_server::cli::Cli;
-use vibe_ensemble_server::commands::failure;
-use vibe_ensemble_server::commands::output;
-use vibe_ensemble_server::commands::run;
+use vibe_ensemble_server::cli::failure;
+use vibe_ensemble_server::cli::output;
+use vibe_ensemble_server::cli::run;
 use vibe_ensemble_server::config::Environment;
 use vibe_ensemble_server::exit::Exit;
 use vibe_ensemble_server::telemetry;

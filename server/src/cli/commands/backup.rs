@@ -1,0 +1,89 @@
+//! `backup`: a checked copy of the database, whether or not a server runs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::connection::StateArgs;
+use crate::cli::output;
+use crate::config;
+use crate::config::Environment;
+use crate::exit::Exit;
+use crate::state;
+use crate::state::durable::Draft;
+use crate::state::durable::Existing;
+use crate::store;
+use crate::store::Holdings;
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The file to write; it must not be there yet
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+pub async fn run(command: &Backup, environment: &Environment) -> anyhow::Result<Exit> {
+    let config = config::load(&command.state.flags(), environment)?;
+    let database = config.state_dir.join(state::DATABASE);
+    if !fs::exists(&database)
+        .with_context(|| format!("could not look at {}", database.display()))?
+    {
+        bail!(
+            "there is no database at {}; name the server's state directory with --state-dir",
+            database.display()
+        );
+    }
+    let file = std::path::absolute(&command.file)
+        .with_context(|| format!("{} is no path", command.file.display()))?;
+    if fs::symlink_metadata(&file).is_ok() {
+        return Err(taken(&file));
+    }
+    let (bytes, holdings) = copy(&database, &file).await?;
+    let Holdings { projects, tickets, attempts, events, parked_reports } = holdings;
+    if command.json {
+        output::json(&json!({
+            "file": file, "bytes": bytes, "projects": projects, "tickets": tickets, "attempts": attempts,
+            "events": events, "parked_reports": parked_reports,
+        }))?;
+    } else {
+        output::line(format_args!(
+            "{}: {bytes} bytes, {projects} projects, {tickets} tickets, {attempts} attempts, {events} events; checked",
+            file.display()
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Makes the copy under another name beside `file`, and gives it its name when it is whole and on disk.
+async fn copy(database: &Path, file: &Path) -> anyhow::Result<(u64, Holdings)> {
+    let unwritten =
+        || format!("could not write in {}", file.parent().unwrap_or(Path::new("/")).display());
+    let draft = Draft::of(file, 0o600).with_context(unwritten)?;
+    let holdings = store::back_up(database, draft.path()).await?;
+    let bytes = draft.put(Existing::Keep).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            taken(file)
+        } else {
+            anyhow::Error::from(error).context(unwritten())
+        }
+    })?;
+    Ok((bytes, holdings))
+}
+
+fn taken(file: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} is already there, and a backup overwrites nothing; name another file",
+        file.display()
+    )
+}

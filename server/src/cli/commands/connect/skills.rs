@@ -1,0 +1,73 @@
+//! The coordinator's skills, the same as in the plugin, under names of their own.
+
+use std::path::Path;
+
+use super::files;
+use super::files::Step;
+
+/// Name in the plugin, and text.
+const SKILLS: [(&str, &str); 5] = [
+    ("plan", include_str!("../../../../../packaging/claude-plugin/skills/plan/SKILL.md")),
+    ("dispatch", include_str!("../../../../../packaging/claude-plugin/skills/dispatch/SKILL.md")),
+    ("watch", include_str!("../../../../../packaging/claude-plugin/skills/watch/SKILL.md")),
+    ("unblock", include_str!("../../../../../packaging/claude-plugin/skills/unblock/SKILL.md")),
+    ("report", include_str!("../../../../../packaging/claude-plugin/skills/report/SKILL.md")),
+];
+
+/// Writes them below a directory of skills.
+pub(super) fn write(directory: &Path) -> anyhow::Result<Vec<Step>> {
+    SKILLS
+        .into_iter()
+        .map(|(name, text)| {
+            let place = directory.join(format!("vibe-{name}/SKILL.md"));
+            files::own(&place, &renamed(name, text))
+        })
+        .collect()
+}
+
+/// The plugin's name is in front of its skills' names; without it `plan` could be anybody's.
+fn renamed(name: &str, text: &str) -> String {
+    text.replacen(&format!("name: {name}\n"), &format!("name: vibe-{name}\n"), 1)
+        .replace("skill `", "skill `vibe-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::EventKind;
+
+    #[test]
+    fn each_skill_has_its_new_name_and_names_others_by_theirs() {
+        for (name, text) in SKILLS {
+            let text = renamed(name, text);
+            assert!(text.starts_with(&format!("---\nname: vibe-{name}\ndescription: ")), "{name}");
+            for mention in text.split("skill `").skip(1) {
+                let (other, _) = mention.split_once('`').unwrap();
+                let known = SKILLS.iter().any(|(name, _)| other == format!("vibe-{name}"));
+                assert!(known, "{name} names {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn skills_name_no_tool_or_event_that_is_not_there() {
+        let tools: Vec<&str> = crate::mcp::tool_names();
+        let kinds = EventKind::NAMES;
+        let verbs = [
+            "create_", "list_", "get_", "update_", "resume_", "close_", "mark_", "spawn_", "stop_",
+        ];
+        for (name, text) in SKILLS {
+            for word in text.split(|c: char| !(c.is_ascii_lowercase() || c == '_')) {
+                let is_tool =
+                    verbs.iter().any(|verb| word.starts_with(verb) && word.len() > verb.len());
+                if is_tool {
+                    assert!(tools.contains(&word), "{name} names the tool {word}");
+                }
+                let is_event = word.starts_with("ticket_") || word.starts_with("queue_");
+                if is_event {
+                    assert!(kinds.contains(&word), "{name} names the event {word}");
+                }
+            }
+        }
+    }
+}

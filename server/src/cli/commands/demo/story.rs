@@ -1,0 +1,220 @@
+//! What the demo tells: the ticket, its steps, its reports.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use clap::Args;
+use serde_json::Value;
+use serde_json::json;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::time::Instant;
+
+use super::place::Place;
+use super::server::Server;
+use crate::cli::client::Client;
+use crate::cli::output;
+use crate::cli::output::field;
+use crate::config::Environment;
+use crate::exit::Exit;
+use crate::locate;
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The agent to run: a path, or `claude` for the real one
+    ///
+    /// Without it a scripted agent is used, which needs neither an account nor a network and costs nothing.
+    #[arg(long, value_name = "PATH")]
+    pub agent: Option<PathBuf>,
+    /// Path of vibe-ensemble-shim [default: beside this program, then in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub shim: Option<PathBuf>,
+    /// Keep the project and the server's files, and say where they are
+    #[arg(long)]
+    pub keep: bool,
+}
+
+const WAIT: Duration = Duration::from_secs(10);
+/// How long the ticket may take.
+const SCRIPTED: Duration = Duration::from_mins(2);
+const REAL: Duration = Duration::from_mins(30);
+
+const PROJECT: &str = "greeter";
+const STAGES: [(&str, &str); 3] = [
+    (
+        "plan",
+        "You plan. Read the ticket and the project, then write PLAN.md: what to change, in which order, and how to \
+         tell that it works. Keep it to ten lines. Change nothing else and commit nothing.",
+    ),
+    (
+        "implement",
+        "You implement. Follow PLAN.md, keep to what the ticket asks, run what you wrote, and commit everything, \
+         PLAN.md too, with a message that says what changed. Report what you ran and what it printed.",
+    ),
+    (
+        "review",
+        "You review. Run what was committed and compare it with the ticket; see that nothing is left uncommitted. \
+         Change nothing. Ask for rework of `implement` when something is missing, and say exactly what.",
+    ),
+];
+const TITLE: &str = "Add a script that greets";
+const DESCRIPTION: &str =
+    "`sh greet.sh Ada` prints `Hello, Ada!`; without a name it prints `Hello, world!`.";
+
+/// How the demo ended, when nothing failed.
+enum Ended {
+    Well,
+    Interrupted,
+}
+
+pub async fn run(command: &Demo, environment: &Environment) -> anyhow::Result<Exit> {
+    let shim = locate::shim(command.shim.as_deref(), environment);
+    let shim = shim.context(
+        "vibe-ensemble-shim is neither beside this program nor in PATH; name it with --shim",
+    )?;
+    let shim = std::path::absolute(shim).context("could not tell the shim's path")?;
+    let place = Place::make()?;
+    let (agent, limit) = match &command.agent {
+        Some(agent) => (real(agent, environment)?, REAL),
+        None => (place.write_scripted_agent()?, SCRIPTED),
+    };
+    output::note(match &command.agent {
+        Some(agent) => format!("The agent is {}; it costs what it costs.", agent.display()),
+        None => "The agent is scripted: it does the same small job each time, without a model. For the real one:\n  \
+                 vibe-ensemble demo --agent claude\n"
+            .to_owned(),
+    });
+    let told = tell(&place, &agent, &shim, limit, environment).await;
+    if let Some(kept) = place.leave(command.keep)? {
+        output::note(format_args!("Kept in {}", kept.display()));
+    }
+    Ok(match told? {
+        Ended::Well => Exit::Ok,
+        Ended::Interrupted => Exit::Interrupted,
+    })
+}
+
+/// The agent as an absolute path: workers run in another directory.
+fn real(agent: &Path, environment: &Environment) -> anyhow::Result<PathBuf> {
+    let found = locate::program(agent, environment);
+    let found = found.with_context(|| format!("there is no program {}", agent.display()))?;
+    std::path::absolute(found).context("could not tell the agent's path")
+}
+
+async fn tell(
+    place: &Place,
+    agent: &Path,
+    shim: &Path,
+    limit: Duration,
+    environment: &Environment,
+) -> anyhow::Result<Ended> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not take over SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("could not take over SIGTERM")?;
+    place.commit_project().await?;
+    let server = tokio::select! {
+        server = Server::start(place, agent, shim, environment) => server?,
+        _ = interrupt.recv() => return Ok(Ended::Interrupted),
+        _ = terminate.recv() => return Ok(Ended::Interrupted),
+    };
+    let steps = async {
+        let ticket = submit(&server.client, &place.project()).await?;
+        let followed = tokio::time::timeout(limit, follow(&server.client, &ticket)).await;
+        followed.with_context(|| format!("{ticket} did not close within {limit:?}"))??;
+        report(&server.client, &ticket, place).await
+    };
+    let told = tokio::select! {
+        told = steps => told.map(|()| Ended::Well),
+        _ = interrupt.recv() => Ok(Ended::Interrupted),
+        _ = terminate.recv() => Ok(Ended::Interrupted),
+    };
+    if told.is_err() {
+        output::note(server.tail());
+    }
+    let stopped = server.stop().await;
+    let told = told?;
+    stopped?;
+    Ok(told)
+}
+
+async fn submit(client: &Client, project: &Path) -> anyhow::Result<String> {
+    let new = json!({
+        "name": PROJECT, "path": project, "description": "A small git project of the demo.",
+        "rules": "Work in your working directory only.", "on_complete": "merge",
+    });
+    client.call("create_project", new).await?;
+    for (worker_type, system_prompt) in STAGES {
+        let new = json!({
+            "project": PROJECT, "worker_type": worker_type, "system_prompt": system_prompt,
+            "timeout_seconds": 600, "max_attempts": 1,
+        });
+        client.call("create_worker_type", new).await?;
+    }
+    let new = json!({
+        "project": PROJECT, "title": TITLE, "description": DESCRIPTION,
+        "execution_plan": STAGES.map(|(stage, _)| stage),
+    });
+    let ticket = client.call("create_ticket", new).await?;
+    Ok(field(&ticket, "ticket_id"))
+}
+
+/// Prints each event as it comes, until the ticket is closed.
+async fn follow(client: &Client, ticket: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut after = 0;
+    loop {
+        let query =
+            json!({"after": after, "include_processed": true, "wait_seconds": WAIT.as_secs()});
+        let page = client.call_waiting("list_events", query, WAIT).await?;
+        for event in page["events"].as_array().into_iter().flatten() {
+            after = event["seq"].as_i64().unwrap_or(after).max(after);
+            output::line(format_args!(
+                "{:7.2} s  {:<22} {}",
+                begun.elapsed().as_secs_f64(),
+                field(event, "kind"),
+                field(event, "summary")
+            ))?;
+            if event["ticket_id"] != ticket {
+                continue;
+            }
+            match event["kind"].as_str() {
+                Some("ticket_closed") => return Ok(()),
+                Some("ticket_on_hold") => {
+                    bail!("{ticket} went on hold: {}", field(event, "summary"))
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+}
+
+async fn report(client: &Client, ticket: &str, place: &Place) -> anyhow::Result<()> {
+    let ticket = client.call("get_ticket", json!({"ticket_id": ticket})).await?;
+    output::line("\nReports")?;
+    let comments: &[Value] = ticket["comments"].as_array().map_or(&[], Vec::as_slice);
+    for comment in comments {
+        let report = output::plain(comment["content"].as_str().unwrap_or_default().trim());
+        output::line(format_args!(
+            "  {:<10} {}",
+            field(comment, "author"),
+            report.replace('\n', "\n             ")
+        ))?;
+    }
+    output::line("\nGit log")?;
+    for line in place.git(&["log", "--oneline", "--no-decorate"]).await?.lines() {
+        output::line(format_args!("  {}", output::plain(line)))?;
+    }
+    let cost = ticket["cost_usd"].as_f64().unwrap_or(0.0);
+    output::line(format_args!(
+        "\n{} is {}, {}. Cost: ${cost:.2}",
+        field(&ticket, "ticket_id"),
+        field(&ticket, "state"),
+        field(&ticket, "resolution")
+    ))?;
+    if ticket["resolution"] != "completed" {
+        bail!("the ticket was not completed");
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! The command: looks at everything in turn, and reports.
+
+use clap::Args;
+use serde_json::json;
+
+use super::check::Check;
+use super::check::Verdict;
+use super::checks;
+use super::places;
+use super::units;
+use crate::cli::output;
+use crate::config;
+use crate::config::Config;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::exit::Exit;
+use crate::state;
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub async fn run(command: &Doctor, environment: &Environment) -> anyhow::Result<Exit> {
+    let checks = match config::load(&command.flags, environment) {
+        Ok(config) => all(&config, environment).await,
+        Err(problems) => problems
+            .0
+            .iter()
+            .map(|problem| {
+                let next = "mend it; `vibe-ensemble check-config` shows what counts";
+                Check::fail("configuration", problem.to_string(), next)
+            })
+            .collect(),
+    };
+    if command.json {
+        let shown: Vec<_> = checks
+            .iter()
+            .map(|c| json!({"check": c.name, "verdict": c.verdict.name(), "found": c.found, "next": c.next}))
+            .collect();
+        output::json(&json!({"checks": shown}))?;
+    } else {
+        for check in &checks {
+            output::line(format_args!(
+                "{:<4}  {:<17} {}",
+                check.verdict.name(),
+                check.name,
+                check.found
+            ))?;
+            if !check.next.is_empty() {
+                output::line(format_args!("{:24} → {}", "", check.next))?;
+            }
+        }
+    }
+    let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+    Ok(if failed { Exit::Failed } else { Exit::Ok })
+}
+
+async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
+    let file = config
+        .file
+        .as_ref()
+        .map_or_else(|| "no file, defaults".to_owned(), |f| f.display().to_string());
+    let mut found = vec![
+        Check::ok("configuration", file),
+        places::directory("state directory", "--state-dir", &config.state_dir),
+        places::directory("runtime directory", "--runtime-dir", &config.runtime_dir),
+        checks::space(&config.state_dir),
+        checks::database(&config.state_dir.join(state::DATABASE)).await,
+        checks::attempts(&config.state_dir.join(state::DATABASE)).await,
+        places::tokens(config),
+        checks::shim(config, environment).await,
+        checks::agent(config, environment).await,
+        checks::git(environment).await,
+        checks::launcher(config.launcher, environment),
+    ];
+    found.extend(units::checks(config, environment).await);
+    found.push(checks::server(config).await);
+    found
+}

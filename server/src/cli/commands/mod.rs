@@ -1,0 +1,23 @@
+//! One file or folder per command: its arguments beside what it runs.
+//!
+//! Every command but [`serve`] is a client: it talks to a running server over HTTP and MCP, or reads files that the
+//! contract names, and never opens the database to write.
+
+pub mod backup;
+pub mod check_config;
+pub mod connect;
+pub mod demo;
+pub mod doctor;
+pub mod drain;
+pub mod events;
+pub mod headers;
+pub mod logs;
+pub mod pause;
+pub mod rotate_token;
+pub mod scripted_agent;
+pub mod serve;
+pub mod status;
+pub mod tickets;
+pub mod usage;
+pub mod why;
+pub mod workers;

@@ -1,0 +1,62 @@
+//! From an error to the exit code that stands for it.
+
+use std::io;
+
+use crate::cli::client::ClientError;
+use crate::config::Problems;
+use crate::exit::Exit;
+use crate::state::StateError;
+
+/// The exit code of an error that ended a command.
+#[must_use]
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    let refused = |cause: &(dyn std::error::Error + 'static)| {
+        if cause.is::<Problems>() {
+            return Some(Exit::Config);
+        }
+        match cause.downcast_ref() {
+            Some(StateError::Held { .. } | StateError::Elsewhere { .. }) => {
+                return Some(Exit::Locked);
+            }
+            Some(StateError::Token(_) | StateError::Foreign { .. }) => return Some(Exit::Config),
+            Some(_) | None => {}
+        }
+        let client: &ClientError = cause.downcast_ref()?;
+        if matches!(client, ClientError::Address { .. } | ClientError::NoTokenFile { .. }) {
+            return Some(Exit::Usage);
+        }
+        if matches!(client, ClientError::State(StateError::Foreign { .. })) {
+            return Some(Exit::Config);
+        }
+        client.is_unreachable().then_some(Exit::Unreachable)
+    };
+    error.chain().find_map(refused).unwrap_or(Exit::Failed)
+}
+
+/// Whether the reader of standard output went away, as `head` does: no failure, and nobody is left to be told.
+#[must_use]
+pub fn is_closed_output(error: &anyhow::Error) -> bool {
+    let closed = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.downcast_ref().is_some_and(closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_error_has_its_code_however_deep() {
+        let held =
+            StateError::Held { path: "x".into(), holder: Box::default(), directory: "--state-dir" };
+        let wrapped = Err::<(), _>(held).context("could not start").unwrap_err();
+        assert_eq!(exit_of(&wrapped), Exit::Locked);
+        assert_eq!(exit_of(&Problems(Vec::new()).into()), Exit::Config);
+        let absent = ClientError::NotRunning { address_file: "x".into() };
+        assert_eq!(exit_of(&absent.into()), Exit::Unreachable);
+        let garbage = ClientError::Address { given: "x".into() };
+        assert_eq!(exit_of(&garbage.into()), Exit::Usage);
+        assert_eq!(exit_of(&anyhow::anyhow!("disk full")), Exit::Failed);
+    }
+}

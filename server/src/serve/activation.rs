@@ -1,0 +1,168 @@
+//! Listeners that systemd passes: it holds them while the server is replaced, so nobody who dials meanwhile is refused.
+
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use anyhow::ensure;
+use listenfd::ListenFd;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::AcceptConn;
+
+use crate::config;
+use crate::config::Config;
+use crate::config::Environment;
+use crate::shim::listener::Listener;
+
+/// What was passed. What was not, the server binds itself.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    http: Option<TcpListener>,
+    shims: Option<UnixListener>,
+}
+
+/// Both listeners, and who they belong to.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) http: tokio::net::TcpListener,
+    pub(super) bound: SocketAddr,
+    /// Whether the HTTP listener outlives this process.
+    pub(super) http_is_passed: bool,
+    pub(super) shims: Listener,
+    /// Where shims dial.
+    pub(super) socket: PathBuf,
+}
+
+/// Takes over what was passed, told apart by address family. Changes the environment, so no thread may run yet.
+pub(super) fn take(environment: &Environment) -> anyhow::Result<Passed> {
+    let mut passed = Passed::default();
+    // Passed to somebody who started this process, and not to it.
+    if environment.get("LISTEN_PID") != Some(&std::process::id().to_string()) {
+        return Ok(passed);
+    }
+    let mut descriptors = ListenFd::from_env();
+    for index in 0..descriptors.len() {
+        let number = index + 3;
+        if let Ok(Some(tcp)) = descriptors.take_tcp_listener(index) {
+            ensure_listening(&tcp, number)?;
+            ensure!(
+                passed.http.replace(tcp).is_none(),
+                "systemd passed two TCP sockets and one is served; leave one ListenStream= with a port in \
+                 vibe-ensemble.socket"
+            );
+        } else if let Ok(Some(unix)) = descriptors.take_unix_listener(index) {
+            ensure_listening(&unix, number)?;
+            ensure!(
+                passed.shims.replace(unix).is_none(),
+                "systemd passed two Unix sockets and one is for workers; leave one ListenStream= with a path in \
+                 vibe-ensemble.socket (worker.sock belongs to vibe-ensemble-worker.socket)"
+            );
+        } else {
+            bail!(
+                "descriptor {number}, passed by systemd, is neither a TCP nor a Unix stream socket; vibe-ensemble.socket \
+                 takes ListenStream= only"
+            );
+        }
+    }
+    Ok(passed)
+}
+
+fn ensure_listening(socket: &impl AsFd, number: usize) -> anyhow::Result<()> {
+    let listening = getsockopt(socket, AcceptConn);
+    let listening = listening.with_context(|| format!("descriptor {number} is no socket"))?;
+    ensure!(
+        listening,
+        "descriptor {number}, passed by systemd, does not listen; vibe-ensemble.socket must have Accept=no"
+    );
+    Ok(())
+}
+
+impl Passed {
+    /// Completes what was passed with what is configured. A passed listener wins, and it is told. `before`: where the
+    /// server before this one listened.
+    pub(super) async fn or_bind(
+        self,
+        config: &Config,
+        socket: &Path,
+        before: Option<SocketAddr>,
+    ) -> anyhow::Result<Listeners> {
+        let (shims, socket) = match self.shims {
+            Some(passed) => {
+                let address = passed.local_addr().context("the socket for shims has no address")?;
+                let at = address.as_pathname().context(
+                    "the Unix socket that systemd passed has no path; name one in vibe-ensemble.socket",
+                )?;
+                if at != socket {
+                    tracing::warn!(
+                        passed = %at.display(), usual = %socket.display(),
+                        "shims dial the socket that systemd passed"
+                    );
+                }
+                (
+                    Listener::of_passed(passed).context("the socket for shims cannot be used")?,
+                    at.to_owned(),
+                )
+            }
+            None => (Listener::bind(socket)?, socket.to_owned()),
+        };
+        let http_is_passed = self.http.is_some();
+        let http = match self.http {
+            Some(passed) => {
+                let usable = passed.set_nonblocking(true);
+                usable
+                    .and_then(|()| tokio::net::TcpListener::from_std(passed))
+                    .context("the HTTP listener cannot be used")?
+            }
+            None => listen(config.listen, before).await?,
+        };
+        let bound = http.local_addr().context("the HTTP listener has no address")?;
+        if http_is_passed {
+            check_passed(config, bound)?;
+        }
+        Ok(Listeners { http, bound, http_is_passed, shims, socket })
+    }
+}
+
+/// Listens where it was told. With a port of its own choice it takes the one the server before had: agents that run know
+/// that one, and would lose the tools of this server.
+async fn listen(
+    address: SocketAddr,
+    before: Option<SocketAddr>,
+) -> anyhow::Result<tokio::net::TcpListener> {
+    let same = before.filter(|before| address.port() == 0 && before.ip() == address.ip());
+    if let Some(same) = same {
+        match tokio::net::TcpListener::bind(same).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => tracing::warn!(
+                %error, %same, "the port of before is taken; agents that run now are without this server's tools"
+            ),
+        }
+    }
+    tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("could not listen on {address}"))
+}
+
+fn check_passed(config: &Config, bound: SocketAddr) -> anyhow::Result<()> {
+    ensure!(
+        config.auth != config::Auth::None || bound.ip().is_loopback(),
+        "auth \"none\" would let anybody who reaches {bound}, the address of vibe-ensemble.socket, run commands here; use \
+         token, or a loopback address there"
+    );
+    let named = config
+        .effective
+        .iter()
+        .any(|one| one.name == "listen" && !matches!(one.source, config::Source::Default));
+    if named && config.listen != bound {
+        tracing::warn!(
+            listen = %config.listen, %bound,
+            "systemd passed the HTTP listener, and --listen does not count; change ListenStream= of vibe-ensemble.socket"
+        );
+    }
+    Ok(())
+}

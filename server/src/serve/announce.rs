@@ -1,0 +1,38 @@
+//! What a server that is ready says of itself, and what an operator should know about it at once.
+
+use std::net::SocketAddr;
+
+use crate::config;
+use crate::config::Config;
+use crate::journal;
+use crate::locate;
+use crate::serve::launcher;
+use crate::shim::launch::Launcher;
+
+pub(super) fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) {
+    tracing::info!(
+        name: journal::SERVER_STARTED,
+        version = env!("CARGO_PKG_VERSION"),
+        url = %format!("http://{bound}/mcp"),
+        state_dir = %config.state_dir.display(),
+        launcher = launcher.name(),
+        "ready"
+    );
+    if matches!(launcher, Launcher::Plain { .. })
+        && launcher::is_started_by_systemd(config.environment())
+    {
+        tracing::warn!(
+            socket = %config.runtime_dir.join(launcher::WORKER_SOCKET).display(),
+            "workers run inside this server's unit, and stopping it stops them, unless it has KillMode=process; start \
+             vibe-ensemble-worker.socket, then restart"
+        );
+    }
+    if let Some(missing) = locate::missing_agent(&config.agent_command, config.environment()) {
+        tracing::warn!("{missing}");
+    }
+    if config.auth == config::Auth::None {
+        tracing::warn!(
+            "authentication is off: whoever reaches the port can run commands as this user"
+        );
+    }
+}

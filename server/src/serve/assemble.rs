@@ -1,0 +1,132 @@
+//! The parts of a server, put together and started.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::dispatcher::Brakes;
+use crate::dispatcher::Dispatcher;
+use crate::dispatcher::Places;
+use crate::domain::trace::Place;
+use crate::fence::Fence;
+use crate::git::Repositories;
+use crate::lifecycle::Lifecycle;
+use crate::locate;
+use crate::mcp;
+use crate::mcp::Access;
+use crate::mcp::Key;
+use crate::serve::activation::Listeners;
+use crate::serve::announce::announce;
+use crate::serve::open::Opened;
+use crate::serve::settings;
+use crate::serve::upkeep;
+use crate::serve::upkeep::Upkeep;
+use crate::serve::watched;
+use crate::state;
+use crate::state::InstanceLock;
+use crate::store::Store;
+use crate::templates::Templates;
+
+/// A server that serves.
+pub(super) struct Server {
+    pub(super) config: Config,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) lock: InstanceLock,
+    pub(super) store: Store,
+    pub(super) dispatcher: Dispatcher,
+    /// Hands a new token to those who check it.
+    pub(super) keys: watch::Sender<Key>,
+    /// Hands new limits to the periodic jobs.
+    pub(super) limits: watch::Sender<upkeep::Limits>,
+    /// Whether the HTTP listener outlives this process.
+    pub(super) http_is_passed: bool,
+    /// What ends before the server does.
+    pub(super) tasks: Vec<JoinHandle<()>>,
+}
+
+/// Builds each part from what was opened, starts them, and says that the server is ready.
+pub(super) fn assemble(
+    config: Config,
+    opened: Opened,
+    lifecycle: Lifecycle,
+) -> anyhow::Result<Server> {
+    let Opened { clock, guard, lock, store, launcher, sound, begun_at, .. } = opened;
+    let Listeners { http, bound, http_is_passed, shims, socket } = opened.listeners;
+    let repositories = Repositories::default();
+    let fence = Fence::new(&opened.attempt_key, store.server_id());
+    let places = places(&config, opened.place, socket, bound, fence.clone())?;
+    let (attempts_dir, workers_dir) = (places.attempts_dir.clone(), places.workers_dir.clone());
+    let stop = lifecycle.shutdown_token();
+    let dispatcher = Dispatcher::new(
+        store.clone(),
+        clock.clone(),
+        launcher.clone(),
+        places,
+        settings::agent_settings(&config, config.environment()),
+        Brakes { draining: lifecycle.drain(), room: guard.room(), sound },
+        repositories.clone(),
+        stop.clone(),
+    );
+    let service =
+        mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
+            .with_room(guard.room())
+            .with_templates(Templates::with_files_of(config.templates_dir.clone()))
+            .with_draining(lifecycle.drain())
+            .with_obstacles(dispatcher.obstacles());
+    let (keys, key) = watch::channel(Key::new(opened.token));
+    let auth = settings::auth(config.auth, key);
+    let host = if http_is_passed { bound.ip() } else { config.listen.ip() };
+    let access = Access::new(auth, bound, &host.to_string()).with_attempts(fence);
+    let of_clients = settings::limits_of_clients(&config);
+    let router = mcp::router(service, access, of_clients);
+    let serving = mcp::serve(http, router, of_clients.connections, stop.clone());
+    let mut tasks = vec![
+        lifecycle.spawn("http", serving),
+        lifecycle.spawn("shim listener", dispatcher.clone().listen(shims)),
+        lifecycle.spawn("dispatcher", dispatcher.clone().run()),
+        opened.checking,
+    ];
+    let (limits, kept) = watch::channel(upkeep::limits(&config));
+    let upkeep = Upkeep {
+        store: store.clone(),
+        clock,
+        attempts_dir,
+        workers_dir,
+        guard,
+        repositories,
+        limits: kept,
+    };
+    tasks.extend(upkeep::start(&lifecycle, &upkeep));
+    let environment = config.environment();
+    tasks.extend(watched::start(&lifecycle, &store, &dispatcher, begun_at, environment));
+    announce(&config, bound, &launcher);
+    faults::point!("server.serve.before_ready");
+    lifecycle.ready();
+    faults::point!("server.serve.after_ready");
+    Ok(Server { config, lifecycle, lock, store, dispatcher, keys, limits, http_is_passed, tasks })
+}
+
+fn places(
+    config: &Config,
+    place: Place,
+    socket: PathBuf,
+    bound: SocketAddr,
+    fence: Fence,
+) -> anyhow::Result<Places> {
+    state::publish_socket(&config.state_dir, &socket)?;
+    let worktrees_dir = config.state_dir.join(state::WORKTREES).canonicalize();
+    Ok(Places {
+        socket,
+        address_file: config.state_dir.join(state::SHIM_ADDRESS),
+        place,
+        attempts_dir: config.state_dir.join(state::ATTEMPTS),
+        workers_dir: config.state_dir.join(state::WORKERS),
+        worktrees_dir: worktrees_dir.context("could not tell the real path of the worktrees")?,
+        url: format!("http://{}/mcp", locate::reachable(bound)),
+        fence,
+    })
+}

@@ -1,0 +1,54 @@
+//! Which launcher a server takes, and whether systemd started it.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use anyhow::bail;
+
+use crate::config;
+use crate::config::Config;
+use crate::config::Environment;
+use crate::locate;
+use crate::shim::launch::Launcher;
+
+/// Where `vibe-ensemble-worker.socket` listens, in the runtime directory.
+pub(super) const WORKER_SOCKET: &str = "worker.sock";
+
+/// How shims are started here. What is missing is told before anything is promised.
+pub(super) fn choose(config: &Config) -> anyhow::Result<Launcher> {
+    let socket = config.runtime_dir.join(WORKER_SOCKET);
+    let unit = match config.launcher {
+        config::Launcher::Plain => false,
+        config::Launcher::Auto => is_started_by_systemd(config.environment()) && is_socket(&socket),
+        config::Launcher::Unit if is_socket(&socket) => true,
+        config::Launcher::Unit => bail!(
+            "the launcher \"unit\" needs the worker socket, and there is none at {}. systemd makes it: `systemctl enable \
+             --now vibe-ensemble-worker.socket` (with --user for your own services); or use --launcher plain",
+            socket.display()
+        ),
+    };
+    if unit {
+        return Ok(Launcher::Unit { socket });
+    }
+    let shim = locate::shim(config.shim.as_deref(), config.environment()).context(
+        "vibe-ensemble-shim was found neither beside this program nor in PATH; build it with \
+         `cargo build --workspace`, or name it with --shim",
+    )?;
+    Ok(Launcher::Plain { shim })
+}
+
+/// Whether systemd started this very process. Its other variables are inherited by whatever a service starts, a
+/// terminal among it.
+#[must_use]
+pub(super) fn is_started_by_systemd(environment: &Environment) -> bool {
+    let own = std::process::id().to_string();
+    ["SYSTEMD_EXEC_PID", "LISTEN_PID"].iter().any(|name| environment.get(name) == Some(&own))
+}
+
+/// Whether a socket lies there. Not whether somebody listens: asking would start a unit.
+#[must_use]
+pub(super) fn is_socket(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}

@@ -1,0 +1,109 @@
+//! One record in the log for each change of state, as the events of the database tell it.
+//!
+//! It follows the event log instead of being called by those who write: what is logged was committed, and nobody can
+//! change state and forget to log it. What is committed in the moment a server is killed is in the database only.
+
+use tokio_util::sync::CancellationToken;
+use tracing::Level;
+
+use crate::domain::event::Event;
+use crate::domain::event::EventKind;
+use crate::domain::id::EventSeq;
+use crate::domain::outcome::Failure;
+use crate::journal;
+use crate::store::EventQuery;
+use crate::store::Result;
+use crate::store::Store;
+use crate::telemetry::chain;
+
+/// Read at a time.
+const PAGE: i64 = 200;
+
+/// Logs every event after `after`, until the server stops and then what is left.
+pub(super) async fn follow(store: Store, mut after: EventSeq, stop: CancellationToken) {
+    let mut level = store.level();
+    loop {
+        level.mark_unchanged();
+        if let Err(error) = catch_up(&store, &mut after).await {
+            tracing::error!(error = %chain(&error), "the events could not be read to be logged");
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = level.changed() => if changed.is_err() { break },
+        }
+    }
+    if let Err(error) = catch_up(&store, &mut after).await {
+        tracing::debug!(error = %chain(&error), "the last events were not logged");
+    }
+}
+
+async fn catch_up(store: &Store, after: &mut EventSeq) -> Result<()> {
+    loop {
+        let query = EventQuery {
+            after: Some(*after),
+            include_processed: true,
+            kinds: Vec::new(),
+            project: None,
+            ticket: None,
+            // Nobody's marks are asked for.
+            consumer: String::new(),
+            limit: PAGE,
+        };
+        let page = store.events(query).await?;
+        let Some(last) = page.events.last().map(|event| event.seq) else { return Ok(()) };
+        for event in &page.events {
+            let failed = event.attempt.filter(|_| event.kind == EventKind::TicketAttemptFailed);
+            let failure = match failed {
+                Some(attempt) => store.attempt(attempt).await?.and_then(|found| found.failure()),
+                None => None,
+            };
+            write(event, failure);
+        }
+        *after = last;
+    }
+}
+
+/// Says what happened by kind and ids. Not by the event's summary, which has titles and questions in it: those are for
+/// the coordinator, and the journal has other readers.
+fn write(event: &Event, failure: Option<Failure>) {
+    use EventKind as K;
+    macro_rules! record {
+        ($level:ident, $name:expr, $words:literal) => {
+            tracing::event!(
+                name: $name,
+                Level::$level,
+                project = %event.project,
+                ticket = event.ticket.map(display),
+                stage = event.stage.as_ref().map(display),
+                attempt = event.attempt.map(display),
+                worker = event.worker.map(display),
+                failure = failure.map(Failure::name),
+                seq = event.seq.0,
+                $words
+            )
+        };
+    }
+    match event.kind {
+        K::TicketCreated => record!(INFO, "ticket_created", "ticket created"),
+        K::TicketStageStarted => record!(INFO, "ticket_stage_started", "stage started"),
+        K::TicketStageCompleted => record!(INFO, "ticket_stage_completed", "stage completed"),
+        K::TicketSentBack => record!(INFO, "ticket_sent_back", "ticket sent back to a stage"),
+        K::TicketAttemptFailed if failure == Some(Failure::OutOfMemory) => {
+            record!(ERROR, journal::OUT_OF_MEMORY, "attempt killed for want of memory");
+        }
+        K::TicketAttemptFailed => record!(WARN, "ticket_attempt_failed", "attempt failed"),
+        K::TicketOnHold => record!(WARN, "ticket_on_hold", "ticket on hold"),
+        K::TicketResumed => record!(INFO, "ticket_resumed", "ticket resumed"),
+        K::TicketUnblocked => record!(INFO, "ticket_unblocked", "ticket unblocked"),
+        K::TicketClosed => record!(INFO, "ticket_closed", "ticket closed"),
+        K::WorkerStarted => record!(INFO, "worker_started", "worker started"),
+        K::WorkerStopped => record!(INFO, "worker_stopped", "worker stopped"),
+        K::TicketUpdated => record!(INFO, "ticket_updated", "ticket changed"),
+        K::QueuePaused => record!(WARN, "queue_paused", "queue paused"),
+        K::QueueResumed => record!(INFO, "queue_resumed", "queue resumed"),
+        K::ProjectPaused => record!(WARN, "project_paused", "project paused"),
+        K::ProjectResumed => record!(INFO, "project_resumed", "project resumed"),
+        K::ServerPaused => record!(WARN, "server_paused", "everything paused"),
+        K::ServerResumed => record!(INFO, "server_resumed", "everything resumed"),
+    }
+}

@@ -1,0 +1,87 @@
+//! A server's life: open, assemble, serve until stopped, close.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::Interval;
+use tokio::time::MissedTickBehavior;
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::Request;
+use crate::lifecycle::What;
+use crate::serve::activation::Passed;
+use crate::serve::assemble::Server;
+use crate::serve::assemble::assemble;
+use crate::serve::dump::dump;
+use crate::serve::open::open;
+use crate::serve::reload::read_token_again;
+use crate::serve::reload::reload;
+use crate::serve::upkeep;
+
+/// How often the server checks that the lock files and the address are still there.
+const MEND: Duration = Duration::from_secs(2);
+
+/// Runs the server until it is told to stop.
+pub(super) async fn run(
+    config: Config,
+    passed: Passed,
+    lifecycle: Lifecycle,
+) -> anyhow::Result<Exit> {
+    let opened = open(&config, passed, &lifecycle).await?;
+    let mut server = assemble(config, opened, lifecycle)?;
+    serve_until_stopped(&mut server).await?;
+    close(server).await
+}
+
+/// Does what operators and signals ask for, until one of them asks the server to stop.
+async fn serve_until_stopped(server: &mut Server) -> anyhow::Result<()> {
+    let stop = server.lifecycle.shutdown_token();
+    let mut drain = server.lifecycle.drain();
+    let mut mend = mending();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = mend.tick() => server.lock.mend(),
+            changed = drain.changed() => {
+                let draining = changed.is_ok() && *drain.borrow_and_update();
+                server.lock.set_draining(draining)?;
+            }
+            request = server.lifecycle.requests.recv() => {
+                let Some(Request { what, done }) = request else { return Ok(()) };
+                match what {
+                    What::Reload => {
+                        reload(&mut server.config, &server.store, &server.dispatcher);
+                        server.limits.send_replace(upkeep::limits(&server.config));
+                        read_token_again(&server.config, &server.keys, &mut server.lock);
+                    }
+                    What::Dump => dump(&server.store, &server.dispatcher).await,
+                }
+                // Most requests have no waiter, so a closed channel is fine.
+                done.send(()).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Waits for every part to end. Workers run on.
+async fn close(mut server: Server) -> anyhow::Result<Exit> {
+    for task in server.tasks {
+        task.await.context("a task of the server was lost")?;
+    }
+    server.store.close().await;
+    // Whoever dials an address that systemd holds is served by the next server.
+    if !server.http_is_passed {
+        server.lock.withdraw()?;
+    }
+    tracing::info!("stopped; workers run on");
+    Ok(server.lifecycle.exit())
+}
+
+/// When to check whether somebody removed what lies beside a running server.
+fn mending() -> Interval {
+    let mut mend = tokio::time::interval(MEND);
+    mend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    mend
+}

@@ -1,0 +1,331 @@
+//! One server per state directory, and one per runtime directory.
+//!
+//! Both hold a lock file that the server never removes: removing it would let two servers each lock a file of that name.
+//! Somebody else can remove it, so the directory itself is locked too, and what is gone is put back.
+
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::io::Seek as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shim_protocol::plain_file;
+
+use crate::domain::time::Timestamp;
+use crate::state::durable;
+use crate::state::durable::Existing;
+use crate::state::error::StateError;
+use crate::state::files::ADDRESS;
+use crate::state::files::RUNTIME_LOCK;
+use crate::state::files::STATE_LOCK;
+use crate::state::files::make;
+use crate::state::holder::Holder;
+use crate::state::holder::TokenFile;
+use crate::state::holder::read_holder;
+use crate::state::owned;
+use crate::state::owned::Owners;
+use crate::telemetry::chain;
+
+/// How often and how long a lock that is held is tried again. Somebody who asks who holds it takes it for a moment.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(30);
+
+/// Both locks of a running server, and those of the directories they are in: a lock file can be removed while its directory
+/// is in use. Dropping it lets the next one in.
+#[derive(Debug)]
+pub struct InstanceLock {
+    state: Held,
+    runtime: Held,
+    holder: Holder,
+}
+
+/// One of the two directories, held.
+#[derive(Debug)]
+struct Held {
+    directory: PathBuf,
+    name: &'static str,
+    /// Names another directory on the command line.
+    option: &'static str,
+    file: File,
+    /// `None` where the file system locks no directories.
+    itself: Option<File>,
+    /// Whether it was told that the file is gone and cannot be made again.
+    told: bool,
+}
+
+impl InstanceLock {
+    pub(super) fn take(
+        state_dir: &Path,
+        runtime_dir: &Path,
+        token: TokenFile,
+        now: Timestamp,
+    ) -> Result<Self, StateError> {
+        let mut state = Held::take(state_dir, STATE_LOCK, "--state-dir")?;
+        let runtime = Held::take(runtime_dir, RUNTIME_LOCK, "--runtime-dir")?;
+        let pid = i32::try_from(std::process::id()).ok();
+        let before = read_holder(&mut state.file);
+        let listened = before.listen.or(before.listened);
+        let started_at = Some(now.to_string());
+        let token = Some(token);
+        let holder = Holder { pid, started_at, listened, token, ..Holder::default() };
+        let mut lock = Self { state, runtime, holder };
+        lock.sign()?;
+        Ok(lock)
+    }
+
+    /// Where the server before this one listened, on this state directory.
+    #[must_use]
+    pub fn listened(&self) -> Option<SocketAddr> {
+        self.holder.listened
+    }
+
+    /// Says where the server listens: in the lock files, and in `http.addr` for clients.
+    pub fn publish(&mut self, listen: SocketAddr) -> Result<(), StateError> {
+        self.holder.listen = Some(listen);
+        self.sign()?;
+        self.write_address(listen)
+    }
+
+    /// Says whether the server drains, for `vibe-ensemble drain`: a toggle must be looked at before it is pulled.
+    pub fn set_draining(&mut self, draining: bool) -> Result<(), StateError> {
+        self.holder.draining = draining;
+        self.sign()
+    }
+
+    /// Says where the token is from now on.
+    pub fn set_token(&mut self, token: TokenFile) -> Result<(), StateError> {
+        let token = Some(token);
+        if self.holder.token == token {
+            return Ok(());
+        }
+        self.holder.token = token;
+        self.sign()
+    }
+
+    /// Takes the address away again, on a clean stop.
+    pub fn withdraw(&mut self) -> Result<(), StateError> {
+        let path = self.runtime.directory.join(ADDRESS);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::Write { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Puts back what somebody removed while the server runs: the lock files, without which a second server would see no
+    /// first one, and the address, without which no client finds this one.
+    pub fn mend(&mut self) {
+        let mut mended = self.state.mend();
+        mended |= self.runtime.mend();
+        let address = self.runtime.directory.join(ADDRESS);
+        let listen = self.holder.listen.filter(|_| is_missing(&address));
+        let written = match listen {
+            Some(listen) => self.write_address(listen),
+            None => Ok(()),
+        };
+        if let Err(error) = written.and_then(|()| if mended { self.sign() } else { Ok(()) }) {
+            tracing::error!(error = %chain(&error), "what was removed beside the running server was not put back");
+        } else if listen.is_some() {
+            tracing::warn!(file = %address.display(), "the server's address was removed and is there again");
+        }
+    }
+
+    fn write_address(&self, listen: SocketAddr) -> Result<(), StateError> {
+        let path = self.runtime.directory.join(ADDRESS);
+        durable::write(&path, listen.to_string().as_bytes(), Existing::Replace)
+            .map_err(|source| StateError::Write { path, source })
+    }
+
+    /// Writes who holds the locks into them, in place: a renamed file would be another lock.
+    fn sign(&mut self) -> Result<(), StateError> {
+        let text = serde_json::json!(self.holder).to_string();
+        for held in [&mut self.state, &mut self.runtime] {
+            let (name, file) = (held.name, &mut held.file);
+            let signed = file
+                .rewind()
+                .and_then(|()| file.set_len(0))
+                .and_then(|()| file.write_all(text.as_bytes()));
+            signed.map_err(|source| StateError::Write { path: name.into(), source })?;
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    fn take(
+        directory: &Path,
+        name: &'static str,
+        option: &'static str,
+    ) -> Result<Self, StateError> {
+        let path = directory.join(name);
+        let itself = match lock_directory(directory) {
+            Ok(itself) => itself,
+            Err(TryLockError::WouldBlock) => {
+                let said = plain_file::open(&path).map(|mut file| read_holder(&mut file));
+                let holder = said.unwrap_or_default().into();
+                return Err(StateError::Held { path, holder, directory: option });
+            }
+            // Some network file systems lock no directories; the file has to do.
+            Err(TryLockError::Error(_)) => None,
+        };
+        let file = take(&path, option)?;
+        let directory = directory.to_owned();
+        Ok(Self { directory, name, option, file, itself, told: false })
+    }
+
+    /// Makes the lock file again when it is gone or another one. Returns whether it did.
+    fn mend(&mut self) -> bool {
+        let path = self.directory.join(self.name);
+        if is_same(&self.file, &path) {
+            return false;
+        }
+        let again = if is_missing(&self.directory) { make(&self.directory) } else { Ok(()) };
+        match again.and_then(|()| self.take_again()) {
+            Ok((itself, file)) => {
+                tracing::warn!(file = %path.display(), "the server's lock file was removed and is there again");
+                self.file = file;
+                if itself.is_some() {
+                    self.itself = itself;
+                }
+                self.told = false;
+                true
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.told, true) {
+                    tracing::error!(
+                        file = %path.display(), error = %chain(&error),
+                        "the server's lock file was removed and cannot be made again"
+                    );
+                }
+                false
+            }
+        }
+    }
+
+    /// The file anew, and its directory, if that was made anew too: the old one is still held otherwise.
+    fn take_again(&self) -> Result<(Option<File>, File), StateError> {
+        let is_held = self.itself.as_ref().is_some_and(|held| is_same(held, &self.directory));
+        let itself =
+            if is_held { None } else { lock_directory(&self.directory).unwrap_or_default() };
+        Ok((itself, take(&self.directory.join(self.name), self.option)?))
+    }
+}
+
+/// Locks a directory itself: nobody can put another in its place unseen.
+fn lock_directory(directory: &Path) -> Result<Option<File>, TryLockError> {
+    let file = File::open(directory).map_err(TryLockError::Error)?;
+    for attempt in 1.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            // A process that is just being started has it until it runs its program.
+            Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(file))
+}
+
+/// Whether the path leads to this very file.
+fn is_same(file: &File, path: &Path) -> bool {
+    let (Ok(held), Ok(found)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+    held.ino() == found.ino() && held.dev() == found.dev()
+}
+
+fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Who runs with this runtime directory; `None` when nobody does.
+pub fn holder(runtime_dir: &Path) -> Result<Option<Holder>, StateError> {
+    let path = runtime_dir.join(RUNTIME_LOCK);
+    let mut file = match plain_file::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Read { path, source }),
+    };
+    owned::check_file(&path, &file, Owners::of_client(runtime_dir))?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
+        Err(TryLockError::Error(source)) => Err(StateError::Lock { path, source }),
+    }
+}
+
+fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
+    let failed = |source| StateError::Lock { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    // Not truncated: until the lock is ours the text is its holder's.
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = plain_file::open_with(&mut options, path).map_err(failed)?;
+    owned::check_file(path, &file, Owners::of_server())?;
+    for attempt in 1.. {
+        match file.try_lock() {
+            Ok(()) if is_same(&file, path) => break,
+            // Somebody removed it in between; a lock on a file that nobody finds is none.
+            Ok(()) => file = plain_file::open_with(&mut options, path).map_err(failed)?,
+            Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_holder(&mut file).into();
+                return Err(StateError::Held { path: path.to_owned(), holder, directory });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::holder::Origin;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_305_600_000);
+
+    #[test]
+    fn a_lock_file_that_is_removed_lets_nobody_in_and_is_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, runtime) = (dir.path().join("state"), dir.path().join("run"));
+        fs::create_dir(&state).unwrap();
+        fs::create_dir(&runtime).unwrap();
+        let take = || {
+            InstanceLock::take(
+                &state,
+                &runtime,
+                TokenFile { path: "t".into(), origin: Origin::Own },
+                NOW,
+            )
+        };
+        let mut first = take().unwrap();
+        first.publish("127.0.0.1:3276".parse().unwrap()).unwrap();
+        for path in [state.join(STATE_LOCK), runtime.join(RUNTIME_LOCK), runtime.join(ADDRESS)] {
+            fs::remove_file(path).unwrap();
+        }
+        assert!(matches!(take(), Err(StateError::Held { .. })), "the directory is in use");
+        first.mend();
+        let own = i32::try_from(std::process::id()).ok();
+        assert_eq!(holder(&runtime).unwrap().and_then(|holder| holder.pid), own);
+        assert_eq!(fs::read_to_string(runtime.join(ADDRESS)).unwrap(), "127.0.0.1:3276");
+        let error = take().unwrap_err().to_string();
+        assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
+
+        fs::remove_dir_all(&runtime).unwrap();
+        first.mend();
+        assert_eq!(holder(&runtime).unwrap().and_then(|holder| holder.pid), own);
+        assert_eq!(fs::read_to_string(runtime.join(ADDRESS)).unwrap(), "127.0.0.1:3276");
+        // Another in its place is none of ours, and is not taken while somebody holds it.
+        let lock = runtime.join(RUNTIME_LOCK);
+        fs::remove_file(&lock).unwrap();
+        fs::write(&lock, "").unwrap();
+        first.mend();
+        assert_eq!(holder(&runtime).unwrap().and_then(|holder| holder.pid), own);
+    }
+}

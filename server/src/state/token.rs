@@ -1,0 +1,224 @@
+//! Where the coordinator's token comes from, and how it is read, made and replaced.
+//!
+//! One notion for everybody who asks: the server at its start and on HUP, `rotate-token`, the clients, `doctor`.
+//!
+//! Invariant: only a file in the state directory is ever made, mended or replaced here; every other one is somebody
+//! else's.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use shim_protocol::plain_file;
+
+use crate::config::CREDENTIALS;
+use crate::config::Config;
+use crate::config::Source;
+use crate::state::durable;
+use crate::state::durable::Existing;
+use crate::state::error::StateError;
+use crate::state::error::TokenError;
+use crate::state::files;
+use crate::state::files::TOKEN;
+use crate::state::holder::Origin;
+use crate::state::holder::TokenFile;
+use crate::state::lock;
+
+/// The option that names the file.
+pub const OPTION: &str = "token_file";
+/// A token goes into a header, and a short one could be guessed.
+const SHORTEST: usize = 32;
+/// A file that is longer holds something else.
+const LONGEST_FILE: u64 = 4096;
+/// Where systemd keeps the credentials of the system's services.
+const CREDENTIALS_OF_SYSTEM: &str = "/run/credentials";
+
+impl TokenFile {
+    /// The file the configuration stands for. The one in the state directory is the server's own, whoever names it.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let path = config.token_file.clone();
+        let source = config.source_of(OPTION);
+        let origin = if path == config.state_dir.join(TOKEN) {
+            Origin::Own
+        } else if source == Source::Place(CREDENTIALS) {
+            Origin::Credential
+        } else {
+            Origin::Named(format!("{OPTION} ({source})"))
+        };
+        Self { path, origin }
+    }
+
+    /// The file a client reads: the one it was told, else the running server's, else the one the next start takes.
+    #[must_use]
+    pub fn for_client(config: &Config) -> Self {
+        let configured = Self::of(config);
+        if matches!(configured.origin, Origin::Named(_)) {
+            return configured;
+        }
+        Self::of_running(config).unwrap_or(configured)
+    }
+
+    /// The file the running server has its token from; it was perhaps started with another configuration than this.
+    #[must_use]
+    pub fn of_running(config: &Config) -> Option<Self> {
+        lock::holder(&config.runtime_dir).ok().flatten()?.token
+    }
+
+    /// The token of a server that starts; its own is made when there is none yet.
+    pub fn begin(&self) -> Result<String, StateError> {
+        match self.given_by() {
+            None => own(&self.path),
+            Some(by) => Ok(given(&self.path, &by)?),
+        }
+    }
+
+    /// The token that is in the file now.
+    pub fn read(&self) -> Result<String, StateError> {
+        match self.given_by() {
+            None => {
+                read(&self.path)?.ok_or_else(|| StateError::NoToken { path: self.path.clone() })
+            }
+            Some(by) => Ok(given(&self.path, &by)?),
+        }
+    }
+
+    /// Whether a file from outside can be started with. The server's own is not looked at.
+    pub fn check(&self) -> Result<(), TokenError> {
+        self.given_by().map_or(Ok(()), |by| given(&self.path, &by).map(drop))
+    }
+
+    /// Who names the file, when it is not the server's own.
+    #[must_use]
+    pub fn given_by(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Own => None,
+            Origin::Credential => Some("LoadCredential= of its unit".to_owned()),
+            Origin::Named(by) => Some(by.clone()),
+        }
+    }
+}
+
+/// Reads the token of the server's own, or makes it on the first start: 32 random bytes in hexadecimal.
+pub fn own(path: &Path) -> Result<String, StateError> {
+    if let Some(token) = read(path)? {
+        files::set_mode(path, 0o600)?;
+        return Ok(token);
+    }
+    write_new(path, Existing::Keep)
+}
+
+/// Puts a new token in the place of the one in the file.
+pub fn replace(path: &Path) -> Result<String, StateError> {
+    write_new(path, Existing::Replace)
+}
+
+/// The token in a file; `None` when there is no file.
+pub fn read(path: &Path) -> Result<Option<String>, StateError> {
+    let text = match plain_file::read_linked(path, LONGEST_FILE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),
+    };
+    match token_in(&text) {
+        Some(token) => Ok(Some(token)),
+        None => Err(StateError::NoToken { path: path.to_owned() }),
+    }
+}
+
+/// The token in a file of somebody else's, who may have made any mistake.
+fn given(path: &Path, by: &str) -> Result<String, TokenError> {
+    let (named, by) = (|| path.to_owned(), || by.to_owned());
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::NotFound {
+            return TokenError::Missing { path: named(), by: by() };
+        }
+        TokenError::Unreadable { path: named(), by: by(), source }
+    };
+    let found = fs::metadata(path).map_err(failed)?;
+    // A pipe would be empty at the next reading, or keep it waiting.
+    if !found.is_file() || found.len() > LONGEST_FILE {
+        return Err(TokenError::NoToken { path: named(), by: by() });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & open_to_others(path, found.uid()) != 0 {
+        return Err(TokenError::Open { path: named(), by: by(), mode });
+    }
+    let file = plain_file::open_linked(path).map_err(failed)?;
+    let bytes = plain_file::whole(file, LONGEST_FILE).map_err(failed)?;
+    let token = String::from_utf8(bytes).ok().and_then(|text| token_in(&text));
+    token.ok_or_else(|| TokenError::NoToken { path: named(), by: by() })
+}
+
+/// The bits of a mode that let others at a token. A file of somebody else's may be open to this user through its group;
+/// with systemd's credentials those bits are the mask of a list that names this user alone.
+fn open_to_others(path: &Path, owner: u32) -> u32 {
+    let through_group = owner != nix::unistd::geteuid().as_raw();
+    if through_group || path.starts_with(CREDENTIALS_OF_SYSTEM) { 0o037 } else { 0o077 }
+}
+
+fn token_in(text: &str) -> Option<String> {
+    let token = text.trim();
+    let good = token.len() >= SHORTEST && token.bytes().all(|byte| byte.is_ascii_graphic());
+    good.then(|| token.to_owned())
+}
+
+fn write_new(path: &Path, existing: Existing) -> Result<String, StateError> {
+    let failed = |source| StateError::Write { path: path.to_owned(), source };
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| failed(error.into()))?;
+    let nibbles = random.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    let token: String =
+        nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect();
+    durable::write(path, token.as_bytes(), existing).map_err(failed)?;
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_somebody_elses_is_read_as_it_is_or_refused() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("token");
+        let look = || given(&path, "the option").map_err(|error| error.to_string());
+        let refused = |what: &str| {
+            let error = look().expect_err(what);
+            assert!(error.contains(what) && error.contains("the option"), "{error}");
+        };
+        refused("there is no token file");
+        let write = |text: &[u8], mode: u32| {
+            fs::write(&path, text).expect("writes");
+            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("sets");
+        };
+        let good = "x".repeat(SHORTEST);
+        write(format!("  {good}\n").as_bytes(), 0o600);
+        assert_eq!(look(), Ok(good.clone()));
+        write(good.as_bytes(), 0o400);
+        assert_eq!(look(), Ok(good.clone()));
+        for bad in ["", "\n", &good[1..], &format!("{good} {good}"), &"x".repeat(4097)] {
+            write(bad.as_bytes(), 0o600);
+            refused("holds no token");
+        }
+        write(&[0xff; 40], 0o600);
+        refused("holds no token");
+        for (mode, what) in [(0o604, "can read"), (0o640, "can read"), (0o620, "can change")] {
+            write(good.as_bytes(), mode);
+            refused(what);
+        }
+    }
+
+    #[test]
+    fn a_group_may_let_this_user_at_anothers_file_and_at_systemds() {
+        let (own, other) = (nix::unistd::geteuid().as_raw(), u32::MAX);
+        assert_eq!(open_to_others(Path::new("/etc/token"), own), 0o077);
+        assert_eq!(open_to_others(Path::new("/etc/token"), other), 0o037);
+        let credential = Path::new("/run/credentials/vibe-ensemble.service/coordinator-token");
+        assert_eq!(open_to_others(credential, own), 0o037);
+    }
+}
