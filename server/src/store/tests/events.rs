@@ -7,7 +7,7 @@ use crate::domain::id::EventSeq;
 use crate::domain::id::ProjectKey;
 use crate::store::EventMarks;
 use crate::store::EventQuery;
-use crate::store::event;
+use crate::store::rows::event;
 
 fn query(consumer: &str) -> EventQuery {
     EventQuery {

@@ -5,7 +5,7 @@ use sqlx::Connection as _;
 use sqlx::SqliteConnection;
 
 use super::*;
-use crate::store::sums;
+use crate::store::db::sums;
 
 /// One change of an attempt or a ticket, as some statement of the store may make it.
 #[derive(Clone, Debug)]

@@ -1,0 +1,51 @@
+//! Copies of the database, made while a server runs or when none does.
+
+use std::path::Path;
+
+use sqlx::Connection as _;
+use sqlx::FromRow;
+
+use super::check::check_file;
+use super::connection;
+use super::error::StoreError;
+
+/// What a copy holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Holdings {
+    pub projects: i64,
+    pub tickets: i64,
+    pub attempts: i64,
+    pub events: i64,
+    /// Reports that came after something else had ended their attempt.
+    pub parked_reports: i64,
+}
+
+/// Writes a consistent copy of the database `from` into the file `to`, which is empty or not there, and checks it.
+///
+/// Reads through a connection of its own that cannot write, so the server's writer is neither waited for nor stopped. The
+/// copy is not yet durable: the caller syncs it and gives it its name.
+pub async fn back_up(from: &Path, to: &Path) -> Result<Holdings, StoreError> {
+    let mut source = connection::read_only(from).await?;
+    sqlx::query("VACUUM INTO ?1")
+        .bind(to.to_string_lossy().into_owned())
+        .execute(&mut source)
+        .await
+        .map_err(|source| StoreError::Copy { path: to.to_owned(), source })?;
+    source.close().await.map_err(StoreError::Statement)?;
+    if let Some(first) = check_file(to).await?.into_iter().next() {
+        return Err(StoreError::Damaged { path: from.to_owned(), first });
+    }
+    let mut copy = connection::read_only(to).await?;
+    let holdings = sqlx::query_as(
+        "SELECT (SELECT COUNT(*) FROM project WHERE deleted_at IS NULL) AS projects,
+                (SELECT COUNT(*) FROM ticket) AS tickets,
+                (SELECT COUNT(*) FROM attempt) AS attempts,
+                (SELECT COUNT(*) FROM event) AS events,
+                (SELECT COUNT(*) FROM parked_report) AS parked_reports",
+    )
+    .fetch_one(&mut copy)
+    .await
+    .map_err(StoreError::Statement)?;
+    copy.close().await.map_err(StoreError::Statement)?;
+    Ok(holdings)
+}

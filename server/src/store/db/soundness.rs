@@ -1,0 +1,123 @@
+//! Whether the database file is sound: a look at all of it that a large file does not make every start wait for.
+//!
+//! The look begins before anything is built on the file. When it is not through in the time a start has, the server
+//! serves, grants nothing new, and goes on looking; a file that turns out to be damaged ends the server, and a note
+//! beside it makes every later start wait for the whole look.
+//! Invariant: no attempt is granted, and no schema is changed, before every page was looked at.
+
+use std::ffi::OsString;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::SqliteConnection;
+use tokio::task::JoinHandle;
+
+use super::connection::read_only;
+use super::error::StoreError;
+
+/// Beside the database: it was found damaged while a server served from it.
+const NOTE: &str = "-damaged";
+
+/// A look that is under way.
+#[derive(Debug)]
+pub struct Soundness {
+    path: PathBuf,
+    look: JoinHandle<Result<(), StoreError>>,
+}
+
+/// What is known of the file when a server may begin to serve from it.
+#[derive(Debug)]
+pub enum Checked {
+    Whole,
+    /// Nothing is wrong so far.
+    Partly(Soundness),
+}
+
+impl Soundness {
+    /// Begins to look, through a connection of its own that cannot write.
+    pub(crate) fn begin(path: &Path) -> Self {
+        let owned = path.to_owned();
+        let look = tokio::spawn(async move {
+            let mut connection = read_only(&owned).await?;
+            let found = quick_check(&owned, &mut connection).await;
+            connection.close().await.map_err(StoreError::Statement)?;
+            found
+        });
+        Self { path: path.to_owned(), look }
+    }
+
+    /// Looks for as long as `patience`, or to the end when there is none or the file was found damaged before.
+    pub(crate) async fn within(
+        mut self,
+        patience: Option<Duration>,
+    ) -> Result<Checked, StoreError> {
+        let patience = patience.filter(|_| !note(&self.path).exists());
+        if patience == Some(Duration::ZERO) {
+            return Ok(Checked::Partly(self));
+        }
+        if let Some(patience) = patience {
+            let through = tokio::time::timeout(patience, &mut self.look).await;
+            let Ok(found) = through else { return Ok(Checked::Partly(self)) };
+            found.unwrap_or(Err(StoreError::Closed))?;
+        } else {
+            (&mut self.look).await.unwrap_or(Err(StoreError::Closed))?;
+        }
+        forget(&self.path)?;
+        Ok(Checked::Whole)
+    }
+
+    /// Waits for the end of the look. A damaged file is noted before anybody hears of it.
+    pub async fn finish(self) -> Result<(), StoreError> {
+        let found = self.look.await.unwrap_or(Err(StoreError::Closed));
+        if let Err(StoreError::Damaged { first, .. }) = &found {
+            remember(&self.path, first)?;
+        }
+        found
+    }
+}
+
+/// Looks at every page.
+async fn quick_check(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_all(connection)
+        .await
+        .map_err(|source| StoreError::opening(path, source))?;
+    match found.into_iter().find(|line| line != "ok") {
+        Some(first) => Err(StoreError::Damaged { path: path.to_owned(), first }),
+        None => Ok(()),
+    }
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    name.into()
+}
+
+fn note(path: &Path) -> PathBuf {
+    beside(path, NOTE)
+}
+
+fn remember(path: &Path, first: &str) -> Result<(), StoreError> {
+    let note = note(path);
+    let written = File::create(&note)
+        .and_then(|mut file| writeln!(file, "{first}").and_then(|()| file.sync_all()));
+    written.map_err(|source| StoreError::Make { path: note, source })
+}
+
+/// The file is whole again: somebody has put a backup in its place.
+fn forget(path: &Path) -> Result<(), StoreError> {
+    let note = note(path);
+    match fs::remove_file(&note) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::Make { path: note, source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

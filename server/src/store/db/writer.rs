@@ -1,0 +1,317 @@
+//! The one write connection, and the group commit.
+//!
+//! Writers send closures here. Whatever is waiting when the connection is free runs in one `BEGIN IMMEDIATE`
+//! transaction, each closure inside its own savepoint, and then one commit (one fsync) makes all of it durable. A
+//! closure that refuses or fails is rolled back alone.
+//!
+//! Invariant: a caller hears of success only after the commit returned.
+//! Invariant: closures await nothing but the connection they are given; anything else would stop every writer.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use sqlx::Connection as _;
+use sqlx::Executor as _;
+use sqlx::SqliteConnection;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+
+use super::error;
+use super::error::Error;
+use super::error::Result;
+use super::error::StoreError;
+use crate::plant;
+
+/// Writes that share one commit at most. Past this the latency of the first one grows for nothing.
+const BATCH: usize = 64;
+
+/// Writes that may wait; beyond this callers wait for a place, which is the back-pressure.
+const QUEUE: usize = 1024;
+
+pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'c>>;
+
+#[derive(Clone)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Message>,
+    level: watch::Receiver<u64>,
+    relief: Arc<OnceLock<Relief>>,
+}
+
+/// What is done when the disk is full, before the next write is tried.
+pub(crate) type Relief = Box<dyn Fn() + Send + Sync>;
+
+enum Message {
+    Run(Box<dyn Job>),
+    Close(oneshot::Sender<()>),
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("level", &*self.level.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Takes over the connection; it is the only one that may ever write.
+    pub(crate) fn start(connection: SqliteConnection) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (raise, level) = watch::channel(0);
+        let relief = Arc::new(OnceLock::new());
+        tokio::spawn(run(connection, queue, raise, Arc::clone(&relief)));
+        Self { jobs, level, relief }
+    }
+
+    /// Says what to do when the disk is full; the first one stands.
+    pub(crate) fn on_full(&self, relief: Relief) {
+        // There is one caller, the composition root.
+        drop(self.relief.set(relief));
+    }
+
+    pub(crate) fn level(&self) -> watch::Receiver<u64> {
+        self.level.clone()
+    }
+
+    /// Runs `op` in a transaction and returns its result once that is committed.
+    ///
+    /// A caller that goes away does not take its write back: it may be committed all the same.
+    pub(crate) async fn write<T, F>(&self, op: F, raises_level: bool) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        self.write_at(faults::Points::NONE, op, raises_level).await
+    }
+
+    /// [`Writer::write`], for a write that a test may interrupt at `points`.
+    pub(crate) async fn write_at<T, F>(
+        &self,
+        points: faults::Points,
+        op: F,
+        raises_level: bool,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        self.write_raising(points, op, if raises_level { |_| true } else { |_| false }).await
+    }
+
+    /// [`Writer::write_at`], for a write whose result says whether it changed anything. A look that finds nothing must
+    /// not wake those who would only look again.
+    pub(crate) async fn write_raising<T, F>(
+        &self,
+        points: faults::Points,
+        op: F,
+        raises_level: fn(&T) -> bool,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level, points };
+        let sent = self.jobs.send(Message::Run(Box::new(job))).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    pub(crate) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.jobs.send(Message::Close(done)).await.is_ok() {
+            // A writer that is gone already has closed its connection.
+            drop(closed.await);
+        }
+    }
+}
+
+/// A write whose result type the batch need not know.
+trait Job: Send {
+    /// Runs the closure and keeps its outcome; `false` rolls it back.
+    fn run<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
+
+    /// Whether a commit of this write changes what others wait for.
+    fn raises_level(&self) -> bool;
+
+    fn points(&self) -> faults::Points;
+
+    /// Whether it failed because the disk is full.
+    fn met_full_disk(&self) -> bool;
+
+    /// Tells the caller; `broken` replaces a success whose transaction was not committed.
+    fn finish(self: Box<Self>, broken: Option<StoreError>);
+}
+
+struct TypedJob<F, T> {
+    op: Option<F>,
+    outcome: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+    raises_level: fn(&T) -> bool,
+    points: faults::Points,
+}
+
+impl<F, T> Job for TypedJob<F, T>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+{
+    fn run<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
+        Box::pin(async move {
+            let Some(op) = self.op.take() else { return false };
+            let outcome = op(connection).await;
+            let keep = outcome.is_ok();
+            self.outcome = Some(outcome);
+            keep
+        })
+    }
+
+    fn raises_level(&self) -> bool {
+        matches!(&self.outcome, Some(Ok(value)) if (self.raises_level)(value))
+    }
+
+    fn points(&self) -> faults::Points {
+        self.points
+    }
+
+    fn met_full_disk(&self) -> bool {
+        matches!(&self.outcome, Some(Err(Error::Failed(failure))) if failure.is_full())
+    }
+
+    fn finish(self: Box<Self>, broken: Option<StoreError>) {
+        let outcome = match (self.outcome, broken) {
+            // What was refused or failed by itself keeps its own reason.
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(_)) | None, Some(broken)) => Err(Error::Failed(broken)),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(Error::Failed(StoreError::Closed)),
+        };
+        // The caller may have gone away; its write stands.
+        drop(self.reply.send(outcome));
+    }
+}
+
+async fn run(
+    mut connection: SqliteConnection,
+    mut queue: mpsc::Receiver<Message>,
+    raise: watch::Sender<u64>,
+    relief: Arc<OnceLock<Relief>>,
+) {
+    while let Some(message) = queue.recv().await {
+        let closing = match message {
+            Message::Run(first) => {
+                let ended = batch(&mut connection, first, &mut queue, &raise).await;
+                if ended.full
+                    && let Some(relief) = relief.get()
+                {
+                    relief();
+                }
+                ended.closing
+            }
+            Message::Close(done) => Some(done),
+        };
+        if let Some(done) = closing {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "closing the database failed");
+            }
+            // Whoever asked may have given up waiting.
+            done.send(()).unwrap_or_default();
+            return;
+        }
+    }
+}
+
+/// How a batch ended.
+struct Ended {
+    /// A request to close that was met on the way.
+    closing: Option<oneshot::Sender<()>>,
+    /// Whether the disk had no room for something of it.
+    full: bool,
+}
+
+/// Runs `first` and whatever else waits in one transaction.
+async fn batch(
+    connection: &mut SqliteConnection,
+    first: Box<dyn Job>,
+    queue: &mut mpsc::Receiver<Message>,
+    raise: &watch::Sender<u64>,
+) -> Ended {
+    let mut closing = None;
+    let mut jobs = Vec::new();
+    first.points().before_begin();
+    let mut broken = connection.execute("BEGIN IMMEDIATE").await.err();
+    let mut next = Some(first);
+    while let Some(mut job) = next.take() {
+        if broken.is_none() {
+            broken = savepoint(connection, &mut job).await.err();
+        }
+        if plant::is("grant-before-commit") && job.points().is_claim() {
+            let points = job.points();
+            job.finish(None);
+            // As long as the grant needs to reach the shim and the child to start.
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            points.before_commit();
+            continue;
+        }
+        jobs.push(job);
+        if jobs.len() < BATCH && broken.is_none() {
+            match queue.try_recv() {
+                Ok(Message::Run(job)) => {
+                    job.points().before_begin();
+                    next = Some(job);
+                }
+                Ok(Message::Close(done)) => closing = Some(done),
+                Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => {
+                }
+            }
+        }
+    }
+    if broken.is_none() {
+        for job in &jobs {
+            job.points().before_commit();
+        }
+        broken = connection.execute("COMMIT").await.err();
+    }
+    if let Some(error) = broken {
+        let full = error::is_full(&error) || jobs.iter().any(|job| job.met_full_disk());
+        let error = Arc::new(error);
+        tracing::error!(error = %error, writes = jobs.len(), "a group commit failed; none of its writes counts");
+        // SQLite may have rolled back already (a full disk does that); then there is nothing left to roll back.
+        drop(connection.execute("ROLLBACK").await);
+        for job in jobs {
+            job.finish(Some(StoreError::Commit(Arc::clone(&error))));
+        }
+        return Ended { closing, full };
+    }
+    for job in &jobs {
+        job.points().after_commit();
+    }
+    let full = jobs.iter().any(|job| job.met_full_disk());
+    if jobs.iter().any(|job| job.raises_level()) {
+        raise.send_modify(|level| *level += 1);
+    }
+    for job in jobs {
+        job.finish(None);
+    }
+    Ended { closing, full }
+}
+
+async fn savepoint(
+    connection: &mut SqliteConnection,
+    job: &mut Box<dyn Job>,
+) -> std::result::Result<(), sqlx::Error> {
+    connection.execute("SAVEPOINT op").await?;
+    if !job.run(connection).await {
+        connection.execute("ROLLBACK TO op").await?;
+    }
+    connection.execute("RELEASE op").await?;
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! Limits: reading and setting them, and whether a ticket has any left. What is spent under them is in
+//! [`super::accounts`], what is done about it in [`super::enforce`].
+
+use sqlx::FromRow;
+use sqlx::SqliteConnection;
+
+use super::accounts;
+use super::accounts::FamilyRow;
+use crate::domain::id::ProjectKey;
+use crate::domain::id::TicketId;
+use crate::domain::limits;
+use crate::domain::limits::Account;
+use crate::domain::limits::LEAST_USD;
+use crate::domain::limits::ProjectLimits;
+use crate::domain::ticket::Ticket;
+use crate::store::db::error::Result;
+use crate::store::db::store::Rules;
+use crate::store::db::store::Store;
+
+/// Queued tickets of a project that one look at the limits goes through.
+const HEAD: i64 = 50;
+
+#[derive(FromRow)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
+struct LimitsRow {
+    max_workers: Option<i64>,
+    max_budget_usd: Option<f64>,
+    max_budget_usd_per_day: Option<f64>,
+    max_budget_usd_per_ticket: Option<f64>,
+    max_attempts_per_ticket: Option<i64>,
+    max_descendants: Option<i64>,
+}
+
+impl From<LimitsRow> for ProjectLimits {
+    fn from(row: LimitsRow) -> Self {
+        Self {
+            max_workers: row.max_workers,
+            max_budget_usd: row.max_budget_usd,
+            max_budget_usd_per_day: row.max_budget_usd_per_day,
+            max_budget_usd_per_ticket: row.max_budget_usd_per_ticket,
+            max_attempts_per_ticket: row.max_attempts_per_ticket,
+            max_descendants: row.max_descendants,
+        }
+    }
+}
+
+/// The limits of a project; none of any kind when it has no row.
+pub(crate) async fn of_project(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+) -> Result<ProjectLimits> {
+    let row: Option<LimitsRow> = sqlx::query_as(
+        "SELECT max_workers, max_budget_usd, max_budget_usd_per_day, max_budget_usd_per_ticket, max_attempts_per_ticket,
+                max_descendants
+           FROM project_limit WHERE project_id = ?1",
+    )
+    .bind(project.0)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(ProjectLimits::from).unwrap_or_default())
+}
+
+/// Replaces the limits of a project. The caller has checked them.
+pub(crate) async fn set(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    limits: ProjectLimits,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO project_limit (project_id, max_workers, max_budget_usd, max_budget_usd_per_day,
+                max_budget_usd_per_ticket, max_attempts_per_ticket, max_descendants)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (project_id) DO UPDATE
+            SET max_workers = excluded.max_workers, max_budget_usd = excluded.max_budget_usd,
+                max_budget_usd_per_day = excluded.max_budget_usd_per_day,
+                max_budget_usd_per_ticket = excluded.max_budget_usd_per_ticket,
+                max_attempts_per_ticket = excluded.max_attempts_per_ticket,
+                max_descendants = excluded.max_descendants",
+    )
+    .bind(project.0)
+    .bind(limits.max_workers)
+    .bind(limits.max_budget_usd)
+    .bind(limits.max_budget_usd_per_day)
+    .bind(limits.max_budget_usd_per_ticket)
+    .bind(limits.max_attempts_per_ticket)
+    .bind(limits.max_descendants)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What bounds the next attempt at a ticket, besides dollars that others share with it.
+#[derive(FromRow)]
+struct BoundsRow {
+    ticket_id: i64,
+    own_budget: Option<f64>,
+    ticket_budget: Option<f64>,
+    spent: f64,
+    #[sqlx(flatten)]
+    family: FamilyRow,
+    /// How many attempts of the family ended, as `made` counts them; absent without such a limit and without a family.
+    family_made: Option<i64>,
+    /// The part of it that nobody told.
+    assumed: f64,
+    asks: bool,
+    attempts_ever: Option<i64>,
+    made: Option<i64>,
+    used: i64,
+    max_attempts: Option<i64>,
+}
+
+macro_rules! select_bounds {
+    () => {
+        concat!("SELECT ", accounts::family_columns!(), ",
+                CASE WHEN l.max_attempts_per_ticket IS NOT NULL
+                      AND (t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id)) THEN
+                    (SELECT COUNT(*)
+                       FROM (SELECT COALESCE(t.root_id, t.ticket_id) AS ticket_id
+                              UNION ALL
+                             SELECT d.ticket_id FROM ticket d WHERE d.root_id = COALESCE(t.root_id, t.ticket_id)) o
+                       JOIN attempt a ON a.ticket_id = o.ticket_id
+                      WHERE a.state = 'ended' AND (a.outcome = 'succeeded' OR a.charged = 1))
+                END AS family_made, t.ticket_id, t.max_budget_usd AS own_budget, l.max_budget_usd_per_ticket AS ticket_budget,
+                t.cost_usd + t.assumed_usd AS spent, t.assumed_usd AS assumed, t.resume_asks_outcome AS asks, l.max_attempts_per_ticket AS attempts_ever,
+                CASE WHEN l.max_attempts_per_ticket IS NOT NULL THEN
+                    (SELECT COUNT(*) FROM attempt a
+                      WHERE a.ticket_id = t.ticket_id AND a.state = 'ended' AND (a.outcome = 'succeeded' OR a.charged = 1))
+                END AS made, t.attempts_used AS used, y.max_attempts
+           FROM ticket t
+           LEFT JOIN project_limit l ON l.project_id = t.project_id
+           LEFT JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage ")
+    };
+}
+
+impl BoundsRow {
+    /// Why it may not have another attempt, whatever other tickets do: the sentence to hold it with.
+    fn exhausted(&self) -> Option<String> {
+        let account = accounts::of_ticket(self.own_budget, self.ticket_budget, self.spent);
+        if let Some(account) = account.filter(Account::is_spent) {
+            let assumed = match self.assumed {
+                usd if usd < LEAST_USD => String::new(),
+                usd => format!(
+                    " (${usd:.2} of that assumed for attempts that were stopped before they could tell)"
+                ),
+            };
+            return Some(format!(
+                "it has cost ${:.2}{assumed}, and {}",
+                account.spent,
+                account.of.spent(account.limit)
+            ));
+        }
+        if let Some((began, account)) = self.family.account().filter(|(_, of)| of.is_spent()) {
+            return Some(format!(
+                "{began} has cost ${:.2} together with all that it became, and {}",
+                account.spent,
+                account.of.spent(account.limit)
+            ));
+        }
+        // The question about an attempt that was counted is not another one.
+        if self.asks {
+            return None;
+        }
+        if let Some((most, made)) = self.attempts_ever.zip(self.made)
+            && made >= most
+        {
+            return Some(format!(
+                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life; raise \
+                 max_attempts_per_ticket with update_project"
+            ));
+        }
+        if let Some((most, made)) = self.attempts_ever.zip(self.family_made)
+            && made >= most
+        {
+            return Some(format!(
+                "{} has had {made} attempts together with all that it became, and a ticket of this project may have {most} \
+                 over its whole life; raise max_attempts_per_ticket with update_project",
+                self.family.began()
+            ));
+        }
+        let used = self.used;
+        // Lowered while it waited for its next attempt.
+        self.max_attempts.filter(|most| used >= *most).map(|most| {
+            format!(
+                "its stage has had {used} attempts, and may have {most}; raise max_attempts with update_worker_type"
+            )
+        })
+    }
+}
+
+/// Why the family of a ticket may not have so many tickets more; the sentence to hold the ticket with.
+pub(crate) async fn descendants(
+    connection: &mut SqliteConnection,
+    asking: &Ticket,
+    more: usize,
+    rules: Rules,
+) -> Result<std::result::Result<(), String>> {
+    let family = asking.family();
+    let made: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM ticket WHERE root_id = ?1")
+        .bind(family.key())
+        .fetch_one(&mut *connection)
+        .await?;
+    let most = of_project(connection, asking.project).await?.max_descendants;
+    let more = i64::try_from(more).unwrap_or(i64::MAX);
+    let most = most.unwrap_or(rules.max_descendants);
+    Ok(limits::descendants(family, asking.id, (made, more), most))
+}
+
+/// Why a ticket may not have another attempt, whatever the others do: the sentence to hold it with.
+pub(crate) async fn exhausted(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+) -> Result<Option<String>> {
+    let row: BoundsRow = sqlx::query_as(concat!(select_bounds!(), "WHERE t.ticket_id = ?1"))
+        .bind(ticket.key())
+        .fetch_one(connection)
+        .await?;
+    Ok(row.exhausted())
+}
+
+impl Store {
+    /// The limits of a project, with what the server says where it says nothing itself.
+    pub async fn project_limits(&self, project: ProjectKey) -> Result<ProjectLimits> {
+        let limits = of_project(&mut *self.readers.acquire().await?, project).await?;
+        Ok(self.in_force(limits))
+    }
+
+    /// The limits as they count.
+    pub(crate) fn in_force(&self, limits: ProjectLimits) -> ProjectLimits {
+        let max_descendants = limits.max_descendants.or(Some(self.rules().max_descendants));
+        ProjectLimits { max_descendants, ..limits }
+    }
+}
+
+/// The queued tickets of a project that may have no further attempt, of those that go first. The others are looked at
+/// when they get there, and again by each claim.
+pub(crate) async fn exhausted_of(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+) -> Result<Vec<(TicketId, String)>> {
+    let rows: Vec<BoundsRow> = sqlx::query_as(concat!(
+        select_bounds!(),
+        "WHERE t.project_id = ?1 AND t.state = 'queued' ORDER BY t.priority DESC, t.ticket_id LIMIT ?2"
+    ))
+    .bind(project.0)
+    .bind(HEAD)
+    .fetch_all(connection)
+    .await?;
+    let held = |row: BoundsRow| Some((TicketId::from_key(row.ticket_id), row.exhausted()?));
+    Ok(rows.into_iter().filter_map(held).collect())
+}

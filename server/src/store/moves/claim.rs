@@ -1,0 +1,350 @@
+//! The claim: one ticket of a worker's queue becomes an attempt of that worker.
+//!
+//! Idempotent on the shim's pull id. A shim that never saw the answer repeats its pull and gets the same attempt, so a
+//! crash between the commit and the reply starts nothing twice and loses nothing.
+
+use sqlx::SqliteConnection;
+
+use super::ask_outcome;
+use super::hold;
+use super::prepare;
+use super::put_off;
+use super::turn;
+use crate::domain::attempt::Attempt;
+use crate::domain::attempt::AttemptState;
+use crate::domain::comment::Comment;
+use crate::domain::event::EventKind;
+use crate::domain::event::NewEvent;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::limits::Funds;
+use crate::domain::outcome::Failure;
+use crate::domain::project::Project;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerState;
+use crate::domain::worker_type::Pause;
+use crate::domain::worker_type::WorkerTypeSettings;
+use crate::plant;
+use crate::store::db::error::Result;
+use crate::store::db::store::Rules;
+use crate::store::db::store::Store;
+use crate::store::money::accounts;
+use crate::store::money::limits;
+use crate::store::rows::attempt;
+use crate::store::rows::comment;
+use crate::store::rows::event;
+use crate::store::rows::pause;
+use crate::store::rows::project;
+use crate::store::rows::ticket;
+use crate::store::rows::worker;
+use crate::store::rows::worker_type;
+
+const POINTS: faults::Points = faults::points!("server.claim");
+
+/// What a pull comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claim {
+    Granted(Box<Granted>),
+    /// Nothing waits in the worker's queue, or the queue is paused.
+    Nothing,
+    /// This worker gets no more work: it was told to go, or its queue is gone.
+    Leave,
+}
+
+/// A committed attempt and everything its grant is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Granted {
+    pub attempt: Attempt,
+    pub ticket: Ticket,
+    pub project: Project,
+    pub settings: WorkerTypeSettings,
+    pub comments: Vec<Comment>,
+    /// What went wrong in the last charged attempt of this stage, if that is why it runs again.
+    pub last_failure: Option<String>,
+    /// Name and description of what a plan may name, when the stage may create tickets.
+    pub worker_types: Vec<(String, String)>,
+}
+
+impl Store {
+    /// Claims the best ticket of the worker's queue: the one it was told to go on with, else by priority, then age (see [`super::turn`]).
+    ///
+    /// `session` becomes the claude session of a fresh attempt.
+    pub async fn claim(
+        &self,
+        worker: WorkerId,
+        pull_id: &str,
+        session: String,
+        now: Timestamp,
+    ) -> Result<Claim> {
+        self.claim_but(worker, pull_id, session, &[], now).await
+    }
+
+    /// [`Store::claim`], without waiting for the worktrees of tickets that are `passed_over`.
+    pub async fn claim_but(
+        &self,
+        worker: WorkerId,
+        pull_id: &str,
+        session: String,
+        passed_over: &[TicketId],
+        now: Timestamp,
+    ) -> Result<Claim> {
+        let passed_over = passed_over.to_vec();
+        let pull_id = pull_id.to_owned();
+        let rules = self.rules();
+        self.writer
+            .write_raising(
+                POINTS,
+                move |c| {
+                    Box::pin(async move {
+                        let mut held = false;
+                        let pull = (pull_id.as_str(), passed_over.as_slice());
+                        let claim =
+                            claim(c, worker, pull, session, (rules, now), &mut held).await?;
+                        Ok((claim, held))
+                    })
+                },
+                |(claim, held)| *held || matches!(claim, Claim::Granted(_)),
+            )
+            .await
+            .map(|(claim, _)| claim)
+    }
+
+    /// Whether a claim by this worker could be granted now. Cheap, and may be wrong a moment later.
+    pub async fn has_work(&self, worker: &Worker, passed_over: &[TicketId]) -> Result<bool> {
+        let mut snapshot = self.readers.begin().await?;
+        let paused: Option<bool> = sqlx::query_scalar(
+            "SELECT (paused_at IS NOT NULL
+                     AND (pause_cause IS NULL OR (pause_cause <> 'launch' AND pause_until IS NOT NULL)))
+                    OR EXISTS (SELECT 1 FROM pause WHERE project_id IN (0, ?1))
+               FROM worker_type WHERE project_id = ?1 AND name = ?2",
+        )
+        .bind(worker.project.0)
+        .bind(worker.worker_type.as_str())
+        .fetch_optional(&mut *snapshot)
+        .await?;
+        let found = match paused {
+            Some(false) => turn::next(&mut snapshot, worker, passed_over).await?,
+            Some(true) | None => None,
+        };
+        Ok(found.is_some())
+    }
+}
+
+async fn claim(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    (pull_id, passed_over): (&str, &[TicketId]),
+    session: String,
+    (rules, now): (Rules, Timestamp),
+    held: &mut bool,
+) -> Result<Claim> {
+    let repeated: Option<i64> =
+        sqlx::query_scalar("SELECT attempt_id FROM attempt WHERE pull_id = ?1")
+            .bind(pull_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+    if let Some(id) = repeated
+        && !plant::is("pull-is-not-idempotent")
+    {
+        return again(connection, worker, AttemptId::from_key(id)).await;
+    }
+    let found = worker::load(connection, worker).await?;
+    match found.state {
+        WorkerState::Idle => {}
+        WorkerState::Launching
+        | WorkerState::Busy
+        | WorkerState::Stopping
+        | WorkerState::Stopped => return Ok(Claim::Leave),
+    }
+    let Some(kind) =
+        worker_type::find(connection, found.project, found.worker_type.as_str()).await?
+    else {
+        return Ok(Claim::Leave);
+    };
+    let is_paused = kind.pause.as_ref().is_some_and(Pause::holds_tickets);
+    if is_paused || !pause::standing(connection, Some(found.project)).await?.is_empty() {
+        return Ok(Claim::Nothing);
+    }
+    if let Some(refused) = crowded(connection, &found, &kind.settings, rules).await? {
+        return Ok(refused);
+    }
+    let (best, budget) = loop {
+        let Some(best) = turn::next(connection, &found, passed_over).await? else {
+            return Ok(Claim::Nothing);
+        };
+        if let Some(why) = limits::exhausted(connection, best).await? {
+            let ticket = ticket::load(connection, best).await?;
+            hold::hold(connection, &ticket, &why, now).await?;
+            *held = true;
+            continue;
+        }
+        let per_attempt = kind.settings.max_budget_usd;
+        match accounts::funds(connection, best, per_attempt, rules, now).await? {
+            Funds::Granted(budget) => break (best, budget),
+            // A limit above the ticket is gone, or all given out; the dispatcher says so.
+            Funds::Reserved(_) | Funds::Spent(_) => return Ok(Claim::Nothing),
+        }
+    };
+    let ticket = ticket::load(connection, best).await?;
+    let resume = ticket.resume.as_ref().map(|hint| hint.claude_session_id.clone());
+    let asks_outcome = ticket.resume.as_ref().is_some_and(|hint| hint.asks_outcome);
+    let resumed = resume.is_some();
+    let attempt: i64 = sqlx::query_scalar(
+        "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id, resumed,
+                may_create_tickets, timeout_seconds, granted_at, asks_outcome, budget_usd, budget_of,
+                model)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         RETURNING attempt_id",
+    )
+    .bind(best.key())
+    .bind(i64::try_from(ticket.stage_index).unwrap_or(0))
+    .bind(ticket.current_stage().as_str())
+    .bind(worker.key())
+    .bind(pull_id)
+    .bind(resume.unwrap_or(session))
+    .bind(resumed)
+    .bind(kind.settings.may_create_tickets)
+    .bind(kind.settings.timeout_seconds)
+    .bind(now.millis())
+    .bind(asks_outcome)
+    .bind(budget.map(|(usd, _)| usd))
+    .bind(budget.map(|(_, of)| of.name()))
+    .bind(kind.settings.model.as_deref().unwrap_or_default())
+    .fetch_one(&mut *connection)
+    .await?;
+    let attempt = AttemptId::from_key(attempt);
+    prepare::occupy(connection, best).await?;
+    sqlx::query(
+        "UPDATE ticket
+            SET state = 'running', begun = 1, resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0,
+                updated_at = ?2
+          WHERE ticket_id = ?1 AND state = 'queued'",
+    )
+    .bind(best.key())
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("UPDATE worker SET state = 'busy' WHERE worker_id = ?1 AND state = 'idle'")
+        .bind(worker.key())
+        .execute(&mut *connection)
+        .await?;
+    put_off::tried(connection, &kind, rules, now).await?;
+    let stage = ticket.current_stage();
+    let summary = format!("{worker} began the stage {stage} of {best} as {attempt}.");
+    let event = event::about(&ticket, EventKind::TicketStageStarted, summary);
+    let event = NewEvent { attempt: Some(attempt), worker: Some(worker), ..event };
+    event::append(connection, event, now).await?;
+    granted(connection, attempt, kind.settings).await
+}
+
+/// Whether more run already than may: a limit that was lowered holds at once, for who comes for more work.
+async fn crowded(
+    connection: &mut SqliteConnection,
+    worker: &Worker,
+    settings: &WorkerTypeSettings,
+    rules: Rules,
+) -> Result<Option<Claim>> {
+    let (of_type, of_project, of_server): (i64, i64, i64) = sqlx::query_as(
+        "SELECT COALESCE(SUM(w.project_id = ?1 AND w.worker_type = ?2), 0),
+                COALESCE(SUM(w.project_id = ?1), 0), COUNT(*)
+           FROM attempt a JOIN worker w ON w.worker_id = a.worker_id
+          WHERE a.state <> 'ended'",
+    )
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    let project = limits::of_project(connection, worker.project).await?.max_workers;
+    // With a limit of 0 a type launches none by itself, and one that was asked for by name works all the same.
+    let full = |running: i64, most: i64| running >= most.max(1);
+    let crowded = full(of_type, settings.max_workers)
+        || project.is_some_and(|most| of_project >= most)
+        || full(of_server, rules.max_workers);
+    Ok(crowded.then_some(Claim::Leave))
+}
+
+/// The same pull a second time.
+async fn again(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    id: AttemptId,
+) -> Result<Claim> {
+    let attempt = attempt::find(connection, id).await?;
+    let Some(attempt) = attempt.filter(|a| a.worker == worker) else { return Ok(Claim::Leave) };
+    match attempt.state {
+        // Ended before its shim ever saw it. The shim asks afresh under a new pull.
+        AttemptState::Ended(_) => Ok(Claim::Nothing),
+        AttemptState::Granted | AttemptState::Running => {
+            let ticket = ticket::load(connection, attempt.ticket).await?;
+            let kind =
+                worker_type::find(connection, ticket.project, attempt.stage.as_str()).await?;
+            match kind {
+                Some(kind) => granted(connection, id, kind.settings).await,
+                None => Ok(Claim::Leave),
+            }
+        }
+    }
+}
+
+async fn granted(
+    connection: &mut SqliteConnection,
+    id: AttemptId,
+    settings: WorkerTypeSettings,
+) -> Result<Claim> {
+    let Some(attempt) = attempt::find(connection, id).await? else { return Ok(Claim::Nothing) };
+    let ticket = ticket::load(connection, attempt.ticket).await?;
+    let project = project::load_key(connection, ticket.project).await?;
+    let comments = comment::of_ticket(connection, ticket.id).await?;
+    let last_failure = last_failure(connection, &ticket, &attempt).await?;
+    // What the row says counts: a type that was changed since this was granted would give another schema than the one
+    // the result is judged by.
+    let settings =
+        WorkerTypeSettings { may_create_tickets: attempt.may_create_tickets, ..settings };
+    let worker_types = if settings.may_create_tickets {
+        worker_type::described(connection, ticket.project).await?
+    } else {
+        Vec::new()
+    };
+    Ok(Claim::Granted(Box::new(Granted {
+        attempt,
+        ticket,
+        project,
+        settings,
+        comments,
+        last_failure,
+        worker_types,
+    })))
+}
+
+/// What the attempt must hear of the one before it.
+async fn last_failure(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    granted: &Attempt,
+) -> Result<Option<String>> {
+    let told = |failure: &str, detail: &str| format!("{failure}: {detail}");
+    if let Some(work) = ask_outcome::asked_about(connection, granted).await? {
+        return Ok(Some(told(work.failure.name(), &work.detail)));
+    }
+    // None is left of a stage that somebody resumed.
+    if ticket.attempts_used == 0 {
+        return Ok(None);
+    }
+    // An answer that was refused comes closer to what is wanted than the end of the work it is about.
+    let last: Option<(String, String)> = sqlx::query_as(
+        "SELECT failure, COALESCE(detail, '') FROM attempt
+          WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3
+            AND (charged = 1 OR (asks_outcome = 1 AND failure = ?4))
+          ORDER BY attempt_id DESC LIMIT 1",
+    )
+    .bind(ticket.id.key())
+    .bind(i64::try_from(granted.stage_index).unwrap_or(0))
+    .bind(granted.id.key())
+    .bind(Failure::MalformedResult.name())
+    .fetch_optional(connection)
+    .await?;
+    Ok(last.map(|(failure, detail)| told(&failure, &detail)))
+}

@@ -1,0 +1,85 @@
+//! Adding a remark to a ticket.
+
+use crate::domain::comment::Comment;
+use crate::domain::comment::CommentKind;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Present;
+use crate::domain::time::Timestamp;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::rows::attempt;
+use crate::store::rows::comment;
+use crate::store::rows::comment::NewComment;
+use crate::store::rows::ticket;
+
+/// Most remarks one attempt may make. Each goes into every later prompt of the ticket.
+const MOST_REMARKS: i64 = 100;
+
+impl Store {
+    /// Adds a remark of the coordinator. A worker that runs the ticket does not see it; the next attempt does.
+    pub async fn add_comment(
+        &self,
+        ticket: TicketId,
+        content: String,
+        now: Timestamp,
+    ) -> Result<Comment> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        ticket::load(connection, ticket).await?;
+                        comment::insert(connection, NewComment::coordinator(ticket, &content), now)
+                            .await
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Adds a remark of an agent to its own ticket, at once and whatever becomes of its attempt.
+    pub async fn add_remark(
+        &self,
+        attempt: AttemptId,
+        ticket: TicketId,
+        content: String,
+        present: impl Into<Present>,
+    ) -> Result<Comment> {
+        let present = present.into();
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let speaker = attempt::speaking(connection, attempt, &present).await?;
+                        if speaker.ticket != ticket {
+                            return Err(Refusal::NotYourTicket { own: speaker.ticket }.into());
+                        }
+                        let sql =
+                            "SELECT COUNT(*) FROM comment WHERE ticket_id = ?1 AND attempt_id = ?2";
+                        let made: i64 = sqlx::query_scalar(sql)
+                            .bind(ticket.key())
+                            .bind(attempt.key())
+                            .fetch_one(&mut *connection)
+                            .await?;
+                        if made >= MOST_REMARKS {
+                            let most = MOST_REMARKS;
+                            return Err(Refusal::TooManyRemarks { attempt, most }.into());
+                        }
+                        let remark = NewComment {
+                            ticket,
+                            author: speaker.stage.as_str(),
+                            stage: Some(speaker.stage.as_str()),
+                            attempt: Some(attempt),
+                            kind: CommentKind::Remark,
+                            content: &content,
+                        };
+                        comment::insert(connection, remark, present.now).await
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+}

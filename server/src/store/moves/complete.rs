@@ -1,0 +1,284 @@
+//! Moving a ticket after a stage: what [`crate::domain::pipeline`] decided, written down.
+
+use sqlx::SqliteConnection;
+
+use super::close;
+use super::create_planned;
+use super::hold;
+use super::land;
+use crate::domain::comment::COORDINATOR;
+use crate::domain::comment::CommentKind;
+use crate::domain::event::EventKind;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::outcome::StageOutcome;
+use crate::domain::outcome::StageResult;
+use crate::domain::pipeline;
+use crate::domain::pipeline::Move;
+use crate::domain::pipeline::Policy;
+use crate::domain::pipeline::Standing;
+use crate::domain::refusal::Refusal;
+use crate::domain::ticket::Resolution;
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::rows::comment;
+use crate::store::rows::comment::NewComment;
+use crate::store::rows::event;
+use crate::store::rows::event::By;
+use crate::store::rows::ticket;
+use crate::store::rows::worker_type;
+
+const COMPLETE: faults::Points = faults::points!("server.complete_stage");
+
+/// Stores the report of a completed stage and moves the ticket, all in the caller's transaction.
+pub(crate) async fn stage_done(
+    connection: &mut SqliteConnection,
+    found: &Ticket,
+    by: By,
+    result: &StageResult,
+    to: Move,
+    now: Timestamp,
+) -> Result<()> {
+    let stage = found.current_stage();
+    let (author, attempt) = match by {
+        By::Coordinator => (COORDINATOR, None),
+        By::Attempt(attempt, _) => (stage.as_str(), Some(attempt)),
+    };
+    let report = NewComment {
+        ticket: found.id,
+        author,
+        stage: Some(stage.as_str()),
+        attempt,
+        kind: CommentKind::Report,
+        content: &result.report,
+    };
+    comment::insert(connection, report, now).await?;
+    if let StageOutcome::Blocked { question: Some(question) } = &result.outcome {
+        // The hold and its reason go when the ticket goes on; whoever reads the answer then needs the question.
+        let question = NewComment {
+            ticket: found.id,
+            author,
+            stage: Some(stage.as_str()),
+            attempt,
+            kind: CommentKind::Question,
+            content: question,
+        };
+        comment::insert(connection, question, now).await?;
+    }
+    let (kind, summary) = match &to {
+        Move::SendBack { stage_index } => (
+            EventKind::TicketSentBack,
+            format!("{stage} sent {} back to {}.", found.id, found.plan.stage(*stage_index)),
+        ),
+        Move::Advance { stage_index } => (
+            EventKind::TicketStageCompleted,
+            format!(
+                "{stage} of {} is completed; next is {}.",
+                found.id,
+                found.plan.stage(*stage_index)
+            ),
+        ),
+        Move::Close | Move::Hold { .. } | Move::Requeue { .. } | Move::Retry { .. } => {
+            (EventKind::TicketStageCompleted, format!("{stage} of {} is completed.", found.id))
+        }
+    };
+    // A stage that asks a question is not completed; the hold says all there is to say.
+    if matches!(result.outcome, StageOutcome::Completed) || matches!(to, Move::SendBack { .. }) {
+        event::append(connection, by.sign(event::about(found, kind, summary)), now).await?;
+    }
+    if let By::Attempt(attempt, worker) = by {
+        // Before the move: one that waits for this very ticket is unblocked by its close like any other.
+        create_planned::create(connection, found, (attempt, worker), &result.tickets, now).await?;
+    }
+    apply(connection, found, by, to, now).await
+}
+
+/// Writes the move of a ticket. The caller knows that the ticket is open and still where `found` says.
+pub(crate) async fn apply(
+    connection: &mut SqliteConnection,
+    found: &Ticket,
+    by: By,
+    to: Move,
+    now: Timestamp,
+) -> Result<()> {
+    match to {
+        Move::Close => {
+            if land::begin_landing(connection, found.id, now).await? {
+                return Ok(());
+            }
+            close::finish(connection, found, Resolution::Completed, now).await
+        }
+        Move::Advance { stage_index } => enter(connection, found, stage_index, 0, now).await,
+        Move::SendBack { stage_index } => enter(connection, found, stage_index, 1, now).await,
+        Move::Requeue { .. } => {
+            let waiting = Waiting { state: "queued", not_before: None, deferred: false };
+            set_waiting(connection, found, waiting, now).await
+        }
+        Move::Retry { not_before, deferred, .. } => {
+            let waiting =
+                Waiting { state: "scheduled", not_before: Some(not_before.millis()), deferred };
+            set_waiting(connection, found, waiting, now).await
+        }
+        Move::Hold { reason } => hold::at_its_stage(connection, found, by, &reason, now).await,
+    }
+}
+
+/// Puts the ticket into the queue of another stage, its attempts counted afresh.
+async fn enter(
+    connection: &mut SqliteConnection,
+    found: &Ticket,
+    stage_index: usize,
+    laps: i64,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE ticket
+            SET state = 'queued', begun = 1, stage_index = ?2, current_stage = ?3, attempts_used = 0, deferrals = 0, strikes = 0,
+                rework_laps = rework_laps + ?4, hold_reason = NULL, not_before = NULL, resume_session_id = NULL,
+                resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?5
+          WHERE ticket_id = ?1 AND state <> 'closed'",
+    )
+    .bind(found.id.key())
+    .bind(i64::try_from(stage_index).unwrap_or(0))
+    .bind(found.plan.stage(stage_index).as_str())
+    .bind(laps)
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    let stage = found.plan.stage(stage_index);
+    if worker_type::find(connection, found.project, stage.as_str()).await?.is_none() {
+        // It would wait for a worker that nobody can start.
+        let moved = ticket::load(connection, found.id).await?;
+        let reason = format!("its stage {stage} has no worker type any more");
+        hold::hold(connection, &moved, &reason, now).await?;
+    }
+    Ok(())
+}
+
+struct Waiting {
+    state: &'static str,
+    not_before: Option<i64>,
+    deferred: bool,
+}
+
+/// Leaves the ticket at its stage, in the queue or scheduled for it.
+async fn set_waiting(
+    connection: &mut SqliteConnection,
+    found: &Ticket,
+    to: Waiting,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE ticket
+            SET state = ?2, hold_reason = NULL, not_before = ?3, deferrals = deferrals + ?4,
+                resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?5
+          WHERE ticket_id = ?1 AND state <> 'closed'",
+    )
+    .bind(found.id.key())
+    .bind(to.state)
+    .bind(to.not_before)
+    .bind(i64::from(to.deferred))
+    .bind(now.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// The coordinator's own completion of a stage that no worker is running.
+    pub async fn complete_stage(
+        &self,
+        id: TicketId,
+        stage: &str,
+        result: StageResult,
+        now: Timestamp,
+    ) -> Result<Ticket> {
+        let stage = stage.to_owned();
+        let policy = self.rules().policy;
+        self.writer
+            .write_at(
+                COMPLETE,
+                move |c| Box::pin(async move { complete(c, id, stage, result, policy, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+}
+
+async fn complete(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    stage: String,
+    result: StageResult,
+    policy: Policy,
+    now: Timestamp,
+) -> Result<Ticket> {
+    let found = ticket::load(connection, id).await?;
+    if let TicketState::Closed { resolution, .. } = found.state {
+        return Err(Refusal::TicketClosed { ticket: id, resolution }.into());
+    }
+    if found.current_stage().as_str() != stage {
+        let current = found.current_stage().as_str().to_owned();
+        return Err(Refusal::StageNotCurrent { ticket: id, given: stage, current }.into());
+    }
+    if let TicketState::Running = found.state {
+        let live: Option<(i64, i64)> = sqlx::query_as(
+            "SELECT attempt_id, worker_id FROM attempt WHERE ticket_id = ?1 AND state <> 'ended'",
+        )
+        .bind(id.key())
+        .fetch_optional(&mut *connection)
+        .await?;
+        let (attempt, worker) = live.ok_or(Refusal::TicketLanding { ticket: id })?;
+        let (attempt, worker) = (AttemptId::from_key(attempt), WorkerId::from_key(worker));
+        return Err(Refusal::TicketRunning { ticket: id, attempt, worker }.into());
+    }
+    let by = ticket::open_dependencies(connection, id).await?;
+    if let (TicketState::Blocked, false) = (&found.state, by.is_empty()) {
+        let by = by.into_iter().map(|(ticket, _)| ticket).collect();
+        return Err(Refusal::TicketBlocked { ticket: id, by }.into());
+    }
+    if let StageOutcome::Rework { stage: target } = &result.outcome {
+        check_rework(&found, target.as_deref())?;
+    }
+    let standing = Standing {
+        plan: &found.plan,
+        stage_index: found.stage_index,
+        attempts_used: found.attempts_used,
+        max_attempts: i64::MAX,
+        deferrals: 0,
+        strikes: 0,
+        has_session: false,
+        turns: 0,
+        spent_usd: 0.0,
+        asked_about: None,
+        limit: None,
+        resets_at: None,
+        rework_laps: found.rework_laps,
+    };
+    let to = pipeline::after_stage(standing, &result, &policy);
+    stage_done(connection, &found, By::Coordinator, &result, to, now).await?;
+    ticket::load(connection, id).await
+}
+
+/// The coordinator can mend a wrong stage at once, so it is refused instead of put on hold.
+fn check_rework(found: &Ticket, target: Option<&str>) -> std::result::Result<(), Refusal> {
+    let known = match target {
+        Some(stage) => found.plan.earlier(stage, found.stage_index).is_some(),
+        None => found.stage_index > 0,
+    };
+    if known {
+        return Ok(());
+    }
+    let mut earlier: Vec<String> = Vec::new();
+    for stage in &found.plan.stages()[..found.stage_index] {
+        if !earlier.iter().any(|name| name == stage.as_str()) {
+            earlier.push(stage.as_str().to_owned());
+        }
+    }
+    let given = target.unwrap_or("the stage before").to_owned();
+    Err(Refusal::NotAnEarlierStage { ticket: found.id, given, earlier })
+}

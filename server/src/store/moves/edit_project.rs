@@ -1,0 +1,159 @@
+//! Creating, changing and deleting a project.
+
+use super::close;
+use super::stop;
+use crate::domain::attempt::StopMode;
+use crate::domain::limits::ProjectLimits;
+use crate::domain::project::NewProject;
+use crate::domain::project::Project;
+use crate::domain::project::ProjectChange;
+use crate::domain::refusal::Refusal;
+use crate::domain::ticket::Resolution;
+use crate::domain::time::Timestamp;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::money::limits;
+use crate::store::rows::project;
+use crate::store::rows::project::ProjectRow;
+use crate::store::rows::ticket;
+use crate::store::rows::worker;
+
+impl Store {
+    /// Creates a project with its limits, or neither.
+    pub async fn create_project(&self, new: NewProject, now: Timestamp) -> Result<Project> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let sql = concat!(
+                            "INSERT INTO project (name, path, description, rules, patterns, created_at, updated_at,
+                                    directory, isolation, on_complete)
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
+                             ON CONFLICT (name) WHERE deleted_at IS NULL DO NOTHING
+                             RETURNING ",
+                            project::columns!()
+                        );
+                        let row: Option<ProjectRow> = sqlx::query_as(sql)
+                            .bind(new.name.as_str())
+                            .bind(new.path)
+                            .bind(new.description)
+                            .bind(new.rules)
+                            .bind(new.patterns)
+                            .bind(now.millis())
+                            .bind(new.directory)
+                            .bind(new.isolation.name())
+                            .bind(new.on_complete.name())
+                            .fetch_optional(&mut *connection)
+                            .await?;
+                        let exists = Refusal::ProjectExists { project: new.name.into_string() };
+                        let project: Project = row.ok_or(exists)?.try_into()?;
+                        let limits = new.limits.on(ProjectLimits::default());
+                        limits.check()?;
+                        if limits != ProjectLimits::default() {
+                            limits::set(connection, project.key, limits).await?;
+                        }
+                        Ok(project)
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Changes a project. Attempts that run keep what they were given; the next ones get the new words. A ticket that
+    /// has begun goes on where it began. Limits count at once.
+    ///
+    /// Words and limits are read, checked and written in one transaction: of two changes at once none undoes the other, and
+    /// a limit that is wrong leaves everything as it was.
+    pub async fn update_project(
+        &self,
+        name: &str,
+        change: ProjectChange,
+        now: Timestamp,
+    ) -> Result<(Project, ProjectLimits)> {
+        let name = name.to_owned();
+        let (project, limits) = self
+            .writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let project = project::load(connection, &name).await?;
+                        let sql = concat!(
+                            "UPDATE project
+                                SET path = COALESCE(?2, path), description = COALESCE(?3, description),
+                                    rules = COALESCE(?4, rules), patterns = COALESCE(?5, patterns), updated_at = ?6,
+                                    directory = COALESCE(?7, directory), isolation = COALESCE(?8, isolation),
+                                    on_complete = COALESCE(?9, on_complete)
+                              WHERE project_id = ?1 AND deleted_at IS NULL
+                             RETURNING ",
+                            project::columns!()
+                        );
+                        let old = limits::of_project(connection, project.key).await?;
+                        let new = change.limits.on(old);
+                        new.check()?;
+                        if new != old {
+                            limits::set(connection, project.key, new).await?;
+                        }
+                        let row: ProjectRow = sqlx::query_as(sql)
+                            .bind(project.key.0)
+                            .bind(change.path)
+                            .bind(change.description)
+                            .bind(change.rules)
+                            .bind(change.patterns)
+                            .bind(now.millis())
+                            .bind(change.directory)
+                            .bind(change.isolation.map(Isolation::name))
+                            .bind(change.on_complete.map(OnComplete::name))
+                            .fetch_one(connection)
+                            .await?;
+                        Ok((Project::try_from(row)?, new))
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await?;
+        Ok((project, self.in_force(limits)))
+    }
+
+    /// Deletes a project. With `force` its open tickets are cancelled and its workers killed; without it both refuse.
+    pub async fn delete_project(&self, name: &str, force: bool, now: Timestamp) -> Result<Project> {
+        let name = name.to_owned();
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let project = project::load(connection, &name).await?;
+                        let open = ticket::open_of_project(connection, project.key).await?;
+                        let live = worker::live(connection, project.key, None).await?;
+                        let in_use = !open.is_empty() || !live.is_empty();
+                        if in_use && !force {
+                            return Err(Refusal::ProjectInUse {
+                                project: name,
+                                open_tickets: i64::try_from(open.len()).unwrap_or(i64::MAX),
+                                live_workers: i64::try_from(live.len()).unwrap_or(i64::MAX),
+                            }
+                            .into());
+                        }
+                        for ticket in open {
+                            // Closing one ticket may move another of the list, so each is read again.
+                            let ticket = ticket::load(connection, ticket).await?;
+                            close::close(connection, &ticket, Resolution::Cancelled, now).await?;
+                        }
+                        for worker in live {
+                            stop::request_stop(connection, worker.id, StopMode::Kill, now).await?;
+                        }
+                        sqlx::query("UPDATE project SET deleted_at = ?2 WHERE project_id = ?1")
+                            .bind(project.key.0)
+                            .bind(now.millis())
+                            .execute(connection)
+                            .await?;
+                        Ok(project)
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+}

@@ -1,0 +1,72 @@
+//! Emptying a queue.
+
+use super::hold;
+use super::stop;
+use crate::domain::attempt::StopMode;
+use crate::domain::id::TicketId;
+use crate::domain::queue::Queue;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::domain::worker::WorkerState;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::rows::queue;
+use crate::store::rows::ticket;
+use crate::store::rows::worker;
+
+impl Store {
+    /// Empties a queue: its waiting tickets go on hold. With `force` its busy workers are told to cancel; without it a
+    /// busy worker refuses.
+    pub async fn delete_queue(
+        &self,
+        project: &str,
+        worker_type: &str,
+        force: bool,
+        now: Timestamp,
+    ) -> Result<Queue> {
+        let (project, worker_type) = (project.to_owned(), worker_type.to_owned());
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let queue = queue::load(connection, &project, &worker_type).await?;
+                        let live =
+                            worker::live(connection, queue.project, Some(&worker_type)).await?;
+                        let busy: Vec<_> =
+                            live.iter().filter(|w| w.attempt.is_some()).map(|w| w.id).collect();
+                        if !force && !busy.is_empty() {
+                            return Err(
+                                Refusal::QueueBusy { project, worker_type, workers: busy }.into()
+                            );
+                        }
+                        let keys: Vec<i64> = sqlx::query_scalar(
+                            "SELECT ticket_id FROM ticket
+                              WHERE project_id = ?1 AND current_stage = ?2
+                                AND state IN ('queued', 'scheduled', 'blocked')
+                              ORDER BY ticket_id",
+                        )
+                        .bind(queue.project.0)
+                        .bind(&worker_type)
+                        .fetch_all(&mut *connection)
+                        .await?;
+                        let reason = format!("the queue {worker_type} was deleted");
+                        for key in keys {
+                            let ticket = ticket::load(connection, TicketId::from_key(key)).await?;
+                            hold::hold(connection, &ticket, &reason, now).await?;
+                        }
+                        for worker in live.iter().filter(|w| w.state != WorkerState::Stopped) {
+                            let mode = if worker.attempt.is_some() {
+                                StopMode::Cancel
+                            } else {
+                                StopMode::Drain
+                            };
+                            stop::request_stop(connection, worker.id, mode, now).await?;
+                        }
+                        queue::load(connection, &project, &worker_type).await
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+}

@@ -1,0 +1,407 @@
+//! The end of an attempt: the guard that makes a result count exactly once, and everything that follows from it, in one
+//! transaction.
+
+use sqlx::SqliteConnection;
+
+use super::affect_others;
+use super::ask_outcome;
+use super::complete;
+use super::create_planned;
+use super::ending::EndReport;
+use super::ending::Ending;
+use super::ending::Work;
+use super::hold;
+use super::park;
+use super::prepare;
+use super::settle;
+use crate::domain::attempt::Attempt;
+use crate::domain::attempt::Outcome;
+use crate::domain::event::EventKind;
+use crate::domain::limits::Funds;
+use crate::domain::limits::Limit;
+use crate::domain::outcome::Consequence;
+use crate::domain::outcome::Failure;
+use crate::domain::outcome::Verdict;
+use crate::domain::pipeline;
+use crate::domain::pipeline::Met;
+use crate::domain::pipeline::Move;
+use crate::domain::pipeline::Session;
+use crate::domain::pipeline::Standing;
+use crate::domain::text;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+use crate::domain::usage::UsageLimit;
+use crate::domain::worker_type::WorkerType;
+use crate::plant;
+use crate::store::db::error::Result;
+use crate::store::db::store::Rules;
+use crate::store::db::store::Store;
+use crate::store::money::accounts;
+use crate::store::money::bill;
+use crate::store::rows::attempt;
+use crate::store::rows::event;
+use crate::store::rows::event::By;
+use crate::store::rows::ticket;
+use crate::store::rows::worker_type;
+
+const REPORTED: faults::Points = faults::points!("server.end");
+
+const GIVEN_UP: faults::Points = faults::points!("server.requeue");
+
+impl Store {
+    /// Ends an attempt and moves its ticket on. Repeating it changes nothing.
+    pub async fn end_attempt(&self, ending: Ending, now: Timestamp) -> Result<EndReport> {
+        let rules = self.rules();
+        let attempt = ending.attempt;
+        let points = if ending.record.is_some() { REPORTED } else { GIVEN_UP };
+        let report = self
+            .writer
+            .write_at(
+                points,
+                move |c| Box::pin(async move { end(c, ending, rules, now).await }),
+                /* raises level */ true,
+            )
+            .await?;
+        faults::trace!("end-committed", attempt);
+        Ok(report)
+    }
+}
+
+/// What a verdict leaves in the attempt's row.
+struct Columns {
+    outcome: Outcome,
+    failure: Option<Failure>,
+    detail: Option<String>,
+}
+
+fn columns(verdict: &Verdict) -> Columns {
+    let (outcome, failure, detail) = match verdict {
+        Verdict::Succeeded(_) => (Outcome::Succeeded, None, None),
+        // Its shim is gone all the same; that no child ran only makes it free of charge.
+        Verdict::Failed { failure: Failure::NeverStarted, detail } => {
+            (Outcome::Lost, Some(Failure::NeverStarted), Some(detail.clone()))
+        }
+        Verdict::Failed { failure, detail } => {
+            (Outcome::Failed, Some(*failure), Some(detail.clone()))
+        }
+        Verdict::TimedOut { failure, detail } => {
+            (Outcome::TimedOut, Some(*failure), Some(detail.clone()))
+        }
+        Verdict::Cancelled => (Outcome::Cancelled, Some(Failure::Cancelled), None),
+        Verdict::Interrupted { .. } => (Outcome::Interrupted, Some(Failure::Interrupted), None),
+        Verdict::Signalled { detail, .. } => {
+            (Outcome::Interrupted, Some(Failure::Interrupted), Some(detail.clone()))
+        }
+        Verdict::Lost { detail } => (Outcome::Lost, Some(Failure::Lost), Some(detail.clone())),
+    };
+    Columns { outcome, failure, detail }
+}
+
+async fn end(
+    connection: &mut SqliteConnection,
+    ending: Ending,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<EndReport> {
+    let Some(found) = attempt::find(connection, ending.attempt).await? else {
+        return park_report(connection, &ending, now).await;
+    };
+    let verdict = create_planned::judge(connection, found.ticket, ending.verdict, rules).await?;
+    // What the database does not accept is beyond the accepted commit; the next look at the worktree puts it aside.
+    let work = if matches!(verdict, Verdict::Succeeded(_)) { ending.work } else { Work::None };
+    // It was stopped only to go on with less to spend.
+    let goes_on = found.cut_short.is_some() && matches!(verdict, Verdict::Interrupted { .. });
+    let verdict = if goes_on { Verdict::Interrupted { resume: true } } else { verdict };
+    let ending = Ending { verdict, work, ..ending };
+    let Columns { outcome, failure, detail } = columns(&ending.verdict);
+    // A question about work that was charged is free, and so is what ended because others had spent the rest.
+    let free =
+        found.asks_outcome || (failure == Some(Failure::MaxBudget) && above(&found).is_some());
+    let consequence = failure.filter(|_| !free).map(Failure::consequence);
+    let charged = consequence == Some(Consequence::Charge);
+    let struck = consequence == Some(Consequence::Strike);
+    // The guard. No row means that something else ended this attempt, and whatever comes now changes nothing.
+    let ended = sqlx::query(
+        "UPDATE attempt
+            SET state = 'ended', outcome = ?2, failure = ?3, detail = ?4, charged = ?5, recorded = ?6, exit_code = ?7,
+                signal = ?8, ended_at = ?9, settled_at = ?9, suspect = 0, trouble = NULL
+          WHERE attempt_id = ?1 AND state <> 'ended'",
+    )
+    .bind(ending.attempt.key())
+    .bind(outcome.name())
+    .bind(failure.map(Failure::name))
+    .bind(detail)
+    .bind(charged)
+    .bind(ending.record.is_some())
+    .bind(ending.exit_code)
+    .bind(ending.signal)
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    if ended.rows_affected() == 0 && !plant::is("no-guard-on-the-end") {
+        return late(connection, &ending, now).await;
+    }
+    let spent_usd = bill::book(connection, &found, &ending.spent).await?;
+    sqlx::query(
+        "UPDATE ticket SET attempts_used = attempts_used + ?2, strikes = strikes + ?3 WHERE ticket_id = ?1",
+    )
+    .bind(found.ticket.key())
+    .bind(i64::from(charged))
+    .bind(i64::from(struck))
+    .execute(&mut *connection)
+    .await?;
+    free_worker(connection, &found).await?;
+    match &ending.work {
+        Work::None => {}
+        Work::Accepted(head) => {
+            prepare::set_head(connection, found.ticket, head, /* ready */ true).await?;
+        }
+        Work::Owed(_) => prepare::owe(connection, found.ticket, found.id).await?,
+    }
+    let ticket = ticket::load(connection, found.ticket).await?;
+    let counted = Counted { charged, struck, spent_usd };
+    move_on(connection, &ticket, &found, &ending, counted, rules, now).await?;
+    Ok(EndReport::Accepted)
+}
+
+async fn move_on(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    found: &Attempt,
+    ending: &Ending,
+    counted: Counted,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<()> {
+    let kind = worker_type::find(connection, ticket.project, found.stage.as_str()).await?;
+    let (deferrals, strikes): (i64, i64) =
+        sqlx::query_as("SELECT deferrals, strikes FROM ticket WHERE ticket_id = ?1")
+            .bind(ticket.id.key())
+            .fetch_one(&mut *connection)
+            .await?;
+    let limit = match &ending.verdict {
+        Verdict::Interrupted { .. } | Verdict::Signalled { .. } => {
+            found.limit_reached.clone().map(Met::Spent)
+        }
+        Verdict::Failed { failure: Failure::MaxBudget, .. } => {
+            limit_met(connection, ticket, found, kind.as_ref(), rules, now).await?
+        }
+        Verdict::Succeeded(_)
+        | Verdict::Failed { .. }
+        | Verdict::TimedOut { .. }
+        | Verdict::Cancelled
+        | Verdict::Lost { .. } => None,
+    };
+    let work = ask_outcome::asked_about(connection, found).await?;
+    // One that was to go on in a session and ended before it was there leaves it as it was.
+    let has_session = ending.had_session || found.resumed;
+    let standing = Standing {
+        plan: &ticket.plan,
+        stage_index: ticket.stage_index,
+        attempts_used: ticket.attempts_used - i64::from(counted.charged),
+        max_attempts: kind.as_ref().map_or(1, |kind| kind.settings.max_attempts),
+        deferrals,
+        strikes: strikes - i64::from(counted.struck),
+        rework_laps: ticket.rework_laps,
+        has_session,
+        turns: ending.spent.num_turns.unwrap_or(0),
+        spent_usd: counted.spent_usd,
+        asked_about: work.as_ref(),
+        limit: limit.as_ref(),
+        resets_at: ending.usage.as_ref().and_then(UsageLimit::refused_until),
+    };
+    let by = By::Attempt(found.id, found.worker);
+    let to = match &ending.work {
+        Work::None | Work::Accepted(_) => {
+            pipeline::after_attempt(standing, &ending.verdict, &rules.policy, now)
+        }
+        Work::Owed(why) => Move::Hold { reason: why.clone() },
+    };
+    if let Verdict::Succeeded(result) = &ending.verdict {
+        complete::stage_done(connection, ticket, by, result, to, now).await?;
+        if ending.cancelled {
+            let moved = ticket::load(connection, ticket.id).await?;
+            let reason =
+                format!("its worker was told to cancel {}, which had completed by then", found.id);
+            hold::hold(connection, &moved, &reason, now).await?;
+        }
+        return Ok(());
+    }
+    let event = event::about(
+        ticket,
+        EventKind::TicketAttemptFailed,
+        failed(ticket, found, &ending.verdict, &to),
+    );
+    event::append(connection, by.sign(event), now).await?;
+    affect_others::affect(connection, (ticket, found), ending, &to, rules, now).await?;
+    // Of one that ended otherwise the last words are the service's, not its answer.
+    if let Verdict::Failed { failure: Failure::NoResult, .. } = &ending.verdict
+        && let Some(answer) = ending.last_words.as_deref()
+        && found.asks_outcome
+    {
+        ask_outcome::answered(connection, found, answer, now).await?;
+    }
+    // The session has planned all of it already.
+    let asked_for_too_many =
+        matches!(ending.verdict, Verdict::Failed { failure: Failure::TooManyTickets, .. });
+    let session = match to {
+        Move::Requeue { session } | Move::Retry { session, .. } => session,
+        // With more dollars it goes on where it was stopped.
+        Move::Hold { .. } if limit.is_some() || asked_for_too_many => Session::Continue,
+        Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold { .. } => {
+            Session::Fresh
+        }
+    };
+    complete::apply(connection, ticket, by, to, now).await?;
+    if session != Session::Fresh && has_session {
+        sqlx::query(
+            "UPDATE ticket SET resume_session_id = ?2, resume_worker_id = ?3, resume_asks_outcome = ?4
+              WHERE ticket_id = ?1 AND state IN ('queued', 'scheduled', 'on_hold')",
+        )
+        .bind(ticket.id.key())
+        .bind(&found.claude_session_id)
+        .bind(found.worker.key())
+        .bind(session == Session::Ask)
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// What the end of an attempt counted as.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    charged: bool,
+    struck: bool,
+    spent_usd: f64,
+}
+
+/// The limit above its worker type's own that the attempt's budget came from.
+fn above(found: &Attempt) -> Option<(f64, Limit)> {
+    found.budget.filter(|(_, of)| *of != Limit::Attempt)
+}
+
+/// The limit that an attempt ran into which has spent its budget, when that is not its worker type's own.
+async fn limit_met(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    found: &Attempt,
+    kind: Option<&WorkerType>,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<Option<Met>> {
+    if let Some(why) = &found.limit_reached {
+        return Ok(Some(Met::Spent(why.clone())));
+    }
+    let Some((usd, of)) = above(found) else { return Ok(None) };
+    if let Some(kind) = kind {
+        let per_attempt = kind.settings.max_budget_usd;
+        match accounts::funds(connection, ticket.id, per_attempt, rules, now).await? {
+            // Raised meanwhile, or what others had set aside and did not spend.
+            Funds::Granted(_) | Funds::Reserved(_) => return Ok(Some(Met::More)),
+            Funds::Spent(_) => {}
+        }
+    }
+    let whose = match of {
+        Limit::Attempt | Limit::Ticket => {
+            "this ticket; raise max_budget_usd with update_ticket, or max_budget_usd_per_ticket with update_project"
+        }
+        Limit::Family => {
+            "the ticket it comes from and all that this became; raise max_budget_usd of that ticket with update_ticket, or \
+             max_budget_usd_per_ticket with update_project"
+        }
+        Limit::ProjectDay => {
+            "the project today; raise max_budget_usd_per_day with update_project, or wait for tomorrow"
+        }
+        Limit::Project => "the project; raise max_budget_usd with update_project",
+        Limit::ServerDay => {
+            "the server today; the operator raises max_usd_per_day in the configuration, or wait for tomorrow"
+        }
+    };
+    Ok(Some(Met::Spent(format!(
+        "its attempt {} spent the ${usd:.2} that were left for {whose}. What it did is kept, and it goes on in the same \
+         session",
+        found.id
+    ))))
+}
+
+/// One sentence: what happened, and what happens next.
+fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> String {
+    let what = match verdict {
+        Verdict::Succeeded(_) => "succeeded".to_owned(),
+        Verdict::Failed { failure, detail } => {
+            format!("failed ({}): {}", failure.name(), text::clause(detail))
+        }
+        Verdict::TimedOut { detail, .. } => format!("timed out: {}", text::clause(detail)),
+        Verdict::Cancelled => "was cancelled".to_owned(),
+        Verdict::Interrupted { .. } => match &found.cut_short {
+            Some(why) => format!("was stopped to go on with less to spend: {}", text::clause(why)),
+            None => "was interrupted".to_owned(),
+        },
+        Verdict::Signalled { detail, .. } => {
+            format!("was interrupted by a signal to its worker: {}", text::clause(detail))
+        }
+        Verdict::Lost { detail } => format!("was lost: {}", text::clause(detail)),
+    };
+    let next = match to {
+        Move::Requeue { session: Session::Ask } => {
+            "its session is asked for the outcome".to_owned()
+        }
+        Move::Requeue { .. } => "it is queued again, uncharged".to_owned(),
+        Move::Retry { not_before, .. } => format!("it is tried again at {not_before}"),
+        Move::Hold { .. } => "the ticket goes on hold".to_owned(),
+        Move::Advance { .. } | Move::SendBack { .. } | Move::Close => {
+            "the ticket moves on".to_owned()
+        }
+    };
+    format!("{} of {} at {} {what}; {next}.", found.id, ticket.id, found.stage)
+}
+
+/// The worker may take the next ticket, unless it was told to go.
+async fn free_worker(connection: &mut SqliteConnection, found: &Attempt) -> Result<()> {
+    sqlx::query(
+        "UPDATE worker
+            SET state = CASE state WHEN 'busy' THEN 'idle' ELSE state END, child_pid = NULL, memory_bytes = NULL
+          WHERE worker_id = ?1 AND state <> 'stopped'",
+    )
+    .bind(found.worker.key())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A report for an attempt that has ended: the same one again, or one that came too late.
+async fn late(
+    connection: &mut SqliteConnection,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<EndReport> {
+    let recorded: bool = sqlx::query_scalar("SELECT recorded FROM attempt WHERE attempt_id = ?1")
+        .bind(ending.attempt.key())
+        .fetch_one(&mut *connection)
+        .await?;
+    if recorded {
+        return Ok(EndReport::Duplicate);
+    }
+    // The record also proves that its shim has cleared the tree away, and that the worker is free.
+    if ending.record.is_some() {
+        settle::settle(connection, ending.attempt, now).await?;
+        if let Some(found) = attempt::find(connection, ending.attempt).await? {
+            // What it used was used, whatever became of its result.
+            bill::book(connection, &found, &ending.spent).await?;
+            free_worker(connection, &found).await?;
+        }
+    }
+    park_report(connection, ending, now).await
+}
+
+async fn park_report(
+    connection: &mut SqliteConnection,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<EndReport> {
+    if let Some(record) = &ending.record {
+        park::park(connection, ending.attempt, record, now).await?;
+    }
+    Ok(EndReport::Parked)
+}

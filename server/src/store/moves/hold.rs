@@ -1,0 +1,60 @@
+//! Putting a ticket on hold. This is the only place that does; why a ticket goes on hold is decided by whoever calls.
+
+use sqlx::SqliteConnection;
+
+use crate::domain::event::EventKind;
+use crate::domain::text;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+use crate::store::db::error::Result;
+use crate::store::rows::event;
+use crate::store::rows::event::By;
+
+/// Puts a ticket that waits on hold: one that is blocked, scheduled or queued. Does nothing to any other.
+pub(crate) async fn hold(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let reason = text::clause(reason);
+    let held = sqlx::query(
+        "UPDATE ticket SET state = 'on_hold', hold_reason = ?2, not_before = NULL, updated_at = ?3
+          WHERE ticket_id = ?1 AND state IN ('blocked', 'scheduled', 'queued')",
+    )
+    .bind(ticket.id.key())
+    .bind(&reason)
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    if held.rows_affected() == 0 {
+        return Ok(());
+    }
+    let summary = format!("{} is on hold: {reason}.", ticket.id);
+    event::append(connection, event::about(ticket, EventKind::TicketOnHold, summary), now).await
+}
+
+/// Puts a ticket on hold at the stage it is at: after an attempt or a completion, or because its branch was not merged. The
+/// caller knows that the ticket is open and still where `ticket` says.
+pub(crate) async fn at_its_stage(
+    connection: &mut SqliteConnection,
+    ticket: &Ticket,
+    by: By,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE ticket
+            SET state = 'on_hold', hold_reason = ?2, not_before = NULL, resume_session_id = NULL,
+                resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?3
+          WHERE ticket_id = ?1 AND state <> 'closed'",
+    )
+    .bind(ticket.id.key())
+    .bind(reason)
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    let summary = format!("{} is on hold: {reason}", ticket.id);
+    let event = event::about(ticket, EventKind::TicketOnHold, summary);
+    event::append(connection, by.sign(event), now).await
+}

@@ -1,0 +1,117 @@
+//! Landing: between its last stage and its close a ticket's branch is merged, or at least completed.
+
+use sqlx::SqliteConnection;
+
+use super::close;
+use super::hold;
+use crate::domain::id::TicketId;
+use crate::domain::ticket::Resolution;
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::domain::time::Timestamp;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::rows::event::By;
+use crate::store::rows::ticket;
+
+const LANDED: faults::Points = faults::points!("server.landed");
+
+impl Store {
+    /// Closes a ticket whose branch was merged, by that commit; or one whose branch is complete and stays. Says nothing
+    /// when something else closed it meanwhile.
+    pub async fn landed(&self, id: TicketId, commit: Option<String>, now: Timestamp) -> Result<()> {
+        self.writer
+            .write_at(
+                LANDED,
+                move |connection| {
+                    Box::pin(async move {
+                        if let Some(found) = end_landing(connection, id, commit).await? {
+                            close::finish(connection, &found, Resolution::Completed, now).await?;
+                        }
+                        Ok(())
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Puts a completed ticket on hold whose branch was not merged.
+    pub async fn landing_refused(
+        &self,
+        id: TicketId,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        if let Some(found) = end_landing(connection, id, None).await? {
+                            let by = By::Coordinator;
+                            hold::at_its_stage(connection, &found, by, &reason, now).await?;
+                        }
+                        Ok(())
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+}
+
+/// Has the branch of a completed ticket looked after before it closes: merged, where the project says so and there is
+/// anything to merge, and completed, where an accepted attempt's work is still to be committed. Returns whether that is so;
+/// otherwise the ticket may close at once.
+pub(crate) async fn begin_landing(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    now: Timestamp,
+) -> Result<bool> {
+    let landing = sqlx::query(
+        "UPDATE worktree SET landing = 1, ready = 0
+          WHERE ticket_id = ?1
+            AND (owed_attempt_id IS NOT NULL
+                 OR (head_commit <> base_commit
+                     AND EXISTS (SELECT 1 FROM ticket t JOIN project p ON p.project_id = t.project_id
+                                  WHERE t.ticket_id = ?1 AND p.on_complete = 'merge' AND p.deleted_at IS NULL)))",
+    )
+    .bind(id.key())
+    .execute(&mut *connection)
+    .await?;
+    if landing.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "UPDATE ticket
+            SET state = 'running', hold_reason = NULL, not_before = NULL, resume_session_id = NULL,
+                resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?2
+          WHERE ticket_id = ?1 AND state <> 'closed'",
+    )
+    .bind(id.key())
+    .bind(now.millis())
+    .execute(connection)
+    .await?;
+    Ok(true)
+}
+
+/// Returns the ticket, unless it was not landing or something else has moved it on.
+async fn end_landing(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    merged: Option<String>,
+) -> Result<Option<Ticket>> {
+    let ended = sqlx::query(
+        "UPDATE worktree SET landing = 0, merged_commit = COALESCE(?2, merged_commit)
+          WHERE ticket_id = ?1 AND landing = 1",
+    )
+    .bind(id.key())
+    .bind(merged)
+    .execute(&mut *connection)
+    .await?;
+    if ended.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let found = ticket::load(connection, id).await?;
+    Ok(Some(found).filter(|found| found.state == TicketState::Running))
+}

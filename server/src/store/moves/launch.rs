@@ -1,0 +1,136 @@
+//! Launches: the rows of workers between the wish to have one and its shim's hello.
+
+use sqlx::SqliteConnection;
+
+use super::put_off;
+use super::stop;
+use crate::domain::id::ProjectKey;
+use crate::domain::id::WorkerId;
+use crate::domain::text::Name;
+use crate::domain::time::Timestamp;
+use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerState;
+use crate::domain::worker_type::PassingCause;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::rows::worker;
+
+const PLANNED: faults::Points = faults::points!("server.plan_launches");
+
+const LAUNCHED: faults::Points = faults::points!("server.launched");
+
+impl Store {
+    /// Inserts workers of a queue for the dispatcher to launch by itself.
+    pub async fn plan_launches(
+        &self,
+        project: ProjectKey,
+        worker_type: &Name,
+        count: i64,
+        now: Timestamp,
+    ) -> Result<Vec<WorkerId>> {
+        let worker_type = worker_type.as_str().to_owned();
+        self.writer
+            .write_at(
+                PLANNED,
+                move |c| {
+                    Box::pin(
+                        async move { worker::insert(c, project, &worker_type, count, now).await },
+                    )
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Commits that a shim is about to be started with this token. Returns whether it may be: a row is launched once.
+    pub async fn mark_launched(
+        &self,
+        id: WorkerId,
+        token_hash: String,
+        now: Timestamp,
+    ) -> Result<bool> {
+        self.writer
+            .write_at(
+                LAUNCHED,
+                move |connection| {
+                    Box::pin(async move {
+                        let marked = sqlx::query(
+                            "UPDATE worker SET launched_at = ?2, token_hash = ?3
+                              WHERE worker_id = ?1 AND state = 'launching' AND launched_at IS NULL",
+                        )
+                        .bind(id.key())
+                        .bind(now.millis())
+                        .bind(token_hash)
+                        .execute(connection)
+                        .await?;
+                        Ok(marked.rows_affected() > 0)
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Ends a worker whose shim never said hello, and only that: what launched it may have failed or given up just after
+    /// the shim had come, and a shim that came may have an attempt. Returns whether the worker was ended.
+    pub async fn worker_never_came(
+        &self,
+        id: WorkerId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let reason = reason.to_owned();
+        self.writer
+            .write_at(
+                stop::STOPPED,
+                move |c| Box::pin(async move { never_came(c, id, &reason, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// No shim came for this row. Its queue waits for a while: the next launch may fail the same way. Returns whether that
+    /// is so; a shim that said hello was started, whatever its launch came to.
+    pub async fn launch_failed(
+        &self,
+        worker: &Worker,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let (worker, reason) = (worker.clone(), reason.to_owned());
+        let rules = self.rules();
+        self.writer
+            .write_at(
+                stop::STOPPED,
+                move |connection| {
+                    Box::pin(async move {
+                        if !never_came(connection, worker.id, &reason, now).await? {
+                            return Ok(false);
+                        }
+                        let why = format!("{} {}", worker.id, reason.replacen("it ", "", 1));
+                        let queue = (worker.project, &worker.worker_type);
+                        put_off::put_off(connection, queue, PassingCause::Launch, &why, rules, now)
+                            .await?;
+                        Ok(true)
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+}
+
+/// [`stop::stopped`], unless its shim has said hello.
+async fn never_came(
+    connection: &mut SqliteConnection,
+    id: WorkerId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    let worker = worker::load(connection, id).await?;
+    if worker.pid.is_some() || worker.state == WorkerState::Stopped {
+        return Ok(false);
+    }
+    stop::stopped(connection, id, reason, now).await?;
+    Ok(true)
+}

@@ -1,0 +1,132 @@
+//! Pausing and resuming the whole server, a project or a queue because somebody asks for it.
+
+use sqlx::SqliteConnection;
+
+use super::pause_queue;
+use super::pause_scope;
+use super::pause_scope::NewPause;
+use crate::domain::id::ProjectKey;
+use crate::domain::pause::Cause;
+use crate::domain::pause::Pause;
+use crate::domain::pause::Paused;
+use crate::domain::pause::Scope;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::domain::worker_type as worker_type_domain;
+use crate::domain::worker_type::PassingCause;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::rows::pause;
+use crate::store::rows::project;
+use crate::store::rows::worker_type;
+
+const PAUSE: faults::Points = faults::points!("server.pause");
+
+const RESUME: faults::Points = faults::points!("server.resume");
+
+/// The project a scope is in.
+async fn project_of(
+    connection: &mut SqliteConnection,
+    scope: &Scope,
+) -> Result<Option<ProjectKey>> {
+    Ok(match scope {
+        Scope::Everything => None,
+        Scope::Project(name) | Scope::Queue { project: name, .. } => {
+            Some(project::load(connection, name.as_str()).await?.key)
+        }
+    })
+}
+
+async fn paused(connection: &mut SqliteConnection, scope: Scope) -> Result<Paused> {
+    let project = project_of(connection, &scope).await?;
+    let mut pauses = pause::standing(connection, project).await?;
+    if let Scope::Queue { project, worker_type } = &scope {
+        let kind = worker_type::load(connection, project.as_str(), worker_type.as_str()).await?;
+        pauses.extend(kind.pause.map(|own| Pause {
+            scope: scope.clone(),
+            cause: cause_of(&own),
+            reason: own.reason,
+            since: own.since,
+            until: own.passing.and_then(|passing| passing.until),
+        }));
+    }
+    Ok(Paused { scope, pauses })
+}
+
+fn cause_of(own: &worker_type_domain::Pause) -> Cause {
+    match own.passing.map(|passing| passing.cause) {
+        _ if own.by_hand => Cause::Coordinator,
+        Some(PassingCause::UsageLimit) => Cause::UsageLimit,
+        Some(PassingCause::Launch | PassingCause::Start) | None => Cause::Failure,
+    }
+}
+
+impl Store {
+    /// Starts nothing new in a scope until it is resumed; what runs goes on. Repeating it only changes the reason.
+    pub async fn pause(&self, scope: Scope, reason: String, now: Timestamp) -> Result<Paused> {
+        self.writer
+            .write_at(
+                PAUSE,
+                move |connection| {
+                    Box::pin(async move {
+                        let project = project_of(connection, &scope).await?;
+                        if let Scope::Queue { project: name, worker_type } = &scope {
+                            let kind =
+                                worker_type::load(connection, name.as_str(), worker_type.as_str())
+                                    .await?;
+                            pause_queue::pause_by_hand(connection, &kind, &reason, now).await?;
+                        } else {
+                            let cause = Cause::Coordinator;
+                            let new = NewPause { project, cause, reason: &reason, until: None };
+                            pause_scope::set(connection, new, now).await?;
+                        }
+                        paused(connection, scope).await
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Lets a scope go on. A usage limit that holds everything is lifted too: whoever resumes knows better. What a limit
+    /// in dollars holds is refused; raising the limit is what ends it.
+    pub async fn resume(&self, scope: Scope, now: Timestamp) -> Result<Paused> {
+        self.writer
+            .write_at(
+                RESUME,
+                move |connection| {
+                    Box::pin(async move {
+                        let project = project_of(connection, &scope).await?;
+                        if let Scope::Queue { project: name, worker_type } = &scope {
+                            let kind =
+                                worker_type::load(connection, name.as_str(), worker_type.as_str())
+                                    .await?;
+                            pause_queue::unpause(connection, kind.project, &kind.name, now).await?;
+                            return paused(connection, scope).await;
+                        }
+                        let by_hand =
+                            pause_scope::lift(connection, project, Cause::Coordinator, now).await?;
+                        let limit =
+                            pause_scope::lift(connection, project, Cause::UsageLimit, now).await?;
+                        let paused = paused(connection, scope).await?;
+                        let budget = paused
+                            .pauses
+                            .iter()
+                            .find(|p| p.cause == Cause::Budget && p.scope == paused.scope);
+                        if let (Some(budget), false) = (budget, by_hand || limit) {
+                            let what = match &paused.scope {
+                                Scope::Everything => "Everything".to_owned(),
+                                Scope::Project(name) => format!("Project {name}"),
+                                Scope::Queue { worker_type, .. } => format!("Queue {worker_type}"),
+                            };
+                            let reason = budget.reason.clone();
+                            return Err(Refusal::PausedByBudget { what, reason }.into());
+                        }
+                        Ok(paused)
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+}

@@ -1,0 +1,249 @@
+//! The pauses of the whole server and of projects: setting one, lifting it, and saying so once. What a failure does to a
+//! single queue is in [`super::pause_queue`].
+
+use sqlx::SqliteConnection;
+
+use super::put_off;
+use crate::domain::event::EventKind;
+use crate::domain::event::NewEvent;
+use crate::domain::id::ProjectKey;
+use crate::domain::pause::Cause;
+use crate::domain::time::Timestamp;
+use crate::store::db::error::Result;
+use crate::store::db::row::Place;
+use crate::store::db::store::Store;
+use crate::store::rows::event;
+use crate::store::rows::pause::SERVER;
+
+/// What a pause is about to say.
+pub(crate) struct NewPause<'a> {
+    /// `None` for the whole server.
+    pub(crate) project: Option<ProjectKey>,
+    pub(crate) cause: Cause,
+    pub(crate) reason: &'a str,
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Pauses, and says so once. One of the same cause that stands already gets the new reason and end.
+pub(crate) async fn set(
+    connection: &mut SqliteConnection,
+    new: NewPause<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    let key = new.project.unwrap_or(SERVER);
+    let stood: Option<i64> =
+        sqlx::query_scalar("SELECT since FROM pause WHERE project_id = ?1 AND cause = ?2")
+            .bind(key.0)
+            .bind(new.cause.name())
+            .fetch_optional(&mut *connection)
+            .await?;
+    sqlx::query(
+        "INSERT INTO pause (project_id, cause, reason, since, until_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (project_id, cause) DO UPDATE SET reason = excluded.reason, until_at = excluded.until_at",
+    )
+    .bind(key.0)
+    .bind(new.cause.name())
+    .bind(new.reason)
+    .bind(now.millis())
+    .bind(new.until.map(Timestamp::millis))
+    .execute(&mut *connection)
+    .await?;
+    if stood.is_some() {
+        return Ok(());
+    }
+    let (kind, what) = match new.project {
+        None => (EventKind::ServerPaused, "Everything is paused"),
+        Some(_) => (EventKind::ProjectPaused, "The project is paused"),
+    };
+    let until = new.until.map(|until| format!(" until {until}")).unwrap_or_default();
+    let summary = format!("{what}{until}: {}.", new.reason.trim_end_matches('.'));
+    tell(connection, new.project, kind, &summary, now).await
+}
+
+/// Ends a pause, and says so. Returns whether there was one.
+pub(crate) async fn lift(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<bool> {
+    let lifted = sqlx::query("DELETE FROM pause WHERE project_id = ?1 AND cause = ?2")
+        .bind(project.unwrap_or(SERVER).0)
+        .bind(cause.name())
+        .execute(&mut *connection)
+        .await?;
+    if lifted.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let why = match cause {
+        Cause::Coordinator => "it was resumed",
+        Cause::UsageLimit => "the usage limit no longer holds it",
+        Cause::Budget => "no limit in dollars holds it any more",
+        Cause::Failure => "the cause is mended",
+    };
+    let (kind, what) = match project {
+        None => (EventKind::ServerResumed, "Everything goes on"),
+        Some(_) => (EventKind::ProjectResumed, "The project goes on"),
+    };
+    tell(connection, project, kind, &format!("{what}: {why}."), now).await?;
+    Ok(true)
+}
+
+/// Appends an event for the project; for the whole server one to each project's log, because each has its own readers.
+async fn tell(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+    kind: EventKind,
+    summary: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let keys = if let Some(key) = project {
+        vec![key.0]
+    } else {
+        let sql = "SELECT project_id FROM project WHERE deleted_at IS NULL ORDER BY project_id";
+        sqlx::query_scalar(sql).fetch_all(&mut *connection).await?
+    };
+    for key in keys {
+        let event = NewEvent::new(kind, ProjectKey(key), summary.to_owned());
+        event::append(connection, event, now).await?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// The account's usage limit is reached, or what is kept of it for the coordinator: nothing is started until it is
+    /// reset. A limit that ends later than the one that stands replaces it.
+    pub async fn hold_for_usage_limit(
+        &self,
+        reason: String,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        if until <= now {
+            return Ok(());
+        }
+        // Every attempt that runs tells of the same limit; only what is new is written.
+        let stands: Option<i64> = sqlx::query_scalar(
+            "SELECT until_at FROM pause WHERE project_id = 0 AND cause = 'usage_limit'",
+        )
+        .fetch_optional(&self.readers)
+        .await?;
+        if stands.is_some_and(|stands| stands >= until.millis()) {
+            return Ok(());
+        }
+        self.writer
+            .write(
+                move |c| Box::pin(async move { usage_limit(c, &reason, until, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// The account answers again, by a word of `told_at`: ends the pause for its usage limit when that is older.
+    pub async fn usage_limit_holds_no_more(
+        &self,
+        told_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        let older =
+            "SELECT 1 FROM pause WHERE project_id = 0 AND cause = 'usage_limit' AND since < ?1";
+        // Every attempt says so again and again; there is seldom a pause.
+        let stands: Option<i64> =
+            sqlx::query_scalar(older).bind(told_at.millis()).fetch_optional(&self.readers).await?;
+        if stands.is_none() {
+            return Ok(());
+        }
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let stands: Option<i64> = sqlx::query_scalar(older)
+                            .bind(told_at.millis())
+                            .fetch_optional(&mut *connection)
+                            .await?;
+                        if stands.is_some() {
+                            lift(connection, None, Cause::UsageLimit, now).await?;
+                        }
+                        Ok(())
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Ends the pauses whose time has come, and lets queues be tried whose wait is over. Returns when the next one ends.
+    pub async fn lift_due_pauses(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let next = self.next_pause_end().await?;
+        if next.is_none_or(|end| end > now) {
+            return Ok(next);
+        }
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let due: Vec<(i64, String)> = sqlx::query_as(
+                            "SELECT project_id, cause FROM pause WHERE until_at <= ?1 ORDER BY project_id, cause",
+                        )
+                        .bind(now.millis())
+                        .fetch_all(&mut *connection)
+                        .await?;
+                        for (key, cause) in due {
+                            let place = Place { table: "pause", key };
+                            let cause = place.named(&cause, "cause")?;
+                            let project = (key != SERVER.0).then_some(ProjectKey(key));
+                            lift(connection, project, cause, now).await?;
+                        }
+                        put_off::due(connection, now).await
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await?;
+        self.next_pause_end().await
+    }
+
+    /// Says in every project's log that nothing new is started because the disk has no room, or that it has again.
+    pub async fn tell_of_room(&self, low: bool, now: Timestamp) -> Result<()> {
+        let (kind, summary) = if low {
+            (
+                EventKind::ServerPaused,
+                "Nothing new is started: the disk has hardly any room left. That ends by itself when there is room.",
+            )
+        } else {
+            (EventKind::ServerResumed, "The disk has room again, and work goes on.")
+        };
+        self.writer
+            .write(
+                move |c| Box::pin(async move { tell(c, None, kind, summary, now).await }),
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    async fn next_pause_end(&self) -> Result<Option<Timestamp>> {
+        let sql = "SELECT MIN(at) FROM (SELECT MIN(until_at) AS at FROM pause
+                   UNION ALL SELECT MIN(pause_until) FROM worker_type WHERE pause_cause IS NOT NULL)";
+        let end: Option<i64> = sqlx::query_scalar(sql).fetch_one(&self.readers).await?;
+        Ok(end.map(Timestamp::from_millis))
+    }
+}
+
+/// Holds everything until the account's limit is reset.
+pub(crate) async fn usage_limit(
+    connection: &mut SqliteConnection,
+    reason: &str,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    let stands: Option<i64> = sqlx::query_scalar(
+        "SELECT until_at FROM pause WHERE project_id = 0 AND cause = 'usage_limit'",
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if stands.is_some_and(|stands| stands >= until.millis()) {
+        return Ok(());
+    }
+    let cause = Cause::UsageLimit;
+    set(connection, NewPause { project: None, cause, reason, until: Some(until) }, now).await
+}

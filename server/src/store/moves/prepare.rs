@@ -1,0 +1,226 @@
+//! A ticket's worktree, from its beginning over each accepted commit to its removal.
+
+use sqlx::SqliteConnection;
+
+use super::hold;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::time::Timestamp;
+use crate::domain::worktree::Head;
+use crate::domain::worktree::Worktree;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::rows::ticket;
+
+const BEGUN: faults::Points = faults::points!("server.worktree_begun");
+
+const READY: faults::Points = faults::points!("server.worktree_ready");
+
+impl Store {
+    /// Says what worktree and branch a ticket is about to get. Returns whether it still is.
+    pub async fn begin_worktree(&self, id: TicketId, new: Worktree) -> Result<bool> {
+        self.writer
+            .write_at(
+                BEGUN,
+                move |c| Box::pin(async move { begin(c, id, new).await }),
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` when that is news.
+    pub async fn worktree_ready(&self, id: TicketId, head: Option<Head>) -> Result<()> {
+        self.writer
+            .write_at(
+                READY,
+                move |connection| {
+                    Box::pin(async move {
+                        if let Some(head) = head {
+                            set_head(connection, id, &head, /* ready */ false).await?;
+                        }
+                        sqlx::query(
+                            "UPDATE worktree SET ready = 1
+                              WHERE ticket_id = ?1 AND removed_at IS NULL AND owed_attempt_id IS NULL
+                                AND EXISTS (SELECT 1 FROM ticket WHERE ticket_id = ?1 AND state = 'queued')",
+                        )
+                        .bind(id.key())
+                        .execute(connection)
+                        .await?;
+                        Ok(())
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Remembers no longer that an attempt's work is to be committed: it was put aside, and its stage is done again.
+    pub async fn give_up_owed(&self, id: TicketId, attempt: AttemptId) -> Result<()> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        sqlx::query(
+                            "UPDATE worktree SET owed_attempt_id = NULL WHERE ticket_id = ?1 AND owed_attempt_id = ?2",
+                        )
+                        .bind(id.key())
+                        .bind(attempt.key())
+                        .execute(connection)
+                        .await?;
+                        Ok(())
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+
+    /// Puts a ticket on hold that cannot have its worktree.
+    pub async fn worktree_failed(
+        &self,
+        id: TicketId,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        let found = ticket::load(connection, id).await?;
+                        hold::hold(connection, &found, &reason, now).await
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Takes no worktree for ready that was before: the server that said so may have died in the middle of a step, and
+    /// a restored database knows nothing of what came after it.
+    pub async fn distrust_worktrees(&self) -> Result<()> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        sqlx::query("UPDATE worktree SET ready = 0 WHERE ready = 1")
+                            .execute(connection)
+                            .await?;
+                        Ok(())
+                    })
+                },
+                /* raises level */ true,
+            )
+            .await
+    }
+
+    /// Notes that a worktree is gone.
+    pub async fn worktree_removed(&self, id: TicketId, now: Timestamp) -> Result<()> {
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        sqlx::query(
+                            "UPDATE worktree SET removed_at = ?2, ready = 0, landing = 0
+                              WHERE ticket_id = ?1 AND removed_at IS NULL",
+                        )
+                        .bind(id.key())
+                        .bind(now.millis())
+                        .execute(connection)
+                        .await?;
+                        Ok(())
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+}
+
+async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Worktree) -> Result<bool> {
+    let begun = sqlx::query(
+        "UPDATE ticket SET isolation = 'worktree' WHERE ticket_id = ?1 AND state = 'queued' AND isolation IS NULL",
+    )
+    .bind(id.key())
+    .execute(&mut *connection)
+    .await?;
+    if begun.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "INSERT INTO worktree (ticket_id, repository, path, prefix, branch, base_branch, base_commit, head_commit)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )
+    .bind(id.key())
+    .bind(new.repository)
+    .bind(new.path)
+    .bind(new.prefix)
+    .bind(new.branch)
+    .bind(new.base_branch)
+    .bind(new.base_commit)
+    .bind(new.head.commit)
+    .execute(connection)
+    .await?;
+    Ok(true)
+}
+
+/// Records what was accepted.
+pub(crate) async fn set_head(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    head: &Head,
+    ready: bool,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE worktree
+            SET head_commit = ?2, files_changed = ?3, insertions = ?4, deletions = ?5, owed_attempt_id = NULL,
+                ready = CASE WHEN removed_at IS NULL THEN ?6 ELSE 0 END
+          WHERE ticket_id = ?1",
+    )
+    .bind(id.key())
+    .bind(&head.commit)
+    .bind(head.stat.files_changed)
+    .bind(head.stat.insertions)
+    .bind(head.stat.deletions)
+    .bind(ready)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Remembers that the work of an accepted attempt is still to be committed.
+pub(crate) async fn owe(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    attempt: AttemptId,
+) -> Result<()> {
+    sqlx::query("UPDATE worktree SET owed_attempt_id = ?2, ready = 0 WHERE ticket_id = ?1")
+        .bind(id.key())
+        .bind(attempt.key())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A closed ticket is not granted again. What is ready stays few, for those who look through it.
+pub(crate) async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
+        .bind(id.key())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A ticket's attempt takes its worktree, or the project's directory.
+pub(crate) async fn occupy(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1")
+        .bind(id.key())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(
+        "UPDATE ticket SET isolation = 'shared' WHERE ticket_id = ?1 AND isolation IS NULL",
+    )
+    .bind(id.key())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Removing events that retention no longer keeps, in small transactions.
+
+use crate::domain::time::Timestamp;
+use crate::store::db::error::Result;
+use crate::store::db::row;
+use crate::store::db::store::Store;
+
+/// Rows one transaction removes at most. The writer is everybody's; nobody should wait for a sweep to be seen.
+pub const BATCH: usize = 500;
+
+/// Whose marks say that an event was dealt with.
+const COORDINATOR: &str = "coordinator";
+
+impl Store {
+    /// Removes at most [`BATCH`] events with the marks on them, from the old end of the log up to the first that must
+    /// stay: those from before `processed` that the coordinator has marked, and those from before `any`, marked or not.
+    /// Returns how many went.
+    ///
+    /// From the end only: the log stays without gaps, so how many events lie between two numbers is known without
+    /// counting them.
+    pub async fn prune_events(&self, processed: Timestamp, any: Timestamp) -> Result<usize> {
+        let oldest: Vec<(i64, bool)> = sqlx::query_as(
+            "SELECT e.seq, e.at < ?2
+                    OR (e.at < ?1
+                        AND (e.seq <= COALESCE((SELECT processed_up_to FROM event_consumer WHERE consumer = ?3), 0)
+                             OR EXISTS (SELECT 1 FROM event_mark m WHERE m.consumer = ?3 AND m.seq = e.seq)))
+               FROM event e
+              ORDER BY e.seq
+              LIMIT ?4",
+        )
+        .bind(processed.millis())
+        .bind(any.millis())
+        .bind(COORDINATOR)
+        .bind(i64::try_from(BATCH).unwrap_or(i64::MAX))
+        .fetch_all(&self.readers)
+        .await?;
+        let seqs: Vec<i64> =
+            oldest.into_iter().take_while(|(_, goes)| *goes).map(|(seq, _)| seq).collect();
+        if seqs.is_empty() {
+            return Ok(0);
+        }
+        // Neither an event's age nor a mark on it is ever taken back, so what was found a moment ago still holds.
+        let list = row::json_keys(&seqs);
+        self.writer
+            .write(
+                move |connection| {
+                    Box::pin(async move {
+                        sqlx::query(
+                            "DELETE FROM event_mark
+                              WHERE consumer IN (SELECT consumer FROM event_consumer)
+                                AND seq IN (SELECT value FROM json_each(?1))",
+                        )
+                        .bind(&list)
+                        .execute(&mut *connection)
+                        .await?;
+                        let sql =
+                            "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?1))";
+                        let gone = sqlx::query(sql).bind(&list).execute(connection).await?;
+                        Ok(usize::try_from(gone.rows_affected()).unwrap_or(usize::MAX))
+                    })
+                },
+                /* raises level */ false,
+            )
+            .await
+    }
+}

@@ -1,0 +1,165 @@
+//! Whose turn it is: the ticket that a worker begins next.
+//!
+//! By priority, then age. In a directory that attempts share, what has begun goes before what is new of its priority, over
+//! all queues that work there: what it changed lies in the way of everybody else until it is done.
+
+use sqlx::SqliteConnection;
+
+use crate::domain::id::TicketId;
+use crate::domain::queue::Place;
+use crate::domain::queue::Turn;
+use crate::domain::queue::turn;
+use crate::domain::worker::Worker;
+use crate::store::db::error::Result;
+use crate::store::rows::queue;
+use crate::store::rows::worktree;
+
+/// Tickets at the head of a queue that are looked at one by one.
+const HEAD: i64 = 64;
+
+/// The ticket the worker gets, if one may be begun. Nobody waits for the worktree of one that is `passed_over`.
+pub(crate) async fn next(
+    connection: &mut SqliteConnection,
+    worker: &Worker,
+    passed_over: &[TicketId],
+) -> Result<Option<TicketId>> {
+    let free = worktree::directory_is_free(connection, worker.project).await?;
+    let own: Option<i64> = sqlx::query_scalar(
+        "SELECT t.ticket_id FROM ticket t
+           JOIN project p ON p.project_id = t.project_id
+           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+          WHERE t.resume_worker_id = ?1 AND t.state = 'queued' AND t.project_id = ?2 AND t.current_stage = ?3
+            AND CASE COALESCE(t.isolation, p.isolation) WHEN 'worktree' THEN COALESCE(k.ready, 0) ELSE ?4 END
+          LIMIT 1",
+    )
+    .bind(worker.id.key())
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .bind(free)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if own.is_some() {
+        return Ok(own.map(TicketId::from_key));
+    }
+    let alone = alone(connection, worker, passed_over).await?;
+    let shared = if free { shared(connection, worker).await? } else { None };
+    let best = alone.into_iter().chain(shared).min_by_key(|(priority, id)| (-priority, *id));
+    Ok(best.map(|(_, id)| TicketId::from_key(id)))
+}
+
+/// The best ticket with a worktree of its own, with its priority. One whose worktree is being made is waited for: it goes
+/// before others although theirs are ready.
+async fn alone(
+    connection: &mut SqliteConnection,
+    worker: &Worker,
+    passed_over: &[TicketId],
+) -> Result<Option<(i64, i64)>> {
+    let head: Vec<(i64, i64, bool)> = sqlx::query_as(
+        "SELECT t.priority, t.ticket_id, COALESCE(k.ready, 0)
+           FROM (SELECT ticket_id, project_id, priority, isolation FROM ticket
+                  WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
+                  ORDER BY priority DESC, ticket_id
+                  LIMIT ?3) t
+           JOIN project p ON p.project_id = t.project_id
+           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+          WHERE COALESCE(t.isolation, p.isolation) = 'worktree'
+          ORDER BY t.priority DESC, t.ticket_id",
+    )
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .bind(HEAD)
+    .fetch_all(&mut *connection)
+    .await?;
+    let idle: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM worker
+          WHERE project_id = ?1 AND worker_type = ?2 AND state <> 'stopped' AND state = 'idle'",
+    )
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    let place = |(_, id, ready): &(i64, i64, bool)| match (ready, TicketId::from_key(*id)) {
+        (true, _) => Place::Ready,
+        (false, id) if passed_over.contains(&id) => Place::PassedOver,
+        (false, _) => Place::BeingMade,
+    };
+    let places: Vec<Place> = head.iter().map(place).collect();
+    match turn(&places, idle) {
+        Turn::Take(at) => Ok(head.get(at).map(|(priority, id, _)| (*priority, *id))),
+        Turn::Wait => Ok(None),
+        Turn::LookFurther => {
+            // CROSS JOIN keeps the order: from the few worktrees that are ready, never from the whole queue.
+            let best = sqlx::query_as(
+                "SELECT t.priority, t.ticket_id
+                   FROM worktree k
+                  CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
+                  WHERE k.ready = 1 AND t.state = 'queued' AND t.project_id = ?1 AND t.current_stage = ?2
+                  ORDER BY t.priority DESC, t.ticket_id
+                  LIMIT 1",
+            )
+            .bind(worker.project.0)
+            .bind(worker.worker_type.as_str())
+            .fetch_optional(connection)
+            .await?;
+            Ok(best)
+        }
+    }
+}
+
+/// The best ticket that works in the project's directory, with its priority, unless one of another queue goes before it.
+async fn shared(connection: &mut SqliteConnection, worker: &Worker) -> Result<Option<(i64, i64)>> {
+    let own: i64 = sqlx::query_scalar(concat!(
+        "SELECT ",
+        queue::rank!(),
+        " FROM worker_type y JOIN project p ON p.project_id = y.project_id
+          WHERE y.project_id = ?1 AND y.name = ?2"
+    ))
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .fetch_optional(&mut *connection)
+    .await?
+    .unwrap_or(-1);
+    if own < 0 {
+        return Ok(None);
+    }
+    // Only who can begin goes before others, or the directory would wait for nobody.
+    let before: bool = sqlx::query_scalar(concat!(
+        "SELECT EXISTS (SELECT 1
+           FROM worker_type y JOIN project p ON p.project_id = y.project_id
+          WHERE p.directory = (SELECT directory FROM project WHERE project_id = ?1) AND p.deleted_at IS NULL
+            AND NOT (y.project_id = ?1 AND y.name = ?2)
+            AND (y.paused_at IS NULL OR (y.pause_cause IS NOT NULL AND y.pause_until IS NULL))
+            AND NOT EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, y.project_id))
+            AND ((y.auto_spawn AND y.max_workers > 0
+                  AND COALESCE((SELECT l.max_workers FROM project_limit l WHERE l.project_id = y.project_id), 1) > 0)
+                 OR EXISTS (SELECT 1 FROM worker w
+                             WHERE w.project_id = y.project_id AND w.worker_type = y.name AND w.state <> 'stopped'
+                               AND w.state IN ('launching', 'idle')))
+            AND ",
+        queue::rank!(),
+        " > ?3)"
+    ))
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .bind(own)
+    .fetch_one(&mut *connection)
+    .await?;
+    if before {
+        return Ok(None);
+    }
+    let best = sqlx::query_as(
+        "SELECT t.priority, t.ticket_id
+           FROM ticket t JOIN project p ON p.project_id = t.project_id
+          WHERE t.project_id = ?1 AND t.current_stage = ?2 AND t.state = 'queued' AND t.priority = ?3
+            AND t.begun >= ?4 AND COALESCE(t.isolation, p.isolation) = 'shared'
+          ORDER BY t.ticket_id
+          LIMIT 1",
+    )
+    .bind(worker.project.0)
+    .bind(worker.worker_type.as_str())
+    .bind(own / 2)
+    .bind(own % 2)
+    .fetch_optional(connection)
+    .await?;
+    Ok(best)
+}

@@ -1,0 +1,245 @@
+//! An attempt's row: reading it as an [`Attempt`], and refusing the agent of one that is over.
+
+use serde::Deserialize;
+use sqlx::FromRow;
+use sqlx::SqliteConnection;
+
+use crate::domain::attempt::Attempt;
+use crate::domain::attempt::AttemptState;
+use crate::domain::attempt::Ended;
+use crate::domain::attempt::Progress;
+use crate::domain::attempt::Silence;
+use crate::domain::attempt::Spent;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Present;
+use crate::store::db::error::Result;
+use crate::store::db::error::StoreError;
+use crate::store::db::row;
+use crate::store::db::row::Place;
+use crate::store::db::store::Store;
+
+#[derive(FromRow, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a row has the columns its table has")]
+pub(crate) struct AttemptRow {
+    attempt_id: i64,
+    ticket_id: i64,
+    stage_index: i64,
+    stage: String,
+    worker_id: i64,
+    state: String,
+    outcome: Option<String>,
+    failure: Option<String>,
+    detail: Option<String>,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    claude_session_id: String,
+    #[serde(deserialize_with = "row::flag")]
+    resumed: bool,
+    #[serde(deserialize_with = "row::flag")]
+    asks_outcome: bool,
+    #[serde(deserialize_with = "row::real")]
+    budget_usd: Option<f64>,
+    budget_of: Option<String>,
+    limit_reached: Option<String>,
+    num_turns: Option<i64>,
+    #[serde(deserialize_with = "row::real")]
+    cost_usd: Option<f64>,
+    input_tokens: Option<i64>,
+    output_tokens: Option<i64>,
+    cached_tokens: Option<i64>,
+    peak_memory_bytes: Option<i64>,
+    #[serde(deserialize_with = "row::real")]
+    seen_worth: Option<f64>,
+    model: String,
+    #[serde(deserialize_with = "row::real")]
+    assumed_usd: Option<f64>,
+    cut_short: Option<String>,
+    granted_at: i64,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+    stop_mode: Option<String>,
+    #[serde(deserialize_with = "row::flag")]
+    suspect: bool,
+    #[serde(deserialize_with = "row::flag")]
+    overdue: bool,
+    trouble: Option<String>,
+    #[serde(deserialize_with = "row::flag")]
+    may_create_tickets: bool,
+    timeout_seconds: Option<i64>,
+    progress: Option<String>,
+    progress_percent: Option<i64>,
+    progress_at: Option<i64>,
+}
+
+impl TryFrom<AttemptRow> for Attempt {
+    type Error = StoreError;
+
+    fn try_from(row: AttemptRow) -> std::result::Result<Self, StoreError> {
+        let place = Place { table: "attempt", key: row.attempt_id };
+        let state = match row.state.as_str() {
+            "granted" => AttemptState::Granted,
+            "running" => AttemptState::Running,
+            "ended" => {
+                let outcome = place.need(row.outcome, "outcome")?;
+                let failure = row.failure.map(|f| place.named(&f, "failure"));
+                AttemptState::Ended(Ended {
+                    at: row::time(place.need(row.ended_at, "ended_at")?),
+                    outcome: place.named(&outcome, "outcome")?,
+                    failure: failure.transpose()?,
+                    detail: row.detail.unwrap_or_default(),
+                    exit_code: row.exit_code,
+                    signal: row.signal,
+                })
+            }
+            other => return Err(place.bad("state", other)),
+        };
+        let of = row.budget_of.map(|of| place.named(&of, "budget_of"));
+        let budget = row.budget_usd.zip(of.transpose()?);
+        let stop = row.stop_mode.map(|m| place.named(&m, "stop_mode"));
+        Ok(Self {
+            id: AttemptId::from_key(row.attempt_id),
+            ticket: TicketId::from_key(row.ticket_id),
+            stage_index: place.index(row.stage_index, "stage_index")?,
+            stage: row::name(row.stage),
+            worker: WorkerId::from_key(row.worker_id),
+            state,
+            claude_session_id: row.claude_session_id,
+            resumed: row.resumed,
+            asks_outcome: row.asks_outcome,
+            budget,
+            limit_reached: row.limit_reached,
+            cut_short: row.cut_short,
+            stop: stop.transpose()?,
+            granted_at: row::time(row.granted_at),
+            started_at: row.started_at.map(row::time),
+            suspect: row.suspect,
+            overdue: row.overdue,
+            trouble: row.trouble,
+            may_create_tickets: row.may_create_tickets,
+            timeout_seconds: row.timeout_seconds,
+            progress: row.progress.zip(row.progress_at).map(|(said, at)| Progress {
+                said,
+                percent: row.progress_percent,
+                at: row::time(at),
+            }),
+            spent: Spent {
+                num_turns: row.num_turns,
+                cost_usd: row.cost_usd.map(row::dollars),
+                own_usd: None,
+                input_tokens: row.input_tokens,
+                output_tokens: row.output_tokens,
+                cached_tokens: row.cached_tokens,
+                peak_memory_bytes: row.peak_memory_bytes,
+                seen_worth: row.seen_worth,
+                untold_worth: 0.0,
+                idle: false,
+                ran: row.started_at.is_some(),
+            },
+            model: row.model,
+            assumed_usd: row.assumed_usd.map(row::dollars),
+        })
+    }
+}
+
+macro_rules! select {
+    () => {
+        "SELECT a.attempt_id, a.ticket_id, a.stage_index, a.stage, a.worker_id, a.state, a.outcome, a.failure, a.detail,
+                a.exit_code, a.signal, a.claude_session_id, a.resumed, a.asks_outcome, a.budget_usd, a.budget_of,
+                a.limit_reached, a.num_turns, a.cost_usd, a.input_tokens, a.output_tokens, a.cached_tokens,
+                a.peak_memory_bytes, a.seen_worth, a.model, a.assumed_usd, a.cut_short, a.granted_at, a.started_at,
+                a.ended_at,
+                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect, a.trouble,
+                a.overdue_at IS NOT NULL AS overdue,
+                a.may_create_tickets, a.timeout_seconds, a.progress, a.progress_percent, a.progress_at
+           FROM attempt a
+           JOIN worker w ON w.worker_id = a.worker_id "
+    };
+}
+
+pub(crate) async fn find(
+    connection: &mut SqliteConnection,
+    id: AttemptId,
+) -> Result<Option<Attempt>> {
+    let row: Option<AttemptRow> = sqlx::query_as(concat!(select!(), "WHERE a.attempt_id = ?1"))
+        .bind(id.key())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(Attempt::try_from).transpose()?)
+}
+
+/// The newest attempts of a ticket `t` from before `$before`, at most `$most`, newest first, as a JSON list of
+/// [`AttemptRow`]s.
+macro_rules! newest_as_json {
+    ($before:literal, $most:literal) => {
+        concat!(
+            "(SELECT json_group_array(json_object(
+                 'attempt_id', a.attempt_id, 'ticket_id', a.ticket_id, 'stage_index', a.stage_index, 'stage', a.stage,
+                 'worker_id', a.worker_id, 'state', a.state, 'outcome', a.outcome, 'failure', a.failure,
+                 'detail', a.detail, 'exit_code', a.exit_code, 'signal', a.signal,
+                 'claude_session_id', a.claude_session_id, 'resumed', a.resumed, 'asks_outcome', a.asks_outcome,
+                 'budget_usd', CASE WHEN a.budget_usd IS NOT NULL THEN format('%!.17g', a.budget_usd) END,
+                 'budget_of', a.budget_of, 'limit_reached', a.limit_reached, 'num_turns', a.num_turns,
+                 'cost_usd', CASE WHEN a.cost_usd IS NOT NULL THEN format('%!.17g', a.cost_usd) END,
+                 'input_tokens', a.input_tokens, 'output_tokens', a.output_tokens,
+                 'cached_tokens', a.cached_tokens, 'peak_memory_bytes', a.peak_memory_bytes,
+                 'seen_worth', CASE WHEN a.seen_worth IS NOT NULL THEN format('%!.17g', a.seen_worth) END,
+                 'model', a.model,
+                 'assumed_usd', CASE WHEN a.assumed_usd IS NOT NULL THEN format('%!.17g', a.assumed_usd) END,
+                 'cut_short', a.cut_short, 'granted_at', a.granted_at, 'started_at', a.started_at,
+                 'ended_at', a.ended_at, 'stop_mode', CASE WHEN a.state <> 'ended' THEN w.stop_mode END,
+                 'suspect', a.suspect, 'overdue', a.overdue_at IS NOT NULL, 'trouble', a.trouble, 'may_create_tickets', a.may_create_tickets,
+                 'timeout_seconds', a.timeout_seconds, 'progress', a.progress,
+                 'progress_percent', a.progress_percent, 'progress_at', a.progress_at) ORDER BY a.attempt_id DESC)
+               FROM (SELECT * FROM attempt n
+                      WHERE n.ticket_id = t.ticket_id AND n.attempt_id < ",
+            $before,
+            " ORDER BY n.attempt_id DESC LIMIT ",
+            $most,
+            ") a
+               JOIN worker w ON w.worker_id = a.worker_id)"
+        )
+    };
+}
+pub(crate) use newest_as_json;
+
+impl Store {
+    /// The attempt of that id, or `None` when this database never granted it.
+    pub async fn attempt(&self, id: AttemptId) -> Result<Option<Attempt>> {
+        find(&mut *self.readers.acquire().await?, id).await
+    }
+
+    /// The attempt whose agent speaks; refused when it may not any more.
+    pub async fn speaking_attempt(
+        &self,
+        id: AttemptId,
+        present: impl Into<Present>,
+    ) -> Result<Attempt> {
+        speaking(&mut *self.readers.acquire().await?, id, &present.into()).await
+    }
+
+    /// The highest attempt number this database ever gave out.
+    pub async fn newest_attempt(&self) -> Result<AttemptId> {
+        let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'attempt'";
+        let seq: Option<i64> = sqlx::query_scalar(sql).fetch_optional(&self.readers).await?;
+        Ok(AttemptId::from_key(seq.unwrap_or(0)))
+    }
+}
+
+/// The attempt whose agent speaks, or the refusal of one that may not any more. In a write transaction this is the
+/// fence: no end can come between it and what follows.
+pub(crate) async fn speaking(
+    connection: &mut SqliteConnection,
+    id: AttemptId,
+    present: &Present,
+) -> Result<Attempt> {
+    let found = find(connection, id).await?;
+    let over = Refusal::AttemptSilenced { attempt: id, why: Silence::Ended };
+    let found = found.ok_or(over)?;
+    match found.silence(present) {
+        Some(why) => Err(Refusal::AttemptSilenced { attempt: id, why }.into()),
+        None => Ok(found),
+    }
+}

@@ -1,0 +1,146 @@
+//! An event's row: reading it as an [`Event`], and appending one to the log. Every move appends its events itself.
+
+use sqlx::FromRow;
+use sqlx::SqliteConnection;
+
+use crate::domain::event::Event;
+use crate::domain::event::EventKind;
+use crate::domain::event::NewEvent;
+use crate::domain::id::AttemptId;
+use crate::domain::id::EventSeq;
+use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
+use crate::domain::text;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+use crate::store::db::error::Result;
+use crate::store::db::error::StoreError;
+use crate::store::db::row;
+use crate::store::db::row::Place;
+use crate::store::db::store::Store;
+
+#[derive(FromRow)]
+pub(crate) struct EventRow {
+    seq: i64,
+    at: i64,
+    kind: String,
+    project: String,
+    ticket_id: Option<i64>,
+    stage: Option<String>,
+    attempt_id: Option<i64>,
+    worker_id: Option<i64>,
+    summary: String,
+    processed: bool,
+}
+
+impl TryFrom<EventRow> for Event {
+    type Error = StoreError;
+
+    fn try_from(row: EventRow) -> std::result::Result<Self, StoreError> {
+        let place = Place { table: "event", key: row.seq };
+        Ok(Self {
+            seq: EventSeq(row.seq),
+            at: row::time(row.at),
+            kind: place.named(&row.kind, "kind")?,
+            project: row::name(row.project),
+            ticket: row.ticket_id.map(TicketId::from_key),
+            stage: row.stage.map(row::name),
+            attempt: row.attempt_id.map(AttemptId::from_key),
+            worker: row.worker_id.map(WorkerId::from_key),
+            summary: row.summary,
+            processed: row.processed,
+        })
+    }
+}
+
+/// Appends one event to the log, inside the caller's transaction.
+///
+/// Writers read the clock before they wait for their turn, so the later turn may have the earlier time; in the log it
+/// counts from the event before.
+pub(crate) async fn append(
+    connection: &mut SqliteConnection,
+    event: NewEvent,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO event (at, kind, project_id, ticket_id, stage, attempt_id, worker_id, summary)
+         VALUES (MAX(?1, COALESCE((SELECT at FROM event ORDER BY seq DESC LIMIT 1), 0)), ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )
+    .bind(now.millis())
+    .bind(event.kind.name())
+    .bind(event.project.0)
+    .bind(event.ticket.map(TicketId::key))
+    .bind(event.stage.map(text::Name::into_string))
+    .bind(event.attempt.map(AttemptId::key))
+    .bind(event.worker.map(WorkerId::key))
+    .bind(text::sentence(&event.summary))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// When the newest event happened, by the clock of the server that appended it. `None` when there is none.
+    pub async fn newest_event_at(&self) -> Result<Option<Timestamp>> {
+        let at: Option<i64> = sqlx::query_scalar("SELECT at FROM event ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&mut *self.readers.acquire().await?)
+            .await?;
+        Ok(at.map(Timestamp::from_millis))
+    }
+
+    /// The newest number of the whole log.
+    pub async fn newest_event(&self) -> Result<EventSeq> {
+        last_seq(&mut *self.readers.acquire().await?).await
+    }
+}
+
+/// The number up to which the consumer is done with every event.
+pub(crate) async fn watermark(connection: &mut SqliteConnection, consumer: &str) -> Result<i64> {
+    let up_to: Option<i64> =
+        sqlx::query_scalar("SELECT processed_up_to FROM event_consumer WHERE consumer = ?1")
+            .bind(consumer)
+            .fetch_optional(connection)
+            .await?;
+    Ok(up_to.unwrap_or(0))
+}
+
+/// The highest number ever given out, also when its event was pruned since.
+pub(crate) async fn last_seq(connection: &mut SqliteConnection) -> Result<EventSeq> {
+    let seq: Option<i64> =
+        sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
+            .fetch_optional(connection)
+            .await?;
+    Ok(EventSeq(seq.unwrap_or(0)))
+}
+
+/// An event about a ticket at its current stage.
+pub(crate) fn about(ticket: &Ticket, kind: EventKind, summary: String) -> NewEvent {
+    NewEvent {
+        ticket: Some(ticket.id),
+        stage: Some(ticket.current_stage().clone()),
+        ..NewEvent::new(kind, ticket.project, summary)
+    }
+}
+
+/// Who completed the stage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    Coordinator,
+    Attempt(AttemptId, WorkerId),
+}
+
+impl By {
+    pub(crate) fn sign(
+        self,
+        event: crate::domain::event::NewEvent,
+    ) -> crate::domain::event::NewEvent {
+        match self {
+            Self::Coordinator => event,
+            Self::Attempt(attempt, worker) => crate::domain::event::NewEvent {
+                attempt: Some(attempt),
+                worker: Some(worker),
+                ..event
+            },
+        }
+    }
+}

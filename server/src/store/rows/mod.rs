@@ -1,0 +1,13 @@
+//! One file per table: its row as a value of the domain, how it is found, and how one is inserted. Names [`super::db`] only.
+
+pub(crate) mod attempt;
+pub(crate) mod comment;
+pub(crate) mod event;
+pub(crate) mod pause;
+pub(crate) mod project;
+pub(crate) mod queue;
+pub(crate) mod ticket;
+pub(crate) mod trace;
+pub(crate) mod worker;
+pub(crate) mod worker_type;
+pub(crate) mod worktree;

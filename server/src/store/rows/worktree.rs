@@ -1,0 +1,75 @@
+//! A worktree's row, read with its ticket's, and whether a shared directory is free.
+
+use sqlx::FromRow;
+use sqlx::SqliteConnection;
+
+use crate::domain::id::AttemptId;
+use crate::domain::id::ProjectKey;
+use crate::domain::worktree::DiffStat;
+use crate::domain::worktree::Head;
+use crate::domain::worktree::Worktree;
+use crate::store::db::error::Result;
+
+/// The columns of `worktree` beside a ticket's; all absent when it has none.
+#[derive(FromRow)]
+pub(crate) struct WorktreeRow {
+    repository: Option<String>,
+    work_path: Option<String>,
+    prefix: Option<String>,
+    branch: Option<String>,
+    base_branch: Option<String>,
+    base_commit: Option<String>,
+    head_commit: Option<String>,
+    files_changed: Option<i64>,
+    insertions: Option<i64>,
+    deletions: Option<i64>,
+    owed_attempt_id: Option<i64>,
+    landing: Option<bool>,
+    merged_commit: Option<String>,
+    removed_at: Option<i64>,
+}
+
+impl From<WorktreeRow> for Option<Worktree> {
+    fn from(row: WorktreeRow) -> Self {
+        // The columns are NOT NULL, so one that is there says that all are.
+        Some(Worktree {
+            repository: row.repository?,
+            path: row.work_path?,
+            prefix: row.prefix?,
+            branch: row.branch?,
+            base_branch: row.base_branch,
+            base_commit: row.base_commit?,
+            head: Head {
+                commit: row.head_commit?,
+                stat: DiffStat {
+                    files_changed: row.files_changed?,
+                    insertions: row.insertions?,
+                    deletions: row.deletions?,
+                },
+            },
+            owed: row.owed_attempt_id.map(AttemptId::from_key),
+            landing: row.landing?,
+            merged_commit: row.merged_commit,
+            removed: row.removed_at.is_some(),
+        })
+    }
+}
+
+/// Whether no attempt works in the project's directory. One whose processes are not known to be gone still does.
+pub(crate) async fn directory_is_free(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+) -> Result<bool> {
+    let free = sqlx::query_scalar(
+        "SELECT NOT EXISTS (SELECT 1
+                              FROM attempt a
+                              JOIN ticket o ON o.ticket_id = a.ticket_id
+                              JOIN project q ON q.project_id = o.project_id
+                             WHERE a.settled_at IS NULL AND COALESCE(o.isolation, 'shared') = 'shared'
+                               AND q.directory = (SELECT directory FROM project WHERE project_id = ?1))",
+    )
+    .bind(project.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(free)
+}

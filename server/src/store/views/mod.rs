@@ -1,0 +1,18 @@
+//! What is read for answers: lists by page, and rows put together over several tables. Nothing here writes.
+
+pub(crate) mod bounded;
+pub(crate) mod changed_limits;
+pub(crate) mod counts;
+pub(crate) mod events;
+pub(crate) mod history;
+pub(crate) mod pauses;
+pub(crate) mod projects;
+pub(crate) mod prunable;
+pub(crate) mod queues;
+pub(crate) mod stuck;
+pub(crate) mod surroundings;
+pub(crate) mod tickets;
+pub(crate) mod unsettled;
+pub(crate) mod worker_types;
+pub(crate) mod workers;
+pub(crate) mod worktrees;

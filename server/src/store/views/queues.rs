@@ -1,0 +1,113 @@
+//! Lists of queues, and a queue with its waiting tickets.
+
+use std::collections::BTreeMap;
+
+use sqlx::FromRow;
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
+
+use super::history;
+use super::history::Waiting;
+use crate::domain::queue::Queue;
+use crate::domain::time::Timestamp;
+use crate::store::db::error::Result;
+use crate::store::db::page::Listed;
+use crate::store::db::page::Page;
+use crate::store::db::store::Store;
+use crate::store::money::accounts;
+use crate::store::money::accounts::AccountsRow;
+use crate::store::rows::project;
+use crate::store::rows::queue;
+use crate::store::rows::queue::QueueRow;
+
+/// Tickets of a queue that `get_queue_status` shows.
+const SHOWN: i64 = 100;
+
+#[derive(FromRow)]
+struct WaitingQueueRow {
+    server_workers: i64,
+    #[sqlx(flatten)]
+    queue: QueueRow,
+    #[sqlx(flatten)]
+    above: AccountsRow,
+}
+
+/// Leaves in each directory only those queues something to start that [`turn::next`] would let begin there.
+fn take_turns(queues: &mut [QueueRow]) {
+    let mut best: BTreeMap<String, i64> = BTreeMap::new();
+    for queue in queues.iter() {
+        let may_launch = queue.auto_spawn
+            && queue.max_workers > 0
+            && queue.project_max_workers.is_none_or(|most| most > 0);
+        if !queue.paused && (may_launch || queue.free_workers > 0) {
+            let rank = best.entry(queue.directory.clone()).or_insert(-1);
+            *rank = queue.rank.max(*rank);
+        }
+    }
+    for queue in queues {
+        if best.get(&queue.directory).is_some_and(|best| *best > queue.rank) {
+            queue.startable_shared = 0;
+        }
+    }
+}
+
+impl Store {
+    pub async fn queues(&self, project: Option<&str>, page: Page) -> Result<Listed<Queue>> {
+        let mut snapshot = self.readers.begin().await?;
+        let mut sql = QueryBuilder::<Sqlite>::new(queue::select!());
+        sql.push("AND y.worker_type_id > ").push_bind(page.after_key());
+        if let Some(name) = project {
+            let key = project::load(&mut snapshot, name).await?.key;
+            sql.push(" AND y.project_id = ").push_bind(key.0);
+        }
+        sql.push(" ORDER BY y.worker_type_id LIMIT ").push_bind(page.fetch());
+        let rows: Vec<QueueRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
+        let listed = page.cut(rows, |row| row.worker_type_id);
+        let items = listed.items.into_iter().map(Queue::from).collect();
+        Ok(Listed { items, keys: listed.keys, next: listed.next })
+    }
+
+    /// A queue and its waiting tickets, in the order they will be taken; at most 100 of them.
+    pub async fn queue(
+        &self,
+        project: &str,
+        worker_type: &str,
+        now: Timestamp,
+    ) -> Result<(Queue, Vec<Waiting>)> {
+        let mut snapshot = self.readers.begin().await?;
+        let rules = self.rules();
+        let queue = queue::load(&mut snapshot, project, worker_type).await?;
+        let tickets =
+            history::waiting(&mut snapshot, queue.project, worker_type, SHOWN, rules, now).await?;
+        Ok((queue, tickets))
+    }
+
+    /// Every queue in which a ticket waits for a worker and may be started as far as dollars go, and how many workers the
+    /// server has.
+    pub async fn waiting_queues(&self, now: Timestamp) -> Result<(Vec<Queue>, i64)> {
+        let rules = self.rules();
+        let rows: Vec<WaitingQueueRow> = sqlx::query_as(concat!(
+            "SELECT (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped') AS server_workers, ",
+            queue::columns!(),
+            ", ",
+            accounts::columns!("y.project_id"),
+            "FROM worker_type y
+             JOIN project p ON p.project_id = y.project_id
+             LEFT JOIN project_limit l ON l.project_id = y.project_id
+            WHERE p.deleted_at IS NULL AND ?1
+              AND EXISTS (SELECT 1 FROM ticket t
+                           WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued')"
+        ))
+        .bind(true)
+        .bind(accounts::midnight(now).millis())
+        .bind(rules.max_usd_per_day)
+        .fetch_all(&self.readers)
+        .await?;
+        let live = rows.first().map_or(0, |row| row.server_workers);
+        // A worker that would find nothing it may start would only come and go.
+        let startable = rows.into_iter().filter(|row| row.above.lets_start());
+        let mut queues: Vec<QueueRow> = startable.map(|row| row.queue).collect();
+        take_turns(&mut queues);
+        Ok((queues.into_iter().map(Queue::from).collect(), live))
+    }
+}

@@ -1,0 +1,77 @@
+//! Lists of tickets.
+
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
+
+use crate::domain::ticket::Ticket;
+use crate::domain::ticket::TicketState;
+use crate::store::db::error::Result;
+use crate::store::db::error::StoreError;
+use crate::store::db::page::Listed;
+use crate::store::db::page::Page;
+use crate::store::db::store::Store;
+use crate::store::rows::project;
+use crate::store::rows::ticket;
+use crate::store::rows::ticket::TicketRow;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TicketFilter {
+    /// Only tickets that are not closed.
+    pub open: bool,
+    pub project: Option<String>,
+    /// One of [`TicketState::NAMES`].
+    pub state: Option<String>,
+    /// The worker type of the current stage.
+    pub stage: Option<String>,
+}
+
+impl Store {
+    /// Lists tickets by age.
+    ///
+    /// Numbers first, state by state, each from an index that has them in order: what is closed must not be walked over
+    /// to find what is open, nor one project's tickets to find another's. The rows of the page are read afterwards.
+    pub async fn tickets(&self, filter: TicketFilter, page: Page) -> Result<Listed<Ticket>> {
+        let mut snapshot = self.readers.begin().await?;
+        let project = match &filter.project {
+            Some(name) => Some(project::load(&mut snapshot, name).await?.key),
+            None => None,
+        };
+        let states: Vec<&str> = match &filter.state {
+            Some(state) => vec![state],
+            None => TicketState::NAMES.into_iter().collect(),
+        };
+        let states = states.into_iter().filter(|state| !(filter.open && *state == "closed"));
+        let mut sql =
+            QueryBuilder::<Sqlite>::new("WITH found AS (SELECT NULL AS ticket_id WHERE 0");
+        for state in states {
+            sql.push(
+                " UNION ALL SELECT ticket_id FROM (SELECT ticket_id FROM ticket WHERE state = ",
+            );
+            sql.push_bind(state.to_owned());
+            sql.push(" AND ticket_id > ").push_bind(page.after_key());
+            if let Some(key) = project {
+                sql.push(" AND project_id = ").push_bind(key.0);
+            }
+            if let Some(stage) = &filter.stage {
+                sql.push(" AND current_stage = ").push_bind(stage.clone());
+            }
+            sql.push(" ORDER BY ticket_id LIMIT ").push_bind(page.fetch()).push(")");
+        }
+        sql.push(concat!(
+            ") SELECT ",
+            ticket::columns!(),
+            "FROM (SELECT ticket_id FROM found ORDER BY ticket_id LIMIT "
+        ));
+        sql.push_bind(page.fetch());
+        sql.push(concat!(
+            ") f CROSS JOIN ticket t ON t.ticket_id = f.ticket_id ",
+            ticket::joins!(),
+            "ORDER BY f.ticket_id"
+        ));
+        let rows: Vec<TicketRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
+        let listed = page.cut(rows, |row| row.ticket_id);
+        let items: std::result::Result<_, StoreError> =
+            listed.items.into_iter().map(Ticket::try_from).collect();
+        Ok(Listed { items: items?, keys: listed.keys, next: listed.next })
+    }
+}

@@ -1,0 +1,191 @@
+//! Worktrees to look after: those to make, those in use, those to merge, those to remove.
+
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::project::Project;
+use crate::domain::ticket::Ticket;
+use crate::domain::time::Timestamp;
+use crate::domain::worktree::Worktree;
+use crate::store::db::error::Result;
+use crate::store::db::store::Store;
+use crate::store::rows::project;
+use crate::store::rows::ticket;
+
+/// Tickets looked up at once; more are found at the next look.
+pub(crate) const BATCH: i64 = 32;
+
+/// A queued ticket whose worktree is not known to be in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unprepared {
+    pub ticket: Ticket,
+    pub project: Project,
+    /// The completed tickets it waited for that have a branch: repository, name, last accepted commit.
+    pub results: Vec<(String, TicketId, String)>,
+    /// The ticket's newest attempt and its stage.
+    pub last: Option<(AttemptId, String)>,
+}
+
+/// A worktree that an attempt may have changed since anybody looked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Occupied {
+    pub ticket: Ticket,
+    pub work: Worktree,
+    pub stage: String,
+    /// Something has ended the attempt already, though its processes were not known to be gone.
+    pub ended: bool,
+}
+
+impl Store {
+    /// The best tickets of each queue that wait for their worktree, no more per queue than it may have workers.
+    pub async fn unprepared(&self) -> Result<Vec<TicketId>> {
+        let mut snapshot = self.readers.begin().await?;
+        let queues: Vec<(i64, String, i64)> = sqlx::query_as(
+            "SELECT y.project_id, y.name, max(y.max_workers, 1)
+               FROM worker_type y
+               JOIN project p ON p.project_id = y.project_id
+              WHERE p.deleted_at IS NULL
+                AND EXISTS (SELECT 1 FROM ticket t
+                             WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued')",
+        )
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let mut found: Vec<(i64, i64)> = Vec::new();
+        for (project, stage, most) in queues {
+            let some: Vec<(i64, i64)> = sqlx::query_as(
+                "SELECT t.priority, t.ticket_id
+                   FROM (SELECT ticket_id, project_id, priority, isolation FROM ticket
+                          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
+                          ORDER BY priority DESC, ticket_id
+                          LIMIT ?3) t
+                   JOIN project p ON p.project_id = t.project_id
+                   LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+                  WHERE COALESCE(t.isolation, p.isolation) = 'worktree' AND COALESCE(k.ready, 0) = 0",
+            )
+            .bind(project)
+            .bind(stage)
+            .bind(most.min(BATCH))
+            .fetch_all(&mut *snapshot)
+            .await?;
+            found.extend(some);
+        }
+        found.sort_unstable_by_key(|(priority, id)| (-priority, *id));
+        Ok(found.into_iter().map(|(_, id)| TicketId::from_key(id)).collect())
+    }
+
+    /// What the worktree of such a ticket is made from; `None` when it waits for none any more. Nobody grants a ticket
+    /// that is found here, so whoever holds its repository may change its worktree.
+    pub async fn unprepared_ticket(&self, id: TicketId) -> Result<Option<Unprepared>> {
+        let mut snapshot = self.readers.begin().await?;
+        let waits: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1
+                              FROM ticket t
+                              JOIN project p ON p.project_id = t.project_id
+                              LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+                             WHERE t.ticket_id = ?1 AND t.state = 'queued' AND COALESCE(k.ready, 0) = 0
+                               AND COALESCE(t.isolation, p.isolation) = 'worktree')",
+        )
+        .bind(id.key())
+        .fetch_one(&mut *snapshot)
+        .await?;
+        if !waits {
+            return Ok(None);
+        }
+        let ticket = ticket::load(&mut snapshot, id).await?;
+        let project = project::load_key(&mut snapshot, ticket.project).await?;
+        let results: Vec<(String, i64, String)> = sqlx::query_as(
+            "SELECT k.repository, k.ticket_id, k.head_commit
+               FROM ticket_dependency d
+               JOIN worktree k ON k.ticket_id = d.depends_on_id
+              WHERE d.ticket_id = ?1
+              ORDER BY k.ticket_id",
+        )
+        .bind(id.key())
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let last: Option<(i64, String)> = sqlx::query_as(
+            "SELECT attempt_id, stage FROM attempt WHERE ticket_id = ?1 ORDER BY attempt_id DESC LIMIT 1",
+        )
+        .bind(id.key())
+        .fetch_optional(&mut *snapshot)
+        .await?;
+        Ok(Some(Unprepared {
+            ticket,
+            project,
+            results: results
+                .into_iter()
+                .map(|(repository, id, commit)| (repository, TicketId::from_key(id), commit))
+                .collect(),
+            last: last.map(|(id, stage)| (AttemptId::from_key(id), stage)),
+        }))
+    }
+
+    /// The worktree that an attempt works in; `None` when it works elsewhere, or when nothing of it is left to look
+    /// after. Somebody else may work there then.
+    pub async fn worktree_of(&self, attempt: AttemptId) -> Result<Option<Occupied>> {
+        let mut snapshot = self.readers.begin().await?;
+        let found: Option<(i64, String, bool)> = sqlx::query_as(
+            "SELECT a.ticket_id, a.stage, a.state = 'ended'
+               FROM attempt a
+               JOIN worktree k ON k.ticket_id = a.ticket_id
+              WHERE a.attempt_id = ?1 AND a.settled_at IS NULL AND k.removed_at IS NULL",
+        )
+        .bind(attempt.key())
+        .fetch_optional(&mut *snapshot)
+        .await?;
+        let Some((key, stage, ended)) = found else { return Ok(None) };
+        let ticket = ticket::load(&mut snapshot, TicketId::from_key(key)).await?;
+        let work = ticket.work.clone();
+        Ok(work.map(|work| Occupied { ticket, work, stage, ended }))
+    }
+
+    /// The worktrees of tickets that closed before `before`, with nothing left to look after: a batch, oldest ticket
+    /// first, beginning after `after`.
+    pub async fn prunable_worktrees(
+        &self,
+        before: Timestamp,
+        after: Option<TicketId>,
+    ) -> Result<Vec<Ticket>> {
+        let mut snapshot = self.readers.begin().await?;
+        let keys: Vec<i64> = sqlx::query_scalar(
+            "SELECT k.ticket_id
+               FROM worktree k
+               JOIN ticket t ON t.ticket_id = k.ticket_id
+              WHERE k.removed_at IS NULL AND t.state = 'closed' AND t.closed_at < ?1 AND k.owed_attempt_id IS NULL
+                AND k.ticket_id > ?2
+                AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.ticket_id = k.ticket_id AND a.settled_at IS NULL)
+              ORDER BY k.ticket_id
+              LIMIT ?3",
+        )
+        .bind(before.millis())
+        .bind(after.map_or(0, TicketId::key))
+        .bind(BATCH)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let mut found = Vec::new();
+        for key in keys {
+            found.push(ticket::load(&mut snapshot, TicketId::from_key(key)).await?);
+        }
+        Ok(found)
+    }
+
+    /// The completed tickets whose branch is to be merged, in the order in which they are.
+    pub async fn landings(&self) -> Result<Vec<Ticket>> {
+        let mut snapshot = self.readers.begin().await?;
+        let keys: Vec<i64> = sqlx::query_scalar(
+            "SELECT k.ticket_id
+               FROM worktree k
+               JOIN ticket t ON t.ticket_id = k.ticket_id
+              WHERE k.landing = 1 AND t.state = 'running'
+              ORDER BY k.ticket_id
+              LIMIT ?1",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let mut found = Vec::new();
+        for key in keys {
+            found.push(ticket::load(&mut snapshot, TicketId::from_key(key)).await?);
+        }
+        Ok(found)
+    }
+}
