@@ -1,8 +1,9 @@
 //! How many calls each tool has answered, refused and failed.
 
-use crate::domain::names::names;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+
+use crate::domain::names::names;
 
 names! {
     /// How a tool call ended.

@@ -5,8 +5,10 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::domain::refusal::Refusal;
+use crate::domain::worker_type::Setting;
 use crate::domain::worker_type::WorkerTypeChange;
 use crate::domain::worker_type::WorkerTypeSettings;
+use crate::domain::worker_type::worker_type_settings;
 
 /// The line before and after the settings.
 const FENCE: &str = "+++";
@@ -20,27 +22,24 @@ pub struct Template {
     pub settings: WorkerTypeSettings,
 }
 
-/// The settings a file may have; each means what it means to `create_worker_type`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Front {
-    description: String,
-    hands_on: String,
-    model: Option<String>,
-    permission_mode: Option<String>,
-    allowed_tools: Option<Vec<String>>,
-    disallowed_tools: Option<Vec<String>>,
-    max_workers: Option<i64>,
-    timeout_seconds: Option<i64>,
-    stall_seconds: Option<i64>,
-    max_attempts: Option<i64>,
-    max_budget_usd: Option<f64>,
-    max_turns: Option<i64>,
-    auto_spawn: Option<bool>,
-    may_create_tickets: Option<bool>,
-    mcp_servers: Option<Map<String, Value>>,
-    settings: Option<Map<String, Value>>,
+macro_rules! make {
+    ([] $($(#[$doc:meta])+ $name:ident $(as $key:literal)?: $type:ty = $default:expr, $rule:expr, { $($words:tt)+ })+) => {
+        /// The settings a file may have; each means what it means to `create_worker_type`.
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Front {
+            hands_on: String,
+            $($(#[serde(rename = $key)])? $name: Option<<$type as Setting>::Given>,)+
+        }
+
+        impl Front {
+            fn into_parts(self) -> (String, WorkerTypeChange) {
+                (self.hands_on, WorkerTypeChange { $($name: self.$name,)+ })
+            }
+        }
+    };
 }
+worker_type_settings!(make!());
 
 /// Reads the text of a file. The sentence of a refusal is for the operator.
 pub(super) fn parse(text: &str) -> Result<Template, String> {
@@ -51,24 +50,13 @@ pub(super) fn parse(text: &str) -> Result<Template, String> {
         let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
         format!("{line}{}", error.message())
     })?;
-    let change = WorkerTypeChange {
-        description: Some(front.description),
-        system_prompt: None,
-        model: front.model,
-        permission_mode: front.permission_mode,
-        allowed_tools: front.allowed_tools,
-        disallowed_tools: front.disallowed_tools,
-        max_workers: front.max_workers,
-        timeout_seconds: front.timeout_seconds,
-        stall_seconds: front.stall_seconds,
-        max_attempts: front.max_attempts,
-        max_budget_usd: front.max_budget_usd,
-        max_turns: front.max_turns,
-        auto_spawn: front.auto_spawn,
-        may_create_tickets: front.may_create_tickets,
-        mcp_servers: front.mcp_servers,
-        claude_settings: front.settings,
-    };
+    let (hands_on, change) = front.into_parts();
+    if change.description.is_none() {
+        return Err("missing field `description`".to_owned());
+    }
+    if change.system_prompt.is_some() {
+        return Err("system_prompt is what follows the second +++, and no setting".to_owned());
+    }
     let settings = change.on(WorkerTypeSettings::with_prompt(prompt.trim().to_owned()));
     if settings.system_prompt.is_empty() {
         return Err("after the second +++ it has no system prompt".to_owned());
@@ -80,7 +68,7 @@ pub(super) fn parse(text: &str) -> Result<Template, String> {
         // The check of settings refuses nothing else.
         format!("{refusal:?}")
     })?;
-    Ok(Template { hands_on: front.hands_on, settings })
+    Ok(Template { hands_on, settings })
 }
 
 /// The settings and the system prompt, as text.

@@ -12,5 +12,6 @@ pub(crate) mod templates;
 mod ticket_view;
 pub(crate) mod tickets;
 pub(crate) mod usage;
+mod worker_type_settings;
 pub(crate) mod worker_types;
 pub(crate) mod workers;

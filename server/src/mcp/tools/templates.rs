@@ -3,8 +3,6 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
-use serde_json::Map;
-use serde_json::Value;
 
 use crate::domain::refusal::Refusal;
 use crate::domain::worker_type::WorkerTypeSettings;
@@ -14,6 +12,7 @@ use crate::mcp::service::Service;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
 use crate::mcp::tools::projects::LISTED_CHARS;
+use crate::mcp::tools::worker_type_settings::SettingsView;
 use crate::mcp::transcript::shortened;
 use crate::store::Listed;
 use crate::templates::Found;
@@ -49,23 +48,10 @@ struct TemplateView {
     template: String,
     #[schemars(extend("enum" = Source::NAMES))]
     source: &'static str,
-    description: String,
     /// What the stage hands to the next one.
     hands_on: String,
-    system_prompt: String,
-    model: Option<String>,
-    permission_mode: String,
-    allowed_tools: Vec<String>,
-    disallowed_tools: Vec<String>,
-    max_workers: i64,
-    timeout_seconds: i64,
-    stall_seconds: Option<i64>,
-    max_attempts: i64,
-    max_budget_usd: Option<f64>,
-    auto_spawn: bool,
-    may_create_tickets: bool,
-    mcp_servers: Map<String, Value>,
-    settings: Map<String, Value>,
+    #[serde(flatten)]
+    settings: SettingsView,
     /// What is wrong with the operator's file; the template cannot be used until that is mended.
     problem: Option<String>,
 }
@@ -79,22 +65,8 @@ impl From<Found> for TemplateView {
         Self {
             template: found.name,
             source: found.source.name(),
-            description: settings.description,
             hands_on,
-            system_prompt: settings.system_prompt,
-            model: settings.model,
-            permission_mode: settings.permission_mode,
-            allowed_tools: settings.allowed_tools,
-            disallowed_tools: settings.disallowed_tools,
-            max_workers: settings.max_workers,
-            timeout_seconds: settings.timeout_seconds,
-            stall_seconds: settings.stall_seconds,
-            max_attempts: settings.max_attempts,
-            max_budget_usd: settings.max_budget_usd,
-            auto_spawn: settings.auto_spawn,
-            may_create_tickets: settings.may_create_tickets,
-            mcp_servers: settings.mcp_servers,
-            settings: settings.claude_settings,
+            settings: settings.into(),
             problem,
         }
     }
@@ -125,8 +97,9 @@ async fn list(service: Service, given: ListAll) -> Result<Templates> {
     let next = rest.last().map(|(number, _)| *number).filter(|_| more);
     let (keys, items) = rest.into_iter().unzip();
     let cut = |found: Found| {
-        let view = TemplateView::from(found);
-        TemplateView { system_prompt: shortened(&view.system_prompt, LISTED_CHARS), ..view }
+        let mut view = TemplateView::from(found);
+        view.settings.system_prompt = shortened(&view.settings.system_prompt, LISTED_CHARS);
+        view
     };
     let listed = Listed { items, keys, next };
     let (templates, next_cursor) = List::WorkerTemplates.show(listed, cut);

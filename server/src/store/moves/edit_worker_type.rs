@@ -1,6 +1,5 @@
 //! Creating, changing and deleting a worker type.
 
-use serde_json::Value;
 use sqlx::SqliteConnection;
 
 use super::hold;
@@ -17,12 +16,12 @@ use crate::domain::worker_type::WorkerType;
 use crate::domain::worker_type::WorkerTypeChange;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::store::db::error::Result;
-use crate::store::db::row;
 use crate::store::db::store::Store;
 use crate::store::rows::project;
 use crate::store::rows::ticket;
 use crate::store::rows::worker;
 use crate::store::rows::worker_type;
+use crate::store::rows::worker_type_settings;
 
 impl Store {
     pub async fn create_worker_type(
@@ -39,36 +38,10 @@ impl Store {
                 move |connection| {
                     Box::pin(async move {
                         let key = project::load(connection, &project).await?.key;
-                        let created = sqlx::query(
-                            "INSERT INTO worker_type (project_id, name, description, system_prompt, model,
-                                    permission_mode, allowed_tools, disallowed_tools, max_workers, timeout_seconds,
-                                    stall_seconds, max_attempts, max_budget_usd, auto_spawn, may_create_tickets,
-                                    mcp_servers, claude_settings, created_at, updated_at, max_turns)
-                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-                                     ?18, ?19)
-                             ON CONFLICT (project_id, name) DO NOTHING",
-                        )
-                        .bind(key.0)
-                        .bind(name.as_str())
-                        .bind(settings.description)
-                        .bind(settings.system_prompt)
-                        .bind(settings.model)
-                        .bind(settings.permission_mode)
-                        .bind(row::json_list(&settings.allowed_tools))
-                        .bind(row::json_list(&settings.disallowed_tools))
-                        .bind(settings.max_workers)
-                        .bind(settings.timeout_seconds)
-                        .bind(settings.stall_seconds)
-                        .bind(settings.max_attempts)
-                        .bind(settings.max_budget_usd)
-                        .bind(settings.auto_spawn)
-                        .bind(settings.may_create_tickets)
-                        .bind(Value::Object(settings.mcp_servers).to_string())
-                        .bind(Value::Object(settings.claude_settings).to_string())
-                        .bind(now.millis())
-                        .bind(settings.max_turns)
-                        .execute(&mut *connection)
-                        .await?;
+                        let created =
+                            worker_type_settings::insert(key, name.clone(), settings, now)
+                                .execute(&mut *connection)
+                                .await?;
                         if created.rows_affected() == 0 {
                             let worker_type = name.into_string();
                             return Err(Refusal::WorkerTypeExists { project, worker_type }.into());
@@ -101,38 +74,18 @@ impl Store {
                         let found = worker_type::load(connection, &project, &name).await?;
                         let settings = change.on(found.settings);
                         settings.check()?;
-                        sqlx::query(
-                            "UPDATE worker_type
-                                SET description = ?3, system_prompt = ?4, model = ?5, permission_mode = ?6,
-                                    allowed_tools = ?7, disallowed_tools = ?8, max_workers = ?9,
-                                    timeout_seconds = ?10, stall_seconds = ?11, max_attempts = ?12,
-                                    max_budget_usd = ?13, auto_spawn = ?14, may_create_tickets = ?15, mcp_servers = ?16,
-                                    claude_settings = ?17, updated_at = ?18, max_turns = ?19
-                              WHERE project_id = ?1 AND name = ?2",
-                        )
-                        .bind(found.project.0)
-                        .bind(&name)
-                        .bind(settings.description)
-                        .bind(settings.system_prompt)
-                        .bind(settings.model)
-                        .bind(settings.permission_mode)
-                        .bind(row::json_list(&settings.allowed_tools))
-                        .bind(row::json_list(&settings.disallowed_tools))
-                        .bind(settings.max_workers)
-                        .bind(settings.timeout_seconds)
-                        .bind(settings.stall_seconds)
-                        .bind(settings.max_attempts)
-                        .bind(settings.max_budget_usd)
-                        .bind(settings.auto_spawn)
-                        .bind(settings.may_create_tickets)
-                        .bind(Value::Object(settings.mcp_servers).to_string())
-                        .bind(Value::Object(settings.claude_settings).to_string())
-                        .bind(now.millis())
-                        .bind(settings.max_turns)
-                        .execute(&mut *connection)
-                        .await?;
-                        pause_queue::mended(connection, found.project, &found.name, found.pause.as_ref(), now)
+                        let key = found.project;
+                        worker_type_settings::update(key, found.name.clone(), settings, now)
+                            .execute(&mut *connection)
                             .await?;
+                        pause_queue::mended(
+                            connection,
+                            found.project,
+                            &found.name,
+                            found.pause.as_ref(),
+                            now,
+                        )
+                        .await?;
                         worker_type::load(connection, &project, &name).await
                     })
                 },

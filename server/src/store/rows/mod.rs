@@ -10,4 +10,5 @@ pub(crate) mod ticket;
 pub(crate) mod trace;
 pub(crate) mod worker;
 pub(crate) mod worker_type;
+pub(crate) mod worker_type_settings;
 pub(crate) mod worktree;

@@ -4,12 +4,13 @@ use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use super::project;
+use super::worker_type_settings::SettingsRow;
+pub(crate) use super::worker_type_settings::select;
 use crate::domain::id::ProjectKey;
 use crate::domain::refusal::Refusal;
 use crate::domain::worker_type::Passing;
 use crate::domain::worker_type::Pause;
 use crate::domain::worker_type::WorkerType;
-use crate::domain::worker_type::WorkerTypeSettings;
 use crate::store::db::error::Result;
 use crate::store::db::error::StoreError;
 use crate::store::db::row;
@@ -22,22 +23,8 @@ pub(crate) struct WorkerTypeRow {
     project_id: i64,
     project: String,
     name: String,
-    description: String,
-    system_prompt: String,
-    model: Option<String>,
-    permission_mode: String,
-    allowed_tools: String,
-    disallowed_tools: String,
-    max_workers: i64,
-    timeout_seconds: i64,
-    stall_seconds: Option<i64>,
-    max_attempts: i64,
-    max_budget_usd: Option<f64>,
-    auto_spawn: bool,
-    max_turns: Option<i64>,
-    may_create_tickets: bool,
-    mcp_servers: String,
-    claude_settings: String,
+    #[sqlx(flatten)]
+    settings: SettingsRow,
     paused_at: Option<i64>,
     pause_reason: Option<String>,
     paused_by_hand: bool,
@@ -66,43 +53,13 @@ impl TryFrom<WorkerTypeRow> for WorkerType {
             project: ProjectKey(row.project_id),
             project_name: row::name(row.project),
             name: row::name(row.name),
-            settings: WorkerTypeSettings {
-                description: row.description,
-                system_prompt: row.system_prompt,
-                model: row.model,
-                permission_mode: row.permission_mode,
-                allowed_tools: place.list(&row.allowed_tools, "allowed_tools")?,
-                disallowed_tools: place.list(&row.disallowed_tools, "disallowed_tools")?,
-                max_workers: row.max_workers,
-                timeout_seconds: row.timeout_seconds,
-                stall_seconds: row.stall_seconds,
-                max_attempts: row.max_attempts,
-                max_budget_usd: row.max_budget_usd,
-                auto_spawn: row.auto_spawn,
-                max_turns: row.max_turns,
-                may_create_tickets: row.may_create_tickets,
-                mcp_servers: place.object(&row.mcp_servers, "mcp_servers")?,
-                claude_settings: place.object(&row.claude_settings, "claude_settings")?,
-            },
+            settings: row.settings.settings(place)?,
             pause,
             created_at: row::time(row.created_at),
             updated_at: row::time(row.updated_at),
         })
     }
 }
-
-macro_rules! select {
-    () => {
-        "SELECT t.worker_type_id, t.project_id, p.name AS project, t.name, t.description, t.system_prompt, t.model,
-                t.permission_mode, t.allowed_tools, t.disallowed_tools, t.max_workers, t.timeout_seconds,
-                t.stall_seconds, t.max_attempts, t.max_budget_usd, t.auto_spawn, t.max_turns, t.may_create_tickets,
-                t.mcp_servers, t.claude_settings, t.paused_at, t.pause_reason, t.paused_by_hand, t.pause_cause,
-                t.pause_until, t.created_at, t.updated_at
-           FROM worker_type t
-           JOIN project p ON p.project_id = t.project_id "
-    };
-}
-pub(crate) use select;
 
 /// The worker type of that name, or `None` when its project has none.
 pub(crate) async fn find(
