@@ -8,7 +8,7 @@ use e2e::bed::Bed;
 use e2e::bed::text;
 use e2e::claude::real_claude;
 use e2e::eventually::eventually;
-use e2e::fake::QUESTION;
+use e2e::fake::asks_outcome;
 use e2e::messages_api::Ask;
 use e2e::messages_api::MessagesApi;
 use e2e::messages_api::Turn;
@@ -222,7 +222,7 @@ async fn an_agent_that_repeats_itself_is_stopped() {
 }
 
 fn is_question(ask: &Ask) -> bool {
-    ask.body["messages"].to_string().contains(QUESTION)
+    asks_outcome(&ask.body["messages"].to_string())
 }
 
 /// A ticket whose only run of work ends in this way, and whose session answers the question.

@@ -44,8 +44,16 @@ pub struct CallEnd {
     pub ended_ns: u64,
 }
 
-/// What the prompt says, and no other, that asks a session for the outcome of its work.
-pub const QUESTION: &str = "so its outcome is not known";
+/// The prompt that asks a session for the outcome of its work, as the server has it.
+const ASKS_OUTCOME: &str = include_str!("../../server/src/domain/prompt/words/asks-outcome.md");
+
+/// Whether a prompt, or a request that contains one, only asks a session for the outcome of its work.
+#[must_use]
+pub fn asks_outcome(text: &str) -> bool {
+    let first = ASKS_OUTCOME.lines().next().and_then(|line| line.split_once("{ticket}"));
+    let (_, sentence) = first.expect("its first line names the ticket");
+    text.contains(sentence)
+}
 
 impl Call {
     /// The value after an option, in either form: `--name value` or `--name=value`.
@@ -70,7 +78,7 @@ impl Call {
     /// Whether it does no work and only asks a session for the outcome of what it did.
     #[must_use]
     pub fn is_question(&self) -> bool {
-        self.prompt.contains(QUESTION)
+        asks_outcome(&self.prompt)
     }
 
     /// The file name of this call's records.
