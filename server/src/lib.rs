@@ -16,7 +16,6 @@ pub mod lifecycle;
 pub mod locate;
 pub mod mcp;
 pub mod obstacles;
-pub mod plant;
 pub mod proof;
 pub mod serve;
 pub mod shim;

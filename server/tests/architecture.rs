@@ -239,7 +239,7 @@ fn modules_name_only_what_they_may() {
     let mut seen = BTreeSet::new();
     for file in files(&source()) {
         let module = module(&file);
-        if matches!(module.as_str(), "lib" | "main" | "plant" | "snapshot") {
+        if matches!(module.as_str(), "lib" | "main" | "snapshot") {
             continue;
         }
         let Some(allowed) = rules.get(module.as_str()) else {
@@ -265,7 +265,7 @@ fn crates_are_named_only_where_they_belong() {
     let mut broken = Vec::new();
     for file in files(&source()) {
         let module = module(&file);
-        if matches!(module.as_str(), "lib" | "main" | "plant" | "snapshot") {
+        if matches!(module.as_str(), "lib" | "main" | "snapshot") {
             continue;
         }
         let code = code(&file);

@@ -1,21 +1,19 @@
 //! Kills the server or a shim at every named point, and checks that nobody can tell afterwards.
 //!
-//! Needs programs that have the points, and planted bugs for the test of the tests; they take the place of the ordinary
-//! ones in the target directory, which costs the build of three crates and no dependency. `--workspace` in both
-//! commands keeps it so: cargo would build the dependencies again for one package alone.
-//!
 //! ```text
-//! F=vibe-ensemble-server/planted-bugs,vibe-ensemble-shim/planted-bugs,e2e/crash-points
-//! cargo build --workspace --features $F
-//! cargo test --workspace --features $F --test crash-points
-//! cargo build --workspace
+//! cargo test --workspace --features e2e/crash-points --test crash-points
 //! ```
+//!
+//! The test builds the programs itself, from a copy of the source in `target/planted`: with the points, and for the test
+//! of the tests once more with each planted bug of `tests/plants`. `--workspace` keeps the features of dependencies as
+//! they are in the ordinary build: cargo would compile them once more for one package alone.
 //!
 //! `e2e::points` reads the points from the source of both programs. One that is not reached fails the test, so a new
 //! one needs a story here that reaches it.
 
 mod oracle;
 mod plants;
+mod programs;
 mod story;
 
 use std::collections::BTreeMap;
@@ -26,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::oracle::Told;
+use crate::programs::Programs;
 use crate::story::Story;
 
 /// Stories told at once. They mostly wait.
@@ -35,10 +34,11 @@ const AT_ONCE: usize = 10;
 async fn a_kill_at_any_point_changes_nothing() {
     let points = e2e::points::all();
     assert!(points.len() >= 100, "{} points", points.len());
+    let programs = Arc::new(Programs::with(None).await);
     let begun = Instant::now();
     let mut expected: BTreeMap<Story, Told> = BTreeMap::new();
     for story in Story::ALL {
-        expected.insert(story, story::tell(story, None, None).await);
+        expected.insert(story, story::tell(story, None, &programs).await);
     }
     let expected = Arc::new(expected);
     let slots = Arc::new(Semaphore::new(AT_ONCE));
@@ -46,11 +46,12 @@ async fn a_kill_at_any_point_changes_nothing() {
     let mut names = BTreeMap::new();
     for point in points.clone() {
         let (slots, expected) = (Arc::clone(&slots), Arc::clone(&expected));
+        let programs = Arc::clone(&programs);
         let name = point.clone();
         let task = running.spawn(async move {
             let _slot = slots.acquire().await.expect("never closed");
             let story = Story::of(&point);
-            let told = story::tell(story, Some(&point), None).await;
+            let told = story::tell(story, Some(&point), &programs).await;
             oracle::compare(&point, &expected[&story], &told)
         });
         names.insert(task.id(), name);

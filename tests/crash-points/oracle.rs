@@ -92,7 +92,7 @@ pub(crate) fn compare(point: &str, expected: &Told, told: &Told) -> Result<(), S
         return Err(told.wrong.join("; "));
     }
     let mut told = told.clone();
-    // A launch that is killed is told, and its queue goes on by itself.
+    // A launch that is killed is reported, and its queue resumes by itself.
     if point.starts_with("shim.") && told.pauses == ["queue_paused", "queue_resumed"] {
         told.pauses.clear();
     }

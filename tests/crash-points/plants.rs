@@ -10,26 +10,26 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::oracle;
+use crate::programs::Programs;
 use crate::story;
 use crate::story::Story;
 
-/// The check of [`crate::a_kill_at_any_point_changes_nothing`] for one point, with a bug planted in the second telling.
-async fn point_catches(plant: &str, story: Story, point: Option<&str>) {
-    let expected = story::tell(story, None, None).await;
-    let honest = story::tell(story, point, None).await;
+/// The check of [`crate::a_kill_at_any_point_changes_nothing`] for one point, with and without a bug.
+async fn point_catches(bug: &'static str, story: Story, point: Option<&'static str>) {
+    let plain = Programs::with(None).await;
+    let expected = story::tell(story, None, &plain).await;
+    let honest = story::tell(story, point, &plain).await;
     let at = point.unwrap_or("server.");
     assert_eq!(oracle::compare(at, &expected, &honest), Ok(()), "without the bug");
-    let telling = async {
-        let (point, plant) = (point.map(str::to_owned), plant.to_owned());
-        tokio::spawn(async move { story::tell(story, point.as_deref(), Some(&plant)).await }).await
-    };
+    let broken = Programs::with(Some(bug)).await;
+    let telling = tokio::spawn(async move { story::tell(story, point, &broken).await });
     // A story that comes to no end fails its check as well.
     if let Ok(told) = telling.await {
         let caught = oracle::compare(at, &expected, &told);
-        eprintln!("{plant}: {caught:?}");
-        assert!(caught.is_err(), "{plant} was not caught at {point:?}");
+        eprintln!("{bug}: {caught:?}");
+        assert!(caught.is_err(), "{bug} was not caught at {point:?}");
     } else {
-        eprintln!("{plant}: the story came to no end");
+        eprintln!("{bug}: the story came to no end");
     }
 }
 
@@ -65,13 +65,10 @@ async fn a_pull_that_is_not_idempotent_is_caught() {
     point_catches("pull-is-not-idempotent", Story::Usual, point).await;
 }
 
-/// A server with a bug, or without one, and a ticket of one stage. `GO` in its script is a file that a test makes.
-async fn one_stage(plant: Option<&str>, script: &str) -> (Kept, String) {
-    let setup = Setup::default().env("VIBE_ENSEMBLE_LINGER_MS", "200");
-    let kept = Kept::prepare(match plant {
-        Some(plant) => setup.env("VIBE_ENSEMBLE_TEST_PLANT", plant),
-        None => setup,
-    });
+/// A server of these programs, and a ticket of one stage. `GO` in its script is a file that a test makes.
+async fn one_stage(programs: &Programs, script: &str) -> (Kept, String) {
+    let setup = Setup::default().programs(programs.directory());
+    let kept = Kept::prepare(setup.env("VIBE_ENSEMBLE_LINGER_MS", "200"));
     kept.repository("shop", "keep").await;
     kept.worker_type("shop", "build", 1).await;
     kept.worker_type("shop", "other", 1).await;
@@ -106,8 +103,9 @@ async fn called(kept: &Kept, ticket: &str) {
 }
 
 /// How many agents ran for a ticket whose shim was stopped while the server was replaced and did other work.
-async fn runs_of_a_stopped_shim(plant: Option<&str>) -> usize {
-    let (kept, ticket) = one_stage(plant, "fake: build#1: wait-for GO").await;
+async fn runs_of_a_stopped_shim(bug: Option<&'static str>) -> usize {
+    let programs = Programs::with(bug).await;
+    let (kept, ticket) = one_stage(&programs, "fake: build#1: wait-for GO").await;
     called(&kept, &ticket).await;
     story::kill_shims(&kept, Signal::SIGSTOP);
     kept.server().await.kill().await;
@@ -127,9 +125,10 @@ async fn a_worker_given_up_for_its_silence_is_caught() {
 }
 
 /// What the first agent wrote, after an attempt that failed and one that did not.
-async fn work_after_a_failure(plant: Option<&str>) -> String {
+async fn work_after_a_failure(bug: Option<&'static str>) -> String {
+    let programs = Programs::with(bug).await;
     let script = "fake: build: append work.txt {attempt}\nfake: build#1: bad-result";
-    let (kept, ticket) = one_stage(plant, script).await;
+    let (kept, ticket) = one_stage(&programs, script).await;
     closed(&kept, &ticket).await;
     let repository = Repository { path: kept.directory.join("projects/shop") };
     repository.file(&format!("vibe-ensemble/{ticket}"), "work.txt").unwrap_or_default()
@@ -148,9 +147,10 @@ async fn accepted_work_that_is_not_put_on_the_branch_is_caught() {
 }
 
 /// How many processes of a completed attempt are still there.
-async fn survivors(plant: Option<&str>) -> usize {
+async fn survivors(bug: Option<&'static str>) -> usize {
+    let programs = Programs::with(bug).await;
     let script = "fake: build: fork 60\nfake: build: daemonize 60";
-    let (kept, ticket) = one_stage(plant, script).await;
+    let (kept, ticket) = one_stage(&programs, script).await;
     closed(&kept, &ticket).await;
     kept.family.alive().iter().filter(|process| process.attempt.is_some()).count()
 }
@@ -165,14 +165,7 @@ async fn a_group_that_is_asked_for_at_kill_time_is_caught() {
 #[test]
 fn every_planted_bug_has_a_test() {
     let here = include_str!("plants.rs");
-    for source in
-        [include_str!("../../server/src/plant.rs"), include_str!("../../worker-shim/src/plant.rs")]
-    {
-        let (_, list) = source.split_once("BUGS: &[&str] =").expect("the list is there");
-        let (_, list) = list.split_once("&[").expect("the list begins");
-        let (list, _) = list.split_once("];").expect("the list ends");
-        for bug in list.split('"').skip(1).step_by(2) {
-            assert!(here.contains(&format!("\"{bug}\"")), "{bug} has no test");
-        }
+    for bug in e2e::plants::all() {
+        assert!(here.contains(&format!("\"{bug}\"")), "{bug} has no test");
     }
 }

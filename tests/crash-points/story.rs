@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::oracle;
 use crate::oracle::Told;
+use crate::programs::Programs;
 
 const PLAN: [&str; 3] = ["design", "build", "review"];
 /// What each agent does first: what is accepted of it is in the repository afterwards, what is not is kept.
@@ -95,10 +96,11 @@ impl Story {
     }
 }
 
-/// Tells a story with a kill at a point, with a bug planted, or with neither, and looks at what is left of it.
-pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>) -> Told {
+/// Tells a story of these programs, with or without a kill at a point, and looks at what is left of it.
+pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs) -> Told {
     let kept = Kept::prepare(
         Setup::default()
+            .programs(programs.directory())
             .env("VIBE_ENSEMBLE_LINGER_MS", "200")
             .env("VIBE_ENSEMBLE_HEARTBEAT_MS", "100"),
     );
@@ -106,9 +108,6 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, plant: Option<&str>)
     let arm = async || {
         let mut server = kept.server().await;
         server.set_env("VIBE_ENSEMBLE_TEST_TRACE", oracle::trace_file(&kept).display().to_string());
-        if let Some(plant) = plant {
-            server.set_env("VIBE_ENSEMBLE_TEST_PLANT", plant.to_owned());
-        }
         if let Some(point) = point {
             server.set_env("VIBE_ENSEMBLE_CRASH_AT", point.to_owned());
             server.set_env("VIBE_ENSEMBLE_CRASH_ONCE", fired.display().to_string());
@@ -184,7 +183,7 @@ async fn coordinate(kept: &Kept, ticket: &str, directory: &Path) {
     held("who does it").await;
     say("pause", json!({"project": "shop", "reason": "a break"})).await;
     let done = json!({
-        "ticket_id": ticket, "stage": "build", "outcome": "completed", "report": "done by hand",
+        "ticket_id": ticket, "stage": "build", "outcome": "completed", "report": "done manually",
     });
     say("complete_ticket_stage", done).await;
     let unwanted = json!({

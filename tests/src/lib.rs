@@ -16,6 +16,7 @@
 //! - [`clock_shift`]: a wall clock that a test sets, for one server.
 //! - [`memory_group`]: a control group with little memory.
 //! - [`binaries`]: where the programs under test are.
+//! - [`plants`]: bugs that tests must find.
 //! - [`points`]: at which points of the programs a test may kill them.
 //! - [`needs`]: what some tests need from the machine.
 //! - [`harness`]: runs the scenarios, and reports those whose needs are not met as ignored.
@@ -40,6 +41,7 @@ pub mod kept;
 pub mod memory_group;
 pub mod messages_api;
 pub mod needs;
+pub mod plants;
 pub mod points;
 pub mod processes;
 pub mod repository;

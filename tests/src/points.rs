@@ -1,14 +1,16 @@
-//! Every point at which a test may kill the server or a shim, as their source names them with the macros of [`faults`].
+//! Every point at which a test may kill the server or a shim, as their source names them with the macros of the crate `faults`.
 
 use std::fs;
 use std::path::Path;
+
+use crate::plants;
 
 /// Every point of both programs, in the order of their names. Panics when a name is there twice.
 #[must_use]
 pub fn all() -> Vec<String> {
     let mut found = Vec::new();
     for program in ["server/src", "worker-shim/src"] {
-        collect(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(program), &mut found);
+        collect(&plants::source().join(program), &mut found);
     }
     found.sort();
     for two in found.windows(2) {

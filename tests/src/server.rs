@@ -28,6 +28,8 @@ use crate::tmpfs::Tmpfs;
 pub struct Setup {
     /// The program workers run; the scripted agent when absent.
     pub agent: Option<PathBuf>,
+    /// The directory of server and shim; that of this build when absent.
+    pub programs: Option<PathBuf>,
     /// More arguments of `serve`.
     pub args: Vec<String>,
     /// More variables in the server's environment.
@@ -52,6 +54,13 @@ impl Setup {
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Takes server and shim from another directory.
+    #[must_use]
+    pub fn programs(mut self, directory: PathBuf) -> Self {
+        self.programs = Some(directory);
         self
     }
 
@@ -192,6 +201,9 @@ impl Server {
     /// A command of the binary under test, in this test's environment and nothing else.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
+        let programs = self.setup.programs.as_ref();
+        let program =
+            programs.map_or_else(binaries::server, |programs| programs.join("vibe-ensemble"));
         let mut prelude = Vec::new();
         if self.setup.no_umask {
             prelude.push("umask 000");
@@ -204,13 +216,13 @@ impl Server {
             prelude.push("exec 3<&0 4<&1 </dev/null >/dev/null; export LISTEN_FDS=2 LISTEN_PID=$$");
         }
         if prelude.is_empty() {
-            let mut command = self.command_of(&binaries::server());
+            let mut command = self.command_of(&program);
             command.arg(subcommand);
             return command;
         }
         let mut command = self.command_of(Path::new("/bin/sh"));
         let script = format!("{}; exec \"$0\" \"$@\"", prelude.join("; "));
-        command.args(["-c", &script]).arg(binaries::server()).arg(subcommand);
+        command.args(["-c", &script]).arg(program).arg(subcommand);
         command
     }
 

@@ -25,7 +25,6 @@ use crate::memory::OutOfMemory;
 use crate::memory::RefusedTasks;
 use crate::output::Segments;
 use crate::output::Tail;
-use crate::plant;
 use crate::reap::Reaped;
 use crate::run_dir;
 use crate::run_dir::Opened;
@@ -278,13 +277,6 @@ impl Attempt {
             self.reaped(one);
         }
         left
-    }
-
-    /// Deletes what nobody may delete before the server has it: a planted bug.
-    pub fn forget_record(&self) {
-        if plant::is("record-deleted-before-ack") {
-            drop(std::fs::remove_file(self.dir.path().join(shim_protocol::run_dir::EXIT)));
-        }
     }
 
     /// Which of its processes will not die, in words.

@@ -18,7 +18,6 @@ pub mod memory;
 pub mod output;
 mod pidfd;
 pub mod place;
-pub mod plant;
 pub mod reap;
 pub mod run_dir;
 pub mod seal;

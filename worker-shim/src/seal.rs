@@ -18,7 +18,6 @@ use nix::fcntl::RenameFlags;
 use nix::fcntl::fallocate;
 use nix::fcntl::renameat2;
 
-use crate::plant;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
@@ -92,9 +91,6 @@ fn write(
 
 /// Makes the names in a directory durable.
 pub fn sync_dir(dir: &Path) -> Result<(), SealError> {
-    if plant::is("no-fsync-of-the-directory") {
-        return Ok(());
-    }
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(|source| SealError::Sync { path: dir.to_owned(), source })?;

@@ -27,7 +27,6 @@ use crate::link::Link;
 use crate::link::LinkError;
 use crate::log;
 use crate::place;
-use crate::plant;
 use crate::reap;
 use crate::reap::Wait;
 use crate::seal_key::SealKey;
@@ -319,11 +318,6 @@ impl Supervisor {
     fn send(&mut self, message: &ToServer) -> Option<Event> {
         let sides = crash_points(message);
         let link = self.link.as_mut()?;
-        if plant::is("record-deleted-before-ack")
-            && let (ToServer::Completed { .. }, Some(attempt)) = (message, &self.attempt)
-        {
-            attempt.forget_record();
-        }
         sides.before();
         if let ToServer::Completed { attempt_id, .. } = message {
             faults::trace!("reporting", attempt_id);

@@ -16,7 +16,6 @@ use nix::sys::signal::killpg;
 use nix::unistd::Pid;
 use shim_protocol::plain_file;
 
-use crate::plant;
 use crate::reap;
 use crate::reap::Reaped;
 use crate::reap::Wait;
@@ -90,13 +89,6 @@ impl Sweep {
             };
             if childless {
                 return self.outsiders();
-            }
-            if plant::is("group-asked-at-kill") {
-                // By now the agent is reaped, so there is no answer, and nobody is killed.
-                let agent = self.agent.map(Pid::from_raw);
-                let group = agent.and_then(|agent| nix::unistd::getpgid(Some(agent)).ok());
-                let _gone = group.is_some_and(|group| killpg(group, Signal::SIGKILL).is_err());
-                return Left::Nothing;
             }
             let held = self.hold();
             self.kill_groups(&held);

@@ -8,7 +8,6 @@ use shim_protocol::message::AckVerdict;
 
 use super::Dispatcher;
 use super::reconcile;
-use super::worktrees::Settled;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::Failure;
@@ -16,7 +15,6 @@ use crate::domain::outcome::Verdict;
 use crate::domain::usage::Held;
 use crate::domain::usage::UsageLimit;
 use crate::domain::verdict;
-use crate::plant;
 use crate::shim::facts;
 use crate::shim::facts::Known;
 use crate::store::EndReport;
@@ -107,9 +105,7 @@ impl Dispatcher {
         let verdict = if overdue && timed_out { reconcile::overdue() } else { verdict };
         let accepted = matches!(verdict, Verdict::Succeeded(_));
         // Git first: what the database says is accepted must be on the branch, also after a crash in between.
-        let forgets = plant::is("accepted-work-forgotten");
-        let settled =
-            if forgets { Settled::nothing() } else { self.settle_work(attempt, accepted).await? };
+        let settled = self.settle_work(attempt, accepted).await?;
         let ending = Ending {
             attempt,
             verdict,

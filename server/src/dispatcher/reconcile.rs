@@ -32,7 +32,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::journal;
-use crate::plant;
 use crate::shim::evidence;
 use crate::shim::evidence::Known;
 use crate::shim::evidence::Mark;
@@ -108,7 +107,6 @@ impl Dispatcher {
                 continue;
             }
             match self.life_of(worker.id).await? {
-                _ if plant::is("lost-by-age") => drop(dead.insert(worker.id)),
                 Life::Dead => drop(dead.insert(worker.id)),
                 Life::Alive => {}
                 Life::Unknown => self.wonder(reconciler, worker.id),
@@ -341,14 +339,6 @@ async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
 fn gather(whereabouts: &Whereabouts, left: Unsettled) -> Found {
     let Whereabouts { run_dir, mark, known } = whereabouts;
     let (record, sealed) = evidence::record(run_dir, mark, known);
-    if plant::is("lost-by-age") && sealed.is_none() {
-        return Found {
-            judgement: Judgement::DeclareLost,
-            record: None,
-            never_started: false,
-            spent: Spent::default(),
-        };
-    }
     // Its worker is known to be dead; a lock that is held all the same is waited for.
     let shim = life(locks::lock(&run_dir.join(run_dir::SHIM_LOCK), None), Process::Ended);
     let mut tree = evidence::tree(run_dir, mark, known);

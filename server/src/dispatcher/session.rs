@@ -23,7 +23,6 @@ use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
-use crate::plant;
 use crate::shim::facts;
 use crate::shim::link;
 use crate::shim::link::LinkError;
@@ -331,11 +330,6 @@ impl Session<'_> {
         let ours = record.server_id == self.dispatcher.store.server_id()
             && record.attempt_id == attempt_id
             && record.worker_id == self.worker.id.to_string();
-        if plant::is("ack-before-commit") {
-            faults::trace!("ack-sent", attempt_id);
-            let (attempt_id, verdict) = (attempt_id.clone(), message::AckVerdict::Accepted);
-            self.sender.send(&ToShim::Ack { attempt_id, verdict }).await?;
-        }
         let verdict = match attempt_id.parse::<AttemptId>() {
             Ok(attempt) if ours && self.holds(attempt).await? => {
                 match self.dispatcher.complete(attempt, record).await {

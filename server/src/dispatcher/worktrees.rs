@@ -31,7 +31,6 @@ use crate::git::merge::Conflict;
 use crate::git::merge::Landing;
 use crate::git::refs::Author;
 use crate::git::stand::Place;
-use crate::plant;
 use crate::store;
 use crate::store::Result;
 use crate::store::Unprepared;
@@ -280,9 +279,7 @@ impl Dispatcher {
                 repository.put_aside(work, &author).await?;
             }
             faults::point!("server.worktree.before_put_back");
-            if !plant::is("worktree-not-put-back") {
-                repository.put_back(work, place).await?;
-            }
+            repository.put_back(work, place).await?;
             faults::point!("server.worktree.after_put_back");
         }
         // Otherwise an agent goes on in its session, and in the files it left.

@@ -37,13 +37,6 @@ impl Points {
     /// The point between the commit and the answer to the caller.
     #[inline]
     pub fn after_commit(self) {}
-
-    /// Whether these are the points of the claim; a planted bug needs to know.
-    #[inline]
-    #[must_use]
-    pub const fn is_claim(self) -> bool {
-        false
-    }
 }
 
 #[cfg(not(feature = "crash-points"))]
@@ -91,12 +84,6 @@ impl Points {
     /// The point between the commit and the answer to the caller.
     pub fn after_commit(self) {
         self.names.iter().for_each(|[_, _, name]| crate::reach(name));
-    }
-
-    /// Whether these are the points of the claim; a planted bug needs to know.
-    #[must_use]
-    pub fn is_claim(self) -> bool {
-        self.names.is_some_and(|[name, _, _]| name == "server.claim.before_begin")
     }
 }
 

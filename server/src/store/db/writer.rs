@@ -24,7 +24,6 @@ use super::error;
 use super::error::Error;
 use super::error::Result;
 use super::error::StoreError;
-use crate::plant;
 
 /// Writes that share one commit at most. Past this the latency of the first one grows for nothing.
 const BATCH: usize = 64;
@@ -252,14 +251,6 @@ async fn batch(
     while let Some(mut job) = next.take() {
         if broken.is_none() {
             broken = savepoint(connection, &mut job).await.err();
-        }
-        if plant::is("grant-before-commit") && job.points().is_claim() {
-            let points = job.points();
-            job.finish(None);
-            // As long as the grant needs to reach the shim and the child to start.
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-            points.before_commit();
-            continue;
         }
         jobs.push(job);
         if jobs.len() < BATCH && broken.is_none() {

@@ -27,7 +27,6 @@ use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::domain::worker_type::Pause;
 use crate::domain::worker_type::WorkerTypeSettings;
-use crate::plant;
 use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
@@ -146,9 +145,7 @@ async fn claim(
             .bind(pull_id)
             .fetch_optional(&mut *connection)
             .await?;
-    if let Some(id) = repeated
-        && !plant::is("pull-is-not-idempotent")
-    {
+    if let Some(id) = repeated {
         return again(connection, worker, AttemptId::from_key(id)).await;
     }
     let found = worker::load(connection, worker).await?;

@@ -32,7 +32,6 @@ use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::UsageLimit;
 use crate::domain::worker_type::WorkerType;
-use crate::plant;
 use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
@@ -138,7 +137,7 @@ async fn end(
     .bind(now.millis())
     .execute(&mut *connection)
     .await?;
-    if ended.rows_affected() == 0 && !plant::is("no-guard-on-the-end") {
+    if ended.rows_affected() == 0 {
         return late(connection, &ending, now).await;
     }
     let spent_usd = bill::book(connection, &found, &ending.spent).await?;
