@@ -1,4 +1,4 @@
-//! An agent that the kernel kills for want of memory, for real.
+//! An agent that the kernel really kills for lack of memory.
 //!
 //! A program of its own: a plain launcher's shim sees the kernel's count for the whole machine, and what is killed there
 //! beside others, by a test that means to, would look the same.

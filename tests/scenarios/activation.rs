@@ -37,7 +37,7 @@ async fn a_restart_refuses_nobody() {
     let socket = bed.server.runtime_dir().join("shim.sock");
     drop(UnixStream::connect(&socket).expect("the server took away what is not its own"));
     let addr = fs::read_to_string(bed.server.runtime_dir().join("http.addr")).unwrap();
-    assert_eq!(addr.trim(), address, "whoever dials there is served by the next server");
+    assert_eq!(addr.trim(), address, "a client that connects there is served by the next server");
     // Dialled while nobody serves, answered by the next server.
     let client = bed.client.clone();
     let meanwhile = tokio::spawn(async move { client.call("list_projects", json!({})).await });

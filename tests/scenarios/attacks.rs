@@ -42,7 +42,7 @@ async fn whoever_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
         "the coordinator has a share of its own"
     );
     let health = bed.client.with_token(None).get("/healthz").await;
-    assert_eq!(health.status().as_u16(), 200, "whoever supervises the server still sees it");
+    assert_eq!(health.status().as_u16(), 200, "a supervisor still sees the server");
 }
 
 #[e2e::scenario]

@@ -126,7 +126,7 @@ async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
     .await;
     assert_eq!(parked["parked_reports"], 2);
 
-    // Numbers go on: tickets above the forgotten one, events above any saved position.
+    // Numbers continue: tickets above the forgotten one, events above any saved position.
     let new = bed.ticket("shop", &["build"], "").await;
     assert!(number(&new) > number(&later), "{new} after {later}");
     bed.completed(&new).await;

@@ -154,7 +154,7 @@ async fn the_usage_limit_holds_everything_until_its_reset() {
     bed.nothing_is_left().await;
     let resumed = bed.client.ok("resume", json!({})).await;
     assert_eq!(resumed["paused"], false, "{resumed}");
-    eventually("work goes on", || async {
+    eventually("work continues", || async {
         if api.asks().len() > asked { Ok(()) } else { Err(format!("{asked} requests")) }
     })
     .await;

@@ -1,7 +1,7 @@
 //! The whole promise with the real `claude` on both ends: it coordinates, it works, and only the model is missing.
 //!
-//! The coordinator's part is a policy, not a list of calls: what it does next follows from what it was told in this
-//! conversation. So the same coordinator can be killed and begun again, as a person would close and open a session.
+//! The coordinator's part is a policy, not a list of calls: what it does next follows from what it has read in
+//! this conversation. So the same coordinator can be killed and begun again, as a person would close and open a session.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -360,8 +360,8 @@ async fn a_coordinator_that_is_killed_and_begun_again_misses_nothing() {
     let claude = real_claude();
     let (root, directory) = repository();
     let place = directory.clone();
-    // Whoever hears of the question first dies before it acts: its model never answers again. The one before that dies
-    // while it waits.
+    // The coordinator that hears of the question first dies before it acts: its model never answers again. An earlier
+    // one dies while it waits.
     let hearer_dies = AtomicBool::new(true);
     let api = MessagesApi::start(move |ask| {
         let coordinates = !ask.tools.is_empty() && !ask.offers("StructuredOutput");
@@ -387,7 +387,7 @@ async fn a_coordinator_that_is_killed_and_begun_again_misses_nothing() {
     .await;
     first.kill().await;
     let second = Coordinator::start(&claude, &bed.server, &api, &directory, goal).await;
-    eventually("the coordinator was told of the question", || async {
+    eventually("the coordinator has read the question", || async {
         let told = api.asks().iter().any(|ask| {
             !ask.offers("StructuredOutput")
                 && ask.calls().last().is_some_and(|call| call.text().contains("ticket_on_hold"))

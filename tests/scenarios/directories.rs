@@ -1,4 +1,4 @@
-//! Directories that a server is told to use and that are not its own.
+//! Directories that the configuration names and that do not belong to the server.
 
 use std::fs;
 use std::fs::Permissions;

@@ -1,4 +1,4 @@
-//! A disk that fills up while agents run: nothing new is started, nothing is lost, and room mends everything.
+//! A disk that fills up while agents run: nothing new is started, nothing is lost, and freed space lets everything continue.
 
 use std::fs;
 use std::fs::File;
@@ -31,7 +31,7 @@ async fn a_full_disk_stops_new_work_and_loses_none() {
     })
     .await;
 
-    // Below the watermark: what waits goes on waiting, and everybody can see why.
+    // Below the watermark: waiting tickets keep waiting, and every view says why.
     let filler = fill(&state, "filler", 128 * MIB, 24 * MIB);
     eventually("the shortage is seen", || async { disk_low(&bed).await }).await;
     let third = bed.ticket("shelf", &["docs"], "").await;

@@ -1,4 +1,4 @@
-//! Events: listed until marked, per consumer, and pushed to whoever waits.
+//! Events: listed until marked, per consumer, and pushed to every caller that waits.
 
 use std::process::Stdio;
 
@@ -217,7 +217,7 @@ async fn a_monitor_prints_each_event_once_whatever_becomes_of_the_server() {
     let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines();
     let mut next = async || {
         let line = tokio::time::timeout(DEADLINE, lines.next_line()).await;
-        let line = line.expect("a line in time").unwrap().expect("it goes on for ever");
+        let line = line.expect("a line in time").unwrap().expect("it never ends by itself");
         let event: Value = serde_json::from_str(&line).unwrap();
         (text(&event, "kind"), text(&event, "ticket_id"))
     };

@@ -368,7 +368,7 @@ async fn a_live_agent_is_known_again_after_the_server_was_killed() {
     let told = &mcp_config(&call)["mcpServers"]["vibe-ensemble"]["url"];
     bed.server.kill().await;
     bed.launch().await;
-    // A port that somebody else took in that moment is no fault of the server's, which says so.
+    // If another program took the port in that moment, the server logs so.
     let is_where_it_was = *told == bed.client.url("/mcp");
     assert!(is_where_it_was || bed.server.log().contains("the port of before is taken"), "{told}");
     let agent = agent(&bed, &call);

@@ -155,7 +155,7 @@ async fn lock_files_that_are_gone_prove_nobody_dead() {
         }
         for shim in shims {
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGCONT)
-                .expect("a shim that lives");
+                .expect("a running shim");
         }
         for (ticket, run) in runs {
             go(&run);

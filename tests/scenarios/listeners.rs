@@ -1,4 +1,4 @@
-//! Who is told the coordinator's token: the server, and nobody who listens in its place or on the way.
+//! The coordinator's token is sent to the server only, never to a program that listens in its place or on the way.
 
 use std::fs;
 use std::io;
@@ -167,7 +167,7 @@ async fn a_stranger_who_asks_the_server_for_its_proof_does_not_become_it() {
     assert_eq!(output.status.code(), Some(69), "{}", words(&output));
     assert_eq!(stranger.heard(), ["no token"]);
 
-    // The address a running server published, changed by somebody who may.
+    // The address a running server published, changed by a user with the right to.
     let stranger = Stranger::start(&bed, &elsewhere, Some(server));
     fs::write(bed.server.runtime_dir().join("http.addr"), &elsewhere).expect("our own file");
     let output = bed.server.operate("tickets", &[]).await;

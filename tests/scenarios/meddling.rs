@@ -97,7 +97,7 @@ async fn work_in_the_middle_of_a_merge_is_on_hold_and_can_be_done_again() {
         assert!(reason.contains(part), "{part}: {reason}");
     }
     assert_eq!(repository.commit("main"), base);
-    // Nobody has finished it: the coordinator is told the same again, and nothing is merged.
+    // The merge was not finished: the coordinator gets the same refusal again, and nothing is merged.
     let again =
         json!({"ticket_id": ticket, "stage": "build", "outcome": "completed", "report": "Merged."});
     bed.client.ok("complete_ticket_stage", again).await;

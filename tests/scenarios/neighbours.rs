@@ -64,7 +64,7 @@ async fn nothing_on_disk_is_for_others_even_without_a_umask() {
     assert_eq!(found, Vec::<String>::new());
     let socket = fs::metadata(bed.server.runtime_dir().join("shim.sock")).unwrap();
     assert!(socket.file_type().is_socket());
-    // What the agent makes is the project's, and has the umask of whoever started the server.
+    // What the agent makes belongs to the project, and has the umask of the user that started the server.
     let made = fs::metadata(project.join("made")).unwrap().permissions().mode() & 0o777;
     assert_eq!(made, 0o666);
     fs::write(project.join("go"), "").unwrap();
@@ -156,7 +156,10 @@ async fn a_stranger_at_the_shim_socket_writes_no_line_of_the_log() {
     let answer = Peer::dial(&forged).await.hello(&forged, 1).await;
     assert_eq!(answer["kind"], "refused", "{answer}");
     let log = bed.server.log();
-    let told = log.lines().find(|line| line.contains("a shim was refused")).expect("it is told");
+    let told = log
+        .lines()
+        .find(|line| line.contains("a shim was refused"))
+        .expect("the refusal is logged");
     assert!(told.contains(r"W-9\n2026-11-29T00:00:00Z ERROR forged\u{1b}[2J\u{9b}1m"), "{told}");
     assert!(!log.lines().any(|line| line.starts_with("2026-11-29T00:00:00Z ERROR")), "{log}");
 }
@@ -201,7 +204,7 @@ async fn another_user_is_turned_away_although_the_modes_were_loosened() {
     let socket = bed.server.runtime_dir().join("shim.sock");
     assert_eq!(told(neighbour(&program, 0, "dial", &socket)).await, "refused");
     assert_eq!(told(neighbour(&program, NOBODY, "dial", &socket)).await, "closed");
-    eventually("the stranger is told of", || {
+    eventually("the stranger is logged", || {
         let told = bed.server.log().contains("another user dialled the shim socket");
         std::future::ready(if told { Ok(()) } else { Err(bed.server.log_tail()) })
     })

@@ -1,4 +1,4 @@
-//! What systemd is told, on a real notification socket.
+//! What the server reports to systemd, on a real notification socket.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;

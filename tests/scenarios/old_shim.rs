@@ -1,4 +1,4 @@
-//! Shims of another version: the oldest one there can be works a whole attempt, and one with no common protocol is told.
+//! Shims of another version: the oldest possible one works a whole attempt, and one with no common protocol learns so.
 //!
 //! There is no earlier release, so its shim is played here: a program that only keeps its launch order, and a peer that
 //! says what protocol 1 has to have, nothing optional, and things this server has never heard of.
@@ -116,7 +116,7 @@ async fn the_oldest_shim_works_a_whole_attempt() {
     let record = json!({
         "version": 1, "server_id": grant["server_id"], "attempt_id": attempt, "worker_id": order["worker_id"],
         "build": "0.0.1", "status": {"type": "exited", "code": 0}, "ended_at_ms": 2, "weather": {"wind": 3},
-        "result": {"subtype": "success", "structured_output": {"outcome": "completed", "report": "by hand"}},
+        "result": {"subtype": "success", "structured_output": {"outcome": "completed", "report": "done manually"}},
     });
     let completed = json!({"kind": "completed", "attempt_id": attempt, "record": record});
     peer.say(completed.clone()).await;
@@ -125,7 +125,7 @@ async fn the_oldest_shim_works_a_whole_attempt() {
     peer.say(completed).await;
     assert_eq!(peer.hear().await["verdict"], "duplicate");
     let closed = bed.completed(&ticket).await;
-    assert_eq!(closed["comments"][0]["content"], "by hand");
+    assert_eq!(closed["comments"][0]["content"], "done manually");
 
     peer.say(json!({"kind": "goodbye", "reason": "out of work"})).await;
     let stopped = |worker: &Value| worker["state"] == "stopped";

@@ -87,7 +87,7 @@ async fn a_shim_that_somebody_keeps_stopped_is_killed_after_its_tree() {
         let is_over = found["attempts"][0]["ended_at"].is_string();
         if is_over { Ok(()) } else { Err(found.to_string()) }
     });
-    // Between two signals the shim may get as far as its report. Then nobody has to kill it, and it is to go on.
+    // Between two signals the shim may get as far as its report. Then it need not be killed, and must continue.
     tokio::select! {
         () = stopper => {}
         () = ended => drop(bed.server.send(shim, Signal::SIGCONT)),
@@ -107,7 +107,7 @@ async fn an_order_to_stop_reaches_an_agent_whose_shim_is_stopped() {
         bed.called(&ticket, "build", 1).await;
         let worker = bed.worker_of(&ticket).await;
         bed.client.ok("stop_worker", json!({"worker_id": worker["worker_id"], "mode": mode})).await;
-        eventually("the attempt has ended as it was told to", || async {
+        eventually("the attempt has ended with the requested outcome", || async {
             let found = bed.get(&ticket).await;
             let ended = found["attempts"][0]["outcome"] == outcome;
             if ended { Ok(()) } else { Err(found.to_string()) }

@@ -14,7 +14,7 @@ use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
 
-/// How often the coordinator was told of something.
+/// How many events of a kind there are.
 async fn told(bed: &Bed, kind: &str) -> usize {
     bed.events().await.iter().filter(|event| event["kind"] == kind).count()
 }
@@ -35,8 +35,8 @@ fn executable(path: &Path, content: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
 }
 
-/// A queue waited for something, was told of it once, and went on by itself at nobody's expense.
-async fn went_on(bed: &Bed, ticket: &str, failure: Option<&str>) {
+/// A queue waited for something, the wait was reported once, and the queue resumed by itself without a charged attempt.
+async fn resumed(bed: &Bed, ticket: &str, failure: Option<&str>) {
     let done = bed.completed(ticket).await;
     assert_eq!(done["attempts_used"], 0, "{done}");
     let attempts = done["attempts"].as_array().expect("a list");
@@ -64,7 +64,7 @@ async fn an_agent_that_is_away_while_it_is_replaced_is_waited_for() {
     waits(&bed, &ticket, "queue_paused", &["No such file", "It is tried again at", "by itself"])
         .await;
     symlink(binaries::fake_claude(), &agent).expect("writable");
-    went_on(&bed, &ticket, Some("no_agent")).await;
+    resumed(&bed, &ticket, Some("no_agent")).await;
 }
 
 #[e2e::scenario]
@@ -77,7 +77,7 @@ async fn an_agent_that_may_not_be_executed_yet_is_waited_for() {
     let ticket = bed.ticket("shop", &["build"], "").await;
     waits(&bed, &ticket, "queue_paused", &["Permission denied"]).await;
     fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    went_on(&bed, &ticket, Some("no_agent")).await;
+    resumed(&bed, &ticket, Some("no_agent")).await;
 }
 
 #[e2e::scenario]
@@ -93,7 +93,7 @@ async fn a_text_in_the_place_of_the_agent_is_run_by_nobody() {
     let whole = elsewhere.path().join("whole");
     symlink(binaries::fake_claude(), &whole).expect("writable");
     fs::rename(&whole, &agent).expect("writable");
-    went_on(&bed, &ticket, Some("no_agent")).await;
+    resumed(&bed, &ticket, Some("no_agent")).await;
 }
 
 #[e2e::scenario]
@@ -106,7 +106,7 @@ async fn an_agent_that_is_being_written_is_waited_for() {
     let ticket = bed.ticket("shop", &["build"], "").await;
     waits(&bed, &ticket, "queue_paused", &["Text file busy"]).await;
     drop(writing);
-    went_on(&bed, &ticket, Some("spawn_failed")).await;
+    resumed(&bed, &ticket, Some("spawn_failed")).await;
 }
 
 #[e2e::scenario]
@@ -124,7 +124,7 @@ async fn the_shims_program_may_be_away_or_busy_while_it_is_replaced() {
     let waiting = waits(&bed, &ticket, "launch_failing", &words).await;
     assert!(waiting["waiting_until"].is_string(), "{waiting}");
     fs::rename(&away, &shim).expect("writable");
-    went_on(&bed, &ticket, None).await;
+    resumed(&bed, &ticket, None).await;
 
     bed.nothing_is_left().await;
     let being_written = File::options().append(true).open(&shim).expect("nobody runs it");
@@ -148,7 +148,7 @@ async fn shims_that_end_before_they_say_hello_are_not_launched_again_and_again()
     assert_eq!(told(&bed, "queue_paused").await, 1);
     fs::remove_file(&shim).expect("it is ours");
     symlink(binaries::shim(), &shim).expect("writable");
-    went_on(&bed, &ticket, None).await;
+    resumed(&bed, &ticket, None).await;
 }
 
 #[e2e::scenario]
@@ -176,7 +176,7 @@ async fn a_worktree_that_was_removed_is_made_anew_and_nobody_else_waits() {
     assert_eq!(told(&bed, "queue_paused").await, 0);
 }
 
-/// An agent that says what it is told to and ends, by stage.
+/// An agent that prints a given text and ends, by stage.
 fn scripted(path: &Path, cases: &str) {
     let script = format!(
         r#"#!/bin/sh

@@ -170,7 +170,7 @@ async fn planners_that_plan_planners_end_at_the_limit_of_their_family() {
     let attempts = bed.get(&id).await["attempts"].clone();
     assert_eq!(attempts[0]["failure"], "too_many_tickets", "{attempts}");
 
-    // Its planners were told in a fence what an agent had said.
+    // Its planners read what an agent had said between marks.
     let call = bed.agents.only_call_of("T-2", "plan");
     let mark = call.prompt.lines().find(|line| line.starts_with("<said-")).expect("a fence");
     let other = bed.agents.only_call_of("T-3", "plan");

@@ -1,4 +1,4 @@
-//! Repositories as they are met: refused or damaged ones, names that are taken, and unusual ones in which work goes on.
+//! Repositories as they are met: refused or damaged ones, names that are taken, and unusual ones in which work succeeds.
 
 use std::fs;
 use std::fs::Permissions;
@@ -23,7 +23,7 @@ fn assert_reads_well(bed: &Bed, words: &str) {
 async fn told_on_hold(bed: &Bed, ticket: &str) -> String {
     let events = bed.events().await;
     let held = |event: &&Value| event["kind"] == "ticket_on_hold" && event["ticket_id"] == ticket;
-    text(events.iter().rev().find(held).expect("it was told"), "summary")
+    text(events.iter().rev().find(held).expect("the event is there"), "summary")
 }
 
 #[e2e::scenario]
@@ -191,7 +191,7 @@ const UNUSUAL: [(&str, Maker); 14] = [
     }),
     ("shallow", |place| {
         let full = with_sub(&place.join("full"), &[]);
-        full.git(&["commit", "--quiet", "--allow-empty", "-m", "Go on"]);
+        full.git(&["commit", "--quiet", "--allow-empty", "-m", "Continue"]);
         let (from, to) = (format!("file://{}", full.path.display()), place.join("shallow"));
         full.git(&["clone", "--quiet", "--depth=1", &from, &to.display().to_string()]);
         to

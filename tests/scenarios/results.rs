@@ -149,7 +149,7 @@ async fn a_limit_message_until_the_year_5138_holds_for_a_backoff_and_a_true_one_
     let second = bed.ticket("shop", &["build"], "").await;
     bed.completed(&second).await;
 
-    // One that is told over and over by the heartbeats of a worker, and that somebody has lifted.
+    // A pause that the heartbeats of a worker report over and over, and that a user has lifted.
     let pauses = async || {
         let events = bed.events().await;
         events.iter().filter(|event| event["kind"] == "server_paused").count()
@@ -234,7 +234,7 @@ async fn a_real_resumed_session_that_begins_with_an_empty_result_works_on() {
         let (_, answered) = ask.prompt();
         match (ask.answers, answered) {
             (0, _) => bash("sleep 60; echo late", &json!({"run_in_background": true})),
-            // Until the worker is told to begin the session again.
+            // Until the worker is asked to begin the session again.
             (1, 1) => Turn::Silence,
             (1, _) => bash("for n in 1 2; do sleep 0.5; done; echo worked", &json!({})),
             _ => done("Built."),

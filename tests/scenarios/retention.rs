@@ -42,7 +42,7 @@ async fn what_is_old_and_done_with_goes_and_the_rest_stays() {
     let of_open =
         |event: &&Value| event["ticket_id"] == open.as_str() && event["kind"] == "ticket_on_hold";
     let unmarked =
-        before.iter().find(of_open).expect("it was told")["seq"].as_i64().expect("a number");
+        before.iter().find(of_open).expect("the event is there")["seq"].as_i64().expect("a number");
     let marked: Vec<i64> = seqs(&before).into_iter().filter(|seq| *seq != unmarked).collect();
     bed.client.ok("mark_events_processed", json!({"event_seqs": marked})).await;
     // Nobody has marked that one, and the log has no gaps.

@@ -30,7 +30,7 @@ async fn a_busy_worker_gives_its_slot_to_a_more_urgent_ticket_when_its_own_is_do
     let call = bed.called(&running, "build", 1).await;
     let waiting = bed.ticket("shop", &["build"], "").await;
     let urgent = bed.ticket_with("shop", &["review"], "", json!({"priority": "urgent"})).await;
-    bed.worker_where("is told to go", |worker| worker["state"] == "stopping").await;
+    bed.worker_where("is asked to stop", |worker| worker["state"] == "stopping").await;
     std::fs::write(call.cwd.join("go"), "").expect("the project is writable");
     bed.completed(&waiting).await;
     let order: Vec<String> = bed.agents.calls().into_iter().map(|call| call.ticket).collect();

@@ -125,7 +125,7 @@ async fn a_thousand_connections_that_say_nothing_keep_nobody_out() {
     bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
     let rest = waiting.text().await.unwrap();
-    assert!(rest.contains(&ticket), "the call that waited is told: {rest}");
+    assert!(rest.contains(&ticket), "the waiting call is answered: {rest}");
     drop(holder.stdin.take());
     assert!(holder.wait().await.unwrap().success());
 }
@@ -142,7 +142,7 @@ fn sockets_of(pid: i32) -> usize {
 async fn exchange(bed: &Bed, bytes: &[u8]) -> String {
     let (mut reader, mut writer) = dial(bed).await.into_split();
     let writing = async {
-        // Whoever is refused in the middle may find the connection closed.
+        // A client that is refused halfway may find the connection closed.
         drop(writer.write_all(bytes).await);
         writer
     };

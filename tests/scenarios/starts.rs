@@ -42,7 +42,7 @@ async fn a_missing_database_beside_run_directories_is_no_empty_start() {
     bed.launch().await;
     assert_eq!(bed.get("T-1").await["resolution"], "completed");
 
-    // Whoever wants to start empty says so by moving the run directories away.
+    // An operator who wants to start empty moves the run directories away.
     bed.server.stop().await;
     fs::remove_file(state.join("vibe-ensemble.db")).unwrap();
     fs::remove_dir_all(state.join("attempts")).unwrap();

@@ -141,7 +141,7 @@ async fn files_of_the_configuration_take_their_place_and_a_wrong_one_is_told() {
     let place = directory.display().to_string();
     assert!(!refused.contains(&place), "{refused}");
 
-    // Mended while the server runs.
+    // Fixed while the server is running.
     fs::write(directory.join("review.md"), file("You review our way.")).unwrap();
     let made = bed.client.ok("create_worker_type", of_template("review")).await;
     assert_eq!(made["system_prompt"], "You review our way.");

@@ -46,7 +46,7 @@ async fn a_type_that_may_have_no_worker_wants_a_higher_limit() {
     let ticket = bed.ticket("shop", &["build"], "").await;
     let why = waits(&bed, &ticket, "no_worker", &["update_worker_type"]).await;
     assert!(!why.contains("spawn_worker"), "{why}");
-    // Who asks all the same is told the one step that helps.
+    // A coordinator that asks all the same learns the one step that helps.
     let refused = bed.client.refused("spawn_worker", queue("build")).await;
     assert_eq!(
         refused,
@@ -69,7 +69,7 @@ async fn a_project_that_may_have_no_worker_wants_a_higher_limit() {
     for ticket in [&ticket, &manual] {
         waits(&bed, ticket, "no_worker", &["update_project"]).await;
     }
-    // By hand no more may live than by themselves.
+    // A manual start is bound by the same limit as an automatic one.
     let refused = bed.client.refused("spawn_worker", queue("manual")).await;
     assert_eq!(
         refused,
@@ -294,7 +294,7 @@ async fn what_a_restored_database_does_not_know_is_waited_for() {
     bed.completed(&ticket).await;
 }
 
-/// The causes of the catalogue, each with the scenario that meets it: a new one is met somewhere before it is told of.
+/// The causes of the catalogue, each with the scenario that meets it: no cause is documented that no scenario meets.
 #[e2e::scenario]
 async fn every_cause_of_the_catalogue_is_met_by_a_scenario() {
     let bed = Bed::start().await;

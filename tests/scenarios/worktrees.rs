@@ -186,7 +186,7 @@ async fn what_goes_together_lands_and_a_conflict_waits_for_the_coordinator() {
     }
     assert_eq!(repository.ask(&["status", "--porcelain"]), "", "the checkout went along");
 
-    // Another round of the stage mends the conflict.
+    // Another round of the stage fixes the conflict.
     for id in &held {
         bed.client.ok("resume_ticket", json!({"ticket_id": id, "stage": "build"})).await;
         let ticket = bed.completed(id).await;

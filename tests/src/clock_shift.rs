@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::server::Setup;
 
-/// Sets the wall clock of every program started with it. The clock nobody can set goes on as ever.
+/// Sets the wall clock of every program started with it. The monotonic clock, which cannot be set, runs as always.
 #[derive(Debug)]
 pub struct ClockShift {
     directory: TempDir,

@@ -1,4 +1,4 @@
-//! A file system that can be frozen: whoever writes to it then sleeps where no signal reaches, not even KILL.
+//! A file system that can be frozen: a process that writes to it then sleeps where no signal reaches, not even KILL.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -35,13 +35,13 @@ impl Frozen {
         self.directory.path().join("disk")
     }
 
-    /// From here on whoever writes to it sleeps.
+    /// From here on, every process that writes to it sleeps.
     pub fn freeze(&self) {
         let path = self.path().display().to_string();
         run("fsfreeze", &["--freeze", &path]).expect("it was mounted for this");
     }
 
-    /// Whoever slept in it goes on.
+    /// Processes that slept in it continue.
     pub fn thaw(&self) {
         let path = self.path().display().to_string();
         run("fsfreeze", &["--unfreeze", &path]).expect("it is frozen");

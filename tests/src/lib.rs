@@ -12,7 +12,7 @@
 //! - [`processes`]: finds and signals the processes of one test, never others.
 //! - [`systemd`]: what systemd does for a socket of workers, without systemd.
 //! - [`tmpfs`]: a small file system of a test's own.
-//! - [`frozen`]: a file system on which whoever writes hangs.
+//! - [`frozen`]: a file system on which writers hang.
 //! - [`clock_shift`]: a wall clock that a test sets, for one server.
 //! - [`memory_group`]: a control group with little memory.
 //! - [`binaries`]: where the programs under test are.

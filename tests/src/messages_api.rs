@@ -133,7 +133,7 @@ impl Called {
     }
 }
 
-/// Content is a text, or blocks of which some are texts.
+/// Content is a string, or blocks of which some hold a string.
 fn text_of(content: &Value) -> String {
     if let Some(text) = content.as_str() {
         return text.to_owned();

@@ -108,7 +108,7 @@ impl Attempt {
         let (dir, refused) = match opened {
             Opened::Fresh(dir) => (dir, declined),
             Opened::Foreign(dir) => {
-                let why = "the run directory was there already, without an exit record";
+                let why = "the run directory already existed, without an exit record";
                 (dir, Some(declined.unwrap_or_else(|| why.to_owned())))
             }
         };
@@ -121,7 +121,7 @@ impl Attempt {
             Ok(pid) => {
                 let at_ms = clock::wall_ms();
                 attempt.started_at_ms = Some(at_ms);
-                log::info(&format!("the agent runs, pid {pid}"));
+                log::info(&format!("the agent is running, pid {pid}"));
                 Begun::Running { pid, at_ms }
             }
             Err(not_started) => Begun::NotStarted(not_started),
@@ -302,7 +302,7 @@ impl Attempt {
         faults::point!("shim.before_seal");
         self.dir.seal(record, key)?;
         faults::point!("shim.after_seal");
-        log::info(&format!("the attempt is over: {}", told(&record.status)));
+        log::info(&format!("the attempt has ended: {}", told(&record.status)));
         Ok(())
     }
 

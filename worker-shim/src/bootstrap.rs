@@ -48,22 +48,22 @@ use crate::place;
 use crate::run_dir;
 use crate::run_dir::StoreError;
 
-/// The server sends the order in the moment it starts the shim; whoever says nothing for this long is no server.
+/// The server sends the order the moment it starts the shim; a parent that sends nothing for this long is not a server.
 const ORDER_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
     #[error("standard input is a terminal")]
     Terminal,
-    #[error("no launch order came within {ORDER_PATIENCE:?}")]
+    #[error("no launch order arrived within {ORDER_PATIENCE:?}")]
     Timeout,
     #[error("standard input ended before a whole launch order")]
     Ended,
     #[error("could not read the launch order")]
     Read(#[source] io::Error),
-    #[error("what came is no launch order")]
+    #[error("the input is not a launch order")]
     Malformed(#[source] FrameError),
-    #[error("a message of kind {kind:?} came instead of a launch order")]
+    #[error("a message of kind {kind:?} arrived instead of a launch order")]
     Kind { kind: String },
 }
 
@@ -175,7 +175,9 @@ pub fn answer(answer: &LaunchAnswer) {
     };
     let written = io::stdin().as_fd().try_clone_to_owned().map(File::from);
     if let Err(error) = written.and_then(|mut connection| connection.write_all(&bytes)) {
-        log::note(&format!("the server did not hear that this worker is there: {error}"));
+        log::note(&format!(
+            "this worker could not report to the server that it is running: {error}"
+        ));
     }
 }
 

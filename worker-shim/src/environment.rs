@@ -27,8 +27,8 @@ const PASSED: [&str; 19] = [
     "no_proxy",
 ];
 
-/// What never reaches a child, whoever asks: the coordinator's secret, and systemd's messages to this very process. A
-/// child that answered `NOTIFY_SOCKET` would speak for the shim.
+/// Variables that never reach a child, whatever the configuration says: the coordinator's secret, and those that systemd
+/// sets for this very process. A child that wrote to `NOTIFY_SOCKET` would speak for the shim.
 const WITHHELD: [&str; 7] = [
     "VIBE_ENSEMBLE_TOKEN",
     "NOTIFY_SOCKET",
@@ -118,7 +118,7 @@ pub fn build(
     built
 }
 
-/// Keeps a proxy from what is on this machine: the agent's token for this server's tools would be told to it.
+/// Keeps connections to this machine away from proxies: a proxy would learn the agent's token for this server's tools.
 fn keep_loopback_direct(built: &mut BTreeMap<OsString, OsString>) {
     let proxies =
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];

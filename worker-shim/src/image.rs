@@ -1,7 +1,7 @@
 //! The program an agent is, ready to be executed: `execve` and nothing around it.
 //!
-//! The library's own search (`execvp`) hands a file that the kernel refuses to execute to `/bin/sh`. An agent that is half
-//! written, or a text in its place, would be run line by line as a script.
+//! The library's own search (`execvp`) hands a file that the kernel refuses to execute to `/bin/sh`. A
+//! half-written agent, or a file of plain text in its place, would be run line by line as a script.
 #![expect(unsafe_code, reason = "execve takes pointers")]
 
 use std::collections::BTreeMap;
@@ -54,9 +54,10 @@ impl Image {
         })
     }
 
-    /// Becomes the program, or says why not. Async-signal-safe: it may be called between fork and exec.
+    /// Becomes the program, or returns the error. Async-signal-safe: it may be called between fork and exec.
     ///
-    /// As with a shell, one that may not be executed does not hide one further on, and is told of when there is none.
+    /// As in a shell, a file that must not be executed does not hide a later one in the search path; its error is returned
+    /// if there is no other.
     #[must_use = "it only returns when it failed"]
     pub fn execute(&self) -> io::Error {
         let mut found = libc::ENOENT;

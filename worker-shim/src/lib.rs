@@ -1,7 +1,7 @@
-//! The shim: one small process per worker that runs headless agents for a server which may come and go.
+//! The shim: one small process per worker that runs headless agents for a server that may come and go.
 //!
 //! It pulls an attempt from the server, runs the agent, and reports how that ended. The server may be restarted,
-//! upgraded or gone for a week meanwhile: the link is a convenience, and what counts is written into the run directory
+//! upgraded or gone for a week meanwhile: the link is a convenience, and every result is written to the run directory
 //! first. One thread and one `poll` loop ([`supervise`]) turn what happens into events for a pure state machine
 //! ([`state`]), and its actions into system calls.
 
@@ -36,9 +36,9 @@ use shim_protocol::message::LaunchAnswer;
 /// How the shim was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As a child of whoever wants it so.
+    /// As a child of any process.
     Foreground,
-    /// By a server that it must not be a child of.
+    /// By a server that must not be its parent.
     Detached,
     /// By systemd, in a unit of its own, with the server's connection as its standard input.
     Unit,
@@ -68,7 +68,9 @@ pub fn run(mode: Mode) -> Exit {
         Ok(order) => order,
         Err(error) => {
             let exit = refuse(mode, &error, Exit::Usage);
-            log::note("the Vibe-Ensemble server starts this program; it is not for use by hand");
+            log::note(
+                "this program is started by the Vibe-Ensemble server and cannot be used on its own",
+            );
             return exit;
         }
     };

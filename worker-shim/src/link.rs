@@ -48,7 +48,7 @@ pub enum LinkError {
     Closed,
     #[error("the link broke")]
     Broken(#[source] io::Error),
-    #[error("the server sent what is no message")]
+    #[error("the server sent an invalid message")]
     Frame(#[source] FrameError),
 }
 

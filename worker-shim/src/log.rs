@@ -94,12 +94,12 @@ fn record(about: &About, priority: char, message: &str) -> String {
     record
 }
 
-/// One field, in the journal's form for text of one line.
+/// One field, in the journal's form for values of one line.
 fn field(name: &str, value: &str) -> String {
     format!("{name}={}\n", escaped(value))
 }
 
-/// A text on one line, without anything a terminal acts on: an agent may have written it.
+/// Puts a string on one line, without anything that a terminal interprets: an agent may have written it.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

@@ -11,14 +11,14 @@ const HELP: &str = "\
 Supervises one headless Claude Code worker.
 
 The Vibe-Ensemble server starts this program and hands it a launch order on
-standard input. There is nothing to run by hand.
+standard input. Users do not run it themselves.
 
 Usage: vibe-ensemble-shim [--detach | --unit]
 
-  --detach   leave the parent behind and supervise in the background
+  --detach   detach from the parent and supervise in the background
   --unit     started by systemd: standard input is the server's connection
   --version  print the version
-  --help     print this text
+  --help     print this help
 ";
 
 fn main() -> ExitCode {

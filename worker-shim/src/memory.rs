@@ -1,4 +1,4 @@
-//! Whether the kernel killed something for want of memory, or refused to start something, while an attempt ran.
+//! Whether the kernel killed something for lack of memory, or refused to start something, while an attempt ran.
 
 use std::fs;
 use std::path::Path;

@@ -30,7 +30,7 @@ const SEAL: faults::Sides = faults::points!("shim.exit_written", "shim.exit_name
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{name:?} is no name for a file or directory of an attempt")]
+    #[error("{name:?} is not a valid name for a file or directory of an attempt")]
     BadName { name: String },
     #[error("could not create the run directory {path}")]
     Create { path: PathBuf, source: io::Error },
@@ -40,9 +40,9 @@ pub enum StoreError {
     Held { path: PathBuf },
     #[error("could not write {path}")]
     Place { path: PathBuf, source: io::Error },
-    #[error("{path} is no directory any more")]
+    #[error("{path} is no longer a directory")]
     Replaced { path: PathBuf },
-    #[error("could not put aside {path}, which this shim has not written")]
+    #[error("could not rename {path}, which this shim did not write")]
     Aside { path: PathBuf, source: io::Error },
     #[error("could not encode a record")]
     Encode(#[source] serde_json::Error),
@@ -190,7 +190,7 @@ impl RunDir {
         }
         let path = self.put_aside()?;
         log::note(&format!(
-            "an exit record that this shim has not written is now {}",
+            "an exit record that this shim did not write was renamed to {}",
             path.display()
         ));
         self.write_record(run_dir::EXIT, &file, SEAL)
@@ -245,8 +245,8 @@ impl RunDir {
     }
 }
 
-/// Makes a run directory; false when one is there already. What is no directory, a symbolic link above all, was put there
-/// by somebody who guessed the number: it gets another name, and nothing is written through it.
+/// Makes a run directory; false when there is one already. Anything else, a symbolic link above all, was put there by a
+/// process that guessed the number: it is renamed, and nothing is written through it.
 fn make_or_find(path: &Path) -> Result<bool, StoreError> {
     let failed = |source| StoreError::Create { path: path.to_owned(), source };
     for number in 1..=FOREIGN_KEPT {
@@ -264,7 +264,7 @@ fn make_or_find(path: &Path) -> Result<bool, StoreError> {
         let aside = path.with_extension(format!("foreign.{number}"));
         match seal::rename_new(path, &aside) {
             Ok(()) => log::note(&format!(
-                "what stood in the place of a run directory is now {}",
+                "a file in the place of a run directory was renamed to {}",
                 aside.display()
             )),
             Err(SealError::Exists { .. }) => {}

@@ -18,16 +18,15 @@ use nix::fcntl::RenameFlags;
 use nix::fcntl::fallocate;
 use nix::fcntl::renameat2;
 
-
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    #[error("{path} is already there")]
+    #[error("{path} already exists")]
     Exists { path: PathBuf },
     #[error("could not write {path}")]
     Write { path: PathBuf, source: io::Error },
     #[error("could not give {path} its name")]
     Name { path: PathBuf, source: io::Error },
-    #[error("could not keep room free for {path}")]
+    #[error("could not reserve space for {path}")]
     Reserve { path: PathBuf, source: io::Error },
     #[error("could not make the names in {path} durable")]
     Sync { path: PathBuf, source: io::Error },
@@ -80,7 +79,7 @@ fn write(
             rename_new(&temporary, &path)
         });
     if written.is_err() {
-        // The name that counts was not given; what is left over is only litter.
+        // Without its final name the file is of no use to anybody.
         drop(fs::remove_file(&temporary));
     } else {
         faults::trace!("file-named", path.display());

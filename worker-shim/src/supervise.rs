@@ -97,7 +97,7 @@ struct Supervisor {
     seal_key: SealKey,
     link: Option<Link>,
     attempt: Option<Attempt>,
-    /// What keeps the attempt at hand from its end, as the server was told.
+    /// What keeps the current attempt from ending, as reported to the server.
     trouble: Option<String>,
     buffer: Vec<u8>,
     leaving: Option<Exit>,
@@ -207,7 +207,7 @@ impl Supervisor {
                 }
                 Wait::Busy => return,
                 Wait::Childless => {
-                    // Without a child there is no agent, whoever reaped it.
+                    // Without a child there is no agent, whichever process reaped it.
                     if self.attempt.as_ref().is_some_and(|attempt| attempt.child().is_some()) {
                         self.apply(Event::ChildExited);
                     }
@@ -340,8 +340,8 @@ impl Supervisor {
         self.send(&ToServer::Heartbeat { progress, trouble: self.trouble.clone() })
     }
 
-    /// Tells what keeps the attempt from its end. In the background nobody reads standard error, so the server is told
-    /// with every heartbeat, and at once when it is news.
+    /// Reports what keeps the attempt from ending. In the background nobody reads standard error, so the report goes to the
+    /// server with every heartbeat, and immediately when it is new.
     fn complain(&mut self, trouble: String) -> Option<Event> {
         log::note(&trouble);
         self.trouble = Some(trouble);
@@ -377,7 +377,10 @@ impl Supervisor {
         if let Some(link) = &mut self.link
             && let Err(error) = link.flush_within(LAST_WORDS)
         {
-            log::note(&format!("the last words did not get through: {}", log::chain(&error)));
+            log::note(&format!(
+                "the last messages to the server could not be sent: {}",
+                log::chain(&error)
+            ));
         }
         faults::point!("shim.before_exit");
         exit

@@ -1,4 +1,4 @@
-//! The exit record: the facts about a finished attempt, sealed in `exit.json` before anybody is told.
+//! The exit record: the facts about a finished attempt, sealed in `exit.json` before it is reported.
 //!
 //! It holds facts, never verdicts. Whether an attempt succeeded is decided by the server that reads the record, which
 //! may be newer than the shim that wrote it.
@@ -48,7 +48,7 @@ pub struct ExitRecord {
     /// Largest resident size of any one process of the tree, in KiB, as the kernel accounts for waited children.
     #[serde(default)]
     pub max_rss_kib: Option<u64>,
-    /// Processes that the kernel killed for want of memory while the attempt ran. In a unit of the worker's own they are
+    /// Processes that the kernel killed for lack of memory while the attempt ran. In a unit of the worker's own they are
     /// the attempt's; elsewhere others are counted too, so it is given only when the agent was killed and the shim did
     /// not do it. Absent otherwise, and in records of older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -350,8 +350,8 @@ pub fn to_sign(record: &[u8]) -> Vec<u8> {
     [SEAL_CONTEXT, record.get(1..).unwrap_or_default()].concat()
 }
 
-/// The content of `exit.json`: the encoded record with its signature as the first field, in hexadecimal digits. Whoever
-/// knows nothing of signatures reads a record with one more field.
+/// The content of `exit.json`: the encoded record with its signature as the first field, in hexadecimal digits. A
+/// reader without support for signatures sees a record with one more field.
 #[must_use]
 pub fn with_seal(record: &[u8], signature: &str) -> Vec<u8> {
     let rest = record.get(1..).unwrap_or_default();

@@ -98,7 +98,7 @@ impl Decoder {
         let Some(bytes) = self.buffer.get(HEADER..HEADER + body) else { return Ok(None) };
         let decoded = decode(bytes)?;
         self.buffer.drain(..HEADER + body);
-        // A grant can be megabytes; a process that lives for days must not keep that much for the next heartbeat.
+        // A grant can be megabytes; a process that runs for days must not keep that much for the next heartbeat.
         if self.buffer.is_empty() && self.buffer.capacity() > 64 << 10 {
             self.buffer = Vec::new();
         }

@@ -1,8 +1,8 @@
-//! JSON as agents and clients really write it. A broken part costs that part, and never the whole text.
+//! JSON as agents and clients really write it. A broken part costs that part, and never the whole input.
 //!
-//! A model that stops in the middle of an emoji leaves half a surrogate pair, a terminal leaves bytes that are no UTF-8,
-//! and a strict parser then loses a result that was paid for. Both sides read such texts: the shim a stream, the server
-//! what a client sends and what a dead shim left.
+//! A model that stops in the middle of an emoji leaves half a surrogate pair, a terminal leaves bytes that are not UTF-8,
+//! and a strict parser then loses a result that was paid for. Both sides read such input: the shim reads a stream, the
+//! server reads what a client sends and what a dead shim left.
 
 use std::borrow::Cow;
 
@@ -15,24 +15,24 @@ pub const DEEPEST: usize = 100;
 /// Stands for a number that is larger than any.
 const LARGEST: &str = "1.7976931348623157e308";
 
-/// Reads bytes that should be JSON, mended where they have to be.
+/// Reads bytes that should be JSON, repaired where necessary.
 ///
 /// # Errors
 ///
-/// What the parser says about bytes that are no JSON even then.
+/// The parser's error for bytes that are not JSON even after the repair.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     match serde_json::from_slice(bytes) {
         Ok(value) => Ok(value),
-        Err(_) => serde_json::from_str(&mend(&String::from_utf8_lossy(bytes))),
+        Err(_) => serde_json::from_str(&repair(&String::from_utf8_lossy(bytes))),
     }
 }
 
-/// The same text with everything replaced that no parser takes although its place in the text is clear: half a surrogate
-/// pair and an escape that is none, control characters in a string, numbers beyond the largest, and whatever is nested
-/// deeper than [`DEEPEST`]. A text that is not JSON stays none.
+/// Replaces everything that a parser refuses although its extent is clear: half of a surrogate pair, an invalid escape, a
+/// control character in a string, a number beyond the largest, and whatever is nested deeper than [`DEEPEST`]. Input that
+/// is not JSON otherwise is not JSON afterwards.
 #[must_use]
-pub fn mend(text: &str) -> Cow<'_, str> {
-    let mut scan = Scan { text, at: 0, kept: 0, mended: String::new() };
+pub fn repair(text: &str) -> Cow<'_, str> {
+    let mut scan = Scan { text, at: 0, kept: 0, repaired: String::new() };
     let mut depth = 0_usize;
     while let Some(byte) = scan.peek() {
         match byte {
@@ -55,20 +55,20 @@ pub fn mend(text: &str) -> Cow<'_, str> {
             _ => scan.at += 1,
         }
     }
-    if scan.mended.is_empty() {
+    if scan.repaired.is_empty() {
         return Cow::Borrowed(text);
     }
-    scan.mended.push_str(&text[scan.kept..]);
-    Cow::Owned(scan.mended)
+    scan.repaired.push_str(&text[scan.kept..]);
+    Cow::Owned(scan.repaired)
 }
 
 struct Scan<'t> {
     text: &'t str,
     /// Always at a character's first byte where something is replaced.
     at: usize,
-    /// Everything before is in `mended`.
+    /// Everything before is in `repaired`.
     kept: usize,
-    mended: String,
+    repaired: String,
 }
 
 impl Scan<'_> {
@@ -78,8 +78,8 @@ impl Scan<'_> {
 
     /// Puts `with` in the place of what lies between `from` and here.
     fn replace(&mut self, from: usize, with: &str) {
-        self.mended.push_str(&self.text[self.kept..from]);
-        self.mended.push_str(with);
+        self.repaired.push_str(&self.text[self.kept..from]);
+        self.repaired.push_str(with);
         self.kept = self.at;
     }
 
@@ -194,7 +194,7 @@ impl Scan<'_> {
                 _ => {}
             }
         }
-        // A text that ends inside an escape.
+        // The input may end inside an escape.
         self.at = self.at.min(self.text.len());
     }
 }
@@ -239,8 +239,8 @@ mod tests {
         let read = reads(&text);
         assert_eq!((&read["b"], &read["c"]), (&json!("]}\""), &json!([{"d": 2}])));
         let whole = deep(DEEPEST);
-        assert_eq!(mend(&whole), whole);
-        assert_ne!(mend(&deep(DEEPEST + 1)), deep(DEEPEST + 1));
+        assert_eq!(repair(&whole), whole);
+        assert_ne!(repair(&deep(DEEPEST + 1)), deep(DEEPEST + 1));
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         for whole in
             [r#"{"a":"\ud83d\ude00 \\ud83d \"","b":[-1.5e3,null,true]}"#, "\"\u{e9}\"", "7"]
         {
-            assert!(matches!(mend(whole), Cow::Borrowed(_)), "{whole}");
+            assert!(matches!(repair(whole), Cow::Borrowed(_)), "{whole}");
         }
         for broken in
             ["", "{", r#"{"a":"#, r#""\"#, r#""\u"#, "[1,]", "{a:1}", r#"{"a":"\ud83d"#, "[[\"\\"]

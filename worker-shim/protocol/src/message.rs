@@ -16,7 +16,7 @@ use crate::grant::Grant;
 use crate::grant::Limits;
 use crate::run_dir::UnitPlace;
 
-/// The names of a message set's kinds, so that an unknown one can be told from a malformed one.
+/// The names of a message set's kinds. They distinguish an unknown message from a malformed one.
 pub trait Kinds: DeserializeOwned {
     const KINDS: &'static [&'static str];
 }

@@ -2,7 +2,7 @@
 //!
 //! An agent runs as the user whose files these are. In the place of any of them it can leave a named pipe, whose reader
 //! waits for ever; a symbolic link, which leads elsewhere; or a file without an end. One of those in one run directory
-//! must not stop whoever looks after all the others.
+//! must not stop the process that looks after all the others.
 
 use std::fs::File;
 use std::fs::OpenOptions;

@@ -96,7 +96,7 @@ pub enum RunDirError {
     #[error("could not read {path}")]
     Read { path: PathBuf, source: io::Error },
     /// The file is there and is not what it should be: no JSON of its kind. Keep it and show it; never guess.
-    #[error("{path} does not hold what its name says")]
+    #[error("{path} does not contain what its name says")]
     Malformed { path: PathBuf, source: serde_json::Error },
 }
 

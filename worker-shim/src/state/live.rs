@@ -15,8 +15,8 @@ use crate::stream::Signs;
 /// The pause between two stretches of a sweep that met something unkillable; doubled up to the cap.
 const FIRST_SWEEP_PAUSE: Duration = Duration::from_millis(1);
 const SWEEP_PAUSE_CAP: Duration = Duration::from_millis(50);
-/// After this long the server is told, and the looking slows down. A process that can be killed is gone within
-/// milliseconds.
+/// After this long, the processes are reported to the server and the checks slow down. A process that can be killed is
+/// gone within milliseconds.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
 const STUCK_PAUSE: Duration = Duration::from_secs(1);
 

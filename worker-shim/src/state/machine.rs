@@ -35,12 +35,12 @@ use crate::exit::Exit;
 const GRANT_VERSION: u16 = 1;
 /// With nothing running and nothing to report, a shim leaves when the server is away for this long.
 const IDLE_PATIENCE: Duration = Duration::from_mins(1);
-/// With a record to report it dials for this long; then the server finds the record on disk.
+/// How long the shim dials while it has a record to report. Afterwards, the server finds the record on disk.
 const REPORT_PATIENCE: Duration = Duration::from_mins(10);
-/// Told by a signal to leave, it waits for the ack no longer than this.
+/// After a signal that ends the shim: the longest wait for the ack.
 const PARTING_REPORT_PATIENCE: Duration = Duration::from_secs(10);
-/// Told to leave while the server is away: long enough for one that is just restarting to be dialled once more. The
-/// record is on disk, and whoever shuts the machine down waits for us.
+/// After such a signal while the server is away: long enough to dial a server once more that is just restarting. The
+/// record is on disk, and a shutdown of the machine waits for this process.
 const PARTING_DIAL_PATIENCE: Duration = Duration::from_secs(1);
 /// After a goodbye that crossed an unanswered pull: how long a grant may still come.
 const PARTING_PATIENCE: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ pub(super) enum Work {
         order: SealOrder,
         retry_at: Duration,
         give_up_at: Duration,
-        /// What could not be written so far; the server was told that, and is offered the record itself.
+        /// The record that could not be written so far. The server knows, and is offered the record itself.
         unsealed: Option<Box<ExitRecord>>,
         repeat_at: Duration,
     },
@@ -332,7 +332,7 @@ impl Machine {
         };
         let version = grant.version;
         actions.push(if parting {
-            let why = "the shim was told to leave before it got the grant".to_owned();
+            let why = "the shim was asked to stop before it received the grant".to_owned();
             Action::Decline { grant, why }
         } else if version > GRANT_VERSION {
             let why = format!("the grant has version {version}; this shim reads {GRANT_VERSION}");

@@ -11,10 +11,10 @@ use super::machine::Work;
 use super::say;
 use crate::exit::Exit;
 
-/// On a link that stands, a completion without an ack is repeated after this.
+/// While the link is up, a completion without an ack is repeated after this long.
 pub(super) const REPEAT_AFTER: Duration = Duration::from_secs(30);
-/// A record that cannot be written is tried again, as disks get room again, but not for ever. Giving up throws a paid
-/// result away, so it is as long as an operator who is told may need.
+/// A record that cannot be written is tried again, because space on a disk may be freed, but not for ever. Giving up
+/// discards a result that was paid for, so the limit leaves an operator time to react to the report.
 const SEAL_PAUSE: Duration = Duration::from_secs(1);
 const SEAL_PATIENCE: Duration = Duration::from_mins(10);
 

@@ -26,7 +26,7 @@ pub struct Identity {
     pub traces: Traces,
 }
 
-/// Whether the shim goes on when the work at hand is done. Only ever grows.
+/// Whether the shim continues after its current work. The value only ever grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Departure {
     Stay,

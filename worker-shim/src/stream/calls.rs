@@ -12,12 +12,13 @@ use super::fields::Fields;
 /// A loop is one call, or two or three in turn, made over and over.
 const LONGEST_LOOP: usize = 3;
 
-/// Calls that may wait for their answers, and agents of one tree that are told apart. Beyond that the oldest is forgotten.
+/// The most calls that may wait for their answers, and the most agents of one tree that are distinguished. Beyond them, the
+/// oldest is forgotten.
 const OPEN: usize = 256;
 const AGENTS: usize = 64;
 
-/// Who makes no progress: an agent that makes the same calls and gets the same answers. One that polls a log which grows
-/// gets on, and one of a tree of agents is not the other.
+/// Finds an agent without progress: it makes the same calls and gets the same answers. An agent that polls a growing log
+/// makes progress, and each agent of a tree is judged by itself.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     /// The call's id and its fingerprint.

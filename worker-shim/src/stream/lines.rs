@@ -1,6 +1,6 @@
 //! Cuts a byte stream into lines, wherever the reads happen to end.
 
-/// Longer lines are stored with the rest of the output but not parsed: nobody may make the shim hold more than this.
+/// Longer lines are stored with the rest of the output but not parsed: no agent can make the shim hold more than this.
 pub const MAX_LINE: usize = 8 << 20;
 
 /// Above this the buffer is given back after use; the usual line is far shorter.

@@ -100,7 +100,7 @@ pub(super) fn denied(denials: &[Denial]) -> Vec<String> {
 
 fn structured_output(line: &Fields<'_>) -> Option<Value> {
     // Always bounded: it travels on inside other messages, which the server must be able to read.
-    let output = json::mend(line.raw("structured_output")?);
+    let output = json::repair(line.raw("structured_output")?);
     serde_json::from_str(&output).ok().filter(|output: &Value| !output.is_null())
 }
 

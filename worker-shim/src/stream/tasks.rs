@@ -2,11 +2,11 @@
 
 use super::fields::Fields;
 
-/// Tasks that are told apart; beyond that the oldest is forgotten.
+/// The most tasks that are distinguished; beyond them, the oldest is forgotten.
 const MOST: usize = 256;
 
-/// The background tasks that live. While there is one, a turn that ended is not the end: the agent is woken when a task
-/// ends, and may only then say its outcome.
+/// The background tasks that are running. While there is one, the end of a turn is not the end of the work: the agent is
+/// woken when a task ends, and may report its outcome only then.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     live: Vec<String>,

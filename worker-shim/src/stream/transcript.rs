@@ -34,8 +34,8 @@ pub struct Transcript {
 /// The part of a transcript that goes into the exit record.
 #[derive(Debug, Default)]
 struct Facts {
-    /// The `result` message that stands. claude writes one for each turn and may go on after it; the child's exit ends
-    /// the stream.
+    /// The `result` message that stands. claude writes one for each turn and may continue after it; the child's exit
+    /// ends the stream.
     result: Option<ResultMessage>,
     results: Results,
     denials: Vec<Denial>,
@@ -189,7 +189,7 @@ impl Facts {
             self.understand(&fields, at_ms);
             return;
         }
-        match Fields::of(&json::mend(&text)) {
+        match Fields::of(&json::repair(&text)) {
             Ok(fields) => self.understand(&fields, at_ms),
             Err(error) => self.cannot_read(error.to_string()),
         }

@@ -60,10 +60,10 @@ async fn whole(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Unread> {
 /// The body as the SDK can read it. A model that stops in the middle of an emoji, a client whose numbers know no bounds:
 /// what is broken costs itself, and the call is answered under its own id.
 pub(crate) fn mended(body: Bytes) -> Bytes {
-    if std::str::from_utf8(&body).is_ok_and(|text| matches!(json::mend(text), Cow::Borrowed(_))) {
+    if std::str::from_utf8(&body).is_ok_and(|text| matches!(json::repair(text), Cow::Borrowed(_))) {
         return body;
     }
-    json::mend(&String::from_utf8_lossy(&body)).into_owned().into()
+    json::repair(&String::from_utf8_lossy(&body)).into_owned().into()
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl BareServer {
             .context("could not start the bare server")?;
         let output = process.stdout.take().context("its standard output is a pipe")?;
         let line = BufReader::new(output).lines().next_line().await?.unwrap_or_default();
-        let address = line.parse().with_context(|| format!("{line:?} is no address"))?;
+        let address = line.parse().with_context(|| format!("{line:?} is not an address"))?;
         Ok(Self { _process: process, address })
     }
 

@@ -1,4 +1,4 @@
-//! The doctor looks at what an operator broke, and its own advice mends it.
+//! The doctor finds what an operator broke, and its own advice fixes it.
 
 use serde_json::Value;
 
@@ -17,8 +17,8 @@ fn check(operator: &Operator<'_>, name: &str) -> Value {
     found.unwrap_or_else(|| panic!("nothing about {name}: {said}")).clone()
 }
 
-/// Something is found wrong, with these words; the command it is told with mends it.
-fn mended(operator: &Operator<'_>, name: &str, verdict: &str, words: &str) {
+/// A check fails with these words, and the command that it advises fixes the problem.
+fn fixed(operator: &Operator<'_>, name: &str, verdict: &str, words: &str) {
     let found = check(operator, name);
     assert_eq!(found["verdict"], verdict, "{found}");
     assert!(found["found"].as_str().expect("text").contains(words), "{words}: {found}");
@@ -30,20 +30,20 @@ fn mended(operator: &Operator<'_>, name: &str, verdict: &str, words: &str) {
 }
 
 /// Sockets that were stopped, and a directory that was opened.
-pub(crate) fn mends(operator: &Operator<'_>) {
+pub(crate) fn fixes(operator: &Operator<'_>) {
     let found = check(operator, "units");
     assert_eq!(found["verdict"], "ok", "{found}");
     for socket in [WORKER_SOCKET, SOCKET] {
         operator.systemctl(&["stop", "--job-mode=ignore-dependencies", socket]);
-        mended(operator, "units", "fail", socket);
+        fixed(operator, "units", "fail", socket);
     }
     operator.systemctl(&["stop", SOCKET, WORKER_SOCKET]);
-    mended(operator, "units", "fail", SOCKET);
+    fixed(operator, "units", "fail", SOCKET);
     let tokens = format!("{}/tokens", operator.place.state);
     operator.machine.run(&["chmod", "711", &tokens]);
-    mended(operator, "token", "fail", "0711");
+    fixed(operator, "token", "fail", "0711");
     say(
-        "the doctor told of each stopped socket and of an open directory, and its command mended it",
+        "the doctor reported each stopped socket and a directory that is open to others, and its command fixed each",
     );
 }
 

@@ -84,7 +84,7 @@ async fn waiting(load: &Load<'_>, gate: &str) -> (String, String) {
     (ticket, unit)
 }
 
-/// What the units say is what the kernel was told. The ticket's agent goes on waiting.
+/// The kernel has the limits that the units name. The ticket's agent keeps waiting.
 async fn as_installed(load: &Load<'_>) -> String {
     let operator = &load.operator;
     let (ticket, unit) = waiting(load, "neighbour").await;
@@ -172,7 +172,7 @@ async fn memory(load: &Load<'_>, neighbour: &str) {
     ));
 }
 
-/// A child of the agent is killed: the agent and its shim live on, and what it makes of that counts.
+/// A child of the agent is killed: the agent and its shim keep running, and the result of the agent is accepted.
 async fn memory_of_a_part(load: &Load<'_>) {
     let brave = load.ticket("fake: build: run tail /dev/zero || echo lost a part >&2").await;
     let found = load.completed(&brave).await;

@@ -108,7 +108,7 @@ impl<'a> Load<'a> {
         assert_eq!(gone, "", "agents lost by {by}");
     }
 
-    /// Lets them go on, and waits until their tickets are closed.
+    /// Lets them continue, and waits until their tickets are closed.
     pub(crate) async fn finish(&self, running: &Running) {
         self.open(&running.gate);
         for ticket in &running.tickets {

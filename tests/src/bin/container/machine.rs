@@ -34,7 +34,7 @@ impl Machine {
         self.run(&["sh", "-euc", script])
     }
 
-    /// A text file of it.
+    /// The content of one of its files.
     pub(crate) fn read(&self, inside: &str) -> String {
         self.run(&["cat", inside])
     }

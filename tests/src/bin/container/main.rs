@@ -178,7 +178,7 @@ async fn story(machine: &Machine, cli: &Cli, workspace: &Path, tools: &Tools) {
     tools::in_a_worker(&load, tools).await;
     session::in_a_worker(&load, tools).await;
     credential::reaches_the_server(&mut load).await;
-    doctor::mends(&load.operator);
+    doctor::fixes(&load.operator);
     restarts::under_load(&load, cli.rounds).await;
     restarts::stopped_for_good(&load).await;
     signals::to_the_server(&load).await;

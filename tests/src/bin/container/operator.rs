@@ -70,7 +70,7 @@ impl<'a> Operator<'a> {
         Self { machine, place }
     }
 
-    /// A command as whoever the server belongs to: root, or the user in a session of theirs.
+    /// A command as the owner of the server: root, or the user in their own session.
     pub(crate) fn output(&self, command: &[&str]) -> Output {
         let Some(user) = self.place.user else { return self.machine.output(command) };
         let mut all =

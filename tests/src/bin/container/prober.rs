@@ -1,4 +1,4 @@
-//! Somebody who connects to the server all the time and counts how that ends.
+//! A client that connects to the server all the time and counts the outcomes.
 
 use std::io::ErrorKind;
 use std::io::Read as _;

@@ -84,11 +84,11 @@ pub(crate) async fn stopped_for_good(load: &Load<'_>) {
     operator.systemctl(&["start", SERVER]);
     load.finish_once(&running).await;
     say(
-        "stopped for good with its socket: it stayed stopped, two workers went on, their results were taken at the start",
+        "stopped together with its socket: it stayed stopped, two workers kept running, their results were taken at the start",
     );
 }
 
-/// Reboots the machine in the middle of work. Then everything goes on by itself.
+/// Reboots the machine in the middle of work. Afterwards everything resumes by itself.
 pub(crate) async fn reboot(load: &mut Load<'_>) {
     let running = load.running(AGENTS, "reboot", "").await;
     say(&format!("reboot while {AGENTS} agents run"));

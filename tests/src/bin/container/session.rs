@@ -32,7 +32,7 @@ pub(crate) async fn in_a_worker(load: &Load<'_>, tools: &Tools) {
         uses("StructuredOutput", json!({"outcome": "completed", "report": "The file is there."})),
     ])
     .await;
-    // One that lingers has the variables of before.
+    // A manager that lingers has the old variables.
     load.nobody_is_left().await;
     let before = machine.read(place.worker_env);
     let variables = claude::environment(&api).map(|(name, value)| format!("{name}={value}\n"));

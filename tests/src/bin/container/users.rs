@@ -37,7 +37,7 @@ pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> 
     tools::in_a_worker(&load, tools).await;
     session::in_a_worker(&load, tools).await;
     manual::reads_the_journal(&load.operator);
-    doctor::mends(&load.operator);
+    doctor::fixes(&load.operator);
     doctor::tells_of_linger(&load.operator);
     Users { load }
 }

@@ -111,7 +111,7 @@ pub(crate) fn act(attack: &Attack, places: &Places) -> Result<(), String> {
     }
 }
 
-/// Noted before the attack: whoever makes it may not live on after it.
+/// Noted before the attack: the attacker may not survive it.
 fn note(kind: &str, places: &Places) -> Result<(), String> {
     let Some(directory) = places.variable(fake::DIRECTORY_VARIABLE) else { return Ok(()) };
     let file = Path::new(directory).join("attacks").join(format!("{}.{kind}", places.attempt));
@@ -154,7 +154,7 @@ fn read_only(directory: &Path) -> Result<(), String> {
     let failed = |error: io::Error| at(directory, &error);
     fs::create_dir_all(directory).map_err(failed)?;
     let file = directory.join("kept");
-    fs::write(&file, "nobody may change this\n").map_err(failed)?;
+    fs::write(&file, "read-only\n").map_err(failed)?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).map_err(failed)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o500)).map_err(failed)
 }
@@ -163,7 +163,7 @@ fn signal_own_shim(signal: Signal) -> Result<(), String> {
     let parent = nix::unistd::getppid();
     let command = fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
     let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
-    // A shim that has died has left the agent to somebody who must not be hit.
+    // A shim that has died has left the agent to a process that must not be hit.
     if !program.ends_with(b"vibe-ensemble-shim") {
         return Ok(());
     }

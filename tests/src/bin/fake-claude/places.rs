@@ -33,7 +33,7 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn of(call: &Call) -> Self {
-        // Every agent is told where the description of its MCP servers is, and that is in its run directory.
+        // Every agent receives the path of the description of its MCP servers, which is in its run directory.
         let run = call.argument("--mcp-config").and_then(|file| Path::new(file).parent());
         Self {
             ticket: call.ticket.clone(),

@@ -19,7 +19,7 @@ use crate::tree;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {
     Act(Action),
-    /// Prints the final message and goes on: what follows happens after the result.
+    /// Prints the final message and continues: what follows happens after the result.
     Result(Verdict),
     /// `hang-after-result`: the result, then never exit.
     HangAfterResult,
@@ -65,7 +65,7 @@ pub(crate) enum Action {
     Raw(String),
     /// `garbage`: lines that are no JSON, bytes that are no text, and one line of 9 MiB.
     Garbage,
-    /// What an agent does to whoever supervises it, see [`attack`].
+    /// What an agent does to its supervisors, see [`attack`].
     Attack(Attack),
 }
 

@@ -121,7 +121,7 @@ fn play_http(argument: &str) {
                 answer.clear();
                 server.read_to_end(&mut answer).expect("the server answers");
             }
-            // Whoever asked may have gone.
+            // The process that asked may have gone.
             stream.write_all(&answer).unwrap_or_default();
         }
     });

@@ -1,4 +1,4 @@
-//! What stands beside the work and belongs to nobody here: at the end every byte of it is as it was.
+//! Files beside the work that belong to none of the tickets: at the end, every byte of them must be as before.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use e2e::repository::Repository;
 
 pub(crate) const DIRECTORY: &str = "canary";
 pub(crate) const REPOSITORY: &str = "canary-repository";
-/// A line in files of the canaries, for those who look whether their content got anywhere.
+/// A line in files of the canaries, to find out whether their content got anywhere.
 pub(crate) const CONTENT: &str = "sung by a canary";
 
 /// What could have been changed about a file, a directory or a link.

@@ -145,7 +145,7 @@ impl Load {
         lock(&self.acknowledged).clone()
     }
 
-    /// What the agent of a ticket is, for whoever looks into a failure.
+    /// What the agent of a ticket does, for the analysis of a failure.
     pub(crate) fn describe(&self, ticket: &str) -> &'static str {
         let promise = lock(&self.acknowledged).get(ticket).cloned();
         promise.map_or("unknown", |promise| promise.attack.map_or("honest", |attack| attack.name))

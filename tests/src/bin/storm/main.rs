@@ -1,5 +1,5 @@
-//! Kills, stops and hostile agents against a system at work, and an oracle that counts what was lost, done twice or left
-//! behind, and what was changed that is nobody's here.
+//! Kills, stops and hostile agents against a running system, and an oracle that finds whatever was lost, done twice or
+//! left behind, and every change outside of the system's own files.
 //!
 //! ```text
 //! cargo build --workspace && cargo run -p e2e --bin storm -- --kills 1000 --seed 1     # full size, about ten minutes
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The seed decides the faults, their order and the pauses between them, and which tickets attack and how; what they hit
-//! depends on what is running then. An attacker may ruin its own ticket, which is then given up; the oracle is strict
-//! about everybody else's, see [`attacks`].
+//! depends on what is running then. An attacker may ruin its own ticket, which is then cancelled; the oracle is strict
+//! about all other tickets, see [`attacks`].
 //!
 //! Only processes of this storm's own server are ever signalled. Every process tree is bounded and ends by itself.
 #![expect(clippy::print_stdout, reason = "its output is for people")]
@@ -44,30 +44,32 @@ use crate::load::Load;
 use crate::load::Projects;
 
 #[derive(Debug, Parser)]
-#[command(about = "Kills and attacks a working system at random and checks that nobody can tell")]
+#[command(
+    about = "Kills, stops and attacks a running system at random, and checks that no work is lost or done twice"
+)]
 struct Cli {
-    /// Faults to make
+    /// Number of faults to inject
     #[arg(long, default_value_t = 150)]
     kills: u32,
-    /// Decides the faults
+    /// Seed of the faults and the attacks: the same seed injects the same ones in the same order
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Hit the server alone; then every honest agent must run exactly once
+    /// Inject faults into the server only; every agent that does not attack must then run exactly once
     #[arg(long)]
     server_only: bool,
-    /// Stop making faults after this time, whatever is left of them
+    /// Stop injecting faults after this many minutes, even if fewer than --kills were injected
     #[arg(long, default_value_t = 11)]
     minutes: u64,
-    /// Make no faults: run at least this many agents that each leave a daemon and a child behind
+    /// Inject no faults: run at least this many agents that each leave a daemon and a child process behind
     #[arg(long)]
     trees: Option<u32>,
-    /// Work in directories, in turns, instead of in worktrees of a git repository
+    /// Use plain directories, in which attempts take turns, instead of worktrees of a git repository
     #[arg(long)]
     shared: bool,
-    /// So many of a hundred tickets have an agent that attacks
+    /// Percentage of tickets whose agent attacks
     #[arg(long, value_name = "SHARE", default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=100))]
     attackers: u64,
-    /// Make only attacks whose names begin so; may be given several times
+    /// Use only attacks whose names begin with KIND; can be repeated
     #[arg(long = "attack", value_name = "KIND")]
     attacks: Vec<String>,
 }

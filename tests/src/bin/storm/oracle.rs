@@ -213,7 +213,8 @@ pub(crate) async fn judge(
     found
 }
 
-/// Waits until everything has drained; what does not is told with all that the server says of it. Returns whether it did.
+/// Waits until everything has drained, and returns whether it did. Whatever has not is reported with all that the server
+/// says about it.
 async fn drained(kept: &Kept, load: &Load, found: &mut Found) -> bool {
     let begun = Instant::now();
     let (mut seen, mut changed) = (Vec::new(), begun);

@@ -28,7 +28,7 @@ fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
     text(worked.unwrap_or(succeeded), "attempt_id")
 }
 
-/// The lines that attempts which were stopped and went on in their session may have left: their files are those of the
+/// The lines that attempts which were stopped and resumed in their session may have left: their files are those of the
 /// session, and the attempt that succeeded in it had them accepted.
 fn of_continued_sessions(attempts: &[Value]) -> Vec<String> {
     let succeeded = |session: &Value| {

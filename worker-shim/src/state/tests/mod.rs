@@ -368,7 +368,9 @@ fn signals_without_a_child_end_the_shim() {
         let mut shim = Shim::pulling();
         shim.feed(Event::Request(request, None));
         shim.connect();
-        let [Action::Begin(_)] = shim.hear(granted(1, limits()))[..] else { panic!("goes on") };
+        let [Action::Begin(_)] = shim.hear(granted(1, limits()))[..] else {
+            panic!("it must begin the attempt")
+        };
     }
 }
 

@@ -326,7 +326,7 @@ fn a_refusal_of_the_service_is_over_when_it_answers_again() {
     let answer = json!({"type": "assistant", "message": {"id": "m", "usage": {"input_tokens": 5}}});
     let rejected = |lines: &[&Value]| {
         let lines: Vec<Value> = lines.iter().copied().cloned().collect();
-        read(&lines).usage_limit().expect("it was told").rejected
+        read(&lines).usage_limit().expect("a limit was reported").rejected
     };
     assert!(rejected(&[&refusal, &error]));
     assert!(!rejected(&[&refusal, &error, &answer]));
