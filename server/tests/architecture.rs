@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 23] = [
+const MAY_NAME: [(&str, &[&str]); 24] = [
     ("domain", &[]),
     ("beneath", &[]),
     ("clock", &["domain"]),
@@ -55,6 +55,7 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
             "store",
             "telemetry",
             "templates",
+            "wire",
         ],
     ),
     ("lifecycle", &["exit", "journal", "telemetry"]),
@@ -100,16 +101,20 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
             "state",
             "store",
             "telemetry",
+            "wire",
         ],
     ),
+    // What both sides of the HTTP server share.
+    ("wire", &["domain"]),
 ];
 
 /// Crates that only some modules may name, each by its folder or file below `src`.
-const GUARDED: [(&str, &[&str]); 8] = [
+const GUARDED: [(&str, &[&str]); 9] = [
     ("sqlx", &["store"]),
     ("axum", &["mcp", "cli"]),
     ("hyper", &["mcp"]),
     ("rmcp", &["mcp/sdk"]),
+    ("schemars", &["mcp", "wire"]),
     ("anyhow", &["cli", "serve"]),
     ("clap", &["cli", "config"]),
     (

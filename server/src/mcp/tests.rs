@@ -27,6 +27,7 @@ use super::prompts;
 use super::router;
 use super::serve;
 use crate::clock::Clock;
+use crate::domain::id::AttemptId;
 use crate::domain::pipeline::Policy;
 use crate::domain::project::NewProject;
 use crate::domain::text::Name;
@@ -37,10 +38,18 @@ use crate::domain::time::Timestamp;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::domain::worktree::Isolation;
 use crate::domain::worktree::OnComplete;
+use crate::fence::Fence;
 use crate::store::Rules;
 use crate::store::Store;
+use crate::wire::read::read;
+use crate::wire::status::ServerStatus;
 
 const TOKEN: &str = "s3cret";
+
+/// Makes the tokens of attempts.
+fn fence() -> Fence {
+    Fence::new("key", "server")
+}
 
 struct Fixture {
     service: Service,
@@ -73,7 +82,7 @@ impl Fixture {
         let service = Service::new(store, Clock::system(), attempts, shutdown.clone());
         let (key_sender, key) = watch::channel(Key::new(TOKEN.to_owned()));
         let bound = "127.0.0.1:3276".parse().expect("an address");
-        let access = Access::new(Auth::Token(key), bound, "127.0.0.1");
+        let access = Access::new(Auth::Token(key), bound, "127.0.0.1").with_attempts(fence());
         let router = router(service.clone(), access, Limits::default());
         Self { service, router, shutdown, dir, _key: key_sender }
     }
@@ -182,7 +191,7 @@ async fn a_request_passes_host_then_token() {
         let answer = server.send(request("GET", path).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
     }
-    for path in ["/mcp", "/", "/healthz/", "/metrics/x"] {
+    for path in ["/mcp", "/status", "/", "/healthz/", "/metrics/x"] {
         let answer = server.send(request("GET", path).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
         assert_eq!(answer.headers()[header::WWW_AUTHENTICATE], "Bearer");
@@ -192,6 +201,26 @@ async fn a_request_passes_host_then_token() {
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     let answer = server.send(authorized("GET", "/mcp").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn the_status_is_for_the_coordinator_alone() {
+    let server = Fixture::new().await;
+    server.with_project().await;
+    server.done("pause", json!({"project": "shop", "reason": "a release"})).await;
+    let answer = server.send(authorized("GET", "/status").body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let status: Value = serde_json::from_str(&text(answer).await).unwrap();
+    let status: ServerStatus = read(status).unwrap();
+    assert_eq!(status.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    assert!(status.ready && !status.draining && !status.disk_low, "{status:?}");
+    let pauses: Vec<_> = status.pauses.iter().map(|pause| pause.reason.as_str()).collect();
+    assert_eq!(pauses, ["a release"]);
+
+    let of_a_worker = format!("Bearer {}", fence().token(AttemptId::from_key(1)));
+    let request = request("GET", "/status").header(header::AUTHORIZATION, of_a_worker);
+    let answer = server.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -1,19 +1,28 @@
-//! The pages for supervisors: `/healthz`, `/readyz` and `/metrics`. None of them needs a token.
+//! The pages for supervisors, `/healthz`, `/readyz` and `/metrics`, which need no token; and `/status` for the command
+//! line, which needs the coordinator's.
 
 use std::sync::Arc;
 
+use axum::extract::Extension;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
+use serde_json::json;
 
+use crate::mcp::call::Admitted;
+use crate::mcp::call::Caller;
 use crate::mcp::counts::CallCounts;
+use crate::mcp::http::gate;
 use crate::mcp::http::kept::Kept;
 use crate::mcp::http::metrics;
 use crate::mcp::service::Service;
+use crate::store;
 use crate::telemetry;
+use crate::wire::pause::PauseView;
+use crate::wire::status::ServerStatus;
 
 /// What the pages are made from.
 pub(crate) struct Pages {
@@ -29,6 +38,18 @@ impl Pages {
     pub(crate) fn new(service: Service, calls: Arc<CallCounts>) -> Self {
         Self { service, calls, ready: Kept::new(), metrics: Kept::new() }
     }
+
+    /// Whether the database answers.
+    async fn is_ready(&self) -> bool {
+        let answers = || async {
+            let pinged = self.service.store.ping().await;
+            if let Err(error) = &pinged {
+                tracing::warn!(error = telemetry::chain(error), "not ready");
+            }
+            pinged.is_ok()
+        };
+        self.ready.get(answers).await
+    }
 }
 
 pub(crate) async fn healthz() -> &'static str {
@@ -36,14 +57,7 @@ pub(crate) async fn healthz() -> &'static str {
 }
 
 pub(crate) async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
-    let answers = || async {
-        let pinged = pages.service.store.ping().await;
-        if let Err(error) = &pinged {
-            tracing::warn!(error = telemetry::chain(error), "not ready");
-        }
-        pinged.is_ok()
-    };
-    if pages.ready.get(answers).await { "ready\n".into_response() } else { silent_database() }
+    if pages.is_ready().await { "ready\n".into_response() } else { silent_database() }
 }
 
 pub(crate) async fn show_metrics(State(pages): State<Arc<Pages>>) -> Response {
@@ -63,6 +77,38 @@ pub(crate) async fn show_metrics(State(pages): State<Arc<Pages>>) -> Response {
     let Some(page) = pages.metrics.get(page).await else { return silent_database() };
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], page).into_response()
+}
+
+/// What the server as a whole is doing, for the coordinator: pauses have its words in them.
+pub(crate) async fn show_status(
+    State(pages): State<Arc<Pages>>,
+    admitted: Option<Extension<Admitted>>,
+) -> Response {
+    match admitted.map(|Extension(admitted)| admitted.caller) {
+        Some(Caller::Coordinator) => {}
+        Some(Caller::Worker(_)) => return StatusCode::FORBIDDEN.into_response(),
+        None => return gate::unauthorized(),
+    }
+    let ready = pages.is_ready().await;
+    let service = &pages.service;
+    let looked = async { Ok((service.store.counts().await?, service.store.wide_pauses().await?)) };
+    let (counts, pauses) = match looked.await {
+        Ok(looked) => looked,
+        Err(error) => {
+            let error: store::Error = error;
+            tracing::error!(error = telemetry::chain(&error), "the status could not be read");
+            return silent_database();
+        }
+    };
+    let status = ServerStatus {
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        ready,
+        disk_low: service.room().is_some_and(|room| room.low),
+        draining: service.is_draining(),
+        tickets: counts.tickets_by_state.into(),
+        pauses: pauses.into_iter().map(PauseView::from).collect(),
+    };
+    ([gate::JSON], json!(status).to_string()).into_response()
 }
 
 fn silent_database() -> Response {

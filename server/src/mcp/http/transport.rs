@@ -22,6 +22,7 @@ use crate::mcp::http::pages::Pages;
 use crate::mcp::http::pages::healthz;
 use crate::mcp::http::pages::readyz;
 use crate::mcp::http::pages::show_metrics;
+use crate::mcp::http::pages::show_status;
 use crate::mcp::sdk::Handlers;
 use crate::mcp::service::Service;
 
@@ -39,6 +40,7 @@ pub fn router(service: Service, access: Access, limits: Limits) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(show_metrics))
+        .route("/status", get(show_status))
         .with_state(Arc::new(Pages::new(service.clone(), handlers.calls())));
     Router::new()
         .route("/mcp", any(serve_mcp))

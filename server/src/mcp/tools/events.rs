@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::domain::comment::COORDINATOR;
-use crate::domain::event::Event;
 use crate::domain::event::EventKind;
 use crate::domain::id::EventSeq;
 use crate::domain::names::Named;
@@ -28,6 +27,8 @@ use crate::store;
 use crate::store::EventMarks;
 use crate::store::EventPage;
 use crate::store::EventQuery;
+use crate::wire::event::EventView;
+use crate::wire::event::Events;
 
 /// Well within every idle timer a client is known to have.
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
@@ -97,46 +98,6 @@ struct Mark {
     up_to_seq: Option<i64>,
     /// Whose marks these are; coordinator when left out.
     consumer: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct EventView {
-    seq: i64,
-    kind: &'static str,
-    at: String,
-    project: String,
-    ticket_id: Option<String>,
-    stage: Option<String>,
-    attempt_id: Option<String>,
-    worker_id: Option<String>,
-    /// What happened, in one sentence.
-    summary: String,
-    /// Whether this consumer has marked it.
-    processed: bool,
-}
-
-impl From<Event> for EventView {
-    fn from(event: Event) -> Self {
-        Self {
-            seq: event.seq.0,
-            kind: event.kind.name(),
-            at: event.at.to_string(),
-            project: event.project.into_string(),
-            ticket_id: event.ticket.map(|ticket| ticket.to_string()),
-            stage: event.stage.map(Name::into_string),
-            attempt_id: event.attempt.map(|attempt| attempt.to_string()),
-            worker_id: event.worker.map(|worker| worker.to_string()),
-            summary: event.summary,
-            processed: event.processed,
-        }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Events {
-    events: Vec<EventView>,
-    /// The newest seq of the whole log.
-    last_seq: i64,
 }
 
 impl From<EventPage> for Events {
@@ -300,6 +261,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::domain::event::Event;
     use crate::mcp::call::Caller;
 
     const HOUR: Duration = Duration::from_secs(3_600);

@@ -19,11 +19,11 @@ use crate::mcp::service::Service;
 use crate::mcp::service::id;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
-use crate::mcp::tools::projects::ProjectView;
-use crate::mcp::tools::ticket_view::CommentView;
-use crate::mcp::tools::ticket_view::TicketDetailView;
 use crate::mcp::tools::tickets;
 use crate::mcp::tools::tickets::Get;
+use crate::wire::comment::CommentView;
+use crate::wire::project::ProjectView;
+use crate::wire::ticket::TicketDetailView;
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![

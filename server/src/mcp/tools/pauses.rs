@@ -2,11 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::Serialize;
 
-use crate::domain::pause::Cause;
-use crate::domain::pause::Pause;
-use crate::domain::pause::Paused;
 use crate::domain::pause::Scope;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
@@ -15,6 +11,7 @@ use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
+use crate::wire::pause::PausedView;
 
 /// What is said when nobody says why.
 const NO_REASON: &str = "the coordinator paused it";
@@ -62,67 +59,6 @@ struct ResumeWhat {
     project: Option<String>,
     /// Only the queue of this worker type of the project.
     worker_type: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct PausedView {
-    #[schemars(extend("enum" = Scope::NAMES))]
-    scope: &'static str,
-    project: Option<String>,
-    worker_type: Option<String>,
-    /// Whether anything keeps it from starting work.
-    paused: bool,
-    /// What does, its own pauses and wider ones.
-    pauses: Vec<PauseView>,
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct PauseView {
-    /// What is paused by it.
-    #[schemars(extend("enum" = Scope::NAMES))]
-    scope: &'static str,
-    /// The project it pauses, or whose queue it pauses.
-    project: Option<String>,
-    /// Who or what paused it.
-    #[schemars(extend("enum" = Cause::NAMES))]
-    cause: &'static str,
-    reason: String,
-    since: String,
-    /// When it ends by itself, if it does.
-    until: Option<String>,
-}
-
-impl From<Pause> for PauseView {
-    fn from(pause: Pause) -> Self {
-        let scope = pause.scope.name();
-        let project = match pause.scope {
-            Scope::Everything => None,
-            Scope::Project(project) | Scope::Queue { project, .. } => Some(project.into_string()),
-        };
-        Self {
-            scope,
-            project,
-            cause: pause.cause.name(),
-            reason: pause.reason,
-            since: pause.since.to_string(),
-            until: pause.until.map(|until| until.to_string()),
-        }
-    }
-}
-
-impl From<Paused> for PausedView {
-    fn from(found: Paused) -> Self {
-        let scope = found.scope.name();
-        let (project, worker_type) = match found.scope {
-            Scope::Everything => (None, None),
-            Scope::Project(name) => (Some(name.into_string()), None),
-            Scope::Queue { project, worker_type } => {
-                (Some(project.into_string()), Some(worker_type.into_string()))
-            }
-        };
-        let pauses: Vec<PauseView> = found.pauses.into_iter().map(PauseView::from).collect();
-        Self { scope, project, worker_type, paused: !pauses.is_empty(), pauses }
-    }
 }
 
 fn scope(project: Option<&str>, worker_type: Option<&str>) -> std::result::Result<Scope, Refusal> {

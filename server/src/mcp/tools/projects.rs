@@ -2,16 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::Serialize;
 
-use crate::domain::limits::ProjectLimits;
 use crate::domain::limits::ProjectLimitsChange;
 use crate::domain::names::Named;
 use crate::domain::project;
 use crate::domain::project::NewProject;
 use crate::domain::project::Project;
 use crate::domain::project::ProjectChange;
-use crate::domain::project::TicketCounts;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Name;
@@ -25,6 +22,10 @@ use crate::mcp::service::Service;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
 use crate::mcp::transcript::shortened;
+use crate::wire::project::ProjectView;
+use crate::wire::project::ProjectWithCounts;
+use crate::wire::project::ProjectWithLimits;
+use crate::wire::project::Projects;
 
 /// How much of a long text a list shows.
 pub(crate) const LISTED_CHARS: usize = 500;
@@ -193,112 +194,6 @@ struct Delete {
     project: String,
     /// Delete it although it has open tickets or live workers; false when left out.
     force: Option<bool>,
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct ProjectView {
-    name: String,
-    path: String,
-    description: String,
-    rules: String,
-    patterns: String,
-    /// worktree or shared.
-    #[schemars(extend("enum" = Isolation::NAMES))]
-    isolation: &'static str,
-    /// keep or merge.
-    #[schemars(extend("enum" = OnComplete::NAMES))]
-    on_complete: &'static str,
-    created_at: String,
-    updated_at: String,
-}
-
-impl From<Project> for ProjectView {
-    fn from(project: Project) -> Self {
-        Self {
-            name: project.name.into_string(),
-            path: project.path,
-            description: project.description,
-            rules: project.rules,
-            patterns: project.patterns,
-            isolation: project.isolation.name(),
-            on_complete: project.on_complete.name(),
-            created_at: project.created_at.to_string(),
-            updated_at: project.updated_at.to_string(),
-        }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct ProjectWithCounts {
-    #[serde(flatten)]
-    project: ProjectView,
-    /// Tickets by state.
-    tickets: CountsView,
-    limits: LimitsView,
-}
-
-/// Null where there is no such limit.
-#[derive(Serialize, JsonSchema)]
-#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
-struct LimitsView {
-    max_workers: Option<i64>,
-    max_budget_usd: Option<f64>,
-    max_budget_usd_per_day: Option<f64>,
-    max_budget_usd_per_ticket: Option<f64>,
-    max_attempts_per_ticket: Option<i64>,
-    /// Tickets that one ticket may become; the project's own limit, or else the server's.
-    max_descendants: Option<i64>,
-}
-
-impl From<ProjectLimits> for LimitsView {
-    fn from(limits: ProjectLimits) -> Self {
-        let ProjectLimits {
-            max_workers,
-            max_budget_usd,
-            max_budget_usd_per_day,
-            max_budget_usd_per_ticket,
-            max_attempts_per_ticket,
-            max_descendants,
-        } = limits;
-        Self {
-            max_workers,
-            max_budget_usd,
-            max_budget_usd_per_day,
-            max_budget_usd_per_ticket,
-            max_attempts_per_ticket,
-            max_descendants,
-        }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-struct ProjectWithLimits {
-    #[serde(flatten)]
-    project: ProjectView,
-    limits: LimitsView,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct CountsView {
-    blocked: i64,
-    scheduled: i64,
-    queued: i64,
-    running: i64,
-    on_hold: i64,
-    closed: i64,
-}
-
-impl From<TicketCounts> for CountsView {
-    fn from(counts: TicketCounts) -> Self {
-        let TicketCounts { blocked, scheduled, queued, running, on_hold, closed } = counts;
-        Self { blocked, scheduled, queued, running, on_hold, closed }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Projects {
-    projects: Vec<ProjectView>,
-    next_cursor: Option<String>,
 }
 
 async fn create(service: Service, given: Create) -> Result<ProjectView> {

@@ -2,11 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::Serialize;
 
-use crate::domain::queue::Queue;
-use crate::domain::ticket::Priority;
-use crate::domain::ticket::TicketState;
 use crate::domain::waiting::waiting;
 use crate::mcp::page::List;
 use crate::mcp::page::Room;
@@ -14,9 +10,12 @@ use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
-use crate::mcp::tools::pauses::PauseView;
-use crate::mcp::tools::ticket_view::causes;
 use crate::store::Waiting;
+use crate::wire::pause::PauseView;
+use crate::wire::queue::QueueStatus;
+use crate::wire::queue::QueueView;
+use crate::wire::queue::Queues;
+use crate::wire::queue::WaitingTicket;
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![
@@ -84,79 +83,16 @@ struct Delete {
     force: Option<bool>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct QueueView {
-    project: String,
-    worker_type: String,
-    /// Tickets a worker could take now.
-    depth: i64,
-    /// Tickets a worker has.
-    running: i64,
-    /// Workers that are not stopped.
-    workers: i64,
-    max_workers: i64,
-    auto_spawn: bool,
-    /// Whether it starts nothing: itself, its project or everything is paused.
-    paused: bool,
-}
-
-impl From<Queue> for QueueView {
-    fn from(queue: Queue) -> Self {
-        Self {
-            project: queue.project_name.into_string(),
-            worker_type: queue.worker_type.into_string(),
-            depth: queue.depth,
-            running: queue.running,
-            workers: queue.workers,
-            max_workers: queue.max_workers,
-            auto_spawn: queue.auto_spawn,
-            paused: queue.paused,
-        }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-#[expect(clippy::struct_field_names, reason = "a list comes under its plural name")]
-struct Queues {
-    queues: Vec<QueueView>,
-    /// What holds everything or a whole project, and why.
-    pauses: Vec<PauseView>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct QueueStatus {
-    #[serde(flatten)]
-    queue: QueueView,
-    /// The first of those that wait.
-    tickets: Vec<WaitingTicket>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct WaitingTicket {
-    ticket_id: String,
-    title: String,
-    #[schemars(extend("enum" = Priority::NAMES))]
-    priority: &'static str,
-    #[schemars(extend("enum" = TicketState::NAMES))]
-    state: &'static str,
-    /// Why it waits and what would move it.
-    waiting_for: Option<String>,
-    /// The same as one word.
-    #[schemars(extend("enum" = causes()))]
-    waiting_cause: Option<&'static str>,
-}
-
 impl From<Waiting> for WaitingTicket {
     fn from(detail: Waiting) -> Self {
         let wait = waiting(&detail.ticket, &detail.surroundings);
         Self {
-            waiting_cause: wait.as_ref().map(|wait| wait.cause.name()),
+            waiting_cause: wait.as_ref().map(|wait| wait.cause.name().to_owned()),
             waiting_for: wait.map(|wait| wait.sentence),
             ticket_id: detail.ticket.id.to_string(),
             title: detail.ticket.title,
-            priority: detail.ticket.priority.name(),
-            state: detail.ticket.state.name(),
+            priority: detail.ticket.priority.name().to_owned(),
+            state: detail.ticket.state.name().to_owned(),
         }
     }
 }

@@ -28,12 +28,12 @@ use crate::mcp::service::Service;
 use crate::mcp::service::id;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
-use crate::mcp::tools::ticket_view::CommentView;
-use crate::mcp::tools::ticket_view::TicketDetailView;
-use crate::mcp::tools::ticket_view::TicketView;
-use crate::mcp::tools::ticket_view::Tickets;
 use crate::store::History;
 use crate::store::TicketFilter;
+use crate::wire::comment::CommentView;
+use crate::wire::ticket::TicketDetailView;
+use crate::wire::ticket::TicketView;
+use crate::wire::ticket::Tickets;
 
 const OUTCOMES: [&str; 3] = ["completed", "rework", "blocked"];
 

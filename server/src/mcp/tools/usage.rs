@@ -5,7 +5,6 @@ use chrono::NaiveDate;
 use chrono::NaiveTime;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::Serialize;
 
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -22,6 +21,8 @@ use crate::mcp::tool::Tool;
 use crate::store::GroupBy;
 use crate::store::Usage;
 use crate::store::UsageFilter;
+use crate::wire::usage::UsageSums;
+use crate::wire::usage::UsageView;
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![Tool::new(
@@ -60,33 +61,6 @@ struct Ask {
     cursor: Option<String>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct UsageView {
-    /// Of what the sums are; null where the grouping does not tell.
-    day: Option<String>,
-    project: Option<String>,
-    worker_type: Option<String>,
-    ticket_id: Option<String>,
-    attempt_id: Option<String>,
-    attempts: i64,
-    /// Ended attempts that did not say what they cost.
-    unpriced: i64,
-    num_turns: i64,
-    /// Those from and for the prompt cache included.
-    input_tokens: i64,
-    /// The part of the input tokens that the prompt cache had or took.
-    cached_tokens: i64,
-    output_tokens: i64,
-    /// What the agents said they cost.
-    cost_usd: f64,
-    /// Dollars on top with which limits count the attempts in `unpriced`: from the tokens they were seen to use, and never
-    /// more than they were allowed to spend.
-    assumed_usd: f64,
-    wall_seconds: f64,
-    /// The most that the processes of one of the attempts held.
-    peak_memory_bytes: Option<i64>,
-}
-
 impl From<Usage> for UsageView {
     fn from(usage: Usage) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "centuries of milliseconds fit")]
@@ -111,14 +85,7 @@ impl From<Usage> for UsageView {
     }
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Sums {
-    usage: Vec<UsageView>,
-    total: UsageView,
-    next_cursor: Option<String>,
-}
-
-async fn usage(service: Service, given: Ask) -> Result<Sums> {
+async fn usage(service: Service, given: Ask) -> Result<UsageSums> {
     let by = GroupBy::parse_given("group_by", given.group_by.as_deref())?.unwrap_or(GroupBy::Day);
     let limit = page::limit(given.limit)?;
     let skip = given.cursor.as_deref().map(position).transpose()?.unwrap_or(0);
@@ -135,7 +102,7 @@ async fn usage(service: Service, given: Ask) -> Result<Sums> {
     let more = found.more || usage.len() < groups;
     let shown = i64::try_from(usage.len()).unwrap_or(limit);
     let next_cursor = more.then(|| format!("u{:016x}", skip + shown));
-    Ok(Sums { usage, total: found.total.into(), next_cursor })
+    Ok(UsageSums { usage, total: found.total.into(), next_cursor })
 }
 
 /// How many groups the pages before had.

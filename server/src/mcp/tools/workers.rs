@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::domain::attempt::StopMode;
 use crate::domain::names::Named;
 use crate::domain::refusal::Refusal;
-use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::mcp::page::List;
 use crate::mcp::service::Result;
@@ -15,9 +14,12 @@ use crate::mcp::service::Service;
 use crate::mcp::service::id;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
-use crate::mcp::tools::ticket_view::ProgressView;
 use crate::mcp::transcript;
 use crate::store::WorkerFilter;
+use crate::wire::attempt::ProgressView;
+use crate::wire::worker::WorkerStatus;
+use crate::wire::worker::WorkerView;
+use crate::wire::worker::Workers;
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![
@@ -108,71 +110,8 @@ struct Status {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct WorkerView {
-    worker_id: String,
-    project: String,
-    worker_type: String,
-    #[schemars(extend("enum" = WorkerState::NAMES))]
-    state: &'static str,
-    /// The process id of its shim.
-    pid: Option<i64>,
-    /// The process id of its claude.
-    child_pid: Option<i64>,
-    /// The systemd unit it runs in.
-    unit: Option<String>,
-    ticket_id: Option<String>,
-    attempt_id: Option<String>,
-    started_at: String,
-    last_heartbeat_at: Option<String>,
-    stopped_at: Option<String>,
-    stop_reason: Option<String>,
-}
-
-impl From<Worker> for WorkerView {
-    fn from(worker: Worker) -> Self {
-        Self {
-            worker_id: worker.id.to_string(),
-            project: worker.project_name.into_string(),
-            worker_type: worker.worker_type.into_string(),
-            state: worker.state.name(),
-            pid: worker.pid,
-            child_pid: worker.child_pid,
-            unit: worker.unit,
-            ticket_id: worker.ticket.map(|ticket| ticket.to_string()),
-            attempt_id: worker.attempt.map(|attempt| attempt.to_string()),
-            started_at: worker.started_at.to_string(),
-            last_heartbeat_at: worker.last_heartbeat_at.map(|at| at.to_string()),
-            stopped_at: worker.stopped_at.map(|at| at.to_string()),
-            stop_reason: worker.stop_reason,
-        }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
 struct Spawned {
     workers: Vec<WorkerView>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Workers {
-    workers: Vec<WorkerView>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct WorkerStatus {
-    #[serde(flatten)]
-    worker: WorkerView,
-    memory_bytes: Option<i64>,
-    /// True while the current attempt is stuck: its shim is dead, and what it left contradicts itself or its processes
-    /// cannot be ended.
-    suspect: bool,
-    /// What keeps its shim from ending the current attempt: processes that do not die, a record that cannot be written.
-    trouble: Option<String>,
-    /// What the agent said last on how far it is; null until it says something.
-    progress: Option<ProgressView>,
-    /// The last lines of the current attempt's output, oldest first.
-    transcript: Vec<String>,
 }
 
 async fn spawn(service: Service, given: Spawn) -> Result<Spawned> {

@@ -1,0 +1,16 @@
+//! What the server answers, as types that both sides share: tools write them, the command line reads them.
+//!
+//! The two sides may be of different versions, so whatever a type knows and an answer lacks reads as empty, and whatever
+//! an answer has beyond it is ignored. A field is never given another type or meaning.
+
+pub mod attempt;
+pub mod comment;
+pub mod event;
+pub mod pause;
+pub mod project;
+pub mod queue;
+pub mod read;
+pub mod status;
+pub mod ticket;
+pub mod usage;
+pub mod worker;

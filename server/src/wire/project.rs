@@ -1,0 +1,129 @@
+//! Projects, with their limits and their tickets by state.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::domain::limits::ProjectLimits;
+use crate::domain::project::Project;
+use crate::domain::project::TicketCounts;
+use crate::domain::worktree::Isolation;
+use crate::domain::worktree::OnComplete;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(!default)]
+pub struct ProjectView {
+    pub name: String,
+    pub path: String,
+    pub description: String,
+    pub rules: String,
+    pub patterns: String,
+    /// worktree or shared.
+    #[schemars(extend("enum" = Isolation::NAMES))]
+    pub isolation: String,
+    /// keep or merge.
+    #[schemars(extend("enum" = OnComplete::NAMES))]
+    pub on_complete: String,
+    pub created_at: String,
+    pub updated_at: String,
+}
+
+impl From<Project> for ProjectView {
+    fn from(project: Project) -> Self {
+        Self {
+            name: project.name.into_string(),
+            path: project.path,
+            description: project.description,
+            rules: project.rules,
+            patterns: project.patterns,
+            isolation: project.isolation.name().to_owned(),
+            on_complete: project.on_complete.name().to_owned(),
+            created_at: project.created_at.to_string(),
+            updated_at: project.updated_at.to_string(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(!default)]
+pub struct ProjectWithCounts {
+    #[serde(flatten)]
+    pub project: ProjectView,
+    /// Tickets by state.
+    pub tickets: CountsView,
+    pub limits: LimitsView,
+}
+
+/// Null where there is no such limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(!default)]
+#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
+pub struct LimitsView {
+    pub max_workers: Option<i64>,
+    pub max_budget_usd: Option<f64>,
+    pub max_budget_usd_per_day: Option<f64>,
+    pub max_budget_usd_per_ticket: Option<f64>,
+    pub max_attempts_per_ticket: Option<i64>,
+    /// Tickets that one ticket may become; the project's own limit, or else the server's.
+    pub max_descendants: Option<i64>,
+}
+
+impl From<ProjectLimits> for LimitsView {
+    fn from(limits: ProjectLimits) -> Self {
+        let ProjectLimits {
+            max_workers,
+            max_budget_usd,
+            max_budget_usd_per_day,
+            max_budget_usd_per_ticket,
+            max_attempts_per_ticket,
+            max_descendants,
+        } = limits;
+        Self {
+            max_workers,
+            max_budget_usd,
+            max_budget_usd_per_day,
+            max_budget_usd_per_ticket,
+            max_attempts_per_ticket,
+            max_descendants,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(!default)]
+pub struct ProjectWithLimits {
+    #[serde(flatten)]
+    pub project: ProjectView,
+    pub limits: LimitsView,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(!default)]
+pub struct CountsView {
+    pub blocked: i64,
+    pub scheduled: i64,
+    pub queued: i64,
+    pub running: i64,
+    pub on_hold: i64,
+    pub closed: i64,
+}
+
+impl From<TicketCounts> for CountsView {
+    fn from(counts: TicketCounts) -> Self {
+        let TicketCounts { blocked, scheduled, queued, running, on_hold, closed } = counts;
+        Self { blocked, scheduled, queued, running, on_hold, closed }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(!default)]
+pub struct Projects {
+    pub projects: Vec<ProjectView>,
+    pub next_cursor: Option<String>,
+}
