@@ -109,7 +109,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
 ];
 
 /// Crates that only some modules may name, each by its folder or file below `src`.
-const GUARDED: [(&str, &[&str]); 9] = [
+const GUARDED: [(&str, &[&str]); 10] = [
     ("sqlx", &["store"]),
     ("axum", &["mcp", "cli"]),
     ("hyper", &["mcp"]),
@@ -117,6 +117,7 @@ const GUARDED: [(&str, &[&str]); 9] = [
     ("schemars", &["mcp", "wire"]),
     ("anyhow", &["cli", "serve"]),
     ("clap", &["cli", "config"]),
+    ("shim_evidence", &["git", "shim"]),
     (
         "shim_protocol",
         &["disk", "templates", "shim", "sweep", "dispatcher", "mcp", "state", "serve", "cli"],

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+use shim_evidence::process::Process;
+use shim_evidence::process::State;
 use tempfile::TempDir;
 
 /// An ext4 of a few MiB in a file. Dropping it thaws and unmounts it, so drop it before what may hang in it.
@@ -60,8 +62,7 @@ impl Drop for Frozen {
 /// Whether a process sleeps where no signal reaches.
 #[must_use]
 pub fn is_uninterruptible(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('D'))
+    Process::read(pid).is_some_and(|process| process.state == State::Uninterruptible)
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {

@@ -6,7 +6,6 @@
 //! the state directory, which they hold for life.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,9 +13,10 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::stat::major;
-use nix::sys::stat::minor;
 use nix::unistd::Pid;
+use shim_evidence::environment::Environment;
+use shim_evidence::locks::Listed;
+use shim_evidence::process;
 
 /// The variable that marks the processes of one test.
 pub const MARK_VARIABLE: &str = "CLAUDE_E2E_MARK";
@@ -53,10 +53,8 @@ impl Family {
     /// Every live process of the test, smallest number first.
     #[must_use]
     pub fn alive(&self) -> Vec<Process> {
-        let numbers = fs::read_dir("/proc")
-            .expect("/proc is there")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let mut found: Vec<Process> = numbers.filter_map(|pid| self.marked(pid)).collect();
+        let pids = process::pids().expect("/proc is there").into_iter();
+        let mut found: Vec<Process> = pids.filter_map(|pid| self.marked(pid)).collect();
         for pid in lock_holders(&self.state_dir, 2) {
             if !found.iter().any(|process| process.pid == pid) {
                 found.extend(look_at(pid));
@@ -98,8 +96,7 @@ impl Family {
     }
 
     fn marked(&self, pid: i32) -> Option<Process> {
-        let value = variable(&environment(pid), MARK_VARIABLE)?;
-        if value == self.mark { look_at(pid) } else { None }
+        if Environment::of(pid).has(MARK_VARIABLE, &self.mark) { look_at(pid) } else { None }
     }
 }
 
@@ -113,54 +110,35 @@ pub fn resident_kib(pid: i32) -> Option<u64> {
 
 /// The process, when it is alive. A zombie has no arguments any more.
 fn look_at(pid: i32) -> Option<Process> {
-    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let command = String::from_utf8_lossy(&cmdline).trim_end_matches('\0').replace('\0', " ");
-    let attempt = variable(&environment(pid), "VIBE_ENSEMBLE_ATTEMPT");
+    let command = process::command(pid)?;
+    let environment = Environment::of(pid);
+    let attempt = environment.value("VIBE_ENSEMBLE_ATTEMPT");
+    let attempt = attempt.map(|value| String::from_utf8_lossy(value).into_owned());
     (!command.is_empty()).then_some(Process { pid, command, attempt })
 }
 
-/// Empty for a process that is gone, or whose environment is not for us to read.
-fn environment(pid: i32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
-}
-
-fn variable(environment: &[u8], name: &str) -> Option<String> {
-    let prefix = format!("{name}=").into_bytes();
-    let value =
-        environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(&prefix[..]))?;
-    Some(String::from_utf8_lossy(value).into_owned())
-}
-
-/// Who holds a worker's or a server's lock below a directory. Read from the kernel's list: trying the lock would keep it from a shim
-/// that starts in this moment.
+/// The processes that hold a worker's or a server's lock below a directory. Read from the kernel's list: trying the lock
+/// would keep it from a shim that starts in this moment.
 fn lock_holders(directory: &Path, depth: u32) -> Vec<i32> {
-    let locks = locks_below(directory, depth);
-    if locks.is_empty() {
+    let files = locks_below(directory, depth);
+    if files.is_empty() {
         return Vec::new();
     }
-    let held = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let holders = held.lines().filter_map(|line| {
-        // `12: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF`: number of the holder, then device and inode.
-        let mut fields = line.split_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
-        let pid = fields.next()?.parse().ok()?;
-        let file = fields.next()?;
-        locks.iter().any(|lock| lock == file).then_some(pid)
-    });
-    holders.filter(|pid| *pid > 1).collect()
+    let listed = Listed::read().expect("/proc is there");
+    // A file that was removed meanwhile has no holder.
+    let holders = files.iter().filter_map(|file| listed.holders_of(file).ok()).flatten();
+    holders.copied().filter(|pid| *pid > 1).collect()
 }
 
-/// The files `W-<n>.lock` and `.lock`, as the kernel's list of locks names them. Two fresh file systems give out the same inodes, so
-/// without the device one test would end the workers of another.
-fn locks_below(directory: &Path, depth: u32) -> Vec<String> {
+/// The files `W-<n>.lock` and `.lock`.
+fn locks_below(directory: &Path, depth: u32) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name());
         let is_workers = path.extension().is_some_and(|end| end == "lock")
             && name.to_string_lossy().starts_with("W-");
         if is_workers || name == ".lock" {
-            found.extend(entry.metadata().map(|file| {
-                format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino())
-            }));
+            found.push(path);
         } else if depth > 0 && name != "attempts" && path.is_dir() {
             // Run directories have no worker's lock, and there may be thousands.
             found.extend(locks_below(&path, depth - 1));

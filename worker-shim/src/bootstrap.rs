@@ -33,6 +33,7 @@ use nix::unistd::dup2_stdout;
 use nix::unistd::fork;
 use nix::unistd::isatty;
 use nix::unistd::setsid;
+use shim_evidence::cgroup;
 use shim_protocol::frame;
 use shim_protocol::frame::Decoded;
 use shim_protocol::frame::Decoder;
@@ -44,7 +45,6 @@ use shim_protocol::run_dir::UnitPlace;
 
 use crate::clock;
 use crate::log;
-use crate::place;
 use crate::run_dir;
 use crate::run_dir::StoreError;
 
@@ -115,7 +115,7 @@ pub fn become_supervisor() -> Result<Inherited, HygieneError> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&open), None).map_err(failed("unblock signals"))?;
     close_inherited().map_err(failed("close inherited descriptors"))?;
     let umask = umask(Mode::from_bits_truncate(0o077));
-    Ok(Inherited { umask, place: place::find() })
+    Ok(Inherited { umask, place: cgroup::own_place() })
 }
 
 /// Points the standard streams nowhere. Standard error stays when it leads to a journal.

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd as _;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::ChildStderr;
 use std::process::ChildStdout;
@@ -32,11 +31,11 @@ use nix::unistd::Pid;
 use nix::unistd::getpid;
 use nix::unistd::getppid;
 use nix::unistd::setsid;
+use shim_evidence::pinned::Pinned;
 use shim_protocol::grant::Grant;
 
 use crate::environment;
 use crate::image::Image;
-use crate::pidfd;
 use crate::run_dir::RunDir;
 
 /// The highest signal number of Linux; the real-time ones included.
@@ -69,7 +68,7 @@ impl SpawnError {
 pub struct Child {
     pub pid: i32,
     /// Readable once the agent has ended.
-    pub pidfd: OwnedFd,
+    pub pidfd: Pinned,
     pub stdout: Option<ChildStdout>,
     pub stderr: Option<ChildStderr>,
 }
@@ -112,7 +111,7 @@ pub fn spawn(
 
     let pid = i32::try_from(child.id()).map_err(|error| machinery(io::Error::other(error)))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let ready = pidfd::open(pid).and_then(|pidfd| {
+    let ready = Pinned::open(pid).and_then(|pidfd| {
         stdout.as_ref().map_or(Ok(()), set_nonblocking)?;
         stderr.as_ref().map_or(Ok(()), set_nonblocking)?;
         Ok(pidfd)

@@ -16,8 +16,6 @@ pub mod link;
 pub mod log;
 pub mod memory;
 pub mod output;
-mod pidfd;
-pub mod place;
 pub mod reap;
 pub mod run_dir;
 pub mod seal;

@@ -4,10 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
+use shim_evidence::cgroup;
 use shim_protocol::exit::ExitStatus;
 use shim_protocol::run_dir::UnitPlace;
-
-use crate::place;
 
 /// Counts from the moment it is made.
 #[derive(Debug)]
@@ -23,14 +22,10 @@ impl OutOfMemory {
     /// machine. None where none of them counts.
     #[must_use]
     pub fn watch(own: Option<&UnitPlace>) -> Option<Self> {
-        let events = |group: &Path| place::directory(group).join("memory.events");
-        let shared = || {
-            let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-            Some(events(Path::new(groups.lines().find_map(|line| line.strip_prefix("0::"))?)))
-        };
+        let events = |group: &Path| cgroup::directory(group).join("memory.events");
         let places = [
             own.map(|unit| (events(&unit.cgroup), true)),
-            shared().map(|path| (path, false)),
+            cgroup::own().map(|group| (events(&group), false)),
             Some(("/proc/vmstat".into(), false)),
         ];
         places.into_iter().flatten().find_map(|(counter, own)| {
@@ -65,7 +60,7 @@ impl RefusedTasks {
     /// None outside a unit, and where the kernel does not count.
     #[must_use]
     pub fn watch(own: Option<&UnitPlace>) -> Option<Self> {
-        let counter = place::directory(&own?.cgroup).join("pids.events");
+        let counter = cgroup::directory(&own?.cgroup).join("pids.events");
         let before = refusals(&fs::read_to_string(&counter).ok()?)?;
         Some(Self { counter, before })
     }

@@ -14,6 +14,8 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::sigaction;
 use nix::sys::signalfd::SfdFlags;
 use nix::sys::signalfd::SignalFd;
+use shim_evidence::descendants::is_below;
+use shim_evidence::process;
 use shim_protocol::exit::Sender;
 
 use crate::state::Request;
@@ -90,8 +92,8 @@ fn sender(pid: u32, uid: u32) -> Option<Sender> {
     Some(Sender {
         pid,
         uid,
-        own: tree::is_below(pid, nix::unistd::getpid().as_raw()),
-        name: tree::name(pid),
+        own: is_below(pid, nix::unistd::getpid().as_raw()),
+        name: process::name(pid),
         attempt: tree::attempt_of(pid),
     })
 }

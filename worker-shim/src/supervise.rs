@@ -12,6 +12,10 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
+use shim_evidence::boot;
+use shim_evidence::cgroup;
+use shim_evidence::descendants::descendants;
+use shim_evidence::process::Process;
 use shim_protocol::frame::Decoded;
 use shim_protocol::message::LaunchOrder;
 use shim_protocol::message::ToServer;
@@ -26,7 +30,6 @@ use crate::link;
 use crate::link::Link;
 use crate::link::LinkError;
 use crate::log;
-use crate::place;
 use crate::reap;
 use crate::reap::Wait;
 use crate::seal_key::SealKey;
@@ -63,7 +66,7 @@ pub fn run(order: LaunchOrder, inherited: Inherited, worker_lock: &File) -> Exit
         token: order.token.clone(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        unit: place::unit(),
+        unit: cgroup::own_unit(),
         nonce,
         place_id: order.place_id.clone(),
         traces: traces(&inherited, worker_lock, &seal_key),
@@ -269,7 +272,7 @@ impl Supervisor {
                 }
             }
             Action::SignalTree(signal) => {
-                for process in tree::descendants(nix::unistd::getpid().as_raw()) {
+                for process in descendants(nix::unistd::getpid().as_raw()) {
                     // Who is gone meanwhile needs no signal; who may not be signalled is the sweep's to report.
                     let _gone = !tree::signal(&process, signal);
                 }
@@ -411,8 +414,8 @@ fn crash_points(message: &ToServer) -> faults::Sides {
 /// By what the server knows this process, and what it writes, when there is no link to ask over.
 fn traces(inherited: &Inherited, worker_lock: &File, seal_key: &SealKey) -> Traces {
     Traces {
-        started_ticks: tree::process(nix::unistd::getpid().as_raw()).map(|own| own.started),
-        boot_id: place::boot_id(),
+        started_ticks: Process::read(nix::unistd::getpid().as_raw()).map(|own| own.started),
+        boot_id: boot::id(),
         lock_inode: worker_lock.metadata().ok().map(|file| file.ino()),
         seal_key: Some(seal_key.public()),
         unit: inherited.place.clone(),

@@ -14,13 +14,15 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
+use shim_evidence::descendants::descendants;
+use shim_evidence::locks;
+use shim_evidence::process::Process;
 use shim_protocol::plain_file;
 
 use crate::reap;
 use crate::reap::Reaped;
 use crate::reap::Wait;
 use crate::tree;
-use crate::tree::Process;
 
 /// Rounds made at a stretch before the poll loop gets its turn. Killing takes the kernel a moment; the usual tree is
 /// gone after two or three, and a fork storm is outrun only without pauses.
@@ -92,7 +94,7 @@ impl Sweep {
             }
             let held = self.hold();
             self.kill_groups(&held);
-            self.kill(&tree::descendants(self.root));
+            self.kill(&descendants(self.root));
             std::thread::yield_now();
         }
         Left::Something
@@ -101,7 +103,7 @@ impl Sweep {
     /// Says who is still there: a process in uninterruptible sleep, or of another user.
     #[must_use]
     pub fn left(&self) -> String {
-        let mut left = tree::descendants(self.root);
+        let mut left = descendants(self.root);
         left.extend(tree::marked(&self.server_id, &self.attempt_id));
         let pids: BTreeSet<i32> = left.iter().map(|process| process.pid).collect();
         let shown: Vec<String> = pids.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -110,11 +112,11 @@ impl Sweep {
 
     /// Stops every descendant in sight, so that none forks again or reuses a number before it is killed.
     fn hold(&self) -> Vec<Process> {
-        let found = tree::descendants(self.root).into_iter().filter(|process| !process.zombie);
+        let found = descendants(self.root).into_iter().filter(|process| !process.is_zombie());
         // Read again once it is held: before, it may have moved to another group.
         found
             .filter(|process| tree::signal(process, Signal::SIGSTOP))
-            .filter_map(|process| tree::process(process.pid))
+            .filter_map(|process| Process::read(process.pid))
             .collect()
     }
 
@@ -124,7 +126,7 @@ impl Sweep {
     /// Sessions are never joined from outside, so below a session that began in the tree all is the tree's. The member
     /// that was just stopped keeps its group's number from meaning another group.
     fn kill_groups(&mut self, held: &[Process]) {
-        let own = tree::process(self.root).map(|shim| shim.session);
+        let own = Process::read(self.root).map(|shim| shim.session);
         let groups: BTreeSet<i32> = held
             .iter()
             .filter(|process| process.group > 1 && Some(process.session) != own)
@@ -139,7 +141,7 @@ impl Sweep {
     }
 
     fn kill(&mut self, targets: &[Process]) {
-        for process in targets.iter().filter(|process| !process.zombie) {
+        for process in targets.iter().filter(|process| !process.is_zombie()) {
             if tree::signal(process, Signal::SIGKILL) && Some(process.pid) != self.agent {
                 self.killed.insert((process.pid, process.started));
             }
@@ -164,7 +166,6 @@ impl Sweep {
             }
             None => plain_file::open(&self.tree_lock),
         };
-        let lock = lock.map(|file| file.try_lock());
-        matches!(lock, Ok(Err(std::fs::TryLockError::WouldBlock)))
+        lock.and_then(|file| locks::is_held(&file)).unwrap_or(false)
     }
 }

@@ -19,6 +19,8 @@ use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
 use rustix::fs::UTIME_NOW;
 use rustix::fs::UTIME_OMIT;
+use shim_evidence::boot;
+use shim_evidence::process;
 
 use super::site::SMALL;
 use crate::beneath;
@@ -76,23 +78,17 @@ fn is_old(lock: &fs::Metadata, ours: &File) -> io::Result<bool> {
 /// Whether a git is at work in the repository that has lived so long, and may have made a lock of that age.
 fn is_worked_in(common: &Path, age: Duration) -> io::Result<bool> {
     let places = places(common);
-    let ticks = rustix::param::clock_ticks_per_second();
-    let uptime = fs::read_to_string("/proc/uptime")?;
-    let whole = uptime.split(['.', ' ']).next().and_then(|text| text.parse::<u64>().ok());
-    let whole = whole.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-    for entry in fs::read_dir("/proc")? {
-        let process = entry?.path();
-        // One that ends while we look holds nothing any more.
-        let Ok(stat) = fs::read_to_string(process.join("stat")) else { continue };
-        let Some((name, began)) = name_and_start(&stat) else { continue };
-        let lived = whole.saturating_sub(began / ticks.max(1));
+    let uptime = boot::uptime_seconds()?;
+    for process in process::all()? {
+        // One that ends meanwhile holds nothing any more.
+        let Some((name, began)) = process.name().zip(process.started_seconds()) else { continue };
         // A second less, because both numbers are rounded.
-        if !name.starts_with("git") || lived + 1 < age.as_secs() {
+        if !name.starts_with("git") || uptime.saturating_sub(began) + 1 < age.as_secs() {
             continue;
         }
-        let is_here = match fs::read_link(process.join("cwd")) {
+        let is_here = match process::working_directory(process.pid) {
             Ok(place) => places.iter().any(|ours| place.starts_with(ours)),
-            // It has ended, and nobody has waited for it yet.
+            // It has ended, and its parent has not waited for it yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             // Another user's. Where it cannot be seen it may be here.
             Err(_) => true,
@@ -112,14 +108,6 @@ fn places(common: &Path) -> Vec<PathBuf> {
         Path::new(link.trim_end()).parent().map(Path::to_owned)
     });
     linked.chain(common.parent().map(Path::to_owned)).chain([common.to_owned()]).collect()
-}
-
-/// The command's name and its start in ticks since boot, of a line of `/proc/PID/stat`. A name may hold anything, so it
-/// ends at the last parenthesis; the start is the 22nd field.
-fn name_and_start(stat: &str) -> Option<(&str, u64)> {
-    let (before, after) = stat.rsplit_once(')')?;
-    let (_, name) = before.split_once('(')?;
-    Some((name, after.split_whitespace().nth(19)?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -191,12 +179,5 @@ mod tests {
         assert!(!is_worked_in(&other, Duration::ZERO).unwrap());
         git.kill().and_then(|()| git.wait()).unwrap();
         assert!(!is_worked_in(&bed, Duration::ZERO).unwrap());
-    }
-
-    #[test]
-    fn a_name_of_a_process_may_hold_anything() {
-        let line = "4711 (git (x) y) S 1 4711 4711 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 123456 1 1";
-        assert_eq!(name_and_start(line), Some(("git (x) y", 123_456)));
-        assert_eq!(name_and_start("garbage"), None);
     }
 }

@@ -5,10 +5,8 @@
 //! are busy meanwhile; what hangs does nothing. So two bounds: a short one without any work done, a long one in all.
 
 use std::fmt;
-use std::fs;
 use std::fs::File;
 use std::io;
-use std::os::linux::fs::MetadataExt as _;
 use std::process::Output;
 use std::time::Duration;
 use std::time::Instant;
@@ -17,6 +15,9 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
+use shim_evidence::locks;
+use shim_evidence::process;
+use shim_evidence::process::Process;
 use tokio::process::Child;
 
 /// How often a step that takes long is looked at.
@@ -71,7 +72,7 @@ pub(super) async fn wait(
     lock: Option<&File>,
     bounds: Bounds,
 ) -> io::Result<Result<Output, Hung>> {
-    let group = child.id();
+    let group = child.id().and_then(|id| i32::try_from(id).ok());
     let ending = child.wait_with_output();
     tokio::pin!(ending);
     let begun = Instant::now();
@@ -106,13 +107,10 @@ pub(super) async fn wait(
     }
 }
 
-fn signal_group(group: Option<u32>, signal: Signal) {
-    let Some(group) = group.and_then(|group| i32::try_from(group).ok()).filter(|group| *group > 1)
-    else {
-        return;
-    };
+fn signal_group(group: Option<i32>, signal: Signal) {
+    let Some(group) = group.filter(|group| *group > 1) else { return };
     // An empty group's number may be another's by now.
-    if !processes().any(|process| i32::try_from(process.group) == Ok(group)) {
+    if !process::all().into_iter().flatten().any(|process| process.group == group) {
         return;
     }
     match killpg(Pid::from_raw(group), signal) {
@@ -124,16 +122,14 @@ fn signal_group(group: Option<u32>, signal: Signal) {
 /// A process that has the lock of a repository, by the very descriptor that took it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
-    pid: u32,
+    pid: i32,
     pub(super) name: String,
 }
 
 impl Holder {
     pub(super) fn signal(&self, signal: Signal) {
-        if let Ok(pid) = i32::try_from(self.pid)
-            && pid > 1
-        {
-            match kill(Pid::from_raw(pid), signal) {
+        if self.pid > 1 {
+            match kill(Pid::from_raw(self.pid), signal) {
                 // It may have ended by itself meanwhile.
                 Ok(()) | Err(_) => {}
             }
@@ -155,61 +151,20 @@ impl fmt::Display for Holder {
 /// The other processes that hold this lock. Whoever only waits for it is none of them.
 pub(super) fn holders(lock: &File) -> Vec<Holder> {
     let Ok(lock) = lock.metadata() else { return Vec::new() };
-    let own = std::process::id();
-    let mut found = Vec::new();
-    for process in processes().filter(|process| process.pid != own) {
-        let base = format!("/proc/{}", process.pid);
-        let Ok(descriptors) = fs::read_dir(format!("{base}/fd")) else { continue };
-        let holds = descriptors.flatten().any(|descriptor| {
-            let number = descriptor.file_name().to_string_lossy().into_owned();
-            let is_it = fs::metadata(descriptor.path())
-                .is_ok_and(|file| (file.st_dev(), file.st_ino()) == (lock.st_dev(), lock.st_ino()));
-            // The kernel names a lock with the descriptors that took it, and those inherited from them.
-            is_it
-                && fs::read_to_string(format!("{base}/fdinfo/{number}")).is_ok_and(|told| {
-                    told.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
-                })
-        });
-        if holds {
-            found.push(Holder { pid: process.pid, name: process.name });
-        }
-    }
-    found
-}
-
-struct Process {
-    pid: u32,
-    group: u32,
-    name: String,
-    /// In ticks, of itself and of the children it waited for.
-    time: u64,
-}
-
-fn processes() -> impl Iterator<Item = Process> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        let (before, after) = stat.rsplit_once(')')?;
-        let (_, name) = before.split_once('(')?;
-        let fields: Vec<&str> = after.split_whitespace().collect();
-        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-        let time = [11, 12, 13, 14].into_iter().filter_map(number).sum();
-        let group = u32::try_from(number(2)?).ok()?;
-        Some(Process { pid, group, name: name.to_owned(), time })
-    })
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let pids = process::pids().unwrap_or_default().into_iter();
+    pids.filter(|pid| *pid != own && locks::holds(*pid, &lock))
+        .map(|pid| Holder { pid, name: process::name(pid).unwrap_or_default() })
+        .collect()
 }
 
 /// A number that changes when any of these processes does something: time on a processor, bytes read or written, a
 /// process more or less.
 fn work_done(is_one: impl Fn(&Process) -> bool) -> u64 {
     let mut sum = 0_u64;
-    for process in processes().filter(is_one) {
-        let io = fs::read_to_string(format!("/proc/{}/io", process.pid)).unwrap_or_default();
-        let moved =
-            io.lines().filter(|line| line.starts_with("rchar") || line.starts_with("wchar"));
-        let moved = moved.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-        sum = moved.fold(sum.wrapping_add(process.time).wrapping_add(1), u64::wrapping_add);
+    for process in process::all().into_iter().flatten().filter(is_one) {
+        let moved = process::bytes_moved(process.pid);
+        sum = sum.wrapping_add(process.time).wrapping_add(1).wrapping_add(moved);
     }
     sum
 }

@@ -5,15 +5,19 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::Pid;
-use rustix::process::PidfdFlags;
-use rustix::process::Signal;
-use rustix::process::pidfd_open;
-use rustix::process::pidfd_send_signal;
+use nix::sys::signal::Signal;
+use shim_evidence::cgroup::Group;
+use shim_evidence::cgroup::Occupancy;
+use shim_evidence::descendants;
+use shim_evidence::environment::Environment;
+use shim_evidence::locks::holds;
+use shim_evidence::pinned;
+use shim_evidence::pinned::Pinned;
+use shim_evidence::process;
+use shim_evidence::process::Process;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::UnitPlace;
@@ -21,9 +25,6 @@ use shim_protocol::run_dir::UnitPlace;
 use crate::domain::reconcile::Lock;
 use crate::domain::reconcile::Record;
 use crate::domain::reconcile::Tree;
-use crate::shim::cgroup::Group;
-use crate::shim::cgroup::Occupancy;
-use crate::shim::family;
 use crate::shim::holder::Holder;
 use crate::shim::locks::lock;
 use crate::shim::seal;
@@ -175,14 +176,15 @@ pub fn stop_below(run_dir: &Path, mark: &Mark, known: &Known, shim: &Holder) -> 
     let mut most = 0;
     for _ in 0..ROUNDS {
         // Below whoever has its number by now is nobody of the attempt's.
-        let below = if shim.is_it()? { family::below(shim.pid)? } else { Vec::new() };
+        let mut below = if shim.is_it()? { descendants::below(shim.pid)? } else { Vec::new() };
+        below.retain(|process| !process.is_zombie());
         let mut marked = members(run_dir, mark, known)?;
         marked.retain(|pid| *pid != shim.pid && below.iter().all(|process| process.pid != *pid));
         if below.is_empty() && marked.is_empty() {
             break;
         }
         most = most.max(below.len() + marked.len());
-        below.iter().for_each(family::kill);
+        below.iter().for_each(kill_descendant);
         for pid in marked {
             kill(pid, run_dir, mark, known);
         }
@@ -194,12 +196,17 @@ pub fn stop_below(run_dir: &Path, mark: &Mark, known: &Known, shim: &Holder) -> 
 /// Kills one process, if it still is one of the attempt's. The descriptor pins the process, so a pid that was given to
 /// somebody else between the look and the signal is not hit.
 fn kill(pid: i32, run_dir: &Path, mark: &Mark, known: &Known) {
-    let Some(raw) = Pid::from_raw(pid).filter(|_| pid > 1) else { return };
-    let Ok(pinned) = pidfd_open(raw, PidfdFlags::empty()) else { return };
+    let Ok(pinned) = Pinned::open(pid) else { return };
     let belongs = belongs(pid, tree_lock(run_dir, mark).as_ref(), mark)
         || contained(run_dir, mark, known).contains(&pid);
-    if belongs && let Err(error) = pidfd_send_signal(&pinned, Signal::KILL) {
+    if belongs && let Err(error) = pinned.signal(Signal::SIGKILL) {
         tracing::warn!(pid, attempt = %mark.attempt_id, %error, "killing a stray process failed");
+    }
+}
+
+fn kill_descendant(target: &Process) {
+    if let Err(error) = pinned::signal(target, Signal::SIGKILL) {
+        tracing::warn!(pid = target.pid, %error, "a process of an attempt was not killed");
     }
 }
 
@@ -212,9 +219,7 @@ fn members(run_dir: &Path, mark: &Mark, known: &Known) -> io::Result<Vec<i32>> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let mut found = contained(run_dir, mark, known);
     found.retain(|pid| *pid != own);
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
+    for pid in process::pids()? {
         if pid != own && !found.contains(&pid) && belongs(pid, tree_lock.as_ref(), mark) {
             found.push(pid);
         }
@@ -237,18 +242,13 @@ fn contained(run_dir: &Path, mark: &Mark, known: &Known) -> Vec<i32> {
 /// Whether a process carries the attempt's marks or holds its `tree.lock`. A process that cannot be looked at is another
 /// user's or is just going away.
 fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
-    let environment = environment(pid);
-    let value = |variable: &str| {
-        environment.split(|byte| *byte == 0).find_map(|entry| {
-            entry.strip_prefix(variable.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-        })
-    };
-    let is = |variable: &str, wanted: &str| value(variable) == Some(wanted.as_bytes());
-    if is(run_dir::ATTEMPT_VARIABLE, &mark.attempt_id)
-        && is(run_dir::SERVER_VARIABLE, &mark.server_id)
+    let environment = Environment::settled(pid);
+    if environment.has(run_dir::ATTEMPT_VARIABLE, &mark.attempt_id)
+        && environment.has(run_dir::SERVER_VARIABLE, &mark.server_id)
     {
         // None: granted by a server of an earlier build, which knew of no places.
-        return value(run_dir::PLACE_VARIABLE)
+        return environment
+            .value(run_dir::PLACE_VARIABLE)
             .is_none_or(|place| place == mark.place_id.as_bytes());
     }
     tree_lock.is_some_and(|wanted| holds(pid, wanted))
@@ -258,55 +258,14 @@ fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
 /// is a copy, or of a copy.
 #[must_use]
 pub fn living_elsewhere(server_id: &str, place_id: Option<&str>) -> Vec<i32> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let value = |variable: &str| {
-            environment.split(|byte| *byte == 0).find_map(|entry| {
-                entry.strip_prefix(variable.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-            })
-        };
-        let elsewhere = value(run_dir::PLACE_VARIABLE)
-            .is_some_and(|place| place_id.is_none_or(|own| place != own.as_bytes()));
-        if elsewhere
-            && value(run_dir::SERVER_VARIABLE) == Some(server_id.as_bytes())
-            && value(run_dir::ATTEMPT_VARIABLE).is_some()
-        {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-/// A process that is about to become another program shows no environment for a moment. Whoever took it for a stranger
-/// then would run its ticket a second time.
-fn environment(pid: i32) -> Vec<u8> {
-    const LOOKS: u32 = 5;
-    for _ in 0..LOOKS {
-        let found = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        // What runs no program, as the kernel's own threads and those that have ended, never has one.
-        if !found.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Vec::new()
-}
-
-/// Whether a process has this file open and the lock with it: whoever only reads it, as a backup does, is nobody's.
-fn holds(pid: i32, wanted: &fs::Metadata) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    descriptors.flatten().any(|descriptor| {
-        let is_it = fs::metadata(descriptor.path())
-            .is_ok_and(|file| file.ino() == wanted.ino() && file.dev() == wanted.dev());
-        is_it && {
-            let about = Path::new(&format!("/proc/{pid}/fdinfo")).join(descriptor.file_name());
-            let about = fs::read_to_string(about).unwrap_or_default();
-            about.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
-        }
-    })
+    let is_elsewhere = |pid: &i32| {
+        let environment = Environment::of(*pid);
+        let place = environment.value(run_dir::PLACE_VARIABLE);
+        place.is_some_and(|place| place_id.is_none_or(|own| place != own.as_bytes()))
+            && environment.has(run_dir::SERVER_VARIABLE, server_id)
+            && environment.value(run_dir::ATTEMPT_VARIABLE).is_some()
+    };
+    process::pids().unwrap_or_default().into_iter().filter(is_elsewhere).collect()
 }
 
 #[cfg(test)]

@@ -3,16 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
-use rustix::process::Pid;
-use rustix::process::PidfdFlags;
-use rustix::process::Signal;
-use rustix::process::pidfd_open;
-use rustix::process::pidfd_send_signal;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use shim_evidence::locks;
+use shim_evidence::pinned::Pinned;
+use shim_evidence::process;
+use shim_evidence::process::State;
 
 use crate::domain::reconcile::Process;
 use crate::domain::trace::Trace;
-use crate::shim::family;
-use crate::shim::locks;
 use crate::shim::processes;
 
 /// What tells that a process is a worker's shim: the number alone may be another's by now.
@@ -32,46 +31,55 @@ impl Holder {
         match of_it.map(processes::process) {
             Some(Process::Running) => Ok(true),
             Some(Process::Ended) => Ok(false),
-            Some(Process::Unknown) | None => match locks::holds_lock(self.pid, &self.lock) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                found => found,
-            },
+            Some(Process::Unknown) | None => {
+                let listed = locks::Listed::read()?;
+                match listed.holders_of(&self.lock) {
+                    Ok(holders) => Ok(holders.contains(&self.pid)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
         }
     }
 
     /// Whether the shim is stopped by a signal.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        let state = family::process(self.pid).map(|process| process.state);
-        matches!(state, Some('T' | 't')) && self.is_it().unwrap_or(false)
+        let state = process::Process::read(self.pid).map(|process| process.state);
+        state == Some(State::Stopped) && self.is_it().unwrap_or(false)
     }
 
     /// Kills the shim. Returns whether it did.
     pub fn kill(&self) -> io::Result<bool> {
-        self.signal(Signal::KILL)
+        self.signal(Signal::SIGKILL)
     }
 
     /// Lets a shim that was stopped go on.
     pub fn go_on(&self) {
-        if let Err(error) = self.signal(Signal::CONT) {
+        if let Err(error) = self.signal(Signal::SIGCONT) {
             tracing::warn!(pid = self.pid, %error, "a shim that was stopped was not let go on");
         }
     }
 
     /// The descriptor pins the process: what is looked at is what is hit.
     fn signal(&self, signal: Signal) -> io::Result<bool> {
-        let Some(raw) = Pid::from_raw(self.pid).filter(|_| self.pid > 1) else { return Ok(false) };
-        let pinned = match pidfd_open(raw, PidfdFlags::empty()) {
+        let pinned = match Pinned::open(self.pid) {
             Ok(pinned) => pinned,
-            Err(rustix::io::Errno::SRCH) => return Ok(false),
-            Err(error) => return Err(error.into()),
+            Err(error) if is_no_process(&error) => return Ok(false),
+            Err(error) => return Err(error),
         };
         if !self.is_it()? {
             return Ok(false);
         }
-        pidfd_send_signal(&pinned, signal)?;
+        pinned.signal(signal)?;
         Ok(true)
     }
+}
+
+/// It has ended, or the number is none of a process.
+fn is_no_process(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ESRCH | Errno::EINVAL))
 }
 
 #[cfg(test)]
@@ -88,7 +96,7 @@ mod tests {
         let lock = dir.path().join("W-1.lock");
         let mut shim = Command::new("sleep").arg("600").spawn().unwrap();
         let pid = i32::try_from(shim.id()).unwrap();
-        let started = family::process(pid).unwrap().started;
+        let started = process::Process::read(pid).unwrap().started;
         let trace = |started_ticks| {
             Some(Trace { pid: pid.into(), started_ticks: Some(started_ticks), ..Trace::default() })
         };

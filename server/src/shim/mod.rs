@@ -2,10 +2,8 @@
 //!
 //! Nothing here decides anything. The dispatcher asks, this module does and reports facts.
 
-mod cgroup;
 pub mod evidence;
 pub mod facts;
-mod family;
 pub mod holder;
 pub mod launch;
 pub mod link;

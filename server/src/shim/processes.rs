@@ -1,17 +1,15 @@
 //! Whether a process that was once known is still there.
 
-use rustix::process::Pid;
-use rustix::process::test_kill_process;
+use shim_evidence::boot;
+use shim_evidence::process;
 
 use crate::domain::reconcile::Process;
 use crate::domain::trace::Trace;
-use crate::shim::family;
 
 /// What became of the process that left these traces.
 #[must_use]
 pub fn process(trace: &Trace) -> Process {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-    judge(trace, boot.as_deref().map(str::trim))
+    judge(trace, boot::id().as_deref())
 }
 
 fn judge(trace: &Trace, boot: Option<&str>) -> Process {
@@ -20,27 +18,18 @@ fn judge(trace: &Trace, boot: Option<&str>) -> Process {
     {
         return Process::Ended;
     }
-    let Some(pid) = i32::try_from(trace.pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)
-    else {
-        return Process::Unknown;
-    };
-    // Asked of the kernel and not of /proc, which hides a shim from a service's own user.
-    match test_kill_process(pid) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::SRCH) => return Process::Ended,
-        Err(_) => return Process::Unknown,
+    let pid = i32::try_from(trace.pid).unwrap_or_default();
+    match process::exists(pid) {
+        Some(true) => {}
+        Some(false) => return Process::Ended,
+        None => return Process::Unknown,
     }
-    match (stat(trace.pid), trace.started_ticks) {
+    let found = process::Process::read(pid).map(|found| (found.is_zombie(), found.started));
+    match (found, trace.started_ticks) {
         (Some((false, started)), Some(then)) if started == then => Process::Running,
         (Some((true, _)), _) | (Some((false, _)), Some(_)) => Process::Ended,
         (Some((false, _)), None) | (None, _) => Process::Unknown,
     }
-}
-
-/// Whether the process is dead and only not reaped, and when it was started, in clock ticks since boot.
-fn stat(pid: i64) -> Option<(bool, u64)> {
-    let found = family::process(i32::try_from(pid).ok()?)?;
-    Some((matches!(found.state, 'Z' | 'X'), found.started))
 }
 
 #[cfg(test)]
@@ -50,8 +39,7 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_start_and_its_boot() {
         let own = i64::from(std::process::id());
-        let (dead, started) = stat(own).unwrap();
-        assert!(!dead);
+        let started = process::Process::read(i32::try_from(own).unwrap()).unwrap().started;
         let trace = Trace {
             pid: own,
             started_ticks: Some(started),

@@ -20,6 +20,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use serde_json::Value;
 use serde_json::json;
+use shim_evidence::process;
 use shim_protocol::run_dir;
 
 use crate::places::Places;
@@ -161,10 +162,9 @@ fn read_only(directory: &Path) -> Result<(), String> {
 
 fn signal_own_shim(signal: Signal) -> Result<(), String> {
     let parent = nix::unistd::getppid();
-    let command = fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
-    let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
+    let command = process::command(parent.as_raw()).unwrap_or_default();
     // A shim that has died has left the agent to a process that must not be hit.
-    if !program.ends_with(b"vibe-ensemble-shim") {
+    if !command.split(' ').next().is_some_and(|program| program.ends_with("vibe-ensemble-shim")) {
         return Ok(());
     }
     send(parent, signal)

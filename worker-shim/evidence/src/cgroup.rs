@@ -1,8 +1,8 @@
-//! The control group of a worker's unit, as evidence: while it has processes, something of the worker lives.
+//! The control group of a worker's unit, as evidence: while it has processes, something of the worker is running.
 //!
 //! A process can leave its session and its parent behind, close every descriptor and empty its environment; it cannot
-//! leave the group systemd put it in. Names of units come again, so a group counts only while its inode is the one the
-//! shim saw, in the boot the shim saw it.
+//! leave the group systemd put it in. Names of units come again, so a group is evidence only while its inode is the one
+//! the shim saw, in the boot the shim saw it.
 
 use std::fs;
 use std::io;
@@ -11,8 +11,11 @@ use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use shim_protocol::plain_file;
 use shim_protocol::run_dir::UnitPlace;
+
+use crate::boot;
 
 /// The units that workers are started in are instances of this template.
 const UNIT_PREFIX: &str = "vibe-ensemble-worker@";
@@ -20,9 +23,59 @@ const UNIT_PREFIX: &str = "vibe-ensemble-worker@";
 /// Where control groups are, in the unified hierarchy.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
+/// The name of the worker's unit this process runs in. A shim started directly by a server that runs as a unit is in the
+/// server's unit, which is not its own.
+#[must_use]
+pub fn own_unit() -> Option<String> {
+    Some(worker_unit(&own_groups()?)?.0)
+}
+
+/// Where everything runs that this shim's unit contains; none outside of a unit, or where the group cannot be seen.
+#[must_use]
+pub fn own_place() -> Option<UnitPlace> {
+    let (unit, cgroup) = worker_unit(&own_groups()?)?;
+    let cgroup = cgroup?;
+    let inode = fs::metadata(directory(&cgroup)).ok()?.ino();
+    Some(UnitPlace { unit, cgroup, inode, boot_id: boot::id(), extra: serde_json::Map::new() })
+}
+
+/// The group this process is in, with whoever else is in it; none without the unified hierarchy.
+#[must_use]
+pub fn own() -> Option<PathBuf> {
+    let groups = own_groups()?;
+    groups.lines().find_map(|line| line.strip_prefix("0::")).map(PathBuf::from)
+}
+
+/// The directory of a group, which is in the unified hierarchy whatever the path says.
+#[must_use]
+pub fn directory(cgroup: &Path) -> PathBuf {
+    below(Path::new(CGROUPS), cgroup)
+}
+
+/// A path with `..` leads out of the hierarchy, to files that anybody may have written: such parts are left out.
+fn below(root: &Path, cgroup: &Path) -> PathBuf {
+    let is_plain = |part: &Component<'_>| matches!(part, Component::Normal(_));
+    root.join(cgroup.components().filter(is_plain).collect::<PathBuf>())
+}
+
+fn own_groups() -> Option<String> {
+    fs::read_to_string("/proc/self/cgroup").ok()
+}
+
+/// The worker's unit in a list of groups and, in the unified hierarchy, its control group.
+fn worker_unit(groups: &str) -> Option<(String, Option<PathBuf>)> {
+    let is_ours = |name: &str| name.starts_with(UNIT_PREFIX) && name.ends_with(".service");
+    groups.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (hierarchy, path) = (fields.next()?, fields.nth(1)?);
+        let name = path.rsplit('/').next().filter(|name| is_ours(name))?;
+        Some((name.to_owned(), (hierarchy == "0").then(|| PathBuf::from(path))))
+    })
+}
+
 /// What can be said about the group of an attempt's unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Occupancy {
+pub enum Occupancy {
     /// It has no process, or is gone, or another unit's by now.
     Empty,
     Populated,
@@ -32,7 +85,7 @@ pub(super) enum Occupancy {
 
 /// The group of one attempt's unit.
 #[derive(Debug)]
-pub(super) struct Group<'p> {
+pub struct Group<'p> {
     place: &'p UnitPlace,
     directory: PathBuf,
     /// This boot, when it can be told.
@@ -41,19 +94,15 @@ pub(super) struct Group<'p> {
 
 impl<'p> Group<'p> {
     /// Only a group of a worker's own unit is one: what says otherwise would have somebody else's processes killed.
-    pub(super) fn of(place: &'p UnitPlace) -> Self {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-        Self::below(Path::new(CGROUPS), place, boot_id.map(|id| id.trim().to_owned()))
+    pub fn of(place: &'p UnitPlace) -> Self {
+        Self::below(Path::new(CGROUPS), place, boot::id())
     }
 
     fn below(root: &Path, place: &'p UnitPlace, boot_id: Option<String>) -> Self {
-        // A path with `..` leads out of the hierarchy, to files that anybody may have written: to no group of a unit.
-        let is_plain = |part: &Component<'_>| matches!(part, Component::Normal(_));
-        let relative: PathBuf = place.cgroup.components().filter(is_plain).collect();
-        Self { place, directory: root.join(relative), boot_id }
+        Self { place, directory: below(root, &place.cgroup), boot_id }
     }
 
-    pub(super) fn occupancy(&self) -> Occupancy {
+    pub fn occupancy(&self) -> Occupancy {
         match self.is_same() {
             Ok(false) => return Occupancy::Empty,
             Ok(true) => {}
@@ -73,7 +122,7 @@ impl<'p> Group<'p> {
 
     /// Every process in it and below. Empty when it is surely another's; to kill takes more certainty than to wait, so
     /// also when nobody can tell which boot it is.
-    pub(super) fn processes(&self) -> Vec<i32> {
+    pub fn processes(&self) -> Vec<i32> {
         let certain = self.boot_id.is_some() && self.place.boot_id.is_some();
         if !certain || !self.is_same().unwrap_or(false) {
             return Vec::new();
@@ -125,12 +174,24 @@ fn read(path: &Path) -> io::Result<String> {
 /// Reading a file of a group that is removed meanwhile fails with `ENODEV`.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
-        || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+        || error.raw_os_error() == Some(Errno::ENODEV as i32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_shims_own_unit_is_one() {
+        let path = "/user.slice/vibe-ensemble-workers.slice/vibe-ensemble-worker@3-9-0.service";
+        let name = "vibe-ensemble-worker@3-9-0.service".to_owned();
+        let unified = format!("0::{path}\n");
+        assert_eq!(worker_unit(&unified), Some((name.clone(), Some(path.into()))));
+        let legacy = format!("12:memory:/\n1:name=systemd:{path}\n");
+        assert_eq!(worker_unit(&legacy), Some((name, None)), "no group that can be looked at as one");
+        assert_eq!(worker_unit("0::/system.slice/vibe-ensemble.service\n"), None);
+        assert_eq!(worker_unit("0::/\n"), None);
+    }
 
     /// A group as the kernel shows one: `populated` and processes, with one more in a group below.
     fn group(root: &Path) -> UnitPlace {

@@ -1,0 +1,123 @@
+//! The processes below another.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::process;
+use crate::process::Process;
+
+/// Every descendant of `root` that the walk meets, zombies included. Forks during the walk can hide from it: only "no
+/// children left" from `wait` proves that there is none. One list per process is read, so this outruns a tree that forks.
+#[must_use]
+pub fn descendants(root: i32) -> Vec<Process> {
+    // Kernels without CONFIG_PROC_CHILDREN lack the lists.
+    if Path::new(&format!("/proc/{root}/task/{root}/children")).exists() {
+        walk(root)
+    } else {
+        below(root).unwrap_or_default()
+    }
+}
+
+/// The same from one look at all processes, in no order. An error means that they could not all be looked at.
+pub fn below(root: i32) -> io::Result<Vec<Process>> {
+    let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
+    for process in process::all()? {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let mut found = Vec::new();
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        // Taken, not looked up: pids reused between two reads could form a circle.
+        let below = children.remove(&parent).unwrap_or_default();
+        parents.extend(below.iter().map(|process| process.pid));
+        found.extend(below);
+    }
+    Ok(found)
+}
+
+/// Whether the process is below `root`, by its ancestors. Orphans of the tree hang below its subreaper, so a process of
+/// it stays in it.
+#[must_use]
+pub fn is_below(pid: i32, root: i32) -> bool {
+    // Longer than any chain; pids that are reused during the look could form a circle.
+    const LONGEST: u32 = 4096;
+    let mut at = pid;
+    for _ in 0..LONGEST {
+        match Process::read(at) {
+            Some(found) if found.parent == root => return true,
+            Some(found) if found.parent > 1 => at = found.parent,
+            Some(_) | None => return false,
+        }
+    }
+    false
+}
+
+fn walk(root: i32) -> Vec<Process> {
+    let mut found = Vec::new();
+    let mut parents: Vec<Process> = Process::read(root).into_iter().collect();
+    while let Some(parent) = parents.pop() {
+        let below = children(&parent);
+        parents.extend(&below);
+        found.extend(below);
+    }
+    found
+}
+
+/// The children of this very process. One that has ended meanwhile may have left its pid to a stranger, whose children
+/// are not ours to touch.
+fn children(parent: &Process) -> Vec<Process> {
+    let mut found = Vec::new();
+    let tasks = process::numbers(&format!("/proc/{}/task", parent.pid)).unwrap_or_default();
+    for task in tasks {
+        let list = fs::read_to_string(format!("/proc/{}/task/{task}/children", parent.pid));
+        let listed = list.unwrap_or_default();
+        let listed = listed.split_whitespace().filter_map(|pid| Process::read(pid.parse().ok()?));
+        found.extend(listed.filter(|child| child.parent == parent.pid));
+    }
+    // Looked at last: if it still is itself, it was while the lists were read.
+    if parent.is_still_there() { found } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::process::Command;
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn both_ways_find_a_grandchild() {
+        // `echo` says that the grandchild exists; `cat` ends with the test even when it fails.
+        let script = "exec 3<&0; cat <&3 & echo ready; wait";
+        let mut shell = Command::new("/bin/sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut ready = [0; 6];
+        shell.stdout.take().expect("piped").read_exact(&mut ready).expect("ready");
+        let me = i32::try_from(std::process::id()).expect("a pid");
+        let pid = i32::try_from(shell.id()).expect("a pid");
+
+        for found in [walk(me), below(me).expect("readable")] {
+            let parents: Vec<i32> = found
+                .iter()
+                .filter(|p| p.pid == pid || p.parent == pid)
+                .map(|p| p.parent)
+                .collect();
+            assert_eq!(parents, [me, pid]);
+        }
+        let parent = Process::read(me).expect("running");
+        assert!(children(&parent).iter().any(|child| child.pid == pid));
+        let stranger = Process { started: parent.started + 1, ..parent };
+        assert_eq!(children(&stranger), [], "children of another process of the same pid");
+        let grandchild = walk(pid);
+        assert!(is_below(grandchild[0].pid, me) && !is_below(pid, grandchild[0].pid));
+        drop(shell.stdin.take());
+        shell.wait().expect("ends");
+    }
+}

@@ -1,0 +1,141 @@
+//! Whole-file locks (`flock`): whether one is held, and by whom.
+
+use std::collections::HashMap;
+use std::fs;
+use std::fs::File;
+use std::fs::Metadata;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::libc;
+use nix::sys::stat::major;
+use nix::sys::stat::minor;
+
+/// Whether an open file is locked through another descriptor. Looked at by taking the lock for a moment, so it is safe only
+/// where nobody will want the lock: shims take theirs before they first say hello and never again.
+pub fn is_held(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether a process has this file open and the lock with it. A process that only reads the file, as a backup does, holds
+/// nothing. A process that cannot be looked at is another user's, or is just ending.
+#[must_use]
+pub fn holds(pid: i32, file: &Metadata) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    descriptors.flatten().any(|descriptor| {
+        let is_it = fs::metadata(descriptor.path())
+            .is_ok_and(|found| (found.dev(), found.ino()) == (file.dev(), file.ino()));
+        is_it && {
+            let about = Path::new(&format!("/proc/{pid}/fdinfo")).join(descriptor.file_name());
+            let about = fs::read_to_string(about).unwrap_or_default();
+            // The kernel names a lock with the descriptors that took it, and with those inherited from them.
+            about.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
+        }
+    })
+}
+
+/// The kernel's list of whole-file locks at one moment. It is open to everybody, while a shim closes its descriptors to
+/// everybody but root. It names the process that took a lock, whoever has inherited it since.
+#[derive(Debug)]
+pub struct Listed {
+    /// By the name of the file in the list.
+    holders: HashMap<String, Vec<i32>>,
+    /// The device of each mount, as the list names it, by the mount's id.
+    devices: HashMap<u64, (u64, u64)>,
+}
+
+impl Listed {
+    pub fn read() -> io::Result<Self> {
+        Ok(Self {
+            holders: holders(&fs::read_to_string("/proc/locks")?),
+            devices: devices(&fs::read_to_string("/proc/self/mountinfo")?),
+        })
+    }
+
+    /// The processes that hold the lock of this file. `NotFound` when there is no such file.
+    pub fn holders_of(&self, file: &Path) -> io::Result<&[i32]> {
+        // Opening it for nothing but its identity neither waits for a pipe nor wakes a device.
+        let flags = libc::O_PATH | libc::O_CLOEXEC;
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
+        let found = opened.metadata()?;
+        // The list names the device as the mount does, which `stat` does not everywhere (btrfs).
+        let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", opened.as_raw_fd()))?;
+        let mount = about
+            .lines()
+            .find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse::<u64>().ok())
+            .and_then(|mount| self.devices.get(&mount));
+        let (major, minor) = mount.copied().unwrap_or((major(found.dev()), minor(found.dev())));
+        let name = format!("{major:02x}:{minor:02x}:{}", found.ino());
+        Ok(self.holders.get(&name).map(Vec::as_slice).unwrap_or_default())
+    }
+}
+
+fn holders(list: &str) -> HashMap<String, Vec<i32>> {
+    let mut found: HashMap<String, Vec<i32>> = HashMap::new();
+    for line in list.lines() {
+        // 7: FLOCK  ADVISORY  WRITE 20539 fe:00:6766653 0 EOF. A process that waits for one has "->" for FLOCK.
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if let [_, "FLOCK", _, _, pid, file, ..] = fields[..]
+            && let Ok(pid) = pid.parse()
+        {
+            found.entry(file.to_owned()).or_default().push(pid);
+        }
+    }
+    found
+}
+
+fn devices(mounts: &str) -> HashMap<u64, (u64, u64)> {
+    let device = |line: &str| {
+        let mut fields = line.split(' ');
+        let id = fields.next()?.parse().ok()?;
+        let (major, minor) = fields.nth(1)?.split_once(':')?;
+        Some((id, (major.parse().ok()?, minor.parse().ok()?)))
+    };
+    mounts.lines().filter_map(device).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_has_a_holder_exactly_while_somebody_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("W-1.lock");
+        let file = File::create(&path).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let listed = || Listed::read().unwrap().holders_of(&path).unwrap().to_vec();
+        let look = File::open(&path).unwrap();
+        let metadata = file.metadata().unwrap();
+        let seen = || (is_held(&look).unwrap(), holds(own, &metadata), listed());
+        assert_eq!(seen(), (false, false, vec![]), "open is not locked");
+        file.lock().unwrap();
+        assert_eq!(seen(), (true, true, vec![own]));
+        assert!(!holds(1, &metadata), "another holds it");
+        let other = dir.path().join("W-2.lock");
+        let of_other = File::create(&other).unwrap().metadata().unwrap();
+        assert!(!holds(own, &of_other), "it holds another");
+        assert!(Listed::read().unwrap().holders_of(&other).unwrap().is_empty());
+        drop(file);
+        assert_eq!(seen(), (false, false, vec![]));
+        std::fs::remove_file(&path).unwrap();
+        let gone = Listed::read().unwrap().holders_of(&path).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_lock_does_not_hold_it() {
+        let list = "1: POSIX  ADVISORY  READ 7 fe:00:1 0 EOF\n2: FLOCK  ADVISORY  WRITE 8 fe:00:2 0 EOF\n\
+                    2: -> FLOCK  ADVISORY  WRITE 9 fe:00:2 0 EOF\n";
+        assert_eq!(holders(list), HashMap::from([("fe:00:2".to_owned(), vec![8])]));
+    }
+}
