@@ -1,14 +1,15 @@
 //! What is done to the repositories of projects, with the git of this system.
 //!
 //! Each step is idempotent and looks at the repository before it acts, so a step that was cut short is simply done
-//! again. Which state of a ticket's branch counts is for the database to say; here is only how to get there.
+//! again. Which state of a ticket's branch is the accepted one, the database says; here is only how to get there.
 //!
 //! - [`mod@look`]: whether a directory can have worktrees, and from where they begin.
 //! - [`Repositories`]: one change of a repository at a time, by this server and by any other.
-//! - `command`, `settings`, `bounds`: how git is run, what it is told, how long it may take.
-//! - `site`: where a ticket's worktree is, and how git is told; [`stand`]: made where it is missing.
+//! - `command`, `settings`, `bounds`: how git is run, with which settings, and how long it may take.
+//! - `site`: where a ticket's worktree is, and how git learns of it; [`stand`]: made where it is missing.
 //! - [`work`]: what is in it accepted, put aside, put back; `gather`: as a commit; [`removal`]: removed.
 //! - [`refs`]: a ticket's branch, and the refs of its attempts.
+//! - `own_objects`: what was accepted, kept where nothing but the repository holds it.
 //! - `unfinished`: merges and rebases in the middle.
 //! - `nested`, `inner`, `submodules`: repositories, worktrees and submodules inside a worktree.
 //! - `abandoned`: locks of a killed git in the common directory, cleared away whenever a repository is taken.
@@ -30,6 +31,7 @@ mod look;
 mod names;
 mod neighbours;
 mod nested;
+mod own_objects;
 mod repository;
 mod settings;
 mod site;

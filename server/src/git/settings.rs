@@ -1,6 +1,6 @@
-//! What our git is told whatever the server's environment and the user's configuration say, in one place.
+//! The settings of our git, whatever the server's environment and the user's configuration say, in one place.
 //!
-//! Whoever adds a command looks through `git help --config` for what would change it. Left as the user has it is what
+//! When you add a command, look through `git help --config` for what would change it. Left as the user has it is what
 //! decides how files become objects and what is ignored (filters, line ends, `core.excludesFile`), how results are merged
 //! (`merge.*` but for signatures) and how objects and refs are stored: work would come out different from the user's own.
 
@@ -54,9 +54,18 @@ pub const WITHHELD: [&str; 45] = [
     "GIT_WORK_TREE",
 ];
 
-/// What it finds in its environment instead. Nobody is there to answer a question.
-pub(super) const SET: [(&str, &str); 4] =
-    [("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_ASKPASS", ""), ("GIT_EDITOR", "true")];
+/// What it finds in its environment instead.
+pub(super) const SET: [(&str, &str); 6] = [
+    ("LC_ALL", "C"),
+    // There is no user to answer a question.
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_ASKPASS", ""),
+    ("GIT_EDITOR", "true"),
+    // An agent can write `refs/replace` and `info/grafts` in the repository: the server would see other contents and another
+    // history than everyone who clones it. A file that cannot exist is no graft, and git says nothing about it.
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ("GIT_GRAFT_FILE", "/dev/null/none"),
+];
 
 /// Said with every command, before its verb.
 pub(super) const ALWAYS: [&str; 44] = [

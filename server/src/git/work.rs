@@ -47,7 +47,7 @@ impl Repository {
                 Some(tip) => self.contains(tip, &now.head).await?,
                 None => false,
             };
-        // Somebody who looked at the past and did not come back has done nothing to the present.
+        // An agent that checked out an old commit and left it checked out has changed nothing.
         let result = if is_past { tip.clone().unwrap_or(gathered) } else { gathered };
         let paths = self.nested_since(&work.head.commit, &result).await?;
         if !paths.is_empty() {
@@ -61,6 +61,7 @@ impl Repository {
         }
         let why = format!("vibe-ensemble: accept {}", author.attempt);
         self.move_ref(&branch, &result, tip.as_deref(), &why).await?;
+        self.keep_objects(&branch, &work.head.commit).await?;
         site.clear(&UNFINISHED)?;
         if !now.on_branch {
             self.to_branch(&site).await?;

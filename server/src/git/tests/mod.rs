@@ -3,6 +3,7 @@
 mod attacks;
 mod inside;
 mod landing;
+mod objects;
 mod surroundings;
 mod unfinished;
 
@@ -207,7 +208,7 @@ async fn what_was_not_accepted_is_kept_and_the_worktree_goes_back() {
     let kept = repository.put_aside(&work, &author(17)).await.unwrap();
     assert_eq!(kept.as_deref(), Some("refs/vibe-ensemble/attempts/A-17"));
     assert_eq!(repository.put_aside(&work, &author(17)).await.unwrap(), kept, "the same again");
-    assert_eq!(read(&work, "worse.txt"), "worse\n", "an agent may still go on in it");
+    assert_eq!(read(&work, "worse.txt"), "worse\n", "an agent may still work in it");
     repository.put_back(&work, Place::Used).await.unwrap();
     assert_eq!(repository.put_aside(&work, &author(17)).await.unwrap(), None);
     assert_eq!((read(&work, "a.txt").as_str(), read(&work, "worse.txt").as_str()), ("one\n", ""));
