@@ -1,7 +1,7 @@
-//! The life of the server process: signals, what systemd is told, and how it ends.
+//! The life of the server process: signals, notifications to systemd, and how it ends.
 //!
-//! Stopping has three steps. The soft token asks everybody to finish; at the deadline the hard token says to drop what
-//! is left; shortly after, [`Lifecycle::ended`] gives up waiting. Nothing that was committed depends on any of them.
+//! Stopping has two steps. The shutdown token asks every task to finish; at the deadline, [`Lifecycle::ended`] gives up
+//! waiting. Nothing that was committed depends on either.
 //!
 //! Invariant: no signal to the server stops a worker.
 
@@ -27,10 +27,8 @@ use crate::exit::Exit;
 use crate::journal;
 use crate::telemetry::chain;
 
-/// From the request to stop to the hard token. Ten seconds are promised for the whole.
-const SOFT: Duration = Duration::from_secs(7);
-/// From the hard token to the end of waiting.
-const HARD: Duration = Duration::from_secs(2);
+/// From the request to stop to the end of waiting. Ten seconds are promised for the whole.
+const STOPPING: Duration = Duration::from_secs(9);
 /// How long QUIT waits for the dump it asked for.
 const LAST_DUMP: Duration = Duration::from_secs(2);
 
@@ -72,8 +70,7 @@ pub struct Lifecycle {
 /// What the signal handler and every task share.
 #[derive(Clone, Debug)]
 struct Control {
-    soft: CancellationToken,
-    hard: CancellationToken,
+    shutdown: CancellationToken,
     drain: watch::Sender<bool>,
     ended: watch::Sender<Option<Exit>>,
     requests: mpsc::Sender<Request>,
@@ -131,8 +128,7 @@ impl Lifecycle {
     fn without_signals() -> Self {
         let (sender, requests) = mpsc::channel(16);
         let control = Control {
-            soft: CancellationToken::new(),
-            hard: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
             drain: watch::Sender::new(false),
             ended: watch::Sender::new(None),
             requests: sender,
@@ -144,13 +140,7 @@ impl Lifecycle {
     /// Cancelled when the server is to stop: finish what you do, begin nothing.
     #[must_use]
     pub fn shutdown_token(&self) -> CancellationToken {
-        self.control.soft.clone()
-    }
-
-    /// Cancelled when the time for stopping is over: drop what you do.
-    #[must_use]
-    pub fn hard_token(&self) -> CancellationToken {
-        self.control.hard.clone()
+        self.control.shutdown.clone()
     }
 
     /// True while the server grants nothing new. That it drains already is a change, too: the signal may have come while
@@ -173,7 +163,7 @@ impl Lifecycle {
         let control = self.control.clone();
         tokio::spawn(async move {
             match tokio::spawn(future).await {
-                Ok(()) if control.soft.is_cancelled() => {}
+                Ok(()) if control.shutdown.is_cancelled() => {}
                 Ok(()) => control.died(task, "it returned"),
                 Err(error) => control.died(task, &chain(&error)),
             }
@@ -207,14 +197,14 @@ impl Lifecycle {
 impl Control {
     fn on(&self, asked: Asked) {
         match asked {
-            Asked::Interrupt if self.soft.is_cancelled() => self.end(Exit::Interrupted),
+            Asked::Interrupt if self.shutdown.is_cancelled() => self.end(Exit::Interrupted),
             Asked::Interrupt | Asked::Stop => self.stop(),
             Asked::Reload => self.reload(),
             Asked::Dump => drop(self.request(What::Dump)),
             Asked::ToggleDrain => {
                 self.drain.send_modify(|draining| *draining = !*draining);
                 let draining = *self.drain.borrow();
-                tracing::info!(draining, "drain toggled");
+                tracing::info!(draining, "the drain was toggled by a signal");
             }
             Asked::Quit => self.quit(),
         }
@@ -222,18 +212,18 @@ impl Control {
 
     /// Begins to stop; doing it twice changes nothing.
     fn stop(&self) {
-        if self.soft.is_cancelled() {
+        if self.shutdown.is_cancelled() {
             return;
         }
-        tracing::info!(name: journal::SERVER_STOPPING, "stopping; workers run on");
+        tracing::info!(name: journal::SERVER_STOPPING, "the server is stopping; its workers keep running");
         notify(&[NotifyState::Stopping]);
-        self.soft.cancel();
+        self.shutdown.cancel();
         let control = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(SOFT).await;
-            control.hard.cancel();
-            tokio::time::sleep(HARD).await;
-            tracing::warn!("not everything had finished when the time for stopping was over");
+            tokio::time::sleep(STOPPING).await;
+            tracing::warn!(
+                "some tasks had not finished when the time for stopping was over; the server ends without them"
+            );
             control.end(control.exit());
         });
     }
@@ -242,7 +232,7 @@ impl Control {
         let Some(done) = self.request(What::Reload) else { return };
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
-            Err(error) => tracing::warn!(error = chain(&error), "could not tell systemd"),
+            Err(error) => tracing::warn!(error = chain(&error), "systemd could not be notified"),
         }
         tokio::spawn(async move {
             // Sent and dropped both mean done.
@@ -262,18 +252,21 @@ impl Control {
         });
     }
 
-    /// Asks the composition root; `None` when it is too busy or gone.
+    /// Asks the composition root; `None` when it is busy or gone.
     fn request(&self, what: What) -> Option<oneshot::Receiver<()>> {
         let (done, wait) = oneshot::channel();
         if self.requests.try_send(Request { what, done }).is_err() {
-            tracing::warn!(?what, "a signal was ignored: earlier ones are still being handled");
+            tracing::warn!(
+                ?what,
+                "a signal was ignored because earlier ones are still being handled; send it again later"
+            );
             return None;
         }
         Some(wait)
     }
 
     fn died(&self, task: &'static str, reason: &str) {
-        tracing::error!(task, reason, "a task died; stopping");
+        tracing::error!(task, reason, "a task of the server died; the server stops");
         self.died.store(true, Ordering::Relaxed);
         self.stop();
     }
@@ -282,7 +275,7 @@ impl Control {
         if self.died.load(Ordering::Relaxed) { Exit::Failed } else { Exit::Ok }
     }
 
-    /// The first reason to end is the one that counts.
+    /// The first reason to end is kept.
     fn end(&self, exit: Exit) {
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();
@@ -308,10 +301,10 @@ pub fn feed_watchdog() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// Tells systemd, when it listens. That it does not hear us is worth a line and nothing more.
+/// Notifies systemd, when it listens. When it does not hear us, a line in the log is enough.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(error = chain(&error), "could not tell systemd");
+        tracing::warn!(error = chain(&error), "systemd could not be notified");
     }
 }
 
@@ -320,13 +313,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn stopping_goes_soft_then_hard_then_ends_within_ten_seconds() {
+    async fn stopping_asks_tasks_to_finish_and_ends_within_ten_seconds() {
         let lifecycle = Lifecycle::without_signals();
         let begun = tokio::time::Instant::now();
         lifecycle.control.on(Asked::Stop);
         assert!(lifecycle.shutdown_token().is_cancelled());
-        assert!(!lifecycle.hard_token().is_cancelled());
-        lifecycle.hard_token().cancelled().await;
         assert_eq!(lifecycle.ended().await, Exit::Ok);
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
