@@ -6,6 +6,8 @@ use std::io::IsTerminal as _;
 use std::os::linux::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
+pub use shim_protocol::journal::is_unseen;
+pub use shim_protocol::journal::outside;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Registry;
@@ -67,9 +69,6 @@ pub fn colour(environment: &Environment) -> bool {
     std::io::stderr().is_terminal() && !plain && environment.get("TERM") != Some("dumb")
 }
 
-/// Characters of one value that are logged. What is longer is no help to a reader, and may be somebody's to choose.
-const MOST_CHARS: usize = 4_000;
-
 /// Writes one field of a record. Whatever its value holds, the record stays one line and moves no cursor.
 fn write_field(
     writer: &mut format::Writer<'_>,
@@ -86,27 +85,6 @@ fn write_field(
     write!(writer, "{}={value}", field.name())
 }
 
-/// Text from outside as it may be logged: on one line, bounded, and with nothing in it that a terminal acts on.
-#[must_use]
-pub fn outside(text: &str) -> String {
-    let mut escaped = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == MOST_CHARS {
-            escaped.push('…');
-            break;
-        }
-        if is_unseen(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
-    }
-    escaped
-}
-
-/// Whether a character is none to see: control characters, ends of lines, and what turns the direction of a text.
-#[must_use]
-pub fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// An error and everything that caused it, on one line. The one way errors are written to logs.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
@@ -120,7 +98,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// The MCP SDK tells of each request at `info`, which says nothing at 3 a.m.; a filter that names it still gets it.
+/// The MCP SDK logs each request at `info`, which helps nobody; a filter that names it still gets it.
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     EnvFilter::try_new(format!("rmcp=warn,{filter}"))
         .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })

@@ -120,7 +120,19 @@ const GUARDED: [(&str, &[&str]); 10] = [
     ("shim_evidence", &["git", "shim"]),
     (
         "shim_protocol",
-        &["disk", "templates", "shim", "sweep", "dispatcher", "mcp", "state", "serve", "cli"],
+        &[
+            "cli",
+            "disk",
+            "dispatcher",
+            "journal",
+            "mcp",
+            "serve",
+            "shim",
+            "state",
+            "sweep",
+            "telemetry",
+            "templates",
+        ],
     ),
     (
         "tokio",

@@ -8,6 +8,7 @@
 //! - [`frame`]: how a message becomes bytes, without doing I/O.
 //! - [`grant`]: the work order, sent once and stored as `grant.json`.
 //! - [`exit`]: the facts about a finished attempt, sealed as `exit.json`.
+//! - [`journal`]: records that both write to the journal, with everything from outside escaped.
 //! - [`plain_file`]: how a file is opened where agents can put anything.
 //! - [`run_dir`]: the names of the files in `attempts/A-<n>/` and the one reader of each.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@
 pub mod exit;
 pub mod frame;
 pub mod grant;
+pub mod journal;
 pub mod json;
 pub mod message;
 pub mod plain_file;

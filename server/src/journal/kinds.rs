@@ -1,29 +1,14 @@
-//! Records for systemd's journal: which fields they have, and the numbers that name their kinds.
-//!
-//! Every field is sent as `VIBE_ENSEMBLE_<FIELD>`: an event about a ticket has `VIBE_ENSEMBLE_TICKET`, and so on. A record
-//! whose kind is in [`KINDS`] also has that kind's `MESSAGE_ID`, which never changes: `journalctl MESSAGE_ID=…` and whatever
-//! alerts on it keep working when words change.
-//!
-//! Invariant: no prompt, report, comment or token is a field or a message of anything that is logged.
-
-use std::collections::HashMap;
-use std::io;
-
-use tracing::Event;
-use tracing::Subscriber;
-use tracing::span;
-use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::LookupSpan;
+//! The kinds of records that can be asked for by number.
 
 /// The server serves.
 pub const SERVER_STARTED: &str = "server_started";
-/// The server stops; workers run on.
+/// The server stops; its workers keep running.
 pub const SERVER_STOPPING: &str = "server_stopping";
 /// A worker's process is gone without a goodbye.
 pub const WORKER_LOST: &str = "worker_lost";
 /// A worker could not be started.
 pub const WORKER_NOT_LAUNCHED: &str = "worker_not_launched";
-/// An attempt failed because the kernel killed it for want of memory. In place of `ticket_attempt_failed`.
+/// An attempt failed because the kernel killed it for lack of memory. In place of `ticket_attempt_failed`.
 pub const OUT_OF_MEMORY: &str = "out_of_memory";
 /// An attempt's evidence contradicts itself; somebody has to look.
 pub const ATTEMPT_SUSPECT: &str = "attempt_suspect";
@@ -36,7 +21,7 @@ pub const DISK_RECOVERED: &str = "disk_recovered";
 
 /// Every kind of record that can be asked for by number. Kinds are added; no number is changed or used again. Those of
 /// state changes have the names of the coordinator's events.
-pub const KINDS: &[(&str, &str)] = &[
+pub(super) const KINDS: &[(&str, &str)] = &[
     ("server_started", "ee784c845fed4a8289bdea6c30e88471"),
     ("server_stopping", "38635b32666542ca982cc0c28bd5d4d2"),
     ("worker_lost", "a86401bcd57c41ac81e0c7defa7c6b63"),
@@ -66,52 +51,9 @@ pub const KINDS: &[(&str, &str)] = &[
     ("server_resumed", "e71c530ffe634e8c87bc8e1b5e58aa35"),
 ];
 
-/// Writes what is logged to the journal.
-///
-/// The library has one prefix for all fields and one set of constant fields for all events, and `MESSAGE_ID` may have no
-/// prefix and differs by kind. So there is one of its layers for each kind.
-pub struct Journal {
-    other: tracing_journald::Layer,
-    kinds: HashMap<&'static str, tracing_journald::Layer>,
-}
-
-impl Journal {
-    /// Fails where no journal listens.
-    pub fn open() -> io::Result<Self> {
-        let mut kinds = HashMap::new();
-        for (kind, id) in KINDS {
-            kinds.insert(*kind, layer()?.with_custom_fields([("MESSAGE_ID", *id)]));
-        }
-        Ok(Self { other: layer()?, kinds })
-    }
-}
-
-fn layer() -> io::Result<tracing_journald::Layer> {
-    let layer = tracing_journald::layer()?.with_syslog_identifier("vibe-ensemble".to_owned());
-    Ok(layer.with_field_prefix(Some("VIBE_ENSEMBLE".to_owned())))
-}
-
-impl<S> tracing_subscriber::Layer<S> for Journal
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
-    fn on_new_span(
-        &self,
-        attributes: &span::Attributes<'_>,
-        id: &span::Id,
-        context: Context<'_, S>,
-    ) {
-        self.other.on_new_span(attributes, id, context);
-    }
-
-    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
-        self.other.on_record(id, values, context);
-    }
-
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let layer = self.kinds.get(event.metadata().name()).unwrap_or(&self.other);
-        layer.on_event(event, context);
-    }
+/// The `MESSAGE_ID` of a kind of record.
+pub(super) fn number(kind: &str) -> Option<&'static str> {
+    KINDS.iter().find(|(known, _)| *known == kind).map(|(_, id)| *id)
 }
 
 #[cfg(test)]
@@ -137,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_manual_lists_what_is_alerted_on() {
-        let manual = include_str!("../../packaging/OPERATING.md");
+        let manual = include_str!("../../../packaging/OPERATING.md");
         for name in [
             SERVER_STARTED,
             WORKER_LOST,
