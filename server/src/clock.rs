@@ -18,7 +18,7 @@ const SLEWED: i64 = 2_000;
 /// A clock that runs ahead of the one of the process by more than this since it was last looked at was set, or the machine
 /// slept.
 const SKIPPED: i64 = 2_000;
-/// Skips that are told apart; before those the oldest count as one.
+/// Skips that are kept apart; older ones are added to the oldest.
 const SKIPS: usize = 32;
 
 /// Tells the time. Loops own one and hand `now` to everything they call.
@@ -91,7 +91,7 @@ fn flowing(told: i64, passed: Duration, wall: i64) -> i64 {
     if wall < due.saturating_sub(SLEWED) { due } else { wall.max(told) }
 }
 
-/// What did not pass of the time between what was told and what the wall clock shows.
+/// What did not pass of the time between the last answer and what the wall clock shows.
 fn skip(told: i64, passed: Duration, wall: i64) -> Option<Skip> {
     let due = told.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
     let by = wall.saturating_sub(due);

@@ -1,7 +1,7 @@
-//! What is in the way of tickets and is no row of the database: whoever meets it says so here, and whoever is asked why
-//! a ticket waits reads it.
+//! What is in the way of tickets and is not a row of the database. The parts that meet an obstacle write it here, and `why`
+//! reads it.
 //!
-//! Nothing that lasts is decided by it. It is forgotten with the process, and met anew by the next one.
+//! Nothing that lasts is decided by it. It is forgotten with the process, and met again by the next one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::domain::waiting::FailedLaunch;
 use crate::domain::waiting::GitStep;
 use crate::domain::waiting::HeldBack;
 
-/// Cheap to clone; all clones tell the same.
+/// Cheap to clone; all clones share the same obstacles.
 #[derive(Clone, Debug, Default)]
 pub struct Obstacles {
     met: Arc<Mutex<Met>>,
@@ -51,7 +51,7 @@ impl Obstacles {
         self.lock().launches.clone()
     }
 
-    /// Takes the git steps of a ticket in hand, until what is returned is dropped. `None`: somebody has them.
+    /// Takes the git steps of a ticket in hand, until what is returned is dropped. `None`: they are in hand already.
     #[must_use]
     pub fn begin_git(&self, ticket: TicketId) -> Option<InHand> {
         let mut met = self.lock();
@@ -62,7 +62,7 @@ impl Obstacles {
         Some(InHand { obstacles: self.clone(), ticket })
     }
 
-    /// The tickets whose git steps fail and are tried again: nobody knows how long that takes.
+    /// The tickets whose git steps fail and are tried again: it is unknown how long that takes.
     #[must_use]
     pub fn failing_git(&self) -> Vec<TicketId> {
         let met = self.lock();
@@ -70,7 +70,7 @@ impl Obstacles {
         failing.map(|(ticket, _)| *ticket).collect()
     }
 
-    /// Says how far they are. Nobody is told of those that nobody has in hand.
+    /// Sets how far they are. Ignored for a ticket whose git steps are not in hand.
     pub fn set_git(&self, ticket: TicketId, step: GitStep) {
         if let Some(known) = self.lock().git.get_mut(&ticket) {
             *known = step;
@@ -83,7 +83,7 @@ impl Obstacles {
     }
 }
 
-/// The git steps of a ticket that somebody has in hand.
+/// The git steps of a ticket, in hand as long as this exists.
 #[derive(Debug)]
 pub struct InHand {
     obstacles: Obstacles,

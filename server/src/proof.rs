@@ -1,9 +1,10 @@
-//! How a listener proves that it has the coordinator's token, to a client that does not want to send it to somebody else.
+//! How a listener proves that it has the coordinator's token, to a client that must not send it to another program.
 //!
-//! Whoever comes first may listen on a port, and a client that shows its token to the wrong one has lost it. So a client
-//! may ask first: the answer to its challenge can be made only by who has the token, and gives nothing of it away.
+//! The first process that comes may listen on a port, and a client that shows its token to the wrong one has lost it. So a
+//! client may ask first: only a process that has the token can make the answer to its challenge, and the answer gives
+//! nothing of the token away.
 //!
-//! Invariant: an answer names where it was given, so that it is of no use to somebody who passes the question on.
+//! Invariant: an answer names where it was given, so that it is of no use to a process that passes the challenge on.
 
 use std::net::SocketAddr;
 
@@ -19,7 +20,7 @@ pub const PATH: &str = "/proof";
 /// Characters of a challenge: 32 bytes in hexadecimal.
 const CHALLENGE: usize = 64;
 
-/// Whether a text can be a challenge. Others are not answered: nobody has anything else signed here.
+/// Whether a string can be a challenge. Others are not answered: nothing else is ever signed here.
 #[must_use]
 pub fn is_challenge(text: &str) -> bool {
     text.len() == CHALLENGE && text.bytes().all(|byte| byte.is_ascii_hexdigit())

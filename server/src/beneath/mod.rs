@@ -1,8 +1,8 @@
 //! Files in places that agents can write, handled so that nothing there can lead elsewhere or make the server wait.
 //!
 //! An agent runs as the server's own user. It can put a symbolic link where a directory was, a pipe where a file was, and
-//! take away its own right to remove what it made. Whoever handled such a place by its path would change what the link
-//! points to, or wait for somebody to write into the pipe.
+//! take away its own right to remove what it made. A server that handled such a place by its path would change what the
+//! link points to, or wait until a process writes into the pipe.
 //!
 //! - [`open`]: directories reached one component at a time, never through a link; files that are regular and of bounded size.
 //! - [`remove()`]: whole directories removed, whatever their modes and however deep.

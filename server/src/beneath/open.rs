@@ -31,7 +31,7 @@ pub enum Found {
     Other(PathBuf),
 }
 
-/// The name of an open descriptor for those who take paths. It is good for as long as the descriptor is open, in this
+/// The name of an open descriptor for callers that take paths. It is good for as long as the descriptor is open, in this
 /// process and in a child until its `exec`.
 #[must_use]
 pub fn path_of(descriptor: impl AsFd) -> PathBuf {
@@ -51,7 +51,7 @@ pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
         Found::Link(link) => Err(is_a_link(&link)),
         Found::Other(other) => Err(io::Error::new(
             io::ErrorKind::NotADirectory,
-            format!("{} is no directory", other.display()),
+            format!("{} is not a directory", other.display()),
         )),
     }
 }
@@ -138,7 +138,7 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
 /// Writes a small file that takes the place of whatever has its name in this directory, except of a directory.
 pub fn write_new(directory: impl AsFd, name: &str, text: &str) -> io::Result<()> {
     let directory = directory.as_fd();
-    // Made under another name first: whoever is killed in between leaves the old file whole.
+    // Made under another name first: a server that is killed in between leaves the old file whole.
     let fresh = format!(".{name}.new");
     match rustix::fs::unlinkat(directory, &fresh, rustix::fs::AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}

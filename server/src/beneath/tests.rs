@@ -10,7 +10,7 @@ use nix::unistd::mkfifo;
 
 use super::*;
 
-/// A directory, and one beside it that nobody may touch.
+/// A directory, and one beside it that must not be touched.
 fn bed() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
     let dir = tempfile::tempdir().expect("a directory");
     let top = dir.path().canonicalize().expect("there");

@@ -87,13 +87,13 @@ impl Guard {
                 free_files = files.free,
                 min_free_mib = min_free >> 20,
                 state_dir = %self.state_dir.display(),
-                "the disk is nearly full: nothing new is started until there is room; what runs goes on"
+                "the disk is nearly full: nothing new is started until there is room; running work continues"
             );
         } else if before.low && !room.low {
             tracing::warn!(
                 name: journal::DISK_RECOVERED,
                 free_mib = free >> 20,
-                "there is room on the disk again; work goes on"
+                "there is room on the disk again; work is started again"
             );
         }
         self.room.send_if_modified(|known| std::mem::replace(known, room).low != room.low);
@@ -101,7 +101,7 @@ impl Guard {
             self.relieve();
         } else if free >= min_free.saturating_add(2 * BALLAST_BYTES) && !self.ballast.is_there() {
             self.ballast.take()?;
-            tracing::info!(bytes = BALLAST_BYTES, "ballast taken");
+            tracing::info!(bytes = BALLAST_BYTES, "the reserve file on the disk was made");
         }
         Ok(())
     }
@@ -116,9 +116,13 @@ impl Guard {
     /// Gives the ballast back to the disk, so that what must be written can be.
     pub fn relieve(&self) {
         match self.ballast.release() {
-            Ok(true) => tracing::warn!("the disk is full; its ballast was given back to it"),
+            Ok(true) => {
+                tracing::warn!("the disk is full; the reserve file was deleted to make room")
+            }
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the ballast could not be given back"),
+            Err(error) => {
+                tracing::error!(%error, "the reserve file could not be deleted to make room on the full disk")
+            }
         }
     }
 

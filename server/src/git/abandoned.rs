@@ -55,7 +55,7 @@ pub(super) fn clear(common: &Path, ours: &File) -> io::Result<Found> {
         let again = fs::symlink_metadata(&path);
         if again.is_ok_and(|now| (now.st_ino(), times(&now)) == (lock.st_ino(), times(&lock))) {
             fs::remove_file(&path)?;
-            tracing::warn!(path = %path.display(), "a lock that a killed git had left was removed");
+            tracing::warn!(path = %path.display(), "a lock file that a killed git had left was removed");
             found = Found::Cleared;
         }
     }

@@ -1,4 +1,4 @@
-//! The user's working trees, and how git is told of them.
+//! The user's working trees, and how git learns of them.
 
 use std::path::Path;
 use std::path::PathBuf;

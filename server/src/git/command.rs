@@ -138,7 +138,7 @@ impl Git {
         let output = match ended.map_err(failed)? {
             Ok(output) => output,
             Err(hung) => {
-                tracing::error!(verb = self.verb, place = %place.display(), ?hung, "git hung and was ended");
+                tracing::error!(verb = self.verb, place = %place.display(), ?hung, "a git step hung and was ended");
                 return Err(match self.common.as_deref().map(neighbours::clear) {
                     Some(Ok(Cleared::Something)) => GitError::Disturbed { verb: self.verb },
                     Some(Ok(Cleared::Nothing) | Err(_)) | None => {
@@ -206,8 +206,8 @@ impl Answer {
     }
 }
 
-/// What git advises in the paragraph after its complaint is for who runs git by hand: to remove a lock file would hurt
-/// another git that holds it.
+/// Git's complaint, without the paragraph of advice after it, which is for people at a shell: to remove a lock file would
+/// hurt another git that holds it.
 fn one_line(said: &str) -> String {
     let complaint = said.trim().split("\n\n").next().unwrap_or_default();
     let lines = complaint

@@ -35,13 +35,13 @@ pub enum GitError {
         "{path} is a symbolic link where this server had made a directory; it was not followed"
     )]
     Led { path: PathBuf },
-    #[error("{path} is no directory, and this server had made one there")]
+    #[error("{path} is not a directory, and this server had made one there")]
     Replaced { path: PathBuf },
     #[error("{} in it {}, which holds nothing and which git would wait for; remove it", listed(.paths), one_or_many(.paths, "is a named pipe, a socket or a device", "are named pipes, sockets or devices"))]
     Special { paths: Vec<String> },
     #[error("{what}")]
     Unfinished { what: String },
-    /// Git would commit only a link to it, and whoever removes the worktree removes its files.
+    /// Git would commit only a link to it, and to remove the worktree would remove its files.
     #[error(
         "{} in it is a git repository of its own, so its files are on no branch; remove its .git directory (and \
          `git rm --cached` it where it was committed), or make it a submodule whose commits are somewhere else", paths.join(" and ")

@@ -121,11 +121,11 @@ impl Repository {
                 return Err(added.failed());
             }
             let said = added.said();
-            tracing::warn!(path = %site.path.display(), said, "not everything in a worktree can be committed");
+            tracing::warn!(path = %site.path.display(), said, "some files of a worktree could not be committed");
             let add = with("add")?.args(["--all", "--sparse", "--ignore-errors", "--"]);
             add.args(&places).ask().await?;
         }
-        // Whoever said `git add` there without a thought has a link to it in a commit by now.
+        // An agent that ran `git add` there has a link to it in a commit by now.
         if !how.without.is_empty() {
             with("rm")?
                 .args(["--cached", "--force", "--quiet", "--sparse", "--ignore-unmatch", "--"])

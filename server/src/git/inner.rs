@@ -67,9 +67,9 @@ impl Repository {
             let is_ours =
                 admin.parent().and_then(|parent| parent.canonicalize().ok()) == Some(all.clone());
             let admin = all.join(name);
-            // Both say that they belong together, or it is somebody else's.
+            // Each says that it belongs to the other, or it is not ours.
             let back = beneath::read_text(&admin.join("gitdir"), SMALL).unwrap_or_default();
-            // It may be told from there.
+            // The path may be relative to there.
             let back = admin.join(back.trim_end_matches('\n')).canonicalize().ok();
             let is_back = back.is_some() && back == link.canonicalize().ok();
             if !is_ours || !is_back || admin == site.admin {

@@ -24,7 +24,7 @@ pub struct Ground {
 pub enum NoGround {
     /// It is in no repository, or in one that has nothing yet to begin from.
     Nothing(String),
-    /// It is in a repository that git refuses or cannot read. Whoever works there meets that too.
+    /// It is in a repository that git refuses or cannot read. Everyone who works there meets that too.
     Refused(String),
 }
 

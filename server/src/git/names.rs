@@ -1,4 +1,4 @@
-//! Names of files in sentences. Whoever works in a repository chooses them, down to the last byte.
+//! Names of files in sentences. Everyone who works in a repository chooses them, down to the last byte.
 
 /// How many a sentence names.
 const SHOWN: usize = 20;

@@ -21,8 +21,8 @@ pub(super) enum Cleared {
     Something,
 }
 
-/// Removes what is none of the files that git would read there. What was removed is put right when its own ticket's
-/// worktree is looked at next; until then git takes that worktree for a broken one and goes on.
+/// Removes what is none of the files that git would read there. What was removed is restored when its own ticket's worktree
+/// is looked at next; until then git takes that worktree for a broken one and continues.
 pub(super) fn clear(common: &Path) -> io::Result<Cleared> {
     let all = common.join("worktrees");
     // Whatever else has this name is refused by the step that needs it.
@@ -61,6 +61,6 @@ pub(super) fn clear(common: &Path) -> io::Result<Cleared> {
 fn report(path: &Path) {
     tracing::warn!(
         path = ?path,
-        "something that git must not read was removed from a worktree's administration"
+        "a link, a pipe or an oversized file was removed from the administration of a worktree"
     );
 }

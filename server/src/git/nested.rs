@@ -1,7 +1,7 @@
 //! Repositories inside a worktree: what an agent leaves that runs `git init`, `git clone` or a generator that does.
 //!
 //! Git writes such a directory into a commit as a bare link to a commit of the inner repository. The link without that
-//! repository is nothing: whoever checks the branch out finds an empty directory, and removing the worktree removes the
+//! repository is nothing: everyone who checks the branch out finds an empty directory, and removing the worktree removes the
 //! only copy. A submodule is such a link too, and says in `.gitmodules` where its commits come from.
 
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Where a ticket's worktree is: its directory, and its administration in the repository.
 //!
-//! Agents can write both. So git is told where they are, by a directory that is held open, and finds nothing out by itself;
+//! Agents can write both. So git learns where they are from us, by a directory that is held open, and discovers nothing itself;
 //! and whatever in them could lead elsewhere is put right before anything else is done: links, the `.git` file, the
 //! administration's own words about where it belongs.
 
@@ -94,7 +94,7 @@ impl Site<'_> {
         })
         .map_err(failed)?;
         for path in astray {
-            tracing::warn!(admin = %self.admin.display(), ?path, "a link or a pipe was removed from a worktree's administration");
+            tracing::warn!(admin = %self.admin.display(), ?path, "a link or a pipe was removed from the administration of a worktree");
             remove(&self.admin.join(path))?;
         }
         let link = format!("{}\n", self.path.join(".git").display());
@@ -267,6 +267,6 @@ pub(super) fn aside_of(path: &Path) -> Result<PathBuf, GitError> {
 
 /// Moves what is in the way of a worktree to another name beside it.
 pub(super) fn put_aside(path: &Path, aside: &Path) -> Result<(), GitError> {
-    tracing::warn!(path = %path.display(), aside = %aside.display(), "what was in the place of a worktree was put aside");
+    tracing::warn!(path = %path.display(), aside = %aside.display(), "something that was in the place of a worktree was put aside");
     fs::rename(path, aside).map_err(file_error(path))
 }

@@ -54,7 +54,7 @@ impl Repository {
         let branch = full(&work.branch);
         // Where it cannot be removed, git says what is in its way.
         if let Err(error) = beneath::remove(&self.real().join(format!("{branch}.lock"))) {
-            tracing::warn!(branch, %error, "the lock of a branch was not removed");
+            tracing::warn!(branch, %error, "the lock file of a branch could not be removed");
         }
         if self.tip(&branch).await?.is_none() {
             self.move_ref(&branch, &work.head.commit, None, "vibe-ensemble: begin").await?;
@@ -119,7 +119,7 @@ impl Repository {
                 Err(GitError::Replaced { path: at })
             }
             Found::Link(_) | Found::Other(_) => {
-                tracing::warn!(path = %path.display(), "what was in the place of a worktree and is no directory was removed");
+                tracing::warn!(path = %path.display(), "something that was not a directory was removed from the place of a worktree");
                 remove(path)?;
                 Ok(Filled::Missing)
             }
@@ -145,7 +145,7 @@ impl Repository {
     }
 }
 
-/// Brings files that were saved into the worktree that was made for them. Done again after it was cut short, it goes on.
+/// Brings files that were saved into the worktree that was made for them. Called again after it was cut short, it continues.
 fn swap_in(path: &Path, saved: &Path) -> Result<(), GitError> {
     let (fresh, link) = (path.join(".git"), saved.join(".git"));
     if fresh.symlink_metadata().is_ok() {

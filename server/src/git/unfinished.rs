@@ -13,7 +13,7 @@ use super::site::Site;
 use crate::beneath;
 use crate::beneath::Found;
 
-/// What may be left of it in a worktree's administration. The next agent's git would go on with it.
+/// What may be left of it in a worktree's administration. The next agent's git would continue it.
 pub(super) const UNFINISHED: [&str; 18] = [
     "rebase-merge",
     "rebase-apply",

@@ -29,11 +29,11 @@ use crate::shim::transcript_usage;
 const MODELS: usize = 16;
 const WINDOW_CHARS: usize = 64;
 
-/// What the server alone knows of an attempt: its shim only ran what it was told.
+/// What the server alone knows of an attempt: its shim only ran what the grant said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     pub resumed: bool,
-    /// The claude session it was to begin, or to go on in.
+    /// The claude session it was to begin, or to resume.
     pub session: String,
     pub may_create_tickets: bool,
     /// The ticket's worktree is not where it should be.

@@ -46,7 +46,7 @@ pub struct Receiver {
     decoder: Decoder,
     /// The room of the frame at hand, and until when it may have it.
     room: Option<(SemaphorePermit<'static>, Instant)>,
-    /// That of the frame before, which whoever took it has dealt with when he asks for the next.
+    /// The room of the frame before. Its receiver has dealt with it when it asks for the next.
     taken: Option<SemaphorePermit<'static>>,
 }
 

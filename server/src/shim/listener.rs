@@ -24,7 +24,7 @@ pub enum ListenError {
     Bind { path: PathBuf, source: io::Error },
 }
 
-/// How often and how long it is looked whether a listener goes away: a server that was killed gives its lock back a
+/// How often and how long the server looks whether a listener goes away: a server that was killed gives its lock back a
 /// moment before its socket.
 const LOOKS: u32 = 50;
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
@@ -32,29 +32,29 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// How often the name of a socket of our own is looked at.
 const NAME_LOOK: Duration = Duration::from_secs(2);
 
-/// The socket that shims dial. When its name is removed while the server runs, no shim finds it any more, and it is bound
-/// anew; one that systemd keeps is systemd's to mend.
+/// The socket that shims dial. When its name is removed while the server runs, no shim finds it any more, so it is bound
+/// again. A socket that systemd keeps is left to systemd.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
     /// `None` when it was passed.
     path: Option<PathBuf>,
-    /// Whether it was told that the name cannot be bound again.
-    told: bool,
+    /// Whether the log has said that the name cannot be bound again.
+    is_reported: bool,
 }
 
 impl Listener {
     /// Binds the socket, for this user alone.
     ///
-    /// The caller holds the instance lock, so a file that is there belongs to no living server. It may belong to systemd.
+    /// The caller holds the instance lock, so a file that is there belongs to no running server. It may belong to systemd.
     pub fn bind(path: &Path) -> Result<Self, ListenError> {
-        Ok(Self { socket: bind(path)?, path: Some(path.to_owned()), told: false })
+        Ok(Self { socket: bind(path)?, path: Some(path.to_owned()), is_reported: false })
     }
 
     /// A listener that systemd made and keeps. Its file is systemd's too: nothing here removes it.
     pub fn of_passed(passed: std::os::unix::net::UnixListener) -> io::Result<Self> {
         passed.set_nonblocking(true)?;
-        Ok(Self { socket: UnixListener::from_std(passed)?, path: None, told: false })
+        Ok(Self { socket: UnixListener::from_std(passed)?, path: None, is_reported: false })
     }
 
     /// Waits for the next shim of our own user.
@@ -62,13 +62,14 @@ impl Listener {
         loop {
             tokio::select! {
                 stream = accept(&self.socket) => return stream,
-                () = tokio::time::sleep(NAME_LOOK), if self.path.is_some() => self.mend(),
+                () = tokio::time::sleep(NAME_LOOK), if self.path.is_some() => self.restore(),
             }
         }
     }
 
-    /// Binds the socket again when nothing has its name. What has taken its place is somebody's and is left alone.
-    fn mend(&mut self) {
+    /// Binds the socket again when nothing has its name. A file that has taken its place belongs to another program and is
+    /// left alone.
+    fn restore(&mut self) {
         let Some(path) = &self.path else { return };
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -82,14 +83,14 @@ impl Listener {
         let made = made.map_err(|source| ListenError::Bind { path: path.clone(), source });
         match made.and_then(|()| bind_free(path)) {
             Ok(socket) => {
-                tracing::warn!(socket = %path.display(), "the shim socket was removed and is bound anew");
+                tracing::warn!(socket = %path.display(), "the shim socket was removed; the server has bound it again");
                 self.socket = socket;
-                self.told = false;
+                self.is_reported = false;
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.told, true) {
+                if !std::mem::replace(&mut self.is_reported, true) {
                     let error = crate::telemetry::chain(&error);
-                    tracing::error!(%error, "the shim socket was removed and no worker can report; it is tried again");
+                    tracing::error!(%error, "the shim socket was removed and could not be bound again, so no worker can report; the server keeps trying");
                 }
             }
         }
@@ -151,15 +152,18 @@ async fn accept(listener: &UnixListener) -> UnixStream {
             Ok((stream, _)) => match stream.peer_cred() {
                 Ok(peer) if peer.uid() == own => return stream,
                 Ok(peer) => {
-                    tracing::warn!(uid = peer.uid(), "another user dialled the shim socket");
+                    tracing::warn!(
+                        uid = peer.uid(),
+                        "a process of another user dialled the shim socket; the connection was closed"
+                    );
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a peer of the shim socket has no credentials");
+                    tracing::warn!(%error, "the kernel did not say who dialled the shim socket; the connection was closed");
                 }
             },
             Err(error) => {
                 // Out of descriptors or memory: trying again at once would only burn the processor.
-                tracing::error!(%error, "accepting a shim failed");
+                tracing::error!(%error, "a connection to the shim socket could not be accepted; the server keeps trying");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

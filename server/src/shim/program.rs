@@ -68,7 +68,7 @@ mod tests {
         let path = dir.path().join("agent");
         let now = || identity(&path, None);
         assert_eq!(now(), None);
-        fs::write(&path, "a text").unwrap();
+        fs::write(&path, "a file").unwrap();
         assert_eq!(now(), None, "it may not be executed");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let text = now();

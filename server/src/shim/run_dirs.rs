@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::domain::id::AttemptId;
 
-/// The attempts that have a run directory, lowest first. What is no directory, or has a name nobody gave out, is
-/// somebody else's and passed over.
+/// The attempts that have a run directory, lowest first. An entry that is not a directory, or has a name that
+/// this server did not give it, is ignored.
 pub fn numbers(attempts_dir: &Path) -> io::Result<Vec<AttemptId>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(attempts_dir)? {
@@ -19,7 +19,7 @@ pub fn numbers(attempts_dir: &Path) -> io::Result<Vec<AttemptId>> {
         if attempt.is_plausible() && entry.file_type()?.is_dir() {
             numbers.push(attempt);
         } else {
-            tracing::warn!(name = ?name, "this is no run directory of an attempt; it is passed over");
+            tracing::warn!(name = ?name, "an entry of the attempts directory is not the run directory of an attempt; it is ignored");
         }
     }
     numbers.sort_unstable();

@@ -45,10 +45,14 @@ pub async fn every<F, R>(
         match outcome {
             Ok(Swept { removed, unknown }) => {
                 if removed > 0 {
-                    tracing::info!(job, removed, "swept");
+                    tracing::info!(job, removed, "old records were removed");
                 }
                 if unknown > 0 && unknown != unknown_before {
-                    tracing::warn!(job, unknown, "the database does not know these; they are kept");
+                    tracing::warn!(
+                        job,
+                        unknown,
+                        "there are entries that the database does not know; they are kept"
+                    );
                 }
                 unknown_before = unknown;
             }
@@ -56,7 +60,11 @@ pub async fn every<F, R>(
                 let error = chain(&error);
                 // The disk is looked at every second; one line says as much as a thousand.
                 if told.as_ref() != Some(&error) {
-                    tracing::error!(job, error, "a job failed; it is tried again");
+                    tracing::error!(
+                        job,
+                        error,
+                        "a clean-up failed; it is repeated at the next round"
+                    );
                 }
                 told = Some(error);
                 pause = pace.then;

@@ -60,7 +60,7 @@ fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
     for lock in [run_dir::SHIM_LOCK, run_dir::TREE_LOCK] {
         // It is settled, so one that somebody removed is nobody's.
         if !matches!(locks::lock(&path.join(lock), None), Lock::Free | Lock::Gone) {
-            tracing::warn!(%attempt, lock, "a settled attempt's lock is held; its directory is kept");
+            tracing::warn!(%attempt, lock, "a lock of a settled attempt is still held; its directory is kept");
             return Ok(false);
         }
     }

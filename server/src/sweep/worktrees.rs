@@ -34,16 +34,16 @@ pub async fn run_once(
             };
             match removal {
                 Ok(Removal::Done { branch }) => {
-                    tracing::info!(ticket = %ticket.id, branch = work.branch, branch_removed = branch, "worktree removed");
+                    tracing::info!(ticket = %ticket.id, branch = work.branch, branch_removed = branch, "a worktree was removed");
                     store.worktree_removed(ticket.id, now).await?;
                     swept.removed += 1;
                 }
                 Ok(Removal::Kept(why)) => {
-                    tracing::warn!(ticket = %ticket.id, why, "a worktree is kept");
+                    tracing::warn!(ticket = %ticket.id, why, "a worktree was due for removal and is kept");
                 }
                 // The repository may be gone, or on a disk that is not there now. Others need not wait for it.
                 Err(error) => {
-                    tracing::warn!(ticket = %ticket.id, error = %chain(&error), "a worktree was not removed");
+                    tracing::warn!(ticket = %ticket.id, error = %chain(&error), "a worktree could not be removed; the server tries again");
                 }
             }
         }

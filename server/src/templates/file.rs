@@ -16,7 +16,7 @@ const FENCE: &str = "+++";
 /// A template, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
-    /// What the stage hands to the next one, for whoever makes plans.
+    /// What the stage hands to the next one. Read by the coordinator when it plans.
     pub hands_on: String,
     /// The worker type as it would be without anything else being said.
     pub settings: WorkerTypeSettings,

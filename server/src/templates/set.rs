@@ -103,9 +103,9 @@ impl Templates {
     }
 }
 
-/// The operator's files, by name. A directory that cannot be read is told in the place of its files.
+/// The operator's files, by name. A directory that cannot be read is reported in the place of its files.
 fn own(directory: &Path) -> Vec<Found> {
-    let told = |problem: String| Found {
+    let failed = |problem: String| Found {
         name: "(the directory of the configuration)".to_owned(),
         source: Source::Configuration,
         read: Err(problem),
@@ -113,13 +113,13 @@ fn own(directory: &Path) -> Vec<Found> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-        Err(error) => return vec![told(format!("its templates cannot be listed: {error}"))],
+        Err(error) => return vec![failed(format!("its templates cannot be listed: {error}"))],
     };
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in entries {
         match entry {
             Ok(entry) => paths.push(entry.path()),
-            Err(error) => return vec![told(format!("its templates cannot be listed: {error}"))],
+            Err(error) => return vec![failed(format!("its templates cannot be listed: {error}"))],
         }
     }
     paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
