@@ -38,7 +38,7 @@ struct Latest {
     skips: Arc<[Skip]>,
 }
 
-/// What the clock said last, and when that was on a clock nobody can set.
+/// What the clock said last, and when that was on a clock that cannot be set.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     millis: i64,

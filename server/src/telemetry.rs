@@ -22,7 +22,7 @@ use crate::journal::Journal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    #[error("{filter:?} is no log filter")]
+    #[error("{filter:?} is not a log filter")]
     Filter { filter: String, source: tracing_subscriber::filter::ParseError },
     #[error("logging was set up twice")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
@@ -98,7 +98,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// The MCP SDK logs each request at `info`, which helps nobody; a filter that names it still gets it.
+/// The MCP SDK logs each request at `info`, which helps no reader; a filter that names it still gets it.
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     EnvFilter::try_new(format!("rmcp=warn,{filter}"))
         .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
@@ -171,7 +171,11 @@ mod tests {
             filter: "a=b=c".into(),
             source: EnvFilter::try_new("a=b=c").unwrap_err(),
         };
-        assert!(chain(&nested).starts_with("\"a=b=c\" is no log filter: "), "{}", chain(&nested));
+        assert!(
+            chain(&nested).starts_with("\"a=b=c\" is not a log filter: "),
+            "{}",
+            chain(&nested)
+        );
     }
 
     #[test]

@@ -162,14 +162,10 @@ const STORE_FLOORS: [(&str, &[&str]); 5] = [
 
 /// The files that name each other in a circle today, and why. A circle means that none of its files can be read without
 /// the others, so a new one is either taken apart or added here with its reason.
-const CIRCLES: [(&str, &[&str]); 5] = [
+const CIRCLES: [(&str, &[&str]); 4] = [
     (
         "an option names the layers it is read from, and each layer the options",
         &["config::file", "config::flags", "config::load", "config::options"],
-    ),
-    (
-        "the dispatcher is one object whose methods are in several files",
-        &["dispatcher", "dispatcher::worktrees"],
     ),
     (
         "a refusal carries values of the modules whose checks return it",

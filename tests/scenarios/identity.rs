@@ -115,11 +115,49 @@ async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
     fs::write(attempts.join(&later.attempt).join("exit.json"), replayed).unwrap();
     assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
 
-    eventually("the attempt is stuck", || async {
+    let stuck = eventually("the attempt is stuck", || async {
         let found = bed.get(&again).await;
-        if found["attempts"][0]["suspect"] == true { Ok(()) } else { Err(found.to_string()) }
+        if found["attempts"][0]["suspect"] == true { Ok(found) } else { Err(found.to_string()) }
     })
     .await;
+    // What it says can be done settles it.
+    let why = text(&stuck, "waiting_for");
+    assert!(why.contains("stop_worker") && why.contains("close_ticket"), "{why}");
+    bed.client.ok("close_ticket", json!({"ticket_id": again})).await;
+    bed.nothing_is_left().await;
+    let left = attempts.join(&later.attempt).join("exit.json");
+    assert!(left.exists(), "what proves nothing is kept");
+}
+
+#[e2e::scenario]
+async fn a_record_with_a_wrong_signature_does_not_matter_while_its_worker_is_alive() {
+    let mut bed = Bed::start().await;
+    let (first, run) = waiting(&bed, "shop").await;
+    go(&run);
+    completed_by_its_agent(&bed, &first).await;
+    let attempts = bed.server.state_dir().join("attempts");
+    let sealed = fs::read_to_string(attempts.join(&run.attempt).join("exit.json")).unwrap();
+    fs::remove_file(run.cwd.join("go")).expect("it was made");
+
+    // With a link, and without one for a while.
+    for restart in [false, true] {
+        let script = "fake: build#1: wait-for go\nfake: build#1: complete by its agent";
+        let ticket = bed.ticket("shop", &["build"], script).await;
+        let run = bed.called(&ticket, "build", 1).await;
+        fs::write(attempts.join(&run.attempt).join("exit.json"), &sealed).unwrap();
+        if restart {
+            bed.server.kill().await;
+            bed.launch().await;
+        }
+        let other = bed.ticket("shop", &["build"], "").await;
+        let found = bed.get(&ticket).await;
+        assert_eq!(found["attempts"][0]["suspect"], false, "{found}");
+        go(&run);
+        completed_by_its_agent(&bed, &ticket).await;
+        bed.completed(&other).await;
+        fs::remove_file(run.cwd.join("go")).expect("it was made");
+    }
+    bed.nothing_is_left().await;
 }
 
 #[e2e::scenario]

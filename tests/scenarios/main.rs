@@ -57,6 +57,7 @@ mod signals;
 mod slots;
 mod slow_clients;
 mod starts;
+mod stopped_shims;
 mod stuck;
 mod templates;
 mod tickets;

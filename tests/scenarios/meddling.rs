@@ -207,3 +207,43 @@ async fn a_subagent_with_a_worktree_of_its_own_leaves_the_users_checkout_alone()
     assert_ne!(picture(&repository.path.join(".git/refs")), before, "its commits are kept");
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
+
+#[e2e::scenario]
+async fn an_agent_that_takes_the_servers_lock_of_its_repository_stops_no_other_ticket() {
+    let bed = Bed::with(Setup::default().max_workers(4)).await;
+    bed.repository("shop", &["build", "review"], json!({})).await;
+    let take = "L=$(git rev-parse --git-common-dir)/vibe-ensemble.lock; \
+                setsid flock \"$L\" sleep 600 3>&- </dev/null >/dev/null 2>&1 &";
+    let script = format!("fake: build#1: run {take}\nfake: build#1: wait-for go");
+    let holder = bed.ticket("shop", &["build"], &script).await;
+    let call = bed.called(&holder, "build", 1).await;
+    let other = bed.ticket("shop", &["review"], "").await;
+    bed.completed(&other).await;
+    let log = bed.server.log();
+    let said = "a process of an agent held the lock of a repository";
+    assert!(log.contains(said) && log.contains(&format!("attempt={}", call.attempt)), "{log}");
+    fs::write(call.cwd.join("go"), "").expect("writable");
+    let done = bed.completed(&holder).await;
+    assert_eq!(done["attempts"].as_array().map(Vec::len), Some(1), "it was left alone: {done}");
+    bed.nothing_is_left().await;
+}
+
+#[e2e::scenario]
+async fn accepted_work_does_not_vanish_with_objects_that_an_agent_kept_elsewhere() {
+    let bed = Bed::start().await;
+    let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
+    let elsewhere = bed.server.path("elsewhere");
+    fs::create_dir(&elsewhere).expect("a fresh directory");
+    let commit = format!(
+        "export GIT_OBJECT_DIRECTORY='{0}' GIT_ALTERNATE_OBJECT_DIRECTORIES=\"$(git rev-parse --git-common-dir)/objects\"; \
+         printf borrowed > borrowed.txt; git add . && git -c user.name=a -c user.email=a@b commit -qm borrowed && \
+         echo '{0}' > \"$(git rev-parse --git-common-dir)/objects/info/alternates\"",
+        elsewhere.display()
+    );
+    let ticket = bed.ticket("shop", &["build"], &format!("fake: build: run {commit}")).await;
+    bed.completed(&ticket).await;
+    fs::remove_dir_all(&elsewhere).expect("our own directory");
+    fs::remove_file(repository.path.join(".git/objects/info/alternates")).expect("it was left");
+    assert_eq!(repository.file("main", "borrowed.txt").as_deref(), Some("borrowed"));
+    assert_eq!(repository.problems(), Vec::<String>::new());
+}

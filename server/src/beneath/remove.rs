@@ -35,7 +35,10 @@ pub(super) const OWNERS: u32 = 0o700;
 /// Cut short, it leaves a directory that can be removed like any other.
 pub fn remove(path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no entry of a directory"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "this is not an entry of a directory",
+        ));
     };
     match look(parent)? {
         Found::Directory(parent) => remove_entry(&parent, name),

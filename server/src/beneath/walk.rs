@@ -88,7 +88,7 @@ pub fn walk(
     Ok(())
 }
 
-/// Opens a directory below the root; `None` when it is there no more, or nobody but its owner gets in.
+/// Opens a directory below the root; `None` when it is there no more, or only its owner may enter it.
 fn enter(root: &OwnedFd, place: &Path, access: Access) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at = rustix::fs::openat(root, ".", flags, Mode::empty())?;

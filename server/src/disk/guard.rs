@@ -117,11 +117,11 @@ impl Guard {
     pub fn relieve(&self) {
         match self.ballast.release() {
             Ok(true) => {
-                tracing::warn!("the disk is full; the reserve file was deleted to make room")
+                tracing::warn!("the disk is full; the reserve file was deleted to make room");
             }
             Ok(false) => {}
             Err(error) => {
-                tracing::error!(%error, "the reserve file could not be deleted to make room on the full disk")
+                tracing::error!(%error, "the reserve file could not be deleted to make room on the full disk");
             }
         }
     }

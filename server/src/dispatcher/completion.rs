@@ -1,13 +1,16 @@
 //! From an exit record to a committed end.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
 use shim_protocol::message::AckVerdict;
 
-use super::Dispatcher;
-use super::reconcile;
+use super::heard::Heard;
+use super::settings::Current;
+use super::worktrees::Worktrees;
+use crate::clock::Clock;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::Failure;
@@ -20,12 +23,24 @@ use crate::shim::facts::Known;
 use crate::store::EndReport;
 use crate::store::Ending;
 use crate::store::Result;
+use crate::store::Store;
 
-impl Dispatcher {
-    /// Starts nothing more that a usage limit of the account would refuse, or what is kept of one for the coordinator.
+/// Judges exit records and stores the ends of attempts. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Completions {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) settings: Current,
+    /// What agents said about the account.
+    pub(super) heard: Arc<Heard>,
+    pub(super) worktrees: Worktrees,
+}
+
+impl Completions {
+    /// Starts nothing more that a usage limit of the account would refuse, nor what is reserved of one for the coordinator.
     ///
-    /// A shim repeats its agent's last word with every heartbeat and in its record. It counts once: somebody who resumes
-    /// the work meanwhile is not overruled by old news. What is said later and holds nothing ends the pause.
+    /// A shim repeats its agent's last word with every heartbeat and in its record. It is heeded once: old news must not
+    /// overrule an operator who has resumed the work meanwhile. Later news that holds nothing ends the pause.
     pub(super) async fn heed_usage_limit(
         &self,
         attempt: AttemptId,
@@ -34,7 +49,7 @@ impl Dispatcher {
         if !self.heard.is_news(attempt, usage) {
             return Ok(());
         }
-        let (reserve, now) = (self.settings().usage_reserve, self.now());
+        let (reserve, now) = (self.settings.get().usage_reserve, self.clock.now());
         let holds = usage.holds(reserve);
         if holds.is_empty()
             && let Some(told_at) = usage.told_at
@@ -62,7 +77,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Judges a record and commits the end of its attempt. Only after this returned may anybody forget the record.
+    /// Judges a record and commits the end of its attempt. The record must not be forgotten before this has returned.
     pub(super) async fn complete(
         &self,
         attempt: AttemptId,
@@ -77,8 +92,8 @@ impl Dispatcher {
             worktree_gone,
         });
         let mut facts = facts::facts(record, &known.unwrap_or_default());
-        // What this server cancels it has stored before. A shim of an earlier build says the same when it was refused,
-        // and nobody would know why its ticket is on hold.
+        // What this server cancels it has stored before. A shim of an earlier build says "cancel" also when it was
+        // refused, and its ticket would be on hold without a reason.
         let overdue = found.as_ref().is_some_and(|found| found.overdue);
         let told_to = found.and_then(|found| found.stop);
         let ordered = told_to == Some(StopMode::Cancel);
@@ -86,8 +101,8 @@ impl Dispatcher {
         if facts.stop == Some(verdict::Stop::Cancel) && told && !ordered {
             facts.stop = Some(verdict::Stop::Interrupt);
         }
-        facts.usage = facts.usage.map(|usage| usage.believed(self.now()));
-        // The server itself ended its processes: its shim only saw them die.
+        facts.usage = facts.usage.map(|usage| usage.believed(self.clock.now()));
+        // The server itself ended the attempt's processes; its shim only saw them die.
         let is_overdue = overdue && facts.stop.is_none() && facts.result.is_none();
         if is_overdue {
             facts.stop = Some(match told_to {
@@ -102,10 +117,10 @@ impl Dispatcher {
         let (exit_code, signal) = facts::codes(&record.status);
         let verdict = verdict::verdict(&facts);
         let timed_out = matches!(verdict, Verdict::TimedOut { failure: Failure::Timeout, .. });
-        let verdict = if overdue && timed_out { reconcile::overdue() } else { verdict };
+        let verdict = if overdue && timed_out { overdue_verdict() } else { verdict };
         let accepted = matches!(verdict, Verdict::Succeeded(_));
         // Git first: what the database says is accepted must be on the branch, also after a crash in between.
-        let settled = self.settle_work(attempt, accepted).await?;
+        let settled = self.worktrees.settle(attempt, accepted).await?;
         let ending = Ending {
             attempt,
             verdict,
@@ -117,14 +132,14 @@ impl Dispatcher {
             usage: facts.usage,
             record: serde_json::to_string(record).ok(),
             work: settled.work.clone(),
-            // An agent that sends it has no say in what its ticket does next.
+            // An agent that signals its own shim does not decide what its ticket does next.
             cancelled: facts.stop == Some(verdict::Stop::Cancel)
                 && !facts.signal.as_ref().is_some_and(|sent| sent.by_own),
         };
-        let report = self.store.end_attempt(ending, self.now()).await?;
+        let report = self.store.end_attempt(ending, self.clock.now()).await?;
         self.heard.forget(attempt);
         drop(settled);
-        tracing::debug!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "attempt reported");
+        tracing::debug!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "the end of an attempt was stored");
         Ok(match report {
             EndReport::Accepted => AckVerdict::Accepted,
             EndReport::Duplicate => AckVerdict::Duplicate,
@@ -145,4 +160,10 @@ impl Dispatcher {
         let occupied = self.store.worktree_of(attempt).await?;
         Ok(occupied.is_some_and(|occupied| !Path::new(&occupied.work.cwd()).is_dir()))
     }
+}
+
+/// The verdict on an attempt whose time passed while its shim did nothing.
+pub(super) fn overdue_verdict() -> Verdict {
+    let detail = "its time was up and its shim did not end it, so the server ended its processes";
+    Verdict::TimedOut { failure: Failure::Timeout, detail: detail.to_owned() }
 }

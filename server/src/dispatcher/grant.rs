@@ -1,26 +1,37 @@
 //! From a claimed attempt to the grant its shim gets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shim_protocol::grant::Grant;
 use shim_protocol::grant::Limits;
 use shim_protocol::run_dir;
 
-use super::Dispatcher;
+use super::places::Places;
+use super::settings::Current;
 use crate::domain::agent_files::OwnServer;
 use crate::domain::id::AttemptId;
 use crate::domain::prompt;
 use crate::domain::prompt::Assignment;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::domain::worktree::Worktree;
-use crate::shim::launch::Launcher;
 use crate::store::Granted;
 
-impl Dispatcher {
+/// Writes grants: what an agent is started with.
+#[derive(Clone, Debug)]
+pub(super) struct Grants {
+    pub(super) server_id: String,
+    pub(super) settings: Current,
+    pub(super) places: Arc<Places>,
+    /// Shims have the environment of this server, not that of a unit.
+    pub(super) is_launcher_plain: bool,
+}
+
+impl Grants {
     pub(super) fn grant(&self, granted: &Granted) -> Grant {
-        let settings = self.settings();
+        let settings = self.settings.get();
         let Granted { attempt, ticket, project, settings: kind, comments, .. } = granted;
-        let run_dir = self.places.attempts_dir.join(attempt.id.to_string());
+        let run_dir = self.places.run_dir(attempt.id);
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let assignment = Assignment {
             project,
@@ -39,7 +50,7 @@ impl Dispatcher {
         let program = settings.program();
         let mut env = settings.env;
         // A worker of ours has the environment the server had when it was launched. One in a unit has the unit's.
-        if let (Launcher::Plain { .. }, Some(path)) = (&self.launcher, settings.search_path) {
+        if let Some(path) = settings.search_path.filter(|_| self.is_launcher_plain) {
             env.entry("PATH".to_owned()).or_insert(path);
         }
         for (name, value) in [
@@ -48,14 +59,14 @@ impl Dispatcher {
             ("VIBE_ENSEMBLE_STAGE", attempt.stage.to_string()),
             (run_dir::ATTEMPT_VARIABLE, attempt.id.to_string()),
             ("VIBE_ENSEMBLE_WORKER", attempt.worker.to_string()),
-            (run_dir::SERVER_VARIABLE, self.store.server_id().to_owned()),
+            (run_dir::SERVER_VARIABLE, self.server_id.clone()),
             (run_dir::PLACE_VARIABLE, self.places.place.id.clone()),
         ] {
             env.insert(name.to_owned(), value);
         }
         Grant {
             version: 1,
-            server_id: self.store.server_id().to_owned(),
+            server_id: self.server_id.clone(),
             attempt_id: attempt.id.to_string(),
             ticket_id: ticket.id.to_string(),
             project: project.name.to_string(),
@@ -73,16 +84,14 @@ impl Dispatcher {
             extra: serde_json::Map::new(),
         }
     }
-}
 
-impl Dispatcher {
     /// The bounds of an attempt of a worker type, as they are now.
     pub(super) fn limits(&self, kind: &WorkerTypeSettings) -> Limits {
         Limits {
             timeout_ms: millis(Some(kind.timeout_seconds)),
             stall_ms: millis(kind.stall_seconds),
             max_turns: kind.max_turns.and_then(|turns| u32::try_from(turns).ok()),
-            ..self.settings().limits
+            ..self.settings.get().limits
         }
     }
 

@@ -1,24 +1,43 @@
-//! Launching workers: by itself up to the limits, and those that were asked for.
+//! Launching workers: those that queues need, up to the limits, and those that were asked for.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use shim_protocol::message::LaunchOrder;
 
-use super::Dispatcher;
-use crate::domain::id::WorkerId;
+use super::background::Background;
+use super::gate::Gate;
+use super::places::Places;
+use crate::clock::Clock;
 use crate::domain::queue;
 use crate::domain::slots;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::FailedLaunch;
 use crate::domain::worker::Worker;
 use crate::journal;
+use crate::obstacles::Obstacles;
 use crate::shim::launch::LaunchError;
+use crate::shim::launch::Launcher;
 use crate::shim::token;
 use crate::store::Result;
+use crate::store::Store;
 use crate::telemetry::chain;
 
-impl Dispatcher {
-    /// Launches what is wanted and may be; `workers` are all that are not stopped.
+/// Launches shims, and waits longer after each launch that fails. Cheap to clone; all clones share one gate.
+#[derive(Clone, Debug)]
+pub(super) struct Launches {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) launcher: Launcher,
+    pub(super) places: Arc<Places>,
+    /// Shut for a while after launches failed.
+    pub(super) gate: Arc<Gate>,
+    pub(super) obstacles: Obstacles,
+    pub(super) background: Background,
+}
+
+impl Launches {
+    /// Launches what is wanted and permitted; `workers` are all that are not stopped.
     pub(super) async fn launch(&self, workers: &[Worker], now: Timestamp) -> Result<()> {
         let allowed = self.gate.allows(Instant::now());
         if allowed == 0 {
@@ -50,18 +69,18 @@ impl Dispatcher {
     }
 
     /// Commits that this worker is launched, then launches it. A crash in between leaves a row that never says hello,
-    /// which [`super::reconcile`] clears away; the other order could launch one worker twice.
+    /// which the reconciler clears away; the other order could launch one worker twice.
     ///
     /// Returns whether a launch is under way.
     async fn launch_one(&self, worker: Worker) -> Result<bool> {
         let token = match token::mint() {
             Ok(token) => token,
             Err(error) => {
-                tracing::error!(%error, "the system gives no random numbers; no worker is launched");
+                tracing::error!(%error, worker = %worker.id, "the system returned no random numbers, so the worker is not launched yet");
                 return Ok(false);
             }
         };
-        if !self.store.mark_launched(worker.id, token::hash(&token), self.now()).await? {
+        if !self.store.mark_launched(worker.id, token::hash(&token), self.clock.now()).await? {
             return Ok(false);
         }
         let order = LaunchOrder {
@@ -69,63 +88,68 @@ impl Dispatcher {
             token,
             socket: self.places.socket.clone(),
             attempts_dir: self.places.attempts_dir.clone(),
-            worker_lock: self.worker_lock(worker.id),
+            worker_lock: self.places.worker_lock(worker.id),
             address_file: Some(self.places.address_file.clone()),
             place_id: Some(self.places.place.id.clone()),
         };
-        let dispatcher = self.clone();
-        self.tasks.spawn(async move {
+        let shared = self.clone();
+        self.background.spawn(async move {
             faults::point!("server.launch.before");
-            let launched = dispatcher.launcher.launch(order).await;
+            let launched = shared.launcher.launch(order).await;
             faults::point!("server.launch.after");
             match launched {
                 Ok(()) => {
                     // It has its order. That it can work shows when it says hello.
-                    tracing::debug!(worker = %worker.id, stage = %worker.worker_type, "worker launched");
+                    tracing::debug!(worker = %worker.id, stage = %worker.worker_type, "a worker was launched");
                 }
-                Err(error) => dispatcher.not_launched(&worker, &error).await,
+                Err(error) => shared.failed(&worker, &error).await,
             }
         });
         Ok(true)
     }
 
-    /// Launching works, as a shim that came shows, so those that waited for the outcome of a try may be launched too.
-    pub(super) fn launched(&self) {
+    /// A shim that said hello shows that launching works, so the workers that waited for the outcome of a try may be
+    /// launched too.
+    pub(super) fn succeeded(&self) {
         if self.gate.succeeded() {
             self.obstacles.set_launches(None);
-            self.bell.notify_one();
+            self.background.look_again();
         }
     }
 
-    /// Launching waits, longer each time, and so does the worker's queue, which says so. Nothing about a launch is for good:
-    /// a program that is not there is being replaced, a machine that is full has room again, a socket is started again.
-    /// What was launched may have failed after its shim was on its way: a shim that said hello was launched.
-    async fn not_launched(&self, worker: &Worker, error: &LaunchError) {
+    /// Launching waits, longer each time, and so does the worker's queue, which says so. No failed launch is final: a program
+    /// that is not there is being replaced, a full machine has room again, a socket is started again. The launch may have
+    /// failed after its shim was on its way: a shim that said hello was launched.
+    async fn failed(&self, worker: &Worker, error: &LaunchError) {
         let why = chain(error);
-        // Once is chance and nobody's concern; a second time in a row is told like everything else.
-        let is_told = !error.is_chance() || self.gate.failures() > 0;
-        if let Err(error) = self.put_launches_off(worker, &why, is_told).await {
-            tracing::error!(worker = %worker.id, error = %chain(&error), "a worker's end was not stored");
+        // Once is chance. The second time in a row, the queue waits as well and says why.
+        let concerns_queue = !error.is_chance() || self.gate.failures() > 0;
+        let put_off = if concerns_queue {
+            self.put_queue_off(worker, &why).await
+        } else {
+            self.put_off(worker, &why, /* concerns queue */ false).await
+        };
+        if let Err(error) = put_off {
+            tracing::error!(worker = %worker.id, error = %chain(&error), "the end of a worker that was not launched could not be stored");
         }
     }
 
-    /// `is_told`: the queue waits as well and says so, not only the launcher.
-    pub(super) async fn put_launches_off(
-        &self,
-        worker: &Worker,
-        why: &str,
-        is_told: bool,
-    ) -> Result<()> {
-        let now = self.now();
+    /// Gives up a worker that could not be launched, and lets launches and its queue wait.
+    pub(super) async fn put_queue_off(&self, worker: &Worker, why: &str) -> Result<()> {
+        self.put_off(worker, why, /* concerns queue */ true).await
+    }
+
+    async fn put_off(&self, worker: &Worker, why: &str, concerns_queue: bool) -> Result<()> {
+        let now = self.clock.now();
         let reason = format!("it could not be launched: {why}");
-        let stored = if is_told {
+        let stored = if concerns_queue {
             self.store.launch_failed(worker, &reason, now).await
         } else {
             self.store.worker_never_came(worker.id, &reason, now).await
         };
         if stored.as_ref().is_ok_and(|ended| !ended) {
-            tracing::info!(worker = %worker.id, error = why, "a worker came although its launch failed");
-            self.launched();
+            tracing::info!(worker = %worker.id, error = why, "a worker said hello although its launch was reported as failed");
+            self.succeeded();
             return Ok(());
         }
         let wait = self.gate.failed(Instant::now());
@@ -134,13 +158,8 @@ impl Dispatcher {
         tracing::warn!(
             name: journal::WORKER_NOT_LAUNCHED,
             project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = why, wait_s = wait.as_secs(),
-            "launching a worker failed; it is tried again"
+            "a worker could not be launched; the server tries again"
         );
         stored.map(|_| ())
-    }
-
-    /// The lock file a worker's shim holds for its whole life.
-    pub(super) fn worker_lock(&self, worker: WorkerId) -> std::path::PathBuf {
-        self.places.workers_dir.join(format!("{worker}.lock"))
     }
 }

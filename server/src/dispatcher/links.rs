@@ -26,7 +26,7 @@ pub(super) enum Order {
     Limits(AttemptId, Timestamp),
 }
 
-/// How an attempt is stopped, as far as a shim tells apart.
+/// How an attempt is stopped, as far as a shim distinguishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum StopModeKey {
     Interrupt,

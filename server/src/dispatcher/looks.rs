@@ -1,7 +1,7 @@
-//! Looks at run directories, with a bound on how long anybody waits for one.
+//! Looks at run directories, with a bound on how long a pass waits for one.
 //!
 //! A look reads files and `/proc` in a thread of its own. On a file system that hangs it may never come back; then its
-//! attempt is left as it is, and everybody else's is looked at all the same.
+//! attempt is left as it is, and all others are looked at all the same.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -47,10 +47,10 @@ impl<T> Looks<T> {
             match timeout_at(deadline, look).await {
                 Ok(Ok(seen)) => found.push((attempt, seen)),
                 Ok(Err(error)) => {
-                    tracing::error!(%attempt, %error, "a look at an attempt broke off");
+                    tracing::error!(%attempt, %error, "a look at the files of an attempt broke off");
                 }
                 Err(_) => {
-                    tracing::warn!(%attempt, "the files of an attempt do not answer; it is left as it is");
+                    tracing::warn!(%attempt, "the files of an attempt could not be read in time; the attempt is left as it is until the next look");
                     continue;
                 }
             }

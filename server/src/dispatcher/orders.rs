@@ -5,17 +5,27 @@
 use shim_protocol::message;
 use shim_protocol::message::ToShim;
 
-use super::Dispatcher;
+use super::grant::Grants;
+use super::links::Links;
 use super::links::Order;
 use super::links::StopModeKey;
 use crate::domain::attempt::StopMode;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::store::Result;
+use crate::store::Store;
 
-impl Dispatcher {
-    /// Tells every linked worker what was asked of it, and stops children whose attempt has ended without them.
-    pub(super) async fn deliver_orders(&self, workers: &[Worker]) -> Result<()> {
+/// Sends orders over links.
+#[derive(Debug)]
+pub(super) struct Orders {
+    pub(super) store: Store,
+    pub(super) links: Links,
+    pub(super) grants: Grants,
+}
+
+impl Orders {
+    /// Delivers to every linked worker what was asked of it, and stops children whose attempt has ended without them.
+    pub(super) async fn deliver_stops(&self, workers: &[Worker]) -> Result<()> {
         for worker in workers {
             let Some(mode) = worker.stop else { continue };
             self.links.order(worker.id, Order::Drain, ToShim::Drain {});
@@ -32,13 +42,11 @@ impl Dispatcher {
         }
         Ok(())
     }
-}
 
-impl Dispatcher {
-    /// Tells running attempts what was changed about their limits since they were granted.
+    /// Delivers to running attempts what was changed about their limits since they were granted.
     pub(super) async fn deliver_limits(&self) -> Result<()> {
         for changed in self.store.changed_limits().await? {
-            let limits = Box::new(self.limits(&changed.settings));
+            let limits = Box::new(self.grants.limits(&changed.settings));
             let attempt_id = changed.attempt.to_string();
             let order = Order::Limits(changed.attempt, changed.at);
             self.links.order(changed.worker, order, ToShim::Limits { attempt_id, limits });
@@ -46,8 +54,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Acts on limits that are reached or were lowered, and stops the attempts they do not cover. When those have ended
-    /// their tickets go on hold, or wait to go on with less; their workers take other work.
+    /// Acts on limits that are reached or were lowered, and stops the attempts they do not cover. When those attempts have
+    /// ended, their tickets go on hold, or wait to continue with less; their workers take other work.
     pub(super) async fn stop_over_limit(&self, now: Timestamp) -> Result<()> {
         for over in self.store.enforce_limits(now).await? {
             let order = Order::Stop(over.attempt, StopModeKey::Interrupt);

@@ -1,10 +1,12 @@
 //! What proves that a shim, a record or a process belongs to this server and to which worker: what its shim said of itself
 //! over the link, and where this database is used.
 
+use std::sync::Arc;
+
 use shim_protocol::message::Hello;
 use shim_protocol::run_dir::UnitPlace;
 
-use super::Dispatcher;
+use super::places::Places;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
 use crate::domain::reconcile::Life;
@@ -17,16 +19,24 @@ use crate::shim::holder::Holder;
 use crate::shim::locks;
 use crate::shim::processes;
 use crate::store::Result;
+use crate::store::Store;
 
-impl Dispatcher {
+/// Asks for proof. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Proof {
+    pub(super) store: Store,
+    pub(super) places: Arc<Places>,
+}
+
+impl Proof {
     /// Whether the shim of a worker that has no link is alive.
     pub(super) async fn life_of(&self, worker: WorkerId) -> Result<Life> {
-        let lock = self.worker_lock(worker);
+        let lock = self.places.worker_lock(worker);
         if let Some(trace) = self.store.trace(worker).await? {
             let lock = locks::lock(&lock, trace.lock_inode);
             return Ok(life(lock, processes::process(&trace)));
         }
-        // Without a start time its number may be another's by now; that it is nobody's says enough.
+        // Without a start time, a process with its number may be another by now; that there is none says enough.
         let pid = self.store.worker(worker).await?.pid.unwrap_or_default();
         let process = processes::process(&Trace { pid, ..Trace::default() });
         Ok(life(locks::lock(&lock, None), process))
@@ -39,7 +49,7 @@ impl Dispatcher {
             0 => self.store.trace(worker).await?,
             _ => None,
         };
-        Ok(Holder { pid, lock: self.worker_lock(worker), trace })
+        Ok(Holder { pid, lock: self.places.worker_lock(worker), trace })
     }
 
     /// What marks the processes of an attempt.
@@ -60,11 +70,11 @@ impl Dispatcher {
             return Ok(Known { worker_id, seal_key: None, unit });
         };
         let place: Option<UnitPlace> = trace.unit.and_then(|unit| serde_json::from_str(&unit).ok());
-        Ok(Known { worker_id, seal_key: trace.seal_key, unit: Unit::Told(place) })
+        Ok(Known { worker_id, seal_key: trace.seal_key, unit: Unit::Said(place) })
     }
 
-    /// Keeps what a worker's shim says of itself, and refuses whoever comes with its token and is not it. The inner error is
-    /// the reason. `pid`: of the process at the other end, as the kernel tells it.
+    /// Keeps what a worker's shim says of itself, and refuses another process that comes with its token. The inner error is
+    /// the reason. `pid`: the process at the other end, as the kernel says.
     pub(super) async fn recognise(
         &self,
         worker: WorkerId,

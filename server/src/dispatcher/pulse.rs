@@ -1,4 +1,4 @@
-//! Proof that the dispatcher's loop still turns: who asks is answered by a whole pass that began after the question.
+//! Proof that the dispatcher's loop still turns: a question is answered by a whole pass that began after it.
 
 use tokio::sync::watch;
 

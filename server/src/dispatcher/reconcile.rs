@@ -1,7 +1,7 @@
 //! Attempts and workers without a link: what became of them, by evidence.
 //!
-//! Runs after a start, and whenever a link broke. A worker whose lock is held lives and will dial in, however long that
-//! takes. One whose lock is free is dead, and then its run directories say what it had done.
+//! Runs after a start, and whenever a link broke. A worker whose lock is held is running and will dial in, however long
+//! that takes. A worker whose lock is free is dead, and its run directories say what it had done.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -12,8 +12,12 @@ use std::time::Instant;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::run_dir;
 
-use super::Dispatcher;
+use super::completion::Completions;
+use super::completion::overdue_verdict;
+use super::launches::Launches;
+use super::links::Links;
 use super::looks::Looks;
+use super::proof::Proof;
 use crate::domain::attempt::Spent;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
@@ -39,32 +43,46 @@ use crate::shim::facts;
 use crate::shim::locks;
 use crate::store::Ending;
 use crate::store::Result;
+use crate::store::Store;
 use crate::store::Unsettled;
 
 /// A shim that was launched says hello within milliseconds. Giving one up is safe: without a hello it has no attempt,
 /// and a late hello is refused.
 const HELLO_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The same while nobody holds its lock, which a shim takes as soon as it has its order: it died, or there never was one.
+/// The same while its lock is free, which a shim takes as soon as it has its order: it died, or there never was one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same when an earlier server was to launch it. That one is dead and hands over no order any more. Counted from the
-/// launch, so that restarts in quick succession do not keep a queue waiting for nobody.
+/// launch, so that restarts in quick succession do not keep a queue waiting in vain.
 const ORPHANED_LAUNCH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Attempts looked at side by side.
 const AT_ONCE: usize = 16;
 
-/// What the passes remember of each other; nothing that a restart may not forget.
-#[derive(Debug, Default)]
+/// Looks at workers and attempts without a link.
+#[derive(Debug)]
 pub(super) struct Reconciler {
+    store: Store,
+    links: Links,
+    proof: Proof,
+    launches: Launches,
+    completions: Completions,
+    /// When this server started: what was launched before was launched by a server that is dead.
+    started_at: Timestamp,
+    memory: Memory,
+    looks: Looks<Found>,
+}
+
+/// What passes remember of each other; nothing that a restart may not forget.
+#[derive(Debug, Default)]
+struct Memory {
     /// When this server first saw a worker that has not said hello.
     launching: HashMap<WorkerId, Instant>,
     /// What was last logged about an attempt, so that it is said once and not on every look.
-    told: HashMap<AttemptId, Judgement>,
-    /// The workers of which was logged that nobody can tell whether they live.
+    judged: HashMap<AttemptId, Judgement>,
+    /// The workers of which was logged that it is unknown whether they are running.
     wondered: HashSet<WorkerId>,
-    looks: Looks<Found>,
 }
 
 /// Where to look for an attempt, and what for.
@@ -85,16 +103,23 @@ struct Found {
     spent: Spent,
 }
 
-impl Dispatcher {
+impl Reconciler {
+    pub(super) fn new(
+        store: Store,
+        links: Links,
+        proof: Proof,
+        launches: Launches,
+        completions: Completions,
+        started_at: Timestamp,
+    ) -> Self {
+        let (memory, looks) = (Memory::default(), Looks::default());
+        Self { store, links, proof, launches, completions, started_at, memory, looks }
+    }
+
     /// Looks at every worker and attempt that has no link. Returns whether some are left to look at again soon.
-    pub(super) async fn reconcile(
-        &self,
-        reconciler: &mut Reconciler,
-        workers: &[Worker],
-        now: Timestamp,
-    ) -> Result<bool> {
+    pub(super) async fn reconcile(&mut self, workers: &[Worker], now: Timestamp) -> Result<bool> {
         let unlinked: Vec<&Worker> = workers.iter().filter(|w| !self.links.has(w.id)).collect();
-        reconciler.launching.retain(|id, _| unlinked.iter().any(|w| w.id == *id));
+        self.memory.launching.retain(|id, _| unlinked.iter().any(|w| w.id == *id));
         let unsettled = self.store.unsettled().await?;
         let orphaned = unsettled.iter().any(|left| !self.links.has(left.worker));
         if unlinked.is_empty() && !orphaned {
@@ -103,29 +128,30 @@ impl Dispatcher {
         let mut dead = HashSet::new();
         for worker in &unlinked {
             if worker.pid.is_none() {
-                self.give_up_launching(reconciler, worker, now).await?;
+                self.give_up_launching(worker, now).await?;
                 continue;
             }
-            match self.life_of(worker.id).await? {
+            match self.proof.life_of(worker.id).await? {
                 Life::Dead => drop(dead.insert(worker.id)),
                 Life::Alive => {}
-                Life::Unknown => self.wonder(reconciler, worker.id),
+                Life::Unknown => self.wonder(worker.id),
             }
         }
-        reconciler.wondered.retain(|id| unlinked.iter().any(|worker| worker.id == *id));
+        self.memory.wondered.retain(|id| unlinked.iter().any(|worker| worker.id == *id));
         let live: HashSet<WorkerId> = workers.iter().map(|w| w.id).collect();
         let mut orphans: Vec<&Unsettled> = Vec::new();
         for left in &unsettled {
             // A worker that said goodbye has no row among the live ones any more, and its lock may still be held for the
             // moment that its process takes to end.
             if dead.contains(&left.worker)
-                || (!live.contains(&left.worker) && self.life_of(left.worker).await? == Life::Dead)
+                || (!live.contains(&left.worker)
+                    && self.proof.life_of(left.worker).await? == Life::Dead)
             {
                 orphans.push(left);
             }
         }
-        reconciler.told.retain(|id, _| orphans.iter().any(|left| left.attempt == *id));
-        reconciler.looks.retain(|id| orphans.iter().any(|left| left.attempt == id));
+        self.memory.judged.retain(|id, _| orphans.iter().any(|left| left.attempt == *id));
+        self.looks.retain(|id| orphans.iter().any(|left| left.attempt == id));
         let mut pending: HashSet<AttemptId> = orphans.iter().map(|left| left.attempt).collect();
         for some in orphans.chunks(AT_ONCE) {
             // Each look may wait for processes to die; one that will not must not hold up the others.
@@ -134,11 +160,12 @@ impl Dispatcher {
                 let (place, left) = (self.whereabouts(left).await?, **left);
                 asked.push((left.attempt, move || tokio::spawn(look(place, left))));
             }
-            for (attempt, found) in reconciler.looks.at(asked.into_iter()).await {
+            for (attempt, found) in self.looks.at(asked.into_iter()).await {
                 let Some(left) = some.iter().find(|left| left.attempt == attempt) else { continue };
-                if reconciler.told.insert(left.attempt, found.judgement) != Some(found.judgement) {
+                if self.memory.judged.insert(left.attempt, found.judgement) != Some(found.judgement)
+                {
                     let judgement = found.judgement;
-                    tracing::info!(attempt = %left.attempt, worker = %left.worker, ?judgement, "attempt without a shim");
+                    tracing::info!(attempt = %left.attempt, worker = %left.worker, ?judgement, "an attempt without a shim was judged by its evidence");
                 }
                 if self.account_for(left, found, now).await? {
                     pending.remove(&attempt);
@@ -150,27 +177,22 @@ impl Dispatcher {
         for worker in dead.difference(&pending) {
             // Its link may have come back while we looked; then it is no longer ours to judge.
             if !self.links.has(*worker) {
-                tracing::warn!(name: journal::WORKER_LOST, %worker, "a worker's shim ended without a goodbye");
+                tracing::warn!(name: journal::WORKER_LOST, %worker, "the shim of a worker ended without a goodbye");
                 self.store.worker_stopped(*worker, "its shim ended without a goodbye", now).await?;
             }
         }
         Ok(true)
     }
 
-    async fn give_up_launching(
-        &self,
-        reconciler: &mut Reconciler,
-        worker: &Worker,
-        now: Timestamp,
-    ) -> Result<()> {
+    async fn give_up_launching(&mut self, worker: &Worker, now: Timestamp) -> Result<()> {
         if !matches!(worker.state, WorkerState::Launching | WorkerState::Stopping) {
             return Ok(());
         }
         let Some((launched_at, _)) = self.store.launch_of(worker.id).await? else { return Ok(()) };
-        let first = *reconciler.launching.entry(worker.id).or_insert_with(Instant::now);
+        let first = *self.memory.launching.entry(worker.id).or_insert_with(Instant::now);
         let waited = first.elapsed();
-        // Nobody ever said hello, so a file that is not there was never locked.
-        let lock = locks::lock(&self.worker_lock(worker.id), None);
+        // No shim ever said hello, so a file that is not there was never locked.
+        let lock = locks::lock(&self.proof.places.worker_lock(worker.id), None);
         let is_free = matches!(lock, Lock::Free | Lock::Gone);
         let is_given_up = match (is_free, launched_at < self.started_at) {
             (true, true) => waited.max(now.since(launched_at)) >= ORPHANED_LAUNCH_PATIENCE,
@@ -180,15 +202,11 @@ impl Dispatcher {
         if is_given_up {
             let why = "its shim never said hello";
             if worker.state == WorkerState::Launching && launched_at >= self.started_at {
-                self.put_launches_off(
-                    worker,
-                    &format!("{why}, and has ended or hangs"),
-                    /* is told */ true,
-                )
-                .await?;
+                let why = format!("{why}, and has ended or hangs");
+                self.launches.put_queue_off(worker, &why).await?;
             } else {
                 self.store.worker_never_came(worker.id, why, now).await?;
-                self.gate.unused();
+                self.launches.gate.unused();
             }
         }
         Ok(())
@@ -200,13 +218,13 @@ impl Dispatcher {
         match (judgement, record) {
             (Judgement::Collect, Some(record)) => {
                 faults::point!("server.reconcile.before_collect");
-                self.complete(left.attempt, &record).await?;
+                self.completions.complete(left.attempt, &record).await?;
                 faults::point!("server.reconcile.after_collect");
                 Ok(true)
             }
             (Judgement::DeclareLost, _) => {
                 let verdict = match left.stop {
-                    // Whoever asked for the stop has got it, if not from the shim.
+                    // The stop that was asked for has happened, if not by the shim.
                     Some(StopMode::Cancel) => Verdict::Cancelled,
                     Some(StopMode::Interrupt | StopMode::Kill) => {
                         Verdict::Interrupted { resume: false }
@@ -215,7 +233,7 @@ impl Dispatcher {
                         let detail = "its shim died before it had started a child".to_owned();
                         Verdict::Failed { failure: Failure::NeverStarted, detail }
                     }
-                    Some(StopMode::Drain) | None if left.overdue => overdue(),
+                    Some(StopMode::Drain) | None if left.overdue => overdue_verdict(),
                     Some(StopMode::Drain) | None => {
                         Verdict::Lost { detail: "its shim died before it had a result".to_owned() }
                     }
@@ -226,7 +244,7 @@ impl Dispatcher {
                 Ok(true)
             }
             (Judgement::Suspect | Judgement::Collect, _) => {
-                self.suspect(left, "its exit.json is no record that its shim wrote of it").await
+                self.suspect(left, "its exit.json is not a record that its shim wrote of it").await
             }
             // It was tried: [`look`] kills what it finds and looks again.
             (Judgement::StopTree, _) => {
@@ -238,22 +256,21 @@ impl Dispatcher {
 
     /// Where the attempt's files are, what marks its processes, and what is known of its shim.
     async fn whereabouts(&self, left: &Unsettled) -> Result<Whereabouts> {
-        let run_dir = self.places.attempts_dir.join(left.attempt.to_string());
         Ok(Whereabouts {
-            run_dir,
-            mark: self.mark(left.attempt),
-            known: self.known(left.worker).await?,
+            run_dir: self.proof.places.run_dir(left.attempt),
+            mark: self.proof.mark(left.attempt),
+            known: self.proof.known(left.worker).await?,
         })
     }
 
-    /// Says once that nobody can tell whether a worker lives. It is waited for: to take it for dead could run its ticket a
-    /// second time beside it.
-    fn wonder(&self, reconciler: &mut Reconciler, worker: WorkerId) {
-        if reconciler.wondered.insert(worker) {
-            let lock = self.worker_lock(worker);
+    /// Says once that it is unknown whether a worker is running. The server waits for it: to take it for dead could run its
+    /// ticket a second time beside it.
+    fn wonder(&mut self, worker: WorkerId) {
+        if self.memory.wondered.insert(worker) {
+            let lock = self.proof.places.worker_lock(worker);
             tracing::warn!(
                 %worker, lock = %lock.display(),
-                "a worker's lock file is gone, and nothing else tells whether it lives; it is waited for"
+                "the lock file of a worker is gone, and nothing else shows whether the worker is running; the server waits for it"
             );
         }
     }
@@ -264,7 +281,7 @@ impl Dispatcher {
             tracing::error!(
                 name: journal::ATTEMPT_SUSPECT,
                 attempt = %left.attempt, ticket = %left.ticket, worker = %left.worker, why,
-                "an attempt is stuck; its ticket waits until its worker is stopped or the ticket is closed"
+                "an attempt is stuck; its ticket waits until you stop its worker or close the ticket"
             );
         }
         Ok(false)
@@ -277,7 +294,7 @@ impl Dispatcher {
         spent: Spent,
         now: Timestamp,
     ) -> Result<()> {
-        let settled = self.settle_work(left.attempt, /* accepted */ false).await?;
+        let settled = self.completions.worktrees.settle(left.attempt, /* accepted */ false).await?;
         if left.ended {
             return self.store.attempt_settled(left.attempt, spent, now).await;
         }
@@ -300,12 +317,6 @@ impl Dispatcher {
     }
 }
 
-/// The verdict on an attempt whose time passed while its shim did nothing.
-pub(super) fn overdue() -> Verdict {
-    let detail = "its time was up and its shim did not end it, so the server ended its processes";
-    Verdict::TimedOut { failure: Failure::Timeout, detail: detail.to_owned() }
-}
-
 /// Looks at a run directory and, when its shim is dead and its tree is not, ends the tree. Off the async threads: it
 /// reads all of `/proc` and waits for processes to go.
 async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
@@ -320,10 +331,10 @@ async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
         faults::point!("server.reconcile.after_stop_tree");
         match stopped {
             Ok(killed) => {
-                tracing::warn!(attempt = %mark.attempt_id, killed, "a dead shim's tree was killed");
+                tracing::warn!(attempt = %mark.attempt_id, killed, "the processes that a dead shim left were killed");
             }
             Err(error) => {
-                tracing::error!(attempt = %mark.attempt_id, %error, "a dead shim's tree was not looked at");
+                tracing::error!(attempt = %mark.attempt_id, %error, "the processes that a dead shim left could not be looked at");
             }
         }
         gather(&whereabouts, left)
@@ -342,8 +353,8 @@ fn gather(whereabouts: &Whereabouts, left: Unsettled) -> Found {
     // Its worker is known to be dead; a lock that is held all the same is waited for.
     let shim = life(locks::lock(&run_dir.join(run_dir::SHIM_LOCK), None), Process::Ended);
     let mut tree = evidence::tree(run_dir, mark, known);
-    // Somebody put pipes or the like in the place of its files. Its worker is dead, nobody waits for its result, and no
-    // process is left that can be seen; kept as suspect it would hold its directory for ever.
+    // An agent put pipes or the like in the place of its files. Its worker is dead, its result is not wanted, and no visible
+    // process is left; kept as suspect it would hold its directory for ever.
     if left.is_unwanted()
         && shim == Life::Dead
         && tree == Tree::Unknown
@@ -353,7 +364,7 @@ fn gather(whereabouts: &Whereabouts, left: Unsettled) -> Found {
         tree = Tree::Gone;
     }
     let seen = Facts { record, shim, tree, unwanted: left.is_unwanted() };
-    // A directory that somebody removed holds no grant either, and its child did run.
+    // A directory that was removed holds no grant either, and its child did run.
     let never_started = !left.started && matches!(run_dir::read_grant(run_dir), Ok(None));
     let judgement = judge(seen);
     let spent = match judgement {

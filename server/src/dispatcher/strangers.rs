@@ -9,8 +9,8 @@ use std::path::Path;
 
 use shim_protocol::run_dir;
 
-use super::Dispatcher;
 use super::looks::Looks;
+use super::proof::Proof;
 use crate::domain::id::AttemptId;
 use crate::domain::reconcile::Lock;
 use crate::domain::reconcile::Record;
@@ -23,11 +23,15 @@ use crate::shim::locks;
 use crate::shim::run_dirs;
 use crate::store::PRUNE_BATCH;
 use crate::store::Result;
+use crate::store::Store;
 use crate::telemetry::chain;
 
-/// The attempts that have to be gone before anything is granted; `None` until somebody looked.
-#[derive(Debug, Default)]
+/// Waits until the strangers are gone.
+#[derive(Debug)]
 pub(super) struct Strangers {
+    store: Store,
+    proof: Proof,
+    /// The attempts that have to be gone before anything is granted; `None` before the first look.
     left: Option<BTreeSet<AttemptId>>,
     looks: Looks<Found>,
 }
@@ -40,26 +44,26 @@ enum Found {
     Gone(Option<String>),
 }
 
-impl Dispatcher {
+impl Strangers {
+    pub(super) fn new(store: Store, proof: Proof) -> Self {
+        Self { store, proof, left: None, looks: Looks::default() }
+    }
+
     /// Looks after the strangers. Returns whether some are left, which keeps grants and launches waiting.
-    pub(super) async fn await_strangers(
-        &self,
-        strangers: &mut Strangers,
-        now: Timestamp,
-    ) -> Result<bool> {
-        let mut left = match strangers.left.take() {
+    pub(super) async fn await_gone(&mut self, now: Timestamp) -> Result<bool> {
+        let mut left = match self.left.take() {
             Some(left) => left,
-            None => self.find_strangers().await?,
+            None => self.find().await?,
         };
-        let mut gone = Vec::new();
+        let proof = &self.proof;
         let asked = left.iter().map(|attempt| {
-            let attempt = *attempt;
-            let run_dir = self.places.attempts_dir.join(attempt.to_string());
+            let run_dir = proof.places.run_dir(*attempt);
             // The database knows nothing of it, so it was granted after what it remembers, in whatever place.
-            let mark = Mark { here: true, ..self.mark(attempt) };
-            (attempt, move || tokio::task::spawn_blocking(move || look(&run_dir, &mark)))
+            let mark = Mark { here: true, ..proof.mark(*attempt) };
+            (*attempt, move || tokio::task::spawn_blocking(move || look(&run_dir, &mark)))
         });
-        for (attempt, found) in strangers.looks.at(asked).await {
+        let mut gone = Vec::new();
+        for (attempt, found) in self.looks.at(asked).await {
             if let Found::Gone(record) = found {
                 gone.push((attempt, record));
             }
@@ -68,17 +72,17 @@ impl Dispatcher {
             if let Some(record) = record {
                 self.store.park_unknown(attempt, record, now).await?;
             }
-            tracing::info!(%attempt, "an attempt the database does not know is over; its directory is kept");
+            tracing::info!(%attempt, "an attempt that the database does not know has ended; its directory is kept");
             left.remove(&attempt);
         }
         let waiting = !left.is_empty();
-        strangers.left = Some(left);
+        self.left = Some(left);
         Ok(waiting)
     }
 
-    async fn find_strangers(&self) -> Result<BTreeSet<AttemptId>> {
-        let dir = self.places.attempts_dir.clone();
-        // A directory that cannot be listed was told at the start.
+    async fn find(&self) -> Result<BTreeSet<AttemptId>> {
+        let dir = self.proof.places.attempts_dir.clone();
+        // A directory that cannot be listed was reported at the start.
         let listed =
             tokio::task::spawn_blocking(move || run_dirs::numbers(&dir).unwrap_or_default());
         let numbers = listed.await.unwrap_or_default();
@@ -90,7 +94,7 @@ impl Dispatcher {
         if !unknown.is_empty() {
             tracing::warn!(
                 attempts = unknown.len(),
-                "run directories of attempts the database does not know; nothing is granted before their processes are gone"
+                "there are run directories of attempts that the database does not know; nothing is started before their processes have ended"
             );
         }
         Ok(unknown)
@@ -105,17 +109,17 @@ fn look(run_dir: &Path, mark: &Mark) -> Found {
     }
     let tree = evidence::tree(run_dir, mark, &known);
     if tree != Tree::Gone {
-        // Without its lock file no shim is proved dead; one that lives dials, and ends its tree by itself.
+        // Without its lock file no shim is proved dead; a running shim dials, and ends its tree by itself.
         if tree == Tree::Alive && shim != Lock::Free {
             return Found::Alive;
         }
         match evidence::stop_tree(run_dir, mark, &known) {
-            // Somebody put pipes or the like in the place of its files. What processes say is all there is, and one such
-            // directory must not keep everybody from starting anything.
+            // An agent put pipes or the like in the place of its files. Its processes are the only evidence left, and one
+            // such directory must not keep every project from starting anything.
             Ok(0) if tree == Tree::Unknown && evidence::is_tampered(run_dir, &known) => {}
             Ok(_) => return Found::Alive,
             Err(error) => {
-                tracing::error!(attempt = %mark.attempt_id, error = %chain(&error), "a tree was not looked at");
+                tracing::error!(attempt = %mark.attempt_id, error = %chain(&error), "the processes of an attempt that the database does not know could not be looked at");
                 return Found::Alive;
             }
         }

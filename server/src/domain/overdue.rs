@@ -25,13 +25,51 @@ pub struct Watch {
     pub patience: Duration,
     /// Its shim is stopped by a signal: it can neither act nor speak.
     pub is_stopped: bool,
+    /// Its shim has reported that its child was started.
+    pub is_started: bool,
+}
+
+/// How many times as long a shim may be silent that is not stopped by a signal: the machine may be overloaded.
+const HANGS: u32 = 4;
+
+/// What is known about the silent shim of a worker that has no attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct IdleWatch {
+    /// How long it has said nothing.
+    pub silent: Duration,
+    /// After which silence a shim that can speak would have said that it lives.
+    pub patience: Duration,
+    /// It has a link, over which it should speak. Without one it may be between two tries to dial.
+    pub is_linked: bool,
+    /// It is stopped by a signal.
+    pub is_stopped: bool,
+}
+
+impl IdleWatch {
+    /// Whether it is of no use any more and holds a slot that another worker could have. No work can be lost with it.
+    #[must_use]
+    pub fn must_end(&self) -> bool {
+        let hangs = self.is_linked && self.silent >= self.patience.saturating_mul(HANGS);
+        hangs || (self.is_stopped && self.silent >= self.patience)
+    }
 }
 
 impl Watch {
     /// Whether it should be over by now, as far as that can be said without looking at its shim.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        self.is_late_by(SLACK)
+        self.is_late_by(SLACK) || self.may_never_start()
+    }
+
+    /// Whether its shim has said nothing since the grant was sent, for longer than a shim that can act takes to start a child.
+    fn may_never_start(&self) -> bool {
+        !self.is_started && self.silent >= self.patience
+    }
+
+    /// Whether its shim cannot have started it and will not. Then nothing of it runs.
+    #[must_use]
+    pub fn will_never_start(&self) -> bool {
+        self.is_stopped && self.may_never_start()
     }
 
     fn is_late_by(&self, by: Duration) -> bool {
@@ -43,7 +81,7 @@ impl Watch {
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         let is_silent = self.silent >= self.patience;
-        (self.is_stopped && self.is_late())
+        (self.is_stopped && self.is_late_by(SLACK))
             || (is_silent && self.is_late_by(self.ladder.saturating_add(SLACK)))
     }
 }
@@ -65,7 +103,37 @@ mod tests {
             silent: seconds(1),
             patience: seconds(35),
             is_stopped: false,
+            is_started: true,
         }
+    }
+
+    #[test]
+    fn a_shim_that_is_stopped_before_it_starts_its_agent_will_not_start_it() {
+        let granted = Watch { is_started: false, is_stopped: true, ..watch() };
+        let silent = Watch { silent: granted.patience, ..granted };
+        assert!(!granted.will_never_start() && !granted.is_late());
+        assert!(silent.will_never_start() && silent.is_late() && !silent.is_overdue());
+        let slow = Watch { is_stopped: false, ..silent };
+        assert!(slow.is_late() && !slow.will_never_start(), "it may be about to");
+        let started = Watch { is_started: true, ..silent };
+        assert!(!started.will_never_start() && !started.is_late(), "its agent works on");
+    }
+
+    #[test]
+    fn an_idle_shim_ends_when_it_is_stopped_or_hangs() {
+        let idle = |silent, is_linked, is_stopped| IdleWatch {
+            silent: seconds(silent),
+            patience: seconds(35),
+            is_linked,
+            is_stopped,
+        };
+        for is_linked in [true, false] {
+            assert!(!idle(34, is_linked, true).must_end());
+            assert!(idle(35, is_linked, true).must_end());
+            assert!(!idle(139, is_linked, false).must_end());
+        }
+        assert!(idle(140, true, false).must_end());
+        assert!(!idle(10_000, false, false).must_end(), "it dials when it can");
     }
 
     #[test]

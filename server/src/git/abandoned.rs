@@ -29,7 +29,7 @@ use crate::beneath;
 /// (`index.lock`, `HEAD.lock`) or to one branch, which says so by itself.
 const NAMES: [&str; 3] = ["packed-refs.lock", "packed-refs.new", "config.lock"];
 
-/// Git holds these for milliseconds, and waits a second for somebody else. This is for programs that are not git and are
+/// Git holds these for milliseconds, and waits a second for another holder. This is for programs that are not git and are
 /// not looked for.
 pub(super) const AGE: Duration = Duration::from_secs(5);
 
@@ -42,7 +42,7 @@ pub(super) enum Found {
     Cleared,
 }
 
-/// Removes abandoned locks from a common git directory. `ours` is a file beside them, which nobody else changes now: its
+/// Removes abandoned locks from a common git directory. `ours` is a file beside them, which nothing else changes now: its
 /// file system tells what time it is there.
 pub(super) fn clear(common: &Path, ours: &File) -> io::Result<Found> {
     let mut found = Found::Nothing;

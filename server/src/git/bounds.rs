@@ -1,7 +1,7 @@
 //! How long git may take, and what becomes of one that hangs.
 //!
-//! Git waits for whatever it is told to read: a pipe that an agent put in the place of `.gitignore`, a filter that never
-//! answers. While it waits it holds its repository, and every ticket of that waits too. Large repositories take long and
+//! Git waits for every file that it reads: a pipe that an agent put in the place of `.gitignore`, a filter that never
+//! answers. While it waits it holds its repository, and every ticket of that repository waits too. Large repositories take long and
 //! are busy meanwhile; what hangs does nothing. So two bounds: a short one without any work done, a long one in all.
 
 use std::fmt;
@@ -15,7 +15,9 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
+use shim_evidence::environment::Environment;
 use shim_evidence::locks;
+use shim_evidence::pinned;
 use shim_evidence::process;
 use shim_evidence::process::Process;
 use tokio::process::Child;
@@ -119,6 +121,24 @@ fn signal_group(group: Option<i32>, signal: Signal) {
     }
 }
 
+/// What marks the processes of this server's attempts, in their environment.
+#[derive(Clone, Debug)]
+pub(super) struct Marks {
+    pub(super) server_id: String,
+    pub(super) place_id: String,
+}
+
+impl Marks {
+    /// Kills a process if it belongs to an attempt, which it names then.
+    pub(super) fn end(&self, holder: &Holder) -> Option<String> {
+        let process = Process::read(holder.pid)?;
+        let environment = Environment::settled(holder.pid);
+        let attempt = environment.attempt_of(&self.server_id, &self.place_id)?;
+        let killed = pinned::signal(&process, Signal::SIGKILL).unwrap_or(false);
+        killed.then(|| attempt.to_owned())
+    }
+}
+
 /// A process that has the lock of a repository, by the very descriptor that took it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
@@ -148,7 +168,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The other processes that hold this lock. Whoever only waits for it is none of them.
+/// The other processes that hold this lock. A process that only waits for it is not among them.
 pub(super) fn holders(lock: &File) -> Vec<Holder> {
     let Ok(lock) = lock.metadata() else { return Vec::new() };
     let own = i32::try_from(std::process::id()).unwrap_or_default();

@@ -27,10 +27,10 @@ pub enum GitError {
     File { path: PathBuf, source: io::Error },
     #[error("{path} has been in use by another git step for too long{}", named(.holders))]
     Busy { path: PathBuf, holders: Vec<String> },
-    /// Somebody may be at work in that checkout this very moment.
+    /// The user may be at work in that checkout this very moment.
     #[error("git could not fast-forward {branch} in {checkout}: {said}")]
     NotForwarded { branch: String, checkout: PathBuf, said: String },
-    /// What was accepted is not where it should be, and whatever the link leads to is somebody else's.
+    /// What was accepted is not where it should be, and whatever the link leads to must be left alone.
     #[error(
         "{path} is a symbolic link where this server had made a directory; it was not followed"
     )]
@@ -68,9 +68,9 @@ pub enum GitError {
 enum Cure {
     /// The work itself, which cannot be accepted as it is.
     Work,
-    /// Something around it, which somebody has to change.
+    /// Something around it, which a person has to change.
     Surroundings,
-    /// Nothing that anybody has to do: a full disk, a lock that somebody holds.
+    /// Only time: a full disk, a lock that is held.
     Time,
 }
 
@@ -95,7 +95,7 @@ impl GitError {
         }
     }
 
-    /// Whether the same step comes to the same end until somebody changes something.
+    /// Whether the same step comes to the same end until a person changes something.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         self.cure() != Cure::Time
@@ -108,7 +108,7 @@ impl GitError {
     }
 
     /// Whether the machine had no room for another process or file just then, or another ticket's agent was in the way:
-    /// it passes, and nobody need decide anything.
+    /// it passes by itself.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         /// EINTR, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC, EDQUOT.

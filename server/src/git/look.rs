@@ -37,7 +37,7 @@ impl NoGround {
     }
 }
 
-/// Whether somebody made a repository of the directory, or of one above it. Git says the same of a place that is none
+/// Whether the user made a repository of the directory, or of one above it. Git says the same of a place that is none
 /// and of one it cannot read.
 #[must_use]
 pub fn is_meant_as_repository(directory: &Path) -> bool {

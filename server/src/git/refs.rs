@@ -67,7 +67,7 @@ impl Repository {
     }
 
     /// The branch for a ticket that has none yet, and the directory below `place` for its worktree. What exists already
-    /// under its name is somebody else's, or of a time that a restored database has forgotten.
+    /// under its name belongs to another program, or is of a time that a restored database has forgotten.
     pub async fn free_names(
         &self,
         ticket: TicketId,

@@ -1,4 +1,4 @@
-//! Removing worktrees and branches that nobody needs any more.
+//! Removing worktrees and branches that no ticket needs any more.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub enum Removal {
 }
 
 impl Repository {
-    /// Removes a worktree nobody needs any more, and its branch when another one has all of it.
+    /// Removes a worktree that no ticket needs any more, and its branch when another one has all of it.
     pub async fn remove(&self, work: &Worktree) -> Result<Removal, GitError> {
         let path = Path::new(&work.path);
         let branch = full(&work.branch);
@@ -38,7 +38,7 @@ impl Repository {
             Found::Link(at) if at != path => {
                 return Ok(Removal::Kept(format!("{} is a symbolic link", at.display())));
             }
-            // A link in its place goes, and what it leads to is somebody else's.
+            // A link in its place is removed, and what it leads to is left alone.
             Found::Link(_) | Found::Nothing | Found::Other(_) => None,
         };
         if let Some(admin) = admin {
@@ -59,9 +59,9 @@ impl Repository {
             // Git has none when there are no worktrees. Another one may be there.
             drop(fs::remove_dir(self.real().join("worktrees")));
         } else if top.is_some() {
-            // Git knows nothing of it any more, and so nobody can tell what of it is elsewhere.
+            // Git knows nothing of it any more, so it is unknown what of it is elsewhere.
             return Ok(Removal::Kept(format!(
-                "{} is no worktree of the repository any more",
+                "{} is not a worktree of the repository any more",
                 work.path
             )));
         }

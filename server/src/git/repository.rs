@@ -24,13 +24,15 @@ use super::abandoned::Found;
 use super::bounds;
 use super::bounds::Bounds;
 use super::bounds::Holder;
+use super::bounds::Marks;
 use super::command::Git;
 use super::error::GitError;
 use super::error::file_error;
 use super::neighbours;
 use crate::telemetry::chain;
 
-/// Held by whoever changes the repository for this product: another server, or a git that outlived its server.
+/// Held by the process that changes the repository for this product: this server, another one, or a git that outlived its
+/// server.
 const LOCK: &str = "vibe-ensemble.lock";
 
 /// How long a repository is waited for, and how often it is looked at meanwhile.
@@ -44,6 +46,8 @@ pub struct Repositories {
     /// Those that are looked at again for a lock that was young.
     awaited: Arc<Mutex<HashSet<PathBuf>>>,
     bounds: Bounds,
+    /// Of agents, which have no business with the locks.
+    marks: Option<Marks>,
 }
 
 /// A repository that is ours alone, as far as this product goes, until this is dropped.
@@ -58,41 +62,58 @@ pub struct Repository {
 }
 
 impl Repositories {
+    /// Those of the server with this database in this place.
+    #[must_use]
+    pub fn of_server(server_id: &str, place_id: &str) -> Self {
+        let marks = Marks { server_id: server_id.to_owned(), place_id: place_id.to_owned() };
+        Self { marks: Some(marks), ..Self::default() }
+    }
+
     /// As usual, but with less patience for a git that does nothing.
     #[cfg(test)]
-    pub(super) fn with_idle(idle: Duration) -> Self {
-        Self { bounds: Bounds { idle, ..Bounds::default() }, ..Self::default() }
+    pub(super) fn with_idle(self, idle: Duration) -> Self {
+        Self { bounds: Bounds { idle, ..Bounds::default() }, ..self }
     }
 
     /// Waits for the repository with this common git directory.
     pub async fn open(&self, common: &Path) -> Result<Repository, GitError> {
+        self.open_telling(common, |_| {}).await
+    }
+
+    /// The same. `held_by` hears who holds the repository, in words, whenever that is another process for a while.
+    pub async fn open_telling(
+        &self,
+        common: &Path,
+        held_by: impl Fn(&str),
+    ) -> Result<Repository, GitError> {
         let queue = {
             let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(queues.entry(common.to_owned()).or_default())
         };
         let turn = queue.lock_owned().await;
         let real = common.canonicalize().map_err(file_error(common))?;
-        let lock = self.locked(&real.join(LOCK)).await?;
+        let lock = self.locked(&real.join(LOCK), held_by).await?;
         neighbours::clear(&real).map_err(file_error(&real.join("worktrees")))?;
         match abandoned::clear(common, &lock) {
             Ok(Found::Nothing | Found::Cleared) => {}
             Ok(Found::Young) => self.look_again(common),
             // Git says what is in its way; this was only to help.
             Err(error) => {
-                tracing::warn!(repository = %common.display(), %error, "could not look for abandoned locks");
+                tracing::warn!(repository = %common.display(), %error, "a repository could not be searched for abandoned locks");
             }
         }
         Ok(Repository { common: common.to_owned(), real, lock, bounds: self.bounds, _turn: turn })
     }
 
-    /// Waits for the lock. A git that hangs and whose server is gone is ended: nobody else would, ever.
-    async fn locked(&self, path: &Path) -> Result<File, GitError> {
+    /// Waits for the lock. A git that hangs and whose server is gone is ended: nothing else would end it, ever. So is a process
+    /// of an agent that has taken the lock: it would stop every ticket of the repository for as long as it likes.
+    async fn locked(&self, path: &Path, held_by: impl Fn(&str)) -> Result<File, GitError> {
         let begun = Instant::now();
         let (mut looked, mut before, mut busy) = (begun, None, begun);
         loop {
             let lock = lock_file(path).map_err(file_error(path))?;
             match lock.try_lock() {
-                // One that is no longer the file of that name is nobody else's lock.
+                // A file that no longer has that name locks nothing.
                 Ok(()) if is_at(&lock, path) => return Ok(lock),
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {}
@@ -101,15 +122,30 @@ impl Repositories {
             if looked.elapsed() >= self.bounds.look() {
                 looked = Instant::now();
                 let holders = bounds::holders(&lock);
+                let words: Vec<String> = holders.iter().map(ToString::to_string).collect();
+                if !words.is_empty() {
+                    held_by(&words.join(" and "));
+                }
+                for holder in &holders {
+                    if let Some(attempt) = self.marks.as_ref().and_then(|marks| marks.end(holder)) {
+                        tracing::warn!(
+                            %attempt, %holder, lock = %path.display(),
+                            "a process of an agent held the lock of a repository, which is the server's; it was ended"
+                        );
+                    }
+                }
                 let done = Some((holders.clone(), Holder::work_done(&holders)));
                 if done != before {
                     (before, busy) = (done, Instant::now());
                 }
-                // A server that lives holds it as well.
+                // A running server holds it as well.
                 let is_orphan =
                     !holders.is_empty() && holders.iter().all(|one| one.name.starts_with("git"));
                 if is_orphan && busy.elapsed() >= self.bounds.idle {
-                    tracing::error!(?holders, "a git that its server left hangs and is ended");
+                    tracing::error!(
+                        ?holders,
+                        "a git step of an earlier server hangs and holds its repository, so it is ended"
+                    );
                     for holder in &holders {
                         holder.signal(Signal::SIGKILL);
                     }
@@ -123,8 +159,8 @@ impl Repositories {
         }
     }
 
-    /// Opens the repository once more when a lock in it may have become old. Nobody else may have a reason to, and the
-    /// user would find it locked.
+    /// Opens the repository once more when a lock in it may have become old. No ticket may give a reason to, and
+    /// the user would find it locked.
     fn look_again(&self, common: &Path) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         if !awaited.insert(common.to_owned()) {
@@ -135,7 +171,7 @@ impl Repositories {
             tokio::time::sleep(abandoned::AGE + Duration::from_secs(1)).await;
             repositories.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&common);
             if let Err(error) = Box::pin(repositories.open(&common)).await {
-                tracing::warn!(error = %chain(&error), "could not look for abandoned locks");
+                tracing::warn!(error = %chain(&error), "a repository could not be searched for abandoned locks");
             }
         });
     }
@@ -240,7 +276,7 @@ fn lock_file(path: &Path) -> io::Result<File> {
     }
     match path.symlink_metadata() {
         Ok(found) if !found.is_file() && !found.is_dir() => {
-            tracing::warn!(path = %path.display(), "what was in the place of a lock file was removed");
+            tracing::warn!(path = %path.display(), "something that was not a file was removed from the place of a lock file");
             std::fs::remove_file(path)?;
             open()
         }

@@ -105,7 +105,7 @@ pub(super) const ALWAYS: [&str; 44] = [
     "core.quotePath=false",
     "-c",
     "color.ui=false",
-    // Somebody else may hold the lock of a ref for a moment.
+    // Another git may hold the lock of a ref for a moment.
     "-c",
     "core.filesRefLockTimeout=1000",
     "-c",

@@ -67,7 +67,7 @@ impl Site<'_> {
     }
 
     /// Clears away what a git that was killed leaves here: the lock of its index, of HEAD, of `AUTO_MERGE` or whatever
-    /// else it was about to write. Nobody works there while we do.
+    /// else it was about to write. Nothing else works there meanwhile.
     pub(super) fn clear_locks(&self) -> Result<(), GitError> {
         for entry in fs::read_dir(&self.admin).map_err(file_error(&self.admin))? {
             let path = entry.map_err(file_error(&self.admin))?.path();
@@ -127,7 +127,7 @@ impl Site<'_> {
             return Ok(());
         }
         if link.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-            // A repository that somebody made here may have commits that are nowhere else.
+            // A repository that an agent made here may have commits that are nowhere else.
             put_aside(&link, &aside_of(self.path)?)?;
         }
         beneath::write_new(&self.top, ".git", &right).map_err(file_error(&link))

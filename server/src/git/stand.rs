@@ -22,7 +22,7 @@ use crate::domain::worktree::Worktree;
 /// What may be in the place of a worktree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Nobody worked there yet. Files there are somebody else's and are put aside.
+    /// No attempt has worked there yet. Files there are not ours and are put aside.
     New,
     /// An attempt worked there whose changes do not count; files there are what it left.
     Used,
@@ -107,7 +107,7 @@ impl Repository {
     }
 
     /// What is in the place of a worktree. A link there is removed, unless what it took the place of counts; one on the
-    /// way to it took the places of others as well, and somebody has to look.
+    /// way to it took the places of others as well, and a person has to look.
     fn filled(path: &Path, place: Place) -> Result<Filled, GitError> {
         match beneath::look(path).map_err(file_error(path))? {
             Found::Directory(directory) => fill_of(&directory).map_err(file_error(path)),
@@ -150,7 +150,7 @@ fn swap_in(path: &Path, saved: &Path) -> Result<(), GitError> {
     let (fresh, link) = (path.join(".git"), saved.join(".git"));
     if fresh.symlink_metadata().is_ok() {
         if is_directory(&link) {
-            // A repository that somebody made there.
+            // A repository that was made there.
             put_aside(&link, &aside_of(path)?)?;
         }
         fs::rename(&fresh, &link).map_err(file_error(&fresh))?;

@@ -39,7 +39,7 @@ impl Repository {
             let at = site.path.join(&path);
             let top = match beneath::look(&at).map_err(file_error(&at))? {
                 Found::Directory(top) => Arc::new(top),
-                // It was not fetched here, so nobody made a commit here.
+                // It was not fetched here, so no commit was made here.
                 Found::Nothing | Found::Link(_) | Found::Other(_) => continue,
             };
             let link = at.join(".git");

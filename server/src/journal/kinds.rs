@@ -10,7 +10,7 @@ pub const WORKER_LOST: &str = "worker_lost";
 pub const WORKER_NOT_LAUNCHED: &str = "worker_not_launched";
 /// An attempt failed because the kernel killed it for lack of memory. In place of `ticket_attempt_failed`.
 pub const OUT_OF_MEMORY: &str = "out_of_memory";
-/// An attempt's evidence contradicts itself; somebody has to look.
+/// An attempt's evidence contradicts itself; a person has to look.
 pub const ATTEMPT_SUSPECT: &str = "attempt_suspect";
 /// An attempt's time is up and its shim does nothing about it; the server ends its processes.
 pub const ATTEMPT_OVERDUE: &str = "attempt_overdue";

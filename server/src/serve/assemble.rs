@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::dispatcher;
+use crate::dispatcher::Assembled;
 use crate::dispatcher::Brakes;
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
@@ -56,21 +58,22 @@ pub(super) fn assemble(
 ) -> anyhow::Result<Server> {
     let Opened { clock, guard, lock, store, launcher, sound, begun_at, .. } = opened;
     let Listeners { http, bound, http_is_passed, shims, socket } = opened.listeners;
-    let repositories = Repositories::default();
+    let repositories = Repositories::of_server(store.server_id(), &opened.place.id);
     let fence = Fence::new(&opened.attempt_key, store.server_id());
     let places = places(&config, opened.place, socket, bound, fence.clone())?;
     let (attempts_dir, workers_dir) = (places.attempts_dir.clone(), places.workers_dir.clone());
     let stop = lifecycle.shutdown_token();
-    let dispatcher = Dispatcher::new(
-        store.clone(),
-        clock.clone(),
-        launcher.clone(),
+    let parts = dispatcher::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        launcher: launcher.clone(),
         places,
-        settings::agent_settings(&config, config.environment()),
-        Brakes { draining: lifecycle.drain(), room: guard.room(), sound },
-        repositories.clone(),
-        stop.clone(),
-    );
+        settings: settings::agent_settings(&config, config.environment()),
+        brakes: Brakes::new(lifecycle.drain(), guard.room(), sound),
+        repositories: repositories.clone(),
+        shutdown: stop.clone(),
+    };
+    let Assembled { dispatcher, pass, sessions } = parts.assemble();
     let service =
         mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
             .with_room(guard.room())
@@ -86,8 +89,8 @@ pub(super) fn assemble(
     let serving = mcp::serve(http, router, of_clients.connections, stop.clone());
     let mut tasks = vec![
         lifecycle.spawn("http", serving),
-        lifecycle.spawn("shim listener", dispatcher.clone().listen(shims)),
-        lifecycle.spawn("dispatcher", dispatcher.clone().run()),
+        lifecycle.spawn("shim listener", sessions.listen(shims)),
+        lifecycle.spawn("dispatcher", pass.run()),
         opened.checking,
     ];
     let (limits, kept) = watch::channel(upkeep::limits(&config));

@@ -1,7 +1,7 @@
 //! Evidence about attempts and their trees, from run directories and from `/proc`.
 //!
-//! Only asked about attempts whose shim has no link. What is found in a run directory may be anybody's of this user: it
-//! counts as far as something else agrees.
+//! Only asked about attempts whose shim has no link. Any process of this user can write to a run directory, so
+//! what is found there is believed as far as something else agrees.
 
 use std::fs;
 use std::io;
@@ -53,9 +53,9 @@ pub struct Known {
 /// Where the unit of an attempt's shim is known from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
-    /// The shim told it over its link, and whatever the run directory says is no evidence.
-    Told(Option<UnitPlace>),
-    /// A shim that tells nothing. What its run directory says counts for a unit of this name, if the name is known.
+    /// The shim said it over its link, so the run directory is no evidence.
+    Said(Option<UnitPlace>),
+    /// A shim that says nothing of it. Its run directory is believed about a unit of this name, if the name is known.
     File(Option<String>),
     /// Nothing is known of the shim.
     #[default]
@@ -82,8 +82,8 @@ pub fn record(run_dir: &Path, mark: &Mark, known: &Known) -> (Record, Option<Exi
             }
         }
         Err(error) => {
-            // It is looked at again and again; whoever acts on it says so once.
-            tracing::debug!(attempt = %mark.attempt_id, %error, "an exit record cannot be used");
+            // It is looked at again and again; the caller that acts on it reports it once.
+            tracing::debug!(attempt = %mark.attempt_id, %error, "an exit record could not be used");
             (Record::Contradictory, None)
         }
     }
@@ -115,7 +115,7 @@ pub fn tree(run_dir: &Path, mark: &Mark, known: &Known) -> Tree {
 #[must_use]
 pub fn is_tampered(run_dir: &Path, known: &Known) -> bool {
     let is_read = match &known.unit {
-        Unit::Told(_) => false,
+        Unit::Said(_) => false,
         Unit::File(_) | Unit::Anything => true,
     };
     (is_read && run_dir::read_unit(run_dir).is_err())
@@ -126,16 +126,17 @@ pub fn is_tampered(run_dir: &Path, known: &Known) -> bool {
 fn unit(run_dir: &Path, mark: &Mark, known: &Known) -> Result<Option<UnitPlace>, ()> {
     let written = || run_dir::read_unit(run_dir).map_err(drop);
     match &known.unit {
-        Unit::Told(place) => Ok(place.clone()),
+        Unit::Said(place) => Ok(place.clone()),
         Unit::File(Some(name)) => Ok(written()?.filter(|place| place.unit == *name)),
         Unit::File(None) => written(),
-        // Of whom nothing is known, at least the grant has to say that it was given here: a copied directory does not.
+        // Where nothing is known of the shim, at least the grant must say that it was given here. A copied directory does
+        // not.
         Unit::Anything => Ok(written()?.filter(|_| was_granted_here(run_dir, mark))),
     }
 }
 
-/// Whether the directory is the attempt's by its grant. One that was exchanged for another attempt's has that one's locks,
-/// and whoever holds them is not this one's to kill.
+/// Whether the directory is the attempt's by its grant. A directory that was exchanged for another attempt's has that
+/// attempt's locks, and the processes that hold them must not be killed for this one.
 fn is_its(run_dir: &Path, mark: &Mark) -> bool {
     match run_dir::read_grant(run_dir) {
         Ok(Some(grant)) => grant.attempt_id == mark.attempt_id && grant.server_id == mark.server_id,
@@ -169,13 +170,13 @@ pub fn stop_tree(run_dir: &Path, mark: &Mark, known: &Known) -> io::Result<usize
     Ok(most)
 }
 
-/// Kills what runs for an attempt whose shim lives and does nothing, and waits a moment for it to go: the processes below
+/// Kills what runs for an attempt whose shim is alive and does nothing, and waits a moment for it to go: the processes below
 /// the shim and those that carry the attempt's marks, but not the shim. Returns how many it found.
 pub fn stop_below(run_dir: &Path, mark: &Mark, known: &Known, shim: &Holder) -> io::Result<usize> {
     const ROUNDS: u32 = 50;
     let mut most = 0;
     for _ in 0..ROUNDS {
-        // Below whoever has its number by now is nobody of the attempt's.
+        // If another process has its number by now, nothing below that process belongs to the attempt.
         let mut below = if shim.is_it()? { descendants::below(shim.pid)? } else { Vec::new() };
         below.retain(|process| !process.is_zombie());
         let mut marked = members(run_dir, mark, known)?;
@@ -193,20 +194,20 @@ pub fn stop_below(run_dir: &Path, mark: &Mark, known: &Known, shim: &Holder) -> 
     Ok(most)
 }
 
-/// Kills one process, if it still is one of the attempt's. The descriptor pins the process, so a pid that was given to
-/// somebody else between the look and the signal is not hit.
+/// Kills one process, if it still is one of the attempt's. The handle pins the process, so another process that was given
+/// its pid between the look and the signal is not hit.
 fn kill(pid: i32, run_dir: &Path, mark: &Mark, known: &Known) {
     let Ok(pinned) = Pinned::open(pid) else { return };
     let belongs = belongs(pid, tree_lock(run_dir, mark).as_ref(), mark)
         || contained(run_dir, mark, known).contains(&pid);
     if belongs && let Err(error) = pinned.signal(Signal::SIGKILL) {
-        tracing::warn!(pid, attempt = %mark.attempt_id, %error, "killing a stray process failed");
+        tracing::warn!(pid, attempt = %mark.attempt_id, %error, "a process of an attempt could not be killed");
     }
 }
 
 fn kill_descendant(target: &Process) {
     if let Err(error) = pinned::signal(target, Signal::SIGKILL) {
-        tracing::warn!(pid = target.pid, %error, "a process of an attempt was not killed");
+        tracing::warn!(pid = target.pid, %error, "a process below a silent shim could not be killed");
     }
 }
 
@@ -246,10 +247,8 @@ fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
     if environment.has(run_dir::ATTEMPT_VARIABLE, &mark.attempt_id)
         && environment.has(run_dir::SERVER_VARIABLE, &mark.server_id)
     {
-        // None: granted by a server of an earlier build, which knew of no places.
-        return environment
-            .value(run_dir::PLACE_VARIABLE)
-            .is_none_or(|place| place == mark.place_id.as_bytes());
+        // Of a copy of this database, or of its original, it is none of ours, whatever it holds.
+        return environment.attempt_of(&mark.server_id, &mark.place_id).is_some();
     }
     tree_lock.is_some_and(|wanted| holds(pid, wanted))
 }
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_counts_when_the_shim_of_its_attempt_signed_it() {
+    fn a_record_is_valid_when_the_shim_of_its_attempt_signed_it() {
         let dir = tempfile::tempdir().unwrap();
         let json = |attempt: &str, worker: &str| {
             serde_json::json!({

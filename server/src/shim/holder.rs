@@ -54,10 +54,10 @@ impl Holder {
         self.signal(Signal::SIGKILL)
     }
 
-    /// Lets a shim that was stopped go on.
-    pub fn go_on(&self) {
+    /// Resumes a shim that was stopped by a signal.
+    pub fn resume(&self) {
         if let Err(error) = self.signal(Signal::SIGCONT) {
-            tracing::warn!(pid = self.pid, %error, "a shim that was stopped was not let go on");
+            tracing::warn!(pid = self.pid, %error, "a shim that was stopped could not be resumed");
         }
     }
 

@@ -16,7 +16,7 @@ pub enum ListenError {
     #[error("could not remove the socket {path} that an earlier server left")]
     Stale { path: PathBuf, source: io::Error },
     #[error(
-        "somebody listens on {path} already, most likely systemd with vibe-ensemble.socket. Start the server with `systemctl \
+        "another process listens on {path} already, most likely systemd with vibe-ensemble.socket. Start the server with `systemctl \
          start vibe-ensemble`, stop that socket first, or give this server its own --runtime-dir"
     )]
     Taken { path: PathBuf },
@@ -143,7 +143,7 @@ fn real(path: &Path) -> Option<PathBuf> {
     Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
 }
 
-/// Accepts the next shim of our own user. The directory's mode keeps others out already; this holds also when somebody
+/// Accepts the next shim of our own user. The directory's mode keeps others out already; this holds also when an operator
 /// loosened it.
 async fn accept(listener: &UnixListener) -> UnixStream {
     let own = rustix::process::geteuid().as_raw();

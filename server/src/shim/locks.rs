@@ -9,7 +9,7 @@ use shim_protocol::plain_file;
 
 use crate::domain::reconcile::Lock;
 
-/// Whether somebody holds the lock file. With the inode of the file that was locked, another file of that name says
+/// Whether the lock file is held. With the inode of the file that was locked, another file of that name says
 /// nothing; neither does anything but a regular file.
 #[must_use]
 pub fn lock(path: &Path, inode: Option<u64>) -> Lock {

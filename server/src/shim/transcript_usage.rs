@@ -69,7 +69,7 @@ pub fn usage(run_dir: &Path) -> Option<Left> {
 }
 
 /// Most bytes of all segments that are read. A transcript that is kept with the usual bounds has an eighth of it; what is
-/// longer was written by somebody else, or says more than is worth waiting for.
+/// longer was not written by a shim, or says more than is worth waiting for.
 const MOST_BYTES: u64 = 1 << 30;
 /// Most bytes of one line, as the shim takes them. A longer one is no message.
 const MOST_LINE: u64 = 8 << 20;

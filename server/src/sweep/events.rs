@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::store::PRUNE_BATCH;
 use crate::store::Store;
 
-/// An event nobody has marked is kept this many times as long. A coordinator that comes back within that time misses
+/// An event that no consumer has marked is kept this many times as long. A coordinator that comes back within that time misses
 /// nothing; one that never comes must not fill the disk.
 const UNPROCESSED: u32 = 4;
 

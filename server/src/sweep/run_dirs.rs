@@ -54,11 +54,11 @@ pub async fn run_once(
     Ok(swept)
 }
 
-/// Removes one run directory, unless somebody lives in it after all.
+/// Removes one run directory, unless a process uses it after all.
 fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
     let path = attempts_dir.join(attempt.to_string());
     for lock in [run_dir::SHIM_LOCK, run_dir::TREE_LOCK] {
-        // It is settled, so one that somebody removed is nobody's.
+        // It is settled, so a lock file that was removed is held by no shim.
         if !matches!(locks::lock(&path.join(lock), None), Lock::Free | Lock::Gone) {
             tracing::warn!(%attempt, lock, "a lock of a settled attempt is still held; its directory is kept");
             return Ok(false);

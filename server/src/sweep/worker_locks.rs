@@ -16,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::store::PRUNE_BATCH;
 use crate::store::Store;
 
-/// Removes the lock files of workers that stopped `keep` ago and whose lock nobody holds.
+/// Removes the lock files of workers that stopped `keep` ago and whose lock is free.
 pub async fn run_once(
     store: &Store,
     workers_dir: &Path,
@@ -46,7 +46,7 @@ pub async fn run_once(
 }
 
 /// Removes one lock file while holding its lock, so that a shim which comes to life in this moment finds it held and
-/// leaves, instead of holding a lock on a file nobody can find.
+/// leaves, instead of holding a lock on a file that cannot be found.
 fn remove(workers_dir: &Path, worker: WorkerId) -> Result<usize, SweepError> {
     let path = workers_dir.join(format!("{worker}.lock"));
     let Ok(file) = plain_file::open(&path) else { return Ok(0) };

@@ -137,7 +137,8 @@ fn one(path: &Path) -> Option<Found> {
     let read = match Name::parse("template", &name) {
         Ok(_) => read(path).and_then(|text| file::parse(&text)),
         Err(_) => {
-            Err("its name is none for a template: letters, digits, '-', '_' or '.'".to_owned())
+            Err("its name is not valid for a template: use letters, digits, '-', '_' or '.'"
+                .to_owned())
         }
     };
     let read = read.map_err(|problem| format!("{shown}: {problem}"));

@@ -88,12 +88,13 @@ pub enum Occupancy {
 pub struct Group<'p> {
     place: &'p UnitPlace,
     directory: PathBuf,
-    /// This boot, when it can be told.
+    /// This boot, when it is known.
     boot_id: Option<String>,
 }
 
 impl<'p> Group<'p> {
-    /// Only a group of a worker's own unit is one: what says otherwise would have somebody else's processes killed.
+    /// Only a group of a worker's own unit is one: a path that says otherwise would have other processes killed.
+    #[must_use]
     pub fn of(place: &'p UnitPlace) -> Self {
         Self::below(Path::new(CGROUPS), place, boot::id())
     }
@@ -102,6 +103,7 @@ impl<'p> Group<'p> {
         Self { place, directory: below(root, &place.cgroup), boot_id }
     }
 
+    #[must_use]
     pub fn occupancy(&self) -> Occupancy {
         match self.is_same() {
             Ok(false) => return Occupancy::Empty,
@@ -121,7 +123,8 @@ impl<'p> Group<'p> {
     }
 
     /// Every process in it and below. Empty when it is surely another's; to kill takes more certainty than to wait, so
-    /// also when nobody can tell which boot it is.
+    /// also when it is unknown which boot it is.
+    #[must_use]
     pub fn processes(&self) -> Vec<i32> {
         let certain = self.boot_id.is_some() && self.place.boot_id.is_some();
         if !certain || !self.is_same().unwrap_or(false) {
@@ -173,8 +176,7 @@ fn read(path: &Path) -> io::Result<String> {
 
 /// Reading a file of a group that is removed meanwhile fails with `ENODEV`.
 fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-        || error.raw_os_error() == Some(Errno::ENODEV as i32)
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ENODEV as i32)
 }
 
 #[cfg(test)]
@@ -188,7 +190,11 @@ mod tests {
         let unified = format!("0::{path}\n");
         assert_eq!(worker_unit(&unified), Some((name.clone(), Some(path.into()))));
         let legacy = format!("12:memory:/\n1:name=systemd:{path}\n");
-        assert_eq!(worker_unit(&legacy), Some((name, None)), "no group that can be looked at as one");
+        assert_eq!(
+            worker_unit(&legacy),
+            Some((name, None)),
+            "no group that can be looked at as one"
+        );
         assert_eq!(worker_unit("0::/system.slice/vibe-ensemble.service\n"), None);
         assert_eq!(worker_unit("0::/\n"), None);
     }

@@ -3,6 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use shim_protocol::run_dir::ATTEMPT_VARIABLE;
+use shim_protocol::run_dir::PLACE_VARIABLE;
+use shim_protocol::run_dir::SERVER_VARIABLE;
+
 /// The variables of one process. Empty for a process that is gone, and for one whose environment this user may not read.
 #[derive(Debug)]
 pub struct Environment {
@@ -37,6 +41,16 @@ impl Environment {
         self.bytes
             .split(|byte| *byte == 0)
             .find_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"="))
+    }
+
+    /// The attempt that the process belongs to, if it carries the marks of this server in this place. A grant of a server of
+    /// an earlier build names no place.
+    #[must_use]
+    pub fn attempt_of(&self, server_id: &str, place_id: &str) -> Option<&str> {
+        let is_here = self.value(PLACE_VARIABLE).is_none_or(|place| place == place_id.as_bytes());
+        let attempt = self.value(ATTEMPT_VARIABLE).filter(|_| is_here)?;
+        let attempt = std::str::from_utf8(attempt).ok()?;
+        self.has(SERVER_VARIABLE, server_id).then_some(attempt)
     }
 
     /// Whether a variable has exactly this value.

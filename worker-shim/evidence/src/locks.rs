@@ -17,7 +17,7 @@ use nix::sys::stat::major;
 use nix::sys::stat::minor;
 
 /// Whether an open file is locked through another descriptor. Looked at by taking the lock for a moment, so it is safe only
-/// where nobody will want the lock: shims take theirs before they first say hello and never again.
+/// where no other process will want the lock: shims take theirs before they first say hello and never again.
 pub fn is_held(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => file.unlock().map(|()| false),
@@ -44,7 +44,7 @@ pub fn holds(pid: i32, file: &Metadata) -> bool {
 }
 
 /// The kernel's list of whole-file locks at one moment. It is open to everybody, while a shim closes its descriptors to
-/// everybody but root. It names the process that took a lock, whoever has inherited it since.
+/// everybody but root. It names the process that took a lock, even if others have inherited it since.
 #[derive(Debug)]
 pub struct Listed {
     /// By the name of the file in the list.

@@ -1,7 +1,7 @@
 //! Process handles that cannot come to mean another process, and signals to exactly one.
 //!
-//! A pid is no identity: by the time of the signal it may be another process's. Whoever signals one process pins it
-//! first, compares what it pinned with what it means, and signals the handle.
+//! A pid is no identity: by the time of the signal it may be another process's. To signal one process, pin it
+//! first, compare what was pinned with what you mean, and signal the handle.
 #![expect(unsafe_code, reason = "neither std nor nix wraps the two pidfd system calls")]
 
 use std::io;
@@ -46,7 +46,8 @@ impl Pinned {
         let fd = self.handle.as_raw_fd();
         let info = ptr::null::<libc::siginfo_t>();
         // SAFETY: the descriptor is ours for the whole call, and a null siginfo asks the kernel to fill in its own.
-        let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as i32, info, 0) };
+        let sent =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as i32, info, 0) };
         if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }

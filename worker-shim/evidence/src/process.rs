@@ -70,7 +70,7 @@ impl Process {
     }
 }
 
-/// The ids of all processes. An error means that the list is incomplete, which proves nobody gone.
+/// The ids of all processes. An error means that the list is incomplete, which proves no process gone.
 pub fn pids() -> io::Result<Vec<i32>> {
     numbers("/proc")
 }
@@ -108,9 +108,7 @@ pub fn bytes_moved(pid: i32) -> u64 {
         let name = line.split(':').next().unwrap_or_default();
         matches!(name, "rchar" | "wchar")
     });
-    moved
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .fold(0, u64::wrapping_add)
+    moved.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).fold(0, u64::wrapping_add)
 }
 
 /// Whether there is a process with this id, a zombie included. Asked of the kernel and not of `/proc`, which hides a shim

@@ -253,7 +253,7 @@ async fn a_git_that_waits_for_ever_is_ended_and_the_repository_is_free() {
     fs::write(&exclude, "").unwrap();
     fs::remove_file(&exclude).unwrap();
     pipe(&exclude);
-    let repositories = Repositories::with_idle(Duration::from_millis(400));
+    let repositories = Repositories::default().with_idle(Duration::from_millis(400));
     let common = bed.user().join(".git");
     let repository = repositories.open(&common).await.unwrap();
     let hung = repository.accept(&work, &author(1)).await.expect_err("hangs");
@@ -289,7 +289,10 @@ async fn a_git_that_waits_for_ever_is_ended_and_the_repository_is_free() {
 
 #[tokio::test]
 async fn what_one_agent_leaves_in_its_administration_stops_no_step_of_another_ticket() {
-    let bed = Bed { repositories: Repositories::with_idle(Duration::from_secs(2)), ..Bed::new() };
+    let bed = Bed {
+        repositories: Repositories::default().with_idle(Duration::from_secs(2)),
+        ..Bed::new()
+    };
     bed.work(42).await;
     let mut key = 100;
     for name in ["HEAD", "gitdir", "commondir", "locked", "index"] {
@@ -331,9 +334,50 @@ async fn a_git_that_its_server_left_hanging_is_ended_by_the_next() {
     let program = bed.user().with_file_name("git");
     fs::copy("/bin/sleep", &program).unwrap();
     let mut orphan = Command::new(&program).arg("600").stdin(lock).spawn().unwrap();
-    let repositories = Repositories::with_idle(Duration::from_millis(400));
+    let repositories = Repositories::default().with_idle(Duration::from_millis(400));
     repositories.open(&common).await.expect("it is free");
     assert!(orphan.wait().unwrap().code().is_none(), "it was killed");
+}
+
+#[tokio::test]
+async fn an_agents_process_that_holds_the_lock_is_ended_and_another_is_named() {
+    let bed = Bed::new();
+    drop(bed.repository().await);
+    let common = bed.user().join(".git");
+    let take = |place: &str| {
+        let lock = fs::File::options().append(true).open(common.join("vibe-ensemble.lock"));
+        let lock = lock.unwrap();
+        lock.lock().unwrap();
+        let mut command = Command::new("sleep");
+        command
+            .arg("600")
+            .env("VIBE_ENSEMBLE_ATTEMPT", "A-1")
+            .env("VIBE_ENSEMBLE_SERVER_ID", "server")
+            .env("VIBE_ENSEMBLE_PLACE", place);
+        command.stdin(lock).spawn().unwrap()
+    };
+    let repositories =
+        Repositories::of_server("server", "here").with_idle(Duration::from_millis(400));
+    let mut ours = take("here");
+    drop(repositories.open(&common).await.expect("it is free"));
+    assert!(ours.wait().unwrap().code().is_none(), "it was killed");
+
+    // A process of a copy of this server's database is not ours to end.
+    let mut other = take("elsewhere");
+    let words = std::sync::Mutex::new(String::new());
+    let told = tokio::sync::Notify::new();
+    let held_by = |holder: &str| {
+        holder.clone_into(&mut words.lock().unwrap());
+        told.notify_one();
+    };
+    tokio::select! {
+        opened = repositories.open_telling(&common, held_by) => panic!("it is held: {opened:?}"),
+        () = told.notified() => {}
+    }
+    assert_eq!(*words.lock().unwrap(), format!("process {} (sleep)", other.id()));
+    assert_eq!(other.try_wait().unwrap(), None);
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub(super) async fn launch(socket: &Path, order: LaunchOrder) -> Result<(), Laun
 async fn hand_over(socket: &Path, order: &[u8]) -> Result<(), LaunchError> {
     let connect = |source| LaunchError::Connect { socket: socket.to_owned(), source };
     let mut stream = UnixStream::connect(socket).await.map_err(connect)?;
-    // The order holds the worker's token. Should somebody have loosened the directory's mode, another user may listen.
+    // The order holds the worker's token. If the directory's mode was loosened, another user may listen.
     let listener = stream.peer_cred().map_err(connect)?.uid();
     if listener != rustix::process::geteuid().as_raw() && listener != 0 {
         return Err(LaunchError::Stranger { socket: socket.to_owned(), uid: listener });

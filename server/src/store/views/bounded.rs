@@ -29,6 +29,8 @@ pub struct Bounded {
     pub unwanted: bool,
     /// When its shim was last heard of.
     pub heard_at: Option<Timestamp>,
+    /// Its shim has reported that its child was started.
+    pub is_started: bool,
 }
 
 #[derive(FromRow)]
@@ -41,6 +43,7 @@ struct BoundedRow {
     stop_mode: Option<String>,
     is_stopping: bool,
     last_heartbeat_at: Option<i64>,
+    is_started: bool,
 }
 
 impl TryFrom<BoundedRow> for Bounded {
@@ -61,6 +64,7 @@ impl TryFrom<BoundedRow> for Bounded {
                 .map(Duration::from_secs),
             unwanted: told || row.is_stopping,
             heard_at: row.last_heartbeat_at.map(row::time),
+            is_started: row.is_started,
         })
     }
 }
@@ -72,7 +76,7 @@ impl Store {
             "SELECT a.attempt_id, a.worker_id, w.pid, COALESCE(a.started_at, a.granted_at) AS begun_at,
                     COALESCE(y.timeout_seconds, a.timeout_seconds) AS timeout_seconds, w.stop_mode,
                     a.state = 'ended' OR COALESCE(a.limit_reached, a.cut_short) IS NOT NULL AS is_stopping,
-                    w.last_heartbeat_at
+                    w.last_heartbeat_at, a.started_at IS NOT NULL AS is_started
                FROM attempt a
                JOIN worker w ON w.worker_id = a.worker_id
                LEFT JOIN worker_type y ON y.project_id = w.project_id AND y.name = a.stage

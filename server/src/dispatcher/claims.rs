@@ -1,0 +1,89 @@
+//! Answers to workers that ask for work.
+
+use shim_protocol::grant::Grant;
+use tokio::time::Instant;
+
+use super::brakes::Brakes;
+use super::grant::Grants;
+use crate::clock::Clock;
+use crate::domain::worker::Worker;
+use crate::obstacles::Obstacles;
+use crate::store::Claim;
+use crate::store::Result;
+use crate::store::Store;
+
+/// Claims attempts. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Claims {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) brakes: Brakes,
+    pub(super) obstacles: Obstacles,
+    pub(super) grants: Grants,
+}
+
+/// A pull that has no answer yet.
+#[derive(Debug)]
+pub(super) struct Pull {
+    pub(super) id: String,
+    /// Claimed for once already. From then on a cheap look comes first: the first claim alone must be unconditional,
+    /// because it may repeat one that was granted.
+    is_asked: bool,
+    /// Becomes the claude session of the attempt, if there is one.
+    claude_session_id: String,
+    /// When the worker hears that nothing came.
+    pub(super) patience: Instant,
+}
+
+/// What becomes of a pull.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Everything is held back since the start, which passes by itself.
+    HeldBack,
+    /// Nothing is there yet, and the worker has time.
+    Wait,
+    Grant(Box<Grant>),
+    /// Nothing came, or nothing may start.
+    Nothing,
+}
+
+impl Pull {
+    pub(super) fn new(id: String, patience: Instant) -> Self {
+        let claude_session_id = uuid::Uuid::new_v4().to_string();
+        Self { id, is_asked: false, claude_session_id, patience }
+    }
+}
+
+impl Claims {
+    /// Claims for a worker's pull, if there is work for it. A grant is committed when this returns.
+    pub(super) async fn answer(&self, worker: &Worker, pull: &mut Pull) -> Result<Answer> {
+        if self.brakes.is_held_back() {
+            return Ok(Answer::HeldBack);
+        }
+        let is_patient = Instant::now() < pull.patience;
+        if !self.brakes.may_start() {
+            return Ok(Answer::Nothing);
+        }
+        let failing = self.obstacles.failing_git();
+        if pull.is_asked && is_patient && !self.store.has_work(worker, &failing).await? {
+            return Ok(Answer::Wait);
+        }
+        pull.is_asked = true;
+        let (session, now) = (pull.claude_session_id.clone(), self.clock.now());
+        let claim = self.store.claim_but(worker.id, &pull.id, session, &failing, now).await?;
+        Ok(match claim {
+            Claim::Granted(granted) => {
+                tracing::debug!(
+                    worker = %worker.id,
+                    attempt = %granted.attempt.id,
+                    ticket = %granted.ticket.id,
+                    stage = %granted.attempt.stage,
+                    "an attempt was granted"
+                );
+                Answer::Grant(Box::new(self.grants.grant(&granted)))
+            }
+            Claim::Nothing if is_patient => Answer::Wait,
+            Claim::Nothing | Claim::Leave => Answer::Nothing,
+        })
+    }
+}

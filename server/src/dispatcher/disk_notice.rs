@@ -1,0 +1,34 @@
+//! The event that says that nothing new is started because the disk has no room.
+
+use super::brakes::Brakes;
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::telemetry::chain;
+
+/// Says once that the disk has no room, and once that it has room again.
+#[derive(Debug)]
+pub(super) struct DiskNotice {
+    store: Store,
+    brakes: Brakes,
+    is_said: bool,
+}
+
+impl DiskNotice {
+    pub(super) fn new(store: Store, brakes: Brakes) -> Self {
+        Self { store, brakes, is_said: false }
+    }
+
+    /// Appends the event if something has changed. When the disk is too full even for the event, the next look tries again.
+    pub(super) async fn update(&mut self, now: Timestamp) {
+        let low = self.brakes.is_disk_low();
+        if self.is_said == low {
+            return;
+        }
+        match self.store.tell_of_room(low, now).await {
+            Ok(()) => self.is_said = low,
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), low, "the event about the full disk could not be stored yet");
+            }
+        }
+    }
+}

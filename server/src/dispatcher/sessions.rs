@@ -1,0 +1,160 @@
+//! Connections of shims: which are let in.
+
+use std::time::Duration;
+
+use shim_protocol::PROTOCOL_MAX;
+use shim_protocol::PROTOCOL_MIN;
+use shim_protocol::frame::Decoded;
+use shim_protocol::message::Hello;
+use shim_protocol::message::ToServer;
+use shim_protocol::message::ToShim;
+use shim_protocol::negotiate;
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+
+use super::launches::Launches;
+use super::links::Links;
+use super::proof::Proof;
+use super::session::Session;
+use super::session::Shared;
+use crate::domain::id::WorkerId;
+use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerState;
+use crate::shim::link;
+use crate::shim::listener::Listener;
+use crate::shim::token;
+use crate::store;
+use crate::telemetry::chain;
+use crate::telemetry::outside;
+
+/// A process that dials and says nothing is no shim.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most connections that have not said hello yet. A shim says it at once.
+const MOST_SILENT: usize = 1_000;
+static SILENT: Semaphore = Semaphore::const_new(MOST_SILENT);
+
+/// Lets shims in. Cheap to clone; each connection has its own.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    pub(super) shared: Shared,
+    pub(super) links: Links,
+    pub(super) proof: Proof,
+    pub(super) launches: Launches,
+}
+
+impl Sessions {
+    /// Accepts shims until the server stops.
+    pub async fn listen(self, mut listener: Listener) {
+        while let Some(stream) = self.shared.background.until_shutdown(listener.accept()).await {
+            // A link that breaks off at the end of the server is dialled again.
+            self.shared.background.spawn_until_shutdown(self.clone().serve(stream));
+        }
+    }
+
+    /// Serves one connection until it ends.
+    async fn serve(self, stream: UnixStream) {
+        let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        let Ok(silent) = SILENT.try_acquire() else {
+            tracing::warn!(
+                most = MOST_SILENT,
+                "too many connections to the shim socket have not said hello; one more was closed"
+            );
+            return;
+        };
+        let (mut receiver, mut sender) = link::split(stream);
+        let hello = match tokio::time::timeout(HELLO_TIMEOUT, receiver.receive()).await {
+            Ok(Ok(Some(Decoded::Known(ToServer::Hello(hello))))) => hello,
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(_))) | Err(_) => {
+                tracing::warn!("a connection to the shim socket did not say hello and was closed");
+                return;
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "a connection to the shim socket was closed");
+                return;
+            }
+        };
+        drop(silent);
+        let own_place = &self.proof.places.place.id;
+        if hello.place_id.as_ref().is_some_and(|place| place != own_place) {
+            // It belongs to the server that this database was copied from, or to a copy. To refuse it would end its work.
+            tracing::warn!(worker = %outside(&hello.worker_id), pid = hello.pid, "a worker of another state directory dialled this server; it is left alone");
+            return;
+        }
+        let (worker, protocol) = match self.admit(&hello, peer).await {
+            Ok(Ok(admitted)) => admitted,
+            Ok(Err(reason)) => {
+                let worker = outside(&hello.worker_id);
+                tracing::warn!(%worker, pid = hello.pid, reason, "a shim was refused");
+                let refused = sender.send(&ToShim::Refused { reason }).await;
+                if let Err(error) = refused {
+                    tracing::debug!(error = %chain(&error), "the refused shim did not hear it");
+                }
+                return;
+            }
+            Err(error) => {
+                // Not the shim's fault; it redials.
+                tracing::error!(error = %chain(&error), "a shim could not be admitted; it will dial again");
+                return;
+            }
+        };
+        receiver.admitted();
+        self.launches.succeeded();
+        faults::point!("server.hello.admitted");
+        let id = worker.id;
+        let (serial, inbox) = self.links.add(id);
+        let mut session = Session {
+            shared: &self.shared,
+            worker,
+            receiver,
+            sender,
+            inbox,
+            pull: None,
+            trouble: None,
+            gone: false,
+        };
+        if let Err(error) = session.converse(protocol, &hello).await {
+            tracing::info!(worker = %id, error = %chain(&error), "the link of a shim ended");
+        }
+        self.links.remove(id, serial);
+        // Its worker needs a look.
+        self.shared.background.look_again();
+    }
+
+    /// Checks who it is. The inner error is the reason of a refusal.
+    async fn admit(
+        &self,
+        hello: &Hello,
+        peer: Option<i32>,
+    ) -> store::Result<Result<(Worker, u16), String>> {
+        let Some(protocol) = negotiate(hello.protocol_min, hello.protocol_max) else {
+            return Ok(Err(format!(
+                "this server speaks the shim protocols {PROTOCOL_MIN} to {PROTOCOL_MAX}, the shim {} to {}",
+                hello.protocol_min, hello.protocol_max
+            )));
+        };
+        let Ok(id) = hello.worker_id.parse::<WorkerId>() else {
+            return Ok(Err("that is not a worker id".to_owned()));
+        };
+        // One answer for an unknown worker and a wrong token: a stranger that guesses learns nothing.
+        let kept = self.shared.store.launch_of(id).await?;
+        if !kept.is_some_and(|(_, hash)| token::matches(&hello.token, &hash)) {
+            return Ok(Err("the token is not this worker's".to_owned()));
+        }
+        let worker = self.shared.store.worker(id).await?;
+        if worker.state == WorkerState::Stopped {
+            let why = worker.stop_reason.unwrap_or_default();
+            return Ok(Err(format!("{id} is stopped: {why}")));
+        }
+        if let Err(reason) = self.proof.recognise(id, hello, peer).await? {
+            return Ok(Err(reason.to_owned()));
+        }
+        let (pid, unit) = (i64::from(hello.pid), hello.unit.clone());
+        let worker = self.shared.store.worker_hello(id, pid, unit, self.shared.clock.now()).await?;
+        if hello.draining {
+            self.shared.store.worker_draining(id, self.shared.clock.now()).await?;
+        }
+        Ok(Ok((worker, protocol)))
+    }
+}

@@ -1,0 +1,107 @@
+//! Before an attempt's end is stored: what it changed goes on the ticket's branch, or is set aside.
+
+use std::path::Path;
+
+use super::tend::PAUSES;
+use super::tend::Worktrees;
+use super::trouble::Trouble;
+use crate::domain::id::AttemptId;
+use crate::domain::id::TicketId;
+use crate::domain::text::clause;
+use crate::domain::waiting::GitStep;
+use crate::git::Repository;
+use crate::git::refs::Author;
+use crate::store::Result;
+use crate::store::Work;
+use crate::telemetry::chain;
+
+/// An attempt's changes, looked after. While this is there the repository is ours.
+pub(in super::super) struct Settled {
+    pub(in super::super) work: Work,
+    _held: Option<Repository>,
+}
+
+impl Settled {
+    pub(in super::super) const fn nothing() -> Self {
+        Self { work: Work::None, _held: None }
+    }
+}
+
+impl Worktrees {
+    /// Looks after what an attempt changed, before its end is stored: what was accepted goes on the ticket's branch, all
+    /// else is kept under the attempt's own ref. Doing it again changes nothing, so a report that comes twice, or whose
+    /// end was not committed, comes to the same.
+    pub(in super::super) async fn settle(
+        &self,
+        attempt: AttemptId,
+        accepted: bool,
+    ) -> Result<Settled> {
+        let Some(found) = self.store.worktree_of(attempt).await? else {
+            return Ok(Settled::nothing());
+        };
+        let ticket = found.ticket.id;
+        // Until the end is stored the ticket is running, and `why` should say what that waits for. Dropped before: the look
+        // that follows begins the ticket's next step.
+        let _in_hand = self.obstacles.begin_git(ticket);
+        let repository = Path::new(&found.work.repository);
+        let (mut pauses, mut waits) = (PAUSES.iter(), 0);
+        loop {
+            let error = match self.try_settle(attempt, ticket, repository, accepted).await {
+                Ok(settled) => return Ok(settled),
+                Err(Trouble::Store(error)) => return Err(error),
+                Err(error @ (Trouble::Git(_) | Trouble::Refused(_))) => error,
+            };
+            tracing::warn!(%attempt, error = %chain(&error), "the changes of an attempt could not be accepted or set aside yet");
+            if self.passes(&error) {
+                self.wait_for_room(ticket, &error, &mut waits).await;
+                continue;
+            }
+            if let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) {
+                self.obstacles.set_git(ticket, GitStep::Failed { why: chain(&error) });
+                tokio::time::sleep(*pause).await;
+                continue;
+            }
+            // A worktree is only put back after what is in it was kept, so nothing is lost by continuing.
+            let why = clause(&chain(&error));
+            let work = if accepted {
+                Work::Owed(format!(
+                    "its work could not be committed and lies in {}: {why}. Fix that, then complete the stage with \
+                     complete_ticket_stage, or have it done again with resume_ticket",
+                    found.work.path
+                ))
+            } else {
+                Work::None
+            };
+            return Ok(Settled { work, _held: None });
+        }
+    }
+
+    async fn try_settle(
+        &self,
+        attempt: AttemptId,
+        ticket: TicketId,
+        repository: &Path,
+        accepted: bool,
+    ) -> std::result::Result<Settled, Trouble> {
+        let repository = self.hold(ticket, repository).await?;
+        let Some(found) = self.store.worktree_of(attempt).await? else {
+            return Ok(Settled::nothing());
+        };
+        let author = Author { ticket: found.ticket.id, stage: found.stage, attempt };
+        let work = if accepted && !found.ended {
+            faults::point!("server.work.before_accepted");
+            let head = repository.accept(&found.work, &author).await?;
+            faults::point!("server.work.after_accepted");
+            Work::Accepted(head)
+        } else {
+            faults::point!("server.work.before_put_aside");
+            let kept = repository.put_aside(&found.work, &author).await?;
+            faults::point!("server.work.after_put_aside");
+            if let Some(kept) = kept {
+                tracing::info!(%attempt, ticket = %author.ticket, kept, "changes that were not accepted are kept under a ref");
+            }
+            Work::None
+        };
+        Ok(Settled { work, _held: Some(repository) })
+    }
+}

@@ -1,0 +1,174 @@
+//! Which tickets wait for git, and how often a step is tried.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::super::background::Background;
+use super::super::brakes::Brakes;
+use super::trouble::Trouble;
+use super::trouble::not_merged;
+use crate::clock::Clock;
+use crate::domain::id::TicketId;
+use crate::domain::text::clause;
+use crate::domain::waiting::GitStep;
+use crate::git::GitError;
+use crate::git::Repositories;
+use crate::git::Repository;
+use crate::obstacles::Obstacles;
+use crate::store::Result;
+use crate::store::Store;
+use crate::telemetry::chain;
+
+/// Pauses between tries of a git step. After the last one a person has to look.
+pub(super) const PAUSES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1500),
+    Duration::from_secs(4),
+];
+
+/// Worktrees made or merged side by side; those of one repository go one after the other anyway.
+const AT_ONCE: usize = 4;
+
+/// The longest wait for a machine that has no room for a step.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// Runs git's steps for tickets. Cheap to clone. Which tickets are in hand is an obstacle as long as it lasts.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Worktrees {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    /// One worktree per ticket, by project.
+    pub(super) directory: PathBuf,
+    repositories: Repositories,
+    pub(super) obstacles: Obstacles,
+    brakes: Brakes,
+    background: Background,
+    slots: Arc<Semaphore>,
+}
+
+/// What is to be done for a ticket.
+#[derive(Clone, Copy, Debug)]
+enum Job {
+    Prepare,
+    Land,
+}
+
+impl Worktrees {
+    pub(in super::super) fn new(
+        store: Store,
+        clock: Clock,
+        directory: PathBuf,
+        repositories: Repositories,
+        obstacles: Obstacles,
+        brakes: Brakes,
+        background: Background,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        Self { store, clock, directory, repositories, obstacles, brakes, background, slots }
+    }
+
+    /// Begins what waits for git: worktrees of tickets that could be granted, merges of tickets that are completed.
+    pub(in super::super) async fn tend(&self, may_start: bool) -> Result<()> {
+        for ticket in self.store.landings().await? {
+            self.begin_job(ticket.id, Job::Land);
+        }
+        if may_start {
+            for ticket in self.store.unprepared().await? {
+                self.begin_job(ticket, Job::Prepare);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_job(&self, ticket: TicketId, job: Job) {
+        // A look does not begin what the look before began.
+        let Some(in_hand) = self.obstacles.begin_git(ticket) else { return };
+        let worktrees = self.clone();
+        self.background.spawn(async move {
+            let work = async {
+                let _slot = worktrees.slots.acquire().await;
+                worktrees.try_job(ticket, job).await;
+            };
+            // A step that is cut short here is done again by the next server.
+            let _done = worktrees.background.until_shutdown(Box::pin(work)).await;
+            drop(in_hand);
+            // A pass may have left the ticket alone meanwhile, because it was in hand.
+            worktrees.background.look_again();
+        });
+    }
+
+    /// Does the job, more than once if it must be, and puts the ticket on hold when it cannot be done.
+    async fn try_job(&self, ticket: TicketId, job: Job) {
+        let (mut pauses, mut waits) = (PAUSES.iter(), 0);
+        let reason = loop {
+            let done = match job {
+                Job::Prepare => self.prepare(ticket).await,
+                Job::Land => self.land(ticket).await,
+            };
+            let error = match done {
+                Ok(()) => return,
+                Err(Trouble::Refused(reason)) => break reason,
+                Err(error @ (Trouble::Git(_) | Trouble::Store(_))) => error,
+            };
+            tracing::warn!(%ticket, ?job, error = %chain(&error), "a git step of a ticket failed");
+            if self.passes(&error) {
+                self.wait_for_room(ticket, &error, &mut waits).await;
+                continue;
+            }
+            let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) else {
+                let error = clause(&chain(&error));
+                break match job {
+                    Job::Prepare => format!(
+                        "its worktree could not be made ready: {error}. Fix that, then resume the ticket with resume_ticket"
+                    ),
+                    Job::Land => not_merged(&error),
+                };
+            };
+            self.obstacles.set_git(ticket, GitStep::Failed { why: chain(&error) });
+            tokio::time::sleep(*pause).await;
+        };
+        let now = self.clock.now();
+        let held = match job {
+            Job::Prepare => self.store.worktree_failed(ticket, reason, now).await,
+            Job::Land => self.store.landing_refused(ticket, reason, now).await,
+        };
+        if let Err(error) = held {
+            tracing::error!(%ticket, error = %chain(&error), "a ticket whose git steps failed could not be put on hold");
+        }
+    }
+
+    /// Whether a step failed for lack of something that comes back by itself: processes, memory, room on the disk.
+    pub(super) fn passes(&self, error: &Trouble) -> bool {
+        match error {
+            Trouble::Git(error) => error.is_passing() || self.brakes.is_disk_low(),
+            Trouble::Store(_) | Trouble::Refused(_) => false,
+        }
+    }
+
+    /// Shows the failure in `why`, and waits longer each time.
+    pub(super) async fn wait_for_room(&self, ticket: TicketId, error: &Trouble, waits: &mut i64) {
+        *waits += 1;
+        self.obstacles.set_git(ticket, GitStep::Failed { why: chain(error) });
+        tokio::time::sleep(self.store.rules().policy.again.delay(*waits).min(LONGEST_WAIT)).await;
+    }
+
+    /// Waits until no other step works in a repository, and holds it.
+    pub(super) async fn hold(
+        &self,
+        ticket: TicketId,
+        common: &Path,
+    ) -> std::result::Result<Repository, GitError> {
+        let repository = common.display().to_string();
+        let waiting = |repository| self.obstacles.set_git(ticket, GitStep::Waiting { repository });
+        waiting(repository.clone());
+        let held_by = |holder: &str| waiting(format!("{repository} (held by {holder})"));
+        let held = self.repositories.open_telling(common, held_by).await?;
+        self.obstacles.set_git(ticket, GitStep::Working);
+        Ok(held)
+    }
+}

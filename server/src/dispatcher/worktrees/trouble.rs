@@ -1,0 +1,37 @@
+//! Why a step in a worktree failed.
+
+use crate::domain::text::clause;
+use crate::git::GitError;
+use crate::store;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Worth another try: a full disk, a file that is in use.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// Only a person can decide what to do.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Trouble {
+    /// Whether another try would fail as well.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Git(error) => error.is_lasting(),
+            Self::Refused(_) => true,
+            Self::Store(_) => false,
+        }
+    }
+}
+
+/// Why a completed ticket is on hold, with the next steps.
+pub(super) fn not_merged(why: &str) -> String {
+    let why = clause(why);
+    format!(
+        "it is completed and not merged: {why}. Fix that and have it merged by completing its last stage again with \
+         complete_ticket_stage; or have it reworked with resume_ticket, with a stage and a comment that says what to merge"
+    )
+}
