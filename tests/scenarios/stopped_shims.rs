@@ -39,7 +39,8 @@ async fn worker_is_stopped(bed: &Bed, worker: &Value) -> Value {
 async fn an_idle_shim_that_is_stopped_gives_its_slot_up() {
     let bed = one_slot().await;
     let worker = idle(&bed).await;
-    assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGSTOP), "the shim was there");
+    let shim = pid(&worker, "pid");
+    assert!(bed.server.send(shim, Signal::SIGSTOP), "the shim was there");
     let stopped = worker_is_stopped(&bed, &worker).await;
     assert!(text(&stopped, "stop_reason").contains("had said nothing"), "{stopped}");
     let log = bed.server.log();
@@ -47,7 +48,7 @@ async fn an_idle_shim_that_is_stopped_gives_its_slot_up() {
     // The only slot is free for another queue.
     let other = bed.ticket("shop", &["review"], "").await;
     bed.completed(&other).await;
-    bed.nothing_is_left().await;
+    assert!(!bed.server.send(shim, Signal::SIGCONT), "it is gone");
 }
 
 #[e2e::scenario]
@@ -55,19 +56,21 @@ async fn an_idle_shim_that_was_stopped_before_the_server_started_gives_its_slot_
     let mut bed = one_slot().await;
     let worker = idle(&bed).await;
     bed.server.kill().await;
-    assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGSTOP), "the shim was there");
+    let shim = pid(&worker, "pid");
+    assert!(bed.server.send(shim, Signal::SIGSTOP), "the shim was there");
     bed.launch().await;
     worker_is_stopped(&bed, &worker).await;
     let other = bed.ticket("shop", &["review"], "").await;
     bed.completed(&other).await;
-    bed.nothing_is_left().await;
+    assert!(!bed.server.send(shim, Signal::SIGCONT), "it is gone");
 }
 
 #[e2e::scenario]
 async fn a_ticket_that_was_given_to_a_stopped_shim_is_given_to_another_free_of_charge() {
     let bed = one_slot().await;
     let worker = idle(&bed).await;
-    assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGSTOP), "the shim was there");
+    let shim = pid(&worker, "pid");
+    assert!(bed.server.send(shim, Signal::SIGSTOP), "the shim was there");
     let ticket = bed.ticket("shop", &["build"], "").await;
     let closed = bed.completed(&ticket).await;
     let attempts = closed["attempts"].as_array().expect("a list");
@@ -79,5 +82,5 @@ async fn a_ticket_that_was_given_to_a_stopped_shim_is_given_to_another_free_of_c
     }
     assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 1, "its agent ran once");
     bed.assert_no_overlaps();
-    bed.nothing_is_left().await;
+    assert!(!bed.server.send(shim, Signal::SIGCONT), "it is gone");
 }

@@ -350,7 +350,7 @@ async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
 fn gather(whereabouts: &Whereabouts, left: Unsettled) -> Found {
     let Whereabouts { run_dir, mark, known } = whereabouts;
     let (record, sealed) = evidence::record(run_dir, mark, known);
-    // Its worker is known to be dead; a lock that is held all the same is waited for.
+    // Its worker is known to be dead; if its lock is held all the same, the server waits.
     let shim = life(locks::lock(&run_dir.join(run_dir::SHIM_LOCK), None), Process::Ended);
     let mut tree = evidence::tree(run_dir, mark, known);
     // An agent put pipes or the like in the place of its files. Its worker is dead, its result is not wanted, and no visible
