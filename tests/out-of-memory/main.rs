@@ -16,7 +16,7 @@ fn main() -> std::process::ExitCode {
 }
 
 #[e2e::scenario(needs(MemoryGroup))]
-async fn an_agent_that_runs_out_of_memory_is_told_as_that() {
+async fn an_agent_that_runs_out_of_memory_is_reported_as_such() {
     let group = MemoryGroup::make().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let agent = elsewhere.path().join("agent");

@@ -24,7 +24,7 @@ fn passed() -> (Bed, String) {
 }
 
 #[e2e::scenario]
-async fn a_restart_refuses_nobody() {
+async fn a_restart_refuses_no_connection() {
     let (mut bed, address) = passed();
     bed.launch().await;
     assert_eq!(bed.server.address(), address, "http.addr says where it listens");

@@ -27,7 +27,7 @@ async fn statuses(client: &Client, calls: usize) -> Vec<u16> {
 }
 
 #[e2e::scenario]
-async fn whoever_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
+async fn a_client_that_guesses_tokens_is_slowed_down_and_locks_no_other_out() {
     let bed = Bed::start().await;
     let guesser = bed.client.with_token(Some("0000000000000000000000000000000000000000"));
 
@@ -46,7 +46,7 @@ async fn whoever_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
 }
 
 #[e2e::scenario]
-async fn a_client_that_floods_is_told_to_be_quiet_and_served_again_after_it() {
+async fn a_client_that_floods_is_rate_limited_and_served_again_afterwards() {
     let bed = Bed::with(Setup::default().arg("--max-requests-per-second").arg("1")).await;
 
     let seen = statuses(&bed.client, 200).await;
@@ -86,7 +86,7 @@ async fn too_many_requests_say_after_how_long_to_try_again() {
 }
 
 #[e2e::scenario]
-async fn waiting_calls_are_bounded_and_the_others_go_on() {
+async fn waiting_calls_are_bounded_and_other_calls_are_served() {
     let bed = Bed::with(Setup::default().arg("--max-waiting-calls").arg("3")).await;
     let mut waiting = Vec::new();
     for _ in 0..3 {

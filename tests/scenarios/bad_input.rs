@@ -296,7 +296,7 @@ async fn names_of_many_scripts_are_fine() {
 }
 
 #[e2e::scenario]
-async fn refusals_are_no_echo_of_a_megabyte() {
+async fn refusals_do_not_echo_a_megabyte() {
     let bed = bed_with_one_ticket().await;
     let long = "x".repeat(1 << 20);
     for (tool, arguments) in [
@@ -314,7 +314,7 @@ async fn refusals_are_no_echo_of_a_megabyte() {
 }
 
 #[e2e::scenario]
-async fn a_misspelt_filter_is_told() {
+async fn a_misspelt_filter_is_reported() {
     let bed = bed_with_one_ticket().await;
     let why = bed.client.refused("list_events", json!({"project": "shpo"})).await;
     assert!(why.contains("shpo"), "{why}");

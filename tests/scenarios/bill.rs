@@ -69,7 +69,7 @@ fn done() -> Turn {
 }
 
 #[e2e::scenario(needs(Claude))]
-async fn an_overload_or_a_failing_service_waits_and_charges_nobody() {
+async fn an_overload_or_a_failing_service_waits_and_charges_no_ticket() {
     let claude = real_claude();
     for (status, kind, class) in [
         (429, "rate_limit_error", "overloaded"),
@@ -279,7 +279,7 @@ async fn a_killed_session_is_asked_before_its_work_is_done_again() {
 }
 
 #[e2e::scenario(needs(Claude))]
-async fn a_lowered_limit_stops_a_session_that_goes_on_and_pays_for_all_of_it() {
+async fn a_lowered_limit_stops_a_resumed_session_and_charges_all_of_it() {
     let claude = real_claude();
     // The third request of the first run is never answered.
     let api = MessagesApi::start(|ask| {

@@ -128,7 +128,7 @@ async fn a_wait_that_is_taken_back_ends_and_no_other_does() {
 }
 
 #[e2e::scenario]
-async fn wrong_parameters_are_told_with_their_field() {
+async fn wrong_parameters_are_reported_with_their_field() {
     let bed = bed_with_a_type().await;
     let client = json!({"name": "e2e", "version": "0"});
     for (method, params, field) in [

@@ -96,7 +96,7 @@ async fn a_clock_set_back_while_the_server_was_away_delays_nothing() {
 }
 
 #[e2e::scenario]
-async fn a_machine_that_slept_goes_on_where_it_was() {
+async fn after_the_machine_slept_attempts_continue_where_they_were() {
     use nix::sys::signal::Signal;
 
     let clock = ClockShift::build();

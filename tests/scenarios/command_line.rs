@@ -70,7 +70,7 @@ async fn a_configuration_with_a_wrong_value_exits_78_before_anything_binds() {
 }
 
 #[e2e::scenario]
-async fn a_good_configuration_is_said_to_be_good() {
+async fn a_valid_configuration_is_reported_as_valid() {
     let server = Server::start(Setup::default()).await;
     let file = config(&server, "max_workers = 3\n");
     let output = server.operate("check-config", &["--config", &file]).await;
@@ -126,7 +126,7 @@ async fn help_and_version_need_nothing() {
 }
 
 #[e2e::scenario]
-async fn nobody_who_took_the_port_of_a_dead_server_is_given_the_token() {
+async fn a_program_on_the_port_of_a_dead_server_does_not_receive_the_token() {
     let mut server = Server::start(Setup::default()).await;
     server.kill().await;
     let taken = std::net::TcpListener::bind(server.address()).expect("the port is free again");

@@ -233,7 +233,7 @@ async fn the_real_claude_takes_the_plugin() {
 }
 
 #[e2e::scenario]
-async fn a_rotated_token_counts_at_once_and_the_old_one_no_more() {
+async fn a_rotated_token_is_valid_at_once_and_the_old_one_is_not() {
     let bed = Bed::start().await;
     let old = bed.client.clone();
     let mut waiting = old.open("list_events", json!({"wait_seconds": 3600})).await;

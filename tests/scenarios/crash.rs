@@ -233,7 +233,7 @@ fn first_launch(bed: &mut Bed, does: &str) {
 }
 
 #[e2e::scenario]
-async fn a_launch_that_its_server_did_not_live_to_make_is_given_up_soon() {
+async fn a_launch_that_was_lost_with_its_server_is_given_up_soon() {
     let mut bed = Bed::prepare(Setup::default());
     // As if it had died before it could hand the order over.
     first_launch(&mut bed, "kill -9 $PPID; exit 1");

@@ -151,7 +151,7 @@ async fn a_wait_that_is_too_long_is_refused() {
 }
 
 #[e2e::scenario]
-async fn many_may_wait_at_once_and_each_is_told() {
+async fn many_calls_may_wait_at_once_and_each_is_answered() {
     let (bed, all) = quiet_bed().await;
     let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});
     let mut waiting = Vec::new();
@@ -268,7 +268,7 @@ async fn waiting_calls(bed: &Bed, count: usize) {
 }
 
 #[e2e::scenario]
-async fn every_revision_is_told_that_a_call_waits() {
+async fn every_revision_learns_that_a_call_waits() {
     let (bed, all) = quiet_bed().await;
     let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});
     let mut waiting = Vec::new();

@@ -176,7 +176,7 @@ async fn the_retry_knows_what_went_wrong_before() {
 }
 
 #[e2e::scenario]
-async fn after_max_attempts_the_ticket_is_the_coordinators() {
+async fn after_max_attempts_the_ticket_is_on_hold() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"max_attempts": 2})).await;
@@ -211,7 +211,7 @@ async fn three_attempts_are_the_default() {
 }
 
 #[e2e::scenario]
-async fn an_overloaded_service_charges_nobody() {
+async fn an_overloaded_service_charges_no_ticket() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket =
@@ -256,7 +256,7 @@ async fn a_refused_login_pauses_the_queue_and_says_so_once() {
 }
 
 #[e2e::scenario]
-async fn an_agent_that_cannot_be_started_is_no_silent_wait() {
+async fn the_wait_for_an_agent_that_cannot_be_started_is_explained() {
     let missing = std::path::PathBuf::from("/nonexistent/claude");
     let setup = e2e::server::Setup { agent: Some(missing), ..Default::default() };
     let bed = Bed::with(setup).await;

@@ -204,7 +204,7 @@ async fn remarks_and_progress_are_seen_while_it_works_and_kept() {
 }
 
 #[e2e::scenario]
-async fn forged_tokens_are_nobodys() {
+async fn forged_tokens_are_refused() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let (ticket, call) = waiting(&bed).await;
@@ -272,7 +272,7 @@ async fn an_agent_whose_attempt_has_ended_is_refused() {
 }
 
 #[e2e::scenario]
-async fn an_agent_that_was_told_to_stop_is_refused_before_it_stops() {
+async fn an_agent_that_must_stop_is_refused_before_it_stops() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     for mode in ["interrupt", "cancel", "kill"] {

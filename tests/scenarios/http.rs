@@ -15,7 +15,7 @@ async fn status_with(bed: &Bed, header: &str, value: &str) -> reqwest::Response 
 }
 
 #[e2e::scenario]
-async fn without_the_token_nobody_gets_in() {
+async fn without_the_token_every_client_is_refused() {
     let bed = Bed::start().await;
     let real = bed.server.token();
     let cut = &real[..real.len() - 1];
@@ -79,7 +79,7 @@ async fn more_than_four_mebibytes_are_too_large() {
 }
 
 #[e2e::scenario]
-async fn health_is_for_everybody() {
+async fn health_needs_no_token() {
     let bed = Bed::start().await;
     for path in ["/healthz", "/readyz"] {
         let response = bed.client.with_token(None).get(path).await;

@@ -67,7 +67,7 @@ async fn a_worker_reports_no_attempt_but_its_own() {
 }
 
 #[e2e::scenario]
-async fn a_forged_record_of_a_running_attempt_counts_for_nothing() {
+async fn a_forged_record_of_a_running_attempt_has_no_effect() {
     let mut bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
     let shim = pid(&bed.worker_of(&ticket).await, "pid");
@@ -285,7 +285,7 @@ async fn a_copy_beside_a_living_original_says_so_and_touches_nothing() {
 }
 
 #[e2e::scenario]
-async fn a_copy_of_a_state_directory_whose_original_is_gone_goes_on_with_its_tickets() {
+async fn a_copy_of_a_state_directory_whose_original_is_gone_resumes_its_tickets() {
     let mut bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
     let worker = bed.worker_of(&ticket).await;
@@ -374,7 +374,7 @@ async fn a_run_directory_that_is_gone_costs_no_result() {
 }
 
 #[e2e::scenario]
-async fn exchanged_run_directories_kill_nobody() {
+async fn swapped_run_directories_kill_no_process() {
     let bed = Bed::start().await;
     let (one, first) = waiting(&bed, "one").await;
     bed.project("two", &["build"]).await;

@@ -25,7 +25,7 @@ async fn half_done(bed: &Bed) -> String {
 }
 
 #[e2e::scenario]
-async fn a_lowered_limit_lets_what_runs_go_on_in_its_session_with_what_is_left() {
+async fn after_a_limit_is_lowered_a_running_session_continues_with_what_is_left() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
     bed.client.ok("update_project", json!({"project": "shop", "max_budget_usd": 50})).await;
@@ -55,7 +55,7 @@ async fn a_lowered_limit_lets_what_runs_go_on_in_its_session_with_what_is_left()
 }
 
 #[e2e::scenario]
-async fn a_ticket_that_a_limit_stopped_goes_on_where_it_was_once_it_may_cost_more() {
+async fn a_ticket_that_a_limit_stopped_resumes_once_the_limit_is_raised() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["plan", "build"], json!({})).await;
     let first = bed.ticket("shop", &["plan", "build"], "fake: build: wait-for never").await;

@@ -68,7 +68,7 @@ fn words(output: &Output) -> String {
 }
 
 #[e2e::scenario]
-async fn no_proxy_is_told_the_token() {
+async fn no_proxy_receives_the_token() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     let proxy = TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -124,7 +124,7 @@ async fn no_headers_are_printed_where_nobody_listens() {
 }
 
 #[e2e::scenario(needs(Root))]
-async fn a_stranger_on_the_port_of_a_server_that_is_down_is_told_nothing() {
+async fn a_stranger_on_the_port_of_a_stopped_server_learns_nothing() {
     let mut bed = Bed::start().await;
     let address = bed.server.address().to_owned();
     let url = format!("http://{address}");

@@ -114,7 +114,7 @@ async fn work_in_the_middle_of_a_merge_is_on_hold_and_can_be_done_again() {
 }
 
 #[e2e::scenario]
-async fn closed_directories_of_a_failed_attempt_are_in_nobodys_way() {
+async fn closed_directories_of_a_failed_attempt_block_no_ticket() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
     let script = "fake: build#1: run mkdir -p mod/cache && touch mod/cache/file && chmod 555 mod/cache mod\n\

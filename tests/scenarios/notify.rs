@@ -42,7 +42,7 @@ impl Manager {
 }
 
 #[e2e::scenario]
-async fn systemd_is_told_of_the_start_the_work_a_reload_and_the_stop() {
+async fn systemd_is_notified_of_the_start_the_work_a_reload_and_the_stop() {
     let (mut bed, mut systemd) = Manager::of_a_bed();
     bed.launch().await;
     systemd.hears("READY=1").await;

@@ -127,7 +127,7 @@ async fn the_python_sdk_is_served_in_both_generations() {
 }
 
 #[e2e::scenario]
-async fn without_the_token_a_client_is_told_where_it_is() {
+async fn without_the_token_a_client_learns_where_the_token_is() {
     let bed = Bed::start().await;
     let stranger = Client::new(bed.server.address(), None);
     let reply = stranger.call_tool("list_projects", serde_json::json!({})).await;

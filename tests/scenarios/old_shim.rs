@@ -134,7 +134,7 @@ async fn the_oldest_shim_works_a_whole_attempt() {
 }
 
 #[e2e::scenario]
-async fn a_shim_without_a_common_protocol_is_refused_and_told_why() {
+async fn a_shim_without_a_common_protocol_is_refused_with_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     let bed = bed_with_orders(directory.path()).await;
     let ticket = bed.ticket("shop", &["build"], "").await;

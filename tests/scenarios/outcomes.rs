@@ -42,7 +42,7 @@ async fn rework_goes_back_to_the_stage_it_names() {
 }
 
 #[e2e::scenario]
-async fn more_than_three_laps_put_the_ticket_on_hold() {
+async fn more_than_three_rounds_of_rework_put_the_ticket_on_hold() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
     let ticket = bed.ticket("shop", &PLAN, "fake: review: rework - never happy").await;
@@ -106,7 +106,7 @@ async fn a_blocked_stage_holds_the_ticket_with_its_question() {
 }
 
 #[e2e::scenario]
-async fn resume_may_name_the_stage_to_go_on_with() {
+async fn resume_may_name_the_stage_to_continue_with() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
     let ticket = bed.ticket("shop", &PLAN, "fake: build#1: block Which port?").await;

@@ -81,7 +81,7 @@ async fn an_agent_that_may_not_be_executed_yet_is_waited_for() {
 }
 
 #[e2e::scenario]
-async fn a_text_in_the_place_of_the_agent_is_run_by_nobody() {
+async fn a_text_file_in_the_place_of_the_agent_is_not_run() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
     let ran = elsewhere.path().join("ran");

@@ -14,7 +14,7 @@ fn printed(output: &Output) -> Value {
 }
 
 #[e2e::scenario]
-async fn a_pause_outlives_the_server_and_a_resume_lets_the_ticket_go_on() {
+async fn a_pause_outlives_the_server_and_resume_continues_the_ticket() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let paused =
@@ -45,7 +45,7 @@ async fn a_pause_outlives_the_server_and_a_resume_lets_the_ticket_go_on() {
 }
 
 #[e2e::scenario]
-async fn what_runs_goes_on_while_its_project_is_paused() {
+async fn running_attempts_continue_while_their_project_is_paused() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "test"]).await;
     let ticket = bed.ticket("shop", &["build", "test"], "fake: build: wait-for go").await;
@@ -100,7 +100,7 @@ async fn a_ticket_can_be_changed_until_it_is_closed() {
 }
 
 #[e2e::scenario]
-async fn a_shorter_timeout_counts_for_what_runs() {
+async fn a_shorter_timeout_takes_effect_on_running_attempts() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"max_attempts": 1})).await;

@@ -117,7 +117,7 @@ async fn whatever_is_in_the_place_of_a_file_of_a_dead_attempt_is_not_waited_for(
 }
 
 #[e2e::scenario]
-async fn a_made_up_run_directory_holds_nobody_back() {
+async fn a_forged_run_directory_blocks_no_ticket() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let forged = bed.server.state_dir().join("attempts/A-900");

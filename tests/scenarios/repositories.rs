@@ -135,7 +135,7 @@ async fn what_git_says_becomes_part_of_one_sentence() {
 }
 
 #[e2e::scenario]
-async fn questions_and_failures_are_told_as_sentences() {
+async fn questions_and_failures_are_reported_as_sentences() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"max_attempts": 1})).await;

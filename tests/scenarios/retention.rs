@@ -23,7 +23,7 @@ fn seqs(events: &[Value]) -> BTreeSet<i64> {
 }
 
 #[e2e::scenario]
-async fn what_is_old_and_done_with_goes_and_the_rest_stays() {
+async fn old_finished_data_is_removed_and_the_rest_is_kept() {
     let clock = ClockShift::build();
     let setup = Setup::default()
         .env("VIBE_ENSEMBLE_SWEEP_AFTER_MS", "1")

@@ -78,7 +78,7 @@ async fn a_drain_that_is_toggled_while_the_server_starts_is_signed() {
 }
 
 #[e2e::scenario]
-async fn an_agent_that_is_not_there_is_told_at_the_start_and_by_commands() {
+async fn a_missing_agent_is_reported_at_the_start_and_by_commands() {
     let agent = ["--agent-command", "/nonexistent/claude"];
     let bed = Bed::with(Setup { agent: Some(agent[1].into()), ..Setup::default() }).await;
     eventually("the log says so", || {
@@ -96,7 +96,7 @@ async fn an_agent_that_is_not_there_is_told_at_the_start_and_by_commands() {
 }
 
 #[e2e::scenario]
-async fn an_agent_that_is_not_there_pauses_its_queue_once_and_charges_nobody() {
+async fn a_missing_agent_pauses_its_queue_once_and_charges_no_ticket() {
     let setup = Setup { agent: Some("/nonexistent/claude".into()), ..Setup::default() };
     let bed = Bed::with(setup).await;
     bed.project("shop", &["build"]).await;

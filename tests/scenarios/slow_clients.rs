@@ -54,7 +54,7 @@ async fn drip(mut stream: TcpStream) -> String {
 }
 
 #[e2e::scenario]
-async fn whoever_is_slow_is_given_up_and_the_coordinator_is_served_meanwhile() {
+async fn slow_clients_are_disconnected_and_the_coordinator_is_served_meanwhile() {
     let bed = Bed::start().await;
     let (mut first_line, mut head_of, mut body_of) =
         (dial(&bed).await, dial(&bed).await, dial(&bed).await);
@@ -93,7 +93,7 @@ async fn whoever_is_slow_is_given_up_and_the_coordinator_is_served_meanwhile() {
 }
 
 #[e2e::scenario]
-async fn a_thousand_connections_that_say_nothing_keep_nobody_out() {
+async fn a_thousand_silent_connections_keep_no_client_out() {
     let bed = Bed::with(Setup::default().arg("--max-connections").arg("100")).await;
     let mut waiting = bed.client.open("list_events", json!({"wait_seconds": 3600})).await;
     assert!(waiting.chunk().await.unwrap().is_some(), "it says that it waits");
@@ -251,7 +251,7 @@ async fn no_spelling_of_a_path_leads_past_the_token() {
 }
 
 #[e2e::scenario]
-async fn json_that_is_a_bomb_goes_off_nowhere() {
+async fn json_bombs_do_no_harm() {
     let bed = Bed::start().await;
     let call = |arguments: String| {
         format!(

@@ -27,7 +27,7 @@ async fn used() -> Bed {
 }
 
 #[e2e::scenario]
-async fn a_missing_database_beside_run_directories_is_no_empty_start() {
+async fn a_missing_database_beside_run_directories_is_not_an_empty_start() {
     let mut bed = used().await;
     let state = bed.server.state_dir();
     let kept = state.join("kept.db");
@@ -51,7 +51,7 @@ async fn a_missing_database_beside_run_directories_is_no_empty_start() {
 }
 
 #[e2e::scenario]
-async fn a_damaged_database_is_told_and_left_alone() {
+async fn a_damaged_database_is_reported_and_left_alone() {
     let bed = used().await;
     let path = bed.server.state_dir().join("vibe-ensemble.db");
     let whole = fs::read(&path).unwrap();
@@ -70,7 +70,7 @@ async fn a_damaged_database_is_told_and_left_alone() {
 }
 
 #[e2e::scenario(needs(Mounts))]
-async fn a_read_only_state_directory_is_told() {
+async fn a_read_only_state_directory_is_reported() {
     let mut server = Server::start(Setup { state_mib: Some(64), ..Setup::default() }).await;
     server.stop().await;
     server.state_on().set_read_only(true);
@@ -132,7 +132,7 @@ async fn damage_that_a_start_does_not_wait_for_ends_the_server_and_is_remembered
 }
 
 #[e2e::scenario]
-async fn half_of_a_database_is_told_at_once() {
+async fn half_of_a_database_is_reported_at_once() {
     let bed = used().await;
     let path = bed.server.state_dir().join("vibe-ensemble.db");
     let whole = fs::read(&path).unwrap();
@@ -142,7 +142,7 @@ async fn half_of_a_database_is_told_at_once() {
 }
 
 #[e2e::scenario]
-async fn a_database_of_a_newer_version_is_told_and_left_alone() {
+async fn a_database_of_a_newer_version_is_reported_and_left_alone() {
     let bed = used().await;
     let path = bed.server.state_dir().join("vibe-ensemble.db");
     let mut newer = fs::read(&path).unwrap();

@@ -118,7 +118,7 @@ async fn a_type_needs_a_prompt_or_a_template_that_exists() {
 }
 
 #[e2e::scenario]
-async fn files_of_the_configuration_take_their_place_and_a_wrong_one_is_told() {
+async fn configured_files_take_their_place_and_an_invalid_one_is_reported() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     let directory = own(&bed.server);

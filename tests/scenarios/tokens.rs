@@ -55,7 +55,7 @@ async fn replaced(server: &Server, file: &Path, token: &str) {
 }
 
 #[e2e::scenario]
-async fn the_token_of_a_named_file_counts_and_no_other_is_made() {
+async fn the_token_of_a_named_file_is_valid_and_no_other_is_made() {
     let (mut server, file) = prepared();
     write(&file, &format!("{FIRST}\n"));
     server.set_env("VIBE_ENSEMBLE_TOKEN_FILE", file.display().to_string());

@@ -45,7 +45,7 @@ async fn a_worker_is_started_by_the_socket_and_survives_the_server() {
 }
 
 #[e2e::scenario]
-async fn a_socket_that_takes_no_more_is_told_and_tried_again() {
+async fn a_full_socket_is_reported_and_tried_again() {
     let setup = Setup { launcher: Some("unit"), ..Setup::default() };
     let (bed, socket) = bed(setup, 0).await;
     bed.project("shop", &["build"]).await;

@@ -83,7 +83,7 @@ async fn a_project_that_may_have_no_worker_wants_a_higher_limit() {
 }
 
 #[e2e::scenario]
-async fn a_type_that_is_started_by_hand_needs_a_slot_first_where_all_are_taken() {
+async fn a_type_that_is_started_manually_needs_a_slot_first_where_all_are_taken() {
     let bed = Bed::with(Setup::default().max_workers(1)).await;
     bed.repository("shop", &["build"], json!({})).await;
     bed.worker_type("shop", "manual", json!({"auto_spawn": false})).await;
@@ -168,7 +168,7 @@ async fn every_pause_ends_with_the_resume_that_it_names() {
 }
 
 #[e2e::scenario]
-async fn a_worktree_that_is_being_made_is_told_and_so_is_one_that_waits_for_its_repository() {
+async fn a_wait_for_a_worktree_or_its_repository_is_explained() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build", "test"], json!({})).await;
     // Its files are written by a program that waits for somebody to write into a pipe.
@@ -241,7 +241,7 @@ async fn launches_that_fail_say_why_and_when_they_are_tried_again() {
 }
 
 #[e2e::scenario]
-async fn an_agent_that_is_not_there_pauses_its_queue_until_it_is_back() {
+async fn a_missing_agent_pauses_its_queue_until_it_is_back() {
     let mut setup = Setup::default();
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");

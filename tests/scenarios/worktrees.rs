@@ -132,7 +132,7 @@ async fn sixteen_tickets_change_the_same_files_of_this_project_and_do_not_meet()
 }
 
 #[e2e::scenario]
-async fn what_goes_together_lands_and_a_conflict_waits_for_the_coordinator() {
+async fn tickets_without_a_conflict_are_merged_and_a_conflict_waits_for_the_coordinator() {
     let bed = Bed::with(Setup::default().max_workers(8)).await;
     let repository = bed.repository("shop", &[], json!({"on_complete": MERGE})).await;
     let hooks = repository.with_hooks();
@@ -278,7 +278,7 @@ async fn what_a_cancelled_or_killed_worker_left_is_kept_too() {
 }
 
 #[e2e::scenario]
-async fn an_agent_that_goes_on_in_its_session_finds_its_files() {
+async fn an_agent_that_resumes_its_session_finds_its_files() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
     let script = "fake: build#1: write half.txt half\nfake: build#1: wait-for never\n\

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_the_session_that_started_the_server_stays_behind() {
+    fn variables_of_the_session_that_started_the_server_are_not_passed_on() {
         let of_a_session = [
             "CLAUDECODE",
             "CLAUDE_BG_SOCKET_TOKENS_PATH",
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_is_told_what_goes_to_this_machine() {
+    fn no_proxy_receives_requests_to_this_machine() {
         let direct = "localhost,127.0.0.1,::1";
         let of = |set: &[(&str, &str)]| built(&[], &[], set);
         let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());

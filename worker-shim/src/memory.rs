@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_told_when_some_were_refused_since() {
+    fn refused_tasks_are_reported_when_there_are_new_ones() {
         let dir = tempfile::tempdir().unwrap();
         let counter = dir.path().join("pids.events");
         let watch = RefusedTasks { counter: counter.clone(), before: 3 };
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_counts_somewhere() {
+    fn this_machine_counts_kills_somewhere() {
         assert!(OutOfMemory::watch(None).is_some());
     }
 }

@@ -170,7 +170,7 @@ mod tests {
     const NONE: faults::Sides = faults::Sides::NONE;
 
     #[test]
-    fn the_first_record_stands_and_no_litter_stays() {
+    fn the_first_record_is_kept_and_no_temporary_file_is_left() {
         let dir = tempfile::tempdir().unwrap();
         write_new(dir.path(), "exit.json", b"first", NONE).unwrap();
         let again = write_new(dir.path(), "exit.json", b"second", NONE);

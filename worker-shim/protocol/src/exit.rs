@@ -374,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_of_the_future_is_not_success() {
+    fn a_status_of_a_later_version_is_not_success() {
         let status: ExitStatus =
             serde_json::from_str(r#"{"type":"checkpointed","into":"x"}"#).expect("reads");
         assert_eq!(status, ExitStatus::Newer);

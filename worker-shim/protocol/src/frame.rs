@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_kind_is_named_and_the_stream_goes_on() {
+    fn an_unknown_kind_is_named_and_the_stream_continues() {
         let mut decoder = Decoder::default();
         decoder.push(&encode(&serde_json::json!({"kind": "teleport", "to": 3})).expect("encodes"));
         decoder.push(&encode(&ToShim::Drain {}).expect("encodes"));

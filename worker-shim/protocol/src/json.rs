@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_costs_a_character() {
+    fn half_of_a_character_costs_one_character() {
         assert_eq!(reads(r#"["a \ud83d b"]"#), json!(["a \u{fffd} b"]));
         assert_eq!(reads(r#"["\ude00\ud83d\ude00\ud83d"]"#), json!(["\u{fffd}\u{1f600}\u{fffd}"]));
         assert_eq!(reads(r#"["\ud83d\n\ud83dA"]"#), json!(["\u{fffd}\n\u{fffd}A"]));
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_whole_stays_as_it_is_and_what_is_no_json_stays_none() {
+    fn valid_json_is_unchanged_and_other_input_stays_invalid() {
         for whole in
             [r#"{"a":"\ud83d\ude00 \\ud83d \"","b":[-1.5e3,null,true]}"#, "\"\u{e9}\"", "7"]
         {

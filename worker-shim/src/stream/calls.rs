@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_in_one_message_are_told_apart_by_their_ids() {
+    fn calls_in_one_message_are_distinguished_by_their_ids() {
         let mut calls = Calls::default();
         let uses: Vec<Value> = (0..4)
             .map(|id| json!({"type": "tool_use", "id": id.to_string(), "name": "Read", "input": {"f": id}}))
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn each_agent_of_a_tree_is_counted_for_itself() {
+    fn each_agent_of_a_tree_is_counted_separately() {
         let mut calls = Calls::default();
         for subagent in ["t1", "t2", "t3", "t4"] {
             assert_eq!(call(&mut calls, Some(subagent), "ls", "x"), 1);

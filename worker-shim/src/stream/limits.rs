@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_limit_what_is_paid_for_on_top_decides() {
+    fn beyond_the_limit_paid_overage_decides() {
         let of = |status: &str, overage: &str, sign: &str| {
             let mut info = json!({"status": status, "resetsAt": RESET, "rateLimitType": "five_hour",
                 "utilization": 1.0, "overageStatus": overage});

@@ -180,7 +180,7 @@ fn a_record_that_somebody_else_wrote_is_put_aside() {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_the_record_holds_nobody_up() {
+fn a_pipe_in_the_place_of_the_record_blocks_no_ticket() {
     let rig = Rig::start();
     let mut server = rig.run("mkfifo $RUN/attempts/A-1/exit.json");
     server.started();

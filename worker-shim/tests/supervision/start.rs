@@ -127,7 +127,7 @@ fn a_shim_that_cannot_record_says_so_with_its_exit_code() {
 }
 
 #[test]
-fn the_clock_ends_an_attempt_that_does_not() {
+fn the_timeout_ends_an_attempt_that_does_not_end_itself() {
     let cases = [
         (Some(200), None, "while :; do echo x; sleep 0.05; done", StopReason::Timeout),
         (None, Some(200), "sleep 600", StopReason::Stall),
@@ -184,7 +184,7 @@ fn a_second_shim_of_one_worker_is_refused() {
 }
 
 #[test]
-fn started_by_hand_it_says_who_starts_it() {
+fn a_manual_start_says_which_program_starts_the_shim() {
     let output = Command::new(env!("CARGO_BIN_EXE_vibe-ensemble-shim"))
         .stdin(Stdio::null())
         .output()
@@ -199,7 +199,7 @@ fn started_by_hand_it_says_who_starts_it() {
 }
 
 #[test]
-fn detached_it_leaves_its_parent_and_works_on() {
+fn a_detached_shim_leaves_its_parent_and_keeps_running() {
     let mut rig = Rig::start_with(&["--detach"]);
     assert_eq!(rig.exited().code(), Some(0), "the parent is gone at once");
     let (mut server, hello) = rig.welcome();
@@ -215,7 +215,7 @@ fn detached_it_leaves_its_parent_and_works_on() {
 }
 
 #[test]
-fn kinds_of_the_future_are_answered() {
+fn kinds_of_later_versions_are_answered() {
     let rig = Rig::start();
     let (mut server, _) = rig.welcome();
     let pull_id = server.pulled();

@@ -108,7 +108,7 @@ fn a_child_that_announces_no_session_hangs_at_its_start() {
 }
 
 #[test]
-fn what_the_stream_says_stops_a_child_that_gets_nowhere() {
+fn a_child_whose_stream_shows_no_progress_is_stopped() {
     let limits = || Limits { max_turns: Some(5), max_repeats: Some(3), ..limits() };
     let stopped = |signs: Signs| {
         let mut shim = Shim::running(limits());

@@ -273,7 +273,7 @@ fn lines_of_one_message_between_those_of_subagents_are_one_turn() {
 }
 
 #[test]
-fn half_a_character_and_other_dirt_cost_themselves_and_not_the_result() {
+fn invalid_characters_and_values_cost_themselves_and_not_the_result() {
     let deep = format!("{}{}", "[".repeat(4000), "]".repeat(4000));
     let head = r#"{"type":"result","subtype":"success","is_error":false,"num_turns":1,"total_cost_usd":0.5"#;
     for (dirt, report) in [

@@ -71,7 +71,7 @@ fn only_an_outcome_or_an_error_ends_the_work_and_whatever_is_done_later_begins_i
 }
 
 #[test]
-fn while_a_task_lives_in_the_background_nothing_is_over() {
+fn while_a_background_task_is_running_the_work_is_not_over() {
     let task = |subtype: &str, more: &Value| {
         let mut line = json!({"type": "system", "subtype": subtype, "task_id": "b1"});
         extend(&mut line, more);
