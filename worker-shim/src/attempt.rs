@@ -43,8 +43,8 @@ use crate::tree;
 /// Reads of one pipe before the loop looks at the rest; a child that writes without pause must not starve the signals.
 const READS: u32 = 16;
 
-/// After the sweep nobody writes any more and a pipe holds a bounded rest. A process of somebody else's that was handed
-/// the pipe could write for ever; it is not waited for.
+/// After the sweep there is no writer left, and a pipe holds a bounded rest. A foreign process that was handed the pipe
+/// could write for ever; it is not waited for.
 const LAST_READS: u32 = 1024;
 
 /// What one look at a pipe brought.
@@ -55,7 +55,7 @@ pub struct Seen {
     pub signs: Signs,
 }
 
-/// The attempt at hand.
+/// The current attempt.
 #[derive(Debug)]
 pub struct Attempt {
     server_id: String,
@@ -72,12 +72,12 @@ pub struct Attempt {
     last_output: Duration,
     status: Option<ExitStatus>,
     max_rss_kib: Option<u64>,
-    /// Of the whole tree, as far as somebody looked.
+    /// Of the whole tree, as far as it was measured.
     peak_memory_bytes: Option<u64>,
     out_of_memory: Option<OutOfMemory>,
     refused_tasks: Option<RefusedTasks>,
     sweep: Sweep,
-    /// What is to be sealed, as it was when that was tried first.
+    /// The record to seal, as it was at the first try.
     record: Option<Box<ExitRecord>>,
 }
 
@@ -260,11 +260,11 @@ impl Attempt {
 
     /// Signals the agent's process group.
     pub fn signal_group(&self, signal: Signal) {
-        // Once it is reaped its number may be somebody else's; what is left of the group is the sweep's.
+        // Once it is reaped, its number may belong to another process; the sweep ends what is left of the group.
         if let Some(child) = self.child.as_ref().filter(|_| self.status.is_none())
             && child.pid > 1
         {
-            // Nobody of the group left is what a signal is for.
+            // That the group is gone is what the signal was for.
             let _gone = killpg(Pid::from_raw(child.pid), signal).is_err();
         }
     }
@@ -279,13 +279,13 @@ impl Attempt {
         left
     }
 
-    /// Which of its processes will not die, in words.
+    /// Which of its processes cannot be killed, in words.
     #[must_use]
     pub fn stuck(&self) -> String {
         self.sweep.left()
     }
 
-    /// What there is to say about the attempt. Nothing of the tree may live any more.
+    /// The exit record of the attempt. No process of the tree may be left.
     pub fn concluded(&mut self, order: &SealOrder, buffer: &mut [u8]) -> Box<ExitRecord> {
         if let Some(record) = &self.record {
             return record.clone();

@@ -1,4 +1,4 @@
-//! From being started to being a supervisor: the launch order, a session of its own, nothing inherited, the lock.
+//! From the start of the process to a supervisor: the launch order, a session of its own, nothing inherited, the lock.
 #![expect(unsafe_code, reason = "fork, and closing descriptors by number")]
 
 use std::fs::DirBuilder;
@@ -84,13 +84,13 @@ pub enum Side {
 /// What the shim keeps of the process that started it.
 #[derive(Clone, Debug)]
 pub struct Inherited {
-    /// The umask to give back to the agent: files it makes in the project are the user's, not the shim's.
+    /// The umask to give back to the agent: files that it makes in the project belong to the user.
     pub umask: Mode,
     /// The unit it was started in, when it has one of its own.
     pub place: Option<UnitPlace>,
 }
 
-/// Leaves the parent behind, so that a server which started the shim directly is no parent of it.
+/// Detaches from the parent, so that a server which started the shim directly is not its parent.
 pub fn detach() -> io::Result<Side> {
     // SAFETY: the process has one thread, so the child's memory is as consistent as the parent's.
     match unsafe { fork() }? {
@@ -167,7 +167,7 @@ pub fn read_order() -> Result<LaunchOrder, OrderError> {
 
 /// Answers the launch order on the connection it came by.
 ///
-/// A server that is gone by now hears nothing and misses nothing: the hello will tell the next one.
+/// A server that is gone by now misses nothing: the next one receives the hello.
 pub fn answer(answer: &LaunchAnswer) {
     let bytes = match frame::encode(answer) {
         Ok(bytes) => bytes,
@@ -194,7 +194,7 @@ pub fn lock_worker(path: &Path) -> Result<File, StoreError> {
     Ok(lock)
 }
 
-/// A supervisor that unwound half-way would leave an agent nobody watches; dead, it takes the agent along.
+/// A supervisor that unwound halfway would leave an agent without supervision; if it aborts, the agent ends with it.
 fn abort_on_panic() {
     panic::set_hook(Box::new(|panic| {
         log::note(&format!("bug: {panic}"));

@@ -63,7 +63,7 @@ impl SpawnError {
 }
 
 /// A running agent. Its process id is that of its session and its process group too, fixed here once: asking for the
-/// group when it is time to kill could answer with somebody else's.
+/// group when it is time to kill could return a foreign one.
 #[derive(Debug)]
 pub struct Child {
     pub pid: i32,
@@ -86,7 +86,7 @@ pub fn spawn(
     let environment = environment::build(std::env::vars_os(), &grant.env_pass, &grant.env);
     let image = Image::new(&grant.program, &grant.args, &environment)
         .map_err(|source| SpawnError::Program { program: program.clone(), source })?;
-    // Only what the standard library does before its exec is wanted of it; `image` is what is executed.
+    // The standard library only prepares the process; `image` is what is executed.
     let mut command = Command::new(&grant.program);
     command
         .current_dir(&grant.cwd)
@@ -100,7 +100,7 @@ pub fn spawn(
     unsafe {
         command.pre_exec(move || {
             prepare(shim, child_umask)?;
-            // The one descriptor the tree shares with nobody else.
+            // The one descriptor that only the tree shares.
             cvt(libc::fcntl(lock_fd, libc::F_SETFD, 0))?;
             Err(image.execute())
         });
@@ -126,7 +126,7 @@ pub fn spawn(
     }
 }
 
-/// Tells the three causes apart that arrive as one error: a directory, a program, a machine that is full.
+/// Distinguishes the three causes of one error: the directory, the program, a machine that is full.
 fn explain(grant: &Grant, program: String, source: io::Error) -> SpawnError {
     match source.raw_os_error().map(Errno::from_raw) {
         // ETXTBSY and the like say something about the program, and another one may be started here at once.
@@ -153,7 +153,7 @@ fn prepare(shim: Pid, child_umask: Mode) -> io::Result<()> {
     if getppid() != shim {
         return Err(Errno::ESRCH.into());
     }
-    // Exec resets handlers, but what was ignored stays ignored, and an agent deaf to TERM costs the grace each time.
+    // Exec resets handlers, but what was ignored stays ignored, and an agent that ignores TERM costs the grace period each time.
     for signal in 1..=LAST_SIGNAL {
         // SAFETY: setting a default disposition needs no handler, and numbers the kernel refuses are left alone.
         unsafe { libc::signal(signal, libc::SIG_DFL) };

@@ -125,7 +125,7 @@ fn keep_loopback_direct(built: &mut BTreeMap<OsString, OsString>) {
     if !proxies.iter().any(|name| built.contains_key(OsStr::new(name))) {
         return;
     }
-    // Programs read the one or the other, and some take the one that is there for an answer.
+    // Programs read either spelling, and some take the first one that is set as the answer.
     let told = ["no_proxy", "NO_PROXY"].map(|name| built.get(OsStr::new(name)).cloned());
     let [lower, upper] = told;
     for (name, own) in

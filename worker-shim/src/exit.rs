@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Everything it was given is supervised and recorded, whatever the child did.
     Done = 0,
-    /// The command line is wrong, or no launch order came.
+    /// The command line is wrong, or no launch order arrived.
     Usage = 2,
     /// The machinery for starting children failed: no process, no memory, no descriptor.
     CannotSpawn = 71,

@@ -42,7 +42,7 @@ pub enum Mode {
     Unit,
 }
 
-/// The shim from start to end.
+/// Runs the shim from start to end.
 #[must_use]
 pub fn run(mode: Mode) -> Exit {
     if mode == Mode::Unit {
@@ -89,7 +89,7 @@ pub fn run(mode: Mode) -> Exit {
     supervise::run(order, inherited, &worker_lock)
 }
 
-/// Says why there will be no worker, to people and to the server that waits for it.
+/// Reports why there will be no worker, in the log and to the server that waits for it.
 fn refuse(mode: Mode, error: &dyn std::error::Error, exit: Exit) -> Exit {
     let reason = log::chain(error);
     log::note(&reason);

@@ -1,4 +1,4 @@
-//! What the shim tells people: the journal in a unit, with fields; standard error elsewhere; nowhere when detached.
+//! The shim's log: the journal in a unit, with fields; standard error elsewhere; nowhere when detached.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use shim_protocol::journal::Journal;
 use shim_protocol::journal::Record;
 use shim_protocol::journal::outside;
 
-/// What every record says besides its message.
+/// What every record contains besides its message.
 #[derive(Debug)]
 struct About {
     journal: Option<Journal>,
@@ -35,12 +35,12 @@ pub fn to_journal() {
     }
 }
 
-/// Says whose records follow.
+/// Sets the worker that the following records are about.
 pub fn of_worker(worker_id: &str) {
     with(|about| about.worker = Some(worker_id.to_owned()));
 }
 
-/// Says which attempt the records that follow are about.
+/// Sets the attempt that the following records are about.
 pub fn of_attempt(grant: &Grant) {
     let fields = [
         ("PROJECT", &grant.project),
@@ -55,18 +55,18 @@ pub fn of_attempt(grant: &Grant) {
     with(|about| about.attempt = attempt);
 }
 
-/// The attempt is over.
+/// The following records are about no attempt.
 pub fn of_no_attempt() {
     with(|about| about.attempt.clear());
 }
 
-/// Tells of trouble.
+/// Logs a problem.
 pub fn note(message: &str) {
     // 4 is a warning, to the journal.
     tell("4", message);
 }
 
-/// Tells of the ordinary course of things.
+/// Logs an ordinary event.
 pub fn info(message: &str) {
     tell("6", message);
 }

@@ -13,7 +13,7 @@ use shim_protocol::run_dir::UnitPlace;
 pub struct OutOfMemory {
     counter: PathBuf,
     before: u64,
-    /// Nothing but this worker is counted.
+    /// Only this worker is counted.
     own: bool,
 }
 
@@ -34,8 +34,8 @@ impl OutOfMemory {
         })
     }
 
-    /// What was killed since, as far as it says something about this attempt. A count that others share does so only
-    /// when the agent was killed and nobody here did it.
+    /// What was killed since, as far as it says something about this attempt. A shared count does so only
+    /// when the agent was killed and the shim did not do it.
     #[must_use]
     pub fn kills(&self, status: &ExitStatus, was_stopped: bool) -> Option<u64> {
         // A shell says 137 for it.

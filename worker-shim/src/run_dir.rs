@@ -50,10 +50,10 @@ pub enum StoreError {
     Seal(#[from] SealError),
 }
 
-/// Records of somebody else that are kept under names of their own.
+/// The most foreign records that are kept, each under a name of its own.
 const FOREIGN_KEPT: u32 = 8;
 
-/// What an exit record needs at most, nearly always: it is a few KiB, and more only when the agent's report is long.
+/// Enough for nearly every exit record: most have a few KiB, and more only when the agent's report is long.
 const RESERVE_BYTES: i64 = 64 << 10;
 
 /// A run directory this process holds the lock of.
@@ -73,7 +73,7 @@ pub struct RunDir {
 pub enum Opened {
     /// It is new and the attempt may run in it.
     Fresh(RunDir),
-    /// Somebody made it. What they did is unknown, so nothing may run in it; nor is a record in there one of this attempt,
+    /// Another process made it, for an unknown purpose, so nothing may run in it. A record in it cannot be this attempt's,
     /// which is granted once and to this process.
     Foreign(RunDir),
 }
@@ -96,7 +96,7 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
         return Ok(Opened::Fresh(RunDir::locked(path, itself, shim_lock)));
     }
     let dir = RunDir::locked(path, itself, shim_lock);
-    // Held, it would mean a living tree; a record saying that nothing was started would be a lie.
+    // If it is held, a tree is running, and a record that nothing was started would be false.
     drop(dir.lock_tree()?);
     Ok(Opened::Foreign(dir))
 }
@@ -128,12 +128,12 @@ impl RunDir {
         lock(&self.tree_lock())
     }
 
-    /// Keeps room for the exit record, so that an agent which fills the disk can still be recorded.
+    /// Reserves space for the exit record, so that the end of an agent which fills the disk can still be recorded.
     pub fn reserve(&self) -> Result<(), StoreError> {
         Ok(seal::reserve(&self.path.join(run_dir::EXIT_RESERVE), RESERVE_BYTES)?)
     }
 
-    /// Stores which unit contains the attempt. Not durably: what it names is gone once the machine is.
+    /// Stores which unit contains the attempt. Not durably: the unit does not survive the machine's end.
     pub fn store_place(&self, place: &UnitPlace) -> Result<(), StoreError> {
         let json = serde_json::to_vec_pretty(place).map_err(StoreError::Encode)?;
         let path = self.path.join(run_dir::UNIT);
@@ -145,7 +145,7 @@ impl RunDir {
 
     /// Stores the prompt and the extra files for the agent, and the grant durably.
     ///
-    /// Prompt and files are the agent's input and nobody's record: no agent outlives what loses them. The grant is
+    /// Prompt and files are the agent's input and not a record: whatever loses them ends the agent too. The grant is
     /// evidence, because without one no child was ever started.
     pub fn store_grant(&self, grant: &mut Grant) -> Result<(), StoreError> {
         let prompt = std::mem::take(&mut grant.prompt);
@@ -170,8 +170,8 @@ impl RunDir {
 
     /// Seals the exit record. From here on the attempt has ended.
     ///
-    /// A directory that somebody removed is made again: a finished result is worth more than the rest of what was in it. A
-    /// record that is there and not this process's own is put aside; it is a forgery, and never this attempt's.
+    /// A directory that was removed is made again: the result matters more than the lost rest. A record that another
+    /// process wrote is renamed: it is a forgery, and never this attempt's.
     pub fn seal(&self, record: &ExitRecord, key: &SealKey) -> Result<(), StoreError> {
         let json = serde_json::to_vec_pretty(record).map_err(StoreError::Encode)?;
         let file = key.seal(&json);
@@ -211,7 +211,7 @@ impl RunDir {
         }
     }
 
-    /// Gives whatever is called `exit.json` another name, whatever it is.
+    /// Renames whatever is called `exit.json`.
     fn put_aside(&self) -> Result<PathBuf, StoreError> {
         let path = self.path.join(run_dir::EXIT);
         let aside = |number: u32| self.path.join(format!("{}.foreign.{number}", run_dir::EXIT));
@@ -228,8 +228,8 @@ impl RunDir {
         Ok(path)
     }
 
-    /// Writes a record durably. The first one takes the name of the directory with it: asked for last, most file systems
-    /// have written that together with the record, and nothing waits for the disk once more.
+    /// Writes a record durably. The first one takes the name of the directory with it: most file
+    /// systems write both together, so that this causes no further wait for the disk.
     fn write_record(
         &self,
         name: &str,
@@ -280,7 +280,7 @@ fn hold(path: &Path) -> io::Result<OwnedFd> {
     Ok(OpenOptions::new().read(true).custom_flags(flags).open(path)?.into())
 }
 
-/// Makes a run directory, and what is above it when somebody removed that too.
+/// Makes a run directory, and its parents if they were removed too.
 fn make(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     let made = builder.mode(0o700).create(path);

@@ -1,7 +1,7 @@
-//! The key a shim signs its exit records with: who can write into a run directory can forge a record, and nobody but this
-//! process can sign one.
+//! The key with which a shim signs its exit records: every process that can write to a run directory can forge a record,
+//! but only this process can sign one.
 //!
-//! It is made here and lives in this process's memory, which is closed to others of its user. The server learns the public
+//! The key is made here and exists only in this process's memory, which other processes of its user cannot read. The server learns the public
 //! half over the link.
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Signals to the shim, with who sent each: an agent runs as the same user as its shim, and can signal it as well as an
+//! Signals to the shim, with the sender of each: an agent runs as the same user as its shim, and can signal it just as an
 //! operator can.
 #![expect(unsafe_code, reason = "setting a disposition to its default")]
 
@@ -31,7 +31,7 @@ const REQUESTS: [(Signal, Request); 6] = [
     (Signal::SIGHUP, Request::Redial),
 ];
 
-/// What was asked for, and by whom as far as the kernel says.
+/// The request, and its sender as far as the kernel reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub request: Request,
@@ -65,7 +65,7 @@ impl Signals {
     /// What was asked for since the last call.
     pub fn take(&mut self) -> Vec<Asked> {
         let mut asked: Vec<Asked> = Vec::new();
-        // A child's end is only a reason to wake up.
+        // SIGCHLD only wakes the loop up.
         while let Ok(Some(info)) = self.queue.read_signal() {
             let number = i32::try_from(info.ssi_signo).unwrap_or_default();
             let wanted = REQUESTS.iter().find(|(signal, _)| *signal as i32 == number);

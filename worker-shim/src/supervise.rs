@@ -1,4 +1,4 @@
-//! The poll loop: waits for whatever comes first, feeds the state machine, does what it says.
+//! The poll loop: waits for the next event, feeds it to the state machine, and carries out the actions.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -47,7 +47,7 @@ use crate::tree;
 /// One buffer serves every read.
 const BUFFER: usize = 64 << 10;
 
-/// How long the last words to the server may take.
+/// How long sending the last messages to the server may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Supervises until the state machine says to leave.
@@ -106,7 +106,7 @@ struct Supervisor {
     leaving: Option<Exit>,
 }
 
-/// What one poll said is ready.
+/// What is ready after one poll.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ready {
     link: bool,
@@ -115,7 +115,7 @@ struct Ready {
 }
 
 impl Supervisor {
-    /// Waits once and handles everything that came.
+    /// Waits once and handles everything that is ready.
     fn turn(&mut self) {
         let ready = self.wait();
         for asked in self.signals.take() {
@@ -126,7 +126,7 @@ impl Supervisor {
                 self.read(stream);
             }
         }
-        // A wait costs less than telling SIGCHLD, the pidfd and a lost race apart.
+        // A wait costs less than distinguishing SIGCHLD, the pidfd and a lost race.
         self.reap();
         if ready.link {
             self.hear();
@@ -273,7 +273,7 @@ impl Supervisor {
             }
             Action::SignalTree(signal) => {
                 for process in descendants(nix::unistd::getpid().as_raw()) {
-                    // Who is gone meanwhile needs no signal; who may not be signalled is the sweep's to report.
+                    // A process that is gone meanwhile needs no signal; the sweep reports one that must not be signalled.
                     let _gone = !tree::signal(&process, signal);
                 }
             }
@@ -313,7 +313,7 @@ impl Supervisor {
                 self.link = Some(link);
                 Event::Connected
             }
-            // A server that is away is no news; it would fill the journal.
+            // Not logged: while the server is away, it would fill the journal.
             Err(_) => Event::LinkLost,
         }
     }
@@ -334,7 +334,7 @@ impl Supervisor {
     }
 
     fn heartbeat(&mut self) -> Option<Event> {
-        // One that waits behind unsent ones tells the server nothing new.
+        // A heartbeat that waits behind unsent messages tells the server nothing new.
         if self.link.as_ref().is_none_or(Link::is_backed_up) {
             return None;
         }
@@ -411,7 +411,7 @@ fn crash_points(message: &ToServer) -> faults::Sides {
     }
 }
 
-/// By what the server knows this process, and what it writes, when there is no link to ask over.
+/// How the server recognizes this process, and its records, when there is no link to ask over.
 fn traces(inherited: &Inherited, worker_lock: &File, seal_key: &SealKey) -> Traces {
     Traces {
         started_ticks: Process::read(nix::unistd::getpid().as_raw()).map(|own| own.started),

@@ -24,11 +24,11 @@ use crate::reap::Reaped;
 use crate::reap::Wait;
 use crate::tree;
 
-/// Rounds made at a stretch before the poll loop gets its turn. Killing takes the kernel a moment; the usual tree is
-/// gone after two or three, and a fork storm is outrun only without pauses.
+/// Rounds in a row before the poll loop gets its turn. The kernel needs a moment to kill; the usual tree is gone after two
+/// or three rounds, and a fork bomb can be outrun only without pauses.
 const ROUNDS: u32 = 64;
 
-/// Processes that are named when they will not die.
+/// The most processes that are named when they cannot be killed.
 const SHOWN: usize = 20;
 
 /// What is left after a stretch of rounds.
@@ -46,7 +46,7 @@ pub struct Sweep {
     server_id: String,
     attempt_id: String,
     tree_lock: PathBuf,
-    /// The very file, whatever becomes of its name. It holds no lock.
+    /// The file itself, whatever happens to its name. It holds no lock.
     pinned: Option<File>,
     killed: HashSet<(i32, u64)>,
 }
@@ -68,7 +68,7 @@ impl Sweep {
         Ok(())
     }
 
-    /// The agent dies in the sweep like the rest, but has not outlived itself.
+    /// The sweep kills the agent like the rest, but the agent is not counted as a process that outlived it.
     pub fn spare_from_count(&mut self, agent: i32) {
         self.agent = Some(agent);
     }
@@ -100,7 +100,7 @@ impl Sweep {
         Left::Something
     }
 
-    /// Says who is still there: a process in uninterruptible sleep, or of another user.
+    /// Names the processes that are left: in uninterruptible sleep, or of another user.
     #[must_use]
     pub fn left(&self) -> String {
         let mut left = descendants(self.root);
@@ -120,8 +120,8 @@ impl Sweep {
             .collect()
     }
 
-    /// Kills whole groups: one call reaches every member, also those that a walk is too slow to see. A storm that forks
-    /// faster than `/proc` can be read ends only so.
+    /// Kills whole groups: one call reaches every member, including those that a walk is too slow to see. This is the
+    /// only way to end a fork bomb that is faster than a walk of `/proc`.
     ///
     /// Sessions are never joined from outside, so below a session that began in the tree all is the tree's. The member
     /// that was just stopped keeps its group's number from meaning another group.
@@ -148,7 +148,7 @@ impl Sweep {
         }
     }
 
-    /// With no descendant left, a lock that is still held betrays a process that the tree asked somebody else to start.
+    /// With no descendant left, a lock that is still held shows a process that another process started for the tree.
     fn outsiders(&mut self) -> Left {
         if !self.tree_lock_is_held() {
             return Left::Nothing;
@@ -158,7 +158,7 @@ impl Sweep {
     }
 
     fn tree_lock_is_held(&self) -> bool {
-        // Closing the file gives the lock back. An error other than "held" says nothing about anybody being alive.
+        // Closing the file gives the lock back. An error other than "held" does not show that a process is alive.
         let lock = match &self.pinned {
             // What /proc shows of a descriptor leads to its file like a link.
             Some(file) => {

@@ -15,7 +15,8 @@ use shim_protocol::run_dir::Stream;
 
 use crate::stream::MAX_LINE;
 
-/// Output that was dropped is stored again only when this much is free, in bytes. More than the server's ballast.
+/// After output was dropped, output is stored again only when this many bytes are free: more than the server's reserve
+/// file.
 const ROOM_FOR_OUTPUT: u64 = 32 << 20;
 
 /// The segments of one stream of one attempt.
@@ -139,13 +140,13 @@ impl Segments {
         self.written = 0;
         self.at_line_start = true;
         if let Some(oldest) = number.checked_sub(self.keep).filter(|oldest| *oldest > 0) {
-            // One that is gone already, or cannot go, is no reason to lose the new one.
+            // A segment that is gone already, or cannot be removed, must not cost the new one.
             drop(fs::remove_file(self.dir.join(self.stream.segment(oldest))));
         }
         Ok(())
     }
 
-    /// The line that stands where output is missing.
+    /// The line in the place of missing output.
     fn marker(&self) -> String {
         let new_line = if self.at_line_start { "" } else { "\n" };
         let bytes = self.dropped;
@@ -160,10 +161,10 @@ impl Segments {
     }
 }
 
-/// Whether the disk has clearly more room than the ends of attempts need. Once it was full, output must not eat what the
-/// server has given back of it for them.
+/// Whether the disk has clearly more free space than the ends of attempts need. Once it was full, output must not use up
+/// the space that the server has freed for them.
 fn has_room(dir: &Path) -> bool {
-    // A file system that does not say is written to until it refuses.
+    // If the file system does not report its free space, output is written until it refuses.
     statvfs(dir).map_or(true, |stat| {
         stat.blocks_available().saturating_mul(stat.fragment_size()) >= ROOM_FOR_OUTPUT
     })

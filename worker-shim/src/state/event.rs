@@ -13,7 +13,7 @@ use shim_protocol::message::ToShim;
 use crate::exit::Exit;
 use crate::stream::Signs;
 
-/// What somebody asks of the shim with a signal.
+/// What a signal asks of the shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// HUP: dial the server now.
@@ -128,7 +128,7 @@ pub enum Action {
     SignalTree(Signal),
     /// Kill and reap descendants for a while.
     Sweep,
-    /// Say which processes will not die.
+    /// Report which processes cannot be killed.
     ReportStuck,
     /// Say what else keeps the attempt from its end.
     Complain(String),

@@ -244,7 +244,7 @@ impl Machine {
                 self.dialer.shut();
                 self.depart(Departure::Refused);
                 actions.push(Action::Hangup);
-                // Nobody has said that the work is not wanted; only this shim may not do it.
+                // The work is still wanted; only this shim must not do it.
                 let stop = Stop::of(StopReason::Interrupt);
                 self.with_live(|live| live.stop(stop, now, actions));
             }
@@ -288,7 +288,7 @@ impl Machine {
             return;
         }
         self.dialer.welcomed(Duration::from_millis(welcome.heartbeat_ms), now);
-        // Whatever the last link left unanswered is said again.
+        // Whatever the last link left unanswered is sent again.
         match &mut self.work {
             Work::Pulling { pull_id } => {
                 actions.push(Action::Send(ToServer::Pull { pull_id: pull_id.clone() }));
@@ -370,7 +370,7 @@ impl Machine {
         }
     }
 
-    /// Moves on when nothing is at hand: pull, or leave.
+    /// Continues when there is no work: pull, or leave.
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.patience_ends().is_some_and(|at| at <= now) {
             self.leave(actions);
