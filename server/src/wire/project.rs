@@ -60,7 +60,6 @@ pub struct ProjectWithCounts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(!default)]
-#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
 pub struct LimitsView {
     pub max_workers: Option<i64>,
     pub max_budget_usd: Option<f64>,

@@ -46,7 +46,6 @@ impl From<Queue> for QueueView {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(!default)]
-#[expect(clippy::struct_field_names, reason = "a list comes under its plural name")]
 pub struct Queues {
     pub queues: Vec<QueueView>,
     /// What holds everything or a whole project, and why.
