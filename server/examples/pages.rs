@@ -119,7 +119,7 @@ fn pages(command: &Command, name: &str, directory: &Path) -> io::Result<()> {
         page.render_subcommands_section(&mut text)?;
     }
     if let Some(examples) = command.get_after_help() {
-        // Set in columns by hand, which filling would undo.
+        // These lines are columns already, which filling would undo.
         let lines = examples.to_string().replace('\\', "\\e").replace('-', "\\-");
         writeln!(text, ".SH EXAMPLES\n.nf")?;
         // The heading has said what they are.
@@ -164,7 +164,7 @@ fn of_help(shim: &Path) -> io::Result<Command> {
             more.push(paragraph.trim_end());
             continue;
         }
-        // A line that is no option goes on with the one before.
+        // A line that is not an option continues the one before.
         let mut options: Vec<(String, String)> = Vec::new();
         for line in paragraph.lines().map(str::trim) {
             match line.strip_prefix("--").and_then(|rest| rest.split_once("  ")) {

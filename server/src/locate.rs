@@ -28,9 +28,10 @@ pub fn missing_agent(command: &Path, environment: &Environment) -> Option<String
     if program(command, environment).is_some() {
         return None;
     }
-    let place = if command.components().count() > 1 { "is no program" } else { "is not in PATH" };
+    let place =
+        if command.components().count() > 1 { "is not a program" } else { "is not in PATH" };
     Some(format!(
-        "the agent {} {place}; install Claude Code (npm install -g @anthropic-ai/claude-code), or name it with \
+        "the agent {} {place}; install Claude Code (npm install -g @anthropic-ai/claude-code), or give its path with \
          --agent-command",
         command.display()
     ))

@@ -166,7 +166,7 @@ mod tests {
         let cause = std::io::Error::other("disk full");
         let error = crate::config::Problems(Vec::new());
         assert_eq!(chain(&cause), "disk full");
-        assert!(chain(&error).starts_with("the configuration is refused"));
+        assert!(chain(&error).starts_with("the configuration is not valid"));
         let nested = TelemetryError::Filter {
             filter: "a=b=c".into(),
             source: EnvFilter::try_new("a=b=c").unwrap_err(),

@@ -28,7 +28,7 @@ async fn a_restart_refuses_no_connection() {
     let (mut bed, address) = passed();
     bed.launch().await;
     assert_eq!(bed.server.address(), address, "http.addr says where it listens");
-    assert!(bed.server.log().contains("--listen does not count"), "{}", bed.server.log());
+    assert!(bed.server.log().contains("the option listen is ignored"), "{}", bed.server.log());
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
     let call = bed.called(&ticket, "build", 1).await;

@@ -34,7 +34,7 @@ async fn a_backup_is_private_never_overwrites_and_needs_no_server() {
     let content = fs::read(&file).unwrap();
     let again = bed.server.operate("backup", &[&file.display().to_string()]).await;
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("already there"), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already exists"), "{again:?}");
     assert!(fs::read(&file).unwrap() == content);
     let nowhere = bed.server.operate("backup", &["/nonexistent/copy.db"]).await;
     assert_eq!(nowhere.status.code(), Some(1));

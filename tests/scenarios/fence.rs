@@ -370,7 +370,7 @@ async fn a_live_agent_is_known_again_after_the_server_was_killed() {
     bed.launch().await;
     // If another program took the port in that moment, the server logs so.
     let is_where_it_was = *told == bed.client.url("/mcp");
-    assert!(is_where_it_was || bed.server.log().contains("the port of before is taken"), "{told}");
+    assert!(is_where_it_was || bed.server.log().contains("the previous port is in use"), "{told}");
     let agent = agent(&bed, &call);
     agent.ok("report_progress", json!({"message": "still at it"})).await;
     go(&call);

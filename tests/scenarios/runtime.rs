@@ -83,7 +83,7 @@ async fn a_missing_agent_is_reported_at_the_start_and_by_commands() {
     let bed = Bed::with(Setup { agent: Some(agent[1].into()), ..Setup::default() }).await;
     eventually("the log says so", || {
         let log = bed.server.log();
-        let told = log.contains("the agent /nonexistent/claude is no program");
+        let told = log.contains("the agent /nonexistent/claude is not a program");
         std::future::ready(if told { Ok(()) } else { Err(log) })
     })
     .await;

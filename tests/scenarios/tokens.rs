@@ -47,7 +47,7 @@ fn words(output: &Output) -> String {
 async fn replaced(server: &Server, file: &Path, token: &str) {
     write(file, token);
     server.signal(Signal::SIGHUP);
-    eventually("the new token counts", || async {
+    eventually("the new token is valid", || async {
         let status = status(server, token).await;
         if status == 200 { Ok(()) } else { Err(format!("{status}")) }
     })
@@ -70,7 +70,7 @@ async fn the_token_of_a_named_file_is_valid_and_no_other_is_made() {
     assert_eq!(status(&server, FIRST).await, 401, "the old one is over");
 
     // A slip of an editor locks nobody out.
-    let told = |server: &Server| server.log().matches("the old one still counts").count();
+    let told = |server: &Server| server.log().matches("the old token remains valid").count();
     for (slip, times) in [("", 1), ("short", 2)] {
         write(&file, slip);
         server.signal(Signal::SIGHUP);
@@ -161,13 +161,13 @@ async fn a_token_file_that_will_not_do_is_a_configuration_error() {
         assert!(!server.runtime_dir().join("http.addr").exists(), "nothing was bound");
     };
     let flag = ["--token-file", shown.as_str()];
-    refused(&flag, "there is no token file").await;
+    refused(&flag, "does not exist").await;
     write(&file, "");
-    refused(&flag, "holds no token").await;
+    refused(&flag, "does not contain a token").await;
     write(&file, "0123456789abcdef0123456789abcde");
-    refused(&flag, "holds no token").await;
+    refused(&flag, "does not contain a token").await;
     write(&file, &format!("{FIRST} {FIRST}"));
-    refused(&flag, "holds no token").await;
+    refused(&flag, "does not contain a token").await;
     for (mode, what) in
         [(0o640, "others can read"), (0o604, "others can read"), (0o622, "others can change")]
     {
@@ -177,7 +177,7 @@ async fn a_token_file_that_will_not_do_is_a_configuration_error() {
     }
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
-    refused(&flag, "holds no token").await;
+    refused(&flag, "does not contain a token").await;
     fs::remove_dir(&file).unwrap();
 
     let config = server.path("config.toml");

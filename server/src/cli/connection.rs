@@ -52,17 +52,18 @@ impl DirectoryArgs {
 // Which server to talk to.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which server")]
+#[expect(clippy::doc_markdown, reason = "clap prints these comments as they are")]
 pub struct Connection {
     #[command(flatten)]
     pub directories: DirectoryArgs,
-    /// Address of the server, such as `http://127.0.0.1:3276` [default: from http.addr in the runtime directory]
+    /// URL of the server, such as `http://127.0.0.1:3276` [default: from http.addr in the runtime directory]
     ///
-    /// Also as `VIBE_ENSEMBLE_URL`.
+    /// Environment variable: VIBE_ENSEMBLE_URL.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// File with the token [default: the one the server takes]
+    /// File that contains the token [default: the token file of the server]
     ///
-    /// Also as `VIBE_ENSEMBLE_TOKEN_FILE`.
+    /// Environment variable: VIBE_ENSEMBLE_TOKEN_FILE.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }

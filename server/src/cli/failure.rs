@@ -33,7 +33,7 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(refused).unwrap_or(Exit::Failed)
 }
 
-/// Whether the reader of standard output went away, as `head` does: no failure, and nobody is left to be told.
+/// Whether the reader of standard output went away, as `head` does: not a failure, and nobody is left to read a message.
 #[must_use]
 pub fn is_closed_output(error: &anyhow::Error) -> bool {
     let closed = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;

@@ -1,6 +1,6 @@
-//! The command line: what can be asked of `vibe-ensemble`, and the words that explain it.
+//! The command line: the commands of `vibe-ensemble`, and their help.
 //!
-//! Invariant: data goes to standard output, words about it to standard error.
+//! Invariant: data goes to standard output, messages about it to standard error.
 
 pub mod client;
 pub mod commands;
@@ -37,28 +37,28 @@ use crate::cli::commands::workers::Workers;
 
 const EXAMPLES: &str = "\
 Examples:
-  vibe-ensemble demo                  See one ticket go through three workers, in a temporary place
+  vibe-ensemble demo                  Watch one ticket go through three workers, in a temporary directory
   vibe-ensemble serve                 Run the server in the foreground
   vibe-ensemble connect               Make claude in this directory the coordinator
-  vibe-ensemble doctor                Find out what is missing, and what to do about it
-  vibe-ensemble status                What the running server is doing
+  vibe-ensemble doctor                Find out what is missing, and how to fix it
+  vibe-ensemble status                Show what the running server is doing
   vibe-ensemble tickets --state on_hold
-                                      The tickets that wait for a decision
-  vibe-ensemble why T-42              Why T-42 is not running, and what would move it
-  vibe-ensemble usage --by ticket     What each ticket has cost
-  vibe-ensemble logs T-42 --follow    What the worker of T-42 is saying
+                                      List the tickets that need a decision
+  vibe-ensemble why T-42              Explain why T-42 is not running, and what would start it
+  vibe-ensemble usage --by ticket     Show what each ticket has cost
+  vibe-ensemble logs T-42 --follow    Follow what the worker of T-42 is doing
 
 Exit codes:
-  0 ok   1 understood and failed   2 bad command line   69 server not reachable
+  0 success   1 failure   2 bad command line   69 server not reachable
   75 another instance holds the lock   78 bad configuration
 
 'vibe-ensemble COMMAND --help' explains a command and its options.";
 
 /// MCP server that lets Claude Code work through a queue of tickets with headless workers
 ///
-/// A coordinator, an interactive Claude Code, creates projects, worker types and tickets over MCP. The server starts one
-/// worker per ticket stage, supervises it, and keeps every ticket's state in one database. Killing or upgrading the
-/// server stops no worker and loses no work.
+/// A coordinator, which is an interactive Claude Code session, creates projects, worker types and tickets over MCP. The
+/// server starts one worker per stage of a ticket, supervises it, and keeps the state of every ticket in one database.
+/// Killing or upgrading the server stops no worker and loses no work.
 #[derive(Debug, Parser)]
 #[command(name = "vibe-ensemble", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -67,79 +67,82 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Every command; what it takes and does is in its file in [`commands`].
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server in the foreground
     ///
-    /// Logs go to standard error, to the journal under systemd. Workers outlive the server: stop and start it at any time.
-    /// Signals: TERM and INT stop it, HUP reloads the configuration, USR1 logs its state, USR2 toggles drain.
+    /// The log goes to standard error, or to the journal under systemd. Workers outlive the server, so you can stop and
+    /// start it at any time. Signals: TERM and INT stop it, HUP reloads the configuration, USR1 logs its state, USR2
+    /// toggles drain.
     Serve(Serve),
-    /// Run one ticket through three workers, in a temporary place
+    /// Run one ticket through three workers, in a temporary directory
     ///
-    /// Starts a server on temporary state and a free port, makes a small git project with three worker types, runs one
+    /// Starts a server with temporary state on a free port, creates a small git project with three worker types, runs one
     /// three-stage ticket through real workers, and prints each step as it happens. Everything is removed afterwards.
     Demo(Demo),
-    /// Set Claude Code up as the coordinator
+    /// Set up Claude Code as the coordinator
     ///
-    /// Afterwards `claude` in the directory has this server's tools and the skills to use them. Writes .mcp.json,
-    /// .claude/settings.local.json (which approves the server) and .claude/skills/vibe-*, and prints each. What it did not
-    /// write it does not overwrite. No file holds the token: Claude Code runs `vibe-ensemble headers` to learn it.
+    /// Afterwards, `claude` in the directory has the tools of this server and the skills to use them. Writes .mcp.json,
+    /// .claude/settings.local.json (which approves the server) and .claude/skills/vibe-*, and prints the name of each.
+    /// Never overwrites a file or an entry that it did not write. No file contains the token: Claude Code runs
+    /// `vibe-ensemble headers` to read it.
     Connect(Connect),
-    /// Check everything a server needs, and say what to do
+    /// Check everything that a server needs, and explain how to fix what is wrong
     ///
-    /// Looks and changes nothing. Exits 1 when a check failed; a warning is no failure.
+    /// Read-only. Exits with 1 when a check fails; a warning is not a failure.
     Doctor(Doctor),
-    /// Check the configuration and show the values that count
+    /// Validate the configuration and print the effective values
     ///
-    /// Takes the options of `serve`. Every problem is reported, with its place; exits 78 when there is one.
+    /// Takes the options of `serve`. Reports every problem with its place, and exits with 78 when there is one.
     CheckConfig(CheckConfig),
     /// Show what the running server is doing
     Status(Status),
-    /// List the workers
+    /// List workers
     Workers(Workers),
     /// List tickets, or show one
     Tickets(Tickets),
-    /// Say why a ticket is not running, and what would move it
+    /// Explain why a ticket is not running, and what would start it
     Why(Why),
     /// Sum up what the work has used: dollars, tokens, turns, time, memory
     ///
-    /// Dollars are what claude reported, at its list prices. An attempt counts on the day it ended, in UTC.
+    /// Dollars are what claude reported, at its list prices. An attempt belongs to the day on which it ended, in UTC.
     Usage(Usage),
-    /// Start nothing new in a queue, a project or everything
+    /// Pause a queue, a project, or the whole server
     ///
-    /// What runs goes on, and tickets stay queued until `resume`. Without a project everything is paused. Unlike `drain` it
-    /// outlives a restart of the server.
+    /// Nothing new starts; running work continues, and tickets stay queued until `resume`. Without a project, everything is
+    /// paused. Unlike `drain`, a pause survives a restart of the server.
     Pause(Pause),
-    /// Let a queue, a project or everything go on
+    /// Resume a queue, a project, or the whole server
     ///
-    /// Ends what `pause` paused, what a failure paused, and a usage limit's hold on everything.
+    /// Ends the pauses that `pause` or a failure put on it. Without a project, it also ends a pause for a usage limit.
     Resume(Resume),
-    /// Print what happens, one line per event
+    /// Print events, one per line
     ///
-    /// Only looks: no event is marked as processed. With --follow it goes on for ever, over restarts of the server.
+    /// Read-only: does not mark events as processed. With --follow, it runs until interrupted, across restarts of the server.
     Events(Events),
-    /// Print what a worker said during an attempt
+    /// Print what a worker did during an attempt
     ///
-    /// Reads the run directory, so it needs no running server.
+    /// Reads the run directory of the attempt, so it needs no running server.
     Logs(Logs),
     /// Write a checked copy of the database
     ///
-    /// Works while the server runs and when it does not. To restore: stop the server, remove vibe-ensemble.db-wal and
-    /// vibe-ensemble.db-shm from the state directory, copy the backup over vibe-ensemble.db, start the server. Leave
-    /// everything else in the state directory: what ran since the backup is recognised by it.
+    /// Works with and without a running server. To restore a backup: stop the server, remove vibe-ensemble.db-wal and
+    /// vibe-ensemble.db-shm from the state directory, copy the backup over vibe-ensemble.db, and start the server. Leave
+    /// everything else in the state directory: from it, the server recognizes what ran since the backup.
     Backup(Backup),
-    /// Print the HTTP header with the token, as JSON
+    /// Print the HTTP header that contains the token, as JSON
     ///
-    /// What Claude Code runs as `headersHelper`, so that no file of a repository holds the token.
+    /// Claude Code runs this command as its `headersHelper`, so that no file of a repository contains the token.
     Headers(Headers),
-    /// Give the coordinator another token, while the server runs
+    /// Rotate the coordinator's token without restarting the server
     ///
-    /// The old one is refused from then on, also to calls that wait. Prints the token's file, never the token. Refused where
-    /// the token comes from outside (`token_file`, a credential of systemd): whoever keeps that file replaces it.
+    /// From then on the old token is refused, also for calls that are waiting. Prints the path of the token file, never the
+    /// token. Refused where the token comes from outside (`token_file`, a systemd credential): replace it there instead.
     RotateToken(RotateToken),
     /// Let workers finish and start nothing new
     ///
-    /// Waits until no worker is busy. Tickets stay queued; `drain --off` or a restart of the server goes on with them.
+    /// Waits until no worker is busy. Tickets stay queued until `drain --off` or a restart of the server.
     Drain(Drain),
     /// The agent of the demo: does one fixed small job and reports like claude
     #[command(hide = true, disable_help_flag = true, disable_version_flag = true)]

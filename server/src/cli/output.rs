@@ -39,30 +39,32 @@ fn seen(json: &str) -> String {
     text
 }
 
-/// Tells a person how it goes, beside the data.
+/// Prints a message to the user, beside the data.
 pub fn note(text: impl Display) {
     // Nobody reads standard error any more: the data matters, not the words about it.
     writeln!(io::stderr().lock(), "{}", plain(&text.to_string())).unwrap_or_default();
 }
 
-/// Prints rows in columns as wide as their widest cell. Prints nothing but the headings when there are no rows.
-pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+/// Rows in columns as wide as their widest cell; the headings alone when there are no rows.
+#[must_use]
+pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = headings.map(|heading| heading.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
     }
-    let print = |cells: [&str; N]| {
+    let line = |cells: [&str; N]| {
         let mut text = String::new();
         for (cell, width) in cells.into_iter().zip(widths) {
             text.push_str(cell);
             text.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
         }
-        line(text.trim_end())
+        text.trim_end().to_owned()
     };
-    print(headings)?;
-    rows.iter().try_for_each(|row| print(row.each_ref().map(String::as_str)))
+    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
+    let lines: Vec<String> = std::iter::once(line(headings)).chain(rows).collect();
+    lines.join("\n")
 }
 
 /// Text from a ticket, a model or a file as it may go to a terminal: control characters could move its cursor, or worse.
@@ -73,7 +75,7 @@ pub fn plain(text: &str) -> String {
         .collect()
 }
 
-/// The beginning of a text, on one line.
+/// The beginning of a string, on one line.
 #[must_use]
 pub fn short(text: &str, chars: usize) -> String {
     let one_line = plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -83,14 +85,16 @@ pub fn short(text: &str, chars: usize) -> String {
     one_line.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// A field of an answer as text for people: nothing for null, no quotes around strings.
+/// Any string as a cell of a table.
 #[must_use]
-pub fn field(value: &Value, name: &str) -> String {
-    match (&value[name], value[name].as_str()) {
-        (Value::Null, _) => String::new(),
-        (_, Some(text)) => short(text, 200),
-        (other, None) => other.to_string(),
-    }
+pub fn cell(text: &str) -> String {
+    short(text, 200)
+}
+
+/// An optional string as a cell of a table.
+#[must_use]
+pub fn cell_of(text: Option<&String>) -> String {
+    text.map(|text| cell(text)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -106,11 +110,5 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&shown).expect("it is JSON still"), value);
         assert_eq!(short("one\n  two   three", 9), "one two …");
         assert_eq!(short("one", 3), "one");
-    }
-
-    #[test]
-    fn fields_are_words_for_people() {
-        let value = serde_json::json!({"a": null, "b": "x", "c": 3});
-        assert_eq!(["a", "b", "c", "d"].map(|name| field(&value, name)), ["", "x", "3", ""]);
     }
 }

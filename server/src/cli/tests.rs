@@ -32,6 +32,48 @@ fn the_help_of_each_command_is_the_reviewed_one() {
     }
 }
 
+/// How a command refuses an option it does not have, a value or an argument that is missing, and one that is wrong.
+#[test]
+fn the_refusals_of_arguments_are_the_reviewed_ones() {
+    let mut cli = Cli::command();
+    cli.build();
+    for command in cli.get_subcommands() {
+        let name = command.get_name();
+        // One takes the options of claude, the other the names of commands.
+        if name == "scripted-agent" || name == "help" {
+            continue;
+        }
+        let required = command.get_arguments().filter(|argument| argument.is_required_set());
+        let given: Vec<&str> = required.map(|_| "T-1").collect();
+        let options: Vec<&str> = command
+            .get_arguments()
+            .filter(|argument| argument.get_action().takes_values())
+            .filter_map(|argument| argument.get_long())
+            .collect();
+        let option = |option: &str| format!("--{option}");
+        let mut typed = vec![vec!["--nonsense".to_owned()]];
+        if !given.is_empty() {
+            typed.push(Vec::new());
+        }
+        typed.extend(options.first().map(|first| vec![option(first)]));
+        typed.extend(options.iter().map(|it| vec![option(it), "nonsense".to_owned()]));
+        let refusals: Vec<String> = typed
+            .into_iter()
+            .filter_map(|typed| {
+                let given = if typed.is_empty() { &[][..] } else { &given[..] };
+                let given = given.iter().map(|argument| (*argument).to_owned());
+                let words: Vec<String> = given.chain(typed).collect();
+                let line = ["vibe-ensemble", name].into_iter().map(str::to_owned);
+                let refusal = Cli::try_parse_from(line.chain(words.clone())).err()?;
+                assert_eq!(refusal.exit_code(), 2, "{name} {words:?}");
+                Some(format!("$ vibe-ensemble {name} {}\n{refusal}", words.join(" ")))
+            })
+            .collect();
+        assert!(!refusals.is_empty(), "{name} takes an option that it does not have");
+        crate::snapshot::holds(&format!("arguments-{name}"), &refusals.join("\n"));
+    }
+}
+
 #[test]
 fn first_lines_end_without_a_full_stop() {
     for command in Cli::command().get_subcommands() {

@@ -3,7 +3,6 @@
 use serde_json::Value;
 use shim_protocol::json;
 
-use crate::cli::output::field;
 use crate::cli::output::plain;
 use crate::cli::output::short;
 
@@ -102,6 +101,15 @@ fn result(message: &Value) -> Vec<String> {
         lines.extend(report.lines().map(str::to_owned));
     }
     lines
+}
+
+/// A field of a message as text for people: nothing for null, no quotes around strings.
+fn field(value: &Value, name: &str) -> String {
+    match (&value[name], value[name].as_str()) {
+        (Value::Null, _) => String::new(),
+        (_, Some(text)) => short(text, 200),
+        (other, None) => other.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use super::options::Unset;
 const HEAD: &str = "\
 # Configuration of vibe-ensemble.
 #
-# Each line shows an option with its default. Each can also be given as a variable (VIBE_ENSEMBLE_MAX_WORKERS) or as a
-# flag of `vibe-ensemble serve` (--max-workers): file < variable < flag. `vibe-ensemble check-config` shows what counts.
+# Each line shows an option with its default. You can also set an option with an environment variable
+# (VIBE_ENSEMBLE_MAX_WORKERS) or a flag of `vibe-ensemble serve` (--max-workers). A flag takes precedence over a variable,
+# and a variable over this file. `vibe-ensemble check-config` prints the effective values.
 #
 # Generated from server/src/config/options.rs; a test keeps it equal.
 ";
@@ -25,7 +26,7 @@ pub fn example() -> String {
             push(&mut text, format_args!("# {}\n", line.trim()));
         }
         if option.takes_effect == TakesEffect::Restart {
-            text.push_str("# A change counts after a restart.\n");
+            text.push_str("# Takes effect after a restart.\n");
         }
         match option.unset {
             Unset::Value(value) => push(&mut text, format_args!("#{} = {value}\n", option.name)),

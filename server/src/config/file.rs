@@ -25,7 +25,7 @@ pub(super) fn find(environment: &Environment, system: &Path) -> Option<PathBuf> 
     let home = environment.directory("HOME").map(|home| home.join(".config"));
     let user = environment.directory("XDG_CONFIG_HOME").or(home);
     let user = user.map(|config| config.join("vibe-ensemble/config.toml"));
-    // `exists` would take a directory nobody may look into for an absent one; that is right here: whoever may not read
+    // `exists` would take a directory that must not be read for an absent one; that is right here: a user who may not read
     // the system's file runs a server of their own.
     [Some(system.to_owned()), user].into_iter().flatten().find(|path| path.exists())
 }
@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text, problems),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            problems.push(whole("there is no such file; name another with --config".to_owned()));
+            problems.push(whole("this file does not exist; give another with --config".to_owned()));
             Layer::new()
         }
         Err(error) => {
@@ -65,8 +65,10 @@ fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer {
             layer.insert(option.name, (Given::from_toml(value.get_ref()), source));
         } else {
             let known = nearest(name, OPTIONS.iter().map(|option| option.name));
-            let message =
-                format!("there is no option {name:?}; did you mean {:?}?", known.unwrap_or(""));
+            let message = format!(
+                "the option {name:?} does not exist; did you mean {:?}?",
+                known.unwrap_or("")
+            );
             problems.push(Problem { option: None, source, message });
         }
     }

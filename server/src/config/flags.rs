@@ -30,7 +30,7 @@ impl clap::Args for Flags {
             .help("Configuration file")
             .long_help(
                 "Configuration file. Default: /etc/vibe-ensemble/config.toml, else \
-                 $XDG_CONFIG_HOME/vibe-ensemble/config.toml, else none. Also as VIBE_ENSEMBLE_CONFIG.",
+                 $XDG_CONFIG_HOME/vibe-ensemble/config.toml, else none.\n\nEnvironment variable: VIBE_ENSEMBLE_CONFIG.",
             );
         command.arg(config).args(OPTIONS.iter().filter(|o| !o.is_file_only()).map(arg))
     }
@@ -67,7 +67,8 @@ fn arg(option: &Opt) -> Arg {
         Unset::Value(_) => format!("{short}{default}"),
         Unset::Place(_) => short,
     };
-    let long = format!("{}{default}\n\nAlso as {}.", lines.join(" "), option.variable());
+    let long =
+        format!("{}{default}\n\nEnvironment variable: {}.", lines.join(" "), option.variable());
     Arg::new(option.name)
         .long(option.flag())
         .value_name(option.value_name)

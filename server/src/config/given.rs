@@ -34,14 +34,14 @@ impl Given {
                 .iter()
                 .map(|item| item.get_ref().as_str().map(str::to_owned))
                 .collect::<Option<_>>()
-                .map_or(Self::Other("a list of other things than text"), Self::List),
+                .map_or(Self::Other("a list of values that are not all strings"), Self::List),
             DeValue::Table(rows) => rows
                 .iter()
                 .map(|(key, row)| {
                     Some((key.get_ref().to_string(), row.get_ref().as_str()?.to_owned()))
                 })
                 .collect::<Option<_>>()
-                .map_or(Self::Other("a table of other things than text"), Self::Table),
+                .map_or(Self::Other("a table of values that are not all strings"), Self::Table),
             DeValue::Float(digits) => Self::Fraction(digits.as_str().replace('_', "")),
             DeValue::Boolean(_) => Self::Other("true or false"),
             DeValue::Datetime(_) => Self::Other("a date"),

@@ -28,7 +28,7 @@ use super::rule::Auth;
 use super::rule::Rule;
 use super::shared;
 
-/// Variables with our prefix that are no options: what a worker is told, what clients read, what tests set.
+/// Variables with our prefix that are not options: what a worker gets, what clients read, what tests set.
 const OTHER_VARIABLES: &[&str] = &[
     "PROJECT",
     "TICKET",
@@ -74,7 +74,7 @@ struct Origin {
     system_file: PathBuf,
 }
 
-/// One value that counts.
+/// One effective value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effective {
     pub name: &'static str,
@@ -170,7 +170,7 @@ pub(super) fn load_from(
     }
 }
 
-/// The values that count, before they are checked.
+/// The effective values, before they are checked.
 pub(super) struct Layers<'a> {
     values: &'a Layer,
     problems: &'a mut Vec<Problem>,
@@ -182,7 +182,8 @@ impl Layers<'_> {
             self.problems.push(Problem {
                 option: Some(name),
                 source: Source::Default,
-                message: "there is no default without HOME; set it, or this option".to_owned(),
+                message: "there is no default because HOME is not set; set HOME or this option"
+                    .to_owned(),
             });
             return None;
         };
@@ -242,7 +243,7 @@ fn places(values: &mut Layer, environment: &Environment) {
     ];
     fill(values, "runtime_dir", runtime);
     settle(values, "runtime_dir", shared::RUNTIME_MARKS);
-    // One that is there and cannot be looked at is told when it is read, and not passed over.
+    // One that exists and cannot be examined is reported when it is read, and not passed over.
     let credential = environment
         .directory(CREDENTIALS)
         .map(|directory| directory.join(CREDENTIAL))
@@ -250,7 +251,7 @@ fn places(values: &mut Layer, environment: &Environment) {
     fill(values, "token_file", [(CREDENTIALS, credential), ("state_dir", own_token)]);
 }
 
-/// Takes a directory of our own below one that others use, whoever named that one.
+/// Takes a directory of our own below one that others use, wherever that one was given.
 fn settle(values: &mut Layer, name: &'static str, marks: &[&str]) {
     let Some((Given::Text(text), _)) = values.get_mut(name) else { return };
     let named = std::path::absolute(text.as_str()).ok();
@@ -289,7 +290,7 @@ fn variables(environment: &Environment, problems: &mut Vec<Problem>) -> Layer {
             && !rest.starts_with(TEST_VARIABLES)
         {
             let known = nearest(name, by_variable.keys().map(String::as_str)).unwrap_or("");
-            let message = format!("there is no such variable; did you mean {known}?");
+            let message = format!("this variable does not exist; did you mean {known}?");
             problems.push(Problem { option: None, source, message });
         }
     }
@@ -302,7 +303,7 @@ fn together(settings: &Settings, layers: &mut Layers<'_>) {
         layers.refuse(
             "auth",
             format!(
-                "none would let anybody who reaches {} run commands here; use token, or listen on a loopback address",
+                "\"none\" would let anyone who can reach {} run commands here; use \"token\", or listen on a loopback address",
                 settings.listen
             ),
         );
@@ -311,7 +312,7 @@ fn together(settings: &Settings, layers: &mut Layers<'_>) {
         layers.refuse(
             "retry_backoff_ms",
             format!(
-                "{} is more than retry_backoff_max_ms, {}",
+                "{} is greater than retry_backoff_max_ms, which is {}; change one of them",
                 settings.retry_backoff_ms, settings.retry_backoff_max_ms
             ),
         );
@@ -322,7 +323,7 @@ fn together(settings: &Settings, layers: &mut Layers<'_>) {
         layers.refuse(
             "runtime_dir",
             format!(
-                "{} has {length} bytes and a socket's path may have {SOCKET_PATH_BYTES}; choose a shorter directory",
+                "{} has {length} bytes, but the path of a socket can have at most {SOCKET_PATH_BYTES}; choose a directory with a shorter path",
                 socket.display()
             ),
         );

@@ -11,16 +11,16 @@ use super::rule::Auth;
 use super::rule::Launcher;
 use super::rule::Show as _;
 
-/// When a changed value counts.
+/// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakesEffect {
-    /// After HUP, for work that begins then.
+    /// After HUP, for work that starts from then on.
     Reload,
     /// Only when the server is started again.
     Restart,
 }
 
-/// How an option gets its value when nobody gives one.
+/// How an option gets its value when none is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unset {
     /// This, written as in the file.
@@ -94,7 +94,7 @@ macro_rules! options {
                 },)+]
             }
 
-            /// The options whose values differ, and when each counts.
+            /// The options whose values differ, and when each takes effect.
             #[must_use]
             #[expect(clippy::float_cmp, reason = "whether somebody wrote another number, not how far they lie apart")]
             pub fn changes(&self, new: &Self) -> Vec<(&'static str, TakesEffect)> {
@@ -113,114 +113,117 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 options! {
     /// Address and port for MCP and HTTP.
-    /// Port 0 picks a free one; it is logged and written to `http.addr` in the runtime directory. A restart takes the same
-    /// one again if it can.
+    /// Port 0 picks a free port, which is logged and written to `http.addr` in the runtime directory. A restart uses the
+    /// same port again if possible.
     listen: SocketAddr = Unset::Value("\"127.0.0.1:3276\""), "ADDR", rule::address(), Restart;
     /// Directory of the database, the tokens and the run directories.
-    /// One server per state directory. Made with mode 0700.
+    /// One server per state directory. Created with mode 0700.
     state_dir: PathBuf = Unset::Place("$STATE_DIRECTORY, else $XDG_STATE_HOME/vibe-ensemble, else ~/.local/state/vibe-ensemble"), "DIR", rule::directory(), Restart;
     /// Directory of the worker socket, the lock and the address file.
-    /// Made with mode 0700.
+    /// Created with mode 0700.
     runtime_dir: PathBuf = Unset::Place("$RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/vibe-ensemble, else <state_dir>/run"), "DIR", rule::directory(), Restart;
-    /// Claude Code's command line, as a name in PATH or a path.
+    /// The program of Claude Code, as a name in PATH or a path.
     agent_command: PathBuf = Unset::Value("\"claude\""), "PATH", rule::program(), Reload;
-    /// Most workers at one time, over all projects.
+    /// Maximum number of workers at one time, over all projects.
     max_workers: u32 = Unset::Value("16"), "N", rule::number(1..=10_000), Reload;
-    /// Who may talk to the server: `token` or `none`.
-    /// `token` asks for the token in `token_file`. `none` is refused unless the address is loopback; anybody who can reach
-    /// the port can then run commands as the server's user.
+    /// How clients authenticate: `token` or `none`.
+    /// `token` requires the token in `token_file`. `none` is refused unless the address is a loopback address; anyone who can
+    /// reach the port can then run commands as the user of the server.
     auth: Auth = Unset::Value("\"token\""), "token|none", rule::choice(rule::AUTHS), Restart;
-    /// File with the coordinator's token.
-    /// The one in the state directory is made on the first start. Any other has to be there, with at least 32 printable
-    /// characters and for the server's user alone. Read again on HUP; systemd copies a credential at a start only.
+    /// File that contains the coordinator's token.
+    /// The file in the state directory is created on the first start. Any other file must exist, contain at least 32
+    /// printable characters, and be readable only by the user of the server. The file is read again on HUP; systemd copies a
+    /// credential only at a start.
     token_file: PathBuf = Unset::Place("coordinator-token in $CREDENTIALS_DIRECTORY (systemd's LoadCredential=) if there is one, else tokens/coordinator in the state directory"), "FILE", rule::file(), Reload;
-    /// Most requests per second of one client, over a burst of ten seconds' worth.
-    /// Whoever asks for more is answered 429. 0: no such limit.
+    /// Maximum number of requests per second of one client, with bursts of up to ten seconds' worth.
+    /// Further requests are answered with 429. 0: no limit.
     max_requests_per_second: u32 = Unset::Value("1_000"), "N", rule::number(0..=1_000_000), Restart;
-    /// Most calls of one client that wait for events at one time.
+    /// Maximum number of calls of one client that wait for events at one time.
     max_waiting_calls: u32 = Unset::Value("100"), "N", rule::number(1..=10_000), Restart;
-    /// Most open connections of all clients together.
-    /// When there are more, the oldest on which no token that counts was shown makes room. Each takes a descriptor.
+    /// Maximum number of open connections, over all clients.
+    /// Above this, the oldest connection without a valid token is closed. Each connection takes a file descriptor.
     max_connections: u32 = Unset::Value("500"), "N", rule::number(10..=100_000), Restart;
     /// How workers are started: `auto`, `unit` or `plain`.
-    /// `unit` gives each worker a systemd unit of its own; `plain` detaches it. `auto` takes `unit` when systemd started
-    /// the server and the worker socket is there.
+    /// `unit` gives each worker its own systemd unit; `plain` starts it as a detached process. `auto` means `unit` when
+    /// systemd started the server and the worker socket exists, and `plain` otherwise.
     launcher: Launcher = Unset::Value("\"auto\""), "auto|unit|plain", rule::choice(rule::LAUNCHERS), Restart;
     /// Path of vibe-ensemble-shim.
-    /// Empty: beside this program, then in PATH.
+    /// Empty: look beside this program, then in PATH.
     shim: Option<PathBuf> = Unset::Value("\"\""), "PATH", rule::installed_program(), Restart;
     /// What is logged: a level, or directives such as `info,sqlx=warn`.
     log: String = Unset::Value("\"info\""), "FILTER", rule::filter(), Reload;
-    /// How often one ticket may be sent back before it goes on hold.
+    /// How often a ticket may be sent back to an earlier stage before it is put on hold.
     max_rework: u32 = Unset::Value("3"), "N", rule::number(0..=1_000), Reload;
     /// Delay before the first retry of a failed attempt, in milliseconds.
-    /// It doubles with each further retry, up to `retry_backoff_max_ms`.
+    /// The delay doubles with each further retry, up to `retry_backoff_max_ms`.
     retry_backoff_ms: u64 = Unset::Value("10_000"), "MS", rule::number(0..=DAY_MS), Reload;
     /// Longest delay before a retry, in milliseconds.
     retry_backoff_max_ms: u64 = Unset::Value("600_000"), "MS", rule::number(0..=7 * DAY_MS), Reload;
-    /// How long a queue waits after the model service refused for overload or a usage limit, in milliseconds.
-    /// No attempt is charged for it.
+    /// How long a queue waits after the model service refused a request because of overload or a usage limit, in milliseconds.
+    /// No attempt is charged for such a refusal.
     overload_backoff_ms: u64 = Unset::Value("60_000"), "MS", rule::number(1..=DAY_MS), Reload;
-    /// Dollars that all attempts of one day (UTC) may cost together.
-    /// When they are spent, everything is paused until the next day; what runs may not spend more than is left. 0: no limit.
+    /// Maximum cost of all attempts of one day (UTC), in dollars.
+    /// When it is reached, everything is paused until the next day; running attempts may spend only what is left. 0: no
+    /// limit.
     max_usd_per_day: f64 = Unset::Value("0"), "USD", rule::dollars(), Reload;
-    /// Most tickets that one ticket may become, through all that its stages and theirs create.
-    /// A result that asks for more creates none, and its ticket goes on hold. A project may say otherwise.
+    /// Maximum number of descendants of a ticket: the tickets that its stages create, the tickets that those create, and so on.
+    /// A result that asks for more creates none, and its ticket is put on hold. A project can set its own limit.
     max_descendants: u32 = Unset::Value("100"), "N", rule::number(0..=100_000), Reload;
-    /// Share of the account's usage limit that is kept for the coordinator, in percent.
-    /// When less than that is left of a limit, workers start nothing new until it is reset. Counts for logins that have
-    /// such a limit.
+    /// Share of the account's usage limit that is reserved for the coordinator, in percent.
+    /// When less than this share of a limit is left, no new work starts until the limit is reset. Applies to logins that
+    /// have a usage limit.
     usage_reserve_percent: u32 = Unset::Value("10"), "PERCENT", rule::number(0..=90), Reload;
     /// How long an agent may take to announce its session, in milliseconds.
-    /// Then it is stopped and started again. 0: as long as the attempt.
+    /// After that it is stopped and started again. 0: only the timeout of the attempt applies.
     start_timeout_ms: u64 = Unset::Value("120_000"), "MS", rule::number(0..=3_600_000), Reload;
-    /// How often an agent may make the same tool calls with the same input in a row.
-    /// Then it is stopped: it makes no progress. 0: for ever.
+    /// How often in a row an agent may make the same tool calls with the same input.
+    /// After that it is stopped, because it makes no progress. 0: no limit.
     max_repeated_calls: u32 = Unset::Value("20"), "N", rule::number(0..=100_000), Reload;
     /// How long a worker without work waits for the next ticket before it exits, in milliseconds.
     linger_ms: u64 = Unset::Value("2_000"), "MS", rule::number(0..=DAY_MS), Reload;
-    /// How often a worker reports that it lives, in milliseconds.
+    /// How often a worker reports that it is running, in milliseconds.
     heartbeat_ms: u64 = Unset::Value("10_000"), "MS", rule::number(100..=600_000), Reload;
-    /// From asking an agent to stop to asking each of its processes, in milliseconds.
+    /// Time between asking an agent to stop and asking each of its processes to stop, in milliseconds.
     stop_grace_ms: u64 = Unset::Value("30_000"), "MS", rule::number(0..=3_600_000), Reload;
-    /// From asking each process of an agent to stop to killing them, in milliseconds.
+    /// Time between asking each process of an agent to stop and killing the processes, in milliseconds.
     kill_after_ms: u64 = Unset::Value("5_000"), "MS", rule::number(0..=3_600_000), Reload;
     /// How long an agent may take to exit after its result, in milliseconds.
-    /// Then it is stopped; its result stands.
+    /// After that it is stopped; its result remains valid.
     result_linger_ms: u64 = Unset::Value("30_000"), "MS", rule::number(0..=3_600_000), Reload;
-    /// Size at which a transcript file is closed and the next one begun, in bytes.
+    /// Size at which a transcript file is closed and the next one started, in bytes.
     transcript_segment_bytes: u64 = Unset::Value("16_777_216"), "BYTES", rule::number(65_536..=1 << 40), Reload;
-    /// Transcript files kept per attempt and stream; the oldest goes first.
+    /// Number of transcript files kept per attempt and stream; the oldest is deleted first.
     transcript_segments: u32 = Unset::Value("8"), "N", rule::number(2..=10_000), Reload;
-    /// Days an event is kept once the coordinator has marked it as processed.
-    /// One that was never marked is kept four times as long. 0: for ever.
+    /// Days for which an event is kept after the coordinator has marked it as processed.
+    /// An event that was never marked is kept four times as long. 0: forever.
     keep_events_days: u32 = Unset::Value("30"), "DAYS", rule::number(0..=36_500), Reload;
-    /// Days the run directory of an attempt is kept after its ticket was closed.
-    /// With it go the transcript and the exit record; ticket, comments and attempt stay. 0: for ever.
+    /// Days for which the run directory of an attempt is kept after its ticket was closed.
+    /// The run directory contains the transcript and the exit record; ticket, comments and attempt are kept. 0: forever.
     keep_attempts_days: u32 = Unset::Value("30"), "DAYS", rule::number(0..=36_500), Reload;
-    /// Days the lock file of a worker is kept after the worker stopped.
-    /// 0: for ever.
+    /// Days for which the lock file of a worker is kept after the worker stopped.
+    /// 0: forever.
     keep_workers_days: u32 = Unset::Value("30"), "DAYS", rule::number(0..=36_500), Reload;
-    /// Days the worktree of a ticket is kept after the ticket was closed.
-    /// Its branch stays with everything that was accepted, unless another branch has all of it. A worktree with
-    /// uncommitted changes stays too. 0: for ever.
+    /// Days for which the worktree of a ticket is kept after the ticket was closed.
+    /// Its branch is kept with everything that was accepted, unless another branch contains all of it. A worktree with
+    /// uncommitted changes is kept, too. 0: forever.
     keep_worktrees_days: u32 = Unset::Value("7"), "DAYS", rule::number(0..=36_500), Reload;
-    /// How long after a start the first sweep of what is kept no longer begins, in milliseconds.
-    /// The others follow at half its length each. Workers of before have come back by then. Later sweeps come every hour.
+    /// Delay between a start and the first sweep, which deletes what is not kept any longer, in milliseconds.
+    /// The other sweeps follow at intervals of half this delay. By then, running workers have reconnected. Each sweep is
+    /// repeated every hour.
     sweep_after_ms: u64 = Unset::Value("60_000"), "MS", rule::number(1..=3_600_000), Restart;
-    /// Free space of the state directory's file system below which nothing new is started, in MiB.
-    /// What runs goes on, and its results are stored. 0: no such limit.
+    /// Free space on the file system of the state directory below which nothing new starts, in MiB.
+    /// Running attempts continue, and their results are stored. 0: no limit.
     min_free_mb: u64 = Unset::Value("256"), "MIB", rule::number(0..=1 << 30), Reload;
-    /// How long the check of the whole database may hold up a start, in milliseconds.
-    /// A larger database is checked to its end while the server serves; nothing new is started before that, and a
-    /// damaged one ends the server.
+    /// How long the check of the whole database may delay a start, in milliseconds.
+    /// After that, the check continues while the server answers requests; nothing new starts before the check has finished,
+    /// and a damaged database stops the server.
     start_check_ms: u64 = Unset::Value("1_000"), "MS", rule::number(0..=3_600_000), Restart;
     /// Directory of your own templates for worker types, one file NAME.md each.
-    /// One with the name of a built-in template takes its place. Read anew whenever a template is asked for.
+    /// A file with the name of a built-in template replaces it. Files are read whenever a template is requested.
     templates_dir: PathBuf = Unset::Place("worker-types beside the configuration file, else in $XDG_CONFIG_HOME/vibe-ensemble or ~/.config/vibe-ensemble"), "DIR", rule::directory(), Restart;
-    /// Names of further variables that agents inherit, such as `CARGO_HOME` or `AWS_*`.
-    /// As a variable or a flag: separated by commas. Names that match `VIBE_ENSEMBLE_*` are refused.
+    /// Names of additional environment variables that agents inherit, such as `CARGO_HOME` or `AWS_*`.
+    /// In a variable or a flag, separate the names with commas. Names that match `VIBE_ENSEMBLE_*` are refused.
     env_pass: Vec<String> = Unset::Value("[]"), "NAMES", rule::names(), Reload;
-    /// Variables set for every agent, as a table. In this file only.
+    /// Environment variables for every agent, as a table. Only in the configuration file.
     env: BTreeMap<String, String> = Unset::Value("{}"), "", rule::variables(), Reload;
 }

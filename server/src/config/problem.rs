@@ -5,13 +5,13 @@ use std::fmt;
 use super::given::Given;
 use super::given::Source;
 
-/// One thing to mend.
+/// One thing to fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The option it is about, when it is about one.
     pub option: Option<&'static str>,
     pub source: Source,
-    /// What was given, what is allowed, what to do; reads on after "option (source): ".
+    /// What was given, what is allowed, what to do; continues the line after "option (source): ".
     pub message: String,
 }
 
@@ -23,7 +23,7 @@ impl Problem {
         given: &Given,
         allowed: &str,
     ) -> Self {
-        let message = format!("given {given}, allowed is {allowed}");
+        let message = format!("{given} is not valid; use {allowed}");
         Self { option: Some(option), source: source.clone(), message }
     }
 }
@@ -37,16 +37,16 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, so that one round of mending is enough. Never empty.
+/// Everything that is wrong, so that one round of fixes is enough. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [only] = self.0.as_slice() {
-            return write!(f, "the configuration is refused: {only}");
+            return write!(f, "the configuration is not valid: {only}");
         }
-        write!(f, "the configuration is refused, {} problems:", self.0.len())?;
+        write!(f, "the configuration is not valid; it has {} problems:", self.0.len())?;
         for problem in &self.0 {
             write!(f, "\n  {problem}")?;
         }

@@ -18,7 +18,7 @@ use super::given::Source;
 pub enum Auth {
     /// Requests carry the coordinator's token.
     Token,
-    /// Anybody who reaches the port. Only on a loopback address.
+    /// Anyone who reaches the port. Only on a loopback address.
     None,
 }
 
@@ -35,7 +35,7 @@ pub enum Launcher {
 
 /// Checks one kind of value.
 pub(super) struct Rule<T> {
-    /// Ends the sentence "allowed is …".
+    /// Ends the sentence "use …".
     pub(super) allowed: String,
     pub(super) parse: Box<Parse<T>>,
 }
@@ -71,7 +71,7 @@ pub(super) fn number<T: TryFrom<i64> + 'static>(range: RangeInclusive<i64>) -> R
 
 /// Dollars, not negative.
 pub(super) fn dollars() -> Rule<f64> {
-    let allowed = "dollars from 0 to 1000000, such as 25 or 7.5";
+    let allowed = "a number of dollars from 0 to 1000000, such as 25 or 7.5";
     Rule::new(allowed, |given, source| {
         let usd: f64 = match (given, source) {
             (Given::Integer(whole), _) => whole.to_string().parse().ok()?,
@@ -87,19 +87,20 @@ pub(super) fn dollars() -> Rule<f64> {
 
 /// A directory. Relative only where somebody types it in a directory of theirs: a flag or a variable.
 pub(super) fn directory() -> Rule<PathBuf> {
-    let allowed = "a directory; in the file as an absolute path";
+    let allowed = "a directory; in the configuration file, an absolute path";
     Rule::new(allowed, |given, source| absolute(text(given)?, source))
 }
 
-/// A file, as [`directory`]. Whether it is there is for whoever reads it to tell.
+/// A file, as [`directory`]. Whether it exists is checked when it is read.
 pub(super) fn file() -> Rule<PathBuf> {
-    let allowed = "the path of a file; in the configuration file as an absolute path";
+    let allowed = "the path of a file; in the configuration file, an absolute path";
     Rule::new(allowed, |given, source| absolute(text(given)?, source))
 }
 
 /// A program: a name to be looked up in `PATH`, or a path.
 pub(super) fn program() -> Rule<PathBuf> {
-    let allowed = "a program's name or its path; in the file a name or an absolute path";
+    let allowed =
+        "the name or the path of a program; in the configuration file, a name or an absolute path";
     Rule::new(allowed, |given, source| {
         let given = text(given)?;
         if given.contains('/') { absolute(given, source) } else { Some(PathBuf::from(given)) }
@@ -152,7 +153,8 @@ pub(super) fn names() -> Rule<Vec<String>> {
 
 /// Variables and their values.
 pub(super) fn variables() -> Rule<BTreeMap<String, String>> {
-    let allowed = "a table of variables with text values, none of them named VIBE_ENSEMBLE_*";
+    let allowed =
+        "a table of variables whose values are strings, none of them named VIBE_ENSEMBLE_*";
     Rule::new(allowed, |given, _| {
         let Given::Table(rows) = given else { return None };
         let good = |(name, value): (&String, &String)| {

@@ -1,7 +1,7 @@
 //! Directories that are not this server's alone.
 //!
 //! Somebody may name a directory that others use, such as /tmp or /run. Nothing of it is changed: what the server needs
-//! lies in a directory of its own below, and whoever names the same directory to a command finds it there.
+//! lies in a directory of its own below, and a command that is given the same directory finds it there.
 
 use std::fs;
 use std::fs::Metadata;

@@ -82,14 +82,14 @@ fn all_problems_are_told_at_once_with_their_places() {
     assert_eq!(
         problems(&flags, &environment),
         [
-            format!("{}: there is no option \"max_wrokers\"; did you mean \"max_workers\"?", at(2)),
-            "VIBE_ENSEMBLE_LISTN: there is no such variable; did you mean VIBE_ENSEMBLE_LISTEN?".to_owned(),
-            format!("listen ({}): given \"everywhere\", allowed is an IP address and a port, such as 127.0.0.1:3276 or [::1]:0", at(1)),
-            format!("state_dir ({}): given \"relative\", allowed is a directory; in the file as an absolute path", at(4)),
-            "launcher (--launcher): given \"docker\", allowed is one of auto, unit, plain".to_owned(),
-            format!("max_rework ({}): given \"3\", allowed is a whole number from 0 to 1000", at(3)),
-            "heartbeat_ms (VIBE_ENSEMBLE_HEARTBEAT_MS): given \"-5\", allowed is a whole number from 100 to 600000".to_owned(),
-            format!("env ({}): given a table of VIBE_ENSEMBLE_TOKEN, allowed is a table of variables with text values, none of them named VIBE_ENSEMBLE_*", at(5)),
+            format!("{}: the option \"max_wrokers\" does not exist; did you mean \"max_workers\"?", at(2)),
+            "VIBE_ENSEMBLE_LISTN: this variable does not exist; did you mean VIBE_ENSEMBLE_LISTEN?".to_owned(),
+            format!("listen ({}): \"everywhere\" is not valid; use an IP address and a port, such as 127.0.0.1:3276 or [::1]:0", at(1)),
+            format!("state_dir ({}): \"relative\" is not valid; use a directory; in the configuration file, an absolute path", at(4)),
+            "launcher (--launcher): \"docker\" is not valid; use one of auto, unit, plain".to_owned(),
+            format!("max_rework ({}): \"3\" is not valid; use a whole number from 0 to 1000", at(3)),
+            "heartbeat_ms (VIBE_ENSEMBLE_HEARTBEAT_MS): \"-5\" is not valid; use a whole number from 100 to 600000".to_owned(),
+            format!("env ({}): a table of VIBE_ENSEMBLE_TOKEN is not valid; use a table of variables whose values are strings, none of them named VIBE_ENSEMBLE_*", at(5)),
         ]
     );
 }
@@ -102,7 +102,7 @@ fn syntax_errors_have_a_line_and_a_missing_file_is_an_error() {
     let missing = Flags { config: Some("/nonexistent/x.toml".into()), ..Flags::default() };
     assert_eq!(
         problems(&missing, &home()),
-        ["/nonexistent/x.toml:1: there is no such file; name another with --config"]
+        ["/nonexistent/x.toml:1: this file does not exist; give another with --config"]
     );
 }
 
@@ -110,7 +110,7 @@ fn syntax_errors_have_a_line_and_a_missing_file_is_an_error() {
 fn no_auth_is_refused_off_loopback() {
     for open in ["0.0.0.0:3276", "[::]:3276", "192.0.2.7:80"] {
         let found = problems(&flags([("auth", "none"), ("listen", open)]), &home());
-        assert!(found[0].starts_with("auth (--auth): none would let anybody"), "{found:?}");
+        assert!(found[0].starts_with("auth (--auth): \"none\" would let anyone"), "{found:?}");
     }
     for closed in ["127.0.0.1:0", "[::1]:0"] {
         let flags = flags([("auth", "none"), ("listen", closed)]);
@@ -177,7 +177,7 @@ fn the_token_is_systemds_credential_if_there_is_one_else_the_state_directorys() 
 fn without_a_home_the_missing_directories_are_named() {
     let found = problems(&Flags::default(), &Environment::default());
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found[0].starts_with("state_dir (default): there is no default without HOME"));
+    assert!(found[0].starts_with("state_dir (default): there is no default because HOME is not set"));
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) struct Listeners {
 /// Takes over what was passed, told apart by address family. Changes the environment, so no thread may run yet.
 pub(super) fn take(environment: &Environment) -> anyhow::Result<Passed> {
     let mut passed = Passed::default();
-    // Passed to somebody who started this process, and not to it.
+    // Passed to a process that started this one, and not to this one.
     if environment.get("LISTEN_PID") != Some(&std::process::id().to_string()) {
         return Ok(passed);
     }
@@ -52,20 +52,20 @@ pub(super) fn take(environment: &Environment) -> anyhow::Result<Passed> {
             ensure_listening(&tcp, number)?;
             ensure!(
                 passed.http.replace(tcp).is_none(),
-                "systemd passed two TCP sockets and one is served; leave one ListenStream= with a port in \
+                "systemd passed two TCP sockets, but the server serves one; keep one ListenStream= with a port in \
                  vibe-ensemble.socket"
             );
         } else if let Ok(Some(unix)) = descriptors.take_unix_listener(index) {
             ensure_listening(&unix, number)?;
             ensure!(
                 passed.shims.replace(unix).is_none(),
-                "systemd passed two Unix sockets and one is for workers; leave one ListenStream= with a path in \
-                 vibe-ensemble.socket (worker.sock belongs to vibe-ensemble-worker.socket)"
+                "systemd passed two Unix sockets, but the server needs one; keep one ListenStream= with a path in \
+                 vibe-ensemble.socket (worker.sock belongs in vibe-ensemble-worker.socket)"
             );
         } else {
             bail!(
-                "descriptor {number}, passed by systemd, is neither a TCP nor a Unix stream socket; vibe-ensemble.socket \
-                 takes ListenStream= only"
+                "descriptor {number}, passed by systemd, is neither a TCP nor a Unix stream socket; use only \
+                 ListenStream= in vibe-ensemble.socket"
             );
         }
     }
@@ -74,16 +74,16 @@ pub(super) fn take(environment: &Environment) -> anyhow::Result<Passed> {
 
 fn ensure_listening(socket: &impl AsFd, number: usize) -> anyhow::Result<()> {
     let listening = getsockopt(socket, AcceptConn);
-    let listening = listening.with_context(|| format!("descriptor {number} is no socket"))?;
+    let listening = listening.with_context(|| format!("descriptor {number} is not a socket"))?;
     ensure!(
         listening,
-        "descriptor {number}, passed by systemd, does not listen; vibe-ensemble.socket must have Accept=no"
+        "descriptor {number}, passed by systemd, is not listening; set Accept=no in vibe-ensemble.socket"
     );
     Ok(())
 }
 
 impl Passed {
-    /// Completes what was passed with what is configured. A passed listener wins, and it is told. `before`: where the
+    /// Completes what was passed with what is configured. A passed listener takes precedence, which is logged. `before`: where the
     /// server before this one listened.
     pub(super) async fn or_bind(
         self,
@@ -95,12 +95,12 @@ impl Passed {
             Some(passed) => {
                 let address = passed.local_addr().context("the socket for shims has no address")?;
                 let at = address.as_pathname().context(
-                    "the Unix socket that systemd passed has no path; name one in vibe-ensemble.socket",
+                    "the Unix socket that systemd passed has no path; give it one in vibe-ensemble.socket",
                 )?;
                 if at != socket {
                     tracing::warn!(
                         passed = %at.display(), usual = %socket.display(),
-                        "shims dial the socket that systemd passed"
+                        "workers connect to the socket that systemd passed, not to the usual one"
                     );
                 }
                 (
@@ -128,7 +128,7 @@ impl Passed {
     }
 }
 
-/// Listens where it was told. With a port of its own choice it takes the one the server before had: agents that run know
+/// Listens where it was configured. With a port of its own choice it takes the one the server before had: agents that run know
 /// that one, and would lose the tools of this server.
 async fn listen(
     address: SocketAddr,
@@ -139,7 +139,7 @@ async fn listen(
         match tokio::net::TcpListener::bind(same).await {
             Ok(listener) => return Ok(listener),
             Err(error) => tracing::warn!(
-                %error, %same, "the port of before is taken; agents that run now are without this server's tools"
+                %error, %same, "the previous port is in use by another program; agents that are running now lose the tools of this server"
             ),
         }
     }
@@ -151,8 +151,8 @@ async fn listen(
 fn check_passed(config: &Config, bound: SocketAddr) -> anyhow::Result<()> {
     ensure!(
         config.auth != config::Auth::None || bound.ip().is_loopback(),
-        "auth \"none\" would let anybody who reaches {bound}, the address of vibe-ensemble.socket, run commands here; use \
-         token, or a loopback address there"
+        "auth \"none\" would let anyone who reaches {bound}, the address in vibe-ensemble.socket, run commands here; use auth \
+         \"token\", or a loopback address there"
     );
     let named = config
         .effective
@@ -161,7 +161,7 @@ fn check_passed(config: &Config, bound: SocketAddr) -> anyhow::Result<()> {
     if named && config.listen != bound {
         tracing::warn!(
             listen = %config.listen, %bound,
-            "systemd passed the HTTP listener, and --listen does not count; change ListenStream= of vibe-ensemble.socket"
+            "systemd passed the HTTP listener, so the option listen is ignored; change ListenStream= in vibe-ensemble.socket instead"
         );
     }
     Ok(())

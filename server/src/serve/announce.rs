@@ -1,4 +1,4 @@
-//! What a server that is ready says of itself, and what an operator should know about it at once.
+//! What the log says when the server is ready: where it listens, and what an operator should know at once.
 
 use std::net::SocketAddr;
 
@@ -23,8 +23,8 @@ pub(super) fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) 
     {
         tracing::warn!(
             socket = %config.runtime_dir.join(launcher::WORKER_SOCKET).display(),
-            "workers run inside this server's unit, and stopping it stops them, unless it has KillMode=process; start \
-             vibe-ensemble-worker.socket, then restart"
+            "workers run inside the unit of this server, so stopping the unit stops them, unless it has KillMode=process; start \
+             vibe-ensemble-worker.socket, then restart the server"
         );
     }
     if let Some(missing) = locate::missing_agent(&config.agent_command, config.environment()) {
@@ -32,7 +32,7 @@ pub(super) fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) 
     }
     if config.auth == config::Auth::None {
         tracing::warn!(
-            "authentication is off: whoever reaches the port can run commands as this user"
+            "authentication is off: anyone who can reach the port can run commands as this user"
         );
     }
 }

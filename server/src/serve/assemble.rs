@@ -40,7 +40,7 @@ pub(super) struct Server {
     pub(super) lock: InstanceLock,
     pub(super) store: Store,
     pub(super) dispatcher: Dispatcher,
-    /// Hands a new token to those who check it.
+    /// Hands a new token to the checks of requests.
     pub(super) keys: watch::Sender<Key>,
     /// Hands new limits to the periodic jobs.
     pub(super) limits: watch::Sender<upkeep::Limits>,

@@ -1,5 +1,5 @@
-//! Which state directory a database is used in: a copy of it has every id of the original, and whoever acts on ids alone
-//! ends the original's agents and does its work a second time.
+//! Which state directory a database is used in: a copy of it has every id of the original, and a server that relies on ids alone
+//! would kill the agents of the original and do its work a second time.
 
 use std::fs::File;
 use std::fs::TryLockError;
@@ -19,7 +19,7 @@ use crate::store::Store;
 /// Uses the database in this directory from now on; refused while it is used in another.
 pub(super) async fn take(store: &Store, state_dir: &Path) -> anyhow::Result<Place> {
     let here = directory(state_dir)
-        .with_context(|| format!("could not tell which directory {} is", state_dir.display()))?;
+        .with_context(|| format!("could not determine the real path of {}", state_dir.display()))?;
     let known = store.place().await?;
     let before = known.as_ref().map(|known| &known.directory).filter(|known| !known.is(&here));
     let own_place = known.as_ref().filter(|_| before.is_none()).map(|known| known.id.as_str());
@@ -38,7 +38,7 @@ pub(super) async fn take(store: &Store, state_dir: &Path) -> anyhow::Result<Plac
         tracing::warn!(
             before = before.path,
             now = here.path,
-            "the database was used in another directory before; what it granted there is over, and it is used here from now on"
+            "the database was used in another directory before; attempts that started there are lost, and it is used here from now on"
         );
     }
     Ok(store.settle_in(here).await?)

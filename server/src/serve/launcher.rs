@@ -16,7 +16,7 @@ use crate::shim::launch::Launcher;
 /// Where `vibe-ensemble-worker.socket` listens, in the runtime directory.
 pub(super) const WORKER_SOCKET: &str = "worker.sock";
 
-/// How shims are started here. What is missing is told before anything is promised.
+/// How shims are started here. What is missing is reported before the server is ready.
 pub(super) fn choose(config: &Config) -> anyhow::Result<Launcher> {
     let socket = config.runtime_dir.join(WORKER_SOCKET);
     let unit = match config.launcher {
@@ -24,8 +24,8 @@ pub(super) fn choose(config: &Config) -> anyhow::Result<Launcher> {
         config::Launcher::Auto => is_started_by_systemd(config.environment()) && is_socket(&socket),
         config::Launcher::Unit if is_socket(&socket) => true,
         config::Launcher::Unit => bail!(
-            "the launcher \"unit\" needs the worker socket, and there is none at {}. systemd makes it: `systemctl enable \
-             --now vibe-ensemble-worker.socket` (with --user for your own services); or use --launcher plain",
+            "the launcher \"unit\" needs the worker socket, which does not exist at {}. Let systemd create it with `systemctl enable \
+             --now vibe-ensemble-worker.socket` (with --user for your own services), or use --launcher plain",
             socket.display()
         ),
     };
@@ -34,7 +34,7 @@ pub(super) fn choose(config: &Config) -> anyhow::Result<Launcher> {
     }
     let shim = locate::shim(config.shim.as_deref(), config.environment()).context(
         "vibe-ensemble-shim was found neither beside this program nor in PATH; build it with \
-         `cargo build --workspace`, or name it with --shim",
+         `cargo build --workspace`, or give its path with --shim",
     )?;
     Ok(Launcher::Plain { shim })
 }

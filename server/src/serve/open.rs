@@ -45,7 +45,7 @@ pub(super) struct Opened {
     pub(super) store: Store,
     /// Where the database is used.
     pub(super) place: Place,
-    /// The newest event of before.
+    /// The newest event of earlier runs.
     pub(super) begun_at: EventSeq,
     pub(super) checking: JoinHandle<()>,
     /// True once every page of the database was looked at.
@@ -92,10 +92,10 @@ pub(super) async fn open(
 }
 
 /// Keeps the token in this process's memory from the agents of a service, whose units close its file to them, though their
-/// user is the same. Without units the file is theirs to read, and whoever develops the server wants to look into it.
+/// user is the same. Without units the file is theirs to read, and developers of the server want to examine its memory.
 fn close_memory(config: &Config) -> anyhow::Result<()> {
     if launcher::is_started_by_systemd(config.environment()) {
-        prctl::set_dumpable(false).context("could not close its memory to other processes")?;
+        prctl::set_dumpable(false).context("could not protect its memory from other processes")?;
     }
     Ok(())
 }
@@ -121,7 +121,7 @@ async fn open_store(
     Ok((store, checked, place))
 }
 
-/// Goes on with the check of the database; what is received says when it is through.
+/// Continues the check of the database; the receiver turns true when it has finished.
 fn begin_check(lifecycle: &Lifecycle, checked: Checked) -> (JoinHandle<()>, watch::Receiver<bool>) {
     let (sound, told) = watch::channel(false);
     let stop = lifecycle.shutdown_token();
@@ -133,13 +133,13 @@ fn begin_check(lifecycle: &Lifecycle, checked: Checked) -> (JoinHandle<()>, watc
 async fn check(checked: Checked, sound: watch::Sender<bool>, stop: CancellationToken) {
     if let Checked::Partly(rest) = checked {
         tracing::info!(
-            "the database is large; it is checked while serving, and nothing new is started before that"
+            "the database is large, so its check continues while the server runs; nothing new starts before it has finished"
         );
         match stop.run_until_cancelled(rest.finish()).await {
             None => return,
-            Some(Ok(())) => tracing::info!("the database is sound"),
+            Some(Ok(())) => tracing::info!("the check of the database found no damage"),
             Some(Err(error)) => {
-                tracing::error!(error = %chain(&error), "the database cannot be served from");
+                tracing::error!(error = %chain(&error), "the database is damaged; the server stops");
                 return;
             }
         }

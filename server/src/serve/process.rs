@@ -16,10 +16,10 @@ use crate::serve::activation;
 use crate::serve::run;
 use crate::telemetry;
 
-/// How long blocking work may go on after the server has ended.
+/// How long blocking work may continue after the server has ended.
 const LEFTOVERS: Duration = Duration::from_millis(500);
 
-/// Runs a server in this process until it is told to stop.
+/// Runs a server in this process until it is asked to stop.
 pub fn serve(flags: &Flags, environment: &Environment) -> anyhow::Result<Exit> {
     let held = lifecycle::hold_signals().context("could not hold back signals")?;
     let config = config::load(flags, environment)?;

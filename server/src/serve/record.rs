@@ -1,7 +1,7 @@
 //! One record in the log for each change of state, as the events of the database tell it.
 //!
-//! It follows the event log instead of being called by those who write: what is logged was committed, and nobody can
-//! change state and forget to log it. What is committed in the moment a server is killed is in the database only.
+//! It follows the event log instead of being called where state changes: what is logged was committed, and no code
+//! can change state and forget to log it. What is committed in the moment a server is killed is in the database only.
 
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
@@ -89,7 +89,7 @@ fn write(event: &Event, failure: Option<Failure>) {
         K::TicketStageCompleted => record!(INFO, "ticket_stage_completed", "stage completed"),
         K::TicketSentBack => record!(INFO, "ticket_sent_back", "ticket sent back to a stage"),
         K::TicketAttemptFailed if failure == Some(Failure::OutOfMemory) => {
-            record!(ERROR, journal::OUT_OF_MEMORY, "attempt killed for want of memory");
+            record!(ERROR, journal::OUT_OF_MEMORY, "attempt killed because it ran out of memory");
         }
         K::TicketAttemptFailed => record!(WARN, "ticket_attempt_failed", "attempt failed"),
         K::TicketOnHold => record!(WARN, "ticket_on_hold", "ticket on hold"),

@@ -13,19 +13,19 @@ use crate::store::Store;
 use crate::telemetry;
 use crate::telemetry::chain;
 
-/// Reads the configuration again. A file that is wrong changes nothing and is told.
+/// Reads the configuration again. A file that is not valid changes nothing and is reported.
 pub(super) fn reload(config: &mut Config, store: &Store, dispatcher: &Dispatcher) {
     let new = match config.reload() {
         Ok(new) => new,
         Err(problems) => {
-            tracing::error!(%problems, "the configuration was not reloaded");
+            tracing::error!(%problems, "the configuration is not valid and was not reloaded; the server keeps the previous one");
             return;
         }
     };
     for (option, effect) in config.changes(&new) {
         match effect {
             TakesEffect::Reload => tracing::info!(option, "changed"),
-            TakesEffect::Restart => tracing::warn!(option, "changed; it counts after a restart"),
+            TakesEffect::Restart => tracing::warn!(option, "changed; takes effect after a restart"),
         }
     }
     store.set_rules(settings::rules(&new));
@@ -37,8 +37,8 @@ pub(super) fn reload(config: &mut Config, store: &Store, dispatcher: &Dispatcher
     *config = new;
 }
 
-/// Takes the token that is in its file now. A file that holds none changes nothing: to lock everybody out is not what a
-/// slip of an editor should do.
+/// Takes the token that is in its file now. A file that holds none changes nothing: a slip in an
+/// editor must not lock everybody out.
 pub(super) fn read_token_again(
     config: &Config,
     keys: &watch::Sender<Key>,
@@ -48,14 +48,16 @@ pub(super) fn read_token_again(
     match file.read() {
         Ok(token) => {
             if let Err(error) = lock.set_token(file) {
-                tracing::error!(error = %chain(&error), "clients are not told where the token is now");
+                tracing::error!(error = %chain(&error), "the new path of the token file was not published, so clients still look for it at the old one");
             }
             if Key::replace(keys, token) {
-                tracing::info!("the coordinator's token was changed; the old one no longer counts");
+                tracing::info!(
+                    "the token of the coordinator was replaced; the old one is no longer valid"
+                );
             }
         }
         Err(error) => {
-            tracing::error!(error = %chain(&error), "the token was not read; the old one still counts");
+            tracing::error!(error = %chain(&error), "the token file could not be read; the old token remains valid");
         }
     }
 }

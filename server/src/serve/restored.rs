@@ -1,4 +1,4 @@
-//! Starting on a database that may be a restored backup: numbers go on above everything that is on disk.
+//! Starting on a database that may be a restored backup: numbering continues above everything that is on disk.
 
 use std::io;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(super) async fn resume_numbers(
     if store.resume_numbers(highest).await? {
         tracing::warn!(
             ?highest,
-            "the files beside the database are newer than it, so it was restored from a backup; numbers go on above them"
+            "the run directories are newer than the database, so it was restored from a backup; new ids continue above theirs"
         );
     }
     Ok(())

@@ -21,9 +21,9 @@ use crate::serve::reload::reload;
 use crate::serve::upkeep;
 
 /// How often the server checks that the lock files and the address are still there.
-const MEND: Duration = Duration::from_secs(2);
+const RESTORE: Duration = Duration::from_secs(2);
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is asked to stop.
 pub(super) async fn run(
     config: Config,
     passed: Passed,
@@ -39,11 +39,11 @@ pub(super) async fn run(
 async fn serve_until_stopped(server: &mut Server) -> anyhow::Result<()> {
     let stop = server.lifecycle.shutdown_token();
     let mut drain = server.lifecycle.drain();
-    let mut mend = mending();
+    let mut restore = restoring();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            _ = mend.tick() => server.lock.mend(),
+            _ = restore.tick() => server.lock.restore(),
             changed = drain.changed() => {
                 let draining = changed.is_ok() && *drain.borrow_and_update();
                 server.lock.set_draining(draining)?;
@@ -71,17 +71,17 @@ async fn close(mut server: Server) -> anyhow::Result<Exit> {
         task.await.context("a task of the server was lost")?;
     }
     server.store.close().await;
-    // Whoever dials an address that systemd holds is served by the next server.
+    // Clients that dial an address that systemd holds are served by the next server.
     if !server.http_is_passed {
         server.lock.withdraw()?;
     }
-    tracing::info!("stopped; workers run on");
+    tracing::info!("stopped; workers keep running");
     Ok(server.lifecycle.exit())
 }
 
 /// When to check whether somebody removed what lies beside a running server.
-fn mending() -> Interval {
-    let mut mend = tokio::time::interval(MEND);
-    mend.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    mend
+fn restoring() -> Interval {
+    let mut restore = tokio::time::interval(RESTORE);
+    restore.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    restore
 }

@@ -1,4 +1,4 @@
-//! What each part of the server is told of the configuration.
+//! From the configuration to the settings of each part of the server.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -63,7 +63,7 @@ pub(super) fn limits(settings: &Settings) -> Limits {
 }
 
 /// Starts the jobs. The disk is looked at every second, from the first moment; sweeps run soon after the start, when the
-/// workers of before have come back, and then every hour.
+/// workers of the previous server have reconnected, and then every hour.
 #[must_use]
 pub(super) fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 5] {
     let Upkeep { store, clock, attempts_dir, workers_dir, guard, repositories, limits } = upkeep;

@@ -1,5 +1,5 @@
-//! What people and systemd are told while the server runs: what happens, that it gets on with its work, and how much of
-//! it there is.
+//! What the server reports while it runs: to the log what happens, and to systemd that it makes progress and how much work
+//! it has.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::telemetry::chain;
 /// The status line changes at most this often.
 const STATUS_GAP: Duration = Duration::from_secs(1);
 
-/// Begins to tell, as far as somebody listens: what happens after the event `begun_at`, and how the server does.
+/// Starts reporting, as far as something listens: what happens after the event `begun_at`, and how the server does.
 pub(super) fn start(
     lifecycle: &Lifecycle,
     store: &Store,
@@ -41,8 +41,8 @@ pub(super) fn start(
             let (store, dispatcher) = (store.clone(), dispatcher.clone());
             async move {
                 let ((), answered) = tokio::join!(dispatcher.probe(), store.ping());
-                // A database that refuses is told by whoever needed it, and a restart would not mend it. One that does
-                // not answer is what the watchdog is for.
+                // A refusal of the database is reported by the caller that needed it, and a restart would not fix it.
+                // A database that does not answer is what the watchdog is for.
                 if let Err(error) = answered {
                     tracing::debug!(error = %chain(&error), "the database refused a probe");
                 }
@@ -89,7 +89,7 @@ async fn show(
                 }
             }
             Err(error) => {
-                tracing::debug!(error = %chain(&error), "the status line was not brought up to date");
+                tracing::debug!(error = %chain(&error), "the status line was not updated");
             }
         }
         tokio::select! {

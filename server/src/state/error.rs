@@ -7,7 +7,7 @@ use crate::state::holder::Holder;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("could not make the directory {path}{}", next_step(source))]
+    #[error("could not create the directory {path}{}", next_step(source))]
     MakeDirectory { path: PathBuf, source: io::Error },
     #[error("could not set the mode of {path}{}", next_step(source))]
     Mode { path: PathBuf, source: io::Error },
@@ -18,25 +18,25 @@ pub enum StateError {
     #[error("could not lock {path}{}", next_step(source))]
     Lock { path: PathBuf, source: io::Error },
     #[error(
-        "{path} is held by {holder}; stop that one first, or give this one its own {directory}"
+        "{path} is held by {holder}; stop that server first, or give this one its own {directory}"
     )]
     Held { path: PathBuf, holder: Box<Holder>, directory: &'static str },
     #[error(
-        "{path} is missing or empty, but {attempts} holds {count} run directories of a database that was there. Put a \
-         backup in its place; or, to start empty, move {attempts} away first"
+        "{path} is missing or empty, but {attempts} contains {count} run directories of a database that existed. Restore \
+         a backup of the database; or, to start empty, move {attempts} away first"
     )]
     DatabaseGone { path: PathBuf, attempts: PathBuf, count: usize },
     #[error(
-        "the database in {copy} is a copy of the one in {original}, where {who}. Nothing was touched. Stop that one \
-         and its workers first, or start empty in another --state-dir"
+        "the database in {copy} is a copy of the one in {original}, where {who}. Nothing was changed. Stop that \
+         server and its workers first, or start empty in another --state-dir"
     )]
     Elsewhere { copy: PathBuf, original: PathBuf, who: String },
     #[error(
-        "{place} is not used, because others could change it: {at} {fault}. Have its owner fix that, or name a directory of \
+        "{place} is not used, because others could change it: {at} {fault}. Ask its owner to fix that, or give a directory of \
          your own with --state-dir or --runtime-dir"
     )]
     Foreign { place: PathBuf, at: PathBuf, fault: String },
-    #[error("{path} holds no token; remove it, and the next start makes a new one")]
+    #[error("{path} does not contain a token; remove it, and the next start creates a new one")]
     NoToken { path: PathBuf },
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -46,11 +46,11 @@ pub enum StateError {
 fn next_step(cause: &io::Error) -> &'static str {
     let kind = cause.kind();
     if kind == io::ErrorKind::ReadOnlyFilesystem {
-        "; its file system is read-only. Mount it writable, or name another place with --state-dir or --runtime-dir"
+        "; its file system is read-only. Mount it writable, or give another directory with --state-dir or --runtime-dir"
     } else if kind == io::ErrorKind::PermissionDenied {
-        "; this user may not write there. Give it the directory, or name another with --state-dir or --runtime-dir"
+        "; this user may not write there. Change the owner of the directory, or give another with --state-dir or --runtime-dir"
     } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        "; its file system is full. Free some room there, then start again"
+        "; its file system is full. Free some space there, then start again"
     } else {
         ""
     }
@@ -59,22 +59,22 @@ fn next_step(cause: &io::Error) -> &'static str {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error(
-        "there is no token file {path}, which {by} names; put at least 32 random characters there, for the server's user \
-         alone: (umask 077; openssl rand -hex 32 >FILE)"
+        "the token file {path}, set by {by}, does not exist; create it with at least 32 random characters, readable only by \
+         the server's user: (umask 077; openssl rand -hex 32 >FILE)"
     )]
     Missing { path: PathBuf, by: String },
     #[error(
-        "could not read the token file {path}, which {by} names; the server's user must be able to"
+        "could not read the token file {path}, set by {by}; make it readable for the server's user"
     )]
     Unreadable { path: PathBuf, by: String, source: io::Error },
     #[error(
-        "{path}, which {by} names, holds no token: that is one line of at least 32 printable characters without spaces, \
-         such as `openssl rand -hex 32` prints"
+        "the token file {path}, set by {by}, does not contain a token: one line of at least 32 printable characters without \
+         spaces, such as the output of `openssl rand -hex 32`"
     )]
     NoToken { path: PathBuf, by: String },
     #[error(
-        "{path}, which {by} names, has mode {mode:04o}: {} it. Run chmod 600 on it as its owner; if somebody saw the token, \
-         replace it",
+        "the token file {path}, set by {by}, has mode {mode:04o}: {} it. Run chmod 600 on it as its owner; if someone may \
+         have read the token, replace it",
         if *.mode & 0o022 == 0 { "others can read" } else { "others can change" }
     )]
     Open { path: PathBuf, by: String, mode: u32 },

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Who holds a lock, by its own words.
+/// Who holds a lock, according to the lock file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     #[serde(default)]
@@ -20,7 +20,7 @@ pub struct Holder {
     /// Where the server before it listened.
     #[serde(default)]
     pub listened: Option<SocketAddr>,
-    /// Whether it grants nothing new.
+    /// Whether it starts nothing new.
     #[serde(default)]
     pub draining: bool,
     /// Where its coordinator's token is.
@@ -50,7 +50,7 @@ pub enum Origin {
     Own,
     /// To systemd, which copies it for each start of the unit (`LoadCredential=`).
     Credential,
-    /// To whoever named it, by the option in these words.
+    /// To the user who set it, with the option in these words.
     Named(String),
 }
 

@@ -34,7 +34,8 @@ use crate::state::owned;
 use crate::state::owned::Owners;
 use crate::telemetry::chain;
 
-/// How often and how long a lock that is held is tried again. Somebody who asks who holds it takes it for a moment.
+/// How often a lock that is held is tried again, and how long to wait in between. A command that asks who holds it takes it
+/// for a moment.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(30);
 
@@ -57,8 +58,8 @@ struct Held {
     file: File,
     /// `None` where the file system locks no directories.
     itself: Option<File>,
-    /// Whether it was told that the file is gone and cannot be made again.
-    told: bool,
+    /// Whether the log says already that the file is gone and cannot be created again.
+    reported: bool,
 }
 
 impl InstanceLock {
@@ -123,19 +124,19 @@ impl InstanceLock {
 
     /// Puts back what somebody removed while the server runs: the lock files, without which a second server would see no
     /// first one, and the address, without which no client finds this one.
-    pub fn mend(&mut self) {
-        let mut mended = self.state.mend();
-        mended |= self.runtime.mend();
+    pub fn restore(&mut self) {
+        let mut restored = self.state.restore();
+        restored |= self.runtime.restore();
         let address = self.runtime.directory.join(ADDRESS);
         let listen = self.holder.listen.filter(|_| is_missing(&address));
         let written = match listen {
             Some(listen) => self.write_address(listen),
             None => Ok(()),
         };
-        if let Err(error) = written.and_then(|()| if mended { self.sign() } else { Ok(()) }) {
-            tracing::error!(error = %chain(&error), "what was removed beside the running server was not put back");
+        if let Err(error) = written.and_then(|()| if restored { self.sign() } else { Ok(()) }) {
+            tracing::error!(error = %chain(&error), "files of the running server were removed and could not be restored");
         } else if listen.is_some() {
-            tracing::warn!(file = %address.display(), "the server's address was removed and is there again");
+            tracing::warn!(file = %address.display(), "the address file of the running server was removed, and has been restored");
         }
     }
 
@@ -179,11 +180,11 @@ impl Held {
         };
         let file = take(&path, option)?;
         let directory = directory.to_owned();
-        Ok(Self { directory, name, option, file, itself, told: false })
+        Ok(Self { directory, name, option, file, itself, reported: false })
     }
 
     /// Makes the lock file again when it is gone or another one. Returns whether it did.
-    fn mend(&mut self) -> bool {
+    fn restore(&mut self) -> bool {
         let path = self.directory.join(self.name);
         if is_same(&self.file, &path) {
             return false;
@@ -196,11 +197,11 @@ impl Held {
                 if itself.is_some() {
                     self.itself = itself;
                 }
-                self.told = false;
+                self.reported = false;
                 true
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.told, true) {
+                if !std::mem::replace(&mut self.reported, true) {
                     tracing::error!(
                         file = %path.display(), error = %chain(&error),
                         "the server's lock file was removed and cannot be made again"
@@ -310,7 +311,7 @@ mod tests {
             fs::remove_file(path).unwrap();
         }
         assert!(matches!(take(), Err(StateError::Held { .. })), "the directory is in use");
-        first.mend();
+        first.restore();
         let own = i32::try_from(std::process::id()).ok();
         assert_eq!(holder(&runtime).unwrap().and_then(|holder| holder.pid), own);
         assert_eq!(fs::read_to_string(runtime.join(ADDRESS)).unwrap(), "127.0.0.1:3276");
@@ -318,14 +319,14 @@ mod tests {
         assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
 
         fs::remove_dir_all(&runtime).unwrap();
-        first.mend();
+        first.restore();
         assert_eq!(holder(&runtime).unwrap().and_then(|holder| holder.pid), own);
         assert_eq!(fs::read_to_string(runtime.join(ADDRESS)).unwrap(), "127.0.0.1:3276");
         // Another in its place is none of ours, and is not taken while somebody holds it.
         let lock = runtime.join(RUNTIME_LOCK);
         fs::remove_file(&lock).unwrap();
         fs::write(&lock, "").unwrap();
-        first.mend();
+        first.restore();
         assert_eq!(holder(&runtime).unwrap().and_then(|holder| holder.pid), own);
     }
 }

@@ -128,11 +128,11 @@ pub fn close(path: &Path) -> Result<(), StateError> {
     let on_same = above.and_then(|above| fs::metadata(above).ok());
     let is_ours = found.uid() == nix::unistd::geteuid().as_raw();
     if !is_ours || on_same.is_none_or(|above| above.dev() != found.dev()) {
-        tracing::warn!(%directory, mode, owner = found.uid(), "others may look into it; it is left as it is");
+        tracing::warn!(%directory, mode, owner = found.uid(), "others can read this directory, and it is shared or not ours, so its mode was not changed");
         return Ok(());
     }
     files::set_mode(path, 0o700)?;
-    tracing::warn!(%directory, mode, "others could enter it; its mode is 0700 now");
+    tracing::warn!(%directory, mode, "others could read this directory; its mode was changed to 0700");
     Ok(())
 }
 
@@ -167,7 +167,7 @@ fn fault(
     owners: Owners,
 ) -> Option<String> {
     if !owners.include(uid) {
-        return Some(format!("belongs to user {uid}, who can change what is there"));
+        return Some(format!("belongs to user {uid}, who can change its content"));
     }
     let writable = if is_private_group { mode & 0o002 } else { mode & OTHERS_WRITE };
     // Everybody may write to a link; who may exchange it is said by the directory it lies in.
@@ -175,7 +175,7 @@ fn fault(
         return None;
     }
     let mode = mode & 0o7777;
-    Some(format!("has mode {mode:04o}, so others can change what is there; run chmod go-w on it"))
+    Some(format!("has mode {mode:04o}, so others can change its content; run chmod go-w on it"))
 }
 
 /// Whether a group has nobody but this user in it, as many systems make one for each.

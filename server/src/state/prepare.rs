@@ -53,7 +53,7 @@ pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> 
         let path = state.join(below);
         make(&path)?;
         owned::check(&path, Owners::of_server())?;
-        // Everything in these is ours, so a laxer mode is a mistake to be mended; where a link leads it is not ours alone.
+        // Everything in these is ours, so a laxer mode is a mistake to fix; where a link leads it is not ours alone.
         if !path.is_symlink() {
             set_mode(&path, 0o700)?;
         }
@@ -68,14 +68,14 @@ pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> 
     Ok(Prepared { lock, token, attempt_key })
 }
 
-/// Says where shims dial.
+/// Publishes where shims dial.
 pub fn publish_socket(state_dir: &Path, socket: &Path) -> Result<(), StateError> {
     let path = state_dir.join(SHIM_ADDRESS);
     durable::write(&path, socket.as_os_str().as_bytes(), Existing::Replace)
         .map_err(|source| StateError::Write { path, source })
 }
 
-/// Refuses to begin with an empty database where there was one: its tickets would be gone without a word.
+/// Refuses to begin with an empty database where there was one: its tickets would be gone silently.
 fn refuse_lost_database(state_dir: &Path) -> Result<(), StateError> {
     let path = state_dir.join(DATABASE);
     match fs::metadata(&path) {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_survives_starts_and_its_mode_is_mended() {
+    fn the_token_survives_starts_and_its_mode_is_fixed() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path(), &dir.path().join("run"));
         let first = prepare(&config, NOW).expect("prepares").token;

@@ -1,9 +1,9 @@
 //! Where the coordinator's token comes from, and how it is read, made and replaced.
 //!
-//! One notion for everybody who asks: the server at its start and on HUP, `rotate-token`, the clients, `doctor`.
+//! The same for all that ask: the server at its start and on HUP, `rotate-token`, the clients, `doctor`.
 //!
-//! Invariant: only a file in the state directory is ever made, mended or replaced here; every other one is somebody
-//! else's.
+//! Invariant: only a file in the state directory is ever created, repaired or replaced here; every other one belongs
+//! to someone else.
 
 use std::fs;
 use std::io;
@@ -35,7 +35,7 @@ const LONGEST_FILE: u64 = 4096;
 const CREDENTIALS_OF_SYSTEM: &str = "/run/credentials";
 
 impl TokenFile {
-    /// The file the configuration stands for. The one in the state directory is the server's own, whoever names it.
+    /// The file the configuration stands for. The one in the state directory is the server's own, however it was set.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let path = config.token_file.clone();
@@ -50,7 +50,7 @@ impl TokenFile {
         Self { path, origin }
     }
 
-    /// The file a client reads: the one it was told, else the running server's, else the one the next start takes.
+    /// The file a client reads: the one it was given, else the running server's, else the one the next start takes.
     #[must_use]
     pub fn for_client(config: &Config) -> Self {
         let configured = Self::of(config);
@@ -191,7 +191,7 @@ mod tests {
             let error = look().expect_err(what);
             assert!(error.contains(what) && error.contains("the option"), "{error}");
         };
-        refused("there is no token file");
+        refused("does not exist");
         let write = |text: &[u8], mode: u32| {
             fs::write(&path, text).expect("writes");
             fs::set_permissions(&path, Permissions::from_mode(mode)).expect("sets");
@@ -203,10 +203,10 @@ mod tests {
         assert_eq!(look(), Ok(good.clone()));
         for bad in ["", "\n", &good[1..], &format!("{good} {good}"), &"x".repeat(4097)] {
             write(bad.as_bytes(), 0o600);
-            refused("holds no token");
+            refused("does not contain a token");
         }
         write(&[0xff; 40], 0o600);
-        refused("holds no token");
+        refused("does not contain a token");
         for (mode, what) in [(0o604, "can read"), (0o640, "can read"), (0o620, "can change")] {
             write(good.as_bytes(), mode);
             refused(what);

@@ -63,7 +63,7 @@ pub struct AttemptView {
     pub cached_tokens: Option<i64>,
     /// Most memory its processes held.
     pub peak_memory_bytes: Option<i64>,
-    /// Dollars it was told it may spend.
+    /// Its budget in dollars.
     pub budget_usd: Option<f64>,
     /// True when it only asked an earlier attempt's session for the outcome.
     pub asks_outcome: bool,

@@ -34,7 +34,7 @@ pub fn find(connection: &Connection, environment: &Environment) -> anyhow::Resul
     let file = token_file.clone().unwrap_or_else(|| TokenFile::for_client(&config).path);
     if token_file.is_none() && file.starts_with(&config.state_dir) {
         match owned::check(&file, Owners::of_client(&config.state_dir)) {
-            // Told below, if it matters.
+            // Reported below, if it matters.
             Ok(()) | Err(state::StateError::Read { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -42,7 +42,7 @@ pub fn find(connection: &Connection, environment: &Environment) -> anyhow::Resul
     let token = match token_file {
         Some(file) => named_token(&file)?,
         None => match token::read(&file) {
-            // A server that asks for no token has one all the same; whoever may not read it may still try.
+            // A server that requires no token has one all the same; a user who may not read it may still try.
             Err(state::StateError::Read { .. }) => None,
             token => token?,
         },
@@ -83,9 +83,9 @@ const MOST_ADDRESS_BYTES: u64 = 4 << 10;
 /// The address a running server published.
 pub fn published(runtime_dir: &Path) -> Result<String, ClientError> {
     let path = runtime_dir.join(state::ADDRESS);
-    // Whoever may change the address would be told the token.
+    // A user who can change the address could receive the token.
     owned::check(&path, Owners::of_client(runtime_dir))?;
-    // A server that was killed leaves its address behind, and whoever listens there now would be handed the token.
+    // A server that was killed leaves its address behind, and whatever listens there now would receive the token.
     match state::holder(runtime_dir) {
         Ok(None) => return Err(ClientError::NotRunning { address_file: path }),
         Err(error @ state::StateError::Foreign { .. }) => return Err(error.into()),

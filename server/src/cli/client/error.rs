@@ -10,36 +10,45 @@ use crate::state::StateError;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error(
-        "no server is running with {address_file}; start one with `vibe-ensemble serve`, or name its directories with --state-dir and --runtime-dir"
+        "no server is running (there is no valid {address_file}); start one with `vibe-ensemble serve`, or give its directories with --state-dir and --runtime-dir"
     )]
     NotRunning { address_file: PathBuf },
     #[error("could not read {path}")]
     Read { path: PathBuf, source: io::Error },
     #[error(
-        "{given:?} is no address of a server; one looks like http://127.0.0.1:3276 (--url, VIBE_ENSEMBLE_URL)"
+        "{given:?} is not a server URL; use one such as http://127.0.0.1:3276 (--url, VIBE_ENSEMBLE_URL)"
     )]
     Address { given: String },
     #[error("could not prepare the HTTP client")]
     Prepare(#[source] reqwest::Error),
     #[error(
-        "the server at {url} does not answer; look at `vibe-ensemble doctor`, or start it with `vibe-ensemble serve`"
+        "the server at {url} does not answer; start it with `vibe-ensemble serve`, or run `vibe-ensemble doctor`"
     )]
     Unreachable { url: String, source: reqwest::Error },
-    #[error("the server at {url} did not answer {tool} to the end")]
+    #[error("the connection to the server at {url} broke during {tool}")]
     Broken { url: String, tool: String, source: reqwest::Error },
-    #[error("there is no token file {path}, which --token-file or VIBE_ENSEMBLE_TOKEN_FILE names")]
+    #[error(
+        "the token file {path}, set by --token-file or VIBE_ENSEMBLE_TOKEN_FILE, does not exist"
+    )]
     NoTokenFile { path: PathBuf },
     #[error(
-        "the token was not sent, because the one who listens at {url} may be a stranger: {who}. Start the server, or see \
-         who has its port with `ss -ltnp`; name another address with --url"
+        "the token was not sent, because the listener at {url} may not be your server: {who}. Start the server, or find out \
+         which process has its port with `ss -ltnp`; to use another address, give --url"
     )]
     Stranger { url: String, who: String },
-    #[error("the server at {url} wants another token; name its file with --token-file")]
+    #[error(
+        "the server at {url} does not accept this token; give the right token file with --token-file"
+    )]
     Unauthorized { url: String },
     #[error("the server at {url} answered {status} to {tool}")]
     Status { url: String, tool: String, status: StatusCode },
-    #[error("the server at {url} answered {tool} with something that is no MCP: {what}")]
+    #[error("the server at {url} returned a response to {tool} that is not valid MCP: {what}")]
     NoMcp { url: String, tool: String, what: &'static str },
+    #[error(
+        "the server at {url} answered {tool} in a form that this version of vibe-ensemble does not know; install one \
+         version of both"
+    )]
+    Unreadable { url: String, tool: String, source: serde_json::Error },
     #[error(transparent)]
     State(#[from] StateError),
     #[error("{tool} failed: {message}")]
@@ -50,7 +59,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether there is nobody to talk to.
+    /// Whether no server could be reached.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::NotRunning { .. } | Self::Unreachable { .. } | Self::Stranger { .. })

@@ -10,6 +10,7 @@ use reqwest::Response;
 use reqwest::StatusCode;
 use reqwest::header::ACCEPT;
 use reqwest::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -21,7 +22,12 @@ use crate::cli::client::reader::Reader;
 use crate::domain::id::WorkerId;
 use crate::domain::worker::WorkerState;
 use crate::proof;
+use crate::wire;
+use crate::wire::status::ServerStatus;
+use crate::wire::worker::WorkerView;
 
+/// The page on which a server says what it is doing.
+const STATUS: &str = "/status";
 const REVISION: &str = "2026-07-28";
 /// How long an answer may take when nothing was to be waited for.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -47,7 +53,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Takes the owner of the token's file for somebody who may have the token.
+    /// Lets the owner of the token's file receive the token.
     #[must_use]
     pub fn with_token_of(self, file: &Path) -> Self {
         Self { owner: fs::metadata(file).ok().map(|found| found.uid()), ..self }
@@ -63,7 +69,7 @@ impl Client {
             return Err(ClientError::Address { given: url });
         }
         let http = reqwest::Client::builder()
-            // One for this machine would be told the token, and could not reach the address anyway.
+            // A proxy of this machine would receive the token, and could not reach the address anyway.
             .no_proxy()
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
@@ -91,6 +97,43 @@ impl Client {
         wait: Duration,
     ) -> Result<Value, ClientError> {
         self.call_within(tool, arguments, ANSWER + wait).await
+    }
+
+    /// Calls a tool and reads what it returns.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        tool: &str,
+        arguments: Value,
+    ) -> Result<T, ClientError> {
+        let answer = self.call(tool, arguments).await?;
+        self.read(tool, answer)
+    }
+
+    /// Reads an answer, or a part of one, as one of the types in [`crate::wire`].
+    pub fn read<T: DeserializeOwned>(&self, tool: &str, answer: Value) -> Result<T, ClientError> {
+        wire::read::read(answer).map_err(|source| ClientError::Unreadable {
+            url: self.url.clone(),
+            tool: tool.to_owned(),
+            source,
+        })
+    }
+
+    /// What the server as a whole is doing. A server that has no such answer yet says nothing.
+    pub async fn status(&self) -> Result<ServerStatus, ClientError> {
+        let failed = |error| self.failed(STATUS, error);
+        let mut request = self.http.get(format!("{}{STATUS}", self.url)).timeout(ANSWER);
+        if let Some(token) = &self.token {
+            self.prove(token).await?;
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(failed)?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(ServerStatus::default());
+        }
+        let answer = self.accepted(STATUS, response)?.bytes().await.map_err(failed)?;
+        let answer = serde_json::from_slice(&answer)
+            .map_err(|_| self.no_mcp(STATUS, "a status without JSON"))?;
+        self.read(STATUS, answer)
     }
 
     async fn call_within(
@@ -125,17 +168,18 @@ impl Client {
         }
         let response =
             request.json(&body).send().await.map_err(|error| self.failed(tool, error))?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::Unauthorized { url: self.url.clone() });
-        }
-        if !response.status().is_success() {
-            return Err(ClientError::Status {
-                url: self.url.clone(),
-                tool: tool.to_owned(),
-                status: response.status(),
-            });
-        }
+        let response = self.accepted(tool, response)?;
         outcome(tool, self.answer(tool, response).await?)
+    }
+
+    /// The response of a server that took the request.
+    fn accepted(&self, tool: &str, response: Response) -> Result<Response, ClientError> {
+        let (url, tool, status) = (self.url.clone(), tool.to_owned(), response.status());
+        match status {
+            StatusCode::UNAUTHORIZED => Err(ClientError::Unauthorized { url }),
+            status if !status.is_success() => Err(ClientError::Status { url, tool, status }),
+            _ => Ok(response),
+        }
     }
 
     /// The JSON-RPC answer in a body that is JSON, or a stream of events with progress before it.
@@ -153,11 +197,7 @@ impl Client {
                 break;
             }
         }
-        reader.end().ok_or_else(|| ClientError::NoMcp {
-            url: self.url.clone(),
-            tool: tool.to_owned(),
-            what: "it ended without an answer",
-        })
+        reader.end().ok_or_else(|| self.no_mcp(tool, "it ended without an answer"))
     }
 
     /// Every item of a list, over as many pages as it takes, up to `most`.
@@ -175,12 +215,7 @@ impl Client {
         loop {
             let mut page = self.call(tool, arguments.clone()).await?;
             let Value::Array(more) = page[plural].take() else {
-                let what = "a list without its items";
-                return Err(ClientError::NoMcp {
-                    url: self.url.clone(),
-                    tool: tool.to_owned(),
-                    what,
-                });
+                return Err(self.no_mcp(tool, "a list without its items"));
             };
             items.extend(more);
             if items.len() >= most || !page["next_cursor"].is_string() {
@@ -200,9 +235,10 @@ impl Client {
             live.extend(self.list("list_workers", "workers", arguments, MOST_LIVE).await?);
         }
         let number = |worker: &Value| {
-            worker["worker_id"].as_str().and_then(|id| id.parse::<WorkerId>().ok())
+            let worker: WorkerView = wire::read::read(worker.clone()).ok()?;
+            worker.worker_id.parse::<WorkerId>().ok()
         };
-        live.sort_by_key(number);
+        live.sort_by_cached_key(number);
         // One that went from one state to the next between two questions is there twice.
         live.dedup_by_key(|worker| number(worker));
         Ok(live)
@@ -238,6 +274,10 @@ impl Client {
         };
         self.proven.get_or_try_init(proving).await?;
         Ok(())
+    }
+
+    fn no_mcp(&self, tool: &str, what: &'static str) -> ClientError {
+        ClientError::NoMcp { url: self.url.clone(), tool: tool.to_owned(), what }
     }
 
     fn failed(&self, tool: &str, source: reqwest::Error) -> ClientError {
@@ -298,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_before_anything_is_sent() {
+    fn what_is_not_a_url_is_refused_before_anything_is_sent() {
         for given in ["garbage", "ftp://x", "https://x", "http://", "127.0.0.1:3276", ""] {
             let error = Client::to(given, None).expect_err("no address");
             assert!(matches!(error, ClientError::Address { .. }), "{given}: {error}");

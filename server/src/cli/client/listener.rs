@@ -23,7 +23,7 @@ const ROOT: u32 = 0;
 /// Why a token is not sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unproven {
-    #[error("nobody answers there")]
+    #[error("nothing answers there")]
     Silent(#[source] reqwest::Error),
     #[error("{0}")]
     Stranger(String),
@@ -50,9 +50,9 @@ pub(super) async fn prove(
     }
     let answered = challenge(http, base, token).await;
     match (answered, owners.iter().find(|uid| !trusted(**uid))) {
-        (Err(Unproven::Stranger(_)), Some(uid)) => {
-            Err(Unproven::Stranger(format!("it belongs to user {uid}, and did not prove itself")))
-        }
+        (Err(Unproven::Stranger(_)), Some(uid)) => Err(Unproven::Stranger(format!(
+            "it belongs to user {uid} and did not prove that it has the token"
+        ))),
         (answered, _) => answered,
     }
 }
@@ -74,7 +74,7 @@ async fn challenge(
     let stranger = |what: &str| Unproven::Stranger(what.to_owned());
     let mut random = [0; 32];
     getrandom::fill(&mut random)
-        .map_err(|_| stranger("there are no random numbers to ask with"))?;
+        .map_err(|_| stranger("could not get random numbers for the challenge"))?;
     let nibbles = random.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
     let digits = nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16));
     let challenge: String = digits.collect();
@@ -87,7 +87,7 @@ async fn challenge(
     let from = response.remote_addr();
     let silent = "it did not prove that it has the token";
     let answer: Answer = response.json().await.map_err(|_| stranger(silent))?;
-    let from = from.ok_or_else(|| stranger("it is not known where it answers"))?;
+    let from = from.ok_or_else(|| stranger("its address is unknown"))?;
     // On this machine many can listen on one port, each at another address, and pass a question on to the right one.
     let proven = proof::is_same(&answer.listener, &proof::at(token, &challenge, from))
         || (!from.ip().to_canonical().is_loopback()
@@ -111,7 +111,7 @@ fn listeners(table: &str, address: SocketAddr) -> Vec<u32> {
         let [_, local, _, LISTENS, _, _, _, uid, ..] = fields.as_slice() else { return None };
         let (ip, port) = local.split_once(':')?;
         let (ip, port) = (ip_of(ip)?, u16::from_str_radix(port, 16).ok()?);
-        // One that listens on every address of IPv6 takes IPv4 too, unless it was told not to.
+        // One that listens on every address of IPv6 takes IPv4 too, unless it was set not to.
         let takes = ip == wanted || ip.is_unspecified() && (ip.is_ipv6() || wanted.is_ipv4());
         (port == address.port() && takes).then(|| uid.parse().ok()).flatten()
     };

@@ -23,7 +23,7 @@ use crate::store::Holdings;
 
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// The file to write; it must not be there yet
+    /// The file to write; it must not exist
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Print JSON
@@ -40,12 +40,12 @@ pub async fn run(command: &Backup, environment: &Environment) -> anyhow::Result<
         .with_context(|| format!("could not look at {}", database.display()))?
     {
         bail!(
-            "there is no database at {}; name the server's state directory with --state-dir",
+            "there is no database at {}; give the state directory of the server with --state-dir",
             database.display()
         );
     }
     let file = std::path::absolute(&command.file)
-        .with_context(|| format!("{} is no path", command.file.display()))?;
+        .with_context(|| format!("{} is not a valid path", command.file.display()))?;
     if fs::symlink_metadata(&file).is_ok() {
         return Err(taken(&file));
     }
@@ -67,8 +67,12 @@ pub async fn run(command: &Backup, environment: &Environment) -> anyhow::Result<
 
 /// Makes the copy under another name beside `file`, and gives it its name when it is whole and on disk.
 async fn copy(database: &Path, file: &Path) -> anyhow::Result<(u64, Holdings)> {
-    let unwritten =
-        || format!("could not write in {}", file.parent().unwrap_or(Path::new("/")).display());
+    let unwritten = || {
+        format!(
+            "could not write to the directory {}",
+            file.parent().unwrap_or(Path::new("/")).display()
+        )
+    };
     let draft = Draft::of(file, 0o600).with_context(unwritten)?;
     let holdings = store::back_up(database, draft.path()).await?;
     let bytes = draft.put(Existing::Keep).map_err(|error| {
@@ -83,7 +87,7 @@ async fn copy(database: &Path, file: &Path) -> anyhow::Result<(u64, Holdings)> {
 
 fn taken(file: &Path) -> anyhow::Error {
     anyhow::anyhow!(
-        "{} is already there, and a backup overwrites nothing; name another file",
+        "{} already exists, and a backup never overwrites a file; give the name of a new file",
         file.display()
     )
 }

@@ -1,4 +1,4 @@
-//! `check-config`: is the configuration good, and which values count.
+//! `check-config`: whether the configuration is valid, and its effective values.
 
 use clap::Args;
 use serde_json::Value;
@@ -66,15 +66,17 @@ fn print(config: &Config) -> anyhow::Result<()> {
         [value.name.to_owned(), output::short(&text, 80), value.source.to_string()]
     };
     let rows: Vec<_> = config.effective.iter().map(row).collect();
-    output::table(["OPTION", "VALUE", "SOURCE"], &rows)?;
+    output::line(output::table(["OPTION", "VALUE", "SOURCE"], &rows))?;
     let file = config.file.as_ref();
-    let from = file
-        .map_or_else(|| "there is no file".to_owned(), |f| format!("read from {}", f.display()));
-    output::note(format_args!("The configuration is good; {from}."));
+    let from = file.map_or_else(
+        || "there is no configuration file".to_owned(),
+        |f| format!("read from {}", f.display()),
+    );
+    output::note(format_args!("The configuration is valid; {from}."));
     Ok(())
 }
 
-/// What is good to be started with and will not do.
+/// Problems that do not keep the server from starting, but will keep it from working.
 fn warnings(config: &Config, environment: &Environment) -> Vec<String> {
     locate::missing_agent(&config.agent_command, environment).into_iter().collect()
 }

@@ -27,21 +27,24 @@ use crate::cli::client::Client;
 use crate::cli::client::ClientError;
 use crate::cli::connection::Connection;
 use crate::cli::output;
+use crate::cli::output::cell;
+use crate::cli::output::cell_of;
 use crate::config;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::state;
 use crate::state::Holder;
+use crate::wire::worker::WorkerView;
 
 #[derive(Debug, Args)]
 pub struct Drain {
-    /// End the drain: start work again
+    /// End the drain and start work again
     #[arg(long)]
     pub off: bool,
     /// Return at once, without waiting for busy workers
     #[arg(long, conflicts_with = "off")]
     pub no_wait: bool,
-    /// Print JSON at the end: `draining`, and the workers that are `busy`
+    /// Print JSON at the end: draining, and the busy workers
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -67,7 +70,7 @@ pub async fn run(command: &Drain, environment: &Environment) -> anyhow::Result<E
     let wanted = !command.off;
     if draining == wanted {
         output::note(if wanted {
-            "The server is draining already."
+            "The server is already draining."
         } else {
             "The server is not draining."
         });
@@ -75,7 +78,11 @@ pub async fn run(command: &Drain, environment: &Environment) -> anyhow::Result<E
         kill(pid, Signal::SIGUSR2)
             .with_context(|| format!("could not signal the server, pid {pid}"))?;
         heard(&config.runtime_dir, wanted).await?;
-        output::note(if wanted { "Nothing new is granted." } else { "Work goes on." });
+        output::note(if wanted {
+            "The server is draining: it starts nothing new."
+        } else {
+            "The drain has ended: the server starts work again."
+        });
     }
     drop(turn);
     let client = client::find(&command.connection, environment)?;
@@ -99,7 +106,7 @@ async fn turn(runtime_dir: &Path) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     let file = match plain_file::open_with(&mut options, &path) {
-        // There is no server either, which is what is to be told.
+        // There is no server either, which is what to report.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let address_file = runtime_dir.join(state::ADDRESS);
             return Err(ClientError::NotRunning { address_file }.into());
@@ -114,7 +121,7 @@ async fn turn(runtime_dir: &Path) -> anyhow::Result<File> {
                 return Err(error).with_context(|| format!("could not lock {}", path.display()));
             }
             Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
-                bail!("another drain command holds {}; end that one first", path.display())
+                bail!("another drain command is running and holds {}; end it first", path.display())
             }
             Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK).await,
         }
@@ -141,7 +148,7 @@ fn server(runtime_dir: &Path) -> anyhow::Result<(Pid, bool)> {
         // A pid of 1 or below would reach init or a whole group.
         Some(pid) if pid > 1 => Ok((Pid::from_raw(pid), draining)),
         Some(_) | None => bail!(
-            "a server holds {} and does not say who it is; try again in a moment",
+            "a server holds {} but has not written its pid there yet; try again in a moment",
             runtime_dir.join(state::RUNTIME_LOCK).display()
         ),
     }
@@ -155,7 +162,7 @@ async fn heard(runtime_dir: &Path, wanted: bool) -> anyhow::Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("the server did not act on the signal within {HEARD:?}; look at its log");
+            bail!("the server did not react to the signal within {HEARD:?}; check its log");
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -170,17 +177,11 @@ async fn wait(client: &Client) -> anyhow::Result<()> {
             return Ok(());
         }
         if busy.len() != last {
-            let names: Vec<String> = busy
-                .iter()
-                .take(10)
-                .map(|w| {
-                    format!(
-                        "{} on {}",
-                        output::field(w, "worker_id"),
-                        output::field(w, "ticket_id")
-                    )
-                })
-                .collect();
+            let busy: Vec<WorkerView> = client.read("list_workers", busy.clone().into())?;
+            let name = |worker: &WorkerView| {
+                format!("{} on {}", cell(&worker.worker_id), cell_of(worker.ticket_id.as_ref()))
+            };
+            let names: Vec<String> = busy.iter().take(10).map(name).collect();
             output::note(format_args!("{} busy: {}", busy.len(), names.join(", ")));
             last = busy.len();
         }

@@ -1,4 +1,4 @@
-//! `events`: what happens, one line each.
+//! `events`: what happened, one line per event.
 
 use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
@@ -19,32 +19,35 @@ use crate::cli::client::Client;
 use crate::cli::client::ClientError;
 use crate::cli::connection::Connection;
 use crate::cli::output;
-use crate::cli::output::field;
+use crate::cli::output::cell;
 use crate::config::Environment;
 use crate::exit::Exit;
+use crate::wire::event::EventView;
+use crate::wire::event::Events as Page;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::doc_markdown, reason = "clap prints these comments as they are")]
 pub struct Events {
-    /// Wait for further events, for ever
+    /// Keep printing new events until interrupted
     #[arg(long, short)]
     pub follow: bool,
-    /// Begin after the event with this number [default: the beginning; with --follow: now]
+    /// Start after the event with this number [default: 0; with --follow: the newest event]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub after: Option<i64>,
-    /// Only events the coordinator has not marked as processed, from the oldest of them on
+    /// Only events that the coordinator has not marked as processed, oldest first
     #[arg(long, conflicts_with = "after")]
     pub unmarked: bool,
-    /// Events of these kinds only, separated by commas, such as `ticket_on_hold,ticket_closed`
+    /// Only events of these kinds, separated by commas, such as ticket_on_hold,ticket_closed
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     pub kinds: Vec<String>,
-    /// With --follow: wait for a server that is not there yet, instead of failing
+    /// With --follow: wait for a server that is not running yet, instead of failing
     #[arg(long, requires = "follow")]
     pub retry: bool,
-    /// Events of this project only
+    /// Only events of this project
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
-    /// Events of this ticket only
+    /// Only events of this ticket
     #[arg(long, value_name = "T-N")]
     pub ticket: Option<String>,
     /// Print one JSON object per line
@@ -63,7 +66,7 @@ const PAGE: usize = 200;
 /// After every event there is: only `last_seq` comes back.
 const THE_END: i64 = 1 << 53;
 
-/// Lists, or follows until there is nobody left to tell.
+/// Lists events, or follows them until nobody reads the output any more.
 pub async fn run(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
     tokio::select! {
         ended = tell(command, environment) => ended,
@@ -71,7 +74,7 @@ pub async fn run(command: &Events, environment: &Environment) -> anyhow::Result<
     }
 }
 
-/// Ends when whoever read what is printed has gone. Without it one that follows a quiet server would stay, and keep its
+/// Ends when the reader of the output is gone. Without it, a command that follows a quiet server would stay, and keep its
 /// place among the calls that wait, until something happens. Never ends where that cannot be known, as for a file.
 async fn nobody_reads() {
     let (tell, told) = oneshot::channel();
@@ -90,7 +93,7 @@ async fn nobody_reads() {
 /// Waits until the other end is closed; false when that cannot be waited for.
 fn is_hung_up(output: BorrowedFd<'_>) -> bool {
     loop {
-        // Nothing is asked for; errors and hang-ups are told all the same.
+        // Nothing is asked for; errors and hang-ups are reported all the same.
         let mut watched = [PollFd::new(output, PollFlags::empty())];
         match poll(&mut watched, PollTimeout::NONE) {
             Err(Errno::EINTR) => {}
@@ -107,7 +110,7 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
             Ok(begun) => break begun,
             Err(error) if command.retry && is_passing(&error) => {
                 if !away {
-                    output::note(format_args!("{error:#}; waiting for it"));
+                    output::note(format_args!("{error:#}; waiting for the server"));
                     away = true;
                 }
                 tokio::time::sleep(REDIAL).await;
@@ -122,7 +125,7 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
             Ok(page) => page,
             Err(error) if command.follow && error.is_passing() => {
                 if !away {
-                    output::note(format_args!("{error}; trying again until it is back"));
+                    output::note(format_args!("{error}; retrying until the server is back"));
                     away = true;
                 }
                 client = redial(client, command, environment).await?;
@@ -134,18 +137,25 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
             output::note(format_args!("the server at {} is back", client.url()));
             away = false;
         }
-        let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
-        for event in events {
-            print(event, command.json)?;
-            after = event["seq"].as_i64().unwrap_or(after).max(after);
+        let raw = page["events"].as_array().cloned().unwrap_or_default();
+        let last_seq = page["last_seq"].as_i64();
+        let events: Page = client.read("list_events", page)?;
+        for (event, raw) in events.events.iter().zip(&raw) {
+            if command.json {
+                output::json_line(raw)?;
+            } else {
+                output::line(line(event))?;
+            }
+            after = after.max(event.seq);
         }
         // An answer may hold fewer than were asked for and not be the last.
-        if !command.follow && events.is_empty() {
+        if !command.follow && raw.is_empty() {
             return Ok(Exit::Ok);
         }
-        if let Some(last) = page["last_seq"].as_i64().filter(|last| *last < after) {
+        if let Some(last) = last_seq.filter(|last| *last < after) {
             output::note(format_args!(
-                "the newest event is {last}, and {after} were seen: the server has another database; going on from there"
+                "the newest event of the server is {last}, but events up to {after} were printed already: the server has another database. \
+                 Continuing after event {last}"
             ));
             after = last;
         }
@@ -160,7 +170,7 @@ async fn begin(command: &Events, environment: &Environment) -> anyhow::Result<(C
         None if command.unmarked || !command.follow => 0,
         None => {
             let end = json!({"after": THE_END, "include_processed": true, "limit": 1});
-            client.call("list_events", end).await?["last_seq"].as_i64().unwrap_or(0)
+            client.ask::<Page>("list_events", end).await?.last_seq
         }
     };
     Ok((client, after))
@@ -200,16 +210,32 @@ fn is_passing(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ClientError>().is_some_and(ClientError::is_passing)
 }
 
-fn print(event: &Value, as_json: bool) -> anyhow::Result<()> {
-    if as_json {
-        return Ok(output::json_line(event)?);
+fn line(event: &EventView) -> String {
+    let EventView { seq, kind, at, summary, .. } = event;
+    format!("{seq:>6}  {}  {:<22} {}", cell(at), cell(kind), cell(summary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_are_the_reviewed_ones() {
+        let created = EventView {
+            seq: 7,
+            kind: "ticket_created".into(),
+            at: "2026-11-29T05:00:00.000Z".into(),
+            project: "shop".into(),
+            ticket_id: Some("T-42".into()),
+            summary: "T-42 was created: Refuse\nexpired coupons".into(),
+            ..EventView::default()
+        };
+        let closed = EventView {
+            seq: 12345,
+            kind: "ticket_stage_completed".into(),
+            summary: "x".repeat(210),
+            ..created.clone()
+        };
+        crate::snapshot::holds("table-events", &[line(&created), line(&closed)].join("\n"));
     }
-    let at = field(event, "at");
-    output::line(format_args!(
-        "{:>6}  {at}  {:<22} {}",
-        field(event, "seq"),
-        field(event, "kind"),
-        field(event, "summary")
-    ))?;
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! `headers`: what Claude Code's `headersHelper` runs to learn the token, so that no file of a repository holds it.
 //!
-//! Claude Code sends what is printed to the address of its entry, whoever listens there by then. So nothing is printed
-//! before the listener was found to be one that may have the token.
+//! Claude Code sends what is printed to the address of its entry, whatever listens there by then. So nothing is
+//! printed before the listener was found to be one that may have the token.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -31,7 +31,7 @@ pub async fn run(command: &Headers, environment: &Environment) -> anyhow::Result
     let file = client::token_file(&command.connection, environment)?;
     let token = token::read(&file)?.with_context(|| {
         format!(
-            "there is no token at {}; start the server once with `vibe-ensemble serve`, or name the file with --token-file",
+            "there is no token at {}; start the server once with `vibe-ensemble serve`, or give the token file with --token-file",
             file.display()
         )
     })?;

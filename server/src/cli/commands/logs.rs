@@ -30,20 +30,21 @@ use crate::state;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::doc_markdown, reason = "clap prints these comments as they are")]
 pub struct Logs {
     /// An attempt, such as A-17, or a ticket, such as T-42, for its latest attempt
     #[arg(value_name = "ATTEMPT|TICKET")]
     pub id: String,
-    /// Print standard error of the agent instead
+    /// Print the standard error of the agent instead
     #[arg(long)]
     pub stderr: bool,
-    /// Go on until the attempt ends
+    /// Keep printing until the attempt ends
     #[arg(long, short)]
     pub follow: bool,
     /// Print the lines as the agent wrote them
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
-    /// Print one JSON object for each line: `attempt_id`, `stream`, and the agent's `message`, or `text` if it is no JSON
+    /// Print one JSON object per line: attempt_id, stream, and message (a line of JSON) or text (any other line)
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -104,7 +105,7 @@ fn find(attempts: &Path, id: &str) -> anyhow::Result<PathBuf> {
             return Ok(path);
         }
         bail!(
-            "there is no run directory {}; it was removed, or the attempt is another server's",
+            "there is no run directory {}: it was removed, or the attempt belongs to another server (--state-dir)",
             path.display()
         );
     }
@@ -128,7 +129,7 @@ fn find(attempts: &Path, id: &str) -> anyhow::Result<PathBuf> {
             return Ok(path);
         }
     }
-    bail!("no attempt of {ticket} is kept in {}", attempts.display())
+    bail!("{ticket} has no attempt in {}", attempts.display())
 }
 
 /// Reads on where it stopped, over the boundaries of segments.
@@ -153,7 +154,7 @@ impl Reader {
             }
             if number > self.number {
                 if self.number > 0 && number > self.number + 1 {
-                    output::note("(older segments were dropped)");
+                    output::note("(older output was dropped)");
                 }
                 (self.number, self.offset) = (number, 0);
             }
@@ -237,6 +238,6 @@ mod tests {
         let words = |id| find(dir.path(), id).expect_err("is not there").to_string();
         assert!(words("W-1").contains("neither an attempt such as A-17"));
         assert!(words("A-1").contains("no run directory"));
-        assert!(words("T-1").starts_with("no attempt of T-1 is kept"));
+        assert!(words("T-1").starts_with("T-1 has no attempt in "));
     }
 }

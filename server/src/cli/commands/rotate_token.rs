@@ -1,4 +1,4 @@
-//! `rotate-token`: gives the coordinator another token while the server runs.
+//! `rotate-token`: replaces the token of the coordinator while the server runs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -37,36 +37,36 @@ const LOOK: Duration = Duration::from_millis(100);
 
 pub async fn run(command: &RotateToken, environment: &Environment) -> anyhow::Result<Exit> {
     let config = config::load(&command.directories.flags(), environment)?;
-    // What the server takes, not what its clients are told to: they may have a copy.
+    // What the server uses, not what its clients are configured with: they may have a copy.
     let counts = TokenFile::of_running(&config).unwrap_or_else(|| TokenFile::of(&config));
     let TokenFile { path: file, origin } = counts;
     refuse_what_is_not_ours(&file, &origin)?;
     let old = token::read(&file)?.with_context(|| {
         format!(
-            "there is no token at {}; name the server's state directory with --state-dir",
+            "there is no token at {}; give the state directory of the server with --state-dir",
             file.display()
         )
     })?;
     let new = token::replace(&file)?;
     match state::holder(&config.runtime_dir)? {
         None => {
-            output::note(
-                "The token was changed. No server is running; the next one begins with it.",
-            );
+            output::note("The token was replaced. No server is running; the next one uses it.");
         }
         Some(holder) => {
             // A pid of 1 or below would reach init or a whole group.
             let (Some(pid), Some(listen)) = (holder.pid.filter(|pid| *pid > 1), holder.listen)
             else {
-                bail!("the token was changed, but the server does not say who it is; send it HUP");
+                bail!(
+                    "the token was replaced, but the pid of the server is unknown, so it was not notified; send it HUP (systemctl reload vibe-ensemble)"
+                );
             };
             kill(Pid::from_raw(pid), Signal::SIGHUP)
                 .with_context(|| format!("could not signal the server, pid {pid}"))?;
             let url = locate::url(&listen.to_string());
             heard(&Client::to(&url, Some(new))?, &Client::to(&url, Some(old))?).await?;
             output::note(
-                "The token was changed, and the old one no longer counts. Claude Code asks for the new one by itself \
-                 where `vibe-ensemble connect` or the plugin set it up; whoever copied the old one needs the new.",
+                "The token was replaced, and the old one is no longer valid. Claude Code reads the new one by itself where \
+                 `vibe-ensemble connect` or the plugin set it up; other clients need the new token from the file.",
             );
         }
     }
@@ -74,23 +74,23 @@ pub async fn run(command: &RotateToken, environment: &Environment) -> anyhow::Re
     Ok(Exit::Ok)
 }
 
-/// A file that comes from outside would be put back by whoever keeps it, and everybody would be locked out.
+/// A file that comes from outside would be written again by its owner, and everybody would be locked out.
 fn refuse_what_is_not_ours(file: &Path, origin: &Origin) -> anyhow::Result<()> {
     let file = file.display();
     match origin {
         Origin::Own => Ok(()),
         Origin::Credential => bail!(
-            "the token is in {file}, which systemd copies from the file that LoadCredential= of the server's unit names. \
-             Put a new token into that one, such as `openssl rand -hex 32` prints, and restart the unit; workers run on"
+            "the token is in {file}, which systemd copies from the file in LoadCredential= of the server's unit. Write a new \
+             token to that file, such as the output of `openssl rand -hex 32`, and restart the unit; workers keep running"
         ),
         Origin::Named(by) => bail!(
-            "the token is in {file}, which {by} names, so it is not this server's to replace. Put a new one into that file, \
-             such as `openssl rand -hex 32` prints, and send the server HUP (systemctl reload vibe-ensemble)"
+            "the token is in {file}, as set by {by}, so this server does not replace it. Write a new token to that file, such \
+             as the output of `openssl rand -hex 32`, and send the server HUP (systemctl reload vibe-ensemble)"
         ),
     }
 }
 
-/// Waits until the new token counts and the old one does not. Under `--auth none` neither matters.
+/// Waits until the new token is valid and the old one is not. Under `--auth none` neither matters.
 async fn heard(new: &Client, old: &Client) -> anyhow::Result<()> {
     let deadline = Instant::now() + HEARD;
     loop {
@@ -98,12 +98,12 @@ async fn heard(new: &Client, old: &Client) -> anyhow::Result<()> {
         let taken = !is_refused(&new.call("list_projects", look.clone()).await)?;
         if taken {
             if !is_refused(&old.call("list_projects", look).await)? {
-                output::note("This server asks for no token (--auth none).");
+                output::note("This server does not require a token (--auth none).");
             }
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("the server did not take the new token within {HEARD:?}; look at its log");
+            bail!("the server did not accept the new token within {HEARD:?}; check its log");
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -113,6 +113,8 @@ fn is_refused(answer: &Result<serde_json::Value, ClientError>) -> anyhow::Result
     match answer {
         Ok(_) => Ok(false),
         Err(ClientError::Unauthorized { .. }) => Ok(true),
-        Err(error) => bail!("the token was changed, but the server could not be asked: {error}"),
+        Err(error) => bail!(
+            "the token was replaced, but whether the server uses it could not be checked: {error}"
+        ),
     }
 }

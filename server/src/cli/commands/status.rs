@@ -1,24 +1,29 @@
 //! `status`: what the running server is doing, on one screen.
 
 use clap::Args;
-use serde_json::Value;
 use serde_json::json;
 
 use crate::cli::client;
 use crate::cli::connection::Connection;
 use crate::cli::output;
-use crate::cli::output::field;
+use crate::cli::output::cell;
+use crate::cli::output::cell_of;
 use crate::config::Environment;
-use crate::domain::ticket::TicketState;
 use crate::exit::Exit;
+use crate::wire::pause::PauseView;
+use crate::wire::project::CountsView;
+use crate::wire::queue::QueueView;
+use crate::wire::status::ServerStatus;
+use crate::wire::ticket::TicketView;
+use crate::wire::worker::WorkerView;
 
 #[derive(Debug, Args)]
 pub struct Status {
-    #[command(flatten)]
-    pub connection: Connection,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// Most projects, queues, workers or held tickets that are looked at.
@@ -26,95 +31,126 @@ const MOST: u32 = 1000;
 
 pub async fn run(command: &Status, environment: &Environment) -> anyhow::Result<Exit> {
     let client = client::find(&command.connection, environment)?;
-    let (ready, _) = client.get("/readyz").await?;
-    let (_, metrics) = client.get("/metrics").await?;
-    let mut tickets = TicketState::NAMES.map(|name| (name, 0));
-    for project in client.list("list_projects", "projects", json!({}), MOST).await? {
-        let project = client.call("get_project", json!({"project": project["name"]})).await?;
-        for (name, count) in &mut tickets {
-            *count += project["tickets"][*name].as_i64().unwrap_or(0);
-        }
-    }
+    let status = client.status().await?;
     let queues = client.list("list_queues", "queues", json!({}), MOST).await?;
-    let wide = client.call("list_queues", json!({"limit": 1})).await?["pauses"].take();
-    let pauses = wide.as_array().cloned().unwrap_or_default();
     let live = client.live_workers(&json!({})).await?;
     let held = client.list("list_tickets", "tickets", json!({"state": "on_hold"}), MOST).await?;
-    let version = version(&metrics);
-    let low = metrics.contains("\nvibe_ensemble_disk_low 1\n");
-    let draining = metrics.contains("\nvibe_ensemble_draining 1\n");
     if command.json {
-        let tickets: serde_json::Map<String, Value> =
-            tickets.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect();
         output::json(&json!({
-            "url": client.url(), "ready": ready, "version": version, "disk_low": low, "draining": draining,
-            "pauses": pauses, "tickets": tickets, "workers": live, "queues": queues, "on_hold": held,
+            "url": client.url(), "ready": status.ready, "version": status.version, "disk_low": status.disk_low,
+            "draining": status.draining, "pauses": status.pauses, "tickets": status.tickets,
+            "workers": live, "queues": queues, "on_hold": held,
         }))?;
         return Ok(Exit::Ok);
     }
-
-    let state = if ready { "ready" } else { "not ready" };
-    output::line(format_args!(
-        "server   {} {state}, version {}",
-        client.url(),
-        version.unwrap_or("unknown")
-    ))?;
-    let counts: Vec<String> = tickets
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
-    output::line(format_args!("tickets  {}", or_none(&counts.join(", "))))?;
-    let busy = live.iter().filter(|worker| worker["state"] == "busy").count();
-    output::line(format_args!("workers  {} live, {busy} busy", live.len()))?;
-    if low {
-        output::line("disk     nearly full: nothing new is started until there is room")?;
-    }
-    if draining {
-        output::line("drain    nothing new is granted; `vibe-ensemble drain --off` ends it")?;
-    }
-    for pause in &pauses {
-        let what = match field(pause, "project") {
-            project if project.is_empty() => "everything".to_owned(),
-            project => format!("project {project}"),
-        };
-        let until = match field(pause, "until") {
-            until if until.is_empty() => String::new(),
-            until => format!(", until {until}"),
-        };
-        output::line(format_args!("paused   {what}: {}{until}", field(pause, "reason")))?;
-    }
-    if !queues.is_empty() {
-        output::line("")?;
-        let row = |queue: &Value| {
-            let held_back = if queue["paused"] == true { "paused" } else { "" };
-            let columns = ["project", "worker_type", "depth", "running", "workers"];
-            let [project, worker_type, depth, running, workers] = columns.map(|c| field(queue, c));
-            [project, worker_type, depth, running, workers, held_back.to_owned()]
-        };
-        let rows: Vec<_> = queues.iter().map(row).collect();
-        output::table(["PROJECT", "QUEUE", "WAITING", "RUNNING", "WORKERS", ""], &rows)?;
-    }
-    if !held.is_empty() {
-        output::line("")?;
-        let row = |ticket: &Value| {
-            ["ticket_id", "project", "title", "hold_reason"]
-                .map(|name| output::short(&field(ticket, name), 80))
-        };
-        let rows: Vec<_> = held.iter().map(row).collect();
-        output::table(["ON HOLD", "PROJECT", "TITLE", "WHY"], &rows)?;
-    }
+    let shown = Shown {
+        url: client.url().to_owned(),
+        status,
+        queues: client.read("list_queues", queues.into())?,
+        workers: client.read("list_workers", live.into())?,
+        held: client.read("list_tickets", held.into())?,
+    };
+    output::line(screen(&shown))?;
     Ok(Exit::Ok)
 }
 
-fn or_none(text: &str) -> &str {
-    if text.is_empty() { "none" } else { text }
+/// What is on the screen.
+#[derive(Default)]
+struct Shown {
+    url: String,
+    status: ServerStatus,
+    queues: Vec<QueueView>,
+    /// Those that are not stopped.
+    workers: Vec<WorkerView>,
+    /// Tickets on hold.
+    held: Vec<TicketView>,
 }
 
-/// The server's version, as it tells Prometheus.
-fn version(metrics: &str) -> Option<&str> {
-    let (_, rest) = metrics.split_once("vibe_ensemble_build_info{version=\"")?;
-    rest.split('"').next()
+fn screen(shown: &Shown) -> String {
+    let status = &shown.status;
+    let mut lines = vec![match &status.version {
+        Some(version) => {
+            let ready = if status.ready { "ready" } else { "not ready" };
+            format!("server   {} {ready}, version {}", shown.url, cell(version))
+        }
+        None => format!(
+            "server   {}, of a version that does not report its status; upgrade it to the version of this command",
+            shown.url
+        ),
+    }];
+    if status.version.is_some() {
+        lines.push(format!("tickets  {}", counts(&status.tickets)));
+    }
+    let busy = shown.workers.iter().filter(|worker| worker.state == "busy").count();
+    lines.push(format!("workers  {} running, {busy} busy", shown.workers.len()));
+    if status.disk_low {
+        lines.push("disk     nearly full: nothing new starts until there is free space".to_owned());
+    }
+    if status.draining {
+        lines.push(
+            "drain    nothing new starts; `vibe-ensemble drain --off` ends the drain".to_owned(),
+        );
+    }
+    lines.extend(status.pauses.iter().map(pause));
+    if !shown.queues.is_empty() {
+        lines.push(format!("\n{}", queues(&shown.queues)));
+    }
+    if !shown.held.is_empty() {
+        lines.push(format!("\n{}", held(&shown.held)));
+    }
+    lines.join("\n")
+}
+
+fn counts(tickets: &CountsView) -> String {
+    let CountsView { blocked, scheduled, queued, running, on_hold, closed } = *tickets;
+    let by_state = [
+        (blocked, "blocked"),
+        (scheduled, "scheduled"),
+        (queued, "queued"),
+        (running, "running"),
+        (on_hold, "on_hold"),
+        (closed, "closed"),
+    ];
+    let some = by_state.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = some.map(|(count, state)| format!("{count} {state}")).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
+fn pause(pause: &PauseView) -> String {
+    let what = match &pause.project {
+        None => "everything".to_owned(),
+        Some(project) => format!("project {}", cell(project)),
+    };
+    let until = match &pause.until {
+        None => String::new(),
+        Some(until) => format!(", until {}", cell(until)),
+    };
+    format!("paused   {what}: {}{until}", cell(&pause.reason))
+}
+
+fn queues(queues: &[QueueView]) -> String {
+    let row = |queue: &QueueView| {
+        [
+            cell(&queue.project),
+            cell(&queue.worker_type),
+            queue.depth.to_string(),
+            queue.running.to_string(),
+            queue.workers.to_string(),
+            if queue.paused { "paused".to_owned() } else { String::new() },
+        ]
+    };
+    let rows: Vec<_> = queues.iter().map(row).collect();
+    output::table(["PROJECT", "QUEUE", "WAITING", "RUNNING", "WORKERS", ""], &rows)
+}
+
+fn held(tickets: &[TicketView]) -> String {
+    let row = |ticket: &TicketView| {
+        let why = cell_of(ticket.hold_reason.as_ref());
+        [&ticket.ticket_id, &ticket.project, &ticket.title, &why]
+            .map(|text| output::short(text, 80))
+    };
+    let rows: Vec<_> = tickets.iter().map(row).collect();
+    output::table(["ON HOLD", "PROJECT", "TITLE", "WHY"], &rows)
 }
 
 #[cfg(test)]
@@ -122,9 +158,68 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_read_from_the_metrics() {
-        let page = "# TYPE vibe_ensemble_build_info gauge\nvibe_ensemble_build_info{version=\"1.2.3\"} 1\n";
-        assert_eq!(version(page), Some("1.2.3"));
-        assert_eq!(version(""), None);
+    fn the_screen_is_the_reviewed_one() {
+        let busy = WorkerView { state: "busy".into(), ..WorkerView::default() };
+        let idle = WorkerView { state: "idle".into(), ..WorkerView::default() };
+        let all = Shown {
+            url: "http://127.0.0.1:3276".into(),
+            status: ServerStatus {
+                version: Some("1.2.3".into()),
+                ready: true,
+                disk_low: true,
+                draining: true,
+                tickets: CountsView { queued: 3, running: 1, on_hold: 1, ..CountsView::default() },
+                pauses: vec![
+                    PauseView {
+                        reason: "the account has used 95 % of its five hours".into(),
+                        until: Some("2026-11-29T07:00:00.000Z".into()),
+                        ..PauseView::default()
+                    },
+                    PauseView {
+                        project: Some("shop".into()),
+                        reason: "a release".into(),
+                        ..PauseView::default()
+                    },
+                ],
+            },
+            queues: vec![
+                QueueView {
+                    project: "shop".into(),
+                    worker_type: "implement".into(),
+                    depth: 3,
+                    running: 1,
+                    workers: 2,
+                    ..QueueView::default()
+                },
+                QueueView {
+                    project: "shop".into(),
+                    worker_type: "review".into(),
+                    paused: true,
+                    ..QueueView::default()
+                },
+            ],
+            workers: vec![busy, idle],
+            held: vec![TicketView {
+                ticket_id: "T-42".into(),
+                project: "shop".into(),
+                title: "Refuse expired coupons".into(),
+                hold_reason: Some("The worker asks: which date counts?".into()),
+                ..TicketView::default()
+            }],
+        };
+        let nothing = Shown {
+            url: all.url.clone(),
+            status: ServerStatus {
+                version: Some("1.2.3".into()),
+                ready: false,
+                ..ServerStatus::default()
+            },
+            ..Shown::default()
+        };
+        let older = Shown { url: all.url.clone(), ..Shown::default() };
+        crate::snapshot::holds(
+            "table-status",
+            &[all, nothing, older].map(|s| screen(&s)).join("\n\n"),
+        );
     }
 }

@@ -2,22 +2,22 @@
 
 use clap::Args;
 use clap::ValueEnum;
-use serde_json::Value;
 use serde_json::json;
 
 use crate::cli::client;
 use crate::cli::connection::Connection;
 use crate::cli::output;
-use crate::cli::output::field;
+use crate::cli::output::cell_of;
 use crate::config::Environment;
 use crate::exit::Exit;
+use crate::wire::usage::UsageView;
 
 /// What `usage` sums by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum UsageBy {
     Day,
     Project,
-    // As the tool has it, beside what this command line makes of it.
+    // The name that the tool has for it, besides the one that clap derives.
     #[value(alias = "worker_type")]
     WorkerType,
     Ticket,
@@ -57,22 +57,22 @@ pub struct Usage {
     /// What to sum by
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = UsageBy::Day)]
     pub by: UsageBy,
-    /// Attempts of this project only
+    /// Only attempts of this project
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
-    /// Attempts at this ticket only
+    /// Only attempts at this ticket
     #[arg(long, value_name = "T-N")]
     pub ticket: Option<String>,
-    /// Attempts of this worker type only
+    /// Only attempts of this worker type
     #[arg(long, value_name = "WORKER_TYPE")]
     pub worker_type: Option<String>,
-    /// Attempts of this day (2026-11-22, UTC) or instant (RFC 3339) and later
+    /// Only attempts that ended on or after this day (2026-11-22, UTC) or instant (RFC 3339)
     #[arg(long, value_name = "DAY")]
     pub since: Option<String>,
-    /// Attempts of before this day or instant
+    /// Only attempts that ended before this day or instant
     #[arg(long, value_name = "DAY")]
     pub until: Option<String>,
-    /// Print at most this many groups; the total is over all
+    /// Maximum number of groups to print; totals include all groups
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// Print JSON
@@ -104,25 +104,31 @@ pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<E
         output::json(&json!({"usage": groups, "total": total}))?;
         return Ok(Exit::Ok);
     }
-    let row = |group: &Value, name: String| {
+    let groups: Vec<UsageView> = client.read("get_usage", groups.into())?;
+    output::line(table(command.by, &groups, &client.read("get_usage", total)?))?;
+    Ok(Exit::Ok)
+}
+
+fn table(by: UsageBy, groups: &[UsageView], total: &UsageView) -> String {
+    let row = |group: &UsageView, name: String| {
         [
             name,
-            format!("${:.2}", group["cost_usd"].as_f64().unwrap_or(0.0)),
-            field(group, "attempts"),
-            field(group, "num_turns"),
-            field(group, "input_tokens"),
-            field(group, "cached_tokens"),
-            field(group, "output_tokens"),
-            time(group["wall_seconds"].as_f64().unwrap_or(0.0)),
-            memory(&group["peak_memory_bytes"]),
+            format!("${:.2}", group.cost_usd),
+            group.attempts.to_string(),
+            group.num_turns.to_string(),
+            group.input_tokens.to_string(),
+            group.cached_tokens.to_string(),
+            group.output_tokens.to_string(),
+            time(group.wall_seconds),
+            group.peak_memory_bytes.map(memory).unwrap_or_default(),
             unpriced(group),
         ]
     };
-    let mut rows: Vec<_> = groups.iter().map(|group| row(group, name(command.by, group))).collect();
-    rows.push(row(&total, "total".to_owned()));
+    let mut rows: Vec<_> = groups.iter().map(|group| row(group, name(by, group))).collect();
+    rows.push(row(total, "total".to_owned()));
     output::table(
         [
-            command.by.heading(),
+            by.heading(),
             "COST",
             "ATTEMPTS",
             "TURNS",
@@ -134,31 +140,28 @@ pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<E
             "",
         ],
         &rows,
-    )?;
-    Ok(Exit::Ok)
+    )
 }
 
-fn name(by: UsageBy, group: &Value) -> String {
-    let of = |fields: &[&str]| {
-        fields.iter().map(|name| field(group, name)).collect::<Vec<_>>().join(" ")
+fn name(by: UsageBy, group: &UsageView) -> String {
+    let of = |parts: &[&Option<String>]| {
+        parts.iter().map(|part| cell_of(part.as_ref())).collect::<Vec<_>>().join(" ")
     };
+    let UsageView { day, project, worker_type, ticket_id, attempt_id, .. } = group;
     match by {
-        UsageBy::Day => of(&["day"]),
-        UsageBy::Project => of(&["project"]),
-        UsageBy::WorkerType => of(&["project", "worker_type"]),
-        UsageBy::Ticket => of(&["ticket_id"]),
-        UsageBy::Stage => of(&["ticket_id", "worker_type"]),
-        UsageBy::Attempt => of(&["attempt_id", "ticket_id", "worker_type"]),
+        UsageBy::Day => of(&[day]),
+        UsageBy::Project => of(&[project]),
+        UsageBy::WorkerType => of(&[project, worker_type]),
+        UsageBy::Ticket => of(&[ticket_id]),
+        UsageBy::Stage => of(&[ticket_id, worker_type]),
+        UsageBy::Attempt => of(&[attempt_id, ticket_id, worker_type]),
     }
 }
 
-fn unpriced(group: &Value) -> String {
-    match group["unpriced"].as_i64() {
-        None | Some(0) => String::new(),
-        Some(count) => {
-            let assumed = group["assumed_usd"].as_f64().unwrap_or(0.0);
-            format!("{count} without a price, counted as ${assumed:.2}")
-        }
+fn unpriced(group: &UsageView) -> String {
+    match group.unpriced {
+        0 => String::new(),
+        count => format!("{count} without a price, counted as ${:.2}", group.assumed_usd),
     }
 }
 
@@ -176,8 +179,8 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn memory(bytes: &Value) -> String {
-    bytes.as_i64().map(|bytes| format!("{} MiB", bytes >> 20)).unwrap_or_default()
+fn memory(bytes: i64) -> String {
+    format!("{} MiB", bytes >> 20)
 }
 
 #[cfg(test)]
@@ -187,5 +190,36 @@ mod tests {
     #[test]
     fn times_are_short() {
         assert_eq!([0.4, 59.6, 3599.0, 7260.0].map(time), ["0s", "1m00s", "59m59s", "2h01m"]);
+    }
+
+    #[test]
+    fn the_table_is_the_reviewed_one() {
+        let group = UsageView {
+            day: Some("2026-11-29".into()),
+            project: Some("shop".into()),
+            worker_type: Some("build".into()),
+            ticket_id: Some("T-42".into()),
+            attempt_id: Some("A-17".into()),
+            attempts: 3,
+            num_turns: 40,
+            input_tokens: 120_000,
+            cached_tokens: 100_000,
+            output_tokens: 9000,
+            cost_usd: 1.234,
+            wall_seconds: 754.2,
+            peak_memory_bytes: Some(300 << 20),
+            ..UsageView::default()
+        };
+        let unpriced = UsageView {
+            attempt_id: Some("A-18".into()),
+            unpriced: 1,
+            assumed_usd: 0.75,
+            cost_usd: 0.0,
+            peak_memory_bytes: None,
+            ..group.clone()
+        };
+        let tables = [UsageBy::Day, UsageBy::Attempt]
+            .map(|by| table(by, &[group.clone(), unpriced.clone()], &group));
+        crate::snapshot::holds("table-usage", &tables.join("\n\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! `why`: what a ticket waits for, and what would move it.
+//! `why`: what a ticket waits for, and what would start it.
 
 use clap::Args;
 use serde_json::json;
@@ -6,10 +6,11 @@ use serde_json::json;
 use crate::cli::client;
 use crate::cli::connection::Connection;
 use crate::cli::output;
-use crate::cli::output::field;
-use crate::cli::output::plain;
+use crate::cli::output::cell;
+use crate::cli::output::cell_of;
 use crate::config::Environment;
 use crate::exit::Exit;
+use crate::wire::ticket::TicketDetailView;
 
 #[derive(Debug, Args)]
 pub struct Why {
@@ -36,19 +37,46 @@ pub async fn run(command: &Why, environment: &Environment) -> anyhow::Result<Exi
         output::json(&answer)?;
         return Ok(Exit::Ok);
     }
-    // Whole, not cut to a column: this sentence is all there is to print.
-    match ticket["waiting_for"].as_str() {
-        Some(sentence) => output::line(format_args!(
-            "{} is {}. {}",
-            field(&ticket, "ticket_id"),
-            field(&ticket, "state"),
-            plain(sentence)
-        ))?,
-        None => output::line(format_args!(
-            "{} is closed as {}; it waits for nothing.",
-            field(&ticket, "ticket_id"),
-            field(&ticket, "resolution")
-        ))?,
-    }
+    output::line(sentence(&client.read("get_ticket", ticket)?))?;
     Ok(Exit::Ok)
+}
+
+/// Whole, not cut to a column: this sentence is all there is to print.
+fn sentence(detail: &TicketDetailView) -> String {
+    let ticket = &detail.ticket;
+    let id = cell(&ticket.ticket_id);
+    match &detail.waiting_for {
+        Some(sentence) => format!("{id} is {}. {sentence}", cell(&ticket.state)),
+        None => {
+            let resolution = cell_of(ticket.resolution.as_ref());
+            format!("{id} is closed as {resolution}, so it waits for nothing.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ticket::TicketView;
+
+    #[test]
+    fn the_sentence_is_the_reviewed_one() {
+        let ticket = TicketView {
+            ticket_id: "T-42".into(),
+            state: "queued".into(),
+            ..TicketView::default()
+        };
+        let waits = "All 2 workers of the queue build are busy.";
+        let waits = format!("{waits} {}", "It is the third in line. ".repeat(10).trim_end());
+        let queued =
+            TicketDetailView { ticket, waiting_for: Some(waits), ..TicketDetailView::default() };
+        let closed = TicketView {
+            ticket_id: "T-7".into(),
+            state: "closed".into(),
+            resolution: Some("cancelled".into()),
+            ..TicketView::default()
+        };
+        let closed = TicketDetailView { ticket: closed, ..TicketDetailView::default() };
+        crate::snapshot::holds("why", &[sentence(&queued), sentence(&closed)].join("\n"));
+    }
 }

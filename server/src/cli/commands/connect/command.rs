@@ -26,15 +26,15 @@ use crate::exit::Exit;
 /// For whom Claude Code is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scope {
-    /// Whoever runs claude in the directory
+    /// For everyone who runs claude in the directory
     Project,
-    /// This user, in every directory
+    /// For this user, in every directory
     User,
 }
 
 #[derive(Debug, Args)]
 pub struct Connect {
-    /// The directory claude will run in [default: the current one]
+    /// The directory in which claude will run [default: the current directory]
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Set up one directory, or every directory of this user
@@ -53,7 +53,9 @@ pub async fn run(command: &Connect, environment: &Environment) -> anyhow::Result
         Scope::Project => project(command.dir.as_deref().unwrap_or(Path::new(".")), &entry)?,
         Scope::User => {
             if command.dir.is_some() {
-                bail!("a directory belongs to --scope project; --scope user counts everywhere");
+                bail!(
+                    "--scope user applies to every directory; leave DIR out, or use --scope project"
+                );
             }
             user::connect(&entry, environment)?
         }
@@ -73,11 +75,9 @@ pub async fn run(command: &Connect, environment: &Environment) -> anyhow::Result
 
 /// Sets up one directory, of which `.mcp.json` and the skills may go into its repository.
 fn project(dir: &Path, entry: &Value) -> anyhow::Result<Vec<Step>> {
-    let dir = dir
-        .canonicalize()
-        .with_context(|| format!("{} is no directory to set up", dir.display()))?;
+    let dir = dir.canonicalize().with_context(|| format!("could not use {}", dir.display()))?;
     if !dir.is_dir() {
-        bail!("{} is no directory; name the one in which claude will run", dir.display());
+        bail!("{} is not a directory; give the directory in which claude will run", dir.display());
     }
     // Everything is looked at before anything is written: half a set-up is worse than none.
     let servers = files::merged(&dir.join(".mcp.json"), |text| merge::server(text, NAME, entry))?;
@@ -88,7 +88,7 @@ fn project(dir: &Path, entry: &Value) -> anyhow::Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// Words for the person in front of it.
+/// Tells the user what to do next.
 async fn tell(command: &Connect, environment: &Environment, entry: &Value, steps: &[Step]) {
     let left: Vec<String> = steps
         .iter()
@@ -97,14 +97,15 @@ async fn tell(command: &Connect, environment: &Environment, entry: &Value, steps
         .collect();
     if !left.is_empty() {
         output::note(format_args!(
-            "Left alone, because somebody changed or made it: {}. Move it away and run this again for ours.",
+            "Not overwritten, because you or another program wrote it: {}. To get the current version, move the file away and \
+             run this command again.",
             left.join(", ")
         ));
     }
     if command.scope == Scope::Project {
         output::note(
-            "The first `claude` there asks whether you trust the directory. `claude -p` cannot ask, and fetches the token \
-             only after that yes; --scope user needs none.",
+            "When you first start `claude` there, it asks whether you trust the directory; answer yes, or it does not read the \
+             token. `claude -p` cannot ask: start `claude` once before it, or use --scope user, which asks nothing.",
         );
     }
     let url = entry["url"].as_str().unwrap_or_default();
@@ -114,8 +115,8 @@ async fn tell(command: &Connect, environment: &Environment, entry: &Value, steps
     };
     match answer {
         Ok(_) => output::note(format_args!(
-            "The server at {url} answers. Start `claude` and tell it what you want done."
+            "The server at {url} is running. Start `claude` and tell it what you want done."
         )),
-        Err(error) => output::note(format_args!("{error:#}")),
+        Err(error) => output::note(format_args!("Warning: {error:#}")),
     }
 }

@@ -51,7 +51,7 @@ fn base(connection: &Connection, environment: &Environment) -> anyhow::Result<St
     let listen = running.unwrap_or(config.listen);
     if listen.port() == 0 {
         bail!(
-            "the server picks a port when it starts; start it first, or give it a port with --listen"
+            "the configuration lets the server choose a port when it starts (listen has port 0); start the server first, or set a port with --listen"
         );
     }
     Ok(locate::url(&listen.to_string()))
@@ -60,7 +60,7 @@ fn base(connection: &Connection, environment: &Environment) -> anyhow::Result<St
 /// The command that prints the headers. It runs later, without the options and variables of now, so what counted of them
 /// is written into it.
 fn helper(connection: &Connection, environment: &Environment) -> anyhow::Result<String> {
-    let own = std::env::current_exe().context("this program has no path")?;
+    let own = std::env::current_exe().context("could not determine the path of this program")?;
     let found = locate::program(Path::new(PROGRAM), environment);
     let in_path = found.and_then(|path| path.canonicalize().ok()) == own.canonicalize().ok();
     let program = if in_path { PROGRAM.to_owned() } else { quoted(&own)? };

@@ -90,7 +90,7 @@ fn signed(text: &str) -> String {
     format!("{text}{SIGNATURE}{}{SIGNATURE_END}", hash(text))
 }
 
-/// Whether a text is as this command, of whatever version, wrote it.
+/// Whether this command, of whatever version, wrote exactly this.
 fn is_signed(found: &str) -> bool {
     let parts = found.rsplit_once(SIGNATURE);
     parts.is_some_and(|(text, rest)| rest.strip_suffix(SIGNATURE_END) == Some(hash(text).as_str()))

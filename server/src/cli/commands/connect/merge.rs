@@ -13,12 +13,12 @@ type Members = IndexMap<String, Box<RawValue>>;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MergeError {
-    #[error("it is not the JSON object it should be; mend it first")]
+    #[error("it does not contain a JSON object; fix it first")]
     NotJson(#[source] serde_json::Error),
-    #[error("{0} in it is not what Claude Code expects there; mend it first")]
+    #[error("its member {0} is not what Claude Code expects there; fix it first")]
     Unexpected(&'static str),
     #[error(
-        "it has an entry {0:?} that this command did not write; rename or remove that one, then run this again"
+        "it contains an entry {0:?} that this command did not write; rename or remove that entry, then run this command again"
     )]
     Foreign(String),
 }
@@ -68,7 +68,7 @@ fn child(members: &Members, name: &'static str) -> Result<Members, MergeError> {
     }
 }
 
-/// Adds a text to a list; says whether it was not in it.
+/// Adds a string to a list; returns whether it was missing.
 fn add(
     members: &mut Members,
     list: &'static str,

@@ -18,18 +18,18 @@ use crate::config::Environment;
 use crate::locate;
 
 pub(super) fn connect(entry: &Value, environment: &Environment) -> anyhow::Result<Vec<Step>> {
-    let home = environment.directory("HOME").context("HOME names no directory")?;
+    let home = environment.directory("HOME").context("HOME is not set to a directory")?;
     let (list, directory) = match environment.directory("CLAUDE_CONFIG_DIR") {
         Some(directory) => (directory.join(".claude.json"), directory),
         None => (home.join(".claude.json"), home.join(".claude")),
     };
     let claude = locate::program(Path::new("claude"), environment).context(
-        "`claude` is not in PATH, and its list of servers is its own to change; install Claude Code, or use --scope project",
+        "`claude` is not in PATH, and only Claude Code may change its list of servers; install Claude Code, or use --scope project",
     )?;
     let did = match listed(&list)? {
         Some(found) if found == *entry => Did::Unchanged,
         Some(found) if !is_ours(&found) => bail!(
-            "{} has a server {NAME:?} that this command did not write; remove it with `claude mcp remove --scope user \
+            "{} contains a server {NAME:?} that this command did not write; remove it with `claude mcp remove --scope user \
              {NAME}`, then run this again",
             list.display()
         ),
@@ -45,7 +45,7 @@ pub(super) fn connect(entry: &Value, environment: &Environment) -> anyhow::Resul
     };
     if listed(&list)?.as_ref() != Some(entry) {
         bail!(
-            "`claude mcp add-json` left no such entry in {}; add it by hand: {entry}",
+            "`claude mcp add-json` succeeded, but the entry is not in {}; add it manually: {entry}",
             list.display()
         );
     }
@@ -63,8 +63,8 @@ fn listed(list: &PathBuf) -> anyhow::Result<Option<Value>> {
             return Err(error).with_context(|| format!("could not read {}", list.display()));
         }
     };
-    let value: Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", list.display()))?;
+    let value: Value = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not valid JSON", list.display()))?;
     Ok(value["mcpServers"].get(NAME).cloned())
 }
 

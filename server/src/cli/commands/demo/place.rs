@@ -86,7 +86,7 @@ impl Place {
         }
         command.args(["-c", "color.ui=never"]).args(arguments);
         command.current_dir(self.project()).kill_on_drop(true);
-        let output = command.output().await.context("could not run git; the demo needs it")?;
+        let output = command.output().await.context("could not run git, which the demo needs")?;
         if !output.status.success() {
             bail!(
                 "git {} failed: {}",
@@ -100,7 +100,8 @@ impl Place {
     /// Writes the program the workers run as their agent: this one, in another part.
     pub(super) fn write_scripted_agent(&self) -> anyhow::Result<PathBuf> {
         let own = std::env::current_exe().context("could not find this program")?;
-        let own = own.to_str().context("this program's path is no text")?.replace('\'', r"'\''");
+        let own =
+            own.to_str().context("the path of this program is not UTF-8")?.replace('\'', r"'\''");
         let path = self.root().join("scripted-agent");
         let script = format!("#!/bin/sh\nexec '{own}' scripted-agent \"$@\"\n");
         fs::write(&path, script).context("could not write the agent")?;
@@ -109,7 +110,7 @@ impl Place {
         Ok(path)
     }
 
-    /// Removes everything, or leaves it and says where it is.
+    /// Removes everything, or keeps it and returns where it is.
     pub(super) fn leave(self, keep: bool) -> anyhow::Result<Option<PathBuf>> {
         if keep {
             return Ok(Some(self.root.keep()));

@@ -12,7 +12,6 @@ use anyhow::bail;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use serde_json::Value;
 use serde_json::json;
 use tokio::process::Child;
 use tokio::process::Command;
@@ -25,6 +24,7 @@ use crate::config::Environment;
 use crate::locate;
 use crate::state;
 use crate::state::token;
+use crate::wire::worker::WorkerView;
 
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(12);
@@ -110,23 +110,23 @@ impl Server {
         let mut killed = false;
         loop {
             let workers = self.client.list("list_workers", "workers", json!({}), 1000).await?;
-            let live: Vec<&Value> = workers.iter().filter(|w| w["state"] != "stopped").collect();
+            let mut live: Vec<WorkerView> = self.client.read("list_workers", workers.into())?;
+            live.retain(|worker| worker.state != "stopped");
             if live.is_empty() {
                 return Ok(());
             }
             // A busy worker would not leave by itself: the demo ends before its ticket does.
-            let hurry =
-                begun.elapsed() > LEAVE || live.iter().any(|worker| worker["state"] == "busy");
+            let hurry = begun.elapsed() > LEAVE || live.iter().any(|worker| worker.state == "busy");
             if hurry && !killed {
                 killed = true;
                 for worker in live {
-                    let order = json!({"worker_id": worker["worker_id"], "mode": "kill"});
+                    let order = json!({"worker_id": worker.worker_id, "mode": "kill"});
                     // It may be gone by now; the next look tells.
                     drop(self.client.call("stop_worker", order).await);
                 }
             }
             if begun.elapsed() > LEAVE * 2 {
-                bail!("not every worker stopped; look at `ps` for {}", locate::SHIM);
+                bail!("not every worker stopped; check `ps` for {}", locate::SHIM);
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -1,4 +1,4 @@
-//! What the demo tells: the ticket, its steps, its reports.
+//! What the demo prints: the ticket, its steps, its reports.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use anyhow::bail;
 use clap::Args;
-use serde_json::Value;
 use serde_json::json;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
@@ -17,22 +16,27 @@ use super::place::Place;
 use super::server::Server;
 use crate::cli::client::Client;
 use crate::cli::output;
-use crate::cli::output::field;
+use crate::cli::output::cell;
+use crate::cli::output::cell_of;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::locate;
+use crate::wire::event::Events;
+use crate::wire::ticket::ShownComment;
+use crate::wire::ticket::TicketDetailView;
+use crate::wire::ticket::TicketView;
 
 #[derive(Debug, Args)]
 pub struct Demo {
     /// The agent to run: a path, or `claude` for the real one
     ///
-    /// Without it a scripted agent is used, which needs neither an account nor a network and costs nothing.
+    /// Without it, the demo uses a scripted agent, which needs neither an account nor a network and costs nothing.
     #[arg(long, value_name = "PATH")]
     pub agent: Option<PathBuf>,
     /// Path of vibe-ensemble-shim [default: beside this program, then in PATH]
     #[arg(long, value_name = "PATH")]
     pub shim: Option<PathBuf>,
-    /// Keep the project and the server's files, and say where they are
+    /// Keep the project and the server's files, and print where they are
     #[arg(long)]
     pub keep: bool,
 }
@@ -73,7 +77,7 @@ enum Ended {
 pub async fn run(command: &Demo, environment: &Environment) -> anyhow::Result<Exit> {
     let shim = locate::shim(command.shim.as_deref(), environment);
     let shim = shim.context(
-        "vibe-ensemble-shim is neither beside this program nor in PATH; name it with --shim",
+        "vibe-ensemble-shim is neither beside this program nor in PATH; give its path with --shim",
     )?;
     let shim = std::path::absolute(shim).context("could not tell the shim's path")?;
     let place = Place::make()?;
@@ -82,8 +86,8 @@ pub async fn run(command: &Demo, environment: &Environment) -> anyhow::Result<Ex
         None => (place.write_scripted_agent()?, SCRIPTED),
     };
     output::note(match &command.agent {
-        Some(agent) => format!("The agent is {}; it costs what it costs.", agent.display()),
-        None => "The agent is scripted: it does the same small job each time, without a model. For the real one:\n  \
+        Some(agent) => format!("The agent is {}; its use is charged to your account.", agent.display()),
+        None => "The agent is scripted: it does the same small job each time, without a model. To run the real one:\n  \
                  vibe-ensemble demo --agent claude\n"
             .to_owned(),
     });
@@ -100,7 +104,7 @@ pub async fn run(command: &Demo, environment: &Environment) -> anyhow::Result<Ex
 /// The agent as an absolute path: workers run in another directory.
 fn real(agent: &Path, environment: &Environment) -> anyhow::Result<PathBuf> {
     let found = locate::program(agent, environment);
-    let found = found.with_context(|| format!("there is no program {}", agent.display()))?;
+    let found = found.with_context(|| format!("no such program: {}", agent.display()))?;
     std::path::absolute(found).context("could not tell the agent's path")
 }
 
@@ -156,8 +160,7 @@ async fn submit(client: &Client, project: &Path) -> anyhow::Result<String> {
         "project": PROJECT, "title": TITLE, "description": DESCRIPTION,
         "execution_plan": STAGES.map(|(stage, _)| stage),
     });
-    let ticket = client.call("create_ticket", new).await?;
-    Ok(field(&ticket, "ticket_id"))
+    Ok(client.ask::<TicketView>("create_ticket", new).await?.ticket_id)
 }
 
 /// Prints each event as it comes, until the ticket is closed.
@@ -168,52 +171,47 @@ async fn follow(client: &Client, ticket: &str) -> anyhow::Result<()> {
         let query =
             json!({"after": after, "include_processed": true, "wait_seconds": WAIT.as_secs()});
         let page = client.call_waiting("list_events", query, WAIT).await?;
-        for event in page["events"].as_array().into_iter().flatten() {
-            after = event["seq"].as_i64().unwrap_or(after).max(after);
+        let page: Events = client.read("list_events", page)?;
+        for event in page.events {
+            after = after.max(event.seq);
             output::line(format_args!(
                 "{:7.2} s  {:<22} {}",
                 begun.elapsed().as_secs_f64(),
-                field(event, "kind"),
-                field(event, "summary")
+                cell(&event.kind),
+                cell(&event.summary)
             ))?;
-            if event["ticket_id"] != ticket {
+            if event.ticket_id.as_deref() != Some(ticket) {
                 continue;
             }
-            match event["kind"].as_str() {
-                Some("ticket_closed") => return Ok(()),
-                Some("ticket_on_hold") => {
-                    bail!("{ticket} went on hold: {}", field(event, "summary"))
-                }
-                Some(_) | None => {}
+            match event.kind.as_str() {
+                "ticket_closed" => return Ok(()),
+                "ticket_on_hold" => bail!("{ticket} went on hold: {}", cell(&event.summary)),
+                _ => {}
             }
         }
     }
 }
 
 async fn report(client: &Client, ticket: &str, place: &Place) -> anyhow::Result<()> {
-    let ticket = client.call("get_ticket", json!({"ticket_id": ticket})).await?;
+    let detail: TicketDetailView = client.ask("get_ticket", json!({"ticket_id": ticket})).await?;
     output::line("\nReports")?;
-    let comments: &[Value] = ticket["comments"].as_array().map_or(&[], Vec::as_slice);
-    for comment in comments {
-        let report = output::plain(comment["content"].as_str().unwrap_or_default().trim());
-        output::line(format_args!(
-            "  {:<10} {}",
-            field(comment, "author"),
-            report.replace('\n', "\n             ")
-        ))?;
+    for ShownComment { comment, .. } in &detail.comments {
+        let report = comment.content.trim().replace('\n', "\n             ");
+        output::line(format_args!("  {:<10} {report}", cell(&comment.author)))?;
     }
     output::line("\nGit log")?;
     for line in place.git(&["log", "--oneline", "--no-decorate"]).await?.lines() {
         output::line(format_args!("  {}", output::plain(line)))?;
     }
-    let cost = ticket["cost_usd"].as_f64().unwrap_or(0.0);
+    let ticket = &detail.ticket;
     output::line(format_args!(
-        "\n{} is {}, {}. Cost: ${cost:.2}",
-        field(&ticket, "ticket_id"),
-        field(&ticket, "state"),
-        field(&ticket, "resolution")
+        "\n{} is {}, {}. Cost: ${:.2}",
+        cell(&ticket.ticket_id),
+        cell(&ticket.state),
+        cell_of(ticket.resolution.as_ref()),
+        ticket.cost_usd
     ))?;
-    if ticket["resolution"] != "completed" {
+    if ticket.resolution.as_deref() != Some("completed") {
         bail!("the ticket was not completed");
     }
     Ok(())

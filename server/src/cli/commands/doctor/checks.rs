@@ -1,4 +1,4 @@
-//! What is looked at besides directories and units.
+//! The checks besides those of directories and units.
 
 use std::fs;
 use std::io;
@@ -33,10 +33,12 @@ pub(super) fn space(state_dir: &Path) -> Check {
     let there = state_dir.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(state_dir);
     let free = match statvfs(there) {
         Ok(stat) => stat.blocks_available().saturating_mul(stat.fragment_size()),
-        Err(error) => return Check::warn(name, format!("unknown: {error}"), "look at it with df"),
+        Err(error) => {
+            return Check::warn(name, format!("unknown: {error}"), "check the free space with df");
+        }
     };
     let found = format!("{} MiB free at {}", free / MIB, there.display());
-    let next = "free some, or move the state directory: a full disk stops every worker";
+    let next = "free some space, or move the state directory: a full disk stops every worker";
     match free {
         free if free < FREE / 10 => Check::fail(name, found, next),
         free if free < FREE => Check::warn(name, found, next),
@@ -51,10 +53,13 @@ pub(super) async fn database(path: &Path) -> Check {
         Ok(found) if found.is_file() => {}
         Ok(_) => {
             let next = "stop the server, move it out of the way, and restore a backup";
-            return Check::fail(name, format!("{shown} is no regular file"), next);
+            return Check::fail(name, format!("{shown} is not a regular file"), next);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Check::ok(name, format!("{shown} is made by the first start"));
+            return Check::ok(
+                name,
+                format!("{shown} does not exist yet; the first start creates it"),
+            );
         }
         Err(error) => {
             return Check::fail(name, format!("{shown}: {error}"), "run this as the server's user");
@@ -70,30 +75,33 @@ pub(super) async fn database(path: &Path) -> Check {
 
 pub(super) async fn attempts(database: &Path) -> Check {
     let name = "attempts";
-    // Of one that is no file the check of the database tells.
+    // The check of the database reports a path that is not a file.
     if !fs::metadata(database).is_ok_and(|found| found.is_file()) {
         return Check::ok(name, "none yet");
     }
     match store::stuck_attempts(database).await {
-        Ok(stuck) if stuck.is_empty() => Check::ok(name, "none is stuck"),
+        Ok(stuck) if stuck.is_empty() => Check::ok(name, "no attempt is stuck"),
         Ok(stuck) => {
             let each = stuck.iter().map(|s| {
                 let why = s.trouble.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                 format!("{} of {} ({}){why}", s.attempt, s.ticket, s.worker)
             });
-            let next = "look into its run directory below attempts/; then give its result up with stop_worker (mode \
-                        interrupt) to have it run again, or end its ticket with close_ticket";
+            let next = "examine its run directory below attempts/. Then ask the coordinator to discard its result and run the \
+                        stage again (stop_worker with mode interrupt), or to end the ticket (close_ticket)";
             Check::warn(name, format!("stuck: {}", each.collect::<Vec<_>>().join(", ")), next)
         }
-        Err(error) => {
-            Check::warn(name, chain(&error), "start this version's server once, then look again")
-        }
+        Err(error) => Check::warn(
+            name,
+            chain(&error),
+            "start the server of this version once, then run doctor again",
+        ),
     }
 }
 
 pub(super) async fn shim(config: &Config, environment: &Environment) -> Check {
     let name = "shim";
-    let next = format!("install {} beside vibe-ensemble, or name it with --shim", locate::SHIM);
+    let next =
+        format!("install {} beside vibe-ensemble, or give its path with --shim", locate::SHIM);
     let Some(path) = locate::shim(config.shim.as_deref(), environment) else {
         let found = format!("{} is neither beside this program nor in PATH", locate::SHIM);
         return Check::fail(name, found, next);
@@ -104,8 +112,9 @@ pub(super) async fn shim(config: &Config, environment: &Environment) -> Check {
             Check::ok(name, format!("{}, {version}", path.display()))
         }
         Ok(version) => {
-            let found = format!("{} is {version:?} and this is {own}", path.display());
-            Check::warn(name, found, "install both from one package")
+            let found =
+                format!("{} has version {version:?}, but this program has {own}", path.display());
+            Check::warn(name, found, "install both programs from one package")
         }
         Err(error) => Check::fail(name, format!("{error:#}"), next),
     }
@@ -113,7 +122,7 @@ pub(super) async fn shim(config: &Config, environment: &Environment) -> Check {
 
 pub(super) async fn agent(config: &Config, environment: &Environment) -> Check {
     let name = "agent";
-    let next = "install Claude Code (npm install -g @anthropic-ai/claude-code), or name it with --agent-command";
+    let next = "install Claude Code (npm install -g @anthropic-ai/claude-code), or give its path with --agent-command";
     let Some(path) = locate::program(&config.agent_command, environment) else {
         let found = format!("{} is not in PATH", config.agent_command.display());
         return Check::fail(name, found, next);
@@ -128,7 +137,7 @@ pub(super) async fn git(environment: &Environment) -> Check {
     let name = "git";
     let (major, minor) = crate::git::OLDEST;
     let next =
-        format!("install git {major}.{minor} or newer: projects that are repositories need it");
+        format!("install git {major}.{minor} or newer: projects in git repositories need it");
     if locate::program(Path::new("git"), environment).is_none() {
         return Check::warn(name, "not in PATH", next);
     }
@@ -148,13 +157,14 @@ pub(super) fn launcher(chosen: Launcher, environment: &Environment) -> Check {
     match chosen {
         Launcher::Plain => Check::ok(name, "plain, as configured: workers are detached processes"),
         Launcher::Unit if systemd => Check::ok(name, "unit, as configured: each worker is a unit"),
-        Launcher::Unit => Check::fail(name, "unit, and systemd does not run here", unit_next),
-        Launcher::Auto if !systemd => Check::ok(name, "plain: systemd does not run here"),
-        Launcher::Auto if environment.get("INVOCATION_ID").is_some() => {
-            Check::ok(name, "unit if the worker socket is there, else plain: systemd started this")
-        }
+        Launcher::Unit => Check::fail(name, "unit, but systemd is not running here", unit_next),
+        Launcher::Auto if !systemd => Check::ok(name, "plain: systemd is not running here"),
+        Launcher::Auto if environment.get("INVOCATION_ID").is_some() => Check::ok(
+            name,
+            "unit if the worker socket exists, otherwise plain: systemd started this program",
+        ),
         Launcher::Auto => {
-            Check::ok(name, "plain when started by hand, unit when systemd starts the server")
+            Check::ok(name, "plain when you start the server manually, unit when systemd starts it")
         }
     }
 }
@@ -167,7 +177,11 @@ pub(super) async fn server(config: &Config) -> Check {
         Err(error) => return Check::fail(name, error.to_string(), "run this as the server's user"),
     };
     let Some(listen) = holder.listen else {
-        return Check::warn(name, format!("{holder} does not listen yet"), "try again in a moment");
+        return Check::warn(
+            name,
+            format!("{holder} is not listening yet"),
+            "try again in a moment",
+        );
     };
     let url = locate::url(&listen.to_string());
     let ready = match Client::to(&url, None) {
@@ -176,9 +190,9 @@ pub(super) async fn server(config: &Config) -> Check {
     };
     match ready {
         Ok((true, _)) => Check::ok(name, format!("{holder}, is ready")),
-        Ok((false, _)) => Check::warn(name, format!("{holder}, is not ready"), "look at its log"),
+        Ok((false, _)) => Check::warn(name, format!("{holder}, is not ready"), "check its log"),
         Err(_) => {
-            let next = "look at its log; USR1 makes it log its state, TERM stops it and no worker";
+            let next = "check its log; the signal USR1 makes it log its state, and TERM stops it without stopping workers";
             Check::fail(name, format!("{holder}, does not answer at {url}"), next)
         }
     }

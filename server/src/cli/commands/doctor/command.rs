@@ -1,4 +1,4 @@
-//! The command: looks at everything in turn, and reports.
+//! The command: runs every check in turn, and reports.
 
 use clap::Args;
 use serde_json::json;
@@ -32,7 +32,7 @@ pub async fn run(command: &Doctor, environment: &Environment) -> anyhow::Result<
             .0
             .iter()
             .map(|problem| {
-                let next = "mend it; `vibe-ensemble check-config` shows what counts";
+                let next = "fix it; `vibe-ensemble check-config` prints the effective values";
                 Check::fail("configuration", problem.to_string(), next)
             })
             .collect(),
@@ -64,7 +64,7 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
     let file = config
         .file
         .as_ref()
-        .map_or_else(|| "no file, defaults".to_owned(), |f| f.display().to_string());
+        .map_or_else(|| "no file; the defaults apply".to_owned(), |f| f.display().to_string());
     let mut found = vec![
         Check::ok("configuration", file),
         places::directory("state directory", "--state-dir", &config.state_dir),

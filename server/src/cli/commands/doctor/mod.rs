@@ -1,4 +1,4 @@
-//! `doctor`: everything a server needs, looked at from outside, each with what to do about it.
+//! `doctor`: checks everything that a server needs, from outside, and says how to fix what is wrong.
 
 mod check;
 mod checks;

@@ -24,30 +24,37 @@ pub(super) fn directory(name: &'static str, flag: &str, path: &Path) -> Check {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = path.ancestors().find(|ancestor| ancestor.exists());
             if parent.is_some_and(|parent| access(parent, AccessFlags::W_OK).is_ok()) {
-                return Check::ok(name, format!("{shown} is made by the first start"));
+                return Check::ok(
+                    name,
+                    format!("{shown} does not exist yet; the first start creates it"),
+                );
             }
-            let next = format!("make it for the server's user, or name another with {flag}");
-            return Check::fail(name, format!("{shown} is not there and cannot be made"), next);
+            let next = format!("create it for the server's user, or give another with {flag}");
+            return Check::fail(
+                name,
+                format!("{shown} does not exist and cannot be created"),
+                next,
+            );
         }
         Err(error) => {
-            let next = format!("run this as the server's user, or name another with {flag}");
+            let next = format!("run this as the server's user, or give another with {flag}");
             return Check::fail(name, format!("{shown}: {error}"), next);
         }
     };
     if !metadata.is_dir() {
         return Check::fail(
             name,
-            format!("{shown} is no directory"),
-            format!("name another with {flag}"),
+            format!("{shown} is not a directory"),
+            format!("give another with {flag}"),
         );
     }
     if access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
-        let next = format!("run this as the server's user, or name another with {flag}");
-        return Check::fail(name, format!("{shown} cannot be written"), next);
+        let next = format!("run this as the server's user, or give another with {flag}");
+        return Check::fail(name, format!("{shown} is not writable"), next);
     }
     if let Err(error) = owned::check(path, Owners::of_client(path)) {
         let next =
-            format!("fix it, or name another with {flag}; the server does not start with it");
+            format!("fix it, or give another with {flag}; the server does not start with it");
         return Check::fail(name, error.to_string(), next);
     }
     let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
@@ -65,7 +72,7 @@ pub(super) fn directory(name: &'static str, flag: &str, path: &Path) -> Check {
     if of_others == 0 {
         return Check::ok(name, format!("{shown}, mode {mode:04o}"));
     }
-    let found = format!("{shown} has mode {mode:04o}: others can look into it");
+    let found = format!("{shown} has mode {mode:04o}: others can read it");
     Check::warn(name, found, format!("chmod 700 {shown}"))
 }
 
@@ -93,14 +100,18 @@ pub(super) fn tokens(config: &Config) -> Check {
     }
     match (file.read(), file.given_by()) {
         (Ok(_), None) => Check::ok(name, format!("{shown}, mode 0600")),
-        (Ok(_), Some(by)) => Check::ok(name, format!("{shown}, which {by} names")),
+        (Ok(_), Some(by)) => Check::ok(name, format!("{shown}, as set by {by}")),
         (Err(error), Some(_)) => {
-            Check::fail(name, chain(&error), "mend the file; the server's start reads it")
+            Check::fail(name, chain(&error), "fix the file: the server reads it when it starts")
         }
         (Err(_), None) if !file.path.exists() => {
-            Check::ok(name, format!("{shown} is made by the first start"))
+            Check::ok(name, format!("{shown} does not exist yet; the first start creates it"))
         }
-        (Err(error), None) => Check::fail(name, chain(&error), "remove it and restart the server"),
+        (Err(error), None) => Check::fail(
+            name,
+            chain(&error),
+            "remove it, then restart the server: it creates a new token",
+        ),
     }
 }
 
@@ -108,11 +119,11 @@ fn open(name: &'static str, path: &Path, found: &fs::Metadata) -> Check {
     let shown = path.display();
     let mode = found.mode() & 0o7777;
     if found.is_dir() {
-        let found = format!("{shown} has mode {mode:04o}: others can look into it");
+        let found = format!("{shown} has mode {mode:04o}: others can read it");
         return Check::fail(name, found, format!("chmod 700 {shown}"));
     }
     let next = format!(
-        "chmod 600 {shown}; if somebody may have read it, vibe-ensemble rotate-token makes another for the coordinator"
+        "chmod 600 {shown}; if someone may have read it, replace the token of the coordinator with vibe-ensemble rotate-token"
     );
     Check::fail(name, format!("{shown} has mode {mode:04o}: others can read it"), next)
 }
@@ -166,7 +177,7 @@ mod tests {
         set(dir.path(), 0o755);
         let found = directory("state directory", "--state-dir", dir.path());
         assert_eq!(found.verdict, Verdict::Warn, "{found:?}");
-        assert!(found.found.contains("look into") && found.next.contains("chmod 700"), "{found:?}");
+        assert!(found.found.contains("can read") && found.next.contains("chmod 700"), "{found:?}");
         set(dir.path(), 0o777);
         let found = directory("state directory", "--state-dir", dir.path());
         assert_eq!(found.verdict, Verdict::Fail, "{found:?}");

@@ -73,7 +73,7 @@ pub(super) async fn checks(config: &Config, environment: &Environment) -> Vec<Ch
     let units = match units(manager).await {
         Ok(units) => units,
         Err(error) => {
-            let next = format!("look at `{} status {SERVER}` yourself", manager.systemctl());
+            let next = format!("check `{} status {SERVER}`", manager.systemctl());
             return vec![Check::warn("units", format!("{error:#}"), next)];
         }
     };
@@ -96,15 +96,15 @@ fn sockets(manager: Manager, units: &BTreeMap<String, Unit>, is_told: bool) -> C
         let state = match unit(missing).load.as_str() {
             "" | "not-found" => "not installed",
             "masked" => "masked",
-            _ => "not to be loaded",
+            _ => "not loadable",
         };
         let next = match state {
             "masked" => format!("{systemctl} unmask {missing}"),
             "not installed" => "install the package's units".to_owned(),
-            _ => format!("{systemctl} status {missing} says why"),
+            _ => format!("see {systemctl} status {missing}"),
         };
         let found = format!("{missing} is {state}");
-        // Nobody who starts the server by hand needs units.
+        // A server that is started manually needs no units.
         let needed = is_told || server.is_active();
         return if needed { Check::fail(name, found, next) } else { Check::ok(name, found) };
     }
@@ -114,16 +114,19 @@ fn sockets(manager: Manager, units: &BTreeMap<String, Unit>, is_told: bool) -> C
         (true, []) => Check::ok(name, format!("{SERVER} and its sockets are active")),
         // A socket is not started beside a service that runs.
         (true, idle) => {
-            let found = format!("{SERVER} runs, and {} is not active", idle.join(" and "));
-            Check::fail(name, found, format!("{systemctl} restart {SERVER}; workers run on"))
+            let found = format!("{SERVER} is running, but {} is not active", idle.join(" and "));
+            Check::fail(name, found, format!("{systemctl} restart {SERVER}; workers keep running"))
         }
-        (false, []) => Check::ok(name, format!("its sockets are active and start {SERVER}")),
+        (false, []) => {
+            Check::ok(name, format!("its sockets are active and start {SERVER} when needed"))
+        }
         (false, idle) => {
-            let found = format!("{SERVER} does not run, and {} is not active", idle.join(" and "));
+            let found =
+                format!("{SERVER} is not running, and {} is not active", idle.join(" and "));
             if is_told || server.file == "enabled" {
                 return Check::fail(name, found, start);
             }
-            Check::ok(name, format!("{found}; to have systemd run it: {start}"))
+            Check::ok(name, format!("{found}; to let systemd run it: {start}"))
         }
     }
 }
@@ -134,12 +137,14 @@ async fn linger() -> Check {
     let user = geteuid().as_raw().to_string();
     let shown = ask("loginctl", &["show-user", "--property=Linger", "--value", &user]).await;
     match shown.as_deref().map(str::trim) {
-        Ok("yes") => Check::ok(name, "on: your services run while you are logged out"),
+        Ok("yes") => Check::ok(name, "on: your services keep running while you are logged out"),
         Ok(_) => {
-            let found = "off: server and workers are stopped when you log out";
+            let found = "off: the server and its workers stop when you log out";
             Check::warn(name, found, "loginctl enable-linger")
         }
-        Err(error) => Check::warn(name, format!("{error:#}"), "loginctl enable-linger turns it on"),
+        Err(error) => {
+            Check::warn(name, format!("{error:#}"), "turn it on with loginctl enable-linger")
+        }
     }
 }
 
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_units_comes_with_the_command_that_mends_it() {
+    fn what_is_wrong_with_the_units_comes_with_the_command_that_fixes_it() {
         let up = ("loaded", "active", "enabled");
         let down = ("loaded", "inactive", "enabled");
         let off = ("loaded", "inactive", "disabled");
