@@ -177,7 +177,9 @@ fn the_token_is_systemds_credential_if_there_is_one_else_the_state_directorys() 
 fn without_a_home_the_missing_directories_are_named() {
     let found = problems(&Flags::default(), &Environment::default());
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found[0].starts_with("state_dir (default): there is no default because HOME is not set"));
+    assert!(
+        found[0].starts_with("state_dir (default): there is no default because HOME is not set")
+    );
 }
 
 #[test]
