@@ -74,48 +74,26 @@ impl Writer {
         self.level.clone()
     }
 
-    /// Runs `op` in a transaction and returns its result once that is committed.
+    /// Runs `op` in a transaction and returns its result once that is committed; then the level rises, for whoever waits
+    /// for a change. A write that nobody waits for says so with [`Writer::quietly`].
     ///
     /// A caller that goes away does not take its write back: it may be committed all the same.
-    pub(crate) async fn write<T, F>(&self, op: F, raises_level: bool) -> Result<T>
+    pub(crate) async fn write<T, F>(&self, op: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
-        self.write_at(faults::Points::NONE, op, raises_level).await
+        self.at(faults::Points::NONE).write(op).await
     }
 
-    /// [`Writer::write`], for a write that a test may interrupt at `points`.
-    pub(crate) async fn write_at<T, F>(
-        &self,
-        points: faults::Points,
-        op: F,
-        raises_level: bool,
-    ) -> Result<T>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
-    {
-        self.write_raising(points, op, if raises_level { |_| true } else { |_| false }).await
+    /// A write that a test may interrupt at `points`.
+    pub(crate) fn at(&self, points: faults::Points) -> Write<'_> {
+        Write { writer: self, points, is_quiet: false }
     }
 
-    /// [`Writer::write_at`], for a write whose result says whether it changed anything. A look that finds nothing must
-    /// not wake those who would only look again.
-    pub(crate) async fn write_raising<T, F>(
-        &self,
-        points: faults::Points,
-        op: F,
-        raises_level: fn(&T) -> bool,
-    ) -> Result<T>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
-    {
-        let (reply, answer) = oneshot::channel();
-        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level, points };
-        let sent = self.jobs.send(Message::Run(Box::new(job))).await;
-        sent.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+    /// A write that changes nothing that others wait for.
+    pub(crate) fn quietly(&self) -> Write<'_> {
+        self.at(faults::Points::NONE).quietly()
     }
 
     pub(crate) async fn close(&self) {
@@ -124,6 +102,49 @@ impl Writer {
             // A writer that is gone already has closed its connection.
             drop(closed.await);
         }
+    }
+}
+
+/// How a write is to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct Write<'w> {
+    writer: &'w Writer,
+    points: faults::Points,
+    is_quiet: bool,
+}
+
+impl Write<'_> {
+    /// Leaves the level as it is: the write changes nothing that others wait for.
+    pub(crate) fn quietly(self) -> Self {
+        Self { is_quiet: true, ..self }
+    }
+
+    /// [`Writer::write`].
+    pub(crate) async fn write<T, F>(self, op: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        self.write_raising_if(op, if self.is_quiet { |_| false } else { |_| true }).await
+    }
+
+    /// A write whose result says whether it changed anything. A look that finds nothing must not wake those who would
+    /// only look again.
+    pub(crate) async fn write_raising_if<T, F>(
+        self,
+        op: F,
+        raises_level: fn(&T) -> bool,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let points = self.points;
+        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level, points };
+        let sent = self.writer.jobs.send(Message::Run(Box::new(job))).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
     }
 }
 

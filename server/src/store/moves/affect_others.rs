@@ -62,7 +62,7 @@ async fn refused(
     for hold in usage.holds(/* reserve */ 0.0) {
         let reason = hold.reason(/* reserve */ 0.0);
         match &hold.of {
-            Held::Everything => pause_scope::usage_limit(connection, &reason, until, now).await?,
+            Held::Everything => pause_scope::usage_limit(connection, reason, until, now).await?,
             Held::Models(family) => {
                 let models = (family.as_str(), Some(found.model.as_str()));
                 put_off::hold_models(connection, models, &reason, until, now).await?;

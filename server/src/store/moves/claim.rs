@@ -90,25 +90,18 @@ impl Store {
         passed_over: &[TicketId],
         now: Timestamp,
     ) -> Result<Claim> {
-        let passed_over = passed_over.to_vec();
-        let pull_id = pull_id.to_owned();
+        let (id, passed_over) = (pull_id.to_owned(), passed_over.to_vec());
+        let pull = Pull { worker, id, session, passed_over };
         let rules = self.rules();
-        self.writer
-            .write_raising(
-                POINTS,
-                move |c| {
-                    Box::pin(async move {
-                        let mut held = false;
-                        let pull = (pull_id.as_str(), passed_over.as_slice());
-                        let claim =
-                            claim(c, worker, pull, session, (rules, now), &mut held).await?;
-                        Ok((claim, held))
-                    })
-                },
-                |(claim, held)| *held || matches!(claim, Claim::Granted(_)),
+        let claimed = self
+            .writer
+            .at(POINTS)
+            .write_raising_if(
+                move |connection| Box::pin(claim(connection, pull, rules, now)),
+                Claimed::changed_anything,
             )
-            .await
-            .map(|(claim, _)| claim)
+            .await?;
+        Ok(claimed.into())
     }
 
     /// Whether a claim by this worker could be granted now. Cheap, and may be wrong a moment later.
@@ -132,17 +125,55 @@ impl Store {
     }
 }
 
+/// What a shim asks for.
+struct Pull {
+    worker: WorkerId,
+    /// Its shim's number of the pull; the same one again is the same pull.
+    id: String,
+    /// The claude session of a fresh attempt.
+    session: String,
+    /// Tickets whose worktrees are not waited for.
+    passed_over: Vec<TicketId>,
+}
+
+/// A [`Claim`], and whether the look for it changed anything.
+enum Claimed {
+    Granted(Box<Granted>),
+    /// No ticket may begin, and some were put on hold on the way to finding that out.
+    Held,
+    Nothing,
+    Leave,
+}
+
+impl Claimed {
+    fn changed_anything(&self) -> bool {
+        match self {
+            Self::Granted(_) | Self::Held => true,
+            Self::Nothing | Self::Leave => false,
+        }
+    }
+}
+
+impl From<Claimed> for Claim {
+    fn from(claimed: Claimed) -> Self {
+        match claimed {
+            Claimed::Granted(granted) => Self::Granted(granted),
+            Claimed::Held | Claimed::Nothing => Self::Nothing,
+            Claimed::Leave => Self::Leave,
+        }
+    }
+}
+
 async fn claim(
     connection: &mut SqliteConnection,
-    worker: WorkerId,
-    (pull_id, passed_over): (&str, &[TicketId]),
-    session: String,
-    (rules, now): (Rules, Timestamp),
-    held: &mut bool,
-) -> Result<Claim> {
+    pull: Pull,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<Claimed> {
+    let worker = pull.worker;
     let repeated: Option<i64> =
         sqlx::query_scalar("SELECT attempt_id FROM attempt WHERE pull_id = ?1")
-            .bind(pull_id)
+            .bind(&pull.id)
             .fetch_optional(&mut *connection)
             .await?;
     if let Some(id) = repeated {
@@ -154,35 +185,36 @@ async fn claim(
         WorkerState::Launching
         | WorkerState::Busy
         | WorkerState::Stopping
-        | WorkerState::Stopped => return Ok(Claim::Leave),
+        | WorkerState::Stopped => return Ok(Claimed::Leave),
     }
     let Some(kind) =
         worker_type::find(connection, found.project, found.worker_type.as_str()).await?
     else {
-        return Ok(Claim::Leave);
+        return Ok(Claimed::Leave);
     };
     let is_paused = kind.pause.as_ref().is_some_and(Pause::holds_tickets);
     if is_paused || !pause::standing(connection, Some(found.project)).await?.is_empty() {
-        return Ok(Claim::Nothing);
+        return Ok(Claimed::Nothing);
     }
     if let Some(refused) = crowded(connection, &found, &kind.settings, rules).await? {
         return Ok(refused);
     }
+    let mut nothing = Claimed::Nothing;
     let (best, budget) = loop {
-        let Some(best) = turn::next(connection, &found, passed_over).await? else {
-            return Ok(Claim::Nothing);
+        let Some(best) = turn::next(connection, &found, &pull.passed_over).await? else {
+            return Ok(nothing);
         };
         if let Some(why) = limits::exhausted(connection, best).await? {
             let ticket = ticket::load(connection, best).await?;
             hold::hold(connection, &ticket, &why, now).await?;
-            *held = true;
+            nothing = Claimed::Held;
             continue;
         }
         let per_attempt = kind.settings.max_budget_usd;
         match accounts::funds(connection, best, per_attempt, rules, now).await? {
             Funds::Granted(budget) => break (best, budget),
             // A limit above the ticket is gone, or all given out; the dispatcher says so.
-            Funds::Reserved(_) | Funds::Spent(_) => return Ok(Claim::Nothing),
+            Funds::Reserved(_) | Funds::Spent(_) => return Ok(nothing),
         }
     };
     let ticket = ticket::load(connection, best).await?;
@@ -200,8 +232,8 @@ async fn claim(
     .bind(i64::try_from(ticket.stage_index).unwrap_or(0))
     .bind(ticket.current_stage().as_str())
     .bind(worker.key())
-    .bind(pull_id)
-    .bind(resume.unwrap_or(session))
+    .bind(&pull.id)
+    .bind(resume.unwrap_or(pull.session))
     .bind(resumed)
     .bind(kind.settings.may_create_tickets)
     .bind(kind.settings.timeout_seconds)
@@ -243,7 +275,7 @@ async fn crowded(
     worker: &Worker,
     settings: &WorkerTypeSettings,
     rules: Rules,
-) -> Result<Option<Claim>> {
+) -> Result<Option<Claimed>> {
     let (of_type, of_project, of_server): (i64, i64, i64) = sqlx::query_as(
         "SELECT COALESCE(SUM(w.project_id = ?1 AND w.worker_type = ?2), 0),
                 COALESCE(SUM(w.project_id = ?1), 0), COUNT(*)
@@ -260,7 +292,7 @@ async fn crowded(
     let crowded = full(of_type, settings.max_workers)
         || project.is_some_and(|most| of_project >= most)
         || full(of_server, rules.max_workers);
-    Ok(crowded.then_some(Claim::Leave))
+    Ok(crowded.then_some(Claimed::Leave))
 }
 
 /// The same pull a second time.
@@ -268,19 +300,19 @@ async fn again(
     connection: &mut SqliteConnection,
     worker: WorkerId,
     id: AttemptId,
-) -> Result<Claim> {
+) -> Result<Claimed> {
     let attempt = attempt::find(connection, id).await?;
-    let Some(attempt) = attempt.filter(|a| a.worker == worker) else { return Ok(Claim::Leave) };
+    let Some(attempt) = attempt.filter(|a| a.worker == worker) else { return Ok(Claimed::Leave) };
     match attempt.state {
         // Ended before its shim ever saw it. The shim asks afresh under a new pull.
-        AttemptState::Ended(_) => Ok(Claim::Nothing),
+        AttemptState::Ended(_) => Ok(Claimed::Nothing),
         AttemptState::Granted | AttemptState::Running => {
             let ticket = ticket::load(connection, attempt.ticket).await?;
             let kind =
                 worker_type::find(connection, ticket.project, attempt.stage.as_str()).await?;
             match kind {
                 Some(kind) => granted(connection, id, kind.settings).await,
-                None => Ok(Claim::Leave),
+                None => Ok(Claimed::Leave),
             }
         }
     }
@@ -290,8 +322,8 @@ async fn granted(
     connection: &mut SqliteConnection,
     id: AttemptId,
     settings: WorkerTypeSettings,
-) -> Result<Claim> {
-    let Some(attempt) = attempt::find(connection, id).await? else { return Ok(Claim::Nothing) };
+) -> Result<Claimed> {
+    let Some(attempt) = attempt::find(connection, id).await? else { return Ok(Claimed::Nothing) };
     let ticket = ticket::load(connection, attempt.ticket).await?;
     let project = project::load_key(connection, ticket.project).await?;
     let comments = comment::of_ticket(connection, ticket.id).await?;
@@ -305,7 +337,7 @@ async fn granted(
     } else {
         Vec::new()
     };
-    Ok(Claim::Granted(Box::new(Granted {
+    Ok(Claimed::Granted(Box::new(Granted {
         attempt,
         ticket,
         project,

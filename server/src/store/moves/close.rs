@@ -142,21 +142,25 @@ impl Store {
         now: Timestamp,
     ) -> Result<Ticket> {
         self.writer
-            .write_at(
-                CLOSE,
-                move |connection| {
-                    Box::pin(async move {
-                        let found = ticket::load(connection, id).await?;
-                        if let Some(content) = comment {
-                            comment::insert(connection, NewComment::coordinator(id, &content), now)
-                                .await?;
-                        }
-                        close(connection, &found, resolution, now).await?;
-                        ticket::load(connection, id).await
-                    })
-                },
-                /* raises level */ true,
-            )
+            .at(CLOSE)
+            .write(move |connection| {
+                Box::pin(close_for_coordinator(connection, id, resolution, comment, now))
+            })
             .await
     }
+}
+
+async fn close_for_coordinator(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    resolution: Resolution,
+    comment: Option<String>,
+    now: Timestamp,
+) -> Result<Ticket> {
+    let found = ticket::load(connection, id).await?;
+    if let Some(content) = comment {
+        comment::insert(connection, NewComment::coordinator(id, &content), now).await?;
+    }
+    close(connection, &found, resolution, now).await?;
+    ticket::load(connection, id).await
 }

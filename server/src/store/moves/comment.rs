@@ -1,5 +1,7 @@
 //! Adding a remark to a ticket.
 
+use sqlx::SqliteConnection;
+
 use crate::domain::comment::Comment;
 use crate::domain::comment::CommentKind;
 use crate::domain::id::AttemptId;
@@ -26,16 +28,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Comment> {
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        ticket::load(connection, ticket).await?;
-                        comment::insert(connection, NewComment::coordinator(ticket, &content), now)
-                            .await
-                    })
-                },
-                /* raises level */ false,
-            )
+            .quietly()
+            .write(move |connection| {
+                Box::pin(remark_of_coordinator(connection, ticket, content, now))
+            })
             .await
     }
 
@@ -49,37 +45,52 @@ impl Store {
     ) -> Result<Comment> {
         let present = present.into();
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let speaker = attempt::speaking(connection, attempt, &present).await?;
-                        if speaker.ticket != ticket {
-                            return Err(Refusal::NotYourTicket { own: speaker.ticket }.into());
-                        }
-                        let sql =
-                            "SELECT COUNT(*) FROM comment WHERE ticket_id = ?1 AND attempt_id = ?2";
-                        let made: i64 = sqlx::query_scalar(sql)
-                            .bind(ticket.key())
-                            .bind(attempt.key())
-                            .fetch_one(&mut *connection)
-                            .await?;
-                        if made >= MOST_REMARKS {
-                            let most = MOST_REMARKS;
-                            return Err(Refusal::TooManyRemarks { attempt, most }.into());
-                        }
-                        let remark = NewComment {
-                            ticket,
-                            author: speaker.stage.as_str(),
-                            stage: Some(speaker.stage.as_str()),
-                            attempt: Some(attempt),
-                            kind: CommentKind::Remark,
-                            content: &content,
-                        };
-                        comment::insert(connection, remark, present.now).await
-                    })
-                },
-                /* raises level */ false,
-            )
+            .quietly()
+            .write(move |connection| {
+                Box::pin(remark_of_agent(connection, attempt, ticket, content, present))
+            })
             .await
     }
+}
+
+async fn remark_of_coordinator(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+    content: String,
+    now: Timestamp,
+) -> Result<Comment> {
+    ticket::load(connection, ticket).await?;
+    comment::insert(connection, NewComment::coordinator(ticket, &content), now).await
+}
+
+async fn remark_of_agent(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+    ticket: TicketId,
+    content: String,
+    present: Present,
+) -> Result<Comment> {
+    let speaker = attempt::speaking(connection, attempt, &present).await?;
+    if speaker.ticket != ticket {
+        return Err(Refusal::NotYourTicket { own: speaker.ticket }.into());
+    }
+    let sql = "SELECT COUNT(*) FROM comment WHERE ticket_id = ?1 AND attempt_id = ?2";
+    let made: i64 = sqlx::query_scalar(sql)
+        .bind(ticket.key())
+        .bind(attempt.key())
+        .fetch_one(&mut *connection)
+        .await?;
+    if made >= MOST_REMARKS {
+        let most = MOST_REMARKS;
+        return Err(Refusal::TooManyRemarks { attempt, most }.into());
+    }
+    let remark = NewComment {
+        ticket,
+        author: speaker.stage.as_str(),
+        stage: Some(speaker.stage.as_str()),
+        attempt: Some(attempt),
+        kind: CommentKind::Remark,
+        content: &content,
+    };
+    comment::insert(connection, remark, present.now).await
 }

@@ -200,11 +200,8 @@ impl Store {
         let stage = stage.to_owned();
         let policy = self.rules().policy;
         self.writer
-            .write_at(
-                COMPLETE,
-                move |c| Box::pin(async move { complete(c, id, stage, result, policy, now).await }),
-                /* raises level */ true,
-            )
+            .at(COMPLETE)
+            .write(move |connection| Box::pin(complete(connection, id, stage, result, policy, now)))
             .await
     }
 }

@@ -29,11 +29,8 @@ impl Store {
     /// Creates a ticket. The same idempotency key in the same project returns the ticket made first, as it is now.
     pub async fn create_ticket(&self, new: NewTicket, now: Timestamp) -> Result<Ticket> {
         self.writer
-            .write_at(
-                CREATED,
-                move |c| Box::pin(async move { create(c, new, now).await }),
-                /* raises level */ true,
-            )
+            .at(CREATED)
+            .write(move |connection| Box::pin(create(connection, new, now)))
             .await
     }
 }

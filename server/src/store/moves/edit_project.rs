@@ -1,5 +1,7 @@
 //! Creating, changing and deleting a project.
 
+use sqlx::SqliteConnection;
+
 use super::close;
 use super::stop;
 use crate::domain::attempt::StopMode;
@@ -23,43 +25,7 @@ use crate::store::rows::worker;
 impl Store {
     /// Creates a project with its limits, or neither.
     pub async fn create_project(&self, new: NewProject, now: Timestamp) -> Result<Project> {
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let sql = concat!(
-                            "INSERT INTO project (name, path, description, rules, patterns, created_at, updated_at,
-                                    directory, isolation, on_complete)
-                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
-                             ON CONFLICT (name) WHERE deleted_at IS NULL DO NOTHING
-                             RETURNING ",
-                            project::columns!()
-                        );
-                        let row: Option<ProjectRow> = sqlx::query_as(sql)
-                            .bind(new.name.as_str())
-                            .bind(new.path)
-                            .bind(new.description)
-                            .bind(new.rules)
-                            .bind(new.patterns)
-                            .bind(now.millis())
-                            .bind(new.directory)
-                            .bind(new.isolation.name())
-                            .bind(new.on_complete.name())
-                            .fetch_optional(&mut *connection)
-                            .await?;
-                        let exists = Refusal::ProjectExists { project: new.name.into_string() };
-                        let project: Project = row.ok_or(exists)?.try_into()?;
-                        let limits = new.limits.on(ProjectLimits::default());
-                        limits.check()?;
-                        if limits != ProjectLimits::default() {
-                            limits::set(connection, project.key, limits).await?;
-                        }
-                        Ok(project)
-                    })
-                },
-                /* raises level */ false,
-            )
-            .await
+        self.writer.quietly().write(move |connection| Box::pin(create(connection, new, now))).await
     }
 
     /// Changes a project. Attempts that run keep what they were given; the next ones get the new words. A ticket that
@@ -76,43 +42,7 @@ impl Store {
         let name = name.to_owned();
         let (project, limits) = self
             .writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let project = project::load(connection, &name).await?;
-                        let sql = concat!(
-                            "UPDATE project
-                                SET path = COALESCE(?2, path), description = COALESCE(?3, description),
-                                    rules = COALESCE(?4, rules), patterns = COALESCE(?5, patterns), updated_at = ?6,
-                                    directory = COALESCE(?7, directory), isolation = COALESCE(?8, isolation),
-                                    on_complete = COALESCE(?9, on_complete)
-                              WHERE project_id = ?1 AND deleted_at IS NULL
-                             RETURNING ",
-                            project::columns!()
-                        );
-                        let old = limits::of_project(connection, project.key).await?;
-                        let new = change.limits.on(old);
-                        new.check()?;
-                        if new != old {
-                            limits::set(connection, project.key, new).await?;
-                        }
-                        let row: ProjectRow = sqlx::query_as(sql)
-                            .bind(project.key.0)
-                            .bind(change.path)
-                            .bind(change.description)
-                            .bind(change.rules)
-                            .bind(change.patterns)
-                            .bind(now.millis())
-                            .bind(change.directory)
-                            .bind(change.isolation.map(Isolation::name))
-                            .bind(change.on_complete.map(OnComplete::name))
-                            .fetch_one(connection)
-                            .await?;
-                        Ok((Project::try_from(row)?, new))
-                    })
-                },
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(update(connection, name, change, now)))
             .await?;
         Ok((project, self.in_force(limits)))
     }
@@ -120,40 +50,113 @@ impl Store {
     /// Deletes a project. With `force` its open tickets are cancelled and its workers killed; without it both refuse.
     pub async fn delete_project(&self, name: &str, force: bool, now: Timestamp) -> Result<Project> {
         let name = name.to_owned();
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let project = project::load(connection, &name).await?;
-                        let open = ticket::open_of_project(connection, project.key).await?;
-                        let live = worker::live(connection, project.key, None).await?;
-                        let in_use = !open.is_empty() || !live.is_empty();
-                        if in_use && !force {
-                            return Err(Refusal::ProjectInUse {
-                                project: name,
-                                open_tickets: i64::try_from(open.len()).unwrap_or(i64::MAX),
-                                live_workers: i64::try_from(live.len()).unwrap_or(i64::MAX),
-                            }
-                            .into());
-                        }
-                        for ticket in open {
-                            // Closing one ticket may move another of the list, so each is read again.
-                            let ticket = ticket::load(connection, ticket).await?;
-                            close::close(connection, &ticket, Resolution::Cancelled, now).await?;
-                        }
-                        for worker in live {
-                            stop::request_stop(connection, worker.id, StopMode::Kill, now).await?;
-                        }
-                        sqlx::query("UPDATE project SET deleted_at = ?2 WHERE project_id = ?1")
-                            .bind(project.key.0)
-                            .bind(now.millis())
-                            .execute(connection)
-                            .await?;
-                        Ok(project)
-                    })
-                },
-                /* raises level */ true,
-            )
-            .await
+        self.writer.write(move |connection| Box::pin(delete(connection, name, force, now))).await
     }
+}
+
+async fn create(
+    connection: &mut SqliteConnection,
+    new: NewProject,
+    now: Timestamp,
+) -> Result<Project> {
+    let sql = concat!(
+        "INSERT INTO project (name, path, description, rules, patterns, created_at, updated_at,
+                directory, isolation, on_complete)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
+         ON CONFLICT (name) WHERE deleted_at IS NULL DO NOTHING
+         RETURNING ",
+        project::columns!()
+    );
+    let row: Option<ProjectRow> = sqlx::query_as(sql)
+        .bind(new.name.as_str())
+        .bind(new.path)
+        .bind(new.description)
+        .bind(new.rules)
+        .bind(new.patterns)
+        .bind(now.millis())
+        .bind(new.directory)
+        .bind(new.isolation.name())
+        .bind(new.on_complete.name())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let exists = Refusal::ProjectExists { project: new.name.into_string() };
+    let project: Project = row.ok_or(exists)?.try_into()?;
+    let limits = new.limits.on(ProjectLimits::default());
+    limits.check()?;
+    if limits != ProjectLimits::default() {
+        limits::set(connection, project.key, limits).await?;
+    }
+    Ok(project)
+}
+
+async fn update(
+    connection: &mut SqliteConnection,
+    name: String,
+    change: ProjectChange,
+    now: Timestamp,
+) -> Result<(Project, ProjectLimits)> {
+    let project = project::load(connection, &name).await?;
+    let sql = concat!(
+        "UPDATE project
+            SET path = COALESCE(?2, path), description = COALESCE(?3, description),
+                rules = COALESCE(?4, rules), patterns = COALESCE(?5, patterns), updated_at = ?6,
+                directory = COALESCE(?7, directory), isolation = COALESCE(?8, isolation),
+                on_complete = COALESCE(?9, on_complete)
+          WHERE project_id = ?1 AND deleted_at IS NULL
+         RETURNING ",
+        project::columns!()
+    );
+    let old = limits::of_project(connection, project.key).await?;
+    let new = change.limits.on(old);
+    new.check()?;
+    if new != old {
+        limits::set(connection, project.key, new).await?;
+    }
+    let row: ProjectRow = sqlx::query_as(sql)
+        .bind(project.key.0)
+        .bind(change.path)
+        .bind(change.description)
+        .bind(change.rules)
+        .bind(change.patterns)
+        .bind(now.millis())
+        .bind(change.directory)
+        .bind(change.isolation.map(Isolation::name))
+        .bind(change.on_complete.map(OnComplete::name))
+        .fetch_one(connection)
+        .await?;
+    Ok((Project::try_from(row)?, new))
+}
+
+async fn delete(
+    connection: &mut SqliteConnection,
+    name: String,
+    force: bool,
+    now: Timestamp,
+) -> Result<Project> {
+    let project = project::load(connection, &name).await?;
+    let open = ticket::open_of_project(connection, project.key).await?;
+    let live = worker::live(connection, project.key, None).await?;
+    let in_use = !open.is_empty() || !live.is_empty();
+    if in_use && !force {
+        return Err(Refusal::ProjectInUse {
+            project: name,
+            open_tickets: i64::try_from(open.len()).unwrap_or(i64::MAX),
+            live_workers: i64::try_from(live.len()).unwrap_or(i64::MAX),
+        }
+        .into());
+    }
+    for ticket in open {
+        // Closing one ticket may move another of the list, so each is read again.
+        let ticket = ticket::load(connection, ticket).await?;
+        close::close(connection, &ticket, Resolution::Cancelled, now).await?;
+    }
+    for worker in live {
+        stop::request_stop(connection, worker.id, StopMode::Kill, now).await?;
+    }
+    sqlx::query("UPDATE project SET deleted_at = ?2 WHERE project_id = ?1")
+        .bind(project.key.0)
+        .bind(now.millis())
+        .execute(connection)
+        .await?;
+    Ok(project)
 }

@@ -33,26 +33,9 @@ impl Store {
     ) -> Result<WorkerType> {
         settings.check()?;
         let project = project.to_owned();
+        // Tickets may wait for a type that was deleted and is made again.
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let key = project::load(connection, &project).await?.key;
-                        let created =
-                            worker_type_settings::insert(key, name.clone(), settings, now)
-                                .execute(&mut *connection)
-                                .await?;
-                        if created.rows_affected() == 0 {
-                            let worker_type = name.into_string();
-                            return Err(Refusal::WorkerTypeExists { project, worker_type }.into());
-                        }
-                        worker_type::load(connection, &project, name.as_str()).await
-                    })
-                },
-                // Tickets may wait for a type that was deleted and is made again.
-                /* raises level */
-                true,
-            )
+            .write(move |connection| Box::pin(create(connection, project, name, settings, now)))
             .await
     }
 
@@ -68,29 +51,7 @@ impl Store {
     ) -> Result<WorkerType> {
         let (project, name) = (project.to_owned(), name.to_owned());
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let found = worker_type::load(connection, &project, &name).await?;
-                        let settings = change.on(found.settings);
-                        settings.check()?;
-                        let key = found.project;
-                        worker_type_settings::update(key, found.name.clone(), settings, now)
-                            .execute(&mut *connection)
-                            .await?;
-                        pause_queue::mended(
-                            connection,
-                            found.project,
-                            &found.name,
-                            found.pause.as_ref(),
-                            now,
-                        )
-                        .await?;
-                        worker_type::load(connection, &project, &name).await
-                    })
-                },
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(update(connection, project, name, change, now)))
             .await
     }
 
@@ -105,48 +66,78 @@ impl Store {
     ) -> Result<WorkerType> {
         let (project, name) = (project.to_owned(), name.to_owned());
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let found = worker_type::load(connection, &project, &name).await?;
-                        let tickets = naming(connection, found.project, &name).await?;
-                        if !force && !tickets.is_empty() {
-                            return Err(
-                                Refusal::WorkerTypeInUse { worker_type: name, tickets }.into()
-                            );
-                        }
-                        for id in tickets {
-                            let ticket = ticket::load(connection, id).await?;
-                            let reason =
-                                format!("its plan names the worker type {name}, which was deleted");
-                            match ticket.state {
-                                // Its worker is told below, and the end of its attempt puts it on hold.
-                                TicketState::Running
-                                | TicketState::OnHold { .. }
-                                | TicketState::Closed { .. } => {}
-                                TicketState::Blocked
-                                | TicketState::Scheduled { .. }
-                                | TicketState::Queued => {
-                                    hold::hold(connection, &ticket, &reason, now).await?;
-                                }
-                            }
-                        }
-                        for worker in worker::live(connection, found.project, Some(&name)).await? {
-                            stop::request_stop(connection, worker.id, StopMode::Cancel, now)
-                                .await?;
-                        }
-                        sqlx::query("DELETE FROM worker_type WHERE project_id = ?1 AND name = ?2")
-                            .bind(found.project.0)
-                            .bind(&name)
-                            .execute(connection)
-                            .await?;
-                        Ok(found)
-                    })
-                },
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(delete(connection, project, name, force, now)))
             .await
     }
+}
+
+async fn create(
+    connection: &mut SqliteConnection,
+    project: String,
+    name: Name,
+    settings: WorkerTypeSettings,
+    now: Timestamp,
+) -> Result<WorkerType> {
+    let key = project::load(connection, &project).await?.key;
+    let created = worker_type_settings::insert(key, name.clone(), settings, now)
+        .execute(&mut *connection)
+        .await?;
+    if created.rows_affected() == 0 {
+        let worker_type = name.into_string();
+        return Err(Refusal::WorkerTypeExists { project, worker_type }.into());
+    }
+    worker_type::load(connection, &project, name.as_str()).await
+}
+
+async fn update(
+    connection: &mut SqliteConnection,
+    project: String,
+    name: String,
+    change: WorkerTypeChange,
+    now: Timestamp,
+) -> Result<WorkerType> {
+    let found = worker_type::load(connection, &project, &name).await?;
+    let settings = change.on(found.settings);
+    settings.check()?;
+    worker_type_settings::update(found.project, found.name.clone(), settings, now)
+        .execute(&mut *connection)
+        .await?;
+    pause_queue::mended(connection, found.project, &found.name, found.pause.as_ref(), now).await?;
+    worker_type::load(connection, &project, &name).await
+}
+
+async fn delete(
+    connection: &mut SqliteConnection,
+    project: String,
+    name: String,
+    force: bool,
+    now: Timestamp,
+) -> Result<WorkerType> {
+    let found = worker_type::load(connection, &project, &name).await?;
+    let tickets = naming(connection, found.project, &name).await?;
+    if !force && !tickets.is_empty() {
+        return Err(Refusal::WorkerTypeInUse { worker_type: name, tickets }.into());
+    }
+    for id in tickets {
+        let ticket = ticket::load(connection, id).await?;
+        let reason = format!("its plan names the worker type {name}, which was deleted");
+        match ticket.state {
+            // Its worker is told below, and the end of its attempt puts it on hold.
+            TicketState::Running | TicketState::OnHold { .. } | TicketState::Closed { .. } => {}
+            TicketState::Blocked | TicketState::Scheduled { .. } | TicketState::Queued => {
+                hold::hold(connection, &ticket, &reason, now).await?;
+            }
+        }
+    }
+    for worker in worker::live(connection, found.project, Some(&name)).await? {
+        stop::request_stop(connection, worker.id, StopMode::Cancel, now).await?;
+    }
+    sqlx::query("DELETE FROM worker_type WHERE project_id = ?1 AND name = ?2")
+        .bind(found.project.0)
+        .bind(&name)
+        .execute(connection)
+        .await?;
+    Ok(found)
 }
 
 /// Open tickets whose plan names the type, in whatever stage they are.

@@ -1,5 +1,7 @@
 //! Emptying a queue.
 
+use sqlx::SqliteConnection;
+
 use super::hold;
 use super::stop;
 use crate::domain::attempt::StopMode;
@@ -26,47 +28,42 @@ impl Store {
     ) -> Result<Queue> {
         let (project, worker_type) = (project.to_owned(), worker_type.to_owned());
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let queue = queue::load(connection, &project, &worker_type).await?;
-                        let live =
-                            worker::live(connection, queue.project, Some(&worker_type)).await?;
-                        let busy: Vec<_> =
-                            live.iter().filter(|w| w.attempt.is_some()).map(|w| w.id).collect();
-                        if !force && !busy.is_empty() {
-                            return Err(
-                                Refusal::QueueBusy { project, worker_type, workers: busy }.into()
-                            );
-                        }
-                        let keys: Vec<i64> = sqlx::query_scalar(
-                            "SELECT ticket_id FROM ticket
-                              WHERE project_id = ?1 AND current_stage = ?2
-                                AND state IN ('queued', 'scheduled', 'blocked')
-                              ORDER BY ticket_id",
-                        )
-                        .bind(queue.project.0)
-                        .bind(&worker_type)
-                        .fetch_all(&mut *connection)
-                        .await?;
-                        let reason = format!("the queue {worker_type} was deleted");
-                        for key in keys {
-                            let ticket = ticket::load(connection, TicketId::from_key(key)).await?;
-                            hold::hold(connection, &ticket, &reason, now).await?;
-                        }
-                        for worker in live.iter().filter(|w| w.state != WorkerState::Stopped) {
-                            let mode = if worker.attempt.is_some() {
-                                StopMode::Cancel
-                            } else {
-                                StopMode::Drain
-                            };
-                            stop::request_stop(connection, worker.id, mode, now).await?;
-                        }
-                        queue::load(connection, &project, &worker_type).await
-                    })
-                },
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(empty(connection, project, worker_type, force, now)))
             .await
     }
+}
+
+async fn empty(
+    connection: &mut SqliteConnection,
+    project: String,
+    worker_type: String,
+    force: bool,
+    now: Timestamp,
+) -> Result<Queue> {
+    let queue = queue::load(connection, &project, &worker_type).await?;
+    let live = worker::live(connection, queue.project, Some(&worker_type)).await?;
+    let busy: Vec<_> = live.iter().filter(|w| w.attempt.is_some()).map(|w| w.id).collect();
+    if !force && !busy.is_empty() {
+        return Err(Refusal::QueueBusy { project, worker_type, workers: busy }.into());
+    }
+    let keys: Vec<i64> = sqlx::query_scalar(
+        "SELECT ticket_id FROM ticket
+          WHERE project_id = ?1 AND current_stage = ?2
+            AND state IN ('queued', 'scheduled', 'blocked')
+          ORDER BY ticket_id",
+    )
+    .bind(queue.project.0)
+    .bind(&worker_type)
+    .fetch_all(&mut *connection)
+    .await?;
+    let reason = format!("the queue {worker_type} was deleted");
+    for key in keys {
+        let ticket = ticket::load(connection, TicketId::from_key(key)).await?;
+        hold::hold(connection, &ticket, &reason, now).await?;
+    }
+    for worker in live.iter().filter(|w| w.state != WorkerState::Stopped) {
+        let mode = if worker.attempt.is_some() { StopMode::Cancel } else { StopMode::Drain };
+        stop::request_stop(connection, worker.id, mode, now).await?;
+    }
+    queue::load(connection, &project, &worker_type).await
 }

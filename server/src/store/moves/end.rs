@@ -55,11 +55,8 @@ impl Store {
         let points = if ending.record.is_some() { REPORTED } else { GIVEN_UP };
         let report = self
             .writer
-            .write_at(
-                points,
-                move |c| Box::pin(async move { end(c, ending, rules, now).await }),
-                /* raises level */ true,
-            )
+            .at(points)
+            .write(move |connection| Box::pin(end(connection, ending, rules, now)))
             .await?;
         faults::trace!("end-committed", attempt);
         Ok(report)

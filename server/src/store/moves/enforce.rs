@@ -46,12 +46,7 @@ impl Store {
         let rules = self.rules();
         let changes = self.limit_changes(rules, now).await?;
         if !changes.is_empty() {
-            self.writer
-                .write(
-                    move |connection| Box::pin(async move { changes.write(connection, now).await }),
-                    /* raises level */ true,
-                )
-                .await?;
+            self.writer.write(move |connection| Box::pin(changes.write(connection, now))).await?;
         }
         let over: Vec<(i64, i64)> = sqlx::query_as(
             "SELECT attempt_id, worker_id FROM attempt

@@ -21,18 +21,8 @@ impl Store {
     /// when something else closed it meanwhile.
     pub async fn landed(&self, id: TicketId, commit: Option<String>, now: Timestamp) -> Result<()> {
         self.writer
-            .write_at(
-                LANDED,
-                move |connection| {
-                    Box::pin(async move {
-                        if let Some(found) = end_landing(connection, id, commit).await? {
-                            close::finish(connection, &found, Resolution::Completed, now).await?;
-                        }
-                        Ok(())
-                    })
-                },
-                /* raises level */ true,
-            )
+            .at(LANDED)
+            .write(move |connection| Box::pin(close_landed(connection, id, commit, now)))
             .await
     }
 
@@ -44,20 +34,34 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        if let Some(found) = end_landing(connection, id, None).await? {
-                            let by = By::Coordinator;
-                            hold::at_its_stage(connection, &found, by, &reason, now).await?;
-                        }
-                        Ok(())
-                    })
-                },
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(hold_unmerged(connection, id, reason, now)))
             .await
     }
+}
+
+async fn close_landed(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    commit: Option<String>,
+    now: Timestamp,
+) -> Result<()> {
+    if let Some(found) = end_landing(connection, id, commit).await? {
+        close::finish(connection, &found, Resolution::Completed, now).await?;
+    }
+    Ok(())
+}
+
+async fn hold_unmerged(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    reason: String,
+    now: Timestamp,
+) -> Result<()> {
+    if let Some(found) = end_landing(connection, id, None).await? {
+        let by = By::Coordinator;
+        hold::at_its_stage(connection, &found, by, &reason, now).await?;
+    }
+    Ok(())
 }
 
 /// Has the branch of a completed ticket looked after before it closes: merged, where the project says so and there is

@@ -12,6 +12,7 @@ use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::domain::worker_type::PassingCause;
 use crate::store::db::error::Result;
+use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
 use crate::store::rows::worker;
 
@@ -30,15 +31,9 @@ impl Store {
     ) -> Result<Vec<WorkerId>> {
         let worker_type = worker_type.as_str().to_owned();
         self.writer
-            .write_at(
-                PLANNED,
-                move |c| {
-                    Box::pin(
-                        async move { worker::insert(c, project, &worker_type, count, now).await },
-                    )
-                },
-                /* raises level */ false,
-            )
+            .at(PLANNED)
+            .quietly()
+            .write(move |connection| Box::pin(plan(connection, project, worker_type, count, now)))
             .await
     }
 
@@ -50,24 +45,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool> {
         self.writer
-            .write_at(
-                LAUNCHED,
-                move |connection| {
-                    Box::pin(async move {
-                        let marked = sqlx::query(
-                            "UPDATE worker SET launched_at = ?2, token_hash = ?3
-                              WHERE worker_id = ?1 AND state = 'launching' AND launched_at IS NULL",
-                        )
-                        .bind(id.key())
-                        .bind(now.millis())
-                        .bind(token_hash)
-                        .execute(connection)
-                        .await?;
-                        Ok(marked.rows_affected() > 0)
-                    })
-                },
-                /* raises level */ false,
-            )
+            .at(LAUNCHED)
+            .quietly()
+            .write(move |connection| Box::pin(mark(connection, id, token_hash, now)))
             .await
     }
 
@@ -81,11 +61,8 @@ impl Store {
     ) -> Result<bool> {
         let reason = reason.to_owned();
         self.writer
-            .write_at(
-                stop::STOPPED,
-                move |c| Box::pin(async move { never_came(c, id, &reason, now).await }),
-                /* raises level */ true,
-            )
+            .at(stop::STOPPED)
+            .write(move |connection| Box::pin(give_up_on(connection, id, reason, now)))
             .await
     }
 
@@ -100,24 +77,65 @@ impl Store {
         let (worker, reason) = (worker.clone(), reason.to_owned());
         let rules = self.rules();
         self.writer
-            .write_at(
-                stop::STOPPED,
-                move |connection| {
-                    Box::pin(async move {
-                        if !never_came(connection, worker.id, &reason, now).await? {
-                            return Ok(false);
-                        }
-                        let why = format!("{} {}", worker.id, reason.replacen("it ", "", 1));
-                        let queue = (worker.project, &worker.worker_type);
-                        put_off::put_off(connection, queue, PassingCause::Launch, &why, rules, now)
-                            .await?;
-                        Ok(true)
-                    })
-                },
-                /* raises level */ true,
-            )
+            .at(stop::STOPPED)
+            .write(move |connection| {
+                Box::pin(put_queue_off(connection, worker, reason, rules, now))
+            })
             .await
     }
+}
+
+async fn plan(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    worker_type: String,
+    count: i64,
+    now: Timestamp,
+) -> Result<Vec<WorkerId>> {
+    worker::insert(connection, project, &worker_type, count, now).await
+}
+
+async fn mark(
+    connection: &mut SqliteConnection,
+    id: WorkerId,
+    token_hash: String,
+    now: Timestamp,
+) -> Result<bool> {
+    let marked = sqlx::query(
+        "UPDATE worker SET launched_at = ?2, token_hash = ?3
+          WHERE worker_id = ?1 AND state = 'launching' AND launched_at IS NULL",
+    )
+    .bind(id.key())
+    .bind(now.millis())
+    .bind(token_hash)
+    .execute(connection)
+    .await?;
+    Ok(marked.rows_affected() > 0)
+}
+
+async fn give_up_on(
+    connection: &mut SqliteConnection,
+    id: WorkerId,
+    reason: String,
+    now: Timestamp,
+) -> Result<bool> {
+    never_came(connection, id, &reason, now).await
+}
+
+async fn put_queue_off(
+    connection: &mut SqliteConnection,
+    worker: Worker,
+    reason: String,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<bool> {
+    if !never_came(connection, worker.id, &reason, now).await? {
+        return Ok(false);
+    }
+    let why = format!("{} {}", worker.id, reason.replacen("it ", "", 1));
+    let queue = (worker.project, &worker.worker_type);
+    put_off::put_off(connection, queue, PassingCause::Launch, &why, rules, now).await?;
+    Ok(true)
 }
 
 /// [`stop::stopped`], unless its shim has said hello.

@@ -36,26 +36,9 @@ impl Store {
         let marking = consumer.to_owned();
         let marked = self
             .writer
-            .write_at(
-                MARK,
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "INSERT INTO event_consumer (consumer, updated_at) VALUES (?1, ?2)
-                             ON CONFLICT (consumer) DO UPDATE SET updated_at = excluded.updated_at",
-                        )
-                        .bind(&marking)
-                        .bind(now.millis())
-                        .execute(&mut *connection)
-                        .await?;
-                        match marks {
-                            EventMarks::Seqs(seqs) => mark_each(connection, &marking, &seqs).await,
-                            EventMarks::UpTo(seq) => mark_up_to(connection, &marking, seq).await,
-                        }
-                    })
-                },
-                /* raises level */ false,
-            )
+            .at(MARK)
+            .quietly()
+            .write(move |connection| Box::pin(mark(connection, marking, marks, now)))
             .await?;
         while self.forget_passed_marks(consumer).await? == MARKS {}
         Ok(marked)
@@ -77,28 +60,50 @@ impl Store {
             return Ok(0);
         }
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        // The watermark never goes back, so what was found a moment ago still holds.
-                        let gone = sqlx::query(
-                            "DELETE FROM event_mark
-                              WHERE consumer = ?1
-                                AND seq IN (SELECT seq FROM event_mark WHERE consumer = ?1 AND seq <= ?2
-                                             ORDER BY seq LIMIT ?3)",
-                        )
-                        .bind(&consumer)
-                        .bind(watermark)
-                        .bind(i64::try_from(MARKS).unwrap_or(i64::MAX))
-                        .execute(connection)
-                        .await?;
-                        Ok(gone.rows_affected())
-                    })
-                },
-                /* raises level */ false,
-            )
+            .quietly()
+            .write(move |connection| Box::pin(forget(connection, consumer, watermark)))
             .await
     }
+}
+
+async fn mark(
+    connection: &mut SqliteConnection,
+    marking: String,
+    marks: EventMarks,
+    now: Timestamp,
+) -> Result<i64> {
+    sqlx::query(
+        "INSERT INTO event_consumer (consumer, updated_at) VALUES (?1, ?2)
+         ON CONFLICT (consumer) DO UPDATE SET updated_at = excluded.updated_at",
+    )
+    .bind(&marking)
+    .bind(now.millis())
+    .execute(&mut *connection)
+    .await?;
+    match marks {
+        EventMarks::Seqs(seqs) => mark_each(connection, &marking, &seqs).await,
+        EventMarks::UpTo(seq) => mark_up_to(connection, &marking, seq).await,
+    }
+}
+
+async fn forget(
+    connection: &mut SqliteConnection,
+    consumer: String,
+    watermark: i64,
+) -> Result<u64> {
+    // The watermark never goes back, so what was found a moment ago still holds.
+    let gone = sqlx::query(
+        "DELETE FROM event_mark
+          WHERE consumer = ?1
+            AND seq IN (SELECT seq FROM event_mark WHERE consumer = ?1 AND seq <= ?2
+                         ORDER BY seq LIMIT ?3)",
+    )
+    .bind(&consumer)
+    .bind(watermark)
+    .bind(i64::try_from(MARKS).unwrap_or(i64::MAX))
+    .execute(connection)
+    .await?;
+    Ok(gone.rows_affected())
 }
 
 async fn mark_each(

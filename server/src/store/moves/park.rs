@@ -35,10 +35,17 @@ impl Store {
         now: crate::domain::time::Timestamp,
     ) -> Result<()> {
         self.writer
-            .write(
-                move |c| Box::pin(async move { park(c, attempt, &record, now).await }),
-                /* raises level */ false,
-            )
+            .quietly()
+            .write(move |connection| Box::pin(keep(connection, attempt, record, now)))
             .await
     }
+}
+
+async fn keep(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+    record: String,
+    now: Timestamp,
+) -> Result<()> {
+    park(connection, attempt, &record, now).await
 }

@@ -65,26 +65,8 @@ impl Store {
     /// Starts nothing new in a scope until it is resumed; what runs goes on. Repeating it only changes the reason.
     pub async fn pause(&self, scope: Scope, reason: String, now: Timestamp) -> Result<Paused> {
         self.writer
-            .write_at(
-                PAUSE,
-                move |connection| {
-                    Box::pin(async move {
-                        let project = project_of(connection, &scope).await?;
-                        if let Scope::Queue { project: name, worker_type } = &scope {
-                            let kind =
-                                worker_type::load(connection, name.as_str(), worker_type.as_str())
-                                    .await?;
-                            pause_queue::pause_by_hand(connection, &kind, &reason, now).await?;
-                        } else {
-                            let cause = Cause::Coordinator;
-                            let new = NewPause { project, cause, reason: &reason, until: None };
-                            pause_scope::set(connection, new, now).await?;
-                        }
-                        paused(connection, scope).await
-                    })
-                },
-                /* raises level */ true,
-            )
+            .at(PAUSE)
+            .write(move |connection| Box::pin(pause(connection, scope, reason, now)))
             .await
     }
 
@@ -92,41 +74,49 @@ impl Store {
     /// in dollars holds is refused; raising the limit is what ends it.
     pub async fn resume(&self, scope: Scope, now: Timestamp) -> Result<Paused> {
         self.writer
-            .write_at(
-                RESUME,
-                move |connection| {
-                    Box::pin(async move {
-                        let project = project_of(connection, &scope).await?;
-                        if let Scope::Queue { project: name, worker_type } = &scope {
-                            let kind =
-                                worker_type::load(connection, name.as_str(), worker_type.as_str())
-                                    .await?;
-                            pause_queue::unpause(connection, kind.project, &kind.name, now).await?;
-                            return paused(connection, scope).await;
-                        }
-                        let by_hand =
-                            pause_scope::lift(connection, project, Cause::Coordinator, now).await?;
-                        let limit =
-                            pause_scope::lift(connection, project, Cause::UsageLimit, now).await?;
-                        let paused = paused(connection, scope).await?;
-                        let budget = paused
-                            .pauses
-                            .iter()
-                            .find(|p| p.cause == Cause::Budget && p.scope == paused.scope);
-                        if let (Some(budget), false) = (budget, by_hand || limit) {
-                            let what = match &paused.scope {
-                                Scope::Everything => "Everything".to_owned(),
-                                Scope::Project(name) => format!("Project {name}"),
-                                Scope::Queue { worker_type, .. } => format!("Queue {worker_type}"),
-                            };
-                            let reason = budget.reason.clone();
-                            return Err(Refusal::PausedByBudget { what, reason }.into());
-                        }
-                        Ok(paused)
-                    })
-                },
-                /* raises level */ true,
-            )
+            .at(RESUME)
+            .write(move |connection| Box::pin(resume(connection, scope, now)))
             .await
     }
+}
+
+async fn pause(
+    connection: &mut SqliteConnection,
+    scope: Scope,
+    reason: String,
+    now: Timestamp,
+) -> Result<Paused> {
+    let project = project_of(connection, &scope).await?;
+    if let Scope::Queue { project: name, worker_type } = &scope {
+        let kind = worker_type::load(connection, name.as_str(), worker_type.as_str()).await?;
+        pause_queue::pause_by_hand(connection, &kind, &reason, now).await?;
+    } else {
+        let cause = Cause::Coordinator;
+        let new = NewPause { project, cause, reason: &reason, until: None };
+        pause_scope::set(connection, new, now).await?;
+    }
+    paused(connection, scope).await
+}
+
+async fn resume(connection: &mut SqliteConnection, scope: Scope, now: Timestamp) -> Result<Paused> {
+    let project = project_of(connection, &scope).await?;
+    if let Scope::Queue { project: name, worker_type } = &scope {
+        let kind = worker_type::load(connection, name.as_str(), worker_type.as_str()).await?;
+        pause_queue::unpause(connection, kind.project, &kind.name, now).await?;
+        return paused(connection, scope).await;
+    }
+    let by_hand = pause_scope::lift(connection, project, Cause::Coordinator, now).await?;
+    let limit = pause_scope::lift(connection, project, Cause::UsageLimit, now).await?;
+    let paused = paused(connection, scope).await?;
+    let budget = paused.pauses.iter().find(|p| p.cause == Cause::Budget && p.scope == paused.scope);
+    if let (Some(budget), false) = (budget, by_hand || limit) {
+        let what = match &paused.scope {
+            Scope::Everything => "Everything".to_owned(),
+            Scope::Project(name) => format!("Project {name}"),
+            Scope::Queue { worker_type, .. } => format!("Queue {worker_type}"),
+        };
+        let reason = budget.reason.clone();
+        return Err(Refusal::PausedByBudget { what, reason }.into());
+    }
+    Ok(paused)
 }

@@ -123,19 +123,12 @@ impl Store {
             return Ok(());
         }
         // Every attempt that runs tells of the same limit; only what is new is written.
-        let stands: Option<i64> = sqlx::query_scalar(
-            "SELECT until_at FROM pause WHERE project_id = 0 AND cause = 'usage_limit'",
-        )
-        .fetch_optional(&self.readers)
-        .await?;
-        if stands.is_some_and(|stands| stands >= until.millis()) {
+        let stands = usage_limit_end(&mut *self.readers.acquire().await?).await?;
+        if stands.is_some_and(|stands| stands >= until) {
             return Ok(());
         }
         self.writer
-            .write(
-                move |c| Box::pin(async move { usage_limit(c, &reason, until, now).await }),
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(usage_limit(connection, reason, until, now)))
             .await
     }
 
@@ -145,30 +138,12 @@ impl Store {
         told_at: Timestamp,
         now: Timestamp,
     ) -> Result<()> {
-        let older =
-            "SELECT 1 FROM pause WHERE project_id = 0 AND cause = 'usage_limit' AND since < ?1";
         // Every attempt says so again and again; there is seldom a pause.
-        let stands: Option<i64> =
-            sqlx::query_scalar(older).bind(told_at.millis()).fetch_optional(&self.readers).await?;
-        if stands.is_none() {
+        if !usage_limit_is_older(&mut *self.readers.acquire().await?, told_at).await? {
             return Ok(());
         }
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let stands: Option<i64> = sqlx::query_scalar(older)
-                            .bind(told_at.millis())
-                            .fetch_optional(&mut *connection)
-                            .await?;
-                        if stands.is_some() {
-                            lift(connection, None, Cause::UsageLimit, now).await?;
-                        }
-                        Ok(())
-                    })
-                },
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(lift_usage_limit(connection, told_at, now)))
             .await
     }
 
@@ -178,28 +153,7 @@ impl Store {
         if next.is_none_or(|end| end > now) {
             return Ok(next);
         }
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let due: Vec<(i64, String)> = sqlx::query_as(
-                            "SELECT project_id, cause FROM pause WHERE until_at <= ?1 ORDER BY project_id, cause",
-                        )
-                        .bind(now.millis())
-                        .fetch_all(&mut *connection)
-                        .await?;
-                        for (key, cause) in due {
-                            let place = Place { table: "pause", key };
-                            let cause = place.named(&cause, "cause")?;
-                            let project = (key != SERVER.0).then_some(ProjectKey(key));
-                            lift(connection, project, cause, now).await?;
-                        }
-                        put_off::due(connection, now).await
-                    })
-                },
-                /* raises level */ true,
-            )
-            .await?;
+        self.writer.write(move |connection| Box::pin(lift_due(connection, now))).await?;
         self.next_pause_end().await
     }
 
@@ -214,10 +168,7 @@ impl Store {
             (EventKind::ServerResumed, "The disk has room again, and work goes on.")
         };
         self.writer
-            .write(
-                move |c| Box::pin(async move { tell(c, None, kind, summary, now).await }),
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(tell(connection, None, kind, summary, now)))
             .await
     }
 
@@ -229,21 +180,68 @@ impl Store {
     }
 }
 
+async fn lift_usage_limit(
+    connection: &mut SqliteConnection,
+    told_at: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    if usage_limit_is_older(connection, told_at).await? {
+        lift(connection, None, Cause::UsageLimit, now).await?;
+    }
+    Ok(())
+}
+
+async fn lift_due(connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
+    let due: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT project_id, cause FROM pause WHERE until_at <= ?1 ORDER BY project_id, cause",
+    )
+    .bind(now.millis())
+    .fetch_all(&mut *connection)
+    .await?;
+    for (key, cause) in due {
+        let place = Place { table: "pause", key };
+        let cause = place.named(&cause, "cause")?;
+        let project = (key != SERVER.0).then_some(ProjectKey(key));
+        lift(connection, project, cause, now).await?;
+    }
+    put_off::due(connection, now).await
+}
+
+/// When the pause for the account's usage limit ends, while there is one.
+async fn usage_limit_end(connection: &mut SqliteConnection) -> Result<Option<Timestamp>> {
+    let end: Option<i64> = sqlx::query_scalar(
+        "SELECT until_at FROM pause WHERE project_id = 0 AND cause = 'usage_limit'",
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(end.map(Timestamp::from_millis))
+}
+
+/// Whether there is a pause for the account's usage limit that began before `instant`.
+async fn usage_limit_is_older(
+    connection: &mut SqliteConnection,
+    instant: Timestamp,
+) -> Result<bool> {
+    let older: Option<i64> = sqlx::query_scalar(
+        "SELECT 1 FROM pause WHERE project_id = 0 AND cause = 'usage_limit' AND since < ?1",
+    )
+    .bind(instant.millis())
+    .fetch_optional(connection)
+    .await?;
+    Ok(older.is_some())
+}
+
 /// Holds everything until the account's limit is reset.
 pub(crate) async fn usage_limit(
     connection: &mut SqliteConnection,
-    reason: &str,
+    reason: String,
     until: Timestamp,
     now: Timestamp,
 ) -> Result<()> {
-    let stands: Option<i64> = sqlx::query_scalar(
-        "SELECT until_at FROM pause WHERE project_id = 0 AND cause = 'usage_limit'",
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
-    if stands.is_some_and(|stands| stands >= until.millis()) {
+    if usage_limit_end(connection).await?.is_some_and(|stands| stands >= until) {
         return Ok(());
     }
     let cause = Cause::UsageLimit;
-    set(connection, NewPause { project: None, cause, reason, until: Some(until) }, now).await
+    set(connection, NewPause { project: None, cause, reason: &reason, until: Some(until) }, now)
+        .await
 }

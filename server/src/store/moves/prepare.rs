@@ -20,58 +20,22 @@ impl Store {
     /// Says what worktree and branch a ticket is about to get. Returns whether it still is.
     pub async fn begin_worktree(&self, id: TicketId, new: Worktree) -> Result<bool> {
         self.writer
-            .write_at(
-                BEGUN,
-                move |c| Box::pin(async move { begin(c, id, new).await }),
-                /* raises level */ false,
-            )
+            .at(BEGUN)
+            .quietly()
+            .write(move |connection| Box::pin(begin(connection, id, new)))
             .await
     }
 
     /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` when that is news.
     pub async fn worktree_ready(&self, id: TicketId, head: Option<Head>) -> Result<()> {
-        self.writer
-            .write_at(
-                READY,
-                move |connection| {
-                    Box::pin(async move {
-                        if let Some(head) = head {
-                            set_head(connection, id, &head, /* ready */ false).await?;
-                        }
-                        sqlx::query(
-                            "UPDATE worktree SET ready = 1
-                              WHERE ticket_id = ?1 AND removed_at IS NULL AND owed_attempt_id IS NULL
-                                AND EXISTS (SELECT 1 FROM ticket WHERE ticket_id = ?1 AND state = 'queued')",
-                        )
-                        .bind(id.key())
-                        .execute(connection)
-                        .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ true,
-            )
-            .await
+        self.writer.at(READY).write(move |connection| Box::pin(ready(connection, id, head))).await
     }
 
     /// Remembers no longer that an attempt's work is to be committed: it was put aside, and its stage is done again.
     pub async fn give_up_owed(&self, id: TicketId, attempt: AttemptId) -> Result<()> {
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "UPDATE worktree SET owed_attempt_id = NULL WHERE ticket_id = ?1 AND owed_attempt_id = ?2",
-                        )
-                        .bind(id.key())
-                        .bind(attempt.key())
-                        .execute(connection)
-                        .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ false,
-            )
+            .quietly()
+            .write(move |connection| Box::pin(give_up(connection, id, attempt)))
             .await
     }
 
@@ -82,58 +46,76 @@ impl Store {
         reason: String,
         now: Timestamp,
     ) -> Result<()> {
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let found = ticket::load(connection, id).await?;
-                        hold::hold(connection, &found, &reason, now).await
-                    })
-                },
-                /* raises level */ true,
-            )
-            .await
+        self.writer.write(move |connection| Box::pin(fail(connection, id, reason, now))).await
     }
 
     /// Takes no worktree for ready that was before: the server that said so may have died in the middle of a step, and
     /// a restored database knows nothing of what came after it.
     pub async fn distrust_worktrees(&self) -> Result<()> {
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query("UPDATE worktree SET ready = 0 WHERE ready = 1")
-                            .execute(connection)
-                            .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ true,
-            )
-            .await
+        self.writer.write(move |connection| Box::pin(distrust(connection))).await
     }
 
     /// Notes that a worktree is gone.
     pub async fn worktree_removed(&self, id: TicketId, now: Timestamp) -> Result<()> {
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "UPDATE worktree SET removed_at = ?2, ready = 0, landing = 0
-                              WHERE ticket_id = ?1 AND removed_at IS NULL",
-                        )
-                        .bind(id.key())
-                        .bind(now.millis())
-                        .execute(connection)
-                        .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ false,
-            )
-            .await
+        self.writer.quietly().write(move |connection| Box::pin(removed(connection, id, now))).await
     }
+}
+
+async fn ready(connection: &mut SqliteConnection, id: TicketId, head: Option<Head>) -> Result<()> {
+    if let Some(head) = head {
+        set_head(connection, id, &head, false).await?;
+    }
+    sqlx::query(
+        "UPDATE worktree SET ready = 1
+          WHERE ticket_id = ?1 AND removed_at IS NULL AND owed_attempt_id IS NULL
+            AND EXISTS (SELECT 1 FROM ticket WHERE ticket_id = ?1 AND state = 'queued')",
+    )
+    .bind(id.key())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn give_up(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    attempt: AttemptId,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE worktree SET owed_attempt_id = NULL WHERE ticket_id = ?1 AND owed_attempt_id = ?2",
+    )
+    .bind(id.key())
+    .bind(attempt.key())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn fail(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    reason: String,
+    now: Timestamp,
+) -> Result<()> {
+    let found = ticket::load(connection, id).await?;
+    hold::hold(connection, &found, &reason, now).await
+}
+
+async fn distrust(connection: &mut SqliteConnection) -> Result<()> {
+    sqlx::query("UPDATE worktree SET ready = 0 WHERE ready = 1").execute(connection).await?;
+    Ok(())
+}
+
+async fn removed(connection: &mut SqliteConnection, id: TicketId, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE worktree SET removed_at = ?2, ready = 0, landing = 0
+          WHERE ticket_id = ?1 AND removed_at IS NULL",
+    )
+    .bind(id.key())
+    .bind(now.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Worktree) -> Result<bool> {

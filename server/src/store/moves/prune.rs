@@ -1,5 +1,7 @@
 //! Removing events that retention no longer keeps, in small transactions.
 
+use sqlx::SqliteConnection;
+
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::row;
@@ -41,26 +43,20 @@ impl Store {
         }
         // Neither an event's age nor a mark on it is ever taken back, so what was found a moment ago still holds.
         let list = row::json_keys(&seqs);
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "DELETE FROM event_mark
-                              WHERE consumer IN (SELECT consumer FROM event_consumer)
-                                AND seq IN (SELECT value FROM json_each(?1))",
-                        )
-                        .bind(&list)
-                        .execute(&mut *connection)
-                        .await?;
-                        let sql =
-                            "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?1))";
-                        let gone = sqlx::query(sql).bind(&list).execute(connection).await?;
-                        Ok(usize::try_from(gone.rows_affected()).unwrap_or(usize::MAX))
-                    })
-                },
-                /* raises level */ false,
-            )
-            .await
+        self.writer.quietly().write(move |connection| Box::pin(remove(connection, list))).await
     }
+}
+
+async fn remove(connection: &mut SqliteConnection, list: String) -> Result<usize> {
+    sqlx::query(
+        "DELETE FROM event_mark
+          WHERE consumer IN (SELECT consumer FROM event_consumer)
+            AND seq IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(&list)
+    .execute(&mut *connection)
+    .await?;
+    let sql = "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?1))";
+    let gone = sqlx::query(sql).bind(&list).execute(connection).await?;
+    Ok(usize::try_from(gone.rows_affected()).unwrap_or(usize::MAX))
 }

@@ -228,14 +228,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         self.writer
-            .write(
-                move |c| {
-                    Box::pin(async move {
-                        hold_models(c, (&family, like.as_deref()), &reason, until, now).await
-                    })
-                },
-                /* raises level */ true,
-            )
+            .write(move |connection| {
+                Box::pin(hold_models_of(connection, family, like, reason, until, now))
+            })
             .await
     }
 
@@ -258,23 +253,29 @@ impl Store {
 
     /// Lets a queue be tried now: what it waits for has changed.
     pub async fn try_now(&self, queue: PutOff) -> Result<()> {
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "UPDATE worker_type SET pause_until = NULL
-                              WHERE project_id = ?1 AND name = ?2 AND pause_cause = 'start'",
-                        )
-                        .bind(queue.project.0)
-                        .bind(queue.worker_type.as_str())
-                        .execute(connection)
-                        .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ true,
-            )
-            .await
+        self.writer.write(move |connection| Box::pin(end_wait(connection, queue))).await
     }
+}
+
+async fn hold_models_of(
+    connection: &mut SqliteConnection,
+    family: String,
+    like: Option<String>,
+    reason: String,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    hold_models(connection, (&family, like.as_deref()), &reason, until, now).await
+}
+
+async fn end_wait(connection: &mut SqliteConnection, queue: PutOff) -> Result<()> {
+    sqlx::query(
+        "UPDATE worker_type SET pause_until = NULL
+          WHERE project_id = ?1 AND name = ?2 AND pause_cause = 'start'",
+    )
+    .bind(queue.project.0)
+    .bind(queue.worker_type.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Queueing the tickets whose time has come.
 
+use sqlx::SqliteConnection;
+
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
@@ -13,24 +15,7 @@ impl Store {
         if next.is_none_or(|due| due > now) {
             return Ok(next);
         }
-        self.writer
-            .write_at(
-                DUE,
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "UPDATE ticket SET state = 'queued', not_before = NULL, updated_at = ?1
-                              WHERE state = 'scheduled' AND not_before <= ?1",
-                        )
-                        .bind(now.millis())
-                        .execute(connection)
-                        .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ true,
-            )
-            .await?;
+        self.writer.at(DUE).write(move |connection| Box::pin(queue_due(connection, now))).await?;
         self.next_due().await
     }
 
@@ -39,4 +24,15 @@ impl Store {
         let due: Option<i64> = sqlx::query_scalar(sql).fetch_one(&self.readers).await?;
         Ok(due.map(Timestamp::from_millis))
     }
+}
+
+async fn queue_due(connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE ticket SET state = 'queued', not_before = NULL, updated_at = ?1
+          WHERE state = 'scheduled' AND not_before <= ?1",
+    )
+    .bind(now.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
 }

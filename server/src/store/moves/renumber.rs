@@ -26,31 +26,27 @@ impl Store {
     /// returns whether that is so.
     pub async fn resume_numbers(&self, highest: Highest) -> Result<bool> {
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let key = highest.attempt.map_or(0, AttemptId::key);
-                        let attempts = raise(connection, "attempt", key).await?;
-                        let key = highest.worker.map_or(0, WorkerId::key);
-                        let workers = raise(connection, "worker", key).await?;
-                        if !attempts && !workers {
-                            return Ok(false);
-                        }
-                        let key = highest.ticket.map_or(0, TicketId::key);
-                        raise(connection, "ticket", key).await?;
-                        sqlx::query(
-                            "UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'event'",
-                        )
-                        .bind(EVENT_LEAP)
-                        .execute(connection)
-                        .await?;
-                        Ok(true)
-                    })
-                },
-                /* raises level */ false,
-            )
+            .quietly()
+            .write(move |connection| Box::pin(raise_all(connection, highest)))
             .await
     }
+}
+
+async fn raise_all(connection: &mut SqliteConnection, highest: Highest) -> Result<bool> {
+    let key = highest.attempt.map_or(0, AttemptId::key);
+    let attempts = raise(connection, "attempt", key).await?;
+    let key = highest.worker.map_or(0, WorkerId::key);
+    let workers = raise(connection, "worker", key).await?;
+    if !attempts && !workers {
+        return Ok(false);
+    }
+    let key = highest.ticket.map_or(0, TicketId::key);
+    raise(connection, "ticket", key).await?;
+    sqlx::query("UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'event'")
+        .bind(EVENT_LEAP)
+        .execute(connection)
+        .await?;
+    Ok(true)
 }
 
 /// Makes a table's next number higher than `key`; returns whether it was not before.

@@ -35,11 +35,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Ticket> {
         self.writer
-            .write_at(
-                RESUME,
-                move |c| Box::pin(async move { resume(c, id, stage, comment, now).await }),
-                /* raises level */ true,
-            )
+            .at(RESUME)
+            .write(move |connection| Box::pin(resume(connection, id, stage, comment, now)))
             .await
     }
 }

@@ -16,66 +16,56 @@ const SETTLED: faults::Points = faults::points!("server.settle");
 impl Store {
     /// Notes that nothing of an ended attempt's process tree is left, and what it used, unless it said so itself.
     pub async fn attempt_settled(&self, id: AttemptId, spent: Spent, now: Timestamp) -> Result<()> {
+        // A directory may be free for the next attempt.
         self.writer
-            .write_at(
-                SETTLED,
-                move |c| {
-                    Box::pin(async move {
-                        settle(c, id, now).await?;
-                        match attempt::find(c, id).await? {
-                            Some(found) if found.spent.cost_usd.is_none() => {
-                                bill::book(c, &found, &spent).await.map(drop)
-                            }
-                            Some(_) | None => Ok(()),
-                        }
-                    })
-                },
-                // A directory may be free for the next attempt.
-                /* raises level */
-                true,
-            )
+            .at(SETTLED)
+            .write(move |connection| Box::pin(settle_and_bill(connection, id, spent, now)))
             .await
     }
 
     /// Marks an attempt whose evidence contradicts itself. Returns whether that is news.
     pub async fn attempt_suspect(&self, id: AttemptId) -> Result<bool> {
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        let sql =
-                            "UPDATE attempt SET suspect = 1 WHERE attempt_id = ?1 AND suspect = 0";
-                        let marked = sqlx::query(sql).bind(id.key()).execute(connection).await?;
-                        Ok(marked.rows_affected() > 0)
-                    })
-                },
-                /* raises level */ false,
-            )
-            .await
+        self.writer.quietly().write(move |connection| Box::pin(suspect(connection, id))).await
     }
 
     /// Notes that the server ends the attempt's processes itself, before it does: whatever its shim reports of them then,
     /// or nobody, is told as what it was.
     pub async fn attempt_overdue(&self, id: AttemptId, now: Timestamp) -> Result<()> {
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "UPDATE attempt SET overdue_at = ?2
-                              WHERE attempt_id = ?1 AND state <> 'ended' AND overdue_at IS NULL",
-                        )
-                        .bind(id.key())
-                        .bind(now.millis())
-                        .execute(connection)
-                        .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ false,
-            )
-            .await
+        self.writer.quietly().write(move |connection| Box::pin(overdue(connection, id, now))).await
     }
+}
+
+async fn settle_and_bill(
+    connection: &mut SqliteConnection,
+    id: AttemptId,
+    spent: Spent,
+    now: Timestamp,
+) -> Result<()> {
+    settle(connection, id, now).await?;
+    match attempt::find(connection, id).await? {
+        Some(found) if found.spent.cost_usd.is_none() => {
+            bill::book(connection, &found, &spent).await.map(drop)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn suspect(connection: &mut SqliteConnection, id: AttemptId) -> Result<bool> {
+    let sql = "UPDATE attempt SET suspect = 1 WHERE attempt_id = ?1 AND suspect = 0";
+    let marked = sqlx::query(sql).bind(id.key()).execute(connection).await?;
+    Ok(marked.rows_affected() > 0)
+}
+
+async fn overdue(connection: &mut SqliteConnection, id: AttemptId, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE attempt SET overdue_at = ?2
+          WHERE attempt_id = ?1 AND state <> 'ended' AND overdue_at IS NULL",
+    )
+    .bind(id.key())
+    .bind(now.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 pub(crate) async fn settle(

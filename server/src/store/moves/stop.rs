@@ -84,23 +84,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Worker> {
         self.writer
-            .write_at(
-                STOP,
-                move |connection| {
-                    Box::pin(async move {
-                        let found = worker::load(connection, id).await?;
-                        if found.state == WorkerState::Stopped {
-                            return Err(Refusal::WorkerStopped { worker: id }.into());
-                        }
-                        if let Some(asked) = found.stop.filter(|asked| *asked > mode) {
-                            return Err(Refusal::WorkerStopping { worker: id, mode: asked }.into());
-                        }
-                        request_stop(connection, id, mode, now).await?;
-                        worker::load(connection, id).await
-                    })
-                },
-                /* raises level */ true,
-            )
+            .at(STOP)
+            .write(move |connection| Box::pin(stop(connection, id, mode, now)))
             .await
     }
 
@@ -108,31 +93,49 @@ impl Store {
     pub async fn worker_stopped(&self, id: WorkerId, reason: &str, now: Timestamp) -> Result<()> {
         let reason = reason.to_owned();
         self.writer
-            .write_at(
-                STOPPED,
-                move |c| Box::pin(async move { stopped(c, id, &reason, now).await }),
-                /* raises level */ true,
-            )
+            .at(STOPPED)
+            .write(move |connection| Box::pin(gone(connection, id, reason, now)))
             .await
     }
 
     /// Has a worker go when its ticket is done, or at once when it has none: its slot is needed elsewhere.
     pub async fn retire(&self, id: WorkerId, now: Timestamp) -> Result<()> {
         self.writer
-            .write(
-                move |c| Box::pin(async move { request_stop(c, id, StopMode::Drain, now).await }),
-                /* raises level */ true,
-            )
+            .write(move |connection| Box::pin(request_stop(connection, id, StopMode::Drain, now)))
             .await
     }
 
     /// The worker's shim takes no more work (an operator drained it).
     pub async fn worker_draining(&self, id: WorkerId, now: Timestamp) -> Result<()> {
         self.writer
-            .write(
-                move |c| Box::pin(async move { request_stop(c, id, StopMode::Drain, now).await }),
-                /* raises level */ false,
-            )
+            .quietly()
+            .write(move |connection| Box::pin(request_stop(connection, id, StopMode::Drain, now)))
             .await
     }
+}
+
+async fn stop(
+    connection: &mut SqliteConnection,
+    id: WorkerId,
+    mode: StopMode,
+    now: Timestamp,
+) -> Result<Worker> {
+    let found = worker::load(connection, id).await?;
+    if found.state == WorkerState::Stopped {
+        return Err(Refusal::WorkerStopped { worker: id }.into());
+    }
+    if let Some(asked) = found.stop.filter(|asked| *asked > mode) {
+        return Err(Refusal::WorkerStopping { worker: id, mode: asked }.into());
+    }
+    request_stop(connection, id, mode, now).await?;
+    worker::load(connection, id).await
+}
+
+async fn gone(
+    connection: &mut SqliteConnection,
+    id: WorkerId,
+    reason: String,
+    now: Timestamp,
+) -> Result<()> {
+    stopped(connection, id, &reason, now).await
 }

@@ -1,5 +1,7 @@
 //! Keeping what proves that something belongs to this server.
 
+use sqlx::SqliteConnection;
+
 use crate::domain::id::WorkerId;
 use crate::domain::trace::Directory;
 use crate::domain::trace::Place;
@@ -11,29 +13,8 @@ impl Store {
     /// Keeps the first trace of a worker, and returns the one that is kept.
     pub async fn keep_trace(&self, worker: WorkerId, trace: Trace) -> Result<Option<Trace>> {
         self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "INSERT INTO worker_trace
-                                    (worker_id, pid, started_ticks, boot_id, lock_inode, seal_key, unit)
-                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                             ON CONFLICT (worker_id) DO NOTHING",
-                        )
-                        .bind(worker.key())
-                        .bind(trace.pid)
-                        .bind(trace.started_ticks.map(u64::cast_signed))
-                        .bind(trace.boot_id)
-                        .bind(trace.lock_inode.map(u64::cast_signed))
-                        .bind(trace.seal_key)
-                        .bind(trace.unit)
-                        .execute(connection)
-                        .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ false,
-            )
+            .quietly()
+            .write(move |connection| Box::pin(keep(connection, worker, trace)))
             .await?;
         self.trace(worker).await
     }
@@ -56,27 +37,41 @@ impl Store {
             return Ok(place);
         }
         let kept = place.clone();
-        self.writer
-            .write(
-                move |connection| {
-                    Box::pin(async move {
-                        sqlx::query(
-                            "INSERT OR REPLACE INTO place (place_row, place_id, path, device, inode, granted_elsewhere)
-                             VALUES (1, ?1, ?2, ?3, ?4, ?5)",
-                        )
-                        .bind(kept.id)
-                        .bind(kept.directory.path)
-                        .bind(kept.directory.device.cast_signed())
-                        .bind(kept.directory.inode.cast_signed())
-                        .bind(kept.granted_elsewhere)
-                        .execute(connection)
-                        .await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ false,
-            )
-            .await?;
+        self.writer.quietly().write(move |connection| Box::pin(move_in(connection, kept))).await?;
         Ok(place)
     }
+}
+
+async fn keep(connection: &mut SqliteConnection, worker: WorkerId, trace: Trace) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO worker_trace
+                (worker_id, pid, started_ticks, boot_id, lock_inode, seal_key, unit)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (worker_id) DO NOTHING",
+    )
+    .bind(worker.key())
+    .bind(trace.pid)
+    .bind(trace.started_ticks.map(u64::cast_signed))
+    .bind(trace.boot_id)
+    .bind(trace.lock_inode.map(u64::cast_signed))
+    .bind(trace.seal_key)
+    .bind(trace.unit)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn move_in(connection: &mut SqliteConnection, kept: Place) -> Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO place (place_row, place_id, path, device, inode, granted_elsewhere)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+    )
+    .bind(kept.id)
+    .bind(kept.directory.path)
+    .bind(kept.directory.device.cast_signed())
+    .bind(kept.directory.inode.cast_signed())
+    .bind(kept.granted_elsewhere)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

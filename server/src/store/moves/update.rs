@@ -29,12 +29,7 @@ impl Store {
         change: TicketChange,
         now: Timestamp,
     ) -> Result<Ticket> {
-        self.writer
-            .write(
-                move |c| Box::pin(async move { update(c, id, change, now).await }),
-                /* raises level */ true,
-            )
-            .await
+        self.writer.write(move |connection| Box::pin(update(connection, id, change, now))).await
     }
 }
 

@@ -75,33 +75,27 @@ async fn every_kind_can_be_stored_and_read_back_and_no_number_comes_twice() {
     let bed = Bed::new().await;
     bed.store
         .writer
-        .write(
-            |connection| {
-                Box::pin(async move {
-                    for kind in EventKind::ALL {
-                        let event = NewEvent::new(kind, ProjectKey(1), "It happened.".into());
-                        event::append(connection, event, NOW).await?;
-                    }
-                    Ok(())
-                })
-            },
-            true,
-        )
+        .write(|connection| {
+            Box::pin(async move {
+                for kind in EventKind::ALL {
+                    let event = NewEvent::new(kind, ProjectKey(1), "It happened.".into());
+                    event::append(connection, event, NOW).await?;
+                }
+                Ok(())
+            })
+        })
         .await
         .unwrap();
     let kinds = EventKind::NAMES;
     assert_eq!(bed.kinds().await, kinds);
     bed.store
         .writer
-        .write(
-            |connection| {
-                Box::pin(async move {
-                    sqlx::query("DELETE FROM event").execute(connection).await?;
-                    Ok(())
-                })
-            },
-            true,
-        )
+        .write(|connection| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM event").execute(connection).await?;
+                Ok(())
+            })
+        })
         .await
         .unwrap();
     bed.ticket(&["impl"]).await;

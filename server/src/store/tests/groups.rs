@@ -30,15 +30,12 @@ async fn a_writer_that_is_stuck_does_not_answer() {
     let writer = bed.store.writer.clone();
     let stuck = tokio::spawn(async move {
         writer
-            .write(
-                |_| {
-                    Box::pin(async move {
-                        held.await.unwrap_or_default();
-                        Ok(())
-                    })
-                },
-                /* raises level */ false,
-            )
+            .write(|_| {
+                Box::pin(async move {
+                    held.await.unwrap_or_default();
+                    Ok(())
+                })
+            })
             .await
     });
     let ping = bed.store.ping();
@@ -60,20 +57,13 @@ async fn a_writer_that_is_stuck_does_not_answer() {
 async fn a_write_that_fails_half_way_is_undone_alone() {
     let bed = Bed::new().await;
     let good = bed.store.create_ticket(Bed::new_ticket(&["impl"]), NOW);
-    let bad = bed.store.writer.write::<(), _>(
-        |connection| {
-            Box::pin(async move {
-                sqlx::query("UPDATE ticket SET title = 'spoiled'")
-                    .execute(&mut *connection)
-                    .await?;
-                sqlx::query("INSERT INTO comment (ticket_id) VALUES (1)")
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        },
-        true,
-    );
+    let bad = bed.store.writer.write::<(), _>(|connection| {
+        Box::pin(async move {
+            sqlx::query("UPDATE ticket SET title = 'spoiled'").execute(&mut *connection).await?;
+            sqlx::query("INSERT INTO comment (ticket_id) VALUES (1)").execute(connection).await?;
+            Ok(())
+        })
+    });
     let also_good = bed.store.create_ticket(Bed::new_ticket(&["impl"]), NOW);
     let (one, failed, two) = tokio::join!(good, bad, also_good);
     assert!(matches!(failed, Err(Error::Failed(_))));

@@ -121,15 +121,12 @@ async fn absurd_numbers_are_bounded_and_sums_of_them_stay_numbers() {
     for sql in [absurd, "UPDATE ticket SET cost_usd = 9e999, assumed_usd = 1e308"] {
         bed.store
             .writer
-            .write(
-                move |c| {
-                    Box::pin(async move {
-                        sqlx::query(sql).execute(c).await?;
-                        Ok(())
-                    })
-                },
-                /* raises level */ false,
-            )
+            .write(move |c| {
+                Box::pin(async move {
+                    sqlx::query(sql).execute(c).await?;
+                    Ok(())
+                })
+            })
             .await
             .unwrap();
     }

@@ -70,21 +70,18 @@ async fn the_schema_itself_makes_a_cycle_impossible() {
     let written = bed
         .store
         .writer
-        .write::<(), _>(
-            move |connection| {
-                Box::pin(async move {
-                    sqlx::query(
-                        "INSERT INTO ticket_dependency (ticket_id, depends_on_id) VALUES (?1, ?2)",
-                    )
-                    .bind(a.id.key())
-                    .bind(b.id.key())
-                    .execute(connection)
-                    .await?;
-                    Ok(())
-                })
-            },
-            false,
-        )
+        .write::<(), _>(move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO ticket_dependency (ticket_id, depends_on_id) VALUES (?1, ?2)",
+                )
+                .bind(a.id.key())
+                .bind(b.id.key())
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
         .await;
     assert!(matches!(written, Err(Error::Failed(_))), "{written:?}");
 }
