@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use e2e::bed::Bed;
 use e2e::bed::text;
@@ -144,6 +148,40 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
     bed.worker_where("is stopped", |worker| worker["state"] == "stopped").await;
     let answer = Peer::dial(&first).await.hello(&first, 1).await;
     assert_eq!(answer["kind"], "refused", "{answer}");
+}
+
+#[e2e::scenario]
+async fn strangers_who_dial_and_say_nothing_keep_no_shim_out() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let socket = bed.server.runtime_dir().join("shim.sock");
+    let mut strangers = tokio::task::JoinSet::new();
+    let connected = Arc::new(AtomicUsize::new(0));
+    for _ in 0..1_500 {
+        let (socket, connected) = (socket.clone(), Arc::clone(&connected));
+        strangers.spawn(async move {
+            loop {
+                // Whoever is turned away comes back.
+                if let Ok(mut stream) = UnixStream::connect(&socket).await {
+                    connected.fetch_add(1, Ordering::Relaxed);
+                    drop(stream.read(&mut [0]).await);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+    eventually("all of them have dialled", || {
+        let connected = connected.load(Ordering::Relaxed);
+        std::future::ready(if connected >= 1_500 { Ok(()) } else { Err(connected.to_string()) })
+    })
+    .await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let done = bed.completed(&ticket).await;
+    assert_eq!(done["attempts"].as_array().map(Vec::len), Some(1), "{done}");
+    // The first worker that was launched got in.
+    let log = bed.server.log();
+    assert!(!log.contains("launching a worker failed"), "{}", bed.server.log_tail());
+    assert_eq!(log.matches("connections to the shim socket say nothing").count(), 1);
 }
 
 #[e2e::scenario]

@@ -27,6 +27,7 @@ mod disk_notice;
 mod gate;
 mod grant;
 mod heard;
+mod hellos;
 mod idle;
 mod launches;
 mod links;

@@ -10,8 +10,9 @@ use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
 use shim_protocol::negotiate;
 use tokio::net::UnixStream;
-use tokio::sync::Semaphore;
 
+use super::hellos::Hellos;
+use super::hellos::Place;
 use super::launches::Launches;
 use super::links::Links;
 use super::proof::Proof;
@@ -30,10 +31,6 @@ use crate::telemetry::outside;
 /// A process that dials and says nothing is no shim.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most connections that have not said hello yet. A shim says it at once.
-const MOST_SILENT: usize = 1_000;
-static SILENT: Semaphore = Semaphore::const_new(MOST_SILENT);
-
 /// Lets shims in. Cheap to clone; each connection has its own.
 #[derive(Clone, Debug)]
 pub struct Sessions {
@@ -46,24 +43,26 @@ pub struct Sessions {
 impl Sessions {
     /// Accepts shims until the server stops.
     pub async fn listen(self, mut listener: Listener) {
+        let hellos = Hellos::default();
         while let Some(stream) = self.shared.background.until_shutdown(listener.accept()).await {
+            // In the order in which they came, whichever of them runs first.
+            let place = hellos.begin();
             // A link that breaks off at the end of the server is dialled again.
-            self.shared.background.spawn_until_shutdown(self.clone().serve(stream));
+            self.shared.background.spawn_until_shutdown(self.clone().serve(stream, place));
         }
     }
 
     /// Serves one connection until it ends.
-    async fn serve(self, stream: UnixStream) {
+    async fn serve(self, stream: UnixStream, place: Place) {
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
-        let Ok(silent) = SILENT.try_acquire() else {
-            tracing::warn!(
-                most = MOST_SILENT,
-                "too many connections to the shim socket have not said hello; one more was closed"
-            );
-            return;
-        };
         let (mut receiver, mut sender) = link::split(stream);
-        let hello = match tokio::time::timeout(HELLO_TIMEOUT, receiver.receive()).await {
+        let said = tokio::select! {
+            // What was said is heard, even when others want the place.
+            biased;
+            said = tokio::time::timeout(HELLO_TIMEOUT, receiver.receive()) => said,
+            () = place.lost() => return,
+        };
+        let hello = match said {
             Ok(Ok(Some(Decoded::Known(ToServer::Hello(hello))))) => hello,
             Ok(Ok(None)) => return,
             Ok(Ok(Some(_))) | Err(_) => {
@@ -75,7 +74,7 @@ impl Sessions {
                 return;
             }
         };
-        drop(silent);
+        drop(place);
         let own_place = &self.proof.places.place.id;
         if hello.place_id.as_ref().is_some_and(|place| place != own_place) {
             // It belongs to the server that this database was copied from, or to a copy. To refuse it would end its work.
