@@ -54,9 +54,10 @@ pub enum Record {
     /// once shim and tree are gone, as they are when a shim seals.
     Unproven,
     Absent,
-    /// There is one without a signature, of a shim that signs all of its own: somebody else's, which proves nothing.
+    /// Something without a signature is in its place, and its shim signs all of its own: somebody else's, which proves
+    /// nothing. It need not even be a file.
     Unsigned,
-    /// Unreadable, malformed, of another attempt, or signed by somebody else.
+    /// Unreadable, malformed although signed, of another attempt, or signed by somebody else.
     Contradictory,
 }
 

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ use shim_evidence::pinned::Pinned;
 use shim_evidence::process;
 use shim_evidence::process::Process;
 use shim_protocol::exit::ExitRecord;
+use shim_protocol::plain_file;
 use shim_protocol::run_dir;
+use shim_protocol::run_dir::RunDirError;
 use shim_protocol::run_dir::UnitPlace;
 
 use crate::domain::reconcile::Lock;
@@ -84,7 +87,29 @@ pub fn record(run_dir: &Path, mark: &Mark, known: &Known) -> (Record, Option<Exi
         Err(error) => {
             // It is looked at again and again; the caller that acts on it reports it once.
             tracing::debug!(attempt = %mark.attempt_id, %error, "an exit record could not be used");
+            if known.seal_key.is_some() && is_of_no_shim(&error) {
+                return (Record::Unsigned, None);
+            }
             (Record::Contradictory, None)
+        }
+    }
+}
+
+/// Whether what lies in the place of a record is nothing that a shim which signs would leave there. Such a shim gives a
+/// whole, signed file its name, so anything else is an agent's, and must not keep an attempt whose shim was killed from
+/// being run again.
+fn is_of_no_shim(error: &RunDirError) -> bool {
+    match error {
+        RunDirError::Malformed { path, .. } => {
+            // A signature stands at the beginning.
+            let mut head = Vec::new();
+            let read =
+                plain_file::open(path).and_then(|file| file.take(4096).read_to_end(&mut head));
+            read.is_ok() && shim_protocol::exit::seal_of(&head).is_none()
+        }
+        RunDirError::Read { path, source } => {
+            let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
+            is_other || source.kind() == io::ErrorKind::FileTooLarge
         }
     }
 }
@@ -359,5 +384,35 @@ mod tests {
         }
         assert_eq!(written(dir.path(), &json("A-1", "W-1"), &old), Record::Unproven);
         assert_eq!(written(dir.path(), b"{", &old), Record::Contradictory);
+        let cut = &file[..file.len() - 1];
+        assert_eq!(written(dir.path(), cut, &signs), Record::Contradictory, "its shim's, damaged");
+    }
+
+    #[test]
+    fn what_no_shim_would_leave_in_the_place_of_a_record_is_no_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, file) = sealed(1, b"{}");
+        let signs = Known { worker_id: "W-1".into(), seal_key: Some(key), ..Known::default() };
+        let old = Known { seal_key: None, ..signs.clone() };
+        let path = dir.path().join(run_dir::EXIT);
+        let elsewhere = dir.path().join("elsewhere");
+        fs::write(&elsewhere, file).unwrap();
+        let put: [(&str, &dyn Fn()); 5] = [
+            ("a pipe", &|| assert!(Command::new("mkfifo").arg(&path).status().unwrap().success())),
+            ("a directory", &|| fs::create_dir(&path).unwrap()),
+            ("a link", &|| std::os::unix::fs::symlink(&elsewhere, &path).unwrap()),
+            ("no JSON", &|| fs::write(&path, "{").unwrap()),
+            ("a file without an end", &|| {
+                fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+            }),
+        ];
+        for (what, put) in put {
+            put();
+            assert_eq!(record(dir.path(), &mark(), &signs).0, Record::Unsigned, "{what}");
+            assert_eq!(record(dir.path(), &mark(), &old).0, Record::Contradictory, "{what}");
+            if fs::remove_file(&path).is_err() {
+                fs::remove_dir(&path).unwrap();
+            }
+        }
     }
 }
