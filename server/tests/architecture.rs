@@ -23,7 +23,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
     ("templates", &["domain"]),
     ("disk", &["clock", "domain", "journal", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
-    ("shim", &["domain", "telemetry"]),
+    ("shim", &["beneath", "domain", "telemetry"]),
     ("git", &["beneath", "domain", "telemetry"]),
     ("sweep", &["beneath", "clock", "disk", "domain", "git", "shim", "store", "telemetry"]),
     (

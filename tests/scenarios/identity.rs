@@ -98,6 +98,25 @@ async fn a_forged_record_of_a_running_attempt_has_no_effect() {
 }
 
 #[e2e::scenario]
+async fn what_is_no_file_in_the_place_of_a_record_needs_nobody_when_the_shim_is_killed() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    for attack in ["mkfifo", "mkdir", "ln -s /dev/zero"] {
+        let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+        let run = bed.called(&ticket, "build", 1).await;
+        let shim = pid(&bed.worker_of(&ticket).await, "pid");
+        let record = bed.server.state_dir().join("attempts").join(&run.attempt).join("exit.json");
+        // As another ticket's agent can.
+        let script = format!("rm -rf {0}; {attack} {0}", record.display());
+        let put = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
+        assert!(put.success(), "{attack}");
+        assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
+        let found = bed.completed(&ticket).await;
+        assert_eq!(found["attempts"][0]["outcome"], "lost", "{attack}: {found}");
+    }
+}
+
+#[e2e::scenario]
 async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
     let bed = Bed::start().await;
     let (first, run) = waiting(&bed, "shop").await;
@@ -339,6 +358,52 @@ async fn a_server_puts_back_what_is_removed_beside_it_and_lets_no_second_one_in(
     assert!(status.status.success(), "{status:?}");
     let ticket = bed.ticket("shop", &["build"], "").await;
     bed.completed(&ticket).await;
+}
+
+#[e2e::scenario]
+async fn a_server_puts_back_what_is_replaced_beside_it() {
+    let bed = Bed::start().await;
+    let (ticket, run) = waiting(&bed, "shop").await;
+    bed.project("mill", &["build"]).await;
+    let (runtime, state) = (bed.server.runtime_dir(), bed.server.state_dir());
+    let names =
+        ["http.addr", "server.lock", "shim.sock"].map(|name| runtime.join(name)).into_iter();
+    let names: Vec<_> = names.chain([state.join(".lock")]).collect();
+    let was = |path: &Path| fs::symlink_metadata(path).map(|found| found.file_type());
+    let kinds: Vec<_> = names.iter().map(|path| was(path).expect("it is there")).collect();
+    for attack in ["mkdir -p %/below", "mkfifo %", "ln -s /dev/zero %", "echo 127.0.0.1:1 >%"] {
+        for path in &names {
+            let path = path.display().to_string();
+            let script = format!("rm -rf {path}; {}", attack.replace('%', &path));
+            let made = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
+            assert!(made.success(), "{script}");
+        }
+        eventually(&format!("all is back after {attack}"), || {
+            let other = names
+                .iter()
+                .zip(&kinds)
+                .find(|(path, kind)| !was(path).is_ok_and(|now| now == **kind));
+            std::future::ready(match other {
+                Some((path, _)) => Err(path.display().to_string()),
+                // A file by now: to read a pipe would be to wait for ever.
+                None => match fs::read_to_string(&names[0]).unwrap_or_default() {
+                    address if address != bed.server.address() => Err(address),
+                    _ => Ok(()),
+                },
+            })
+        })
+        .await;
+        // A new worker finds the socket, a client the server, and a second server the first.
+        let next = bed.ticket("mill", &["build"], "").await;
+        bed.completed(&next).await;
+        let status = bed.server.operate("status", &[]).await;
+        assert!(status.status.success(), "{attack}: {status:?}");
+        let second = start_on(&bed, &state).await;
+        assert_eq!(second.status.code(), Some(75), "{}", String::from_utf8_lossy(&second.stderr));
+    }
+    assert!(runtime.join("http.addr.aside.1/below").is_dir(), "nothing is lost by it");
+    go(&run);
+    completed_by_its_agent(&bed, &ticket).await;
 }
 
 #[e2e::scenario]

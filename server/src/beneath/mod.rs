@@ -6,10 +6,12 @@
 //!
 //! - [`open`]: directories reached one component at a time, never through a link; files that are regular and of bounded size.
 //! - [`remove()`]: whole directories removed, whatever their modes and however deep.
+//! - [`make_room`]: what is in the place of a file of the server's own is put aside.
 //! - [`walk()`]: a look at everything below a directory.
 //!
 //! Invariant: nothing here follows a symbolic link, opens anything but a directory or a regular file, or waits.
 
+mod aside;
 mod open;
 mod remove;
 mod walk;
@@ -17,6 +19,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use self::aside::make_room;
 pub use self::open::Found;
 pub use self::open::look;
 pub use self::open::make_directory;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
+
+use crate::beneath;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -29,16 +33,31 @@ pub enum ListenError {
 const LOOKS: u32 = 50;
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
+/// Where a socket of our own is found.
+#[derive(Debug)]
+struct Name {
+    path: PathBuf,
+    /// Device and inode, by which another one in its place is known; `None` when they could not be read.
+    file: Option<(u64, u64)>,
+}
+
+impl Name {
+    fn of(path: &Path) -> Self {
+        let found = fs::symlink_metadata(path).ok();
+        Self { path: path.to_owned(), file: found.map(|found| (found.dev(), found.ino())) }
+    }
+}
+
 /// How often the name of a socket of our own is looked at.
 const NAME_LOOK: Duration = Duration::from_secs(2);
 
-/// The socket that shims dial. When its name is removed while the server runs, no shim finds it any more, so it is bound
-/// again. A socket that systemd keeps is left to systemd.
+/// The socket that shims dial. When its name is removed or replaced while the server runs, no shim finds it any more, so it
+/// is bound again. A socket that systemd keeps is left to systemd.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
     /// `None` when it was passed.
-    path: Option<PathBuf>,
+    name: Option<Name>,
     /// Whether the log has said that the name cannot be bound again.
     is_reported: bool,
 }
@@ -48,13 +67,13 @@ impl Listener {
     ///
     /// The caller holds the instance lock, so a file that is there belongs to no running server. It may belong to systemd.
     pub fn bind(path: &Path) -> Result<Self, ListenError> {
-        Ok(Self { socket: bind(path)?, path: Some(path.to_owned()), is_reported: false })
+        Ok(Self { socket: bind(path)?, name: Some(Name::of(path)), is_reported: false })
     }
 
     /// A listener that systemd made and keeps. Its file is systemd's too: nothing here removes it.
     pub fn of_passed(passed: std::os::unix::net::UnixListener) -> io::Result<Self> {
         passed.set_nonblocking(true)?;
-        Ok(Self { socket: UnixListener::from_std(passed)?, path: None, is_reported: false })
+        Ok(Self { socket: UnixListener::from_std(passed)?, name: None, is_reported: false })
     }
 
     /// Waits for the next shim of our own user.
@@ -62,39 +81,62 @@ impl Listener {
         loop {
             tokio::select! {
                 stream = accept(&self.socket) => return stream,
-                () = tokio::time::sleep(NAME_LOOK), if self.path.is_some() => self.restore(),
+                () = tokio::time::sleep(NAME_LOOK), if self.name.is_some() => self.restore(),
             }
         }
     }
 
-    /// Binds the socket again when nothing has its name. A file that has taken its place belongs to another program and is
-    /// left alone.
+    /// Binds the socket again when something else or nothing has its name. Another socket that a program listens on stays:
+    /// it belongs to systemd, if systemd was told to listen there meanwhile.
     fn restore(&mut self) {
-        let Some(path) = &self.path else { return };
-        match fs::symlink_metadata(path) {
+        let Some(name) = &self.name else { return };
+        let path = name.path.clone();
+        match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(_) | Err(_) => return,
+            Ok(found) if name.file.is_none_or(|file| file == (found.dev(), found.ino())) => return,
+            // This server's own is listed still, under the name that it had.
+            Ok(found) if found.file_type().is_socket() && listeners_on(&path) > 1 => {
+                return self.report(&ListenError::Taken { path });
+            }
+            Ok(_) => {}
+            Err(source) => return self.report(&ListenError::Bind { path, source }),
         }
-        // Its directory may be gone with it.
-        let directory = path.parent().filter(|directory| !directory.exists());
-        let made = directory.map_or(Ok(()), |directory| {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
-        });
-        let made = made.map_err(|source| ListenError::Bind { path: path.clone(), source });
-        match made.and_then(|()| bind_free(path)) {
+        match bind_again(&path) {
             Ok(socket) => {
-                tracing::warn!(socket = %path.display(), "the shim socket was removed; the server has bound it again");
+                tracing::warn!(socket = %path.display(), "the shim socket was removed or replaced; the server has bound it again");
                 self.socket = socket;
+                self.name = Some(Name::of(&path));
                 self.is_reported = false;
             }
-            Err(error) => {
-                if !std::mem::replace(&mut self.is_reported, true) {
-                    let error = crate::telemetry::chain(&error);
-                    tracing::error!(%error, "the shim socket was removed and could not be bound again, so no worker can report; the server keeps trying");
-                }
-            }
+            Err(error) => self.report(&error),
         }
     }
+
+    /// Says it when it begins.
+    fn report(&mut self, error: &ListenError) {
+        if !std::mem::replace(&mut self.is_reported, true) {
+            let error = crate::telemetry::chain(error);
+            tracing::error!(%error, "the shim socket was removed or replaced and could not be bound again, so no worker can report; the server keeps trying");
+        }
+    }
+}
+
+/// Binds where somebody removed the socket, its directory too, or put something else in its place.
+fn bind_again(path: &Path) -> Result<UnixListener, ListenError> {
+    let failed = |source| ListenError::Bind { path: path.to_owned(), source };
+    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    }
+    match beneath::make_room(path) {
+        // Only a file is left in the way, of which nobody has said that it counts.
+        Ok(_) => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        },
+        Err(error) => return Err(failed(error)),
+    }
+    bind_free(path)
 }
 
 fn bind(path: &Path) -> Result<UnixListener, ListenError> {
@@ -121,18 +163,24 @@ fn bind_free(path: &Path) -> Result<UnixListener, ListenError> {
     Ok(listener)
 }
 
-/// Whether a living process listens there. Asked of the kernel's list: to dial would have systemd start a server.
+/// Whether a living process listens there.
 fn is_listened_on(path: &Path) -> bool {
+    listeners_on(path) > 0
+}
+
+/// How many sockets listen that were bound there. Asked of the kernel's list: to dial would have systemd start a server.
+fn listeners_on(path: &Path) -> usize {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let Some(wanted) = real(path) else { return false };
-    sockets.lines().any(|line| {
+    let Some(wanted) = real(path) else { return 0 };
+    let listens = |line: &&str| {
         // Num RefCount Protocol Flags Type St Inode Path
         let mut fields = line.split_ascii_whitespace();
         let flags = fields.nth(3).and_then(|flags| u32::from_str_radix(flags, 16).ok());
         let path = fields.nth(3);
         flags.is_some_and(|flags| flags & ACCEPTS != 0)
             && path.is_some_and(|path| real(Path::new(path)).as_ref() == Some(&wanted))
-    })
+    };
+    sockets.lines().filter(listens).count()
 }
 
 /// `__SO_ACCEPTCON`: the socket listens.

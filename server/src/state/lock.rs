@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use shim_protocol::plain_file;
 
+use crate::beneath;
 use crate::domain::time::Timestamp;
 use crate::state::durable;
 use crate::state::durable::Existing;
@@ -46,6 +47,8 @@ pub struct InstanceLock {
     state: Held,
     runtime: Held,
     holder: Holder,
+    /// Whether the log has said that the address cannot be written again.
+    is_reported: bool,
 }
 
 /// One of the two directories, held.
@@ -77,7 +80,7 @@ impl InstanceLock {
         let started_at = Some(now.to_string());
         let token = Some(token);
         let holder = Holder { pid, started_at, listened, token, ..Holder::default() };
-        let mut lock = Self { state, runtime, holder };
+        let mut lock = Self { state, runtime, holder, is_reported: false };
         lock.sign()?;
         Ok(lock)
     }
@@ -122,22 +125,27 @@ impl InstanceLock {
         }
     }
 
-    /// Puts back what somebody removed while the server runs: the lock files, without which a second server would see no
-    /// first one, and the address, without which no client finds this one.
+    /// Puts back what somebody removed or replaced while the server runs: the lock files, without which a second server
+    /// would see no first one, and the address, without which no client finds this one.
     pub fn restore(&mut self) {
         let mut restored = self.state.restore();
         restored |= self.runtime.restore();
         let address = self.runtime.directory.join(ADDRESS);
-        let listen = self.holder.listen.filter(|_| is_missing(&address));
+        let listen = self.holder.listen.filter(|listen| !says(&address, *listen));
         let written = match listen {
-            Some(listen) => self.write_address(listen),
+            Some(listen) => make_room(&address).and_then(|()| self.write_address(listen)),
             None => Ok(()),
         };
+        let failed = written.is_err();
         if let Err(error) = written.and_then(|()| if restored { self.sign() } else { Ok(()) }) {
-            tracing::error!(error = %chain(&error), "files of the running server were removed and could not be restored");
+            // Tried again and again; reported when it begins.
+            if !self.is_reported {
+                tracing::error!(error = %chain(&error), "files of the running server were removed or replaced and could not be restored");
+            }
         } else if listen.is_some() {
-            tracing::warn!(file = %address.display(), "the address file of the running server was removed, and has been restored");
+            tracing::warn!(file = %address.display(), "the address file of the running server was removed or replaced, and has been restored");
         }
+        self.is_reported = failed;
     }
 
     fn write_address(&self, listen: SocketAddr) -> Result<(), StateError> {
@@ -190,9 +198,9 @@ impl Held {
             return false;
         }
         let again = if is_missing(&self.directory) { make(&self.directory) } else { Ok(()) };
-        match again.and_then(|()| self.take_again()) {
+        match again.and_then(|()| make_room(&path)).and_then(|()| self.take_again()) {
             Ok((itself, file)) => {
-                tracing::warn!(file = %path.display(), "the server's lock file was removed and is there again");
+                tracing::warn!(file = %path.display(), "the server's lock file was removed or replaced and is there again");
                 self.file = file;
                 if itself.is_some() {
                     self.itself = itself;
@@ -204,7 +212,7 @@ impl Held {
                 if !std::mem::replace(&mut self.reported, true) {
                     tracing::error!(
                         file = %path.display(), error = %chain(&error),
-                        "the server's lock file was removed and cannot be made again"
+                        "the server's lock file was removed or replaced and cannot be made again"
                     );
                 }
                 false
@@ -239,6 +247,18 @@ fn lock_directory(directory: &Path) -> Result<Option<File>, TryLockError> {
 fn is_same(file: &File, path: &Path) -> bool {
     let (Ok(held), Ok(found)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
     held.ino() == found.ino() && held.dev() == found.dev()
+}
+
+/// Whether the file says that the server listens there.
+fn says(path: &Path, listen: SocketAddr) -> bool {
+    /// The longest address has fewer bytes.
+    const MOST: u64 = 256;
+    plain_file::read(path, MOST).is_ok_and(|text| text == listen.to_string().as_bytes())
+}
+
+fn make_room(path: &Path) -> Result<(), StateError> {
+    let made = beneath::make_room(path).map(drop);
+    made.map_err(|source| StateError::Write { path: path.to_owned(), source })
 }
 
 fn is_missing(path: &Path) -> bool {
