@@ -131,6 +131,65 @@ async fn a_place_of_another_user_is_refused() {
     bed.launch().await;
 }
 
+#[e2e::scenario(needs(Root))]
+async fn a_token_file_that_another_user_could_exchange_is_refused() {
+    let bed = Bed::prepare(Setup::default());
+    let shared = bed.server.path("shared");
+    let (theirs, ours) = (shared.join("theirs"), shared.join("ours"));
+    for path in [&shared, &theirs, &ours] {
+        fs::create_dir(path).expect("a fresh directory");
+        fs::set_permissions(path, Permissions::from_mode(0o755)).expect("our own");
+    }
+    fs::set_permissions(&shared, Permissions::from_mode(0o1777)).expect("our own");
+    let token = "0123456789abcdef0123456789abcdef";
+    for path in [theirs.join("token"), ours.join("token")] {
+        fs::write(&path, token).expect("writes");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our own");
+    }
+    let owned_by_them = |path: &Path| {
+        std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).expect("root may");
+    };
+    owned_by_them(&theirs);
+    let link = |name: &str, to: &Path| {
+        let link = shared.join(name);
+        std::os::unix::fs::symlink(to, &link).expect("links");
+        link
+    };
+    let [to_theirs, to_ours, their_link] = [
+        link("to-theirs", &theirs.join("token")),
+        link("to-ours", &ours.join("token")),
+        link("their-link", &ours.join("token")),
+    ];
+    owned_by_them(&their_link);
+    let (state, runtime) = (bed.server.state_dir(), bed.server.runtime_dir());
+    let start = |token_file: &Path| {
+        let mut serve = tokio::process::Command::from(bed.server.command("serve"));
+        serve.args(["--listen", "127.0.0.1:0", "--launcher", "plain", "--runtime-dir"]);
+        serve.arg(&runtime).arg("--state-dir").arg(&state).arg("--token-file").arg(token_file);
+        serve.kill_on_drop(true).stderr(std::process::Stdio::piped());
+        serve
+    };
+    // Their directory; a link to it; a link that they can make lead elsewhere.
+    for (file, at) in
+        [(theirs.join("token"), &theirs), (to_theirs, &theirs), (their_link.clone(), &their_link)]
+    {
+        let output = start(&file).output().await.expect("it can be started");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{}: {said}", file.display());
+        assert!(said.contains(&at.display().to_string()) && !said.contains(token), "{said}");
+    }
+    for file in [ours.join("token"), to_ours] {
+        let mut server = start(&file).spawn().expect("it can be started");
+        eventually("it listens", || {
+            let address = fs::read_to_string(runtime.join("http.addr"));
+            std::future::ready(address.map_err(|error| error.to_string()))
+        })
+        .await;
+        server.kill().await.expect("our own child");
+        fs::remove_file(runtime.join("http.addr")).expect("it was there");
+    }
+}
+
 #[e2e::scenario]
 async fn links_to_places_of_our_own_are_followed() {
     let bed = Bed::prepare(Setup::default());

@@ -78,4 +78,9 @@ pub enum TokenError {
         if *.mode & 0o022 == 0 { "others can read" } else { "others can change" }
     )]
     Open { path: PathBuf, by: String, mode: u32 },
+    #[error(
+        "{path}, which {by} names, is not used, because others could put another file in its place: {at} {fault}. Have \
+         its owner fix that, or keep the token in a directory of the server's user"
+    )]
+    Foreign { path: PathBuf, by: String, at: PathBuf, fault: String },
 }

@@ -5,7 +5,6 @@
 //! Invariant: only a file in the state directory is ever created, repaired or replaced here; every other one belongs
 //! to someone else.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -24,6 +23,8 @@ use crate::state::files::TOKEN;
 use crate::state::holder::Origin;
 use crate::state::holder::TokenFile;
 use crate::state::lock;
+use crate::state::owned;
+use crate::state::owned::Owners;
 
 /// The option that names the file.
 pub const OPTION: &str = "token_file";
@@ -70,7 +71,7 @@ impl TokenFile {
     pub fn begin(&self) -> Result<String, StateError> {
         match self.given_by() {
             None => own(&self.path),
-            Some(by) => Ok(given(&self.path, &by)?),
+            Some(by) => Ok(given(&self.path, &by, Owners::of_server())?),
         }
     }
 
@@ -80,13 +81,15 @@ impl TokenFile {
             None => {
                 read(&self.path)?.ok_or_else(|| StateError::NoToken { path: self.path.clone() })
             }
-            Some(by) => Ok(given(&self.path, &by)?),
+            Some(by) => Ok(given(&self.path, &by, Owners::of_server())?),
         }
     }
 
     /// Whether a file from outside can be started with. The server's own is not looked at.
     pub fn check(&self) -> Result<(), TokenError> {
-        self.given_by().map_or(Ok(()), |by| given(&self.path, &by).map(drop))
+        // Root looks at what another user's server would start with.
+        let owners = Owners::of_client(&self.path);
+        self.given_by().map_or(Ok(()), |by| given(&self.path, &by, owners).map(drop))
     }
 
     /// Who names the file, when it is not the server's own.
@@ -127,25 +130,34 @@ pub fn read(path: &Path) -> Result<Option<String>, StateError> {
     }
 }
 
-/// The token in a file of somebody else's, who may have made any mistake.
-fn given(path: &Path, by: &str) -> Result<String, TokenError> {
+/// The token in a file of somebody else's, who may have made any mistake. The file is opened once, and it is that open
+/// file which is judged and read, whatever its path leads to by then.
+fn given(path: &Path, by: &str, owners: Owners) -> Result<String, TokenError> {
     let (named, by) = (|| path.to_owned(), || by.to_owned());
-    let failed = |source: io::Error| {
-        if source.kind() == io::ErrorKind::NotFound {
-            return TokenError::Missing { path: named(), by: by() };
-        }
-        TokenError::Unreadable { path: named(), by: by(), source }
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => TokenError::Missing { path: named(), by: by() },
+        // A pipe would be empty at the next reading, or keep it waiting.
+        io::ErrorKind::InvalidInput => TokenError::NoToken { path: named(), by: by() },
+        _ => TokenError::Unreadable { path: named(), by: by(), source },
     };
-    let found = fs::metadata(path).map_err(failed)?;
-    // A pipe would be empty at the next reading, or keep it waiting.
-    if !found.is_file() || found.len() > LONGEST_FILE {
+    let file = plain_file::open_linked(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
+    if found.len() > LONGEST_FILE {
         return Err(TokenError::NoToken { path: named(), by: by() });
     }
     let mode = found.mode() & 0o7777;
     if mode & open_to_others(path, found.uid()) != 0 {
         return Err(TokenError::Open { path: named(), by: by(), mode });
     }
-    let file = plain_file::open_linked(path).map_err(failed)?;
+    let judged = owned::check(path, owners).and_then(|()| owned::check_file(path, &file, owners));
+    judged.map_err(|error| match error {
+        StateError::Foreign { at, fault, .. } => {
+            TokenError::Foreign { path: named(), by: by(), at, fault }
+        }
+        error => {
+            TokenError::Unreadable { path: named(), by: by(), source: io::Error::other(error) }
+        }
+    })?;
     let bytes = plain_file::whole(file, LONGEST_FILE).map_err(failed)?;
     let token = String::from_utf8(bytes).ok().and_then(|text| token_in(&text));
     token.ok_or_else(|| TokenError::NoToken { path: named(), by: by() })
@@ -177,6 +189,7 @@ fn write_new(path: &Path, existing: Existing) -> Result<String, StateError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -186,7 +199,8 @@ mod tests {
     fn a_file_of_somebody_elses_is_read_as_it_is_or_refused() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("token");
-        let look = || given(&path, "the option").map_err(|error| error.to_string());
+        let look =
+            || given(&path, "the option", Owners::of_server()).map_err(|error| error.to_string());
         let refused = |what: &str| {
             let error = look().expect_err(what);
             assert!(error.contains(what) && error.contains("the option"), "{error}");
