@@ -12,9 +12,11 @@ use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
 use std::thread;
+use std::time::Duration;
 
 use e2e::bed::Bed;
 use e2e::binaries;
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpListener;
 
 use crate::neighbours::NOBODY;
@@ -67,33 +69,55 @@ fn words(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
+/// A command that would take this proxy, with every variable that names one.
+fn proxied(bed: &Bed, command: &str, args: &[&str], proxy: &str) -> tokio::process::Command {
+    let mut run = tokio::process::Command::from(bed.server.command(command));
+    run.args(args).kill_on_drop(true).stdin(Stdio::null());
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+    {
+        run.env(name, proxy);
+    }
+    run
+}
+
 #[e2e::scenario]
 async fn no_proxy_receives_the_token() {
     let bed = Bed::start().await;
-    bed.project("shop", &[]).await;
+    let directory = bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
     let proxy = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = format!("http://{}", proxy.local_addr().expect("has an address"));
+    let directory = directory.display().to_string();
+    let backup = bed.server.path("backup.db").display().to_string();
+    let url = format!("http://{}", bed.server.address());
     for (command, args) in [
         ("status", &[][..]),
+        ("status", &["--json"]),
         ("workers", &[]),
         ("tickets", &[]),
+        ("tickets", &[&ticket]),
+        ("why", &[&ticket]),
+        ("logs", &[&ticket]),
         ("events", &[]),
         ("usage", &[]),
         ("headers", &[]),
+        ("headers", &["--url", &url]),
+        ("connect", &[&directory]),
+        ("connect", &[&directory]),
         ("drain", &[]),
         ("drain", &["--off"]),
         ("doctor", &[]),
+        ("check-config", &[]),
+        ("backup", &[&backup]),
         ("pause", &["shop"]),
+        ("resume", &["shop"]),
+        ("rotate-token", &[]),
+        ("status", &[]),
     ] {
-        let mut run = tokio::process::Command::from(bed.server.command(command));
-        run.args(args)
-            .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        let mut run = proxied(&bed, command, args, &address);
+        run.env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
             .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir());
-        for name in
-            ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-        {
-            run.env(name, &address);
-        }
         let ended = run.output();
         tokio::select! {
             biased;
@@ -105,6 +129,46 @@ async fn no_proxy_receives_the_token() {
             }
         }
     }
+}
+
+#[e2e::scenario]
+async fn no_proxy_is_told_the_token_by_what_runs_on_or_brings_its_own_server() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = format!("http://{}", proxy.local_addr().expect("has an address"));
+
+    let mut follow = proxied(&bed, "events", &["--follow", "--json"], &address);
+    follow
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir());
+    let mut following = follow.stdout(Stdio::piped()).spawn().expect("it can be started");
+    let mut lines =
+        tokio::io::BufReader::new(following.stdout.take().expect("it was asked for")).lines();
+    let told = async {
+        // What was there already, then what comes while it waits.
+        let first = lines.next_line().await;
+        let next = bed.ticket("shop", &["build"], "").await;
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.contains(&next) && line.contains("ticket_closed") {
+                break;
+            }
+        }
+        first.expect("readable").expect("an event")
+    };
+    tokio::select! {
+        biased;
+        _ = proxy.accept() => panic!("events --follow asked the proxy"),
+        first = told => assert!(first.starts_with('{'), "{first}"),
+    }
+    following.kill().await.expect("our own child");
+
+    let ended = proxied(&bed, "demo", &[], &address).output().await.expect("it can be started");
+    assert!(ended.status.success(), "{}", words(&ended));
+    let asked = tokio::time::timeout(Duration::ZERO, proxy.accept()).await;
+    assert!(asked.is_err(), "demo asked the proxy");
 }
 
 #[e2e::scenario]
