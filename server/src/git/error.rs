@@ -113,11 +113,34 @@ impl GitError {
     pub fn is_passing(&self) -> bool {
         /// EINTR, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC, EDQUOT.
         const PASSING: [i32; 8] = [4, 11, 12, 23, 24, 26, 28, 122];
-        if matches!(self, Self::Disturbed { .. }) {
-            return true;
+        /// How git, or a program that it started, says the same. Its messages are never translated here.
+        const SAID: [&str; 6] = [
+            "Resource temporarily unavailable",
+            "Cannot allocate memory",
+            "Too many open files",
+            "Text file busy",
+            "No space left on device",
+            "Disk quota exceeded",
+        ];
+        match self {
+            Self::Disturbed { .. } => true,
+            Self::Run { source, .. } | Self::File { source, .. } => {
+                source.raw_os_error().is_some_and(|errno| PASSING.contains(&errno))
+            }
+            Self::Failed { said, .. } => SAID.iter().any(|words| said.contains(words)),
+            Self::Hung { .. }
+            | Self::Strange { .. }
+            | Self::Busy { .. }
+            | Self::NotForwarded { .. }
+            | Self::Led { .. }
+            | Self::Replaced { .. }
+            | Self::Special { .. }
+            | Self::Unfinished { .. }
+            | Self::Nested { .. }
+            | Self::Inner { .. }
+            | Self::Submodule { .. }
+            | Self::Astray { .. } => false,
         }
-        let (Self::Run { source, .. } | Self::File { source, .. }) = self else { return false };
-        source.raw_os_error().is_some_and(|errno| PASSING.contains(&errno))
     }
 }
 
