@@ -53,6 +53,7 @@ mod retention;
 mod runtime;
 mod scale;
 mod secrecy;
+mod shortages;
 mod signals;
 mod slots;
 mod slow_clients;

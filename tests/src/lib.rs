@@ -15,6 +15,7 @@
 //! - [`frozen`]: a file system on which writers hang.
 //! - [`clock_shift`]: a wall clock that a test sets, for one server.
 //! - [`memory_group`]: a control group with little memory.
+//! - [`task_group`]: a control group with few processes.
 //! - [`binaries`]: where the programs under test are.
 //! - [`plants`]: bugs that tests must find.
 //! - [`points`]: at which points of the programs a test may kill them.
@@ -48,4 +49,5 @@ pub mod repository;
 pub mod schema;
 pub mod server;
 pub mod systemd;
+pub mod task_group;
 pub mod tmpfs;

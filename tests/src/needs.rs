@@ -5,6 +5,7 @@ use std::fmt;
 use crate::claude;
 use crate::frozen::Frozen;
 use crate::memory_group::MemoryGroup;
+use crate::task_group::TaskGroup;
 use crate::tmpfs::Tmpfs;
 
 /// The directory that `.ci/run` installs the MCP conformance suite and the SDKs into.
@@ -25,6 +26,8 @@ pub enum Need {
     Freezing,
     /// A control group that limits memory.
     MemoryGroup,
+    /// A control group that limits processes.
+    TaskGroup,
 }
 
 impl Need {
@@ -38,6 +41,7 @@ impl Need {
             Self::Mounts => "mounts",
             Self::Freezing => "freezing",
             Self::MemoryGroup => "memory-group",
+            Self::TaskGroup => "task-group",
         }
     }
 
@@ -67,6 +71,9 @@ impl Need {
             }),
             Self::MemoryGroup => MemoryGroup::make().map(drop).or_else(|error| {
                 missing(format!("needs a control group with a memory limit ({error})"))
+            }),
+            Self::TaskGroup => TaskGroup::make().map(drop).or_else(|error| {
+                missing(format!("needs a control group that limits processes ({error})"))
             }),
         }
     }

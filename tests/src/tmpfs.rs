@@ -33,6 +33,13 @@ impl Tmpfs {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// Lets it hold so many files, directories and links, and no more.
+    pub fn set_most_files(&self, most: u64) {
+        let (none, options): (Option<&str>, _) = (None, format!("nr_inodes={most}"));
+        mount(none, &self.path, none, MsFlags::MS_REMOUNT, Some(options.as_str()))
+            .unwrap_or_else(|errno| panic!("could not remount {}: {errno}", self.path.display()));
+    }
+
     /// Makes it read-only, or writable again.
     pub fn set_read_only(&self, read_only: bool) {
         let flags = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
