@@ -141,32 +141,76 @@ async fn half_of_a_database_is_reported_at_once() {
     assert!(words.contains("damaged") && words.contains("backup"), "{words}");
 }
 
-#[e2e::scenario]
-async fn a_database_of_a_newer_version_is_reported_and_left_alone() {
-    let bed = used().await;
-    let path = bed.server.state_dir().join("vibe-ensemble.db");
-    let mut newer = fs::read(&path).unwrap();
-    // The newest migration, in the table and in its index, becomes one of the next century.
-    let number = |version: u64| version.to_be_bytes()[2..].to_vec();
+/// The numbers of all migrations, smallest first.
+fn migrations() -> Vec<u64> {
     let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
-    let newest: u64 = fs::read_dir(migrations)
+    let mut numbers: Vec<u64> = fs::read_dir(migrations)
         .unwrap()
         .filter_map(|file| file.unwrap().file_name().to_str()?.split('_').next()?.parse().ok())
-        .max()
-        .unwrap();
-    let (newest, next) = (number(newest), number(newest + 1_000_000_000_000));
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Gives a migration that was applied another number, in the table and in its index. The order of all must stay.
+fn renumbered(database: &[u8], from: u64, to: u64) -> Vec<u8> {
+    let number = |version: u64| version.to_be_bytes()[2..].to_vec();
+    let (from, to) = (number(from), number(to));
+    let mut changed = database.to_vec();
     let mut found = 0;
-    for at in 0..newer.len() - newest.len() {
-        if newer[at..].starts_with(&newest) {
-            newer[at..at + next.len()].copy_from_slice(&next);
+    for at in 0..changed.len() - from.len() {
+        if changed[at..].starts_with(&from) {
+            changed[at..at + to.len()].copy_from_slice(&to);
             found += 1;
         }
     }
     assert!(found >= 2, "{found} places");
+    changed
+}
+
+#[e2e::scenario]
+async fn a_database_of_a_newer_version_is_reported_and_left_alone() {
+    let bed = used().await;
+    let path = bed.server.state_dir().join("vibe-ensemble.db");
+    let newest = *migrations().last().unwrap();
+    // The newest migration becomes one of the next century.
+    let newer = renumbered(&fs::read(&path).unwrap(), newest, newest + 1_000_000_000_000);
     fs::write(&path, &newer).unwrap();
 
     let words = refused(&bed.server).await;
 
     assert!(words.contains("newer version") && words.contains("backup"), "{words}");
     assert!(fs::read(&path).unwrap() == newer, "the file was changed");
+}
+
+#[e2e::scenario]
+async fn a_database_of_before_the_first_release_is_refused_with_the_way_to_begin_anew() {
+    let mut bed = used().await;
+    let state = bed.server.state_dir();
+    let path = state.join("vibe-ensemble.db");
+    let first = migrations()[0];
+    // The first migration becomes one that only unreleased versions had.
+    let old = renumbered(&fs::read(&path).unwrap(), first, 20_261_122_180_000);
+    fs::write(&path, &old).unwrap();
+
+    let words = refused(&bed.server).await;
+
+    assert!(words.contains("before its first release"), "{words}");
+    assert!(words.contains("To begin anew") && words.contains(state.to_str().unwrap()), "{words}");
+    let doctor = bed.server.operate("doctor", &[]).await;
+    let found = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert_eq!(doctor.status.code(), Some(1), "{found}");
+    assert!(found.contains("before its first release"), "{found}");
+    let copy = state.join("copy.db");
+    let backup = bed.server.operate("backup", &[copy.to_str().unwrap()]).await;
+    assert_eq!(backup.status.code(), Some(1));
+    let refusal = String::from_utf8_lossy(&backup.stderr).into_owned();
+    assert!(refusal.contains("before its first release") && !copy.exists(), "{refusal}");
+    assert!(fs::read(&path).unwrap() == old, "the file was changed");
+
+    // The way that the refusal names.
+    fs::rename(&state, state.with_extension("old")).unwrap();
+    bed.launch().await;
+    assert!(bed.reachable().await);
+    assert!(fs::read(state.with_extension("old").join("vibe-ensemble.db")).unwrap() == old);
 }

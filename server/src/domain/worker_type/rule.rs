@@ -49,7 +49,7 @@ impl<T> Rule<T> for Anything {
     }
 }
 
-/// A text that says something.
+/// A string that says something.
 #[derive(Clone, Copy, Debug)]
 pub struct Prompt;
 
@@ -59,7 +59,7 @@ impl Rule<String> for Prompt {
     }
 }
 
-/// A text that may be empty, which is what it is without any.
+/// A string that may be empty.
 #[derive(Clone, Copy, Debug)]
 pub struct LongText;
 

@@ -8,6 +8,7 @@ use sqlx::FromRow;
 use super::check::check_file;
 use super::connection;
 use super::error::StoreError;
+use super::migrations;
 
 /// What a copy holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
@@ -26,6 +27,7 @@ pub struct Holdings {
 /// copy is not yet durable: the caller syncs it and gives it its name.
 pub async fn back_up(from: &Path, to: &Path) -> Result<Holdings, StoreError> {
     let mut source = connection::read_only(from).await?;
+    migrations::refuse_unreleased(from, &mut source).await?;
     sqlx::query("VACUUM INTO ?1")
         .bind(to.to_string_lossy().into_owned())
         .execute(&mut source)

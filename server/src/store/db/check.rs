@@ -21,6 +21,7 @@ pub async fn check_file(path: &Path) -> std::result::Result<Vec<String>, StoreEr
         .connect()
         .await
         .map_err(opened)?;
+    migrations::refuse_unreleased(path, &mut connection).await?;
     let found: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check")
         .fetch_all(&mut connection)
         .await

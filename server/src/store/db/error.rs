@@ -45,6 +45,14 @@ pub enum StoreError {
          that version, or restore a backup made before the upgrade"
     )]
     Newer { path: PathBuf, migration: i64 },
+    #[error(
+        "the database {path} was made by a version of vibe-ensemble from before its first release, and such databases are \
+         not migrated; it was left as it is. To begin anew, stop the workers that are still running, move the state \
+         directory {directory} away or name another with --state-dir, and start again. The branches of tickets stay in \
+         their repositories",
+        directory = path.parent().unwrap_or(path).display()
+    )]
+    Unreleased { path: PathBuf },
     #[error("could not migrate the database {path}")]
     Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
     #[error("the database answers {found:?} for PRAGMA {pragma}, {wanted:?} is needed")]
@@ -87,6 +95,7 @@ impl StoreError {
             | Self::Read { .. }
             | Self::ForeignWal { .. }
             | Self::Newer { .. }
+            | Self::Unreleased { .. }
             | Self::Migrate { .. }
             | Self::Pragma { .. }
             | Self::SqliteTooOld { .. }

@@ -14,6 +14,7 @@ use std::sync::RwLock;
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
+use sqlx::Connection as _;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePoolOptions;
 
@@ -55,6 +56,7 @@ impl Store {
     ) -> Result<(Self, Checked)> {
         let opened = |source| StoreError::opening(path, source);
         refuse_foreign_wal(path)?;
+        refuse_unreleased(path).await?;
         make_private(path)?;
         let mut writer =
             connection::options(path).create_if_missing(true).connect().await.map_err(opened)?;
@@ -111,6 +113,19 @@ async fn check_version(connection: &mut SqliteConnection) -> std::result::Result
         return Err(StoreError::SqliteTooOld { found, needed: OLDEST_SQLITE });
     }
     Ok(())
+}
+
+/// Refuses a database of before the first release before anything is written beside or into it.
+async fn refuse_unreleased(path: &Path) -> std::result::Result<(), StoreError> {
+    let has_content = fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    if !has_content {
+        return Ok(());
+    }
+    // What cannot be opened is refused by the writer, which says why.
+    let Ok(mut connection) = connection::read_only(path).await else { return Ok(()) };
+    let refused = migrations::refuse_unreleased(path, &mut connection).await;
+    connection.close().await.map_err(StoreError::Statement)?;
+    refused
 }
 
 /// Refuses a restored backup beside the write-ahead log of the database it replaces. SQLite would play that log into it.

@@ -73,6 +73,44 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn a_database_of_before_the_first_release_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("test.db");
+    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let mut raw = SqliteConnection::connect(&url).await.unwrap();
+    // What such a version left: a table of today's name, and numbers of migrations that are no more.
+    raw.execute(
+        "PRAGMA journal_mode = WAL;
+         CREATE TABLE project (project_id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+         INSERT INTO project VALUES (1, 'shop');
+         CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+             installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL,
+             checksum BLOB NOT NULL, execution_time BIGINT NOT NULL);
+         INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (20261122180000, 'create projects', 1, x'00', 0), (20261129000700, 'keep sums', 1, x'00', 0)",
+    )
+    .await
+    .unwrap();
+    raw.close().await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let is_refusal = |error: &StoreError| {
+        let words = error.to_string();
+        matches!(error, StoreError::Unreleased { .. }) && words.contains("To begin anew")
+    };
+    match Store::open(&path, RULES, NOW).await {
+        Err(Error::Failed(error)) if is_refusal(&error) => {}
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+    let checked = check_file(&path).await;
+    assert!(checked.as_ref().is_err_and(is_refusal), "{checked:?}");
+    let copy = dir.path().join("copy.db");
+    let copied = back_up(&path, &copy).await;
+    assert!(copied.as_ref().is_err_and(is_refusal), "{copied:?}");
+    assert!(!copy.exists());
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("test.db");

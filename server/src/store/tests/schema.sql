@@ -225,61 +225,107 @@ END;
 
 CREATE TABLE attempt (
     -- A-17: the fence, and the name of the run directory.
-    attempt_id        INTEGER PRIMARY KEY AUTOINCREMENT,
-    ticket_id         INTEGER NOT NULL REFERENCES ticket (ticket_id),
-    stage_index       INTEGER NOT NULL CHECK (stage_index >= 0),
-    stage             TEXT    NOT NULL CHECK (stage <> ''),
-    worker_id         INTEGER NOT NULL REFERENCES worker (worker_id),
+    attempt_id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    ticket_id          INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    stage_index        INTEGER NOT NULL CHECK (stage_index >= 0),
+    stage              TEXT    NOT NULL CHECK (stage <> ''),
+    worker_id          INTEGER NOT NULL REFERENCES worker (worker_id),
     -- The shim's id of the pull this answers. A repeated pull finds its grant here instead of getting a second one.
-    pull_id           TEXT    NOT NULL UNIQUE,
+    pull_id            TEXT    NOT NULL UNIQUE,
     -- granted: committed, child not known to run.  running: the child is up.  ended: final.
-    state             TEXT    NOT NULL CHECK (state IN ('granted', 'running', 'ended')),
-    outcome           TEXT
-                      CHECK (outcome IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'interrupted', 'lost')),
+    state              TEXT    NOT NULL CHECK (state IN ('granted', 'running', 'ended')),
+
+    -- What it was granted with, whatever is changed afterwards.
+    -- The claude session, and 1 when an earlier attempt began it.
+    claude_session_id  TEXT    NOT NULL,
+    resumed            INTEGER NOT NULL DEFAULT 0 CHECK (resumed IN (0, 1)),
+    -- 1 when it only asks that session for its outcome.
+    asks_outcome       INTEGER NOT NULL DEFAULT 0
+                       CONSTRAINT asks_outcome_is_a_flag CHECK (asks_outcome IN (0, 1)),
+    -- The model its worker type named; empty for the account's own choice. Prices are learned per model.
+    model              TEXT    NOT NULL DEFAULT '',
+    -- Whether its result may carry tickets. The agent was given a schema when it was granted, and is judged by that one.
+    may_create_tickets INTEGER NOT NULL DEFAULT 0
+                       CONSTRAINT may_create_tickets_is_yes_or_no CHECK (may_create_tickets IN (0, 1)),
+    -- Its wall clock, in seconds: past it the agent may not speak to the server any more. NULL: it may.
+    timeout_seconds    INTEGER
+                       CONSTRAINT timeout_is_positive CHECK (timeout_seconds > 0),
+    -- Dollars the attempt may spend, and which limit that is; while it runs they are set aside. NULL: no such limit.
+    budget_usd         REAL
+                       CONSTRAINT budget_is_no_debt CHECK (budget_usd > 0),
+    budget_of          TEXT,
+
+    -- What happens while it runs.
+    -- The last word of the agent on how far it is; NULL until it says one.
+    progress           TEXT
+                       CONSTRAINT progress_says_something CHECK (progress <> ''),
+    -- From 0 to 100, when the agent gave a number with it.
+    progress_percent   INTEGER
+                       CONSTRAINT progress_is_a_percentage CHECK (progress_percent BETWEEN 0 AND 100),
+    progress_at        INTEGER
+                       CONSTRAINT progress_has_time CHECK ((progress IS NULL) = (progress_at IS NULL)),
+    -- What keeps it from its end although its shim is running, as the shim reports it: processes that do not die, a record
+    -- that cannot be written. For people; NULL when nothing does, and once it has ended.
+    trouble            TEXT
+                       CONSTRAINT trouble_says_something CHECK (trouble <> ''),
+    -- The limit it ran into: it is being stopped for it, and its ticket goes on hold with this sentence.
+    limit_reached      TEXT
+                       CONSTRAINT limit_reached_says_which CHECK (limit_reached <> ''),
+    -- Why it is stopped to continue with a smaller budget: the limit that was lowered under it.
+    cut_short          TEXT
+                       CONSTRAINT cut_short_says_why CHECK (cut_short <> ''),
+    -- When the server gave up waiting for the attempt's shim to stop it, and ended its processes itself. NULL: it never did.
+    overdue_at         INTEGER,
+    -- 1 while its evidence contradicts itself: shown to people, never guessed at.
+    suspect            INTEGER NOT NULL DEFAULT 0 CHECK (suspect IN (0, 1)),
+
+    -- How it ended.
+    outcome            TEXT
+                       CHECK (outcome IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'interrupted', 'lost')),
     -- The class of what went wrong, and a sentence for people. The list of classes grows, so it has no CHECK.
-    failure           TEXT,
-    detail            TEXT,
+    failure            TEXT,
+    detail             TEXT,
+    exit_code          INTEGER,
+    signal             INTEGER,
     -- 1 when its end came from its shim's exit record. The same record again is then a duplicate; a record for an attempt
     -- that something else ended is parked.
-    recorded          INTEGER NOT NULL DEFAULT 0 CHECK (recorded IN (0, 1)),
+    recorded           INTEGER NOT NULL DEFAULT 0 CHECK (recorded IN (0, 1)),
     -- Whether it spent one of the stage's attempts.
-    charged           INTEGER NOT NULL DEFAULT 0 CHECK (charged IN (0, 1)),
-    exit_code         INTEGER,
-    signal            INTEGER,
-    claude_session_id TEXT    NOT NULL,
-    -- 1 when it went on in a session that an earlier attempt began.
-    resumed           INTEGER NOT NULL DEFAULT 0 CHECK (resumed IN (0, 1)),
-    -- What the agent's final message says it used; NULL when there was none.
-    num_turns         INTEGER,
-    cost_usd          REAL,
-    input_tokens      INTEGER,
-    output_tokens     INTEGER,
-    granted_at        INTEGER NOT NULL,
-    started_at        INTEGER,
-    ended_at          INTEGER,
+    charged            INTEGER NOT NULL DEFAULT 0 CHECK (charged IN (0, 1)),
+
+    -- What it used. NULL: nobody knows.
+    -- Its own share, as the agent's final message reports it.
+    num_turns          INTEGER,
+    cost_usd           REAL,
+    input_tokens       INTEGER,
+    output_tokens      INTEGER,
+    -- The part of input_tokens that was read from or written to the prompt cache.
+    cached_tokens      INTEGER,
+    -- Most memory its process tree was seen to hold, in bytes.
+    peak_memory_bytes  INTEGER
+                       CONSTRAINT peak_memory_is_a_size CHECK (peak_memory_bytes >= 0),
+    -- Tokens its stream reported, in input tokens that no cache had.
+    seen_worth         REAL
+                       CONSTRAINT seen_worth_is_no_debt CHECK (seen_worth >= 0),
+    -- The running total of dollars that the agent's session reported at its end; NULL when it reported none, or worked on
+    -- after it. The next attempt of the session owes what comes on top.
+    total_usd          REAL
+                       CONSTRAINT total_usd_is_no_debt CHECK (total_usd >= 0),
+    -- Dollars that limits assume for an ended attempt that could not say what it cost; NULL when it said, or never ran. 0
+    -- when a later attempt of its session has paid for it.
+    assumed_usd        REAL
+                       CONSTRAINT assumed_usd_is_no_debt CHECK (assumed_usd >= 0),
+
+    granted_at         INTEGER NOT NULL,
+    started_at         INTEGER,
+    ended_at           INTEGER,
     -- When its whole process tree was known to be gone. An ended attempt without it still has to be cleared away.
-    settled_at        INTEGER,
-    -- 1 while its evidence contradicts itself: shown to people, never guessed at.
-    suspect           INTEGER NOT NULL DEFAULT 0 CHECK (suspect IN (0, 1)), may_create_tickets INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT may_create_tickets_is_yes_or_no CHECK (may_create_tickets IN (0, 1)), timeout_seconds INTEGER
-    CONSTRAINT timeout_is_positive CHECK (timeout_seconds > 0), progress TEXT
-    CONSTRAINT progress_says_something CHECK (progress <> ''), progress_percent INTEGER
-    CONSTRAINT progress_is_a_percentage CHECK (progress_percent BETWEEN 0 AND 100), progress_at INTEGER
-    CONSTRAINT progress_has_time CHECK ((progress IS NULL) = (progress_at IS NULL)), budget_usd REAL
-    CONSTRAINT budget_is_no_debt CHECK (budget_usd > 0), budget_of TEXT, limit_reached TEXT
-    CONSTRAINT limit_reached_says_which CHECK (limit_reached <> ''), cached_tokens INTEGER, peak_memory_bytes INTEGER
-    CONSTRAINT peak_memory_is_a_size CHECK (peak_memory_bytes >= 0), asks_outcome INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT asks_outcome_is_a_flag CHECK (asks_outcome IN (0, 1)), trouble TEXT
-    CONSTRAINT trouble_says_something CHECK (trouble <> ''), model TEXT NOT NULL DEFAULT '', seen_worth REAL
-    CONSTRAINT seen_worth_is_no_debt CHECK (seen_worth >= 0), assumed_usd REAL
-    CONSTRAINT assumed_usd_is_no_debt CHECK (assumed_usd >= 0), cut_short TEXT
-    CONSTRAINT cut_short_says_why CHECK (cut_short <> ''), total_usd REAL
-    CONSTRAINT total_usd_is_no_debt CHECK (total_usd >= 0), overdue_at INTEGER,
-    CONSTRAINT ended_has_time     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
-    CONSTRAINT ended_has_outcome  CHECK ((state = 'ended') = (outcome IS NOT NULL)),
-    CONSTRAINT failure_has_class  CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
-    CONSTRAINT running_has_start  CHECK (state <> 'running' OR started_at IS NOT NULL),
-    CONSTRAINT settled_after_end  CHECK (settled_at IS NULL OR state = 'ended')
+    settled_at         INTEGER,
+    CONSTRAINT ended_has_time    CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
+    CONSTRAINT ended_has_outcome CHECK ((state = 'ended') = (outcome IS NOT NULL)),
+    CONSTRAINT failure_has_class CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
+    CONSTRAINT running_has_start CHECK (state <> 'running' OR started_at IS NOT NULL),
+    CONSTRAINT settled_after_end CHECK (settled_at IS NULL OR state = 'ended')
 ) STRICT;
 
 CREATE TABLE comment (
@@ -288,13 +334,16 @@ CREATE TABLE comment (
     ticket_id  INTEGER NOT NULL REFERENCES ticket (ticket_id),
     -- 'coordinator', or the worker type of the stage that reports.
     author     TEXT    NOT NULL CHECK (author <> ''),
-    -- The stage and attempt it reports on; NULL for a remark.
+    -- The stage at which it was made, and the attempt that made it; NULL for the coordinator's remarks.
     stage      TEXT,
     attempt_id INTEGER REFERENCES attempt (attempt_id),
+    -- report: what a stage hands to those after it.  remark: said by the coordinator, or by an agent at work.  question:
+    -- what a stage ended with, without which its answer makes no sense.
+    kind       TEXT    NOT NULL DEFAULT 'report'
+               CONSTRAINT known_kind CHECK (kind IN ('report', 'remark', 'question')),
     content    TEXT    NOT NULL CHECK (content <> ''),
     created_at INTEGER NOT NULL
-, kind TEXT NOT NULL DEFAULT 'report'
-    CONSTRAINT known_kind CHECK (kind IN ('report', 'remark', 'question'))) STRICT;
+) STRICT;
 
 CREATE TABLE event (
     -- AUTOINCREMENT: without it SQLite uses the highest pruned number again, and every saved position would lie.
@@ -326,6 +375,7 @@ CREATE TABLE event_mark (
 
 CREATE TABLE instance (
     instance_id INTEGER PRIMARY KEY CHECK (instance_id = 1),
+    -- Random. Marks every process of an attempt, beside the place.
     server_id   TEXT    NOT NULL CHECK (length(server_id) >= 16),
     created_at  INTEGER NOT NULL
 ) STRICT;
@@ -348,8 +398,8 @@ CREATE TABLE pause (
     since      INTEGER NOT NULL,
     -- When it ends without anybody's doing; NULL when it does not.
     until_at   INTEGER,
-    CONSTRAINT usage_limit_ends       CHECK (cause <> 'usage_limit' OR until_at IS NOT NULL),
-    CONSTRAINT coordinator_ends_it    CHECK (cause <> 'coordinator' OR until_at IS NULL),
+    CONSTRAINT usage_limit_ends    CHECK (cause <> 'usage_limit' OR until_at IS NOT NULL),
+    CONSTRAINT coordinator_ends_it CHECK (cause <> 'coordinator' OR until_at IS NULL),
     PRIMARY KEY (project_id, cause)
 ) STRICT, WITHOUT ROWID;
 
@@ -363,7 +413,7 @@ CREATE TABLE place (
     path              TEXT    NOT NULL CHECK (path LIKE '/%'),
     device            INTEGER NOT NULL,
     inode             INTEGER NOT NULL,
-    -- Attempts up to this number were granted while the database was used elsewhere: nothing that runs is theirs.
+    -- Attempts up to this number were granted while the database was used elsewhere: nothing that is running is theirs.
     granted_elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (granted_elsewhere >= 0)
 ) STRICT;
 
@@ -372,8 +422,19 @@ CREATE TABLE project (
     project_id  INTEGER PRIMARY KEY AUTOINCREMENT,
     -- What people and models type; unique among projects that are not deleted.
     name        TEXT    NOT NULL CHECK (name <> ''),
-    -- The absolute directory every worker of the project starts in.
+    -- The absolute directory, as it was given. Every worker of the project starts there or in a worktree of it.
     path        TEXT    NOT NULL CHECK (path LIKE '/%'),
+    -- The path with its symbolic links resolved: two projects may name one directory differently, and shared attempts
+    -- must not meet there.
+    directory   TEXT    NOT NULL DEFAULT '',
+    -- worktree: each ticket has a worktree and a branch of its own.  shared: attempts work in the project's directory,
+    -- one at a time.
+    isolation   TEXT    NOT NULL DEFAULT 'shared'
+                CONSTRAINT project_isolation_known CHECK (isolation IN ('worktree', 'shared')),
+    -- What becomes of a completed ticket's branch. keep: it stays.  merge: it is merged into the base branch before the
+    -- ticket closes.
+    on_complete TEXT    NOT NULL DEFAULT 'keep'
+                CONSTRAINT project_on_complete_known CHECK (on_complete IN ('keep', 'merge')),
     description TEXT    NOT NULL,
     -- Part of every prompt of the project: what must be obeyed, and how things are done here.
     rules       TEXT    NOT NULL,
@@ -382,71 +443,94 @@ CREATE TABLE project (
     updated_at  INTEGER NOT NULL,
     -- Set by delete_project. The row stays, because tickets, attempts and events of the past name it.
     deleted_at  INTEGER
-, isolation TEXT NOT NULL DEFAULT 'shared'
-    CONSTRAINT project_isolation_known CHECK (isolation IN ('worktree', 'shared')), on_complete TEXT NOT NULL DEFAULT 'keep'
-    CONSTRAINT project_on_complete_known CHECK (on_complete IN ('keep', 'merge')), directory TEXT NOT NULL DEFAULT '') STRICT;
+) STRICT;
 
 CREATE TABLE project_limit (
     project_id                INTEGER PRIMARY KEY REFERENCES project (project_id),
-    -- Workers of the project that may live at once, over all its types.
+    -- Workers of the project that may run at once, over all its types.
     max_workers               INTEGER CHECK (max_workers >= 0),
     -- Dollars: of all its tickets together, of one day (UTC), of one ticket over its whole life.
     max_budget_usd            REAL    CHECK (max_budget_usd > 0),
     max_budget_usd_per_day    REAL    CHECK (max_budget_usd_per_day > 0),
     max_budget_usd_per_ticket REAL    CHECK (max_budget_usd_per_ticket > 0),
-    -- Attempts of one ticket over its whole life, those that are nobody's fault not counted.
-    max_attempts_per_ticket   INTEGER CHECK (max_attempts_per_ticket >= 1)
-, max_descendants INTEGER
-    CONSTRAINT max_descendants_is_a_limit CHECK (max_descendants >= 0)) STRICT;
+    -- Attempts of one ticket over its whole life. Attempts that failed through no fault of the work are not counted.
+    max_attempts_per_ticket   INTEGER CHECK (max_attempts_per_ticket >= 1),
+    -- Tickets that one ticket may become, through all generations. NULL: the limit of the server's configuration.
+    max_descendants           INTEGER
+                              CONSTRAINT max_descendants_is_a_limit CHECK (max_descendants >= 0)
+) STRICT;
 
 CREATE TABLE ticket (
     -- T-42. AUTOINCREMENT: a number that was ever shown is never used for another ticket.
-    ticket_id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    project_id        INTEGER NOT NULL REFERENCES project (project_id),
-    title             TEXT    NOT NULL CHECK (title <> ''),
-    description       TEXT    NOT NULL,
+    ticket_id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    project_id          INTEGER NOT NULL REFERENCES project (project_id),
+    title               TEXT    NOT NULL CHECK (title <> ''),
+    description         TEXT    NOT NULL,
     -- 0 low, 1 normal, 2 high, 3 urgent; higher goes first, and within one priority the older ticket.
-    priority          INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 3),
+    priority            INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 3),
     -- blocked: waits for tickets.  scheduled: waits for not_before.  queued: waits for a worker.  running: a worker has
     -- it.  on_hold: waits for the coordinator.  closed: final.
-    state             TEXT    NOT NULL
-                      CHECK (state IN ('blocked', 'scheduled', 'queued', 'running', 'on_hold', 'closed')),
-    resolution        TEXT    CHECK (resolution IN ('completed', 'cancelled')),
-    -- One sentence or the agent's question.
-    hold_reason       TEXT,
+    state               TEXT    NOT NULL
+                        CHECK (state IN ('blocked', 'scheduled', 'queued', 'running', 'on_hold', 'closed')),
+    resolution          TEXT    CHECK (resolution IN ('completed', 'cancelled')),
+    -- One sentence, or the agent's question.
+    hold_reason         TEXT,
     -- When a scheduled ticket is queued again.
-    not_before        INTEGER,
+    not_before          INTEGER,
     -- Position in ticket_stage, from 0, and that stage's worker type: the queue the ticket is in. The copy keeps the
     -- claim a single index look-up.
-    stage_index       INTEGER NOT NULL CHECK (stage_index >= 0),
-    current_stage     TEXT    NOT NULL CHECK (current_stage <> ''),
+    stage_index         INTEGER NOT NULL CHECK (stage_index >= 0),
+    current_stage       TEXT    NOT NULL CHECK (current_stage <> ''),
+    -- How the ticket began, which is how it continues whatever becomes of the project's setting: its work is there. NULL
+    -- until it begins.
+    isolation           TEXT
+                        CONSTRAINT ticket_isolation_known CHECK (isolation IN ('worktree', 'shared')),
+    -- 1 once an attempt has worked on the ticket, or a stage of it is completed. In a directory that attempts share such a
+    -- ticket goes before new ones of its priority: what it has changed there is in the way of all others.
+    begun               INTEGER NOT NULL DEFAULT 0
+                        CONSTRAINT begun_is_a_flag CHECK (begun IN (0, 1)),
     -- Charged attempts of the current stage since it was entered or resumed.
-    attempts_used     INTEGER NOT NULL DEFAULT 0 CHECK (attempts_used >= 0),
+    attempts_used       INTEGER NOT NULL DEFAULT 0 CHECK (attempts_used >= 0),
     -- Uncharged failures since then; they only lengthen the wait.
-    deferrals         INTEGER NOT NULL DEFAULT 0 CHECK (deferrals >= 0),
+    deferrals           INTEGER NOT NULL DEFAULT 0 CHECK (deferrals >= 0),
+    -- Uncharged failures since then that must not repeat for ever (hang at start, killed from outside, …).
+    strikes             INTEGER NOT NULL DEFAULT 0
+                        CONSTRAINT strikes_are_counted CHECK (strikes >= 0),
     -- Times the ticket was sent back, over its whole life.
-    rework_laps       INTEGER NOT NULL DEFAULT 0 CHECK (rework_laps >= 0),
-    -- Dollars of all its attempts, over its whole life.
-    cost_usd          REAL    NOT NULL DEFAULT 0 CHECK (cost_usd >= 0),
-    -- Set when an operator restarted a child: the next attempt goes on in this claude session, and this worker may
-    -- take it before others.
-    resume_session_id TEXT,
-    resume_worker_id  INTEGER REFERENCES worker (worker_id),
+    rework_laps         INTEGER NOT NULL DEFAULT 0 CHECK (rework_laps >= 0),
+    -- Dollars of all its attempts, over its whole life: those they reported, and those assumed for attempts that could
+    -- not say what they cost.
+    cost_usd            REAL    NOT NULL DEFAULT 0 CHECK (cost_usd >= 0),
+    assumed_usd         REAL    NOT NULL DEFAULT 0
+                        CONSTRAINT ticket_assumed_is_no_debt CHECK (assumed_usd >= 0),
+    -- Dollars this ticket may cost over its whole life, in place of what its project says; NULL: as the project says.
+    max_budget_usd      REAL
+                        CONSTRAINT ticket_budget_is_a_limit CHECK (max_budget_usd > 0),
+    -- Set when the next attempt continues in this claude session. This worker, which had it before, may take the ticket
+    -- before others.
+    resume_session_id   TEXT,
+    resume_worker_id    INTEGER REFERENCES worker (worker_id),
+    -- 1 while that attempt is only to ask the session for its outcome; no work is done in it.
+    resume_asks_outcome INTEGER NOT NULL DEFAULT 0
+                        CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)),
+    -- The attempt whose result asked for the ticket, and the key it had there; NULL for tickets of the coordinator.
+    planned_by          INTEGER REFERENCES attempt (attempt_id),
+    planned_key         TEXT
+                        CONSTRAINT planned_has_key CHECK ((planned_by IS NULL) = (planned_key IS NULL)),
+    -- Whether the title and the description are an agent's words. What the coordinator replaces is the coordinator's.
+    planned_title       INTEGER NOT NULL DEFAULT 0
+                        CONSTRAINT planned_title_is_yes_or_no CHECK (planned_title IN (0, 1)),
+    planned_description INTEGER NOT NULL DEFAULT 0
+                        CONSTRAINT planned_description_is_yes_or_no CHECK (planned_description IN (0, 1)),
+    -- The coordinator's ticket that this one comes from, through however many results; NULL for that ticket itself. Stored
+    -- instead of followed, so that no check walks generations.
+    root_id             INTEGER REFERENCES ticket (ticket_id)
+                        CONSTRAINT root_is_older CHECK (root_id < ticket_id),
     -- Given by the creator; the same key again returns this ticket.
-    idempotency_key   TEXT    CHECK (idempotency_key <> ''),
-    created_at        INTEGER NOT NULL,
-    updated_at        INTEGER NOT NULL,
-    closed_at         INTEGER, planned_by INTEGER REFERENCES attempt (attempt_id), planned_key TEXT
-    CONSTRAINT planned_has_key CHECK ((planned_by IS NULL) = (planned_key IS NULL)), isolation TEXT
-    CONSTRAINT ticket_isolation_known CHECK (isolation IN ('worktree', 'shared')), max_budget_usd REAL
-    CONSTRAINT ticket_budget_is_a_limit CHECK (max_budget_usd > 0), strikes INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT strikes_are_counted CHECK (strikes >= 0), resume_asks_outcome INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT resume_asks_outcome_is_a_flag CHECK (resume_asks_outcome IN (0, 1)), assumed_usd REAL NOT NULL DEFAULT 0
-    CONSTRAINT ticket_assumed_is_no_debt CHECK (assumed_usd >= 0), begun INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT begun_is_a_flag CHECK (begun IN (0, 1)), root_id INTEGER REFERENCES ticket (ticket_id)
-    CONSTRAINT root_is_older CHECK (root_id < ticket_id), planned_title INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT planned_title_is_yes_or_no CHECK (planned_title IN (0, 1)), planned_description INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT planned_description_is_yes_or_no CHECK (planned_description IN (0, 1)),
+    idempotency_key     TEXT    CHECK (idempotency_key <> ''),
+    created_at          INTEGER NOT NULL,
+    updated_at          INTEGER NOT NULL,
+    closed_at           INTEGER,
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
@@ -489,7 +573,8 @@ CREATE TABLE usage_day (
     -- The part of the input tokens that the prompt cache served or took.
     cached_tokens     INTEGER NOT NULL,
     output_tokens     INTEGER NOT NULL,
-    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and
+    -- subtracted from for years must not drift.
     cost_nano         INTEGER NOT NULL,
     -- The same, of what limits assume for unpriced attempts.
     assumed_nano      INTEGER NOT NULL,
@@ -513,7 +598,8 @@ CREATE TABLE usage_stage (
     -- The part of the input tokens that the prompt cache served or took.
     cached_tokens     INTEGER NOT NULL,
     output_tokens     INTEGER NOT NULL,
-    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and
+    -- subtracted from for years must not drift.
     cost_nano         INTEGER NOT NULL,
     -- The same, of what limits assume for unpriced attempts.
     assumed_nano      INTEGER NOT NULL,
@@ -536,7 +622,8 @@ CREATE TABLE usage_ticket (
     -- The part of the input tokens that the prompt cache served or took.
     cached_tokens     INTEGER NOT NULL,
     output_tokens     INTEGER NOT NULL,
-    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and
+    -- subtracted from for years must not drift.
     cost_nano         INTEGER NOT NULL,
     -- The same, of what limits assume for unpriced attempts.
     assumed_nano      INTEGER NOT NULL,
@@ -551,23 +638,26 @@ CREATE TABLE worker (
     project_id        INTEGER NOT NULL REFERENCES project (project_id),
     -- With the project, the queue this worker pulls from.
     worker_type       TEXT    NOT NULL CHECK (worker_type <> ''),
-    -- launching: its shim has not said hello.  idle, busy: without or with an attempt.  stopping: told to go.
+    -- launching: its shim has not said hello.  idle, busy: without or with an attempt.  stopping: asked to stop.
     -- stopped: final; a shim that says hello for it is refused.
     state             TEXT    NOT NULL CHECK (state IN ('launching', 'idle', 'busy', 'stopping', 'stopped')),
     -- NULL until a server is about to start a shim for this row; a row without it is launched by the next server.
     launched_at       INTEGER,
-    -- SHA-256 of the token that shim proves itself with, in hex; the token itself is in no file of ours.
+    -- SHA-256 of the token that shim proves itself with, in hex; the token itself is in no file of the server.
     token_hash        TEXT    CHECK (length(token_hash) = 64),
-    -- The shim's process id and its child's, as told by the shim; for people, never to send a signal to.
+    -- The shim's process id and its child's, as reported by the shim; for people, never to send a signal to.
     pid               INTEGER,
     child_pid         INTEGER,
+    -- Its systemd unit, when it has one.
     unit              TEXT,
     -- What a tool call asked of it, until it is done.
     stop_mode         TEXT    CHECK (stop_mode IN ('drain', 'interrupt', 'cancel', 'kill')),
+    -- Memory of its process tree, in bytes, at the last heartbeat.
     memory_bytes      INTEGER,
     started_at        INTEGER NOT NULL,
     last_heartbeat_at INTEGER,
     stopped_at        INTEGER,
+    -- For people.
     stop_reason       TEXT,
     CONSTRAINT launched_has_token CHECK ((launched_at IS NULL) = (token_hash IS NULL)),
     CONSTRAINT stopped_has_time   CHECK ((state = 'stopped') = (stopped_at IS NOT NULL)),
@@ -580,52 +670,71 @@ CREATE TABLE worker_trace (
     pid           INTEGER NOT NULL,
     started_ticks INTEGER,
     boot_id       TEXT,
-    -- The inode of the lock file it holds; a lock on any other file says nothing.
+    -- The inode of the lock file it holds; a lock on any other file proves nothing.
     lock_inode    INTEGER,
-    -- The Ed25519 public key of its exit records, in hexadecimal digits. A record that it has not signed is none of it.
+    -- The Ed25519 public key of its exit records, in hexadecimal digits. A record without its signature is not its own.
     seal_key      TEXT,
     -- The control group of its own unit, as JSON; NULL when it has none.
     unit          TEXT    CHECK (unit IS NULL OR json_type(unit) = 'object')
 ) STRICT;
 
 CREATE TABLE worker_type (
-    worker_type_id   INTEGER PRIMARY KEY AUTOINCREMENT,
-    project_id       INTEGER NOT NULL REFERENCES project (project_id),
+    worker_type_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    project_id         INTEGER NOT NULL REFERENCES project (project_id),
     -- The name of the role, of the stage and of the queue; unique in its project.
-    name             TEXT    NOT NULL CHECK (name <> ''),
-    description      TEXT    NOT NULL,
-    system_prompt    TEXT    NOT NULL CHECK (system_prompt <> ''),
-    -- Passed to claude as they are; NULL leaves the choice to claude.
-    model            TEXT,
-    permission_mode  TEXT    NOT NULL,
+    name               TEXT    NOT NULL CHECK (name <> ''),
+    -- For people and coordinators; workers do not see it.
+    description        TEXT    NOT NULL,
+    system_prompt      TEXT    NOT NULL CHECK (system_prompt <> ''),
+    -- Passed to claude as they are; without a model, claude chooses.
+    model              TEXT,
+    permission_mode    TEXT    NOT NULL,
     -- JSON arrays of tool names.
-    allowed_tools    TEXT    NOT NULL CHECK (json_type(allowed_tools) = 'array'),
-    disallowed_tools TEXT    NOT NULL CHECK (json_type(disallowed_tools) = 'array'),
-    -- Workers of this type that may live at once; 0 means none is launched.
-    max_workers      INTEGER NOT NULL CHECK (max_workers >= 0),
+    allowed_tools      TEXT    NOT NULL CHECK (json_type(allowed_tools) = 'array'),
+    disallowed_tools   TEXT    NOT NULL CHECK (json_type(disallowed_tools) = 'array'),
+    -- Workers of this type that may run at once; with 0 none is launched.
+    max_workers        INTEGER NOT NULL CHECK (max_workers >= 0),
     -- Wall clock of one attempt, in seconds.
-    timeout_seconds  INTEGER NOT NULL CHECK (timeout_seconds > 0),
-    -- Longest silence of one attempt's child, in seconds; NULL for no such limit.
-    stall_seconds    INTEGER CHECK (stall_seconds > 0),
+    timeout_seconds    INTEGER NOT NULL CHECK (timeout_seconds > 0),
+    -- Longest silence of one attempt's child, in seconds; NULL: no such limit.
+    stall_seconds      INTEGER CHECK (stall_seconds > 0),
     -- Charged attempts per stage before the ticket goes on hold.
-    max_attempts     INTEGER NOT NULL CHECK (max_attempts >= 1),
-    -- Dollars one attempt may spend, enforced by claude; NULL for no such limit.
-    max_budget_usd   REAL    CHECK (max_budget_usd > 0),
+    max_attempts       INTEGER NOT NULL CHECK (max_attempts >= 1),
+    -- Dollars one attempt may spend, enforced by claude; NULL: no such limit.
+    max_budget_usd     REAL    CHECK (max_budget_usd > 0),
+    -- Turns of one attempt; NULL: no such limit.
+    max_turns          INTEGER
+                       CONSTRAINT max_turns_is_a_limit CHECK (max_turns >= 1),
     -- Whether the server launches workers of this type by itself.
-    auto_spawn       INTEGER NOT NULL CHECK (auto_spawn IN (0, 1)),
+    auto_spawn         INTEGER NOT NULL CHECK (auto_spawn IN (0, 1)),
+    -- Whether results of this type may carry tickets, which are created in the commit that completes the stage.
+    may_create_tickets INTEGER NOT NULL DEFAULT 0
+                       CONSTRAINT may_create_tickets_is_yes_or_no CHECK (may_create_tickets IN (0, 1)),
+    -- JSON objects: further MCP servers by name, and settings of claude. They reach an agent in files of its run directory.
+    mcp_servers        TEXT    NOT NULL DEFAULT '{}'
+                       CONSTRAINT mcp_servers_is_an_object CHECK (json_type(mcp_servers) = 'object'),
+    claude_settings    TEXT    NOT NULL DEFAULT '{}'
+                       CONSTRAINT claude_settings_is_an_object CHECK (json_type(claude_settings) = 'object'),
     -- Set while the queue is paused: nothing of it is granted or launched. The reason is for people.
-    paused_at        INTEGER,
-    pause_reason     TEXT,
-    created_at       INTEGER NOT NULL,
-    updated_at       INTEGER NOT NULL, may_create_tickets INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT may_create_tickets_is_yes_or_no CHECK (may_create_tickets IN (0, 1)), mcp_servers TEXT NOT NULL DEFAULT '{}'
-    CONSTRAINT mcp_servers_is_an_object CHECK (json_type(mcp_servers) = 'object'), claude_settings TEXT NOT NULL DEFAULT '{}'
-    CONSTRAINT claude_settings_is_an_object CHECK (json_type(claude_settings) = 'object'), paused_by_hand INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT paused_by_hand_is_a_flag CHECK (paused_by_hand IN (0, 1)), max_turns INTEGER
-    CONSTRAINT max_turns_is_a_limit CHECK (max_turns >= 1), pause_cause TEXT
-    CONSTRAINT pause_cause_is_known CHECK (pause_cause IN ('launch', 'start', 'usage_limit')), pause_until INTEGER
-    CONSTRAINT pause_until_has_a_cause CHECK (pause_until IS NULL OR pause_cause IS NOT NULL), pause_tries INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT pause_tries_are_counted CHECK (pause_tries >= 0),
+    paused_at          INTEGER,
+    pause_reason       TEXT,
+    -- 1 when the queue was paused on purpose: then only `resume` ends the pause. A pause that the server set because of a
+    -- failure also ends when the worker type is changed or a worker is spawned manually.
+    paused_by_hand     INTEGER NOT NULL DEFAULT 0
+                       CONSTRAINT paused_by_hand_is_a_flag CHECK (paused_by_hand IN (0, 1)),
+    -- What the queue waits for, when it waits for something that ends without anybody's doing.
+    -- launch: no worker could be launched.  start: a worker could not start its agent.  usage_limit: the limit of its
+    -- model.
+    pause_cause        TEXT
+                       CONSTRAINT pause_cause_is_known CHECK (pause_cause IN ('launch', 'start', 'usage_limit')),
+    -- When such a queue resumes (usage_limit), or is tried again (the others). NULL with a cause: one try may be made now.
+    pause_until        INTEGER
+                       CONSTRAINT pause_until_has_a_cause CHECK (pause_until IS NULL OR pause_cause IS NOT NULL),
+    -- Tries that failed in a row; the wait grows with them.
+    pause_tries        INTEGER NOT NULL DEFAULT 0
+                       CONSTRAINT pause_tries_are_counted CHECK (pause_tries >= 0),
+    created_at         INTEGER NOT NULL,
+    updated_at         INTEGER NOT NULL,
     CONSTRAINT pause_has_reason CHECK ((paused_at IS NULL) = (pause_reason IS NULL)),
     UNIQUE (project_id, name)
 ) STRICT;
@@ -638,7 +747,7 @@ CREATE TABLE worktree (
     path            TEXT    NOT NULL UNIQUE CHECK (path LIKE '/%'),
     -- Where in the repository the project is, and so where in the worktree its agents start; '' for the top.
     prefix          TEXT    NOT NULL,
-    -- vibe-ensemble/T-42, or with a number after it when that was somebody else's.
+    -- vibe-ensemble/T-42, or with a number after it when that name was taken.
     branch          TEXT    NOT NULL CHECK (branch <> ''),
     -- What the project had checked out when the ticket began, as refs/heads/…; NULL when that was no branch.
     base_branch     TEXT    CHECK (base_branch LIKE 'refs/heads/_%'),

@@ -8,6 +8,7 @@ use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::store::db::connection::read_only;
 use crate::store::db::error::StoreError;
+use crate::store::db::migrations;
 
 /// An attempt that keeps its ticket because the evidence about it contradicts itself, or because its shim cannot end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub struct Stuck {
 /// The stuck attempts in a database file, which is only read; its server may run or not.
 pub async fn stuck_attempts(path: &Path) -> Result<Vec<Stuck>, StoreError> {
     let mut connection = read_only(path).await?;
+    migrations::refuse_unreleased(path, &mut connection).await?;
     let rows: Vec<(i64, i64, i64, Option<String>)> = sqlx::query_as(
         "SELECT attempt_id, ticket_id, worker_id, trouble FROM attempt WHERE suspect = 1 OR (trouble IS NOT NULL AND state <> 'ended') ORDER BY attempt_id",
     )

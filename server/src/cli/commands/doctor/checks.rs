@@ -20,6 +20,7 @@ use crate::config::Launcher;
 use crate::locate;
 use crate::state;
 use crate::store;
+use crate::store::StoreError;
 use crate::telemetry::chain;
 
 /// How long a program may take to tell its version.
@@ -69,6 +70,10 @@ pub(super) async fn database(path: &Path) -> Check {
     match store::check_file(path).await {
         Ok(problems) if problems.is_empty() => Check::ok(name, format!("{shown} is sound")),
         Ok(problems) => Check::fail(name, problems.join("; "), next),
+        // It is sound, and a backup of it is refused too.
+        Err(error @ StoreError::Unreleased { .. }) => {
+            Check::fail(name, chain(&error), "move the state directory away, and start again")
+        }
         Err(error) => Check::fail(name, chain(&error), next),
     }
 }
@@ -89,6 +94,10 @@ pub(super) async fn attempts(database: &Path) -> Check {
             let next = "examine its run directory below attempts/. Then ask the coordinator to discard its result and run the \
                         stage again (stop_worker with mode interrupt), or to end the ticket (close_ticket)";
             Check::warn(name, format!("stuck: {}", each.collect::<Vec<_>>().join(", ")), next)
+        }
+        // The check of the database says what to do about it.
+        Err(StoreError::Unreleased { .. }) => {
+            Check::ok(name, "not looked at: the database is from before the first release")
         }
         Err(error) => Check::warn(
             name,

@@ -18,8 +18,11 @@ CREATE TABLE event (
 
 -- list_events of one ticket.
 CREATE INDEX event_ticket ON event (ticket_id, seq) WHERE ticket_id IS NOT NULL;
+-- list_events by kind, and by project and kind.
+CREATE INDEX event_kind ON event (kind, seq);
+CREATE INDEX event_project_kind ON event (project_id, kind, seq);
 
--- How far a consumer has marked everything. Below or at this number all is processed.
+-- How far a consumer has marked everything: at and below this number all is processed.
 CREATE TABLE event_consumer (
     consumer        TEXT    PRIMARY KEY CHECK (consumer <> ''),
     processed_up_to INTEGER NOT NULL DEFAULT 0,

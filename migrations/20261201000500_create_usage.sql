@@ -1,8 +1,8 @@
--- Sums and counts that people ask for, kept in the commit that changes them.
+-- Sums of what attempts used, kept in the commit that changes an attempt.
 --
--- Without them get_usage reads every attempt there ever was, get_project and the metrics count every ticket, and a limit
--- in dollars adds up a project's whole past on each claim. Triggers keep them, so that no statement, present or
--- future, can change an attempt and forget its sums; `doctor` and a property test compare them with the rows.
+-- Without them get_usage reads every attempt there ever was, and a limit in dollars adds up a project's whole past on each
+-- claim. Triggers keep them, so that no statement, present or future, can change an attempt and forget its sums; `doctor`
+-- and a property test compare them with the rows.
 
 -- What each attempt adds to the sums it belongs to. An attempt belongs to the UTC day (days since 1970) on which it ended,
 -- a running one to the day on which it was granted. The triggers below spell the same expressions out for the row
@@ -38,7 +38,8 @@ CREATE TABLE usage_day (
     -- The part of the input tokens that the prompt cache served or took.
     cached_tokens     INTEGER NOT NULL,
     output_tokens     INTEGER NOT NULL,
-    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and
+    -- subtracted from for years must not drift.
     cost_nano         INTEGER NOT NULL,
     -- The same, of what limits assume for unpriced attempts.
     assumed_nano      INTEGER NOT NULL,
@@ -66,7 +67,8 @@ CREATE TABLE usage_stage (
     -- The part of the input tokens that the prompt cache served or took.
     cached_tokens     INTEGER NOT NULL,
     output_tokens     INTEGER NOT NULL,
-    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and
+    -- subtracted from for years must not drift.
     cost_nano         INTEGER NOT NULL,
     -- The same, of what limits assume for unpriced attempts.
     assumed_nano      INTEGER NOT NULL,
@@ -96,7 +98,8 @@ CREATE TABLE usage_ticket (
     -- The part of the input tokens that the prompt cache served or took.
     cached_tokens     INTEGER NOT NULL,
     output_tokens     INTEGER NOT NULL,
-    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and subtracted from for years must not drift.
+    -- Billionths of a dollar, at most a million dollars for one attempt. Whole numbers: a sum that is added to and
+    -- subtracted from for years must not drift.
     cost_nano         INTEGER NOT NULL,
     -- The same, of what limits assume for unpriced attempts.
     assumed_nano      INTEGER NOT NULL,
@@ -305,69 +308,4 @@ BEGIN
               wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
               peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
 END;
-
--- What there is already.
-INSERT INTO usage_day (project_id, day, stage, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
-SELECT project_id, day, stage,
-       SUM(attempts), SUM(unpriced), SUM(turns), SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano), SUM(assumed_nano), SUM(wall_ms), MAX(peak_memory_bytes)
-  FROM attempt_usage
- GROUP BY project_id, day, stage;
-
-INSERT INTO usage_stage (ticket_id, stage, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
-SELECT ticket_id, stage, project_id,
-       SUM(attempts), SUM(unpriced), SUM(turns), SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano), SUM(assumed_nano), SUM(wall_ms), MAX(peak_memory_bytes)
-  FROM attempt_usage
- GROUP BY ticket_id, stage;
-
-INSERT INTO usage_ticket (ticket_id, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
-SELECT ticket_id, project_id,
-       SUM(attempts), SUM(unpriced), SUM(turns), SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano), SUM(assumed_nano), SUM(wall_ms), MAX(peak_memory_bytes)
-  FROM attempt_usage
- GROUP BY ticket_id;
-
--- The attempts that worked in one session, for what each of them owes of its running total.
-CREATE INDEX attempt_session ON attempt (claude_session_id, attempt_id);
-
--- Attempts by the instant they are booked at: the parts of a day at either end of a period.
-CREATE INDEX attempt_booked ON attempt (COALESCE(ended_at, granted_at));
-
--- Tickets by project and state, for get_project and the metrics.
-CREATE TABLE ticket_count (
-    project_id INTEGER NOT NULL REFERENCES project (project_id),
-    state      TEXT    NOT NULL,
-    tickets    INTEGER NOT NULL,
-    PRIMARY KEY (project_id, state)
-) STRICT, WITHOUT ROWID;
-
-CREATE TRIGGER ticket_counted AFTER INSERT ON ticket
-BEGIN
-    INSERT INTO ticket_count (project_id, state, tickets) VALUES (NEW.project_id, NEW.state, 1)
-    ON CONFLICT (project_id, state) DO UPDATE SET tickets = tickets + 1;
-END;
-
-CREATE TRIGGER ticket_counted_again AFTER UPDATE OF state ON ticket WHEN NEW.state <> OLD.state
-BEGIN
-    UPDATE ticket_count SET tickets = tickets - 1 WHERE project_id = OLD.project_id AND state = OLD.state;
-    INSERT INTO ticket_count (project_id, state, tickets) VALUES (NEW.project_id, NEW.state, 1)
-    ON CONFLICT (project_id, state) DO UPDATE SET tickets = tickets + 1;
-END;
-
-INSERT INTO ticket_count (project_id, state, tickets)
-SELECT project_id, state, COUNT(*) FROM ticket GROUP BY project_id, state;
-
--- Lists of tickets, in order of their numbers, whatever they are narrowed by. With the index of project and state, a list
--- by a column that is not named here is read state by state, of which there are six, and merged.
-DROP INDEX ticket_state;
-CREATE INDEX ticket_project_state ON ticket (project_id, state, ticket_id);
-CREATE INDEX ticket_by_state ON ticket (state, ticket_id);
-CREATE INDEX ticket_project_stage ON ticket (project_id, current_stage, state, ticket_id);
-CREATE INDEX ticket_stage_state ON ticket (current_stage, state, ticket_id);
-
--- What a project has cost is read from its days now.
-DROP INDEX ticket_cost;
-DROP INDEX ticket_assumed;
-
--- Lists of events by kind, and by project and kind.
-CREATE INDEX event_kind ON event (kind, seq);
-CREATE INDEX event_project_kind ON event (project_id, kind, seq);
 
