@@ -95,4 +95,37 @@ mod tests {
             assert!(manual.contains(name) && manual.contains(id), "{name} {id}");
         }
     }
+
+    /// Every source file below `at`.
+    fn sources(at: &std::path::Path, into: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push(path);
+            }
+        }
+    }
+
+    /// The records that are no state changes are written where something happens to a machine, so they are read from the
+    /// source: level, kind, fields and message as they stand there.
+    #[test]
+    fn the_records_of_what_happens_to_the_server_are_the_reviewed_ones() {
+        let mut files = Vec::new();
+        sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        let mut found = std::collections::BTreeSet::new();
+        for file in files {
+            let text = std::fs::read_to_string(file).unwrap();
+            for (at, _) in text.match_indices("name: journal::") {
+                let Some(begin) = text[..at].rfind("tracing::") else { continue };
+                let Some(end) = text[at..].find(");") else { continue };
+                let lines = text[begin..at + end].split_whitespace();
+                found.insert(lines.collect::<Vec<_>>().join(" ") + ")");
+            }
+        }
+        assert!(found.len() >= 8, "{found:?}");
+        let text = found.into_iter().collect::<Vec<_>>().join("\n");
+        crate::snapshot::holds("journal-of-the-server", &text);
+    }
 }

@@ -29,8 +29,11 @@ pub(crate) fn worker_tools() -> Vec<Tool> {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
+    use serde_json::json;
 
     use super::*;
+    use crate::mcp::arguments::Accepted;
+    use crate::mcp::reply::wrong_arguments;
 
     const NAMES: [&str; 31] = [
         "create_project",
@@ -151,5 +154,66 @@ mod tests {
             })
             .sum();
         assert!(size < 100_000, "{size} bytes");
+    }
+
+    /// Calls with something wrong in their arguments: what is missing, unknown, of another type, out of range or not one
+    /// of the allowed values, in every kind of field that tools have.
+    fn wrong_calls() -> Vec<(&'static str, Value)> {
+        vec![
+            ("create_project", json!({})),
+            (
+                "create_project",
+                json!({"name": 7, "path": "/srv/shop", "isolation": "container", "max_workers": -1,
+                       "max_budget_usd": "cheap"}),
+            ),
+            ("get_project", json!({"name": "shop"})),
+            (
+                "create_worker_type",
+                json!({"project": "shop", "worker_type": "impl", "max_wrokers": 2, "timeout_seconds": 0,
+                       "permission_mode": "yolo", "allowed_tools": [1], "auto_spawn": "perhaps",
+                       "mcp_servers": "none", "zzz": true}),
+            ),
+            (
+                "update_worker_type",
+                json!({"project": "shop", "worker_type": "impl", "stall_seconds": 604_801, "max_turns": 2.5,
+                       "settings": [], "system_prompt": {"text": "You test."}}),
+            ),
+            (
+                "create_ticket",
+                json!({"project": "shop", "title": null, "execution_plan": [], "priority": "asap",
+                       "depends_on": [42]}),
+            ),
+            ("get_ticket", json!({"ticket": "T-1"})),
+            ("list_tickets", json!({"limit": 500, "state": "open"})),
+            (
+                "complete_ticket_stage",
+                json!({"ticket_id": "T-1", "outcome": "done", "report": true}),
+            ),
+            (
+                "list_events",
+                json!({"wait_seconds": 3601, "kinds": ["ticket_closd"], "after": "first"}),
+            ),
+            ("mark_events_processed", json!({"event_seqs": ["one", 2], "up_to_seq": 1.5})),
+            ("stop_worker", json!({"worker_id": 7, "mode": "softly"})),
+            ("spawn_worker", json!({"project": "shop", "worker_type": "impl", "count": 0})),
+            ("get_usage", json!({"group_by": "month", "by": "day"})),
+            ("pause", json!({"scope": "galaxy"})),
+            ("report_progress", json!({"percent": 101})),
+        ]
+    }
+
+    #[test]
+    fn the_errors_of_arguments_are_the_reviewed_ones() {
+        let all: Vec<Tool> = tools().into_iter().chain(worker_tools()).collect();
+        let mut text = String::new();
+        for (name, given) in wrong_calls() {
+            let tool = all.iter().find(|tool| tool.name == name).expect(name);
+            let accepted = Accepted::from_schema(&tool.arguments).expect(name);
+            let arguments = given.as_object().expect("an object").clone();
+            let wrong = accepted.check(arguments).expect_err(name);
+            let answer = wrong_arguments(name, &wrong);
+            text.extend([name, " ", &given.to_string(), "\n", &answer, "\n\n"]);
+        }
+        crate::snapshot::holds("argument-errors", &text);
     }
 }

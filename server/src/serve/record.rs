@@ -107,3 +107,67 @@ fn write(event: &Event, failure: Option<Failure>) {
         K::ServerResumed => record!(INFO, "server_resumed", "everything resumed"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::domain::id::AttemptId;
+    use crate::domain::id::TicketId;
+    use crate::domain::id::WorkerId;
+    use crate::domain::text::Name;
+    use crate::domain::time::Timestamp;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no writer panics").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_records_of_state_changes_are_the_reviewed_ones() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for kind in EventKind::ALL {
+                let event = Event {
+                    seq: EventSeq(1),
+                    at: Timestamp::from_millis(0),
+                    kind,
+                    project: Name::from_row("shop".to_owned()),
+                    ticket: Some(TicketId::from_key(42)),
+                    stage: Some(Name::from_row("impl".to_owned())),
+                    attempt: Some(AttemptId::from_key(17)),
+                    worker: Some(WorkerId::from_key(7)),
+                    summary: "never in a record".to_owned(),
+                    processed: false,
+                };
+                let failure = (kind == EventKind::TicketAttemptFailed).then_some(Failure::NoResult);
+                write(&event, failure);
+                if failure.is_some() {
+                    write(&event, Some(Failure::OutOfMemory));
+                }
+            }
+        });
+        let lines = String::from_utf8(lines.0.lock().expect("it is let go").clone());
+        let lines = lines.expect("log lines are text");
+        assert!(!lines.contains("never in a record"), "{lines}");
+        crate::snapshot::holds("journal-records", &lines);
+    }
+}
