@@ -1,5 +1,9 @@
 //! Writes what is logged to the journal.
+//!
+//! The library sends values as they are, and has no means to change one. A record with a value that a terminal would act on
+//! is therefore made and sent by our own writer, which shims use as well; all others are the library's.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io;
 
@@ -18,18 +22,34 @@ use tracing_subscriber::registry::LookupSpan;
 use super::kinds;
 
 /// Sends each event as one record: the fields of its spans, where in the code it is, what it says.
-#[derive(Debug)]
 pub struct Journal {
-    journal: journal::Journal,
+    /// Absent where the journal is not that of this machine, as in a test.
+    library: Option<Library>,
+    own: journal::Journal,
+}
+
+/// The library has one set of constant fields for all events of a layer, and `MESSAGE_ID` differs by kind. So there is one
+/// of its layers for each kind.
+struct Library {
+    other: tracing_journald::Layer,
+    kinds: HashMap<&'static str, tracing_journald::Layer>,
 }
 
 impl Journal {
     /// Fails where no journal listens.
     pub fn open() -> io::Result<Self> {
-        let journal = journal::Journal::new()?;
-        journal.probe()?;
-        Ok(Self { journal })
+        let mut kinds = HashMap::new();
+        for (kind, number) in kinds::KINDS {
+            kinds.insert(*kind, layer()?.with_custom_fields([("MESSAGE_ID", *number)]));
+        }
+        let library = Library { other: layer()?, kinds };
+        Ok(Self { library: Some(library), own: journal::Journal::new()? })
     }
+}
+
+fn layer() -> io::Result<tracing_journald::Layer> {
+    let layer = tracing_journald::layer()?.with_syslog_identifier("vibe-ensemble".to_owned());
+    Ok(layer.with_field_prefix(Some("VIBE_ENSEMBLE".to_owned())))
 }
 
 /// The fields of a span, which each event in it has as well.
@@ -45,18 +65,26 @@ where
         id: &span::Id,
         context: Context<'_, S>,
     ) {
-        let Some(span) = context.span(id) else { return };
-        let mut record = Record::new();
-        record.field("SPAN_NAME", span.name());
-        put_origin(&mut record, "SPAN_", span.metadata());
-        attributes.record(&mut Fields { record: &mut record });
-        span.extensions_mut().insert(SpanFields(record));
+        if let Some(span) = context.span(id) {
+            let mut record = Record::new();
+            record.field("SPAN_NAME", span.name());
+            put_origin(&mut record, "SPAN_", span.metadata());
+            attributes.record(&mut Fields { record: &mut record });
+            span.extensions_mut().insert(SpanFields(record));
+        }
+        if let Some(library) = &self.library {
+            library.other.on_new_span(attributes, id, context);
+        }
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
-        let Some(span) = context.span(id) else { return };
-        if let Some(SpanFields(record)) = span.extensions_mut().get_mut() {
+        if let Some(span) = context.span(id)
+            && let Some(SpanFields(record)) = span.extensions_mut().get_mut()
+        {
             values.record(&mut Fields { record });
+        }
+        if let Some(library) = &self.library {
+            library.other.on_record(id, values, context);
         }
     }
 
@@ -75,8 +103,16 @@ where
             record.field("MESSAGE_ID", number);
         }
         event.record(&mut Fields { record: &mut record });
-        // A journal that is being restarted misses a record, and there is no other place to say so.
-        let _missed = self.journal.send(&record).is_err();
+        match &self.library {
+            Some(library) if !record.is_escaped() => {
+                let layer = library.kinds.get(metadata.name()).unwrap_or(&library.other);
+                layer.on_event(event, context);
+            }
+            Some(_) | None => {
+                // A journal that is being restarted misses a record, and there is no other place to say so.
+                let _missed = self.own.send(&record).is_err();
+            }
+        }
     }
 }
 
@@ -143,7 +179,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let listener = UnixDatagram::bind(&path).unwrap();
-        let journal = Journal { journal: journal::Journal::at(&path).unwrap() };
+        let journal = Journal { library: None, own: journal::Journal::at(&path).unwrap() };
         tracing::subscriber::with_default(tracing_subscriber::registry().with(journal), log);
         listener.set_nonblocking(true).unwrap();
         let mut buffer = vec![0; 1 << 20];

@@ -33,11 +33,7 @@ impl Journal {
         Ok(Self { socket: UnixDatagram::unbound()?, path: path.to_owned() })
     }
 
-    /// Fails where no journal listens. An empty record is ignored by it.
-    pub fn probe(&self) -> io::Result<()> {
-        self.send(&Record::new())
-    }
-
+    /// Fails where no journal listens.
     pub fn send(&self, record: &Record) -> io::Result<()> {
         self.socket.send_to(&record.bytes, &self.path).map(drop)
     }
@@ -47,29 +43,40 @@ impl Journal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     bytes: Vec<u8>,
+    is_escaped: bool,
 }
 
 impl Record {
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new() }
+        Self { bytes: Vec::new(), is_escaped: false }
     }
 
     /// Adds a field. `name` is in capitals, digits and `_`; the value is escaped.
     pub fn field(&mut self, name: &str, value: &str) {
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(b'=');
-        self.bytes.extend_from_slice(outside(value).as_bytes());
+        let escaped = outside(value);
+        self.is_escaped |= escaped != value;
+        self.bytes.extend_from_slice(escaped.as_bytes());
         self.bytes.push(b'\n');
+    }
+
+    /// Whether a value is not what was given: it had characters that a terminal acts on, or was too long.
+    #[must_use]
+    pub const fn is_escaped(&self) -> bool {
+        self.is_escaped
     }
 
     /// Adds the fields of another record.
     pub fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
+        self.is_escaped |= other.is_escaped;
     }
 
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.is_escaped = false;
     }
 
     /// What is sent.
@@ -112,6 +119,7 @@ mod tests {
     fn a_value_can_be_no_second_field_and_moves_no_cursor() {
         let mut record = Record::new();
         record.field("MESSAGE", "two\nPRIORITY=0\r\u{1b}[2J\u{9b}1m\u{202e}é");
+        assert!(record.is_escaped());
         record.field("EMPTY", "");
         let expected =
             "MESSAGE=two\\nPRIORITY=0\\r\\u{1b}[2J\\u{9b}1m\\u{202e}é\nEMPTY=\n".as_bytes();
@@ -131,9 +139,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let journal = Journal::at(&path).unwrap();
-        assert!(journal.probe().is_err(), "nothing listens");
+        assert!(journal.send(&Record::new()).is_err(), "nothing listens");
         let listener = UnixDatagram::bind(&path).unwrap();
-        journal.probe().unwrap();
+        journal.send(&Record::new()).unwrap();
         let mut record = Record::new();
         for name in ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"] {
             record.field(name, &"\u{1f600}".repeat(10_000));
