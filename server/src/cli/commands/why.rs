@@ -45,13 +45,11 @@ pub async fn run(command: &Why, environment: &Environment) -> anyhow::Result<Exi
 fn sentence(detail: &TicketDetailView) -> String {
     let ticket = &detail.ticket;
     let id = cell(&ticket.ticket_id);
-    match &detail.waiting_for {
-        Some(sentence) => format!("{id} is {}. {sentence}", cell(&ticket.state)),
-        None => {
-            let resolution = cell_of(ticket.resolution.as_ref());
-            format!("{id} is closed as {resolution}, so it waits for nothing.")
-        }
+    if let Some(sentence) = &detail.waiting_for {
+        return format!("{id} is {}. {sentence}", cell(&ticket.state));
     }
+    let resolution = cell_of(ticket.resolution.as_ref());
+    format!("{id} is closed as {resolution}, so it waits for nothing.")
 }
 
 #[cfg(test)]
