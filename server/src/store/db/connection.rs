@@ -19,7 +19,7 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
         // Readers never wait for the writer, nor it for them.
         .journal_mode(SqliteJournalMode::Wal)
         // A commit is on disk when it returns. NORMAL may lose the last commits on power loss, and a shim deletes
-        // nothing only because it was told that its report is committed.
+        // nothing before the server confirms that its report is committed.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         // Only the backup and the doctor ever meet the writer; a wait beats an error for them.

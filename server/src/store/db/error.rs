@@ -69,8 +69,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What went wrong while opening `path`. What is no database, or a broken one, is told as such: the file is there and
-    /// readable, and nothing about its place is wrong.
+    /// What went wrong while opening `path`. A file that is not a database, or a broken one, is reported as damaged: it is
+    /// there and readable, and nothing about its place is wrong.
     pub(crate) fn opening(path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_owned();
         match result_code(&source) {

@@ -12,7 +12,7 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<T> {
     pub items: Vec<T>,
-    /// The position of each item, for whoever takes fewer of them.
+    /// The position of each item, for callers that take fewer of them.
     pub keys: Vec<i64>,
     /// `None` on the last page.
     pub next: Option<i64>,

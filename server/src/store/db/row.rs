@@ -71,7 +71,7 @@ pub(crate) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// Dollars. Rows of before there were bounds, or that somebody wrote by hand, may hold what is no number in JSON.
+/// Dollars. Rows that are older than the bounds, or were written manually, may hold a value that JSON has no number for.
 pub(crate) fn dollars(usd: f64) -> f64 {
     usd.min(bill::MOST_USD_IN_ALL)
 }

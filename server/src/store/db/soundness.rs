@@ -1,7 +1,7 @@
 //! Whether the database file is sound: a look at all of it that a large file does not make every start wait for.
 //!
 //! The look begins before anything is built on the file. When it is not through in the time a start has, the server
-//! serves, grants nothing new, and goes on looking; a file that turns out to be damaged ends the server, and a note
+//! serves, grants nothing new, and keeps looking; a file that turns out to be damaged ends the server, and a note
 //! beside it makes every later start wait for the whole look.
 //! Invariant: no attempt is granted, and no schema is changed, before every page was looked at.
 

@@ -74,8 +74,8 @@ impl Writer {
         self.level.clone()
     }
 
-    /// Runs `op` in a transaction and returns its result once that is committed; then the level rises, for whoever waits
-    /// for a change. A write that nobody waits for says so with [`Writer::quietly`].
+    /// Runs `op` in a transaction and returns its result once that is committed; then the level rises, for callers that
+    /// wait for a change. A write that nobody waits for says so with [`Writer::quietly`].
     ///
     /// A caller that goes away does not take its write back: it may be committed all the same.
     pub(crate) async fn write<T, F>(&self, op: F) -> Result<T>
@@ -128,8 +128,8 @@ impl Write<'_> {
         self.write_raising_if(op, if self.is_quiet { |_| false } else { |_| true }).await
     }
 
-    /// A write whose result says whether it changed anything. A look that finds nothing must not wake those who would
-    /// only look again.
+    /// A write whose result says whether it changed anything. A look that finds nothing must not wake callers that
+    /// would only look again.
     pub(crate) async fn write_raising_if<T, F>(
         self,
         op: F,
@@ -242,7 +242,7 @@ async fn run(
             if let Err(error) = connection.close().await {
                 tracing::warn!(%error, "closing the database failed");
             }
-            // Whoever asked may have given up waiting.
+            // The caller may have given up waiting.
             done.send(()).unwrap_or_default();
             return;
         }

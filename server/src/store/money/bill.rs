@@ -9,8 +9,8 @@ use crate::domain::bill::Owed;
 use crate::domain::bill::Seen;
 use crate::store::db::error::Result;
 
-/// What claude exits with after TERM. It has written its session's running total then, so whoever goes on in that session
-/// pays for it (measured with 2.1.330; after KILL the total of that run is lost).
+/// What claude exits with after TERM. It has written its session's running total then, so an attempt that continues the
+/// session pays for it (measured with 2.1.330; after KILL the total of that run is lost).
 const TOTAL_WAS_KEPT: i64 = 143;
 
 /// Writes down what an attempt used, in place of what was written before, and corrects the sums of its ticket by the

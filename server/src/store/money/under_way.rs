@@ -92,7 +92,7 @@ pub(crate) async fn overshot(
     project: Option<ProjectKey>,
     since: Timestamp,
 ) -> Result<f64> {
-    // One that went on in a session may have paid for those before it, too.
+    // An attempt that continued a session may have paid for the attempts before it, too.
     Ok(sqlx::query_scalar(
         "SELECT MIN(TOTAL(a.cost_usd - a.budget_usd), 1e12)
            FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id

@@ -18,8 +18,8 @@ use crate::domain::worker_type::PassingCause;
 use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
 
-/// Lets those wait whom the same failure would meet, and those go on for whom the attempt shows that they can. `to` is what
-/// becomes of its own ticket.
+/// Makes the queues wait that the same failure would meet, and resumes those that the attempt shows to work. `to` is the
+/// move of its own ticket.
 pub(crate) async fn affect(
     connection: &mut SqliteConnection,
     (ticket, found): (&Ticket, &Attempt),
@@ -51,7 +51,8 @@ pub(crate) async fn affect(
     Ok(())
 }
 
-/// The service refused the attempt for a usage limit: whoever it would refuse too waits as long as the attempt's ticket.
+/// The service refused the attempt for a usage limit: every queue it would refuse, too, waits as long as the attempt's
+/// ticket.
 async fn refused(
     connection: &mut SqliteConnection,
     found: &Attempt,

@@ -49,7 +49,7 @@ pub enum Claim {
     Granted(Box<Granted>),
     /// Nothing waits in the worker's queue, or the queue is paused.
     Nothing,
-    /// This worker gets no more work: it was told to go, or its queue is gone.
+    /// This worker gets no more work: it was asked to stop, or its queue is gone.
     Leave,
 }
 
@@ -68,7 +68,8 @@ pub struct Granted {
 }
 
 impl Store {
-    /// Claims the best ticket of the worker's queue: the one it was told to go on with, else by priority, then age (see [`super::turn`]).
+    /// Claims the best ticket of the worker's queue: the one it is to resume, else by priority, then age (see
+    /// [`super::turn`]).
     ///
     /// `session` becomes the claude session of a fresh attempt.
     pub async fn claim(

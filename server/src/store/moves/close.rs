@@ -25,8 +25,8 @@ use crate::store::rows::ticket;
 
 const CLOSE: faults::Points = faults::points!("server.close");
 
-/// Closes a ticket in whatever open state it is. A live attempt of it ends here as cancelled; its shim is told by
-/// whoever holds its link, and its process tree is accounted for separately (`settled_at`).
+/// Closes a ticket in whatever open state it is. A live attempt of it ends here as cancelled; the session
+/// that holds the link informs its shim, and its process tree is accounted for separately (`settled_at`).
 pub(crate) async fn close(
     connection: &mut SqliteConnection,
     found: &Ticket,

@@ -58,7 +58,7 @@ pub(crate) async fn stage_done(
     };
     comment::insert(connection, report, now).await?;
     if let StageOutcome::Blocked { question: Some(question) } = &result.outcome {
-        // The hold and its reason go when the ticket goes on; whoever reads the answer then needs the question.
+        // The hold and its reason go when the ticket resumes; a reader of the answer then needs the question.
         let question = NewComment {
             ticket: found.id,
             author,
@@ -261,7 +261,7 @@ async fn complete(
     ticket::load(connection, id).await
 }
 
-/// The coordinator can mend a wrong stage at once, so it is refused instead of put on hold.
+/// The coordinator can correct a wrong stage at once, so it is refused instead of put on hold.
 fn check_rework(found: &Ticket, target: Option<&str>) -> std::result::Result<(), Refusal> {
     let known = match target {
         Some(stage) => found.plan.earlier(stage, found.stage_index).is_some(),

@@ -29,7 +29,7 @@ impl Store {
     }
 
     /// Changes a project. Attempts that run keep what they were given; the next ones get the new words. A ticket that
-    /// has begun goes on where it began. Limits count at once.
+    /// has begun stays where it began. Limits take effect immediately.
     ///
     /// Words and limits are read, checked and written in one transaction: of two changes at once none undoes the other, and
     /// a limit that is wrong leaves everything as it was.

@@ -39,7 +39,7 @@ impl Store {
             .await
     }
 
-    /// Changes a worker type, and lets its queue go on if it was paused: who changes the type has seen why.
+    /// Changes a worker type, and resumes its queue if it was paused: a caller that changes the type has seen why.
     ///
     /// What is left as it is is read in the same transaction, so of two changes at once none undoes the other.
     pub async fn update_worker_type(
@@ -55,7 +55,7 @@ impl Store {
             .await
     }
 
-    /// Deletes a worker type. With `force` the open tickets whose plan names it go on hold and its workers are told to
+    /// Deletes a worker type. With `force` the open tickets whose plan names it go on hold and its workers are asked to
     /// cancel; without it such tickets refuse.
     pub async fn delete_worker_type(
         &self,
@@ -102,7 +102,8 @@ async fn update(
     worker_type_settings::update(found.project, found.name.clone(), settings, now)
         .execute(&mut *connection)
         .await?;
-    pause_queue::mended(connection, found.project, &found.name, found.pause.as_ref(), now).await?;
+    pause_queue::resume_fixed(connection, found.project, &found.name, found.pause.as_ref(), now)
+        .await?;
     worker_type::load(connection, &project, &name).await
 }
 
@@ -122,7 +123,7 @@ async fn delete(
         let ticket = ticket::load(connection, id).await?;
         let reason = format!("its plan names the worker type {name}, which was deleted");
         match ticket.state {
-            // Its worker is told below, and the end of its attempt puts it on hold.
+            // Its worker is asked to cancel below, and the end of its attempt puts it on hold.
             TicketState::Running | TicketState::OnHold { .. } | TicketState::Closed { .. } => {}
             TicketState::Blocked | TicketState::Scheduled { .. } | TicketState::Queued => {
                 hold::hold(connection, &ticket, &reason, now).await?;

@@ -17,7 +17,7 @@ use crate::store::rows::ticket;
 use crate::store::rows::worker;
 
 impl Store {
-    /// Empties a queue: its waiting tickets go on hold. With `force` its busy workers are told to cancel; without it a
+    /// Empties a queue: its waiting tickets go on hold. With `force` its busy workers are asked to cancel; without it a
     /// busy worker refuses.
     pub async fn delete_queue(
         &self,

@@ -105,7 +105,7 @@ async fn end(
     let verdict = create_planned::judge(connection, found.ticket, ending.verdict, rules).await?;
     // What the database does not accept is beyond the accepted commit; the next look at the worktree puts it aside.
     let work = if matches!(verdict, Verdict::Succeeded(_)) { ending.work } else { Work::None };
-    // It was stopped only to go on with less to spend.
+    // It was stopped only to continue with less to spend.
     let goes_on = found.cut_short.is_some() && matches!(verdict, Verdict::Interrupted { .. });
     let verdict = if goes_on { Verdict::Interrupted { resume: true } } else { verdict };
     let ending = Ending { verdict, work, ..ending };
@@ -189,7 +189,7 @@ async fn move_on(
         | Verdict::Lost { .. } => None,
     };
     let work = ask_outcome::asked_about(connection, found).await?;
-    // One that was to go on in a session and ended before it was there leaves it as it was.
+    // An attempt that was to continue a session and ended before it was there leaves the session as it was.
     let has_session = ending.had_session || found.resumed;
     let standing = Standing {
         plan: &ticket.plan,
@@ -242,7 +242,7 @@ async fn move_on(
         matches!(ending.verdict, Verdict::Failed { failure: Failure::TooManyTickets, .. });
     let session = match to {
         Move::Requeue { session } | Move::Retry { session, .. } => session,
-        // With more dollars it goes on where it was stopped.
+        // With more dollars it resumes where it was stopped.
         Move::Hold { .. } if limit.is_some() || asked_for_too_many => Session::Continue,
         Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold { .. } => {
             Session::Fresh
@@ -353,7 +353,7 @@ fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> Str
     format!("{} of {} at {} {what}; {next}.", found.id, ticket.id, found.stage)
 }
 
-/// The worker may take the next ticket, unless it was told to go.
+/// The worker may take the next ticket, unless it was asked to stop.
 async fn free_worker(connection: &mut SqliteConnection, found: &Attempt) -> Result<()> {
     sqlx::query(
         "UPDATE worker

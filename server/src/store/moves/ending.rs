@@ -1,4 +1,4 @@
-//! What the end of an attempt is told with, and what its report comes to.
+//! The report of an attempt's end, and what it comes to.
 
 use crate::domain::attempt::Spent;
 use crate::domain::id::AttemptId;
@@ -14,7 +14,7 @@ pub struct Ending {
     pub exit_code: Option<i32>,
     pub signal: Option<i32>,
     pub spent: Spent,
-    /// Whether the agent announced its claude session; only then can another attempt go on in it.
+    /// Whether the agent announced its claude session; only then can another attempt continue it.
     pub had_session: bool,
     /// What the agent said last in prose.
     pub last_words: Option<String>,

@@ -36,8 +36,8 @@ pub struct Stopping {
 
 impl Store {
     /// Looks at every limit that something waits or runs under, and acts on those that are reached: queued tickets over
-    /// their own limit go on hold, projects and the server are paused while their dollars are spent and go on when they
-    /// are not, and attempts that were given more than a limit still covers are marked to go on with less. Returns the
+    /// their own limit go on hold, projects and the server are paused while their dollars are spent and resume when
+    /// they are not, and attempts that were given more than a limit still covers are marked to continue with less. Returns the
     /// attempts that are to be stopped.
     pub async fn enforce_limits(&self, now: Timestamp) -> Result<Vec<Stopping>> {
         if !self.anything_limited().await? {
@@ -126,7 +126,7 @@ struct Changes {
     pauses: Vec<Pausing>,
     /// Attempts whose ticket goes on hold for its own limit.
     stops: Vec<(AttemptId, String)>,
-    /// Attempts that go on, in their session, when and as far as the limit lets them.
+    /// Attempts that continue, in their session, when and as far as the limit lets them.
     cuts: Vec<(AttemptId, String)>,
     holds: Vec<(TicketId, String)>,
 }

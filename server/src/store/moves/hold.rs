@@ -1,4 +1,4 @@
-//! Putting a ticket on hold. This is the only place that does; why a ticket goes on hold is decided by whoever calls.
+//! Putting a ticket on hold. This is the only place that does; why a ticket goes on hold is decided by its callers.
 
 use sqlx::SqliteConnection;
 

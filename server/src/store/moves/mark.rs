@@ -124,7 +124,7 @@ async fn mark_each(
     .await?
     .rows_affected();
     // Marks without a gap behind the watermark carry it along; each is passed once. The bound keeps the commit short,
-    // and the next mark goes on from there.
+    // and the next mark continues from there.
     sqlx::query(
         "UPDATE event_consumer
             SET processed_up_to = COALESCE(
@@ -142,7 +142,7 @@ async fn mark_each(
     Ok(i64::try_from(marked).unwrap_or(i64::MAX))
 }
 
-/// Moves the watermark. How many events that marks is told from numbers: retention removes events from the old end
+/// Moves the watermark. The numbers say how many events that marks: retention removes events from the old end
 /// only, so between the oldest and the newest none is missing.
 async fn mark_up_to(
     connection: &mut SqliteConnection,

@@ -62,7 +62,7 @@ fn cause_of(own: &worker_type_domain::Pause) -> Cause {
 }
 
 impl Store {
-    /// Starts nothing new in a scope until it is resumed; what runs goes on. Repeating it only changes the reason.
+    /// Starts nothing new in a scope until it is resumed; what runs continues. Repeating it only changes the reason.
     pub async fn pause(&self, scope: Scope, reason: String, now: Timestamp) -> Result<Paused> {
         self.writer
             .at(PAUSE)
@@ -70,8 +70,8 @@ impl Store {
             .await
     }
 
-    /// Lets a scope go on. A usage limit that holds everything is lifted too: whoever resumes knows better. What a limit
-    /// in dollars holds is refused; raising the limit is what ends it.
+    /// Resumes a scope. A usage limit that holds everything is lifted too: the caller knows better. A scope that a limit
+    /// in dollars holds is refused; raising the limit ends that pause.
     pub async fn resume(&self, scope: Scope, now: Timestamp) -> Result<Paused> {
         self.writer
             .at(RESUME)

@@ -14,8 +14,8 @@ use crate::store::db::error::Result;
 use crate::store::db::row;
 use crate::store::rows::event;
 
-/// Stops a queue from being granted or launched until somebody lets it go on, and says so once. What it waited for by
-/// itself is nothing beside that.
+/// Keeps a queue from starting work until it is resumed, and appends one event about it. A wait that would end by itself
+/// is replaced.
 pub(crate) async fn pause(
     connection: &mut SqliteConnection,
     project: ProjectKey,
@@ -63,8 +63,9 @@ pub(crate) async fn pause_by_hand(
     Ok(())
 }
 
-/// Lets a queue go on that a failure paused: its cause is said to be mended. What was paused by hand stays so.
-pub(crate) async fn mended(
+/// Resumes a queue that a failure paused: the caller says that its cause is fixed. A queue that was paused on request
+/// stays paused.
+pub(crate) async fn resume_fixed(
     connection: &mut SqliteConnection,
     project: ProjectKey,
     name: &Name,
@@ -77,7 +78,7 @@ pub(crate) async fn mended(
     unpause(connection, project, name, now).await
 }
 
-/// Lets a paused queue go on; does nothing to one that is not paused.
+/// Resumes a paused queue; does nothing to one that is not paused.
 pub(crate) async fn unpause(
     connection: &mut SqliteConnection,
     project: ProjectKey,
@@ -99,7 +100,7 @@ pub(crate) async fn unpause(
     }
     let pausing = Failure::ALL.iter().filter(|failure| failure.holds_others());
     let pausing: Vec<&str> = pausing.map(|failure| failure.name()).collect();
-    // Who says that the cause is mended wants to see it work, and not when the wait after the failure is over.
+    // A caller that says that the cause is fixed wants to see it work now, not when the wait after the failure is over.
     sqlx::query(
         "UPDATE ticket SET state = 'queued', not_before = NULL, updated_at = ?3
           WHERE project_id = ?1 AND current_stage = ?2 AND state = 'scheduled'

@@ -183,7 +183,7 @@ pub(crate) async fn owe(
     Ok(())
 }
 
-/// A closed ticket is not granted again. What is ready stays few, for those who look through it.
+/// A closed ticket is not granted again. Few worktrees stay ready, so that looking through them is cheap.
 pub(crate) async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
     sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
         .bind(id.key())

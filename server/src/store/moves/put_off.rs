@@ -2,7 +2,7 @@
 //! limit of a model.
 //!
 //! Such a queue is paused and comes back without anybody. When its wait is over, one ticket tries; if that begins, the
-//! queue goes on, else it waits longer. It is said once when it begins and once when it is over.
+//! queue resumes, else it waits longer. One event reports the beginning of the wait and one its end.
 
 use sqlx::SqliteConnection;
 
@@ -33,8 +33,8 @@ pub struct PutOff {
     pub directory: String,
 }
 
-/// Lets a queue wait because it could not do something that it may be able to do soon. What is told while it waits already
-/// changes the reason and no more: it comes from tries that began before. A queue that somebody must let go on is left.
+/// Lets a queue wait because it could not do something that it may be able to do soon. A failure while it waits already
+/// changes the reason and no more: it comes from tries that began earlier. A queue that must be resumed is left alone.
 pub(crate) async fn put_off(
     connection: &mut SqliteConnection,
     (project, name): (ProjectKey, &Name),
@@ -112,7 +112,7 @@ pub(crate) async fn tried(
     Ok(())
 }
 
-/// An agent of the attempt's queue was started. Returns whether the queue goes on for that.
+/// An agent of the attempt's queue was started. Returns whether that resumes the queue.
 pub(crate) async fn agent_started(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
@@ -141,7 +141,7 @@ pub(crate) async fn launches_work(connection: &mut SqliteConnection, now: Timest
     go_on(connection, sql, now).await
 }
 
-/// Lets every queue be tried whose wait is over, and goes on with those whose limit is reset.
+/// Lets every queue be tried whose wait is over, and resumes those whose limit is reset.
 pub(crate) async fn due(connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
     let sql = "SELECT project_id, name FROM worker_type WHERE pause_cause = 'usage_limit' AND pause_until <= ?1";
     go_on(connection, sql, now).await?;
@@ -218,7 +218,7 @@ pub(crate) async fn hold_models(
 }
 
 impl Store {
-    /// [`hold_models`], for an attempt that goes on.
+    /// [`hold_models`], for an attempt that continues.
     pub async fn hold_models(
         &self,
         family: String,

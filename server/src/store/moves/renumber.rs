@@ -21,7 +21,7 @@ pub struct Highest {
 }
 
 impl Store {
-    /// Goes on numbering above what is on disk. A number of an attempt or a worker is committed before a file is named
+    /// Continues the numbers above those on disk. A number of an attempt or a worker is committed before a file is named
     /// after it, so a file beyond the numbers of the database means that the database was restored from a backup;
     /// returns whether that is so.
     pub async fn resume_numbers(&self, highest: Highest) -> Result<bool> {

@@ -19,7 +19,7 @@ use crate::store::rows::worker_type;
 
 const RESUME: faults::Points = faults::points!("server.resume_ticket");
 
-/// The stage a resume goes on with: the named one nearest before or at the current one, else the next after it.
+/// The stage at which a ticket resumes: the named one nearest before or at the current one, else the next after it.
 fn resume_at(plan: &Plan, at: usize, stage: &str) -> Option<usize> {
     plan.earlier(stage, at + 1)
         .or_else(|| plan.stages().iter().position(|name| name.as_str() == stage))
@@ -69,7 +69,7 @@ async fn resume(
             Refusal::NotInPlan { ticket: id, given: stage, plan }
         })?,
     };
-    // A stage that a limit cut off goes on in its session; one that is named begins anew.
+    // A stage that a limit cut off continues in its session; one that is named begins anew.
     let goes_on = !named && found.resume.is_some();
     let next = found.plan.stage(at).as_str();
     if worker_type::find(connection, found.project, next).await?.is_none() {

@@ -28,8 +28,8 @@ impl Store {
         self.writer.quietly().write(move |connection| Box::pin(suspect(connection, id))).await
     }
 
-    /// Notes that the server ends the attempt's processes itself, before it does: whatever its shim reports of them then,
-    /// or nobody, is told as what it was.
+    /// Notes that the server ends the attempt's processes itself, before it does: the end is then reported as what it was,
+    /// whether its shim reports it or nobody does.
     pub async fn attempt_overdue(&self, id: AttemptId, now: Timestamp) -> Result<()> {
         self.writer.quietly().write(move |connection| Box::pin(overdue(connection, id, now))).await
     }

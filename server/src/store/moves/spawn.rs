@@ -1,4 +1,4 @@
-//! Workers that somebody asks for by hand.
+//! Workers that the coordinator asks for.
 
 use sqlx::SqliteConnection;
 
@@ -13,8 +13,8 @@ use crate::store::rows::worker;
 use crate::store::rows::worker_type;
 
 impl Store {
-    /// Asks for workers of a type; the dispatcher launches them. Lets the queue go on if it was paused: who spawns a
-    /// worker by hand wants it to work.
+    /// Asks for workers of a type; the dispatcher launches them. Resumes the queue if it was paused: a caller
+    /// that spawns a worker wants it to work.
     pub async fn request_workers(
         &self,
         project: &str,
@@ -70,7 +70,7 @@ async fn request(
         return Err(refusal.into());
     }
     let pause = kind.pause.as_ref();
-    pause_queue::mended(connection, kind.project, &kind.name, pause, now).await?;
+    pause_queue::resume_fixed(connection, kind.project, &kind.name, pause, now).await?;
     let mut workers = Vec::new();
     for id in worker::insert(connection, kind.project, &worker_type, count, now).await? {
         workers.push(worker::load(connection, id).await?);

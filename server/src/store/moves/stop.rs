@@ -21,7 +21,7 @@ pub(crate) const STOPPED: faults::Points = faults::points!("server.worker_stoppe
 /// Asks a worker to stop. A stronger request replaces a weaker one; the dispatcher carries it out.
 ///
 /// One that was never launched is stopped at once: there is no shim to carry anything out, none will ever be started for
-/// a row that is told to stop, and what is left would hold its slot for good.
+/// a row that is to stop, and what is left would hold its slot for good.
 pub(crate) async fn request_stop(
     connection: &mut SqliteConnection,
     id: WorkerId,

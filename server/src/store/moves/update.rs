@@ -21,8 +21,8 @@ use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
 
 impl Store {
-    /// Changes a ticket in whatever open state it is. An attempt that runs keeps what it was told; the next one gets the
-    /// new words.
+    /// Changes a ticket in whatever open state it is. A running attempt keeps what it was given; the next one gets
+    /// the new words.
     pub async fn update_ticket(
         &self,
         id: TicketId,

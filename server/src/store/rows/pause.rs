@@ -45,7 +45,7 @@ impl TryFrom<PauseRow> for Pause {
     }
 }
 
-/// The pauses that keep a project from starting work: the server's and its own, in the order in which they are told.
+/// The pauses that keep a project from starting work: the server's and its own, in the order in which they are listed.
 /// Without a project, the server's alone.
 pub(crate) async fn standing(
     connection: &mut SqliteConnection,
@@ -63,7 +63,7 @@ pub(crate) async fn standing(
     Ok(in_order(rows)?)
 }
 
-/// As they are told: the server's first.
+/// In the order in which they are listed: the server's first.
 pub(crate) fn in_order(rows: Vec<PauseRow>) -> std::result::Result<Vec<Pause>, StoreError> {
     let pauses: std::result::Result<Vec<Pause>, StoreError> =
         rows.into_iter().map(Pause::try_from).collect();

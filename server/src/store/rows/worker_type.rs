@@ -99,7 +99,7 @@ pub(crate) async fn names(
     Ok(sqlx::query_scalar(sql).bind(project.0).fetch_all(connection).await?)
 }
 
-/// Name and description of the worker types of a project, for those who plan with them.
+/// Name and description of the worker types of a project, for agents that plan with them.
 pub(crate) async fn described(
     connection: &mut SqliteConnection,
     project: ProjectKey,

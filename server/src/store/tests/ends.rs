@@ -1,4 +1,4 @@
-//! The end of an attempt counts exactly once, whoever reports what how often.
+//! The end of an attempt counts exactly once, however often it is reported and by which side.
 
 use super::*;
 use crate::domain::attempt::AttemptState;

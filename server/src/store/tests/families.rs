@@ -65,7 +65,7 @@ async fn a_family_of_planners_ends_at_the_limit_through_all_generations() {
     ] {
         assert!(reason.contains(word), "{word}: {reason}");
     }
-    assert_eq!(bed.read(key(3)).await.attempts_used, 0, "it is no failure of the work");
+    assert_eq!(bed.read(key(3)).await.attempts_used, 0, "the work has not failed");
     let fits = bed.plans(1, "impl", 0.0).await;
     assert_eq!(bed.failure(fits).await, None, "one more still fits");
     assert_eq!(bed.tickets().await.len(), 6);
@@ -73,7 +73,7 @@ async fn a_family_of_planners_ends_at_the_limit_through_all_generations() {
     // Another ticket of somebody's has a family of its own.
     let other = bed.ticket(&["plan"]).await;
     assert_eq!(other.root, None);
-    // More may come of it: the session that planned goes on.
+    // More may come of it: the session that planned continues.
     bed.limit(ProjectLimits { max_descendants: Some(7), ..Default::default() }).await;
     let resumed = bed.store.resume_ticket(key(3), None, None, NOW).await.unwrap();
     assert_eq!(resumed.resume.map(|hint| hint.asks_outcome), Some(false));

@@ -155,7 +155,7 @@ async fn attempt_numbers_continue_above_the_run_directories_on_disk() {
         limit: 10,
     };
     let seen = bed.store.events(query).await.unwrap().events.len();
-    assert_eq!(seen, 3, "events go on far above any position a coordinator may have saved");
+    assert_eq!(seen, 3, "events continue far above any position a coordinator may have saved");
 }
 
 #[tokio::test]

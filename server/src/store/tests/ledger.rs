@@ -115,7 +115,7 @@ async fn absurd_numbers_are_bounded_and_sums_of_them_stay_numbers() {
     assert_eq!((sums.cost_usd, sums.input_tokens), (2e6, 2_000_000_000_000));
     assert_eq!(bed.read(tickets[0]).await.cost_usd.to_bits(), 1e6_f64.to_bits());
 
-    // Rows of before there were bounds.
+    // Rows that are older than the bounds.
     let absurd = "UPDATE attempt SET cost_usd = 1e308, input_tokens = 9223372036854775807,
         num_turns = 9223372036854775807, output_tokens = 9223372036854775807, assumed_usd = 9e999";
     for sql in [absurd, "UPDATE ticket SET cost_usd = 9e999, assumed_usd = 1e308"] {

@@ -133,7 +133,7 @@ async fn dollars_are_set_aside_while_attempts_run_and_a_spent_project_is_paused_
     }
     assert_eq!(bed.waits_for(tickets[2], NOW).await, "budget");
     assert_eq!(bed.claim(workers[2], "p4").await, Claim::Nothing);
-    // More dollars count at once, without a resume.
+    // More dollars take effect at once, without a resume.
     bed.limit(ProjectLimits { max_budget_usd: Some(10.0), ..Default::default() }).await;
     bed.store.enforce_limits(NOW).await.unwrap();
     assert!(matches!(bed.claim(workers[2], "p5").await, Claim::Granted(_)));

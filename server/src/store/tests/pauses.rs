@@ -50,7 +50,7 @@ async fn each_scope_holds_what_is_in_it_until_it_is_resumed_itself() {
         );
         let resumed = bed.store.resume(scope.clone(), NOW).await.unwrap();
         assert_eq!(resumed.pauses, []);
-        // It goes on already; saying so again is no error.
+        // It is resumed already; saying so again is not an error.
         assert_eq!(bed.store.resume(scope, NOW).await.unwrap(), resumed);
     }
     let told: Vec<&str> = bed

@@ -92,7 +92,7 @@ async fn the_coordinator_completes_only_the_current_stage_that_nobody_runs() {
     let ticket = bed.ticket(&["plan", "impl"]).await;
     let done = || StageResult {
         outcome: StageOutcome::Completed,
-        report: "by hand".into(),
+        report: "done manually".into(),
         tickets: Vec::new(),
     };
     let wrong = refusal(bed.store.complete_stage(ticket.id, "impl", done(), NOW).await);

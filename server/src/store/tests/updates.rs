@@ -18,7 +18,7 @@ async fn words_priority_and_what_has_not_begun_can_be_changed() {
     let bed = Bed::new().await;
     let ticket = bed.ticket(&["plan", "impl"]).await.id;
     let change = TicketChange {
-        title: Some("Mend it".into()),
+        title: Some("Repair it".into()),
         description: Some("All of it.".into()),
         priority: Some(Priority::Urgent),
         // Nothing has begun: even the first stage may become another.
@@ -26,7 +26,7 @@ async fn words_priority_and_what_has_not_begun_can_be_changed() {
         max_budget_usd: Some(Some(2.5)),
     };
     let changed = bed.store.update_ticket(ticket, change.clone(), NOW).await.unwrap();
-    assert_eq!((changed.title.as_str(), changed.priority), ("Mend it", Priority::Urgent));
+    assert_eq!((changed.title.as_str(), changed.priority), ("Repair it", Priority::Urgent));
     assert_eq!(changed.current_stage().as_str(), "impl");
     assert_eq!(changed.max_budget_usd, Some(2.5));
     // The same again changes nothing, and says nothing.
@@ -43,7 +43,7 @@ async fn words_priority_and_what_has_not_begun_can_be_changed() {
     bed.store.update_ticket(ticket, replan(&["impl", "plan", "review"]), NOW).await.unwrap();
     bed.end(attempt, completed()).await;
     assert_eq!(bed.read(ticket).await.current_stage().as_str(), "plan");
-    // What is before the current stage has begun too, whoever did it.
+    // What is before the current stage has begun too, also when the coordinator completed it.
     let short = bed.store.update_ticket(ticket, replan(&["impl"]), NOW).await;
     assert!(matches!(refusal(short), Refusal::StagesBegun { .. }));
 

@@ -2,7 +2,7 @@ use super::Bed;
 use super::NOW;
 use crate::domain::worker::WorkerState;
 
-/// Whoever deletes what a worker works for, in the moment it was asked for.
+/// A caller deletes what a worker works for, in the moment it was asked for.
 #[tokio::test]
 async fn a_worker_that_was_never_launched_holds_no_slot() {
     for deletion in ["queue", "worker type", "project"] {
@@ -26,7 +26,7 @@ async fn a_worker_that_was_never_launched_holds_no_slot() {
     }
 }
 
-/// What launched it can fail after the shim was on its way: the shim says hello, takes a ticket, and is no failure.
+/// A launch can fail after its shim was on its way: the shim says hello, takes a ticket, and nothing has failed.
 #[tokio::test]
 async fn a_worker_that_came_outlives_its_launch() {
     let bed = Bed::new().await;

@@ -186,7 +186,7 @@ async fn a_completed_ticket_closes_only_when_its_branch_is_merged() {
     assert_eq!(bed.store.landings().await.unwrap(), []);
     bed.store.landed(id, Some("m".repeat(40)), NOW).await.unwrap();
     assert_eq!(bed.read(id).await.state, held.state, "nobody asked for that any more");
-    // The coordinator has mended it and completes the stage once more.
+    // The coordinator has fixed it and completes the stage once more.
     bed.store.complete_stage(id, "impl", stage, NOW).await.unwrap();
     bed.store.landed(id, Some("m".repeat(40)), NOW).await.unwrap();
     let closed = bed.read(id).await;

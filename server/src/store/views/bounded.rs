@@ -25,7 +25,7 @@ pub struct Bounded {
     pub begun_at: Timestamp,
     /// As its worker type has it now, or had it when the type is gone.
     pub timeout: Option<Duration>,
-    /// Nobody waits for its result any more: it was told to stop, or a limit or its ticket's end stops it.
+    /// Nobody waits for its result any more: it was asked to stop, or a limit or its ticket's end stops it.
     pub unwanted: bool,
     /// When its shim was last heard of.
     pub heard_at: Option<Timestamp>,

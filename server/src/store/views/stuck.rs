@@ -16,7 +16,7 @@ pub struct Stuck {
     pub attempt: AttemptId,
     pub ticket: TicketId,
     pub worker: WorkerId,
-    /// What a shim that lives says about it.
+    /// What its running shim reports about it.
     pub trouble: Option<String>,
 }
 
