@@ -19,7 +19,7 @@ pub(super) struct Checkout {
 impl Repository {
     /// The working trees that have this branch checked out.
     pub(super) async fn checkouts(&self, branch: &str) -> Result<Vec<Checkout>, GitError> {
-        let list = self.git("worktree")?.args(["list", "--porcelain", "-z"]).run().await?;
+        let list = self.git_of_worktrees()?.args(["list", "--porcelain", "-z"]).run().await?;
         let text = String::from_utf8_lossy(list.bytes()).into_owned();
         let wanted = format!("branch {branch}");
         let mut found = Vec::new();

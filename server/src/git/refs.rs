@@ -1,12 +1,14 @@
 //! The branches and refs of tickets: their names, and what is kept under them.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::error::GitError;
 use super::repository::Repository;
 use super::site::NAMES;
+use crate::beneath;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 
@@ -14,6 +16,9 @@ use crate::domain::id::TicketId;
 pub(super) const BRANCHES: &str = "vibe-ensemble/";
 /// Where changes that were not accepted are kept.
 const ATTEMPTS: &str = "refs/vibe-ensemble/attempts/";
+
+/// The largest `packed-refs` that is looked through: a million refs have less.
+const PACKED: u64 = 128 * 1024 * 1024;
 
 /// Whose work it is; for messages of commits and names of refs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,16 +80,42 @@ impl Repository {
     ) -> Result<(String, PathBuf), GitError> {
         let mut name = ticket.to_string();
         for number in 2..NAMES {
-            // What lies below the name takes it too.
             let branch = full(&format!("{BRANCHES}{name}"));
-            let refs = self.git("for-each-ref")?.args(["--count=1", &branch]).run().await?;
-            let taken = !refs.bytes().is_empty();
+            let taken = self.is_taken(&branch).await?;
             if !taken && fs::symlink_metadata(place.join(&name)).is_err() {
                 break;
             }
             name = format!("{ticket}-{number}");
         }
         Ok((format!("{BRANCHES}{name}"), place.join(name)))
+    }
+
+    /// Whether a ref has this name, or one that lies below it, which takes the name too.
+    ///
+    /// Asked for those below, git reads every ref beside it: the branches of all tickets.
+    async fn is_taken(&self, reference: &str) -> Result<bool, GitError> {
+        if self.tip(reference).await?.is_some() {
+            return Ok(true);
+        }
+        let at = self.real().join(reference);
+        if fs::read_dir(at).is_ok_and(|mut below| below.next().is_some()) {
+            return Ok(true);
+        }
+        let below = format!("{reference}/");
+        match beneath::read_text(&self.real().join("packed-refs"), PACKED) {
+            Ok(packed) => Ok(packed.contains(&below)),
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && self.real().join("reftable").symlink_metadata().is_err() =>
+            {
+                Ok(false)
+            }
+            // Kept in another way, or too large to look through.
+            Err(_) => {
+                let refs = self.git("for-each-ref")?.args(["--count=1", &below]).run().await?;
+                Ok(!refs.bytes().is_empty())
+            }
+        }
     }
 
     /// Makes sure that a commit stays, under the attempt's name. The same one again is the same ref.

@@ -93,7 +93,6 @@ impl Repositories {
         let turn = queue.lock_owned().await;
         let real = common.canonicalize().map_err(file_error(common))?;
         let lock = self.locked(&real.join(LOCK), held_by).await?;
-        neighbours::clear(&real).map_err(file_error(&real.join("worktrees")))?;
         match abandoned::clear(common, &lock) {
             Ok(Found::Nothing | Found::Cleared) => {}
             Ok(Found::Young) => self.look_again(common),
@@ -191,6 +190,13 @@ impl Repository {
     /// A command on the repository itself.
     pub(super) fn git(&self, verb: &str) -> Result<Git, GitError> {
         Ok(self.equipped(Git::at(&self.real, verb))?.env("GIT_DIR", &self.real))
+    }
+
+    /// A command that reads the administrations of all worktrees. Agents can write each its own, so whatever could stop git
+    /// there is removed first; and the time this takes grows with the worktrees, so nothing else does it.
+    pub(super) fn git_of_worktrees(&self) -> Result<Git, GitError> {
+        neighbours::clear(&self.real).map_err(file_error(&self.real.join("worktrees")))?;
+        self.git("worktree")
     }
 
     /// A command with the lock of this repository, and its bounds.

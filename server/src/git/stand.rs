@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::GitError;
@@ -56,14 +57,16 @@ impl Repository {
         if let Err(error) = beneath::remove(&self.real().join(format!("{branch}.lock"))) {
             tracing::warn!(branch, %error, "the lock file of a branch could not be removed");
         }
-        if self.tip(&branch).await?.is_none() {
+        let is_new = self.tip(&branch).await?.is_none();
+        if is_new {
             self.move_ref(&branch, &work.head.commit, None, "vibe-ensemble: begin").await?;
         }
         let path = Path::new(&work.path);
         let mut filled = Self::filled(path, place)?;
         let saved = path.with_extension("saved");
-        let mut admin = self.administration(work)?;
-        if admin.is_none() {
+        let made = if is_new && place == Place::New { self.administer(path)? } else { None };
+        let mut admin = if made.is_some() { made.clone() } else { self.administration(work)? };
+        if admin.is_none() || made.is_some() {
             match filled {
                 Filled::Missing => {}
                 Filled::Empty => remove(path)?,
@@ -75,9 +78,11 @@ impl Repository {
             if let Some(parent) = path.parent() {
                 beneath::make_directory(parent).map_err(file_error(parent))?;
             }
-            let add = self.git("worktree")?.args(["add", "--quiet", "--no-checkout"]);
-            add.arg(path).arg(&work.branch).run().await?;
-            admin = self.administration(work)?;
+            if made.is_none() {
+                let add = self.git_of_worktrees()?.args(["add", "--quiet", "--no-checkout"]);
+                add.arg(path).arg(&work.branch).run().await?;
+                admin = self.administration(work)?;
+            }
         }
         if is_directory(&saved) {
             swap_in(path, &saved)?;
@@ -104,6 +109,28 @@ impl Repository {
         self.fill(&site, filled, place).await?;
         self.assert_at_home(&site).await?;
         Ok(site)
+    }
+
+    /// Makes an empty administration for a new worktree, to be filled by [`Site::straighten`], as `git worktree add` would.
+    /// `None` where git has to do it: where its name is taken, or the repository keeps more for each worktree.
+    ///
+    /// Git reads all other worktrees first, to see that none has the branch checked out. That takes longer with each
+    /// ticket, and is no question for a branch that was made a moment ago.
+    fn administer(&self, path: &Path) -> Result<Option<PathBuf>, GitError> {
+        let is_more = |name: &&str| self.real().join(name).symlink_metadata().is_ok();
+        if ["config.worktree", "info/sparse-checkout", "reftable"].iter().any(|name| is_more(name))
+        {
+            return Ok(None);
+        }
+        let all = self.real().join("worktrees");
+        let Some(name) = path.file_name() else { return Ok(None) };
+        beneath::make_directory(&all).map_err(file_error(&all))?;
+        let admin = all.join(name);
+        match fs::create_dir(&admin) {
+            Ok(()) => Ok(Some(admin)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(file_error(&admin)(error)),
+        }
     }
 
     /// What is in the place of a worktree. A link there is removed, unless what it took the place of counts; one on the
