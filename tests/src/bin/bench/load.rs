@@ -16,17 +16,21 @@ use crate::report::Quantiles;
 /// What one load showed.
 #[derive(Debug)]
 pub(crate) struct Load {
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) clients: usize,
     pub(crate) requests: usize,
     pub(crate) took: Duration,
     pub(crate) latency: Quantiles,
+    latencies: Vec<Duration>,
 }
+
+/// Requests of one load that one server gets before it is the other one's turn, as a part of all.
+const TURNS: usize = 20;
 
 impl Load {
     /// Sends `requests` in all, shared evenly; each client waits for its answer before it asks again.
     pub(crate) async fn run(
-        what: &'static str,
+        what: &str,
         address: SocketAddr,
         clients: usize,
         requests: usize,
@@ -58,12 +62,41 @@ impl Load {
         }
         let took = begun.elapsed();
         Ok(Self {
-            what,
+            what: what.to_owned(),
             clients,
             requests: latencies.len(),
             took,
-            latency: Quantiles::of(latencies),
+            latency: Quantiles::of(latencies.clone()),
+            latencies,
         })
+    }
+
+    /// The same load on several servers in turn, a part at a time, so that whatever else the machine does happens to all.
+    pub(crate) async fn in_turn(
+        on: &[(String, SocketAddr, Vec<u8>)],
+        clients: usize,
+        requests: usize,
+    ) -> anyhow::Result<Vec<Self>> {
+        let part = (requests / TURNS).max(clients);
+        let mut loads: Vec<Self> = Vec::new();
+        for turn in 0..TURNS {
+            for (at, (what, address, request)) in on.iter().enumerate() {
+                let load = Self::run(what, *address, clients, part, request).await?;
+                if turn == 0 {
+                    loads.push(load);
+                } else {
+                    loads[at].add(load);
+                }
+            }
+        }
+        Ok(loads)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.took += other.took;
+        self.latencies.extend(other.latencies);
+        self.latency = Quantiles::of(self.latencies.clone());
     }
 
     pub(crate) fn rate(&self) -> f64 {

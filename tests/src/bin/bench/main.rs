@@ -1,5 +1,5 @@
 //! Measures the programs as they are built: `cargo run --release -p e2e --bin bench [-- --json] [-- --quick]
-//! [-- --tickets N]`.
+//! [-- --tickets N] [-- --rounds N] [-- --beside DIR]`.
 //!
 //! It starts the server that lies beside it and asserts no time: it prints what it saw. `--quick` does a little of
 //! everything, so that a check run can tell whether the benchmark still works.
@@ -13,6 +13,7 @@ mod report;
 mod scale;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -40,6 +41,12 @@ struct Options {
     /// Instead: compare a server with so many closed tickets with an empty one, call by call
     #[arg(long, value_name = "N")]
     tickets: Option<u64>,
+    /// Send each load also to the server in this directory, in turn with the one beside this program
+    #[arg(long, value_name = "DIR")]
+    beside: Option<PathBuf>,
+    /// Rounds of three-stage tickets on one server
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rounds: usize,
     /// Serve the bare handler that is measured for scale (the benchmark starts itself with this)
     #[arg(long, hide = true)]
     bare: bool,
@@ -79,7 +86,7 @@ fn main() -> ExitCode {
             Ok(())
         } else {
             let size = if options.quick { QUICK } else { FULL };
-            let report = runtime.block_on(measure(size))?;
+            let report = runtime.block_on(measure(size, options.beside, options.rounds))?;
             if options.json {
                 report.print_json();
             } else {
@@ -97,7 +104,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure(size: Size) -> anyhow::Result<Report> {
+async fn measure(size: Size, beside: Option<PathBuf>, rounds: usize) -> anyhow::Result<Report> {
     let mut loads = Vec::new();
     eprintln!("a bare axum handler …");
     {
@@ -108,49 +115,76 @@ async fn measure(size: Size) -> anyhow::Result<Report> {
             loads.push(Load::run(what, bare.address(), clients, requests, &request).await?);
         }
     }
-    eprintln!("get_ticket and create_ticket …");
-    let (bed, memory) = requests(size, &mut loads).await?;
-    drop(bed);
+    eprintln!("get_ticket, list_projects and create_ticket …");
+    let memory = requests(size, beside, &mut loads).await?;
     eprintln!("three-stage tickets …");
-    let throughput = Throughput::measure(size.pipeline_tickets).await?;
+    let throughput = Throughput::measure(size.pipeline_tickets, rounds).await?;
     eprintln!("claim to exec …");
     let claim_to_exec = ClaimToExec::measure(size.claims).await?;
     let shim_kib = memory::of_a_shim().await?;
     Ok(Report { loads, throughput, claim_to_exec, memory: Memory { shim_kib, ..memory } })
 }
 
-/// Reads one ticket again and again, then fills the server with tickets and looks at its memory.
-async fn requests(size: Size, loads: &mut Vec<Load>) -> anyhow::Result<(Bed, Memory)> {
-    // What is measured is the server, not its limit on one client.
-    let setup = Setup::default().arg("--max-requests-per-second").arg("0");
-    let bed = Bed::with(setup).await;
-    bed.project("bench", &[]).await;
-    // Nothing runs here: the tickets wait.
-    bed.worker_type("bench", "build", json!({"auto_spawn": false})).await;
-    let ticket = bed.ticket("bench", &["build"], "A description of ordinary length.").await;
-    let server_idle_kib = memory::resident(bed.server.pid())?;
-    let address: SocketAddr = bed.server.address().parse().context("http.addr holds no address")?;
+/// A server that is asked, with one ticket.
+struct Asked {
+    name: &'static str,
+    bed: Bed,
+    address: SocketAddr,
+    ticket: String,
+}
 
-    let get = connection::tool_call(&bed, "get_ticket", &json!({"ticket_id": ticket}));
-    let create = connection::tool_call(
-        &bed,
-        "create_ticket",
-        &json!({
-            "project": "bench", "title": "a piece of work", "execution_plan": ["build"],
-            "description": "A description of ordinary length.",
-        }),
-    );
-    for (clients, requests) in CLIENTS.into_iter().zip(size.gets) {
-        loads.push(Load::run("get_ticket", address, clients, requests, &get).await?);
+impl Asked {
+    async fn start(name: &'static str, programs: Option<PathBuf>) -> anyhow::Result<Self> {
+        // What is measured is the server, not its limit on one client.
+        let setup = Setup { programs, ..Setup::default() };
+        let bed = Bed::with(setup.arg("--max-requests-per-second").arg("0")).await;
+        bed.project("bench", &[]).await;
+        // Nothing runs here: the tickets wait.
+        bed.worker_type("bench", "build", json!({"auto_spawn": false})).await;
+        let ticket = bed.ticket("bench", &["build"], "A description of ordinary length.").await;
+        let address = bed.server.address().parse().context("http.addr holds no address")?;
+        Ok(Self { name, bed, address, ticket })
     }
-    for (clients, requests) in CLIENTS.into_iter().zip(size.creates) {
-        loads.push(Load::run("create_ticket", address, clients, requests, &create).await?);
+
+    fn request(&self, tool: &str) -> Vec<u8> {
+        let arguments = match tool {
+            "get_ticket" => json!({"ticket_id": self.ticket}),
+            "create_ticket" => json!({
+                "project": "bench", "title": "a piece of work", "execution_plan": ["build"],
+                "description": "A description of ordinary length.",
+            }),
+            _ => json!({}),
+        };
+        connection::tool_call(&self.bed, tool, &arguments)
     }
-    let memory = Memory {
+}
+
+/// Reads one ticket and the projects again and again, then fills the server with tickets and looks at its memory.
+async fn requests(
+    size: Size,
+    beside: Option<PathBuf>,
+    loads: &mut Vec<Load>,
+) -> anyhow::Result<Memory> {
+    let mut asked = vec![Asked::start("", None).await?];
+    let server_idle_kib = memory::resident(asked[0].bed.server.pid())?;
+    if beside.is_some() {
+        asked.push(Asked::start(", beside", beside).await?);
+    }
+    let tools =
+        [("get_ticket", size.gets), ("list_projects", size.gets), ("create_ticket", size.creates)];
+    for (tool, requests) in tools {
+        for (clients, requests) in CLIENTS.into_iter().zip(requests) {
+            let on: Vec<_> = asked
+                .iter()
+                .map(|one| (format!("{tool}{}", one.name), one.address, one.request(tool)))
+                .collect();
+            loads.extend(Load::in_turn(&on, clients, requests).await?);
+        }
+    }
+    Ok(Memory {
         tickets: 1 + size.creates.iter().sum::<usize>(),
         server_idle_kib,
-        server_full_kib: memory::resident(bed.server.pid())?,
+        server_full_kib: memory::resident(asked[0].bed.server.pid())?,
         shim_kib: 0,
-    };
-    Ok((bed, memory))
+    })
 }

@@ -18,9 +18,6 @@ use crate::report::per_second;
 
 const PLAN: [&str; 3] = ["design", "build", "review"];
 
-/// The same tickets on one server again and again: what stays in its memory after the first round stays for good.
-const ROUNDS: usize = 3;
-
 /// Rounds of tickets, each from the first creation to the last close.
 #[derive(Debug)]
 pub(crate) struct Throughput {
@@ -37,14 +34,16 @@ pub(crate) struct Round {
 }
 
 impl Throughput {
-    pub(crate) async fn measure(tickets: usize) -> anyhow::Result<Self> {
+    /// The same tickets on one server again and again: what stays in its memory after the first round stays for good, and
+    /// so do the worktrees.
+    pub(crate) async fn measure(tickets: usize, rounds: usize) -> anyhow::Result<Self> {
         let bed = Bed::with(Setup::default().max_workers(12)).await;
         bed.repository("bench", &[], json!({})).await;
         for stage in PLAN {
             bed.worker_type("bench", stage, json!({"max_workers": 4})).await;
         }
-        let mut rounds = Vec::with_capacity(ROUNDS);
-        for round in 1..=ROUNDS {
+        let mut measured = Vec::with_capacity(rounds);
+        for round in 1..=rounds {
             let begun = Instant::now();
             for _ in 0..tickets {
                 bed.ticket("bench", &PLAN, "").await;
@@ -52,9 +51,9 @@ impl Throughput {
             bed.until_closed(round * tickets).await;
             let took = begun.elapsed();
             bed.nothing_is_left().await;
-            rounds.push(Round { took, server_kib: memory::resident(bed.server.pid())? });
+            measured.push(Round { took, server_kib: memory::resident(bed.server.pid())? });
         }
-        Ok(Self { tickets, rounds })
+        Ok(Self { tickets, rounds: measured })
     }
 
     pub(crate) fn rate(&self, round: Round) -> f64 {
