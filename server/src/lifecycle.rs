@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
@@ -31,6 +33,13 @@ use crate::telemetry::chain;
 const STOPPING: Duration = Duration::from_secs(9);
 /// How long QUIT waits for the dump it asked for.
 const LAST_DUMP: Duration = Duration::from_secs(2);
+
+/// How often systemd is asked for more time during a long start, and for how much. The end of a start that hangs is
+/// that nothing asks any more.
+const SIGN: Duration = Duration::from_secs(1);
+const MORE: Duration = Duration::from_secs(30);
+/// How often the log tells of a long start.
+const LOGGED: Duration = Duration::from_secs(5);
 
 /// What an operator's signal asks of the composition root.
 #[derive(Debug)]
@@ -288,6 +297,31 @@ impl Control {
 /// Shows one line in `systemctl status`.
 pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
+}
+
+/// Waits for a step of the start that may take longer than systemd waits for a start: while it runs, systemd is asked for
+/// more time, and the log says every few seconds what the start is at.
+pub async fn starting<T>(what: &str, step: impl Future<Output = T>) -> T {
+    let mut step = pin!(step);
+    let begun = Instant::now();
+    let mut signs = tokio::time::interval_at(begun + SIGN, SIGN);
+    let mut told = begun;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut step => return ended,
+            _ = signs.tick() => {
+                let seconds = begun.elapsed().as_secs();
+                let more = u32::try_from(MORE.as_micros()).unwrap_or(u32::MAX);
+                let line = format!("{what} since {seconds} s");
+                notify(&[NotifyState::ExtendTimeoutUsec(more), NotifyState::Status(&line)]);
+                if told.elapsed() >= LOGGED {
+                    told = Instant::now();
+                    tracing::info!(seconds, "still {what}");
+                }
+            }
+        }
+    }
 }
 
 /// How long systemd waits for a sign of life before it acts; `None` when it does not watch this process.

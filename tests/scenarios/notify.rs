@@ -7,6 +7,9 @@ use e2e::bed::Bed;
 use e2e::eventually::eventually;
 use e2e::server::Setup;
 use nix::sys::signal::Signal;
+use sqlx::Connection as _;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteConnectOptions;
 
 /// The service manager's side of the socket.
 struct Manager {
@@ -74,4 +77,28 @@ async fn systemd_is_notified_of_the_start_the_work_a_reload_and_the_stop() {
     bed.server.signal(Signal::SIGTERM);
     systemd.hears("STOPPING=1").await;
     assert_eq!(bed.server.ended().await.code(), Some(0));
+}
+
+#[e2e::scenario]
+async fn systemd_is_asked_for_more_time_while_the_database_is_opened() {
+    let (mut bed, mut systemd) = Manager::of_a_bed();
+    bed.launch().await;
+    systemd.hears("READY=1").await;
+    bed.server.stop().await;
+
+    // Held by another program, the database cannot be opened until that lets go.
+    let database = bed.server.state_dir().join("vibe-ensemble.db");
+    let options = SqliteConnectOptions::new().filename(database);
+    let mut other = SqliteConnection::connect_with(&options).await.expect("a database");
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.expect("nobody else writes");
+    let (asked, ()) = tokio::join!(
+        async {
+            let asked = systemd.hears("EXTEND_TIMEOUT_USEC=").await;
+            sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("a commit");
+            asked
+        },
+        bed.launch(),
+    );
+    assert!(asked.contains("STATUS=opening the database"), "{asked}");
+    systemd.hears("READY=1").await;
 }

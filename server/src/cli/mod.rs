@@ -7,6 +7,7 @@ pub mod commands;
 pub mod connection;
 pub mod failure;
 pub mod output;
+pub mod progress;
 pub mod run;
 #[cfg(test)]
 mod tests;

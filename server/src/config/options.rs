@@ -217,7 +217,7 @@ options! {
     /// How long the check of the whole database may delay a start, in milliseconds.
     /// After that, the check continues while the server answers requests; nothing new starts before the check has finished,
     /// and a damaged database stops the server.
-    start_check_ms: u64 = Unset::Value("1_000"), "MS", rule::number(0..=3_600_000), Restart;
+    start_check_ms: u64 = Unset::Value("500"), "MS", rule::number(0..=3_600_000), Restart;
     /// Directory of your own templates for worker types, one file NAME.md each.
     /// A file with the name of a built-in template replaces it. Files are read whenever a template is requested.
     templates_dir: PathBuf = Unset::Place("worker-types beside the configuration file, else in $XDG_CONFIG_HOME/vibe-ensemble or ~/.config/vibe-ensemble"), "DIR", rule::directory(), Restart;

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::disk::Guard;
 use crate::domain::id::EventSeq;
 use crate::domain::trace::Place;
+use crate::lifecycle;
 use crate::lifecycle::Lifecycle;
 use crate::serve::activation::Listeners;
 use crate::serve::activation::Passed;
@@ -65,7 +66,9 @@ pub(super) async fn open(
     guard.look_before_start();
     let Prepared { mut lock, token, attempt_key } = state::prepare(config, clock.now())?;
     let launcher = launcher::choose(config)?;
-    let (store, checked, place) = open_store(config, &clock, &guard).await?;
+    // A database of another version is checked and migrated first, which takes minutes for a large one.
+    let opening = open_store(config, &clock, &guard);
+    let (store, checked, place) = lifecycle::starting("opening the database", opening).await?;
     let (checking, sound) = begin_check(lifecycle, checked);
     let begun_at = store.newest_event().await?;
     faults::point!("server.serve.before_bind");

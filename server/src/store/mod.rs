@@ -26,7 +26,8 @@ mod views;
 mod tests;
 
 pub use self::db::backup::Holdings;
-pub use self::db::backup::back_up;
+pub use self::db::backup::check_copy;
+pub use self::db::backup::copy;
 pub use self::db::check::check_file;
 pub use self::db::error::Error;
 pub use self::db::error::Result;

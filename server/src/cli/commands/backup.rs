@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::cli::connection::StateArgs;
 use crate::cli::output;
+use crate::cli::progress;
 use crate::config;
 use crate::config::Environment;
 use crate::exit::Exit;
@@ -74,7 +75,13 @@ async fn copy(database: &Path, file: &Path) -> anyhow::Result<(u64, Holdings)> {
         )
     };
     let draft = Draft::of(file, 0o600).with_context(unwritten)?;
-    let holdings = store::back_up(database, draft.path()).await?;
+    let size = |path: &Path| fs::metadata(path).map(|found| found.len()).unwrap_or(0);
+    // The copy has no free pages, so the end may come before the hundredth part.
+    let percent = || Some((size(draft.path()) * 100 / size(database).max(1)).min(99));
+    let copying = store::copy(database, draft.path());
+    progress::told("copying the database", percent, copying).await?;
+    let checking = store::check_copy(database, draft.path());
+    let holdings = progress::told("checking the copy", || None, checking).await?;
     let bytes = draft.put(Existing::Keep).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
             taken(file)

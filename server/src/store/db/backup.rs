@@ -21,11 +21,12 @@ pub struct Holdings {
     pub parked_reports: i64,
 }
 
-/// Writes a consistent copy of the database `from` into the file `to`, which is empty or not there, and checks it.
+/// Writes a consistent copy of the database `from` into the file `to`, which is empty or not there. Check it with
+/// [`check_copy`].
 ///
 /// Reads through a connection of its own that cannot write, so the server's writer is neither waited for nor stopped. The
 /// copy is not yet durable: the caller syncs it and gives it its name.
-pub async fn back_up(from: &Path, to: &Path) -> Result<Holdings, StoreError> {
+pub async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut source = connection::read_only(from).await?;
     migrations::refuse_unreleased(from, &mut source).await?;
     sqlx::query("VACUUM INTO ?1")
@@ -33,7 +34,11 @@ pub async fn back_up(from: &Path, to: &Path) -> Result<Holdings, StoreError> {
         .execute(&mut source)
         .await
         .map_err(|source| StoreError::Copy { path: to.to_owned(), source })?;
-    source.close().await.map_err(StoreError::Statement)?;
+    source.close().await.map_err(StoreError::Statement)
+}
+
+/// Checks the whole of a copy of the database `from`, and says what it holds.
+pub async fn check_copy(from: &Path, to: &Path) -> Result<Holdings, StoreError> {
     if let Some(first) = check_file(to).await?.into_iter().next() {
         return Err(StoreError::Damaged { path: from.to_owned(), first });
     }

@@ -1,5 +1,7 @@
 //! The file: its schema, and what is refused instead of opened.
 
+use std::path::Path;
+
 use sqlx::Connection as _;
 use sqlx::Executor as _;
 use sqlx::Row as _;
@@ -8,9 +10,16 @@ use sqlx::SqliteConnection;
 use super::*;
 use crate::domain::id::EventSeq;
 use crate::store::Highest;
+use crate::store::Holdings;
 use crate::store::StoreError;
-use crate::store::back_up;
+use crate::store::check_copy;
 use crate::store::check_file;
+use crate::store::copy;
+
+async fn backed_up(from: &Path, to: &Path) -> std::result::Result<Holdings, StoreError> {
+    copy(from, to).await?;
+    check_copy(from, to).await
+}
 
 /// The whole schema as SQLite has it after all migrations. After a deliberate change run this test with
 /// `VIBE_ENSEMBLE_TEST_BLESS=1` and read the difference.
@@ -163,12 +172,12 @@ async fn a_backup_is_whole_and_checked_while_the_server_writes() {
     let bed = Bed::new().await;
     bed.ticket(&["impl"]).await;
     let copy = bed.dir.path().join("copy.db");
-    let holdings = back_up(&bed.dir.path().join("test.db"), &copy).await.unwrap();
+    let holdings = backed_up(&bed.dir.path().join("test.db"), &copy).await.unwrap();
     bed.ticket(&["impl"]).await;
     assert_eq!((holdings.projects, holdings.tickets, holdings.attempts), (1, 1, 0));
     let left = |name: &str| bed.dir.path().join(name).exists();
     assert!(!left("copy.db-wal") && !left("copy.db-journal") && !left("copy.db-shm"));
-    let again = back_up(&bed.dir.path().join("test.db"), &copy).await;
+    let again = backed_up(&bed.dir.path().join("test.db"), &copy).await;
     assert!(matches!(again, Err(StoreError::Copy { .. })), "{again:?}");
     let restored = Store::open(&copy, RULES, NOW).await.unwrap();
     assert_eq!(restored.server_id(), bed.store.server_id());
@@ -179,7 +188,7 @@ async fn a_backup_beside_the_log_of_the_database_it_replaces_is_refused() {
     let bed = Bed::new().await;
     let path = bed.dir.path().join("test.db");
     let copy = bed.dir.path().join("copy.db");
-    back_up(&path, &copy).await.unwrap();
+    backed_up(&path, &copy).await.unwrap();
     bed.ticket(&["impl"]).await;
     // What a killed server leaves: its log, with commits that are not in the file yet.
     let place = tempfile::tempdir().unwrap();

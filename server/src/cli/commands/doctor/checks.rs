@@ -14,6 +14,7 @@ use tokio::process::Command;
 use crate::cli::client::Client;
 use crate::cli::commands::doctor::check::Check;
 use crate::cli::output;
+use crate::cli::progress;
 use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Launcher;
@@ -67,7 +68,8 @@ pub(super) async fn database(path: &Path) -> Check {
         }
     }
     let next = "stop the server, keep a copy of the file and its -wal, and restore a backup";
-    match store::check_file(path).await {
+    let checking = store::check_file(path);
+    match progress::told("checking the database", || None, checking).await {
         Ok(problems) if problems.is_empty() => Check::ok(name, format!("{shown} is sound")),
         Ok(problems) => Check::fail(name, problems.join("; "), next),
         // It is sound, and a backup of it is refused too.
