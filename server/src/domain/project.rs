@@ -76,3 +76,12 @@ pub struct TicketCounts {
     pub on_hold: i64,
     pub closed: i64,
 }
+
+impl TicketCounts {
+    /// All that are not closed.
+    #[must_use]
+    pub fn open(&self) -> i64 {
+        let Self { blocked, scheduled, queued, running, on_hold, closed: _ } = self;
+        blocked + scheduled + queued + running + on_hold
+    }
+}

@@ -27,15 +27,30 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
         // Give the space of a large WAL back after a checkpoint.
         .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "MEMORY")
+        // Two MiB for each connection, whatever the database holds: memory must not grow with it. The page cache of the
+        // kernel has the rest, and gives it back when somebody else needs it.
+        .pragma("cache_size", CACHE_SIZE)
         .statement_cache_capacity(200)
         .disable_statement_logging()
 }
 
-pub(crate) const WRITER_PRAGMAS: [(&str, &str); 4] =
-    [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("query_only", "0")];
+/// In KiB, which is what a negative number means.
+const CACHE_SIZE: &str = "-2048";
 
-pub(crate) const READER_PRAGMAS: [(&str, &str); 3] =
-    [("journal_mode", "wal"), ("foreign_keys", "1"), ("query_only", "1")];
+pub(crate) const WRITER_PRAGMAS: [(&str, &str); 5] = [
+    ("journal_mode", "wal"),
+    ("synchronous", "2"),
+    ("foreign_keys", "1"),
+    ("query_only", "0"),
+    ("cache_size", CACHE_SIZE),
+];
+
+pub(crate) const READER_PRAGMAS: [(&str, &str); 4] = [
+    ("journal_mode", "wal"),
+    ("foreign_keys", "1"),
+    ("query_only", "1"),
+    ("cache_size", CACHE_SIZE),
+];
 
 /// SQLite ignores a pragma it does not know without a word, so each is read back.
 pub(crate) async fn check_pragmas(

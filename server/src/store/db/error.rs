@@ -27,6 +27,8 @@ pub enum StoreError {
     Commit(#[source] Arc<sqlx::Error>),
     #[error("the database is closed")]
     Closed,
+    #[error("could not start the thread that writes to the database")]
+    Thread(#[source] std::io::Error),
     #[error("could not open the database {path}; it has to be a file this user may read and write")]
     Open { path: PathBuf, source: sqlx::Error },
     #[error("could not make the database {path}")]
@@ -91,6 +93,7 @@ impl StoreError {
             | Self::Copy { source: cause, .. } => cause,
             Self::Commit(cause) => cause,
             Self::Closed
+            | Self::Thread(_)
             | Self::Make { .. }
             | Self::Read { .. }
             | Self::ForeignWal { .. }

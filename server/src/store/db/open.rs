@@ -80,7 +80,7 @@ impl Store {
             .map_err(opened)?;
         connection::check_pragmas(&mut *readers.acquire().await?, &READER_PRAGMAS).await?;
         let store = Self {
-            writer: Writer::start(writer),
+            writer: Writer::start(writer)?,
             readers,
             rules: Arc::new(RwLock::new(rules)),
             server_id: server_id.into(),

@@ -1,8 +1,11 @@
 //! The one write connection, and the group commit.
 //!
 //! Writers send closures here. Whatever is waiting when the connection is free runs in one `BEGIN IMMEDIATE`
-//! transaction, each closure inside its own savepoint, and then one commit (one fsync) makes all of it durable. A
-//! closure that refuses or fails is rolled back alone.
+//! transaction, and then one commit (one fsync) makes all of it durable. A closure that refuses or fails is rolled back
+//! alone: each that is not the first of its transaction runs in a savepoint.
+//!
+//! The closures run on a thread of their own. Each statement is a trip to the thread of SQLite and back, and waking a
+//! thread that waits costs less than waking a task of a runtime that is busy with requests.
 //!
 //! Invariant: a caller hears of success only after the commit returned.
 //! Invariant: closures await nothing but the connection they are given; anything else would stop every writer.
@@ -14,7 +17,6 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use sqlx::Connection as _;
-use sqlx::Executor as _;
 use sqlx::SqliteConnection;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -38,6 +40,16 @@ pub(crate) struct Writer {
     jobs: mpsc::Sender<Message>,
     level: watch::Receiver<u64>,
     relief: Arc<OnceLock<Relief>>,
+    #[cfg(test)]
+    rows: Arc<Rows>,
+}
+
+/// How many rows writes changed, those changed by triggers included.
+#[cfg(test)]
+#[derive(Debug, Default)]
+struct Rows {
+    total: std::sync::atomic::AtomicI64,
+    most: std::sync::atomic::AtomicI64,
 }
 
 /// What is done when the disk is full, before the next write is tried.
@@ -56,12 +68,24 @@ impl fmt::Debug for Writer {
 
 impl Writer {
     /// Takes over the connection; it is the only one that may ever write.
-    pub(crate) fn start(connection: SqliteConnection) -> Self {
+    pub(crate) fn start(connection: SqliteConnection) -> std::result::Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (raise, level) = watch::channel(0);
         let relief = Arc::new(OnceLock::new());
-        tokio::spawn(run(connection, queue, raise, Arc::clone(&relief)));
-        Self { jobs, level, relief }
+        let writing = run(connection, queue, raise, Arc::clone(&relief));
+        let runtime = tokio::runtime::Handle::current();
+        // It ends when the last sender of jobs is gone, or with the connection.
+        std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || runtime.block_on(writing))
+            .map_err(StoreError::Thread)?;
+        Ok(Self {
+            jobs,
+            level,
+            relief,
+            #[cfg(test)]
+            rows: Arc::default(),
+        })
     }
 
     /// Says what to do when the disk is full; the first one stands.
@@ -94,6 +118,12 @@ impl Writer {
     /// A write that changes nothing that others wait for.
     pub(crate) fn quietly(&self) -> Write<'_> {
         self.at(faults::Points::NONE).quietly()
+    }
+
+    /// The most rows that one write changed since this was asked last.
+    #[cfg(test)]
+    pub(crate) fn most_rows(&self) -> i64 {
+        self.rows.most.swap(0, std::sync::atomic::Ordering::Relaxed)
     }
 
     pub(crate) async fn close(&self) {
@@ -139,12 +169,42 @@ impl Write<'_> {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
+        #[cfg(test)]
+        let op = self.writer.rows.count(op);
         let (reply, answer) = oneshot::channel();
         let points = self.points;
         let job = TypedJob { op: Some(op), outcome: None, reply, raises_level, points };
         let sent = self.writer.jobs.send(Message::Run(Box::new(job))).await;
         sent.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+#[cfg(test)]
+impl Rows {
+    /// Runs `op` and takes note of how many rows it changed.
+    fn count<T, F>(
+        self: &Arc<Self>,
+        op: F,
+    ) -> impl for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        use std::sync::atomic::Ordering::Relaxed;
+
+        let rows = Arc::clone(self);
+        move |connection: &mut SqliteConnection| -> Pending<'_, T> {
+            Box::pin(async move {
+                let outcome = op(connection).await;
+                let total: i64 = sqlx::query_scalar("SELECT total_changes()")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                let changed = total - rows.total.swap(total, Relaxed);
+                rows.most.fetch_max(changed, Relaxed);
+                outcome
+            })
+        }
     }
 }
 
@@ -257,6 +317,25 @@ struct Ended {
     full: bool,
 }
 
+/// What of a batch is open in SQLite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Nothing,
+    /// A transaction in which every write held, the last one in a savepoint or not.
+    Holds {
+        savepoint: bool,
+    },
+}
+
+/// The statements that are run before a write, between writes and at the end. Each is one trip to the thread of the
+/// connection, which is what a small write takes most of its time for; so what can be said in one trip is.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const FIRST_SAVEPOINT: &str = "SAVEPOINT op";
+const NEXT_SAVEPOINT: &str = "RELEASE op; SAVEPOINT op";
+const UNDO: &str = "ROLLBACK TO op";
+const UNDO_ALL: &str = "ROLLBACK";
+const COMMIT: &str = "COMMIT";
+
 /// Runs `first` and whatever else waits in one transaction.
 async fn batch(
     connection: &mut SqliteConnection,
@@ -266,20 +345,19 @@ async fn batch(
 ) -> Ended {
     let mut closing = None;
     let mut jobs = Vec::new();
-    first.points().before_begin();
-    let mut broken = connection.execute("BEGIN IMMEDIATE").await.err();
+    let mut open = Open::Nothing;
+    let mut broken = None;
     let mut next = Some(first);
     while let Some(mut job) = next.take() {
-        if broken.is_none() {
-            broken = savepoint(connection, &mut job).await.err();
+        job.points().before_begin();
+        match run_one(connection, &mut job, open).await {
+            Ok(now) => open = now,
+            Err(error) => broken = Some(error),
         }
         jobs.push(job);
-        if jobs.len() < BATCH && broken.is_none() {
+        if jobs.len() < BATCH && broken.is_none() && closing.is_none() {
             match queue.try_recv() {
-                Ok(Message::Run(job)) => {
-                    job.points().before_begin();
-                    next = Some(job);
-                }
+                Ok(Message::Run(job)) => next = Some(job),
                 Ok(Message::Close(done)) => closing = Some(done),
                 Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => {
                 }
@@ -290,14 +368,17 @@ async fn batch(
         for job in &jobs {
             job.points().before_commit();
         }
-        broken = connection.execute("COMMIT").await.err();
+        if open != Open::Nothing {
+            // It releases the savepoint, too.
+            broken = execute(connection, COMMIT).await.err();
+        }
     }
     if let Some(error) = broken {
         let full = error::is_full(&error) || jobs.iter().any(|job| job.met_full_disk());
         let error = Arc::new(error);
         tracing::error!(error = %error, writes = jobs.len(), "a group commit failed; none of its writes counts");
         // SQLite may have rolled back already (a full disk does that); then there is nothing left to roll back.
-        drop(connection.execute("ROLLBACK").await);
+        drop(execute(connection, UNDO_ALL).await);
         for job in jobs {
             job.finish(Some(StoreError::Commit(Arc::clone(&error))));
         }
@@ -316,14 +397,35 @@ async fn batch(
     Ended { closing, full }
 }
 
-async fn savepoint(
+/// Runs one write so that it can be undone without those before it, and says what is open afterwards. The first write of
+/// a transaction needs no savepoint: nothing is lost when it is rolled back whole.
+async fn run_one(
     connection: &mut SqliteConnection,
     job: &mut Box<dyn Job>,
-) -> std::result::Result<(), sqlx::Error> {
-    connection.execute("SAVEPOINT op").await?;
-    if !job.run(connection).await {
-        connection.execute("ROLLBACK TO op").await?;
+    open: Open,
+) -> std::result::Result<Open, sqlx::Error> {
+    let before = match open {
+        Open::Nothing => BEGIN,
+        Open::Holds { savepoint: false } => FIRST_SAVEPOINT,
+        Open::Holds { savepoint: true } => NEXT_SAVEPOINT,
+    };
+    execute(connection, before).await?;
+    let savepoint = open != Open::Nothing;
+    if job.run(connection).await {
+        return Ok(Open::Holds { savepoint });
     }
-    connection.execute("RELEASE op").await?;
-    Ok(())
+    if savepoint {
+        execute(connection, UNDO).await?;
+        return Ok(Open::Holds { savepoint });
+    }
+    execute(connection, UNDO_ALL).await?;
+    Ok(Open::Nothing)
+}
+
+/// Through the cache of statements, which a bare string would not use.
+async fn execute(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query(sql).execute(connection).await.map(drop)
 }

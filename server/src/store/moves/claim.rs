@@ -3,6 +3,8 @@
 //! Idempotent on the shim's pull id. A shim that never saw the answer repeats its pull and gets the same attempt, so a
 //! crash between the commit and the reply starts nothing twice and loses nothing.
 
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
 use super::ask_outcome;
@@ -172,11 +174,13 @@ async fn claim(
     now: Timestamp,
 ) -> Result<Claimed> {
     let worker = pull.worker;
-    let repeated: Option<i64> =
-        sqlx::query_scalar("SELECT attempt_id FROM attempt WHERE pull_id = ?1")
-            .bind(&pull.id)
-            .fetch_optional(&mut *connection)
-            .await?;
+    let (repeated, highest): (Option<i64>, i64) = sqlx::query_as(
+        "SELECT (SELECT attempt_id FROM attempt WHERE pull_id = ?1),
+                COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'attempt'), 0)",
+    )
+    .bind(&pull.id)
+    .fetch_one(&mut *connection)
+    .await?;
     if let Some(id) = repeated {
         return again(connection, worker, AttemptId::from_key(id)).await;
     }
@@ -222,51 +226,49 @@ async fn claim(
     let resume = ticket.resume.as_ref().map(|hint| hint.claude_session_id.clone());
     let asks_outcome = ticket.resume.as_ref().is_some_and(|hint| hint.asks_outcome);
     let resumed = resume.is_some();
-    let attempt: i64 = sqlx::query_scalar(
-        "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id, resumed,
-                may_create_tickets, timeout_seconds, granted_at, asks_outcome, budget_usd, budget_of,
-                model)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-         RETURNING attempt_id",
-    )
-    .bind(best.key())
-    .bind(i64::try_from(ticket.stage_index).unwrap_or(0))
-    .bind(ticket.current_stage().as_str())
-    .bind(worker.key())
-    .bind(&pull.id)
-    .bind(resume.unwrap_or(pull.session))
-    .bind(resumed)
-    .bind(kind.settings.may_create_tickets)
-    .bind(kind.settings.timeout_seconds)
-    .bind(now.millis())
-    .bind(asks_outcome)
-    .bind(budget.map(|(usd, _)| usd))
-    .bind(budget.map(|(_, of)| of.name()))
-    .bind(kind.settings.model.as_deref().unwrap_or_default())
-    .fetch_one(&mut *connection)
-    .await?;
-    let attempt = AttemptId::from_key(attempt);
-    prepare::occupy(connection, best).await?;
-    sqlx::query(
-        "UPDATE ticket
-            SET state = 'running', begun = 1, resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0,
-                updated_at = ?2
-          WHERE ticket_id = ?1 AND state = 'queued'",
-    )
-    .bind(best.key())
-    .bind(now.millis())
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("UPDATE worker SET state = 'busy' WHERE worker_id = ?1 AND state = 'idle'")
-        .bind(worker.key())
-        .execute(&mut *connection)
-        .await?;
-    put_off::tried(connection, &kind, rules, now).await?;
     let stage = ticket.current_stage();
+    // Nobody else writes meanwhile.
+    let attempt = AttemptId::from_key(highest + 1);
+    put_off::tried(connection, &kind, rules, now).await?;
+    let mut sql = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO attempt (attempt_id, ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id,
+                resumed, may_create_tickets, timeout_seconds, granted_at, asks_outcome, budget_usd, budget_of, model)
+         VALUES (",
+    );
+    sql.separated(", ")
+        .push_bind(attempt.key())
+        .push_bind(best.key())
+        .push_bind(i64::try_from(ticket.stage_index).unwrap_or(0))
+        .push_bind(stage.as_str())
+        .push_bind(worker.key())
+        .push_bind(pull.id.as_str())
+        .push("'granted'")
+        .push_bind(resume.unwrap_or(pull.session))
+        .push_bind(resumed)
+        .push_bind(kind.settings.may_create_tickets)
+        .push_bind(kind.settings.timeout_seconds)
+        .push_bind(now.millis())
+        .push_bind(asks_outcome)
+        .push_bind(budget.map(|(usd, _)| usd))
+        .push_bind(budget.map(|(_, of)| of.name()))
+        .push_bind(kind.settings.model.as_deref().unwrap_or_default());
+    sql.push("); ");
+    prepare::push_occupy(&mut sql, best);
+    sql.push(
+        "; UPDATE ticket
+              SET state = 'running', begun = 1, resume_session_id = NULL, resume_worker_id = NULL,
+                  resume_asks_outcome = 0, updated_at = ",
+    );
+    sql.push_bind(now.millis())
+        .push(" WHERE state = 'queued' AND ticket_id = ")
+        .push_bind(best.key());
+    sql.push("; UPDATE worker SET state = 'busy' WHERE state = 'idle' AND worker_id = ");
+    sql.push_bind(worker.key()).push("; ");
     let summary = format!("{worker} began the stage {stage} of {best} as {attempt}.");
     let event = event::about(&ticket, EventKind::TicketStageStarted, summary);
     let event = NewEvent { attempt: Some(attempt), worker: Some(worker), ..event };
-    event::append(connection, event, now).await?;
+    event::push(&mut sql, event, now);
+    sql.build().execute(&mut *connection).await?;
     granted(connection, attempt, kind.settings).await
 }
 

@@ -1,5 +1,7 @@
 //! Creating a ticket, for the coordinator or for a stage that plans (see [`super::create_planned`]).
 
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
 use crate::domain::event::EventKind;
@@ -16,10 +18,10 @@ use crate::domain::ticket::Priority;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
+use crate::store::db::error::StoreError;
 use crate::store::db::row;
 use crate::store::db::store::Store;
 use crate::store::rows::event;
-use crate::store::rows::project;
 use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
 
@@ -40,21 +42,24 @@ async fn create(
     new: NewTicket,
     now: Timestamp,
 ) -> Result<Ticket> {
-    let project = project::load(connection, new.project.as_str()).await?;
-    if let Some(key) = &new.idempotency_key {
-        let made: Option<i64> = sqlx::query_scalar(
-            "SELECT ticket_id FROM ticket WHERE project_id = ?1 AND idempotency_key = ?2",
-        )
-        .bind(project.key.0)
-        .bind(key)
-        .fetch_optional(&mut *connection)
-        .await?;
-        if let Some(made) = made {
-            return ticket::load(connection, TicketId::from_key(made)).await;
-        }
+    let name = new.project.as_str();
+    let found: Option<(i64, Option<i64>)> = sqlx::query_as(
+        "SELECT p.project_id,
+                (SELECT t.ticket_id FROM ticket t WHERE t.project_id = p.project_id AND t.idempotency_key = ?2)
+           FROM project p
+          WHERE p.name = ?1 AND p.deleted_at IS NULL",
+    )
+    .bind(name)
+    .bind(&new.idempotency_key)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let unknown = || Refusal::UnknownProject { project: name.to_owned() };
+    let (project, made) = found.ok_or_else(unknown)?;
+    if let Some(made) = made {
+        return ticket::load(connection, TicketId::from_key(made)).await;
     }
-    let admitted =
-        admit(connection, project.key, &project.name, &new.plan, &new.depends_on).await?;
+    let project = ProjectKey(project);
+    let admitted = admit(connection, project, &new.project, &new.plan, &new.depends_on).await?;
     let row = Row {
         admitted,
         title: &new.title,
@@ -63,8 +68,7 @@ async fn create(
         priority: new.priority,
         origin: Origin::Coordinator { idempotency_key: new.idempotency_key.as_deref() },
     };
-    let id = insert(connection, row, now).await?;
-    ticket::load(connection, id).await
+    insert(connection, row, now).await
 }
 
 /// What the checks of a new ticket found.
@@ -73,6 +77,8 @@ pub(crate) struct Admitted {
     depends_on: Vec<TicketId>,
     /// Whether one of those is still open.
     blocked: bool,
+    /// The number it gets when it is stored before anything else is: nobody else writes meanwhile.
+    id: TicketId,
 }
 
 impl Admitted {
@@ -92,13 +98,23 @@ pub(crate) async fn admit(
     plan: &Plan,
     depends_on: &[TicketId],
 ) -> Result<Admitted> {
-    let known = worker_type::names(connection, project).await?;
-    if let Some(unknown) = unknown_stage(connection, project, &known, plan).await? {
+    let (unknown, highest): (Option<i64>, i64) = sqlx::query_as(concat!(
+        "SELECT ",
+        unknown!(),
+        ", COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'ticket'), 0)"
+    ))
+    .bind(project.0)
+    .bind(stages(plan))
+    .fetch_one(&mut *connection)
+    .await?;
+    if let Some(unknown) = stage_at(plan, unknown) {
+        let known = worker_type::names(connection, project).await?;
         let (project, worker_type) = (project_name.to_string(), unknown.as_str().to_owned());
         return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());
     }
     let blocked = check_dependencies(connection, depends_on).await?;
-    Ok(Admitted { project, depends_on: depends_on.to_vec(), blocked })
+    let id = TicketId::from_key(highest + 1);
+    Ok(Admitted { project, depends_on: depends_on.to_vec(), blocked, id })
 }
 
 /// Who asked for a ticket.
@@ -125,13 +141,13 @@ pub(crate) struct Row<'a> {
     pub(crate) origin: Origin<'a>,
 }
 
-/// Stores a ticket, its plan, what it waits for, and the event.
+/// Stores a ticket, its plan, what it waits for, and the event, and reads it back: all in one trip to the database.
 pub(crate) async fn insert(
     connection: &mut SqliteConnection,
     new: Row<'_>,
     now: Timestamp,
-) -> Result<TicketId> {
-    let Admitted { project, depends_on, blocked } = new.admitted;
+) -> Result<Ticket> {
+    let Admitted { project, depends_on, blocked, id } = new.admitted;
     let (idempotency_key, planned) = match new.origin {
         Origin::Coordinator { idempotency_key } => (idempotency_key, None),
         Origin::Planned { attempt, key, .. } => (None, Some((attempt.key(), key.as_str()))),
@@ -141,43 +157,6 @@ pub(crate) async fn insert(
         Origin::Coordinator { .. } => None,
         Origin::Planned { parent, .. } => Some(parent.family()),
     };
-    let key: i64 = sqlx::query_scalar(
-        "INSERT INTO ticket (project_id, title, description, priority, state, stage_index, current_stage,
-                idempotency_key, planned_by, planned_key, created_at, updated_at, root_id, planned_title,
-                planned_description)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?12)
-         RETURNING ticket_id",
-    )
-    .bind(project.0)
-    .bind(new.title)
-    .bind(new.description)
-    .bind(new.priority.rank())
-    .bind(if blocked { "blocked" } else { "queued" })
-    .bind(new.plan.stage(0).as_str())
-    .bind(idempotency_key)
-    .bind(planned_by)
-    .bind(planned_key)
-    .bind(now.millis())
-    .bind(root.map(TicketId::key))
-    .bind(root.is_some())
-    .fetch_one(&mut *connection)
-    .await?;
-    let id = TicketId::from_key(key);
-    sqlx::query(
-        "INSERT INTO ticket_stage (ticket_id, stage_index, worker_type)
-         SELECT ?1, key, value FROM json_each(?2)",
-    )
-    .bind(key)
-    .bind(row::json_list(&new.plan.stages().iter().map(Name::as_str).collect::<Vec<_>>()))
-    .execute(&mut *connection)
-    .await?;
-    for dependency in &depends_on {
-        sqlx::query("INSERT INTO ticket_dependency (ticket_id, depends_on_id) VALUES (?1, ?2)")
-            .bind(key)
-            .bind(dependency.key())
-            .execute(&mut *connection)
-            .await?;
-    }
     let event = match new.origin {
         Origin::Coordinator { .. } => {
             let summary = format!("{id} was created: {}.", new.title);
@@ -193,24 +172,83 @@ pub(crate) async fn insert(
             }
         }
     };
-    event::append(connection, NewEvent { ticket: Some(id), ..event }, now).await?;
-    Ok(id)
+    let mut sql = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO ticket (ticket_id, project_id, title, description, priority, state, stage_index, current_stage,
+                idempotency_key, planned_by, planned_key, created_at, updated_at, root_id, planned_title,
+                planned_description)
+         VALUES (",
+    );
+    let mut values = sql.separated(", ");
+    values
+        .push_bind(id.key())
+        .push_bind(project.0)
+        .push_bind(new.title.to_owned())
+        .push_bind(new.description.to_owned())
+        .push_bind(new.priority.rank())
+        .push_bind(if blocked { "blocked" } else { "queued" })
+        .push("0")
+        .push_bind(new.plan.stage(0).as_str().to_owned())
+        .push_bind(idempotency_key.map(str::to_owned))
+        .push_bind(planned_by)
+        .push_bind(planned_key.map(str::to_owned))
+        .push_bind(now.millis())
+        .push_bind(now.millis())
+        .push_bind(root.map(TicketId::key))
+        .push_bind(root.is_some())
+        .push_bind(root.is_some());
+    sql.push("); INSERT INTO ticket_stage (ticket_id, stage_index, worker_type) SELECT ");
+    sql.push_bind(id.key()).push(", key, value FROM json_each(").push_bind(stages(new.plan));
+    if !depends_on.is_empty() {
+        let keys: Vec<i64> = depends_on.iter().map(|id| id.key()).collect();
+        sql.push("); INSERT INTO ticket_dependency (ticket_id, depends_on_id) SELECT ");
+        sql.push_bind(id.key()).push(", value FROM json_each(").push_bind(row::json_keys(&keys));
+    }
+    sql.push("); ");
+    event::push(&mut sql, NewEvent { ticket: Some(id), ..event }, now);
+    sql.push(concat!(
+        "; SELECT ",
+        ticket::columns!(),
+        "FROM ticket t ",
+        ticket::joins!(),
+        "WHERE t.ticket_id = "
+    ))
+    .push_bind(id.key());
+    // Not `fetch_one`, which stops at the first row: what comes before the last statement has none, but nothing would
+    // run that came after one that has.
+    let mut rows: Vec<ticket::TicketRow> = sql.build_query_as().fetch_all(connection).await?;
+    let row = rows.pop().ok_or(StoreError::Statement(sqlx::Error::RowNotFound))?;
+    Ok(Ticket::try_from(row)?)
 }
 
-/// The first stage whose worker type does not exist. `known` answers for all but very large projects.
+/// The place in the plan `?2` (see [`stages`]) of the first stage whose worker type the project `?1` does not have.
+macro_rules! unknown {
+    () => {
+        "(SELECT MIN(s.key) FROM json_each(?2) s
+           WHERE NOT EXISTS (SELECT 1 FROM worker_type y WHERE y.project_id = ?1 AND y.name = s.value))"
+    };
+}
+use unknown;
+
+fn stages(plan: &Plan) -> String {
+    row::json_list(&plan.stages().iter().map(Name::as_str).collect::<Vec<_>>())
+}
+
+fn stage_at(plan: &Plan, at: Option<i64>) -> Option<&Name> {
+    plan.stages().get(usize::try_from(at?).ok()?)
+}
+
+/// The first stage whose worker type does not exist.
 pub(crate) async fn unknown_stage<'p>(
     connection: &mut SqliteConnection,
     project: ProjectKey,
-    known: &[String],
     plan: &'p Plan,
 ) -> Result<Option<&'p Name>> {
-    for stage in plan.stages() {
-        let listed = known.iter().any(|name| name == stage.as_str());
-        if !listed && worker_type::find(connection, project, stage.as_str()).await?.is_none() {
-            return Ok(Some(stage));
-        }
-    }
-    Ok(None)
+    let at: Option<i64> = sqlx::query_scalar(concat!("SELECT ", unknown!()))
+        .bind(project.0)
+        .bind(stages(plan))
+        .fetch_one(connection)
+        .await?;
+    Ok(stage_at(plan, at))
 }
 
 /// Checks that every dependency exists and can still complete; returns whether one is still open.
@@ -218,19 +256,28 @@ async fn check_dependencies(
     connection: &mut SqliteConnection,
     depends_on: &[TicketId],
 ) -> Result<bool> {
+    if depends_on.is_empty() {
+        return Ok(false);
+    }
+    let keys: Vec<i64> = depends_on.iter().map(|id| id.key()).collect();
+    let found: Vec<(i64, Option<String>, Option<String>)> = sqlx::query_as(
+        "SELECT d.value, t.state, t.resolution
+           FROM json_each(?1) d
+           LEFT JOIN ticket t ON t.ticket_id = d.value
+          ORDER BY d.key",
+    )
+    .bind(row::json_keys(&keys))
+    .fetch_all(connection)
+    .await?;
     let mut blocked = false;
-    for &ticket in depends_on {
-        let found: Option<(String, Option<String>)> =
-            sqlx::query_as("SELECT state, resolution FROM ticket WHERE ticket_id = ?1")
-                .bind(ticket.key())
-                .fetch_optional(&mut *connection)
-                .await?;
-        match found {
-            None => return Err(Refusal::UnknownDependency { ticket }.into()),
-            Some((_, Some(resolution))) if resolution == "cancelled" => {
+    for (key, state, resolution) in found {
+        let ticket = TicketId::from_key(key);
+        match (state, resolution) {
+            (None, _) => return Err(Refusal::UnknownDependency { ticket }.into()),
+            (Some(_), Some(resolution)) if resolution == "cancelled" => {
                 return Err(Refusal::DependencyCancelled { ticket }.into());
             }
-            Some((state, _)) => blocked |= state != "closed",
+            (Some(state), _) => blocked |= state != "closed",
         }
     }
     Ok(blocked)

@@ -86,7 +86,7 @@ pub(crate) async fn create(
             priority: planned.priority,
             origin: create::Origin::Planned { parent, attempt, worker, key: &planned.key },
         };
-        let id = create::insert(connection, new, now).await?;
+        let id = create::insert(connection, new, now).await?.id;
         made.insert(planned.key.as_str(), id);
         writeln!(list, "- {id} ({}): {}", planned.key, planned.title)
             .expect("writing to a String cannot fail");

@@ -22,6 +22,9 @@ use crate::store::rows::project::ProjectRow;
 use crate::store::rows::ticket;
 use crate::store::rows::worker;
 
+/// Tickets that one commit closes at most.
+const CLOSED_AT_ONCE: i64 = 25;
+
 impl Store {
     /// Creates a project with its limits, or neither.
     pub async fn create_project(&self, new: NewProject, now: Timestamp) -> Result<Project> {
@@ -48,9 +51,20 @@ impl Store {
     }
 
     /// Deletes a project. With `force` its open tickets are cancelled and its workers killed; without it both refuse.
+    ///
+    /// Tickets are cancelled in batches, each a commit of its own, and the last one deletes the project: whoever asks
+    /// again after a crash in between goes on where that one stopped.
     pub async fn delete_project(&self, name: &str, force: bool, now: Timestamp) -> Result<Project> {
-        let name = name.to_owned();
-        self.writer.write(move |connection| Box::pin(delete(connection, name, force, now))).await
+        loop {
+            let name = name.to_owned();
+            let deleted = self
+                .writer
+                .write(move |connection| Box::pin(delete(connection, name, force, now)))
+                .await?;
+            if let Some(project) = deleted {
+                return Ok(project);
+            }
+        }
     }
 }
 
@@ -127,28 +141,33 @@ async fn update(
     Ok((Project::try_from(row)?, new))
 }
 
+/// Deletes the project or, while more tickets are open than one commit may close, cancels some of them.
 async fn delete(
     connection: &mut SqliteConnection,
     name: String,
     force: bool,
     now: Timestamp,
-) -> Result<Project> {
+) -> Result<Option<Project>> {
     let project = project::load(connection, &name).await?;
-    let open = ticket::open_of_project(connection, project.key).await?;
     let live = worker::live(connection, project.key, None).await?;
-    let in_use = !open.is_empty() || !live.is_empty();
-    if in_use && !force {
-        return Err(Refusal::ProjectInUse {
-            project: name,
-            open_tickets: i64::try_from(open.len()).unwrap_or(i64::MAX),
-            live_workers: i64::try_from(live.len()).unwrap_or(i64::MAX),
+    if !force {
+        let open = project::counts(connection, Some(project.key)).await?.open();
+        if open > 0 || !live.is_empty() {
+            return Err(Refusal::ProjectInUse {
+                project: name,
+                open_tickets: open,
+                live_workers: i64::try_from(live.len()).unwrap_or(i64::MAX),
+            }
+            .into());
         }
-        .into());
     }
-    for ticket in open {
-        // Closing one ticket may move another of the list, so each is read again.
+    // Closing one ticket may move others of the list, so each is read again.
+    for ticket in ticket::open_of_project(connection, project.key, CLOSED_AT_ONCE).await? {
         let ticket = ticket::load(connection, ticket).await?;
         close::close(connection, &ticket, Resolution::Cancelled, now).await?;
+    }
+    if project::counts(connection, Some(project.key)).await?.open() > 0 {
+        return Ok(None);
     }
     for worker in live {
         stop::request_stop(connection, worker.id, StopMode::Kill, now).await?;
@@ -158,5 +177,5 @@ async fn delete(
         .bind(now.millis())
         .execute(connection)
         .await?;
-    Ok(project)
+    Ok(Some(project))
 }

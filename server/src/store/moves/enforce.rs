@@ -27,6 +27,9 @@ use crate::store::money::under_way;
 use crate::store::money::under_way::Live;
 use crate::store::rows::ticket;
 
+/// Tickets that one commit puts on hold at most.
+pub(crate) const HELD_AT_ONCE: usize = 50;
+
 /// An attempt that is to be stopped for a limit: the limit is spent, or covers no longer what the attempt was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopping {
@@ -44,9 +47,16 @@ impl Store {
             return Ok(Vec::new());
         }
         let rules = self.rules();
-        let changes = self.limit_changes(rules, now).await?;
-        if !changes.is_empty() {
-            self.writer.write(move |connection| Box::pin(changes.write(connection, now))).await?;
+        let mut changes = self.limit_changes(rules, now).await?;
+        // Of pauses and attempts there are as many as the configuration allows; tickets may wait by the thousand.
+        let mut held = std::mem::take(&mut changes.holds).into_iter();
+        loop {
+            changes.holds.extend(held.by_ref().take(HELD_AT_ONCE));
+            if changes.is_empty() {
+                break;
+            }
+            let part = std::mem::take(&mut changes);
+            self.writer.write(move |connection| Box::pin(part.write(connection, now))).await?;
         }
         let over: Vec<(i64, i64)> = sqlx::query_as(
             "SELECT attempt_id, worker_id FROM attempt

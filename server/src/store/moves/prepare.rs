@@ -1,5 +1,7 @@
 //! A ticket's worktree, from its beginning over each accepted commit to its removal.
 
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
 use super::hold;
@@ -193,16 +195,8 @@ pub(crate) async fn retire(connection: &mut SqliteConnection, id: TicketId) -> R
 }
 
 /// A ticket's attempt takes its worktree, or the project's directory.
-pub(crate) async fn occupy(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
-    sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1")
-        .bind(id.key())
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(
-        "UPDATE ticket SET isolation = 'shared' WHERE ticket_id = ?1 AND isolation IS NULL",
-    )
-    .bind(id.key())
-    .execute(connection)
-    .await?;
-    Ok(())
+pub(crate) fn push_occupy(sql: &mut QueryBuilder<Sqlite>, id: TicketId) {
+    sql.push("UPDATE worktree SET ready = 0 WHERE ticket_id = ").push_bind(id.key());
+    sql.push("; UPDATE ticket SET isolation = 'shared' WHERE isolation IS NULL AND ticket_id = ");
+    sql.push_bind(id.key());
 }

@@ -8,15 +8,22 @@ use crate::store::db::store::Store;
 
 const DUE: faults::Points = faults::points!("server.due");
 
+/// Tickets that one commit queues at most.
+const DUE_AT_ONCE: i64 = 200;
+
 impl Store {
-    /// Queues every scheduled ticket whose time has come. Returns when the next one comes due.
+    /// Queues every scheduled ticket whose time has come, in batches. Returns when the next one comes due.
     pub async fn queue_due_tickets(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        let next = self.next_due().await?;
-        if next.is_none_or(|due| due > now) {
-            return Ok(next);
+        loop {
+            let next = self.next_due().await?;
+            if next.is_none_or(|due| due > now) {
+                return Ok(next);
+            }
+            self.writer
+                .at(DUE)
+                .write(move |connection| Box::pin(queue_due(connection, now)))
+                .await?;
         }
-        self.writer.at(DUE).write(move |connection| Box::pin(queue_due(connection, now))).await?;
-        self.next_due().await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
@@ -29,9 +36,13 @@ impl Store {
 async fn queue_due(connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE ticket SET state = 'queued', not_before = NULL, updated_at = ?1
-          WHERE state = 'scheduled' AND not_before <= ?1",
+          WHERE ticket_id IN (SELECT ticket_id FROM ticket
+                               WHERE state = 'scheduled' AND not_before <= ?1
+                               ORDER BY not_before
+                               LIMIT ?2)",
     )
     .bind(now.millis())
+    .bind(DUE_AT_ONCE)
     .execute(connection)
     .await?;
     Ok(())

@@ -107,8 +107,8 @@ async fn replan(connection: &mut SqliteConnection, found: &Ticket, plan: &Plan) 
         }
         .into());
     }
-    let known = worker_type::names(connection, found.project).await?;
-    if let Some(unknown) = create::unknown_stage(connection, found.project, &known, plan).await? {
+    if let Some(unknown) = create::unknown_stage(connection, found.project, plan).await? {
+        let known = worker_type::names(connection, found.project).await?;
         let project = project::load_key(connection, found.project).await?.name.into_string();
         let worker_type = unknown.as_str().to_owned();
         return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());

@@ -1,6 +1,8 @@
 //! An event's row: reading it as an [`Event`], and appending one to the log. Every move appends its events itself.
 
 use sqlx::FromRow;
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
 use crate::domain::event::Event;
@@ -54,29 +56,38 @@ impl TryFrom<EventRow> for Event {
 }
 
 /// Appends one event to the log, inside the caller's transaction.
-///
-/// Writers read the clock before they wait for their turn, so the later turn may have the earlier time; in the log it
-/// counts from the event before.
 pub(crate) async fn append(
     connection: &mut SqliteConnection,
     event: NewEvent,
     now: Timestamp,
 ) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO event (at, kind, project_id, ticket_id, stage, attempt_id, worker_id, summary)
-         VALUES (MAX(?1, COALESCE((SELECT at FROM event ORDER BY seq DESC LIMIT 1), 0)), ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )
-    .bind(now.millis())
-    .bind(event.kind.name())
-    .bind(event.project.0)
-    .bind(event.ticket.map(TicketId::key))
-    .bind(event.stage.map(text::Name::into_string))
-    .bind(event.attempt.map(AttemptId::key))
-    .bind(event.worker.map(WorkerId::key))
-    .bind(text::sentence(&event.summary))
-    .execute(connection)
-    .await?;
+    let mut sql = QueryBuilder::<Sqlite>::new("");
+    push(&mut sql, event, now);
+    sql.build().execute(connection).await?;
     Ok(())
+}
+
+/// Appends the statement that appends one event to the log.
+///
+/// Writers read the clock before they wait for their turn, so the later turn may have the earlier time; in the log it
+/// counts from the event before.
+pub(crate) fn push(sql: &mut QueryBuilder<Sqlite>, event: NewEvent, now: Timestamp) {
+    sql.push(
+        "INSERT INTO event (at, kind, project_id, ticket_id, stage, attempt_id, worker_id, summary)
+         VALUES (MAX(",
+    );
+    sql.push_bind(now.millis());
+    sql.push(", COALESCE((SELECT at FROM event ORDER BY seq DESC LIMIT 1), 0)), ");
+    let mut values = sql.separated(", ");
+    values
+        .push_bind(event.kind.name())
+        .push_bind(event.project.0)
+        .push_bind(event.ticket.map(TicketId::key))
+        .push_bind(event.stage.map(text::Name::into_string))
+        .push_bind(event.attempt.map(AttemptId::key))
+        .push_bind(event.worker.map(WorkerId::key))
+        .push_bind(text::sentence(&event.summary));
+    sql.push(")");
 }
 
 impl Store {

@@ -161,13 +161,15 @@ pub(crate) async fn load(connection: &mut SqliteConnection, id: TicketId) -> Res
     Ok(Ticket::try_from(row)?)
 }
 
-/// The tickets of a project that are not closed, oldest first.
+/// The oldest tickets of a project that are not closed.
 pub(crate) async fn open_of_project(
     connection: &mut SqliteConnection,
     project: ProjectKey,
+    limit: i64,
 ) -> Result<Vec<TicketId>> {
-    let sql = "SELECT ticket_id FROM ticket WHERE project_id = ?1 AND state <> 'closed' ORDER BY ticket_id";
-    let keys: Vec<i64> = sqlx::query_scalar(sql).bind(project.0).fetch_all(connection).await?;
+    let sql = "SELECT ticket_id FROM ticket WHERE project_id = ?1 AND state <> 'closed' ORDER BY ticket_id LIMIT ?2";
+    let keys: Vec<i64> =
+        sqlx::query_scalar(sql).bind(project.0).bind(limit).fetch_all(connection).await?;
     Ok(keys.into_iter().map(TicketId::from_key).collect())
 }
 

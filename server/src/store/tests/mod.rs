@@ -8,6 +8,7 @@ mod events;
 mod families;
 mod files;
 mod groups;
+mod held;
 mod history;
 mod ledger;
 mod limits;
@@ -159,6 +160,30 @@ impl Bed {
 
     pub(super) async fn end(&self, attempt: AttemptId, verdict: Verdict) -> EndReport {
         self.store.end_attempt(ending(attempt, verdict), NOW).await.expect("an end")
+    }
+
+    /// A connection that bypasses the store.
+    pub(super) async fn raw(&self) -> sqlx::SqliteConnection {
+        use sqlx::ConnectOptions as _;
+
+        sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.dir.path().join("test.db"))
+            .busy_timeout(std::time::Duration::from_secs(5))
+            .disable_statement_logging()
+            .connect()
+            .await
+            .expect("a connection")
+    }
+
+    /// How many events of a kind there are.
+    pub(super) async fn count_of(&self, kind: crate::domain::event::EventKind) -> usize {
+        let sql = "SELECT COUNT(*) FROM event WHERE kind = ?1";
+        let count: i64 = sqlx::query_scalar(sql)
+            .bind(kind.name())
+            .fetch_one(&mut self.raw().await)
+            .await
+            .expect("a count");
+        usize::try_from(count).expect("a count")
     }
 
     pub(super) async fn kinds(&self) -> Vec<&'static str> {
