@@ -129,7 +129,7 @@ macro_rules! family_columns {
              END AS family_spent,
              CASE WHEN t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id) THEN
                  (SELECT COALESCE(SUM(a.budget_usd), 0.0)
-                    FROM attempt a JOIN ticket o ON o.ticket_id = a.ticket_id
+                    FROM attempt a CROSS JOIN ticket o ON o.ticket_id = a.ticket_id
                    WHERE a.state <> 'ended' AND COALESCE(o.root_id, o.ticket_id) = COALESCE(t.root_id, t.ticket_id))
              END AS family_reserved "
     };

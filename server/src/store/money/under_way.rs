@@ -51,7 +51,8 @@ pub(crate) async fn live(
            LEFT JOIN project_limit l ON l.project_id = t.project_id
           WHERE a.state <> 'ended' AND COALESCE(a.limit_reached, a.cut_short) IS NULL
             AND (?1 IS NULL OR t.project_id = ?1)
-          ORDER BY a.attempt_id",
+          -- Sorted, because SQLite would rather read every attempt there ever was in this order.
+          ORDER BY +a.attempt_id",
     ))
     .bind(project.map(|key| key.0))
     .fetch_all(connection)
@@ -78,7 +79,8 @@ pub(crate) async fn over_type(
           WHERE a.state <> 'ended' AND COALESCE(a.limit_reached, a.cut_short) IS NULL
             AND (a.budget_usd IS NULL OR a.budget_usd > y.max_budget_usd)
             AND y.max_budget_usd IS NOT NULL
-          ORDER BY a.attempt_id",
+          -- Sorted, because SQLite would rather read every attempt there ever was in this order.
+          ORDER BY +a.attempt_id",
     )
     .fetch_all(connection)
     .await?;

@@ -44,7 +44,7 @@ impl Store {
 
     /// Every worker that is not stopped.
     pub async fn live_workers(&self) -> Result<Vec<Worker>> {
-        let sql = concat!(worker::select!(), "WHERE w.state <> 'stopped' ORDER BY w.worker_id");
+        let sql = concat!(worker::select!(), "WHERE w.state <> 'stopped' ORDER BY +w.worker_id");
         worker::decode(sqlx::query_as(sql).fetch_all(&self.readers).await?)
     }
 
