@@ -60,7 +60,7 @@ async fn a_client_that_floods_is_rate_limited_and_served_again_afterwards() {
             return Ok(());
         }
         assert!(
-            reply.body.contains("Be quiet for") && reply.body.contains("list_events"),
+            reply.body.contains("Retry after") && reply.body.contains("list_events"),
             "{reply:?}"
         );
         Err(format!("{reply:?}"))

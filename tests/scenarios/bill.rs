@@ -190,7 +190,7 @@ async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
     let requests = u32::try_from(held["attempts"][0]["num_turns"].as_i64().expect("turns"));
     let one = cost / f64::from(requests.expect("few")).max(1.0);
     assert!(cost >= 0.9 && cost <= 1.0 + 2.0 * one, "${cost} for a limit of $1");
-    assert!(text(&held, "hold_reason").contains("update_ticket"), "{held}");
+    assert!(text(&held, "hold_reason").contains("max_budget_usd of the ticket"), "{held}");
     assert_eq!(told(&bed, "ticket_on_hold").await, 1);
 
     let usage = bed.client.ok("get_usage", json!({"group_by": "ticket"})).await;

@@ -289,7 +289,7 @@ async fn an_agent_that_must_stop_is_refused_before_it_stops() {
         bed.client.ok("stop_worker", stop).await;
         let list = agent.rpc("tools/list", json!({})).await;
         assert_eq!(list.status, 401, "{mode}: {list:?}");
-        assert!(list.body.contains("told to stop"), "{list:?}");
+        assert!(list.body.contains("asked to stop"), "{list:?}");
 
         assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGKILL));
         // The shim did not do it, and it is done all the same.

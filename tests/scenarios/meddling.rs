@@ -44,7 +44,7 @@ async fn a_link_in_the_place_of_a_worktree_does_not_lead_to_another_repository()
     let ticket = bed.ticket("shop", &["build"], &script).await;
     let held = bed.ticket_is(&ticket, "on_hold").await;
     let reason = text(&held, "hold_reason");
-    assert!(reason.contains("symbolic link") && reason.contains("resume_ticket"), "{reason}");
+    assert!(reason.contains("symbolic link") && reason.contains("resume the ticket"), "{reason}");
     assert_eq!(picture(&canary.path), before);
 
     bed.client.ok("resume_ticket", json!({"ticket_id": ticket})).await;

@@ -61,8 +61,7 @@ async fn an_agent_that_is_away_while_it_is_replaced_is_waited_for() {
     let agent = elsewhere.path().join("agent");
     let bed = bed_with_agent(&agent).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
-    waits(&bed, &ticket, "queue_paused", &["No such file", "It is tried again at", "by itself"])
-        .await;
+    waits(&bed, &ticket, "queue_paused", &["No such file", "is retried by itself at"]).await;
     symlink(binaries::fake_claude(), &agent).expect("writable");
     resumed(&bed, &ticket, Some("no_agent")).await;
 }
@@ -120,7 +119,7 @@ async fn the_shims_program_may_be_away_or_busy_while_it_is_replaced() {
     let away = elsewhere.path().join("away");
     fs::rename(&shim, &away).expect("writable");
     let ticket = bed.ticket("shop", &["build"], "").await;
-    let words = ["could not start the shim", "No such file", "It is tried again at"];
+    let words = ["could not start the shim", "No such file", "is retried"];
     let waiting = waits(&bed, &ticket, "launch_failing", &words).await;
     assert!(waiting["waiting_until"].is_string(), "{waiting}");
     fs::rename(&away, &shim).expect("writable");
@@ -144,7 +143,7 @@ async fn shims_that_end_before_they_say_hello_are_not_launched_again_and_again()
     let bed = Bed::with(Setup::default().arg("--shim").arg(shim.display().to_string())).await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
-    waits(&bed, &ticket, "launch_failing", &["never said hello", "It is tried again at"]).await;
+    waits(&bed, &ticket, "launch_failing", &["never said hello", "is retried"]).await;
     assert_eq!(told(&bed, "queue_paused").await, 1);
     fs::remove_file(&shim).expect("it is ours");
     symlink(binaries::shim(), &shim).expect("writable");
@@ -257,7 +256,7 @@ async fn the_limit_of_one_model_holds_the_types_of_that_model() {
     bed.worker_type("shop", "review", json!({"model": "claude-opus-4-7"})).await;
     bed.worker_type("shop", "build", json!({"model": "sonnet"})).await;
     let plan = bed.ticket("shop", &["plan"], "").await;
-    let found = waits(&bed, &plan, "usage_limit", &["opus", "It goes on at", "by itself"]).await;
+    let found = waits(&bed, &plan, "usage_limit", &["opus", "It resumes by itself at"]).await;
     assert_eq!(found["attempts_used"], 0, "{found}");
     let review = bed.ticket("shop", &["review"], "").await;
     waits(&bed, &review, "usage_limit", &["opus"]).await;

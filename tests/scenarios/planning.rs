@@ -166,7 +166,7 @@ async fn planners_that_plan_planners_end_at_the_limit_of_their_family() {
     let id = text(&held, "ticket_id");
     let why = text(&bed.get(&id).await, "waiting_for");
     assert!(why.contains("T-1, which it comes from, has become 7 tickets"), "{why}");
-    assert!(why.contains("Raise max_descendants with update_project"), "{why}");
+    assert!(why.contains("(max_descendants of the project)"), "{why}");
     let attempts = bed.get(&id).await["attempts"].clone();
     assert_eq!(attempts[0]["failure"], "too_many_tickets", "{attempts}");
 

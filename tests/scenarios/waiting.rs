@@ -73,11 +73,12 @@ async fn a_project_that_may_have_no_worker_wants_a_higher_limit() {
     let refused = bed.client.refused("spawn_worker", queue("manual")).await;
     assert_eq!(
         refused,
-        "Project shop may have 0 workers and has 0, so 1 more is refused. Raise max_workers with update_project."
+        "Project shop may have 0 workers and has 0, so 1 more is refused. Raise max_workers of \
+         project shop with update_project."
     );
     bed.client.ok("update_project", json!({"project": "shop", "max_workers": 1})).await;
     bed.completed(&ticket).await;
-    waits(&bed, &manual, "no_worker", &["by itself; start one with spawn_worker"]).await;
+    waits(&bed, &manual, "no_worker", &["auto_spawn is off. Start one with spawn_worker"]).await;
     bed.client.ok("spawn_worker", queue("manual")).await;
     bed.completed(&manual).await;
 }
@@ -96,7 +97,7 @@ async fn a_type_that_is_started_manually_needs_a_slot_first_where_all_are_taken(
     let worker = text(&bed.worker_of(&busy).await, "worker_id");
     bed.client.ok("stop_worker", json!({"worker_id": worker, "mode": "cancel"})).await;
     bed.ticket_is(&busy, "on_hold").await;
-    waits(&bed, &ticket, "no_worker", &["by itself; start one with spawn_worker"]).await;
+    waits(&bed, &ticket, "no_worker", &["auto_spawn is off. Start one with spawn_worker"]).await;
     bed.client.ok("spawn_worker", queue("manual")).await;
     bed.completed(&ticket).await;
 }
@@ -113,13 +114,13 @@ async fn a_ticket_whose_worker_type_is_gone_wants_it_back_or_another_stage() {
     bed.client.ok("resume", json!({})).await;
     let why = waits(&bed, &only, "on_hold", &["create_worker_type", "close_ticket"]).await;
     assert!(!why.contains("another stage"), "{why}");
-    waits(&bed, &more, "on_hold", &["create_worker_type", "stage test", "resume_ticket"]).await;
+    waits(&bed, &more, "on_hold", &["create_worker_type", "such as test", "resume_ticket"]).await;
     // Without a type of its stage a resume is refused, so nothing may advise it.
     bed.client.refused("resume_ticket", json!({"ticket_id": only})).await;
     bed.client.ok("resume_ticket", json!({"ticket_id": more, "stage": "test"})).await;
     bed.completed(&more).await;
     bed.worker_type("shop", "build", json!({})).await;
-    waits(&bed, &only, "on_hold", &["Move it with resume_ticket"]).await;
+    waits(&bed, &only, "on_hold", &["Resume it with resume_ticket"]).await;
     bed.client.ok("resume_ticket", json!({"ticket_id": only})).await;
     bed.completed(&only).await;
 }
@@ -139,8 +140,8 @@ async fn every_slot_that_is_taken_names_the_limit_to_raise() {
     bed.client.ok("update_worker_type", more).await;
     waits(&bed, &second, "no_slot", &["update_project"]).await;
     bed.client.ok("update_project", json!({"project": "shop", "max_workers": 2})).await;
-    waits(&bed, &second, "no_slot", &["--max-workers"]).await;
-    waits(&bed, &other, "no_slot", &["--max-workers"]).await;
+    waits(&bed, &second, "no_slot", &["max_workers in the configuration"]).await;
+    waits(&bed, &other, "no_slot", &["max_workers in the configuration"]).await;
     std::fs::write(call.cwd.join("go"), "").expect("the worktree is writable");
     for ticket in [&first, &second, &other] {
         bed.completed(ticket).await;
@@ -187,13 +188,13 @@ async fn a_wait_for_a_worktree_or_its_repository_is_explained() {
         if found["branch"].is_string() { Ok(()) } else { Err(found.to_string()) }
     })
     .await;
-    waits(&bed, &first, "unprepared", &["worktree is being made"]).await;
+    waits(&bed, &first, "unprepared", &["worktree is being prepared"]).await;
     let second = bed.ticket("shop", &["test"], "").await;
     let git = repository.path.join(".git").display().to_string();
     let third = bed.ticket("shop", &["test"], "").await;
     waits(&bed, &second, "repository_busy", &["next in the queue test", &git]).await;
     // Not made before the second, of whose type one worker may live.
-    waits(&bed, &third, "behind", &["One ticket is before it"]).await;
+    waits(&bed, &third, "behind", &["One ticket is ahead of it"]).await;
     let plain = bed.server.path("plain");
     fs::write(&plain, "").unwrap();
     fs::rename(&plain, &pipe).unwrap();
@@ -218,8 +219,7 @@ async fn a_repository_in_which_another_servers_git_works_is_waited_for() {
     // The attempt ends, and its changes cannot be looked after.
     lock.lock().expect("nobody has it for long");
     fs::write(call.cwd.join("go"), "").expect("writable");
-    waits(&bed, &ticket, "repository_busy", &["is over", "what it changed", "ends by itself"])
-        .await;
+    waits(&bed, &ticket, "repository_busy", &["is over", "its changes", "ends by itself"]).await;
     lock.unlock().expect("it is ours");
     bed.completed(&ticket).await;
 }
@@ -232,7 +232,7 @@ async fn launches_that_fail_say_why_and_when_they_are_tried_again() {
     bed.launch().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
-    waits(&bed, &ticket, "launch_failing", &["MaxConnections=", "tried again at"]).await;
+    waits(&bed, &ticket, "launch_failing", &["MaxConnections=", "retried at"]).await;
     let until = bed.get(&ticket).await["waiting_until"].clone();
     assert!(until.is_string(), "{until}");
     socket.set_max_connections(8);
@@ -249,7 +249,7 @@ async fn a_missing_agent_pauses_its_queue_until_it_is_back() {
     let bed = Bed::with(setup).await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
-    let steps = ["agent", "No such file", "resume", "tried again"];
+    let steps = ["agent", "No such file", "resume", "retried"];
     waits(&bed, &ticket, "queue_paused", &steps).await;
     std::os::unix::fs::symlink(binaries::fake_claude(), &agent).expect("writable");
     bed.client.ok("resume", queue("build")).await;

@@ -163,7 +163,7 @@ async fn tickets_without_a_conflict_are_merged_and_a_conflict_waits_for_the_coor
             let reason = text(&ticket, "hold_reason");
             assert!(reason.contains("README.md") && reason.contains("main"), "{reason}");
             assert!(
-                reason.contains("complete_ticket_stage") && reason.contains("resume_ticket"),
+                reason.contains("complete its last stage") && reason.contains("resume the ticket"),
                 "{reason}"
             );
             assert_eq!(ticket["merged_commit"], Value::Null);
@@ -403,7 +403,7 @@ async fn a_repository_that_is_gone_puts_the_ticket_on_hold_and_says_so() {
     fs::rename(&repository.path, &aside).unwrap();
     let id = bed.ticket("shop", &["build"], "").await;
     let held = bed.ticket_is(&id, "on_hold").await;
-    assert!(text(&held, "hold_reason").contains("resume_ticket"), "{held}");
+    assert!(text(&held, "hold_reason").contains("resume the ticket"), "{held}");
     fs::rename(&aside, &repository.path).unwrap();
     bed.client.ok("resume_ticket", json!({"ticket_id": id})).await;
     bed.completed(&id).await;

@@ -1,6 +1,6 @@
 //! What an agent reads from files of its run directory: its MCP servers and its settings.
 //!
-//! They go by file and never on the command line, where `ps` would show what secrets they hold.
+//! They are passed in files and never on the command line, where `ps` would show the secrets in them.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -14,10 +14,10 @@ pub const MCP_FILE: &str = "mcp.json";
 pub const SETTINGS_FILE: &str = "settings.json";
 /// The name under which an agent finds this server.
 pub const OWN_SERVER: &str = "vibe-ensemble";
-/// What a worker type may add of either, in bytes of JSON.
+/// The most that a worker type may add to either, in bytes of JSON.
 pub const MOST_BYTES: usize = 64 << 10;
 
-/// Where an agent reaches this server, and what lets it in.
+/// Where an agent reaches this server, and the token it needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OwnServer {
     pub url: String,
@@ -33,8 +33,8 @@ impl std::fmt::Debug for OwnServer {
 
 /// The file of `--mcp-config`: this server for the attempt alone, and the servers of its worker type.
 ///
-/// It is always given, with `--strict-mcp-config`: what the project's directory or the user's home configures is for
-/// people, and may hold the coordinator's own access to this server.
+/// It is always given, with `--strict-mcp-config`: the configuration of the project's directory or the user's home is
+/// for people, and may contain the coordinator's own access to this server.
 #[must_use]
 pub fn mcp_config(own: &OwnServer, more: &Map<String, Value>) -> String {
     let mut servers = more.clone();
@@ -42,19 +42,19 @@ pub fn mcp_config(own: &OwnServer, more: &Map<String, Value>) -> String {
         "type": "http",
         "url": own.url,
         "headers": {"Authorization": format!("Bearer {}", own.token)},
-        // Four small tools: looking for them would cost more than knowing them.
+        // Four small tools: a search for them would cost more than listing them.
         "alwaysLoad": true,
     });
     servers.insert(OWN_SERVER.to_owned(), entry);
     json!({"mcpServers": servers}).to_string()
 }
 
-/// Makes the worktree of a subagent that gets one of its own, and says where it is; claude gives it `name`. Left to itself
+/// Makes the worktree of a subagent that asks for its own, and prints its path; claude gives it `name`. By default
 /// claude makes it in the checkout that the ticket's worktree belongs to, which is the user's, and leaves it there.
 const SUBAGENT_WORKTREE: &str = r#"name=$(sed -n 's/.*"name" *: *"\([A-Za-z0-9._-]*\)".*/\1/p' | head -n 1) && [ -n "$name" ] && top=$(git rev-parse --show-toplevel) && at="$top/.claude/worktrees/$name" && git worktree add --quiet -B "worktree-$name" "$at" HEAD >&2 && printf '%s\n' "$at""#;
 
-/// The file of `--settings`: those of the worker type, and the permission to use this server's tools, which nobody could
-/// be asked for. A type takes it away with `disallowed_tools`.
+/// The file of `--settings`: those of the worker type, and the permission to use this server's tools, for which a
+/// headless agent cannot ask. A type revokes it with `disallowed_tools`.
 #[must_use]
 pub fn settings(of_type: &Map<String, Value>) -> String {
     let own_tools = Value::String(format!("mcp__{OWN_SERVER}"));
@@ -68,7 +68,7 @@ pub fn settings(of_type: &Map<String, Value>) -> String {
     }
     let hooks = settings.entry("hooks").or_insert_with(|| json!({}));
     if let Some(hooks) = hooks.as_object_mut() {
-        // A type that has a hook for it knows better.
+        // A hook of the worker type takes precedence.
         hooks.entry("WorktreeCreate").or_insert_with(
             || json!([{"hooks": [{"type": "command", "command": SUBAGENT_WORKTREE}]}]),
         );
@@ -76,7 +76,7 @@ pub fn settings(of_type: &Map<String, Value>) -> String {
     Value::Object(settings).to_string()
 }
 
-/// Checks the settings of a worker type as far as this server has to read them; the rest is for claude to judge.
+/// Checks the settings of a worker type as far as this server reads them; claude checks the rest.
 pub fn check_settings(field: &str, given: &Map<String, Value>) -> Result<(), Refusal> {
     small(field, given)?;
     let Some(permissions) = given.get("permissions") else { return Ok(()) };
@@ -164,7 +164,7 @@ fn strings(field: &str, given: &Value) -> Result<(), Refusal> {
     if good {
         return Ok(());
     }
-    Err(Refusal::invalid(field, &given.to_string(), "a list of texts"))
+    Err(Refusal::invalid(field, &given.to_string(), "a list of strings"))
 }
 
 fn string_map(field: &str, given: Option<&Value>) -> Result<(), Refusal> {
@@ -173,12 +173,13 @@ fn string_map(field: &str, given: Option<&Value>) -> Result<(), Refusal> {
     if good {
         return Ok(());
     }
-    Err(Refusal::invalid(field, &given.to_string(), "an object of texts"))
+    Err(Refusal::invalid(field, &given.to_string(), "an object of strings"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::text::Invalid;
 
     fn object(value: &Value) -> Map<String, Value> {
         value.as_object().expect("an object").clone()
@@ -186,7 +187,7 @@ mod tests {
 
     fn wrong_field(given: &Value) -> String {
         match check_mcp_servers("mcp_servers", &object(given)) {
-            Err(Refusal::InvalidField { field, .. }) => field,
+            Err(Refusal::InvalidField(Invalid { field, .. })) => field,
             other => panic!("{given} must be wrong, is {other:?}"),
         }
     }

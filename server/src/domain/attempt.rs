@@ -25,57 +25,57 @@ pub struct Attempt {
     pub worker: WorkerId,
     pub state: AttemptState,
     pub claude_session_id: String,
-    /// True when the attempt went on in a session an earlier one began.
+    /// True when the attempt continued in a session that an earlier one began.
     pub resumed: bool,
     /// True when it only asks an earlier attempt's session for the outcome.
     pub asks_outcome: bool,
-    /// Dollars it may spend, and which limit says so.
+    /// Dollars it may spend, and the limit that set them.
     pub budget: Option<(f64, Limit)>,
     /// The limit it is being stopped for.
     pub limit_reached: Option<String>,
-    /// Why it is being stopped to go on with a smaller budget: the limit that was lowered under it.
+    /// Why it is being stopped to continue with a smaller budget: the limit that was lowered below it.
     pub cut_short: Option<String>,
-    /// What was asked of it by a tool call, until it ends.
+    /// The stop that a tool call asked for, until it ends.
     pub stop: Option<StopMode>,
     pub granted_at: Timestamp,
     pub started_at: Option<Timestamp>,
-    /// True while what is left of it contradicts itself, or its processes cannot be ended. Nothing else runs its ticket
+    /// True while the evidence it left is contradictory, or its processes cannot be ended. Nothing else runs its ticket
     /// meanwhile.
     pub suspect: bool,
-    /// The server ended its processes itself: its time was up, and its shim did nothing about it.
+    /// The server ended its processes itself: its time was up, and its shim had not ended them.
     pub overdue: bool,
-    /// What keeps its shim from ending it, until it has ended.
+    /// What keeps its shim from ending it, while something does.
     pub trouble: Option<String>,
     /// Whether its agent was given the schema that has `tickets`.
     pub may_create_tickets: bool,
-    /// The wall clock it was given; none for attempts of servers that did not note it.
+    /// Its time limit; `None` for attempts of older servers that did not record it.
     pub timeout_seconds: Option<i64>,
-    /// The last word of its agent on how far it is.
+    /// The latest progress that its agent reported.
     pub progress: Option<Progress>,
     /// What the agent's own final message says it used.
     pub spent: Spent,
-    /// The model its worker type named; empty for the account's own choice.
+    /// The model of its worker type; empty for the account's default.
     pub model: String,
-    /// Dollars it is counted with because it could not say what it cost.
+    /// Dollars assumed for it, because it could not report what it cost.
     pub assumed_usd: Option<f64>,
 }
 
-/// Why an attempt's agent may not speak to the server any more.
+/// Why an attempt's agent may no longer use the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// It has ended, or another took its place.
+    /// It has ended, or another attempt took its place.
     Ended,
-    /// It was told to stop at once.
+    /// It was asked to stop at once.
     Stopped,
     /// Its time is up.
     TimedOut,
 }
 
 impl Attempt {
-    /// Why its agent may not speak now; `None` while it may.
+    /// Why its agent may not use the server now; `None` while it may.
     ///
-    /// The shim may need a while to stop an agent. Whoever was told to stop has lost the right to change anything from
-    /// that moment on. Time is no evidence of an end; it only closes this door.
+    /// The shim may need a while to stop an agent, but from the moment it is asked to stop, the agent may change
+    /// nothing. Elapsed time does not prove an end; it only ends this right.
     #[must_use]
     pub fn silence(&self, present: &Present) -> Option<Silence> {
         match self.state {
@@ -94,10 +94,10 @@ impl Attempt {
     }
 }
 
-/// Where an attempt stands. `Ended` is final, whoever reports what afterwards.
+/// The state of an attempt. `Ended` is final, whatever is reported afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptState {
-    /// Committed; the child is not known to run yet.
+    /// Committed; the child is not yet known to run.
     Granted,
     /// The shim reported the child.
     Running,
@@ -155,7 +155,7 @@ names! {
 }
 
 names! {
-    /// How a worker or its attempt is to be stopped. Ordered by strength: a later request may only strengthen.
+    /// How to stop a worker or its attempt. Ordered by strength: a later request may only be stronger.
     #[derive(PartialOrd, Ord)]
     pub enum StopMode {
         /// Finish this ticket, then exit.
@@ -183,24 +183,24 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
     pub num_turns: Option<i64>,
-    /// Of an attempt that is stored, its own share. In a report, the running total that was told: of a resumed session it
-    /// may hold earlier attempts too.
+    /// For a stored attempt, its own share. In a report, the running total of the session, which may include earlier
+    /// attempts.
     pub cost_usd: Option<f64>,
-    /// Dollars of this run alone, where the agent told them.
+    /// Dollars of this run alone, where the agent reported them.
     pub own_usd: Option<f64>,
     pub input_tokens: Option<i64>,
     pub output_tokens: Option<i64>,
-    /// The part of the input tokens that the prompt cache had or took.
+    /// The part of the input tokens that was read from or written to the prompt cache.
     pub cached_tokens: Option<i64>,
-    /// Most memory its process tree was seen to hold.
+    /// The highest memory use that was seen of its process tree.
     pub peak_memory_bytes: Option<i64>,
-    /// Worth of the tokens its stream told of (see [`super::bill`]); `None` when nobody knows.
+    /// Worth of the tokens in its stream (see [`super::bill`]); `None` when unknown.
     pub seen_worth: Option<f64>,
-    /// The part of that which came after the last word on dollars.
+    /// The part of that after the last report of dollars.
     pub untold_worth: f64,
     /// No request was under way when it ended (see [`super::bill::Seen`]).
     pub idle: bool,
-    /// Whether its agent was ever started, as far as whoever reports this knows.
+    /// Whether its agent was ever started, as far as the reporter knows.
     pub ran: bool,
 }
 

@@ -1,22 +1,22 @@
-//! What an attempt cost, as far as its agent tells, and what it is counted with where it could not say.
+//! What an attempt cost by its agent's report, and what is assumed where it could not report.
 //!
-//! claude tells its cost with its results. An attempt that was killed, stopped or ran out of time has none, and a limit in
-//! dollars that a kill evades is no limit. So such an attempt is counted with an assumption that is rather too high: the
-//! tokens its stream told of, at the price of other attempts with the same model, and never more than it was allowed to
-//! spend. What an agent says is bounded before it is stored, because sums of it must stay sums.
+//! claude reports its cost with its result. An attempt that was killed, was stopped or ran out of time has none, and
+//! killing attempts must not bypass a dollar limit. So such an attempt is counted with an assumption on the high side:
+//! the tokens in its stream, at the price of other attempts with the same model, and never more than it was allowed to
+//! spend. What an agent reports is bounded before it is stored, so that it cannot ruin the sums.
 
 use super::attempt::Spent;
 
-/// Most dollars that one attempt is believed to have cost: more than any limit can be set to.
+/// The most dollars that one attempt can be counted with: more than any limit can be set to.
 pub const MOST_USD: f64 = 1e6;
 
-/// Most dollars that a sum shows. Numbers stay numbers up to here, whatever is stored.
+/// The most dollars that a sum shows: finite, whatever is stored.
 pub const MOST_USD_IN_ALL: f64 = 1e12;
 
-/// Most tokens, or turns, that one attempt is believed to have used; thousands of times what a day of work takes.
+/// The most tokens, or turns, that one attempt can be counted with; thousands of times what a day of work takes.
 pub const MOST_TOKENS: i64 = 1_000_000_000_000;
 
-/// Most of anything that is counted in one number that JSON can hold exactly.
+/// The highest count that JSON can hold exactly.
 pub const MOST_IN_ALL: i64 = (1 << 53) - 1;
 
 /// Tokens, by what they are billed as.
@@ -29,10 +29,10 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The same in input tokens that no cache had, which is how every model's prices relate to each other.
+    /// The equivalent in uncached input tokens, since the prices of every model have the same proportions.
     ///
-    /// A stream tells of the output of a message only what was there at its beginning (2.1.330). That does not matter as
-    /// long as prices are learned from streams too: they are too high by what is missing here.
+    /// A stream reports the output of a message only as it was at its beginning (2.1.330). That does not matter as long
+    /// as prices are learned from streams too: they are higher by what is missing here.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn worth(self) -> f64 {
@@ -41,37 +41,38 @@ impl Tokens {
     }
 }
 
-/// Attempts worth less than this teach no price: what a stream does not tell would be most of it.
+/// Attempts worth less than this teach no price: what a stream does not report would be most of it.
 pub const TELLING: i64 = 1000;
 
-/// Dollars per input token while no attempt has taught a price: twice what the dearest model cost in November 2026.
+/// Dollars per input token until an attempt has taught a price: twice the price of the most expensive model in November
+/// 2026.
 const DEAREST: f64 = 30e-6;
 
-/// The highest price that an attempt can teach. A stream shows little of the output, so it may be well above the dearest;
-/// but one that tells nonsense must not make every other one dear.
+/// The highest price that an attempt can teach. A stream shows little of the output, so it may be well above the most
+/// expensive model; but one with nonsense in it must not make all others expensive.
 const DEAREST_LEARNED: f64 = 10.0 * DEAREST;
 
-/// Worth of the request that was under way when the attempt ended and that its stream told nothing of.
+/// Worth of a request that was under way when the attempt ended and is not in its stream.
 const UNDER_WAY: f64 = 25_000.0;
 
-/// What is known of an attempt that could not say what it cost.
+/// What is known about an attempt that could not report its cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seen {
-    /// The worth of what its stream told of; `None` when nobody knows.
+    /// The worth of what its stream reported; `None` when unknown.
     pub worth: Option<f64>,
-    /// A request may have been under way at its end. One that never had a session, that the service refused, or that
-    /// ended by itself had none.
+    /// A request may have been under way at its end; not for an attempt that never had a session, that the service
+    /// refused, or that ended by itself.
     pub under_way: bool,
 }
 
-/// The dollars to count. `price`: dollars per input token, as others with the same model paid it. `budget`: what it was
-/// allowed to spend.
+/// The dollars to count. `price`: dollars per input token that others with the same model paid. `budget`: what the
+/// attempt was allowed to spend.
 #[must_use]
 pub fn assumed(seen: Seen, price: Option<f64>, budget: Option<f64>) -> f64 {
     let price = price.unwrap_or(DEAREST).min(DEAREST_LEARNED);
     let under_way = if seen.under_way { UNDER_WAY } else { 0.0 };
     let estimate = match (seen.worth, budget) {
-        // Nothing is known but what it could not exceed.
+        // All that is known is what it could not exceed.
         (None, Some(budget)) => budget,
         (worth, _) => (worth.unwrap_or(0.0) + under_way) * price,
     };
@@ -82,18 +83,19 @@ pub fn assumed(seen: Seen, price: Option<f64>, budget: Option<f64>) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Owed {
     pub usd: f64,
-    /// It holds what earlier attempts of the session used and could not tell.
+    /// It includes what earlier attempts of the session used and could not report.
     pub pays_for_earlier: bool,
 }
 
-/// Two sums that differ by less are the same one; they were added up in different orders.
+/// Two sums that differ by less are equal; they were added in different orders.
 const SAME_USD: f64 = 1e-6;
 
-/// What an attempt owes that went on in a session.
+/// What an attempt owes that continued a session.
 ///
-/// claude reports a session's running total, so of that only what came on top is this attempt's; it may hold what a run
-/// before it used and could not tell. Some resumed runs begin their total anew: a total that is lower than the one before
-/// is owed in full. `own` is exact, where it is told, but knows of this run only. `before` is the session's last total.
+/// claude reports the running total of a session, so only the increase belongs to this attempt; it may include what a
+/// run before it used and could not report. Some resumed runs begin their total at zero: a total lower than the
+/// previous one is owed in full. `own` is exact, where it is reported, but covers this run only. `before` is the
+/// previous total of the session.
 #[must_use]
 pub fn owed(total: Option<f64>, own: Option<f64>, before: f64) -> Option<Owed> {
     match (total, own) {
@@ -106,7 +108,7 @@ pub fn owed(total: Option<f64>, own: Option<f64>, before: f64) -> Option<Owed> {
             Some(Owed { usd: (total - before).max(0.0), pays_for_earlier: true })
         }
         (Some(total), Some(own)) => {
-            // What the total holds of earlier runs, of which `before` was told.
+            // What the total includes of earlier runs, of which `before` was reported.
             let earlier = total - own;
             let goes_on = earlier > SAME_USD && earlier + SAME_USD >= before;
             let usd = if goes_on { (total - before).max(own) } else { own };
@@ -115,7 +117,7 @@ pub fn owed(total: Option<f64>, own: Option<f64>, before: f64) -> Option<Owed> {
     }
 }
 
-/// What an agent says it used, within bounds.
+/// What an agent reports to have used, within bounds.
 #[must_use]
 pub fn bounded(spent: &Spent) -> Spent {
     let usd =
@@ -158,12 +160,12 @@ mod tests {
             |worth, price, budget| assumed(Seen { worth, under_way: true }, price, budget);
         near(assumed(Some(75_000.0), Some(4e-6), None), 0.4);
         near(assumed(Some(75_000.0), Some(4e-6), Some(0.3)), 0.3);
-        // Without a price the dearest counts.
+        // Without a price, the highest one applies.
         near(assumed(Some(75_000.0), None, Some(10.0)), 3.0);
-        // Nobody knows what it did.
+        // It is unknown what it did.
         near(assumed(None, Some(4e-6), Some(7.0)), 7.0);
         near(assumed(None, Some(4e-6), None), 0.1);
-        // One that told nonsense makes nobody poor.
+        // One with nonsense costs no other attempt anything.
         near(assumed(Some(75_000.0), Some(1000.0), None), 30.0);
         near(assumed(Some(f64::MAX), Some(f64::MAX), None), MOST_USD);
     }
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn a_session_owes_what_came_on_top_and_a_total_that_begins_anew_in_full() {
         let owes = |total, own, before, usd, pays| {
-            let owed = owed(total, own, before).expect("it was told");
+            let owed = owed(total, own, before).expect("it was reported");
             near(owed.usd, usd);
             assert_eq!(owed.pays_for_earlier, pays, "{total:?} {own:?} {before}");
         };
@@ -186,14 +188,14 @@ mod tests {
         owes(Some(1.5), None, 1.0, 0.5, true);
         owes(Some(1.0), None, 1.0, 0.0, true);
         owes(Some(0.5), None, 1.0, 0.5, false);
-        // With the run's own dollars: of a run between the two nobody told 0.2.
+        // With the run's own dollars: 0.2 of a run between the two were never reported.
         owes(Some(1.5), Some(0.3), 1.0, 0.5, true);
         owes(Some(1.5), Some(0.5), 1.0, 0.5, true);
-        // Begun anew, though it grew beyond the one before.
+        // Begun at zero, though it grew beyond the previous one.
         owes(Some(1.5), Some(1.5), 1.0, 1.5, false);
         owes(Some(0.5), Some(0.5), 1.0, 0.5, false);
         owes(None, Some(0.25), 1.0, 0.25, false);
-        // The first that tells anything of a session, which holds what the ones before could not say.
+        // The first report of a session, which includes what earlier attempts could not report.
         owes(Some(0.75), Some(0.5), 0.0, 0.75, true);
         owes(Some(0.5), Some(0.5), 0.0, 0.5, false);
     }

@@ -1,4 +1,4 @@
-//! A comment on a ticket: a stage's report, or words of the coordinator.
+//! A comment on a ticket: the report of a stage, or a remark.
 
 use super::id::AttemptId;
 use super::id::CommentId;
@@ -13,9 +13,9 @@ pub const COORDINATOR: &str = "coordinator";
 names! {
     /// What a comment is.
     pub enum CommentKind {
-        /// What a stage hands to those after it.
+        /// What a stage hands to later ones.
         Report = "report",
-        /// Said by the coordinator, or by an agent at work.
+        /// Written by the coordinator, or by an agent while it works.
         Remark = "remark",
         /// What a stage needs to know and could not find out.
         Question = "question",

@@ -1,4 +1,4 @@
-//! Events: what happened, in order, for those who were not looking.
+//! Events: what happened, in order, for clients that were not watching.
 //!
 //! Every state change appends its event in the same commit. Delivery is at least once: an event is listed until its
 //! consumer marks it.
@@ -49,10 +49,10 @@ impl NewEvent {
 }
 
 names! {
-    /// What an event tells. New kinds are added; none is renamed.
+    /// What an event reports. Kinds are added and never renamed.
     pub enum EventKind {
         TicketCreated = "ticket_created",
-        /// An attempt was granted to a worker.
+        /// A worker began an attempt.
         TicketStageStarted = "ticket_stage_started",
         TicketStageCompleted = "ticket_stage_completed",
         /// A stage asked for rework.
@@ -62,18 +62,18 @@ names! {
         /// The ticket waits for the coordinator.
         TicketOnHold = "ticket_on_hold",
         TicketResumed = "ticket_resumed",
-        /// The last ticket it waited for completed.
+        /// The last ticket it waited for has completed.
         TicketUnblocked = "ticket_unblocked",
         TicketClosed = "ticket_closed",
         WorkerStarted = "worker_started",
         WorkerStopped = "worker_stopped",
-        /// Its words, its priority, its limit or the rest of its plan were changed.
+        /// Its texts, its priority, its limit or the rest of its plan were changed.
         TicketUpdated = "ticket_updated",
         QueuePaused = "queue_paused",
         QueueResumed = "queue_resumed",
         ProjectPaused = "project_paused",
         ProjectResumed = "project_resumed",
-        /// Nothing is started on the whole server; each project's log says so.
+        /// Nothing is started on the whole server; each project has such an event.
         ServerPaused = "server_paused",
         ServerResumed = "server_resumed",
     }

@@ -12,7 +12,7 @@ pub struct InvalidId {
     pub prefix: &'static str,
 }
 
-/// At a thousand a second this is reached after 34 years.
+/// At a thousand per second, this is reached after 34 years.
 const IMPLAUSIBLE: i64 = 1 << 40;
 
 macro_rules! ids {
@@ -28,7 +28,7 @@ macro_rules! ids {
                 Self(key)
             }
 
-            /// Whether the number can be one that was given out. Nothing counts this far; what claims to would leave the
+            /// Whether the number can have been assigned. No counter gets this far; one that seemed to would leave the
             /// database without numbers.
             #[must_use]
             pub const fn is_plausible(self) -> bool {
@@ -68,8 +68,8 @@ macro_rules! ids {
 ids! {
     /// A ticket, written `T-42`.
     TicketId, "T", "ticket";
-    /// One execution of one stage, written `A-17`. The number only grows and is the fence: whoever holds an older
-    /// one has lost the right to change anything.
+    /// One execution of one stage, written `A-17`. The number only grows and is the fencing token: the holder of an
+    /// older one may change nothing any more.
     AttemptId, "A", "attempt";
     /// One shim process, written `W-7`.
     WorkerId, "W", "worker";

@@ -1,20 +1,22 @@
 //! Limits: what may be started, and how many dollars it may spend.
 //!
-//! Dollars are set aside when an attempt is granted: what it may spend at most is neither anybody else's meanwhile nor
-//! more than every limit above it has left. That keeps the sum bounded although claude tells a cost only at the end.
+//! Dollars are set aside when an attempt starts: what it may spend at most is nobody else's meanwhile, and no more than
+//! every limit above it has left. That bounds the sum, although claude reports a cost only at the end.
 
+use super::advice;
+use super::advice::Knob;
 use super::id::AttemptId;
 use super::id::TicketId;
 use super::names::names;
-use super::refusal::Refusal;
+use super::text::Invalid;
 
-/// Less than this is nothing: not one request could be paid from it.
+/// Less than this is nothing: it pays for not even one request.
 pub const LEAST_USD: f64 = 0.01;
 
 /// The limits of a project; `None` means that there is no such limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProjectLimits {
-    /// Workers that may live at once, over all types of the project.
+    /// Workers that may run at the same time, over all types of the project.
     pub max_workers: Option<i64>,
     /// Dollars of all its tickets together.
     pub max_budget_usd: Option<f64>,
@@ -24,7 +26,7 @@ pub struct ProjectLimits {
     pub max_budget_usd_per_ticket: Option<f64>,
     /// Attempts of one ticket over its whole life.
     pub max_attempts_per_ticket: Option<i64>,
-    /// Tickets that one ticket may become, through all generations; `None` means what the server says.
+    /// Tickets that one ticket may become, through all generations; `None` means the limit of the server.
     pub max_descendants: Option<i64>,
 }
 
@@ -32,8 +34,8 @@ pub struct ProjectLimits {
 pub const MOST_DESCENDANTS: i64 = 100_000;
 
 impl ProjectLimits {
-    /// Checks every field; the first wrong one is named.
-    pub fn check(&self) -> Result<(), Refusal> {
+    /// Checks every field and names the first invalid one.
+    pub fn check(&self) -> Result<(), Invalid> {
         count("max_workers", self.max_workers, 0, 10_000)?;
         dollars("max_budget_usd", self.max_budget_usd)?;
         dollars("max_budget_usd_per_day", self.max_budget_usd_per_day)?;
@@ -43,8 +45,8 @@ impl ProjectLimits {
     }
 }
 
-/// What a call changes about the limits of a project; `None` leaves one as it is. The numbers are those of the tool: where
-/// none of something is no sensible limit, 0 stands for no limit; of workers and descendants, where it is one, -1 does.
+/// What a call changes about the limits of a project; `None` leaves a limit as it is. The numbers are those of the tool: 0
+/// means no limit where a limit of none makes no sense; for workers and descendants, where it does, -1 means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProjectLimitsChange {
     pub max_workers: Option<i64>,
@@ -85,31 +87,31 @@ impl ProjectLimitsChange {
 }
 
 /// Checks a limit in dollars.
-pub fn dollars(field: &'static str, given: Option<f64>) -> Result<(), Refusal> {
+pub fn dollars(field: &'static str, given: Option<f64>) -> Result<(), Invalid> {
     match given {
         Some(usd) if !(LEAST_USD..=1_000_000.0).contains(&usd) => {
             let allowed = "dollars, at least 0.01 and at most 1000000, or 0 for no limit";
-            Err(Refusal::invalid(field, &usd.to_string(), allowed))
+            Err(Invalid::new(field, &usd.to_string(), allowed))
         }
         Some(_) | None => Ok(()),
     }
 }
 
-fn count(field: &'static str, given: Option<i64>, least: i64, most: i64) -> Result<(), Refusal> {
+fn count(field: &'static str, given: Option<i64>, least: i64, most: i64) -> Result<(), Invalid> {
     match given {
         Some(count) if !(least..=most).contains(&count) => {
             let allowed = format!("a number from {least} to {most}");
-            Err(Refusal::invalid(field, &count.to_string(), allowed))
+            Err(Invalid::new(field, &count.to_string(), allowed))
         }
         Some(_) | None => Ok(()),
     }
 }
 
 names! {
-    /// A limit in dollars, narrowest first: of two that are equally tight the narrower is told.
+    /// A dollar limit, narrowest first: of two equally tight ones, the narrower is reported.
     #[derive(PartialOrd, Ord)]
     pub enum Limit {
-        /// One attempt, by its worker type. Reaching it is the work's fault.
+        /// One attempt, by its worker type. An attempt that reaches it has failed.
         Attempt = "attempt",
         Ticket = "ticket",
         /// A ticket and all that it became, under the limit of that ticket.
@@ -121,40 +123,62 @@ names! {
 }
 
 impl Limit {
-    /// The end of a sentence: whose dollars are spent, and how to raise them.
+    /// The settings that raise it.
+    #[must_use]
+    pub const fn raised_by(self) -> &'static [Knob] {
+        match self {
+            Self::Attempt => &[Knob::AttemptBudget],
+            Self::Ticket | Self::Family => &[Knob::TicketBudget, Knob::TicketBudgets],
+            Self::ProjectDay => &[Knob::ProjectBudgetPerDay],
+            Self::Project => &[Knob::ProjectBudget],
+            Self::ServerDay => &[Knob::ServerBudgetPerDay],
+        }
+    }
+
+    /// What it is the limit of, as the subject of "may cost".
+    #[must_use]
+    pub const fn whose(self) -> &'static str {
+        match self {
+            Self::Attempt => "an attempt",
+            Self::Ticket => "this ticket",
+            Self::Family => "the ticket that it comes from, with all that this became,",
+            Self::ProjectDay | Self::Project => "the project",
+            Self::ServerDay => "the whole server",
+        }
+    }
+
+    /// The end of a sentence for stored texts: whose dollars are spent, and the settings that raise the limit.
     #[must_use]
     pub fn spent(self, limit: f64) -> String {
-        match self {
-            Self::Attempt => format!(
-                "an attempt may cost ${limit:.2}; raise max_budget_usd with update_worker_type"
-            ),
-            Self::Ticket => format!(
-                "this ticket may cost ${limit:.2} over its whole life; raise max_budget_usd with update_ticket, or \
-                 max_budget_usd_per_ticket with update_project"
-            ),
-            Self::Family => format!(
-                "the ticket it comes from may cost ${limit:.2} together with all that it became; raise max_budget_usd of \
-                 that ticket with update_ticket, or max_budget_usd_per_ticket with update_project"
-            ),
-            Self::ProjectDay => format!(
-                "the project may cost ${limit:.2} a day (UTC); raise max_budget_usd_per_day with update_project, or \
-                 wait for tomorrow"
-            ),
-            Self::Project => {
-                format!(
-                    "the project may cost ${limit:.2}; raise max_budget_usd with update_project"
-                )
-            }
-            Self::ServerDay => format!(
-                "the whole server may cost ${limit:.2} a day (UTC); the operator raises max_usd_per_day in the \
-                 configuration, or wait for tomorrow"
-            ),
-        }
+        let over = match self {
+            Self::Attempt | Self::Project => "",
+            Self::Ticket | Self::Family => " over its whole life",
+            Self::ProjectDay | Self::ServerDay => " per day (UTC)",
+        };
+        let settings = advice::settings(self.raised_by());
+        format!("{} may cost ${limit:.2}{over} ({settings})", self.whose())
     }
 }
 
-/// Why a family may not have so many tickets more: the sentence to hold the ticket with whose result asked for them.
-/// `began` is the ticket that the family comes from, `asking` the one that asks.
+/// The reason to hold a ticket whose attempt spent all that was left of a limit above its worker type's own.
+#[must_use]
+pub fn used_up(of: Limit, attempt: AttemptId, usd: f64) -> String {
+    let whose = match of {
+        Limit::Attempt | Limit::Ticket => "this ticket",
+        Limit::Family => "the ticket that it comes from, with all that this became",
+        Limit::ProjectDay => "the project today",
+        Limit::Project => "the project",
+        Limit::ServerDay => "the server today",
+    };
+    format!(
+        "its attempt {attempt} spent the ${usd:.2} that were left for {whose} ({}). Its work is kept and continues in the \
+         same session",
+        advice::settings(of.raised_by())
+    )
+}
+
+/// Why a family may not have so many more tickets: the reason to hold the ticket whose result asked for them. `began` is
+/// the ticket that the family comes from, `asking` the one that asks.
 pub fn descendants(
     began: TicketId,
     asking: TicketId,
@@ -171,11 +195,12 @@ pub fn descendants(
     };
     Err(format!(
         "its result asked for {more} more tickets, of which none was created: {whose}, and one ticket may become {most} \
-         (max_descendants). Raise max_descendants with update_project, then resume it; it goes on in its session"
+         ({}). Once that is raised, it continues in its session when it is resumed",
+        Knob::Descendants.setting()
     ))
 }
 
-/// One limit in dollars and how much of it is gone.
+/// One dollar limit and how much of it is used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Account {
     pub of: Limit,
@@ -204,9 +229,9 @@ pub struct Given {
     pub budget: Option<f64>,
 }
 
-/// The live attempts that an account does not cover: all of them once it is spent, else as many of the newest as were
-/// given more than is left; one that was given no bound is covered by none. `overshot` is what of the spent is no reason
-/// to stop anybody. Oldest first, as `live` is.
+/// The live attempts that an account does not cover: all of them once it is spent, else as many of the newest as have
+/// been given more than is left. An attempt without a bound is never covered. `overshot` is the part of what is spent that
+/// is not a reason to stop any of them. Oldest first, as `live` is.
 #[must_use]
 pub fn uncovered(account: &Account, overshot: f64, live: &[Given]) -> Vec<AttemptId> {
     let mut left = account.limit - account.spent + overshot;
@@ -224,9 +249,9 @@ pub fn uncovered(account: &Account, overshot: f64, live: &[Given]) -> Vec<Attemp
 /// Whether an attempt may start as far as dollars go.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Funds {
-    /// It may spend so much, and why not more; `None` when nothing limits it.
+    /// It may spend this much, by this limit; `None` when nothing limits it.
     Granted(Option<(f64, Limit)>),
-    /// Live attempts hold all that is left. What they do not spend is free when they end.
+    /// Live attempts hold all that is left; what they do not spend is free when they end.
     Reserved(Limit),
     /// A limit is spent.
     Spent(Account),
@@ -235,7 +260,7 @@ pub enum Funds {
 /// Decides what an attempt may spend: the least that its worker type and every account above it allow.
 #[must_use]
 pub fn funds(per_attempt: Option<f64>, accounts: &[Account]) -> Funds {
-    // The widest first: a project whose money is gone tells more than a ticket whose money is gone too.
+    // The widest first: that a project has spent its money says more than that a ticket has too.
     if let Some(spent) = accounts.iter().filter(|a| a.is_spent()).max_by_key(|a| a.of) {
         return Funds::Spent(*spent);
     }
@@ -271,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_limit_counts_and_what_runs_is_set_aside() {
+    fn the_tightest_limit_applies_and_what_runs_is_set_aside() {
         let project = account(Limit::Project, 10.0, 4.0, 5.0);
         assert_eq!(funds(Some(2.0), &[project]), Funds::Granted(Some((1.0, Limit::Project))));
         let ticket = account(Limit::Ticket, 1.0, 0.71, 0.0);
@@ -279,7 +304,7 @@ mod tests {
             funds(Some(2.0), &[ticket, project]),
             Funds::Granted(Some((0.29, Limit::Ticket)))
         );
-        // As tight as each other: the narrower is told.
+        // Equally tight: the narrower is reported.
         assert_eq!(funds(Some(1.0), &[project]), Funds::Granted(Some((1.0, Limit::Attempt))));
     }
 
@@ -342,7 +367,7 @@ mod tests {
     #[test]
     fn wrong_limits_name_their_field() {
         let field_of = |limits: ProjectLimits| match limits.check() {
-            Err(Refusal::InvalidField { field, .. }) => field,
+            Err(Invalid { field, .. }) => field,
             other => panic!("expected a wrong field, got {other:?}"),
         };
         assert_eq!(ProjectLimits::default().check(), Ok(()));

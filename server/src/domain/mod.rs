@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing here names another module of the crate, nor tokio, sqlx, axum, `std::fs` or `std::process`.
 
+pub mod advice;
 pub mod agent_files;
 pub mod attempt;
 pub mod bill;

@@ -1,8 +1,8 @@
 //! Enums whose values have names, which are what clients, the database and the command line write.
 //!
-//! A name that was ever stored or sent is never changed: `names!` is the one place in which an enum says its names.
+//! A name that was ever stored or sent is never changed: `names!` is the one place in which an enum lists its names.
 
-use super::refusal::Refusal;
+use super::text::Invalid;
 
 /// An enum made by `names!`.
 pub trait Named: Copy + Sized + 'static {
@@ -18,14 +18,14 @@ pub trait Named: Copy + Sized + 'static {
     }
 
     /// Reads the value of an argument. Fails with every name that the field takes.
-    fn parse(field: &'static str, given: &str) -> Result<Self, Refusal> {
+    fn parse(field: &'static str, given: &str) -> Result<Self, Invalid> {
         Self::from_name(given).ok_or_else(|| {
-            Refusal::invalid(field, given, format!("one of {}", Self::VALUE_NAMES.join(", ")))
+            Invalid::new(field, given, format!("one of {}", Self::VALUE_NAMES.join(", ")))
         })
     }
 
     /// Like [`Named::parse`], for an argument that may be left out.
-    fn parse_given(field: &'static str, given: Option<&str>) -> Result<Option<Self>, Refusal> {
+    fn parse_given(field: &'static str, given: Option<&str>) -> Result<Option<Self>, Invalid> {
         given.map(|given| Self::parse(field, given)).transpose()
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn an_argument_with_no_such_name_is_refused_with_all_names() {
         assert_eq!(Colour::parse("colour", "red"), Ok(Colour::Red));
-        let refused = Refusal::invalid("colour", "blue", "one of red, dark_amber");
+        let refused = Invalid::new("colour", "blue", "one of red, dark_amber");
         assert_eq!(Colour::parse("colour", "blue"), Err(refused));
         assert_eq!(Colour::parse_given("colour", None), Ok(None));
     }

@@ -22,15 +22,15 @@ pub enum Verdict {
     },
     /// Stopped because the work is not wanted.
     Cancelled,
-    /// Stopped although the work is still wanted. `resume`: go on in the same claude session.
+    /// Stopped although the work is still wanted. `resume`: continue in the same claude session.
     Interrupted {
         resume: bool,
     },
-    /// Somebody's signal to the shim stopped it, which says nothing about the work. The first time it goes on at once, and
-    /// after a wait that grows when it happens again.
+    /// A signal to the shim stopped it, which says nothing about the work. The first time it continues at once, later
+    /// after a wait that grows each time.
     Signalled {
         resume: bool,
-        /// Which signal, and whose.
+        /// Which signal it was, and who sent it.
         detail: String,
     },
     /// The shim died without a record.
@@ -44,7 +44,7 @@ pub enum Verdict {
 pub struct StageResult {
     pub outcome: StageOutcome,
     pub report: String,
-    /// Work to be handed out in the commit that takes the result, each behind those it waits for. Only a completed stage
+    /// Tickets to create in the commit that accepts the result, each after those it waits for. Only a completed stage
     /// of a type that may create tickets has any.
     pub tickets: Vec<PlannedTicket>,
 }
@@ -55,38 +55,38 @@ pub enum StageOutcome {
     Completed,
     /// Back to an earlier stage; the one before when it names none.
     Rework { stage: Option<String> },
-    /// Only the coordinator can say how to go on.
+    /// Only the coordinator can decide how to continue.
     Blocked { question: Option<String> },
 }
 
 names! {
-    /// Why an attempt gave no usable result, told by structure and never by matching prose.
+    /// Why an attempt gave no usable result, judged by structure and never by matching prose.
     pub enum Failure {
-        /// The machine had no room to start the agent, or could not read it just then; no child ran.
+        /// The machine lacked the resources to start the agent, or could not read it just then; no child ran.
         SpawnFailed = "spawn_failed",
-        /// It was not started for a reason of its own, such as arguments that are too long.
+        /// It could not be started for a reason in the attempt itself, such as arguments that are too long.
         NotStarted = "not_started",
-        /// The agent's program or the project's directory is not there, or may not be used.
+        /// The agent's program or the project's directory does not exist, or must not be used.
         NoAgent = "no_agent",
         /// The ticket's worktree was removed while it waited.
         WorktreeGone = "worktree_gone",
-        /// The model service has no room (429, 529).
+        /// The model service is overloaded (429, 529).
         Overloaded = "overloaded",
         /// The model service fails (other 5xx).
         ServerError = "server_error",
-        /// The account's usage limit is reached; it says when it is reset.
+        /// The account's usage limit is reached; the service says when it is reset.
         UsageLimit = "usage_limit",
         /// The login or key is missing or refused (401, 403).
         Authentication = "authentication",
         /// The account cannot pay (402).
         Billing = "billing",
-        /// The model that the worker type names does not exist, or is not this account's (404).
+        /// The model of the worker type does not exist, or is not available to this account (404).
         NoModel = "no_model",
         /// Any other error of the model service.
         ApiError = "api_error",
-        /// It was denied a tool, and ended without a result.
+        /// It was denied a tool and ended without a result.
         PermissionDenied = "permission_denied",
-        /// An MCP server it was given did not connect, and it ended without a result.
+        /// One of its MCP servers did not connect, and it ended without a result.
         McpNotConnected = "mcp_not_connected",
         MaxTurns = "max_turns",
         MaxBudget = "max_budget",
@@ -94,21 +94,21 @@ names! {
         MalformedResult = "malformed_result",
         /// Its result asked for more tickets than its family may have.
         TooManyTickets = "too_many_tickets",
-        /// The child ended before it said how it ended.
+        /// The child ended without a final message.
         NoResult = "no_result",
         /// A non-zero exit or an error result of another kind.
         AgentError = "agent_error",
-        /// A signal of the agent's own doing: it broke.
+        /// A signal of the agent's own doing: it crashed.
         Crashed = "crashed",
-        /// The kernel killed it for want of memory.
+        /// The kernel killed it for lack of memory.
         OutOfMemory = "out_of_memory",
-        /// A signal nobody here sent.
+        /// A signal that this server did not send.
         KilledExternally = "killed_externally",
-        /// A process of its own stopped its shim with a signal.
+        /// One of its own processes stopped its shim with a signal.
         EndedItsWorker = "ended_its_worker",
         /// Its shim died before it had started a child.
         NeverStarted = "never_started",
-        /// The session to go on with is gone.
+        /// The session to continue is gone.
         SessionGone = "session_gone",
         Timeout = "timeout",
         Stall = "stall",
@@ -124,24 +124,25 @@ names! {
     }
 }
 
-/// What a class of failure leads to. Every way of trying again either counts or waits.
+/// What a class of failure leads to. Every retry either is counted or waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consequence {
-    /// Spends one of the stage's attempts, and is tried again after a wait until none is left.
+    /// Uses one of the stage's attempts, and is retried after a wait until none is left.
     Charge,
-    /// Says nothing about the work: spends no attempt and is tried again after a wait, but only as often as attempts
-    /// may fail.
+    /// Says nothing about the work: uses no attempt and is retried after a wait, but only as often as attempts may
+    /// fail.
     Strike,
-    /// The model service's: waits, longer each time, and spends nothing.
+    /// The fault of the model service: waits, longer each time, and uses no attempt.
     Wait,
-    /// What is missing may be back any moment, and no ticket of the queue can begin before: the queue waits, longer each
-    /// time, is tried with one ticket, and goes on once that has begun. Spends nothing; the coordinator is told once.
+    /// What is missing may be back any moment, and no ticket of the queue can begin before: the queue waits, longer
+    /// each time, is tried with one ticket, and continues once that has begun. Uses no attempt; the coordinator is
+    /// notified once.
     PutOffQueue,
-    /// Every ticket of the queue would fail the same way: the queue is paused, and the coordinator told once.
+    /// Every ticket of the queue would fail the same way: the queue is paused, and the coordinator is notified once.
     PauseQueue,
     /// Every ticket of the account would, or every one of the same model: they wait until the limit is reset.
     HoldAll,
-    /// It would fail the same way again until somebody changes something: the ticket goes on hold.
+    /// It would fail the same way until something is changed: the ticket goes on hold.
     HoldTicket,
     /// Again at once.
     Requeue,
@@ -185,38 +186,38 @@ impl Failure {
         }
     }
 
-    /// Whether this failure spends one of the stage's attempts. Only what the work itself may have caused does: an
+    /// Whether this failure uses one of the stage's attempts. Only one that the work itself may have caused does: an
     /// overloaded service or an operator's stop says nothing about the ticket.
     #[must_use]
     pub const fn is_charged(self) -> bool {
         matches!(self.consequence(), Consequence::Charge)
     }
 
-    /// Whether every ticket of the queue would fail the same way, so that the queue is paused instead of burning
-    /// through them.
+    /// Whether every ticket of the queue would fail the same way, so that the queue is paused instead of failing them
+    /// all.
     #[must_use]
     pub const fn pauses_queue(self) -> bool {
         matches!(self.consequence(), Consequence::PauseQueue)
     }
 
-    /// Whether the queue waits until what is missing is there again, and is tried from time to time.
+    /// Whether the queue waits until what is missing is back, and is tried from time to time.
     #[must_use]
     pub const fn puts_queue_off(self) -> bool {
         matches!(self.consequence(), Consequence::PutOffQueue)
     }
 
-    /// Whether its ticket waits for what others wait for too, and not for a time of its own.
+    /// Whether its ticket waits for what other tickets wait for too, and not for a time of its own.
     #[must_use]
     pub const fn holds_others(self) -> bool {
         matches!(self.consequence(), Consequence::PauseQueue | Consequence::HoldAll)
     }
 
-    /// Whether the agent may have done its work and only have been kept from saying so. Its session, if it has one, is
-    /// then asked for the outcome, once, before the work is done again: one turn costs little, an hour of work much.
+    /// Whether the agent may have done its work and only been kept from reporting it. Its session, if it has one, is
+    /// then asked for the outcome, once, before the work is redone: one turn costs little, an hour of work much.
     #[must_use]
     pub const fn may_have_an_outcome(self) -> bool {
-        // The one has said its outcome, wrongly, and the next attempt hears why. Of the other nobody saw whether it had a
-        // session, nor how far it came.
+        // The first reported its outcome in the wrong form, and the next attempt learns why. Of the second, neither its
+        // session nor its progress was seen.
         let said_or_unseen = matches!(self, Self::MalformedResult | Self::Lost);
         // What it was denied may have been one call of many.
         let denied = matches!(self, Self::PermissionDenied);
@@ -224,7 +225,7 @@ impl Failure {
         (again || denied) && !said_or_unseen
     }
 
-    /// Whether the work was only cut off or not begun, so that it goes on in the same session when there is one.
+    /// Whether the work was only cut off or not begun, so that it continues in the same session if there is one.
     #[must_use]
     pub const fn leaves_the_session(self) -> bool {
         matches!(

@@ -1,11 +1,11 @@
-//! When an attempt is to be stopped that its own shim should have stopped.
+//! When the server must stop an attempt that its own shim should have stopped.
 //!
-//! The shim keeps an attempt's time. But its agent runs as the same user and can stop the shim by a signal, and then
-//! nobody would. Time may stop processes; that they are gone, and only that, ends the attempt.
+//! The shim enforces an attempt's time limit. But its agent runs as the same user and can suspend the shim by a signal,
+//! and then nothing would. Elapsed time may stop processes; only their end ends the attempt.
 
 use std::time::Duration;
 
-/// After its time a shim that can act has begun to stop its agent.
+/// A grace period: by then, a shim that can act has begun to stop its agent.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// What is known about an attempt that is not over, and about its shim.
@@ -15,15 +15,15 @@ pub struct Watch {
     pub lived: Duration,
     /// Its time limit.
     pub timeout: Option<Duration>,
-    /// How long ago somebody asked that it be stopped.
+    /// How long ago a stop was asked for.
     pub asked: Option<Duration>,
-    /// What a shim may take from the end of that time until its agent is killed.
+    /// How long a shim may take from the end of that time until its agent is killed.
     pub ladder: Duration,
-    /// How long its shim has said nothing.
+    /// How long its shim has been silent.
     pub silent: Duration,
-    /// After which silence a shim that can speak would have said that it lives.
+    /// The silence after which a healthy shim would have sent a sign of life.
     pub patience: Duration,
-    /// Its shim is stopped by a signal: it can neither act nor speak.
+    /// Its shim is suspended by a signal and can neither act nor report.
     pub is_stopped: bool,
     /// Its shim has reported that its child was started.
     pub is_started: bool,
@@ -37,7 +37,7 @@ const HANGS: u32 = 4;
 pub struct IdleWatch {
     /// How long it has said nothing.
     pub silent: Duration,
-    /// After which silence a shim that can speak would have said that it lives.
+    /// The silence after which a healthy shim would have sent a sign of life.
     pub patience: Duration,
     /// It has a link, over which it should speak. Without one it may be between two tries to dial.
     pub is_linked: bool,
@@ -55,7 +55,7 @@ impl IdleWatch {
 }
 
 impl Watch {
-    /// Whether it should be over by now, as far as that can be said without looking at its shim.
+    /// Whether it should be over by now, judged without looking at its shim.
     #[must_use]
     pub fn is_late(&self) -> bool {
         self.is_late_by(SLACK) || self.may_never_start()
@@ -77,7 +77,7 @@ impl Watch {
             || self.asked.is_some_and(|asked| asked >= by)
     }
 
-    /// Whether somebody else has to stop it.
+    /// Whether the server has to stop it.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         let is_silent = self.silent >= self.patience;
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_shim_that_is_stopped_keeps_no_time() {
         let stopped = |lived| Watch { lived: seconds(lived), is_stopped: true, ..watch() };
-        assert!(!stopped(4).is_overdue(), "to be stopped is no fault while there is time");
+        assert!(!stopped(4).is_overdue(), "a stop is not overdue while there is time");
         assert!(!stopped(6).is_overdue());
         assert!(stopped(7).is_overdue());
         assert!(!Watch { timeout: None, ..stopped(7) }.is_overdue());

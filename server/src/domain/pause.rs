@@ -2,6 +2,9 @@
 //!
 //! A pause stops nothing that runs.
 
+use super::advice::Advice;
+use super::advice::Knob;
+use super::advice::Step;
 use super::names::names;
 use super::text::Name;
 use super::time::Timestamp;
@@ -28,30 +31,56 @@ impl Scope {
 }
 
 names! {
-    /// Who or what paused it, in the order in which they are told.
+    /// Who or what paused it, the first to report first.
     #[derive(PartialOrd, Ord)]
     pub enum Cause {
-        /// Somebody asked for it; only `resume` ends it.
+        /// It was asked for; only `resume` ends it.
         Coordinator = "coordinator",
         /// The account's usage limit, or the share of it that is kept for the coordinator.
         UsageLimit = "usage_limit",
-        /// A limit in dollars.
+        /// A dollar limit.
         Budget = "budget",
         /// A failure that every ticket of the queue would meet.
         Failure = "failure",
     }
 }
 
-/// One pause that stands.
+/// One pause that is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     pub scope: Scope,
     pub cause: Cause,
-    /// For people.
+    /// The reason, for people.
     pub reason: String,
     pub since: Timestamp,
     /// When it ends by itself, if it does.
     pub until: Option<Timestamp>,
+}
+
+impl Pause {
+    /// What ends it, or ends it sooner, when a reader can do something about it.
+    #[must_use]
+    pub fn ends_with(&self) -> Option<Advice> {
+        let arguments = match &self.scope {
+            Scope::Everything => String::new(),
+            Scope::Project(project) => project.to_string(),
+            Scope::Queue { project, worker_type } => format!("{project} {worker_type}"),
+        };
+        let resume = |to: &str| Some(Advice::take_with(Step::Resume, to, arguments.as_str()));
+        match (self.cause, self.until, &self.scope) {
+            (Cause::UsageLimit, Some(_), _) => resume("resume it now"),
+            (Cause::Budget, _, Scope::Everything) => Some(Knob::ServerBudgetPerDay.raise()),
+            (Cause::Budget, Some(_), Scope::Project(_) | Scope::Queue { .. }) => {
+                Some(Knob::ProjectBudgetPerDay.raise())
+            }
+            (Cause::Budget, None, Scope::Project(_) | Scope::Queue { .. }) => {
+                Some(Knob::ProjectBudget.raise())
+            }
+            (Cause::Coordinator | Cause::Failure, Some(_), _) => None,
+            (Cause::Failure, None, _) => resume("fix the cause, then resume it"),
+            (Cause::Coordinator | Cause::UsageLimit, None, _) => resume("resume it"),
+        }
+    }
 }
 
 /// What `pause` and `resume` return: a scope, and every pause that keeps it from starting work, its own and wider ones.

@@ -1,15 +1,15 @@
-//! Tickets that a stage's result asks for.
+//! Tickets that the result of a stage asks for.
 //!
-//! They are checked like the coordinator's own, by the same functions, before any of them is created. A result in which
-//! one is wrong is malformed as a whole: half a plan would be worse than none.
+//! They are checked like the coordinator's own, by the same functions, before any of them is created. A result with one
+//! invalid ticket is malformed as a whole: half a plan would be worse than none.
 
 use serde_json::Map;
 use serde_json::Value;
 
 use super::id::TicketId;
 use super::names::Named;
-use super::refusal::Refusal;
 use super::text;
+use super::text::Invalid;
 use super::text::Name;
 use super::ticket;
 use super::ticket::Plan;
@@ -39,21 +39,21 @@ pub struct PlannedTicket {
 pub enum Dependency {
     /// Another ticket of the same result.
     Planned(Name),
-    /// A ticket that is there already.
+    /// A ticket that already exists.
     Existing(TicketId),
 }
 
 /// Reads `tickets` of a result, and puts each behind those it waits for: a ticket can only wait for an older one.
 ///
-/// The sentence of a refusal names the key and the field; it goes to people and to the next attempt.
+/// The sentence of an error names the key and the field; people and the next attempt read it.
 pub fn tickets(given: &Value) -> Result<Vec<PlannedTicket>, String> {
     let Some(items) = given.as_array() else {
-        return Err("structured_output.tickets is no list".to_owned());
+        return Err("structured_output.tickets is not a list".to_owned());
     };
     if items.len() > MAX_PLANNED {
         let count = items.len();
         return Err(format!(
-            "structured_output.tickets has {count} tickets; at most {MAX_PLANNED} are taken"
+            "structured_output.tickets has {count} tickets; the maximum is {MAX_PLANNED}"
         ));
     }
     let keys = items
@@ -77,39 +77,21 @@ pub fn tickets(given: &Value) -> Result<Vec<PlannedTicket>, String> {
 }
 
 /// The sentence for one ticket of the result, `why` beginning with the field.
-fn about(key: &Name, why: &str) -> String {
+pub(super) fn about(key: &Name, why: &str) -> String {
     format!("structured_output.tickets: ticket {:?}: {why}", key.as_str())
 }
 
-/// The sentence for a ticket that was refused as one of the coordinator would have been.
-#[must_use]
-pub fn refused(key: &Name, refusal: &Refusal) -> String {
-    about(key, &sentence(refusal))
-}
-
-fn sentence(refusal: &Refusal) -> String {
-    if let Refusal::InvalidField { field, given, allowed } = refusal {
-        format!("{field} cannot be {given:?}; allowed is {allowed}")
-    } else if let Refusal::UnknownWorkerType { project, worker_type, known } = refusal {
-        let known = known.join(", ");
-        format!(
-            "execution_plan names {worker_type:?}, which is no worker type of project {project}; those are {known}"
-        )
-    } else if let Refusal::UnknownDependency { ticket } = refusal {
-        format!("depends_on names {ticket}, which does not exist")
-    } else if let Refusal::DependencyCancelled { ticket } = refusal {
-        format!("depends_on names {ticket}, which was cancelled and will never complete")
-    } else {
-        // No check of a new ticket says anything else.
-        format!("it was refused: {refusal:?}")
-    }
+/// The clause for an invalid value.
+pub(super) fn sentence(invalid: &Invalid) -> String {
+    let Invalid { field, given, allowed } = invalid;
+    format!("{field} cannot be {given:?}; it must be {allowed}")
 }
 
 fn key(item: &Value) -> Result<Name, String> {
-    let Some(fields) = item.as_object() else { return Err("it is no object".to_owned()) };
+    let Some(fields) = item.as_object() else { return Err("it is not an object".to_owned()) };
     let given = string(fields, "key")?.ok_or("key is missing")?;
-    let key = Name::parse("key", given).map_err(|refusal| sentence(&refusal))?;
-    // Whoever reads depends_on must be able to tell the two apart.
+    let key = Name::parse("key", given).map_err(|invalid| sentence(&invalid))?;
+    // In depends_on, a key and the id of a ticket must be distinguishable.
     if given.parse::<TicketId>().is_ok() {
         return Err(format!("key cannot be {given:?}; it looks like the id of a ticket"));
     }
@@ -120,14 +102,14 @@ fn ticket(item: &Value, key: &Name, keys: &[Name]) -> Result<PlannedTicket, Stri
     let no_fields = Map::new();
     let fields = item.as_object().unwrap_or(&no_fields);
     if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-        let unknown: String = unknown.chars().take(60).collect();
+        let unknown = text::shortened(unknown, text::GIVEN_CHARS);
         return Err(format!("there is no field {unknown:?}; the fields are {}", FIELDS.join(", ")));
     }
-    let refused = |refusal: Refusal| sentence(&refusal);
+    let refused = |invalid: Invalid| sentence(&invalid);
     let title = string(fields, "title")?.ok_or("title is missing")?;
     let description = string(fields, "description")?.unwrap_or_default();
     let stages = strings(fields, "execution_plan")?.ok_or("execution_plan is missing")?;
-    let stages: Result<Vec<Name>, Refusal> =
+    let stages: Result<Vec<Name>, Invalid> =
         stages.into_iter().map(|stage| Name::parse("execution_plan", stage)).collect();
     let priority =
         string(fields, "priority")?.map(|name| Priority::parse("priority", name)).transpose();
@@ -154,19 +136,19 @@ fn dependency(given: &str, own: &Name, keys: &[Name]) -> Result<Dependency, Stri
         return Ok(Dependency::Planned(key.clone()));
     }
     given.parse().map(Dependency::Existing).map_err(|_| {
-        let shown: String = given.chars().take(60).collect();
+        let shown = text::shortened(given, text::GIVEN_CHARS);
         format!(
             "depends_on names {shown:?}, which is neither a key of this result nor the id of a ticket, such as T-42"
         )
     })
 }
 
-/// A field that must be a string where it is there; a null counts as left out, as it does for the coordinator.
+/// A field that must be a string if it is present; null means left out, as it does for the coordinator.
 fn string<'v>(fields: &'v Map<String, Value>, name: &str) -> Result<Option<&'v str>, String> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("{name} is no string")),
+        Some(_) => Err(format!("{name} is not a string")),
     }
 }
 
@@ -175,10 +157,10 @@ fn strings<'v>(fields: &'v Map<String, Value>, name: &str) -> Result<Option<Vec<
         None | Some(Value::Null) => Ok(None),
         Some(Value::Array(items)) => items
             .iter()
-            .map(|item| item.as_str().ok_or_else(|| format!("{name} is no list of strings")))
+            .map(|item| item.as_str().ok_or_else(|| format!("{name} is not a list of strings")))
             .collect::<Result<_, _>>()
             .map(Some),
-        Some(_) => Err(format!("{name} is no list of strings")),
+        Some(_) => Err(format!("{name} is not a list of strings")),
     }
 }
 
@@ -304,8 +286,8 @@ mod tests {
         }
         let why = wrong(&json!([one(&json!({})), one(&json!({}))]));
         assert!(why.contains("\"api\": key is used by an earlier ticket"), "{why}");
-        assert!(wrong(&json!({})).contains("no list"));
-        assert!(wrong(&json!(["a"])).contains("[0]: it is no object"));
+        assert!(wrong(&json!({})).contains("not a list"));
+        assert!(wrong(&json!(["a"])).contains("[0]: it is not an object"));
         let many: Vec<Value> = (0..=MAX_PLANNED).map(|n| one(&json!({"key": n}))).collect();
         assert!(wrong(&json!(many)).contains("101 tickets"));
     }
@@ -321,26 +303,5 @@ mod tests {
         ]);
         let why = wrong(&given);
         assert!(why.contains("a waits for b waits for c waits for a"), "{why}");
-    }
-
-    #[test]
-    fn refusals_of_the_database_read_the_same_way() {
-        let key = Name::from_row("api".into());
-        let unknown = Refusal::UnknownWorkerType {
-            project: "shop".into(),
-            worker_type: "imp".into(),
-            known: vec!["impl".into(), "test".into()],
-        };
-        assert_eq!(
-            refused(&key, &unknown),
-            "structured_output.tickets: ticket \"api\": execution_plan names \"imp\", which is no worker type of \
-             project shop; those are impl, test"
-        );
-        let ticket = TicketId::from_key(9);
-        for refusal in
-            [Refusal::UnknownDependency { ticket }, Refusal::DependencyCancelled { ticket }]
-        {
-            assert!(refused(&key, &refusal).contains("\"api\": depends_on names T-9"));
-        }
     }
 }

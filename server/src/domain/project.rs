@@ -14,7 +14,7 @@ pub struct Project {
     pub key: ProjectKey,
     /// Unique among the projects that are not deleted.
     pub name: Name,
-    /// Absolute; every worker of the project starts in it, or in a worktree of its repository.
+    /// Absolute; every worker of the project starts in this directory, or in a worktree of its repository.
     pub path: String,
     /// The same with its symbolic links resolved.
     pub directory: String,
@@ -57,7 +57,7 @@ pub struct ProjectChange {
     pub limits: ProjectLimitsChange,
 }
 
-/// Checks the form of a project path. Whether the directory exists is for the caller to look at.
+/// Checks the form of a project path. The caller checks whether the directory exists.
 pub fn path(given: &str) -> Result<String, Refusal> {
     let clean = text::required("path", given)?;
     if clean.starts_with('/') && clean.len() <= 4096 {

@@ -1,4 +1,4 @@
-//! A queue: the tickets waiting for one worker type of one project. A view over the tickets, never a second truth.
+//! A queue: the tickets waiting for one worker type of one project. A view of the tickets, which is never stored.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ pub struct Queue {
     pub worker_type: Name,
     /// Tickets that wait for a worker.
     pub depth: i64,
-    /// Those of them that have somewhere to work: a worktree that is ready, or the project's directory, where only one
-    /// can be.
+    /// Those of them that have a place to work: a worktree that is ready, or the project's directory, which only one
+    /// can use.
     pub startable: i64,
     /// Tickets a worker has.
     pub running: i64,
@@ -26,12 +26,12 @@ pub struct Queue {
     pub free_workers: i64,
     pub max_workers: i64,
     pub auto_spawn: bool,
-    /// Itself, its project or the whole server.
+    /// Whether the queue itself, its project or the whole server is paused.
     pub paused: bool,
     /// Live workers of the project, and how many it may have.
     pub project_workers: i64,
     pub project_max_workers: Option<i64>,
-    /// The highest priority waiting, and the oldest ticket of it: who goes first when slots are short.
+    /// The highest waiting priority and its oldest ticket, which decide which queue goes first when slots are short.
     pub head: Option<(Priority, TicketId)>,
 }
 
@@ -72,19 +72,19 @@ pub enum Place {
     PassedOver,
 }
 
-/// What a worker does that asks for a ticket.
+/// What a worker that asks for a ticket does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// It takes the one at this place.
     Take(usize),
-    /// It waits for one that goes before those that are ready.
+    /// It waits for a ticket that is ahead of those that are ready.
     Wait,
-    /// None of these is anybody's to wait for.
+    /// There is no ticket to wait for.
     LookFurther,
 }
 
-/// The turn of one of the `idle` workers of a queue, which may be several: each ticket whose worktree is being made keeps
-/// one of them for itself, so that none after it begins before it.
+/// The turn of one of the `idle` workers of a queue: each ticket whose worktree is being prepared reserves one of them,
+/// so that no later ticket begins before it.
 #[must_use]
 pub fn turn(places: &[Place], idle: i64) -> Turn {
     let mut kept = 0;

@@ -1,28 +1,28 @@
 //! What to do with an attempt the server finds after a start, or whose link broke: decided from evidence alone.
 //!
-//! Time is no evidence. A shim that was stopped, swapped out or slept through a suspend looks exactly like a dead one
-//! to a clock; its lock does not.
+//! Elapsed time is not evidence. To a clock, a shim that was suspended, swapped out or asleep with the machine looks
+//! exactly like a dead one; to its lock it does not.
 
 /// Whether somebody holds a lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
     Held,
-    /// It is there, is the file that the shim locked, and nobody holds it.
+    /// It exists, is the file that the shim locked, and is not held.
     Free,
-    /// It was removed or replaced, which says nothing: who held it may hold it still.
+    /// It was removed or replaced, which proves nothing: its holder may still hold it.
     Gone,
-    /// The file could not be looked at.
+    /// The file could not be read.
     Unknown,
 }
 
-/// What became of the process that said hello for a worker.
+/// What became of the process that introduced itself for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Process {
     /// That very process is there.
     Running,
     /// It is gone, or its number is another process's by now.
     Ended,
-    /// Nobody can tell.
+    /// Unknown.
     Unknown,
 }
 
@@ -34,8 +34,8 @@ pub enum Life {
     Unknown,
 }
 
-/// Judges a shim by the lock it holds for life; by its process only where the lock file is no evidence. A lock counts
-/// wherever the shim runs, and a process only where it can be seen.
+/// Judges a shim by the lock that it holds for life, and by its process only where the lock file is not evidence. A
+/// lock is evidence wherever the shim runs; a process only where it can be seen.
 #[must_use]
 pub fn life(lock: Lock, process: Process) -> Life {
     match (lock, process) {
@@ -50,14 +50,14 @@ pub fn life(lock: Lock, process: Process) -> Life {
 pub enum Record {
     /// A record of this attempt, signed by its shim.
     Sealed,
-    /// A record of this attempt, of a shim that cannot sign. Whoever runs as the same user can write one, so it counts only
-    /// once shim and tree are gone, as they are when a shim seals.
+    /// A record of this attempt, by a shim that cannot sign. Any process of the same user can write one, so it is
+    /// accepted only once shim and tree are gone, as they are when a shim seals.
     Unproven,
     Absent,
-    /// Something without a signature is in its place, and its shim signs all of its own: somebody else's, which proves
-    /// nothing. It need not even be a file.
+    /// Something without a signature is in its place, although its shim signs its records: it is not the shim's and
+    /// proves nothing. It need not even be a file.
     Unsigned,
-    /// Unreadable, malformed although signed, of another attempt, or signed by somebody else.
+    /// Unreadable, malformed although signed, of another attempt, or signed by another key.
     Contradictory,
 }
 
@@ -76,7 +76,7 @@ pub struct Facts {
     pub record: Record,
     pub shim: Life,
     pub tree: Tree,
-    /// Its ticket is closed or its worker was told to stop at once: nobody waits for its result.
+    /// Its ticket is closed or its worker was asked to stop at once: its result is no longer needed.
     pub unwanted: bool,
 }
 
@@ -90,7 +90,7 @@ pub enum Judgement {
     StopTree,
     /// Nothing of it is left and nothing was recorded.
     DeclareLost,
-    /// The evidence contradicts itself: keep everything, show it, never guess.
+    /// The evidence is contradictory: keep everything, show it, never guess.
     Suspect,
 }
 
@@ -98,8 +98,8 @@ pub enum Judgement {
 #[must_use]
 pub fn judge(facts: Facts) -> Judgement {
     match (facts.record, facts.shim, facts.tree) {
-        // What its shim has signed is final even while that lives: it will hear "duplicate" and go on. What anybody could
-        // have written has to wait until nobody is left who could say otherwise.
+        // What its shim has signed is final even while the shim is running: it will be answered "duplicate" and
+        // continue. A record that another process could have written must wait until no shim is left to contradict it.
         (Record::Sealed, _, _) | (Record::Unproven, Life::Dead, Tree::Gone) => Judgement::Collect,
         (
             Record::Absent | Record::Unproven | Record::Unsigned | Record::Contradictory,
@@ -110,7 +110,7 @@ pub fn judge(facts: Facts) -> Judgement {
             Judgement::StopTree
         }
         (Record::Absent | Record::Unsigned, Life::Dead, Tree::Gone) => Judgement::DeclareLost,
-        // Whatever it says, somebody has decided without it, and nothing runs that could do harm.
+        // Whatever it says, the matter was decided without it, and nothing is running that could do harm.
         (Record::Contradictory, Life::Dead, Tree::Gone) if facts.unwanted => Judgement::DeclareLost,
         (Record::Contradictory, Life::Dead, Tree::Alive) if facts.unwanted => Judgement::StopTree,
         (Record::Contradictory, Life::Dead | Life::Unknown, _)

@@ -1,7 +1,7 @@
-//! Refusals: requests that were understood and are not granted.
+//! Refusals: requests that were understood and are declined.
 //!
-//! A refusal is a value, not a failure: nothing broke, and the coordinator can act on it. How each reads on the wire,
-//! with the next step to take, is one table in `mcp/reply.rs`.
+//! A refusal is a value, not a failure: nothing broke, and the caller can act on it. How each reads, with the next step to
+//! take, is one table in `mcp/reply/table.rs`.
 
 use super::attempt::Silence;
 use super::attempt::StopMode;
@@ -9,16 +9,15 @@ use super::id::AttemptId;
 use super::id::CommentId;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::planned;
+use super::text::Invalid;
+use super::text::Name;
 use super::ticket::Resolution;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// An argument that has the right type and a wrong value.
-    InvalidField {
-        field: String,
-        given: String,
-        allowed: String,
-    },
+    InvalidField(Invalid),
     UnknownProject {
         project: String,
     },
@@ -33,7 +32,7 @@ pub enum Refusal {
     UnknownWorker {
         worker: WorkerId,
     },
-    /// Of that ticket; it may be another one's.
+    /// The ticket has no such comment; another ticket may.
     UnknownComment {
         comment: CommentId,
         ticket: TicketId,
@@ -45,12 +44,12 @@ pub enum Refusal {
         project: String,
         worker_type: String,
     },
-    /// Worktrees need a git repository with a commit.
     /// Git refuses a project's repository, or cannot read it.
     RepositoryRefused {
         path: String,
         why: String,
     },
+    /// Worktrees need a git repository with a commit.
     NoWorktrees {
         path: String,
         why: String,
@@ -85,7 +84,7 @@ pub enum Refusal {
         attempt: AttemptId,
         worker: WorkerId,
     },
-    /// Its stages are completed; its branch is being merged.
+    /// The ticket's stages are completed, and its branch is being merged.
     TicketLanding {
         ticket: TicketId,
     },
@@ -123,12 +122,12 @@ pub enum Refusal {
         begun: Vec<String>,
         given: Vec<String>,
     },
-    /// A limit in dollars paused it, and only the limit ends that.
+    /// A dollar limit paused it; only a higher limit ends that.
     PausedByBudget {
         what: String,
         reason: String,
     },
-    /// An agent whose attempt may not speak any more.
+    /// The attempt of the calling agent may no longer use the server.
     AttemptSilenced {
         attempt: AttemptId,
         why: Silence,
@@ -141,7 +140,7 @@ pub enum Refusal {
     NotYourProject {
         own: String,
     },
-    /// One attempt has said more than anybody will read.
+    /// One attempt has made as many comments as it may.
     TooManyRemarks {
         attempt: AttemptId,
         most: i64,
@@ -150,7 +149,7 @@ pub enum Refusal {
         template: String,
         known: Vec<String>,
     },
-    /// An operator's file for a template is wrong.
+    /// The operator's file of a template is invalid.
     TemplateBroken {
         template: String,
         problem: String,
@@ -158,7 +157,7 @@ pub enum Refusal {
     WorkerStopped {
         worker: WorkerId,
     },
-    /// The same or a stronger stop was asked for before.
+    /// The worker was already asked for the same or a stronger stop.
     WorkerStopping {
         worker: WorkerId,
         mode: StopMode,
@@ -180,27 +179,71 @@ pub enum Refusal {
         asked: i64,
         max_workers: i64,
     },
-    /// As many calls of this client wait already as may.
+    /// This client already has the maximum number of waiting calls.
     TooManyWaiting {
         most: usize,
     },
 }
 
-impl Refusal {
-    /// A wrong value for `field`. Long values are cut: the caller knows what it sent.
-    #[must_use]
-    pub fn invalid(field: impl Into<String>, given: &str, allowed: impl Into<String>) -> Self {
-        Self::InvalidField { field: field.into(), given: shown(given), allowed: allowed.into() }
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::InvalidField(invalid)
     }
 }
 
-/// The beginning of what was given: a refusal says what was wrong, and is no echo of a megabyte.
-#[must_use]
-pub fn shown(given: &str) -> String {
-    const SHOWN: usize = 60;
-    let mut shown: String = given.chars().take(SHOWN).collect();
-    if given.chars().nth(SHOWN).is_some() {
-        shown.push('…');
+impl Refusal {
+    /// An invalid value of `field`.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, given: &str, allowed: impl Into<String>) -> Self {
+        Invalid::new(field, given, allowed).into()
     }
-    shown
+
+    /// The sentence for a planned ticket that was refused as one of the coordinator's would have been. People and the
+    /// next attempt read it.
+    #[must_use]
+    pub fn of_planned(&self, key: &Name) -> String {
+        let why = if let Self::InvalidField(invalid) = self {
+            planned::sentence(invalid)
+        } else if let Self::UnknownWorkerType { project, worker_type, known } = self {
+            let known = known.join(", ");
+            format!(
+                "execution_plan names {worker_type:?}, which is not a worker type of project {project}; its worker types \
+                 are {known}"
+            )
+        } else if let Self::UnknownDependency { ticket } = self {
+            format!("depends_on names {ticket}, which does not exist")
+        } else if let Self::DependencyCancelled { ticket } = self {
+            format!("depends_on names {ticket}, which was cancelled and will never complete")
+        } else {
+            // No check of a new ticket refuses anything else.
+            format!("it was refused: {self:?}")
+        };
+        planned::about(key, &why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_of_the_database_read_like_those_of_a_check() {
+        let key = Name::from_row("api".into());
+        let unknown = Refusal::UnknownWorkerType {
+            project: "shop".into(),
+            worker_type: "imp".into(),
+            known: vec!["impl".into(), "test".into()],
+        };
+        assert_eq!(
+            unknown.of_planned(&key),
+            "structured_output.tickets: ticket \"api\": execution_plan names \"imp\", which is not a worker type of \
+             project shop; its worker types are impl, test"
+        );
+        let ticket = TicketId::from_key(9);
+        for refusal in
+            [Refusal::UnknownDependency { ticket }, Refusal::DependencyCancelled { ticket }]
+        {
+            assert!(refusal.of_planned(&key).contains("\"api\": depends_on names T-9"));
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! When a failed stage is tried again.
+//! When a failed stage is retried.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Slots: which workers go home so that more urgent work gets a worker.
+//! Slots: which workers exit so that more urgent work gets a worker.
 //!
 //! A worker belongs to one queue. When the server or a project has all the workers it may have, a queue without one
-//! waits, however urgent its tickets are, until one of another queue leaves. This says which.
+//! waits, however urgent its tickets are, until a worker of another queue exits. This module chooses which.
 
 use super::attempt::StopMode;
 use super::id::WorkerId;
@@ -11,16 +11,16 @@ use super::ticket::Priority;
 use super::worker::Worker;
 use super::worker::WorkerState;
 
-/// The workers to be drained now: idle ones that have nothing to do, else busy ones whose queue would go on with less
+/// The workers to drain now: idle ones that have nothing to do, else busy ones whose queue would continue with less
 /// urgent work. `queues` are those in which a ticket waits; `workers` all that are not stopped.
 ///
 /// A busy worker makes room for a higher priority. For an older ticket of the same priority it does so only when that
-/// ticket's queue has no worker at all: else two queues would send each other's workers home after every ticket.
+/// ticket's queue has no worker at all: else two queues would take each other's workers after every ticket.
 #[must_use]
 pub fn retirements(queues: &[Queue], workers: &[Worker], max_workers: i64) -> Vec<WorkerId> {
     let mut leaving: Vec<&Worker> = workers.iter().filter(|w| is_leaving(w)).collect();
     let count = |workers: usize| i64::try_from(workers).unwrap_or(i64::MAX);
-    // Slots that are free, or will be without anybody's doing.
+    // Slots that are free, or become free by themselves.
     let mut free = max_workers - count(workers.len()) + count(leaving.len());
     let mut retired = Vec::new();
     for queue in queue::by_urgency(queues) {
@@ -55,7 +55,7 @@ fn is_leaving(worker: &Worker) -> bool {
     worker.state == WorkerState::Stopping || worker.stop == Some(StopMode::Drain)
 }
 
-/// The worker that is missed least for a ticket of `wanting`; none when all do what is more urgent.
+/// The worker to give up for a ticket of `wanting`; none when all do more urgent work.
 fn least_needed<'w>(
     workers: impl Iterator<Item = &'w Worker>,
     queues: &[Queue],

@@ -1,17 +1,35 @@
-//! Text that came from outside, checked once.
+//! Text from outside, checked once, and the ways to shorten it.
 //!
-//! A refused text names its field, so that a model can mend exactly that argument.
+//! An invalid value names its field, so that a model can correct exactly that argument.
 
 use std::fmt;
-
-use super::refusal::Refusal;
 
 /// Longest description, prompt, report or comment, in bytes.
 pub const LONG_TEXT_BYTES: usize = 1 << 20;
 /// Longest title, in characters.
 pub const TITLE_CHARS: usize = 200;
+/// How much of an invalid value an answer repeats, in characters.
+pub const GIVEN_CHARS: usize = 60;
 /// Longest name of a project or worker type, in characters.
 pub const NAME_CHARS: usize = 64;
+
+/// A value that its field does not allow. Each request with one is refused, as [`super::refusal::Refusal`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    pub field: String,
+    /// The beginning of the value: the caller knows what it sent.
+    pub given: String,
+    /// What the field allows, as the end of "it must be".
+    pub allowed: String,
+}
+
+impl Invalid {
+    #[must_use]
+    pub fn new(field: impl Into<String>, given: &str, allowed: impl Into<String>) -> Self {
+        let given = shortened(given, GIVEN_CHARS);
+        Self { field: field.into(), given, allowed: allowed.into() }
+    }
+}
 
 /// The name of a project or a worker type: what people type and what prompts, logs and branches show.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,14 +37,14 @@ pub struct Name(String);
 
 impl Name {
     /// Checks a name: 1 to 64 letters, digits, `-`, `_` or `.`, beginning with a letter or digit.
-    pub fn parse(field: &'static str, given: &str) -> Result<Self, Refusal> {
+    pub fn parse(field: &'static str, given: &str) -> Result<Self, Invalid> {
         let first = given.chars().next().is_some_and(char::is_alphanumeric);
         let rest = given.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
         if first && rest && given.chars().count() <= NAME_CHARS {
             return Ok(Self(given.to_owned()));
         }
         let allowed = "1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit";
-        Err(Refusal::invalid(field, given, allowed))
+        Err(Invalid::new(field, given, allowed))
     }
 
     /// Wraps a name read from the database.
@@ -52,8 +70,17 @@ impl fmt::Display for Name {
     }
 }
 
-/// A text that an agent chose, as people may see it: on one line, bounded, and without characters that act on a terminal
-/// or hide what stands there.
+/// The beginning of a long text, ended by an ellipsis; a short one as it is.
+#[must_use]
+pub fn shortened(text: &str, most_chars: usize) -> String {
+    match text.char_indices().nth(most_chars) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// Text of an agent for people to read: on one line, at most 300 characters of it, and without characters that act on a
+/// terminal or hide text.
 #[must_use]
 pub fn shown(text: &str) -> String {
     const MOST: usize = 300;
@@ -66,7 +93,7 @@ pub fn shown(text: &str) -> String {
     line.chars().take(MOST).map(|c| if hides(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// The first line of a text, at most 300 characters of it.
+/// The first line, at most 300 characters of it.
 #[must_use]
 pub fn first_line(text: &str) -> String {
     text.trim().lines().next().unwrap_or_default().chars().take(300).collect()
@@ -88,15 +115,14 @@ pub fn filled(text: &str, places: &[(&str, &str)]) -> String {
     whole + rest
 }
 
-/// The text as part of a sentence: on one line, without a full stop. What others say goes into sentences of ours, and
-/// they end theirs or break them over lines as they like.
+/// Text from outside as part of a sentence: on one line and without a full stop.
 #[must_use]
 pub fn clause(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.trim_end_matches(['.', ' ']).to_owned()
 }
 
-/// The text as a sentence on one line, with one end.
+/// Text from outside as a sentence: on one line, with one full stop.
 #[must_use]
 pub fn sentence(text: &str) -> String {
     let clause = clause(text);
@@ -104,30 +130,30 @@ pub fn sentence(text: &str) -> String {
 }
 
 /// Checks a title: one line of 1 to 200 characters.
-pub fn title(field: &'static str, given: &str) -> Result<String, Refusal> {
+pub fn title(field: &'static str, given: &str) -> Result<String, Invalid> {
     let trimmed = given.trim();
     let fits = !trimmed.is_empty() && trimmed.chars().count() <= TITLE_CHARS;
     if fits && !trimmed.chars().any(char::is_control) {
         return Ok(trimmed.to_owned());
     }
-    Err(Refusal::invalid(field, given, "one line of 1 to 200 characters"))
+    Err(Invalid::new(field, given, "one line of 1 to 200 characters"))
 }
 
 /// Checks a long text that may be empty: at most 1 MiB, no NUL.
-pub fn long(field: &'static str, given: &str) -> Result<String, Refusal> {
+pub fn long(field: &'static str, given: &str) -> Result<String, Invalid> {
     if given.len() > LONG_TEXT_BYTES {
-        return Err(Refusal::invalid(field, given, "at most 1 MiB of text"));
+        return Err(Invalid::new(field, given, "at most 1 MiB of text"));
     }
     if given.contains('\0') {
-        return Err(Refusal::invalid(field, given, "text without NUL bytes"));
+        return Err(Invalid::new(field, given, "text without NUL bytes"));
     }
     Ok(given.to_owned())
 }
 
-/// Checks a long text that must say something.
-pub fn required(field: &'static str, given: &str) -> Result<String, Refusal> {
+/// Checks a long text that must not be empty.
+pub fn required(field: &'static str, given: &str) -> Result<String, Invalid> {
     if given.trim().is_empty() {
-        return Err(Refusal::invalid(field, given, "text that is not empty"));
+        return Err(Invalid::new(field, given, "text that is not empty"));
     }
     long(field, given)
 }
@@ -147,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_is_told_in_one_line_with_one_end() {
+    fn a_text_from_outside_becomes_one_line_with_one_full_stop() {
         for (said, told) in [
             ("lunch", "lunch."),
             ("Lunch..", "Lunch."),
@@ -158,6 +184,14 @@ mod tests {
             assert_eq!(sentence(said), told);
             assert_eq!(clause(said), told.trim_end_matches('.'));
         }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöü", 2), "äö…");
+        let invalid = Invalid::new("title", &"x".repeat(100), "short");
+        assert_eq!(invalid.given, format!("{}…", "x".repeat(GIVEN_CHARS)));
     }
 
     #[test]

@@ -5,14 +5,14 @@ use super::id::ProjectKey;
 use super::id::TicketId;
 use super::id::WorkerId;
 use super::names::names;
-use super::refusal::Refusal;
+use super::text::Invalid;
 use super::text::Name;
 use super::time::Timestamp;
 use super::worktree::Worktree;
 
-/// Most stages a plan may have.
+/// The maximum number of stages of a plan.
 pub const MAX_STAGES: usize = 32;
-/// Most tickets one ticket may wait for.
+/// The maximum number of tickets that one ticket may wait for.
 pub const MAX_DEPENDENCIES: usize = 100;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -36,14 +36,14 @@ pub struct Ticket {
     pub rework_laps: i64,
     /// Dollars of all its attempts, over its whole life.
     pub cost_usd: f64,
-    /// Dollars assumed on top, of attempts that could not say what they cost.
+    /// Dollars assumed in addition, for attempts that could not report their cost.
     pub assumed_usd: f64,
-    /// Dollars they may be, when the ticket has a limit of its own.
+    /// Dollars that all of that may be, when the ticket has its own limit.
     pub max_budget_usd: Option<f64>,
-    /// The ticket that this one comes from, through one result or several; `None` when nobody's result asked for it.
+    /// The ticket that this one comes from, through one result or several; `None` when no result asked for it.
     pub root: Option<TicketId>,
     pub planned: PlannedWords,
-    /// The claude session the next attempt goes on with, after an operator restarted a worker's child.
+    /// The claude session that the next attempt continues, after an operator restarted a worker's child.
     pub resume: Option<ResumeHint>,
     /// Where its work is; `None` before it began, and for a ticket that works in the project's directory.
     pub work: Option<Worktree>,
@@ -65,7 +65,7 @@ impl Ticket {
     }
 }
 
-/// Where a ticket stands. `Closed` is final.
+/// The state of a ticket. `Closed` is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TicketState {
     /// Waits for other tickets to complete.
@@ -143,13 +143,13 @@ impl Priority {
 pub struct Plan(Vec<Name>);
 
 impl Plan {
-    /// Checks the length of a plan. Whether its worker types exist is for the store to look at.
-    pub fn new(stages: Vec<Name>) -> Result<Self, Refusal> {
+    /// Checks the length of a plan. The store checks whether its worker types exist.
+    pub fn new(stages: Vec<Name>) -> Result<Self, Invalid> {
         if (1..=MAX_STAGES).contains(&stages.len()) {
             return Ok(Self(stages));
         }
         let given = format!("{} stages", stages.len());
-        Err(Refusal::invalid("execution_plan", &given, "1 to 32 worker types of the project"))
+        Err(Invalid::new("execution_plan", &given, "1 to 32 worker types of the project"))
     }
 
     #[must_use]
@@ -175,12 +175,12 @@ impl Plan {
     }
 }
 
-/// Checks how many tickets one waits for, and drops what is named twice. Whether they exist is for the store to look at.
-pub fn dependencies<T: PartialEq>(given: Vec<T>) -> Result<Vec<T>, Refusal> {
+/// Checks how many tickets one waits for and drops duplicates. The store checks whether they exist.
+pub fn dependencies<T: PartialEq>(given: Vec<T>) -> Result<Vec<T>, Invalid> {
     if given.len() > MAX_DEPENDENCIES {
         let count = format!("{} tickets", given.len());
         let allowed = format!("at most {MAX_DEPENDENCIES} tickets");
-        return Err(Refusal::invalid("depends_on", &count, allowed));
+        return Err(Invalid::new("depends_on", &count, allowed));
     }
     let mut kept = Vec::with_capacity(given.len());
     for ticket in given {
@@ -200,7 +200,7 @@ pub struct ResumeHint {
     pub asks_outcome: bool,
 }
 
-/// Which words of a ticket an agent wrote, as part of the result that asked for it. What the coordinator replaces is the
+/// Which texts of a ticket an agent wrote, in the result that asked for it. Texts that the coordinator replaces are the
 /// coordinator's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlannedWords {
@@ -227,7 +227,7 @@ pub struct TicketChange {
     pub priority: Option<Priority>,
     /// The whole plan; the stages that have begun stay as they are.
     pub plan: Option<Plan>,
-    /// `Some(None)` goes back to the limit of the project.
+    /// `Some(None)` restores the limit of the project.
     pub max_budget_usd: Option<Option<f64>>,
 }
 

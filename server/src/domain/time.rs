@@ -42,9 +42,9 @@ impl Timestamp {
     }
 }
 
-/// The present, and how much of the past passed for no process: the clock was set ahead, or the machine slept.
+/// The present, and the time that did not pass for processes: the clock was set ahead, or the machine slept.
 ///
-/// What may run for an hour may run for an hour of its own time.
+/// A limit of an hour means an hour that the process has run.
 #[derive(Clone, Debug)]
 pub struct Present {
     pub now: Timestamp,
@@ -54,7 +54,7 @@ pub struct Present {
 /// A stretch of time that did not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Skip {
-    /// The instant at which time went on.
+    /// The instant at which time continued.
     pub until: Timestamp,
     pub by: Duration,
 }
@@ -65,7 +65,7 @@ impl Present {
         Self { now, skips }
     }
 
-    /// How long a process has lived that began at `begun`.
+    /// How long a process that began at `begun` has been running.
     #[must_use]
     pub fn lived_since(&self, begun: Timestamp) -> Duration {
         let skipped = self.skips.iter().filter(|skip| skip.until > begun).map(|skip| skip.by);
@@ -73,7 +73,7 @@ impl Present {
     }
 }
 
-/// A present in whose past no time is known to have been skipped.
+/// A present before which no time is known to have been skipped.
 impl From<Timestamp> for Present {
     fn from(now: Timestamp) -> Self {
         Self { now, skips: Arc::default() }

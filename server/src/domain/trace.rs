@@ -1,7 +1,7 @@
-//! By what a worker's shim is known without a link.
+//! What identifies a worker's shim without a connection.
 
-/// What a shim said of itself in its first hello. Files in the state directory can be removed, replaced and forged by
-/// whoever runs as the same user; this was said over a link that only the worker's token opens.
+/// What a shim reported about itself in its first hello. Any process of the same user can remove, replace and forge
+/// files in the state directory; this was sent over a connection that only the worker's token opens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// As this server sees it.
@@ -20,10 +20,10 @@ pub struct Trace {
 /// The state directory a database is used in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Random; marks the processes of attempts granted here.
+    /// Random; marks the processes of attempts that began here.
     pub id: String,
     pub directory: Directory,
-    /// The highest attempt that was granted while the database was used elsewhere; 0 for none.
+    /// The highest attempt that began while the database was used elsewhere; 0 for none.
     pub granted_elsewhere: i64,
 }
 

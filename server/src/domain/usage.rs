@@ -1,21 +1,21 @@
-//! The account's usage limits, as agents hear of them, and what follows from them.
+//! The account's usage limits, as agents learn of them, and what follows from them.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// What windows of a single family of models are called: how long they are, and then the family.
+/// The names of windows for a single family of models: first their length, then the family.
 const SPANS: [&str; 2] = ["seven_day_", "five_hour_"];
 
-/// The account's usage limit, as the agent heard of it.
+/// The account's usage limit, as the agent learned of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UsageLimit {
-    /// The request was refused for it.
+    /// A request was refused because of it.
     pub rejected: bool,
     pub resets_at: Option<Timestamp>,
     /// Share of the limit that is used, from 0 to 1.
     pub utilization: Option<f64>,
-    /// When the stream said so; older shims do not tell.
+    /// When the stream reported it; older shims do not say.
     pub told_at: Option<Timestamp>,
     /// Limits that hold for one family of models each.
     pub models: Vec<ModelLimit>,
@@ -34,13 +34,13 @@ pub struct ModelLimit {
     pub utilization: Option<f64>,
 }
 
-/// What starts nothing new for a while.
+/// A limit that starts nothing new for a while.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hold {
     pub of: Held,
-    /// The service refused; otherwise only what is kept for the coordinator is reached.
+    /// The service refused; otherwise only the share kept for the coordinator is reached.
     pub rejected: bool,
-    /// When it ends. `None`: the service refused, and did not say until when.
+    /// When it ends. `None`: the service refused without saying until when.
     pub until: Option<Timestamp>,
     pub utilization: Option<f64>,
 }
@@ -67,7 +67,7 @@ impl Hold {
     }
 }
 
-/// Whom a limit holds.
+/// What a limit holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
     Everything,
@@ -76,7 +76,7 @@ pub enum Held {
 }
 
 impl UsageLimit {
-    /// The same without what cannot be true: a reset further away than any window of the service.
+    /// The same without what cannot be true: a reset that is further away than any window of the service.
     #[must_use]
     pub fn believed(mut self, now: Timestamp) -> Self {
         let furthest = now.after(LONGEST_WINDOW);
@@ -93,7 +93,7 @@ impl UsageLimit {
         self.rejected || self.models.iter().any(|limit| limit.rejected)
     }
 
-    /// When the latest of what was refused is reset, as far as the service said.
+    /// When the last of the refused limits is reset, as far as the service said.
     #[must_use]
     pub fn refused_until(&self) -> Option<Timestamp> {
         let own = self.resets_at.filter(|_| self.rejected);
@@ -101,8 +101,8 @@ impl UsageLimit {
         own.into_iter().chain(models.filter_map(|limit| limit.resets_at)).max()
     }
 
-    /// What is to be held, keeping `reserve` (0 to 1) of each limit for the coordinator. With 0 only a refusal holds:
-    /// beyond the limit the service may still serve, and it is the one to say.
+    /// What to hold, keeping `reserve` (0 to 1) of each limit for the coordinator. With 0 only a refusal holds: beyond
+    /// the limit the service may still serve, and it alone decides.
     #[must_use]
     pub fn holds(&self, reserve: f64) -> Vec<Hold> {
         let hold = |of, rejected: bool, until: Option<Timestamp>, utilization: Option<f64>| {
@@ -119,7 +119,7 @@ impl UsageLimit {
     }
 }
 
-/// The word that the names of a window's models have in common.
+/// The word that the names of a window's models share.
 fn family(window: &str) -> String {
     let rest = SPANS.iter().find_map(|span| window.strip_prefix(span)).unwrap_or(window);
     match rest {

@@ -17,14 +17,14 @@ pub struct Worker {
     /// With the project, the queue it pulls from.
     pub worker_type: Name,
     pub state: WorkerState,
-    /// The shim's process id, once it has said hello.
+    /// The shim's process id, once it has connected.
     pub pid: Option<i64>,
     pub child_pid: Option<i64>,
     /// The systemd unit it runs in, when it runs in one.
     pub unit: Option<String>,
     pub ticket: Option<TicketId>,
     pub attempt: Option<AttemptId>,
-    /// What was asked of it by a tool call.
+    /// The stop that a tool call asked for.
     pub stop: Option<StopMode>,
     pub memory_bytes: Option<i64>,
     pub started_at: Timestamp,
@@ -34,13 +34,13 @@ pub struct Worker {
 }
 
 names! {
-    /// Where a worker stands. `Stopped` is final: a shim that says hello for a stopped worker is refused.
+    /// The state of a worker. `Stopped` is final: a shim that connects for a stopped worker is refused.
     pub enum WorkerState {
-        /// Launched; its shim has not said hello yet.
+        /// Launched; its shim has not connected yet.
         Launching = "launching",
         Idle = "idle",
         Busy = "busy",
-        /// Told to go.
+        /// Asked to stop.
         Stopping = "stopping",
         Stopped = "stopped",
     }

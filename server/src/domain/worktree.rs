@@ -1,4 +1,4 @@
-//! The worktree of a ticket: where its agents work, and what of their work was accepted.
+//! The worktree of a ticket: where its agents work, and which of their work was accepted.
 
 use super::id::AttemptId;
 use super::names::names;
@@ -32,7 +32,7 @@ pub struct DiffStat {
 /// An accepted state of a ticket's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// A full object name.
+    /// The full object name of a commit.
     pub commit: String,
     /// Against the base commit.
     pub stat: DiffStat,
@@ -70,7 +70,7 @@ impl Worktree {
         format!("{}/{}", self.path, self.prefix).trim_end_matches('/').to_owned()
     }
 
-    /// The base branch as people call it.
+    /// The short name of the base branch.
     #[must_use]
     pub fn base_name(&self) -> Option<&str> {
         self.base_branch.as_deref().map(|full| full.strip_prefix("refs/heads/").unwrap_or(full))

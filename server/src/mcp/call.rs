@@ -6,41 +6,44 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::advice::Reader;
 use crate::domain::id::AttemptId;
 
-/// Who a request comes from, as its token says. Travels with the request to the tools.
+/// Who sent a request, by its token. Travels with the request to the tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Caller {
-    /// Whoever holds the coordinator's token, or anybody when no token is asked for.
+    /// A client with the coordinator's token, or any client when no token is required.
     Coordinator,
-    /// The agent of an attempt. Whether that may still speak is another question.
+    /// The agent of an attempt, which may have ended since.
     Worker(AttemptId),
 }
 
-/// A request that was let in.
+/// An admitted request.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
     pub(crate) caller: Caller,
-    /// Cancelled when what the caller showed no longer counts.
+    /// Who reads the answers, as the request says.
+    pub(crate) reader: Reader,
+    /// Cancelled when the caller's token is no longer valid.
     pub(crate) lapsed: CancellationToken,
 }
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Tells the client of a waiting call how long it has waited, and of how long.
+/// Reports to the client of a waiting call how long it has waited, and how long it waits at most.
 pub(crate) type Progress = Box<dyn Fn(Duration, Duration) -> BoxFuture<()> + Send + Sync>;
 
 /// The side of a call that is not in its arguments.
 pub(crate) struct Call {
-    /// Who calls.
+    /// The caller.
     pub(crate) caller: Caller,
-    /// Cancelled when what the caller showed no longer counts.
+    /// Cancelled when the caller's token is no longer valid.
     pub(crate) lapsed: CancellationToken,
-    /// Cancelled when the client goes away.
+    /// Cancelled when the client disconnects.
     pub(crate) gone: CancellationToken,
-    /// Cancelled when the client says that it no longer wants the answer.
+    /// Cancelled when the client takes the call back.
     pub(crate) cancelled: CancellationToken,
-    /// There when the client asked for progress.
+    /// Present when the client asked for progress.
     pub(crate) progress: Option<Progress>,
 }
 

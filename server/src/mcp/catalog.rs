@@ -32,6 +32,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::advice::Reader;
+    use crate::domain::advice::Step;
+    use crate::domain::advice::Way;
     use crate::mcp::arguments::Accepted;
     use crate::mcp::reply::wrong_arguments;
 
@@ -76,6 +79,15 @@ mod tests {
     }
 
     #[test]
+    fn advice_names_tools_that_are_there() {
+        for step in Step::ALL {
+            if let Way::Call(tool) = step.way(Reader::Model) {
+                assert!(NAMES.contains(&tool), "{step:?}: {tool}");
+            }
+        }
+    }
+
+    #[test]
     fn an_agent_has_four_tools() {
         let names: Vec<&str> = worker_tools().iter().map(|tool| tool.name).collect();
         assert_eq!(names, ["get_ticket", "get_project", "add_ticket_comment", "report_progress"]);
@@ -108,7 +120,7 @@ mod tests {
             for unwanted in ["\"format\"", "$ref", "$defs", "\"default\":null", "uint"] {
                 assert!(!text.contains(unwanted), "{}: {unwanted} in {text}", tool.name);
             }
-            // The types of results have defaults for those who read them; whoever writes them leaves no field out.
+            // The types of results have defaults for readers; the server writes every field.
             let result = Value::Object(tool.result.clone()).to_string();
             assert!(!result.contains("\"default\":"), "{}: {result}", tool.name);
             let arguments = Value::Object(tool.arguments.clone()).to_string();

@@ -9,7 +9,7 @@ names! {
     /// How a tool call ended.
     pub(crate) enum Ended {
         Answered = "answered",
-        /// Wrong arguments, or understood and not granted.
+        /// The arguments were wrong, or the call was refused.
         Refused = "refused",
         Failed = "failed",
     }
@@ -33,7 +33,7 @@ impl CallCounts {
         })
     }
 
-    /// Counts one call of a tool this was made for.
+    /// Counts one call of a tool.
     pub(crate) fn count(&self, tool: &str, ended: Ended) {
         if let Some((_, counts)) = self.tools.iter().find(|(name, _)| *name == tool) {
             counts[ended as usize].fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Pages of a list: `limit`, a cursor that clients hand back without reading it, and how much fits into an answer.
+//! Pages of a list: `limit`, a cursor that clients pass back unread, and how much fits into an answer.
 
 use serde::Serialize;
 
@@ -10,8 +10,8 @@ const DEFAULT_LIMIT: i64 = 50;
 /// The most one list call returns.
 pub(crate) const MAX_LIMIT: i64 = 200;
 
-/// What an answer may have in bytes. Claude Code puts one of more than 25,000 tokens into a file, where its model finds it
-/// late or never; a token of JSON has about three bytes.
+/// The maximum size of an answer in bytes. Claude Code writes an answer of more than 25,000 tokens to a file, where its
+/// model finds it late or never; a token of JSON has about three bytes.
 const ANSWER_BYTES: usize = 64_000;
 
 /// The room that is left in an answer.
@@ -28,7 +28,7 @@ impl Room {
 
     /// Takes the room of one more item. The first always fits: a list that shows nothing would never end.
     pub(crate) fn takes(&mut self, item: &impl Serialize) -> bool {
-        // What cannot be written is told when the answer is.
+        // A value that cannot be written is reported when the answer is written.
         let bytes = serde_json::to_vec(item).map_or(0, |json| json.len());
         let fits = self.is_empty || bytes <= self.left;
         self.is_empty = false;
@@ -97,7 +97,7 @@ impl List {
         }
     }
 
-    /// Whether a cursor is one of this list; whether it is a good one is another question.
+    /// Whether a cursor has the form of this list's cursors; it may still be invalid.
     pub(crate) fn owns(self, cursor: &str) -> bool {
         cursor.starts_with(self.tag())
     }
@@ -142,7 +142,7 @@ impl List {
     }
 }
 
-/// Checks `limit`; the schema refuses the same, and a caller inside the process has no schema.
+/// Checks `limit` again: a caller inside the process has no schema that did so.
 pub(crate) fn limit(given: Option<i64>) -> Result<i64, Refusal> {
     let limit = given.unwrap_or(DEFAULT_LIMIT);
     if (1..=MAX_LIMIT).contains(&limit) {
@@ -189,12 +189,11 @@ mod tests {
         for bad in ["", "t", "7", "t7", "t00000000000000zz", "t-000000000000007", &foreign] {
             assert_eq!(
                 List::Tickets.read(bad),
-                Err(Refusal::InvalidField {
-                    field: "cursor".to_owned(),
-                    given: bad.to_owned(),
-                    allowed: "the next_cursor of an earlier list_tickets answer, unchanged"
-                        .to_owned(),
-                }),
+                Err(Refusal::invalid(
+                    "cursor",
+                    bad,
+                    "the next_cursor of an earlier list_tickets answer, unchanged"
+                )),
                 "{bad:?}"
             );
         }

@@ -1,4 +1,4 @@
-//! Prompts: the three jobs a person asks a coordinator for, as commands with the state of things already in them.
+//! Prompts: the three jobs that a person asks a coordinator for, as commands that include the current state.
 
 use std::fmt::Write as _;
 
@@ -9,12 +9,12 @@ use crate::domain::project::Project;
 use crate::domain::project::TicketCounts;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
+use crate::domain::text::shortened;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::mcp::page::MAX_LIMIT;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
-use crate::mcp::transcript::shortened;
 use crate::store::Page;
 use crate::store::TicketFilter;
 
@@ -22,10 +22,10 @@ const PLAN: &str = include_str!("words/prompts/plan_project.md");
 const TRIAGE: &str = include_str!("words/prompts/triage_on_hold.md");
 const REPORT: &str = include_str!("words/prompts/report_progress.md");
 
-/// How much of a question or reason a prompt repeats; the ticket has all of it.
+/// How much of a question or reason a prompt repeats; the ticket has it in full.
 const SHOWN_CHARS: usize = 600;
 
-/// One argument of a prompt. All of them are texts.
+/// One argument of a prompt. All are strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Argument {
     pub(crate) name: &'static str,
@@ -38,32 +38,32 @@ pub(crate) struct Prompt {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) description: &'static str,
-    /// None is required: a person who types a command without arguments still gets something useful. Each is one word,
-    /// because Claude Code takes what is typed behind a command apart at its spaces.
+    /// None is required, so that a command typed without arguments is still useful. Each is one word, because Claude
+    /// Code splits what is typed behind a command at spaces.
     pub(crate) arguments: &'static [Argument],
 }
 
 const PROJECT: Argument =
-    Argument { name: "project", description: "The project's name; all projects when left out." };
+    Argument { name: "project", description: "The project's name; default: all projects." };
 
 /// Every prompt, in the order the list shows them.
 pub(crate) const PROMPTS: [Prompt; 3] = [
     Prompt {
         name: "plan_project",
         title: "Plan a project",
-        description: "Turn a goal into a project, its worker types and tickets that workers can do unattended.",
+        description: "Turn a goal into a project, worker types and tickets that workers can do unattended.",
         arguments: &[PROJECT],
     },
     Prompt {
         name: "triage_on_hold",
-        title: "Triage what is on hold",
+        title: "Triage tickets on hold",
         description: "Go through the tickets that wait for a decision, and decide or ask.",
         arguments: &[PROJECT],
     },
     Prompt {
         name: "report_progress",
         title: "Report progress",
-        description: "Say what is done, what runs, what waits and what it costs, in a few sentences.",
+        description: "Report in a few sentences what is done, what is running, what waits and what it costs.",
         arguments: &[PROJECT],
     },
 ];
@@ -85,7 +85,7 @@ pub(crate) async fn text(
     Ok(Some(text))
 }
 
-/// The project that was typed behind the command, if any.
+/// The project typed behind the command, if any.
 fn given_project(
     prompt: &Prompt,
     arguments: &Map<String, Value>,
@@ -95,7 +95,7 @@ fn given_project(
         let known = prompt.arguments.iter().any(|argument| argument.name == name);
         let Some(text) = value.as_str().filter(|_| known) else {
             let names: Vec<&str> = prompt.arguments.iter().map(|a| a.name).collect();
-            let allowed = format!("a text, under one of the names {}", names.join(", "));
+            let allowed = format!("a string with one of the names {}", names.join(", "));
             return Err(Refusal::invalid(name.as_str(), &value.to_string(), allowed));
         };
         project = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
@@ -120,7 +120,7 @@ async fn plan(service: &Service, projects: &[Project]) -> Result<String> {
             "There is no project yet: begin with create_project.",
         ));
     }
-    let mut known = String::from("What is there:\n");
+    let mut known = String::from("The current state:\n");
     for project in projects {
         describe(service, &mut known, project).await?;
     }
@@ -157,7 +157,7 @@ async fn triage(service: &Service, project: Option<String>) -> Result<String> {
     let held = service.store.tickets(filter, page).await?;
     if held.items.is_empty() {
         return Ok(
-            "No ticket is on hold. Say so, and say with list_queues whether a queue is paused."
+            "No ticket is on hold. Say so, and check with list_queues whether a queue is paused."
                 .to_owned(),
         );
     }

@@ -1,6 +1,6 @@
 //! Resources: tickets, projects and events under addresses a client can put into a prompt, such as `ticket://T-42`.
 //!
-//! Each reads as the tool of the same noun answers, so that a model meets one shape only.
+//! Each has the shape of the answer of the tool for the same noun, so that a model meets only one shape.
 
 use std::fmt;
 
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::id::TicketId;
+use crate::domain::text::shortened;
 use crate::mcp::page::List;
 use crate::mcp::page::MAX_LIMIT;
 use crate::mcp::service::Result;
@@ -20,7 +21,6 @@ use crate::mcp::tools::events;
 use crate::mcp::tools::projects;
 use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::tools::tickets;
-use crate::mcp::transcript::shortened;
 use crate::store::History;
 use crate::store::Page;
 use crate::store::TicketFilter;
@@ -28,7 +28,7 @@ use crate::store::TicketFilter;
 /// What a resource holds.
 pub(crate) const MIME_TYPE: &str = "application/json";
 
-/// Letters of any script may be in a name; in an address only these go unescaped.
+/// A name may contain letters of any script; in an address, only these characters are not escaped.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// One resource, as a list shows it.

@@ -1,6 +1,6 @@
 //! JSON schemas of the tools, made from their types once at start.
 //!
-//! Schemars writes for Rust's numbers and options; a model and the clients that check schemas want it plainer.
+//! Schemars describes Rust's numbers and options; models and clients that check schemas need plainer ones.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -19,7 +19,7 @@ pub(crate) fn of_arguments<T: JsonSchema>() -> Schema {
     schema
 }
 
-/// The schema of a tool's result: what serde writes, so an optional field is there and may be null.
+/// The schema of a tool's result: what serde writes, so an optional field is present and may be null.
 pub(crate) fn of_result<T: JsonSchema>() -> Schema {
     root::<T>(SchemaSettings::draft2020_12().for_serialize())
 }
@@ -46,7 +46,7 @@ fn root<T: JsonSchema>(settings: SchemaSettings) -> Schema {
     }
 }
 
-/// Drops number formats, which Claude Code complains about, and joins the lines of doc comments.
+/// Drops number formats, about which Claude Code warns, and joins the lines of doc comments.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -63,7 +63,7 @@ fn tidy(value: &mut Value) {
     }
 }
 
-/// Says "may be left out" by leaving the field out of `required` alone. A null is still taken as left out.
+/// Marks an optional field only by leaving it out of `required`. Null is still accepted as left out.
 fn without_null(property: &mut Value) {
     let Value::Object(property) = property else { return };
     property.remove("default");

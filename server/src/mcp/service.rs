@@ -1,4 +1,4 @@
-//! What a tool works with, and what it may answer.
+//! What a tool works with, and how it can fail.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::disk::Room;
+use crate::domain::advice::Reader;
 use crate::domain::id::AttemptId;
 use crate::domain::id::InvalidId;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
+use crate::domain::text::Invalid;
 use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::Brakes;
@@ -32,17 +34,19 @@ pub struct Service {
     attempts_dir: Arc<PathBuf>,
     shutdown: CancellationToken,
     templates: Templates,
-    /// The room on the disk, when somebody watches it.
+    /// The free space on the disk, if it is watched.
     room: Option<watch::Receiver<Room>>,
-    /// Whether an operator drains the server, when somebody says so.
+    /// Whether the server is draining, if that is known.
     draining: Option<watch::Receiver<bool>>,
     obstacles: Obstacles,
     /// The calls that wait.
     pub(crate) waiting: Waiting,
+    /// Who reads the answer of this call.
+    pub(crate) reader: Reader,
 }
 
 impl Service {
-    /// `attempts_dir` holds the run directories. `shutdown` ends calls that wait: they answer with what they have.
+    /// `attempts_dir` holds the run directories. `shutdown` ends waiting calls: they answer with what they have.
     #[must_use]
     pub fn new(
         store: Store,
@@ -61,16 +65,22 @@ impl Service {
             draining: None,
             obstacles: Obstacles::default(),
             waiting,
+            reader: Reader::default(),
         }
     }
 
-    /// Takes worker types from more than the built-in templates.
+    /// The same, for a call whose answer `reader` reads.
+    pub(crate) fn for_reader(&self, reader: Reader) -> Self {
+        Self { reader, ..self.clone() }
+    }
+
+    /// Adds the operator's templates to the built-in ones.
     #[must_use]
     pub fn with_templates(self, templates: Templates) -> Self {
         Self { templates, ..self }
     }
 
-    /// Asks the templates something. They are files, so this happens where waiting for a disk hurts nobody.
+    /// Queries the templates. They are files, so this runs where waiting for a disk delays no other request.
     pub(crate) async fn templates<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Templates) -> T + Send + 'static,
@@ -86,19 +96,19 @@ impl Service {
         Self { waiting: Waiting::new(most), ..self }
     }
 
-    /// Shows the room on the disk with the metrics.
+    /// Adds the free space on the disk to the metrics.
     #[must_use]
     pub fn with_room(self, room: watch::Receiver<Room>) -> Self {
         Self { room: Some(room), ..self }
     }
 
-    /// Tells waiting tickets that the server drains.
+    /// Lets the waits of tickets report that the server is draining.
     #[must_use]
     pub fn with_draining(self, draining: watch::Receiver<bool>) -> Self {
         Self { draining: Some(draining), ..self }
     }
 
-    /// Tells waiting tickets what the dispatcher meets.
+    /// Lets the waits of tickets report the dispatcher's obstacles.
     #[must_use]
     pub fn with_obstacles(self, obstacles: Obstacles) -> Self {
         Self { obstacles, ..self }
@@ -131,7 +141,7 @@ impl Service {
         self.clock.now()
     }
 
-    /// The same, for limits that count what a process has lived.
+    /// The same, for limits on how long a process has been running.
     pub(crate) fn present(&self) -> Present {
         self.clock.present()
     }
@@ -141,7 +151,7 @@ impl Service {
         self.attempts_dir.join(attempt.to_string())
     }
 
-    /// Ends when the server is told to stop.
+    /// Returns when the server stops.
     pub(crate) async fn stopping(&self) {
         self.shutdown.cancelled().await;
     }
@@ -159,6 +169,12 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Refused(invalid.into())
     }
 }
 

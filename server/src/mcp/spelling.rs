@@ -1,7 +1,8 @@
-//! Other ways in which clients write a value of one type, where only one thing can be meant.
+//! Other ways in which clients write a value, if it can mean only one thing.
 //!
 //! Clients whose numbers are doubles cannot write `5` for an integer, only `5.0`; clients that fill in forms write
-//! everything as text, a list and an object as its JSON. A model whose call is refused for that cannot mend it.
+//! everything as a string, and lists and objects as JSON in a string. A model whose call is refused for that cannot
+//! correct it.
 //!
 //! Invariant: nothing is guessed. A value that could mean two things stays as it is, for the check to refuse.
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 /// The largest whole number up to which doubles hold each one exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// The whole number that a value stands for: a double without a fraction, or the text of a number.
+/// The whole number that a value stands for: a double without a fraction, or a string with a number.
 pub(crate) fn whole(value: &Value) -> Option<Value> {
     if let Some(number) = unquoted(value, Value::is_number) {
         return Some(whole(&number).unwrap_or(number));
@@ -23,22 +24,22 @@ pub(crate) fn whole(value: &Value) -> Option<Value> {
     format!("{number:.0}").parse::<i64>().ok().map(Value::from)
 }
 
-/// What the JSON in a text stands for, if it is what is wanted.
+/// The value of the JSON in a string, if it is of the wanted kind.
 pub(crate) fn unquoted(value: &Value, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
     let text = value.as_str()?;
     serde_json::from_str(text).ok().filter(wanted)
 }
 
-/// True or false as text, in Python's spelling too.
+/// True or false as a string, in Python's spelling too.
 pub(crate) fn truth(value: &Value) -> Option<Value> {
     let text = value.as_str()?.trim();
     let is = |word: &str| text.eq_ignore_ascii_case(word);
     (is("true") || is("false")).then(|| Value::Bool(is("true")))
 }
 
-/// A list of the one item that was given in place of it. `of_texts`: what the items are.
+/// A list of the one item that was given in place of it. `of_texts`: whether the items are strings.
 ///
-/// A text with anything in it that separates items in some notation may be several of them, or one.
+/// A string with a character that separates items in some notation may be one item or several.
 pub(crate) fn only(value: &Value, of_texts: bool) -> Option<Value> {
     let one = match value {
         Value::String(text) => {

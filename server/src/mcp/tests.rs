@@ -106,7 +106,7 @@ impl Fixture {
     async fn done(&self, tool: &str, arguments: Value) -> Value {
         let result = self.call(tool, arguments).await;
         assert_eq!(result["isError"], false, "{tool}: {result}");
-        let text = result["content"][0]["text"].as_str().expect("a text");
+        let text = result["content"][0]["text"].as_str().expect("text");
         let structured = result["structuredContent"].clone();
         assert_eq!(serde_json::from_str::<Value>(text).expect("JSON text"), structured);
         structured
@@ -116,7 +116,7 @@ impl Fixture {
     async fn refused(&self, tool: &str, arguments: Value) -> String {
         let result = self.call(tool, arguments).await;
         assert_eq!(result["isError"], true, "{tool}: {result}");
-        result["content"][0]["text"].as_str().expect("a text").to_owned()
+        result["content"][0]["text"].as_str().expect("text").to_owned()
     }
 
     async fn with_project(&self) {
@@ -289,17 +289,17 @@ async fn only_what_is_no_tool_call_is_a_protocol_error() {
         server.refused("get_ticket", json!({"ticket": 42})).await,
         "get_ticket was not called: its arguments are wrong.\n\
          - There is no field ticket. Did you mean ticket_id?\n\
-         - ticket_id is missing; allowed is a text.\n\
+         - ticket_id is missing; it must be a string.\n\
          Correct them and call get_ticket again."
     );
     let refused = server.refused("list_events", json!({"kinds": ["ticket_closed", "tea"]})).await;
     assert!(
-        refused.contains("kinds[1] cannot be \"tea\"; allowed is one of ticket_created,"),
+        refused.contains("kinds[1] cannot be \"tea\"; it must be one of ticket_created,"),
         "{refused}"
     );
     assert_eq!(
         server.refused("get_ticket", json!({"ticket_id": "42"})).await,
-        "ticket_id cannot be \"42\"; allowed is the id of a ticket, such as T-42. Correct ticket_id and call again."
+        "ticket_id cannot be \"42\"; it must be the id of a ticket, such as T-42. Correct ticket_id and call again."
     );
     assert_eq!(
         server.refused("get_ticket", json!({"ticket_id": "T-42"})).await,
@@ -415,7 +415,7 @@ async fn a_client_may_wait_only_so_often_at_one_time() {
     let wait = json!({"name": "list_events", "arguments": {"wait_seconds": 3600}});
     let waiting = server.send(rpc_request(Era::Stateless, "tools/call", wait.clone())).await;
     let refused = server.refused("list_events", wait["arguments"].clone()).await;
-    assert!(refused.starts_with("1 calls of yours wait already"), "{refused}");
+    assert!(refused.starts_with("1 of your calls is already waiting"), "{refused}");
     server.done("list_events", json!({})).await;
     server.shutdown.cancel();
     text(waiting).await;
@@ -444,7 +444,7 @@ async fn a_ticket_goes_through_its_plan_by_the_coordinators_own_hand() {
     let stage = |stage: &str| json!({"ticket_id": "T-1", "stage": stage, "outcome": "completed", "report": "Done."});
     assert_eq!(
         server.refused("complete_ticket_stage", stage("test")).await,
-        "T-1 is at stage impl, not \"test\". Read it with get_ticket, then call again with stage impl if that is what \
+        "T-1 is at stage impl, not \"test\". Read it with get_ticket, or call again with stage impl if that is the one \
          you mean."
     );
     let ticket = server.done("complete_ticket_stage", stage("impl")).await;
@@ -581,7 +581,7 @@ async fn the_prompts_of_the_coordinator_are_the_reviewed_ones() {
 async fn hold_prompts(fixture: &Fixture, state: &str) {
     for prompt in prompts::PROMPTS {
         let text = prompts::text(&fixture.service, prompt.name, &serde_json::Map::new()).await;
-        let text = text.expect("a text").expect("a prompt of the list");
+        let text = text.expect("text").expect("a prompt of the list");
         let name = prompt.name.replace('_', "-");
         crate::snapshot::holds(&format!("{name}-{state}"), &text);
     }

@@ -20,24 +20,24 @@ use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::telemetry;
 
-/// What a call may change, as a client wants to know before it lets a model call.
+/// What a call may change, for clients that decide whether a model may make it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Reads,
-    /// Adds or moves on; the same call again does it again.
+    /// Adds something or moves it on; the same call again does so again.
     Adds,
-    /// Adds or moves on; the same call again changes nothing more.
+    /// Adds something or moves it on; the same call again changes nothing more.
     Settles,
     /// Ends or overwrites something; the same call again changes nothing more.
     Replaces,
 }
 
-/// How a call that did not succeed is answered.
+/// Why a call did not succeed.
 #[derive(Debug)]
 pub(crate) enum CallError {
     Arguments(Vec<Wrong>),
     Refused(Refusal),
-    /// Something broke; the text is for the log.
+    /// Something failed; the text is for the log.
     Failed(String),
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
-    /// A tool that answers without waiting for anything but the store.
+    /// A tool that waits for nothing but the store.
     pub(crate) fn new<P, R, F, Fut>(
         name: &'static str,
         title: &'static str,
@@ -77,7 +77,7 @@ impl Tool {
         })
     }
 
-    /// A tool that may wait, and so reports progress and notices that its client is gone.
+    /// A tool that may wait, and so can report progress and notice that its client is gone.
     pub(crate) fn waiting<P, R, F, Fut>(
         name: &'static str,
         title: &'static str,

@@ -10,6 +10,7 @@ use shim_protocol::plain_file;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::Stream;
 
+use crate::domain::text::shortened;
 use crate::telemetry;
 const MOST_LINES: usize = 20;
 const MOST_CHARS: usize = 2000;
@@ -25,7 +26,7 @@ pub(crate) fn last_lines(run_dir: &Path) -> Vec<String> {
             tracing::warn!(
                 run_dir = %run_dir.display(),
                 error = telemetry::chain(&error),
-                "transcript not readable"
+                "could not read the transcript"
             );
             Vec::new()
         }
@@ -51,20 +52,12 @@ fn tail(run_dir: &Path) -> io::Result<(Vec<u8>, bool)> {
 fn lines(bytes: &[u8], from_start: bool) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines: Vec<&str> = text.lines().collect();
-    // The first line began before the tail did; it is worth showing only when there is no other.
+    // The first line began before the tail; show it only if there is no other.
     if !from_start && lines.len() > 1 {
         lines.remove(0);
     }
     let skipped = lines.len().saturating_sub(MOST_LINES);
     lines.into_iter().skip(skipped).map(|line| shortened(line, MOST_CHARS)).collect()
-}
-
-/// The beginning of a text that is too long to show whole.
-pub(crate) fn shortened(text: &str, most_chars: usize) -> String {
-    match text.char_indices().nth(most_chars) {
-        None => text.to_owned(),
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-    }
 }
 
 #[cfg(test)]

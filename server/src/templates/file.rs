@@ -5,6 +5,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::domain::refusal::Refusal;
+use crate::domain::text::Invalid;
 use crate::domain::worker_type::Setting;
 use crate::domain::worker_type::WorkerTypeChange;
 use crate::domain::worker_type::WorkerTypeSettings;
@@ -62,7 +63,7 @@ pub(super) fn parse(text: &str) -> Result<Template, String> {
         return Err("after the second +++ it has no system prompt".to_owned());
     }
     settings.check().map_err(|refusal| {
-        if let Refusal::InvalidField { field, given, allowed } = &refusal {
+        if let Refusal::InvalidField(Invalid { field, given, allowed }) = &refusal {
             return format!("{field} cannot be {given:?}; allowed is {allowed}");
         }
         // The check of settings refuses nothing else.

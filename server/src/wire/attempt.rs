@@ -9,13 +9,13 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
 use crate::domain::attempt::Progress;
 
-/// How far an agent says it is.
+/// The progress that an agent reported.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(!default)]
 pub struct ProgressView {
     pub message: String,
-    /// From 0 to 100, when it gave a number.
+    /// From 0 to 100, if reported.
     pub percent: Option<i64>,
     pub at: String,
 }
@@ -37,15 +37,16 @@ pub struct AttemptView {
     pub worker_id: String,
     /// granted, running or ended.
     pub state: String,
-    /// True while it is stuck: its shim is dead, and what it left contradicts itself or its processes cannot be ended.
+    /// True while it is stuck: its shim is dead, and what the shim left is contradictory or its processes cannot be
+    /// ended.
     pub suspect: bool,
-    /// What keeps its shim from ending it: processes that do not die, a record that cannot be written.
+    /// What keeps its shim from ending it, such as processes that do not die or a record that cannot be written.
     pub trouble: Option<String>,
-    /// What its agent said last on how far it is; null until it says something.
+    /// Its agent's latest progress, if any.
     pub progress: Option<ProgressView>,
-    /// succeeded, failed, `timed_out`, cancelled, interrupted or lost, once it has ended.
+    /// succeeded, failed, `timed_out`, cancelled, interrupted or lost, once ended.
     pub outcome: Option<String>,
-    /// The class of failure, for every outcome but succeeded.
+    /// The class of the failure, for every outcome but succeeded.
     pub failure: Option<String>,
     /// What went wrong, in one sentence.
     pub detail: Option<String>,
@@ -54,18 +55,18 @@ pub struct AttemptView {
     pub claude_session_id: String,
     pub num_turns: Option<i64>,
     pub cost_usd: Option<f64>,
-    /// Dollars it is counted with because it ended without saying what it cost; 0 once a later attempt of its session
-    /// has paid for it.
+    /// Dollars assumed because it ended without reporting a cost; 0 once a later attempt of its session has paid for
+    /// it.
     pub assumed_usd: Option<f64>,
     pub input_tokens: Option<i64>,
     pub output_tokens: Option<i64>,
-    /// The part of the input tokens that the prompt cache had or took.
+    /// The part of the input tokens read from or written to the prompt cache.
     pub cached_tokens: Option<i64>,
-    /// Most memory its processes held.
+    /// The peak memory of its processes.
     pub peak_memory_bytes: Option<i64>,
-    /// Its budget in dollars.
+    /// Dollars it may spend.
     pub budget_usd: Option<f64>,
-    /// True when it only asked an earlier attempt's session for the outcome.
+    /// True if it only asked an earlier attempt's session for the outcome.
     pub asks_outcome: bool,
     pub granted_at: String,
     pub started_at: Option<String>,

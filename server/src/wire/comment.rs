@@ -14,11 +14,11 @@ use crate::domain::text::Name;
 pub struct CommentView {
     pub comment_id: String,
     pub ticket_id: String,
-    /// coordinator, or the worker type of the stage that reports.
+    /// coordinator, or the worker type of the stage.
     pub author: String,
     pub stage: Option<String>,
     pub attempt_id: Option<String>,
-    /// A stage's report, the question it ended with, or a remark made at any time.
+    /// A stage's report, the question it ended with, or a remark.
     #[schemars(extend("enum" = CommentKind::NAMES))]
     pub kind: String,
     pub content: String,

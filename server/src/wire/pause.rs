@@ -17,9 +17,9 @@ pub struct PausedView {
     pub scope: String,
     pub project: Option<String>,
     pub worker_type: Option<String>,
-    /// Whether anything keeps it from starting work.
+    /// Whether any pause holds it.
     pub paused: bool,
-    /// What does, its own pauses and wider ones.
+    /// The pauses that hold it, its own and wider ones.
     pub pauses: Vec<PauseView>,
 }
 
@@ -27,7 +27,7 @@ pub struct PausedView {
 #[serde(default)]
 #[schemars(!default)]
 pub struct PauseView {
-    /// What is paused by it.
+    /// What it pauses.
     #[schemars(extend("enum" = Scope::NAMES))]
     pub scope: String,
     /// The project it pauses, or whose queue it pauses.

@@ -56,7 +56,7 @@ pub struct ProjectWithCounts {
     pub limits: LimitsView,
 }
 
-/// Null where there is no such limit.
+/// Null means no such limit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(!default)]
@@ -66,7 +66,7 @@ pub struct LimitsView {
     pub max_budget_usd_per_day: Option<f64>,
     pub max_budget_usd_per_ticket: Option<f64>,
     pub max_attempts_per_ticket: Option<i64>,
-    /// Tickets that one ticket may become; the project's own limit, or else the server's.
+    /// Tickets that one ticket may become: the project's own limit, else the server's.
     pub max_descendants: Option<i64>,
 }
 

@@ -24,7 +24,7 @@ pub struct QueueView {
     pub workers: i64,
     pub max_workers: i64,
     pub auto_spawn: bool,
-    /// Whether it starts nothing: itself, its project or everything is paused.
+    /// Whether the queue, its project or everything is paused.
     pub paused: bool,
 }
 
@@ -48,7 +48,7 @@ impl From<Queue> for QueueView {
 #[schemars(!default)]
 pub struct Queues {
     pub queues: Vec<QueueView>,
-    /// What holds everything or a whole project, and why.
+    /// The pauses of everything and of whole projects.
     pub pauses: Vec<PauseView>,
     pub next_cursor: Option<String>,
 }
@@ -59,7 +59,7 @@ pub struct Queues {
 pub struct QueueStatus {
     #[serde(flatten)]
     pub queue: QueueView,
-    /// The first of those that wait.
+    /// The first of the waiting tickets.
     pub tickets: Vec<WaitingTicket>,
 }
 
@@ -73,7 +73,7 @@ pub struct WaitingTicket {
     pub priority: String,
     #[schemars(extend("enum" = TicketState::NAMES))]
     pub state: String,
-    /// Why it waits and what would move it.
+    /// Why it waits, and what would move it.
     pub waiting_for: Option<String>,
     /// The same as one word.
     #[schemars(extend("enum" = causes()))]

@@ -13,7 +13,7 @@ pub struct ServerStatus {
     pub version: Option<String>,
     /// Whether its database answers.
     pub ready: bool,
-    /// Whether nothing new starts because the disk is nearly full.
+    /// Whether nothing new is started for lack of disk space.
     pub disk_low: bool,
     /// Whether an operator lets nothing new start.
     pub draining: bool,

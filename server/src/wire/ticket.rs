@@ -24,7 +24,7 @@ pub struct TicketView {
     pub description: String,
     #[schemars(extend("enum" = TicketState::NAMES))]
     pub state: String,
-    /// completed or cancelled, once it is closed.
+    /// completed or cancelled, once closed.
     pub resolution: Option<String>,
     /// Why it is on hold, while it is.
     pub hold_reason: Option<String>,
@@ -39,21 +39,21 @@ pub struct TicketView {
     pub attempts_used: i64,
     pub rework_laps: i64,
     pub cost_usd: f64,
-    /// Dollars it is counted with on top, for attempts that were stopped before they could say what they cost.
+    /// Dollars assumed in addition, for attempts that were stopped before they could report a cost.
     pub assumed_usd: f64,
-    /// Dollars it may cost over its whole life, when it has a limit of its own.
+    /// Its own limit, if any: dollars over its whole life.
     pub max_budget_usd: Option<f64>,
-    /// The branch of its work; null before it began, and where attempts work in the project's directory.
+    /// The branch of its work; null before it begins, and where attempts work in the project's directory.
     pub branch: Option<String>,
-    /// Where its own work begins.
+    /// The commit at which its work begins.
     pub base_commit: Option<String>,
-    /// The last commit that was accepted; its branch is there whenever no attempt runs.
+    /// The last accepted commit; its branch is at this commit whenever no attempt is running.
     pub head_commit: Option<String>,
     /// From `base_commit` to `head_commit`.
     pub diff_stat: Option<DiffStatView>,
-    /// The directory its branch is checked out in; null once retention removed it.
+    /// The directory in which its branch is checked out; null once retention has removed it.
     pub worktree: Option<String>,
-    /// The commit of the base branch that has its work, once it was merged.
+    /// The commit of the base branch with its work, once merged.
     pub merged_commit: Option<String>,
     pub created_at: String,
     pub updated_at: String,
@@ -133,13 +133,13 @@ pub struct TicketDetailView {
     /// The same as one word.
     #[schemars(extend("enum" = causes()))]
     pub waiting_cause: Option<String>,
-    /// When it ends by itself, if that is known.
+    /// When the wait ends by itself, if known.
     pub waiting_until: Option<String>,
     /// The newest, oldest first.
     pub comments: Vec<ShownComment>,
-    /// How many it has, with those that are not shown.
+    /// How many comments there are in all.
     pub comments_total: i64,
-    /// Where the older comments are, when there are some; null otherwise.
+    /// Pass it back to read older comments; null if there are none.
     pub comments_cursor: Option<String>,
     /// The newest, oldest first.
     pub attempts: Vec<AttemptView>,
@@ -147,18 +147,18 @@ pub struct TicketDetailView {
     pub attempts_cursor: Option<String>,
 }
 
-/// A comment as an answer with many shows it.
+/// A comment, possibly cut.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(!default)]
 pub struct ShownComment {
     #[serde(flatten)]
     pub comment: CommentView,
-    /// True when this is only the beginning of a long one.
+    /// True if this is only the beginning of a long comment.
     pub cut: bool,
 }
 
-/// The causes as the schema lists them: a closed ticket has none.
+/// The causes as the schema lists them; null for a closed ticket.
 pub(crate) fn causes() -> Vec<serde_json::Value> {
     let names = Cause::NAMES.iter().map(|name| serde_json::Value::from(*name));
     names.chain([serde_json::Value::Null]).collect()

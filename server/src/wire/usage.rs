@@ -8,28 +8,28 @@ use serde::Serialize;
 #[serde(default)]
 #[schemars(!default)]
 pub struct UsageView {
-    /// Of what the sums are; null where the grouping does not tell.
+    /// What the sums are of; null where the grouping does not say.
     pub day: Option<String>,
     pub project: Option<String>,
     pub worker_type: Option<String>,
     pub ticket_id: Option<String>,
     pub attempt_id: Option<String>,
     pub attempts: i64,
-    /// Ended attempts that did not say what they cost.
+    /// Ended attempts that did not report a cost.
     pub unpriced: i64,
     pub num_turns: i64,
-    /// Those from and for the prompt cache included.
+    /// Includes tokens read from and written to the prompt cache.
     pub input_tokens: i64,
-    /// The part of the input tokens that the prompt cache had or took.
+    /// The part of the input tokens read from or written to the prompt cache.
     pub cached_tokens: i64,
     pub output_tokens: i64,
-    /// What the agents said they cost.
+    /// What the agents reported.
     pub cost_usd: f64,
-    /// Dollars on top with which limits count the attempts in `unpriced`: from the tokens they were seen to use, and never
-    /// more than they were allowed to spend.
+    /// Dollars that limits assume in addition for the attempts in `unpriced`: from the tokens they were seen to use,
+    /// and never more than they were allowed to spend.
     pub assumed_usd: f64,
     pub wall_seconds: f64,
-    /// The most that the processes of one of the attempts held.
+    /// The highest peak memory of one attempt's processes.
     pub peak_memory_bytes: Option<i64>,
 }
 

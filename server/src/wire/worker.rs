@@ -66,12 +66,13 @@ pub struct WorkerStatus {
     #[serde(flatten)]
     pub worker: WorkerView,
     pub memory_bytes: Option<i64>,
-    /// True while the current attempt is stuck: its shim is dead, and what it left contradicts itself or its processes
-    /// cannot be ended.
+    /// True while the current attempt is stuck: its shim is dead, and what the shim left is contradictory or its
+    /// processes cannot be ended.
     pub suspect: bool,
-    /// What keeps its shim from ending the current attempt: processes that do not die, a record that cannot be written.
+    /// What keeps its shim from ending the current attempt, such as processes that do not die or a record that cannot
+    /// be written.
     pub trouble: Option<String>,
-    /// What the agent said last on how far it is; null until it says something.
+    /// Its agent's latest progress, if any.
     pub progress: Option<ProgressView>,
     /// The last lines of the current attempt's output, oldest first.
     pub transcript: Vec<String>,

@@ -19,6 +19,7 @@ use crate::cli::client::error::ClientError;
 use crate::cli::client::listener;
 use crate::cli::client::listener::Unproven;
 use crate::cli::client::reader::Reader;
+use crate::domain::advice;
 use crate::domain::id::WorkerId;
 use crate::domain::worker::WorkerState;
 use crate::proof;
@@ -161,7 +162,8 @@ impl Client {
             .header(ACCEPT, "application/json, text/event-stream")
             .header("MCP-Protocol-Version", REVISION)
             .header("Mcp-Method", "tools/call")
-            .header("Mcp-Name", tool);
+            .header("Mcp-Name", tool)
+            .header(advice::READER_HEADER, advice::Reader::Shell.name());
         if let Some(token) = &self.token {
             self.prove(token).await?;
             request = request.bearer_auth(token);

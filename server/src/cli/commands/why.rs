@@ -54,7 +54,13 @@ fn sentence(detail: &TicketDetailView) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
+    use crate::domain::advice::Reader;
+    use crate::domain::advice::Step;
+    use crate::domain::advice::Way;
     use crate::wire::ticket::TicketView;
 
     #[test]
@@ -76,5 +82,20 @@ mod tests {
         };
         let closed = TicketDetailView { ticket: closed, ..TicketDetailView::default() };
         crate::snapshot::holds("why", &[sentence(&queued), sentence(&closed)].join("\n"));
+    }
+
+    #[test]
+    fn advice_names_commands_that_are_there() {
+        let cli = Cli::command();
+        for step in Step::ALL {
+            let Way::Run(command) = step.way(Reader::Shell) else { continue };
+            let words: Vec<&str> = command.split(' ').collect();
+            assert_eq!(words[0], "vibe-ensemble", "{step:?}");
+            let found = cli.find_subcommand(words[1]).expect(command);
+            for flag in words[2..].iter().filter_map(|word| word.strip_prefix("--")) {
+                let has = found.get_arguments().any(|arg| arg.get_long() == Some(flag));
+                assert!(has, "{command}");
+            }
+        }
     }
 }

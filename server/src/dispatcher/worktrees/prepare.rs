@@ -37,8 +37,8 @@ impl Worktrees {
             Ok(ground) => ground,
             Err(why) => {
                 return Err(Trouble::Refused(format!(
-                    "it can have no worktree: {}. Fix that, or set the project's isolation to shared with \
-                     update_project; then resume the ticket with resume_ticket",
+                    "it cannot have a worktree: {}. Fix that, or set isolation of the project to shared; then resume \
+                     the ticket",
                     clause(why.said())
                 )));
             }
@@ -46,7 +46,7 @@ impl Worktrees {
         let repository = self.hold(id, &ground.repository).await?;
         if let Some(in_the_way) = repository.leaves_no_room().await? {
             return Err(Trouble::Refused(format!(
-                "it can have no branch: {in_the_way}. Then resume the ticket with resume_ticket"
+                "it cannot have a branch: {in_the_way}. Then resume the ticket"
             )));
         }
         let common = text(&ground.repository)?;
@@ -61,8 +61,8 @@ impl Worktrees {
             Err(Conflict { with, files }) => {
                 let files = listed(&files);
                 return Err(Trouble::Refused(format!(
-                    "the result of {with}, which it begins from, conflicts in {files} with what was there before. Merge \
-                     them manually in the project, then resume the ticket with resume_ticket"
+                    "the result of {with}, from which it begins, conflicts in {files} with what was there before. Merge \
+                     them manually in the project, then resume the ticket"
                 )));
             }
         };

@@ -65,8 +65,8 @@ impl Worktrees {
             let why = clause(&chain(&error));
             let work = if accepted {
                 Work::Owed(format!(
-                    "its work could not be committed and lies in {}: {why}. Fix that, then complete the stage with \
-                     complete_ticket_stage, or have it done again with resume_ticket",
+                    "its work could not be committed and is in {}: {why}. Fix that, then complete the stage yourself, \
+                     or resume the ticket to have the stage redone",
                     found.work.path
                 ))
             } else {

@@ -124,7 +124,7 @@ impl Worktrees {
                 let error = clause(&chain(&error));
                 break match job {
                     Job::Prepare => format!(
-                        "its worktree could not be made ready: {error}. Fix that, then resume the ticket with resume_ticket"
+                        "its worktree could not be prepared: {error}. Fix that, then resume the ticket"
                     ),
                     Job::Land => not_merged(&error),
                 };

@@ -31,7 +31,7 @@ impl Trouble {
 pub(super) fn not_merged(why: &str) -> String {
     let why = clause(why);
     format!(
-        "it is completed and not merged: {why}. Fix that and have it merged by completing its last stage again with \
-         complete_ticket_stage; or have it reworked with resume_ticket, with a stage and a comment that says what to merge"
+        "it is completed but not merged: {why}. Fix that and complete its last stage yourself, which merges it; or \
+         resume the ticket at a stage that reworks it, with a comment on what to merge"
     )
 }

@@ -16,14 +16,14 @@ use super::time::Timestamp;
 /// The rules of the pipeline that configuration may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Most times one ticket may be sent back before the coordinator is asked.
+    /// How often one ticket may be sent back before the coordinator is asked.
     pub max_rework: i64,
     /// Between charged attempts of one stage.
     pub retry: Backoff,
     /// Between attempts that an overloaded or failing model service ended.
     pub overload: Backoff,
-    /// Between tries at what the machine could not do and may do again any moment: launching a worker, starting an agent,
-    /// making a worktree.
+    /// Between tries at what the machine could not do and may be able to do again any moment: launching a worker,
+    /// starting an agent, preparing a worktree.
     pub again: Backoff,
 }
 
@@ -42,7 +42,7 @@ impl Default for Policy {
     }
 }
 
-/// Where a ticket stands while its attempt ends.
+/// The state of a ticket while its attempt ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
     pub plan: &'a Plan,
@@ -53,20 +53,20 @@ pub struct Standing<'a> {
     pub max_attempts: i64,
     /// Uncharged failures since the stage was entered or resumed, the ending one not included.
     pub deferrals: i64,
-    /// Failures since then that are nobody's fault and may not go on for ever, the ending one not included.
+    /// Failures since then that are not the ticket's fault but must not repeat for ever, the ending one not included.
     pub strikes: i64,
     pub rework_laps: i64,
-    /// The attempt's session can be gone on with: it was announced, or is that of an earlier attempt.
+    /// The attempt's session can be continued: it was announced, or is that of an earlier attempt.
     pub has_session: bool,
-    /// Answers of the model that were seen in the attempt.
+    /// Answers of the model seen in the attempt.
     pub turns: i64,
-    /// Dollars the attempt is counted with.
+    /// Dollars counted for the attempt.
     pub spent_usd: f64,
-    /// When the attempt only asked an earlier one's session for its outcome, which is then there: how that one ended.
+    /// How the earlier attempt ended, when this one only asked its session for the outcome.
     pub asked_about: Option<&'a Ended>,
     /// The limit above its worker type's own that it may have run into.
     pub limit: Option<&'a Met>,
-    /// When the account's usage limit is reset, as far as the attempt heard.
+    /// When the account's usage limit is reset, as far as the attempt learned.
     pub resets_at: Option<Timestamp>,
 }
 
@@ -77,12 +77,12 @@ pub struct Ended {
     pub detail: String,
 }
 
-/// A limit in dollars that stopped the attempt, or left it less to spend than its worker type allows.
+/// A dollar limit that stopped the attempt, or left it less to spend than its worker type allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Met {
-    /// Nothing is left under it; the sentence says so.
+    /// Nothing is left of it; the sentence says so.
     Spent(String),
-    /// More is left by now, or will be when others end.
+    /// More is left by now, or will be when other attempts end.
     More,
 }
 
@@ -104,18 +104,18 @@ pub enum Move {
     Retry { not_before: Timestamp, deferred: bool, session: Session },
 }
 
-/// What the next attempt of the stage has to do with the session of this one.
+/// How the next attempt of the stage uses the session of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Session {
-    /// Nothing: it begins anew.
+    /// Not at all: it begins a new one.
     Fresh,
-    /// It goes on where that one was cut off.
+    /// It continues where this one was cut off.
     Continue,
     /// It asks for the outcome and does no work.
     Ask,
 }
 
-/// Decides the move after an attempt. What a failure does to its queue is the store's to act on.
+/// Decides the move after an attempt. The store acts on what a failure does to the queue.
 #[must_use]
 pub fn after_attempt(
     standing: Standing<'_>,
@@ -130,7 +130,7 @@ pub fn after_attempt(
     let (failure, detail) = match verdict {
         Verdict::Succeeded(result) => return after_stage(standing, result, policy),
         Verdict::Cancelled => {
-            return Move::Hold { reason: "its worker was told to cancel it".to_owned() };
+            return Move::Hold { reason: "its worker was asked to cancel it".to_owned() };
         }
         Verdict::Interrupted { resume } | Verdict::Signalled { resume, .. } => {
             if let Some(Met::Spent(limit)) = standing.limit {
@@ -141,7 +141,7 @@ pub fn after_attempt(
             if let Verdict::Interrupted { .. } = verdict {
                 return Move::Requeue { session };
             }
-            // Whoever sends signals again and again, an agent among them, gets no run for each.
+            // Repeated signals, from an agent for example, must not buy one run each.
             let wait = match standing.deferrals {
                 0 => Duration::ZERO,
                 before => policy.retry.delay(before),
@@ -163,8 +163,8 @@ pub fn after_attempt(
         }
         Some(Met::More) if failure == Failure::MaxBudget => {
             let session = if standing.has_session { onward } else { Session::Fresh };
-            // It was cut off, and each round costs dollars of a limit that ends it. One that cost nothing would go round
-            // for ever.
+            // It was cut off, and each round costs dollars, which a limit bounds. A round that cost nothing would
+            // repeat for ever.
             return if standing.spent_usd < LEAST_USD {
                 wait(policy.retry, session)
             } else {
@@ -178,7 +178,7 @@ pub fn after_attempt(
     let wait = |backoff| wait(backoff, session);
     match failure.consequence() {
         Consequence::Charge | Consequence::Strike => match standing.asked_about {
-            // The question is asked once, and is free: what it was about is counted already.
+            // The question is asked once and is not charged: the attempt it is about is already counted.
             Some(work) => again(standing, work, policy, now),
             None if can_be_asked(standing, verdict, failure) => {
                 Move::Requeue { session: Session::Ask }
@@ -193,10 +193,10 @@ pub fn after_attempt(
                 again(ended, &Ended { failure, detail: detail.to_owned() }, policy, now)
             }
         },
-        // Nothing that repeats goes without waiting, also when it is nobody's fault.
+        // Nothing repeats without a wait, whatever the cause.
         Consequence::Wait if failure == Failure::NeverStarted => wait(policy.retry),
         Consequence::Wait if failure == Failure::WorktreeGone => wait(policy.again),
-        // The queue waits for it, and no ticket is to wait longer than its queue.
+        // The queue waits for it, and a ticket must not wait longer than its queue.
         Consequence::PutOffQueue => Move::Requeue { session },
         Consequence::Wait | Consequence::PauseQueue => wait(policy.overload),
         Consequence::HoldAll => match standing.resets_at.filter(|at| *at > now) {
@@ -211,14 +211,14 @@ pub fn after_attempt(
             None => Move::Hold { reason: detail.to_owned() },
         },
         Consequence::Requeue => match standing.asked_about {
-            // Nobody is left to ask.
+            // No session is left to ask.
             Some(work) => again(standing, work, policy, now),
             None => Move::Requeue { session: Session::Fresh },
         },
     }
 }
 
-/// Whether the session can say how far its work came.
+/// Whether the session can report how far its work came.
 fn can_be_asked(standing: Standing<'_>, verdict: &Verdict, failure: Failure) -> bool {
     // Where the model has never answered, it has done nothing, and would most likely not answer the question either.
     let silent = matches!(verdict, Verdict::TimedOut { .. }) && standing.turns == 0;

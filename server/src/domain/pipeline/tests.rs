@@ -152,7 +152,7 @@ fn a_signal_goes_on_at_once_and_then_waits_longer_each_time() {
         let Move::Retry { not_before, deferred: true, session: Session::Continue } =
             moved(at, &signalled)
         else {
-            panic!("it goes on, and that is counted")
+            panic!("it continues, and that is counted")
         };
         not_before.since(NOW)
     };

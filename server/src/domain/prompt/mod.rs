@@ -37,8 +37,8 @@ pub static PLANNING_SCHEMA: LazyLock<String> =
 
 /// A system prompt longer than this goes by file: one argument may hold 128 KiB, and `ps` shows them all.
 const INLINE_SYSTEM_PROMPT_BYTES: usize = 4096;
-/// Most bytes of earlier reports and comments in a prompt. A ticket that was sent back often has more of them than
-/// a model reads, and claude accepts no prompt above 10 MB.
+/// The maximum size of earlier reports and comments in a prompt, in bytes. A ticket that was sent back often has more
+/// of them than a model reads, and claude accepts no prompt above 10 MB.
 const HISTORY_BYTES: usize = 1 << 20;
 /// The file in the run directory that holds a long system prompt.
 pub const SYSTEM_PROMPT_FILE: &str = "system-prompt.md";
@@ -60,7 +60,7 @@ pub struct Assignment<'a> {
     /// Dollars the attempt may spend.
     pub budget_usd: Option<f64>,
     pub claude_session_id: &'a str,
-    /// Random, and new for each prompt: marks what agents said.
+    /// Random and new for each prompt: marks what agents wrote.
     pub mark: &'a str,
     /// Where the run directory will be.
     pub run_dir: &'a str,
@@ -132,7 +132,7 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     text
 }
 
-/// The reports of the stages before and all else that was said, each under who said it.
+/// The reports of earlier stages and all other comments, each under its author.
 fn what_was_said(text: &mut String, comments: &[Comment], fence: Fence<'_>) {
     if comments.is_empty() {
         return;
@@ -246,7 +246,7 @@ fn whereabouts(work: &Worktree) -> String {
     filled(include_str!("words/worktree.md"), &[("{branch}", &work.branch), ("{from}", &from)])
 }
 
-/// Whether the coordinator wrote it. A worker type may have any name; what an attempt says is an agent's.
+/// Whether the coordinator wrote it. A worker type may have any name, so a comment of an attempt is always an agent's.
 fn is_coordinators(comment: &Comment) -> bool {
     comment.author == COORDINATOR && comment.attempt.is_none()
 }

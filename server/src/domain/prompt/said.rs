@@ -1,18 +1,18 @@
 //! What agents said, fenced off from the words of the coordinator and of this server.
 //!
-//! A report is text that nobody here vouches for. Without a fence, one with headings reads like sections of the prompt
-//! and like orders of the coordinator, and one agent steers all that come after it.
+//! A report is unverified text. Without a fence, a report with headings reads like sections of the prompt and like
+//! orders of the coordinator, and one agent could control all later ones.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::domain::text::filled;
 
-/// Most bytes of one text in a fence; the rest is left out, and said to be.
+/// The maximum size of one fenced text in bytes; the rest is omitted, and a note says so.
 const MOST_BYTES: usize = 1 << 20;
 
 /// The fence of one prompt. Its mark is chosen at random for that prompt alone: no text that was written before can
-/// hold it, so none can end the fence.
+/// contain it, so none can end the fence.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fence<'m> {
     mark: &'m str,
@@ -29,21 +29,22 @@ impl<'m> Fence<'m> {
         text.push('\n');
     }
 
-    /// Adds a text that an agent wrote.
+    /// Adds text that an agent wrote.
     pub(super) fn put(self, text: &mut String, said: &str) {
         let mark = self.mark;
         let said = said.trim_end();
         let kept = said.floor_char_boundary(MOST_BYTES);
         let cut = if kept < said.len() { "\n(The rest is omitted here.)" } else { "" };
         let body = shown(&said[..kept]);
-        // A mark that somebody guessed would end the fence.
+        // A guessed mark would end the fence.
         let body = if body.contains(mark) { body.replace(mark, "[…]").into() } else { body };
         write!(text, "<said-{mark}>\n{body}\n</said-{mark}>{cut}\n\n")
             .expect("writing to a String cannot fail");
     }
 }
 
-/// The text with every character replaced that moves the cursor or the order of what is read, but for line ends and tabs.
+/// The text with every character replaced that moves the cursor or changes the reading order, except line ends and
+/// tabs.
 fn shown(said: &str) -> Cow<'_, str> {
     if !said.contains(hides) {
         return said.into();

@@ -1,8 +1,8 @@
-//! From the facts a shim recorded to what they mean.
+//! What the facts that a shim recorded mean.
 //!
-//! Success is: a `result` message that is no error, whose `structured_output` meets the schema, from a child that
-//! exited 0 or was stopped only because it hung after that message. An end that could not be observed is never success.
-//! Subtypes and exit codes are those of claude 2.1.330, measured in November 2026.
+//! Success means: a `result` message that is not an error, whose `structured_output` meets the schema, from a child
+//! that exited 0 or was stopped only because it hung after that message. An end that could not be observed is never a
+//! success. Subtypes and exit codes are those of claude 2.1.330, measured in November 2026.
 
 use serde_json::Value;
 
@@ -29,21 +29,21 @@ pub struct Facts {
     /// Whether the agent announced its session; a resume of an unknown session ends before that.
     pub had_session: bool,
     pub resumed: bool,
-    /// The agent announced another session than the one it was to go on in: it knows nothing of what was done there.
+    /// The agent announced another session than the one it had to continue: it knows nothing of what was done there.
     pub other_session: bool,
     /// Whether the agent was given the schema that has `tickets`.
     pub may_create_tickets: bool,
-    /// The end of standard error, for the sentence people read.
+    /// The end of standard error, for the sentence that people read.
     pub stderr_tail: String,
     /// MCP servers that the agent was given and that did not connect.
     pub mcp_failed: Vec<String>,
-    /// What the agent last heard of the account's usage limit.
+    /// What the agent last learned of the account's usage limit.
     pub usage: Option<UsageLimit>,
-    /// Processes the kernel killed for want of memory while the attempt ran, where that can be known.
+    /// Processes that the kernel killed for lack of memory while the attempt ran, where that can be known.
     pub oom_kills: u64,
-    /// Processes and threads it could not start, because its unit had as many as it may.
+    /// Processes and threads that it could not start because its unit had the maximum number.
     pub tasks_refused: u64,
-    /// Lines of its stream that could not be read, in words; the result may have been among them.
+    /// A sentence about lines of its stream that could not be read; the result may have been among them.
     pub unreadable: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub enum End {
     Exited(i32),
     Signaled(i32),
     Unknown,
-    /// With the system's number for the reason, if it gave one. `worktree_gone`: the ticket's worktree is not there.
+    /// With the error number of the system, if there was one. `worktree_gone`: the ticket's worktree does not exist.
     NotStarted {
         error: String,
         errno: Option<i32>,
@@ -85,7 +85,7 @@ pub enum Stop {
 pub struct Sent {
     /// A process of the attempt's own tree sent it.
     pub by_own: bool,
-    /// Which one, and who sent it.
+    /// Which signal it was, and who sent it.
     pub told: String,
 }
 
@@ -97,7 +97,7 @@ pub struct AgentResult {
     pub structured_output: Option<Value>,
     pub api_error_status: Option<i64>,
     pub terminal_reason: Option<String>,
-    /// What it asked for and was denied: the names of tools and, where they are told, their input. Each once.
+    /// What it asked for and was denied: the names of tools and, where known, their input. Each once.
     pub denied: Vec<String>,
     pub errors: Vec<String>,
     pub prose: Option<String>,
@@ -107,7 +107,7 @@ pub struct AgentResult {
 #[must_use]
 pub fn verdict(facts: &Facts) -> Verdict {
     if facts.other_session {
-        // Whatever it did and said there, it guessed.
+        // Whatever it did and reported there was a guess.
         return match facts.stop {
             Some(stop @ (Stop::Interrupt | Stop::Cancel | Stop::Kill | Stop::Restart)) => {
                 stopped(facts, stop)
@@ -125,7 +125,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
         return match stage_result(result.structured_output.as_ref(), facts.may_create_tickets) {
             Ok(stage_result) => Verdict::Succeeded(stage_result),
             Err(detail) => match facts.stop {
-                // That it had to be ended says no more than that it gave none.
+                // That it had to be ended adds nothing to the fact that it gave no result.
                 Some(Stop::HungAfterResult) | None => without_result(facts, result, detail),
                 Some(stop) => stopped(facts, stop),
             },
@@ -137,12 +137,12 @@ pub fn verdict(facts: &Facts) -> Verdict {
     }
 }
 
-/// The agent ended well and gave no usable result: perhaps because it was kept from what it needed.
+/// The agent ended normally but gave no usable result, perhaps because it was denied what it needed.
 fn without_result(facts: &Facts, result: &AgentResult, detail: String) -> Verdict {
     if !result.denied.is_empty() {
         let detail = format!(
-            "it gave no result, and was denied {}. If it needs that, allow it with allowed_tools or permission_mode of \
-             update_worker_type; then resume the ticket",
+            "it gave no result, and was denied {}. If it needs that, allow it by allowed_tools or permission_mode of its \
+             worker type, then resume the ticket",
             result.denied.join(", ")
         );
         return Verdict::Failed { failure: Failure::PermissionDenied, detail };
@@ -154,7 +154,7 @@ fn without_result(facts: &Facts, result: &AgentResult, detail: String) -> Verdic
         );
         return Verdict::Failed { failure: Failure::McpNotConnected, detail };
     }
-    // It may have done its work and said so in prose; one that broke the schema has said something else.
+    // It may have done its work and reported it in prose; a result that breaks the schema reports something else.
     let failure = match result.structured_output {
         None => Failure::NoResult,
         Some(_) => Failure::MalformedResult,
@@ -162,12 +162,12 @@ fn without_result(facts: &Facts, result: &AgentResult, detail: String) -> Verdic
     Verdict::Failed { failure, detail: with_unreadable(detail, facts) }
 }
 
-/// Whether the agent itself says it ended well and the process did nothing to contradict it.
+/// Whether the agent reports a normal end and its process does not contradict that.
 fn ended_well(facts: &Facts, result: &AgentResult) -> bool {
     let said_so = result.subtype == "success" && !result.is_error;
     let stood_by_it = match facts.end {
         End::Exited(code) => code == 0 || facts.stop.is_some(),
-        // Only a signal the shim itself sent after the result leaves that result standing.
+        // Only a signal that the shim itself sent after the result leaves that result valid.
         End::Signaled(_) => facts.stop.is_some(),
         End::Unknown | End::NotStarted { .. } => false,
     };
@@ -180,7 +180,7 @@ fn stopped(facts: &Facts, stop: Stop) -> Verdict {
         None => Verdict::Interrupted { resume },
     };
     match stop {
-        // Nobody wanted that but the agent itself, and it would do so again and again.
+        // Only the agent itself wanted that, and it would do so again and again.
         Stop::Interrupt | Stop::Kill | Stop::Restart | Stop::Cancel
             if let Some(sent) = facts.signal.as_ref().filter(|sent| sent.by_own) =>
         {
@@ -202,7 +202,7 @@ fn stopped(facts: &Facts, stop: Stop) -> Verdict {
         },
         Stop::HangAtStart => Verdict::TimedOut {
             failure: Failure::HangAtStart,
-            detail: "it announced no session in the time a start may take".to_owned(),
+            detail: "it announced no session in the time that a start may take".to_owned(),
         },
         Stop::MaxTurns => Verdict::Failed {
             failure: Failure::MaxTurns,
@@ -214,12 +214,13 @@ fn stopped(facts: &Facts, stop: Stop) -> Verdict {
         },
         Stop::Authentication => Verdict::Failed {
             failure: Failure::Authentication,
-            detail: "the model service refused the login; it was stopped instead of trying again"
-                .to_owned(),
+            detail:
+                "the model service refused the login; the attempt was stopped instead of retried"
+                    .to_owned(),
         },
         Stop::Billing => Verdict::Failed {
             failure: Failure::Billing,
-            detail: "the account cannot pay; it was stopped instead of trying again".to_owned(),
+            detail: "the account cannot pay; the attempt was stopped instead of retried".to_owned(),
         },
         Stop::HungAfterResult => failed(facts),
         Stop::Unrecordable => Verdict::Failed {
@@ -233,17 +234,18 @@ fn stopped(facts: &Facts, stop: Stop) -> Verdict {
     }
 }
 
-/// Linux's numbers for a program or directory that is not there, may not be used or is none: EPERM, ENOENT, ENOEXEC,
-/// EACCES, ENOTDIR, ELOOP.
+/// Linux's error numbers for a program or directory that does not exist, must not be used or is of another kind: EPERM,
+/// ENOENT, ENOEXEC, EACCES, ENOTDIR, ELOOP.
 const NOT_THERE: [i32; 6] = [1, 2, 8, 13, 20, 40];
 
-/// Those for what a machine has too little of, or cannot do just now: EINTR, EIO, EAGAIN, ENOMEM, EBUSY, ENFILE, EMFILE,
-/// ETXTBSY, ENOSPC, EROFS, ENOLCK, ELIBACC, ELIBBAD, ENOBUFS, ENOTCONN, ETIMEDOUT, EHOSTDOWN, ESTALE, EDQUOT. The agent is
-/// being replaced, a file system is away, processes or files are used up. No ticket can help it, and it passes.
+/// Error numbers for what a machine has too little of, or cannot do just now: EINTR, EIO, EAGAIN, ENOMEM, EBUSY,
+/// ENFILE, EMFILE, ETXTBSY, ENOSPC, EROFS, ENOLCK, ELIBACC, ELIBBAD, ENOBUFS, ENOTCONN, ETIMEDOUT, EHOSTDOWN, ESTALE,
+/// EDQUOT. The agent is being replaced, a file system is unavailable, processes or files are used up. It is not the
+/// fault of any ticket, and it passes.
 const PASSING: [i32; 19] =
     [4, 5, 11, 12, 16, 23, 24, 26, 28, 30, 37, 79, 80, 105, 107, 110, 112, 116, 122];
 
-/// What it means that no agent was started.
+/// Why no agent was started.
 fn not_started(errno: Option<i32>, worktree_gone: bool) -> Failure {
     let is_one_of = |numbers: &[i32]| errno.is_some_and(|errno| numbers.contains(&errno));
     if is_one_of(&NOT_THERE) && worktree_gone {
@@ -269,12 +271,12 @@ fn failed(facts: &Facts) -> Verdict {
             (Failure::AgentError, format!("the agent reported success and exited with code {code}"))
         }
         (End::Signaled(signal), _) => killed(facts, *signal),
-        // A shell's word for a signal, and claude's own for TERM.
+        // How a shell reports a signal, and claude reports TERM.
         (End::Exited(code), None) if *code > 128 => killed(facts, code - 128),
         (End::Unknown, _) => {
             (Failure::Unknown, "how the agent ended could not be observed".to_owned())
         }
-        // It complained and began nothing.
+        // It reported an error and began nothing.
         (End::Exited(_), None) if facts.resumed && !facts.had_session => (
             Failure::SessionGone,
             with_stderr("the claude session to resume is gone".to_owned(), facts),
@@ -288,7 +290,7 @@ fn failed(facts: &Facts) -> Verdict {
             (Failure::NoResult, with_unreadable(with_stderr(detail, facts), facts))
         }
     };
-    // Whatever it looked like from inside: something of it was killed, and it did not end well.
+    // Whatever it looked like from inside, one of its processes was killed, and it did not end normally.
     let unclear = matches!(
         failure,
         Failure::NoResult
@@ -298,24 +300,26 @@ fn failed(facts: &Facts) -> Verdict {
             | Failure::Unknown
     );
     if facts.oom_kills > 0 && unclear && facts.end != End::Exited(0) {
-        let detail =
-            format!("the kernel killed a part of it because there was no memory left; {detail}");
+        let detail = format!(
+            "the kernel killed one of its processes because there was no memory left; {detail}"
+        );
         return Verdict::Failed { failure: Failure::OutOfMemory, detail };
     }
-    // Not a class of its own: programs try to start things in vain and go on, so it may not be why.
+    // Not a class of its own: programs may fail to start processes and continue, so this may not be the reason.
     let detail = match facts.tasks_refused {
         refused if refused > 0 && unclear => format!(
-            "its worker had as many processes as it may (TasksMax= of its unit) and was refused {refused} more; {detail}"
+            "its worker reached its process limit (TasksMax= of its unit), and {refused} more processes were refused; \
+             {detail}"
         ),
         _ => detail,
     };
     Verdict::Failed { failure, detail }
 }
 
-/// What a signal says that nobody here sent.
+/// What a signal means that this server did not send.
 fn killed(facts: &Facts, signal: i32) -> (Failure, String) {
     match signal {
-        // The kernel's killer sends KILL; that it was at work here is what tells it from a person.
+        // The kernel's OOM killer sends KILL; its count distinguishes it from a person.
         9 if facts.oom_kills > 0 => (
             Failure::OutOfMemory,
             "the kernel killed the agent because there was no memory left".to_owned(),
@@ -326,7 +330,7 @@ fn killed(facts: &Facts, signal: i32) -> (Failure, String) {
         ),
         _ => (
             Failure::KilledExternally,
-            format!("the agent was killed by signal {signal}, which nobody here sent"),
+            format!("the agent was killed by signal {signal}, which this server did not send"),
         ),
     }
 }
@@ -344,7 +348,7 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
             Failure::PermissionDenied
         }
         "error_max_structured_output_retries" => Failure::MalformedResult,
-        // INT makes claude say so and exit 0. What we send is TERM, and comes with a stop.
+        // On INT, claude reports this and exits 0. This server sends TERM, which comes with a stop.
         "error_during_execution"
             if matches!(
                 result.terminal_reason.as_deref(),
@@ -368,20 +372,20 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
     };
     let detail = match result.api_error_status {
         Some(status) if failure == Failure::NoModel => format!(
-            "the model service answered {status}{}. Name a model that it has with update_worker_type, or none for the \
-             account's own choice",
+            "the model service answered {status}{}. Set model of the worker type to a model that it has, or to none for \
+             the account's default",
             said.trim_end_matches('.')
         ),
         Some(status) => format!("the model service answered {status}{said}"),
-        // claude calls an error of its own "success" when it could still write its result.
+        // claude calls an error of its own "success" if it could still write its result.
         None if result.subtype == "success" => format!("the agent ended with an error{said}"),
         None => format!("the agent ended with {}{said}", result.subtype),
     };
     (failure, detail)
 }
 
-/// Checks `structured_output` against the schema the agent was given. The sentence of a refusal goes to people and to
-/// the next attempt.
+/// Checks `structured_output` against the schema the agent was given. People and the next attempt read the sentence of
+/// an error.
 pub fn stage_result(
     output: Option<&Value>,
     may_create_tickets: bool,
@@ -390,7 +394,7 @@ pub fn stage_result(
         return Err("the agent ended without calling StructuredOutput".to_owned());
     };
     let Some(fields) = output.as_object() else {
-        return Err("structured_output is no object".to_owned());
+        return Err("structured_output is not an object".to_owned());
     };
     let tickets = fields.get("tickets");
     if tickets.is_some() && !may_create_tickets {
@@ -406,7 +410,7 @@ pub fn stage_result(
     let text = |name: &str| match fields.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("structured_output.{name} is no string")),
+        Some(_) => Err(format!("structured_output.{name} is not a string")),
     };
     let (outcome, report) = (text("outcome")?, text("report")?);
     let (stage, question) = (text("rework_stage")?, text("question")?);
@@ -424,9 +428,11 @@ pub fn stage_result(
         None | Some(Value::Null) => Vec::new(),
         Some(tickets) => planned::tickets(tickets)?,
     };
-    // A stage that runs again would ask for them again.
+    // A stage that is redone would ask for them again.
     if !tickets.is_empty() && outcome != StageOutcome::Completed {
-        return Err("structured_output.tickets belongs to the outcome completed alone".to_owned());
+        return Err(
+            "structured_output.tickets is allowed with the outcome completed only".to_owned()
+        );
     }
     match report {
         Some(report) if !report.is_empty() => {
@@ -436,7 +442,7 @@ pub fn stage_result(
     }
 }
 
-/// A report was paid for, so it is cut to what a comment may hold instead of being refused.
+/// A report was paid for, so one that is too long for a comment is cut instead of refused.
 fn storable(report: String) -> String {
     let mut report = if report.contains('\0') { report.replace('\0', "\u{fffd}") } else { report };
     if report.len() > LONG_TEXT_BYTES {
@@ -451,7 +457,7 @@ fn storable(report: String) -> String {
     report
 }
 
-/// Where a result is missing, what could not be read may have been it.
+/// If a result is missing, it may have been among what could not be read.
 fn with_unreadable(sentence: String, facts: &Facts) -> String {
     match &facts.unreadable {
         Some(unreadable) => format!("{sentence}; {unreadable}"),

@@ -297,10 +297,7 @@ fn a_model_that_does_not_exist_is_the_queues_and_no_tickets() {
     };
     assert_eq!(failure, Failure::NoModel);
     assert!(failure.pauses_queue() && !failure.is_charged());
-    assert!(
-        detail.contains("There is no such model. Name") && detail.contains("update_worker_type"),
-        "{detail}"
-    );
+    assert!(detail.contains("There is no such model. Set model of the worker type"), "{detail}");
 }
 
 #[test]

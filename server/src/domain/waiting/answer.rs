@@ -1,4 +1,4 @@
-//! The answer: the first reason that stands, and the step that would move the ticket.
+//! The answer: the first reason that applies, and what would move the ticket.
 
 use super::around::FailedLaunch;
 use super::around::GitStep;
@@ -6,6 +6,11 @@ use super::around::HeldBack;
 use super::around::QueueSurroundings;
 use super::around::Surroundings;
 use super::cause::Cause;
+use crate::domain::advice;
+use crate::domain::advice::Advice;
+use crate::domain::advice::Knob;
+use crate::domain::advice::Reader;
+use crate::domain::advice::Step;
 use crate::domain::limits::Limit;
 use crate::domain::pause;
 use crate::domain::text::Name;
@@ -22,76 +27,44 @@ use crate::domain::worktree::Worktree;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     pub cause: Cause,
-    /// Why, and what would move it.
-    pub sentence: String,
-    /// When it ends by itself, if that is known.
+    /// Why, in whole sentences that name no step of any reader.
+    pub why: String,
+    /// What would move the ticket: any one of these.
+    pub advice: Vec<Advice>,
+    /// When the wait ends by itself, if that is known.
     pub until: Option<Timestamp>,
 }
 
 impl Wait {
-    fn new(cause: Cause, sentence: String) -> Self {
-        Self { cause, sentence, until: None }
+    fn new(cause: Cause, why: impl Into<String>) -> Self {
+        Self { cause, why: why.into(), advice: Vec::new(), until: None }
+    }
+
+    fn or(mut self, advice: Advice) -> Self {
+        self.advice.push(advice);
+        self
+    }
+
+    /// The whole answer, in the words of its reader.
+    #[must_use]
+    pub fn told(&self, reader: Reader) -> String {
+        advice::told(&self.why, &self.advice, reader)
     }
 }
 
 /// The answer, or `None` for a closed ticket, which waits for nothing.
 #[must_use]
 pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
-    let stage = ticket.current_stage();
     Some(match &ticket.state {
         TicketState::Closed { .. } => return None,
-        TicketState::Running => match &around.live {
-            Some(live) if live.suspect => Wait::new(
-                Cause::Stuck,
-                format!(
-                    "{} of its stage {stage} is stuck: its shim is dead, and what it left contradicts itself or its \
-                     processes could not be ended. Nothing else runs this ticket meanwhile. Give its result up with \
-                     stop_worker ({}, mode interrupt) to have it run again, or end it with close_ticket; \
-                     `vibe-ensemble doctor` lists it.",
-                    live.attempt, live.worker
-                ),
-            ),
-            Some(LiveAttempt { trouble: Some(trouble), attempt, worker, .. }) => Wait::new(
-                Cause::Stuck,
-                format!(
-                    "{attempt} of its stage {stage} is over and cannot be ended: {trouble}. {worker} keeps trying, and \
-                     nothing else runs this ticket meanwhile. Mend what is in the way on {worker}'s machine; \
-                     `vibe-ensemble doctor` lists it."
-                ),
-            ),
-            Some(live) => running(live, stage, around.git.as_ref()),
-            None => match &ticket.work {
-                Some(work) if work.landing => Wait::new(Cause::Landing, landing(work, around)),
-                Some(_) | None => {
-                    Wait::new(Cause::Running, format!("Its stage {stage} is running."))
-                }
-            },
-        },
+        TicketState::Running => running(ticket, around),
         TicketState::OnHold { reason } => {
-            let step = step(ticket, around.without_type.as_deref());
-            let text =
-                format!("On hold: {} {step}, or end it with close_ticket.", sentence(reason));
-            Wait::new(Cause::OnHold, text)
+            let why = format!("On hold: {}", sentence(reason));
+            let mut advice = resume(ticket, around.without_type.as_deref());
+            advice.push(Advice::take(Step::CloseTicket, "close it"));
+            Wait { advice, ..Wait::new(Cause::OnHold, why) }
         }
-        TicketState::Scheduled { not_before } => {
-            let after = around.failed.map(|(attempt, failure)| {
-                format!(" because {attempt} failed ({})", failure.name())
-            });
-            let again = format!("Its stage {stage} is tried again at {not_before}");
-            match standing_pause(ticket, around) {
-                // Which lasts longer nobody knows, and only of a pause somebody could do something.
-                Some(wait) => Wait {
-                    sentence: format!("{} {again} at the earliest.", wait.sentence),
-                    until: wait.until.map(|until| until.max(*not_before)),
-                    ..wait
-                },
-                None => Wait {
-                    cause: Cause::Backoff,
-                    sentence: format!("{again}{}.", after.unwrap_or_default()),
-                    until: Some(*not_before),
-                },
-            }
-        }
+        TicketState::Scheduled { not_before } => scheduled(ticket, *not_before, around),
         TicketState::Blocked => {
             let open: Vec<String> = around
                 .open_dependencies
@@ -105,149 +78,71 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
 }
 
 /// What moves a ticket that is on hold; `without_type` as in [`Surroundings`].
-fn step(ticket: &Ticket, without_type: Option<&[Name]>) -> String {
-    let Some(others) = without_type else { return "Move it with resume_ticket".to_owned() };
+fn resume(ticket: &Ticket, without_type: Option<&[Name]>) -> Vec<Advice> {
+    let resume = |to: &str| Advice::take(Step::ResumeTicket, to);
+    let Some(others) = without_type else { return vec![resume("resume it")] };
+    let create = format!("create the worker type {}", ticket.current_stage());
+    let create = Advice::take(Step::CreateWorkerType, create);
+    let mut advice = vec![Advice::Then(vec![create, resume("resume it")])];
+    if let [other, ..] = others {
+        advice.push(resume(&format!("resume it at another stage of its plan (such as {other})")));
+    }
+    advice
+}
+
+fn running(ticket: &Ticket, around: &Surroundings) -> Wait {
     let stage = ticket.current_stage();
-    let back = format!(
-        "Create the worker type {stage} with create_worker_type, then move it with resume_ticket"
-    );
-    match others {
-        [] => back,
-        [other, ..] => {
-            format!("{back}; or resume it at another stage of its plan, say with stage {other}")
+    match &around.live {
+        Some(live) if live.suspect => {
+            let why = format!(
+                "{} of its stage {stage} is stuck: its shim is dead, and what the shim left contradicts itself or its \
+                 processes could not be ended. Nothing else runs this ticket meanwhile. `vibe-ensemble doctor` lists it.",
+                live.attempt
+            );
+            let stop = format!(
+                "give its result up and have it run again by stopping {} in mode interrupt",
+                live.worker
+            );
+            Wait::new(Cause::Stuck, why)
+                .or(Advice::take(Step::StopWorker, stop))
+                .or(Advice::take(Step::CloseTicket, "close it"))
         }
+        Some(LiveAttempt { trouble: Some(trouble), attempt, worker, .. }) => {
+            let why = format!(
+                "{attempt} of its stage {stage} is over but cannot be ended: {trouble}. {worker} keeps trying, and \
+                 nothing else runs this ticket meanwhile. `vibe-ensemble doctor` lists it."
+            );
+            let fix = format!("fix what is in the way on the machine of {worker}");
+            Wait::new(Cause::Stuck, why).or(Advice::just(fix))
+        }
+        Some(live) => in_hand(live, stage, around.git.as_ref()),
+        None => match &ticket.work {
+            Some(work) if work.landing => Wait::new(Cause::Landing, landing(work, around)),
+            Some(_) | None => Wait::new(Cause::Running, format!("Its stage {stage} is running.")),
+        },
     }
 }
 
-fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
-    let stage = ticket.current_stage();
-    let Some(queue) = around.queue.as_ref() else {
-        return Wait::new(
-            Cause::NoWorkerType,
-            format!("Its stage {stage} has no worker type; create it with create_worker_type."),
-        );
-    };
-    if let Some(wait) = standing_pause(ticket, around) {
-        return wait;
-    }
-    if around.brakes.draining {
-        let text =
-            "The server is draining and starts nothing new; `vibe-ensemble drain --off` ends that.";
-        return Wait::new(Cause::Draining, text.to_owned());
-    }
-    if around.brakes.disk_low {
-        let text = "The disk has hardly any room left, or hardly any files (inodes), and nothing new is started until it has; make room, see `vibe-ensemble doctor`.";
-        return Wait::new(Cause::DiskLow, text.to_owned());
-    }
-    if let Some(held_back) = around.brakes.held_back {
-        let (cause, text) = match held_back {
-            HeldBack::Check => (
-                Cause::Checking,
-                "The server has started and looks at its whole database before it starts anything; that ends by itself.",
-            ),
-            HeldBack::Strangers => (
-                Cause::Strangers,
-                "Attempts still run that this database knows nothing of, since it was restored from a backup; they are \
-                 being ended, and nothing is started before. `vibe-ensemble doctor` looks for what does not end.",
-            ),
-        };
-        return Wait::new(cause, text.to_owned());
-    }
-    if let Some(limit) = around.reserved {
-        return reserved(limit, ticket);
-    }
-    if let Some(why) = none_comes(queue, ticket) {
-        return Wait::new(Cause::NoWorker, why);
-    }
-    if queue.directory_taken {
-        let text = format!(
-            "It waits for the project's directory, where another attempt works; attempts take turns there. It is in the \
-             queue {stage} with {} before it.",
-            queue.ahead
-        );
-        return Wait::new(Cause::DirectoryTaken, text);
-    }
-    let place = match queue.ahead {
-        0 => format!("It is next in the queue {stage}"),
-        1 => format!("One ticket is before it in the queue {stage}"),
-        ahead => format!("{ahead} tickets are before it in the queue {stage}"),
-    };
-    if queue.unprepared
-        && let Some(wait) = unprepared(queue, around.git.as_ref(), &place)
-    {
-        return wait;
-    }
-    if let Some(full) = full(queue, stage.as_str()) {
-        return Wait::new(Cause::NoSlot, format!("{place}, and {full}"));
-    }
-    if let Some(FailedLaunch { why, again_at }) = &around.brakes.launches
-        && queue.idle_workers == 0
-    {
-        let text = format!(
-            "{place}, and no worker could be launched for a reason that may pass: {} It is tried again at {again_at}.",
-            sentence(why)
-        );
-        let until = Some(*again_at);
-        return Wait { cause: Cause::LaunchFailing, sentence: text, until };
-    }
-    match queue.ahead {
-        0 if queue.free_workers > 0 => {
-            Wait::new(Cause::Next, format!("{place}, and a worker is about to take it."))
-        }
-        0 => Wait::new(Cause::Next, format!("{place}, and a worker is being started for it.")),
-        1 => Wait::new(Cause::Behind, format!("{place}; it runs when that is taken.")),
-        _ => Wait::new(Cause::Behind, format!("{place}; it runs when they are taken.")),
-    }
-}
-
-/// What is told of a ticket that waits for dollars that others hold.
-fn reserved(limit: Limit, ticket: &Ticket) -> Wait {
-    let family = format!("raise max_budget_usd of {} with update_ticket", ticket.family());
-    let (whose, raise) = match limit {
-        Limit::Attempt | Limit::Ticket => {
-            ("its own limit", "raise max_budget_usd with update_ticket")
-        }
-        Limit::Family => {
-            ("the limit of the ticket it comes from, for all that this became,", family.as_str())
-        }
-        Limit::Project => ("the limit of its project", "raise max_budget_usd with update_project"),
-        Limit::ProjectDay => {
-            ("the daily limit of its project", "raise max_budget_usd_per_day with update_project")
-        }
-        Limit::ServerDay => (
-            "the daily limit of the server",
-            "raise max_usd_per_day in the configuration and reload",
-        ),
-    };
-    let text = format!(
-        "Running attempts hold all the dollars that {whose} has left; what they do not spend is free when they end. \
-         To start this one now, {raise}. With a max_budget_usd of its worker type an attempt holds no more than that, \
-         from its next start on."
-    );
-    Wait::new(Cause::BudgetReserved, text)
-}
-
-/// An attempt that runs, or has ended in a worktree that is still to be looked after.
-fn running(live: &LiveAttempt, stage: &Name, git: Option<&GitStep>) -> Wait {
+/// An attempt that runs, or one that has ended and whose changes are still to be saved.
+fn in_hand(live: &LiveAttempt, stage: &Name, git: Option<&GitStep>) -> Wait {
     let over = format!("{} of its stage {stage} is over", live.attempt);
-    let (cause, text) = match git {
-        // The step may also be the last one before it was granted.
-        None | Some(GitStep::Queued | GitStep::Working) => {
-            (Cause::Running, format!("{} runs its stage {stage} as {}.", live.worker, live.attempt))
-        }
-        Some(GitStep::Waiting { repository }) => (
+    match git {
+        // The step may also be the last one before the attempt began.
+        None | Some(GitStep::Queued | GitStep::Working) => Wait::new(
+            Cause::Running,
+            format!("{} runs its stage {stage} as {}.", live.worker, live.attempt),
+        ),
+        Some(GitStep::Waiting { repository }) => Wait::new(
             Cause::RepositoryBusy,
             format!(
-                "{over}, and what it changed is looked after when no other git step works in {repository} any more; that \
-                 ends by itself."
+                "{over}, and its changes are saved once no other git step is using {repository}; this ends by itself."
             ),
         ),
-        Some(GitStep::Failed { why }) => (
+        Some(GitStep::Failed { why }) => Wait::new(
             Cause::Running,
-            format!("{over}, and looking after what it changed is tried again: {}", sentence(why)),
+            format!("{over}, and saving its changes is retried: {}", sentence(why)),
         ),
-    };
-    Wait::new(cause, text)
+    }
 }
 
 fn landing(work: &Worktree, around: &Surroundings) -> String {
@@ -256,41 +151,169 @@ fn landing(work: &Worktree, around: &Surroundings) -> String {
     match &around.git {
         None | Some(GitStep::Working) => format!("{done}; {branch} is being merged into {base}."),
         Some(GitStep::Queued) => {
-            format!("{done}; {branch} is merged into {base} after others that are being merged.")
+            format!(
+                "{done}; {branch} is merged into {base} after other branches that are being merged."
+            )
         }
         Some(GitStep::Waiting { repository }) => format!(
-            "{done}; {branch} is merged into {base} when no other git step works in {repository} any more."
+            "{done}; {branch} is merged into {base} once no other git step is using {repository}."
         ),
         Some(GitStep::Failed { why }) => {
-            format!("{done}; merging {branch} into {base} is tried again: {}", sentence(why))
+            format!("{done}; merging {branch} into {base} is retried: {}", sentence(why))
         }
     }
 }
 
-/// What is told of a worktree that is not ready. One that is not next is told of only when it cannot be made.
+fn scheduled(ticket: &Ticket, not_before: Timestamp, around: &Surroundings) -> Wait {
+    let again = format!("Its stage {} is retried at {not_before}", ticket.current_stage());
+    // Which of the two lasts longer is not known, and only about a pause can anyone do something.
+    if let Some(pause) = standing_pause(ticket, around) {
+        return Wait {
+            why: format!("{} {again} at the earliest.", pause.why),
+            until: pause.until.map(|until| until.max(not_before)),
+            ..pause
+        };
+    }
+    let after = around
+        .failed
+        .map(|(attempt, failure)| format!(" because {attempt} failed ({})", failure.name()));
+    let why = format!("{again}{}.", after.unwrap_or_default());
+    Wait { until: Some(not_before), ..Wait::new(Cause::Backoff, why) }
+}
+
+fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
+    let stage = ticket.current_stage();
+    let Some(queue) = around.queue.as_ref() else {
+        return Wait::new(Cause::NoWorkerType, format!("Its stage {stage} has no worker type."))
+            .or(Advice::take(Step::CreateWorkerType, "create it"));
+    };
+    if let Some(wait) = standing_pause(ticket, around) {
+        return wait;
+    }
+    if let Some(wait) = braked(around) {
+        return wait;
+    }
+    if let Some(limit) = around.reserved {
+        return reserved(limit, ticket);
+    }
+    if let Some(wait) = none_comes(queue, ticket) {
+        return wait;
+    }
+    if queue.directory_taken {
+        let why = format!(
+            "It waits for the project's directory, where another attempt is working; attempts take turns there. Tickets \
+             ahead of it in the queue {stage}: {}.",
+            queue.ahead
+        );
+        return Wait::new(Cause::DirectoryTaken, why);
+    }
+    let place = match queue.ahead {
+        0 => format!("It is next in the queue {stage}"),
+        1 => format!("One ticket is ahead of it in the queue {stage}"),
+        ahead => format!("{ahead} tickets are ahead of it in the queue {stage}"),
+    };
+    if queue.unprepared
+        && let Some(wait) = unprepared(queue, around.git.as_ref(), &place)
+    {
+        return wait;
+    }
+    if let Some((full, knob)) = full(queue, ticket) {
+        return Wait::new(Cause::NoSlot, format!("{place}, and {full}")).or(knob);
+    }
+    if let Some(FailedLaunch { why, again_at }) = &around.brakes.launches
+        && queue.idle_workers == 0
+    {
+        let why = format!(
+            "{place}, but no worker could be launched, for a reason that may pass: {} This is retried at {again_at}.",
+            sentence(why)
+        );
+        return Wait { until: Some(*again_at), ..Wait::new(Cause::LaunchFailing, why) };
+    }
+    match queue.ahead {
+        0 if queue.free_workers > 0 => {
+            Wait::new(Cause::Next, format!("{place}, and a worker is about to take it."))
+        }
+        0 => Wait::new(Cause::Next, format!("{place}, and a worker is being started for it.")),
+        1 => Wait::new(Cause::Behind, format!("{place}; it runs after that one is taken.")),
+        _ => Wait::new(Cause::Behind, format!("{place}; it runs after they are taken.")),
+    }
+}
+
+/// What keeps the whole server from starting anything, when something does.
+fn braked(around: &Surroundings) -> Option<Wait> {
+    if around.brakes.draining {
+        let why = "The server is draining and starts nothing new.";
+        return Some(Wait::new(Cause::Draining, why).or(Advice::take(Step::EndDrain, "end this")));
+    }
+    if around.brakes.disk_low {
+        let why = "The disk is almost full, or has almost no inodes left, and nothing new is started until that \
+                   changes; `vibe-ensemble doctor` has the details.";
+        return Some(Wait::new(Cause::DiskLow, why).or(Advice::just("make room on the disk")));
+    }
+    around.brakes.held_back.map(|held_back| match held_back {
+        HeldBack::Check => Wait::new(
+            Cause::Checking,
+            "The server has just started and checks its whole database before it starts anything; this ends by itself.",
+        ),
+        HeldBack::Strangers => Wait::new(
+            Cause::Strangers,
+            "Attempts are still running that this database does not know, because it was restored from a backup. They are \
+             being ended, and nothing is started before. `vibe-ensemble doctor` looks for those that do not end.",
+        ),
+    })
+}
+
+/// The wait of a ticket for dollars that running attempts hold.
+fn reserved(limit: Limit, ticket: &Ticket) -> Wait {
+    let (whose, raise) = match limit {
+        Limit::Attempt | Limit::Ticket => {
+            ("its own limit".to_owned(), Knob::TicketBudget.raise_of(&ticket.id.to_string()))
+        }
+        Limit::Family => {
+            let began = ticket.family().to_string();
+            let whose = format!("the limit of {began}, which it comes from, for all its tickets");
+            (whose, Knob::TicketBudget.raise_of(&began))
+        }
+        Limit::Project => ("the limit of its project".to_owned(), Knob::ProjectBudget.raise()),
+        Limit::ProjectDay => {
+            ("the daily limit of its project".to_owned(), Knob::ProjectBudgetPerDay.raise())
+        }
+        Limit::ServerDay => {
+            ("the daily limit of the server".to_owned(), Knob::ServerBudgetPerDay.raise())
+        }
+    };
+    let why = format!(
+        "Running attempts hold all the dollars that are left of {whose}; what they do not spend is free when they end. \
+         With max_budget_usd of its worker type, an attempt holds no more than that from its next start on."
+    );
+    Wait::new(Cause::BudgetReserved, why).or(raise)
+}
+
+/// The wait for a worktree that is not ready. For a ticket that is not next, only a worktree that cannot be made is worth
+/// a word.
 fn unprepared(queue: &QueueSurroundings, git: Option<&GitStep>, place: &str) -> Option<Wait> {
     let is_next = queue.ahead == 0;
-    let (cause, text) = match git {
+    let (cause, why) = match git {
         Some(GitStep::Waiting { repository }) => (
             Cause::RepositoryBusy,
             format!(
-                "{place}, and its worktree is made when no other git step works in {repository} any more; that ends by \
-                 itself."
+                "{place}, and its worktree is prepared once no other git step is using {repository}; this ends by itself."
             ),
         ),
         Some(GitStep::Failed { why }) => (
             Cause::Unprepared,
-            format!("{place}, and making its worktree ready is tried again: {}", sentence(why)),
+            format!("{place}, and preparing its worktree is retried: {}", sentence(why)),
         ),
-        Some(GitStep::Queued) if is_next => {
-            (Cause::Unprepared, format!("{place}, and its worktree is made after those of others."))
-        }
+        Some(GitStep::Queued) if is_next => (
+            Cause::Unprepared,
+            format!("{place}, and its worktree is prepared after those of other tickets."),
+        ),
         Some(GitStep::Working) | None if is_next => {
-            (Cause::Unprepared, format!("{place}, and its worktree is being made ready."))
+            (Cause::Unprepared, format!("{place}, and its worktree is being prepared."))
         }
         Some(GitStep::Queued | GitStep::Working) | None => return None,
     };
-    Some(Wait::new(cause, text))
+    Some(Wait::new(cause, why))
 }
 
 fn standing_pause(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
@@ -300,67 +323,67 @@ fn standing_pause(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
     let queue = around.queue.as_ref()?;
     let pause = queue.pause.as_ref()?;
     let (stage, since, reason) = (ticket.current_stage(), pause.since, sentence(&pause.reason));
+    let resume =
+        |to: &str| Advice::take_with(Step::Resume, to, format!("{} {stage}", ticket.project_name));
     let Some(Passing { cause, until }) = pause.passing else {
-        let how = if pause.by_hand {
-            "Let it go on with resume."
-        } else {
-            "Fix the cause, then let it go on with resume."
-        };
-        let text = format!("The queue {stage} is paused since {since}: {reason} {how}");
-        return Some(Wait::new(Cause::QueuePaused, text));
+        let to = if pause.by_hand { "resume it" } else { "fix the cause, then resume it" };
+        let why = format!("The queue {stage} has been paused since {since}: {reason}");
+        return Some(Wait::new(Cause::QueuePaused, why).or(resume(to)));
     };
     // While it is being tried there is nothing to wait for but the outcome.
     let until = until?;
     let (cause, end) = match cause {
-        // Who is there needs no launch.
+        // A worker that is already there needs no launch.
         PassingCause::Launch if queue.idle_workers > 0 => return None,
-        PassingCause::Launch => (Cause::LaunchFailing, "It is tried again at"),
-        PassingCause::Start => (Cause::QueuePaused, "It is tried again at"),
-        PassingCause::UsageLimit => (Cause::UsageLimit, "It goes on at"),
+        PassingCause::Launch => (Cause::LaunchFailing, "This is retried by itself at"),
+        PassingCause::Start => (Cause::QueuePaused, "This is retried by itself at"),
+        PassingCause::UsageLimit => (Cause::UsageLimit, "It resumes by itself at"),
     };
-    let text = format!(
-        "The queue {stage} waits since {since}: {reason} {end} {until} by itself, or at once with resume."
-    );
-    Some(Wait { cause, sentence: text, until: Some(until) })
+    let why = format!("The queue {stage} has been waiting since {since}: {reason} {end} {until}.");
+    let wait = Wait::new(cause, why).or(resume("resume it now"));
+    Some(Wait { until: Some(until), ..wait })
 }
 
-/// Why no worker of the queue comes by itself, though others of the server may end, when that is so.
-fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<String> {
+/// Why the queue gets no worker by itself, even when other workers of the server end.
+fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<Wait> {
     let stage = ticket.current_stage();
     if queue.workers > 0 {
         return None;
     }
+    let wait = |why: String| Wait::new(Cause::NoWorker, why);
     if queue.max_workers == 0 {
-        return Some(format!(
-            "Worker type {stage} may have no workers; raise its max_workers with update_worker_type."
-        ));
+        let raise = Knob::TypeWorkers.raise_of(&format!("worker type {stage}"));
+        return Some(wait(format!("Worker type {stage} may have no workers.")).or(raise));
     }
     if queue.project_max_workers == Some(0) {
-        let project = &ticket.project_name;
-        return Some(format!(
-            "Project {project} may have no workers; raise its max_workers with update_project."
-        ));
+        let project = format!("project {}", ticket.project_name);
+        let raise = Knob::ProjectWorkers.raise_of(&project);
+        return Some(
+            wait(format!("Project {} may have no workers.", ticket.project_name)).or(raise),
+        );
     }
     if queue.auto_spawn {
         return None;
     }
-    let none = format!("No worker of type {stage} lives and none is launched by itself");
+    let none = format!("No worker of type {stage} is running, and its auto_spawn is off");
+    let start = Advice::take(Step::SpawnWorker, "start one");
     let full = match queue.project_max_workers {
         Some(most) if queue.project_workers >= most => Some(("project", most)),
         Some(_) | None => (queue.server_workers >= queue.server_max_workers)
             .then_some(("server", queue.server_max_workers)),
     };
     Some(match full {
-        None => format!("{none}; start one with spawn_worker."),
-        Some((whose, most)) => format!(
-            "{none}, and the {whose} has all the {most} workers it may have. Stop one with stop_worker or wait until one \
-             is done, then start one with spawn_worker."
-        ),
+        None => wait(format!("{none}.")).or(start),
+        Some((whose, most)) => {
+            let why = format!("{none}; the {whose} has all the {most} workers that it may have.");
+            let stop = Advice::take(Step::StopWorker, "wait until one of them is done or stop one");
+            wait(why).or(Advice::Then(vec![stop, start]))
+        }
     })
 }
 
-/// The end of a sentence on why no worker can be had, when that is so.
-fn full(queue: &QueueSurroundings, stage: &str) -> Option<String> {
+/// The end of a sentence on why no worker can be had, and the limit to raise, when that is so.
+fn full(queue: &QueueSurroundings, ticket: &Ticket) -> Option<(String, Advice)> {
     if queue.free_workers > 0 {
         return None;
     }
@@ -368,26 +391,24 @@ fn full(queue: &QueueSurroundings, stage: &str) -> Option<String> {
         let busy: Vec<String> =
             queue.busy.iter().map(|(worker, ticket)| format!("{worker} on {ticket}")).collect();
         let with = if busy.is_empty() { String::new() } else { format!(" ({})", busy.join(", ")) };
-        return Some(format!(
-            "every worker of its type is busy{with}. It runs when one is free; more may live with a higher max_workers \
-             of update_worker_type for {stage}."
-        ));
+        let full =
+            format!("every worker of its type is busy{with}. It runs when one of them is free.");
+        let owner = format!("worker type {}", ticket.current_stage());
+        return Some((full, Knob::TypeWorkers.raise_of(&owner)));
     }
+    let all = |whose: &str, most: i64| {
+        format!(
+            "the {whose} has all the {most} workers that it may have. It runs when one of them is done."
+        )
+    };
     if let Some(most) = queue.project_max_workers
         && queue.project_workers >= most
     {
-        return Some(format!(
-            "the project has all the {most} workers it may have. It runs when one of them is done; more may live with \
-             a higher max_workers of update_project."
-        ));
+        let owner = format!("project {}", ticket.project_name);
+        return Some((all("project", most), Knob::ProjectWorkers.raise_of(&owner)));
     }
-    (queue.server_workers >= queue.server_max_workers).then(|| {
-        format!(
-            "the server has all the {} workers it may have. It runs when one of them is done; the operator sets the \
-             limit with --max-workers.",
-            queue.server_max_workers
-        )
-    })
+    let most = queue.server_max_workers;
+    (queue.server_workers >= most).then(|| (all("server", most), Knob::ServerWorkers.raise()))
 }
 
 fn paused(pause: &pause::Pause) -> Wait {
@@ -404,13 +425,15 @@ fn paused(pause: &pause::Pause) -> Wait {
         (pause::Scope::Queue { .. }, _) => Cause::QueuePaused,
     };
     let end = match (pause.until, pause.cause) {
-        (Some(until), pause::Cause::UsageLimit) => {
-            format!(" It goes on by itself at {until}, or at once with resume.")
-        }
-        (Some(until), _) => format!(" It goes on by itself at {until} at the latest."),
-        (None, pause::Cause::Budget) => String::new(),
-        (None, _) => " Let it go on with resume.".to_owned(),
+        (Some(until), pause::Cause::UsageLimit) => format!(" It resumes by itself at {until}."),
+        (Some(until), _) => format!(" It resumes by itself at {until} at the latest."),
+        (None, _) => String::new(),
     };
-    let text = format!("{what} is paused since {}: {}{end}", pause.since, sentence(&pause.reason));
-    Wait { cause, sentence: text, until: pause.until }
+    let why =
+        format!("{what} has been paused since {}: {}{end}", pause.since, sentence(&pause.reason));
+    let wait = Wait { until: pause.until, ..Wait::new(cause, why) };
+    match pause.ends_with() {
+        None => wait,
+        Some(advice) => wait.or(advice),
+    }
 }

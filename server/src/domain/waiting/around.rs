@@ -1,4 +1,4 @@
-//! What a ticket's wait depends on besides the ticket.
+//! What the wait of a ticket depends on besides the ticket.
 
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -19,20 +19,20 @@ pub struct Surroundings {
     pub live: Option<LiveAttempt>,
     /// The attempt that a scheduled ticket waits after, and how it failed.
     pub failed: Option<(AttemptId, Failure)>,
-    /// Where a ticket on hold has no worker type for its stage: the other stages of its plan that have one.
+    /// For a ticket on hold without a worker type for its stage: the other stages of its plan that have one.
     pub without_type: Option<Vec<Name>>,
     /// `None` when the ticket is neither queued nor scheduled, or its stage's worker type is gone.
     pub queue: Option<QueueSurroundings>,
-    /// Pauses of the whole server and of the project, in the order in which they are told.
+    /// Pauses of the whole server and of the project, the first to report first.
     pub pauses: Vec<pause::Pause>,
-    /// The limit in dollars of which live attempts hold all that is left.
+    /// The dollar limit of which live attempts hold all that is left.
     pub reserved: Option<Limit>,
     pub brakes: Brakes,
-    /// How far what git has to do for it is, while it is being done.
+    /// The progress of what git is doing for it, if anything.
     pub git: Option<GitStep>,
 }
 
-/// What keeps the whole server from starting anything, and is no row of the database.
+/// What keeps the whole server from starting anything, besides the rows of the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Brakes {
     pub draining: bool,
@@ -41,17 +41,17 @@ pub struct Brakes {
     pub launches: Option<FailedLaunch>,
 }
 
-/// What a server has to be sure of before it starts anything.
+/// What a server must know before it starts anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldBack {
     /// That the whole database is sound.
     Check,
-    /// That nothing runs of which the database knows nothing.
+    /// That nothing is running that the database does not know.
     Strangers,
 }
 
 impl HeldBack {
-    /// The first of those that stand.
+    /// The first of those that are not known yet.
     #[must_use]
     pub const fn first(is_sound: bool, strangers: bool) -> Option<Self> {
         match (is_sound, strangers) {
@@ -66,21 +66,21 @@ impl HeldBack {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedLaunch {
     pub why: String,
-    /// When the next one is tried.
+    /// When the next launch is tried.
     pub again_at: Timestamp,
 }
 
-/// Something git does for a ticket: its worktree is made ready, or its branch is merged.
+/// What git does for a ticket: its worktree is prepared, or its branch is merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GitStep {
-    /// As many others are being done as may at once.
+    /// The maximum number of other steps is being done.
     Queued,
     /// Another git step works in the repository with this common directory.
     Waiting {
         repository: String,
     },
     Working,
-    /// It failed and is tried again.
+    /// It failed and is retried.
     Failed {
         why: String,
     },
@@ -93,18 +93,18 @@ pub struct QueueSurroundings {
     /// Live workers: of this queue, those of it that have no ticket, of the project, of the server.
     pub workers: i64,
     pub free_workers: i64,
-    /// Those of the free ones that are there; the others are being launched.
+    /// The free workers that are running; the others are being launched.
     pub idle_workers: i64,
     pub project_workers: i64,
     pub server_workers: i64,
     pub max_workers: i64,
     pub project_max_workers: Option<i64>,
     pub server_max_workers: i64,
-    /// What the workers of this queue are busy with; a few of them.
+    /// What some of the workers of this queue are busy with.
     pub busy: Vec<(WorkerId, TicketId)>,
-    /// Tickets of the same queue that go first.
+    /// Tickets ahead of it in the same queue.
     pub ahead: i64,
-    /// Another attempt works in the directory, where only one can be.
+    /// Another attempt works in the directory, which only one can use.
     pub directory_taken: bool,
     /// Its worktree is not ready.
     pub unprepared: bool,

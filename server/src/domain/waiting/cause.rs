@@ -1,4 +1,4 @@
-//! The kinds of a wait, by the names that programs know them by.
+//! The kinds of a wait, with the names for programs.
 
 use crate::domain::names::names;
 
@@ -8,27 +8,27 @@ names! {
         Running = "running",
         /// Every stage is completed, and its branch is being merged.
         Landing = "landing",
-        /// Its shim is dead, and what it left cannot be accounted for.
+        /// Its shim is dead, and what it left is contradictory.
         Stuck = "stuck",
         OnHold = "on_hold",
         /// Other tickets must be completed first.
         Blocked = "blocked",
-        /// A failed attempt is repeated at a time.
+        /// A failed attempt is retried at a known time.
         Backoff = "backoff",
         NoWorkerType = "no_worker_type",
         ServerPaused = "server_paused",
         UsageLimit = "usage_limit",
         ProjectPaused = "project_paused",
         QueuePaused = "queue_paused",
-        /// A limit in dollars is reached.
+        /// A dollar limit is reached.
         Budget = "budget",
         Draining = "draining",
         DiskLow = "disk_low",
-        /// The server has started, and looks at the whole database before it starts anything.
+        /// The server has just started, and checks the whole database before it starts anything.
         Checking = "checking",
-        /// Attempts run that a restored database knows nothing of.
+        /// Attempts are running that a restored database does not know.
         Strangers = "strangers",
-        /// Running attempts hold the rest of a limit in dollars.
+        /// Running attempts hold the rest of a dollar limit.
         BudgetReserved = "budget_reserved",
         /// Nothing launches workers of its type.
         NoWorker = "no_worker",
@@ -36,13 +36,13 @@ names! {
         DirectoryTaken = "directory_taken",
         /// Another git step works in its repository.
         RepositoryBusy = "repository_busy",
-        /// Its worktree is being made ready.
+        /// Its worktree is being prepared.
         Unprepared = "unprepared",
         /// Every worker its type, its project or the server may have is busy.
         NoSlot = "no_slot",
-        /// Workers cannot be launched, and it is tried again.
+        /// Workers cannot be launched, which is retried.
         LaunchFailing = "launch_failing",
-        /// Other tickets of the queue go first.
+        /// Other tickets are ahead of it in the queue.
         Behind = "behind",
         /// It is next, and a worker is free or being started.
         Next = "next",

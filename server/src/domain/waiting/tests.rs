@@ -2,6 +2,7 @@
 mod texts;
 
 use super::*;
+use crate::domain::advice::Reader;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -71,7 +72,7 @@ fn around(queue: QueueSurroundings) -> Surroundings {
 
 fn told(state: TicketState, around: &Surroundings) -> (&'static str, String) {
     let wait = waiting(&ticket(state), around).expect("it is open");
-    (wait.cause.name(), wait.sentence)
+    (wait.cause.name(), wait.told(Reader::Model))
 }
 
 fn pause(scope: pause::Scope, cause: pause::Cause, until: Option<Timestamp>) -> pause::Pause {
@@ -79,7 +80,7 @@ fn pause(scope: pause::Scope, cause: pause::Cause, until: Option<Timestamp>) -> 
 }
 
 #[test]
-fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
+fn every_reason_for_not_running_has_its_answer_and_what_moves_the_ticket() {
     let queued = |around: &Surroundings| told(TicketState::Queued, around);
     let live = LiveAttempt {
         attempt: AttemptId::from_key(17),
@@ -107,7 +108,7 @@ fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
         told(TicketState::OnHold { reason: "Red or blue?".to_owned() }, &Surroundings::default()),
         (
             "on_hold",
-            "On hold: Red or blue? Move it with resume_ticket, or end it with close_ticket."
+            "On hold: Red or blue? Resume it with resume_ticket, or close it with close_ticket."
                 .to_owned()
         )
     );
@@ -119,7 +120,7 @@ fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
         told(TicketState::Scheduled { not_before: NOON }, &failed),
         (
             "backoff",
-            "Its stage build is tried again at 2026-11-22T12:00:00.000Z because A-17 failed (overloaded)."
+            "Its stage build is retried at 2026-11-22T12:00:00.000Z because A-17 failed (overloaded)."
                 .to_owned()
         )
     );
@@ -143,7 +144,8 @@ fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
         queued(&around(QueueSurroundings { ahead: 2, ..open() })),
         (
             "behind",
-            "2 tickets are before it in the queue build; it runs when they are taken.".to_owned()
+            "2 tickets are ahead of it in the queue build; it runs after they are taken."
+                .to_owned()
         )
     );
     let manual = QueueSurroundings { auto_spawn: false, ..open() };
@@ -168,7 +170,7 @@ fn every_way_of_not_running_has_its_answer_and_what_moves_it() {
     assert_eq!(queued(&around(unprepared)).0, "unprepared");
     let (cause, text) = queued(&around(by_server));
     assert_eq!(cause, "no_slot");
-    assert!(text.contains("--max-workers"), "{text}");
+    assert!(text.contains("max_workers in the configuration"), "{text}");
     assert_eq!(
         waiting(
             &ticket(TicketState::Closed { resolution: Resolution::Completed, at: NOON }),
@@ -231,11 +233,11 @@ fn the_reasons_of_a_queued_ticket_have_one_order() {
     order.push(cause(&all));
     all.git = Some(GitStep::Failed { why: "no room".to_owned() });
     order.push(cause(&all));
-    // Another's place is not told of while its worktree is merely being made.
+    // For a ticket that is not next, a worktree that is merely being prepared is not worth a word.
     all.git = Some(GitStep::Working);
     all.queue.as_mut().unwrap().workers = 2;
     order.push(cause(&all));
-    // A worker that is being launched is none yet.
+    // A worker that is being launched is not there yet.
     all.queue.as_mut().unwrap().free_workers = 1;
     order.push(cause(&all));
     all.brakes.launches = None;
@@ -272,15 +274,15 @@ fn a_pause_says_how_it_ends() {
     };
     assert_eq!(
         paused(pause(pause::Scope::Everything, pause::Cause::UsageLimit, Some(NOON))),
-        "Everything is paused since 2026-11-22T12:00:00.000Z: because. It goes on by itself at \
-         2026-11-22T12:00:00.000Z, or at once with resume."
+        "Everything has been paused since 2026-11-22T12:00:00.000Z: because. It resumes by itself at \
+         2026-11-22T12:00:00.000Z. Resume it now with resume."
     );
     let by_hand = pause(pause::Scope::Project(name("shop")), pause::Cause::Coordinator, None);
-    assert!(paused(by_hand).ends_with("Let it go on with resume."));
+    assert!(paused(by_hand).ends_with("Resume it with resume."));
 }
 
 #[test]
-fn a_step_of_git_that_waits_or_fails_is_told_of_what_has_ended() {
+fn a_git_step_that_waits_or_fails_is_reported_for_an_attempt_that_has_ended() {
     let live = LiveAttempt {
         attempt: AttemptId::from_key(17),
         worker: WorkerId::from_key(3),
@@ -296,13 +298,13 @@ fn a_step_of_git_that_waits_or_fails_is_told_of_what_has_ended() {
         let around = Surroundings { git, ..Surroundings::default() };
         let completed = Ticket { work: Some(completed()), ..ticket(TicketState::Running) };
         let wait = waiting(&completed, &around).expect("it is open");
-        (wait.cause.name(), wait.sentence)
+        (wait.cause.name(), wait.told(Reader::Model))
     };
     let (cause, text) = running(Some(GitStep::Working));
     assert!(cause == "running" && text.starts_with("W-3 runs"), "{cause}: {text}");
     let steps = [
         (GitStep::Waiting { repository: "/srv/shop/.git".to_owned() }, "/srv/shop/.git"),
-        (GitStep::Failed { why: "no room".to_owned() }, "tried again: no room."),
+        (GitStep::Failed { why: "no room".to_owned() }, "retried: no room."),
     ];
     for ((step, words), cause) in steps.into_iter().zip(["repository_busy", "running"]) {
         let (told, text) = running(Some(step.clone()));
@@ -315,7 +317,7 @@ fn a_step_of_git_that_waits_or_fails_is_told_of_what_has_ended() {
         );
         assert!(text.contains(words), "{text}");
     }
-    assert!(landing(Some(GitStep::Queued)).1.contains("after others"));
+    assert!(landing(Some(GitStep::Queued)).1.contains("after other branches"));
     assert!(landing(None).1.contains("is being merged into main"));
 }
 

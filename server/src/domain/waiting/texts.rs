@@ -35,7 +35,7 @@ fn git_steps() -> Vec<Option<GitStep>> {
     steps
 }
 
-/// What stands between any ticket and its run, whatever its queue.
+/// What can keep any ticket from running, whatever its queue.
 fn held_back() -> Vec<Surroundings> {
     let mut list = Vec::new();
     for scope in [
@@ -67,15 +67,13 @@ fn held_back() -> Vec<Surroundings> {
     ] {
         list.push(Surroundings { brakes, ..around(open()) });
     }
-    for limit in
-        [Limit::Attempt, Limit::Ticket, Limit::Project, Limit::ProjectDay, Limit::ServerDay]
-    {
+    for limit in Limit::ALL {
         list.push(Surroundings { reserved: Some(limit), ..around(open()) });
     }
     list
 }
 
-/// What its queue may hold against it.
+/// What can keep a ticket from running in its queue.
 fn in_its_queue() -> Vec<Surroundings> {
     let by_itself = QueueSurroundings { auto_spawn: false, ..open() };
     let mut list: Vec<Surroundings> = [
@@ -110,7 +108,7 @@ fn in_its_queue() -> Vec<Surroundings> {
     list
 }
 
-/// A ticket in each state, with all that its answer may depend on.
+/// A ticket in each state, with everything that its answer may depend on.
 fn all() -> Vec<(Ticket, Surroundings)> {
     let mut list = Vec::new();
     for git in git_steps() {
@@ -147,18 +145,24 @@ fn all() -> Vec<(Ticket, Surroundings)> {
     list
 }
 
-#[test]
-fn the_answers_are_the_reviewed_ones_and_every_cause_has_one() {
+/// The answers with all their words for a reader, each once; every cause has an example.
+fn told(reader: Reader) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut missing: Vec<&str> = Cause::NAMES.to_vec();
     for (ticket, around) in all() {
         let wait = waiting(&ticket, &around).expect("it is open");
         missing.retain(|name| *name != wait.cause.name());
-        let text = format!("{}: {}", wait.cause.name(), wait.sentence);
+        let text = format!("{}: {}", wait.cause.name(), wait.told(reader));
         if !texts.contains(&text) {
             texts.push(text);
         }
     }
     assert_eq!(missing, Vec::<&str>::new(), "a cause without an example");
-    crate::snapshot::holds("waits", &texts.join("\n\n"));
+    texts.join("\n\n")
+}
+
+#[test]
+fn the_answers_are_the_reviewed_ones_for_each_reader() {
+    crate::snapshot::holds("waits", &told(Reader::Model));
+    crate::snapshot::holds("waits-in-a-shell", &told(Reader::Shell));
 }

@@ -32,7 +32,7 @@ pub struct Pause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passing {
     pub cause: PassingCause,
-    /// When the queue resumes, or is tried again. `None`: one try may be made now.
+    /// When the queue resumes, or is retried. `None`: one try may be made now.
     pub until: Option<Timestamp>,
 }
 

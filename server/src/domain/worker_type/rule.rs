@@ -49,23 +49,25 @@ impl<T> Rule<T> for Anything {
     }
 }
 
-/// A string that says something.
+/// Text that is not empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Prompt;
 
 impl Rule<String> for Prompt {
     fn check(&self, field: &'static str, value: &String) -> Result<(), Refusal> {
-        text::required(field, value).map(drop)
+        text::required(field, value)?;
+        Ok(())
     }
 }
 
-/// A string that may be empty.
+/// Text that may be empty, which is the default.
 #[derive(Clone, Copy, Debug)]
 pub struct LongText;
 
 impl Rule<String> for LongText {
     fn check(&self, field: &'static str, value: &String) -> Result<(), Refusal> {
-        text::long(field, value).map(drop)
+        text::long(field, value)?;
+        Ok(())
     }
 
     fn keywords(&self, call: Call) -> Vec<(&'static str, Value)> {

@@ -124,7 +124,7 @@ mod tests {
         let good = WorkerTypeSettings::with_prompt("You test.".to_owned());
         assert_eq!(good.check(), Ok(()));
         let field_of = |settings: WorkerTypeSettings| match settings.check() {
-            Err(Refusal::InvalidField { field, .. }) => field,
+            Err(Refusal::InvalidField(invalid)) => invalid.field,
             other => panic!("expected a wrong field, got {other:?}"),
         };
         assert_eq!(field_of(WorkerTypeSettings { max_workers: -1, ..good.clone() }), "max_workers");

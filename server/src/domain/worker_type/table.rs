@@ -13,60 +13,60 @@ macro_rules! worker_type_settings {
     ($make:ident!($($with:tt)*)) => { $make! { [$($with)*]
         /// The role: who the worker is and how it works.
         system_prompt: String = String::new(), rule::Prompt, {
-            create: "The role: who the worker is, how it works, what it must not do. Needed unless a template is named, \
-                     and then in place of the template's.",
+            create: "The role: who the worker is, how it works, what it must not do. Required without a template; with \
+                one, it replaces the template's.",
             update: "The new system prompt.",
         }
         /// What the role is for. Workers do not see it.
         description: String = String::new(), rule::LongText, {
             create: "What the role is for, for people and coordinators. Workers do not see it.",
-            update: "The new description; an empty text removes it.",
+            update: "The new description; an empty string removes it.",
         }
         /// The argument of claude's `--model`.
         model: Option<String> = None, rule::Argument, {
-            create: "The model, as claude's --model takes it; claude's own default when left out.",
-            update: "The new model; an empty text goes back to claude's default.",
+            create: "The model, as for claude's --model; default: claude's own.",
+            update: "The new model; an empty string restores claude's default.",
         }
         /// The argument of claude's `--permission-mode`.
         permission_mode: String = "acceptEdits".to_owned(), rule::OneOf(&rule::PERMISSION_MODES), {
-            create: "Claude's permission mode; acceptEdits when left out.",
+            create: "Claude's permission mode; default acceptEdits.",
             update: "The new permission mode.",
         }
         /// Tools its workers may use without being asked.
         allowed_tools: Vec<String> = rule::DEFAULT_ALLOWED_TOOLS.map(str::to_owned).to_vec(), rule::Argument, {
-            create: "Tools the worker may use without being asked, as claude's --allowedTools takes them. When left out: \
-                     Bash, Read, Edit, Write, Glob, Grep, `NotebookEdit`.",
-            update: "The whole new list of tools the worker may use without being asked.",
+            create: "Tools the worker may use without permission, as for claude's --allowedTools. Default: Bash, Read, \
+                Edit, Write, Glob, Grep, `NotebookEdit`.",
+            update: "The whole new list of tools the worker may use without permission.",
         }
         /// The type's own list; `disallowed` adds those that no worker may have.
         disallowed_tools: Vec<String> = Vec::new(), rule::Argument, {
-            create: "Tools the worker must not have. `ScheduleWakeup`, `CronCreate`, Monitor and Workflow are always \
-                     among them.",
+            create: "Tools the worker must not have; always includes `ScheduleWakeup`, `CronCreate`, Monitor and \
+                Workflow.",
             update: "The whole new list of tools the worker must not have.",
         }
         /// Workers of this type that may run at once.
         max_workers: i64 = 1, rule::Within(0, 1000), {
-            create: "Most workers of this type that live at once; 1 when left out. With 0 none is launched.",
-            update: "The new number of workers that may live at once.",
+            create: "Workers of this type that may run at the same time; default 1. With 0 none is launched.",
+            update: "The new number of workers that may run at the same time.",
         }
         /// Wall clock of one attempt.
         timeout_seconds: i64 = 3600, rule::Within(1, rule::WEEK_SECONDS), {
-            create: "Longest time one attempt may take; 3600 when left out.",
-            update: "The new longest time of one attempt.",
+            create: "How long one attempt may take; default 3600.",
+            update: "How long one attempt may take from now on.",
         }
         /// Longest silence of one attempt's child; without it only the wall clock ends the attempt.
         stall_seconds: Option<i64> = None, rule::Within(1, rule::WEEK_SECONDS), {
-            create: "Longest silence of one attempt before it is stopped; no such limit when left out.",
-            update: "The new longest silence of one attempt; 0 removes the limit.",
+            create: "How long an attempt may be silent before it is stopped; default: no limit.",
+            update: "How long an attempt may be silent from now on; 0 removes the limit.",
         }
         /// Charged attempts per stage before the ticket goes on hold.
         max_attempts: i64 = 3, rule::Within(1, 100), {
-            create: "Failed attempts per stage before the ticket goes on hold; 3 when left out.",
+            create: "Failed attempts per stage before the ticket goes on hold; default 3.",
             update: "The new number of failed attempts per stage.",
         }
         /// Turns of one attempt: messages of the model.
         max_turns: Option<i64> = None, rule::Within(1, 100_000), {
-            create: "Most turns, messages of the model, of one attempt; no such limit when left out.",
+            create: "Turns (messages of the model) that one attempt may take; default: no limit.",
             update: "The new number of turns of one attempt; 0 removes the limit.",
         }
         /// MCP servers beyond this one, by name, as in `.mcp.json`.
@@ -74,30 +74,32 @@ macro_rules! worker_type_settings {
             create: "MCP servers its workers get, by name, each as in .mcp.json: command, args and env, or type http \
                      with url and headers. Nothing else that is configured on this machine reaches them. vibe-ensemble \
                      itself is always there.",
-            update: "All its MCP servers anew, by name, each as in .mcp.json; an empty object leaves vibe-ensemble alone.",
+            update: "All its MCP servers, by name, each as in .mcp.json; replaces the present ones. An empty object \
+                leaves only vibe-ensemble.",
         }
         /// claude's settings, as in a settings file.
         claude_settings as "settings": Map<String, Value> = Map::new(), rule::ClaudeSettings, {
-            create: "Settings of claude for its workers, as in a settings.json: hooks, permissions and so on.",
-            update: "All its settings of claude anew, as in a settings.json; an empty object removes them.",
+            create: "Settings of claude for its workers, as in settings.json: hooks, permissions and so on.",
+            update: "All its settings of claude, as in settings.json; replaces the present ones. An empty object \
+                removes them.",
         }
         /// Passed to claude, which stops one attempt there; it may overshoot by one request.
         max_budget_usd: Option<f64> = None, rule::Dollars, {
-            create: "Dollars one attempt may cost; claude stops there and may overshoot by one request. No limit when \
-                     left out.",
+            create: "Dollars one attempt may cost; claude stops there and may overshoot by one request. Default: no \
+                limit.",
             update: "The new budget of one attempt in dollars; 0 removes the limit.",
         }
         /// Whether the server launches workers of this type by itself.
         auto_spawn: bool = true, rule::Anything, {
-            create: "Whether the server launches workers of this type by itself when tickets wait; true when left out.",
+            create: "Whether the server launches workers of this type by itself when tickets wait; default true.",
             update: "Whether the server launches workers of this type by itself.",
         }
         /// Whether a result may carry tickets, which are created when its stage completes. False also keeps the prompt
         /// and the schema of its workers free of them.
         may_create_tickets: bool = true, rule::Anything, {
-            create: "Whether a result of this type may carry tickets, which are created when its stage completes; true \
-                     when left out. Of the templates only planning has it; false keeps a role to its own work.",
-            update: "Whether results may carry tickets, which are created when the stage completes.",
+            create: "Whether a result of this type may contain tickets, which are created when its stage completes; \
+                default true. Of the templates, only planning has it; false keeps a role to its own work.",
+            update: "Whether results may contain tickets, which are created when the stage completes.",
         }
     } };
 }

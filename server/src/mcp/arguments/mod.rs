@@ -1,17 +1,19 @@
 //! A tool's arguments, checked against the tool's own schema before anything else looks at them.
 //!
-//! Checking by schema and not by serde's error keeps what the model was promised and what is accepted the same, names
-//! every wrong field at once, and says of each what was given and what is allowed. Where a client writes a value in
-//! another way than the schema and there is only one thing it can mean, [`spelling`] says what that is.
+//! Checking by the schema instead of by serde's error guarantees that what is accepted is what the schema promises, and
+//! reports every wrong field at once, each with what was given and what is allowed. If a client writes a value in
+//! another way than the schema and it can mean only one thing, [`spelling`] returns that value.
 
 use serde_json::Map;
 use serde_json::Value;
 
-use crate::domain::refusal::Refusal;
+use crate::domain::text::GIVEN_CHARS;
+use crate::domain::text::Invalid;
+use crate::domain::text::shortened;
 use crate::mcp::schema::Schema;
 use crate::mcp::spelling;
 
-/// One thing that is wrong with the arguments of a call.
+/// One error in the arguments of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     /// A field the tool does not have.
@@ -24,8 +26,8 @@ pub(crate) enum Wrong {
         field: String,
         allowed: String,
     },
-    /// A value of the wrong type or out of range; always [`Refusal::InvalidField`].
-    Value(Refusal),
+    /// A value of the wrong type or out of range.
+    Value(Invalid),
 }
 
 /// What a tool accepts, read from its schema once.
@@ -45,7 +47,7 @@ struct Field {
 enum Kind {
     Text {
         one_of: Vec<String>,
-        /// Whether an empty text says something, such as that the text there was is to go.
+        /// Whether an empty string has a meaning, such as to remove the present text.
         may_be_empty: bool,
     },
     Whole {
@@ -59,12 +61,13 @@ enum Kind {
         least: Option<u64>,
         most: Option<u64>,
     },
-    /// Any object; the tool looks into it.
+    /// Any object; the tool checks its content.
     Object,
 }
 
 impl Accepted {
-    /// Reads the schema, or names the property that is of no kind this module knows. A test holds every tool to it.
+    /// Reads the schema, or names a property of a kind that this module does not know. A test checks this for every
+    /// tool.
     pub(crate) fn from_schema(schema: &Schema) -> Result<Self, String> {
         let empty = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
@@ -80,8 +83,8 @@ impl Accepted {
         properties.iter().map(field).collect::<Result<_, _>>().map(|fields| Self { fields })
     }
 
-    /// Returns the arguments that are there, each as the schema has it, or everything that is wrong. A null counts as
-    /// left out; so does an empty text where none can be meant.
+    /// Returns the given arguments, each in the form of the schema, or every error. Null means left out; so does an
+    /// empty string where it has no meaning.
     pub(crate) fn check(
         &self,
         mut given: Map<String, Value>,
@@ -125,7 +128,7 @@ impl Accepted {
             .filter(|(distance, name)| *distance <= name.len().max(3) / 3 + 1)
             .map(|(_, name)| name.clone());
         let known = self.fields.iter().map(|f| f.name.clone()).collect();
-        Wrong::Unknown { field: shown(field), nearest, known }
+        Wrong::Unknown { field: shortened(field, GIVEN_CHARS), nearest, known }
     }
 }
 
@@ -155,7 +158,7 @@ impl Kind {
         }
     }
 
-    /// Writes a value as the schema has it, where it can mean only one thing. What is left is for [`Self::check`].
+    /// Rewrites a value in the form of the schema if it can mean only one thing. [`Self::check`] judges what is left.
     fn respell(&self, value: &mut Value) {
         let meant = match self {
             Self::Text { .. } => return,
@@ -179,7 +182,7 @@ impl Kind {
         }
     }
 
-    /// Whether a value says no more than a field that is left out.
+    /// Whether a value means the same as a field that is left out.
     fn is_nothing(&self, value: &Value) -> bool {
         match self {
             Self::Text { may_be_empty: true, .. } => false,
@@ -240,14 +243,14 @@ impl Kind {
                 | Value::Array(_)
                 | Value::Object(_) => value.to_string(),
             };
-            wrong.push(Wrong::Value(Refusal::invalid(field, &given, self.allowed())));
+            wrong.push(Wrong::Value(Invalid::new(field, &given, self.allowed())));
         }
     }
 
-    /// What this kind allows, to be read after "allowed is".
+    /// What this kind allows, as the end of "it must be".
     fn allowed(&self) -> String {
         match self {
-            Self::Text { one_of, .. } if one_of.is_empty() => "a text".to_owned(),
+            Self::Text { one_of, .. } if one_of.is_empty() => "a string".to_owned(),
             Self::Text { one_of, .. } => format!("one of {}", one_of.join(", ")),
             Self::Whole { least: Some(least), most: Some(most) } => {
                 format!("a whole number from {least} to {most}")
@@ -264,7 +267,7 @@ impl Kind {
             Self::Object => "an object".to_owned(),
             Self::List { item, least, most } => {
                 let what = match item.as_ref() {
-                    Self::Text { one_of, .. } if one_of.is_empty() => "texts".to_owned(),
+                    Self::Text { one_of, .. } if one_of.is_empty() => "strings".to_owned(),
                     Self::Whole { .. } => "whole numbers".to_owned(),
                     Self::Text { .. }
                     | Self::Number
@@ -283,11 +286,6 @@ impl Kind {
             }
         }
     }
-}
-
-/// A name from outside, cut so that it cannot fill the answer.
-fn shown(text: &str) -> String {
-    text.chars().take(60).collect()
 }
 
 #[cfg(test)]

@@ -121,10 +121,10 @@ fn every_wrong_field_is_named_with_what_was_given_and_what_is_allowed() {
         told(&json!({"titel": "a", "priority": "hgh", "limit": 201, "execution_plan": "b, c"})),
         "create_ticket was not called: its arguments are wrong.\n\
          - There is no field titel. Did you mean title?\n\
-         - execution_plan cannot be \"b, c\"; allowed is a list of 1 to 2 texts.\n\
-         - limit cannot be \"201\"; allowed is a whole number from 1 to 200.\n\
-         - priority cannot be \"hgh\"; allowed is one of low, high.\n\
-         - title is missing; allowed is a text.\n\
+         - execution_plan cannot be \"b, c\"; it must be a list of 1 to 2 strings.\n\
+         - limit cannot be \"201\"; it must be a whole number from 1 to 200.\n\
+         - priority cannot be \"hgh\"; it must be one of low, high.\n\
+         - title is missing; it must be a string.\n\
          Correct them and call create_ticket again."
     );
 }
@@ -137,19 +137,19 @@ fn wrong_types_are_named_down_to_the_item() {
         given[field] = value;
         wrong(given)
     };
-    assert_eq!(base("title", json!(7)), "- title cannot be \"7\"; allowed is a text.");
+    assert_eq!(base("title", json!(7)), "- title cannot be \"7\"; it must be a string.");
     assert_eq!(
         base("limit", json!(1.5)),
-        "- limit cannot be \"1.5\"; allowed is a whole number from 1 to 200."
+        "- limit cannot be \"1.5\"; it must be a whole number from 1 to 200."
     );
-    assert_eq!(base("force", json!("yes")), "- force cannot be \"yes\"; allowed is true or false.");
+    assert_eq!(base("force", json!("yes")), "- force cannot be \"yes\"; it must be true or false.");
     assert_eq!(
         base("execution_plan", json!(["a", 2])),
-        "- execution_plan[1] cannot be \"2\"; allowed is a text."
+        "- execution_plan[1] cannot be \"2\"; it must be a string."
     );
     assert_eq!(
         base("execution_plan", json!([])),
-        "- execution_plan cannot be \"a list of 0\"; allowed is a list of 1 to 2 texts."
+        "- execution_plan cannot be \"a list of 0\"; it must be a list of 1 to 2 strings."
     );
     assert_eq!(
         base("colour", json!("red")),

@@ -1,4 +1,5 @@
-//! Who may speak to this server: its own name in `Host` and `Origin`, and the token of the coordinator or of an attempt.
+//! Who may use this server: a request must name it in `Host` and `Origin`, and carry the token of the coordinator or of
+//! an attempt.
 //!
 //! A browser on this machine can be made to send requests here by any page it opens. The two headers are what it cannot
 //! forge, so they are checked before the token is.
@@ -17,6 +18,9 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::advice;
+use crate::domain::advice::Reader;
+use crate::domain::names::Named as _;
 use crate::fence;
 use crate::fence::Fence;
 use crate::mcp::call::Admitted;
@@ -35,17 +39,17 @@ pub struct Access {
 /// How a request proves that it comes from the coordinator.
 #[derive(Clone)]
 pub enum Auth {
-    /// Whoever reaches the port may speak.
+    /// Any client that reaches the port may use the server.
     None,
-    /// The bearer token. Read anew for each request, so that it can be changed while the server runs.
+    /// The bearer token. It is read again for each request, so that it can be changed while the server runs.
     Token(watch::Receiver<Key>),
 }
 
-/// A token for as long as it counts.
+/// A token for as long as it is valid.
 #[derive(Clone)]
 pub struct Key {
     token: String,
-    /// Cancelled when another token takes its place, for calls that still wait then.
+    /// Cancelled when another token replaces this one, for calls that are still waiting then.
     lapsed: CancellationToken,
 }
 
@@ -55,7 +59,7 @@ impl Key {
         Self { token, lapsed: CancellationToken::new() }
     }
 
-    /// Puts `token` in the place of the one that counts; says whether it is another one.
+    /// Replaces the valid token with `token`; returns whether the two differ.
     #[must_use = "a token that stays the same changes nothing"]
     pub fn replace(keys: &watch::Sender<Self>, token: String) -> bool {
         if keys.borrow().token == token {
@@ -101,13 +105,13 @@ impl Access {
         Self { auth, own: Arc::new(OwnNames { bound, port, names }), fence: None }
     }
 
-    /// Lets the agents of attempts in, too.
+    /// Admits the agents of attempts too.
     #[must_use]
     pub fn with_attempts(self, fence: Fence) -> Self {
         Self { fence: Some(fence), ..self }
     }
 
-    /// Whether the request names this server, and no other one as where it comes from.
+    /// Whether the request is addressed to this server and does not come from a page of another one.
     pub(crate) fn is_own(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
@@ -123,7 +127,8 @@ impl Access {
         named && aimed && from_here
     }
 
-    /// Proves to who asks at `local` that this server has the coordinator's token; `None` when none is asked for.
+    /// Proves to a client at `local` that this server has the coordinator's token; `None` when the server requires
+    /// none.
     pub(crate) fn prove(&self, challenge: &str, local: SocketAddr) -> Option<[String; 2]> {
         match &self.auth {
             Auth::None => None,
@@ -135,13 +140,14 @@ impl Access {
         }
     }
 
-    /// Who the request's token says it is from; `None` when it carries none that counts.
+    /// The caller by the request's token; `None` without a valid token.
     pub(crate) fn admit(&self, headers: &HeaderMap) -> Option<Admitted> {
         let given = bearer(headers);
-        // Only what the coordinator holds is ever replaced while a call waits; an attempt's token ends with the attempt.
-        let for_good = |caller| Admitted { caller, lapsed: CancellationToken::new() };
+        // Only the coordinator's token can be replaced while a call waits; an attempt's token ends with the attempt.
+        let reader = reader(headers);
+        let for_good = |caller| Admitted { caller, reader, lapsed: CancellationToken::new() };
         match &self.auth {
-            // An agent that shows its token is its attempt's all the same, or nobody.
+            // An agent that shows its token still belongs to its attempt, or is not admitted.
             Auth::None if !given.is_some_and(fence::is_of_an_attempt) => {
                 return Some(for_good(Caller::Coordinator));
             }
@@ -150,7 +156,7 @@ impl Access {
                 let key = key.borrow();
                 if is_same(given?, &key.token) {
                     let lapsed = key.lapsed.clone();
-                    return Some(Admitted { caller: Caller::Coordinator, lapsed });
+                    return Some(Admitted { caller: Caller::Coordinator, reader, lapsed });
                 }
             }
         }
@@ -158,7 +164,13 @@ impl Access {
     }
 }
 
-/// The token a request carries. Two of them are none: it would be a matter of taste which one counts.
+/// Who reads the answer: a model, unless the client says that a shell does.
+fn reader(headers: &HeaderMap) -> Reader {
+    let named = headers.get(advice::READER_HEADER).and_then(|value| value.to_str().ok());
+    named.and_then(Reader::from_name).unwrap_or_default()
+}
+
+/// The token that a request carries. Two tokens are no token: which of them is meant would be a guess.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else { return None };
@@ -168,7 +180,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Compares two tokens in time that does not depend on where they differ.
 fn is_same(given: &str, token: &str) -> bool {
-    // An empty token would let everyone in who sends an empty one.
+    // An empty token would admit every client that sends an empty one.
     !token.is_empty() && given.as_bytes().ct_eq(token.as_bytes()).into()
 }
 

@@ -1,4 +1,4 @@
-//! The body of a request, whole, and bounded in size and time.
+//! The whole body of a request, bounded in size and time.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     TooLarge,
-    /// It did not come in time.
+    /// It did not arrive in time.
     Slow,
-    /// The client stopped in the middle.
+    /// The client stopped sending before the end.
     Broken,
 }
 
@@ -57,9 +57,9 @@ async fn whole(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Unread> {
     if too_large { Err(Unread::TooLarge) } else { Ok(whole.into()) }
 }
 
-/// The body as the SDK can read it. A model that stops in the middle of an emoji, a client whose numbers know no bounds:
-/// what is broken costs itself, and the call is answered under its own id.
-pub(crate) fn mended(body: Bytes) -> Bytes {
+/// The body as the SDK can read it. A model may stop in the middle of an emoji, and a client may send numbers out of
+/// range: only the broken value is lost, and the call is answered under its own id.
+pub(crate) fn repaired(body: Bytes) -> Bytes {
     if std::str::from_utf8(&body).is_ok_and(|text| matches!(json::repair(text), Cow::Borrowed(_))) {
         return body;
     }
@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// A body of which nothing ever comes.
+    /// A body of which nothing ever arrives.
     struct Silent;
 
     impl hyper::body::Body for Silent {
@@ -93,23 +93,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_given_up() {
+    async fn a_body_that_does_not_arrive_is_given_up() {
         assert_eq!(read(&HeaderMap::new(), Body::new(Silent)).await, Err(Unread::Slow));
     }
 
     #[test]
-    fn what_is_broken_in_a_body_costs_itself() {
-        let mended = |body: &'static [u8]| mended(Bytes::from_static(body));
-        assert_eq!(mended(br#"{"a":"\ud83d"}"#), r#"{"a":"\ufffd"}"#);
-        assert_eq!(mended(b"{\"a\":\"\xff\"}"), "{\"a\":\"\u{fffd}\"}");
-        assert_eq!(mended(b"{\"a\":1e999}"), "{\"a\":1.7976931348623157e308}");
+    fn only_the_broken_value_of_a_body_is_lost() {
+        let repaired = |body: &'static [u8]| repaired(Bytes::from_static(body));
+        assert_eq!(repaired(br#"{"a":"\ud83d"}"#), r#"{"a":"\ufffd"}"#);
+        assert_eq!(repaired(b"{\"a\":\"\xff\"}"), "{\"a\":\"\u{fffd}\"}");
+        assert_eq!(repaired(b"{\"a\":1e999}"), "{\"a\":1.7976931348623157e308}");
         let whole = Bytes::from_static(br#"{"a":"\ud83d\ude00"}"#);
-        assert_eq!(super::mended(whole.clone()).as_ptr(), whole.as_ptr(), "nothing is copied");
-        assert_eq!(mended(b"no JSON"), "no JSON");
+        assert_eq!(super::repaired(whole.clone()).as_ptr(), whole.as_ptr(), "nothing is copied");
+        assert_eq!(repaired(b"no JSON"), "no JSON");
     }
 
     #[tokio::test]
-    async fn a_body_may_have_four_mebibytes_however_it_comes() {
+    async fn a_body_may_have_four_mebibytes_with_and_without_an_announced_length() {
         let none = HeaderMap::new();
         let most = || Body::from(vec![b'x'; MOST_BYTES]);
         let more = || Body::from(vec![b'x'; MOST_BYTES + 1]);

@@ -1,9 +1,9 @@
-//! The connections of the HTTP port: bounded in number, and closed when nothing comes of them.
+//! The connections of the HTTP port: bounded in number, and closed when they stay idle.
 //!
-//! Whoever reaches the port can open connections and say nothing, or say it very slowly. So a connection is known once a
-//! request on it has shown a token that counts, and until then it has little time and no right to stay: when there are
-//! too many, the oldest of those makes room for the newest. A coordinator that connects is therefore heard, whatever a
-//! neighbour holds open.
+//! Any client that reaches the port can open connections and send nothing, or send it very slowly. So a connection is
+//! known once a request on it has carried a valid token; until then it has little time, and when there are too many
+//! connections, the oldest unknown one is closed for the newest. A coordinator that connects is therefore served,
+//! whatever other clients hold open.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -32,16 +32,18 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::telemetry;
-/// How long a connection may take to show a token that counts, and how long it may be silent after an answer without.
+/// How long a connection may take to show a valid token, and how long it may be silent after an answer to a request
+/// without one.
 const UNKNOWN_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a known one may be silent between two calls. Clients keep them for the next call, and notice a close.
+/// How long a known connection may be silent between two calls. Clients keep connections for the next call, and notice
+/// when one is closed.
 const KNOWN_PATIENCE: Duration = Duration::from_mins(5);
-/// The longest head of a request: what a client sends has a few hundred bytes.
+/// The longest head of a request; those of real clients have a few hundred bytes.
 const MOST_HEAD_BYTES: usize = 64 << 10;
-/// Before accepting is tried again after it failed for want of something, mostly of descriptors.
+/// How long to wait before accepting again after it failed for lack of a resource, mostly of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections and serves `router` on them until `shutdown`, then ends when the last one has.
+/// Accepts connections and serves `router` on them until `shutdown`, then returns when the last one has ended.
 ///
 /// At most `most` are open at a time.
 pub(crate) async fn serve(
@@ -63,7 +65,7 @@ pub(crate) async fn serve(
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "no connection could be accepted");
+                tracing::warn!(error = telemetry::chain(&error), "could not accept a connection");
                 open.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -74,7 +76,7 @@ pub(crate) async fn serve(
     tasks.wait().await;
 }
 
-/// Whether a client gave up before it was accepted, which says nothing about the listener.
+/// Whether a client gave up before its connection was accepted, which says nothing about the listener.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -92,9 +94,9 @@ async fn attend(
     router: Router,
     shutdown: CancellationToken,
 ) {
-    // An answer goes out as two small writes; without this the second waits for a delayed ACK, 44 ms on each call.
+    // An answer is sent in two small writes; without this the second waits for a delayed ACK, 44 ms on each call.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = telemetry::chain(&error), "TCP_NODELAY not set");
+        tracing::debug!(error = telemetry::chain(&error), "could not set TCP_NODELAY");
     }
     let local = stream.local_addr().ok();
     let connection = Arc::clone(&entered.connection);
@@ -109,7 +111,7 @@ async fn attend(
         let answer = router.clone().oneshot(request);
         async move {
             let response = answer.await?;
-            // Busy until the last byte of the answer was taken from it: a call that waits sends for an hour.
+            // Busy until the last byte of the answer is sent: a waiting call can take an hour.
             Ok::<_, Infallible>(response.map(|body| {
                 body.map_frame(move |frame| {
                     let _until_the_body_is_dropped = &busy;
@@ -136,7 +138,7 @@ async fn attend(
             () = connection.evicted.cancelled() => return,
             () = tokio::time::sleep_until(look) => {}
             () = shutdown.cancelled(), if !stopping => {
-                // Whoever is not known is owed no answer, and would hold up the end of the server.
+                // An unknown connection is owed no answer, and would delay the end of the server.
                 if !connection.is_known() {
                     return;
                 }
@@ -147,7 +149,7 @@ async fn attend(
     }
 }
 
-/// Where a connection came in. Travels with its requests.
+/// The local address of a connection. Travels with its requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Local(pub(crate) SocketAddr);
 
@@ -170,7 +172,7 @@ impl Open {
         Self { most, numbered: Arc::default() }
     }
 
-    /// Takes note of a new connection; another one makes room where there are too many.
+    /// Registers a new connection; if there are too many, another one is closed.
     fn enter(&self) -> Entered {
         let connection = Arc::new(Connection::new(Instant::now()));
         let mut open = self.lock();
@@ -194,7 +196,7 @@ impl Open {
 }
 
 impl Numbered {
-    /// Ends the connection that is missed least. One that serves a call of somebody known is never it.
+    /// Closes the connection that is needed least; never one that serves a call of a known client.
     fn evict_one(&self) {
         let open = self.connections.values();
         let spare = open.filter(|connection| !connection.evicted.is_cancelled());
@@ -203,12 +205,15 @@ impl Numbered {
             least.evicted.cancel();
         } else {
             let open = self.connections.len();
-            tracing::warn!(open, "every connection serves a call; there is no room");
+            tracing::warn!(
+                open,
+                "every connection is serving a call, so none can be closed for a new one"
+            );
         }
     }
 }
 
-/// A connection's place among those that are open, given back when it is dropped.
+/// A connection's entry among the open ones, removed when it is dropped.
 struct Entered {
     number: u64,
     connection: Arc<Connection>,
@@ -221,7 +226,7 @@ impl Drop for Entered {
     }
 }
 
-/// One open connection. Travels with its requests, for whoever looks at their tokens.
+/// One open connection. Travels with its requests to the check of their tokens.
 #[derive(Debug)]
 pub(crate) struct Connection {
     standing: Mutex<Standing>,
@@ -230,7 +235,7 @@ pub(crate) struct Connection {
 
 #[derive(Clone, Copy, Debug)]
 struct Standing {
-    /// A request on it has shown a token that counts.
+    /// A request on it has carried a valid token.
     known: bool,
     /// Requests that are not answered yet.
     calls: usize,
@@ -244,7 +249,7 @@ impl Connection {
         Self { standing: Mutex::new(standing), evicted: CancellationToken::new() }
     }
 
-    /// A request on it has shown a token that counts.
+    /// A request on it has carried a valid token.
     pub(crate) fn is_now_known(&self) {
         self.lock().known = true;
     }
@@ -259,7 +264,7 @@ impl Connection {
         Busy(Arc::clone(connection))
     }
 
-    /// When to look at it again; `None` when its time is up.
+    /// When to check it again; `None` when its time is up.
     fn next_look(&self, now: Instant) -> Option<Instant> {
         let standing = *self.lock();
         let patience = if standing.known { KNOWN_PATIENCE } else { UNKNOWN_PATIENCE };
@@ -270,7 +275,7 @@ impl Connection {
         (end > now).then_some(end)
     }
 
-    /// How much it is missed, the least first; `None` when it is needed.
+    /// How much it is needed, the least needed first; `None` when it must not be closed.
     fn rank(&self) -> Option<(bool, Instant)> {
         let standing = *self.lock();
         let needed = standing.known && standing.calls > 0;

@@ -16,6 +16,7 @@ use axum::response::Response;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::domain::advice::Reader;
 use crate::domain::id::AttemptId;
 use crate::mcp::call::Admitted;
 use crate::mcp::call::Caller;
@@ -37,7 +38,7 @@ use crate::telemetry;
 /// What answers at `/mcp`.
 pub(crate) struct Endpoint {
     service: Service,
-    /// What the coordinator is served, and what the agents of attempts are.
+    /// For the coordinator, and for the agents of attempts.
     coordinator: Mcp,
     worker: Mcp,
     /// The requests that are being answered.
@@ -59,13 +60,13 @@ impl Endpoint {
     }
 }
 
-/// The answer to an agent whose attempt may not speak any more; `None` when it may.
+/// The answer to an agent whose attempt may no longer use the server; `None` when it may.
 async fn silenced(service: &Service, attempt: AttemptId) -> Option<Response> {
     match service.store.speaking_attempt(attempt, service.present()).await {
         Ok(_) => None,
         Err(store::Error::Refused(refusal)) => {
-            tracing::info!(%attempt, ?refusal, "an agent that may not speak any more was refused");
-            let body = json!({"error": "invalid_token", "message": reply::refusal(&refusal)});
+            tracing::info!(%attempt, ?refusal, "refused an agent whose attempt is over or was stopped");
+            let body = json!({"error": "invalid_token", "message": reply::refusal(&refusal, Reader::Model)});
             let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
             let challenge = (header::WWW_AUTHENTICATE, challenge);
             Some(
@@ -74,7 +75,7 @@ async fn silenced(service: &Service, attempt: AttemptId) -> Option<Response> {
             )
         }
         Err(store::Error::Failed(error)) => {
-            tracing::error!(error = telemetry::chain(&error), "an attempt could not be read");
+            tracing::error!(error = telemetry::chain(&error), "could not read an attempt");
             Some(StatusCode::SERVICE_UNAVAILABLE.into_response())
         }
     }
@@ -82,7 +83,7 @@ async fn silenced(service: &Service, attempt: AttemptId) -> Option<Response> {
 
 pub(crate) async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    // Without one the request did not come through `check`, and nobody is served.
+    // Without it the request did not pass `gate::check`, and is not served.
     let admitted = parts.extensions.get::<Admitted>();
     let Some(caller) = admitted.map(|admitted| admitted.caller) else {
         return gate::unauthorized();
@@ -94,9 +95,9 @@ pub(crate) async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Re
             Some(refused) => return refused,
         },
     };
-    // Kept until the call is answered, since its arguments are.
+    // Held until the call is answered, because its arguments are.
     let Ok(_room) = endpoint.room.enter(caller, &parts.headers).await else {
-        let text = "Too many large requests at one time; send it again\n";
+        let text = "Too many large requests at the same time; send it again\n";
         let after = (header::RETRY_AFTER, HeaderValue::from_static("1"));
         return (StatusCode::SERVICE_UNAVAILABLE, [after], text).into_response();
     };
@@ -104,11 +105,11 @@ pub(crate) async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Re
         Ok(body) => body,
         Err(Unread::TooLarge) => {
             let most = body::MOST_BYTES;
-            let text = format!("The body is too large: at most {most} bytes are read\n");
+            let text = format!("The body is too large; the maximum is {most} bytes\n");
             return (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
         }
         Err(Unread::Slow) => {
-            let text = "The body did not come in time\n";
+            let text = "The body did not arrive in time\n";
             return (StatusCode::REQUEST_TIMEOUT, text).into_response();
         }
         Err(Unread::Broken) => return StatusCode::BAD_REQUEST.into_response(),
@@ -138,14 +139,14 @@ async fn answer(
     }
     if let Some(id) = &head.id {
         let wrong = head.method.as_deref().and_then(|method| params::wrong_options(method, &body));
-        let token = || "params._meta.progressToken must be a text or a whole number".to_owned();
+        let token = || "params._meta.progressToken must be a string or a whole number".to_owned();
         if let Some(wrong) = wrong.or_else(|| head.has_wrong_token.then(token)) {
             return invalid_params(&parts.headers, id, &wrong);
         }
         parts.extensions.insert(requests.begin(caller, id));
     }
     let is_json = is_json(&parts.headers);
-    let body = if is_json { body::mended(body) } else { body };
+    let body = if is_json { body::repaired(body) } else { body };
     let request = Request::from_parts(parts, Body::from(body.clone()));
     let response = mcp.handle(request).await;
     if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
@@ -154,7 +155,7 @@ async fn answer(
     response
 }
 
-/// The JSON-RPC error for parameters that the SDK would pass over, with the status it has for such errors.
+/// The JSON-RPC error for parameters that the SDK would ignore, with the HTTP status that the SDK gives such errors.
 fn invalid_params(headers: &HeaderMap, id: &Value, wrong: &str) -> Response {
     let is_current = headers.get("mcp-method").is_some();
     let status = if is_current { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -171,7 +172,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The JSON-RPC error for a body that is none of its messages; the SDK has only a status for it.
+/// The JSON-RPC error for a body that is not a JSON-RPC message; the SDK answers it with a status alone.
 fn not_a_request(body: &Bytes) -> Response {
     let (code, message, id) = match serde_json::from_slice::<Value>(body) {
         Err(_) => (-32700, "the body is not JSON", Value::Null),

@@ -33,7 +33,7 @@ pub(crate) struct Gate {
     pub(crate) rates: Rates,
 }
 
-/// Own host and origin first, then the token.
+/// Checks the host and origin first, then the token.
 pub(crate) async fn check(
     State(gate): State<Arc<Gate>>,
     mut request: Request,
@@ -64,7 +64,7 @@ pub(crate) async fn check(
         if let Err(wait) = gate.rates.count(admitted.caller) {
             return too_many(wait);
         }
-        // Absent when the request came through no socket.
+        // Absent when the request did not arrive by a socket.
         if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
             connection.is_now_known();
         }
@@ -73,7 +73,7 @@ pub(crate) async fn check(
     next.run(request).await
 }
 
-/// The answer to a client that wants to know whom it is about to show its token.
+/// The answer to a client that wants to know to whom it is about to send its token.
 fn prove(access: &Access, request: &Request) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let challenge = query.strip_prefix("challenge=").filter(|text| proof::is_challenge(text));
@@ -86,8 +86,8 @@ fn prove(access: &Access, request: &Request) -> Response {
 fn too_many(wait: Duration) -> Response {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let message = format!(
-        "Too many requests from one client. Be quiet for {seconds} s, then go on more slowly; the operator sets the \
-         limit with --max-requests-per-second. To follow what happens, call list_events with wait_seconds."
+        "Too many requests from one client. Retry after {seconds} s, at a lower rate; the operator sets the limit with \
+         --max-requests-per-second. To follow events, call list_events with wait_seconds."
     );
     let body = json!({"error": "too_many_requests", "message": message}).to_string();
     let after = (header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -96,8 +96,8 @@ fn too_many(wait: Duration) -> Response {
 
 pub(crate) fn unauthorized() -> Response {
     let message = "This server needs `Authorization: Bearer <token>`. The token is in the file tokens/coordinator of \
-                   the server's state directory, or where its option token_file says; `vibe-ensemble connect` sets \
-                   Claude Code up to send it.";
+                   the server's state directory, or in the file that its option token_file names; `vibe-ensemble \
+                   connect` sets up Claude Code to send it.";
     let body = json!({"error": "unauthorized", "message": message}).to_string();
     let challenge = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     (StatusCode::UNAUTHORIZED, [challenge, JSON], body).into_response()

@@ -1,5 +1,5 @@
-//! Pages that need no token and ask the database: answered from memory for a moment, so that a neighbour who floods them
-//! costs the coordinator nothing.
+//! Pages that need no token but query the database. Each answer is reused for a moment, so that a client that floods
+//! them costs the coordinator nothing.
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,7 +19,7 @@ impl<T: Clone> Kept<T> {
         Self(Mutex::new(None))
     }
 
-    /// The answer, made anew when it is old. Whoever asks meanwhile waits for the one that is being made.
+    /// The answer, made again when it is old. Requests that arrive meanwhile wait for the one that is being made.
     pub(crate) async fn get<F: Future<Output = T>>(&self, make: impl FnOnce() -> F) -> T {
         let mut kept = self.0.lock().await;
         if let Some((at, answer)) = kept.as_ref()
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_asks_once_and_an_old_answer_is_made_anew() {
+    async fn a_flood_asks_once_and_an_old_answer_is_made_again() {
         let (kept, made) = (Kept::new(), AtomicU32::new(0));
         let ask = || kept.get(|| async { made.fetch_add(1, Ordering::SeqCst) });
         for _ in 0..1_000 {

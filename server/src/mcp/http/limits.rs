@@ -1,7 +1,7 @@
-//! How much one client may ask: requests per second, and calls that wait at one time.
+//! How many requests per second one client may send.
 //!
-//! Whoever shows a token is counted by who that is, so that nobody else can use up his share. Whoever shows none is
-//! counted by where he comes from, in a small share of its own.
+//! A client with a token is counted by its identity, so that no other client can use up its share. A client without one
+//! is counted by its address, in a small share of its own.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -16,21 +16,23 @@ use governor::state::keyed::HashMapStateStore;
 use crate::mcp::call::Caller;
 use crate::mcp::seats;
 
-/// Seconds' worth of requests a client may send at once after it was quiet: a coordinator that starts asks for much.
+/// How many seconds' worth of requests a client may send at once after a quiet time: a coordinator sends many when it
+/// starts.
 const BURST_SECONDS: u32 = 10;
-/// Requests per second without a token that counts. Whoever guesses tokens needs 2^255 tries on average.
+/// Requests per second without a valid token. Guessing one takes 2^255 tries on average.
 const STRANGERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("is not zero");
-/// From here on those that have been quiet are forgotten, so that no number of addresses or attempts fills the memory.
-const PLACES: usize = 4_096;
+/// From this many entries on, those of quiet clients are dropped, so that no number of addresses or attempts fills the
+/// memory.
+const MOST_ENTRIES: usize = 4_096;
 
-/// What every client may ask, as configured.
+/// The limits of every client, as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests per second of one client with a token; `None` for any number.
+    /// Requests per second of one client with a token; `None` for no limit.
     pub requests_per_second: Option<NonZeroU32>,
-    /// Calls of one client that may wait at one time.
+    /// Calls of one client that may wait at the same time.
     pub waiting_calls: usize,
-    /// Connections of all clients that may be open at one time.
+    /// Connections of all clients that may be open at the same time.
     pub connections: usize,
 }
 
@@ -49,21 +51,21 @@ type Keyed<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock>;
 /// Counts requests.
 pub(crate) struct Rates {
     known: Option<Keyed<Caller>>,
-    strangers: Keyed<Place>,
+    strangers: Keyed<Origin>,
     clock: DefaultClock,
 }
 
 /// Where a request without a token comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    /// All of this machine: a user of it may choose any of 16 million loopback addresses.
+enum Origin {
+    /// This machine: its users may choose any of 16 million loopback addresses.
     Here,
     Address(IpAddr),
-    /// The first 64 bits of an IPv6 address; the rest is its owner's to choose.
+    /// The first 64 bits of an IPv6 address; its owner chooses the rest.
     Net(u64),
 }
 
-impl Place {
+impl Origin {
     fn of(address: IpAddr) -> Self {
         let address = address.to_canonical();
         if address.is_loopback() {
@@ -86,11 +88,11 @@ impl Rates {
         Self { known, strangers, clock: DefaultClock::default() }
     }
 
-    /// Counts a request of a client that showed its token; an error says how long it should be quiet.
+    /// Counts a request of a client with a token; an error says how long the client should wait.
     pub(crate) fn count(&self, caller: Caller) -> Result<(), Duration> {
         match &self.known {
             Some(known) => {
-                if known.len() > PLACES {
+                if known.len() > MOST_ENTRIES {
                     known.retain_recent();
                 }
                 known.check_key(&caller).map_err(|until| until.wait_time_from(self.clock.now()))
@@ -99,13 +101,13 @@ impl Rates {
         }
     }
 
-    /// Counts a request that will be refused. `from` is not known when the request came through no socket.
+    /// Counts a request that will be refused. `from` is unknown when the request did not arrive by a socket.
     pub(crate) fn count_stranger(&self, from: Option<IpAddr>) -> Result<(), Duration> {
-        if self.strangers.len() > PLACES {
+        if self.strangers.len() > MOST_ENTRIES {
             self.strangers.retain_recent();
         }
-        let place = from.map_or(Place::Here, Place::of);
-        let counted = self.strangers.check_key(&place);
+        let origin = from.map_or(Origin::Here, Origin::of);
+        let counted = self.strangers.check_key(&origin);
         counted.map_err(|until| until.wait_time_from(self.clock.now()))
     }
 }
@@ -125,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_stopped_and_told_how_long_to_be_quiet() {
+    fn a_flood_is_stopped_and_the_wait_is_named() {
         let rates = rates(1);
         let refused = (0..1_000).find_map(|_| rates.count(Caller::Coordinator).err());
         assert!(refused.is_some_and(|wait| wait > Duration::ZERO), "{refused:?}");
     }
 
     #[test]
-    fn strangers_use_up_nothing_but_their_own() {
+    fn clients_without_a_token_use_up_only_their_own_share() {
         let rates = rates(1);
         let flood = (0..10_000).filter(|_| rates.count_stranger(None).is_err()).count();
         assert!(flood > 5_000, "{flood}");
@@ -148,8 +150,8 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_of_one_owner_are_one_place() {
-        let place = |text: &str| Place::of(text.parse().unwrap());
+    fn many_addresses_of_one_owner_are_one_origin() {
+        let place = |text: &str| Origin::of(text.parse().unwrap());
         assert_eq!(place("127.0.0.1"), place("127.200.3.4"));
         assert_eq!(place("127.0.0.1"), place("::1"));
         assert_eq!(place("::ffff:192.0.2.7"), place("192.0.2.7"));

@@ -19,7 +19,7 @@ pub(crate) fn exposition(
         page.write_fmt(text).expect("writing to a String cannot fail");
         page.push('\n');
     };
-    line(format_args!("# HELP vibe_ensemble_build_info The version that runs; always 1."));
+    line(format_args!("# HELP vibe_ensemble_build_info The running version; always 1."));
     line(format_args!("# TYPE vibe_ensemble_build_info gauge"));
     line(format_args!("vibe_ensemble_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
     line(format_args!("# HELP vibe_ensemble_tickets Tickets by state."));
@@ -44,17 +44,19 @@ pub(crate) fn exposition(
     line(format_args!("# HELP vibe_ensemble_waiting_calls Calls that wait for an event."));
     line(format_args!("# TYPE vibe_ensemble_waiting_calls gauge"));
     line(format_args!("vibe_ensemble_waiting_calls {waiting}"));
-    line(format_args!("# HELP vibe_ensemble_draining 1 while an operator lets nothing new start."));
+    line(format_args!(
+        "# HELP vibe_ensemble_draining 1 while the server is draining and starts nothing new."
+    ));
     line(format_args!("# TYPE vibe_ensemble_draining gauge"));
     line(format_args!("vibe_ensemble_draining {}", u8::from(draining)));
     if let Some(Room { free, low }) = room {
         line(format_args!(
-            "# HELP vibe_ensemble_state_dir_free_bytes Room on the state directory's file system."
+            "# HELP vibe_ensemble_state_dir_free_bytes Free space on the file system of the state directory."
         ));
         line(format_args!("# TYPE vibe_ensemble_state_dir_free_bytes gauge"));
         line(format_args!("vibe_ensemble_state_dir_free_bytes {free}"));
         line(format_args!(
-            "# HELP vibe_ensemble_disk_low 1 while nothing new is started for want of room."
+            "# HELP vibe_ensemble_disk_low 1 while nothing new is started for lack of disk space."
         ));
         line(format_args!("# TYPE vibe_ensemble_disk_low gauge"));
         line(format_args!("vibe_ensemble_disk_low {}", u8::from(low)));

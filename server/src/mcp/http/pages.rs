@@ -69,7 +69,7 @@ pub(crate) async fn show_metrics(State(pages): State<Arc<Pages>>) -> Response {
                 Some(metrics::exposition(&counts, &pages.calls, room, waiting, draining))
             }
             Err(error) => {
-                tracing::error!(error = telemetry::chain(&error), "metrics not readable");
+                tracing::error!(error = telemetry::chain(&error), "could not read the metrics");
                 None
             }
         }

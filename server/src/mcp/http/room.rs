@@ -1,8 +1,9 @@
-//! The memory that bodies of requests may take, over all connections.
+//! The memory that request bodies may take, over all connections.
 //!
-//! A body that is read becomes about ten times its size while a call is made of it. Each alone is bounded; so many at a time
-//! are not, and whoever holds a token could fill the memory of the machine. Small ones go through. Larger ones share a
-//! room: the coordinator has one of its own, so that no agent can keep it waiting, and the agents have one together.
+//! While a call is made of a body, it takes about ten times its size in memory. Each body alone is bounded, but many at
+//! a time are not, and a client with a token could fill the memory of the machine. Small bodies always pass. Larger
+//! ones share an allowance: the coordinator has its own, so that no agent can keep it waiting, and the agents share
+//! one.
 
 use std::time::Duration;
 
@@ -14,22 +15,22 @@ use tokio::sync::SemaphorePermit;
 use crate::mcp::call::Caller;
 use crate::mcp::http::body;
 
-/// A body up to here needs no room.
+/// A body up to this size needs no allowance.
 const SMALL_KIB: u32 = 16;
-/// Two of the largest, and one.
+/// Enough for two of the largest bodies, and for one.
 const OF_COORDINATOR_KIB: usize = 8 << 10;
 const OF_AGENTS_KIB: usize = 4 << 10;
-/// How long a request waits for room.
+/// How long a request waits for its allowance.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The room there is.
+/// The two allowances.
 #[derive(Debug)]
 pub(crate) struct Room {
     of_coordinator: Semaphore,
     of_agents: Semaphore,
 }
 
-/// There was no room in time.
+/// The allowance was not free in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -41,8 +42,8 @@ impl Room {
         }
     }
 
-    /// Waits for the room of a request's body, which is kept until what is returned is dropped. Nothing of the body is read
-    /// before.
+    /// Waits until a request's body fits, and holds its allowance until the permit is dropped. Call this before reading
+    /// any of the body.
     pub(crate) async fn enter(
         &self,
         caller: Caller,
@@ -61,7 +62,7 @@ impl Room {
     }
 }
 
-/// How much a body may take: what it announces, or the most that is read.
+/// The size a body may have: the one it announces, or the maximum.
 fn kibibytes(headers: &HeaderMap) -> u32 {
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());

@@ -51,7 +51,7 @@ pub fn router(service: Service, access: Access, limits: Limits) -> Router {
 
 /// Serves until `shutdown`, then lets calls finish, for a while.
 ///
-/// Calls that wait end by themselves: they hold the same token, given to [`Service::new`].
+/// Waiting calls end by themselves: they hold the same token, given to [`Service::new`].
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -65,6 +65,6 @@ pub async fn serve(
     };
     tokio::select! {
         () = serving => {}
-        () = drained => tracing::warn!(waited = ?DRAIN, "connections still open at the end"),
+        () = drained => tracing::warn!(waited = ?DRAIN, "connections are still open at the end"),
     }
 }

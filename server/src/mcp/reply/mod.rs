@@ -1,7 +1,7 @@
-//! How a call that was not granted reads: the one table from refusal to sentence.
+//! The words of a call that was refused: the one table from a refusal to its sentences.
 //!
-//! Each text says what was refused, why, and the next step to take. What broke inside the server is logged with its
-//! causes and told to the client as nothing more than that.
+//! Each text says what was refused, why, and what the caller can do. A failure inside the server is logged with its
+//! causes; the client learns only that there was one.
 
 mod table;
 #[cfg(test)]

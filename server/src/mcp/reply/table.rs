@@ -1,218 +1,316 @@
-//! The table: one arm per refusal.
+//! The table: one arm per refusal, each with what was refused and why, and what the caller can do.
 
 use std::fmt::Display;
 use std::fmt::Write as _;
 
+use crate::domain::advice;
+use crate::domain::advice::Advice;
+use crate::domain::advice::Knob;
+use crate::domain::advice::Reader;
+use crate::domain::advice::Step;
 use crate::domain::attempt::Silence;
 use crate::domain::attempt::StopMode;
-use crate::domain::refusal;
 use crate::domain::refusal::Refusal;
+use crate::domain::text;
+use crate::domain::text::Invalid;
 use crate::mcp::arguments::Wrong;
 
-/// What a client is told when something broke that it cannot mend.
-pub(crate) const INTERNAL_ERROR: &str =
-    "Internal error, see the server's log. Read the state again before you repeat the call.";
+/// The answer to a client when something broke that it cannot fix.
+pub(crate) const INTERNAL_ERROR: &str = "Internal error; the server's log has the details. Read the current state before you repeat the call.";
 
-/// The text of a refusal.
+/// A refusal in the words of its reader.
+pub(crate) fn refusal(refusal: &Refusal, reader: Reader) -> String {
+    let (what, advice) = parts(refusal);
+    advice::told(&what, &advice, reader)
+}
+
+/// What was refused and why, as sentences, and what the caller can do: any one of these.
 #[expect(clippy::too_many_lines, reason = "one table, one place")]
-pub(crate) fn refusal(refusal: &Refusal) -> String {
+fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
+    let take = |step: Step, to: &str| Advice::take(step, to);
     match refusal {
-        Refusal::InvalidField { field, .. } => {
-            format!("{} Correct {field} and call again.", invalid(refusal))
+        Refusal::InvalidField(wrong) => (
+            format!("{}.", invalid(wrong)),
+            vec![Advice::just(format!("correct {} and call again", wrong.field))],
+        ),
+        Refusal::UnknownProject { project } => (
+            format!("There is no project {}.", quoted(project)),
+            vec![
+                take(Step::ListProjects, "list the projects"),
+                take(Step::CreateProject, "create it"),
+            ],
+        ),
+        Refusal::UnknownWorkerType { project, worker_type, known } => {
+            let none = format!("Project {project} has no worker type {}", quoted(worker_type));
+            let create = take(Step::CreateWorkerType, "create it");
+            if known.is_empty() {
+                (format!("{none}; it has none yet."), vec![create])
+            } else {
+                let known = listed(known);
+                (format!("{none}; it has {known}."), vec![Advice::just("use one of those"), create])
+            }
         }
-        Refusal::UnknownProject { project } => format!(
-            "There is no project {}. List them with list_projects, or create it with create_project.",
-            quoted(project)
-        ),
-        Refusal::UnknownWorkerType { project, worker_type, known } if known.is_empty() => format!(
-            "Project {project} has no worker type {}; it has none yet. Create it with create_worker_type.",
-            quoted(worker_type)
-        ),
-        Refusal::UnknownWorkerType { project, worker_type, known } => format!(
-            "Project {project} has no worker type {}; it has {}. Use one of those, or create it with \
-             create_worker_type.",
-            quoted(worker_type),
-            listed(known)
-        ),
         Refusal::UnknownTicket { ticket } => {
-            format!("There is no ticket {ticket}. Find tickets with list_tickets.")
+            (format!("There is no ticket {ticket}."), vec![take(Step::ListTickets, "find tickets")])
         }
         Refusal::UnknownWorker { worker } => {
-            format!("There is no worker {worker}. Find workers with list_workers.")
+            (format!("There is no worker {worker}."), vec![take(Step::ListWorkers, "find workers")])
         }
-        Refusal::UnknownComment { comment, ticket } => {
+        Refusal::UnknownComment { comment, ticket } => (
+            format!("{ticket} has no comment {comment}."),
+            vec![Advice::take_with(
+                Step::GetTicket,
+                "read its comments, and the older ones by its comments_cursor,",
+                ticket.to_string(),
+            )],
+        ),
+        Refusal::ProjectExists { project } => (
+            format!("A project named {project} already exists."),
+            vec![take(Step::UpdateProject, "change it"), Advice::just("choose another name")],
+        ),
+        Refusal::WorkerTypeExists { project, worker_type } => (
+            format!("Project {project} already has a worker type {worker_type}."),
+            vec![take(Step::UpdateWorkerType, "change it"), Advice::just("choose another name")],
+        ),
+        Refusal::RepositoryRefused { path, why } => (
             format!(
-                "{ticket} has no comment {comment}. Read its comments with get_ticket, and the older ones with its \
-                 comments_cursor."
-            )
-        }
-        Refusal::ProjectExists { project } => format!(
-            "A project named {project} exists already. Change it with update_project, or choose another name."
+                "{why}. Fix that first: if git doubts its owner, run git config --system --add safe.directory {path}; if \
+                 it is damaged, run git fsck."
+            ),
+            vec![Advice::just(
+                "alternatively, use isolation \"shared\", with which attempts take turns in the directory and git is left \
+                 alone",
+            )],
         ),
-        Refusal::WorkerTypeExists { project, worker_type } => format!(
-            "Project {project} has a worker type {worker_type} already. Change it with update_worker_type, or choose \
-             another name."
+        Refusal::NoWorktrees { path, why } => (
+            format!("isolation cannot be \"worktree\" for {path}: {why}."),
+            vec![
+                Advice::just("make it a git repository with a commit"),
+                Advice::just("use isolation \"shared\""),
+            ],
         ),
-        Refusal::RepositoryRefused { path, why } => format!(
-            "{why}. Mend that first: where git doubts its owner, run git config --system --add safe.directory {path}; where \
-             it is damaged, see git fsck. Or use isolation \"shared\", with which attempts take turns in the directory and \
-             git is left alone."
+        Refusal::ProjectInUse { project, open_tickets, live_workers } => (
+            format!(
+                "Project {project} was not deleted: it has {} and {}.",
+                counted(*open_tickets, "open ticket"),
+                counted(*live_workers, "live worker")
+            ),
+            vec![
+                Advice::Then(vec![
+                    take(Step::CloseTicket, "close the tickets"),
+                    take(Step::StopWorker, "stop the workers"),
+                ]),
+                Advice::Force,
+            ],
         ),
-        Refusal::NoWorktrees { path, why } => format!(
-            "isolation cannot be \"worktree\" for {path}: {why}. Make it a git repository with a commit, or use isolation \
-             \"shared\"."
+        Refusal::WorkerTypeInUse { worker_type, tickets } => (
+            format!(
+                "Worker type {worker_type} was not deleted: it is in the plans of open tickets: {}.",
+                listed(tickets)
+            ),
+            vec![take(Step::CloseTicket, "close those tickets"), Advice::Force],
         ),
-        Refusal::ProjectInUse { project, open_tickets, live_workers } => format!(
-            "Project {project} was not deleted: it has {} and {}. End them with close_ticket and stop_worker, or call \
-             again with force: true.",
-            counted(*open_tickets, "open ticket"),
-            counted(*live_workers, "live worker")
+        Refusal::QueueBusy { project, worker_type, workers } => (
+            format!(
+                "The queue {worker_type} of project {project} was not emptied: {} busy on it.",
+                are(workers)
+            ),
+            vec![
+                take(Step::AwaitEvents, "wait for the end"),
+                take(Step::StopWorker, "stop the workers"),
+                Advice::Force,
+            ],
         ),
-        Refusal::WorkerTypeInUse { worker_type, tickets } => format!(
-            "Worker type {worker_type} was not deleted: the plans of open tickets name it: {}. End those with \
-             close_ticket, or call again with force: true.",
-            listed(tickets)
+        Refusal::TicketClosed { ticket, resolution } => (
+            format!("{ticket} is closed as {}, which is final.", resolution.name()),
+            vec![
+                Advice::take_with(Step::GetTicket, "read it", ticket.to_string()),
+                take(Step::CreateTicket, "continue in a new ticket"),
+            ],
         ),
-        Refusal::QueueBusy { project, worker_type, workers } => format!(
-            "The queue {worker_type} of project {project} was not deleted: {} busy on it. Wait for the end with \
-             list_events, stop with stop_worker, or call again with force: true.",
-            are(workers)
+        Refusal::TicketNotOnHold { ticket, state } => (
+            format!("{ticket} is {state}, not on_hold, so there is nothing to resume."),
+            vec![Advice::take_with(Step::GetTicket, "read what it waits for", ticket.to_string())],
         ),
-        Refusal::TicketClosed { ticket, resolution } => format!(
-            "{ticket} is closed as {}, which is final. Read it with get_ticket, or go on in a new ticket with \
-             create_ticket.",
-            resolution.name()
+        Refusal::TicketRunning { ticket, attempt, worker } => (
+            format!("{ticket} is running: {worker} is working on it as {attempt}."),
+            vec![
+                take(Step::AwaitEvents, "wait for the end"),
+                Advice::Then(vec![take(Step::StopWorker, "stop it"), Advice::just("call again")]),
+            ],
         ),
-        Refusal::TicketNotOnHold { ticket, state } => format!(
-            "{ticket} is {state}, not on_hold, so there is nothing to resume. Read what it waits for with get_ticket."
+        Refusal::TicketLanding { ticket } => (
+            format!("Every stage of {ticket} is completed, and its branch is being merged."),
+            vec![take(Step::AwaitEvents, "wait for the end")],
         ),
-        Refusal::TicketRunning { ticket, attempt, worker } => format!(
-            "{ticket} is running: {worker} works on it as {attempt}. Wait for its end with list_events, or stop it with \
-             stop_worker and call again."
+        Refusal::TicketBlocked { ticket, by } => (
+            format!("{ticket} is blocked by {}.", listed(by)),
+            vec![
+                take(Step::AwaitEvents, "wait for that"),
+                take(Step::CloseTicket, "close that as completed"),
+            ],
         ),
-        Refusal::TicketLanding { ticket } => format!(
-            "Every stage of {ticket} is completed and its branch is being merged. Wait for the end with list_events."
+        Refusal::StageNotCurrent { ticket, given, current } => (
+            format!("{ticket} is at stage {current}, not {}.", quoted(given)),
+            vec![
+                Advice::take_with(Step::GetTicket, "read it", ticket.to_string()),
+                Advice::just(format!(
+                    "call again with stage {current} if that is the one you mean"
+                )),
+            ],
         ),
-        Refusal::TicketBlocked { ticket, by } => format!(
-            "{ticket} is blocked by {}. Wait for that with list_events, or complete it with close_ticket and \
-             resolution completed.",
-            listed(by)
+        Refusal::NotAnEarlierStage { ticket, earlier, .. } if earlier.is_empty() => (
+            format!(
+                "{ticket} is at its first stage, so there is no earlier stage to send it back to."
+            ),
+            vec![Advice::just("use outcome blocked with a question, or completed")],
         ),
-        Refusal::StageNotCurrent { ticket, given, current } => format!(
-            "{ticket} is at stage {current}, not {}. Read it with get_ticket, then call again with stage \
-             {current} if that is what you mean.",
-            quoted(given)
+        Refusal::NotAnEarlierStage { ticket, given, earlier } => (
+            format!(
+                "{} is not an earlier stage of {ticket}; the earlier ones are {}.",
+                quoted(given),
+                listed(earlier)
+            ),
+            vec![
+                Advice::just("name one of those in rework_stage"),
+                Advice::just("leave it out for the stage before"),
+            ],
         ),
-        Refusal::NotAnEarlierStage { ticket, earlier, .. } if earlier.is_empty() => format!(
-            "{ticket} is at its first stage, so there is no earlier one to send it back to. Use outcome blocked with a \
-             question, or completed."
+        Refusal::NotInPlan { ticket, given, plan } => (
+            format!("The plan of {ticket} has no stage {}; it is {}.", quoted(given), listed(plan)),
+            vec![
+                Advice::just("name one of those in stage"),
+                Advice::just("leave it out to continue at the current one"),
+            ],
         ),
-        Refusal::NotAnEarlierStage { ticket, given, earlier } => format!(
-            "{} is not an earlier stage of {ticket}; earlier are {}. Name one of those in rework_stage, or leave \
-             it out for the stage before.",
-            quoted(given),
-            listed(earlier)
+        Refusal::UnknownDependency { ticket } => (
+            format!("depends_on names {ticket}, which does not exist."),
+            vec![Advice::Then(vec![
+                take(Step::ListTickets, "find tickets"),
+                Advice::just("call again"),
+            ])],
         ),
-        Refusal::NotInPlan { ticket, given, plan } => format!(
-            "The plan of {ticket} has no stage {}; it is {}. Name one of those in stage, or leave it out to go \
-             on where the ticket stands.",
-            quoted(given),
-            listed(plan)
+        Refusal::DependencyCancelled { ticket } => (
+            format!("depends_on names {ticket}, which was cancelled and will never complete."),
+            vec![
+                Advice::just("leave it out"),
+                Advice::Then(vec![
+                    take(Step::CreateTicket, "create that work anew"),
+                    Advice::just("name the new ticket"),
+                ]),
+            ],
         ),
-        Refusal::UnknownDependency { ticket } => format!(
-            "depends_on names {ticket}, which does not exist. Find tickets with list_tickets, then call again."
+        Refusal::StagesBegun { ticket, begun, given } => (
+            format!(
+                "The plan of {ticket} was not changed: it would be {}, but it must begin with the stages that have begun, \
+                 {}, and continue to the ticket's current stage.",
+                listed(given),
+                if begun.is_empty() { "none yet".to_owned() } else { listed(begun) }
+            ),
+            vec![Advice::just(
+                "give the whole plan in execution_plan and change only the stages that come later",
+            )],
         ),
-        Refusal::DependencyCancelled { ticket } => format!(
-            "depends_on names {ticket}, which was cancelled and will never complete. Leave it out, or create that work \
-             anew with create_ticket and name the new ticket."
-        ),
-        Refusal::StagesBegun { ticket, begun, given } => format!(
-            "The plan of {ticket} was not changed: it would be {}, and must begin with the stages that have begun, {}, \
-             and go on to the stage the ticket is at. Give the whole plan in execution_plan and change only what comes \
-             after them.",
-            listed(given),
-            if begun.is_empty() { "none yet".to_owned() } else { listed(begun) }
-        ),
-        Refusal::PausedByBudget { what, reason } => format!(
-            "{what} is paused by a limit in dollars and was not resumed: {}. It goes on by itself when the limit is raised.",
-            reason.trim_end_matches('.')
+        Refusal::PausedByBudget { what, reason } => (
+            format!(
+                "{what} is paused by a dollar limit and was not resumed: {}. It resumes by itself when the limit is raised.",
+                text::clause(reason)
+            ),
+            Vec::new(),
         ),
         Refusal::AttemptSilenced { attempt, why } => {
             let why = match why {
-                Silence::Ended => "has ended, and nothing it does counts any more",
-                Silence::Stopped => "was told to stop",
+                Silence::Ended => "has ended, and nothing it does has an effect any more",
+                Silence::Stopped => "was asked to stop",
                 Silence::TimedOut => "has used up its time",
             };
-            format!("{attempt} {why}. Stop here: nothing was changed by this call.")
+            (format!("{attempt} {why}. Stop here: this call changed nothing."), Vec::new())
         }
-        Refusal::NotYourTicket { own } => format!(
-            "A worker may read and comment on its own ticket only, which is {own}. Call again with that one; what \
-             belongs to other tickets goes into your report."
+        Refusal::NotYourTicket { own } => (
+            format!("A worker may read and comment on its own ticket only, which is {own}."),
+            vec![
+                Advice::just(format!("call again with {own}")),
+                Advice::just("put what belongs to other tickets into your report"),
+            ],
         ),
-        Refusal::NotYourProject { own } => format!(
-            "A worker may read its own project only, which is {own}. Call again with that one."
+        Refusal::NotYourProject { own } => (
+            format!("A worker may read its own project only, which is {own}."),
+            vec![Advice::just(format!("call again with {own}"))],
         ),
-        Refusal::TooManyRemarks { attempt, most } => format!(
-            "{attempt} has made {most} comments, the most one attempt may make. Put what is left into your report."
+        Refusal::TooManyRemarks { attempt, most } => (
+            format!("{attempt} has made {most} comments, the maximum of one attempt."),
+            vec![Advice::just("put the rest into your report")],
         ),
-        Refusal::UnknownTemplate { template, known } => format!(
-            "There is no template {}; there are {}. Name one of those in template, or give a system_prompt \
-             instead.",
-            quoted(template),
-            listed(known)
+        Refusal::UnknownTemplate { template, known } => (
+            format!("There is no template {}; there are {}.", quoted(template), listed(known)),
+            vec![
+                Advice::just("name one of those in template"),
+                Advice::just("give a system_prompt instead"),
+            ],
         ),
-        Refusal::TemplateBroken { template, problem } => format!(
-            "The template {template} cannot be used: {problem}. Have the operator mend that file, or give a \
-             system_prompt instead."
+        Refusal::TemplateBroken { template, problem } => (
+            format!("The template {template} cannot be used: {problem}."),
+            vec![
+                take(Step::Configure, "fix that file"),
+                Advice::just("give a system_prompt instead"),
+            ],
         ),
-        Refusal::WorkerStopped { worker } => format!(
-            "{worker} has stopped already. Start another with spawn_worker, or find live ones with list_workers."
+        Refusal::WorkerStopped { worker } => (
+            format!("{worker} has already stopped."),
+            vec![
+                take(Step::SpawnWorker, "start another one"),
+                take(Step::ListWorkers, "find workers that are running"),
+            ],
         ),
         Refusal::WorkerStopping { worker, mode } => {
+            let mut advice = vec![take(Step::WatchWorker, "follow it")];
             let stronger: Vec<&str> =
                 StopMode::ALL.into_iter().filter(|m| m > mode).map(StopMode::name).collect();
-            let told = format!(
-                "{worker} was told to stop before, by {}. Follow it with get_worker_status",
-                mode.name()
-            );
-            if stronger.is_empty() {
-                return format!("{told}.");
+            if !stronger.is_empty() {
+                let again = format!("call again with a stronger mode: {}", listed(&stronger));
+                advice.push(Advice::just(again));
             }
-            format!("{told}, or call again with a stronger mode: {}.", listed(&stronger))
+            (format!("{worker} was already asked to stop, with mode {}.", mode.name()), advice)
         }
-        Refusal::TooManyWorkers { worker_type, live, asked, max_workers } => format!(
-            "Worker type {worker_type} may have {}. {} max_workers with update_worker_type.",
-            too_many(*max_workers, *live, *asked),
-            fewer(*max_workers, *live, "raise"),
-        ),
-        Refusal::TooManyWorkersInProject { project, live, asked, max_workers } => format!(
-            "Project {project} may have {}. {} max_workers with update_project.",
-            too_many(*max_workers, *live, *asked),
-            fewer(*max_workers, *live, "raise"),
-        ),
-        Refusal::TooManyWorkersOnServer { live, asked, max_workers } => format!(
-            "This server may have {}. {} one with stop_worker; the operator sets the limit with --max-workers.",
-            too_many(*max_workers, *live, *asked),
-            fewer(*max_workers, *live, "stop"),
-        ),
-        Refusal::TooManyWaiting { most } => format!(
-            "{most} calls of yours wait already, which is as many as may. Let one of them end, or wait in a single call \
-             that leaves out project, ticket_id and kinds; the operator sets the limit with --max-waiting-calls."
+        Refusal::TooManyWorkers { worker_type, live, asked, max_workers } => {
+            let whose = format!("worker type {worker_type}");
+            let raise = Knob::TypeWorkers.raise_of(&whose);
+            too_many(&format!("Worker type {worker_type}"), *max_workers, *live, *asked, raise)
+        }
+        Refusal::TooManyWorkersInProject { project, live, asked, max_workers } => {
+            let raise = Knob::ProjectWorkers.raise_of(&format!("project {project}"));
+            too_many(&format!("Project {project}"), *max_workers, *live, *asked, raise)
+        }
+        Refusal::TooManyWorkersOnServer { live, asked, max_workers } => {
+            let raise = Knob::ServerWorkers.raise();
+            let (what, mut advice) = too_many("This server", *max_workers, *live, *asked, raise);
+            advice.push(take(Step::StopWorker, "stop one"));
+            (what, advice)
+        }
+        Refusal::TooManyWaiting { most } => (
+            format!(
+                "{most} of your calls {} already waiting, the maximum for one client.",
+                if *most == 1 { "is" } else { "are" }
+            ),
+            vec![
+                Advice::just("let one of them end"),
+                Advice::just("wait in a single call that leaves out project, ticket_id and kinds"),
+                Knob::WaitingCalls.raise(),
+            ],
         ),
     }
 }
 
-fn too_many(may: i64, live: i64, asked: i64) -> String {
+/// The refusal of more workers than a limit allows; `raise` raises it.
+fn too_many(whose: &str, may: i64, live: i64, asked: i64, raise: Advice) -> (String, Vec<Advice>) {
     let are = if asked == 1 { "is" } else { "are" };
-    format!("{} and has {live}, so {asked} more {are} refused", counted(may, "worker"))
-}
-
-/// The step after that: to ask for fewer where any may be had, or what `verb` says.
-fn fewer(may: i64, live: i64, verb: &str) -> String {
-    match may - live {
-        left if left > 0 => format!("Ask for at most {left}, or {verb}"),
-        _ => verb[..1].to_uppercase() + &verb[1..],
-    }
+    let what = format!(
+        "{whose} may have {} and has {live}, so {asked} more {are} refused.",
+        counted(may, "worker")
+    );
+    let fewer = Some(may - live).filter(|left| *left > 0);
+    let fewer = fewer.map(|left| Advice::just(format!("ask for at most {left}")));
+    (what, fewer.into_iter().chain([raise]).collect())
 }
 
 /// The text for arguments that do not fit the tool's schema.
@@ -227,9 +325,9 @@ pub(crate) fn wrong_arguments(tool: &str, wrong: &[Wrong]) -> String {
                 format!("There is no field {field}. The fields are: {}.", listed(known))
             }
             Wrong::Missing { field, allowed } => {
-                format!("{field} is missing; allowed is {allowed}.")
+                format!("{field} is missing; it must be {allowed}.")
             }
-            Wrong::Value(refusal) => invalid(refusal),
+            Wrong::Value(wrong) => format!("{}.", invalid(wrong)),
         };
         writeln!(text, "- {line}").expect("writing to a String cannot fail");
     }
@@ -237,16 +335,14 @@ pub(crate) fn wrong_arguments(tool: &str, wrong: &[Wrong]) -> String {
     text
 }
 
-fn invalid(refusal: &Refusal) -> String {
-    if let Refusal::InvalidField { field, given, allowed } = refusal {
-        return format!("{field} cannot be {given:?}; allowed is {allowed}.");
-    }
-    self::refusal(refusal)
+fn invalid(wrong: &Invalid) -> String {
+    let Invalid { field, given, allowed } = wrong;
+    format!("{field} cannot be {given:?}; it must be {allowed}")
 }
 
-/// What somebody gave, as far as anybody will read it.
+/// What the caller gave, shortened.
 fn quoted(given: &str) -> String {
-    format!("{:?}", refusal::shown(given))
+    format!("{:?}", text::shortened(given, text::GIVEN_CHARS))
 }
 
 fn listed<T: Display>(items: &[T]) -> String {

@@ -1,7 +1,7 @@
-//! Several messages in one body, which revision 2025-03-26 has and no later one.
+//! Several messages in one body, which only revision 2025-03-26 allows.
 //!
-//! They are answered one after the other, in their order, by the code that answers each alone, and the answers go out as
-//! one list. What a call says before its answer, such as progress, is not told: a list has no place for it.
+//! They are answered one after the other, in their order, by the code that answers a single message, and the answers
+//! are sent as one list. What a call sends before its answer, such as progress, is dropped: a list has no place for it.
 
 use std::future::Future;
 
@@ -18,12 +18,12 @@ use serde_json::Value;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-/// The revision that has batches. Requests without a header that names one are of this, or of one before it.
+/// The revision with batches. Requests without a version header are of this revision or an earlier one.
 const REVISION: &str = "2025-03-26";
-/// Most messages of one body.
+/// The maximum number of messages in one body.
 const MOST: usize = 50;
 
-/// The messages of a body that is a list; `None` when it is none.
+/// The messages of a body that is a list; `None` for any other body.
 pub(crate) fn messages(body: &[u8]) -> Option<Vec<Box<RawValue>>> {
     let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     is_list.then(|| serde_json::from_slice(body).ok()).flatten()
@@ -58,7 +58,7 @@ where
         let response = one(Bytes::from(message.get().to_owned())).await;
         match (answer_in(response).await, id) {
             (Some(answer), _) => answers.push(answer),
-            // A notification, which has none.
+            // A notification has no answer.
             (None, None) => {}
             (None, Some(_)) => answers.push(error(&message, "the request was not answered")),
         }
@@ -82,7 +82,7 @@ fn id_of(message: &RawValue) -> Option<Value> {
     field(message, "id").filter(|id| id.is_string() || id.is_number())
 }
 
-/// The JSON-RPC answer in a response, behind what was told before it.
+/// The JSON-RPC answer in a response, after anything sent before it.
 async fn answer_in(response: Response) -> Option<Value> {
     let kind = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?.to_owned();
     let body = response.into_body().collect().await.ok()?.to_bytes();

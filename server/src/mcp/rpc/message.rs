@@ -1,7 +1,7 @@
-//! The head of a message: what it is and whose, read beside the SDK.
+//! The head of a message, read beside the SDK: its method and its ids.
 //!
-//! Clients whose numbers are doubles write the id of a request as `7.0`. The SDK takes whole numbers only, so those of the
-//! head are written as such before it sees them.
+//! Clients whose numbers are doubles write the id of a request as `7.0`. The SDK accepts only whole numbers, so the
+//! head is rewritten before the SDK sees it.
 
 use axum::body::Bytes;
 use serde::Deserialize;
@@ -9,18 +9,19 @@ use serde_json::Value;
 
 use crate::mcp::spelling;
 
-/// What of a message is looked at here. Of a body that is no message, nothing.
+/// The part of a message that is read here; empty for a body that is not a message.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub(crate) struct Head {
-    /// Of a request; a notification has none.
+    /// The id of a request; a notification has none.
     pub(crate) id: Option<Value>,
     pub(crate) method: Option<String>,
     params: Option<Params>,
     #[serde(skip)]
-    /// Which request a notification is about.
+    /// The request that a notification is about.
     pub(crate) request_id: Option<Value>,
-    /// Whether it names its progress by what can name nothing. The SDK would take it for a request without one.
+    /// Whether its progress token has a type that a token cannot have. The SDK would treat it as a request without a
+    /// token.
     #[serde(skip)]
     pub(crate) has_wrong_token: bool,
 }
@@ -41,7 +42,7 @@ struct Meta {
     progress_token: Option<Value>,
 }
 
-/// Reads the head of a message, and returns the body as the SDK is to read it.
+/// Reads the head of a message and returns the body as the SDK should read it.
 pub(crate) fn read(body: Bytes) -> (Bytes, Head) {
     let Ok(mut head) = serde_json::from_slice::<Head>(&body) else {
         return (body, Head::default());
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_left_as_it_is() {
+    fn a_body_that_is_not_a_message_is_left_as_it_is() {
         for body in ["", "{", "[]", "7", "{\"id\": 1.5}", "{\"params\": []}"] {
             let (left, _) = read(Bytes::from(body));
             assert_eq!(left, body);

@@ -1,7 +1,7 @@
-//! What the parameters of each method are, to say of wrong ones which field it is.
+//! The parameters of each method, to name the field of a wrong one.
 //!
-//! The SDK reads a request into the first of its shapes that fits. One whose parameters fit none looks to it like one of a
-//! method it does not know, and a client would be told so.
+//! The SDK reads a request into the first of its shapes that fits. When the parameters fit none, it takes the method
+//! for an unknown one, and would answer the client so.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ struct Param {
 enum Kind {
     Text,
     Object,
-    /// What names a request or its progress: a text or a whole number.
+    /// The id of a request or of its progress: a string or a whole number.
     Token,
 }
 
@@ -28,7 +28,7 @@ const fn optional(path: &'static str, kind: Kind) -> Param {
     Param { path, kind, required: false }
 }
 
-/// What every request may carry.
+/// The parameters that every request may have.
 const META: [Param; 2] =
     [optional("_meta", Kind::Object), optional("_meta.progressToken", Kind::Token)];
 
@@ -58,16 +58,15 @@ const METHODS: &[(&str, &[Param])] = &[
     ("prompts/get", &[needed("name", Kind::Text), optional("arguments", Kind::Object)]),
 ];
 
-/// What is wrong with the parameters of a request that the SDK could not read; `None` when its method is not served at
-/// all.
+/// What is wrong with the parameters of a request that the SDK could not read; `None` when its method is not served.
 pub(crate) fn wrong_params(method: &str, params: Option<&Value>) -> Option<String> {
     METHODS.iter().find(|(name, _)| *name == method)?;
-    let unknown = || format!("{method}: params do not have the form of the protocol");
+    let unknown = || format!("{method}: params are not as the protocol defines them");
     Some(found_wrong(method, params).unwrap_or_else(unknown))
 }
 
-/// What is wrong with the parameters of a request whose method has none that must be there. The SDK reads wrong ones as if
-/// they had been left out: a list would begin again where it was to go on.
+/// What is wrong with the parameters of a request whose method requires none. The SDK ignores wrong ones, so a list
+/// would begin again instead of continuing.
 pub(crate) fn wrong_options(method: &str, body: &[u8]) -> Option<String> {
     let (_, own) = METHODS.iter().find(|(name, _)| *name == method)?;
     if own.iter().any(|param| param.required) {
@@ -96,7 +95,7 @@ impl Param {
         let (above, name) = path.rsplit_once('.').map_or((None, *path), |(a, n)| (Some(a), n));
         let mut holder = params;
         for part in above.into_iter().flat_map(|above| above.split('.')) {
-            // One that is missing or no object is told by the line of its own.
+            // A parent that is missing or not an object is reported by its own line.
             holder = Some(holder?.get(part).filter(|value| value.is_object())?);
         }
         let wanted = kind.wanted();
@@ -121,20 +120,20 @@ impl Kind {
 
     const fn wanted(self) -> &'static str {
         match self {
-            Self::Text => "a text",
+            Self::Text => "a string",
             Self::Object => "an object",
-            Self::Token => "a text or a whole number",
+            Self::Token => "a string or a whole number",
         }
     }
 }
 
-/// What a value is, without repeating it.
+/// The type of a value, for an error that does not repeat it.
 const fn named(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
@@ -151,28 +150,28 @@ mod tests {
         let told = |method: &str, params: Value| wrong_params(method, Some(&params)).unwrap();
         assert_eq!(
             told("initialize", json!({"protocolVersion": 5, "capabilities": {}})),
-            "initialize: params.protocolVersion is a number; it must be a text; params.clientInfo is missing; it must be \
+            "initialize: params.protocolVersion is a number; it must be a string; params.clientInfo is missing; it must be \
              an object"
         );
         let client =
             json!({"protocolVersion": "x", "capabilities": {}, "clientInfo": {"name": "a"}});
         assert_eq!(
             told("initialize", client),
-            "initialize: params.clientInfo.version is missing; it must be a text"
+            "initialize: params.clientInfo.version is missing; it must be a string"
         );
         assert_eq!(
             told("tools/call", json!({"name": "a", "arguments": "{}"})),
-            "tools/call: params.arguments is a text; it must be an object"
+            "tools/call: params.arguments is a string; it must be an object"
         );
         assert_eq!(
             told("tools/list", json!({"cursor": 5, "_meta": {"progressToken": 1.5}})),
-            "tools/list: params.cursor is a number; it must be a text; params._meta.progressToken is a number; it must \
-             be a text or a whole number"
+            "tools/list: params.cursor is a number; it must be a string; params._meta.progressToken is a number; it must \
+             be a string or a whole number"
         );
         assert_eq!(told("ping", json!([])), "ping: params is a list; it must be an object");
         assert_eq!(
             wrong_params("resources/read", None).unwrap(),
-            "resources/read: params.uri is missing; it must be a text"
+            "resources/read: params.uri is missing; it must be a string"
         );
         assert_eq!(wrong_params("coffee/make", None), None);
     }

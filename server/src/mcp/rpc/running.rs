@@ -1,9 +1,9 @@
-//! Requests that run, for a client that takes one back with `notifications/cancelled`.
+//! Running requests, for a client that cancels one with `notifications/cancelled`.
 //!
-//! A client that goes away is noticed by its connection. One that stays, and keeps the connection for its next call, can
-//! only say so; what it says comes in a request of its own. There are no sessions, so a request is known by who sent it
-//! and by its id. Two clients of one token may use the same id: then the calls of both end, which costs the other one a
-//! repetition, since only waits look here, and a wait that ends early answers that nothing happened.
+//! When a client disconnects, its connection shows it. A client that keeps its connection cancels a call by a request
+//! of its own. There are no sessions, so a request is identified by its sender and its id. Two clients with one token
+//! may use the same id: then the calls of both end, which costs the other client a repetition, since only waits check
+//! for this, and a wait that ends early answers that nothing happened.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mcp::call::Caller;
 
-/// Who sent a request, and its id as JSON.
+/// The sender of a request, and its id as JSON.
 type Key = (Caller, String);
 
 /// The requests that are being answered. Clones share them.
@@ -31,7 +31,7 @@ struct Numbered {
 }
 
 impl Requests {
-    /// Takes note of a request until the guard is dropped. It travels with the request.
+    /// Registers a request until the guard is dropped. The guard travels with the request.
     pub(crate) fn begin(&self, caller: Caller, id: &Value) -> Arc<Running> {
         let (key, cancelled) = ((caller, id.to_string()), CancellationToken::new());
         let mut requests = self.lock();
@@ -42,7 +42,7 @@ impl Requests {
         Arc::new(Running { requests: self.clone(), key, number, cancelled })
     }
 
-    /// Takes a request back; one that is answered already, or never came, is nobody's.
+    /// Cancels a request; nothing happens if it is already answered or never arrived.
     pub(crate) fn cancel(&self, caller: Caller, id: &Value) {
         let requests = self.lock();
         let running = requests.running.get(&(caller, id.to_string()));
@@ -91,7 +91,7 @@ mod tests {
     use crate::domain::id::AttemptId;
 
     #[test]
-    fn a_request_is_taken_back_by_who_sent_it_and_forgotten_with_its_answer() {
+    fn a_request_is_cancelled_by_its_sender_and_forgotten_with_its_answer() {
         let requests = Requests::default();
         let worker = Caller::Worker(AttemptId::from_key(1));
         let (seven, text) = (json!(7), json!("7"));

@@ -16,7 +16,7 @@ use crate::mcp::prompts;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
 
-/// A drawing as a URI, so every byte that a URI may not have is escaped: clients check it.
+/// A drawing as a URI. Every byte that a URI may not contain is escaped, since clients check that.
 const ICON: &str = "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2024%2024'%3E%3Cg\
                     %20fill='none'%20stroke='%23d97757'%20stroke-width='2'%20stroke-linecap='round'%3E%3Cpath%20\
                     d='M4%209v6M8%205v14M12%208v8M16%203v18M20%209v6'/%3E%3C/g%3E%3C/svg%3E";

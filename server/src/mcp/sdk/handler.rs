@@ -1,8 +1,7 @@
-//! The adapter between MCP and the tools: the only module that implements the SDK's handler.
+//! The adapter between MCP and the tools: the SDK's handler.
 //!
-//! It tells who this server is, lists the tools, and turns what a tool answers into a result. A refusal and wrong
-//! arguments are results with `isError`, which a model reads; only an unknown tool or a request that is no request is a
-//! protocol error, which it does not.
+//! It lists the tools and turns their answers into results. A refusal and wrong arguments are results with `isError`,
+//! which models read; only an unknown tool or a malformed request is a protocol error, which models do not see.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -43,6 +42,8 @@ use rmcp::model::ServerConfig;
 use rmcp::service::RequestContext;
 use serde_json::Value;
 
+use crate::domain::advice::Reader;
+use crate::domain::text::shortened;
 use crate::mcp::call::Admitted;
 use crate::mcp::call::BoxFuture;
 use crate::mcp::call::Call;
@@ -67,7 +68,7 @@ use crate::mcp::tool::CallError;
 use crate::mcp::tool::Tool;
 use crate::telemetry;
 
-/// How long a client may keep what was read: not at all, since workers change it at any time.
+/// How long a client may cache a resource: not at all, since workers change it at any time.
 const READ_TTL: Duration = Duration::ZERO;
 
 /// Revisions of MCP that are served, oldest first.
@@ -78,8 +79,11 @@ const REVISIONS: [ProtocolVersion; 4] = [
     ProtocolVersion::V_2026_07_28,
 ];
 
-/// How long a client may keep the list of tools: it changes only when another version of the server starts.
+/// How long a client may cache the list of tools: it changes only when another version of the server starts.
 const LIST_TTL: Duration = Duration::from_mins(5);
+
+/// How much of an unknown name an error repeats.
+const NAME_CHARS: usize = 128;
 
 /// Serves MCP. Cheap to clone; each request gets a clone.
 #[derive(Clone)]
@@ -96,7 +100,7 @@ struct Shared {
     calls: Arc<CallCounts>,
 }
 
-/// One handler for each kind of caller: nobody is shown what he may not use.
+/// One handler for each kind of caller: callers see only what they may use.
 pub(crate) struct Handlers {
     pub(crate) coordinator: Handler,
     pub(crate) worker: Handler,
@@ -159,7 +163,7 @@ impl ServerHandler for Handler {
         Ok(result.with_ttl_ms(millis(LIST_TTL)).with_cache_scope(CacheScope::Private))
     }
 
-    /// The SDK asks for a tool before each call, to check headers against its schema; nothing else of it is looked at.
+    /// Before each call the SDK asks for the tool to check headers against its schema; it reads nothing else of it.
     fn get_tool(&self, name: &str) -> Option<model::Tool> {
         let listed = self.shared.listed.get(self.position(name)?)?;
         Some(model::Tool::new_with_raw(listed.name.clone(), None, listed.input_schema.clone()))
@@ -171,20 +175,21 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(index) = self.position(&request.name) else {
-            let name: String = request.name.chars().take(128).collect();
+            let name = shortened(&request.name, NAME_CHARS);
             let wrong = format!("unknown tool: params.name is {name:?}; tools/list has the names");
             return Err(ErrorData::invalid_params(wrong, None));
         };
         let tool = &self.shared.tools[index];
-        let Admitted { caller, lapsed } = admitted(&context)?;
+        let Admitted { caller, reader, lapsed } = admitted(&context)?;
         let parts = context.extensions.get::<Parts>();
         let running = parts.and_then(|parts| parts.extensions.get::<Arc<Running>>());
         let cancelled = running.map(|running| running.cancelled()).unwrap_or_default();
         let gone = context.ct.clone();
         let call = Call { caller, lapsed, gone, cancelled, progress: progress(&context) };
-        let answer =
-            tool.call(self.service.clone(), request.arguments.unwrap_or_default(), call).await;
-        let (ended, result) = answered(tool.name, answer);
+        let answer = tool
+            .call(self.service.for_reader(reader), request.arguments.unwrap_or_default(), call)
+            .await;
+        let (ended, result) = answered(tool.name, answer, reader);
         self.shared.calls.count(tool.name, ended);
         tracing::debug!(tool = tool.name, ?caller, ended = ended.name(), "tool called");
         Ok(result.into())
@@ -245,12 +250,14 @@ impl ServerHandler for Handler {
         let Some(address) = Address::parse(&uri) else {
             let known = resources::TEMPLATES.map(|template| template.uri).join(", ");
             return Err(absent(format!(
-                "no resource has this address; there are {known} and events://"
+                "no resource has this address; the addresses are {known} and events://"
             )));
         };
         let value = match resources::read(&self.service, &address).await {
             Ok(value) => value,
-            Err(Error::Refused(refusal)) => return Err(absent(reply::refusal(&refusal))),
+            Err(Error::Refused(refusal)) => {
+                return Err(absent(reply::refusal(&refusal, Reader::Model)));
+            }
             Err(error @ Error::Failed(_)) => return Err(refused("resources/read", error)),
         };
         let text =
@@ -282,7 +289,7 @@ impl ServerHandler for Handler {
             .await
             .map_err(|error| refused("prompts/get", error))?;
         let Some(text) = text else {
-            let name: String = request.name.chars().take(128).collect();
+            let name = shortened(&request.name, NAME_CHARS);
             let wrong =
                 format!("unknown prompt: params.name is {name:?}; prompts/list has the names");
             return Err(ErrorData::invalid_params(wrong, None));
@@ -291,20 +298,20 @@ impl ServerHandler for Handler {
         Ok(GetPromptResult::new(vec![message]).into())
     }
 
-    /// A request of a known method whose parameters fit none of its shapes comes here too, as if its method were
+    /// A request of a known method whose parameters fit none of its shapes arrives here too, as if its method were
     /// unknown.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        // The revision without sessions has removed it; whatever its parameters are, it is not known there.
+        // The revision without sessions has removed this method, whatever its parameters are.
         let is_removed = request.method == "initialize" && is_stateless(&context);
         let wrong = params::wrong_params(&request.method, request.params.as_ref());
         if let Some(wrong) = wrong.filter(|_| !is_removed) {
             return Err(ErrorData::invalid_params(wrong, None));
         }
-        let method: String = request.method.chars().take(128).collect();
+        let method = shortened(&request.method, NAME_CHARS);
         Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, method, None))
     }
 }
@@ -319,7 +326,9 @@ fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
 /// The error of a request that is not a tool call: there is no result that could carry a refusal.
 fn refused(method: &'static str, error: Error) -> ErrorData {
     match error {
-        Error::Refused(refusal) => ErrorData::invalid_params(reply::refusal(&refusal), None),
+        Error::Refused(refusal) => {
+            ErrorData::invalid_params(reply::refusal(&refusal, Reader::Model), None)
+        }
         Error::Failed(failure) => {
             tracing::error!(method, error = telemetry::chain(&failure), "request failed");
             ErrorData::internal_error(reply::INTERNAL_ERROR, None)
@@ -327,8 +336,12 @@ fn refused(method: &'static str, error: Error) -> ErrorData {
     }
 }
 
-/// The result of a call, and how it counts. What broke is logged here and told to nobody else.
-fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, CallToolResult) {
+/// The result of a call, and what it counts as. Failures are logged here and not described to the client.
+fn answered(
+    tool: &'static str,
+    answer: Result<Value, CallError>,
+    reader: Reader,
+) -> (Ended, CallToolResult) {
     let text = |text: String| vec![ContentBlock::text(text)];
     match answer {
         Ok(value) => {
@@ -340,7 +353,7 @@ fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, Cal
             (Ended::Refused, CallToolResult::error(text(reply::wrong_arguments(tool, &wrong))))
         }
         Err(CallError::Refused(refusal)) => {
-            (Ended::Refused, CallToolResult::error(text(reply::refusal(&refusal))))
+            (Ended::Refused, CallToolResult::error(text(reply::refusal(&refusal, reader))))
         }
         Err(CallError::Failed(error)) => {
             tracing::error!(tool, error, "tool failed");
@@ -349,7 +362,7 @@ fn answered(tool: &'static str, answer: Result<Value, CallError>) -> (Ended, Cal
     }
 }
 
-/// Refuses the cursor of a list that has one page: none was ever given out.
+/// Refuses a cursor for a list that has one page.
 fn only_page(method: &str, page: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
     let cursor = page.and_then(|page| page.cursor).filter(|cursor| !cursor.is_empty());
     cursor.map_or(Ok(()), |_| {
@@ -358,39 +371,37 @@ fn only_page(method: &str, page: Option<PaginatedRequestParams>) -> Result<(), E
     })
 }
 
-/// Who the request comes from. The transport lets nobody through without saying who it is; should it ever, nothing is
-/// done.
+/// The caller of the request. The transport admits no request without one; should it ever, the request fails.
 fn admitted(context: &RequestContext<RoleServer>) -> Result<Admitted, ErrorData> {
     let parts = context.extensions.get::<Parts>();
     let admitted = parts.and_then(|parts| parts.extensions.get::<Admitted>()).cloned();
-    admitted
-        .ok_or_else(|| ErrorData::internal_error("the caller of this request is not known", None))
+    admitted.ok_or_else(|| ErrorData::internal_error("the caller of this request is unknown", None))
 }
 
-/// Workers have tools and nothing else; what they are not told of they may not use either.
+/// Workers have tools and nothing else; what they do not see they may not use either.
 fn for_coordinators(context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
     match admitted(context)?.caller {
         Caller::Coordinator => Ok(()),
         Caller::Worker(_) => {
-            let text = "a worker has tools only; get_ticket and get_project show its own";
+            let text = "a worker has tools only; get_ticket and get_project show its own ticket and project";
             Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, text, None))
         }
     }
 }
 
-/// How to tell the client that a call still waits, if it asked to be told.
+/// How to report to the client that a call still waits, if it asked for progress.
 fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
     let token = context.meta.get_progress_token()?;
     let peer = context.peer.clone();
     Some(Box::new(move |waited: Duration, of: Duration| -> BoxFuture<()> {
-        let told = ProgressNotificationParam::new(token.clone(), waited.as_secs_f64())
+        let progress = ProgressNotificationParam::new(token.clone(), waited.as_secs_f64())
             .with_total(of.as_secs_f64())
             .with_message("Waiting for events");
         let peer = peer.clone();
         Box::pin(async move {
-            if let Err(error) = peer.notify_progress(told).await {
-                // The client is gone; the call learns it by its cancellation.
-                tracing::debug!(error = telemetry::chain(&error), "progress not sent");
+            if let Err(error) = peer.notify_progress(progress).await {
+                // The client is gone, and the call is cancelled for that.
+                tracing::debug!(error = telemetry::chain(&error), "could not send progress");
             }
         })
     }))
@@ -409,7 +420,7 @@ mod tests {
     #[test]
     fn answers_carry_the_same_value_twice_and_refusals_are_errors() {
         let value = serde_json::json!({"ticket_id": "T-1"});
-        let (ended, result) = answered("get_ticket", Ok(value.clone()));
+        let (ended, result) = answered("get_ticket", Ok(value.clone()), Reader::Model);
         assert_eq!(ended, Ended::Answered);
         let wire = serde_json::to_value(&result).unwrap();
         assert_eq!(wire["structuredContent"], value);
@@ -417,7 +428,8 @@ mod tests {
         assert_eq!(wire["isError"], false);
 
         let refusal = Refusal::UnknownTicket { ticket: TicketId::from_key(9) };
-        let (ended, result) = answered("get_ticket", Err(CallError::Refused(refusal)));
+        let (ended, result) =
+            answered("get_ticket", Err(CallError::Refused(refusal)), Reader::Model);
         assert_eq!(ended, Ended::Refused);
         let wire = serde_json::to_value(&result).unwrap();
         assert_eq!(wire["isError"], true);
@@ -427,7 +439,7 @@ mod tests {
         );
 
         let secret = "no such table: ticket".to_owned();
-        let (_, result) = answered("get_ticket", Err(CallError::Failed(secret)));
+        let (_, result) = answered("get_ticket", Err(CallError::Failed(secret)), Reader::Model);
         let wire = serde_json::to_value(&result).unwrap();
         assert_eq!(wire["content"][0]["text"], reply::INTERNAL_ERROR);
     }

@@ -14,6 +14,7 @@ use crate::domain::event::EventKind;
 use crate::domain::id::EventSeq;
 use crate::domain::names::Named;
 use crate::domain::refusal::Refusal;
+use crate::domain::text::Invalid;
 use crate::domain::text::Name;
 use crate::mcp::call::Call;
 use crate::mcp::page;
@@ -30,7 +31,7 @@ use crate::store::EventQuery;
 use crate::wire::event::EventView;
 use crate::wire::event::Events;
 
-/// Well within every idle timer a client is known to have.
+/// Well within the idle timeouts of all known clients.
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
 pub(crate) fn tools() -> Vec<Tool> {
@@ -39,19 +40,20 @@ pub(crate) fn tools() -> Vec<Tool> {
             "list_events",
             "List or await events",
             Effect::Reads,
-            "Lists what happened, oldest first: events this consumer has not marked yet. With wait_seconds it waits \
-             until there is one, and answers with an empty list if none comes; that is no error. This is how to follow \
-             work without polling: create tickets, call list_events with wait_seconds, act on what comes, mark it with \
-             mark_events_processed, wait again. An event is listed until it is marked, so none is lost when a call is \
-             cut off. Returns `events`, as many as fit into an answer, and `last_seq`, the newest number of the whole log.",
+            "Lists the events that this consumer has not marked yet, oldest first. With wait_seconds it waits until \
+             there is one; an empty list means that none came in time, and is not an error. Follow work this way, \
+             without polling: create tickets, call list_events with wait_seconds, act on what happened, mark it with \
+             mark_events_processed, wait again. An event is listed until it is marked, so an interrupted call loses \
+             none. Returns `events`, as many as fit into an answer, and `last_seq`, the newest seq of the whole log.",
             list,
         ),
         Tool::new(
             "mark_events_processed",
             "Mark events as processed",
             Effect::Settles,
-            "Marks events as done, so that list_events no longer lists them for this consumer. Give either event_seqs \
-             or up_to_seq. Mark an event after you have acted on it, not before. Returns how many were newly `marked`.",
+            "Marks events as processed, so that list_events no longer lists them for this consumer. Give either \
+             event_seqs or up_to_seq. Mark an event after you have acted on it, not before. Returns how many were newly \
+             `marked`.",
             mark,
         ),
     ]
@@ -60,25 +62,25 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListOrWait {
-    /// Only events with a higher seq; left out, all that are not marked. One beyond `last_seq` is answered at once, with
-    /// no events: it comes from another database, so go on from the `last_seq` of that answer.
+    /// Only events with a higher seq; default: all that are not marked. A seq beyond `last_seq` comes from another
+    /// database and is answered at once, without events; continue from the `last_seq` of that answer.
     #[schemars(range(min = 0))]
     after: Option<i64>,
-    /// Also list events that are marked already; false when left out. To wait with it, give `after` as well.
+    /// Also list events that are already marked; default false. To wait with it, give `after` as well.
     include_processed: Option<bool>,
-    /// Only events of these kinds; all when left out.
+    /// Only events of these kinds; default: all.
     kinds: Option<Vec<KindName>>,
     /// Only events of this project.
     project: Option<String>,
     /// Only events of this ticket, such as T-42.
     ticket_id: Option<String>,
-    /// How long to wait for an event when there is none; 0, not at all, when left out.
+    /// How many seconds to wait if there is no event; default 0.
     #[schemars(range(min = 0, max = 3600))]
     wait_seconds: Option<i64>,
-    /// Most events to return; 50 when left out.
+    /// Maximum number of events to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// Whose marks count; coordinator when left out. A second reader takes its own name and marks for itself.
+    /// Whose marks apply; default coordinator. A second reader uses its own name and marks events for itself.
     consumer: Option<String>,
 }
 
@@ -93,10 +95,10 @@ struct Mark {
     /// The events to mark, by seq.
     #[schemars(length(min = 1, max = 1000))]
     event_seqs: Option<Vec<i64>>,
-    /// Mark every event up to and with this seq.
+    /// Mark every event up to and including this seq.
     #[schemars(range(min = 0))]
     up_to_seq: Option<i64>,
-    /// Whose marks these are; coordinator when left out.
+    /// Whose marks these are; default coordinator.
     consumer: Option<String>,
 }
 
@@ -113,7 +115,7 @@ struct Marked {
     marked: i64,
 }
 
-/// What `list_events` returns to a coordinator that gives nothing but a project.
+/// What `list_events` returns to a coordinator that gives only a project.
 pub(crate) async fn unprocessed(service: &Service, project: Option<String>) -> Result<Events> {
     let query = EventQuery {
         after: None,
@@ -137,14 +139,14 @@ async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events>
     if !page.events.is_empty() {
         return Ok(page.into());
     }
-    // A misspelt filter would be waited for in vain, or taken for silence.
+    // A misspelt filter would wait in vain, or look like silence.
     if let Some(project) = &query.project {
         service.store.project(project).await?;
     }
     if let Some(ticket) = query.ticket {
         service.store.find_ticket(ticket).await?;
     }
-    // A number from the future, as after a restored backup: what happens next would have a lower one and be missed.
+    // A seq from the future, as after a restored backup: the next events would have lower ones and be missed.
     let is_beyond = query.after.is_some_and(|after| after > page.last_seq);
     if wait.is_zero() || is_beyond {
         return Ok(page.into());
@@ -156,8 +158,8 @@ async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events>
     Ok(awaited.await?.unwrap_or(page).into())
 }
 
-/// Looks again whenever the level has risen, until there are events, and says meanwhile that it waits. `None` when there
-/// were none in time, or nobody is left to be told.
+/// Looks again whenever the level has risen, until there are events, and reports progress meanwhile. `None` when there
+/// were none in time, or the client is gone.
 async fn until_some<L, F, S>(
     mut level: watch::Receiver<L>,
     wait: Duration,
@@ -223,7 +225,7 @@ fn query(given: &ListOrWait) -> Result<EventQuery> {
     })
 }
 
-fn consumer(given: Option<&str>) -> std::result::Result<String, Refusal> {
+fn consumer(given: Option<&str>) -> std::result::Result<String, Invalid> {
     match given {
         None => Ok(COORDINATOR.to_owned()),
         Some(name) => Name::parse("consumer", name).map(Name::into_string),
@@ -269,7 +271,7 @@ mod tests {
     /// Seconds waited, and of how many.
     type Told = Arc<Mutex<Vec<(u64, u64)>>>;
 
-    /// A call that writes down the progress it is told.
+    /// A call that records the progress it is sent.
     fn call() -> (Call, Told) {
         let told = Told::default();
         let teller = Arc::clone(&told);

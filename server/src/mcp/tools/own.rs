@@ -1,7 +1,7 @@
 //! The tools of an attempt's agent: `get_ticket`, `get_project`, `add_ticket_comment`, `report_progress`.
 //!
-//! Invariant: each begins by asking which attempt speaks, and what it returns or changes is that attempt's own. The first
-//! three have the names and the shapes the coordinator knows; another's ticket is refused in the same words whether it
+//! Invariant: each first identifies the calling attempt, and returns or changes only what belongs to it. The first
+//! three have the names and shapes of the coordinator's tools. Another ticket is refused in the same words whether it
 //! exists or not.
 
 use schemars::JsonSchema;
@@ -31,33 +31,32 @@ pub(crate) fn tools() -> Vec<Tool> {
             "get_ticket",
             "Get your ticket",
             Effect::Reads,
-            "Returns the ticket you work on with its comments (the stages' reports and the coordinator's words, oldest \
-             first) and its attempts. Use it to see what was added since your prompt was written.",
+            "Returns your ticket with its comments (reports of stages and remarks by the coordinator, oldest first) and \
+             its attempts. Use it to see what was added since your prompt was written.",
             get_ticket,
         ),
         Tool::waiting(
             "get_project",
             "Get your project",
             Effect::Reads,
-            "Returns the project you work in: its directory, its description, and the rules and patterns that hold in \
-             it.",
+            "Returns your project: its directory, its description, and the rules and patterns that apply in it.",
             get_project,
         ),
         Tool::waiting(
             "add_ticket_comment",
             "Comment on your ticket",
             Effect::Adds,
-            "Adds a remark to the ticket you work on, at once. The coordinator and every later worker of this ticket \
-             read it, whatever becomes of you. What you did and found belongs into your report at the end; say here what \
-             must not be lost if you are stopped before. Returns the comment.",
+            "Adds a comment to your ticket at once. The coordinator and every later worker of this ticket read it, \
+             whatever happens to you. What you did and found belongs in your report at the end; use this for what must \
+             not be lost if you are stopped first. Returns the comment.",
             comment,
         ),
         Tool::waiting(
             "report_progress",
-            "Say how far you are",
+            "Report your progress",
             Effect::Settles,
-            "Tells people in one line where you are; it replaces what you said before. Call it when you begin, at each \
-             milestone, and before anything that takes long. It ends nothing: your result does.",
+            "Tells people in one line where you are; it replaces your previous line. Call it when you begin, at each \
+             milestone, and before anything that takes long. It does not end your stage: your result does.",
             report_progress,
         ),
     ]
@@ -66,14 +65,14 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetProject {
-    /// Your project's name; yours when left out.
+    /// Your project's name; default: yours.
     project: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AddComment {
-    /// Your ticket's id, as the prompt names it.
+    /// Your ticket's id, as in your prompt.
     ticket_id: String,
     /// What must not be lost.
     content: String,
@@ -84,7 +83,7 @@ struct AddComment {
 struct ReportProgress {
     /// Where you are, on one line of at most 200 characters.
     message: String,
-    /// How much of the stage is done, if that can be said.
+    /// How much of the stage is done, if you can tell.
     #[schemars(range(min = 0, max = 100))]
     percent: Option<i64>,
 }
@@ -132,13 +131,13 @@ async fn report_progress(service: Service, given: ReportProgress, call: Call) ->
     })
 }
 
-/// The attempt that speaks, which is still the live one.
+/// The calling attempt, which must still be live.
 async fn speaker(service: &Service, call: &Call) -> Result<Attempt> {
     match call.caller {
         Caller::Worker(attempt) => {
             Ok(service.store.speaking_attempt(attempt, service.present()).await?)
         }
-        // These tools are not among the coordinator's.
+        // The coordinator does not have these tools.
         Caller::Coordinator => {
             Err(Refusal::invalid("caller", "the coordinator", "the agent of an attempt").into())
         }

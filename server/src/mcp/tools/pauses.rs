@@ -13,7 +13,7 @@ use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
 use crate::wire::pause::PausedView;
 
-/// What is said when nobody says why.
+/// The reason when the caller gives none.
 const NO_REASON: &str = "the coordinator paused it";
 
 pub(crate) fn tools() -> Vec<Tool> {
@@ -22,20 +22,20 @@ pub(crate) fn tools() -> Vec<Tool> {
             "pause",
             "Pause a queue, a project or everything",
             Effect::Settles,
-            "Starts nothing new until resume: in one queue (`project` and `worker_type`), in one project (`project`), or \
-             on the whole server (neither). What runs goes on; stop it with stop_worker. Tickets stay queued and their \
-             waiting_for says why. Pausing again only changes the reason. Returns the scope and every pause that holds \
-             it, its own and wider ones.",
+            "Starts nothing new until resume: in one queue (`project` and `worker_type`), in one project (`project`), \
+             or on the whole server (neither). Running work continues; stop it with stop_worker. Tickets stay queued, \
+             and their waiting_for gives the reason. Pausing again only changes the reason. Returns the scope and every \
+             pause that holds it, its own and wider ones.",
             pause,
         ),
         Tool::new(
             "resume",
             "Resume a queue, a project or everything",
             Effect::Settles,
-            "Lets a queue, a project or everything go on: what pause paused, what a failure paused (mend its cause \
-             first), and a usage limit's hold on everything. What a limit in dollars holds goes on when the limit is \
-             raised, with update_project. Each scope is resumed by itself: `pauses` in the answer lists what still holds \
-             it. For a ticket that is on hold use resume_ticket.",
+            "Resumes a queue, a project or everything: what pause paused, what a failure paused (fix its cause first), \
+             and the pause of a usage limit. The pause of a dollar limit ends when you raise the limit, with \
+             update_project. Each scope is resumed separately: `pauses` in the answer lists what still holds it. For a \
+             ticket on hold, use resume_ticket.",
             resume,
         ),
     ]
@@ -44,18 +44,18 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PauseWhat {
-    /// The project's name; everything is paused when it is left out.
+    /// The project's name; default: everything.
     project: Option<String>,
     /// Only the queue of this worker type of the project.
     worker_type: Option<String>,
-    /// Why, in one sentence, for whoever wonders.
+    /// The reason, in one sentence.
     reason: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ResumeWhat {
-    /// The project's name; everything is resumed when it is left out.
+    /// The project's name; default: everything.
     project: Option<String>,
     /// Only the queue of this worker type of the project.
     worker_type: Option<String>,
@@ -91,6 +91,7 @@ async fn resume(service: Service, given: ResumeWhat) -> Result<PausedView> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::text::Invalid;
 
     #[test]
     fn a_worker_type_needs_its_project() {
@@ -98,7 +99,7 @@ mod tests {
         assert!(matches!(scope(Some("shop"), Some("build")), Ok(Scope::Queue { .. })));
         assert!(matches!(
             scope(None, Some("build")),
-            Err(Refusal::InvalidField { field, .. }) if field == "worker_type"
+            Err(Refusal::InvalidField(Invalid { field, .. })) if field == "worker_type"
         ));
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::project::ProjectChange;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Name;
+use crate::domain::text::shortened;
 use crate::domain::worktree::Isolation;
 use crate::domain::worktree::OnComplete;
 use crate::git;
@@ -21,13 +22,12 @@ use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
-use crate::mcp::transcript::shortened;
 use crate::wire::project::ProjectView;
 use crate::wire::project::ProjectWithCounts;
 use crate::wire::project::ProjectWithLimits;
 use crate::wire::project::Projects;
 
-/// How much of a long text a list shows.
+/// How many characters of a long text a list shows.
 pub(crate) const LISTED_CHARS: usize = 500;
 
 pub(crate) fn tools() -> Vec<Tool> {
@@ -36,46 +36,45 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_project",
             "Create a project",
             Effect::Adds,
-            "Registers a directory on the server's machine as a project. Every worker of the project starts in that \
-             directory, and its description, rules and patterns are part of each worker's prompt. Do this first, then \
-             add roles with create_worker_type. In a git repository with a commit each ticket gets a worktree and a \
-             branch of its own, vibe-ensemble/T-42, and the checkout at `path` is left alone; elsewhere the attempts work \
-             in the directory itself, one at a time. Returns the project.",
+            "Registers a directory on the server's machine as a project. Its description, rules and patterns are part \
+             of every worker's prompt. Then add roles with create_worker_type. In a git repository with a commit, each \
+             ticket gets its own worktree and branch, vibe-ensemble/T-42, and the checkout at `path` is left alone; \
+             elsewhere, attempts work in the directory itself, one at a time. Returns the project.",
             create,
         ),
         Tool::new(
             "get_project",
             "Get a project",
             Effect::Reads,
-            "Returns one project with its rules and patterns in full, its limits, and under `tickets` how many of its \
-             tickets are in each state.",
+            "Returns a project with its full rules and patterns, its limits and, under `tickets`, the number of its \
+             tickets in each state.",
             get,
         ),
         Tool::new(
             "list_projects",
             "List projects",
             Effect::Reads,
-            "Lists the projects, oldest first. Texts longer than 500 characters are cut; get_project returns them whole. \
-             Returns `projects` and `next_cursor`, which is null on the last page.",
+            "Lists projects, oldest first. Texts longer than 500 characters are cut; get_project returns them in full. \
+             `next_cursor` is null on the last page.",
             list,
         ),
         Tool::new(
             "update_project",
             "Change a project",
             Effect::Replaces,
-            "Changes the fields given and leaves the others as they are. Attempts that already run keep what they were \
-             told; the next ones get the new text. A ticket that has a worktree goes on there, whatever becomes of `path` \
-             and `isolation`; one that works in the project's directory goes on at the new `path`. Limits count at once, for what waits and for what runs. Returns the project with its \
-             limits.",
+            "Changes only the fields given. Attempts that are already running keep the old texts; the next ones get the \
+             new ones. A ticket with a worktree stays there, whatever `path` and `isolation` become; a ticket that \
+             works in the project's directory continues at the new `path`. Limits take effect immediately, for waiting \
+             and running work. Returns the project with its limits.",
             update,
         ),
         Tool::new(
             "delete_project",
             "Delete a project",
             Effect::Replaces,
-            "Deletes a project with its worker types. Refused while it has open tickets or live workers, unless `force` \
-             is true: then its tickets are closed as cancelled and its workers stopped. Files in its directory are not \
-             touched. Returns the project as it was.",
+            "Deletes a project and its worker types. Refused while it has open tickets or live workers, unless `force` \
+             is true: then its tickets are closed as cancelled and its workers are stopped. Files in its directory are \
+             not touched. Returns the deleted project.",
             delete,
         ),
     ]
@@ -84,9 +83,9 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Create {
-    /// Its name in every other call: 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit.
+    /// 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit.
     name: String,
-    /// The absolute path of an existing directory on the server's machine.
+    /// Absolute path of an existing directory on the server's machine.
     path: String,
     /// What the project is, for workers that know nothing about it.
     description: Option<String>,
@@ -94,33 +93,30 @@ struct Create {
     rules: Option<String>,
     /// How things are done here: layout, commands, conventions.
     patterns: Option<String>,
-    /// worktree: each ticket works in a git worktree and on a branch of its own, so that tickets run side by side.
-    /// shared: attempts work in the directory itself, one at a time. Left out: worktree where `path` is a git repository
-    /// with a commit, else shared.
+    /// worktree: each ticket has its own git worktree and branch, so tickets run side by side. shared: attempts work in
+    /// the directory itself, one at a time. Default: worktree if `path` is a git repository with a commit, else shared.
     #[schemars(extend("enum" = Isolation::NAMES))]
     isolation: Option<String>,
-    /// keep: a completed ticket's branch stays as it is. merge: it is merged into the branch that was checked out at
-    /// `path` when the ticket began, before the ticket closes; a conflict puts the ticket on hold. keep when left out.
+    /// keep (default): the branch of a completed ticket stays as it is. merge: before the ticket closes, its branch is
+    /// merged into the branch that was checked out at `path` when the ticket began; a conflict puts the ticket on hold.
     #[schemars(extend("enum" = OnComplete::NAMES))]
     on_complete: Option<String>,
-    /// Most workers of the project that live at once, over all its types.
+    /// Workers of the project that may run at the same time, over all its types.
     #[schemars(range(min = -1, max = 10_000))]
     max_workers: Option<i64>,
-    /// Dollars all its tickets may cost together. When they are spent the project is paused until
-    /// the limit is raised.
+    /// Dollars that all its tickets together may cost. When they are spent, the project is paused until the limit is
+    /// raised.
     max_budget_usd: Option<f64>,
-    /// Dollars they may cost on one day (UTC). When they are spent the project is paused until the
-    /// next day.
+    /// Dollars that its tickets may cost per day (UTC). When they are spent, the project is paused until the next day.
     max_budget_usd_per_day: Option<f64>,
-    /// Dollars each of its tickets may cost over its whole life, unless the ticket says otherwise.
-    /// A ticket that has spent them goes on hold.
+    /// Dollars that one ticket may cost over its whole life, unless the ticket has its own limit. A ticket that has
+    /// spent them goes on hold.
     max_budget_usd_per_ticket: Option<f64>,
-    /// Attempts each of its tickets may have over its whole life. Then it goes on hold.
+    /// Attempts that one ticket may have over its whole life; then it goes on hold.
     #[schemars(range(min = 0, max = 10_000))]
     max_attempts_per_ticket: Option<i64>,
-    /// Most tickets that one ticket may become through those that its stages create, and theirs; the
-    /// server's limit (`max_descendants` of its configuration, 100) when left out. A result that asks for more creates none, and its
-    /// ticket goes on hold.
+    /// Tickets that one ticket may become, over all generations of tickets that stages create. A result that asks for
+    /// more creates none, and its ticket goes on hold. Default: the server's `max_descendants` (100).
     #[schemars(range(min = -1, max = 100_000))]
     max_descendants: Option<i64>,
 }
@@ -135,10 +131,10 @@ struct Get {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListAll {
-    /// Most projects to return; 50 when left out.
+    /// Maximum number of projects to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before; leave it out for the first page.
+    /// The `next_cursor` of the previous page; leave it out for the first page.
     cursor: Option<String>,
 }
 
@@ -147,42 +143,37 @@ struct ListAll {
 struct Update {
     /// The project's name.
     project: String,
-    /// The new directory: the absolute path of an existing one.
+    /// Absolute path of the new directory, which must exist.
     path: Option<String>,
-    /// The new description; an empty text removes it.
+    /// The new description; an empty string removes it.
     #[schemars(length(min = 0))]
     description: Option<String>,
-    /// The new rules; an empty text removes them.
+    /// The new rules; an empty string removes them.
     #[schemars(length(min = 0))]
     rules: Option<String>,
-    /// The new patterns; an empty text removes them.
+    /// The new patterns; an empty string removes them.
     #[schemars(length(min = 0))]
     patterns: Option<String>,
-    /// Most workers of the project that live at once, over all its types; -1 removes the limit.
+    /// As in `create_project`; -1 removes the limit.
     #[schemars(range(min = -1, max = 10_000))]
     max_workers: Option<i64>,
-    /// Dollars all its tickets may cost together; 0 removes the limit. When they are spent the project is paused until
-    /// the limit is raised.
+    /// As in `create_project`; 0 removes the limit.
     max_budget_usd: Option<f64>,
-    /// Dollars they may cost on one day (UTC); 0 removes the limit. When they are spent the project is paused until the
-    /// next day.
+    /// As in `create_project`; 0 removes the limit.
     max_budget_usd_per_day: Option<f64>,
-    /// Dollars each of its tickets may cost over its whole life, unless the ticket says otherwise; 0 removes the limit.
-    /// A ticket that has spent them goes on hold.
+    /// As in `create_project`; 0 removes the limit.
     max_budget_usd_per_ticket: Option<f64>,
-    /// Attempts each of its tickets may have over its whole life; 0 removes the limit. Then it goes on hold.
+    /// As in `create_project`; 0 removes the limit.
     #[schemars(range(min = 0, max = 10_000))]
     max_attempts_per_ticket: Option<i64>,
-    /// Most tickets that one ticket may become through those that its stages create, and theirs; -1 goes back to the
-    /// server's limit (`max_descendants` of its configuration, 100). A result that asks for more creates none, and its
-    /// ticket goes on hold.
+    /// As in `create_project`; -1 restores the server's limit.
     #[schemars(range(min = -1, max = 100_000))]
     max_descendants: Option<i64>,
-    /// Where tickets that begin from now on work: worktree or shared, see `create_project`. A new `path` without it is
-    /// looked at as `create_project` does.
+    /// As in `create_project`, for tickets that begin from now on. If you give only a new `path`, it is chosen as in
+    /// `create_project`.
     #[schemars(extend("enum" = Isolation::NAMES))]
     isolation: Option<String>,
-    /// What becomes of a completed ticket's branch from now on: keep or merge, see `create_project`.
+    /// As in `create_project`, for tickets that complete from now on.
     #[schemars(extend("enum" = OnComplete::NAMES))]
     on_complete: Option<String>,
 }
@@ -192,7 +183,7 @@ struct Update {
 struct Delete {
     /// The project's name.
     project: String,
-    /// Delete it although it has open tickets or live workers; false when left out.
+    /// Delete it even if it has open tickets or live workers; default false.
     force: Option<bool>,
 }
 
@@ -344,6 +335,7 @@ async fn place(path: &str, wanted: Option<&str>) -> Result<(String, Isolation)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::text::Invalid;
     use crate::mcp::service::Error;
 
     #[tokio::test]
@@ -356,7 +348,7 @@ mod tests {
         for bad in [".", "", file.to_str().unwrap(), "/nonexistent/directory"] {
             let refused = directory(bad).await;
             assert!(
-                matches!(&refused, Err(Error::Refused(Refusal::InvalidField { field, .. })) if field == "path"),
+                matches!(&refused, Err(Error::Refused(Refusal::InvalidField(Invalid { field, .. }))) if field == "path"),
                 "{bad:?}: {refused:?}"
             );
         }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::domain::advice::Reader;
 use crate::domain::waiting::waiting;
 use crate::mcp::page::List;
 use crate::mcp::page::Room;
@@ -23,28 +24,28 @@ pub(crate) fn tools() -> Vec<Tool> {
             "list_queues",
             "List queues",
             Effect::Reads,
-            "Lists the queues: one per worker type of each project, or of one project. `depth` counts tickets a worker \
-             could take now, `running` those a worker has, `workers` those that live. A paused queue starts nothing: it, \
-             its project or everything is paused; get_queue_status says which and why, resume ends it. Returns `queues` and `next_cursor`, which is \
-             null on the last page.",
+            "Lists queues, one per worker type, of all projects or of one. `depth` counts the tickets that a worker \
+             could take now, `running` those that a worker has, `workers` the workers that are not stopped. A paused \
+             queue starts nothing: the queue itself, its project or the whole server is paused. get_queue_status says \
+             which and why; resume ends it. `next_cursor` is null on the last page.",
             list,
         ),
         Tool::new(
             "get_queue_status",
             "Look at a queue",
             Effect::Reads,
-            "Returns one queue and, under `tickets`, its waiting tickets in the order they will be taken, each with \
-             `waiting_for`: why it waits and what would move it. At most the first 100 are shown; `depth` counts all \
-             that are ready.",
+            "Returns a queue and, under `tickets`, its waiting tickets in the order in which they will be taken, each \
+             with `waiting_for`: why it waits and what would move it. At most the first 100 are shown; `depth` counts \
+             all that are ready.",
             status,
         ),
         Tool::new(
             "delete_queue",
             "Empty a queue",
             Effect::Replaces,
-            "Empties a queue: its waiting tickets go on hold and none is lost; the worker type stays, its idle workers \
-             exit. Refused while a worker is busy on the queue, unless `force` is true: then such workers are told to \
-             cancel, and their tickets go on hold too. Move the tickets on later with resume_ticket or close_ticket. \
+            "Empties a queue: its waiting tickets go on hold, so none is lost, and its idle workers exit; the worker \
+             type stays. Refused while a worker is busy on the queue, unless `force` is true: then such workers are \
+             cancelled and their tickets go on hold too. Move the tickets on later with resume_ticket or close_ticket. \
              Returns the queue as it is then.",
             delete,
         ),
@@ -56,10 +57,10 @@ pub(crate) fn tools() -> Vec<Tool> {
 struct ListAll {
     /// Only queues of this project.
     project: Option<String>,
-    /// Most queues to return; 50 when left out.
+    /// Maximum number of queues to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before; leave it out for the first page.
+    /// The `next_cursor` of the previous page; leave it out for the first page.
     cursor: Option<String>,
 }
 
@@ -79,21 +80,20 @@ struct Delete {
     project: String,
     /// The worker type whose queue it is.
     worker_type: String,
-    /// Empty it although workers are busy on it; false when left out.
+    /// Empty it even if workers are busy on it; default false.
     force: Option<bool>,
 }
 
-impl From<Waiting> for WaitingTicket {
-    fn from(detail: Waiting) -> Self {
-        let wait = waiting(&detail.ticket, &detail.surroundings);
-        Self {
-            waiting_cause: wait.as_ref().map(|wait| wait.cause.name().to_owned()),
-            waiting_for: wait.map(|wait| wait.sentence),
-            ticket_id: detail.ticket.id.to_string(),
-            title: detail.ticket.title,
-            priority: detail.ticket.priority.name().to_owned(),
-            state: detail.ticket.state.name().to_owned(),
-        }
+/// A waiting ticket with the words of its wait for `reader`.
+fn waiting_ticket(detail: Waiting, reader: Reader) -> WaitingTicket {
+    let wait = waiting(&detail.ticket, &detail.surroundings);
+    WaitingTicket {
+        waiting_cause: wait.as_ref().map(|wait| wait.cause.name().to_owned()),
+        waiting_for: wait.map(|wait| wait.told(reader)),
+        ticket_id: detail.ticket.id.to_string(),
+        title: detail.ticket.title,
+        priority: detail.ticket.priority.name().to_owned(),
+        state: detail.ticket.state.name().to_owned(),
     }
 }
 
@@ -112,7 +112,7 @@ async fn status(service: Service, given: Status) -> Result<QueueStatus> {
     let tickets = waiting.into_iter().map(|mut detail| {
         detail.surroundings.brakes = brakes.clone();
         detail.surroundings.git = service.git_step(detail.ticket.id);
-        WaitingTicket::from(detail)
+        waiting_ticket(detail, service.reader)
     });
     let tickets = Room::new().fill(tickets);
     Ok(QueueStatus { queue: queue.into(), tickets })

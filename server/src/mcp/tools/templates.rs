@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::domain::refusal::Refusal;
+use crate::domain::text::shortened;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::mcp::page::List;
 use crate::mcp::service::Result;
@@ -13,7 +14,6 @@ use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
 use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::tools::worker_type_settings::SettingsView;
-use crate::mcp::transcript::shortened;
 use crate::store::Listed;
 use crate::templates::Found;
 use crate::templates::Source;
@@ -23,10 +23,10 @@ pub(crate) fn tools() -> Vec<Tool> {
         "list_worker_templates",
         "List templates of worker types",
         Effect::Reads,
-        "Lists the roles create_worker_type can begin with: what each is for, what its stage hands to the next one, its \
-         tools and limits. The operator's own stand among the built-in ones or in their place; `problem` says what is \
-         wrong with one that cannot be used. System prompts are cut; name a `template` to read one whole. Returns \
-         `templates` and `next_cursor`, which is null on the last page.",
+        "Lists the roles that create_worker_type can start from: what each is for, what its stage hands to the next \
+         one, its tools and limits. The operator's templates are listed with the built-in ones, or in their place; \
+         `problem` says what is wrong with one that cannot be used. System prompts are cut; name a `template` to read \
+         one in full. `next_cursor` is null on the last page.",
         list,
     )]
 }
@@ -34,12 +34,12 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListAll {
-    /// Only the template of this name, with its whole system prompt.
+    /// Only the template with this name, with its full system prompt.
     template: Option<String>,
-    /// Most templates to return; 50 when left out.
+    /// Maximum number of templates to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before; leave it out for the first page.
+    /// The `next_cursor` of the previous page; leave it out for the first page.
     cursor: Option<String>,
 }
 
@@ -52,7 +52,7 @@ struct TemplateView {
     hands_on: String,
     #[serde(flatten)]
     settings: SettingsView,
-    /// What is wrong with the operator's file; the template cannot be used until that is mended.
+    /// What is wrong with the operator's file; the template cannot be used until it is fixed.
     problem: Option<String>,
 }
 
@@ -79,7 +79,7 @@ struct Templates {
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Templates> {
-    // Checked first, so that a wrong cursor is refused whatever else is asked.
+    // Checked first, so that an invalid cursor is refused whatever else is given.
     let page = List::WorkerTemplates.page(given.limit, given.cursor.as_deref())?;
     let all = service.templates(crate::templates::Templates::all).await;
     if let Some(name) = given.template {
@@ -88,7 +88,7 @@ async fn list(service: Service, given: ListAll) -> Result<Templates> {
         let found = template.ok_or(Refusal::UnknownTemplate { template: name, known })?;
         return Ok(Templates { templates: vec![found.into()], next_cursor: None });
     }
-    // There are as many as there are files, so they are listed whole and cut here; the cursor is a position.
+    // Templates are files, so all are read and the page is cut here; the cursor is a position.
     let numbered = (1_i64..).zip(all).filter(|(number, _)| *number > page.after.unwrap_or(0));
     let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut rest: Vec<(i64, Found)> = numbered.collect();

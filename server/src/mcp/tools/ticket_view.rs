@@ -1,11 +1,12 @@
 //! From what the store knows of a ticket to its view on the wire.
 
+use crate::domain::advice::Reader;
 use crate::domain::comment::Comment;
+use crate::domain::text::shortened;
 use crate::domain::ticket::Ticket;
 use crate::domain::waiting::waiting;
 use crate::mcp::page::List;
 use crate::mcp::tools::projects::LISTED_CHARS;
-use crate::mcp::transcript::shortened;
 use crate::store::TicketDetail;
 use crate::wire::attempt::AttemptView;
 use crate::wire::ticket::ShownComment;
@@ -13,15 +14,16 @@ use crate::wire::ticket::TicketDetailView;
 use crate::wire::ticket::TicketView;
 
 impl TicketView {
-    /// The ticket as a list shows it, its description cut.
+    /// The ticket as lists show it, with its description cut.
     pub(crate) fn listed(ticket: Ticket) -> Self {
         let view = Self::from(ticket);
         Self { description: shortened(&view.description, LISTED_CHARS), ..view }
     }
 }
 
-impl From<TicketDetail> for TicketDetailView {
-    fn from(detail: TicketDetail) -> Self {
+impl TicketDetailView {
+    /// The ticket with the words of its wait for `reader`.
+    pub(crate) fn of(detail: TicketDetail, reader: Reader) -> Self {
         let wait = waiting(&detail.ticket, &detail.surroundings);
         let comment = |comment: Comment| ShownComment {
             cut: detail.cut.contains(&comment.id),
@@ -35,7 +37,7 @@ impl From<TicketDetail> for TicketDetailView {
             attempts_cursor: detail.attempts_before.map(|id| List::Attempts.write(id.key())),
             waiting_cause: wait.as_ref().map(|wait| wait.cause.name().to_owned()),
             waiting_until: wait.as_ref().and_then(|wait| wait.until).map(|until| until.to_string()),
-            waiting_for: wait.map(|wait| wait.sentence),
+            waiting_for: wait.map(|wait| wait.told(reader)),
             ticket: detail.ticket.into(),
             attempts: detail.attempts.into_iter().map(AttemptView::from).collect(),
         }

@@ -13,6 +13,7 @@ use crate::domain::outcome::StageOutcome;
 use crate::domain::outcome::StageResult;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
+use crate::domain::text::Invalid;
 use crate::domain::text::Name;
 use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
@@ -43,76 +44,76 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_ticket",
             "Create a ticket",
             Effect::Adds,
-            "Creates a piece of work. `execution_plan` lists the worker types it goes through, in order; each stage's \
-             worker sees the title, the description, the project's rules and the reports of the stages before it. The \
+            "Creates a unit of work. `execution_plan` lists the worker types it goes through, in order; the worker of \
+             each stage sees the title, the description, the project's rules and the reports of earlier stages. The \
              ticket is queued at once, or blocked until the tickets in `depends_on` are completed. Give an \
-             idempotency_key when you may repeat the call: the same key again returns the same ticket. Returns the \
-             ticket; follow it with list_events.",
+             idempotency_key if you may repeat the call: the same key returns the same ticket. Returns the ticket; \
+             follow it with list_events.",
             create,
         ),
         Tool::new(
             "update_ticket",
             "Change a ticket",
             Effect::Replaces,
-            "Changes the fields given and leaves the others as they are, in any state but closed. `execution_plan` is the \
-             whole new plan; it must begin with the stages that have begun, and the rest may be anything. An attempt that \
-             already runs keeps what it was told; the next one gets the new words. A ticket on hold stays so: let it go \
-             on with resume_ticket. Returns the ticket.",
+            "Changes only the fields given, in any state but closed. `execution_plan` is the whole new plan: it must \
+             begin with the stages that have already begun, and the rest may be anything. An attempt that is already \
+             running keeps the old texts; the next one gets the new ones. A ticket on hold stays on hold until \
+             resume_ticket. Returns the ticket.",
             update,
         ),
         Tool::new(
             "get_ticket",
             "Get a ticket",
             Effect::Reads,
-            "Returns one ticket with its newest comments (the stages' reports and the coordinator's words) and its newest \
-             attempts, both oldest first, and `waiting_for`: why it is not running and what would move it, null once it \
-             is closed. `waiting_cause` is the same as one word, `waiting_until` when that ends by itself, if it does. \
-             When `comments_cursor` or `attempts_cursor` is not null there are older ones: give it back to read them. A \
-             comment that is `cut` is shown whole with `comment_id`.",
+            "Returns a ticket with its newest comments (reports of stages and remarks by the coordinator) and attempts, \
+             each oldest first, and `waiting_for`: why it is not running and what would move it; null once it is \
+             closed. `waiting_cause` is the same as one word, `waiting_until` the time at which the wait ends by \
+             itself, if known. If `comments_cursor` or `attempts_cursor` is not null, pass it back to read older ones. \
+             To read a comment that is `cut` in full, give `comment_id`.",
             get,
         ),
         Tool::new(
             "list_tickets",
             "List tickets",
             Effect::Reads,
-            "Lists tickets, oldest first, all or those of a project, a state or a current stage. Descriptions longer \
-             than 500 characters are cut; get_ticket returns them whole. Returns `tickets` and `next_cursor`, which is \
-             null on the last page. A page ends early when the answer is full; go on with next_cursor.",
+            "Lists tickets, oldest first, optionally of one project, state or current stage. Descriptions longer than \
+             500 characters are cut; get_ticket returns them in full. `next_cursor` is null on the last page. A page \
+             ends early when the answer is full; continue with next_cursor.",
             list,
         ),
         Tool::new(
             "add_ticket_comment",
             "Comment on a ticket",
             Effect::Adds,
-            "Adds the coordinator's words to a ticket. Every later attempt's prompt holds them; an attempt that already \
-             runs does not see them. Returns the comment.",
+            "Adds a comment by the coordinator to a ticket. Every later attempt reads it in its prompt; an attempt that \
+             is already running does not see it. Returns the comment.",
             comment,
         ),
         Tool::new(
             "complete_ticket_stage",
             "Complete a stage yourself",
             Effect::Adds,
-            "Completes the ticket's current stage as the coordinator, in place of a worker: the report becomes a comment \
-             and the ticket moves, in one step. outcome completed moves it on (after the last stage it closes as \
-             completed), rework sends it back, blocked puts it on hold with a question. Refused when `stage` is not the \
-             current one, or while a worker runs it. Returns the ticket.",
+            "Completes the ticket's current stage as the coordinator, in place of a worker: the report becomes a \
+             comment and the ticket moves, in one step. outcome completed moves it to the next stage (after the last \
+             one it closes as completed), rework sends it back, blocked puts it on hold with a question. Refused if \
+             `stage` is not the current one or a worker is running it. Returns the ticket.",
             complete,
         ),
         Tool::new(
             "close_ticket",
             "Close a ticket",
             Effect::Replaces,
-            "Ends a ticket for good, as cancelled unless `resolution` says completed. A running attempt is cancelled \
-             first. Tickets that depend on it are unblocked when it is completed, and go on hold when it is cancelled. \
-             Closing cannot be undone. Returns the ticket.",
+            "Closes a ticket for good, as cancelled unless `resolution` says completed. A running attempt is cancelled \
+             first. Tickets that depend on it are unblocked if it is completed, and go on hold if it is cancelled. \
+             Cannot be undone. Returns the ticket.",
             close,
         ),
         Tool::new(
             "resume_ticket",
             "Resume a ticket",
             Effect::Adds,
-            "Sends a ticket that is on hold back to its queue, its attempts counted afresh. Read hold_reason first, mend \
-             the cause or answer the question in `comment`, then resume; `stage` goes on at another stage of its plan. \
+            "Sends a ticket on hold back to its queue and resets its count of attempts. First read hold_reason and fix \
+             the cause, or answer the question in `comment`. With `stage` it continues at another stage of its plan. \
              Returns the ticket.",
             resume,
         ),
@@ -124,21 +125,21 @@ pub(crate) fn tools() -> Vec<Tool> {
 struct Create {
     /// The project's name.
     project: String,
-    /// What is to be done, on one line of at most 200 characters.
+    /// What to do, on one line of at most 200 characters.
     title: String,
-    /// The worker types the ticket goes through, in order. A type may come up more than once.
+    /// The worker types the ticket goes through, in order. A type may appear more than once.
     #[schemars(length(min = 1, max = 32))]
     execution_plan: Vec<String>,
-    /// All a worker needs to know and cannot find out: the goal, the limits, how to tell that it is done.
+    /// Everything a worker needs to know and cannot find out: the goal, the limits, how to tell that it is done.
     description: Option<String>,
-    /// Which ticket of a queue goes first; normal when left out. Within one priority the older does.
+    /// Which ticket of a queue goes first; within one priority the older one does. Default: normal.
     #[schemars(extend("enum" = Priority::NAMES))]
     priority: Option<String>,
-    /// Ids of tickets that must be completed before this one starts, such as T-41. In a project with worktrees it begins
-    /// with their results.
+    /// Ids of tickets that must be completed before this one starts, such as T-41. In a project with worktrees, this
+    /// ticket begins with their results.
     #[schemars(length(max = 100))]
     depends_on: Option<Vec<String>>,
-    /// Any text of at most 200 characters; a second call with the same one returns the ticket of the first.
+    /// Any string of at most 200 characters; a second call with the same key returns the ticket of the first.
     idempotency_key: Option<String>,
 }
 
@@ -149,16 +150,16 @@ struct Update {
     ticket_id: String,
     /// The new title, on one line of at most 200 characters.
     title: Option<String>,
-    /// The new description; an empty text removes it.
+    /// The new description; an empty string removes it.
     #[schemars(length(min = 0))]
     description: Option<String>,
-    /// The new priority. A waiting ticket takes its new place at once.
+    /// The new priority. A waiting ticket takes its new place immediately.
     #[schemars(extend("enum" = Priority::NAMES))]
     priority: Option<String>,
-    /// The whole new plan. It begins with the stages that have begun; those after may be other ones.
+    /// The whole new plan. It must begin with the stages that have already begun.
     #[schemars(length(min = 1, max = 32))]
     execution_plan: Option<Vec<String>>,
-    /// Dollars this ticket may cost over its whole life, in place of the limit of its project; 0 goes back to that.
+    /// Dollars this ticket may cost over its whole life, in place of its project's limit; 0 restores that limit.
     max_budget_usd: Option<f64>,
 }
 
@@ -167,11 +168,11 @@ struct Update {
 pub(crate) struct Get {
     /// The ticket's id, such as T-42.
     pub(crate) ticket_id: String,
-    /// The `comments_cursor` of an earlier answer, to read the comments before those; left out, the newest.
+    /// The `comments_cursor` of an earlier answer, to read older comments; default: the newest.
     comments_cursor: Option<String>,
-    /// The `attempts_cursor` of an earlier answer, to read the attempts before those; left out, the newest.
+    /// The `attempts_cursor` of an earlier answer, to read older attempts; default: the newest.
     attempts_cursor: Option<String>,
-    /// Show this comment alone and whole, such as C-3.
+    /// Return only this comment, in full, such as C-3.
     comment_id: Option<String>,
 }
 
@@ -198,10 +199,10 @@ struct ListAll {
     state: Option<String>,
     /// Only tickets whose current stage is this worker type.
     stage: Option<String>,
-    /// Most tickets to return; 50 when left out.
+    /// Maximum number of tickets to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before; leave it out for the first page.
+    /// The `next_cursor` of the previous page; leave it out for the first page.
     cursor: Option<String>,
 }
 
@@ -210,7 +211,7 @@ struct ListAll {
 struct AddComment {
     /// The ticket's id, such as T-42.
     ticket_id: String,
-    /// What the next workers should know.
+    /// What later workers should know.
     content: String,
 }
 
@@ -219,14 +220,14 @@ struct AddComment {
 struct Complete {
     /// The ticket's id, such as T-42.
     ticket_id: String,
-    /// The stage you complete; must be the ticket's `current_stage`.
+    /// The stage you complete: the ticket's `current_stage`.
     stage: String,
-    /// What becomes of the ticket: on to the next stage, back to an earlier one, or on hold with a question.
+    /// Where the ticket goes: to the next stage, back to an earlier one, or on hold with a question.
     #[schemars(extend("enum" = OUTCOMES))]
     outcome: String,
     /// What was done and found; the next stage reads it.
     report: String,
-    /// With outcome rework: the earlier stage that must work again; the one before when left out.
+    /// With outcome rework: the earlier stage to redo; default: the one before.
     rework_stage: Option<String>,
     /// With outcome blocked: what must be decided.
     question: Option<String>,
@@ -237,10 +238,10 @@ struct Complete {
 struct Close {
     /// The ticket's id, such as T-42.
     ticket_id: String,
-    /// How it ends; cancelled when left out.
+    /// How it ends; default cancelled.
     #[schemars(extend("enum" = Resolution::NAMES))]
     resolution: Option<String>,
-    /// Why, as a comment on the ticket.
+    /// The reason, as a comment on the ticket.
     comment: Option<String>,
 }
 
@@ -249,7 +250,7 @@ struct Close {
 struct Resume {
     /// The ticket's id, such as T-42.
     ticket_id: String,
-    /// The stage of its plan to go on with; where it stands when left out.
+    /// The stage of its plan to continue with; default: the current one.
     stage: Option<String>,
     /// An answer or instruction for the next worker, as a comment on the ticket.
     comment: Option<String>,
@@ -295,8 +296,8 @@ async fn update(service: Service, given: Update) -> Result<TicketView> {
     Ok(service.store.update_ticket(ticket, change, service.now()).await?.into())
 }
 
-fn plan(stages: &[String]) -> std::result::Result<Plan, Refusal> {
-    let stages: std::result::Result<Vec<Name>, Refusal> =
+fn plan(stages: &[String]) -> std::result::Result<Plan, Invalid> {
+    let stages: std::result::Result<Vec<Name>, Invalid> =
         stages.iter().map(|stage| Name::parse("execution_plan", stage)).collect();
     Plan::new(stages?)
 }
@@ -314,7 +315,7 @@ pub(crate) async fn detail(
     let mut detail = service.store.ticket_at(ticket, history, service.now()).await?;
     detail.surroundings.brakes = service.brakes();
     detail.surroundings.git = service.git_step(ticket);
-    Ok(detail.into())
+    Ok(TicketDetailView::of(detail, service.reader))
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Tickets> {
@@ -343,7 +344,7 @@ async fn complete(service: Service, given: Complete) -> Result<TicketView> {
     Ok(service.store.complete_stage(ticket, &given.stage, result, now).await?.into())
 }
 
-/// The result as a worker would have given it; a field that belongs to another outcome is refused, not dropped.
+/// The result as a worker would have given it. A field that belongs to another outcome is refused, not dropped.
 fn stage_result(given: &Complete) -> std::result::Result<StageResult, Refusal> {
     let report = text::required("report", &given.report)?;
     let said = |field, text: &Option<String>| {
@@ -394,8 +395,8 @@ async fn resume(service: Service, given: Resume) -> Result<TicketView> {
     Ok(service.store.resume_ticket(ticket, given.stage, comment, service.now()).await?.into())
 }
 
-/// A comment that comes with another call; an empty one is none.
-fn said(comment: Option<&str>) -> std::result::Result<Option<String>, Refusal> {
+/// A comment that is part of another call; an empty one means none.
+fn said(comment: Option<&str>) -> std::result::Result<Option<String>, Invalid> {
     let comment = comment.filter(|comment| !comment.trim().is_empty());
     comment.map(|comment| text::long("comment", comment)).transpose()
 }
@@ -413,7 +414,7 @@ mod tests {
             whole[field] = value.clone();
         }
         stage_result(&serde_json::from_value(whole).unwrap()).map_err(|refusal| {
-            let Refusal::InvalidField { field, .. } = refusal else {
+            let Refusal::InvalidField(Invalid { field, .. }) = refusal else {
                 panic!("expected a wrong field, got {refusal:?}");
             };
             field
@@ -454,7 +455,7 @@ mod tests {
         assert_eq!((new.title.as_str(), new.priority), ("Build", Priority::Normal));
         assert!(matches!(
             new_ticket(&given(json!(["2"]))),
-            Err(Error::Refused(Refusal::InvalidField { field, allowed, .. }))
+            Err(Error::Refused(Refusal::InvalidField(Invalid { field, allowed, .. })))
                 if field == "depends_on" && allowed == "the id of a ticket, such as T-42"
         ));
     }

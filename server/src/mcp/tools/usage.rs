@@ -30,10 +30,10 @@ pub(crate) fn tools() -> Vec<Tool> {
         "See what the work has used",
         Effect::Reads,
         "Sums what attempts used: dollars, tokens, turns, wall time and peak memory, per day (the default), project, \
-         worker_type, ticket, stage of a ticket, or attempt, for all projects or as narrow as the filters say. `total` is \
-         over everything that matches. Dollars are what claude reported at its list prices; attempts that ended without \
-         saying are counted in `unpriced`, and what limits assume of them in `assumed_usd`. Days come newest first, everything else dearest first. Returns `usage`, \
-         `total` and `next_cursor`, which is null on the last page.",
+         worker_type, ticket, stage of a ticket, or attempt, over all projects or what the filters select. `total` \
+         covers everything that matches. Dollars are what claude reported at its list prices; attempts that ended \
+         without reporting a cost are counted in `unpriced`, and what limits assume for them in `assumed_usd`. Days are \
+         listed newest first, everything else most expensive first. `next_cursor` is null on the last page.",
         usage,
     )]
 }
@@ -41,7 +41,7 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Ask {
-    /// What to sum by; day when left out.
+    /// What to sum by; default day.
     #[schemars(extend("enum" = GroupBy::NAMES))]
     group_by: Option<String>,
     /// Only this project.
@@ -50,14 +50,14 @@ struct Ask {
     ticket_id: Option<String>,
     /// Only this worker type.
     worker_type: Option<String>,
-    /// Only attempts of this day (2026-11-22, UTC) or instant (RFC 3339) and later.
+    /// Only attempts from this day (2026-11-22, UTC) or instant (RFC 3339) on.
     since: Option<String>,
-    /// Only attempts of before this day or instant.
+    /// Only attempts before this day or instant.
     until: Option<String>,
-    /// Most groups to return; 50 when left out.
+    /// Maximum number of groups to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before; leave it out for the first page.
+    /// The `next_cursor` of the previous page; leave it out for the first page.
     cursor: Option<String>,
 }
 
@@ -105,7 +105,7 @@ async fn usage(service: Service, given: Ask) -> Result<UsageSums> {
     Ok(UsageSums { usage, total: found.total.into(), next_cursor })
 }
 
-/// How many groups the pages before had.
+/// How many groups the previous pages had.
 fn position(cursor: &str) -> std::result::Result<i64, Refusal> {
     let digits = cursor.strip_prefix('u').filter(|digits| digits.len() == 16);
     digits
@@ -117,7 +117,7 @@ fn position(cursor: &str) -> std::result::Result<i64, Refusal> {
         })
 }
 
-/// A day, from its beginning in UTC, or an instant.
+/// The beginning of a day in UTC, or an instant.
 fn instant(field: &str, given: &str) -> std::result::Result<Timestamp, Refusal> {
     let day = given.parse::<NaiveDate>().ok();
     let day = day.map(|day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis());

@@ -26,7 +26,7 @@ macro_rules! make {
             /// The type's name, unique in its project: 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or
             /// digit.
             pub(super) worker_type: String,
-            /// The name of a template to begin with, such as implementation. What else is given here changes it.
+            /// The template to start from, such as implementation; the other fields change it.
             pub(super) template: Option<String>,
             $(#[doc = $create]
             $(#[serde(rename = $argument)])?
@@ -75,7 +75,7 @@ macro_rules! make {
 }
 worker_type_settings!(make!());
 
-/// Adds to the schema of an argument what its rule says.
+/// Adds the rule of an argument to its schema.
 fn saying<T>(rule: &impl Rule<T>, call: Call) -> impl FnMut(&mut schemars::Schema) {
     let keywords = rule.keywords(call);
     move |schema| {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::Name;
+use crate::domain::text::shortened;
 use crate::domain::worker_type::WorkerType;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::mcp::page::List;
@@ -20,7 +21,6 @@ use crate::mcp::tools::projects::LISTED_CHARS;
 use crate::mcp::tools::worker_type_settings::Create;
 use crate::mcp::tools::worker_type_settings::SettingsView;
 use crate::mcp::tools::worker_type_settings::Update;
-use crate::mcp::transcript::shortened;
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![
@@ -29,19 +29,19 @@ pub(crate) fn tools() -> Vec<Tool> {
             "Create a worker type",
             Effect::Adds,
             "Adds a role to a project: a system prompt, the tools it may use, and its limits. `template` takes all of \
-             that from a role that is written already (list_worker_templates shows them: planning, research, design, \
-             implementation, testing, review, documentation, deployment), and whatever else you give changes it; \
-             without one give a system_prompt. The type's name is what an execution_plan of create_ticket lists as a \
-             stage, and each type has its own queue. A worker is a headless Claude Code that nobody can answer: what it \
-             is not allowed is denied. With auto_spawn the server launches workers by itself, up to max_workers, when \
-             tickets wait. Returns the worker type.",
+             that from an existing role (list_worker_templates: planning, research, design, implementation, testing, \
+             review, documentation, deployment), and the other fields change it; without a template, give a \
+             system_prompt. The execution_plan of create_ticket lists worker types by name as stages, and each type has \
+             its own queue. A worker is a headless Claude Code that cannot ask for permission: what is not allowed is \
+             denied. With auto_spawn, the server launches workers by itself, up to max_workers, when tickets wait. \
+             Returns the worker type.",
             create,
         ),
         Tool::new(
             "get_worker_type",
             "Get a worker type",
             Effect::Reads,
-            "Returns one worker type with its whole system prompt and limits, and whether its queue is paused and why.",
+            "Returns a worker type with its full system prompt and limits, and whether and why its queue is paused.",
             get,
         ),
         Tool::new(
@@ -49,17 +49,16 @@ pub(crate) fn tools() -> Vec<Tool> {
             "List worker types",
             Effect::Reads,
             "Lists the worker types of a project. System prompts and descriptions longer than 500 characters are cut; \
-             get_worker_type returns them whole. Returns `worker_types` and `next_cursor`, which is null on the last \
-             page.",
+             get_worker_type returns them in full. `next_cursor` is null on the last page.",
             list,
         ),
         Tool::new(
             "update_worker_type",
             "Change a worker type",
             Effect::Replaces,
-            "Changes the fields given and leaves the others as they are. Time limits and max_turns count at once, for \
-             attempts that run too; everything else counts for the next ones. If a failure paused the type's queue, this \
-             resumes it. Returns the worker type.",
+            "Changes only the fields given. Time limits and max_turns take effect immediately, for running attempts \
+             too; everything else applies to the next attempts. If a failure paused the type's queue, this resumes it. \
+             Returns the worker type.",
             update,
         ),
         Tool::new(
@@ -67,7 +66,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             "Delete a worker type",
             Effect::Replaces,
             "Deletes a worker type. Refused while the plan of an open ticket names it, unless `force` is true: then \
-             those tickets go on hold and its workers are told to cancel. Returns the worker type as it was.",
+             those tickets go on hold and its workers are cancelled. Returns the deleted worker type.",
             delete,
         ),
     ]

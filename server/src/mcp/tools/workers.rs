@@ -27,37 +27,38 @@ pub(crate) fn tools() -> Vec<Tool> {
             "spawn_worker",
             "Start workers",
             Effect::Adds,
-            "Starts workers of a type by hand. Rarely needed: a type with auto_spawn gets its workers by itself. Use it \
-             for types without auto_spawn, or to resume a paused queue once its cause is mended. A worker takes tickets \
-             from its queue until none is left and then exits. Returns at once, with the new `workers` in state \
-             launching; follow them with get_worker_status or list_events.",
+            "Starts workers of a type manually. Rarely needed: the server launches workers of types with auto_spawn. \
+             Use it for other types, or to resume a paused queue once its cause is fixed. A worker takes tickets from \
+             its queue until none is left, then exits. Returns at once, with the new `workers` in state launching; \
+             follow them with get_worker_status or list_events.",
             spawn,
         ),
         Tool::new(
             "stop_worker",
             "Stop a worker",
             Effect::Replaces,
-            "Asks a worker to stop. `mode` says what becomes of its ticket: drain finishes it first; interrupt (the \
+            "Asks a worker to stop. `mode` decides what becomes of its ticket: drain finishes it first; interrupt (the \
              default) stops now and requeues it uncharged; cancel stops now and puts it on hold; kill is interrupt \
-             without asking nicely. A second call may only ask for a stronger mode. Returns the worker as it is now; a \
-             worker_stopped event tells when it is gone.",
+             without a grace period. A second call may only ask for a stronger mode. Returns the worker as it is now; a \
+             worker_stopped event reports when it is gone.",
             stop,
         ),
         Tool::new(
             "list_workers",
             "List workers",
             Effect::Reads,
-            "Lists workers, stopped ones too unless `state` says otherwise. Returns `workers` with what each is doing, \
-             and `next_cursor`, which is null on the last page.",
+            "Lists workers with what each is doing, including stopped ones unless `state` says otherwise. `next_cursor` \
+             is null on the last page.",
             list,
         ),
         Tool::new(
             "get_worker_status",
             "Look at a worker",
             Effect::Reads,
-            "Returns one worker: state, process ids, systemd unit, current ticket and attempt, last heartbeat, memory in \
-             bytes, under `progress` what its agent said last on how far it is, and under `transcript` the last lines its claude wrote in the current attempt (stream-json, at most \
-             20, each cut to 2,000 characters). Use it to see whether a worker makes progress before you stop it.",
+            "Returns a worker: state, process ids, systemd unit, current ticket and attempt, last heartbeat, memory in \
+             bytes, its agent's latest `progress` and, under `transcript`, the last lines that its claude wrote in the \
+             current attempt (stream-json, at most 20, each cut to 2,000 characters). Use it to see whether a worker \
+             makes progress before you stop it.",
             status,
         ),
     ]
@@ -70,7 +71,7 @@ struct Spawn {
     project: String,
     /// The worker type's name.
     worker_type: String,
-    /// How many to start; 1 when left out.
+    /// How many to start; default 1.
     #[schemars(range(min = 1, max = 1000))]
     count: Option<i64>,
 }
@@ -80,7 +81,7 @@ struct Spawn {
 struct Stop {
     /// The worker's id, such as W-7.
     worker_id: String,
-    /// What becomes of its ticket; interrupt when left out.
+    /// What becomes of its ticket; default interrupt.
     #[schemars(extend("enum" = StopMode::NAMES))]
     mode: Option<String>,
 }
@@ -95,10 +96,10 @@ struct ListAll {
     /// Only workers in this state.
     #[schemars(extend("enum" = WorkerState::NAMES))]
     state: Option<String>,
-    /// Most workers to return; 50 when left out.
+    /// Maximum number of workers to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before; leave it out for the first page.
+    /// The `next_cursor` of the previous page; leave it out for the first page.
     cursor: Option<String>,
 }
 
@@ -148,7 +149,7 @@ async fn status(service: Service, given: Status) -> Result<WorkerStatus> {
         Some(attempt) => {
             let run_dir = service.run_dir(attempt);
             let read = tokio::task::spawn_blocking(move || transcript::last_lines(&run_dir));
-            // A panic there is logged by its own hook; the rest of the answer is still worth giving.
+            // A panic there is logged by its hook; the rest of the answer is still useful.
             read.await.unwrap_or_default()
         }
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::domain::refusal::Refusal;
+use crate::domain::text::Invalid;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -135,5 +136,11 @@ impl From<sqlx::Error> for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Refused(invalid.into())
     }
 }

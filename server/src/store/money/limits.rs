@@ -6,6 +6,7 @@ use sqlx::SqliteConnection;
 
 use super::accounts;
 use super::accounts::FamilyRow;
+use crate::domain::advice::Knob;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::limits;
@@ -140,7 +141,7 @@ impl BoundsRow {
             let assumed = match self.assumed {
                 usd if usd < LEAST_USD => String::new(),
                 usd => format!(
-                    " (${usd:.2} of that assumed for attempts that were stopped before they could tell)"
+                    " (${usd:.2} of that is assumed, for attempts that were stopped before they could report a cost)"
                 ),
             };
             return Some(format!(
@@ -151,7 +152,7 @@ impl BoundsRow {
         }
         if let Some((began, account)) = self.family.account().filter(|(_, of)| of.is_spent()) {
             return Some(format!(
-                "{began} has cost ${:.2} together with all that it became, and {}",
+                "{began} has cost ${:.2} with all that it became, and {}",
                 account.spent,
                 account.of.spent(account.limit)
             ));
@@ -164,24 +165,26 @@ impl BoundsRow {
             && made >= most
         {
             return Some(format!(
-                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life; raise \
-                 max_attempts_per_ticket with update_project"
+                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life ({})",
+                Knob::TicketAttempts.setting()
             ));
         }
         if let Some((most, made)) = self.attempts_ever.zip(self.family_made)
             && made >= most
         {
             return Some(format!(
-                "{} has had {made} attempts together with all that it became, and a ticket of this project may have {most} \
-                 over its whole life; raise max_attempts_per_ticket with update_project",
-                self.family.began()
+                "{} has had {made} attempts, with all that it became, and a ticket of this project may have {most} over its \
+                 whole life ({})",
+                self.family.began(),
+                Knob::TicketAttempts.setting()
             ));
         }
         let used = self.used;
         // Lowered while it waited for its next attempt.
         self.max_attempts.filter(|most| used >= *most).map(|most| {
             format!(
-                "its stage has had {used} attempts, and may have {most}; raise max_attempts with update_worker_type"
+                "its stage has had {used} attempts, and may have {most} ({})",
+                Knob::StageAttempts.setting()
             )
         })
     }

@@ -13,7 +13,6 @@ use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
-use crate::domain::planned;
 use crate::domain::planned::Dependency;
 use crate::domain::planned::PlannedTicket;
 use crate::domain::ticket::Ticket;
@@ -43,7 +42,7 @@ pub(crate) async fn judge(
         match admit(connection, &parent, planned).await {
             Ok(_) => {}
             Err(Error::Refused(refusal)) => {
-                let detail = planned::refused(&planned.key, &refusal);
+                let detail = refusal.of_planned(&planned.key);
                 return Ok(Verdict::Failed { failure: Failure::MalformedResult, detail });
             }
             Err(error) => return Err(error),

@@ -17,6 +17,7 @@ use super::settle;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Outcome;
 use crate::domain::event::EventKind;
+use crate::domain::limits;
 use crate::domain::limits::Funds;
 use crate::domain::limits::Limit;
 use crate::domain::outcome::Consequence;
@@ -218,7 +219,7 @@ async fn move_on(
         if ending.cancelled {
             let moved = ticket::load(connection, ticket.id).await?;
             let reason =
-                format!("its worker was told to cancel {}, which had completed by then", found.id);
+                format!("its worker was asked to cancel {}, which had completed by then", found.id);
             hold::hold(connection, &moved, &reason, now).await?;
         }
         return Ok(());
@@ -298,27 +299,7 @@ async fn limit_met(
             Funds::Spent(_) => {}
         }
     }
-    let whose = match of {
-        Limit::Attempt | Limit::Ticket => {
-            "this ticket; raise max_budget_usd with update_ticket, or max_budget_usd_per_ticket with update_project"
-        }
-        Limit::Family => {
-            "the ticket it comes from and all that this became; raise max_budget_usd of that ticket with update_ticket, or \
-             max_budget_usd_per_ticket with update_project"
-        }
-        Limit::ProjectDay => {
-            "the project today; raise max_budget_usd_per_day with update_project, or wait for tomorrow"
-        }
-        Limit::Project => "the project; raise max_budget_usd with update_project",
-        Limit::ServerDay => {
-            "the server today; the operator raises max_usd_per_day in the configuration, or wait for tomorrow"
-        }
-    };
-    Ok(Some(Met::Spent(format!(
-        "its attempt {} spent the ${usd:.2} that were left for {whose}. What it did is kept, and it goes on in the same \
-         session",
-        found.id
-    ))))
+    Ok(Some(Met::Spent(limits::used_up(of, found.id, usd))))
 }
 
 /// One sentence: what happened, and what happens next.
@@ -344,7 +325,7 @@ fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> Str
             "its session is asked for the outcome".to_owned()
         }
         Move::Requeue { .. } => "it is queued again, uncharged".to_owned(),
-        Move::Retry { not_before, .. } => format!("it is tried again at {not_before}"),
+        Move::Retry { not_before, .. } => format!("it is retried at {not_before}"),
         Move::Hold { .. } => "the ticket goes on hold".to_owned(),
         Move::Advance { .. } | Move::SendBack { .. } | Move::Close => {
             "the ticket moves on".to_owned()

@@ -114,6 +114,6 @@ pub(crate) async fn unpause(
     .execute(&mut *connection)
     .await?;
     let event =
-        NewEvent::new(EventKind::QueueResumed, project, format!("The queue {name} goes on."));
+        NewEvent::new(EventKind::QueueResumed, project, format!("The queue {name} resumes."));
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await
 }

@@ -78,12 +78,12 @@ pub(crate) async fn lift(
     let why = match cause {
         Cause::Coordinator => "it was resumed",
         Cause::UsageLimit => "the usage limit no longer holds it",
-        Cause::Budget => "no limit in dollars holds it any more",
-        Cause::Failure => "the cause is mended",
+        Cause::Budget => "no dollar limit holds it any more",
+        Cause::Failure => "the cause is fixed",
     };
     let (kind, what) = match project {
-        None => (EventKind::ServerResumed, "Everything goes on"),
-        Some(_) => (EventKind::ProjectResumed, "The project goes on"),
+        None => (EventKind::ServerResumed, "Everything resumes"),
+        Some(_) => (EventKind::ProjectResumed, "The project resumes"),
     };
     tell(connection, project, kind, &format!("{what}: {why}."), now).await?;
     Ok(true)
@@ -162,10 +162,10 @@ impl Store {
         let (kind, summary) = if low {
             (
                 EventKind::ServerPaused,
-                "Nothing new is started: the disk has hardly any room left. That ends by itself when there is room.",
+                "Nothing new is started: the disk is almost full. This ends by itself when there is room.",
             )
         } else {
-            (EventKind::ServerResumed, "The disk has room again, and work goes on.")
+            (EventKind::ServerResumed, "The disk has room again, and work resumes.")
         };
         self.writer
             .write(move |connection| Box::pin(tell(connection, None, kind, summary, now)))

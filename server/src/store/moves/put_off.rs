@@ -77,7 +77,7 @@ pub(crate) async fn put_off(
         return Ok(());
     }
     let summary = format!(
-        "The queue {name} waits: {}. It is tried again by itself, at {until} for the first time.",
+        "The queue {name} waits: {}. It is retried by itself, first at {until}.",
         clause(reason)
     );
     let event = NewEvent::new(EventKind::QueuePaused, project, summary);

@@ -98,7 +98,7 @@ async fn resume(
     .execute(&mut *connection)
     .await?;
     let resumed = ticket::load(connection, id).await?;
-    let summary = format!("{id} goes on at its stage {}.", resumed.current_stage());
+    let summary = format!("{id} resumes at its stage {}.", resumed.current_stage());
     event::append(connection, event::about(&resumed, EventKind::TicketResumed, summary), now)
         .await?;
     Ok(resumed)

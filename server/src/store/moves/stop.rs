@@ -35,7 +35,7 @@ pub(crate) async fn request_stop(
             .fetch_one(&mut *connection)
             .await?;
     if launched.is_none() {
-        return stopped(connection, id, "it was told to stop before it was launched", now).await;
+        return stopped(connection, id, "it was asked to stop before it was launched", now).await;
     }
     if found.stop.is_some_and(|asked| asked >= mode) {
         return Ok(());
@@ -56,7 +56,7 @@ pub(crate) async fn stopped(
     now: Timestamp,
 ) -> Result<()> {
     let worker = worker::load(connection, id).await?;
-    let asked = worker.stop.map(|mode| format!("{reason}, as it was told ({})", mode.name()));
+    let asked = worker.stop.map(|mode| format!("{reason}, as asked ({})", mode.name()));
     let reason = asked.as_deref().unwrap_or(reason);
     let done = sqlx::query(
         "UPDATE worker

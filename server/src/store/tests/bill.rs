@@ -80,7 +80,7 @@ async fn a_ticket_that_is_killed_again_and_again_comes_to_the_end_of_its_dollars
     assert_eq!(runs, 4);
     assert_eq!(bed.costs(ticket).await, (0.0, 10.0));
     let reason = bed.hold_reason(ticket).await;
-    assert!(reason.contains("$10.00 of that assumed"), "{reason}");
+    assert!(reason.contains("$10.00 of that is assumed"), "{reason}");
     let usage = bed.store.usage(UsageFilter::default(), GroupBy::Day, 0, 9).await;
     let total = usage.unwrap().total;
     assert!((total.assumed_usd - 10.0).abs() < 1e-9, "{total:?}");

@@ -61,7 +61,7 @@ async fn a_family_of_planners_ends_at_the_limit_through_all_generations() {
     for word in [
         "asked for 2 more",
         "T-1, which it comes from, has become 4",
-        "may become 5 (max_descendants)",
+        "may become 5 (max_descendants of the project)",
     ] {
         assert!(reason.contains(word), "{word}: {reason}");
     }
@@ -122,8 +122,8 @@ async fn dollars_of_a_family_count_against_the_limit_of_its_first_ticket() {
 
     bed.store.enforce_limits(NOW).await.unwrap();
     let reason = bed.hold_reason(key(4)).await;
-    assert!(reason.starts_with("T-1 has cost $2.01 together with all that it became"), "{reason}");
-    assert!(reason.contains("max_budget_usd of that ticket with update_ticket"), "{reason}");
+    assert!(reason.starts_with("T-1 has cost $2.01 with all that it became"), "{reason}");
+    assert!(reason.contains("max_budget_usd of the ticket"), "{reason}");
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn attempts_of_a_family_count_together() {
     bed.end(attempt, completed()).await;
     assert_eq!(bed.claim(worker, "i2").await, Claim::Nothing);
     let reason = bed.hold_reason(key(3)).await;
-    assert!(reason.contains("T-1 has had 2 attempts together with all that it became"), "{reason}");
+    assert!(reason.contains("T-1 has had 2 attempts, with all that it became"), "{reason}");
 }
 
 #[tokio::test]

@@ -89,7 +89,10 @@ async fn a_ticket_that_spent_its_dollars_goes_on_hold_once_and_goes_on_with_more
     assert_eq!(bed.read(ticket).await.stage_index, 1);
     assert_eq!(bed.store.enforce_limits(NOW).await.unwrap(), []);
     let reason = bed.hold_reason(ticket).await;
-    assert!(reason.contains("$1.02") && reason.contains("update_ticket"), "{reason}");
+    assert!(
+        reason.contains("$1.02") && reason.contains("max_budget_usd of the ticket"),
+        "{reason}"
+    );
     bed.store.enforce_limits(NOW).await.unwrap();
     assert_eq!(bed.kinds().await.iter().filter(|kind| **kind == "ticket_on_hold").count(), 1);
 
@@ -102,7 +105,10 @@ async fn a_ticket_that_spent_its_dollars_goes_on_hold_once_and_goes_on_with_more
     // It ran into that, and not into a limit of its type.
     bed.ends_at(attempt, failed(Failure::MaxBudget), 0.99, NOW).await;
     let reason = bed.hold_reason(ticket).await;
-    assert!(reason.contains("$0.98") && reason.contains("update_ticket"), "{reason}");
+    assert!(
+        reason.contains("$0.98") && reason.contains("max_budget_usd of the ticket"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]

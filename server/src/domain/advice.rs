@@ -1,0 +1,330 @@
+//! What a reader can do about a wait, a refusal or a limit: said here once, in parts, and worded for each reader. A
+//! model is given the tool, a person at a shell the command.
+//!
+//! Texts that are stored, such as hold reasons and the details of attempts, have readers of both kinds. They name the
+//! setting that matters ([`Knob::setting`]) and never a step.
+
+use super::names::names;
+
+names! {
+    /// Who reads an answer.
+    #[derive(Default)]
+    pub enum Reader {
+        /// A model that calls tools of this server.
+        #[default]
+        Model = "model",
+        /// A person, or a script, that runs `vibe-ensemble` in a shell.
+        Shell = "shell",
+    }
+}
+
+/// The header of a request in which a client names who reads the answer.
+pub const READER_HEADER: &str = "vibe-ensemble-reader";
+
+/// How one kind of reader takes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By calling this tool.
+    Call(&'static str),
+    /// By running this command, with the arguments of the advice.
+    Run(&'static str),
+    /// By asking someone who can.
+    Ask(&'static str),
+    /// Without help from anyone.
+    Directly,
+}
+
+use Way::Call;
+use Way::Directly;
+use Way::Run;
+
+/// Until a shell has a command of its own for a step.
+const COORDINATOR: Way = Way::Ask("the coordinator");
+const OPERATOR: Way = Way::Ask("the operator");
+
+macro_rules! steps {
+    ($($step:ident: $model:expr, $shell:expr;)+) => {
+        /// A step that a reader can take. One row says how each kind of reader takes it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Step { $($step,)+ }
+
+        impl Step {
+            pub const ALL: &'static [Self] = &[$(Self::$step,)+];
+
+            #[must_use]
+            pub const fn way(self, reader: Reader) -> Way {
+                match (self, reader) {
+                    $((Self::$step, Reader::Model) => $model, (Self::$step, Reader::Shell) => $shell,)+
+                }
+            }
+        }
+    };
+}
+
+steps! {
+    // step           a model                      a person at a shell
+    CreateProject:    Call("create_project"),      COORDINATOR;
+    UpdateProject:    Call("update_project"),      COORDINATOR;
+    ListProjects:     Call("list_projects"),       Run("vibe-ensemble status");
+    CreateWorkerType: Call("create_worker_type"),  COORDINATOR;
+    UpdateWorkerType: Call("update_worker_type"),  COORDINATOR;
+    SpawnWorker:      Call("spawn_worker"),        COORDINATOR;
+    StopWorker:       Call("stop_worker"),         COORDINATOR;
+    ListWorkers:      Call("list_workers"),        Run("vibe-ensemble workers");
+    WatchWorker:      Call("get_worker_status"),   Run("vibe-ensemble workers");
+    Resume:           Call("resume"),              Run("vibe-ensemble resume");
+    CreateTicket:     Call("create_ticket"),       COORDINATOR;
+    UpdateTicket:     Call("update_ticket"),       COORDINATOR;
+    GetTicket:        Call("get_ticket"),          Run("vibe-ensemble tickets");
+    ListTickets:      Call("list_tickets"),        Run("vibe-ensemble tickets");
+    CompleteStage:    Call("complete_ticket_stage"), COORDINATOR;
+    CloseTicket:      Call("close_ticket"),        COORDINATOR;
+    ResumeTicket:     Call("resume_ticket"),       COORDINATOR;
+    AwaitEvents:      Call("list_events"),         Run("vibe-ensemble events --follow");
+    EndDrain:         Run("vibe-ensemble drain --off"), Run("vibe-ensemble drain --off");
+    Configure:        OPERATOR,                    Directly;
+}
+
+/// One thing that a reader can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// A step, what it is to do here as a clause, such as "raise `max_workers`", and the arguments of a command.
+    Take { step: Step, to: String, arguments: String },
+    /// One after the other.
+    Then(Vec<Self>),
+    /// The same call again, although something stands in its way.
+    Force,
+    /// What needs no step of this server; the same clause for every reader.
+    Do(String),
+}
+
+impl Advice {
+    /// A step that needs no arguments in a shell.
+    pub fn take(step: Step, to: impl Into<String>) -> Self {
+        Self::Take { step, to: to.into(), arguments: String::new() }
+    }
+
+    /// A step with the arguments that its command takes in a shell.
+    pub fn take_with(step: Step, to: impl Into<String>, arguments: impl Into<String>) -> Self {
+        Self::Take { step, to: to.into(), arguments: arguments.into() }
+    }
+
+    pub fn just(clause: impl Into<String>) -> Self {
+        Self::Do(clause.into())
+    }
+
+    /// Adds the advice as clauses, each behind `joint` and with whom to ask for it.
+    fn clauses(&self, joint: &'static str, reader: Reader, into: &mut Vec<Clause>) {
+        let mut add = |whom, act| into.push(Clause { joint, whom, act });
+        match self {
+            Self::Take { step, to, arguments } => match step.way(reader) {
+                Way::Call(tool) => add(None, format!("{to} with {tool}")),
+                Way::Run(command) if arguments.is_empty() => {
+                    add(None, format!("{to} with `{command}`"));
+                }
+                Way::Run(command) => add(None, format!("{to} with `{command} {arguments}`")),
+                Way::Ask(whom) => add(Some(whom), to.clone()),
+                Way::Directly => add(None, to.clone()),
+            },
+            Self::Then(steps) => {
+                for (index, step) in steps.iter().enumerate() {
+                    step.clauses(if index == 0 { joint } else { ", then " }, reader, into);
+                }
+            }
+            Self::Force => {
+                let act = match reader {
+                    Reader::Model => "call again with force: true",
+                    Reader::Shell => "repeat the command with --force",
+                };
+                add(None, act.to_owned());
+            }
+            Self::Do(act) => add(None, act.clone()),
+        }
+    }
+}
+
+/// A part of a sentence of advice: something to do, beginning with a verb in lower case.
+struct Clause {
+    joint: &'static str,
+    whom: Option<&'static str>,
+    act: String,
+}
+
+/// What happened and what to do about it, any one of `advice`, as sentences.
+#[must_use]
+pub fn told(what: &str, advice: &[Advice], reader: Reader) -> String {
+    let mut clauses = Vec::new();
+    for advice in advice {
+        advice.clauses(", or ", reader, &mut clauses);
+    }
+    let (mut all, mut asked) = (String::new(), None);
+    for Clause { joint, whom, act } in clauses {
+        if !all.is_empty() {
+            all.push_str(joint);
+        }
+        match whom {
+            Some(whom) if asked == Some(whom) => all.extend(["to ", &act]),
+            Some(whom) => all.extend(["ask ", whom, " to ", &act]),
+            None => all.push_str(&act),
+        }
+        asked = whom;
+    }
+    let mut letters = all.chars();
+    match letters.next() {
+        None => what.to_owned(),
+        Some(first) => format!("{what} {}{}.", first.to_uppercase(), letters.as_str()),
+    }
+}
+
+/// A setting that raises a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knob {
+    AttemptBudget,
+    TicketBudget,
+    /// For every ticket of a project that has no limit of its own.
+    TicketBudgets,
+    ProjectBudget,
+    ProjectBudgetPerDay,
+    ServerBudgetPerDay,
+    StageAttempts,
+    TicketAttempts,
+    Descendants,
+    TypeWorkers,
+    ProjectWorkers,
+    ServerWorkers,
+    WaitingCalls,
+}
+
+impl Knob {
+    pub const ALL: [Self; 13] = [
+        Self::AttemptBudget,
+        Self::TicketBudget,
+        Self::TicketBudgets,
+        Self::ProjectBudget,
+        Self::ProjectBudgetPerDay,
+        Self::ServerBudgetPerDay,
+        Self::StageAttempts,
+        Self::TicketAttempts,
+        Self::Descendants,
+        Self::TypeWorkers,
+        Self::ProjectWorkers,
+        Self::ServerWorkers,
+        Self::WaitingCalls,
+    ];
+
+    /// Its name, what it belongs to, and the step that changes it.
+    #[must_use]
+    pub const fn row(self) -> (&'static str, &'static str, Step) {
+        const TYPE: (&str, Step) = ("its worker type", Step::UpdateWorkerType);
+        const TICKET: (&str, Step) = ("the ticket", Step::UpdateTicket);
+        const PROJECT: (&str, Step) = ("the project", Step::UpdateProject);
+        const SERVER: (&str, Step) = ("the configuration", Step::Configure);
+        let (name, (owner, step)) = match self {
+            Self::AttemptBudget => ("max_budget_usd", TYPE),
+            Self::TicketBudget => ("max_budget_usd", TICKET),
+            Self::TicketBudgets => ("max_budget_usd_per_ticket", PROJECT),
+            Self::ProjectBudget => ("max_budget_usd", PROJECT),
+            Self::ProjectBudgetPerDay => ("max_budget_usd_per_day", PROJECT),
+            Self::ServerBudgetPerDay => ("max_usd_per_day", SERVER),
+            Self::StageAttempts => ("max_attempts", TYPE),
+            Self::TicketAttempts => ("max_attempts_per_ticket", PROJECT),
+            Self::Descendants => ("max_descendants", PROJECT),
+            Self::TypeWorkers => ("max_workers", TYPE),
+            Self::ProjectWorkers => ("max_workers", PROJECT),
+            Self::ServerWorkers => ("max_workers", SERVER),
+            Self::WaitingCalls => ("max_waiting_calls", SERVER),
+        };
+        (name, owner, step)
+    }
+
+    /// The setting, for stored texts, which have readers of every kind.
+    #[must_use]
+    pub fn setting(self) -> String {
+        let (name, owner, step) = self.row();
+        let within = if matches!(step, Step::Configure) { "in" } else { "of" };
+        format!("{name} {within} {owner}")
+    }
+
+    /// To raise it.
+    #[must_use]
+    pub fn raise(self) -> Advice {
+        let (_, _, step) = self.row();
+        Advice::take(step, format!("raise {}", self.setting()))
+    }
+
+    /// To raise that of `owner`, such as "T-42" or "worker type build".
+    #[must_use]
+    pub fn raise_of(self, owner: &str) -> Advice {
+        let (name, _, step) = self.row();
+        Advice::take(step, format!("raise {name} of {owner}"))
+    }
+}
+
+/// Several settings, any one of which raises a limit, for stored texts.
+#[must_use]
+pub fn settings(knobs: &[Knob]) -> String {
+    let settings: Vec<String> = knobs.iter().map(|knob| knob.setting()).collect();
+    settings.join(", or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reader_is_given_its_own_way() {
+        let resume = Advice::take_with(Step::Resume, "resume it", "shop build");
+        let advice = [resume, Knob::TypeWorkers.raise_of("worker type build")];
+        assert_eq!(
+            told("It waits.", &advice, Reader::Model),
+            "It waits. Resume it with resume, or raise max_workers of worker type build with update_worker_type."
+        );
+        assert_eq!(
+            told("It waits.", &advice, Reader::Shell),
+            "It waits. Resume it with `vibe-ensemble resume shop build`, or ask the coordinator to raise max_workers of \
+             worker type build."
+        );
+        assert_eq!(told("It runs.", &[], Reader::Shell), "It runs.");
+    }
+
+    #[test]
+    fn one_person_is_asked_once() {
+        let create = Advice::take(Step::CreateWorkerType, "create the worker type build");
+        let resume = || Advice::take(Step::ResumeTicket, "resume it");
+        let close = Advice::take(Step::CloseTicket, "close it");
+        assert_eq!(
+            told("On hold.", &[Advice::Then(vec![create, resume()]), close], Reader::Shell),
+            "On hold. Ask the coordinator to create the worker type build, then to resume it, or to close it."
+        );
+        let fix = Advice::just("fix the file");
+        assert_eq!(
+            told("On hold.", &[resume(), fix, resume()], Reader::Shell),
+            "On hold. Ask the coordinator to resume it, or fix the file, or ask the coordinator to resume it."
+        );
+    }
+
+    #[test]
+    fn the_configuration_is_the_operators() {
+        let advice = [Knob::ServerWorkers.raise()];
+        assert_eq!(
+            told("Full.", &advice, Reader::Model),
+            "Full. Ask the operator to raise max_workers in the configuration."
+        );
+        assert_eq!(
+            told("Full.", &advice, Reader::Shell),
+            "Full. Raise max_workers in the configuration."
+        );
+    }
+
+    #[test]
+    fn a_stored_text_names_the_setting_and_no_step() {
+        for knob in Knob::ALL {
+            let setting = knob.setting();
+            for step in Step::ALL {
+                if let Way::Call(tool) = step.way(Reader::Model) {
+                    assert!(!setting.contains(tool), "{setting}");
+                }
+            }
+        }
+    }
+}
