@@ -118,8 +118,7 @@ impl Repository {
     /// ticket, and is no question for a branch that was made a moment ago.
     fn administer(&self, path: &Path) -> Result<Option<PathBuf>, GitError> {
         let is_more = |name: &&str| self.real().join(name).symlink_metadata().is_ok();
-        if ["config.worktree", "info/sparse-checkout", "reftable"].iter().any(|name| is_more(name))
-        {
+        if ["config.worktree", "info/sparse-checkout", "reftable"].iter().any(is_more) {
             return Ok(None);
         }
         let all = self.real().join("worktrees");

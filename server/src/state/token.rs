@@ -134,11 +134,15 @@ pub fn read(path: &Path) -> Result<Option<String>, StateError> {
 /// file which is judged and read, whatever its path leads to by then.
 fn given(path: &Path, by: &str, owners: Owners) -> Result<String, TokenError> {
     let (named, by) = (|| path.to_owned(), || by.to_owned());
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => TokenError::Missing { path: named(), by: by() },
-        // A pipe would be empty at the next reading, or keep it waiting.
-        io::ErrorKind::InvalidInput => TokenError::NoToken { path: named(), by: by() },
-        _ => TokenError::Unreadable { path: named(), by: by(), source },
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::NotFound {
+            TokenError::Missing { path: named(), by: by() }
+        } else if source.kind() == io::ErrorKind::InvalidInput {
+            // A pipe would be empty at the next reading, or keep it waiting.
+            TokenError::NoToken { path: named(), by: by() }
+        } else {
+            TokenError::Unreadable { path: named(), by: by(), source }
+        }
     };
     let file = plain_file::open_linked(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
@@ -150,13 +154,11 @@ fn given(path: &Path, by: &str, owners: Owners) -> Result<String, TokenError> {
         return Err(TokenError::Open { path: named(), by: by(), mode });
     }
     let judged = owned::check(path, owners).and_then(|()| owned::check_file(path, &file, owners));
-    judged.map_err(|error| match error {
-        StateError::Foreign { at, fault, .. } => {
-            TokenError::Foreign { path: named(), by: by(), at, fault }
+    judged.map_err(|error| {
+        if let StateError::Foreign { at, fault, .. } = error {
+            return TokenError::Foreign { path: named(), by: by(), at, fault };
         }
-        error => {
-            TokenError::Unreadable { path: named(), by: by(), source: io::Error::other(error) }
-        }
+        TokenError::Unreadable { path: named(), by: by(), source: io::Error::other(error) }
     })?;
     let bytes = plain_file::whole(file, LONGEST_FILE).map_err(failed)?;
     let token = String::from_utf8(bytes).ok().and_then(|text| token_in(&text));

@@ -75,7 +75,7 @@ async fn copy(database: &Path, file: &Path) -> anyhow::Result<(u64, Holdings)> {
         )
     };
     let draft = Draft::of(file, 0o600).with_context(unwritten)?;
-    let size = |path: &Path| fs::metadata(path).map(|found| found.len()).unwrap_or(0);
+    let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
     // The copy has no free pages, so the end may come before the hundredth part.
     let percent = || Some((size(draft.path()) * 100 / size(database).max(1)).min(99));
     let copying = store::copy(database, draft.path());

@@ -113,7 +113,7 @@ async fn a_database_of_before_the_first_release_is_refused_and_left_alone() {
     let checked = check_file(&path).await;
     assert!(checked.as_ref().is_err_and(is_refusal), "{checked:?}");
     let copy = dir.path().join("copy.db");
-    let copied = back_up(&path, &copy).await;
+    let copied = backed_up(&path, &copy).await;
     assert!(copied.as_ref().is_err_and(is_refusal), "{copied:?}");
     assert!(!copy.exists());
     assert_eq!(std::fs::read(&path).unwrap(), before);
