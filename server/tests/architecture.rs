@@ -60,7 +60,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
     ),
     ("lifecycle", &["exit", "journal", "telemetry"]),
     ("locate", &["config", "shim"]),
-    ("state", &["config", "domain", "telemetry"]),
+    ("state", &["beneath", "config", "domain", "telemetry"]),
     // The composition root names whatever it wires together; nothing but the command line names it.
     (
         "serve",

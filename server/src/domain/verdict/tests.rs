@@ -361,7 +361,7 @@ fn tickets_are_for_completed_stages_that_may_create_them() {
     let wrong = |output: &Value, may| stage_result(Some(output), may).expect_err("refused");
     assert!(wrong(&output("completed", &one), false).contains("may_create_tickets"));
     for outcome in ["rework", "blocked"] {
-        assert!(wrong(&output(outcome, &one), true).contains("completed alone"));
+        assert!(wrong(&output(outcome, &one), true).contains("outcome completed only"));
     }
     let bad = json!([{"key": "api", "title": "Build"}]);
     let why = wrong(&output("completed", &bad), true);
