@@ -97,7 +97,7 @@ async fn waiting_calls_are_bounded_and_other_calls_are_served() {
 
     let refusal = bed.client.refused("list_events", json!({"wait_seconds": 3600})).await;
 
-    assert!(refusal.starts_with("3 calls of yours wait already"), "{refusal}");
+    assert!(refusal.starts_with("3 of your calls are already waiting"), "{refusal}");
     bed.client.ok("list_events", json!({})).await;
     // Clients that go away give their places back.
     waiting.clear();
