@@ -57,7 +57,7 @@ async fn connect_writes_no_token_and_says_what_it_wrote() {
     }
     let entry = &json_of(&directory.join(".mcp.json"))["mcpServers"]["vibe-ensemble"];
     assert_eq!(entry["url"], format!("http://{}/mcp", bed.server.address()));
-    assert!(said.contains("answers"), "{said}");
+    assert!(said.contains("is running"), "{said}");
 
     // The helper is run by a shell that knows nothing of this one.
     let helper = entry["headersHelper"].as_str().unwrap();
@@ -256,5 +256,5 @@ async fn a_rotated_token_is_valid_at_once_and_the_old_one_is_not() {
 async fn a_coordinator_under_none_needs_no_token_file() {
     let bed = Bed::with(Setup::default().arg("--auth").arg("none")).await;
     let directory = bed.project("shop", &[]).await;
-    assert!(connect(&bed, &directory).await.contains("answers"));
+    assert!(connect(&bed, &directory).await.contains("is running"));
 }

@@ -93,7 +93,7 @@ async fn work_in_the_middle_of_a_merge_is_on_hold_and_can_be_done_again() {
     let ticket = bed.ticket("shop", &["build"], script).await;
     let held = bed.ticket_is(&ticket, "on_hold").await;
     let reason = text(&held, "hold_reason");
-    for part in ["git merge", "README.md", "complete_ticket_stage", "resume_ticket"] {
+    for part in ["git merge", "README.md", "complete the stage", "resume the ticket"] {
         assert!(reason.contains(part), "{part}: {reason}");
     }
     assert_eq!(repository.commit("main"), base);

@@ -204,7 +204,7 @@ async fn a_model_that_does_not_exist_pauses_its_queue_and_spends_no_attempt() {
     bed.worker_type("shop", "build", json!({"model": "claude-nonsense", "max_attempts": 1})).await;
     let tickets =
         [bed.ticket("shop", &["build"], "").await, bed.ticket("shop", &["build"], "").await];
-    let steps = ["404", "update_worker_type"];
+    let steps = ["404", "Set model of the worker type"];
     for ticket in &tickets {
         let found = waits(&bed, ticket, "queue_paused", &steps).await;
         assert_eq!(found["attempts_used"], 0, "{found}");
