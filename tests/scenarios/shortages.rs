@@ -87,7 +87,7 @@ async fn a_server_that_can_start_no_process_waits_and_goes_on() {
     group.limit(Some(group.tasks()));
     let launched = bed.ticket("shop", &["build"], "").await;
     let prepared = bed.ticket("mill", &["build"], "").await;
-    let words = ["Resource temporarily unavailable", "tried again"];
+    let words = ["Resource temporarily unavailable", "retried"];
     says(&bed, &launched, &words).await;
     says(&bed, &prepared, &words).await;
     let why = bed.server.operate("why", &[&launched]).await;
@@ -113,7 +113,7 @@ async fn an_agent_that_cannot_be_started_for_want_of_processes_is_waited_for() {
     group.limit(Some(group.tasks()));
     let ticket = bed.ticket("shop", &["build"], "").await;
     let waiting =
-        says(&bed, &ticket, &["Resource temporarily unavailable", "It is tried again at"]).await;
+        says(&bed, &ticket, &["Resource temporarily unavailable", "retried at"]).await;
     assert_eq!(waiting["waiting_cause"], "queue_paused", "{waiting}");
     group.limit(None);
     went_on(&bed, &ticket).await;
