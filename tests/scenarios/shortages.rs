@@ -112,8 +112,7 @@ async fn an_agent_that_cannot_be_started_for_want_of_processes_is_waited_for() {
     group.join(pid(&worker, "pid"));
     group.limit(Some(group.tasks()));
     let ticket = bed.ticket("shop", &["build"], "").await;
-    let waiting =
-        says(&bed, &ticket, &["Resource temporarily unavailable", "retried at"]).await;
+    let waiting = says(&bed, &ticket, &["Resource temporarily unavailable", "retried at"]).await;
     assert_eq!(waiting["waiting_cause"], "queue_paused", "{waiting}");
     group.limit(None);
     went_on(&bed, &ticket).await;

@@ -50,8 +50,8 @@ async fn a_type_that_may_have_no_worker_wants_a_higher_limit() {
     let refused = bed.client.refused("spawn_worker", queue("build")).await;
     assert_eq!(
         refused,
-        "Worker type build may have 0 workers and has 0, so 1 more is refused. Raise max_workers with \
-         update_worker_type."
+        "Worker type build may have 0 workers and has 0, so 1 more is refused. Raise max_workers of worker \
+         type build with update_worker_type."
     );
     let more = json!({"project": "shop", "worker_type": "build", "max_workers": 1});
     bed.client.ok("update_worker_type", more).await;
