@@ -191,7 +191,7 @@ fn a_manual_start_says_which_program_starts_the_shim() {
         .expect("runs");
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("the Vibe-Ensemble server starts this program"), "{text}");
+    assert!(text.contains("is started by the Vibe-Ensemble server"), "{text}");
     let help = Command::new(env!("CARGO_BIN_EXE_vibe-ensemble-shim")).arg("--help").output();
     assert_eq!(help.expect("runs").status.code(), Some(0));
     let wrong = Command::new(env!("CARGO_BIN_EXE_vibe-ensemble-shim")).arg("--wrong").output();
