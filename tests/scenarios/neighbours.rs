@@ -161,7 +161,7 @@ async fn strangers_who_dial_and_say_nothing_keep_no_shim_out() {
         let (socket, connected) = (socket.clone(), Arc::clone(&connected));
         strangers.spawn(async move {
             loop {
-                // Whoever is turned away comes back.
+                // A stranger that is turned away comes back.
                 if let Ok(mut stream) = UnixStream::connect(&socket).await {
                     connected.fetch_add(1, Ordering::Relaxed);
                     drop(stream.read(&mut [0]).await);

@@ -11,7 +11,7 @@ use e2e::task_group::TaskGroup;
 use serde_json::Value;
 use serde_json::json;
 
-/// How often the coordinator was told of something.
+/// How many events of this kind there are.
 async fn told(bed: &Bed, kind: &str) -> usize {
     bed.events().await.iter().filter(|event| event["kind"] == kind).count()
 }

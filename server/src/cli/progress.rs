@@ -57,7 +57,7 @@ async fn tell<T>(
                 } else {
                     writeln!(out, "{line}")
                 };
-                // Nobody reads it any more; the step goes on.
+                // Nobody reads it any more; the step continues.
                 written.unwrap_or_default();
                 is_shown = is_terminal;
             }

@@ -87,7 +87,7 @@ impl Listener {
     }
 
     /// Binds the socket again when something else or nothing has its name. Another socket that a program listens on stays:
-    /// it belongs to systemd, if systemd was told to listen there meanwhile.
+    /// it belongs to systemd, if somebody made systemd listen there meanwhile.
     fn restore(&mut self) {
         let Some(name) = &self.name else { return };
         let path = name.path.clone();

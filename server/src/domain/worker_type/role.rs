@@ -12,7 +12,7 @@ pub struct WorkerType {
     pub project_name: Name,
     pub name: Name,
     pub settings: WorkerTypeSettings,
-    /// Set while the queue of this type is paused: nothing of it is granted or launched.
+    /// Set while the queue of this type is paused: a paused queue starts nothing.
     pub pause: Option<Pause>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

@@ -111,7 +111,7 @@ struct WorkerTypeView {
     worker_type: String,
     #[serde(flatten)]
     settings: SettingsView,
-    /// Whether its queue is paused: nothing of it is granted or launched.
+    /// Whether its queue is paused: a paused queue starts nothing.
     paused: bool,
     paused_at: Option<String>,
     pause_reason: Option<String>,

@@ -115,7 +115,7 @@ async fn check_version(connection: &mut SqliteConnection) -> std::result::Result
     Ok(())
 }
 
-/// Refuses a database of before the first release before anything is written beside or into it.
+/// Refuses a database that is older than the first release, before anything is written beside or into it.
 async fn refuse_unreleased(path: &Path) -> std::result::Result<(), StoreError> {
     let has_content = fs::metadata(path).is_ok_and(|file| file.len() > 0);
     if !has_content {

@@ -52,8 +52,8 @@ impl Store {
 
     /// Deletes a project. With `force` its open tickets are cancelled and its workers killed; without it both refuse.
     ///
-    /// Tickets are cancelled in batches, each a commit of its own, and the last one deletes the project: whoever asks
-    /// again after a crash in between goes on where that one stopped.
+    /// Tickets are cancelled in batches, each a commit of its own, and the last one deletes the project. After a crash in
+    /// between, the same call continues where the first one stopped.
     pub async fn delete_project(&self, name: &str, force: bool, now: Timestamp) -> Result<Project> {
         loop {
             let name = name.to_owned();

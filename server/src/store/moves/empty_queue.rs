@@ -21,8 +21,8 @@ impl Store {
     /// Empties a queue: its waiting tickets go on hold. With `force` its busy workers are asked to cancel; without it a
     /// busy worker refuses.
     ///
-    /// Tickets go on hold in batches, each a commit of its own, before the workers are told: whoever asks again after a
-    /// crash in between goes on where that one stopped.
+    /// Tickets go on hold in batches, each a commit of its own, before the workers are asked. After a crash in between,
+    /// the same call continues where the first one stopped.
     pub async fn delete_queue(
         &self,
         project: &str,

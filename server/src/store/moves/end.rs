@@ -312,7 +312,9 @@ fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> Str
         Verdict::TimedOut { detail, .. } => format!("timed out: {}", text::clause(detail)),
         Verdict::Cancelled => "was cancelled".to_owned(),
         Verdict::Interrupted { .. } => match &found.cut_short {
-            Some(why) => format!("was stopped to go on with less to spend: {}", text::clause(why)),
+            Some(why) => {
+                format!("was stopped to continue with less to spend: {}", text::clause(why))
+            }
             None => "was interrupted".to_owned(),
         },
         Verdict::Signalled { detail, .. } => {
