@@ -5,8 +5,10 @@
 //! are busy meanwhile; what hangs does nothing. So two bounds: a short one without any work done, a long one in all.
 
 use std::fmt;
+use std::fs;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Output;
 use std::time::Duration;
 use std::time::Instant;
@@ -168,14 +170,26 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The other processes that hold this lock. A process that only waits for it is not among them.
+/// The other processes that hold this lock. A process that only waits for it is not among them, nor is one that this process
+/// is just starting.
 pub(super) fn holders(lock: &File) -> Vec<Holder> {
     let Ok(lock) = lock.metadata() else { return Vec::new() };
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let pids = process::pids().unwrap_or_default().into_iter();
-    pids.filter(|pid| *pid != own && locks::holds(*pid, &lock))
+    // Looked at in this order: what has become another program by the first look holds nothing by accident at the second.
+    pids.filter(|pid| *pid != own && !is_being_started(*pid, own) && locks::holds(*pid, &lock))
         .map(|pid| Holder { pid, name: process::name(pid).unwrap_or_default() })
         .collect()
+}
+
+/// Whether a process is a copy of this one that has not yet become the program it is started for. It has every descriptor of
+/// this process until then, of every repository. To take it for a git that holds one would kill the git of another
+/// repository, or a shim that is being launched.
+fn is_being_started(pid: i32, own: i32) -> bool {
+    let program =
+        |name: &str| fs::metadata(format!("/proc/{name}/exe")).map(|of| (of.dev(), of.ino()));
+    Process::read(pid).is_some_and(|one| one.parent == own)
+        && program(&pid.to_string()).is_ok_and(|of| program("self").is_ok_and(|ours| of == ours))
 }
 
 /// A number that changes when any of these processes does something: time on a processor, bytes read or written, a
@@ -187,4 +201,37 @@ fn work_done(is_one: impl Fn(&Process) -> bool) -> u64 {
         sum = sum.wrapping_add(process.time).wrapping_add(1).wrapping_add(moved);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_being_started_holds_no_lock_of_a_repository() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = File::create(dir.path().join("lock")).unwrap();
+        lock.lock().unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let status = Command::new("/bin/true").status().unwrap();
+                    assert!(status.success());
+                }
+            });
+            for _ in 0..500 {
+                let found = holders(&lock);
+                if !found.is_empty() {
+                    is_over.store(true, Ordering::Relaxed);
+                }
+                assert_eq!(found, [], "only this process holds it");
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+    }
 }
