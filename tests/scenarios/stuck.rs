@@ -14,7 +14,7 @@ async fn sealed(bed: &Bed) -> (String, String) {
     let ticket = bed.ticket("shop", &["build"], "").await;
     let attempt = text(&bed.completed(&ticket).await["attempts"][0], "attempt_id");
     let record = bed.server.state_dir().join("attempts").join(&attempt).join("exit.json");
-    (attempt, fs::read_to_string(record).unwrap())
+    (attempt, fs::read_to_string(record).expect("its shim sealed it"))
 }
 
 /// A signed record that was made for another attempt: it proves nothing, and nobody can say what it means.
