@@ -132,7 +132,7 @@ fn plant(bug: &str) {
 fn cargo_build(programs: &[&str]) {
     let target = binaries::directory();
     let target = target.parent().expect("a profile lies in the target directory");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = Command::new(env!("CARGO"));
     cargo
         .args(["build", "--workspace", "--locked", "--features", "faults/crash-points"])
         .args(["--example", "pages"])
