@@ -1,5 +1,5 @@
 //! Limits: reading and setting them, and whether a ticket has any left. What is spent under them is in
-//! [`super::accounts`], what is done about it in [`super::enforce`].
+//! [`crate::store::money::accounts`], what is done about it in [`crate::store::moves::enforce`].
 
 use sqlx::FromRow;
 use sqlx::SqliteConnection;

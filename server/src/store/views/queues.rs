@@ -32,7 +32,8 @@ struct WaitingQueueRow {
     above: AccountsRow,
 }
 
-/// Leaves in each directory only those queues something to start that [`turn::next`] would let begin there.
+/// Leaves in each directory only those queues something to start that
+/// [`crate::store::moves::turn::next`] would let begin there.
 fn take_turns(queues: &mut [QueueRow]) {
     let mut best: BTreeMap<String, i64> = BTreeMap::new();
     for queue in queues.iter() {
