@@ -1,7 +1,9 @@
 //! The programs under test, built from a copy of the source: with the crash points, and with at most one bug.
 //!
 //! The ordinary programs and the source stay as they are. The copy shares its compiled dependencies with the ordinary
-//! build, so that only the two programs are compiled: once as they are, and once more for each bug, incrementally.
+//! build, so that only the two programs are compiled: once as they are, and once more for each bug, incrementally. Its own
+//! packages have another version: with the same one, cargo would take what it built of the copy for the ordinary packages,
+//! and would not see that a file of theirs has changed since.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -92,6 +94,11 @@ fn copy_source() {
     for path in listed.split_terminator('\0') {
         let (from, to) = (plants::source().join(path), tree().join(path));
         let Ok(content) = fs::read(&from) else { continue };
+        let content = match path {
+            "Cargo.toml" => replaced(&content),
+            "Cargo.lock" => of_own_packages(&content),
+            _ => content,
+        };
         kept.insert(to.clone());
         if fs::read(&to).is_ok_and(|there| there == content) {
             continue;
@@ -100,6 +107,24 @@ fn copy_source() {
         fs::write(&to, content).expect("the copy is writable");
     }
     remove_others(&tree(), &kept).expect("the copy is writable");
+}
+
+/// The text with the version of the copy in the place of the ordinary one.
+fn replaced(text: &[u8]) -> Vec<u8> {
+    let version = |of: &str| format!("\nversion = \"{of}\"\n");
+    let (ordinary, ours) = (env!("CARGO_PKG_VERSION"), concat!(env!("CARGO_PKG_VERSION"), "-copy"));
+    String::from_utf8_lossy(text).replace(&version(ordinary), &version(ours)).into_bytes()
+}
+
+/// The same in a lock file, whose packages from elsewhere name their source.
+fn of_own_packages(lock: &[u8]) -> Vec<u8> {
+    const PACKAGE: &str = "[[package]]";
+    let lock = String::from_utf8_lossy(lock);
+    let packages = lock.split(PACKAGE).map(|package| {
+        let is_ours = !package.contains("\nsource = ");
+        if is_ours { replaced(package.as_bytes()) } else { package.as_bytes().to_vec() }
+    });
+    packages.collect::<Vec<_>>().join(PACKAGE.as_bytes())
 }
 
 fn remove_others(directory: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {
