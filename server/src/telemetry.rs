@@ -1,11 +1,10 @@
 //! Logging: to the journal with its fields when standard error is the journal, else to standard error for people.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::os::linux::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
+pub use shim_protocol::journal::chain;
 pub use shim_protocol::journal::is_unseen;
 pub use shim_protocol::journal::outside;
 use tracing::field::Field;
@@ -83,19 +82,6 @@ fn write_field(
         return write!(writer, "\x1b[3m{}\x1b[0m\x1b[2m=\x1b[0m{value}", field.name());
     }
     write!(writer, "{}={value}", field.name())
-}
-
-/// An error and everything that caused it, on one line. The one way errors are written to logs.
-#[must_use]
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        write!(line, ": {error}").unwrap_or_default();
-        cause = error.source();
-    }
-    line
 }
 
 /// The MCP SDK logs each request at `info`, which helps no reader; a filter that names it still gets it.

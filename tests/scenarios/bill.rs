@@ -54,10 +54,6 @@ async fn first_end(bed: &Bed, ticket: &str) -> Value {
     .await
 }
 
-async fn told(bed: &Bed, kind: &str) -> usize {
-    bed.events().await.iter().filter(|event| event["kind"] == kind).count()
-}
-
 fn bash(command: &str) -> Turn {
     let input = json!({"command": command, "description": "work"});
     Turn::Use { tool: "Bash".to_owned(), input }
@@ -109,7 +105,7 @@ async fn a_refused_login_is_stopped_at_once_instead_of_being_tried_for_minutes()
         if other["waiting_cause"] == "queue_paused" { Ok(()) } else { Err(other.to_string()) }
     })
     .await;
-    assert_eq!(told(&bed, "queue_paused").await, 1);
+    assert_eq!(bed.events_of_kind("queue_paused").await, 1);
 }
 
 #[e2e::scenario(needs(Claude))]
@@ -120,7 +116,7 @@ async fn an_account_that_cannot_pay_pauses_the_queue() {
     let found = first_end(&bed, &ticket).await;
     assert_eq!(found["attempts"][0]["failure"], "billing", "{found}");
     assert_eq!(found["attempts_used"], 0);
-    assert_eq!(told(&bed, "queue_paused").await, 1);
+    assert_eq!(bed.events_of_kind("queue_paused").await, 1);
     assert!(api.asks().len() <= 4);
 }
 
@@ -148,7 +144,7 @@ async fn the_usage_limit_holds_everything_until_its_reset() {
     assert_eq!(waiting["waiting_cause"], "usage_limit", "{waiting}");
     assert_eq!(waiting["waiting_until"], found["waiting_until"], "the same reset");
     // Once in the log of each of the two projects.
-    assert_eq!(told(&bed, "server_paused").await, 2);
+    assert_eq!(bed.events_of_kind("server_paused").await, 2);
     let asked = api.asks().len();
     assert!(asked <= 4, "{asked} requests");
     bed.nothing_is_left().await;
@@ -191,7 +187,7 @@ async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
     let one = cost / f64::from(requests.expect("few")).max(1.0);
     assert!(cost >= 0.9 && cost <= 1.0 + 2.0 * one, "${cost} for a limit of $1");
     assert!(text(&held, "hold_reason").contains("max_budget_usd of the ticket"), "{held}");
-    assert_eq!(told(&bed, "ticket_on_hold").await, 1);
+    assert_eq!(bed.events_of_kind("ticket_on_hold").await, 1);
 
     let usage = bed.client.ok("get_usage", json!({"group_by": "ticket"})).await;
     assert_eq!(usage["usage"][0]["ticket_id"], ticket.as_str());

@@ -14,11 +14,6 @@ use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
 
-/// How many events of a kind there are.
-async fn told(bed: &Bed, kind: &str) -> usize {
-    bed.events().await.iter().filter(|event| event["kind"] == kind).count()
-}
-
 /// Waits until the ticket waits for this, and its sentence says all of it.
 async fn waits(bed: &Bed, ticket: &str, cause: &str, words: &[&str]) -> Value {
     eventually(&format!("{ticket} waits: {cause}"), || async {
@@ -45,7 +40,10 @@ async fn resumed(bed: &Bed, ticket: &str, failure: Option<&str>) {
     for attempt in tries {
         assert_eq!(attempt["failure"].as_str(), failure, "{done}");
     }
-    assert_eq!((told(bed, "queue_paused").await, told(bed, "queue_resumed").await), (1, 1));
+    assert_eq!(
+        (bed.events_of_kind("queue_paused").await, bed.events_of_kind("queue_resumed").await),
+        (1, 1)
+    );
 }
 
 /// A server whose agent is at this place, whatever is there.
@@ -131,7 +129,10 @@ async fn the_shims_program_may_be_away_or_busy_while_it_is_replaced() {
     waits(&bed, &ticket, "launch_failing", &["Text file busy"]).await;
     drop(being_written);
     bed.completed(&ticket).await;
-    assert_eq!((told(&bed, "queue_paused").await, told(&bed, "queue_resumed").await), (2, 2));
+    assert_eq!(
+        (bed.events_of_kind("queue_paused").await, bed.events_of_kind("queue_resumed").await),
+        (2, 2)
+    );
 }
 
 #[e2e::scenario]
@@ -144,7 +145,7 @@ async fn shims_that_end_before_they_say_hello_are_not_launched_again_and_again()
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
     waits(&bed, &ticket, "launch_failing", &["never said hello", "is retried"]).await;
-    assert_eq!(told(&bed, "queue_paused").await, 1);
+    assert_eq!(bed.events_of_kind("queue_paused").await, 1);
     fs::remove_file(&shim).expect("it is ours");
     symlink(binaries::shim(), &shim).expect("writable");
     resumed(&bed, &ticket, None).await;
@@ -172,7 +173,7 @@ async fn a_worktree_that_was_removed_is_made_anew_and_nobody_else_waits() {
     bed.client.ok("resume", json!({"project": "shop"})).await;
     let done = bed.completed(&ticket).await;
     assert_eq!(done["attempts_used"], 0, "{done}");
-    assert_eq!(told(&bed, "queue_paused").await, 0);
+    assert_eq!(bed.events_of_kind("queue_paused").await, 0);
 }
 
 /// An agent that prints a given text and ends, by stage.
@@ -209,7 +210,7 @@ async fn a_model_that_does_not_exist_pauses_its_queue_and_spends_no_attempt() {
         let found = waits(&bed, ticket, "queue_paused", &steps).await;
         assert_eq!(found["attempts_used"], 0, "{found}");
     }
-    assert_eq!(told(&bed, "queue_paused").await, 1);
+    assert_eq!(bed.events_of_kind("queue_paused").await, 1);
     fs::write(directory.join("../model"), "").expect("writable");
     let named = json!({"project": "shop", "worker_type": "build", "model": "sonnet"});
     bed.client.ok("update_worker_type", named).await;
@@ -241,7 +242,7 @@ async fn a_limit_without_a_reset_holds_everything_for_a_while_and_says_it_once()
         let found = waits(&bed, other, "usage_limit", &words).await;
         assert_eq!(found["attempts_total"].as_i64().unwrap_or(0), 0, "nobody tries: {found}");
     }
-    assert_eq!(told(&bed, "server_paused").await, 1);
+    assert_eq!(bed.events_of_kind("server_paused").await, 1);
 }
 
 #[e2e::scenario]
@@ -264,7 +265,10 @@ async fn the_limit_of_one_model_holds_the_types_of_that_model() {
         let ticket = bed.ticket("shop", &[stage], "").await;
         bed.completed(&ticket).await;
     }
-    assert_eq!((told(&bed, "server_paused").await, told(&bed, "queue_paused").await), (0, 2));
+    assert_eq!(
+        (bed.events_of_kind("server_paused").await, bed.events_of_kind("queue_paused").await),
+        (0, 2)
+    );
     let resumed = json!({"project": "shop", "worker_type": "review"});
     bed.client.ok("resume", resumed).await;
     bed.completed(&review).await;
@@ -286,7 +290,7 @@ async fn one_refused_login_that_claude_gets_over_stops_nothing() {
     let ticket = bed.ticket("shop", &["build", "test"], "").await;
     let done = bed.completed(&ticket).await;
     assert_eq!(done["attempts"].as_array().map(Vec::len), Some(2), "{done}");
-    assert_eq!(told(&bed, "queue_paused").await, 0);
+    assert_eq!(bed.events_of_kind("queue_paused").await, 0);
 }
 
 #[e2e::scenario]
@@ -399,5 +403,5 @@ async fn a_worker_that_outlives_a_restart_finds_the_agent_where_the_new_server_f
     let call = bed.agents.only_call_of(&second, "build");
     assert_eq!(call.worker, worker, "the old worker ran it");
     assert_eq!(call.env.get("PATH"), Some(&path(&new)));
-    assert_eq!(told(&bed, "queue_paused").await, 0);
+    assert_eq!(bed.events_of_kind("queue_paused").await, 0);
 }

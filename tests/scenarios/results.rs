@@ -150,10 +150,7 @@ async fn a_limit_message_until_the_year_5138_holds_for_a_backoff_and_a_true_one_
     bed.completed(&second).await;
 
     // A pause that the heartbeats of a worker report over and over, and that a user has lifted.
-    let pauses = async || {
-        let events = bed.events().await;
-        events.iter().filter(|event| event["kind"] == "server_paused").count()
-    };
+    let pauses = async || bed.events_of_kind("server_paused").await;
     let before = pauses().await;
     let soon = bed.wall_seconds() + 3600;
     let script = limit(soon) + "fake: build: wait-for go\n";

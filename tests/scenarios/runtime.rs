@@ -106,8 +106,7 @@ async fn a_missing_agent_pauses_its_queue_once_and_charges_no_ticket() {
     let paused = bed.client.ok("list_events", filter).await;
     assert!(paused.to_string().contains("/nonexistent/claude"), "{paused}");
     bed.nothing_is_left().await;
-    let events = bed.events().await;
-    assert_eq!(events.iter().filter(|event| event["kind"] == "queue_paused").count(), 1);
+    assert_eq!(bed.events_of_kind("queue_paused").await, 1);
     for ticket in tickets {
         let found = bed.get(&ticket).await;
         assert_eq!(found["attempts_used"], 0, "{found}");

@@ -11,11 +11,6 @@ use e2e::task_group::TaskGroup;
 use serde_json::Value;
 use serde_json::json;
 
-/// How many events of this kind there are.
-async fn told(bed: &Bed, kind: &str) -> usize {
-    bed.events().await.iter().filter(|event| event["kind"] == kind).count()
-}
-
 /// Waits until the sentence about the ticket has all of these words.
 async fn says(bed: &Bed, ticket: &str, words: &[&str]) -> Value {
     eventually(&format!("{ticket} says {words:?}"), || async {
@@ -34,7 +29,7 @@ async fn says(bed: &Bed, ticket: &str, words: &[&str]) -> Value {
 async fn went_on(bed: &Bed, ticket: &str) {
     let done = bed.completed(ticket).await;
     assert_eq!(done["attempts_used"], 0, "{done}");
-    assert_eq!(told(bed, "ticket_on_hold").await, 0);
+    assert_eq!(bed.events_of_kind("ticket_on_hold").await, 0);
 }
 
 #[e2e::scenario(needs(Root, Mounts))]
@@ -68,7 +63,8 @@ async fn a_state_directory_that_can_hold_no_more_files_starts_nothing_and_loses_
 
     bed.server.state_on().set_most_files(100_000);
     went_on(&bed, &second).await;
-    let (paused, resumed) = (told(&bed, "server_paused").await, told(&bed, "server_resumed").await);
+    let (paused, resumed) =
+        (bed.events_of_kind("server_paused").await, bed.events_of_kind("server_resumed").await);
     // An end that frees a file may end the shortage for a moment.
     assert!(paused >= 1 && paused == resumed, "{paused} and {resumed}");
 }
@@ -96,8 +92,8 @@ async fn a_server_that_can_start_no_process_waits_and_goes_on() {
     group.limit(None);
     went_on(&bed, &launched).await;
     went_on(&bed, &prepared).await;
-    assert_eq!(told(&bed, "queue_paused").await, told(&bed, "queue_resumed").await);
-    assert!(told(&bed, "queue_paused").await <= 2, "once for each queue");
+    assert_eq!(bed.events_of_kind("queue_paused").await, bed.events_of_kind("queue_resumed").await);
+    assert!(bed.events_of_kind("queue_paused").await <= 2, "once for each queue");
     bed.nothing_is_left().await;
 }
 
@@ -120,5 +116,8 @@ async fn an_agent_that_cannot_be_started_for_want_of_processes_is_waited_for() {
     assert_eq!(first["failure"], "spawn_failed", "{first}");
     let detail = first["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("Resource temporarily unavailable"), "{first}");
-    assert_eq!((told(&bed, "queue_paused").await, told(&bed, "queue_resumed").await), (1, 1));
+    assert_eq!(
+        (bed.events_of_kind("queue_paused").await, bed.events_of_kind("queue_resumed").await),
+        (1, 1)
+    );
 }

@@ -219,6 +219,11 @@ impl Bed {
         self.all("list_events", "events", json!({"include_processed": true})).await
     }
 
+    /// How many events of a kind there are, of all tickets and processed or not.
+    pub async fn events_of_kind(&self, kind: &str) -> usize {
+        self.events().await.iter().filter(|event| event["kind"] == kind).count()
+    }
+
     /// The kinds of a ticket's events, in order.
     pub async fn event_kinds(&self, ticket: &str) -> Vec<String> {
         let filter = json!({"include_processed": true, "ticket_id": ticket});

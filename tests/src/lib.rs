@@ -14,6 +14,7 @@
 //! - [`tmpfs`]: a small file system of a test's own.
 //! - [`frozen`]: a file system on which writers hang.
 //! - [`clock_shift`]: a wall clock that a test sets, for one server.
+//! - [`control_group`]: where tests make control groups of their own.
 //! - [`memory_group`]: a control group with little memory.
 //! - [`task_group`]: a control group with few processes.
 //! - [`binaries`]: where the programs under test are.
@@ -34,6 +35,7 @@ pub mod binaries;
 pub mod claude;
 pub mod client;
 pub mod clock_shift;
+pub mod control_group;
 pub mod eventually;
 pub mod fake;
 pub mod frozen;

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::path::PathBuf;
+
+use crate::control_group;
+use crate::control_group::Parent;
 
 /// In bytes: more than a shell needs, and soon used up.
 const LIMIT: &str = "50331648";
@@ -21,20 +23,9 @@ impl MemoryGroup {
     ///
     /// The kernel has no such groups, or this process may not make or limit one.
     pub fn make() -> io::Result<Self> {
-        let groups = fs::read_to_string("/proc/self/cgroup")?;
-        let of = |wanted: &str| {
-            groups.lines().find_map(|line| {
-                let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-                let found = controllers.split(',').any(|one| one == wanted);
-                found.then(|| path.trim_start_matches('/').to_owned())
-            })
-        };
-        let (parent, limit) = match (of("memory"), of("")) {
-            (Some(path), _) => {
-                (Path::new("/sys/fs/cgroup/memory").join(path), "memory.limit_in_bytes")
-            }
-            (None, Some(path)) => (Path::new("/sys/fs/cgroup").join(path), "memory.max"),
-            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
+        let (parent, limit) = match control_group::parent_for("memory")? {
+            Parent::V1(parent) => (parent, "memory.limit_in_bytes"),
+            Parent::V2(parent) => (parent, "memory.max"),
         };
         let directory = parent.join(format!("vibe-ensemble-test-{}", std::process::id()));
         fs::create_dir(&directory)?;

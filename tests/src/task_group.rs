@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
+
+use crate::control_group;
+use crate::control_group::Parent;
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -22,19 +24,7 @@ impl TaskGroup {
     ///
     /// The kernel has no such groups, or this process may not make or limit one.
     pub fn make() -> io::Result<Self> {
-        let groups = fs::read_to_string("/proc/self/cgroup")?;
-        let of = |wanted: &str| {
-            groups.lines().find_map(|line| {
-                let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-                let found = controllers.split(',').any(|one| one == wanted);
-                found.then(|| path.trim_start_matches('/').to_owned())
-            })
-        };
-        let parent = match (of("pids"), of("")) {
-            (Some(path), _) => Path::new("/sys/fs/cgroup/pids").join(path),
-            (None, Some(path)) => Path::new("/sys/fs/cgroup").join(path),
-            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
-        };
+        let (Parent::V1(parent) | Parent::V2(parent)) = control_group::parent_for("pids")?;
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("vibe-ensemble-tasks-{}-{number}", std::process::id());
         let directory = parent.join(name);

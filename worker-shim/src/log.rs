@@ -1,6 +1,5 @@
 //! The shim's log: the journal in a unit, with fields; standard error elsewhere; nowhere when detached.
 
-use std::error::Error;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Mutex;
@@ -9,6 +8,7 @@ use std::sync::PoisonError;
 use shim_protocol::grant::Grant;
 use shim_protocol::journal::Journal;
 use shim_protocol::journal::Record;
+pub use shim_protocol::journal::chain;
 use shim_protocol::journal::outside;
 
 /// What every record contains besides its message.
@@ -98,18 +98,6 @@ fn record(about: &About, priority: &str, message: &str) -> Record {
 
 fn with<T>(then: impl FnOnce(&mut About) -> T) -> T {
     then(&mut ABOUT.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// An error with its causes, outermost first.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

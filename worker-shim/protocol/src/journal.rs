@@ -3,6 +3,7 @@
 //! The journal takes a record as one datagram of fields. Values may come from agents and from the network, so a record
 //! holds them escaped: a value is one line in every reader, and nothing in it moves a cursor or looks like another field.
 
+use std::error::Error;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -84,6 +85,19 @@ impl Record {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// An error and everything that caused it, on one line. The one way errors are written to logs.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
 }
 
 /// Text from outside as it may be logged: on one line, bounded, and with nothing in it that a terminal acts on.

@@ -62,13 +62,7 @@ pub async fn resume(command: &Resume, environment: &Environment) -> anyhow::Resu
 }
 
 fn arguments(scope: &PauseScope) -> Value {
-    let mut arguments = json!({});
-    for (name, value) in [("project", &scope.project), ("worker_type", &scope.worker_type)] {
-        if let Some(value) = value {
-            arguments[name] = json!(value);
-        }
-    }
-    arguments
+    client::given([("project", &scope.project), ("worker_type", &scope.worker_type)])
 }
 
 fn show(scope: &PauseScope, client: &Client, answer: Value) -> anyhow::Result<Exit> {

@@ -52,14 +52,9 @@ pub async fn run(command: &Tickets, environment: &Environment) -> anyhow::Result
         }
         return Ok(Exit::Ok);
     }
-    let mut arguments = json!({});
     let filters =
         [("project", &command.project), ("state", &command.state), ("stage", &command.stage)];
-    for (name, value) in filters {
-        if let Some(value) = value {
-            arguments[name] = json!(value);
-        }
-    }
+    let arguments = client::given(filters);
     // One more than is shown tells whether there are more.
     let asked = command.limit.saturating_add(1);
     let mut tickets = client.list("list_tickets", "tickets", arguments, asked).await?;

@@ -84,19 +84,14 @@ pub struct Usage {
 
 pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<Exit> {
     let client = client::find(&command.connection, environment)?;
-    let mut arguments = json!({"group_by": command.by.name()});
-    let filters = [
+    let mut arguments = client::given([
         ("project", &command.project),
         ("ticket_id", &command.ticket),
         ("worker_type", &command.worker_type),
         ("since", &command.since),
         ("until", &command.until),
-    ];
-    for (name, value) in filters {
-        if let Some(value) = value {
-            arguments[name] = json!(value);
-        }
-    }
+    ]);
+    arguments["group_by"] = json!(command.by.name());
     let groups = client.list("get_usage", "usage", arguments.clone(), command.limit).await?;
     arguments["limit"] = json!(1);
     let total = client.call("get_usage", arguments).await?["total"].take();

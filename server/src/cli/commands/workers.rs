@@ -35,12 +35,7 @@ pub struct Workers {
 
 pub async fn run(command: &Workers, environment: &Environment) -> anyhow::Result<Exit> {
     let client = client::find(&command.connection, environment)?;
-    let mut arguments = json!({});
-    for (name, value) in [("project", &command.project), ("state", &command.state)] {
-        if let Some(value) = value {
-            arguments[name] = json!(value);
-        }
-    }
+    let arguments = client::given([("project", &command.project), ("state", &command.state)]);
     let everyone = command.all || command.state.is_some();
     let mut workers = if everyone {
         client.list("list_workers", "workers", arguments, command.limit).await?

@@ -161,6 +161,18 @@ pub(crate) async fn load(connection: &mut SqliteConnection, id: TicketId) -> Res
     Ok(Ticket::try_from(row)?)
 }
 
+/// The tickets of those keys, in that order.
+pub(crate) async fn load_all(
+    connection: &mut SqliteConnection,
+    keys: Vec<i64>,
+) -> Result<Vec<Ticket>> {
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        found.push(load(connection, TicketId::from_key(key)).await?);
+    }
+    Ok(found)
+}
+
 /// The oldest tickets of a project that are not closed.
 pub(crate) async fn open_of_project(
     connection: &mut SqliteConnection,

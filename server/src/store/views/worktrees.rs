@@ -161,11 +161,7 @@ impl Store {
         .bind(BATCH)
         .fetch_all(&mut *snapshot)
         .await?;
-        let mut found = Vec::new();
-        for key in keys {
-            found.push(ticket::load(&mut snapshot, TicketId::from_key(key)).await?);
-        }
-        Ok(found)
+        ticket::load_all(&mut snapshot, keys).await
     }
 
     /// The completed tickets whose branch is to be merged, in the order in which they are.
@@ -182,10 +178,6 @@ impl Store {
         .bind(BATCH)
         .fetch_all(&mut *snapshot)
         .await?;
-        let mut found = Vec::new();
-        for key in keys {
-            found.push(ticket::load(&mut snapshot, TicketId::from_key(key)).await?);
-        }
-        Ok(found)
+        ticket::load_all(&mut snapshot, keys).await
     }
 }
