@@ -3,6 +3,8 @@
 //! What an attempt could not say counts with what is assumed of it (see [`super::bill`]).
 
 use sqlx::FromRow;
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
 use crate::domain::id::ProjectKey;
@@ -27,38 +29,8 @@ pub(crate) fn tomorrow(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(midnight(now).millis() + DAY_MS)
 }
 
-/// The columns of [`AccountsRow`] for the project `$project`, whose row of `project_limit` is joined as `l`. `?2` is the
-/// beginning of the day and `?3` what the whole server may cost on it. What has no limit is not added up.
-macro_rules! columns {
-    ($project:literal) => {
-        concat!(
-            "l.max_budget_usd_per_day AS project_day_limit, l.max_budget_usd AS project_limit, ?3 AS server_day_limit,
-             CASE WHEN l.max_budget_usd_per_day IS NOT NULL THEN
-                 (SELECT MIN(TOTAL(u.cost_nano + u.assumed_nano) / 1e9, 1e12) FROM usage_day u
-                   WHERE u.day >= ?2 / 86400000 AND u.project_id = ",
-            $project,
-            ") END AS project_day_spent,
-             CASE WHEN l.max_budget_usd IS NOT NULL THEN
-                 (SELECT MIN(TOTAL(u.cost_nano + u.assumed_nano) / 1e9, 1e12) FROM usage_day u WHERE u.project_id = ",
-            $project,
-            ") END AS project_spent,
-             CASE WHEN COALESCE(l.max_budget_usd_per_day, l.max_budget_usd) IS NOT NULL THEN
-                 (SELECT COALESCE(SUM(a.budget_usd), 0.0) FROM attempt a JOIN ticket o ON o.ticket_id = a.ticket_id
-                   WHERE a.state <> 'ended' AND o.project_id = ",
-            $project,
-            ") END AS project_reserved,
-             CASE WHEN ?3 IS NOT NULL THEN
-                 (SELECT MIN(TOTAL(u.cost_nano + u.assumed_nano) / 1e9, 1e12) FROM usage_day u WHERE u.day >= ?2 / 86400000)
-             END AS server_day_spent,
-             CASE WHEN ?3 IS NOT NULL THEN
-                 (SELECT COALESCE(SUM(a.budget_usd), 0.0) FROM attempt a WHERE a.state <> 'ended')
-             END AS server_reserved "
-        )
-    };
-}
-pub(crate) use columns;
-
-/// Each account's columns are absent when there is no such limit.
+/// The columns of the view `project_account`, and those of [`push_today`]. Each account's are absent when there is no such
+/// limit.
 #[derive(FromRow)]
 pub(crate) struct AccountsRow {
     project_day_limit: Option<f64>,
@@ -69,6 +41,27 @@ pub(crate) struct AccountsRow {
     server_day_limit: Option<f64>,
     server_day_spent: Option<f64>,
     server_reserved: Option<f64>,
+}
+
+/// Appends the columns of [`AccountsRow`] that depend on the clock and on what the whole server may cost in a day, for a
+/// statement whose table or view `from` has the columns of `project_account`. What has no limit is not added up.
+pub(crate) fn push_today(
+    sql: &mut QueryBuilder<Sqlite>,
+    from: &'static str,
+    rules: Rules,
+    now: Timestamp,
+) {
+    let spent = "(SELECT MIN(TOTAL(u.cost_nano + u.assumed_nano) / 1e9, 1e12) FROM usage_day u WHERE u.day >= ";
+    let today = midnight(now).millis() / DAY_MS;
+    sql.push_bind(rules.max_usd_per_day).push(" AS server_day_limit, CASE WHEN ").push(from);
+    sql.push(".project_day_limit IS NOT NULL THEN ").push(spent).push_bind(today);
+    sql.push(" AND u.project_id = ").push(from).push(".project_id) END AS project_day_spent, ");
+    sql.push("CASE WHEN ").push_bind(rules.max_usd_per_day).push(" IS NOT NULL THEN ");
+    sql.push(spent).push_bind(today).push(") END AS server_day_spent, ");
+    sql.push("CASE WHEN ").push_bind(rules.max_usd_per_day).push(
+        " IS NOT NULL THEN (SELECT COALESCE(SUM(a.budget_usd), 0.0) FROM attempt a WHERE a.state <> 'ended')
+          END AS server_reserved",
+    );
 }
 
 impl AccountsRow {
@@ -111,32 +104,7 @@ pub(crate) fn of_ticket(own: Option<f64>, per_ticket: Option<f64>, spent: f64) -
     Some(Account { of: Limit::Ticket, limit, spent, reserved: 0.0 })
 }
 
-/// The columns of [`FamilyRow`] for a ticket `t` whose project's row of `project_limit` is joined as `l`. A ticket that
-/// became no others and comes from none has no family, and what has no limit is not added up.
-macro_rules! family_columns {
-    () => {
-        "COALESCE(t.root_id, t.ticket_id) AS began,
-             CASE WHEN t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id) THEN
-                 (SELECT COALESCE(r.max_budget_usd, l.max_budget_usd_per_ticket)
-                    FROM ticket r WHERE r.ticket_id = COALESCE(t.root_id, t.ticket_id))
-             END AS family_limit,
-             CASE WHEN (t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id))
-                   AND COALESCE((SELECT r.max_budget_usd FROM ticket r WHERE r.ticket_id = COALESCE(t.root_id, t.ticket_id)),
-                                l.max_budget_usd_per_ticket) IS NOT NULL THEN
-                 (SELECT r.cost_usd + r.assumed_usd FROM ticket r WHERE r.ticket_id = COALESCE(t.root_id, t.ticket_id))
-                 + (SELECT COALESCE(SUM(d.cost_usd + d.assumed_usd), 0.0)
-                      FROM ticket d WHERE d.root_id = COALESCE(t.root_id, t.ticket_id))
-             END AS family_spent,
-             CASE WHEN t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id) THEN
-                 (SELECT COALESCE(SUM(a.budget_usd), 0.0)
-                    FROM attempt a CROSS JOIN ticket o ON o.ticket_id = a.ticket_id
-                   WHERE a.state <> 'ended' AND COALESCE(o.root_id, o.ticket_id) = COALESCE(t.root_id, t.ticket_id))
-             END AS family_reserved "
-    };
-}
-pub(crate) use family_columns;
-
-/// The account that a ticket shares with all that its first ticket became.
+/// The account that a ticket shares with all that its first ticket became: columns of the view `ticket_account`.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub(crate) struct FamilyRow {
     began: i64,
@@ -167,16 +135,10 @@ pub(crate) async fn of_project(
     rules: Rules,
     now: Timestamp,
 ) -> Result<Vec<Account>> {
-    let row: AccountsRow = sqlx::query_as(concat!(
-        "SELECT ",
-        columns!("p.project_id"),
-        "FROM project p LEFT JOIN project_limit l ON l.project_id = p.project_id WHERE p.project_id = ?1"
-    ))
-    .bind(project.0)
-    .bind(midnight(now).millis())
-    .bind(rules.max_usd_per_day)
-    .fetch_one(connection)
-    .await?;
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT b.*, ");
+    push_today(&mut sql, "b", rules, now);
+    sql.push(" FROM project_account b WHERE b.project_id = ").push_bind(project.0);
+    let row: AccountsRow = sql.build_query_as().fetch_one(connection).await?;
     Ok(row.accounts())
 }
 
@@ -199,7 +161,7 @@ pub(crate) async fn of_server(
 
 #[derive(FromRow)]
 struct FundsRow {
-    own: Option<f64>,
+    own_limit: Option<f64>,
     per_ticket: Option<f64>,
     spent: f64,
     #[sqlx(flatten)]
@@ -216,20 +178,13 @@ pub(crate) async fn funds(
     rules: Rules,
     now: Timestamp,
 ) -> Result<Funds> {
-    let row: FundsRow = sqlx::query_as(concat!(
-        "SELECT t.max_budget_usd AS own, l.max_budget_usd_per_ticket AS per_ticket, t.cost_usd + t.assumed_usd AS spent, ",
-        family_columns!(),
-        ", ",
-        columns!("t.project_id"),
-        "FROM ticket t LEFT JOIN project_limit l ON l.project_id = t.project_id WHERE t.ticket_id = ?1"
-    ))
-    .bind(ticket.key())
-    .bind(midnight(now).millis())
-    .bind(rules.max_usd_per_day)
-    .fetch_one(connection)
-    .await?;
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT t.*, b.*, ");
+    push_today(&mut sql, "b", rules, now);
+    sql.push(" FROM ticket_account t JOIN project_account b ON b.project_id = t.project_id WHERE t.ticket_id = ");
+    sql.push_bind(ticket.key());
+    let row: FundsRow = sql.build_query_as().fetch_one(connection).await?;
     let mut accounts = row.above.accounts();
-    accounts.extend(of_ticket(row.own, row.per_ticket, row.spent));
+    accounts.extend(of_ticket(row.own_limit, row.per_ticket, row.spent));
     accounts.extend(row.family.account().map(|(_, account)| account));
     Ok(limits::funds(per_attempt, &accounts))
 }

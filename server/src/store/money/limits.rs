@@ -90,12 +90,12 @@ pub(crate) async fn set(
     Ok(())
 }
 
-/// What bounds the next attempt at a ticket, besides dollars that others share with it.
+/// What bounds the next attempt at a ticket, besides dollars that others share with it: the view `ticket_bound`.
 #[derive(FromRow)]
 struct BoundsRow {
     ticket_id: i64,
-    own_budget: Option<f64>,
-    ticket_budget: Option<f64>,
+    own_limit: Option<f64>,
+    per_ticket: Option<f64>,
     spent: f64,
     #[sqlx(flatten)]
     family: FamilyRow,
@@ -110,33 +110,10 @@ struct BoundsRow {
     max_attempts: Option<i64>,
 }
 
-macro_rules! select_bounds {
-    () => {
-        concat!("SELECT ", accounts::family_columns!(), ",
-                CASE WHEN l.max_attempts_per_ticket IS NOT NULL
-                      AND (t.root_id IS NOT NULL OR EXISTS (SELECT 1 FROM ticket d WHERE d.root_id = t.ticket_id)) THEN
-                    (SELECT COUNT(*)
-                       FROM (SELECT COALESCE(t.root_id, t.ticket_id) AS ticket_id
-                              UNION ALL
-                             SELECT d.ticket_id FROM ticket d WHERE d.root_id = COALESCE(t.root_id, t.ticket_id)) o
-                       JOIN attempt a ON a.ticket_id = o.ticket_id
-                      WHERE a.state = 'ended' AND (a.outcome = 'succeeded' OR a.charged = 1))
-                END AS family_made, t.ticket_id, t.max_budget_usd AS own_budget, l.max_budget_usd_per_ticket AS ticket_budget,
-                t.cost_usd + t.assumed_usd AS spent, t.assumed_usd AS assumed, t.resume_asks_outcome AS asks, l.max_attempts_per_ticket AS attempts_ever,
-                CASE WHEN l.max_attempts_per_ticket IS NOT NULL THEN
-                    (SELECT COUNT(*) FROM attempt a
-                      WHERE a.ticket_id = t.ticket_id AND a.state = 'ended' AND (a.outcome = 'succeeded' OR a.charged = 1))
-                END AS made, t.attempts_used AS used, y.max_attempts
-           FROM ticket t
-           LEFT JOIN project_limit l ON l.project_id = t.project_id
-           LEFT JOIN worker_type y ON y.project_id = t.project_id AND y.name = t.current_stage ")
-    };
-}
-
 impl BoundsRow {
     /// Why it may not have another attempt, whatever other tickets do: the sentence to hold it with.
     fn exhausted(&self) -> Option<String> {
-        let account = accounts::of_ticket(self.own_budget, self.ticket_budget, self.spent);
+        let account = accounts::of_ticket(self.own_limit, self.per_ticket, self.spent);
         if let Some(account) = account.filter(Account::is_spent) {
             let assumed = match self.assumed {
                 usd if usd < LEAST_USD => String::new(),
@@ -213,7 +190,7 @@ pub(crate) async fn exhausted(
     connection: &mut SqliteConnection,
     ticket: TicketId,
 ) -> Result<Option<String>> {
-    let row: BoundsRow = sqlx::query_as(concat!(select_bounds!(), "WHERE t.ticket_id = ?1"))
+    let row: BoundsRow = sqlx::query_as("SELECT * FROM ticket_bound WHERE ticket_id = ?1")
         .bind(ticket.key())
         .fetch_one(connection)
         .await?;
@@ -240,10 +217,11 @@ pub(crate) async fn exhausted_of(
     connection: &mut SqliteConnection,
     project: ProjectKey,
 ) -> Result<Vec<(TicketId, String)>> {
-    let rows: Vec<BoundsRow> = sqlx::query_as(concat!(
-        select_bounds!(),
-        "WHERE t.project_id = ?1 AND t.state = 'queued' ORDER BY t.priority DESC, t.ticket_id LIMIT ?2"
-    ))
+    let rows: Vec<BoundsRow> = sqlx::query_as(
+        "SELECT * FROM ticket_bound
+          WHERE project_id = ?1 AND state = 'queued'
+          ORDER BY priority DESC, ticket_id LIMIT ?2",
+    )
     .bind(project.0)
     .bind(HEAD)
     .fetch_all(connection)

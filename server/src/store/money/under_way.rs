@@ -29,7 +29,7 @@ pub(crate) struct Live {
 struct LiveRow {
     attempt_id: i64,
     budget_usd: Option<f64>,
-    own: Option<f64>,
+    own_limit: Option<f64>,
     per_ticket: Option<f64>,
     spent: f64,
     #[sqlx(flatten)]
@@ -41,19 +41,15 @@ pub(crate) async fn live(
     connection: &mut SqliteConnection,
     project: Option<ProjectKey>,
 ) -> Result<Vec<Live>> {
-    let rows: Vec<LiveRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        accounts::family_columns!(),
-        ", a.attempt_id, a.budget_usd, t.max_budget_usd AS own, l.max_budget_usd_per_ticket AS per_ticket,
-                t.cost_usd + t.assumed_usd AS spent
+    let rows: Vec<LiveRow> = sqlx::query_as(
+        "SELECT t.*, a.attempt_id, a.budget_usd
            FROM attempt a
-           JOIN ticket t ON t.ticket_id = a.ticket_id
-           LEFT JOIN project_limit l ON l.project_id = t.project_id
+           JOIN ticket_account t ON t.ticket_id = a.ticket_id
           WHERE a.state <> 'ended' AND COALESCE(a.limit_reached, a.cut_short) IS NULL
             AND (?1 IS NULL OR t.project_id = ?1)
           -- Sorted, because SQLite would rather read every attempt there ever was in this order.
           ORDER BY +a.attempt_id",
-    ))
+    )
     .bind(project.map(|key| key.0))
     .fetch_all(connection)
     .await?;
@@ -61,7 +57,7 @@ pub(crate) async fn live(
         .into_iter()
         .map(|row| Live {
             given: Given { attempt: AttemptId::from_key(row.attempt_id), budget: row.budget_usd },
-            ticket: accounts::of_ticket(row.own, row.per_ticket, row.spent),
+            ticket: accounts::of_ticket(row.own_limit, row.per_ticket, row.spent),
             family: row.family.account(),
         })
         .collect())

@@ -98,16 +98,8 @@ pub(crate) async fn admit(
     plan: &Plan,
     depends_on: &[TicketId],
 ) -> Result<Admitted> {
-    let (unknown, highest): (Option<i64>, i64) = sqlx::query_as(concat!(
-        "SELECT ",
-        unknown!(),
-        ", COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'ticket'), 0)"
-    ))
-    .bind(project.0)
-    .bind(stages(plan))
-    .fetch_one(&mut *connection)
-    .await?;
-    if let Some(unknown) = stage_at(plan, unknown) {
+    let (unknown, highest) = look_ahead(connection, project, plan).await?;
+    if let Some(unknown) = unknown {
         let known = worker_type::names(connection, project).await?;
         let (project, worker_type) = (project_name.to_string(), unknown.as_str().to_owned());
         return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());
@@ -205,14 +197,7 @@ pub(crate) async fn insert(
     }
     sql.push("); ");
     event::push(&mut sql, NewEvent { ticket: Some(id), ..event }, now);
-    sql.push(concat!(
-        "; SELECT ",
-        ticket::columns!(),
-        "FROM ticket t ",
-        ticket::joins!(),
-        "WHERE t.ticket_id = "
-    ))
-    .push_bind(id.key());
+    sql.push("; SELECT * FROM ticket_row WHERE ticket_id = ").push_bind(id.key());
     // Not `fetch_one`, which stops at the first row: what comes before the last statement has none, but nothing would
     // run that came after one that has.
     let mut rows: Vec<ticket::TicketRow> = sql.build_query_as().fetch_all(connection).await?;
@@ -220,21 +205,8 @@ pub(crate) async fn insert(
     Ok(Ticket::try_from(row)?)
 }
 
-/// The place in the plan `?2` (see [`stages`]) of the first stage whose worker type the project `?1` does not have.
-macro_rules! unknown {
-    () => {
-        "(SELECT MIN(s.key) FROM json_each(?2) s
-           WHERE NOT EXISTS (SELECT 1 FROM worker_type y WHERE y.project_id = ?1 AND y.name = s.value))"
-    };
-}
-use unknown;
-
 fn stages(plan: &Plan) -> String {
     row::json_list(&plan.stages().iter().map(Name::as_str).collect::<Vec<_>>())
-}
-
-fn stage_at(plan: &Plan, at: Option<i64>) -> Option<&Name> {
-    plan.stages().get(usize::try_from(at?).ok()?)
 }
 
 /// The first stage whose worker type does not exist.
@@ -243,12 +215,27 @@ pub(crate) async fn unknown_stage<'p>(
     project: ProjectKey,
     plan: &'p Plan,
 ) -> Result<Option<&'p Name>> {
-    let at: Option<i64> = sqlx::query_scalar(concat!("SELECT ", unknown!()))
-        .bind(project.0)
-        .bind(stages(plan))
-        .fetch_one(connection)
-        .await?;
-    Ok(stage_at(plan, at))
+    Ok(look_ahead(connection, project, plan).await?.0)
+}
+
+/// The first stage whose worker type does not exist, and the highest number that a ticket ever had: in one trip, because
+/// every creation asks for both.
+async fn look_ahead<'p>(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    plan: &'p Plan,
+) -> Result<(Option<&'p Name>, i64)> {
+    let (unknown, highest): (Option<i64>, i64) = sqlx::query_as(
+        "SELECT (SELECT MIN(s.key) FROM json_each(?2) s
+                  WHERE NOT EXISTS (SELECT 1 FROM worker_type y WHERE y.project_id = ?1 AND y.name = s.value)),
+                COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'ticket'), 0)",
+    )
+    .bind(project.0)
+    .bind(stages(plan))
+    .fetch_one(connection)
+    .await?;
+    let place = unknown.and_then(|at| usize::try_from(at).ok());
+    Ok((place.and_then(|at| plan.stages().get(at)), highest))
 }
 
 /// Checks that every dependency exists and can still complete; returns whether one is still open.

@@ -73,14 +73,12 @@ async fn create(
     new: NewProject,
     now: Timestamp,
 ) -> Result<Project> {
-    let sql = concat!(
+    let sql =
         "INSERT INTO project (name, path, description, rules, patterns, created_at, updated_at,
                 directory, isolation, on_complete)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
          ON CONFLICT (name) WHERE deleted_at IS NULL DO NOTHING
-         RETURNING ",
-        project::columns!()
-    );
+         RETURNING *";
     let row: Option<ProjectRow> = sqlx::query_as(sql)
         .bind(new.name.as_str())
         .bind(new.path)
@@ -110,16 +108,13 @@ async fn update(
     now: Timestamp,
 ) -> Result<(Project, ProjectLimits)> {
     let project = project::load(connection, &name).await?;
-    let sql = concat!(
-        "UPDATE project
+    let sql = "UPDATE project
             SET path = COALESCE(?2, path), description = COALESCE(?3, description),
                 rules = COALESCE(?4, rules), patterns = COALESCE(?5, patterns), updated_at = ?6,
                 directory = COALESCE(?7, directory), isolation = COALESCE(?8, isolation),
                 on_complete = COALESCE(?9, on_complete)
           WHERE project_id = ?1 AND deleted_at IS NULL
-         RETURNING ",
-        project::columns!()
-    );
+         RETURNING *";
     let old = limits::of_project(connection, project.key).await?;
     let new = change.limits.on(old);
     new.check()?;

@@ -11,7 +11,6 @@ use crate::domain::queue::Turn;
 use crate::domain::queue::turn;
 use crate::domain::worker::Worker;
 use crate::store::db::error::Result;
-use crate::store::rows::queue;
 use crate::store::rows::worktree;
 
 /// Tickets at the head of a queue that are looked at one by one.
@@ -108,37 +107,27 @@ async fn alone(
 
 /// The best ticket that works in the project's directory, with its priority, unless one of another queue goes before it.
 async fn shared(connection: &mut SqliteConnection, worker: &Worker) -> Result<Option<(i64, i64)>> {
-    let own: i64 = sqlx::query_scalar(concat!(
-        "SELECT ",
-        queue::rank!(),
-        " FROM worker_type y JOIN project p ON p.project_id = y.project_id
-          WHERE y.project_id = ?1 AND y.name = ?2"
-    ))
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
-    .fetch_optional(&mut *connection)
-    .await?
-    .unwrap_or(-1);
+    let own: i64 =
+        sqlx::query_scalar("SELECT rank FROM queue_row WHERE project_id = ?1 AND name = ?2")
+            .bind(worker.project.0)
+            .bind(worker.worker_type.as_str())
+            .fetch_optional(&mut *connection)
+            .await?
+            .unwrap_or(-1);
     if own < 0 {
         return Ok(None);
     }
     // Only who can begin goes before others, or the directory would wait for nobody.
-    let before: bool = sqlx::query_scalar(concat!(
+    let before: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1
-           FROM worker_type y JOIN project p ON p.project_id = y.project_id
-          WHERE p.directory = (SELECT directory FROM project WHERE project_id = ?1) AND p.deleted_at IS NULL
-            AND NOT (y.project_id = ?1 AND y.name = ?2)
-            AND (y.paused_at IS NULL OR (y.pause_cause IS NOT NULL AND y.pause_until IS NULL))
-            AND NOT EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, y.project_id))
-            AND ((y.auto_spawn AND y.max_workers > 0
-                  AND COALESCE((SELECT l.max_workers FROM project_limit l WHERE l.project_id = y.project_id), 1) > 0)
-                 OR EXISTS (SELECT 1 FROM worker w
-                             WHERE w.project_id = y.project_id AND w.worker_type = y.name AND w.state <> 'stopped'
-                               AND w.state IN ('launching', 'idle')))
-            AND ",
-        queue::rank!(),
-        " > ?3)"
-    ))
+           FROM queue_row q
+          WHERE q.directory = (SELECT directory FROM project WHERE project_id = ?1)
+            AND NOT (q.project_id = ?1 AND q.name = ?2)
+            AND NOT q.paused
+            AND ((q.auto_spawn AND q.max_workers > 0 AND COALESCE(q.project_max_workers, 1) > 0)
+                 OR q.free_workers > 0)
+            AND q.rank > ?3)",
+    )
     .bind(worker.project.0)
     .bind(worker.worker_type.as_str())
     .bind(own)

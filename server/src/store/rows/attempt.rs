@@ -144,66 +144,16 @@ impl TryFrom<AttemptRow> for Attempt {
     }
 }
 
-macro_rules! select {
-    () => {
-        "SELECT a.attempt_id, a.ticket_id, a.stage_index, a.stage, a.worker_id, a.state, a.outcome, a.failure, a.detail,
-                a.exit_code, a.signal, a.claude_session_id, a.resumed, a.asks_outcome, a.budget_usd, a.budget_of,
-                a.limit_reached, a.num_turns, a.cost_usd, a.input_tokens, a.output_tokens, a.cached_tokens,
-                a.peak_memory_bytes, a.seen_worth, a.model, a.assumed_usd, a.cut_short, a.granted_at, a.started_at,
-                a.ended_at,
-                CASE WHEN a.state <> 'ended' THEN w.stop_mode END AS stop_mode, a.suspect, a.trouble,
-                a.overdue_at IS NOT NULL AS overdue,
-                a.may_create_tickets, a.timeout_seconds, a.progress, a.progress_percent, a.progress_at
-           FROM attempt a
-           JOIN worker w ON w.worker_id = a.worker_id "
-    };
-}
-
 pub(crate) async fn find(
     connection: &mut SqliteConnection,
     id: AttemptId,
 ) -> Result<Option<Attempt>> {
-    let row: Option<AttemptRow> = sqlx::query_as(concat!(select!(), "WHERE a.attempt_id = ?1"))
+    let row: Option<AttemptRow> = sqlx::query_as("SELECT * FROM attempt_row WHERE attempt_id = ?1")
         .bind(id.key())
         .fetch_optional(connection)
         .await?;
     Ok(row.map(Attempt::try_from).transpose()?)
 }
-
-/// The newest attempts of a ticket `t` from before `$before`, at most `$most`, newest first, as a JSON list of
-/// [`AttemptRow`]s.
-macro_rules! newest_as_json {
-    ($before:literal, $most:literal) => {
-        concat!(
-            "(SELECT json_group_array(json_object(
-                 'attempt_id', a.attempt_id, 'ticket_id', a.ticket_id, 'stage_index', a.stage_index, 'stage', a.stage,
-                 'worker_id', a.worker_id, 'state', a.state, 'outcome', a.outcome, 'failure', a.failure,
-                 'detail', a.detail, 'exit_code', a.exit_code, 'signal', a.signal,
-                 'claude_session_id', a.claude_session_id, 'resumed', a.resumed, 'asks_outcome', a.asks_outcome,
-                 'budget_usd', CASE WHEN a.budget_usd IS NOT NULL THEN format('%!.17g', a.budget_usd) END,
-                 'budget_of', a.budget_of, 'limit_reached', a.limit_reached, 'num_turns', a.num_turns,
-                 'cost_usd', CASE WHEN a.cost_usd IS NOT NULL THEN format('%!.17g', a.cost_usd) END,
-                 'input_tokens', a.input_tokens, 'output_tokens', a.output_tokens,
-                 'cached_tokens', a.cached_tokens, 'peak_memory_bytes', a.peak_memory_bytes,
-                 'seen_worth', CASE WHEN a.seen_worth IS NOT NULL THEN format('%!.17g', a.seen_worth) END,
-                 'model', a.model,
-                 'assumed_usd', CASE WHEN a.assumed_usd IS NOT NULL THEN format('%!.17g', a.assumed_usd) END,
-                 'cut_short', a.cut_short, 'granted_at', a.granted_at, 'started_at', a.started_at,
-                 'ended_at', a.ended_at, 'stop_mode', CASE WHEN a.state <> 'ended' THEN w.stop_mode END,
-                 'suspect', a.suspect, 'overdue', a.overdue_at IS NOT NULL, 'trouble', a.trouble, 'may_create_tickets', a.may_create_tickets,
-                 'timeout_seconds', a.timeout_seconds, 'progress', a.progress,
-                 'progress_percent', a.progress_percent, 'progress_at', a.progress_at) ORDER BY a.attempt_id DESC)
-               FROM (SELECT * FROM attempt n
-                      WHERE n.ticket_id = t.ticket_id AND n.attempt_id < ",
-            $before,
-            " ORDER BY n.attempt_id DESC LIMIT ",
-            $most,
-            ") a
-               JOIN worker w ON w.worker_id = a.worker_id)"
-        )
-    };
-}
-pub(crate) use newest_as_json;
 
 impl Store {
     /// The attempt of that id, or `None` when this database never granted it.

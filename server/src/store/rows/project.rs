@@ -49,17 +49,9 @@ impl TryFrom<ProjectRow> for Project {
     }
 }
 
-macro_rules! columns {
-    () => {
-        "project_id, name, path, directory, isolation, on_complete, description, rules, patterns, created_at, updated_at"
-    };
-}
-pub(crate) use columns;
-
 /// The project of that name, unless it is deleted.
 pub(crate) async fn load(connection: &mut SqliteConnection, name: &str) -> Result<Project> {
-    let sql =
-        concat!("SELECT ", columns!(), " FROM project WHERE name = ?1 AND deleted_at IS NULL");
+    let sql = "SELECT * FROM project WHERE name = ?1 AND deleted_at IS NULL";
     let row: Option<ProjectRow> = sqlx::query_as(sql).bind(name).fetch_optional(connection).await?;
     let row = row.ok_or_else(|| Refusal::UnknownProject { project: name.to_owned() })?;
     Ok(row.try_into()?)
@@ -70,7 +62,7 @@ pub(crate) async fn load_key(
     connection: &mut SqliteConnection,
     key: ProjectKey,
 ) -> Result<Project> {
-    let sql = concat!("SELECT ", columns!(), " FROM project WHERE project_id = ?1");
+    let sql = "SELECT * FROM project WHERE project_id = ?1";
     let row: ProjectRow = sqlx::query_as(sql).bind(key.0).fetch_one(connection).await?;
     Ok(row.try_into()?)
 }

@@ -119,41 +119,9 @@ impl TryFrom<TicketRow> for Ticket {
     }
 }
 
-/// The columns of [`TicketRow`], for a ticket `t` and what [`joins`] adds.
-macro_rules! columns {
-    () => {
-        "t.ticket_id, t.project_id, p.name AS project, t.title, t.description, t.priority, t.state, t.resolution,
-                t.hold_reason, t.not_before, t.stage_index,
-                (SELECT json_group_array(s.worker_type ORDER BY s.stage_index)
-                   FROM ticket_stage s WHERE s.ticket_id = t.ticket_id) AS plan,
-                (SELECT json_group_array(d.depends_on_id ORDER BY d.depends_on_id)
-                   FROM ticket_dependency d WHERE d.ticket_id = t.ticket_id) AS depends_on,
-                t.attempts_used, t.rework_laps, t.cost_usd, t.assumed_usd, t.max_budget_usd, t.root_id, t.planned_title,
-                t.planned_description, t.resume_session_id,
-                t.resume_worker_id, t.resume_asks_outcome, t.created_at, t.updated_at, t.closed_at, k.repository, k.path AS work_path,
-                k.prefix, k.branch, k.base_branch, k.base_commit, k.head_commit, k.files_changed, k.insertions,
-                k.deletions, k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at "
-    };
-}
-pub(crate) use columns;
-
-macro_rules! joins {
-    () => {
-        "JOIN project p ON p.project_id = t.project_id
-           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id "
-    };
-}
-pub(crate) use joins;
-
-macro_rules! select {
-    () => {
-        concat!("SELECT ", columns!(), "FROM ticket t ", joins!())
-    };
-}
-
 /// The ticket of that id.
 pub(crate) async fn load(connection: &mut SqliteConnection, id: TicketId) -> Result<Ticket> {
-    let row: Option<TicketRow> = sqlx::query_as(concat!(select!(), "WHERE t.ticket_id = ?1"))
+    let row: Option<TicketRow> = sqlx::query_as("SELECT * FROM ticket_row WHERE ticket_id = ?1")
         .bind(id.key())
         .fetch_optional(connection)
         .await?;

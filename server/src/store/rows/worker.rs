@@ -65,20 +65,8 @@ impl TryFrom<WorkerRow> for Worker {
     }
 }
 
-macro_rules! select {
-    () => {
-        "SELECT w.worker_id, w.project_id, p.name AS project, w.worker_type, w.state, w.pid, w.child_pid, w.unit,
-                a.ticket_id, a.attempt_id, w.stop_mode, w.memory_bytes, w.started_at, w.last_heartbeat_at,
-                w.stopped_at, w.stop_reason
-           FROM worker w
-           JOIN project p ON p.project_id = w.project_id
-           LEFT JOIN attempt a ON a.worker_id = w.worker_id AND a.state <> 'ended' "
-    };
-}
-pub(crate) use select;
-
 pub(crate) async fn load(connection: &mut SqliteConnection, id: WorkerId) -> Result<Worker> {
-    let row: Option<WorkerRow> = sqlx::query_as(concat!(select!(), "WHERE w.worker_id = ?1"))
+    let row: Option<WorkerRow> = sqlx::query_as("SELECT * FROM worker_row WHERE worker_id = ?1")
         .bind(id.key())
         .fetch_optional(connection)
         .await?;
@@ -92,11 +80,11 @@ pub(crate) async fn live(
     project: ProjectKey,
     worker_type: Option<&str>,
 ) -> Result<Vec<Worker>> {
-    let rows: Vec<WorkerRow> = sqlx::query_as(concat!(
-        select!(),
-        "WHERE w.project_id = ?1 AND w.state <> 'stopped' AND (?2 IS NULL OR w.worker_type = ?2)
-         ORDER BY w.worker_id"
-    ))
+    let rows: Vec<WorkerRow> = sqlx::query_as(
+        "SELECT * FROM worker_row
+          WHERE project_id = ?1 AND state <> 'stopped' AND (?2 IS NULL OR worker_type = ?2)
+          ORDER BY worker_id",
+    )
     .bind(project.0)
     .bind(worker_type)
     .fetch_all(connection)

@@ -5,7 +5,6 @@ use sqlx::SqliteConnection;
 
 use super::project;
 use super::worker_type_settings::SettingsRow;
-pub(crate) use super::worker_type_settings::select;
 use crate::domain::id::ProjectKey;
 use crate::domain::refusal::Refusal;
 use crate::domain::worker_type::Passing;
@@ -68,7 +67,7 @@ pub(crate) async fn find(
     name: &str,
 ) -> Result<Option<WorkerType>> {
     let row: Option<WorkerTypeRow> =
-        sqlx::query_as(concat!(select!(), "WHERE t.project_id = ?1 AND t.name = ?2"))
+        sqlx::query_as("SELECT * FROM worker_type_row WHERE project_id = ?1 AND name = ?2")
             .bind(project.0)
             .bind(name)
             .fetch_optional(connection)

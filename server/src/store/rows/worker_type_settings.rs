@@ -82,21 +82,6 @@ macro_rules! make {
             }
         }
 
-        /// What every question about worker types reads, from `worker_type t` and `project p`.
-        macro_rules! select {
-            () => {
-                concat!(
-                    "SELECT t.worker_type_id, t.project_id, p.name AS project, t.name, ",
-                    $("t.", stringify!($name), ", ",)+
-                    "t.paused_at, t.pause_reason, t.paused_by_hand, t.pause_cause, t.pause_until, t.created_at,
-                            t.updated_at
-                       FROM worker_type t
-                       JOIN project p ON p.project_id = t.project_id "
-                )
-            };
-        }
-        pub(crate) use select;
-
         /// Adds a type, unless its project has one of that name.
         pub(crate) fn insert(
             project: ProjectKey,

@@ -5,9 +5,10 @@
 
 use serde::Deserialize;
 use sqlx::FromRow;
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
-use super::surroundings;
 use super::surroundings::SurroundingsRow;
 use crate::domain::attempt::Attempt;
 use crate::domain::comment::Comment;
@@ -26,19 +27,17 @@ use crate::store::db::row::Place;
 use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
 use crate::store::money::accounts;
-use crate::store::rows::attempt;
 use crate::store::rows::attempt::AttemptRow;
-use crate::store::rows::ticket;
 use crate::store::rows::ticket::TicketRow;
 
 /// Characters that the comments of one answer may have together. With what else a ticket has, that is less than the
 /// 25,000 tokens above which Claude Code puts an answer into a file.
 const COMMENT_CHARS: usize = 40_000;
 
-/// Most comments of one answer; `newest_comments` in `select!` has the same number.
+/// Most comments of one answer.
 const COMMENTS: usize = 50;
 
-/// Most attempts of one answer; so has the statement.
+/// Most attempts of one answer.
 const ATTEMPTS: usize = 20;
 
 /// Which part of a ticket's history is read. The default is the newest.
@@ -110,34 +109,6 @@ struct CommentJson {
     created_at: i64,
 }
 
-/// `?4` and `?5` are what the history begins before, `?6` the one comment to show and `?7` how much of each.
-///
-/// One row more than is shown says that there are older ones.
-macro_rules! select {
-    () => {
-        concat!(
-            "SELECT ",
-            ticket::columns!(),
-            ", ",
-            surroundings::columns!(),
-            ", (SELECT json_group_array(json_object('comment_id', c.comment_id, 'author', c.author, 'stage', c.stage,
-                         'attempt_id', c.attempt_id, 'kind', c.kind, 'content', substr(c.content, 1, ?7),
-                         'cut', length(c.content) > ?7, 'created_at', c.created_at) ORDER BY c.comment_id DESC)
-                  FROM (SELECT * FROM comment n
-                         WHERE n.ticket_id = t.ticket_id AND n.comment_id < ?4 AND (?6 IS NULL OR n.comment_id = ?6)
-                         ORDER BY n.comment_id DESC LIMIT 51) c) AS newest_comments,
-               (SELECT COUNT(*) FROM comment c WHERE c.ticket_id = t.ticket_id) AS comments_total, ",
-            attempt::newest_as_json!("?5", "21"),
-            " AS newest_attempts,
-               (SELECT COUNT(*) FROM attempt a WHERE a.ticket_id = t.ticket_id) AS attempts_total
-           FROM ticket t ",
-            ticket::joins!(),
-            surroundings::joins!(),
-            "WHERE t.ticket_id = ?1"
-        )
-    };
-}
-
 impl Store {
     /// The ticket and what it waits for at this moment, with the part of its history that is asked for.
     pub async fn ticket_at(
@@ -147,17 +118,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<TicketDetail> {
         let rules = self.rules();
-        let shown = if history.comment.is_some() { i64::MAX } else { as_i64(COMMENT_CHARS) };
-        let row: Option<DetailRow> = sqlx::query_as(select!())
-            .bind(id.key())
-            .bind(accounts::midnight(now).millis())
-            .bind(rules.max_usd_per_day)
-            .bind(history.comments_before.map_or(i64::MAX, CommentId::key))
-            .bind(history.attempts_before.map_or(i64::MAX, AttemptId::key))
-            .bind(history.comment.map(CommentId::key))
-            .bind(shown)
-            .fetch_optional(&self.readers)
-            .await?;
+        let mut sql = select_detail(id, history, rules, now);
+        let row: Option<DetailRow> = sql.build_query_as().fetch_optional(&self.readers).await?;
         let row = row.ok_or(Refusal::UnknownTicket { ticket: id })?;
         let detail = detail(row, rules)?;
         match history.comment {
@@ -167,6 +129,47 @@ impl Store {
             Some(_) | None => Ok(detail),
         }
     }
+}
+
+/// The statement that reads a [`DetailRow`]. One comment and one attempt more than are shown say that there are older ones.
+pub(crate) fn select_detail(
+    id: TicketId,
+    history: History,
+    rules: Rules,
+    now: Timestamp,
+) -> QueryBuilder<Sqlite> {
+    let shown = if history.comment.is_some() { i64::MAX } else { as_i64(COMMENT_CHARS) };
+    let mut sql = QueryBuilder::new("SELECT t.*, ");
+    accounts::push_today(&mut sql, "t", rules, now);
+    sql.push(
+        ", (SELECT json_group_array(json_object('comment_id', c.comment_id, 'author', c.author, 'stage', c.stage,
+                    'attempt_id', c.attempt_id, 'kind', c.kind, 'content', substr(c.content, 1, ",
+    );
+    sql.push_bind(shown).push("), 'cut', length(c.content) > ").push_bind(shown);
+    sql.push(
+        ", 'created_at', c.created_at) ORDER BY c.comment_id DESC)
+             FROM (SELECT * FROM comment n WHERE n.ticket_id = t.ticket_id AND n.comment_id < ",
+    );
+    sql.push_bind(history.comments_before.map_or(i64::MAX, CommentId::key));
+    if let Some(comment) = history.comment {
+        sql.push(" AND n.comment_id = ").push_bind(comment.key());
+    }
+    sql.push(" ORDER BY n.comment_id DESC LIMIT ").push_bind(as_i64(COMMENTS + 1));
+    sql.push(
+        ") c) AS newest_comments,
+          (SELECT COUNT(*) FROM comment c WHERE c.ticket_id = t.ticket_id) AS comments_total,
+          (SELECT json_group_array(json(a.attempt) ORDER BY a.attempt_id DESC)
+             FROM (SELECT n.attempt_id, n.attempt FROM attempt_json n WHERE n.ticket_id = t.ticket_id AND n.attempt_id < ",
+    );
+    sql.push_bind(history.attempts_before.map_or(i64::MAX, AttemptId::key));
+    sql.push(" ORDER BY n.attempt_id DESC LIMIT ").push_bind(as_i64(ATTEMPTS + 1));
+    sql.push(
+        ") a) AS newest_attempts,
+          (SELECT COUNT(*) FROM attempt a WHERE a.ticket_id = t.ticket_id) AS attempts_total
+       FROM ticket_surroundings t WHERE t.ticket_id = ",
+    );
+    sql.push_bind(id.key());
+    sql
 }
 
 fn detail(row: DetailRow, rules: Rules) -> std::result::Result<TicketDetail, StoreError> {
@@ -244,26 +247,8 @@ pub(crate) async fn waiting(
     rules: Rules,
     now: Timestamp,
 ) -> Result<Vec<Waiting>> {
-    let rows: Vec<WaitingRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        ticket::columns!(),
-        ", ",
-        surroundings::columns!(),
-        "FROM ticket t ",
-        ticket::joins!(),
-        surroundings::joins!(),
-        "WHERE t.project_id = ?1 AND t.current_stage = ?4 AND t.state IN ('queued', 'scheduled', 'blocked')
-          ORDER BY t.state = 'queued' DESC, t.priority DESC,
-                   (t.begun = 1 AND COALESCE(t.isolation, p.isolation) = 'shared') DESC, t.ticket_id
-          LIMIT ?5"
-    ))
-    .bind(project.0)
-    .bind(accounts::midnight(now).millis())
-    .bind(rules.max_usd_per_day)
-    .bind(worker_type)
-    .bind(most)
-    .fetch_all(connection)
-    .await?;
+    let mut sql = select_waiting(project, worker_type, most, rules, now);
+    let rows: Vec<WaitingRow> = sql.build_query_as().fetch_all(connection).await?;
     let waiting = |row: WaitingRow| {
         let ticket = Ticket::try_from(row.ticket)?;
         let surroundings = row.surroundings.of(&ticket, rules)?;
@@ -272,4 +257,25 @@ pub(crate) async fn waiting(
     let waiting: std::result::Result<Vec<Waiting>, StoreError> =
         rows.into_iter().map(waiting).collect();
     Ok(waiting?)
+}
+
+/// The statement that reads [`WaitingRow`]s.
+pub(crate) fn select_waiting(
+    project: ProjectKey,
+    worker_type: &str,
+    most: i64,
+    rules: Rules,
+    now: Timestamp,
+) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new("SELECT t.*, ");
+    accounts::push_today(&mut sql, "t", rules, now);
+    sql.push(" FROM ticket_surroundings t WHERE t.project_id = ").push_bind(project.0);
+    sql.push(" AND t.current_stage = ").push_bind(worker_type.to_owned());
+    sql.push(
+        " AND t.state IN ('queued', 'scheduled', 'blocked')
+          ORDER BY t.state = 'queued' DESC, t.priority DESC, (t.begun = 1 AND t.works_in = 'shared') DESC, t.ticket_id
+          LIMIT ",
+    );
+    sql.push_bind(most);
+    sql
 }

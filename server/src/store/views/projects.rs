@@ -6,16 +6,11 @@ use crate::store::db::error::StoreError;
 use crate::store::db::page::Listed;
 use crate::store::db::page::Page;
 use crate::store::db::store::Store;
-use crate::store::rows::project;
 use crate::store::rows::project::ProjectRow;
 
 impl Store {
     pub async fn projects(&self, page: Page) -> Result<Listed<Project>> {
-        let sql = concat!(
-            "SELECT ",
-            project::columns!(),
-            " FROM project WHERE deleted_at IS NULL AND project_id > ?1 ORDER BY project_id LIMIT ?2"
-        );
+        let sql = "SELECT * FROM project WHERE deleted_at IS NULL AND project_id > ?1 ORDER BY project_id LIMIT ?2";
         let rows: Vec<ProjectRow> = sqlx::query_as(sql)
             .bind(page.after_key())
             .bind(page.fetch())

@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::page::Listed;
 use crate::store::db::page::Page;
+use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
 use crate::store::money::accounts;
 use crate::store::money::accounts::AccountsRow;
@@ -55,13 +56,14 @@ fn take_turns(queues: &mut [QueueRow]) {
 impl Store {
     pub async fn queues(&self, project: Option<&str>, page: Page) -> Result<Listed<Queue>> {
         let mut snapshot = self.readers.begin().await?;
-        let mut sql = QueryBuilder::<Sqlite>::new(queue::select!());
-        sql.push("AND y.worker_type_id > ").push_bind(page.after_key());
+        let mut sql =
+            QueryBuilder::<Sqlite>::new("SELECT * FROM queue_row WHERE worker_type_id > ");
+        sql.push_bind(page.after_key());
         if let Some(name) = project {
             let key = project::load(&mut snapshot, name).await?.key;
-            sql.push(" AND y.project_id = ").push_bind(key.0);
+            sql.push(" AND project_id = ").push_bind(key.0);
         }
-        sql.push(" ORDER BY y.worker_type_id LIMIT ").push_bind(page.fetch());
+        sql.push(" ORDER BY worker_type_id LIMIT ").push_bind(page.fetch());
         let rows: Vec<QueueRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let listed = page.cut(rows, |row| row.worker_type_id);
         let items = listed.items.into_iter().map(Queue::from).collect();
@@ -87,23 +89,8 @@ impl Store {
     /// server has.
     pub async fn waiting_queues(&self, now: Timestamp) -> Result<(Vec<Queue>, i64)> {
         let rules = self.rules();
-        let rows: Vec<WaitingQueueRow> = sqlx::query_as(concat!(
-            "SELECT (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped') AS server_workers, ",
-            queue::columns!(),
-            ", ",
-            accounts::columns!("y.project_id"),
-            "FROM worker_type y
-             JOIN project p ON p.project_id = y.project_id
-             LEFT JOIN project_limit l ON l.project_id = y.project_id
-            WHERE p.deleted_at IS NULL AND ?1
-              AND EXISTS (SELECT 1 FROM ticket t
-                           WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued')"
-        ))
-        .bind(true)
-        .bind(accounts::midnight(now).millis())
-        .bind(rules.max_usd_per_day)
-        .fetch_all(&self.readers)
-        .await?;
+        let mut sql = select_waiting_queues(rules, now);
+        let rows: Vec<WaitingQueueRow> = sql.build_query_as().fetch_all(&self.readers).await?;
         let live = rows.first().map_or(0, |row| row.server_workers);
         // A worker that would find nothing it may start would only come and go.
         let startable = rows.into_iter().filter(|row| row.above.lets_start());
@@ -111,4 +98,17 @@ impl Store {
         take_turns(&mut queues);
         Ok((queues.into_iter().map(Queue::from).collect(), live))
     }
+}
+
+/// The statement that reads [`WaitingQueueRow`]s.
+pub(crate) fn select_waiting_queues(rules: Rules, now: Timestamp) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(
+        "SELECT (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped') AS server_workers, q.*, b.*, ",
+    );
+    accounts::push_today(&mut sql, "b", rules, now);
+    sql.push(
+        " FROM queue_row q JOIN project_account b ON b.project_id = q.project_id
+         WHERE q.has_tickets",
+    );
+    sql
 }

@@ -11,7 +11,6 @@ use crate::store::db::page::Listed;
 use crate::store::db::page::Page;
 use crate::store::db::store::Store;
 use crate::store::rows::project;
-use crate::store::rows::ticket;
 use crate::store::rows::ticket::TicketRow;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,17 +56,9 @@ impl Store {
             }
             sql.push(" ORDER BY ticket_id LIMIT ").push_bind(page.fetch()).push(")");
         }
-        sql.push(concat!(
-            ") SELECT ",
-            ticket::columns!(),
-            "FROM (SELECT ticket_id FROM found ORDER BY ticket_id LIMIT "
-        ));
+        sql.push(") SELECT t.* FROM (SELECT ticket_id FROM found ORDER BY ticket_id LIMIT ");
         sql.push_bind(page.fetch());
-        sql.push(concat!(
-            ") f CROSS JOIN ticket t ON t.ticket_id = f.ticket_id ",
-            ticket::joins!(),
-            "ORDER BY f.ticket_id"
-        ));
+        sql.push(") f CROSS JOIN ticket_row t ON t.ticket_id = f.ticket_id ORDER BY f.ticket_id");
         let rows: Vec<TicketRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let listed = page.cut(rows, |row| row.ticket_id);
         let items: std::result::Result<_, StoreError> =

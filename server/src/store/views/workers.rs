@@ -24,19 +24,19 @@ impl Store {
     /// Lists workers by age, stopped ones too unless the filter says otherwise.
     pub async fn workers(&self, filter: WorkerFilter, page: Page) -> Result<Listed<Worker>> {
         let mut snapshot = self.readers.begin().await?;
-        let mut sql = QueryBuilder::<Sqlite>::new(worker::select!());
-        sql.push("WHERE w.worker_id > ").push_bind(page.after_key());
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM worker_row");
+        sql.push(" WHERE worker_id > ").push_bind(page.after_key());
         if let Some(name) = &filter.project {
             let key = project::load(&mut snapshot, name).await?.key;
-            sql.push(" AND w.project_id = ").push_bind(key.0);
+            sql.push(" AND project_id = ").push_bind(key.0);
         }
         if let Some(worker_type) = &filter.worker_type {
-            sql.push(" AND w.worker_type = ").push_bind(worker_type);
+            sql.push(" AND worker_type = ").push_bind(worker_type);
         }
         if let Some(state) = filter.state {
-            sql.push(" AND w.state = ").push_bind(state.name());
+            sql.push(" AND state = ").push_bind(state.name());
         }
-        sql.push(" ORDER BY w.worker_id LIMIT ").push_bind(page.fetch());
+        sql.push(" ORDER BY worker_id LIMIT ").push_bind(page.fetch());
         let rows: Vec<WorkerRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let listed = page.cut(rows, |row| row.worker_id);
         Ok(Listed { items: worker::decode(listed.items)?, keys: listed.keys, next: listed.next })
@@ -44,16 +44,13 @@ impl Store {
 
     /// Every worker that is not stopped.
     pub async fn live_workers(&self) -> Result<Vec<Worker>> {
-        let sql = concat!(worker::select!(), "WHERE w.state <> 'stopped' ORDER BY +w.worker_id");
+        let sql = "SELECT * FROM worker_row WHERE state <> 'stopped' ORDER BY +worker_id";
         worker::decode(sqlx::query_as(sql).fetch_all(&self.readers).await?)
     }
 
     /// The workers no server has started a shim for yet.
     pub async fn unlaunched(&self) -> Result<Vec<Worker>> {
-        let sql = concat!(
-            worker::select!(),
-            "WHERE w.state = 'launching' AND w.launched_at IS NULL ORDER BY w.worker_id"
-        );
+        let sql = "SELECT * FROM worker_row WHERE state = 'launching' AND launched_at IS NULL ORDER BY worker_id";
         worker::decode(sqlx::query_as(sql).fetch_all(&self.readers).await?)
     }
 }
