@@ -3,6 +3,7 @@
 //! Every state change appends its event in the same commit. Delivery is at least once: an event is listed until its
 //! consumer marks it.
 
+use super::hold::HoldKind;
 use super::id::AttemptId;
 use super::id::EventSeq;
 use super::id::ProjectKey;
@@ -24,6 +25,8 @@ pub struct Event {
     pub worker: Option<WorkerId>,
     /// One sentence.
     pub summary: String,
+    /// What the ticket waits for, when it went on hold.
+    pub hold_kind: Option<HoldKind>,
     /// Whether the asking consumer has marked it.
     pub processed: bool,
 }
@@ -38,13 +41,23 @@ pub struct NewEvent {
     pub attempt: Option<AttemptId>,
     pub worker: Option<WorkerId>,
     pub summary: String,
+    pub hold_kind: Option<HoldKind>,
 }
 
 impl NewEvent {
     /// An event of a project with nothing else named.
     #[must_use]
     pub fn new(kind: EventKind, project: ProjectKey, summary: String) -> Self {
-        Self { kind, project, ticket: None, stage: None, attempt: None, worker: None, summary }
+        Self {
+            kind,
+            project,
+            ticket: None,
+            stage: None,
+            attempt: None,
+            worker: None,
+            summary,
+            hold_kind: None,
+        }
     }
 }
 

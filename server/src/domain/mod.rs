@@ -11,6 +11,7 @@ pub mod attempt;
 pub mod bill;
 pub mod comment;
 pub mod event;
+pub mod hold;
 pub mod id;
 pub mod limits;
 pub mod names;

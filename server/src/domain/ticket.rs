@@ -1,5 +1,6 @@
 //! A ticket: one piece of work that goes through the stages of its execution plan.
 
+use super::hold::Hold;
 use super::id::AttemptId;
 use super::id::ProjectKey;
 use super::id::TicketId;
@@ -79,9 +80,7 @@ pub enum TicketState {
     /// A worker has it.
     Running,
     /// Waits for the coordinator.
-    OnHold {
-        reason: String,
-    },
+    OnHold(Hold),
     Closed {
         resolution: Resolution,
         at: Timestamp,
@@ -97,7 +96,7 @@ impl TicketState {
             Self::Scheduled { .. } => "scheduled",
             Self::Queued => "queued",
             Self::Running => "running",
-            Self::OnHold { .. } => "on_hold",
+            Self::OnHold(_) => "on_hold",
             Self::Closed { .. } => "closed",
         }
     }

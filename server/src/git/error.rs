@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::bounds::Hung;
 use super::names::listed;
+use crate::domain::hold::HoldKind;
 
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
@@ -92,6 +93,18 @@ impl GitError {
             | Self::File { .. }
             | Self::Busy { .. }
             | Self::NotForwarded { .. } => Cure::Time,
+        }
+    }
+
+    /// What the ticket waits for whose step it is.
+    #[must_use]
+    pub fn hold_kind(&self) -> HoldKind {
+        if let Self::NotForwarded { .. } = self {
+            return HoldKind::Checkout;
+        }
+        match self.cure() {
+            Cure::Work => HoldKind::Unfinished,
+            Cure::Surroundings | Cure::Time => HoldKind::Configuration,
         }
     }
 

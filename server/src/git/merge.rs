@@ -4,6 +4,8 @@ use super::error::GitError;
 use super::names::listed;
 use super::repository::Repository;
 use super::unfinished::under_way;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::worktree::Worktree;
 
 /// Two states that do not go together.
@@ -20,7 +22,7 @@ pub enum Landing {
     /// The base branch has it, by this commit.
     Landed(String),
     /// It is not merged, and nothing was changed; the sentence says why, which files, and what to do.
-    Refused(String),
+    Refused(Hold),
 }
 
 impl Repository {
@@ -57,12 +59,15 @@ impl Repository {
     /// way; git itself refuses to overwrite a file it does not know, ignored ones included. Everything else is refused.
     /// Done again after it was done, it finds the work in the branch.
     pub async fn land(&self, work: &Worktree, title: &str) -> Result<Landing, GitError> {
-        let refused = |why: String| Ok(Landing::Refused(why));
+        let refused = |kind, why: String| Ok(Landing::Refused(Hold::new(kind, why)));
         let (Some(base), Some(name)) = (work.base_branch.as_deref(), work.base_name()) else {
-            return refused("the project had no branch checked out when it began".to_owned());
+            return refused(
+                HoldKind::Checkout,
+                "the project had no branch checked out when it began".to_owned(),
+            );
         };
         let Some(tip) = self.tip(base).await? else {
-            return refused(format!("its base branch {name} is gone"));
+            return refused(HoldKind::Checkout, format!("its base branch {name} is gone"));
         };
         let head = work.head.commit.as_str();
         if self.contains(&tip, head).await? {
@@ -70,28 +75,36 @@ impl Repository {
         }
         if let Some((place, what)) = self.in_the_middle(base)? {
             let place = place.display();
-            return refused(format!(
-                "{name} is in the middle of {what} in {place}, which could not be finished if it moved; finish or abort it"
-            ));
+            return refused(
+                HoldKind::Checkout,
+                format!(
+                    "{name} is in the middle of {what} in {place}, which could not be finished if it moved; finish or abort it"
+                ),
+            );
         }
         let checkouts = self.checkouts(base).await?;
         if let [first, second, ..] = checkouts.as_slice() {
             let (first, second) = (first.top.display(), second.top.display());
-            return refused(format!("{name} is checked out twice, in {first} and in {second}"));
+            return refused(
+                HoldKind::Checkout,
+                format!("{name} is checked out twice, in {first} and in {second}"),
+            );
         }
         if let Some(checkout) = checkouts.first() {
             if let Some(what) = under_way(&checkout.admin) {
                 let place = checkout.top.display();
-                return refused(format!(
-                    "{what} is not finished in {place}, where {name} is checked out"
-                ));
+                return refused(
+                    HoldKind::Checkout,
+                    format!("{what} is not finished in {place}, where {name} is checked out"),
+                );
             }
             let changed = self.changed(checkout).await?;
             if !changed.is_empty() {
                 let (place, files) = (checkout.top.display(), listed(&changed));
-                return refused(format!(
-                    "{name} is checked out in {place} with uncommitted changes in {files}"
-                ));
+                return refused(
+                    HoldKind::Checkout,
+                    format!("{name} is checked out in {place} with uncommitted changes in {files}"),
+                );
             }
         }
         let result = if self.contains(head, &tip).await? {
@@ -104,7 +117,10 @@ impl Repository {
                 }
                 Err(files) => {
                     let files = listed(&files);
-                    return refused(format!("{} conflicts with {name} in {files}", work.branch));
+                    return refused(
+                        HoldKind::Conflict,
+                        format!("{} conflicts with {name} in {files}", work.branch),
+                    );
                 }
             }
         };

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::domain::hold::Hold;
 use crate::domain::project::Project;
 use crate::domain::project::TicketCounts;
 use crate::domain::refusal::Refusal;
@@ -173,7 +174,7 @@ async fn triage(service: &Service, project: Option<String>) -> Result<String> {
 
 fn hold(text: &mut String, ticket: &Ticket) {
     let reason = match &ticket.state {
-        TicketState::OnHold { reason } => shortened(reason, SHOWN_CHARS),
+        TicketState::OnHold(Hold { reason, .. }) => shortened(reason, SHOWN_CHARS),
         TicketState::Blocked
         | TicketState::Scheduled { .. }
         | TicketState::Queued

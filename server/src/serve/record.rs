@@ -8,6 +8,7 @@ use tracing::Level;
 
 use crate::domain::event::Event;
 use crate::domain::event::EventKind;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::EventSeq;
 use crate::domain::outcome::Failure;
 use crate::journal;
@@ -78,6 +79,7 @@ fn write(event: &Event, failure: Option<Failure>) {
                 attempt = event.attempt.map(display),
                 worker = event.worker.map(display),
                 failure = failure.map(Failure::name),
+                hold_kind = event.hold_kind.map(HoldKind::name),
                 seq = event.seq.0,
                 $words
             )
@@ -156,6 +158,7 @@ mod tests {
                     attempt: Some(AttemptId::from_key(17)),
                     worker: Some(WorkerId::from_key(7)),
                     summary: "never in a record".to_owned(),
+                    hold_kind: (kind == EventKind::TicketOnHold).then_some(HoldKind::Question),
                     processed: false,
                 };
                 let failure = (kind == EventKind::TicketAttemptFailed).then_some(Failure::NoResult);

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::domain::event::Event;
 use crate::domain::text::Name;
+use crate::wire::ticket::hold_kinds;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -21,6 +22,9 @@ pub struct EventView {
     pub worker_id: Option<String>,
     /// What happened, in one sentence.
     pub summary: String,
+    /// What the ticket waits for, when it went on hold.
+    #[schemars(extend("enum" = hold_kinds()))]
+    pub hold_kind: Option<String>,
     /// Whether this consumer has marked it.
     pub processed: bool,
 }
@@ -37,6 +41,7 @@ impl From<Event> for EventView {
             attempt_id: event.attempt.map(|attempt| attempt.to_string()),
             worker_id: event.worker.map(|worker| worker.to_string()),
             summary: event.summary,
+            hold_kind: event.hold_kind.map(|kind| kind.name().to_owned()),
             processed: event.processed,
         }
     }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
 use crate::domain::text::Name;
 use crate::domain::ticket::Priority;
@@ -28,6 +29,9 @@ pub struct TicketView {
     pub resolution: Option<String>,
     /// Why it is on hold, while it is.
     pub hold_reason: Option<String>,
+    /// What it waits for, while it is on hold.
+    #[schemars(extend("enum" = hold_kinds()))]
+    pub hold_kind: Option<String>,
     pub execution_plan: Vec<String>,
     /// Counted from 0.
     pub stage_index: i64,
@@ -80,11 +84,11 @@ impl From<Ticket> for TicketView {
     fn from(ticket: Ticket) -> Self {
         let state = ticket.state.name().to_owned();
         let current_stage = ticket.current_stage().to_string();
-        let (resolution, closed_at, hold_reason) = match ticket.state {
+        let (resolution, closed_at, hold) = match ticket.state {
             TicketState::Closed { resolution, at } => {
                 (Some(resolution.name().to_owned()), Some(at.to_string()), None)
             }
-            TicketState::OnHold { reason } => (None, None, Some(reason)),
+            TicketState::OnHold(hold) => (None, None, Some(hold)),
             TicketState::Blocked
             | TicketState::Scheduled { .. }
             | TicketState::Queued
@@ -104,7 +108,8 @@ impl From<Ticket> for TicketView {
             description: ticket.description,
             state,
             resolution,
-            hold_reason,
+            hold_kind: hold.as_ref().map(|hold| hold.kind.name().to_owned()),
+            hold_reason: hold.map(|hold| hold.reason),
             execution_plan: ticket.plan.stages().iter().map(Name::to_string).collect(),
             stage_index: i64::try_from(ticket.stage_index).unwrap_or(i64::MAX),
             current_stage,
@@ -156,6 +161,12 @@ pub struct ShownComment {
     pub comment: CommentView,
     /// True if this is only the beginning of a long comment.
     pub cut: bool,
+}
+
+/// The kinds as the schema lists them; null for a ticket that is not on hold.
+pub(crate) fn hold_kinds() -> Vec<serde_json::Value> {
+    let names = HoldKind::NAMES.iter().map(|name| serde_json::Value::from(*name));
+    names.chain([serde_json::Value::Null]).collect()
 }
 
 /// The causes as the schema lists them; null for a closed ticket.

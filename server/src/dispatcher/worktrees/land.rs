@@ -35,7 +35,7 @@ impl Worktrees {
                 tracing::info!(ticket = %id, commit, "the branch of a ticket was merged");
                 Ok(self.store.landed(id, Some(commit), self.clock.now()).await?)
             }
-            Landing::Refused(why) => Err(Trouble::Refused(not_merged(&why))),
+            Landing::Refused(why) => Err(Trouble::Refused(why.reworded(not_merged))),
         }
     }
 

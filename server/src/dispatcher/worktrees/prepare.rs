@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::tend::Worktrees;
 use super::trouble::Trouble;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
 use crate::domain::text::clause;
 use crate::domain::ticket::Ticket;
@@ -36,18 +38,22 @@ impl Worktrees {
         let ground = match git::look(Path::new(path)).await? {
             Ok(ground) => ground,
             Err(why) => {
-                return Err(Trouble::Refused(format!(
-                    "it cannot have a worktree: {}. Fix that, or set isolation of the project to shared; then resume \
+                return Err(refused(
+                    HoldKind::Configuration,
+                    format!(
+                        "it cannot have a worktree: {}. Fix that, or set isolation of the project to shared; then resume \
                      the ticket",
-                    clause(why.said())
-                )));
+                        clause(why.said())
+                    ),
+                ));
             }
         };
         let repository = self.hold(id, &ground.repository).await?;
         if let Some(in_the_way) = repository.leaves_no_room().await? {
-            return Err(Trouble::Refused(format!(
-                "it cannot have a branch: {in_the_way}. Then resume the ticket"
-            )));
+            return Err(refused(
+                HoldKind::Configuration,
+                format!("it cannot have a branch: {in_the_way}. Then resume the ticket"),
+            ));
         }
         let common = text(&ground.repository)?;
         let results: Vec<(String, String)> = found
@@ -60,10 +66,13 @@ impl Worktrees {
             Ok(base) => base,
             Err(Conflict { with, files }) => {
                 let files = listed(&files);
-                return Err(Trouble::Refused(format!(
-                    "the result of {with}, from which it begins, conflicts in {files} with what was there before. Merge \
+                return Err(refused(
+                    HoldKind::Conflict,
+                    format!(
+                        "the result of {with}, from which it begins, conflicts in {files} with what was there before. Merge \
                      them manually in the project, then resume the ticket"
-                )));
+                    ),
+                ));
             }
         };
         let place = self.directory.join(found.project.name.as_str());
@@ -172,6 +181,11 @@ impl Worktrees {
 fn text(path: &Path) -> std::result::Result<String, Trouble> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| {
-        Trouble::Refused(format!("{} is not UTF-8, and paths have to be", path.display()))
+        let why = format!("{} is not UTF-8, and paths have to be", path.display());
+        refused(HoldKind::Configuration, why)
     })
+}
+
+fn refused(kind: HoldKind, why: String) -> Trouble {
+    Trouble::Refused(Hold::new(kind, why))
 }

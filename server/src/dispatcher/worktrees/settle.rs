@@ -5,6 +5,7 @@ use std::path::Path;
 use super::tend::PAUSES;
 use super::tend::Worktrees;
 use super::trouble::Trouble;
+use crate::domain::hold::Hold;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::text::clause;
@@ -64,11 +65,12 @@ impl Worktrees {
             // A worktree is only put back after what is in it was kept, so nothing is lost by continuing.
             let why = clause(&chain(&error));
             let work = if accepted {
-                Work::Owed(format!(
+                let reason = format!(
                     "its work could not be committed and is in {}: {why}. Fix that, then complete the stage yourself, \
                      or resume the ticket to have the stage redone",
                     found.work.path
-                ))
+                );
+                Work::Owed(Hold::new(error.kind(), reason))
             } else {
                 Work::None
             };

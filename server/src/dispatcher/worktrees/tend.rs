@@ -12,6 +12,7 @@ use super::super::brakes::Brakes;
 use super::trouble::Trouble;
 use super::trouble::not_merged;
 use crate::clock::Clock;
+use crate::domain::hold::Hold;
 use crate::domain::id::TicketId;
 use crate::domain::text::clause;
 use crate::domain::waiting::GitStep;
@@ -105,14 +106,14 @@ impl Worktrees {
     /// Does the job, more than once if it must be, and puts the ticket on hold when it cannot be done.
     async fn try_job(&self, ticket: TicketId, job: Job) {
         let (mut pauses, mut waits) = (PAUSES.iter(), 0);
-        let reason = loop {
+        let why = loop {
             let done = match job {
                 Job::Prepare => self.prepare(ticket).await,
                 Job::Land => self.land(ticket).await,
             };
             let error = match done {
                 Ok(()) => return,
-                Err(Trouble::Refused(reason)) => break reason,
+                Err(Trouble::Refused(why)) => break why,
                 Err(error @ (Trouble::Git(_) | Trouble::Store(_))) => error,
             };
             tracing::warn!(%ticket, ?job, error = %chain(&error), "a git step of a ticket failed");
@@ -121,21 +122,22 @@ impl Worktrees {
                 continue;
             }
             let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) else {
-                let error = clause(&chain(&error));
-                break match job {
+                let (kind, error) = (error.kind(), clause(&chain(&error)));
+                let reason = match job {
                     Job::Prepare => format!(
                         "its worktree could not be prepared: {error}. Fix that, then resume the ticket"
                     ),
                     Job::Land => not_merged(&error),
                 };
+                break Hold::new(kind, reason);
             };
             self.obstacles.set_git(ticket, GitStep::Failed { why: chain(&error) });
             tokio::time::sleep(*pause).await;
         };
         let now = self.clock.now();
         let held = match job {
-            Job::Prepare => self.store.worktree_failed(ticket, reason, now).await,
-            Job::Land => self.store.landing_refused(ticket, reason, now).await,
+            Job::Prepare => self.store.worktree_failed(ticket, why, now).await,
+            Job::Land => self.store.landing_refused(ticket, why, now).await,
         };
         if let Err(error) = held {
             tracing::error!(%ticket, error = %chain(&error), "a ticket whose git steps failed could not be put on hold");

@@ -1,5 +1,7 @@
 //! Why a step in a worktree failed.
 
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::text::clause;
 use crate::git::GitError;
 use crate::store;
@@ -12,11 +14,20 @@ pub(super) enum Trouble {
     #[error(transparent)]
     Git(#[from] GitError),
     /// Only a person can decide what to do.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.reason)]
+    Refused(Hold),
 }
 
 impl Trouble {
+    /// What the ticket waits for.
+    pub(super) fn kind(&self) -> HoldKind {
+        match self {
+            Self::Git(error) => error.hold_kind(),
+            Self::Refused(hold) => hold.kind,
+            Self::Store(_) => HoldKind::Configuration,
+        }
+    }
+
     /// Whether another try would fail as well.
     pub(super) fn is_lasting(&self) -> bool {
         match self {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::hold::Hold;
+use super::hold::HoldKind;
 use super::limits::LEAST_USD;
 use super::outcome::Consequence;
 use super::outcome::Failure;
@@ -96,7 +98,7 @@ pub enum Move {
     /// Back to an earlier stage.
     SendBack { stage_index: usize },
     /// The coordinator must decide.
-    Hold { reason: String },
+    Hold(Hold),
     /// The same stage again at once, uncharged.
     Requeue { session: Session },
     /// The same stage again, not before a time.
@@ -130,11 +132,11 @@ pub fn after_attempt(
     let (failure, detail) = match verdict {
         Verdict::Succeeded(result) => return after_stage(standing, result, policy),
         Verdict::Cancelled => {
-            return Move::Hold { reason: "its worker was asked to cancel it".to_owned() };
+            return hold(HoldKind::Operator, "its worker was asked to cancel it");
         }
         Verdict::Interrupted { resume } | Verdict::Signalled { resume, .. } => {
             if let Some(Met::Spent(limit)) = standing.limit {
-                return Move::Hold { reason: limit.clone() };
+                return hold(HoldKind::Limit, limit);
             }
             let goes_on = (*resume && standing.has_session) || onward == Session::Ask;
             let session = if goes_on { onward } else { Session::Fresh };
@@ -159,7 +161,7 @@ pub fn after_attempt(
     };
     match standing.limit {
         Some(Met::Spent(limit)) if failure == Failure::MaxBudget => {
-            return Move::Hold { reason: limit.clone() };
+            return hold(HoldKind::Limit, limit);
         }
         Some(Met::More) if failure == Failure::MaxBudget => {
             let session = if standing.has_session { onward } else { Session::Fresh };
@@ -208,13 +210,28 @@ pub fn after_attempt(
             None if can_be_asked(standing, verdict, failure) => {
                 Move::Requeue { session: Session::Ask }
             }
-            None => Move::Hold { reason: detail.to_owned() },
+            None => hold(needing(failure), detail),
         },
         Consequence::Requeue => match standing.asked_about {
             // No session is left to ask.
             Some(work) => again(standing, work, policy, now),
             None => Move::Requeue { session: Session::Fresh },
         },
+    }
+}
+
+fn hold(kind: HoldKind, reason: impl Into<String>) -> Move {
+    Move::Hold(Hold::new(kind, reason))
+}
+
+/// What a ticket waits for that fails the same way until something changes.
+fn needing(failure: Failure) -> HoldKind {
+    if failure == Failure::TooManyTickets {
+        HoldKind::Limit
+    } else if failure == Failure::Cancelled {
+        HoldKind::Operator
+    } else {
+        HoldKind::Configuration
     }
 }
 
@@ -234,7 +251,8 @@ pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy
         StageOutcome::Completed => Move::Advance { stage_index: at + 1 },
         StageOutcome::Blocked { question } => {
             let asked = question.as_deref().map(str::trim).filter(|q| !q.is_empty());
-            Move::Hold { reason: asked.unwrap_or(&result.report).chars().take(2000).collect() }
+            let asked: String = asked.unwrap_or(&result.report).chars().take(2000).collect();
+            hold(HoldKind::Question, asked)
         }
         StageOutcome::Rework { stage } => {
             let target = match stage.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
@@ -243,21 +261,24 @@ pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy
             };
             let here = plan.stage(at);
             match (target, stage) {
-                (Some(_), _) if standing.rework_laps >= policy.max_rework => Move::Hold {
-                    reason: format!(
+                (Some(_), _) if standing.rework_laps >= policy.max_rework => hold(
+                    HoldKind::Limit,
+                    format!(
                         "{here} asked for rework once more after {} laps, the most one ticket may make",
                         standing.rework_laps
                     ),
-                },
+                ),
                 (Some(stage_index), _) => Move::SendBack { stage_index },
-                (None, Some(name)) => Move::Hold {
-                    reason: format!(
+                (None, Some(name)) => hold(
+                    HoldKind::Failures,
+                    format!(
                         "{here} asked for rework of {name:?}, which is no earlier stage of the plan"
                     ),
-                },
-                (None, None) => Move::Hold {
-                    reason: format!("{here} asked for rework, and there is no stage before it"),
-                },
+                ),
+                (None, None) => hold(
+                    HoldKind::Failures,
+                    format!("{here} asked for rework, and there is no stage before it"),
+                ),
             }
         }
     }
@@ -267,7 +288,7 @@ pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy
 /// `standing`.
 fn again(standing: Standing<'_>, work: &Ended, policy: &Policy, now: Timestamp) -> Move {
     if work.failure.consequence() == Consequence::HoldTicket {
-        return Move::Hold { reason: work.detail.clone() };
+        return hold(needing(work.failure), work.detail.as_str());
     }
     let stage = standing.plan.stage(standing.stage_index);
     let charged = work.failure.is_charged();
@@ -279,7 +300,8 @@ fn again(standing: Standing<'_>, work: &Ended, policy: &Policy, now: Timestamp) 
             format!("ended {counted} times through no fault of its own")
         };
         let (failure, detail) = (work.failure.name(), clause(&work.detail));
-        return Move::Hold { reason: format!("{stage} {times}; the last: {failure}: {detail}") };
+        let reason = format!("{stage} {times}; the last: {failure}: {detail}");
+        return hold(HoldKind::Failures, reason);
     }
     let not_before = now.after(policy.retry.delay(counted.max(1)));
     Move::Retry { not_before, deferred: false, session: Session::Fresh }

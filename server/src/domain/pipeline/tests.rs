@@ -53,10 +53,10 @@ fn rework_goes_where_it_says_or_one_back() {
         |stage: Option<&str>| said(StageOutcome::Rework { stage: stage.map(str::to_owned) });
     assert_eq!(moved(standing(&plan, 2), &rework(None)), Move::SendBack { stage_index: 1 });
     assert_eq!(moved(standing(&plan, 2), &rework(Some("plan"))), Move::SendBack { stage_index: 0 });
-    assert!(matches!(moved(standing(&plan, 0), &rework(None)), Move::Hold { .. }));
-    assert!(matches!(moved(standing(&plan, 1), &rework(Some("review"))), Move::Hold { .. }));
+    assert!(matches!(moved(standing(&plan, 0), &rework(None)), Move::Hold(_)));
+    assert!(matches!(moved(standing(&plan, 1), &rework(Some("review"))), Move::Hold(_)));
     let tired = Standing { rework_laps: 3, ..standing(&plan, 2) };
-    assert!(matches!(moved(tired, &rework(None)), Move::Hold { .. }));
+    assert!(matches!(moved(tired, &rework(None)), Move::Hold(_)));
     let last_lap = Standing { rework_laps: 2, ..standing(&plan, 2) };
     assert!(matches!(moved(last_lap, &rework(None)), Move::SendBack { .. }));
 }
@@ -67,9 +67,12 @@ fn a_blocked_stage_asks_its_question() {
     let ask = |q: Option<&str>| said(StageOutcome::Blocked { question: q.map(str::to_owned) });
     assert_eq!(
         moved(standing(&plan, 1), &ask(Some("which port?"))),
-        Move::Hold { reason: "which port?".into() }
+        Move::Hold(Hold::new(HoldKind::Question, "which port?"))
     );
-    assert_eq!(moved(standing(&plan, 1), &ask(None)), Move::Hold { reason: "report".into() });
+    assert_eq!(
+        moved(standing(&plan, 1), &ask(None)),
+        Move::Hold(Hold::new(HoldKind::Question, "report"))
+    );
 }
 
 #[test]
@@ -83,7 +86,8 @@ fn failures_wait_longer_each_time_and_then_hold() {
     };
     assert_eq!(moved(standing(&plan, 1), &failed), retry(10));
     assert_eq!(moved(Standing { attempts_used: 1, ..standing(&plan, 1) }, &failed), retry(20));
-    let Move::Hold { reason } = moved(Standing { attempts_used: 2, ..standing(&plan, 1) }, &failed)
+    let Move::Hold(Hold { reason, .. }) =
+        moved(Standing { attempts_used: 2, ..standing(&plan, 1) }, &failed)
     else {
         panic!("the third failure must hold");
     };
@@ -130,7 +134,7 @@ fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
         let asked = Standing { attempts_used: charged, strikes: 1 - charged, ..once };
         assert_eq!(moved(asked, &answer), again, "{failure:?}");
         let last = Standing { attempts_used: 3 * charged, strikes: 3 * (1 - charged), ..once };
-        let Move::Hold { reason } = moved(last, &answer) else { panic!("{failure:?}") };
+        let Move::Hold(Hold { reason, .. }) = moved(last, &answer) else { panic!("{failure:?}") };
         let told = format!("{}: signal 11", failure.name());
         assert!(reason.ends_with(&told), "the work counts, not the answer: {reason}");
     }
@@ -184,7 +188,9 @@ fn a_question_that_was_not_put_is_put_again_and_is_never_one_more_attempt() {
         assert_eq!(session, ask, "{failure:?}");
     }
     let gone = Verdict::Failed { failure: Failure::SessionGone, detail: "d".into() };
-    let Move::Hold { reason } = moved(last, &gone) else { panic!("its attempts are used up") };
+    let Move::Hold(Hold { reason, .. }) = moved(last, &gone) else {
+        panic!("its attempts are used up")
+    };
     assert!(reason.ends_with("crashed: signal 11"), "{reason}");
 }
 
@@ -225,7 +231,7 @@ fn a_limit_holds_the_ticket_it_stopped() {
     let plan = plan();
     let spent = Met::Spent("$5.00 are spent".into());
     let limited = Standing { limit: Some(&spent), ..standing(&plan, 1) };
-    let held = Move::Hold { reason: "$5.00 are spent".into() };
+    let held = Move::Hold(Hold::new(HoldKind::Limit, "$5.00 are spent"));
     assert_eq!(moved(limited, &Verdict::Interrupted { resume: false }), held);
     let budget = Verdict::Failed { failure: Failure::MaxBudget, detail: "d".into() };
     assert_eq!(moved(limited, &budget), held);
@@ -248,7 +254,7 @@ fn an_agent_that_was_denied_something_is_asked_before_its_ticket_is_held() {
     assert!(matches!(moved(asked, &said(StageOutcome::Completed)), Move::Advance { .. }));
     let prose = Verdict::Failed { failure: Failure::NoResult, detail: "none".into() };
     for answer in [&prose, &denied] {
-        assert_eq!(moved(asked, answer), Move::Hold { reason: detail() });
+        assert_eq!(moved(asked, answer), Move::Hold(Hold::new(HoldKind::Configuration, detail())));
     }
     // What it is denied while it is asked is no reason: the work was ended by something else.
     let crashed = Ended { failure: Failure::Crashed, detail: "signal 11".into() };
@@ -281,9 +287,12 @@ fn what_is_nobodys_fault_does_not_go_on_for_ever() {
     let killed = Verdict::Failed { failure: Failure::HangAtStart, detail: "d".into() };
     assert!(matches!(moved(standing(&plan, 1), &killed), Move::Retry { .. }));
     let again = Standing { strikes: 2, ..standing(&plan, 1) };
-    assert!(matches!(moved(again, &killed), Move::Hold { .. }));
+    assert!(matches!(moved(again, &killed), Move::Hold(_)));
     let denied = Verdict::Failed { failure: Failure::PermissionDenied, detail: "Bash".into() };
-    assert_eq!(moved(standing(&plan, 1), &denied), Move::Hold { reason: "Bash".into() });
+    assert_eq!(
+        moved(standing(&plan, 1), &denied),
+        Move::Hold(Hold::new(HoldKind::Configuration, "Bash"))
+    );
 }
 
 fn verdicts() -> impl Strategy<Value = Verdict> {
@@ -374,7 +383,7 @@ proptest! {
                     prop_assert!(plan.is_last(at.stage_index));
                     return Ok(());
                 }
-                Move::Hold { reason } => {
+                Move::Hold(Hold { reason, .. }) => {
                     prop_assert!(!reason.is_empty());
                     return Ok(());
                 }

@@ -11,6 +11,7 @@ use crate::domain::advice::Advice;
 use crate::domain::advice::Knob;
 use crate::domain::advice::Reader;
 use crate::domain::advice::Step;
+use crate::domain::hold::Hold;
 use crate::domain::limits::Limit;
 use crate::domain::pause;
 use crate::domain::text::Name;
@@ -58,7 +59,7 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
     Some(match &ticket.state {
         TicketState::Closed { .. } => return None,
         TicketState::Running => running(ticket, around),
-        TicketState::OnHold { reason } => {
+        TicketState::OnHold(Hold { reason, .. }) => {
             let why = format!("On hold: {}", sentence(reason));
             let mut advice = resume(ticket, around.without_type.as_deref());
             advice.push(Advice::take(Step::CloseTicket, "close it"));

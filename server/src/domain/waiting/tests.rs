@@ -3,6 +3,8 @@ mod texts;
 
 use super::*;
 use crate::domain::advice::Reader;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -105,7 +107,10 @@ fn every_reason_for_not_running_has_its_answer_and_what_moves_the_ticket() {
     let (cause, why) = told(TicketState::Running, &undying);
     assert!(cause == "stuck" && why.contains("will not die: 4711"), "{why}");
     assert_eq!(
-        told(TicketState::OnHold { reason: "Red or blue?".to_owned() }, &Surroundings::default()),
+        told(
+            TicketState::OnHold(Hold::new(HoldKind::Question, "Red or blue?")),
+            &Surroundings::default()
+        ),
         (
             "on_hold",
             "On hold: Red or blue? Resume it with resume_ticket, or close it with close_ticket."

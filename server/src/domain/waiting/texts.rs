@@ -125,7 +125,7 @@ fn all() -> Vec<(Ticket, Surroundings)> {
     }
     list.push((ticket(TicketState::Running), Surroundings::default()));
     for without_type in [None, Some(Vec::new()), Some(vec![name("review")])] {
-        let state = TicketState::OnHold { reason: "Red or blue?".to_owned() };
+        let state = TicketState::OnHold(Hold::new(HoldKind::Question, "Red or blue?"));
         list.push((ticket(state), Surroundings { without_type, ..Surroundings::default() }));
     }
     for failed in [None, Some((AttemptId::from_key(17), Failure::Overloaded))] {

@@ -63,7 +63,7 @@ async fn a_base_that_is_checked_out_nowhere_is_moved() {
 /// Why a ticket's work is not merged: what is found beforehand, or what git says, which is tried again.
 async fn why_not(bed: &Bed, work: &Worktree) -> String {
     match bed.repository().await.land(work, "One").await {
-        Ok(Landing::Refused(why)) => why,
+        Ok(Landing::Refused(why)) => why.reason,
         Err(error) => error.to_string(),
         Ok(landed @ Landing::Landed(_)) => panic!("{landed:?}"),
     }

@@ -1,6 +1,8 @@
 //! Merges, rebases and their like that an agent or the user has not finished.
 
 use super::*;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::git::GitError;
 use crate::git::merge::Landing;
 
@@ -151,8 +153,11 @@ async fn a_base_that_the_user_is_at_work_with_stays_where_it_is() {
         let place = begin(&bed);
         let before = bed.git(&["rev-parse", "main"]);
         let landing = bed.repository().await.land(&work, "One").await.unwrap();
-        let Landing::Refused(why) = landing else { panic!("{what}: {landing:?}") };
+        let Landing::Refused(Hold { kind, reason: why }) = landing else {
+            panic!("{what}: {landing:?}")
+        };
         let place = place.display().to_string();
+        assert_eq!(kind, HoldKind::Checkout, "{why}");
         assert!(why.contains(what) && why.contains(&place) && why.contains("main"), "{why}");
         assert_eq!(bed.git(&["rev-parse", "main"]), before, "{what}");
     }

@@ -299,6 +299,7 @@ mod tests {
             attempt: None,
             worker: None,
             summary: String::new(),
+            hold_kind: None,
             processed: false,
         };
         EventPage { events: vec![event; events], last_seq: EventSeq(1) }

@@ -55,6 +55,8 @@ mod tests {
     use crate::domain::attempt::Outcome;
     use crate::domain::attempt::Progress;
     use crate::domain::attempt::Spent;
+    use crate::domain::hold::Hold;
+    use crate::domain::hold::HoldKind;
     use crate::domain::id::AttemptId;
     use crate::domain::id::ProjectKey;
     use crate::domain::id::TicketId;
@@ -100,13 +102,14 @@ mod tests {
 
     #[test]
     fn a_ticket_has_the_fields_of_the_contract_and_absent_ones_are_null() {
-        let view = TicketView::listed(ticket(TicketState::OnHold { reason: "asks".to_owned() }));
+        let view =
+            TicketView::listed(ticket(TicketState::OnHold(Hold::new(HoldKind::Question, "asks"))));
         let description = format!("{}…", "d".repeat(500));
         assert_eq!(
             serde_json::to_value(view).unwrap(),
             json!({
                 "ticket_id": "T-42", "project": "p", "title": "Build", "description": description,
-                "state": "on_hold", "resolution": null, "hold_reason": "asks", "execution_plan": ["impl", "test"],
+                "state": "on_hold", "resolution": null, "hold_reason": "asks", "hold_kind": "question", "execution_plan": ["impl", "test"],
                 "stage_index": 1, "current_stage": "test", "priority": "high", "depends_on": ["T-41"],
                 "attempts_used": 1, "rework_laps": 0, "cost_usd": 0.5, "assumed_usd": 0.25, "max_budget_usd": null, "branch": null, "base_commit": null,
                 "head_commit": null, "diff_stat": null, "worktree": null, "merged_commit": null, "created_at": "1970-01-01T00:00:00.000Z",

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
@@ -199,6 +200,9 @@ struct ListAll {
     state: Option<String>,
     /// Only tickets whose current stage is this worker type.
     stage: Option<String>,
+    /// Only tickets on hold that wait for this.
+    #[schemars(extend("enum" = HoldKind::NAMES))]
+    hold_kind: Option<String>,
     /// Maximum number of tickets to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
@@ -325,6 +329,7 @@ async fn list(service: Service, given: ListAll) -> Result<Tickets> {
         project: given.project,
         state: given.state,
         stage: given.stage,
+        hold_kind: HoldKind::parse_given("hold_kind", given.hold_kind.as_deref())?,
     };
     let listed = service.store.tickets(filter, page).await?;
     let (tickets, next_cursor) = List::Tickets.show(listed, TicketView::listed);

@@ -60,13 +60,14 @@ mod tests {
 
     /// The files of `migrations/`, in the order in which they were released. Append the name of a new one; its number is
     /// greater than every number here. A name that was ever released is neither changed nor removed.
-    const RELEASED: [&str; 6] = [
+    const RELEASED: [&str; 7] = [
         "20261201000100 create projects",
         "20261201000200 create tickets",
         "20261201000300 create attempts",
         "20261201000400 create events",
         "20261201000500 create usage",
         "20261201000600 create views",
+        "20261201000700 add hold kind",
     ];
 
     #[test]
@@ -77,5 +78,53 @@ mod tests {
         let numbers: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         assert!(numbers.is_sorted_by(|before, after| before < after), "{numbers:?}");
         assert_eq!(numbers.first(), Some(&FIRST));
+    }
+
+    /// A connection to a new database with the migrations up to this one.
+    async fn as_of(version: i64) -> SqliteConnection {
+        use sqlx::ConnectOptions as _;
+
+        let options = sqlx::sqlite::SqliteConnectOptions::new().in_memory(true);
+        let mut connection = options.connect().await.unwrap();
+        let older = MIGRATIONS.iter().filter(|migration| migration.version <= version).cloned();
+        let older = Migrator { migrations: older.collect::<Vec<_>>().into(), ..Migrator::DEFAULT };
+        older.run_direct(None, &mut connection, false).await.unwrap();
+        connection
+    }
+
+    #[tokio::test]
+    async fn tickets_that_are_on_hold_get_a_kind_and_a_time() {
+        let mut connection = as_of(20_261_201_000_600).await;
+        sqlx::raw_sql(
+            "INSERT INTO project (project_id, name, path, directory, isolation, on_complete, description, rules, patterns,
+                                  created_at, updated_at)
+             VALUES (1, 'shop', '/srv/shop', '/srv/shop', 'shared', 'keep', '', '', '', 1, 1);
+             INSERT INTO ticket (ticket_id, project_id, title, description, priority, state, hold_reason, stage_index,
+                                 current_stage, attempts_used, created_at, updated_at)
+             VALUES (1, 1, 'a', '', 1, 'on_hold', 'Red?', 0, 'impl', 1, 1, 7),
+                    (2, 1, 'b', '', 1, 'on_hold', 'impl failed', 0, 'impl', 3, 1, 8),
+                    (3, 1, 'c', '', 1, 'on_hold', 'cancelled', 0, 'impl', 0, 1, 9),
+                    (4, 1, 'd', '', 1, 'queued', NULL, 0, 'impl', 0, 1, 9);
+             INSERT INTO comment (ticket_id, author, kind, content, created_at) VALUES (1, 'impl', 'question', 'Red?', 7);",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        migrate(Path::new("test.db"), &mut connection).await.unwrap();
+        let found: Vec<(i64, Option<String>, Option<i64>)> =
+            sqlx::query_as("SELECT ticket_id, hold_kind, held_at FROM ticket ORDER BY ticket_id")
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+        let held = |id, kind: &str, at| (id, Some(kind.to_owned()), Some(at));
+        assert_eq!(
+            found,
+            [
+                held(1, "question", 7),
+                held(2, "failures", 8),
+                held(3, "operator", 9),
+                (4, None, None)
+            ]
+        );
     }
 }

@@ -17,6 +17,8 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::comment::Comment;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -211,7 +213,7 @@ async fn claim(
         };
         if let Some(why) = limits::exhausted(connection, best).await? {
             let ticket = ticket::load(connection, best).await?;
-            hold::hold(connection, &ticket, &why, now).await?;
+            hold::hold(connection, &ticket, &Hold::new(HoldKind::Limit, why), now).await?;
             nothing = Claimed::Held;
             continue;
         }

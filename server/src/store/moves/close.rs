@@ -6,6 +6,8 @@ use super::hold;
 use super::prepare;
 use crate::domain::attempt::Spent;
 use crate::domain::event::EventKind;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::outcome::Failure;
@@ -67,7 +69,7 @@ pub(crate) async fn finish(
     let id = found.id;
     sqlx::query(
         "UPDATE ticket
-            SET state = 'closed', resolution = ?2, closed_at = ?3, updated_at = ?3, hold_reason = NULL,
+            SET state = 'closed', resolution = ?2, closed_at = ?3, updated_at = ?3, hold_reason = NULL, hold_kind = NULL, held_at = NULL,
                 not_before = NULL, resume_session_id = NULL, resume_worker_id = NULL,
                 resume_asks_outcome = 0
           WHERE ticket_id = ?1 AND state <> 'closed'",
@@ -85,7 +87,8 @@ pub(crate) async fn finish(
         match resolution {
             Resolution::Cancelled => {
                 let reason = format!("{id}, which it waits for, was cancelled");
-                hold::hold(connection, &waiting, &reason, now).await?;
+                hold::hold(connection, &waiting, &Hold::new(HoldKind::Operator, reason), now)
+                    .await?;
             }
             Resolution::Completed => {
                 if ticket::open_dependencies(connection, waiting.id).await?.is_empty() {

@@ -9,6 +9,8 @@ use super::land;
 use crate::domain::comment::COORDINATOR;
 use crate::domain::comment::CommentKind;
 use crate::domain::event::EventKind;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -82,7 +84,7 @@ pub(crate) async fn stage_done(
                 found.plan.stage(*stage_index)
             ),
         ),
-        Move::Close | Move::Hold { .. } | Move::Requeue { .. } | Move::Retry { .. } => {
+        Move::Close | Move::Hold(_) | Move::Requeue { .. } | Move::Retry { .. } => {
             (EventKind::TicketStageCompleted, format!("{stage} of {} is completed.", found.id))
         }
     };
@@ -123,7 +125,7 @@ pub(crate) async fn apply(
                 Waiting { state: "scheduled", not_before: Some(not_before.millis()), deferred };
             set_waiting(connection, found, waiting, now).await
         }
-        Move::Hold { reason } => hold::at_its_stage(connection, found, by, &reason, now).await,
+        Move::Hold(why) => hold::at_its_stage(connection, found, by, &why, now).await,
     }
 }
 
@@ -138,7 +140,7 @@ async fn enter(
     sqlx::query(
         "UPDATE ticket
             SET state = 'queued', begun = 1, stage_index = ?2, current_stage = ?3, attempts_used = 0, deferrals = 0, strikes = 0,
-                rework_laps = rework_laps + ?4, hold_reason = NULL, not_before = NULL, resume_session_id = NULL,
+                rework_laps = rework_laps + ?4, hold_reason = NULL, hold_kind = NULL, held_at = NULL, not_before = NULL, resume_session_id = NULL,
                 resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?5
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )
@@ -154,7 +156,8 @@ async fn enter(
         // It would wait for a worker that nobody can start.
         let moved = ticket::load(connection, found.id).await?;
         let reason = format!("its stage {stage} has no worker type any more");
-        hold::hold(connection, &moved, &reason, now).await?;
+        let why = Hold::new(HoldKind::Configuration, reason);
+        hold::hold(connection, &moved, &why, now).await?;
     }
     Ok(())
 }
@@ -174,7 +177,7 @@ async fn set_waiting(
 ) -> Result<()> {
     sqlx::query(
         "UPDATE ticket
-            SET state = ?2, hold_reason = NULL, not_before = ?3, deferrals = deferrals + ?4,
+            SET state = ?2, hold_reason = NULL, hold_kind = NULL, held_at = NULL, not_before = ?3, deferrals = deferrals + ?4,
                 resume_session_id = NULL, resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?5
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )

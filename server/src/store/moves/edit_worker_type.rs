@@ -6,6 +6,8 @@ use super::hold;
 use super::pause_queue;
 use super::stop;
 use crate::domain::attempt::StopMode;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
@@ -121,12 +123,15 @@ async fn delete(
     }
     for id in tickets {
         let ticket = ticket::load(connection, id).await?;
-        let reason = format!("its plan names the worker type {name}, which was deleted");
+        let why = Hold::new(
+            HoldKind::Configuration,
+            format!("its plan names the worker type {name}, which was deleted"),
+        );
         match ticket.state {
             // Its worker is asked to cancel below, and the end of its attempt puts it on hold.
-            TicketState::Running | TicketState::OnHold { .. } | TicketState::Closed { .. } => {}
+            TicketState::Running | TicketState::OnHold(_) | TicketState::Closed { .. } => {}
             TicketState::Blocked | TicketState::Scheduled { .. } | TicketState::Queued => {
-                hold::hold(connection, &ticket, &reason, now).await?;
+                hold::hold(connection, &ticket, &why, now).await?;
             }
         }
     }

@@ -6,6 +6,8 @@ use super::enforce::HELD_AT_ONCE;
 use super::hold;
 use super::stop;
 use crate::domain::attempt::StopMode;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
 use crate::domain::queue::Queue;
 use crate::domain::refusal::Refusal;
@@ -72,10 +74,10 @@ async fn empty(
     .fetch_all(&mut *connection)
     .await?;
     let is_last = i64::try_from(keys.len()).unwrap_or(i64::MAX) < at_once;
-    let reason = format!("the queue {worker_type} was deleted");
+    let why = Hold::new(HoldKind::Operator, format!("the queue {worker_type} was deleted"));
     for key in keys {
         let ticket = ticket::load(connection, TicketId::from_key(key)).await?;
-        hold::hold(connection, &ticket, &reason, now).await?;
+        hold::hold(connection, &ticket, &why, now).await?;
     }
     if !is_last {
         return Ok(None);

@@ -17,6 +17,8 @@ use super::settle;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Outcome;
 use crate::domain::event::EventKind;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::limits;
 use crate::domain::limits::Funds;
 use crate::domain::limits::Limit;
@@ -212,7 +214,7 @@ async fn move_on(
         Work::None | Work::Accepted(_) => {
             pipeline::after_attempt(standing, &ending.verdict, &rules.policy, now)
         }
-        Work::Owed(why) => Move::Hold { reason: why.clone() },
+        Work::Owed(why) => Move::Hold(why.clone()),
     };
     if let Verdict::Succeeded(result) = &ending.verdict {
         complete::stage_done(connection, ticket, by, result, to, now).await?;
@@ -220,7 +222,8 @@ async fn move_on(
             let moved = ticket::load(connection, ticket.id).await?;
             let reason =
                 format!("its worker was asked to cancel {}, which had completed by then", found.id);
-            hold::hold(connection, &moved, &reason, now).await?;
+            let why = Hold::new(HoldKind::Operator, reason);
+            hold::hold(connection, &moved, &why, now).await?;
         }
         return Ok(());
     }
@@ -244,8 +247,8 @@ async fn move_on(
     let session = match to {
         Move::Requeue { session } | Move::Retry { session, .. } => session,
         // With more dollars it resumes where it was stopped.
-        Move::Hold { .. } if limit.is_some() || asked_for_too_many => Session::Continue,
-        Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold { .. } => {
+        Move::Hold(_) if limit.is_some() || asked_for_too_many => Session::Continue,
+        Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold(_) => {
             Session::Fresh
         }
     };
@@ -328,7 +331,7 @@ fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> Str
         }
         Move::Requeue { .. } => "it is queued again, uncharged".to_owned(),
         Move::Retry { not_before, .. } => format!("it is retried at {not_before}"),
-        Move::Hold { .. } => "the ticket goes on hold".to_owned(),
+        Move::Hold(_) => "the ticket goes on hold".to_owned(),
         Move::Advance { .. } | Move::SendBack { .. } | Move::Close => {
             "the ticket moves on".to_owned()
         }

@@ -1,6 +1,7 @@
 //! The report of an attempt's end, and what it comes to.
 
 use crate::domain::attempt::Spent;
+use crate::domain::hold::Hold;
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::Verdict;
 use crate::domain::usage::UsageLimit;
@@ -35,7 +36,7 @@ pub enum Work {
     /// They are on the ticket's branch.
     Accepted(Head),
     /// The attempt was accepted and git could not commit them; the sentence says why. They stay where they are.
-    Owed(String),
+    Owed(Hold),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use sqlx::SqliteConnection;
 use super::hold;
 use super::pause_scope;
 use super::pause_scope::NewPause;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -284,7 +286,7 @@ impl Changes {
         }
         for (ticket, why) in self.holds {
             let ticket = ticket::load(connection, ticket).await?;
-            hold::hold(connection, &ticket, &why, now).await?;
+            hold::hold(connection, &ticket, &Hold::new(HoldKind::Limit, why), now).await?;
         }
         Ok(())
     }

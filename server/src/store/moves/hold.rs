@@ -3,7 +3,8 @@
 use sqlx::SqliteConnection;
 
 use crate::domain::event::EventKind;
-use crate::domain::text;
+use crate::domain::event::NewEvent;
+use crate::domain::hold::Hold;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
@@ -14,24 +15,30 @@ use crate::store::rows::event::By;
 pub(crate) async fn hold(
     connection: &mut SqliteConnection,
     ticket: &Ticket,
-    reason: &str,
+    why: &Hold,
     now: Timestamp,
 ) -> Result<()> {
-    let reason = text::clause(reason);
+    let reason = why.clause();
     let held = sqlx::query(
-        "UPDATE ticket SET state = 'on_hold', hold_reason = ?2, not_before = NULL, updated_at = ?3
+        "UPDATE ticket SET state = 'on_hold', hold_reason = ?2, hold_kind = ?4, held_at = ?3, not_before = NULL,
+                updated_at = ?3
           WHERE ticket_id = ?1 AND state IN ('blocked', 'scheduled', 'queued')",
     )
     .bind(ticket.id.key())
     .bind(&reason)
     .bind(now.millis())
+    .bind(why.kind.name())
     .execute(&mut *connection)
     .await?;
     if held.rows_affected() == 0 {
         return Ok(());
     }
     let summary = format!("{} is on hold: {reason}.", ticket.id);
-    event::append(connection, event::about(ticket, EventKind::TicketOnHold, summary), now).await
+    event::append(connection, said(ticket, why, summary), now).await
+}
+
+fn said(ticket: &Ticket, why: &Hold, summary: String) -> NewEvent {
+    NewEvent { hold_kind: Some(why.kind), ..event::about(ticket, EventKind::TicketOnHold, summary) }
 }
 
 /// Puts a ticket on hold at the stage it is at: after an attempt or a completion, or because its branch was not merged. The
@@ -40,21 +47,22 @@ pub(crate) async fn at_its_stage(
     connection: &mut SqliteConnection,
     ticket: &Ticket,
     by: By,
-    reason: &str,
+    why: &Hold,
     now: Timestamp,
 ) -> Result<()> {
     sqlx::query(
         "UPDATE ticket
-            SET state = 'on_hold', hold_reason = ?2, not_before = NULL, resume_session_id = NULL,
+            SET state = 'on_hold', hold_reason = ?2, hold_kind = ?4, held_at = ?3, not_before = NULL, resume_session_id = NULL,
                 resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?3
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )
     .bind(ticket.id.key())
-    .bind(reason)
+    .bind(&why.reason)
     .bind(now.millis())
+    .bind(why.kind.name())
     .execute(&mut *connection)
     .await?;
-    let summary = format!("{} is on hold: {reason}", ticket.id);
-    let event = event::about(ticket, EventKind::TicketOnHold, summary);
+    let summary = format!("{} is on hold: {}", ticket.id, why.reason);
+    let event = said(ticket, why, summary);
     event::append(connection, by.sign(event), now).await
 }

@@ -4,6 +4,7 @@ use sqlx::SqliteConnection;
 
 use super::close;
 use super::hold;
+use crate::domain::hold::Hold;
 use crate::domain::id::TicketId;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::Ticket;
@@ -27,15 +28,8 @@ impl Store {
     }
 
     /// Puts a completed ticket on hold whose branch was not merged.
-    pub async fn landing_refused(
-        &self,
-        id: TicketId,
-        reason: String,
-        now: Timestamp,
-    ) -> Result<()> {
-        self.writer
-            .write(move |connection| Box::pin(hold_unmerged(connection, id, reason, now)))
-            .await
+    pub async fn landing_refused(&self, id: TicketId, why: Hold, now: Timestamp) -> Result<()> {
+        self.writer.write(move |connection| Box::pin(hold_unmerged(connection, id, why, now))).await
     }
 }
 
@@ -54,12 +48,12 @@ async fn close_landed(
 async fn hold_unmerged(
     connection: &mut SqliteConnection,
     id: TicketId,
-    reason: String,
+    why: Hold,
     now: Timestamp,
 ) -> Result<()> {
     if let Some(found) = end_landing(connection, id, None).await? {
         let by = By::Coordinator;
-        hold::at_its_stage(connection, &found, by, &reason, now).await?;
+        hold::at_its_stage(connection, &found, by, &why, now).await?;
     }
     Ok(())
 }
@@ -88,7 +82,7 @@ pub(crate) async fn begin_landing(
     }
     sqlx::query(
         "UPDATE ticket
-            SET state = 'running', hold_reason = NULL, not_before = NULL, resume_session_id = NULL,
+            SET state = 'running', hold_reason = NULL, hold_kind = NULL, held_at = NULL, not_before = NULL, resume_session_id = NULL,
                 resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?2
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )

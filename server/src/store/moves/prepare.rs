@@ -5,6 +5,7 @@ use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
 use super::hold;
+use crate::domain::hold::Hold;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::time::Timestamp;
@@ -42,13 +43,8 @@ impl Store {
     }
 
     /// Puts a ticket on hold that cannot have its worktree.
-    pub async fn worktree_failed(
-        &self,
-        id: TicketId,
-        reason: String,
-        now: Timestamp,
-    ) -> Result<()> {
-        self.writer.write(move |connection| Box::pin(fail(connection, id, reason, now))).await
+    pub async fn worktree_failed(&self, id: TicketId, why: Hold, now: Timestamp) -> Result<()> {
+        self.writer.write(move |connection| Box::pin(fail(connection, id, why, now))).await
     }
 
     /// Takes no worktree for ready that was before: the server that said so may have died in the middle of a step, and
@@ -96,11 +92,11 @@ async fn give_up(
 async fn fail(
     connection: &mut SqliteConnection,
     id: TicketId,
-    reason: String,
+    why: Hold,
     now: Timestamp,
 ) -> Result<()> {
     let found = ticket::load(connection, id).await?;
-    hold::hold(connection, &found, &reason, now).await
+    hold::hold(connection, &found, &why, now).await
 }
 
 async fn distrust(connection: &mut SqliteConnection) -> Result<()> {

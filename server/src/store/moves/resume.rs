@@ -50,7 +50,7 @@ async fn resume(
 ) -> Result<Ticket> {
     let found = ticket::load(connection, id).await?;
     match found.state {
-        TicketState::OnHold { .. } => {}
+        TicketState::OnHold(_) => {}
         TicketState::Closed { resolution, .. } => {
             return Err(Refusal::TicketClosed { ticket: id, resolution }.into());
         }
@@ -83,7 +83,7 @@ async fn resume(
     let blocked = !ticket::open_dependencies(connection, id).await?.is_empty();
     sqlx::query(
         "UPDATE ticket
-            SET state = ?2, hold_reason = NULL, stage_index = ?3, current_stage = ?4, attempts_used = 0,
+            SET state = ?2, hold_reason = NULL, hold_kind = NULL, held_at = NULL, stage_index = ?3, current_stage = ?4, attempts_used = 0,
                 deferrals = 0, strikes = 0, resume_session_id = CASE WHEN ?6 THEN resume_session_id END,
                 resume_worker_id = CASE WHEN ?6 THEN resume_worker_id END,
                 resume_asks_outcome = CASE WHEN ?6 THEN resume_asks_outcome ELSE 0 END, updated_at = ?5

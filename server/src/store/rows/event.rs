@@ -8,6 +8,7 @@ use sqlx::SqliteConnection;
 use crate::domain::event::Event;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::EventSeq;
 use crate::domain::id::TicketId;
@@ -32,6 +33,7 @@ pub(crate) struct EventRow {
     attempt_id: Option<i64>,
     worker_id: Option<i64>,
     summary: String,
+    hold_kind: Option<String>,
     processed: bool,
 }
 
@@ -50,6 +52,7 @@ impl TryFrom<EventRow> for Event {
             attempt: row.attempt_id.map(AttemptId::from_key),
             worker: row.worker_id.map(WorkerId::from_key),
             summary: row.summary,
+            hold_kind: row.hold_kind.map(|kind| place.named(&kind, "hold_kind")).transpose()?,
             processed: row.processed,
         })
     }
@@ -73,7 +76,8 @@ pub(crate) async fn append(
 /// counts from the event before.
 pub(crate) fn push(sql: &mut QueryBuilder<Sqlite>, event: NewEvent, now: Timestamp) {
     sql.push(
-        "INSERT INTO event (at, kind, project_id, ticket_id, stage, attempt_id, worker_id, summary)
+        "INSERT INTO event (at, kind, project_id, ticket_id, stage, attempt_id, worker_id, summary,
+                            hold_kind)
          VALUES (MAX(",
     );
     sql.push_bind(now.millis());
@@ -86,7 +90,8 @@ pub(crate) fn push(sql: &mut QueryBuilder<Sqlite>, event: NewEvent, now: Timesta
         .push_bind(event.stage.map(text::Name::into_string))
         .push_bind(event.attempt.map(AttemptId::key))
         .push_bind(event.worker.map(WorkerId::key))
-        .push_bind(text::sentence(&event.summary));
+        .push_bind(text::sentence(&event.summary))
+        .push_bind(event.hold_kind.map(HoldKind::name));
     sql.push(")");
 }
 

@@ -4,6 +4,7 @@ use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use super::worktree::WorktreeRow;
+use crate::domain::hold::Hold;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -31,6 +32,7 @@ pub(crate) struct TicketRow {
     state: String,
     resolution: Option<String>,
     hold_reason: Option<String>,
+    hold_kind: Option<String>,
     not_before: Option<i64>,
     stage_index: i64,
     plan: String,
@@ -67,7 +69,9 @@ impl TryFrom<TicketRow> for Ticket {
             "queued" => TicketState::Queued,
             "running" => TicketState::Running,
             "on_hold" => {
-                TicketState::OnHold { reason: place.need(row.hold_reason, "hold_reason")? }
+                let kind = place.need(row.hold_kind, "hold_kind")?;
+                let kind = place.named(&kind, "hold_kind")?;
+                TicketState::OnHold(Hold::new(kind, place.need(row.hold_reason, "hold_reason")?))
             }
             "closed" => {
                 let resolution = place.need(row.resolution, "resolution")?;

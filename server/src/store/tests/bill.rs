@@ -72,7 +72,7 @@ async fn a_ticket_that_is_killed_again_and_again_comes_to_the_end_of_its_dollars
         bed.store.end_attempt(ending, NOW).await.unwrap();
         bed.store.queue_due_tickets(NOW.after(Duration::from_secs(3600))).await.unwrap();
         // Resuming it each time does not get around its limit either.
-        if matches!(bed.read(ticket).await.state, TicketState::OnHold { .. }) {
+        if matches!(bed.read(ticket).await.state, TicketState::OnHold(_)) {
             bed.store.resume_ticket(ticket, None, None, NOW).await.unwrap();
         }
     }

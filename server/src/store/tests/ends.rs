@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Outcome;
+use crate::domain::hold::Hold;
 use crate::domain::outcome::Failure;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::TicketState;
@@ -52,7 +53,7 @@ async fn a_result_that_came_before_a_cancel_counts_and_its_ticket_waits_at_the_n
     let first = bed.granted(worker, "p1").await.attempt.id;
     bed.store.end_attempt(cancelled(first), NOW).await.unwrap();
     let held = bed.store.ticket(ticket.id).await.unwrap();
-    assert!(matches!(held.ticket.state, TicketState::OnHold { .. }), "{:?}", held.ticket.state);
+    assert!(matches!(held.ticket.state, TicketState::OnHold(_)), "{:?}", held.ticket.state);
     assert_eq!(held.ticket.current_stage().as_str(), "review");
     assert_eq!(held.comments.len(), 1, "the report is kept");
 
@@ -148,7 +149,7 @@ async fn failures_are_counted_scheduled_and_end_on_hold() {
         let later = NOW.after(std::time::Duration::from_secs(3600));
         assert_eq!(bed.store.queue_due_tickets(later).await.unwrap(), None);
     }
-    let TicketState::OnHold { reason } = bed.read(ticket.id).await.state else {
+    let TicketState::OnHold(Hold { reason, .. }) = bed.read(ticket.id).await.state else {
         panic!("must be held")
     };
     assert!(reason.contains("3 of 3") && reason.contains("it exited"), "{reason}");

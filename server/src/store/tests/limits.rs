@@ -6,6 +6,7 @@ use super::RULES;
 use super::completed;
 use super::ending;
 use crate::domain::attempt::Spent;
+use crate::domain::hold::Hold;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::limits::Limit;
@@ -52,7 +53,7 @@ impl Bed {
 
     pub(super) async fn hold_reason(&self, ticket: TicketId) -> String {
         let state = self.read(ticket).await.state;
-        let TicketState::OnHold { reason } = state else {
+        let TicketState::OnHold(Hold { reason, .. }) = state else {
             panic!("expected a hold, got {state:?}")
         };
         reason

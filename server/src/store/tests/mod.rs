@@ -10,6 +10,7 @@ mod files;
 mod groups;
 mod held;
 mod history;
+mod hold_kinds;
 mod ledger;
 mod limits;
 mod pauses;

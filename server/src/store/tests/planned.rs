@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::attempt::AttemptState;
+use crate::domain::hold::Hold;
 use crate::domain::outcome::Failure;
 use crate::domain::planned;
 use crate::domain::ticket::Resolution;
@@ -129,7 +130,7 @@ async fn one_that_is_refused_fails_the_attempt_and_creates_none() {
             attempt = again.attempt.id;
         }
     }
-    let TicketState::OnHold { reason } = bed.read(parent.id).await.state else {
+    let TicketState::OnHold(Hold { reason, .. }) = bed.read(parent.id).await.state else {
         panic!("must be held")
     };
     assert!(reason.contains("malformed_result") && reason.contains("\"bad\""), "{reason}");

@@ -625,7 +625,7 @@ CREATE TABLE event (
     worker_id  INTEGER,
     -- One sentence.
     summary    TEXT    NOT NULL CHECK (summary <> '')
-) STRICT;
+, hold_kind TEXT) STRICT;
 
 CREATE TABLE event_consumer (
     consumer        TEXT    PRIMARY KEY CHECK (consumer <> ''),
@@ -796,7 +796,9 @@ CREATE TABLE ticket (
     idempotency_key     TEXT    CHECK (idempotency_key <> ''),
     created_at          INTEGER NOT NULL,
     updated_at          INTEGER NOT NULL,
-    closed_at           INTEGER,
+    closed_at           INTEGER, hold_kind TEXT
+    CONSTRAINT hold_kind_is_of_a_hold CHECK (hold_kind IS NULL OR (hold_kind <> '' AND state = 'on_hold')), held_at INTEGER
+    CONSTRAINT held_at_is_of_a_hold CHECK (held_at IS NULL OR state = 'on_hold'),
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
@@ -1077,6 +1079,14 @@ CREATE INDEX ticket_dependency_reverse ON ticket_dependency (depends_on_id);
 CREATE INDEX ticket_due ON ticket (not_before) WHERE state = 'scheduled';
 
 CREATE INDEX ticket_family ON ticket (root_id, cost_usd, assumed_usd) WHERE root_id IS NOT NULL;
+
+CREATE INDEX ticket_held ON ticket (held_at, ticket_id) WHERE state = 'on_hold';
+
+CREATE INDEX ticket_held_kind ON ticket (hold_kind, ticket_id) WHERE state = 'on_hold';
+
+CREATE INDEX ticket_held_project ON ticket (project_id, held_at, ticket_id) WHERE state = 'on_hold';
+
+CREATE INDEX ticket_held_project_kind ON ticket (project_id, hold_kind, ticket_id) WHERE state = 'on_hold';
 
 CREATE UNIQUE INDEX ticket_idempotency ON ticket (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 

@@ -1,6 +1,7 @@
 //! Making, completing, closing and deleting, and what each refuses.
 
 use super::*;
+use crate::domain::hold::Hold;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::TicketState;
 
@@ -50,7 +51,7 @@ async fn a_cancelled_dependency_asks_the_coordinator() {
     let waiting = NewTicket { depends_on: vec![first.id], ..Bed::new_ticket(&["impl"]) };
     let waiting = bed.store.create_ticket(waiting, NOW).await.unwrap();
     bed.store.close_ticket(first.id, Resolution::Cancelled, None, NOW).await.unwrap();
-    let TicketState::OnHold { reason } = bed.read(waiting.id).await.state else {
+    let TicketState::OnHold(Hold { reason, .. }) = bed.read(waiting.id).await.state else {
         panic!("must be held")
     };
     assert!(reason.contains("T-1"));
@@ -132,7 +133,7 @@ async fn rework_runs_in_laps_and_stops_at_the_limit() {
     }
     bed.store.complete_stage(ticket.id, "impl", done(), NOW).await.unwrap();
     let held = bed.store.complete_stage(ticket.id, "review", again(), NOW).await.unwrap();
-    assert!(matches!(held.state, TicketState::OnHold { .. }));
+    assert!(matches!(held.state, TicketState::OnHold(_)));
 }
 
 #[tokio::test]
@@ -145,7 +146,7 @@ async fn deleting_refuses_while_in_use_and_loses_nothing_when_forced() {
         Refusal::WorkerTypeInUse { worker_type: "impl".into(), tickets: vec![ticket.id] }
     );
     bed.store.delete_worker_type("shop", "impl", true, NOW).await.unwrap();
-    assert!(matches!(bed.read(ticket.id).await.state, TicketState::OnHold { .. }));
+    assert!(matches!(bed.read(ticket.id).await.state, TicketState::OnHold(_)));
     let busy = refusal(bed.store.delete_project("shop", false, NOW).await);
     assert!(matches!(busy, Refusal::ProjectInUse { open_tickets: 1, .. }));
     bed.store.delete_project("shop", true, NOW).await.unwrap();
@@ -159,7 +160,7 @@ async fn deleting_a_queue_holds_its_tickets() {
     let waiting = bed.ticket(&["impl"]).await;
     let queue = bed.store.delete_queue("shop", "impl", false, NOW).await.unwrap();
     assert_eq!(queue.depth, 0);
-    assert!(matches!(bed.read(waiting.id).await.state, TicketState::OnHold { .. }));
+    assert!(matches!(bed.read(waiting.id).await.state, TicketState::OnHold(_)));
     bed.ticket(&["impl"]).await;
     let worker = bed.worker("impl").await;
     bed.granted(worker, "p1").await;

@@ -1,6 +1,8 @@
 //! Where attempts work: worktrees that must be ready, directories in which one attempt is.
 
 use super::*;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::project::ProjectChange;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::TicketState;
@@ -82,10 +84,13 @@ async fn work_that_is_owed_keeps_its_ticket_on_hold_and_is_not_forgotten() {
     let bed = Bed::new().await;
     let id = bed.ticket(&["impl", "review"]).await.id;
     let attempt = bed.granted(bed.worker("impl").await, "p").await.attempt.id;
-    let owed = Ending { work: Work::Owed("no room".into()), ..ending(attempt, completed()) };
+    let owed = Ending {
+        work: Work::Owed(Hold::new(HoldKind::Configuration, "no room")),
+        ..ending(attempt, completed())
+    };
     bed.store.end_attempt(owed, NOW).await.unwrap();
     let ticket = bed.read(id).await;
-    assert_eq!(ticket.state, TicketState::OnHold { reason: "no room".into() });
+    assert_eq!(ticket.state, TicketState::OnHold(Hold::new(HoldKind::Configuration, "no room")));
     assert_eq!(ticket.work.unwrap().owed, Some(attempt));
     let detail = bed.store.ticket(id).await.unwrap();
     assert_eq!(detail.comments.len(), 1, "the report was paid for");
@@ -180,9 +185,12 @@ async fn a_completed_ticket_closes_only_when_its_branch_is_merged() {
     assert_eq!(refusal(twice), Refusal::TicketLanding { ticket: id });
     let landings = bed.store.landings().await.unwrap();
     assert_eq!(landings.iter().map(|ticket| ticket.id).collect::<Vec<_>>(), [id]);
-    bed.store.landing_refused(id, "conflicts in a.rs".into(), NOW).await.unwrap();
+    bed.store
+        .landing_refused(id, Hold::new(HoldKind::Conflict, "conflicts in a.rs"), NOW)
+        .await
+        .unwrap();
     let held = bed.read(id).await;
-    assert_eq!(held.state, TicketState::OnHold { reason: "conflicts in a.rs".into() });
+    assert_eq!(held.state, TicketState::OnHold(Hold::new(HoldKind::Conflict, "conflicts in a.rs")));
     assert_eq!(bed.store.landings().await.unwrap(), []);
     bed.store.landed(id, Some("m".repeat(40)), NOW).await.unwrap();
     assert_eq!(bed.read(id).await.state, held.state, "nobody asked for that any more");

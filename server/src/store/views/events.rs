@@ -62,7 +62,7 @@ impl Store {
             push_found(&mut sql, &query, watermark, project.as_deref(), Some(*kind));
         }
         sql.push(
-            ") SELECT e.seq, e.at, e.kind, p.name AS project, e.ticket_id, e.stage, e.attempt_id, e.worker_id, e.summary,
+            ") SELECT e.seq, e.at, e.kind, p.name AS project, e.ticket_id, e.stage, e.attempt_id, e.worker_id, e.summary, e.hold_kind,
                       (e.seq <= ",
         );
         sql.push_bind(watermark);

@@ -3,6 +3,7 @@
 use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 
+use crate::domain::hold::HoldKind;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::store::db::error::Result;
@@ -22,6 +23,8 @@ pub struct TicketFilter {
     pub state: Option<String>,
     /// The worker type of the current stage.
     pub stage: Option<String>,
+    /// Only tickets on hold for this.
+    pub hold_kind: Option<HoldKind>,
 }
 
 impl Store {
@@ -35,9 +38,10 @@ impl Store {
             Some(name) => Some(project::load(&mut snapshot, name).await?.key),
             None => None,
         };
-        let states: Vec<&str> = match &filter.state {
-            Some(state) => vec![state],
-            None => TicketState::NAMES.into_iter().collect(),
+        let states: Vec<&str> = match (&filter.state, filter.hold_kind) {
+            (Some(state), _) => vec![state],
+            (None, Some(_)) => vec!["on_hold"],
+            (None, None) => TicketState::NAMES.into_iter().collect(),
         };
         let states = states.into_iter().filter(|state| !(filter.open && *state == "closed"));
         let mut sql =
@@ -53,6 +57,10 @@ impl Store {
             }
             if let Some(stage) = &filter.stage {
                 sql.push(" AND current_stage = ").push_bind(stage.clone());
+            }
+            if let Some(kind) = filter.hold_kind {
+                // As a literal: a bound state says nothing about which partial index applies.
+                sql.push(" AND state = 'on_hold' AND hold_kind = ").push_bind(kind.name());
             }
             sql.push(" ORDER BY ticket_id LIMIT ").push_bind(page.fetch()).push(")");
         }
