@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             return if words.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
-    let environment = Environment::of_process();
+    let environment = cli.color.applied(&Environment::of_process());
     match run::run(cli, &environment) {
         Ok(exit) => exit.into(),
         Err(error) if failure::is_closed_output(&error) => Exit::Ok.into(),

@@ -61,11 +61,20 @@ pub fn set_filter(filter: &str) -> Result<(), TelemetryError> {
     FILTER.get().map_or(Ok(()), |handle| handle.reload(parsed)).map_err(TelemetryError::Replace)
 }
 
-/// Whether standard error takes colour: a terminal that does not ask for plain text.
+/// Whether standard error takes colour.
 #[must_use]
 pub fn colour(environment: &Environment) -> bool {
-    let plain = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && !plain && environment.get("TERM") != Some("dumb")
+    takes_colour(environment, std::io::stderr().is_terminal())
+}
+
+/// Whether a stream takes colour: `NO_COLOR` forbids it anywhere, `CLICOLOR_FORCE` asks for it anywhere, and otherwise a
+/// terminal takes it that does not ask for plain text.
+#[must_use]
+pub fn takes_colour(environment: &Environment, is_terminal: bool) -> bool {
+    let is_on = |name| environment.get(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let forbidden = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let plain = environment.get("TERM") == Some("dumb") || environment.get("CLICOLOR") == Some("0");
+    !forbidden && (is_on("CLICOLOR_FORCE") || (is_terminal && !plain))
 }
 
 /// Writes one field of a record. Whatever its value holds, the record stays one line and moves no cursor.

@@ -90,6 +90,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
     (
         "cli",
         &[
+            "clock",
             "config",
             "domain",
             "exit",
@@ -109,7 +110,11 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
 ];
 
 /// Crates that only some modules may name, each by its folder or file below `src`.
-const GUARDED: [(&str, &[&str]); 10] = [
+const GUARDED: [(&str, &[&str]); 14] = [
+    ("anstyle", &["cli/terminal"]),
+    ("crossterm", &["cli/terminal"]),
+    ("unicode_segmentation", &["cli/terminal"]),
+    ("unicode_width", &["cli/terminal"]),
     ("sqlx", &["store"]),
     ("axum", &["mcp", "cli"]),
     ("hyper", &["mcp"]),

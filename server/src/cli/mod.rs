@@ -9,6 +9,7 @@ pub mod failure;
 pub mod output;
 pub mod progress;
 pub mod run;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod transcript;
@@ -35,6 +36,7 @@ use crate::cli::commands::tickets::Tickets;
 use crate::cli::commands::usage::Usage;
 use crate::cli::commands::why::Why;
 use crate::cli::commands::workers::Workers;
+use crate::cli::terminal::ColorWhen;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,6 +66,17 @@ Exit codes:
 #[command(name = "vibe-ensemble", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
+    /// When to use colour: auto, always or never
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        global = true,
+        help_heading = "Output",
+        hide_possible_values = true
+    )]
+    pub color: ColorWhen,
     #[command(subcommand)]
     pub command: Command,
 }

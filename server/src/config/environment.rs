@@ -31,6 +31,22 @@ impl Environment {
         Self { variables: variables.into() }
     }
 
+    /// The same with one variable set.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut changed = self.clone();
+        changed.variables.insert(name.to_owned(), value.to_owned());
+        changed
+    }
+
+    /// The same without one variable.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        let mut changed = self.clone();
+        changed.variables.remove(name);
+        changed
+    }
+
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)

@@ -6,8 +6,12 @@ use serde_json::json;
 use crate::cli::client;
 use crate::cli::connection::Connection;
 use crate::cli::output;
-use crate::cli::output::cell;
-use crate::cli::output::cell_of;
+use crate::cli::terminal::Cell;
+use crate::cli::terminal::Column;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::cli::terminal::Table;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::worker::WorkerView;
@@ -30,6 +34,8 @@ pub struct Workers {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub display: Display,
+    #[command(flatten)]
     pub connection: Connection,
 }
 
@@ -47,28 +53,39 @@ pub async fn run(command: &Workers, environment: &Environment) -> anyhow::Result
         output::json(&json!({"workers": workers}))?;
         return Ok(Exit::Ok);
     }
-    output::line(table(&client.read::<Vec<WorkerView>>("list_workers", workers.into())?))?;
+    let workers: Vec<WorkerView> = client.read("list_workers", workers.into())?;
+    let screen = Screen::of(&command.display, environment);
+    screen.show(&page(&workers, &screen))?;
     Ok(Exit::Ok)
 }
 
-fn table(workers: &[WorkerView]) -> String {
-    let row = |worker: &WorkerView| {
-        [
-            cell(&worker.worker_id),
-            cell(&worker.project),
-            cell(&worker.worker_type),
-            cell(&worker.state),
-            cell_of(worker.ticket_id.as_ref()),
-            cell_of(worker.attempt_id.as_ref()),
-            worker.pid.map(|pid| pid.to_string()).unwrap_or_default(),
-            cell(&worker.started_at),
-        ]
-    };
-    let rows: Vec<_> = workers.iter().map(row).collect();
-    output::table(
-        ["WORKER", "PROJECT", "TYPE", "STATE", "TICKET", "ATTEMPT", "PID", "STARTED"],
-        &rows,
-    )
+fn page(workers: &[WorkerView], screen: &Screen) -> Page {
+    let mut table = Table::new([
+        Column::new("WORKER"),
+        Column::new("PROJECT").rank(2).least(10),
+        Column::new("TYPE").rank(1).least(10),
+        Column::new("STATE"),
+        Column::new("TICKET"),
+        Column::new("ATTEMPT").rank(4),
+        Column::new("PID").rank(3).right(),
+        Column::new("STARTED").rank(5),
+    ]);
+    for worker in workers {
+        let pid = worker.pid.map(|pid| pid.to_string());
+        table.row([
+            (&worker.worker_id).into(),
+            (&worker.project).into(),
+            (&worker.worker_type).into(),
+            Cell::state(&worker.state),
+            (&worker.ticket_id).into(),
+            (&worker.attempt_id).into(),
+            (&pid).into(),
+            screen.ago(&worker.started_at).into(),
+        ]);
+    }
+    let mut page = Page::new();
+    page.table(table);
+    page
 }
 
 #[cfg(test)]
@@ -96,6 +113,10 @@ mod tests {
             attempt_id: None,
             ..busy.clone()
         };
-        crate::snapshot::holds("table-workers", &table(&[busy, launching]));
+        let shown = |screen: Screen| {
+            screen.lines(&page(&[busy.clone(), launching.clone()], &screen)).join("\n")
+        };
+        let texts = [Screen::pipe(), Screen::of_columns(80), Screen::of_columns(50)].map(shown);
+        crate::snapshot::holds("table-workers", &texts.join("\n\n"));
     }
 }
