@@ -135,11 +135,20 @@ pub(crate) async fn of_project(
     rules: Rules,
     now: Timestamp,
 ) -> Result<Vec<Account>> {
-    let mut sql = QueryBuilder::<Sqlite>::new("SELECT b.*, ");
-    push_today(&mut sql, "b", rules, now);
-    sql.push(" FROM project_account b WHERE b.project_id = ").push_bind(project.0);
+    let mut sql = select_of_project(project, rules, now);
     let row: AccountsRow = sql.build_query_as().fetch_one(connection).await?;
     Ok(row.accounts())
+}
+
+pub(crate) fn select_of_project(
+    project: ProjectKey,
+    rules: Rules,
+    now: Timestamp,
+) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new("SELECT b.*, ");
+    push_today(&mut sql, "b", rules, now);
+    sql.push(" FROM project_account b WHERE b.project_id = ").push_bind(project.0);
+    sql
 }
 
 /// The server's own account, when it has a limit.
@@ -178,13 +187,18 @@ pub(crate) async fn funds(
     rules: Rules,
     now: Timestamp,
 ) -> Result<Funds> {
-    let mut sql = QueryBuilder::<Sqlite>::new("SELECT t.*, b.*, ");
-    push_today(&mut sql, "b", rules, now);
-    sql.push(" FROM ticket_account t JOIN project_account b ON b.project_id = t.project_id WHERE t.ticket_id = ");
-    sql.push_bind(ticket.key());
+    let mut sql = select_funds(ticket, rules, now);
     let row: FundsRow = sql.build_query_as().fetch_one(connection).await?;
     let mut accounts = row.above.accounts();
     accounts.extend(of_ticket(row.own_limit, row.per_ticket, row.spent));
     accounts.extend(row.family.account().map(|(_, account)| account));
     Ok(limits::funds(per_attempt, &accounts))
+}
+
+pub(crate) fn select_funds(ticket: TicketId, rules: Rules, now: Timestamp) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new("SELECT t.*, b.*, ");
+    push_today(&mut sql, "b", rules, now);
+    sql.push(" FROM ticket_account t JOIN project_account b ON b.project_id = t.project_id WHERE t.ticket_id = ");
+    sql.push_bind(ticket.key());
+    sql
 }

@@ -24,8 +24,8 @@ pub(crate) const FEW: i64 = 5_000;
 const BATCH: i64 = 500;
 
 /// A ticket or one stage of it, and its dollars over its whole life.
-#[derive(Clone, Debug, FromRow)]
-struct Candidate {
+#[derive(Clone, Debug, Default, FromRow)]
+pub(crate) struct Candidate {
     ticket_id: i64,
     /// Empty for a whole ticket.
     stage: String,
@@ -46,9 +46,12 @@ pub(crate) async fn groups(
     let mut found: Vec<Usage> = Vec::new();
     let mut after: Option<Candidate> = None;
     loop {
-        let candidates = candidates(connection, narrowed, whole_tickets, after.as_ref()).await?;
+        let mut next = select_candidates(narrowed, whole_tickets, after.as_ref());
+        let candidates: Vec<Candidate> = next.build_query_as().fetch_all(&mut *connection).await?;
         let Some(last) = candidates.last().cloned() else { break };
-        found.extend(look_into(connection, narrowed, by, whole_tickets, &candidates).await?);
+        let mut groups = select_groups(narrowed, by, whole_tickets, &candidates);
+        let groups: Vec<Usage> = groups.build_query_as().fetch_all(&mut *connection).await?;
+        found.extend(groups);
         found.sort_by(order);
         found.truncate(enough);
         let full = found.len() == enough;
@@ -61,13 +64,12 @@ pub(crate) async fn groups(
     Ok(found.split_off(skip))
 }
 
-/// The next candidates, by dollars and number.
-async fn candidates(
-    connection: &mut SqliteConnection,
+/// The statement that reads the next candidates, by dollars and number.
+pub(crate) fn select_candidates(
     narrowed: &Narrowed,
     whole_tickets: bool,
     after: Option<&Candidate>,
-) -> Result<Vec<Candidate>> {
+) -> QueryBuilder<Sqlite> {
     let (from, order) = if whole_tickets {
         ("ticket_id, '' AS stage, cost_nano FROM usage_ticket", "ticket_id")
     } else {
@@ -85,17 +87,16 @@ async fn candidates(
         sql.push("))");
     }
     sql.push(format!(" ORDER BY cost_nano DESC, {order} LIMIT ")).push_bind(BATCH);
-    Ok(sql.build_query_as().fetch_all(connection).await?)
+    sql
 }
 
-/// The groups of these candidates.
-async fn look_into(
-    connection: &mut SqliteConnection,
+/// The statement that reads the groups of these candidates.
+pub(crate) fn select_groups(
     narrowed: &Narrowed,
     by: GroupBy,
     whole_tickets: bool,
     candidates: &[Candidate],
-) -> Result<Vec<Usage>> {
+) -> QueryBuilder<Sqlite> {
     let keys: Vec<_> =
         candidates.iter().map(|candidate| (candidate.ticket_id, &candidate.stage)).collect();
     let columns = ledger::columns(by.keys());
@@ -131,7 +132,7 @@ async fn look_into(
             " GROUP BY u.ticket_id"
         }
     });
-    Ok(sql.build_query_as().fetch_all(connection).await?)
+    sql
 }
 
 /// Dearest first; the rest makes the order the same each time.

@@ -176,6 +176,17 @@ impl Narrowed {
         }
     }
 
+    /// The same for `attempt_usage`: the plus keeps SQLite from walking over all tickets of the project, while few attempts
+    /// are in the period.
+    fn push_names_of_attempts(&self, sql: &mut QueryBuilder<Sqlite>) {
+        if let Some(key) = self.project {
+            sql.push(" AND +project_id = ").push_bind(key.0);
+        }
+        if let Some(worker_type) = &self.worker_type {
+            sql.push(" AND stage = ").push_bind(worker_type.clone());
+        }
+    }
+
     /// Appends the rows to sum by project, day and worker type, as a table in brackets.
     pub(crate) fn push_days(&self, sql: &mut QueryBuilder<Sqlite>) {
         let keys = "project_id, day, stage, NULL AS ticket_id, NULL AS attempt_id, ";
@@ -195,7 +206,7 @@ impl Narrowed {
             sql.push(" UNION ALL SELECT ").push(keys).push(SUMMED);
             sql.push(" FROM attempt_usage WHERE at >= ").push_bind(edge.start);
             sql.push(" AND at < ").push_bind(edge.end);
-            self.push_names(sql);
+            self.push_names_of_attempts(sql);
         }
         sql.push(") u");
     }
@@ -205,7 +216,7 @@ impl Narrowed {
         sql.push("(SELECT project_id, day, stage, ticket_id, attempt_id, ").push(SUMMED);
         sql.push(" FROM attempt_usage WHERE 1 = 1");
         self.push_instants(sql);
-        self.push_names(sql);
+        self.push_names_of_attempts(sql);
         if let Some(id) = self.ticket {
             sql.push(" AND ticket_id = ").push_bind(id.key());
         }

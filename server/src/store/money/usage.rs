@@ -64,6 +64,10 @@ impl Store {
 }
 
 async fn total(connection: &mut SqliteConnection, narrowed: &Narrowed) -> Result<Usage> {
+    Ok(select_total(narrowed).build_query_as().fetch_one(connection).await?)
+}
+
+pub(crate) fn select_total(narrowed: &Narrowed) -> QueryBuilder<Sqlite> {
     let columns = ledger::columns([false; 5]);
     let mut sql = QueryBuilder::<Sqlite>::new(format!("SELECT {columns}, {SUMS} FROM "));
     if narrowed.ticket.is_some() {
@@ -71,7 +75,7 @@ async fn total(connection: &mut SqliteConnection, narrowed: &Narrowed) -> Result
     } else {
         narrowed.push_days(&mut sql);
     }
-    Ok(sql.build_query_as().fetch_one(connection).await?)
+    sql
 }
 
 /// Groups whose number is that of days, projects and worker types, or that are of few attempts.
@@ -82,6 +86,16 @@ async fn grouped(
     skip: i64,
     wanted: i64,
 ) -> Result<Vec<Usage>> {
+    let mut sql = select_groups(narrowed, by, skip, wanted);
+    Ok(sql.build_query_as().fetch_all(connection).await?)
+}
+
+pub(crate) fn select_groups(
+    narrowed: &Narrowed,
+    by: GroupBy,
+    skip: i64,
+    wanted: i64,
+) -> QueryBuilder<Sqlite> {
     let keys = by.keys();
     let mut sql =
         QueryBuilder::<Sqlite>::new(format!("SELECT {}, {SUMS} FROM ", ledger::columns(keys)));
@@ -98,5 +112,5 @@ async fn grouped(
     // The rest makes the order the same each time.
     sql.push(", project, worker_type, ticket_id, attempt_id");
     sql.push(" LIMIT ").push_bind(wanted).push(" OFFSET ").push_bind(skip);
-    Ok(sql.build_query_as().fetch_all(connection).await?)
+    sql
 }

@@ -154,7 +154,7 @@ async fn naming(
 ) -> Result<Vec<TicketId>> {
     let keys: Vec<i64> = sqlx::query_scalar(
         "SELECT t.ticket_id FROM ticket t
-          WHERE t.project_id = ?1 AND t.state <> 'closed'
+          WHERE t.project_id = ?1 AND t.state IN ('blocked', 'scheduled', 'queued', 'running', 'on_hold')
             AND EXISTS (SELECT 1 FROM ticket_stage s WHERE s.ticket_id = t.ticket_id AND s.worker_type = ?2)
           ORDER BY t.ticket_id",
     )

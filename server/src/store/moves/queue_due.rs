@@ -27,7 +27,9 @@ impl Store {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
-        let sql = "SELECT MIN(not_before) FROM ticket WHERE state = 'scheduled'";
+        // Named, because SQLite would rather look at each scheduled ticket.
+        let sql =
+            "SELECT MIN(not_before) FROM ticket INDEXED BY ticket_due WHERE state = 'scheduled'";
         let due: Option<i64> = sqlx::query_scalar(sql).fetch_one(&self.readers).await?;
         Ok(due.map(Timestamp::from_millis))
     }
@@ -36,7 +38,7 @@ impl Store {
 async fn queue_due(connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE ticket SET state = 'queued', not_before = NULL, updated_at = ?1
-          WHERE ticket_id IN (SELECT ticket_id FROM ticket
+          WHERE ticket_id IN (SELECT ticket_id FROM ticket INDEXED BY ticket_due
                                WHERE state = 'scheduled' AND not_before <= ?1
                                ORDER BY not_before
                                LIMIT ?2)",

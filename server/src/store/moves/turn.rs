@@ -11,6 +11,8 @@ use crate::domain::queue::Turn;
 use crate::domain::queue::turn;
 use crate::domain::worker::Worker;
 use crate::store::db::error::Result;
+use crate::store::rows::queue;
+use crate::store::rows::queue::Alone;
 use crate::store::rows::worktree;
 
 /// Tickets at the head of a queue that are looked at one by one.
@@ -53,22 +55,8 @@ async fn alone(
     worker: &Worker,
     passed_over: &[TicketId],
 ) -> Result<Option<(i64, i64)>> {
-    let head: Vec<(i64, i64, bool)> = sqlx::query_as(
-        "SELECT t.priority, t.ticket_id, COALESCE(k.ready, 0)
-           FROM (SELECT ticket_id, project_id, priority, isolation FROM ticket
-                  WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
-                  ORDER BY priority DESC, ticket_id
-                  LIMIT ?3) t
-           JOIN project p ON p.project_id = t.project_id
-           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-          WHERE COALESCE(t.isolation, p.isolation) = 'worktree'
-          ORDER BY t.priority DESC, t.ticket_id",
-    )
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
-    .bind(HEAD)
-    .fetch_all(&mut *connection)
-    .await?;
+    let head =
+        queue::head_alone(connection, worker.project, worker.worker_type.as_str(), HEAD).await?;
     let idle: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM worker
           WHERE project_id = ?1 AND worker_type = ?2 AND state <> 'stopped' AND state = 'idle'",
@@ -77,14 +65,14 @@ async fn alone(
     .bind(worker.worker_type.as_str())
     .fetch_one(&mut *connection)
     .await?;
-    let place = |(_, id, ready): &(i64, i64, bool)| match (ready, TicketId::from_key(*id)) {
-        (true, _) => Place::Ready,
-        (false, id) if passed_over.contains(&id) => Place::PassedOver,
-        (false, _) => Place::BeingMade,
+    let place = |ticket: &Alone| match ticket.ready {
+        true => Place::Ready,
+        false if passed_over.contains(&TicketId::from_key(ticket.ticket_id)) => Place::PassedOver,
+        false => Place::BeingMade,
     };
     let places: Vec<Place> = head.iter().map(place).collect();
     match turn(&places, idle) {
-        Turn::Take(at) => Ok(head.get(at).map(|(priority, id, _)| (*priority, *id))),
+        Turn::Take(at) => Ok(head.get(at).map(|ticket| (ticket.priority, ticket.ticket_id))),
         Turn::Wait => Ok(None),
         Turn::LookFurther => {
             // CROSS JOIN keeps the order: from the few worktrees that are ready, never from the whole queue.

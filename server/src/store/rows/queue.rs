@@ -74,3 +74,38 @@ pub(crate) async fn load(
             .await?;
     Ok(row.into())
 }
+
+/// A ticket at the head of a queue that works in a worktree of its own.
+#[derive(FromRow)]
+pub(crate) struct Alone {
+    pub(crate) priority: i64,
+    pub(crate) ticket_id: i64,
+    /// Whether the worktree can be used now.
+    pub(crate) ready: bool,
+}
+
+/// Those of the first `most` tickets of a queue that work in a worktree of their own, best first.
+pub(crate) async fn head_alone(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    worker_type: &str,
+    most: i64,
+) -> Result<Vec<Alone>> {
+    let head = sqlx::query_as(
+        "SELECT t.priority, t.ticket_id, COALESCE(k.ready, 0) AS ready
+           FROM (SELECT ticket_id, project_id, priority, isolation FROM ticket
+                  WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
+                  ORDER BY priority DESC, ticket_id
+                  LIMIT ?3) t
+           JOIN project p ON p.project_id = t.project_id
+           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
+          WHERE COALESCE(t.isolation, p.isolation) = 'worktree'
+          ORDER BY t.priority DESC, t.ticket_id",
+    )
+    .bind(project.0)
+    .bind(worker_type)
+    .bind(most)
+    .fetch_all(connection)
+    .await?;
+    Ok(head)
+}

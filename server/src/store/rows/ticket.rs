@@ -151,9 +151,17 @@ pub(crate) async fn open_of_project(
     project: ProjectKey,
     limit: i64,
 ) -> Result<Vec<TicketId>> {
-    let sql = "SELECT ticket_id FROM ticket WHERE project_id = ?1 AND state <> 'closed' ORDER BY ticket_id LIMIT ?2";
-    let keys: Vec<i64> =
-        sqlx::query_scalar(sql).bind(project.0).bind(limit).fetch_all(connection).await?;
+    // State by state, because the index would be walked over all that are closed.
+    let keys: Vec<i64> = sqlx::query_scalar(
+        "SELECT ticket_id FROM ticket
+          WHERE project_id = ?1 AND state IN ('blocked', 'scheduled', 'queued', 'running', 'on_hold')
+          ORDER BY ticket_id
+          LIMIT ?2",
+    )
+    .bind(project.0)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
     Ok(keys.into_iter().map(TicketId::from_key).collect())
 }
 

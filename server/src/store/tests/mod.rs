@@ -15,6 +15,7 @@ mod ledger;
 mod limits;
 mod pauses;
 mod planned;
+mod plans;
 mod summaries;
 mod sums;
 mod tickets;

@@ -47,40 +47,50 @@ impl Store {
             None => None,
             Some(name) => Some(project::any_by_name(&mut snapshot, name).await?),
         };
-        let mut sql = QueryBuilder::<Sqlite>::new("WITH found AS (");
-        let of_kinds: &[EventKind] = match (query.ticket, &project) {
-            // The index of a ticket's events is the narrower one.
-            (Some(_), _) => &[],
-            (None, Some(_)) if query.kinds.is_empty() => &EventKind::ALL,
-            (None, _) => &query.kinds,
-        };
-        if of_kinds.is_empty() {
-            push_found(&mut sql, &query, watermark, project.as_deref(), None);
-        }
-        for (at, kind) in of_kinds.iter().enumerate() {
-            sql.push(if at == 0 { "" } else { " UNION ALL " });
-            push_found(&mut sql, &query, watermark, project.as_deref(), Some(*kind));
-        }
-        sql.push(
-            ") SELECT e.seq, e.at, e.kind, p.name AS project, e.ticket_id, e.stage, e.attempt_id, e.worker_id, e.summary, e.hold_kind,
-                      (e.seq <= ",
-        );
-        sql.push_bind(watermark);
-        sql.push(" OR EXISTS (SELECT 1 FROM event_mark m WHERE m.seq = e.seq AND m.consumer = ");
-        sql.push_bind(&query.consumer);
-        sql.push(
-            ")) AS processed
-               FROM found f
-               JOIN event e ON e.seq = f.seq
-               JOIN project p ON p.project_id = e.project_id
-              ORDER BY f.seq LIMIT ",
-        );
-        sql.push_bind(query.limit);
+        let mut sql = select(&query, watermark, project.as_deref());
         let rows: Vec<EventRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let events: std::result::Result<_, StoreError> =
             rows.into_iter().map(Event::try_from).collect();
         Ok(EventPage { events: events?, last_seq })
     }
+}
+
+/// The statement of a page of events, of which those up to `watermark` are processed.
+pub(crate) fn select(
+    query: &EventQuery,
+    watermark: i64,
+    projects: Option<&[i64]>,
+) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new("WITH found AS (");
+    let of_kinds: &[EventKind] = match (query.ticket, projects) {
+        // The index of a ticket's events is the narrower one.
+        (Some(_), _) => &[],
+        (None, Some(_)) if query.kinds.is_empty() => &EventKind::ALL,
+        (None, _) => &query.kinds,
+    };
+    if of_kinds.is_empty() {
+        push_found(&mut sql, query, watermark, projects, None);
+    }
+    for (at, kind) in of_kinds.iter().enumerate() {
+        sql.push(if at == 0 { "" } else { " UNION ALL " });
+        push_found(&mut sql, query, watermark, projects, Some(*kind));
+    }
+    sql.push(
+        ") SELECT e.seq, e.at, e.kind, p.name AS project, e.ticket_id, e.stage, e.attempt_id, e.worker_id, e.summary,
+                  e.hold_kind, (e.seq <= ",
+    );
+    sql.push_bind(watermark);
+    sql.push(" OR EXISTS (SELECT 1 FROM event_mark m WHERE m.seq = e.seq AND m.consumer = ");
+    sql.push_bind(query.consumer.clone());
+    sql.push(
+        ")) AS processed
+           FROM found f
+           JOIN event e ON e.seq = f.seq
+           JOIN project p ON p.project_id = e.project_id
+          ORDER BY f.seq LIMIT ",
+    );
+    sql.push_bind(query.limit);
+    sql
 }
 
 /// Appends one list of numbers, in order and as long as the page: of all events that `query` wants, or of those of one

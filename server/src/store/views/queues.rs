@@ -8,6 +8,7 @@ use sqlx::Sqlite;
 
 use super::history;
 use super::history::Waiting;
+use crate::domain::id::ProjectKey;
 use crate::domain::queue::Queue;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
@@ -56,14 +57,11 @@ fn take_turns(queues: &mut [QueueRow]) {
 impl Store {
     pub async fn queues(&self, project: Option<&str>, page: Page) -> Result<Listed<Queue>> {
         let mut snapshot = self.readers.begin().await?;
-        let mut sql =
-            QueryBuilder::<Sqlite>::new("SELECT * FROM queue_row WHERE worker_type_id > ");
-        sql.push_bind(page.after_key());
-        if let Some(name) = project {
-            let key = project::load(&mut snapshot, name).await?.key;
-            sql.push(" AND project_id = ").push_bind(key.0);
-        }
-        sql.push(" ORDER BY worker_type_id LIMIT ").push_bind(page.fetch());
+        let project = match project {
+            Some(name) => Some(project::load(&mut snapshot, name).await?.key),
+            None => None,
+        };
+        let mut sql = select_queues(project, page);
         let rows: Vec<QueueRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let listed = page.cut(rows, |row| row.worker_type_id);
         let items = listed.items.into_iter().map(Queue::from).collect();
@@ -110,5 +108,16 @@ pub(crate) fn select_waiting_queues(rules: Rules, now: Timestamp) -> QueryBuilde
         " FROM queue_row q JOIN project_account b ON b.project_id = q.project_id
          WHERE q.has_tickets",
     );
+    sql
+}
+
+/// The statement of a page of queues.
+pub(crate) fn select_queues(project: Option<ProjectKey>, page: Page) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new("SELECT * FROM queue_row WHERE worker_type_id > ");
+    sql.push_bind(page.after_key());
+    if let Some(key) = project {
+        sql.push(" AND project_id = ").push_bind(key.0);
+    }
+    sql.push(" ORDER BY worker_type_id LIMIT ").push_bind(page.fetch());
     sql
 }

@@ -25,7 +25,10 @@ pub async fn stuck_attempts(path: &Path) -> Result<Vec<Stuck>, StoreError> {
     let mut connection = read_only(path).await?;
     migrations::refuse_unreleased(path, &mut connection).await?;
     let rows: Vec<(i64, i64, i64, Option<String>)> = sqlx::query_as(
-        "SELECT attempt_id, ticket_id, worker_id, trouble FROM attempt WHERE suspect = 1 OR (trouble IS NOT NULL AND state <> 'ended') ORDER BY attempt_id",
+        "SELECT attempt_id, ticket_id, worker_id, trouble
+           FROM attempt
+          WHERE settled_at IS NULL AND (suspect = 1 OR (trouble IS NOT NULL AND state <> 'ended'))
+          ORDER BY attempt_id",
     )
     .fetch_all(&mut connection)
     .await

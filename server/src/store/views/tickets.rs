@@ -4,6 +4,7 @@ use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 
 use crate::domain::hold::HoldKind;
+use crate::domain::id::ProjectKey;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::store::db::error::Result;
@@ -38,39 +39,46 @@ impl Store {
             Some(name) => Some(project::load(&mut snapshot, name).await?.key),
             None => None,
         };
-        let states: Vec<&str> = match (&filter.state, filter.hold_kind) {
-            (Some(state), _) => vec![state],
-            (None, Some(_)) => vec!["on_hold"],
-            (None, None) => TicketState::NAMES.into_iter().collect(),
-        };
-        let states = states.into_iter().filter(|state| !(filter.open && *state == "closed"));
-        let mut sql =
-            QueryBuilder::<Sqlite>::new("WITH found AS (SELECT NULL AS ticket_id WHERE 0");
-        for state in states {
-            sql.push(
-                " UNION ALL SELECT ticket_id FROM (SELECT ticket_id FROM ticket WHERE state = ",
-            );
-            sql.push_bind(state.to_owned());
-            sql.push(" AND ticket_id > ").push_bind(page.after_key());
-            if let Some(key) = project {
-                sql.push(" AND project_id = ").push_bind(key.0);
-            }
-            if let Some(stage) = &filter.stage {
-                sql.push(" AND current_stage = ").push_bind(stage.clone());
-            }
-            if let Some(kind) = filter.hold_kind {
-                // As a literal: a bound state says nothing about which partial index applies.
-                sql.push(" AND state = 'on_hold' AND hold_kind = ").push_bind(kind.name());
-            }
-            sql.push(" ORDER BY ticket_id LIMIT ").push_bind(page.fetch()).push(")");
-        }
-        sql.push(") SELECT t.* FROM (SELECT ticket_id FROM found ORDER BY ticket_id LIMIT ");
-        sql.push_bind(page.fetch());
-        sql.push(") f CROSS JOIN ticket_row t ON t.ticket_id = f.ticket_id ORDER BY f.ticket_id");
+        let mut sql = select(&filter, project, page);
         let rows: Vec<TicketRow> = sql.build_query_as().fetch_all(&mut *snapshot).await?;
         let listed = page.cut(rows, |row| row.ticket_id);
         let items: std::result::Result<_, StoreError> =
             listed.items.into_iter().map(Ticket::try_from).collect();
         Ok(Listed { items: items?, keys: listed.keys, next: listed.next })
     }
+}
+
+/// The statement of a page of tickets.
+pub(crate) fn select(
+    filter: &TicketFilter,
+    project: Option<ProjectKey>,
+    page: Page,
+) -> QueryBuilder<Sqlite> {
+    let states: Vec<&str> = match (&filter.state, filter.hold_kind) {
+        (Some(state), _) => vec![state],
+        (None, Some(_)) => vec!["on_hold"],
+        (None, None) => TicketState::NAMES.into_iter().collect(),
+    };
+    let states = states.into_iter().filter(|state| !(filter.open && *state == "closed"));
+    let mut sql = QueryBuilder::new("WITH found AS (SELECT NULL AS ticket_id WHERE 0");
+    for state in states {
+        sql.push(" UNION ALL SELECT ticket_id FROM (SELECT ticket_id FROM ticket WHERE state = ");
+        sql.push_bind(state.to_owned());
+        sql.push(" AND ticket_id > ").push_bind(page.after_key());
+        if let Some(key) = project {
+            sql.push(" AND project_id = ").push_bind(key.0);
+        }
+        if let Some(stage) = &filter.stage {
+            sql.push(" AND current_stage = ").push_bind(stage.clone());
+        }
+        if let Some(kind) = filter.hold_kind {
+            // As a literal: a bound state says nothing about which partial index applies.
+            sql.push(" AND state = 'on_hold' AND hold_kind = ").push_bind(kind.name());
+        }
+        sql.push(" ORDER BY ticket_id LIMIT ").push_bind(page.fetch()).push(")");
+    }
+    sql.push(") SELECT t.* FROM (SELECT ticket_id FROM found ORDER BY ticket_id LIMIT ");
+    sql.push_bind(page.fetch());
+    sql.push(") f CROSS JOIN ticket_row t ON t.ticket_id = f.ticket_id ORDER BY f.ticket_id");
+    sql
 }

@@ -1,6 +1,7 @@
 //! Worktrees to look after: those to make, those in use, those to merge, those to remove.
 
 use crate::domain::id::AttemptId;
+use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::project::Project;
 use crate::domain::ticket::Ticket;
@@ -9,6 +10,7 @@ use crate::domain::worktree::Worktree;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::rows::project;
+use crate::store::rows::queue;
 use crate::store::rows::ticket;
 
 /// Tickets looked up at once; more are found at the next look.
@@ -51,22 +53,10 @@ impl Store {
         .await?;
         let mut found: Vec<(i64, i64)> = Vec::new();
         for (project, stage, most) in queues {
-            let some: Vec<(i64, i64)> = sqlx::query_as(
-                "SELECT t.priority, t.ticket_id
-                   FROM (SELECT ticket_id, project_id, priority, isolation FROM ticket
-                          WHERE project_id = ?1 AND current_stage = ?2 AND state = 'queued'
-                          ORDER BY priority DESC, ticket_id
-                          LIMIT ?3) t
-                   JOIN project p ON p.project_id = t.project_id
-                   LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-                  WHERE COALESCE(t.isolation, p.isolation) = 'worktree' AND COALESCE(k.ready, 0) = 0",
-            )
-            .bind(project)
-            .bind(stage)
-            .bind(most.min(BATCH))
-            .fetch_all(&mut *snapshot)
-            .await?;
-            found.extend(some);
+            let project = ProjectKey(project);
+            let head = queue::head_alone(&mut snapshot, project, &stage, most.min(BATCH)).await?;
+            let unprepared = head.into_iter().filter(|ticket| !ticket.ready);
+            found.extend(unprepared.map(|ticket| (ticket.priority, ticket.ticket_id)));
         }
         found.sort_unstable_by_key(|(priority, id)| (-priority, *id));
         Ok(found.into_iter().map(|(_, id)| TicketId::from_key(id)).collect())
@@ -170,7 +160,7 @@ impl Store {
         let keys: Vec<i64> = sqlx::query_scalar(
             "SELECT k.ticket_id
                FROM worktree k
-               JOIN ticket t ON t.ticket_id = k.ticket_id
+              CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
               WHERE k.landing = 1 AND t.state = 'running'
               ORDER BY k.ticket_id
               LIMIT ?1",
