@@ -1,6 +1,5 @@
 //! The configuration file: found, parsed, every key checked against the table.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::path::PathBuf;
@@ -10,15 +9,13 @@ use toml::de::DeTable;
 use super::environment::Environment;
 use super::given::Given;
 use super::given::Source;
+use super::layers::Layer;
 use super::options::OPTIONS;
 use super::problem::Problem;
 use super::problem::nearest;
 
 /// Where a package puts the file.
 pub(super) const SYSTEM: &str = "/etc/vibe-ensemble/config.toml";
-
-/// What a file says, by option.
-pub(super) type Layer = BTreeMap<&'static str, (Given, Source)>;
 
 /// The first default location that has a file.
 pub(super) fn find(environment: &Environment, system: &Path) -> Option<PathBuf> {

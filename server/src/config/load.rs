@@ -1,32 +1,31 @@
 //! Loading: file < environment < flag, the whole checked, every problem reported together.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Deref;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
 use toml::de::DeValue;
 
 use super::environment::Environment;
 use super::environment::PREFIX;
 use super::file;
-use super::file::Layer;
 use super::flags::Flags;
 use super::given::Given;
 use super::given::Source;
+use super::layers::Effective;
+use super::layers::Layer;
+use super::layers::Layers;
 use super::options::OPTIONS;
 use super::options::Opt;
 use super::options::Settings;
 use super::options::Unset;
+use super::places;
 use super::problem::Problem;
 use super::problem::Problems;
 use super::problem::nearest;
 use super::rule::Auth;
-use super::rule::Rule;
-use super::shared;
 
 /// Variables with our prefix that are not options: what a worker gets, what clients read, what tests set.
 const OTHER_VARIABLES: &[&str] = &[
@@ -43,15 +42,6 @@ const OTHER_VARIABLES: &[&str] = &[
 const TEST_VARIABLES: &str = "TEST_";
 /// Variables for client commands, beside the options.
 const CLIENT_VARIABLES: &[&str] = &["CONFIG", "URL"];
-
-/// The variable in which systemd names the directory of a unit's credentials, and the one that is looked for there.
-pub const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
-const CREDENTIAL: &str = "coordinator-token";
-/// The server's own token, in the state directory.
-pub const OWN_TOKEN: &str = "tokens/coordinator";
-
-/// The directory of templates, in a directory of configuration.
-const TEMPLATES: &str = "worker-types";
 
 /// The longest path a Unix socket may have, without its closing NUL.
 const SOCKET_PATH_BYTES: usize = 107;
@@ -72,14 +62,6 @@ struct Origin {
     flags: Flags,
     environment: Environment,
     system_file: PathBuf,
-}
-
-/// One effective value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Effective {
-    pub name: &'static str,
-    pub value: Value,
-    pub source: Source,
 }
 
 impl Deref for Config {
@@ -140,20 +122,9 @@ pub(super) fn load_from(
     values.extend(from_file.into_iter().flatten());
     values.extend(from_variables);
     values.extend(from_flags);
-    places(&mut values, environment);
-    let beside_file = file.as_deref().and_then(Path::parent).map(|beside| beside.join(TEMPLATES));
-    let in_home = |variable: &str, rest: &str| {
-        Some(environment.directory(variable)?.join(rest).join("vibe-ensemble").join(TEMPLATES))
-    };
-    let templates = [
-        ("the configuration file's directory", beside_file),
-        ("XDG_CONFIG_HOME", in_home("XDG_CONFIG_HOME", "")),
-        ("HOME", in_home("HOME", ".config")),
-        ("the system", system_file.parent().map(|beside| beside.join(TEMPLATES))),
-    ];
-    fill(&mut values, "templates_dir", templates);
+    places::fill_in(&mut values, environment, file.as_deref(), system_file);
 
-    let mut layers = Layers { values: &values, problems: &mut problems };
+    let mut layers = Layers::new(&values, &mut problems);
     let settings = Settings::resolve(&mut layers);
     let checked = settings.inspect(|settings| together(settings, &mut layers));
     let effective = checked.as_ref().map(|settings| settings.show(&layers));
@@ -170,40 +141,6 @@ pub(super) fn load_from(
     }
 }
 
-/// The effective values, before they are checked.
-pub(super) struct Layers<'a> {
-    values: &'a Layer,
-    problems: &'a mut Vec<Problem>,
-}
-
-impl Layers<'_> {
-    pub(super) fn resolve<T>(&mut self, name: &'static str, rule: &Rule<T>) -> Option<T> {
-        let Some((given, source)) = self.values.get(name) else {
-            self.problems.push(Problem {
-                option: Some(name),
-                source: Source::Default,
-                message: "there is no default because HOME is not set; set HOME or this option"
-                    .to_owned(),
-            });
-            return None;
-        };
-        let value = (rule.parse)(given, source);
-        if value.is_none() {
-            self.problems.push(Problem::value(name, source, given, &rule.allowed));
-        }
-        value
-    }
-
-    pub(super) fn source(&self, name: &str) -> Source {
-        self.values.get(name).map_or(Source::Default, |(_, source)| source.clone())
-    }
-
-    fn refuse(&mut self, name: &'static str, message: String) {
-        let source = self.source(name);
-        self.problems.push(Problem { option: Some(name), source, message });
-    }
-}
-
 /// The built-in values, read by the same code as a file.
 fn literals() -> Layer {
     let value = |option: &Opt| match option.unset {
@@ -214,62 +151,6 @@ fn literals() -> Layer {
         Unset::Place(_) => None,
     };
     OPTIONS.iter().filter_map(value).collect()
-}
-
-/// Fills in the directories nobody named.
-fn places(values: &mut Layer, environment: &Environment) {
-    // systemd lists several directories separated by colons; the first is ours.
-    let first = |name: &str| {
-        let listed = environment.get(name)?.split(':').next()?;
-        Some(PathBuf::from(listed)).filter(|path| path.is_absolute())
-    };
-    let below = |variable: &str, rest: &str| Some(environment.directory(variable)?.join(rest));
-    let state = [
-        ("STATE_DIRECTORY", first("STATE_DIRECTORY")),
-        ("XDG_STATE_HOME", below("XDG_STATE_HOME", "vibe-ensemble")),
-        ("HOME", below("HOME", ".local/state/vibe-ensemble")),
-    ];
-    fill(values, "state_dir", state);
-    settle(values, "state_dir", shared::STATE_MARKS);
-    let in_state = |rest: &str| match values.get("state_dir") {
-        Some((Given::Text(state), _)) => Some(Path::new(state).join(rest)),
-        _ => None,
-    };
-    let (beside_state, own_token) = (in_state("run"), in_state(OWN_TOKEN));
-    let runtime = [
-        ("RUNTIME_DIRECTORY", first("RUNTIME_DIRECTORY")),
-        ("XDG_RUNTIME_DIR", below("XDG_RUNTIME_DIR", "vibe-ensemble")),
-        ("state_dir", beside_state),
-    ];
-    fill(values, "runtime_dir", runtime);
-    settle(values, "runtime_dir", shared::RUNTIME_MARKS);
-    // One that exists and cannot be examined is reported when it is read, and not passed over.
-    let credential = environment
-        .directory(CREDENTIALS)
-        .map(|directory| directory.join(CREDENTIAL))
-        .filter(|file| fs::exists(file).unwrap_or(true));
-    fill(values, "token_file", [(CREDENTIALS, credential), ("state_dir", own_token)]);
-}
-
-/// Takes a directory of our own below one that others use, wherever that one was given.
-fn settle(values: &mut Layer, name: &'static str, marks: &[&str]) {
-    let Some((Given::Text(text), _)) = values.get_mut(name) else { return };
-    let named = std::path::absolute(text.as_str()).ok();
-    if let Some(own) = named.and_then(|path| shared::own_below(&path, marks)) {
-        *text = own.to_string_lossy().into_owned();
-    }
-}
-
-fn fill<const N: usize>(
-    values: &mut Layer,
-    name: &'static str,
-    choices: [(&'static str, Option<PathBuf>); N],
-) {
-    let chosen = choices.into_iter().find_map(|(from, path)| Some((from, path?)));
-    if let Some((from, path)) = chosen {
-        let text = path.to_string_lossy().into_owned();
-        values.entry(name).or_insert((Given::Text(text), Source::Place(from)));
-    }
 }
 
 /// What the variables with our prefix say. One that is nobody's is refused: it is a misspelt setting.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::load::Effective;
-use super::load::Layers;
+use super::layers::Effective;
+use super::layers::Layers;
 use super::rule;
 use super::rule::Auth;
 use super::rule::Launcher;
@@ -25,7 +25,7 @@ pub enum TakesEffect {
 pub enum Unset {
     /// This, written as in the file.
     Value(&'static str),
-    /// A place that depends on the environment, in words; `load.rs` knows the rule.
+    /// A place that depends on the environment, in words; `places.rs` knows the rule.
     Place(&'static str),
 }
 

@@ -22,7 +22,7 @@ use rustix::fs::UTIME_OMIT;
 use shim_evidence::boot;
 use shim_evidence::process;
 
-use super::site::SMALL;
+use super::layout::SMALL;
 use crate::beneath;
 
 /// What gits of linked worktrees write in the common directory. The rest there belongs to the user's own checkout

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::command::Git;
 use super::error::GitError;
+use super::layout::SMALL;
 use super::repository::Repository;
-use super::site::SMALL;
 use crate::beneath;
 
 /// A working tree that has a branch checked out.

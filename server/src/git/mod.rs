@@ -27,6 +27,7 @@ mod command;
 mod error;
 mod gather;
 mod inner;
+mod layout;
 mod look;
 mod names;
 mod neighbours;

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::site::SMALL;
+use super::layout::SMALL;
 use crate::beneath;
 
 /// What git 2.47 reads of worktrees other than the one it works in.

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use super::error::GitError;
+use super::layout::NAMES;
+use super::layout::full;
 use super::repository::Repository;
-use super::site::NAMES;
 use crate::beneath;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -26,10 +27,6 @@ pub struct Author {
     pub ticket: TicketId,
     pub stage: String,
     pub attempt: AttemptId,
-}
-
-pub(super) fn full(branch: &str) -> String {
-    format!("refs/heads/{branch}")
 }
 
 impl Author {

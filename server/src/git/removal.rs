@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::error::GitError;
 use super::error::file_error;
+use super::layout::full;
 use super::nested;
 use super::refs::BRANCHES;
-use super::refs::full;
 use super::repository::Repository;
 use super::site::Site;
 use super::site::remove;

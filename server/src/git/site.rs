@@ -15,7 +15,9 @@ use std::sync::Arc;
 use super::command::Git;
 use super::error::GitError;
 use super::error::file_error;
-use super::refs::full;
+use super::layout::NAMES;
+use super::layout::SMALL;
+use super::layout::full;
 use super::repository::Repository;
 use crate::beneath;
 use crate::beneath::Access;
@@ -25,10 +27,6 @@ use crate::domain::worktree::Worktree;
 
 /// The index that changes are gathered in; the worktree's own may be locked, in conflict, or wrong.
 pub(super) const INDEX: &str = "vibe-ensemble-index";
-/// Longer than any path that a small file of git's names.
-pub(super) const SMALL: u64 = 64 * 1024;
-/// Names tried before one is given up as taken.
-pub(super) const NAMES: u32 = 100;
 
 /// A worktree as git sees it.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::error::GitError;
 use super::error::file_error;
-use super::refs::full;
+use super::layout::SMALL;
+use super::layout::full;
 use super::repository::Repository;
-use super::site::SMALL;
 use super::site::Site;
 use super::site::aside_of;
 use super::site::put_aside;

@@ -5,8 +5,8 @@
 use super::error::GitError;
 use super::error::file_error;
 use super::gather::Gathering;
+use super::layout::full;
 use super::refs::Author;
-use super::refs::full;
 use super::repository::Repository;
 use super::site::Site;
 use super::site::remove;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::SweepError;
-use super::Swept;
+use super::swept::SweepError;
+use super::swept::Swept;
 use crate::domain::time::Timestamp;
 use crate::store::PRUNE_BATCH;
 use crate::store::Store;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::SweepError;
-use super::Swept;
+use super::swept::SweepError;
+use super::swept::Swept;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::telemetry::chain;

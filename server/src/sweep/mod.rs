@@ -15,18 +15,17 @@ pub mod worktrees;
 
 mod every;
 mod numbered;
+mod swept;
 
 #[cfg(test)]
 mod tests;
 
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::every::Pace;
 pub use self::every::every;
-
-use crate::store;
+pub use self::swept::SweepError;
+pub use self::swept::Swept;
 
 /// How long things are kept; `None` is for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,26 +38,4 @@ pub struct Retention {
     pub worker_locks: Option<Duration>,
     /// Worktrees, from when their ticket was closed.
     pub worktrees: Option<Duration>,
-}
-
-/// What one run of a job did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    pub removed: usize,
-    /// Left alone because the database does not know it.
-    pub unknown: usize,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    #[error("could not look through {path}")]
-    Look { path: PathBuf, source: io::Error },
-    #[error("could not remove {path}")]
-    Remove { path: PathBuf, source: io::Error },
-    #[error("could not look after the room on the disk")]
-    Disk(#[source] io::Error),
-    #[error("the sweep was cut short")]
-    CutShort(#[from] tokio::task::JoinError),
 }

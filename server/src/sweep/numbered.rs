@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-use super::SweepError;
+use super::swept::SweepError;
 
 /// The entries of a directory that `number` recognises, lowest first.
 pub(super) fn list<T: Ord>(

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use shim_protocol::run_dir;
 
-use super::SweepError;
-use super::Swept;
 use super::numbered;
+use super::swept::SweepError;
+use super::swept::Swept;
 use crate::beneath;
 use crate::domain::id::AttemptId;
 use crate::domain::reconcile::Lock;

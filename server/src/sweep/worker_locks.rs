@@ -8,9 +8,9 @@ use rustix::fs::FlockOperation;
 use rustix::fs::flock;
 use shim_protocol::plain_file;
 
-use super::SweepError;
-use super::Swept;
 use super::numbered;
+use super::swept::SweepError;
+use super::swept::Swept;
 use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 use crate::store::PRUNE_BATCH;

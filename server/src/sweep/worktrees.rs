@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::SweepError;
-use super::Swept;
+use super::swept::SweepError;
+use super::swept::Swept;
 use crate::domain::time::Timestamp;
 use crate::git::Repositories;
 use crate::git::removal::Removal;
