@@ -1,7 +1,10 @@
 //! Why a ticket is on hold: a kind to decide by, and a reason to read.
 
+use super::id::AttemptId;
+use super::id::TicketId;
 use super::names::names;
 use super::text;
+use super::text::Name;
 
 names! {
     /// What a ticket on hold waits for. Kinds are added and never renamed.
@@ -37,6 +40,39 @@ pub struct Hold {
 impl Hold {
     pub fn new(kind: HoldKind, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into() }
+    }
+
+    /// A ticket that it waits for was cancelled.
+    #[must_use]
+    pub fn dependency_cancelled(dependency: TicketId) -> Self {
+        Self::new(HoldKind::Operator, format!("{dependency}, which it waits for, was cancelled"))
+    }
+
+    #[must_use]
+    pub fn queue_deleted(worker_type: &str) -> Self {
+        Self::new(HoldKind::Operator, format!("the queue {worker_type} was deleted"))
+    }
+
+    /// Its worker was asked to cancel the attempt, which had completed by then.
+    #[must_use]
+    pub fn cancelled_too_late(attempt: AttemptId) -> Self {
+        let reason =
+            format!("its worker was asked to cancel {attempt}, which had completed by then");
+        Self::new(HoldKind::Operator, reason)
+    }
+
+    /// A worker type of its plan was deleted.
+    #[must_use]
+    pub fn worker_type_deleted(name: &str) -> Self {
+        let reason = format!("its plan names the worker type {name}, which was deleted");
+        Self::new(HoldKind::Configuration, reason)
+    }
+
+    /// The worker type of the stage it has come to was deleted before.
+    #[must_use]
+    pub fn without_worker_type(stage: &Name) -> Self {
+        let reason = format!("its stage {stage} has no worker type any more");
+        Self::new(HoldKind::Configuration, reason)
     }
 
     /// The same hold with other words for its reason.

@@ -1,5 +1,7 @@
 //! What becomes of a ticket when an attempt at it ends, or when the coordinator completes a stage itself.
 
+pub mod booked;
+
 use std::time::Duration;
 
 use super::hold::Hold;
@@ -72,6 +74,21 @@ pub struct Standing<'a> {
     pub resets_at: Option<Timestamp>,
 }
 
+impl<'a> Standing<'a> {
+    fn place(&self) -> Place<'a> {
+        Place { plan: self.plan, stage_index: self.stage_index, rework_laps: self.rework_laps }
+    }
+}
+
+/// Where in its plan a ticket is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub plan: &'a Plan,
+    pub stage_index: usize,
+    /// How often it was sent back so far.
+    pub rework_laps: i64,
+}
+
 /// How an attempt at the work itself ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -130,7 +147,7 @@ pub fn after_attempt(
         None => Session::Continue,
     };
     let (failure, detail) = match verdict {
-        Verdict::Succeeded(result) => return after_stage(standing, result, policy),
+        Verdict::Succeeded(result) => return after_stage(standing.place(), result, policy),
         Verdict::Cancelled => {
             return hold(HoldKind::Operator, "its worker was asked to cancel it");
         }
@@ -220,6 +237,23 @@ pub fn after_attempt(
     }
 }
 
+/// How the next attempt uses the session of one that ended with `verdict` and moves its ticket so. `limited`: a dollar limit
+/// stopped it.
+#[must_use]
+pub fn session_after(to: &Move, verdict: &Verdict, limited: bool) -> Session {
+    // The session has planned all of it already.
+    let asked_for_too_many =
+        matches!(verdict, Verdict::Failed { failure: Failure::TooManyTickets, .. });
+    match to {
+        Move::Requeue { session } | Move::Retry { session, .. } => *session,
+        // With more dollars it resumes where it was stopped.
+        Move::Hold(_) if limited || asked_for_too_many => Session::Continue,
+        Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold(_) => {
+            Session::Fresh
+        }
+    }
+}
+
 fn hold(kind: HoldKind, reason: impl Into<String>) -> Move {
     Move::Hold(Hold::new(kind, reason))
 }
@@ -244,8 +278,8 @@ fn can_be_asked(standing: Standing<'_>, verdict: &Verdict, failure: Failure) -> 
 
 /// Decides the move after a stage was completed, by a worker or by the coordinator.
 #[must_use]
-pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy) -> Move {
-    let (plan, at) = (standing.plan, standing.stage_index);
+pub fn after_stage(place: Place<'_>, result: &StageResult, policy: &Policy) -> Move {
+    let (plan, at) = (place.plan, place.stage_index);
     match &result.outcome {
         StageOutcome::Completed if plan.is_last(at) => Move::Close,
         StageOutcome::Completed => Move::Advance { stage_index: at + 1 },
@@ -261,11 +295,11 @@ pub fn after_stage(standing: Standing<'_>, result: &StageResult, policy: &Policy
             };
             let here = plan.stage(at);
             match (target, stage) {
-                (Some(_), _) if standing.rework_laps >= policy.max_rework => hold(
+                (Some(_), _) if place.rework_laps >= policy.max_rework => hold(
                     HoldKind::Limit,
                     format!(
                         "{here} asked for rework once more after {} laps, the most one ticket may make",
-                        standing.rework_laps
+                        place.rework_laps
                     ),
                 ),
                 (Some(stage_index), _) => Move::SendBack { stage_index },

@@ -6,12 +6,10 @@ use sqlx::SqliteConnection;
 
 use super::accounts;
 use super::accounts::FamilyRow;
-use crate::domain::advice::Knob;
+use crate::domain::bounds::Bounds;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::limits;
-use crate::domain::limits::Account;
-use crate::domain::limits::LEAST_USD;
 use crate::domain::limits::ProjectLimits;
 use crate::domain::ticket::Ticket;
 use crate::store::db::error::Result;
@@ -111,59 +109,19 @@ struct BoundsRow {
 }
 
 impl BoundsRow {
-    /// Why it may not have another attempt, whatever other tickets do: the sentence to hold it with.
-    fn exhausted(&self) -> Option<String> {
-        let account = accounts::of_ticket(self.own_limit, self.per_ticket, self.spent);
-        if let Some(account) = account.filter(Account::is_spent) {
-            let assumed = match self.assumed {
-                usd if usd < LEAST_USD => String::new(),
-                usd => format!(
-                    " (${usd:.2} of that is assumed, for attempts that were stopped before they could report a cost)"
-                ),
-            };
-            return Some(format!(
-                "it has cost ${:.2}{assumed}, and {}",
-                account.spent,
-                account.of.spent(account.limit)
-            ));
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            own: accounts::of_ticket(self.own_limit, self.per_ticket, self.spent),
+            assumed_usd: self.assumed,
+            began: self.family.began(),
+            family: self.family.account().map(|(_, account)| account),
+            asks: self.asks,
+            attempts_ever: self.attempts_ever,
+            made: self.made,
+            made_by_family: self.family_made,
+            used: self.used,
+            max_attempts: self.max_attempts,
         }
-        if let Some((began, account)) = self.family.account().filter(|(_, of)| of.is_spent()) {
-            return Some(format!(
-                "{began} has cost ${:.2} with all that it became, and {}",
-                account.spent,
-                account.of.spent(account.limit)
-            ));
-        }
-        // The question about an attempt that was counted is not another one.
-        if self.asks {
-            return None;
-        }
-        if let Some((most, made)) = self.attempts_ever.zip(self.made)
-            && made >= most
-        {
-            return Some(format!(
-                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life ({})",
-                Knob::TicketAttempts.setting()
-            ));
-        }
-        if let Some((most, made)) = self.attempts_ever.zip(self.family_made)
-            && made >= most
-        {
-            return Some(format!(
-                "{} has had {made} attempts, with all that it became, and a ticket of this project may have {most} over its \
-                 whole life ({})",
-                self.family.began(),
-                Knob::TicketAttempts.setting()
-            ));
-        }
-        let used = self.used;
-        // Lowered while it waited for its next attempt.
-        self.max_attempts.filter(|most| used >= *most).map(|most| {
-            format!(
-                "its stage has had {used} attempts, and may have {most} ({})",
-                Knob::StageAttempts.setting()
-            )
-        })
     }
 }
 
@@ -194,7 +152,7 @@ pub(crate) async fn exhausted(
         .bind(ticket.key())
         .fetch_one(connection)
         .await?;
-    Ok(row.exhausted())
+    Ok(row.bounds().exhausted())
 }
 
 impl Store {
@@ -226,6 +184,7 @@ pub(crate) async fn exhausted_of(
     .bind(HEAD)
     .fetch_all(connection)
     .await?;
-    let held = |row: BoundsRow| Some((TicketId::from_key(row.ticket_id), row.exhausted()?));
+    let held =
+        |row: BoundsRow| Some((TicketId::from_key(row.ticket_id), row.bounds().exhausted()?));
     Ok(rows.into_iter().filter_map(held).collect())
 }

@@ -25,6 +25,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::limits::Funds;
 use crate::domain::outcome::Failure;
 use crate::domain::project::Project;
+use crate::domain::summary;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
@@ -266,7 +267,7 @@ async fn claim(
         .push_bind(best.key());
     sql.push("; UPDATE worker SET state = 'busy' WHERE state = 'idle' AND worker_id = ");
     sql.push_bind(worker.key()).push("; ");
-    let summary = format!("{worker} began the stage {stage} of {best} as {attempt}.");
+    let summary = summary::stage_started(worker, &ticket, attempt);
     let event = event::about(&ticket, EventKind::TicketStageStarted, summary);
     let event = NewEvent { attempt: Some(attempt), worker: Some(worker), ..event };
     event::push(&mut sql, event, now);

@@ -7,11 +7,11 @@ use super::prepare;
 use crate::domain::attempt::Spent;
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
-use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::outcome::Failure;
 use crate::domain::refusal::Refusal;
+use crate::domain::summary;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
@@ -80,15 +80,13 @@ pub(crate) async fn finish(
     .execute(&mut *connection)
     .await?;
     prepare::retire(connection, id).await?;
-    let summary = format!("{id} is closed as {}: {}.", resolution.name(), found.title);
+    let summary = summary::ticket_closed(found, resolution);
     event::append(connection, event::about(found, EventKind::TicketClosed, summary), now).await?;
     for waiting in waiting_for(connection, id).await? {
         let waiting = ticket::load(connection, waiting).await?;
         match resolution {
             Resolution::Cancelled => {
-                let reason = format!("{id}, which it waits for, was cancelled");
-                hold::hold(connection, &waiting, &Hold::new(HoldKind::Operator, reason), now)
-                    .await?;
+                hold::hold(connection, &waiting, &Hold::dependency_cancelled(id), now).await?;
             }
             Resolution::Completed => {
                 if ticket::open_dependencies(connection, waiting.id).await?.is_empty() {
@@ -116,7 +114,7 @@ async fn unblock(
     if queued.rows_affected() == 0 {
         return Ok(());
     }
-    let summary = format!("{} is queued: {by} was the last it waited for.", waiting.id);
+    let summary = summary::unblocked(waiting.id, by);
     event::append(connection, event::about(waiting, EventKind::TicketUnblocked, summary), now).await
 }
 

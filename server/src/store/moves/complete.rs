@@ -10,7 +10,6 @@ use crate::domain::comment::COORDINATOR;
 use crate::domain::comment::CommentKind;
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
-use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -18,9 +17,10 @@ use crate::domain::outcome::StageOutcome;
 use crate::domain::outcome::StageResult;
 use crate::domain::pipeline;
 use crate::domain::pipeline::Move;
+use crate::domain::pipeline::Place;
 use crate::domain::pipeline::Policy;
-use crate::domain::pipeline::Standing;
 use crate::domain::refusal::Refusal;
+use crate::domain::summary;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
@@ -71,23 +71,15 @@ pub(crate) async fn stage_done(
         };
         comment::insert(connection, question, now).await?;
     }
-    let (kind, summary) = match &to {
-        Move::SendBack { stage_index } => (
-            EventKind::TicketSentBack,
-            format!("{stage} sent {} back to {}.", found.id, found.plan.stage(*stage_index)),
-        ),
-        Move::Advance { stage_index } => (
-            EventKind::TicketStageCompleted,
-            format!(
-                "{stage} of {} is completed; next is {}.",
-                found.id,
-                found.plan.stage(*stage_index)
-            ),
-        ),
-        Move::Close | Move::Hold(_) | Move::Requeue { .. } | Move::Retry { .. } => {
-            (EventKind::TicketStageCompleted, format!("{stage} of {} is completed.", found.id))
-        }
+    let kind = match &to {
+        Move::SendBack { .. } => EventKind::TicketSentBack,
+        Move::Advance { .. }
+        | Move::Close
+        | Move::Hold(_)
+        | Move::Requeue { .. }
+        | Move::Retry { .. } => EventKind::TicketStageCompleted,
     };
+    let summary = summary::stage_completed(found, &to);
     // A stage that asks a question is not completed; the hold says all there is to say.
     if matches!(result.outcome, StageOutcome::Completed) || matches!(to, Move::SendBack { .. }) {
         event::append(connection, by.sign(event::about(found, kind, summary)), now).await?;
@@ -155,8 +147,7 @@ async fn enter(
     if worker_type::find(connection, found.project, stage.as_str()).await?.is_none() {
         // It would wait for a worker that nobody can start.
         let moved = ticket::load(connection, found.id).await?;
-        let reason = format!("its stage {stage} has no worker type any more");
-        let why = Hold::new(HoldKind::Configuration, reason);
+        let why = Hold::without_worker_type(stage);
         hold::hold(connection, &moved, &why, now).await?;
     }
     Ok(())
@@ -244,22 +235,9 @@ async fn complete(
     if let StageOutcome::Rework { stage: target } = &result.outcome {
         check_rework(&found, target.as_deref())?;
     }
-    let standing = Standing {
-        plan: &found.plan,
-        stage_index: found.stage_index,
-        attempts_used: found.attempts_used,
-        max_attempts: i64::MAX,
-        deferrals: 0,
-        strikes: 0,
-        has_session: false,
-        turns: 0,
-        spent_usd: 0.0,
-        asked_about: None,
-        limit: None,
-        resets_at: None,
-        rework_laps: found.rework_laps,
-    };
-    let to = pipeline::after_stage(standing, &result, &policy);
+    let place =
+        Place { plan: &found.plan, stage_index: found.stage_index, rework_laps: found.rework_laps };
+    let to = pipeline::after_stage(place, &result, &policy);
     stage_done(connection, &found, By::Coordinator, &result, to, now).await?;
     ticket::load(connection, id).await
 }

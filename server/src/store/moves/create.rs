@@ -11,6 +11,7 @@ use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
+use crate::domain::summary;
 use crate::domain::text::Name;
 use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
@@ -151,12 +152,12 @@ pub(crate) async fn insert(
     };
     let event = match new.origin {
         Origin::Coordinator { .. } => {
-            let summary = format!("{id} was created: {}.", new.title);
+            let summary = summary::ticket_created(id, new.title);
             NewEvent::new(EventKind::TicketCreated, project, summary)
         }
         Origin::Planned { parent, attempt, worker, .. } => {
             let stage = parent.current_stage();
-            let summary = format!("{id} was created by {stage} in {attempt}: {}.", new.title);
+            let summary = summary::ticket_planned(id, stage, attempt, new.title);
             NewEvent {
                 attempt: Some(attempt),
                 worker: Some(worker),

@@ -7,7 +7,6 @@ use super::pause_queue;
 use super::stop;
 use crate::domain::attempt::StopMode;
 use crate::domain::hold::Hold;
-use crate::domain::hold::HoldKind;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
@@ -123,10 +122,7 @@ async fn delete(
     }
     for id in tickets {
         let ticket = ticket::load(connection, id).await?;
-        let why = Hold::new(
-            HoldKind::Configuration,
-            format!("its plan names the worker type {name}, which was deleted"),
-        );
+        let why = Hold::worker_type_deleted(&name);
         match ticket.state {
             // Its worker is asked to cancel below, and the end of its attempt puts it on hold.
             TicketState::Running | TicketState::OnHold(_) | TicketState::Closed { .. } => {}

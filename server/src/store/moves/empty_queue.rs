@@ -7,7 +7,6 @@ use super::hold;
 use super::stop;
 use crate::domain::attempt::StopMode;
 use crate::domain::hold::Hold;
-use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
 use crate::domain::queue::Queue;
 use crate::domain::refusal::Refusal;
@@ -74,7 +73,7 @@ async fn empty(
     .fetch_all(&mut *connection)
     .await?;
     let is_last = i64::try_from(keys.len()).unwrap_or(i64::MAX) < at_once;
-    let why = Hold::new(HoldKind::Operator, format!("the queue {worker_type} was deleted"));
+    let why = Hold::queue_deleted(&worker_type);
     for key in keys {
         let ticket = ticket::load(connection, TicketId::from_key(key)).await?;
         hold::hold(connection, &ticket, &why, now).await?;

@@ -15,14 +15,10 @@ use super::park;
 use super::prepare;
 use super::settle;
 use crate::domain::attempt::Attempt;
-use crate::domain::attempt::Outcome;
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
-use crate::domain::hold::HoldKind;
 use crate::domain::limits;
 use crate::domain::limits::Funds;
-use crate::domain::limits::Limit;
-use crate::domain::outcome::Consequence;
 use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
 use crate::domain::pipeline;
@@ -30,7 +26,8 @@ use crate::domain::pipeline::Met;
 use crate::domain::pipeline::Move;
 use crate::domain::pipeline::Session;
 use crate::domain::pipeline::Standing;
-use crate::domain::text;
+use crate::domain::pipeline::booked;
+use crate::domain::summary;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::UsageLimit;
@@ -66,36 +63,6 @@ impl Store {
     }
 }
 
-/// What a verdict leaves in the attempt's row.
-struct Columns {
-    outcome: Outcome,
-    failure: Option<Failure>,
-    detail: Option<String>,
-}
-
-fn columns(verdict: &Verdict) -> Columns {
-    let (outcome, failure, detail) = match verdict {
-        Verdict::Succeeded(_) => (Outcome::Succeeded, None, None),
-        // Its shim is gone all the same; that no child ran only makes it free of charge.
-        Verdict::Failed { failure: Failure::NeverStarted, detail } => {
-            (Outcome::Lost, Some(Failure::NeverStarted), Some(detail.clone()))
-        }
-        Verdict::Failed { failure, detail } => {
-            (Outcome::Failed, Some(*failure), Some(detail.clone()))
-        }
-        Verdict::TimedOut { failure, detail } => {
-            (Outcome::TimedOut, Some(*failure), Some(detail.clone()))
-        }
-        Verdict::Cancelled => (Outcome::Cancelled, Some(Failure::Cancelled), None),
-        Verdict::Interrupted { .. } => (Outcome::Interrupted, Some(Failure::Interrupted), None),
-        Verdict::Signalled { detail, .. } => {
-            (Outcome::Interrupted, Some(Failure::Interrupted), Some(detail.clone()))
-        }
-        Verdict::Lost { detail } => (Outcome::Lost, Some(Failure::Lost), Some(detail.clone())),
-    };
-    Columns { outcome, failure, detail }
-}
-
 async fn end(
     connection: &mut SqliteConnection,
     ending: Ending,
@@ -112,13 +79,7 @@ async fn end(
     let goes_on = found.cut_short.is_some() && matches!(verdict, Verdict::Interrupted { .. });
     let verdict = if goes_on { Verdict::Interrupted { resume: true } } else { verdict };
     let ending = Ending { verdict, work, ..ending };
-    let Columns { outcome, failure, detail } = columns(&ending.verdict);
-    // A question about work that was charged is free, and so is what ended because others had spent the rest.
-    let free =
-        found.asks_outcome || (failure == Some(Failure::MaxBudget) && above(&found).is_some());
-    let consequence = failure.filter(|_| !free).map(Failure::consequence);
-    let charged = consequence == Some(Consequence::Charge);
-    let struck = consequence == Some(Consequence::Strike);
+    let booked = booked::booked(&found, &ending.verdict);
     // The guard. No row means that something else ended this attempt, and whatever comes now changes nothing.
     let ended = sqlx::query(
         "UPDATE attempt
@@ -127,10 +88,10 @@ async fn end(
           WHERE attempt_id = ?1 AND state <> 'ended'",
     )
     .bind(ending.attempt.key())
-    .bind(outcome.name())
-    .bind(failure.map(Failure::name))
-    .bind(detail)
-    .bind(charged)
+    .bind(booked.outcome.name())
+    .bind(booked.failure.map(Failure::name))
+    .bind(booked.detail)
+    .bind(booked.charged)
     .bind(ending.record.is_some())
     .bind(ending.exit_code)
     .bind(ending.signal)
@@ -145,8 +106,8 @@ async fn end(
         "UPDATE ticket SET attempts_used = attempts_used + ?2, strikes = strikes + ?3 WHERE ticket_id = ?1",
     )
     .bind(found.ticket.key())
-    .bind(i64::from(charged))
-    .bind(i64::from(struck))
+    .bind(i64::from(booked.charged))
+    .bind(i64::from(booked.struck))
     .execute(&mut *connection)
     .await?;
     free_worker(connection, &found).await?;
@@ -158,7 +119,7 @@ async fn end(
         Work::Owed(_) => prepare::owe(connection, found.ticket, found.id).await?,
     }
     let ticket = ticket::load(connection, found.ticket).await?;
-    let counted = Counted { charged, struck, spent_usd };
+    let counted = Counted { charged: booked.charged, struck: booked.struck, spent_usd };
     move_on(connection, &ticket, &found, &ending, counted, rules, now).await?;
     Ok(EndReport::Accepted)
 }
@@ -220,17 +181,14 @@ async fn move_on(
         complete::stage_done(connection, ticket, by, result, to, now).await?;
         if ending.cancelled {
             let moved = ticket::load(connection, ticket.id).await?;
-            let reason =
-                format!("its worker was asked to cancel {}, which had completed by then", found.id);
-            let why = Hold::new(HoldKind::Operator, reason);
-            hold::hold(connection, &moved, &why, now).await?;
+            hold::hold(connection, &moved, &Hold::cancelled_too_late(found.id), now).await?;
         }
         return Ok(());
     }
     let event = event::about(
         ticket,
         EventKind::TicketAttemptFailed,
-        failed(ticket, found, &ending.verdict, &to),
+        summary::attempt_ended(found, ticket, &ending.verdict, &to),
     );
     event::append(connection, by.sign(event), now).await?;
     affect_others::affect(connection, (ticket, found), ending, &to, rules, now).await?;
@@ -241,17 +199,7 @@ async fn move_on(
     {
         ask_outcome::answered(connection, found, answer, now).await?;
     }
-    // The session has planned all of it already.
-    let asked_for_too_many =
-        matches!(ending.verdict, Verdict::Failed { failure: Failure::TooManyTickets, .. });
-    let session = match to {
-        Move::Requeue { session } | Move::Retry { session, .. } => session,
-        // With more dollars it resumes where it was stopped.
-        Move::Hold(_) if limit.is_some() || asked_for_too_many => Session::Continue,
-        Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold(_) => {
-            Session::Fresh
-        }
-    };
+    let session = pipeline::session_after(&to, &ending.verdict, limit.is_some());
     complete::apply(connection, ticket, by, to, now).await?;
     if session != Session::Fresh && has_session {
         sqlx::query(
@@ -276,11 +224,6 @@ struct Counted {
     spent_usd: f64,
 }
 
-/// The limit above its worker type's own that the attempt's budget came from.
-fn above(found: &Attempt) -> Option<(f64, Limit)> {
-    found.budget.filter(|(_, of)| *of != Limit::Attempt)
-}
-
 /// The limit that an attempt ran into which has spent its budget, when that is not its worker type's own.
 async fn limit_met(
     connection: &mut SqliteConnection,
@@ -293,7 +236,7 @@ async fn limit_met(
     if let Some(why) = &found.limit_reached {
         return Ok(Some(Met::Spent(why.clone())));
     }
-    let Some((usd, of)) = above(found) else { return Ok(None) };
+    let Some((usd, of)) = booked::limited_from_above(found) else { return Ok(None) };
     if let Some(kind) = kind {
         let per_attempt = kind.settings.max_budget_usd;
         match accounts::funds(connection, ticket.id, per_attempt, rules, now).await? {
@@ -303,40 +246,6 @@ async fn limit_met(
         }
     }
     Ok(Some(Met::Spent(limits::used_up(of, found.id, usd))))
-}
-
-/// One sentence: what happened, and what happens next.
-fn failed(ticket: &Ticket, found: &Attempt, verdict: &Verdict, to: &Move) -> String {
-    let what = match verdict {
-        Verdict::Succeeded(_) => "succeeded".to_owned(),
-        Verdict::Failed { failure, detail } => {
-            format!("failed ({}): {}", failure.name(), text::clause(detail))
-        }
-        Verdict::TimedOut { detail, .. } => format!("timed out: {}", text::clause(detail)),
-        Verdict::Cancelled => "was cancelled".to_owned(),
-        Verdict::Interrupted { .. } => match &found.cut_short {
-            Some(why) => {
-                format!("was stopped to continue with less to spend: {}", text::clause(why))
-            }
-            None => "was interrupted".to_owned(),
-        },
-        Verdict::Signalled { detail, .. } => {
-            format!("was interrupted by a signal to its worker: {}", text::clause(detail))
-        }
-        Verdict::Lost { detail } => format!("was lost: {}", text::clause(detail)),
-    };
-    let next = match to {
-        Move::Requeue { session: Session::Ask } => {
-            "its session is asked for the outcome".to_owned()
-        }
-        Move::Requeue { .. } => "it is queued again, uncharged".to_owned(),
-        Move::Retry { not_before, .. } => format!("it is retried at {not_before}"),
-        Move::Hold(_) => "the ticket goes on hold".to_owned(),
-        Move::Advance { .. } | Move::SendBack { .. } | Move::Close => {
-            "the ticket moves on".to_owned()
-        }
-    };
-    format!("{} of {} at {} {what}; {next}.", found.id, ticket.id, found.stage)
 }
 
 /// The worker may take the next ticket, unless it was asked to stop.

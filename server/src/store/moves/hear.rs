@@ -7,6 +7,7 @@ use crate::domain::attempt::Attempt;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
+use crate::domain::summary;
 use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
@@ -110,7 +111,7 @@ async fn hello(
     let worker = worker::load(connection, id).await?;
     if first.rows_affected() > 0 {
         put_off::launches_work(connection, now).await?;
-        let summary = format!("{id} of {} started.", worker.worker_type);
+        let summary = summary::worker_started(id, &worker.worker_type);
         event::append(connection, worker::about(&worker, EventKind::WorkerStarted, summary), now)
             .await?;
     }

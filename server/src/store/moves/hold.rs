@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::hold::Hold;
+use crate::domain::summary;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
@@ -33,7 +34,7 @@ pub(crate) async fn hold(
     if held.rows_affected() == 0 {
         return Ok(());
     }
-    let summary = format!("{} is on hold: {reason}.", ticket.id);
+    let summary = summary::on_hold(ticket.id, &format!("{reason}."));
     event::append(connection, said(ticket, why, summary), now).await
 }
 
@@ -62,7 +63,7 @@ pub(crate) async fn at_its_stage(
     .bind(why.kind.name())
     .execute(&mut *connection)
     .await?;
-    let summary = format!("{} is on hold: {}", ticket.id, why.reason);
+    let summary = summary::on_hold(ticket.id, &why.reason);
     let event = said(ticket, why, summary);
     event::append(connection, by.sign(event), now).await
 }

@@ -6,6 +6,7 @@ use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::ProjectKey;
 use crate::domain::outcome::Failure;
+use crate::domain::summary;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
 use crate::domain::worker_type::Pause;
@@ -37,7 +38,7 @@ pub(crate) async fn pause(
     if paused.rows_affected() == 0 {
         return Ok(());
     }
-    let summary = format!("The queue {name} is paused: {reason}.");
+    let summary = summary::queue_paused(name, reason);
     let event = NewEvent::new(EventKind::QueuePaused, project, summary);
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await
 }
@@ -113,7 +114,6 @@ pub(crate) async fn unpause(
     .bind(row::json_list(&pausing))
     .execute(&mut *connection)
     .await?;
-    let event =
-        NewEvent::new(EventKind::QueueResumed, project, format!("The queue {name} resumes."));
+    let event = NewEvent::new(EventKind::QueueResumed, project, summary::queue_resumed(name));
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await
 }

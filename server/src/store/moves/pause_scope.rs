@@ -8,6 +8,7 @@ use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::ProjectKey;
 use crate::domain::pause::Cause;
+use crate::domain::summary;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::row::Place;
@@ -51,12 +52,11 @@ pub(crate) async fn set(
     if stood.is_some() {
         return Ok(());
     }
-    let (kind, what) = match new.project {
-        None => (EventKind::ServerPaused, "Everything is paused"),
-        Some(_) => (EventKind::ProjectPaused, "The project is paused"),
+    let kind = match new.project {
+        None => EventKind::ServerPaused,
+        Some(_) => EventKind::ProjectPaused,
     };
-    let until = new.until.map(|until| format!(" until {until}")).unwrap_or_default();
-    let summary = format!("{what}{until}: {}.", new.reason.trim_end_matches('.'));
+    let summary = summary::paused(new.project.is_some(), new.until, new.reason);
     tell(connection, new.project, kind, &summary, now).await
 }
 
@@ -75,17 +75,11 @@ pub(crate) async fn lift(
     if lifted.rows_affected() == 0 {
         return Ok(false);
     }
-    let why = match cause {
-        Cause::Coordinator => "it was resumed",
-        Cause::UsageLimit => "the usage limit no longer holds it",
-        Cause::Budget => "no dollar limit holds it any more",
-        Cause::Failure => "the cause is fixed",
+    let kind = match project {
+        None => EventKind::ServerResumed,
+        Some(_) => EventKind::ProjectResumed,
     };
-    let (kind, what) = match project {
-        None => (EventKind::ServerResumed, "Everything resumes"),
-        Some(_) => (EventKind::ProjectResumed, "The project resumes"),
-    };
-    tell(connection, project, kind, &format!("{what}: {why}."), now).await?;
+    tell(connection, project, kind, &summary::resumed(project.is_some(), cause), now).await?;
     Ok(true)
 }
 
@@ -159,14 +153,8 @@ impl Store {
 
     /// Says in every project's log that nothing new is started because the disk has no room, or that it has again.
     pub async fn tell_of_room(&self, low: bool, now: Timestamp) -> Result<()> {
-        let (kind, summary) = if low {
-            (
-                EventKind::ServerPaused,
-                "Nothing new is started: the disk is almost full. This ends by itself when there is room.",
-            )
-        } else {
-            (EventKind::ServerResumed, "The disk has room again, and work resumes.")
-        };
+        let kind = if low { EventKind::ServerPaused } else { EventKind::ServerResumed };
+        let summary = summary::room(low);
         self.writer
             .write(move |connection| Box::pin(tell(connection, None, kind, summary, now)))
             .await

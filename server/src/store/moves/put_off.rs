@@ -11,8 +11,8 @@ use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
+use crate::domain::summary;
 use crate::domain::text::Name;
-use crate::domain::text::clause;
 use crate::domain::time::Timestamp;
 use crate::domain::usage;
 use crate::domain::worker_type::PassingCause;
@@ -76,10 +76,7 @@ pub(crate) async fn put_off(
     if !is_new {
         return Ok(());
     }
-    let summary = format!(
-        "The queue {name} waits: {}. It is retried by itself, first at {until}.",
-        clause(reason)
-    );
+    let summary = summary::queue_waits(name, until, reason);
     let event = NewEvent::new(EventKind::QueuePaused, project, summary);
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await
 }
@@ -210,7 +207,7 @@ pub(crate) async fn hold_models(
         if paused_at.is_some() {
             continue;
         }
-        let summary = format!("The queue {name} is paused until {until}: {}.", clause(reason));
+        let summary = summary::queue_paused_until(&name, until, reason);
         let event = NewEvent::new(EventKind::QueuePaused, ProjectKey(project), summary);
         event::append(connection, NewEvent { stage: Some(name), ..event }, now).await?;
     }

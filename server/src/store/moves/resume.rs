@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use crate::domain::event::EventKind;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
+use crate::domain::summary;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
@@ -98,7 +99,7 @@ async fn resume(
     .execute(&mut *connection)
     .await?;
     let resumed = ticket::load(connection, id).await?;
-    let summary = format!("{id} resumes at its stage {}.", resumed.current_stage());
+    let summary = summary::ticket_resumed(&resumed);
     event::append(connection, event::about(&resumed, EventKind::TicketResumed, summary), now)
         .await?;
     Ok(resumed)

@@ -6,6 +6,7 @@ use crate::domain::attempt::StopMode;
 use crate::domain::event::EventKind;
 use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
+use crate::domain::summary;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
@@ -71,7 +72,7 @@ pub(crate) async fn stopped(
     if done.rows_affected() == 0 {
         return Ok(());
     }
-    let summary = format!("{id} of {} stopped: {reason}.", worker.worker_type);
+    let summary = summary::worker_stopped(id, &worker.worker_type, reason);
     event::append(connection, worker::about(&worker, EventKind::WorkerStopped, summary), now).await
 }
 

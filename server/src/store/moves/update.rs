@@ -6,6 +6,7 @@ use super::create;
 use crate::domain::event::EventKind;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
+use crate::domain::summary;
 use crate::domain::text::Name;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Ticket;
@@ -80,7 +81,7 @@ async fn update(
     .execute(&mut *connection)
     .await?;
     let updated = ticket::load(connection, id).await?;
-    let summary = format!("{id} was changed: {}.", changed.join(", "));
+    let summary = summary::ticket_changed(id, &changed);
     let event = event::about(&updated, EventKind::TicketUpdated, summary);
     event::append(connection, event, now).await?;
     Ok(updated)

@@ -1,0 +1,89 @@
+//! What bounds the next attempt at a ticket, besides the dollars that it shares with other tickets.
+
+use super::advice::Knob;
+use super::id::TicketId;
+use super::limits::Account;
+use super::limits::LEAST_USD;
+
+/// What a ticket has used of what it may, at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounds {
+    /// The account of the ticket alone; `None` without such a limit.
+    pub own: Option<Account>,
+    /// The part of its dollars that is assumed, for attempts that could not report a cost.
+    pub assumed_usd: f64,
+    /// The first ticket of its family.
+    pub began: TicketId,
+    /// The account of the family; `None` without a family and without such a limit.
+    pub family: Option<Account>,
+    /// The next attempt only asks for an outcome.
+    pub asks: bool,
+    /// Attempts that one ticket may have over its whole life.
+    pub attempts_ever: Option<i64>,
+    /// Attempts that ended and count: those that succeeded, and those that were charged.
+    pub made: Option<i64>,
+    /// The same of the whole family.
+    pub made_by_family: Option<i64>,
+    /// Charged attempts of this stage, and how many it may have.
+    pub used: i64,
+    pub max_attempts: Option<i64>,
+}
+
+impl Bounds {
+    /// Why the ticket may not have another attempt, whatever other tickets do: the sentence to hold it with.
+    #[must_use]
+    pub fn exhausted(&self) -> Option<String> {
+        let is_spent = |account: &&Account| account.is_spent();
+        if let Some(account) = self.own.as_ref().filter(is_spent) {
+            let assumed = match self.assumed_usd {
+                usd if usd < LEAST_USD => String::new(),
+                usd => format!(
+                    " (${usd:.2} of that is assumed, for attempts that were stopped before they could report a cost)"
+                ),
+            };
+            return Some(format!(
+                "it has cost ${:.2}{assumed}, and {}",
+                account.spent,
+                account.of.spent(account.limit)
+            ));
+        }
+        if let Some(account) = self.family.as_ref().filter(is_spent) {
+            return Some(format!(
+                "{} has cost ${:.2} with all that it became, and {}",
+                self.began,
+                account.spent,
+                account.of.spent(account.limit)
+            ));
+        }
+        // The question about an attempt that was counted is not another one.
+        if self.asks {
+            return None;
+        }
+        if let Some((most, made)) = self.attempts_ever.zip(self.made)
+            && made >= most
+        {
+            return Some(format!(
+                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life ({})",
+                Knob::TicketAttempts.setting()
+            ));
+        }
+        if let Some((most, made)) = self.attempts_ever.zip(self.made_by_family)
+            && made >= most
+        {
+            return Some(format!(
+                "{} has had {made} attempts, with all that it became, and a ticket of this project may have {most} over its \
+                 whole life ({})",
+                self.began,
+                Knob::TicketAttempts.setting()
+            ));
+        }
+        let used = self.used;
+        // Lowered while it waited for its next attempt.
+        self.max_attempts.filter(|most| used >= *most).map(|most| {
+            format!(
+                "its stage has had {used} attempts, and may have {most} ({})",
+                Knob::StageAttempts.setting()
+            )
+        })
+    }
+}
