@@ -4,14 +4,16 @@
 //! that exited 0 or was stopped only because it hung after that message. An end that could not be observed is never a
 //! success. Subtypes and exit codes are those of claude 2.1.330, measured in November 2026.
 
+mod result;
+mod start;
+
 use serde_json::Value;
 
+pub use self::result::stage_result;
+use self::start::not_started;
+
 use super::outcome::Failure;
-use super::outcome::StageOutcome;
-use super::outcome::StageResult;
 use super::outcome::Verdict;
-use super::planned;
-use super::text::LONG_TEXT_BYTES;
 use super::text::first_line;
 use super::usage::UsageLimit;
 
@@ -234,31 +236,6 @@ fn stopped(facts: &Facts, stop: Stop) -> Verdict {
     }
 }
 
-/// Linux's error numbers for a program or directory that does not exist, must not be used or is of another kind: EPERM,
-/// ENOENT, ENOEXEC, EACCES, ENOTDIR, ELOOP.
-const NOT_THERE: [i32; 6] = [1, 2, 8, 13, 20, 40];
-
-/// Error numbers for what a machine has too little of, or cannot do just now: EINTR, EIO, EAGAIN, ENOMEM, EBUSY,
-/// ENFILE, EMFILE, ETXTBSY, ENOSPC, EROFS, ENOLCK, ELIBACC, ELIBBAD, ENOBUFS, ENOTCONN, ETIMEDOUT, EHOSTDOWN, ESTALE,
-/// EDQUOT. The agent is being replaced, a file system is unavailable, processes or files are used up. It is not the
-/// fault of any ticket, and it passes.
-const PASSING: [i32; 19] =
-    [4, 5, 11, 12, 16, 23, 24, 26, 28, 30, 37, 79, 80, 105, 107, 110, 112, 116, 122];
-
-/// Why no agent was started.
-fn not_started(errno: Option<i32>, worktree_gone: bool) -> Failure {
-    let is_one_of = |numbers: &[i32]| errno.is_some_and(|errno| numbers.contains(&errno));
-    if is_one_of(&NOT_THERE) && worktree_gone {
-        Failure::WorktreeGone
-    } else if is_one_of(&NOT_THERE) {
-        Failure::NoAgent
-    } else if is_one_of(&PASSING) {
-        Failure::SpawnFailed
-    } else {
-        Failure::NotStarted
-    }
-}
-
 fn failed(facts: &Facts) -> Verdict {
     let (failure, detail) = match (&facts.end, &facts.result) {
         (End::NotStarted { error, errno, worktree_gone }, _) => {
@@ -382,79 +359,6 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
         None => format!("the agent ended with {}{said}", result.subtype),
     };
     (failure, detail)
-}
-
-/// Checks `structured_output` against the schema the agent was given. People and the next attempt read the sentence of
-/// an error.
-pub fn stage_result(
-    output: Option<&Value>,
-    may_create_tickets: bool,
-) -> Result<StageResult, String> {
-    let Some(output) = output else {
-        return Err("the agent ended without calling StructuredOutput".to_owned());
-    };
-    let Some(fields) = output.as_object() else {
-        return Err("structured_output is not an object".to_owned());
-    };
-    let tickets = fields.get("tickets");
-    if tickets.is_some() && !may_create_tickets {
-        return Err("structured_output has the field \"tickets\", and workers of this type may not create tickets \
-                    (may_create_tickets)"
-            .to_owned());
-    }
-    if let Some(unknown) = fields.keys().find(|k| {
-        !matches!(k.as_str(), "outcome" | "report" | "rework_stage" | "question" | "tickets")
-    }) {
-        return Err(format!("structured_output has the unknown field {:?}", first_line(unknown)));
-    }
-    let text = |name: &str| match fields.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("structured_output.{name} is not a string")),
-    };
-    let (outcome, report) = (text("outcome")?, text("report")?);
-    let (stage, question) = (text("rework_stage")?, text("question")?);
-    let outcome = match outcome.as_deref() {
-        Some("completed") => StageOutcome::Completed,
-        Some("rework") => StageOutcome::Rework { stage },
-        Some("blocked") => StageOutcome::Blocked { question },
-        Some(_) | None => {
-            return Err(
-                "structured_output.outcome is not one of completed, rework, blocked".to_owned()
-            );
-        }
-    };
-    let tickets = match tickets {
-        None | Some(Value::Null) => Vec::new(),
-        Some(tickets) => planned::tickets(tickets)?,
-    };
-    // A stage that is redone would ask for them again.
-    if !tickets.is_empty() && outcome != StageOutcome::Completed {
-        return Err(
-            "structured_output.tickets is allowed with the outcome completed only".to_owned()
-        );
-    }
-    match report {
-        Some(report) if !report.is_empty() => {
-            Ok(StageResult { outcome, report: storable(report), tickets })
-        }
-        Some(_) | None => Err("structured_output.report is empty".to_owned()),
-    }
-}
-
-/// A report was paid for, so one that is too long for a comment is cut instead of refused.
-fn storable(report: String) -> String {
-    let mut report = if report.contains('\0') { report.replace('\0', "\u{fffd}") } else { report };
-    if report.len() > LONG_TEXT_BYTES {
-        const NOTE: &str = "\n\n(The rest of this report was cut at 1 MiB.)";
-        let mut end = LONG_TEXT_BYTES - NOTE.len();
-        while !report.is_char_boundary(end) {
-            end -= 1;
-        }
-        report.truncate(end);
-        report.push_str(NOTE);
-    }
-    report
 }
 
 /// If a result is missing, it may have been among what could not be read.

@@ -1,6 +1,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::domain::outcome::StageOutcome;
+use crate::domain::outcome::StageResult;
+use crate::domain::text::LONG_TEXT_BYTES;
 use crate::domain::usage::ModelLimit;
 
 fn ran(end: End, result: Option<AgentResult>) -> Facts {
