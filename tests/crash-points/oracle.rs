@@ -122,7 +122,7 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
     })
     .await;
     let tickets = eventually("every ticket is closed", || async {
-        let tickets = kept.ok("list_tickets", json!({"limit": 200})).await;
+        let tickets = kept.ok("list_tickets", json!({"all": true, "limit": 200})).await;
         let tickets = tickets["tickets"].as_array().cloned().unwrap_or_default();
         let open = tickets.iter().find(|ticket| ticket["state"] != "closed");
         open.map_or(Ok(tickets.clone()), |ticket| Err(ticket.to_string()))

@@ -53,7 +53,7 @@ const TOOLS: [(&str, &str); 31] = [
     ),
     ("update_ticket", "ticket_id title? description? priority? execution_plan? max_budget_usd?"),
     ("get_ticket", "ticket_id"),
-    ("list_tickets", "project? state? stage? hold_kind? limit? cursor?"),
+    ("list_tickets", "project? state? all? stage? hold_kind? limit? cursor?"),
     ("add_ticket_comment", "ticket_id content"),
     ("complete_ticket_stage", "ticket_id stage outcome report rework_stage? question?"),
     ("close_ticket", "ticket_id resolution? comment?"),

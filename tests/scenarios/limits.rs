@@ -112,7 +112,7 @@ async fn an_attempt_whose_shim_is_killed_counts_with_what_its_transcript_shows()
     assert_eq!(usage["total"]["assumed_usd"], found["assumed_usd"], "{usage}");
     let printed = bed.server.operate("usage", &["--by", "ticket"]).await;
     let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
-    assert!(printed.contains("without a price, counted as $"), "{printed}");
+    assert!(printed.contains("1 attempt ended without reporting a cost"), "{printed}");
     bed.completed(&ticket).await;
 }
 

@@ -12,8 +12,11 @@ async fn planning() -> Bed {
     bed
 }
 
+/// Every ticket, oldest first.
 async fn tickets(bed: &Bed) -> Vec<Value> {
-    bed.all("list_tickets", "tickets", json!({})).await
+    let mut tickets = bed.all("list_tickets", "tickets", json!({"all": true})).await;
+    tickets.reverse();
+    tickets
 }
 
 #[e2e::scenario]

@@ -64,7 +64,7 @@ async fn the_same_idempotency_key_returns_the_same_ticket() {
 
     assert_eq!(first, again);
     assert_ne!(first, other);
-    let tickets = bed.all("list_tickets", "tickets", json!({})).await;
+    let tickets = bed.all("list_tickets", "tickets", json!({"all": true})).await;
     assert_eq!(tickets.len(), 2);
 }
 
@@ -225,6 +225,11 @@ async fn lists_of_tickets_can_be_narrowed() {
     };
 
     assert_eq!(ids(json!({"project": "shop"})).await, [held.as_str()]);
+    // What is open, unless closed ones are asked for; the newest first.
+    assert_eq!(ids(json!({})).await, [held.as_str()]);
+    assert_eq!(ids(json!({"all": true})).await, [done.as_str(), held.as_str()]);
+    let both = json!({"state": ["closed", "on_hold"]});
+    assert_eq!(ids(both).await, [done.as_str(), held.as_str()]);
     assert_eq!(ids(json!({"state": "closed"})).await, [done]);
     assert_eq!(ids(json!({"stage": "build"})).await, [held]);
     assert_eq!(ids(json!({"project": "barn", "state": "on_hold"})).await, Vec::<String>::new());

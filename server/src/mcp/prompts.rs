@@ -153,7 +153,7 @@ async fn describe(service: &Service, text: &mut String, project: &Project) -> Re
 
 async fn triage(service: &Service, project: Option<String>) -> Result<String> {
     let filter =
-        TicketFilter { project, state: Some("on_hold".to_owned()), ..TicketFilter::default() };
+        TicketFilter { project, states: vec!["on_hold".to_owned()], ..TicketFilter::default() };
     let page = Page { after: None, limit: MAX_LIMIT };
     let held = service.store.tickets(filter, page).await?;
     if held.items.is_empty() {

@@ -32,6 +32,8 @@ pub struct PauseView {
     pub scope: String,
     /// The project it pauses, or whose queue it pauses.
     pub project: Option<String>,
+    /// The worker type whose queue it pauses.
+    pub worker_type: Option<String>,
     /// Who or what paused it.
     #[schemars(extend("enum" = Cause::NAMES))]
     pub cause: String,
@@ -44,13 +46,17 @@ pub struct PauseView {
 impl From<Pause> for PauseView {
     fn from(pause: Pause) -> Self {
         let scope = pause.scope.name().to_owned();
-        let project = match pause.scope {
-            Scope::Everything => None,
-            Scope::Project(project) | Scope::Queue { project, .. } => Some(project.into_string()),
+        let (project, worker_type) = match pause.scope {
+            Scope::Everything => (None, None),
+            Scope::Project(project) => (Some(project.into_string()), None),
+            Scope::Queue { project, worker_type } => {
+                (Some(project.into_string()), Some(worker_type.into_string()))
+            }
         };
         Self {
             scope,
             project,
+            worker_type,
             cause: pause.cause.name().to_owned(),
             reason: pause.reason,
             since: pause.since.to_string(),

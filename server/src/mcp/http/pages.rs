@@ -20,9 +20,12 @@ use crate::mcp::http::kept::Kept;
 use crate::mcp::http::metrics;
 use crate::mcp::service::Service;
 use crate::store;
+use crate::store::AtWork;
 use crate::telemetry;
 use crate::wire::pause::PauseView;
+use crate::wire::status::AtWorkView;
 use crate::wire::status::ServerStatus;
+use crate::wire::status::TodayView;
 
 /// What the pages are made from.
 pub(crate) struct Pages {
@@ -91,8 +94,10 @@ pub(crate) async fn show_status(
     }
     let ready = pages.is_ready().await;
     let service = &pages.service;
-    let looked = async { Ok((service.store.counts().await?, service.store.wide_pauses().await?)) };
-    let (counts, pauses) = match looked.await {
+    let looked = async {
+        Ok((service.store.counts().await?, service.store.now_at_work(service.now()).await?))
+    };
+    let (counts, now) = match looked.await {
         Ok(looked) => looked,
         Err(error) => {
             let error: store::Error = error;
@@ -106,9 +111,31 @@ pub(crate) async fn show_status(
         disk_low: service.room().is_some_and(|room| room.low),
         draining: service.is_draining(),
         tickets: counts.tickets_by_state.into(),
-        pauses: pauses.into_iter().map(PauseView::from).collect(),
+        pauses: now.pauses.into_iter().map(PauseView::from).collect(),
+        at_work: now.at_work.into_iter().map(at_work).collect(),
+        today: TodayView {
+            cost_usd: now.today.cost_usd,
+            assumed_usd: now.today.assumed_usd,
+            limit_usd: now.today.limit_usd,
+        },
     };
     ([gate::JSON], json!(status).to_string()).into_response()
+}
+
+fn at_work(found: AtWork) -> AtWorkView {
+    AtWorkView {
+        ticket_id: found.ticket.to_string(),
+        project: found.project,
+        title: found.title,
+        stage: found.stage,
+        attempt_id: found.attempt.to_string(),
+        worker_id: found.worker.to_string(),
+        since: found.since.to_string(),
+        cost_usd: found.cost_usd,
+        budget_usd: found.budget_usd,
+        memory_bytes: found.memory_bytes,
+        progress: found.progress,
+    }
 }
 
 fn silent_database() -> Response {

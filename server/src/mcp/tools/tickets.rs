@@ -77,8 +77,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             "list_tickets",
             "List tickets",
             Effect::Reads,
-            "Lists tickets, oldest first, optionally of one project, state or current stage. Descriptions longer than \
-             500 characters are cut; get_ticket returns them in full. `next_cursor` is null on the last page. A page \
+            "Lists open tickets, newest first, optionally of one project, some states or one current stage; closed ones \
+             with `all` or state closed. Descriptions longer than 500 characters are cut; get_ticket returns them in full. `next_cursor` is null on the last page. A page \
              ends early when the answer is full; continue with next_cursor.",
             list,
         ),
@@ -195,9 +195,10 @@ impl Get {
 struct ListAll {
     /// Only tickets of this project.
     project: Option<String>,
-    /// Only tickets in this state.
-    #[schemars(extend("enum" = TicketState::NAMES))]
-    state: Option<String>,
+    /// Only tickets in these states; default: all but closed.
+    state: Option<Vec<StateName>>,
+    /// Also list closed tickets.
+    all: Option<bool>,
     /// Only tickets whose current stage is this worker type.
     stage: Option<String>,
     /// Only tickets on hold that wait for this.
@@ -209,6 +210,11 @@ struct ListAll {
     /// The `next_cursor` of the previous page; leave it out for the first page.
     cursor: Option<String>,
 }
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("enum" = TicketState::NAMES))]
+struct StateName(String);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -324,12 +330,15 @@ pub(crate) async fn detail(
 
 async fn list(service: Service, given: ListAll) -> Result<Tickets> {
     let page = List::Tickets.page(given.limit, given.cursor.as_deref())?;
+    let states: Vec<String> =
+        given.state.into_iter().flatten().map(|StateName(name)| name).collect();
     let filter = TicketFilter {
-        open: false,
+        open: states.is_empty() && !given.all.unwrap_or(false),
         project: given.project,
-        state: given.state,
+        states,
         stage: given.stage,
         hold_kind: HoldKind::parse_given("hold_kind", given.hold_kind.as_deref())?,
+        newest_first: true,
     };
     let listed = service.store.tickets(filter, page).await?;
     let (tickets, next_cursor) = List::Tickets.show(listed, TicketView::listed);

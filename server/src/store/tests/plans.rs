@@ -301,14 +301,17 @@ fn built() -> Vec<String> {
             for state in [None, Some("on_hold".to_owned())] {
                 for open in [false, true] {
                     for hold_kind in [None, Some(HoldKind::Question)] {
-                        let filter = TicketFilter {
-                            open,
-                            project: None,
-                            state: state.clone(),
-                            stage: stage.clone(),
-                            hold_kind,
-                        };
-                        all.push(tickets::select(&filter, key, page));
+                        for newest_first in [false, true] {
+                            let filter = TicketFilter {
+                                open,
+                                project: None,
+                                states: state.clone().into_iter().collect(),
+                                stage: stage.clone(),
+                                hold_kind,
+                                newest_first,
+                            };
+                            all.push(tickets::select(&filter, key, page));
+                        }
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! What is read for answers: lists by page, and rows put together over several tables. Nothing here writes.
 
+pub(crate) mod at_work;
 pub(crate) mod bounded;
 pub(crate) mod changed_limits;
 pub(crate) mod counts;

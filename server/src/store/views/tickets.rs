@@ -20,16 +20,18 @@ pub struct TicketFilter {
     /// Only tickets that are not closed.
     pub open: bool,
     pub project: Option<String>,
-    /// One of [`TicketState::NAMES`].
-    pub state: Option<String>,
+    /// Only tickets in one of these states, of [`TicketState::NAMES`]; any when empty.
+    pub states: Vec<String>,
     /// The worker type of the current stage.
     pub stage: Option<String>,
     /// Only tickets on hold for this.
     pub hold_kind: Option<HoldKind>,
+    /// Newest first, instead of oldest first.
+    pub newest_first: bool,
 }
 
 impl Store {
-    /// Lists tickets by age.
+    /// Lists tickets by age. The page's key is the last ticket of the page before.
     ///
     /// Numbers first, state by state, each from an index that has them in order: what is closed must not be walked over
     /// to find what is open, nor one project's tickets to find another's. The rows of the page are read afterwards.
@@ -54,17 +56,20 @@ pub(crate) fn select(
     project: Option<ProjectKey>,
     page: Page,
 ) -> QueryBuilder<Sqlite> {
-    let states: Vec<&str> = match (&filter.state, filter.hold_kind) {
-        (Some(state), _) => vec![state],
-        (None, Some(_)) => vec!["on_hold"],
-        (None, None) => TicketState::NAMES.into_iter().collect(),
+    let is_asked = |state: &&str| match (filter.states.is_empty(), filter.hold_kind) {
+        (false, _) => filter.states.iter().any(|asked| asked == state),
+        (true, Some(_)) => *state == "on_hold",
+        (true, None) => true,
     };
-    let states = states.into_iter().filter(|state| !(filter.open && *state == "closed"));
+    let states = TicketState::NAMES.into_iter().filter(is_asked);
+    let states = states.filter(|state| !(filter.open && *state == "closed"));
+    let (beyond, order) = if filter.newest_first { (" < ", " DESC") } else { (" > ", "") };
+    let from = if filter.newest_first { page.after.unwrap_or(i64::MAX) } else { page.after_key() };
     let mut sql = QueryBuilder::new("WITH found AS (SELECT NULL AS ticket_id WHERE 0");
     for state in states {
         sql.push(" UNION ALL SELECT ticket_id FROM (SELECT ticket_id FROM ticket WHERE state = ");
         sql.push_bind(state.to_owned());
-        sql.push(" AND ticket_id > ").push_bind(page.after_key());
+        sql.push(" AND ticket_id").push(beyond).push_bind(from);
         if let Some(key) = project {
             sql.push(" AND project_id = ").push_bind(key.0);
         }
@@ -75,10 +80,12 @@ pub(crate) fn select(
             // As a literal: a bound state says nothing about which partial index applies.
             sql.push(" AND state = 'on_hold' AND hold_kind = ").push_bind(kind.name());
         }
-        sql.push(" ORDER BY ticket_id LIMIT ").push_bind(page.fetch()).push(")");
+        sql.push(" ORDER BY ticket_id").push(order).push(" LIMIT ");
+        sql.push_bind(page.fetch()).push(")");
     }
-    sql.push(") SELECT t.* FROM (SELECT ticket_id FROM found ORDER BY ticket_id LIMIT ");
-    sql.push_bind(page.fetch());
+    sql.push(") SELECT t.* FROM (SELECT ticket_id FROM found ORDER BY ticket_id").push(order);
+    sql.push(" LIMIT ").push_bind(page.fetch());
     sql.push(") f CROSS JOIN ticket_row t ON t.ticket_id = f.ticket_id ORDER BY f.ticket_id");
+    sql.push(order);
     sql
 }
