@@ -69,6 +69,12 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Whether a certain server is meant, and not the one that runs here.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.url.is_some() || self.token_file.is_some()
+    }
+
     /// The part of these options that is configuration.
     #[must_use]
     pub fn flags(&self) -> Flags {

@@ -5,8 +5,10 @@
 pub mod client;
 pub mod commands;
 pub mod connection;
+pub mod event_log;
 pub mod failure;
 pub mod output;
+pub mod pauses;
 pub mod progress;
 pub mod run;
 pub mod terminal;
@@ -21,6 +23,7 @@ use crate::cli::commands::backup::Backup;
 use crate::cli::commands::check_config::CheckConfig;
 use crate::cli::commands::connect::Connect;
 use crate::cli::commands::demo::Demo;
+use crate::cli::commands::diff::Diff;
 use crate::cli::commands::doctor::Doctor;
 use crate::cli::commands::drain::Drain;
 use crate::cli::commands::events::Events;
@@ -33,6 +36,7 @@ use crate::cli::commands::scripted_agent::ScriptedAgent;
 use crate::cli::commands::serve::Serve;
 use crate::cli::commands::status::Status;
 use crate::cli::commands::tickets::Tickets;
+use crate::cli::commands::top::Top;
 use crate::cli::commands::usage::Usage;
 use crate::cli::commands::why::Why;
 use crate::cli::commands::workers::Workers;
@@ -112,10 +116,19 @@ pub enum Command {
     CheckConfig(CheckConfig),
     /// Show what the running server is doing
     Status(Status),
+    /// Watch the workers: memory, processor, dollars, and what each did last
+    ///
+    /// Takes the whole screen until q or Ctrl-C is pressed. In a pipe, it prints one table and ends.
+    Top(Top),
     /// List workers
     Workers(Workers),
-    /// List tickets, or show one
+    /// List open tickets, or show one
     Tickets(Tickets),
+    /// Show what a ticket changed
+    ///
+    /// Compares the commit at which the work of the ticket began with the last one that was accepted, in the repository of
+    /// its project. Works for open and closed tickets.
+    Diff(Diff),
     /// Explain why a ticket is not running, and what would start it
     Why(Why),
     /// Sum up what the work has used: dollars, tokens, turns, time, memory
@@ -135,9 +148,9 @@ pub enum Command {
     ///
     /// Read-only: does not mark events as processed. With --follow, it runs until interrupted, across restarts of the server.
     Events(Events),
-    /// Print what a worker did during an attempt
+    /// Print what agents did: of an attempt, or of a ticket over all its stages
     ///
-    /// Reads the run directory of the attempt, so it needs no running server.
+    /// Reads the run directories of the attempts; without a running server, it cannot tell what became of them.
     Logs(Logs),
     /// Write a checked copy of the database
     ///

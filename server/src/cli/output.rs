@@ -13,14 +13,33 @@ pub fn line(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", plain(&text.to_string()))
 }
 
+/// The version of the shapes that `--json` prints: it rises when a field goes or changes its type or meaning, and not when
+/// one is added. The shapes are in `server/schemas`.
+pub const SCHEMA_VERSION: u32 = 1;
+
 /// Prints JSON for a script.
 pub fn json(value: &Value) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", seen(&format!("{value:#}")))
+    writeln!(io::stdout().lock(), "{}", seen(&format!("{:#}", versioned(value))))
 }
 
 /// The same on one line.
 pub fn json_line(value: &Value) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", seen(&value.to_string()))
+    writeln!(io::stdout().lock(), "{}", on_one_line(value))
+}
+
+/// The same, not printed yet.
+#[must_use]
+pub fn on_one_line(value: &Value) -> String {
+    seen(&versioned(value).to_string())
+}
+
+/// The object with the version of its shape.
+fn versioned(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Value::Object(object) = &mut value {
+        object.insert("schema_version".to_owned(), SCHEMA_VERSION.into());
+    }
+    value
 }
 
 /// JSON that says the same, with the characters escaped that a terminal would act on; those below U+0020 always are.

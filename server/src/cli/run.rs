@@ -11,6 +11,7 @@ use crate::cli::commands::backup;
 use crate::cli::commands::check_config;
 use crate::cli::commands::connect;
 use crate::cli::commands::demo;
+use crate::cli::commands::diff;
 use crate::cli::commands::doctor;
 use crate::cli::commands::drain;
 use crate::cli::commands::events;
@@ -22,6 +23,7 @@ use crate::cli::commands::scripted_agent;
 use crate::cli::commands::serve;
 use crate::cli::commands::status;
 use crate::cli::commands::tickets;
+use crate::cli::commands::top;
 use crate::cli::commands::usage;
 use crate::cli::commands::why;
 use crate::cli::commands::workers;
@@ -40,8 +42,10 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Demo(command) => client(demo::run(&command, environment)),
         Command::Doctor(command) => client(doctor::run(&command, environment)),
         Command::Status(command) => client(status::run(&command, environment)),
+        Command::Top(command) => client(top::run(&command, environment)),
         Command::Workers(command) => client(workers::run(&command, environment)),
         Command::Tickets(command) => client(tickets::run(&command, environment)),
+        Command::Diff(command) => client(diff::run(&command, environment)),
         Command::Why(command) => client(why::run(&command, environment)),
         Command::Usage(command) => client(usage::run(&command, environment)),
         Command::Pause(command) => client(pause::pause(&command, environment)),

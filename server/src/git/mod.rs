@@ -13,6 +13,7 @@
 //! - `unfinished`: merges and rebases in the middle.
 //! - `nested`, `inner`, `submodules`: repositories, worktrees and submodules inside a worktree.
 //! - `abandoned`: locks of a killed git in the common directory, cleared away whenever a repository is taken.
+//! - `difference`: what a ticket changed, for people.
 //! - [`merge`]: results of several tickets brought together, and a branch brought into its base; `checkout`: the user's
 //!   working trees.
 //!
@@ -24,6 +25,7 @@ mod abandoned;
 mod bounds;
 mod checkout;
 mod command;
+mod difference;
 mod error;
 mod gather;
 mod inner;
@@ -49,6 +51,8 @@ pub mod stand;
 mod tests;
 
 pub use self::bounds::Hung;
+pub use self::difference::Shown;
+pub use self::difference::difference;
 pub use self::error::GitError;
 pub use self::look::Ground;
 pub use self::look::NoGround;

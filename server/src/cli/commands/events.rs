@@ -18,12 +18,18 @@ use crate::cli::client;
 use crate::cli::client::Client;
 use crate::cli::client::ClientError;
 use crate::cli::connection::Connection;
+use crate::cli::event_log;
 use crate::cli::output;
-use crate::cli::output::cell;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Line;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::cli::terminal::Since;
+use crate::cli::terminal::Tone;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::event::EventView;
-use crate::wire::event::Events as Page;
+use crate::wire::event::Events as Listed;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -32,7 +38,13 @@ pub struct Events {
     /// Keep printing new events until interrupted
     #[arg(long, short)]
     pub follow: bool,
-    /// Start after the event with this number [default: 0; with --follow: the newest event]
+    /// Only the last N events; with --follow, those to begin with [default: all; with --follow: 10]
+    #[arg(long, short = 'n', value_name = "N", conflicts_with_all = ["after", "unmarked"])]
+    pub limit: Option<usize>,
+    /// Only events since then: so long ago (90s, 30m, 2h, 7d), a day (2026-11-22, UTC) or an instant (RFC 3339)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["after", "unmarked"])]
+    pub since: Option<Since>,
+    /// Start after the event with this number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub after: Option<i64>,
     /// Only events that the coordinator has not marked as processed, oldest first
@@ -54,6 +66,8 @@ pub struct Events {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub display: Display,
+    #[command(flatten)]
     pub connection: Connection,
 }
 
@@ -61,10 +75,14 @@ pub struct Events {
 const WAIT: Duration = Duration::from_mins(5);
 /// Between two tries to reach a server that went away; long enough for a restart, short enough to miss little.
 const REDIAL: Duration = Duration::from_secs(1);
+/// Where the lines after the first of an event begin at most: beside a long name there would be no room for them.
+const MOST_HANG: usize = 36;
+/// Columns from which on a line has the kind of its event, too.
+const WITH_KIND: usize = 110;
 /// Events per call.
 const PAGE: usize = 200;
-/// After every event there is: only `last_seq` comes back.
-const THE_END: i64 = 1 << 53;
+/// Events that were there before those that are followed.
+const BEFORE: usize = 10;
 
 /// Lists events, or follows them until nobody reads the output any more.
 pub async fn run(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
@@ -104,9 +122,11 @@ fn is_hung_up(output: BorrowedFd<'_>) -> bool {
 }
 
 async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
+    let screen = Screen::of(&command.display, environment);
+    let mut out = if command.follow { screen.stream() } else { screen.open() };
     let mut away = false;
     let (mut client, mut after) = loop {
-        match begin(command, environment).await {
+        match begin(command, environment, &screen).await {
             Ok(begun) => break begun,
             Err(error) if command.retry && is_passing(&error) => {
                 if !away {
@@ -139,17 +159,18 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
         }
         let raw = page["events"].as_array().cloned().unwrap_or_default();
         let last_seq = page["last_seq"].as_i64();
-        let events: Page = client.read("list_events", page)?;
+        let events: Listed = client.read("list_events", page)?;
         for (event, raw) in events.events.iter().zip(&raw) {
             if command.json {
-                output::json_line(raw)?;
+                out.plain(&output::on_one_line(raw))?;
             } else {
-                output::line(line(event))?;
+                out.page(&line(event, &screen))?;
             }
             after = after.max(event.seq);
         }
         // An answer may hold fewer than were asked for and not be the last.
         if !command.follow && raw.is_empty() {
+            out.close()?;
             return Ok(Exit::Ok);
         }
         if let Some(last) = last_seq.filter(|last| *last < after) {
@@ -163,15 +184,29 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
 }
 
 /// The server, and the number after which to begin.
-async fn begin(command: &Events, environment: &Environment) -> anyhow::Result<(Client, i64)> {
+async fn begin(
+    command: &Events,
+    environment: &Environment,
+    screen: &Screen,
+) -> anyhow::Result<(Client, i64)> {
     let client = client::find(&command.connection, environment)?;
-    let after = match command.after {
-        Some(after) => after,
-        None if command.unmarked || !command.follow => 0,
-        None => {
-            let end = json!({"after": THE_END, "include_processed": true, "limit": 1});
-            client.ask::<Page>("list_events", end).await?.last_seq
+    if let Some(after) = command.after {
+        return Ok((client, after));
+    }
+    let from = match command.since {
+        Some(since) => event_log::since(&client, since.instant(screen.now())).await?,
+        None => 0,
+    };
+    let follows = command.follow && !command.unmarked && command.since.is_none();
+    let after = match command.limit.or(follows.then_some(BEFORE)) {
+        Some(count) => {
+            let mut query = query(command, from);
+            if let Some(query) = query.as_object_mut() {
+                query.remove("wait_seconds");
+            }
+            event_log::last(&client, &query, from, count).await?
         }
+        None => from,
     };
     Ok((client, after))
 }
@@ -210,9 +245,30 @@ fn is_passing(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ClientError>().is_some_and(ClientError::is_passing)
 }
 
-fn line(event: &EventView) -> String {
-    let EventView { seq, kind, at, summary, .. } = event;
-    format!("{seq:>6}  {}  {:<22} {}", cell(at), cell(kind), cell(summary))
+/// Its number, its time, its project and what happened. A terminal has the kind where there is room: the sentence says the
+/// same.
+fn line(event: &EventView, screen: &Screen) -> Page {
+    let EventView { seq, kind, at, project, summary, .. } = event;
+    let before = Line::new().toned(format!("{seq:>6}  {}  ", screen.stamp(at)), Tone::Faint);
+    let kind = match screen.width() {
+        Some(width) if width < WITH_KIND => String::new(),
+        Some(_) | None => format!("{kind:<22} "),
+    };
+    let before = before.text(format!("{project:<10}  {kind}"));
+    let hang = before.columns().min(MOST_HANG);
+    let mut page = Page::new();
+    page.line(before.toned(summary, tone(&event.kind)).hang(hang));
+    page
+}
+
+fn tone(kind: &str) -> Tone {
+    match kind {
+        "ticket_on_hold" | "queue_paused" | "ticket_sent_back" => Tone::Attention,
+        "ticket_attempt_failed" => Tone::Bad,
+        "ticket_closed" => Tone::Good,
+        "worker_started" | "worker_stopped" => Tone::Faint,
+        _ => Tone::Plain,
+    }
 }
 
 #[cfg(test)]
@@ -233,9 +289,15 @@ mod tests {
         let closed = EventView {
             seq: 12345,
             kind: "ticket_stage_completed".into(),
-            summary: "x".repeat(210),
+            project: "warehouse-of-the-shop".into(),
+            summary: "T-42 has been through its stage 実装 and goes on to the next one, ".repeat(3),
             ..created.clone()
         };
-        crate::snapshot::holds("table-events", &[line(&created), line(&closed)].join("\n"));
+        let shown = |screen: Screen| {
+            let pages = [line(&created, &screen), line(&closed, &screen)];
+            pages.map(|page| screen.lines(&page).join("\n")).join("\n")
+        };
+        let screens = [Screen::pipe(), Screen::of_columns(120), Screen::of_columns(80)];
+        crate::snapshot::holds("table-events", &screens.map(shown).join("\n\n"));
     }
 }

@@ -5,11 +5,24 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use crate::cli::client;
+use crate::cli::client::Client;
 use crate::cli::connection::Connection;
 use crate::cli::output;
 use crate::cli::output::cell_of;
+use crate::cli::terminal::Cell;
+use crate::cli::terminal::Column;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Line;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::cli::terminal::Since;
+use crate::cli::terminal::Table;
+use crate::cli::terminal::Tone;
+use crate::cli::terminal::memory;
 use crate::config::Environment;
 use crate::exit::Exit;
+use crate::wire::project::ProjectView;
+use crate::wire::project::ProjectWithCounts;
 use crate::wire::usage::UsageView;
 
 /// What `usage` sums by.
@@ -66,30 +79,35 @@ pub struct Usage {
     /// Only attempts of this worker type
     #[arg(long, value_name = "WORKER_TYPE")]
     pub worker_type: Option<String>,
-    /// Only attempts that ended on or after this day (2026-11-22, UTC) or instant (RFC 3339)
-    #[arg(long, value_name = "DAY")]
-    pub since: Option<String>,
-    /// Only attempts that ended before this day or instant
-    #[arg(long, value_name = "DAY")]
-    pub until: Option<String>,
+    /// Only attempts that ended since then: so long ago (30m, 2h, 7d), a day (2026-11-22, UTC) or an instant (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Since>,
+    /// Only attempts that ended before then
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Since>,
     /// Maximum number of groups to print; totals include all groups
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub display: Display,
+    #[command(flatten)]
     pub connection: Connection,
 }
 
 pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<Exit> {
+    let screen = Screen::of(&command.display, environment);
     let client = client::find(&command.connection, environment)?;
+    let instant = |since: Option<Since>| since.map(|since| since.instant(screen.now()).to_string());
+    let (since, until) = (instant(command.since), instant(command.until));
     let mut arguments = client::given([
         ("project", &command.project),
         ("ticket_id", &command.ticket),
         ("worker_type", &command.worker_type),
-        ("since", &command.since),
-        ("until", &command.until),
+        ("since", &since),
+        ("until", &until),
     ]);
     arguments["group_by"] = json!(command.by.name());
     let groups = client.list("get_usage", "usage", arguments.clone(), command.limit).await?;
@@ -100,42 +118,108 @@ pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<E
         return Ok(Exit::Ok);
     }
     let groups: Vec<UsageView> = client.read("get_usage", groups.into())?;
-    output::line(table(command.by, &groups, &client.read("get_usage", total)?))?;
+    let total: UsageView = client.read("get_usage", total)?;
+    let mut page = table(command.by, &groups, &total, &screen);
+    limits(command, &client, &mut page).await?;
+    screen.show(&page)?;
     Ok(Exit::Ok)
 }
 
-fn table(by: UsageBy, groups: &[UsageView], total: &UsageView) -> String {
-    let row = |group: &UsageView, name: String| {
-        [
-            name,
-            format!("${:.2}", group.cost_usd),
-            group.attempts.to_string(),
-            group.num_turns.to_string(),
-            group.input_tokens.to_string(),
-            group.cached_tokens.to_string(),
-            group.output_tokens.to_string(),
-            time(group.wall_seconds),
-            group.peak_memory_bytes.map(memory).unwrap_or_default(),
-            unpriced(group),
-        ]
-    };
-    let mut rows: Vec<_> = groups.iter().map(|group| row(group, name(by, group))).collect();
-    rows.push(row(total, "total".to_owned()));
-    output::table(
-        [
-            by.heading(),
-            "COST",
-            "ATTEMPTS",
-            "TURNS",
-            "INPUT",
-            "CACHED",
-            "OUTPUT",
-            "TIME",
-            "PEAK",
-            "",
-        ],
-        &rows,
-    )
+/// Projects whose limits are shown.
+const MOST_PROJECTS: u32 = 20;
+
+/// The limits that the dollars count against.
+async fn limits(command: &Usage, client: &Client, page: &mut Page) -> anyhow::Result<()> {
+    let today = client.status().await?.today;
+    let mut lines = Vec::new();
+    if let Some(limit) = today.limit_usd {
+        let spent = today.cost_usd + today.assumed_usd;
+        lines.push(format!("the server has used ${spent:.2} of ${limit:.2} today"));
+    }
+    let mut names: Vec<String> = command.project.iter().cloned().collect();
+    if names.is_empty() {
+        let all = client.list("list_projects", "projects", json!({}), MOST_PROJECTS).await?;
+        let all: Vec<ProjectView> = client.read("list_projects", all.into())?;
+        names = all.into_iter().map(|project| project.name).collect();
+    }
+    for name in names {
+        let project: ProjectWithCounts =
+            client.ask("get_project", json!({"project": name})).await?;
+        let allowed = &project.limits;
+        let each = [
+            (allowed.max_budget_usd, "in all"),
+            (allowed.max_budget_usd_per_day, "a day"),
+            (allowed.max_budget_usd_per_ticket, "a ticket"),
+        ];
+        let each = each.into_iter().filter_map(|(usd, of)| Some(format!("${:.2} {of}", usd?)));
+        let each: Vec<String> = each.collect();
+        if !each.is_empty() {
+            lines.push(format!("{name} may use {}", each.join(", ")));
+        }
+    }
+    if !lines.is_empty() {
+        page.heading("Limits");
+        for line in lines {
+            page.line(Line::new().text(format!("  {line}")).hang(2));
+        }
+    }
+    Ok(())
+}
+
+fn table(by: UsageBy, groups: &[UsageView], total: &UsageView, screen: &Screen) -> Page {
+    let mut table = Table::new([
+        Column::new(by.heading()),
+        Column::new("COST").right(),
+        Column::new("ASSUMED").right().sparse(),
+        Column::new("ATTEMPTS").rank(3).right(),
+        Column::new("TURNS").rank(5).right(),
+        Column::new("INPUT").rank(2).right(),
+        Column::new("CACHED").rank(7).right(),
+        Column::new("OUTPUT").rank(4).right(),
+        Column::new("TIME").rank(1).right(),
+        Column::new("PEAK").rank(6).right(),
+    ]);
+    let tokens = |count| if screen.is_terminal() { rounded(count) } else { count.to_string() };
+    let named = groups.iter().map(|group| (name(by, group), group, Tone::Plain));
+    for (name, group, tone) in named.chain([("total".to_owned(), total, Tone::Strong)]) {
+        let assumed =
+            if group.unpriced == 0 { String::new() } else { format!("${:.2}", group.assumed_usd) };
+        table.row([
+            Cell::new(name).tone(tone),
+            Cell::new(format!("${:.2}", group.cost_usd)).tone(tone),
+            assumed.into(),
+            group.attempts.into(),
+            group.num_turns.into(),
+            tokens(group.input_tokens).into(),
+            tokens(group.cached_tokens).into(),
+            tokens(group.output_tokens).into(),
+            time(group.wall_seconds).into(),
+            group.peak_memory_bytes.map(memory).unwrap_or_default().into(),
+        ]);
+    }
+    let mut page = Page::new();
+    page.table(table);
+    if total.unpriced > 0 {
+        let attempts = if total.unpriced == 1 {
+            "1 attempt".to_owned()
+        } else {
+            format!("{} attempts", total.unpriced)
+        };
+        let line = format!(
+            "Assumed: {attempts} ended without reporting a cost; limits count them with these dollars."
+        );
+        page.line(Line::new().toned(line, Tone::Faint));
+    }
+    page
+}
+
+/// A number of tokens in three or four digits.
+fn rounded(count: i64) -> String {
+    match count {
+        ..10_000 => count.to_string(),
+        10_000..10_000_000 => format!("{}k", count / 1_000),
+        _ => format!("{}M", count / 1_000_000),
+    }
 }
 
 fn name(by: UsageBy, group: &UsageView) -> String {
@@ -153,13 +237,6 @@ fn name(by: UsageBy, group: &UsageView) -> String {
     }
 }
 
-fn unpriced(group: &UsageView) -> String {
-    match group.unpriced {
-        0 => String::new(),
-        count => format!("{count} without a price, counted as ${:.2}", group.assumed_usd),
-    }
-}
-
 fn time(seconds: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
@@ -172,10 +249,6 @@ fn time(seconds: f64) -> String {
         60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
         _ => format!("{}h{:02}m", whole / 3600, whole % 3600 / 60),
     }
-}
-
-fn memory(bytes: i64) -> String {
-    format!("{} MiB", bytes >> 20)
 }
 
 #[cfg(test)]
@@ -213,8 +286,17 @@ mod tests {
             peak_memory_bytes: None,
             ..group.clone()
         };
-        let tables = [UsageBy::Day, UsageBy::Attempt]
-            .map(|by| table(by, &[group.clone(), unpriced.clone()], &group));
-        crate::snapshot::holds("table-usage", &tables.join("\n\n"));
+        let total = UsageView { unpriced: 1, assumed_usd: 0.75, ..group.clone() };
+        let shown = |by, screen: Screen| {
+            let page = table(by, &[group.clone(), unpriced.clone()], &total, &screen);
+            screen.lines(&page).join("\n")
+        };
+        let texts = [
+            shown(UsageBy::Day, Screen::pipe()),
+            shown(UsageBy::Attempt, Screen::of_columns(120)),
+            shown(UsageBy::Attempt, Screen::of_columns(80)),
+            shown(UsageBy::Day, Screen::of_columns(40)),
+        ];
+        crate::snapshot::holds("table-usage", &texts.join("\n\n"));
     }
 }

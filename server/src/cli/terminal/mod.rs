@@ -9,6 +9,7 @@
 //! direction of writing. Only this module writes escape sequences.
 
 mod display;
+mod full_screen;
 mod page;
 mod pager;
 mod screen;
@@ -20,6 +21,8 @@ mod width;
 
 pub use display::ColorWhen;
 pub use display::Display;
+pub use full_screen::FullScreen;
+pub use full_screen::Key;
 pub use page::Line;
 pub use page::Page;
 pub use screen::Output;

@@ -7,7 +7,7 @@ use super::width::columns;
 use crate::cli::output;
 
 /// Where the value of a field begins.
-const FIELD: usize = 13;
+const FIELD: usize = 14;
 
 /// A line of text in parts, each in its tone. On a terminal it is wrapped between words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,12 +15,30 @@ pub struct Line {
     parts: Vec<(String, Tone)>,
     /// Columns before the lines after the first.
     hang: usize,
+    /// Whether it stays one line, however long: what is copied from a terminal must be what was meant.
+    verbatim: bool,
 }
 
 impl Line {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A line that is not wrapped: commands, paths, the text of files.
+    #[must_use]
+    pub fn verbatim(text: impl AsRef<str>) -> Self {
+        Self { verbatim: true, ..Self::new().text(text) }
+    }
+
+    /// Adds text with its tabs.
+    #[must_use]
+    pub fn toned_whole(mut self, text: impl AsRef<str>, tone: Tone) -> Self {
+        let text = output::plain(text.as_ref()).replace('\n', " ");
+        if !text.is_empty() {
+            self.parts.push((text, tone));
+        }
+        self
     }
 
     /// Adds text. Line ends in it become spaces.
@@ -39,6 +57,13 @@ impl Line {
         self
     }
 
+    /// Adds the parts of another line.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.parts.extend(other.parts);
+        self
+    }
+
     /// Indents the lines after the first by so many columns.
     #[must_use]
     pub fn hang(mut self, columns: usize) -> Self {
@@ -51,9 +76,15 @@ impl Line {
         self.parts.is_empty()
     }
 
+    /// The columns that it takes.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.parts.iter().map(|(text, _)| columns(text)).sum()
+    }
+
     fn lay(&self, width: Option<usize>, colour: bool, into: &mut Vec<String>) {
-        let whole: usize = self.parts.iter().map(|(text, _)| columns(text)).sum();
-        if width.is_none_or(|width| whole <= width) {
+        let whole = self.columns();
+        if self.verbatim || width.is_none_or(|width| whole <= width) {
             let mut line = String::new();
             self.parts.iter().for_each(|(text, tone)| tone.paint(text, colour, &mut line));
             into.push(line);
@@ -191,6 +222,7 @@ impl Page {
         let indent = FIELD.saturating_sub(3);
         let mut line = Line::new().toned(format!("  {name:<indent$} "), Tone::Faint);
         line.parts.extend(value.parts);
+        line.verbatim = value.verbatim;
         self.line(line.hang(FIELD));
     }
 

@@ -96,6 +96,11 @@ impl Screen {
     }
 
     #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    #[must_use]
     pub fn height(&self) -> Option<usize> {
         self.height
     }
@@ -121,6 +126,12 @@ impl Screen {
     #[must_use]
     pub fn stamp(&self, at: &str) -> String {
         self.times.stamp(at)
+    }
+
+    /// The time of the day, for the lines of an agent.
+    #[must_use]
+    pub fn clock(&self, at: Timestamp) -> String {
+        self.times.clock(at)
     }
 
     /// The lines of a page as they would be written.
@@ -183,6 +194,11 @@ impl Output<'_> {
     /// Writes a page.
     pub fn page(&mut self, page: &Page) -> io::Result<()> {
         self.screen.lines(page).into_iter().try_for_each(|line| self.line(line))
+    }
+
+    /// Writes a line as it is. It must be free of what a terminal would act on.
+    pub fn plain(&mut self, line: &str) -> io::Result<()> {
+        self.line(line.to_owned())
     }
 
     /// Whether anybody reads it still: a pager may have been closed.

@@ -53,6 +53,15 @@ impl Times {
             Self::Local => local(time, "%b %d %H:%M:%S"),
         }
     }
+
+    /// The time of the day.
+    #[must_use]
+    pub fn clock(self, at: Timestamp) -> String {
+        match self {
+            Self::Exact | Self::Utc => utc(at, "%H:%M:%SZ"),
+            Self::Local => local(at, "%H:%M:%S"),
+        }
+    }
 }
 
 /// An instant in wire form.

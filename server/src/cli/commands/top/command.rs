@@ -1,0 +1,120 @@
+//! What `top` takes, and its keys.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::page;
+use super::processor::Look;
+use super::worker;
+use super::worker::All;
+use super::worker::Order;
+use crate::cli::client;
+use crate::cli::connection::Connection;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::FullScreen;
+use crate::cli::terminal::Key;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::config::Environment;
+use crate::exit::Exit;
+
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub interval: u64,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Between the two looks of a run that shows one table.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// Rows above the table and below it, with its headings.
+const AROUND: usize = 4;
+
+pub async fn run(command: &Top, environment: &Environment) -> anyhow::Result<Exit> {
+    let screen = Screen::of(&Display::default(), environment);
+    let client = client::find(&command.connection, environment)?;
+    let before = Look::now();
+    if !screen.is_terminal() {
+        tokio::time::sleep(GLANCE).await;
+        let (all, _) = worker::look(&client, &before, Order::default()).await?;
+        screen.print(&page::of(&all, 0, &screen))?;
+        return Ok(Exit::Ok);
+    }
+    let (all, seen) = worker::look(&client, &before, Order::default()).await?;
+    follow(command, environment, screen, all, seen).await
+}
+
+async fn follow(
+    command: &Top,
+    environment: &Environment,
+    mut screen: Screen,
+    mut all: All,
+    mut seen: Look,
+) -> anyhow::Result<Exit> {
+    let mut full = FullScreen::enter()?;
+    let mut order = Order::default();
+    let mut from = 0;
+    let mut trouble = None;
+    let mut patience = GLANCE;
+    loop {
+        draw(&mut full, &screen, &all, from, order, trouble.as_deref())?;
+        let rows = screen.height().unwrap_or(24).saturating_sub(AROUND).max(1);
+        let last = all.workers.len().saturating_sub(rows);
+        let mut look = false;
+        match full.next(patience).await? {
+            Some(Key::Quit) => return Ok(Exit::Ok),
+            Some(Key::Up) => from = from.saturating_sub(1),
+            Some(Key::Down) => from = last.min(from + 1),
+            Some(Key::PageUp) => from = from.saturating_sub(rows),
+            Some(Key::PageDown) => from = last.min(from + rows),
+            Some(Key::Resized) => from = last.min(from),
+            Some(Key::Letter(letter)) => {
+                look = Order::of(letter).is_some();
+                order = Order::of(letter).unwrap_or(order);
+            }
+            None => look = true,
+        }
+        screen = screen.refreshed();
+        if !look {
+            continue;
+        }
+        patience = Duration::from_secs(command.interval);
+        // After a restart the server may have another port.
+        let looked = match client::find(&command.connection, environment) {
+            Ok(client) => worker::look(&client, &seen, order).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error),
+        };
+        match looked {
+            Ok((now, look)) => (all, seen, trouble) = (now, look, None),
+            Err(error) => trouble = Some(format!("{error:#}")),
+        }
+    }
+}
+
+/// Draws the table, and the keys or what is wrong on the last line.
+fn draw(
+    full: &mut FullScreen,
+    screen: &Screen,
+    all: &All,
+    from: usize,
+    order: Order,
+    trouble: Option<&str>,
+) -> std::io::Result<()> {
+    let height = screen.height().unwrap_or(24);
+    let mut lines = screen.lines(&page::of(all, from, screen));
+    let mut foot = Page::new();
+    match trouble {
+        Some(trouble) => foot.line(trouble),
+        None => foot.line(page::keys(order)),
+    }
+    let foot = screen.lines(&foot);
+    let room = height.saturating_sub(foot.len());
+    lines.truncate(room);
+    lines.resize(room, String::new());
+    lines.extend(foot);
+    full.draw_lines(screen, &lines)
+}
