@@ -18,7 +18,7 @@ pub fn what(pause: &PauseView) -> String {
 #[must_use]
 pub fn by(pause: &PauseView) -> &str {
     match pause.cause.as_str() {
-        "coordinator" => "by hand",
+        "coordinator" => "manually",
         "usage_limit" => "usage limit",
         "budget" => "dollar limit",
         other => other,

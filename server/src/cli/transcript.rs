@@ -109,7 +109,7 @@ fn said(block: &Value) -> Vec<Told> {
     }
 }
 
-/// What a tool returned: its error, or all of it for those who want to see that.
+/// What a tool returned: its error, or all of it if that is wanted.
 fn returned(block: &Value, verbose: bool) -> Vec<Told> {
     if block["type"] != "tool_result" {
         return Vec::new();

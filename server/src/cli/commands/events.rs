@@ -290,7 +290,8 @@ mod tests {
             seq: 12345,
             kind: "ticket_stage_completed".into(),
             project: "warehouse-of-the-shop".into(),
-            summary: "T-42 has been through its stage 実装 and goes on to the next one, ".repeat(3),
+            summary: "T-42 has been through its stage 実装 and continues with its next one, "
+                .repeat(3),
             ..created.clone()
         };
         let shown = |screen: Screen| {

@@ -226,7 +226,7 @@ impl Page {
         self.line(line.hang(FIELD));
     }
 
-    /// A text of any length, its lines kept, each indented.
+    /// A string of any length, its lines kept, each indented.
     pub fn text(&mut self, text: &str, indent: usize) {
         let space = " ".repeat(indent);
         for line in output::plain(text).trim_end().lines() {

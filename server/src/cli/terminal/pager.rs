@@ -50,7 +50,7 @@ impl Pager {
         Some(Self { child, stdin, _interrupts: interrupts })
     }
 
-    /// Writes a line. Whoever has read enough closes the pager, which is reported as a broken pipe.
+    /// Writes a line. A reader who has seen enough closes the pager, which is reported as a broken pipe.
     pub(super) fn line(&mut self, line: &str) -> io::Result<()> {
         match &mut self.stdin {
             Some(stdin) => writeln!(stdin, "{line}"),

@@ -56,7 +56,7 @@ impl Screen {
         }
     }
 
-    /// The same, as it is now: windows are resized, and time goes on.
+    /// The same, as it is now: windows are resized, and time passes.
     #[must_use]
     pub fn refreshed(&self) -> Self {
         let size = self.width.map(|_| size(&self.environment));

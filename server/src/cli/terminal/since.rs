@@ -29,7 +29,7 @@ impl Since {
     }
 }
 
-/// Why a text is no time.
+/// Why a string is no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoTime;
 

@@ -42,7 +42,7 @@ impl Tone {
         }
     }
 
-    /// As a terminal is told.
+    /// In the terms of a terminal.
     #[must_use]
     pub fn style(self) -> Style {
         let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));

@@ -1,4 +1,4 @@
-//! How many columns a text takes, and texts that take no more than some.
+//! How many columns a string takes, and strings cut to a number of columns.
 //!
 //! A character is what a reader takes for one: an emoji of several code points counts once, and is never cut in two.
 
@@ -8,18 +8,18 @@ use unicode_width::UnicodeWidthStr as _;
 /// What stands for the part that was left out.
 const CUT: &str = "…";
 
-/// The columns that a text takes on a terminal.
+/// The columns that a string takes on a terminal.
 #[must_use]
 pub(super) fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// The characters of a text, each with its columns.
+/// The characters of a string, each with its columns.
 pub(super) fn characters(text: &str) -> impl Iterator<Item = (&str, usize)> {
     text.graphemes(true).map(|character| (character, columns(character)))
 }
 
-/// The beginning of a text in at most `most` columns, with a mark where it was cut.
+/// The beginning of a string in at most `most` columns, with a mark where it was cut.
 #[must_use]
 pub(super) fn cut(text: &str, most: usize) -> String {
     if columns(text) <= most {

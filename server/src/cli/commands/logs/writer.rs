@@ -102,7 +102,7 @@ impl<'s> Writer<'s> {
         self.screen.at(at)
     }
 
-    /// What is told beside the output, once it is complete.
+    /// A note beside the output, once it is complete.
     pub(super) fn tell(&mut self, note: String) {
         self.note = Some(note);
     }
@@ -165,7 +165,7 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Prints what is left; returns what is to be told beside it.
+    /// Prints what is left; returns the note that belongs beside it.
     pub(super) fn close(mut self) -> io::Result<Option<String>> {
         self.release()?;
         self.output.close()?;

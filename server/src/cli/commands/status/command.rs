@@ -60,7 +60,7 @@ async fn watch(
         screen.is_terminal(),
         "--watch needs a terminal; for a script, run `vibe-ensemble status --json` again and again"
     );
-    // A server that is not there at all is told before the screen is taken.
+    // A server that is not there at all is reported before the screen is taken.
     let client = client::find(&command.connection, environment)?;
     let mut last = page::of(&Shown::of(&client).await?, &screen);
     let mut full = FullScreen::enter()?;

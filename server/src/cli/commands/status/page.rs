@@ -202,7 +202,7 @@ fn queues(shown: &Shown, page: &mut Page) {
     more(active.len(), ROWS, "vibe-ensemble queue list", page);
 }
 
-/// Says that a list goes on, and what shows the rest.
+/// Says that there is more of a list, and which command shows it.
 fn more(all: usize, shown: usize, command: &str, page: &mut Page) {
     if all > shown {
         let line = Line::new().toned(format!("  and {} more: ", all - shown), Tone::Faint);
