@@ -13,95 +13,12 @@ use super::text::Invalid;
 /// Less than this is nothing: it pays for not even one request.
 pub const LEAST_USD: f64 = 0.01;
 
-/// The limits of a project; `None` means that there is no such limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ProjectLimits {
-    /// Workers that may run at the same time, over all types of the project.
-    pub max_workers: Option<i64>,
-    /// Dollars of all its tickets together.
-    pub max_budget_usd: Option<f64>,
-    /// Dollars of one day, in UTC.
-    pub max_budget_usd_per_day: Option<f64>,
-    /// Dollars of one ticket over its whole life.
-    pub max_budget_usd_per_ticket: Option<f64>,
-    /// Attempts of one ticket over its whole life.
-    pub max_attempts_per_ticket: Option<i64>,
-    /// Tickets that one ticket may become, through all generations; `None` means the limit of the server.
-    pub max_descendants: Option<i64>,
-}
-
-/// Most tickets that any limit lets one ticket become.
-pub const MOST_DESCENDANTS: i64 = 100_000;
-
-impl ProjectLimits {
-    /// Checks every field and names the first invalid one.
-    pub fn check(&self) -> Result<(), Invalid> {
-        count("max_workers", self.max_workers, 0, 10_000)?;
-        dollars("max_budget_usd", self.max_budget_usd)?;
-        dollars("max_budget_usd_per_day", self.max_budget_usd_per_day)?;
-        dollars("max_budget_usd_per_ticket", self.max_budget_usd_per_ticket)?;
-        count("max_attempts_per_ticket", self.max_attempts_per_ticket, 1, 10_000)?;
-        count("max_descendants", self.max_descendants, 0, MOST_DESCENDANTS)
-    }
-}
-
-/// What a call changes about the limits of a project; `None` leaves a limit as it is. The numbers are those of the tool: 0
-/// means no limit where a limit of none makes no sense; for workers and descendants, where it does, -1 means no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ProjectLimitsChange {
-    pub max_workers: Option<i64>,
-    pub max_budget_usd: Option<f64>,
-    pub max_budget_usd_per_day: Option<f64>,
-    pub max_budget_usd_per_ticket: Option<f64>,
-    pub max_attempts_per_ticket: Option<i64>,
-    pub max_descendants: Option<i64>,
-}
-
-impl ProjectLimitsChange {
-    #[must_use]
-    pub fn on(self, old: ProjectLimits) -> ProjectLimits {
-        let usd = |new: Option<f64>, old| match new {
-            Some(usd) => Some(usd).filter(|usd| *usd != 0.0),
-            None => old,
-        };
-        let count = |new: Option<i64>, old, none: fn(&i64) -> bool| match new {
-            Some(count) => Some(count).filter(|count| !none(count)),
-            None => old,
-        };
-        ProjectLimits {
-            max_workers: count(self.max_workers, old.max_workers, |n| *n == -1),
-            max_budget_usd: usd(self.max_budget_usd, old.max_budget_usd),
-            max_budget_usd_per_day: usd(self.max_budget_usd_per_day, old.max_budget_usd_per_day),
-            max_budget_usd_per_ticket: usd(
-                self.max_budget_usd_per_ticket,
-                old.max_budget_usd_per_ticket,
-            ),
-            max_attempts_per_ticket: count(
-                self.max_attempts_per_ticket,
-                old.max_attempts_per_ticket,
-                |n| *n == 0,
-            ),
-            max_descendants: count(self.max_descendants, old.max_descendants, |n| *n == -1),
-        }
-    }
-}
-
 /// Checks a limit in dollars.
 pub fn dollars(field: &'static str, given: Option<f64>) -> Result<(), Invalid> {
     match given {
         Some(usd) if !(LEAST_USD..=1_000_000.0).contains(&usd) => {
             let allowed = "dollars, at least 0.01 and at most 1000000, or 0 for no limit";
             Err(Invalid::new(field, &usd.to_string(), allowed))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn count(field: &'static str, given: Option<i64>, least: i64, most: i64) -> Result<(), Invalid> {
-    match given {
-        Some(count) if !(least..=most).contains(&count) => {
-            let allowed = format!("a number from {least} to {most}");
-            Err(Invalid::new(field, &count.to_string(), allowed))
         }
         Some(_) | None => Ok(()),
     }
@@ -362,18 +279,5 @@ mod tests {
             "{came}"
         );
         assert!(descendants(key(1), key(1), (0, 1), 0).is_err());
-    }
-
-    #[test]
-    fn wrong_limits_name_their_field() {
-        let field_of = |limits: ProjectLimits| match limits.check() {
-            Err(Invalid { field, .. }) => field,
-            other => panic!("expected a wrong field, got {other:?}"),
-        };
-        assert_eq!(ProjectLimits::default().check(), Ok(()));
-        let nan = ProjectLimits { max_budget_usd: Some(f64::NAN), ..Default::default() };
-        assert_eq!(field_of(nan), "max_budget_usd");
-        let none = ProjectLimits { max_attempts_per_ticket: Some(0), ..Default::default() };
-        assert_eq!(field_of(none), "max_attempts_per_ticket");
     }
 }

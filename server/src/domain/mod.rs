@@ -22,6 +22,7 @@ pub mod pause;
 pub mod pipeline;
 pub mod planned;
 pub mod project;
+pub mod project_limits;
 pub mod prompt;
 pub mod queue;
 pub mod reconcile;

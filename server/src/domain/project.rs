@@ -1,7 +1,7 @@
 //! A project: a directory on this machine that workers work in, and what they must know about it.
 
 use super::id::ProjectKey;
-use super::limits::ProjectLimitsChange;
+use super::project_limits::ProjectLimitsChange;
 use super::refusal::Refusal;
 use super::text;
 use super::text::Name;

@@ -560,7 +560,7 @@ async fn the_prompts_of_the_coordinator_are_the_reviewed_ones() {
         description: "A shop.".into(),
         rules: "Never push.".into(),
         patterns: String::new(),
-        limits: crate::domain::limits::ProjectLimitsChange::default(),
+        limits: crate::domain::project_limits::ProjectLimitsChange::default(),
     };
     store.create_project(project, now).await.expect("a project");
     let settings = WorkerTypeSettings::with_prompt("Do.".into());

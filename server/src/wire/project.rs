@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::domain::limits::ProjectLimits;
 use crate::domain::project::Project;
 use crate::domain::project::TicketCounts;
+use crate::domain::project_limits::ProjectLimits;
+use crate::domain::project_limits::project_limits;
 use crate::domain::worktree::Isolation;
 use crate::domain::worktree::OnComplete;
 
@@ -70,26 +71,16 @@ pub struct LimitsView {
     pub max_descendants: Option<i64>,
 }
 
-impl From<ProjectLimits> for LimitsView {
-    fn from(limits: ProjectLimits) -> Self {
-        let ProjectLimits {
-            max_workers,
-            max_budget_usd,
-            max_budget_usd_per_day,
-            max_budget_usd_per_ticket,
-            max_attempts_per_ticket,
-            max_descendants,
-        } = limits;
-        Self {
-            max_workers,
-            max_budget_usd,
-            max_budget_usd_per_day,
-            max_budget_usd_per_ticket,
-            max_attempts_per_ticket,
-            max_descendants,
+macro_rules! make {
+    ([] $($(#[$doc:meta])+ $name:ident: $type:ty, $rule:expr, $none:expr;)+) => {
+        impl From<ProjectLimits> for LimitsView {
+            fn from(limits: ProjectLimits) -> Self {
+                Self { $($name: limits.$name,)+ }
+            }
         }
-    }
+    };
 }
+project_limits!(make!());
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::domain::limits::ProjectLimitsChange;
 use crate::domain::names::Named;
 use crate::domain::project;
 use crate::domain::project::NewProject;
 use crate::domain::project::Project;
 use crate::domain::project::ProjectChange;
+use crate::domain::project_limits::ProjectLimitsChange;
+use crate::domain::project_limits::project_limits;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Name;
@@ -187,6 +188,13 @@ struct Delete {
     force: Option<bool>,
 }
 
+/// The limits among the arguments `$given`.
+macro_rules! of_arguments {
+    ([$given:ident] $($(#[$doc:meta])+ $name:ident: $type:ty, $rule:expr, $none:expr;)+) => {
+        ProjectLimitsChange { $($name: $given.$name,)+ }
+    };
+}
+
 async fn create(service: Service, given: Create) -> Result<ProjectView> {
     let text = |field, text: Option<String>| text::long(field, text.as_deref().unwrap_or(""));
     let name = Name::parse("name", &given.name)?;
@@ -205,14 +213,7 @@ async fn create(service: Service, given: Create) -> Result<ProjectView> {
         description: text("description", given.description)?,
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
-        limits: ProjectLimitsChange {
-            max_workers: given.max_workers,
-            max_budget_usd: given.max_budget_usd,
-            max_budget_usd_per_day: given.max_budget_usd_per_day,
-            max_budget_usd_per_ticket: given.max_budget_usd_per_ticket,
-            max_attempts_per_ticket: given.max_attempts_per_ticket,
-            max_descendants: given.max_descendants,
-        },
+        limits: project_limits!(of_arguments!(given)),
     };
     Ok(service.store.create_project(new, service.now()).await?.into())
 }
@@ -270,14 +271,7 @@ async fn update(service: Service, given: Update) -> Result<ProjectWithLimits> {
         description: text("description", given.description)?,
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
-        limits: ProjectLimitsChange {
-            max_workers: given.max_workers,
-            max_budget_usd: given.max_budget_usd,
-            max_budget_usd_per_day: given.max_budget_usd_per_day,
-            max_budget_usd_per_ticket: given.max_budget_usd_per_ticket,
-            max_attempts_per_ticket: given.max_attempts_per_ticket,
-            max_descendants: given.max_descendants,
-        },
+        limits: project_limits!(of_arguments!(given)),
     };
     let (project, limits) =
         service.store.update_project(&given.project, change, service.now()).await?;

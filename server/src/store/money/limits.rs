@@ -10,7 +10,8 @@ use crate::domain::bounds::Bounds;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::limits;
-use crate::domain::limits::ProjectLimits;
+use crate::domain::project_limits::ProjectLimits;
+use crate::domain::project_limits::project_limits;
 use crate::domain::ticket::Ticket;
 use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
@@ -19,73 +20,63 @@ use crate::store::db::store::Store;
 /// Queued tickets of a project that one look at the limits goes through.
 const HEAD: i64 = 50;
 
-#[derive(FromRow)]
-#[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
-struct LimitsRow {
-    max_workers: Option<i64>,
-    max_budget_usd: Option<f64>,
-    max_budget_usd_per_day: Option<f64>,
-    max_budget_usd_per_ticket: Option<f64>,
-    max_attempts_per_ticket: Option<i64>,
-    max_descendants: Option<i64>,
+macro_rules! make {
+    ([] $($(#[$doc:meta])+ $name:ident: $type:ty, $rule:expr, $none:expr;)+) => {
+        #[derive(FromRow)]
+        #[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
+        struct LimitsRow {
+            $($name: Option<$type>,)+
+        }
+
+        impl From<LimitsRow> for ProjectLimits {
+            fn from(row: LimitsRow) -> Self {
+                Self { $($name: row.$name,)+ }
+            }
+        }
+
+        /// Replaces the limits of a project. The caller has checked them.
+        pub(crate) async fn set(
+            connection: &mut SqliteConnection,
+            project: ProjectKey,
+            limits: ProjectLimits,
+        ) -> Result<()> {
+            sqlx::query(concat!(
+                "INSERT INTO project_limit (project_id",
+                $(", ", stringify!($name),)+
+                ") VALUES (?",
+                $(parameter!($name),)+
+                ") ON CONFLICT (project_id) DO UPDATE SET project_id = excluded.project_id",
+                $(", ", stringify!($name), " = excluded.", stringify!($name),)+
+            ))
+            .bind(project.0)
+            $(.bind(limits.$name))+
+            .execute(connection)
+            .await?;
+            Ok(())
+        }
+    };
 }
 
-impl From<LimitsRow> for ProjectLimits {
-    fn from(row: LimitsRow) -> Self {
-        Self {
-            max_workers: row.max_workers,
-            max_budget_usd: row.max_budget_usd,
-            max_budget_usd_per_day: row.max_budget_usd_per_day,
-            max_budget_usd_per_ticket: row.max_budget_usd_per_ticket,
-            max_attempts_per_ticket: row.max_attempts_per_ticket,
-            max_descendants: row.max_descendants,
-        }
-    }
+/// The place of one parameter.
+macro_rules! parameter {
+    ($name:ident) => {
+        ", ?"
+    };
 }
+
+project_limits!(make!());
 
 /// The limits of a project; none of any kind when it has no row.
 pub(crate) async fn of_project(
     connection: &mut SqliteConnection,
     project: ProjectKey,
 ) -> Result<ProjectLimits> {
-    let row: Option<LimitsRow> = sqlx::query_as(
-        "SELECT max_workers, max_budget_usd, max_budget_usd_per_day, max_budget_usd_per_ticket, max_attempts_per_ticket,
-                max_descendants
-           FROM project_limit WHERE project_id = ?1",
-    )
-    .bind(project.0)
-    .fetch_optional(connection)
-    .await?;
+    let row: Option<LimitsRow> =
+        sqlx::query_as("SELECT * FROM project_limit WHERE project_id = ?1")
+            .bind(project.0)
+            .fetch_optional(connection)
+            .await?;
     Ok(row.map(ProjectLimits::from).unwrap_or_default())
-}
-
-/// Replaces the limits of a project. The caller has checked them.
-pub(crate) async fn set(
-    connection: &mut SqliteConnection,
-    project: ProjectKey,
-    limits: ProjectLimits,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO project_limit (project_id, max_workers, max_budget_usd, max_budget_usd_per_day,
-                max_budget_usd_per_ticket, max_attempts_per_ticket, max_descendants)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (project_id) DO UPDATE
-            SET max_workers = excluded.max_workers, max_budget_usd = excluded.max_budget_usd,
-                max_budget_usd_per_day = excluded.max_budget_usd_per_day,
-                max_budget_usd_per_ticket = excluded.max_budget_usd_per_ticket,
-                max_attempts_per_ticket = excluded.max_attempts_per_ticket,
-                max_descendants = excluded.max_descendants",
-    )
-    .bind(project.0)
-    .bind(limits.max_workers)
-    .bind(limits.max_budget_usd)
-    .bind(limits.max_budget_usd_per_day)
-    .bind(limits.max_budget_usd_per_ticket)
-    .bind(limits.max_attempts_per_ticket)
-    .bind(limits.max_descendants)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// What bounds the next attempt at a ticket, besides dollars that others share with it: the view `ticket_bound`.

@@ -3,9 +3,9 @@
 use super::*;
 use crate::domain::attempt::AttemptState;
 use crate::domain::limits::Limit;
-use crate::domain::limits::ProjectLimits;
 use crate::domain::outcome::Failure;
 use crate::domain::planned;
+use crate::domain::project_limits::ProjectLimits;
 use crate::domain::ticket::TicketChange;
 use crate::domain::ticket::TicketState;
 use crate::store::Page;

@@ -3,8 +3,8 @@
 use super::*;
 use crate::domain::event::EventKind;
 use crate::domain::id::EventSeq;
-use crate::domain::limits::ProjectLimitsChange;
 use crate::domain::project::ProjectChange;
+use crate::domain::project_limits::ProjectLimitsChange;
 use crate::domain::ticket::Resolution;
 use crate::store::EventMarks;
 use crate::store::PRUNE_BATCH;
