@@ -56,7 +56,6 @@ macro_rules! make {
 
         impl ProjectLimitsChange {
             #[must_use]
-            #[expect(clippy::float_cmp, reason = "the number that a caller writes to remove a limit")]
             pub fn on(self, old: ProjectLimits) -> ProjectLimits {
                 ProjectLimits {
                     $($name: match self.$name {
@@ -70,10 +69,15 @@ macro_rules! make {
 }
 project_limits!(make!());
 
+/// What a limit may be.
+trait Rule<T> {
+    fn check(&self, field: &'static str, given: Option<T>) -> Result<(), Invalid>;
+}
+
 /// Dollars, at least a cent.
 struct Dollars;
 
-impl Dollars {
+impl Rule<f64> for Dollars {
     fn check(&self, field: &'static str, given: Option<f64>) -> Result<(), Invalid> {
         dollars(field, given)
     }
@@ -82,7 +86,7 @@ impl Dollars {
 /// A number in a range.
 struct Within(i64, i64);
 
-impl Within {
+impl Rule<i64> for Within {
     fn check(&self, field: &'static str, given: Option<i64>) -> Result<(), Invalid> {
         let Self(least, most) = *self;
         match given {

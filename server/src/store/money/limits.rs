@@ -23,7 +23,6 @@ const HEAD: i64 = 50;
 macro_rules! make {
     ([] $($(#[$doc:meta])+ $name:ident: $type:ty, $rule:expr, $none:expr;)+) => {
         #[derive(FromRow)]
-        #[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
         struct LimitsRow {
             $($name: Option<$type>,)+
         }

@@ -3,6 +3,7 @@
 mod check;
 mod checks;
 mod command;
+mod findings;
 mod places;
 mod units;
 
