@@ -98,6 +98,32 @@ async fn a_place_that_others_could_change_is_refused_all_the_way_up() {
     }
     let output = run(&bed, "tickets", &state, &runtime).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // So are the places of files that commands read and write themselves.
+    let shared = bed.server.path("shared");
+    fs::create_dir(&shared).expect("a fresh directory");
+    fs::copy(state.join("tokens/coordinator"), shared.join("token")).expect("our own");
+    set(&shared, 0o777);
+    let (token, copy) = (shared.join("token"), shared.join("copy.db"));
+    let (token, copy) = (token.display().to_string(), copy.display().to_string());
+    for (command, arguments) in
+        [("tickets", &["--token-file", token.as_str()][..]), ("backup", &[copy.as_str()])]
+    {
+        let output = bed.server.operate(command, arguments).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{command}: {said}");
+        assert!(said.contains(&shared.display().to_string()), "{command}: {said}");
+    }
+    set(&state.join("attempts"), 0o777);
+    let output = bed.server.operate("logs", &["A-1"]).await;
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    set(&state.join("attempts"), 0o700);
+    set(&shared, 0o1777);
+    for (command, arguments) in
+        [("tickets", &["--token-file", token.as_str()][..]), ("backup", &[copy.as_str()])]
+    {
+        let output = bed.server.operate(command, arguments).await;
+        assert!(output.status.success(), "each takes away only what is his own: {output:?}");
+    }
     bed.server.stop().await;
     for (path, before) in [
         (&above, was),

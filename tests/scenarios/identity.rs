@@ -139,6 +139,10 @@ async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
         if found["attempts"][0]["suspect"] == true { Ok(found) } else { Err(found.to_string()) }
     })
     .await;
+    // It stops nobody else.
+    bed.project("desk", &["build"]).await;
+    let other = bed.ticket("desk", &["build"], "").await;
+    bed.completed(&other).await;
     // What it says can be done settles it.
     let why = text(&stuck, "waiting_for");
     assert!(why.contains("stop_worker") && why.contains("close_ticket"), "{why}");

@@ -202,6 +202,73 @@ async fn a_stranger_at_the_shim_socket_writes_no_line_of_the_log() {
     assert!(!log.lines().any(|line| line.starts_with("2026-11-29T00:00:00Z ERROR")), "{log}");
 }
 
+/// What the server holds in memory, by a line of its status, in KiB.
+fn memory(bed: &Bed, line: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", bed.server.pid()));
+    let status = status.expect("the server runs");
+    let found = status.lines().find_map(|found| found.strip_prefix(line)).expect("a line");
+    found.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[e2e::scenario]
+async fn large_reports_of_many_workers_at_once_do_not_fill_the_memory() {
+    const WORKERS: usize = 8;
+    let directory = tempfile::tempdir().unwrap();
+    let bed = bed_with_orders(directory.path()).await;
+    bed.worker_type("shop", "report", json!({"max_workers": WORKERS})).await;
+    let mut peers = Vec::new();
+    // One after the other: a launch that nobody answers in time would be given up.
+    for _ in 0..WORKERS {
+        bed.client.ok("spawn_worker", json!({"project": "shop", "worker_type": "report"})).await;
+        let order = order(directory.path()).await;
+        let mut peer = Peer::dial(&order).await;
+        assert_eq!(peer.hello(&order, 1).await["kind"], "welcome");
+        peers.push(peer);
+    }
+    let before = memory(&bed, "VmRSS:");
+    // Each announces the longest message there is, and sends all of it but the end.
+    let sending: Vec<_> = peers
+        .into_iter()
+        .map(|peer| {
+            tokio::spawn(async move {
+                let (mut from, mut to) = peer.into_stream().into_split();
+                let length: u32 = 32 << 20;
+                to.write_all(&length.to_be_bytes()).await.expect("the link is up");
+                let most = usize::try_from(length).expect("fits") - 1;
+                let chunk = vec![b' '; 64 << 10];
+                let mut sent = 0;
+                while sent < most {
+                    let part = chunk.len().min(most - sent);
+                    // The one that has the room loses its link when it does not finish.
+                    if to.write_all(&chunk[..part]).await.is_err() {
+                        break;
+                    }
+                    sent += part;
+                }
+                drop(from.read(&mut [0]).await);
+                sent
+            })
+        })
+        .collect();
+    eventually("one of them has been sent", || async {
+        let grown = memory(&bed, "VmHWM:").saturating_sub(before);
+        if grown > 24 << 10 { Ok(()) } else { Err(format!("{grown} KiB")) }
+    })
+    .await;
+    // Another worker's report comes through meanwhile, and so does the coordinator.
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let order = order(directory.path()).await;
+    let mut peer = Peer::dial(&order).await;
+    assert_eq!(peer.hello(&order, 1).await["kind"], "welcome");
+    peer.say(json!({"kind": "pull", "pull_id": "p-1"})).await;
+    assert_eq!(peer.hear().await["grant"]["ticket_id"], ticket.as_str());
+    let grown = memory(&bed, "VmHWM:").saturating_sub(before);
+    assert!(grown < 120 << 10, "{grown} KiB more for {WORKERS} messages of 32 MiB");
+    for task in sending {
+        task.abort();
+    }
+}
+
 /// Another user.
 pub(crate) const NOBODY: u32 = 65_534;
 

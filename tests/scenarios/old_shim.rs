@@ -54,6 +54,10 @@ impl Peer {
         Self(UnixStream::connect(text(order, "socket")).await.expect("the server listens"))
     }
 
+    pub(crate) fn into_stream(self) -> UnixStream {
+        self.0
+    }
+
     pub(crate) async fn say(&mut self, message: Value) {
         let body = message.to_string().into_bytes();
         let length = u32::try_from(body.len()).expect("short").to_be_bytes();

@@ -2,12 +2,16 @@
 //! on by itself.
 
 use std::fs;
+use std::io::Write as _;
+use std::path::Path;
 
 use e2e::bed::Bed;
 use e2e::bed::pid;
 use e2e::eventually::eventually;
+use e2e::repository::Repository;
 use e2e::server::Setup;
 use e2e::task_group::TaskGroup;
+use e2e::tmpfs::Tmpfs;
 use serde_json::Value;
 use serde_json::json;
 
@@ -120,4 +124,83 @@ async fn an_agent_that_cannot_be_started_for_want_of_processes_is_waited_for() {
         (bed.events_of_kind("queue_paused").await, bed.events_of_kind("queue_resumed").await),
         (1, 1)
     );
+}
+
+/// Writes until the kernel refuses, to the last byte.
+fn fill(directory: &Path) {
+    let mut filler = fs::File::create(directory.join("filler")).expect("there is room for a name");
+    while filler.write_all(&[b'x'; 512]).is_ok() {}
+}
+
+#[e2e::scenario(needs(Root, Mounts))]
+async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_says() {
+    let bed = Bed::start().await;
+    let place = bed.server.path("small");
+    fs::create_dir(&place).expect("a fresh directory");
+    let _disk = Tmpfs::mount(&place, 16).expect("the scenario asked");
+    let repository = Repository::make(&place.join("mill"));
+    bed.project_at("mill", &repository.path, json!({"on_complete": "merge"})).await;
+    bed.worker_type("mill", "build", json!({})).await;
+    // What the agent left is committed, where git says what it lacks; and what it committed itself is merged into a branch
+    // that is checked out nowhere, where git says only that it could not write a lock.
+    for (number, script) in [
+        "fake: build: write {attempt}.txt new\nfake: build: wait-for go",
+        "fake: build: run echo new > own.txt; git add -A; git -c user.name=A -c user.email=a@localhost commit --quiet -m Own; touch ready\n\
+         fake: build: wait-for on\nfake: build: run rm -f on ready",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ticket = bed.ticket("mill", &["build"], script).await;
+        let call = bed.called(&ticket, "build", 1).await;
+        if number == 1 {
+            eventually("it has committed", || async {
+                if call.cwd.join("ready").exists() { Ok(()) } else { Err("not yet".to_owned()) }
+            })
+            .await;
+            repository.git(&["checkout", "--quiet", "--detach"]);
+        }
+        fill(&place);
+        // What the first one waited for was merged with its work.
+        let gate = ["go", "on"][number];
+        fs::write(call.cwd.join(gate), "").expect("another file system");
+        says(&bed, &ticket, &["is retried"]).await;
+        eventually("it is told", || async {
+            let told = bed.events_of_kind("ticket_waits").await;
+            if told == number + 1 { Ok(()) } else { Err(told.to_string()) }
+        })
+        .await;
+        fs::remove_file(place.join("filler")).expect("it is there");
+        went_on(&bed, &ticket).await;
+        assert_eq!(bed.events_of_kind("ticket_waits").await, number + 1, "once for each wait");
+    }
+    assert_eq!(repository.file("main", "own.txt").as_deref(), Some("new\n"));
+    assert_eq!(repository.problems(), Vec::<String>::new());
+}
+
+#[e2e::scenario]
+async fn tickets_that_wait_for_one_repository_keep_no_other_from_its_own() {
+    let bed = Bed::with(Setup::default().max_workers(8)).await;
+    let busy = bed.repository("busy", &[], json!({})).await;
+    bed.worker_type("busy", "build", json!({"max_workers": 6})).await;
+    bed.repository("free", &["build"], json!({})).await;
+    let lock = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(busy.path.join(".git/vibe-ensemble.lock"))
+        .expect("our own repository");
+    lock.lock().expect("nobody else has it");
+    let mut waiting = Vec::new();
+    for _ in 0..6 {
+        waiting.push(bed.ticket("busy", &["build"], "").await);
+    }
+    for ticket in &waiting {
+        says(&bed, ticket, &["worktree is prepared"]).await;
+    }
+    let other = bed.ticket("free", &["build"], "").await;
+    bed.completed(&other).await;
+    drop(lock);
+    for ticket in &waiting {
+        bed.completed(ticket).await;
+    }
 }

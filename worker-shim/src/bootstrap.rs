@@ -90,11 +90,16 @@ pub struct Inherited {
     pub place: Option<UnitPlace>,
 }
 
-/// Detaches from the parent, so that a server which started the shim directly is not its parent.
+/// Detaches from the parent, so that a server which started the shim directly is not its parent. The process that is left
+/// behind prints which one continues: on a machine under load nothing else is to be seen of it for a while.
 pub fn detach() -> io::Result<Side> {
     // SAFETY: the process has one thread, so the child's memory is as consistent as the parent's.
     match unsafe { fork() }? {
-        ForkResult::Parent { .. } => Ok(Side::Parent),
+        ForkResult::Parent { child } => {
+            // A server that does not read it does without.
+            let _written = writeln!(io::stdout(), "{child}");
+            Ok(Side::Parent)
+        }
         ForkResult::Child => Ok(Side::Child),
     }
 }

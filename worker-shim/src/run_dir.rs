@@ -137,9 +137,7 @@ impl RunDir {
     pub fn store_place(&self, place: &UnitPlace) -> Result<(), StoreError> {
         let json = serde_json::to_vec_pretty(place).map_err(StoreError::Encode)?;
         let path = self.path.join(run_dir::UNIT);
-        let temporary = self.path.join(format!(".{}.tmp", run_dir::UNIT));
-        let written =
-            std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, &path));
+        let written = seal::replace(&self.path, run_dir::UNIT, &json);
         written.map_err(|source| StoreError::Place { path, source })
     }
 
@@ -165,7 +163,7 @@ impl RunDir {
 
     /// Opens the prompt for the child to read.
     pub fn prompt(&self) -> io::Result<File> {
-        File::open(self.path.join(run_dir::PROMPT))
+        plain_file::open(&self.path.join(run_dir::PROMPT))
     }
 
     /// Seals the exit record. From here on the attempt has ended.
@@ -298,7 +296,7 @@ pub fn lock(path: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::Lock { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = plain_file::open_with(&mut options, path).map_err(failed)?;
+    let file = plain_file::open_own(&mut options, path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Held { path: path.to_owned() }),

@@ -54,6 +54,18 @@ pub fn write_passing(
     write(dir, name, bytes, sides, Durability::Passing)
 }
 
+/// The same in the place of whatever has the name.
+pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
+    let written = write_temporary(&temporary, bytes, Durability::Passing)
+        .and_then(|()| fs::rename(&temporary, dir.join(name)));
+    if written.is_err() {
+        // Without its final name the file is of no use to anybody.
+        drop(fs::remove_file(&temporary));
+    }
+    written
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Durability {
     Synced,

@@ -38,7 +38,7 @@ impl Ballast {
     pub(super) fn take(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        let mut file = plain_file::open_with(&mut options, &self.path)?;
+        let mut file = plain_file::open_own(&mut options, &self.path)?;
         let taken = reserve(&mut file).and_then(|()| file.sync_all());
         if taken.is_err() {
             self.release()?;

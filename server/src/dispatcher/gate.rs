@@ -11,6 +11,8 @@ use std::time::Instant;
 /// The first wait; it doubles with each failed try.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(1);
+/// Patience grows to sixteen times what is usual.
+const MOST_DOUBLINGS: u32 = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -61,6 +63,12 @@ impl Gate {
         self.lock().failed
     }
 
+    /// How many times as long as usual a launch may take. A machine under load is slower than any number that is chosen
+    /// here, so each launch that was given up in vain gives the next one twice the time.
+    pub(super) fn patience(&self) -> u32 {
+        1 << self.lock().failed.min(MOST_DOUBLINGS)
+    }
+
     /// Returns how long nothing is launched now.
     pub(super) fn failed(&self, now: Instant) -> Duration {
         let mut state = self.lock();
@@ -87,6 +95,7 @@ mod tests {
     #[test]
     fn waits_grow_to_a_minute_and_one_success_ends_them() {
         let gate = Gate::default();
+        assert_eq!(gate.patience(), 1);
         let mut now = Instant::now();
         assert_eq!((gate.allows(now), gate.opens_in(now)), (usize::MAX, None));
         let mut waits = Vec::new();
@@ -101,7 +110,7 @@ mod tests {
             assert_eq!((gate.allows(now), gate.opens_in(now)), (0, None), "the others wait for it");
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(gate.failures(), 8);
+        assert_eq!((gate.failures(), gate.patience()), (8, 16));
         gate.unused();
         assert_eq!(gate.allows(now), 1);
         assert!(gate.succeeded() && !gate.succeeded());

@@ -8,6 +8,7 @@ use shim_protocol::message::LaunchOrder;
 use super::background::Background;
 use super::gate::Gate;
 use super::places::Places;
+use super::started::Started;
 use crate::clock::Clock;
 use crate::domain::queue;
 use crate::domain::slots;
@@ -32,6 +33,7 @@ pub(super) struct Launches {
     pub(super) places: Arc<Places>,
     /// Shut for a while after launches failed.
     pub(super) gate: Arc<Gate>,
+    pub(super) started: Started,
     pub(super) obstacles: Obstacles,
     pub(super) background: Background,
 }
@@ -93,16 +95,21 @@ impl Launches {
             place_id: Some(self.places.place.id.clone()),
         };
         let shared = self.clone();
+        self.started.begin(worker.id);
         self.background.spawn(async move {
             faults::point!("server.launch.before");
-            let launched = shared.launcher.launch(order).await;
+            let launched = shared.launcher.launch(order, shared.gate.patience()).await;
             faults::point!("server.launch.after");
             match launched {
-                Ok(()) => {
+                Ok(process) => {
                     // It has its order. That it can work shows when it says hello.
                     tracing::debug!(worker = %worker.id, stage = %worker.worker_type, "a worker was launched");
+                    shared.started.launched(worker.id, process);
                 }
-                Err(error) => shared.failed(&worker, &error).await,
+                Err(error) => {
+                    shared.failed(&worker, &error).await;
+                    shared.started.forget(worker.id);
+                }
             }
         });
         Ok(true)

@@ -6,7 +6,7 @@
 //!
 //! - [`pass`]: the loop, and the order of its steps.
 //! - [`parts`], [`places`], [`settings`], [`brakes`], [`background`], [`pulse`]: what the steps share.
-//! - [`launches`], [`gate`], [`agent`]: workers are launched, and queues are tried again.
+//! - [`launches`], [`gate`], [`started`], [`agent`]: workers are launched, and queues are tried again.
 //! - [`sessions`], [`session`], [`claims`], [`grant`], [`links`]: workers with a link.
 //! - [`completion`], [`heard`]: from an exit record to the end of its attempt.
 //! - [`worktrees`]: git's steps beside the pass.
@@ -43,6 +43,7 @@ mod session;
 mod sessions;
 mod settings;
 mod silent;
+mod started;
 mod strangers;
 mod worktrees;
 

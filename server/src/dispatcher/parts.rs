@@ -27,6 +27,7 @@ use super::sessions::Sessions;
 use super::settings::Current;
 use super::settings::Settings;
 use super::silent::Silent;
+use super::started::Started;
 use super::strangers::Strangers;
 use super::worktrees::Worktrees;
 use crate::clock::Clock;
@@ -93,6 +94,7 @@ impl Parts {
             launcher,
             places: places.clone(),
             gate: Arc::default(),
+            started: Started::default(),
             obstacles: obstacles.clone(),
             background: background.clone(),
         };

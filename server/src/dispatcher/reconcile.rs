@@ -18,6 +18,7 @@ use super::launches::Launches;
 use super::links::Links;
 use super::looks::Looks;
 use super::proof::Proof;
+use super::started::Standing;
 use crate::domain::attempt::Spent;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::AttemptId;
@@ -47,10 +48,11 @@ use crate::store::Store;
 use crate::store::Unsettled;
 
 /// A shim that was launched says hello within milliseconds. Giving one up is safe: without a hello it has no attempt,
-/// and a late hello is refused.
+/// and a late hello is refused. Counted from the end of its launch, and longer after each launch that failed.
 const HELLO_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The same while its lock is free, which a shim takes as soon as it has its order: it died, or there never was one.
+/// The same while its lock is free, which a shim takes as soon as it has its order, and nobody knows its process: it died,
+/// or there never was one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same when an earlier server was to launch it. That one is dead and hands over no order any more. Counted from the
@@ -119,7 +121,9 @@ impl Reconciler {
     /// Looks at every worker and attempt that has no link. Returns whether some are left to look at again soon.
     pub(super) async fn reconcile(&mut self, workers: &[Worker], now: Timestamp) -> Result<bool> {
         let unlinked: Vec<&Worker> = workers.iter().filter(|w| !self.links.has(w.id)).collect();
-        self.memory.launching.retain(|id, _| unlinked.iter().any(|w| w.id == *id));
+        let awaited = |id| unlinked.iter().any(|w| w.id == id && w.pid.is_none());
+        self.memory.launching.retain(|id, _| awaited(*id));
+        self.launches.started.retain(awaited);
         let unsettled = self.store.unsettled().await?;
         let orphaned = unsettled.iter().any(|left| !self.links.has(left.worker));
         if unlinked.is_empty() && !orphaned {
@@ -190,14 +194,21 @@ impl Reconciler {
         }
         let Some((launched_at, _)) = self.store.launch_of(worker.id).await? else { return Ok(()) };
         let first = *self.memory.launching.entry(worker.id).or_insert_with(Instant::now);
-        let waited = first.elapsed();
         // No shim ever said hello, so a file that is not there was never locked.
         let lock = locks::lock(&self.proof.places.worker_lock(worker.id), None);
         let is_free = matches!(lock, Lock::Free | Lock::Gone);
-        let is_given_up = match (is_free, launched_at < self.started_at) {
-            (true, true) => waited.max(now.since(launched_at)) >= ORPHANED_LAUNCH_PATIENCE,
-            (true, false) => waited >= LOCK_PATIENCE,
-            (false, _) => waited >= HELLO_PATIENCE,
+        let patience = self.launches.gate.patience();
+        let is_given_up = match self.launches.started.standing(worker.id) {
+            Standing::UnderWay => false,
+            Standing::Launched { is_there: Some(false), .. } if is_free => true,
+            Standing::Launched { ago, is_there: None } if is_free => {
+                ago >= LOCK_PATIENCE * patience
+            }
+            Standing::Launched { ago, .. } => ago >= HELLO_PATIENCE * patience,
+            Standing::Unknown if is_free => {
+                first.elapsed().max(now.since(launched_at)) >= ORPHANED_LAUNCH_PATIENCE
+            }
+            Standing::Unknown => first.elapsed() >= HELLO_PATIENCE,
         };
         if is_given_up {
             let why = "its shim never said hello";

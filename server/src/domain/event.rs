@@ -75,6 +75,8 @@ names! {
         /// The ticket waits for the coordinator.
         TicketOnHold = "ticket_on_hold",
         TicketResumed = "ticket_resumed",
+        /// Something that passes by itself is in its way; the server tries again until it has passed.
+        TicketWaits = "ticket_waits",
         /// The last ticket it waited for has completed.
         TicketUnblocked = "ticket_unblocked",
         TicketClosed = "ticket_closed",

@@ -14,6 +14,7 @@ use std::os::linux::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
@@ -47,19 +48,37 @@ pub(super) enum Found {
 pub(super) fn clear(common: &Path, ours: &File) -> io::Result<Found> {
     let mut found = Found::Nothing;
     for path in NAMES.map(|name| common.join(name)) {
-        let Ok(lock) = fs::symlink_metadata(&path) else { continue };
-        if !is_old(&lock, ours)? || is_worked_in(common, AGE)? {
-            return Ok(Found::Young);
-        }
-        // It may have changed hands while we looked.
-        let again = fs::symlink_metadata(&path);
-        if again.is_ok_and(|now| (now.st_ino(), times(&now)) == (lock.st_ino(), times(&lock))) {
-            fs::remove_file(&path)?;
-            tracing::warn!(path = %path.display(), "a lock file that a killed git had left was removed");
-            found = Found::Cleared;
+        match clear_one(common, ours, &path)? {
+            Found::Young => return Ok(Found::Young),
+            Found::Cleared => found = Found::Cleared,
+            Found::Nothing => {}
         }
     }
     Ok(found)
+}
+
+/// The same for one lock.
+pub(super) fn clear_one(common: &Path, ours: &File, path: &Path) -> io::Result<Found> {
+    let Ok(lock) = fs::symlink_metadata(path) else { return Ok(Found::Nothing) };
+    // Git makes its locks as files; nobody holds anything else.
+    if !lock.is_file() && beneath::make_room(path)? {
+        tracing::warn!(
+            ?path,
+            "something that was not a file was moved away from the place of a lock of git"
+        );
+        return Ok(Found::Cleared);
+    }
+    if !is_old(&lock, ours)? || is_worked_in(common, AGE)? {
+        return Ok(Found::Young);
+    }
+    // It may have changed hands while we looked.
+    let again = fs::symlink_metadata(path);
+    if again.is_ok_and(|now| (now.st_ino(), times(&now)) == (lock.st_ino(), times(&lock))) {
+        fs::remove_file(path)?;
+        tracing::warn!(?path, "a lock file that a killed git had left was removed");
+        return Ok(Found::Cleared);
+    }
+    Ok(Found::Nothing)
 }
 
 fn times(file: &fs::Metadata) -> (i64, i64) {
@@ -70,7 +89,10 @@ fn is_old(lock: &fs::Metadata, ours: &File) -> io::Result<bool> {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let same = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     rustix::fs::futimens(ours, &Timestamps { last_access: same, last_modification: now })?;
-    let age = ours.metadata()?.modified()?.duration_since(lock.modified()?);
+    let changed = u64::try_from(lock.st_ctime()).unwrap_or_default();
+    // Whoever made it may have dated it to any year. When it was last changed, only the kernel says.
+    let since = lock.modified()?.min(SystemTime::UNIX_EPOCH + Duration::from_secs(changed));
+    let age = ours.metadata()?.modified()?.duration_since(since);
     // Of the future after a step of the clock; it will be old some day.
     Ok(age.is_ok_and(|age| age >= AGE))
 }
@@ -114,7 +136,6 @@ fn places(common: &Path) -> Vec<PathBuf> {
 mod tests {
     use std::process::Command;
     use std::process::Stdio;
-    use std::time::SystemTime;
 
     use super::*;
 
@@ -179,5 +200,21 @@ mod tests {
         assert!(!is_worked_in(&other, Duration::ZERO).unwrap());
         git.kill().and_then(|()| git.wait()).unwrap();
         assert!(!is_worked_in(&bed, Duration::ZERO).unwrap());
+    }
+
+    #[test]
+    fn a_lock_of_another_year_and_what_is_no_file_are_in_nobodys_way() {
+        let bed = Bed::new();
+        let path = bed.lock("packed-refs.lock", Duration::ZERO);
+        let far = bed.now() + Duration::from_secs(100 * 365 * 24 * 3600);
+        File::options().write(true).open(&path).unwrap().set_modified(far).unwrap();
+        assert_eq!(bed.clear(), Found::Young);
+        std::thread::sleep(AGE + Duration::from_secs(1));
+        assert_eq!(bed.clear(), Found::Cleared, "it has not changed for that long");
+        assert!(!path.exists());
+        fs::create_dir_all(path.join("inside")).unwrap();
+        assert_eq!(bed.clear(), Found::Cleared);
+        assert!(!path.exists());
+        assert!(path.with_file_name("packed-refs.lock.aside.1/inside").exists(), "nothing is lost");
     }
 }

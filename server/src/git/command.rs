@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use nix::sys::signal::Signal;
 use tokio::process::Command;
 
 use super::bounds;
@@ -15,6 +17,8 @@ use super::bounds::Bounds;
 use super::error::GitError;
 use super::neighbours;
 use super::neighbours::Cleared;
+use super::room;
+use super::room::Shortage;
 use super::settings::ALWAYS;
 use super::settings::EMAIL;
 use super::settings::NAME;
@@ -30,8 +34,12 @@ const SAID_CHARS: usize = 600;
 pub(super) struct Answer {
     verb: String,
     pub(super) code: Option<i32>,
+    /// The signal that ended it.
+    signal: Option<i32>,
     out: Vec<u8>,
     err: Vec<u8>,
+    /// Where it wrote, if it did.
+    places: Vec<PathBuf>,
 }
 
 /// One command about to be run.
@@ -150,8 +158,10 @@ impl Git {
         Ok(Answer {
             verb: self.verb,
             code: output.status.code(),
+            signal: output.status.signal(),
             out: output.stdout,
             err: output.stderr,
+            places: std::iter::once(place).chain(self.common).collect(),
         })
     }
 
@@ -197,7 +207,15 @@ impl Answer {
             (true, Some(code)) => format!("it exited with {code}"),
             (true, None) => "it was killed".to_owned(),
         };
-        GitError::Failed { verb: self.verb.clone(), said }
+        GitError::Failed { verb: self.verb.clone(), said, short: self.shortage() }
+    }
+
+    /// What it may have lacked, whatever it said: git does not always pass on what the kernel answered.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        if self.signal == Some(Signal::SIGKILL as i32) {
+            return Some(Shortage::Killed);
+        }
+        self.places.iter().find_map(|place| room::shortage(place))
     }
 
     pub(super) fn strange(&self) -> GitError {

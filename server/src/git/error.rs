@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use super::bounds::Hung;
 use super::names::listed;
+use super::room;
+use super::room::Shortage;
 use crate::domain::hold::HoldKind;
 
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +21,9 @@ pub enum GitError {
         "git {verb} waited for what an agent had left in another worktree's administration; that was removed"
     )]
     Disturbed { verb: String },
-    /// With the last lines of what it printed.
-    #[error("git {verb} failed: {said}")]
-    Failed { verb: String, said: String },
+    /// With the last lines of what it printed, and what it may have lacked without saying so.
+    #[error("git {verb} failed: {said}{}", lacking(.short.as_ref()))]
+    Failed { verb: String, said: String, short: Option<Shortage> },
     #[error("git {verb} answered {said:?}, which is not understood")]
     Strange { verb: String, said: String },
     #[error("could not use {path}")]
@@ -29,8 +31,8 @@ pub enum GitError {
     #[error("{path} has been in use by another git step for too long{}", named(.holders))]
     Busy { path: PathBuf, holders: Vec<String> },
     /// The user may be at work in that checkout this very moment.
-    #[error("git could not fast-forward {branch} in {checkout}: {said}")]
-    NotForwarded { branch: String, checkout: PathBuf, said: String },
+    #[error("git could not fast-forward {branch} in {checkout}: {said}{}", lacking(.short.as_ref()))]
+    NotForwarded { branch: String, checkout: PathBuf, said: String, short: Option<Shortage> },
     /// What was accepted is not where it should be, and whatever the link leads to must be left alone.
     #[error(
         "{path} is a symbolic link where this server had made a directory; it was not followed"
@@ -40,6 +42,11 @@ pub enum GitError {
     Replaced { path: PathBuf },
     #[error("{} in it {}, which holds nothing and which git would wait for; remove it", listed(.paths), one_or_many(.paths, "is a named pipe, a socket or a device", "are named pipes, sockets or devices"))]
     Special { paths: Vec<String> },
+    /// Git would copy it until the disk is full, or for so long that every other ticket of the repository waits.
+    #[error(
+        "{path} in it has {} and is not ignored, and {why}; remove it, or name it in .gitignore", amount(*.bytes)
+    )]
+    Large { path: String, bytes: u64, why: String },
     #[error("{what}")]
     Unfinished { what: String },
     /// Git would commit only a link to it, and to remove the worktree would remove its files.
@@ -81,6 +88,7 @@ impl GitError {
             Self::Led { .. }
             | Self::Replaced { .. }
             | Self::Special { .. }
+            | Self::Large { .. }
             | Self::Unfinished { .. }
             | Self::Nested { .. }
             | Self::Inner { .. }
@@ -124,30 +132,19 @@ impl GitError {
     /// it passes by itself.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        /// EINTR, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC, EDQUOT.
-        const PASSING: [i32; 8] = [4, 11, 12, 23, 24, 26, 28, 122];
-        /// How git, or a program that it started, says the same. Its messages are never translated here.
-        const SAID: [&str; 6] = [
-            "Resource temporarily unavailable",
-            "Cannot allocate memory",
-            "Too many open files",
-            "Text file busy",
-            "No space left on device",
-            "Disk quota exceeded",
-        ];
         match self {
             Self::Disturbed { .. } => true,
-            Self::Run { source, .. } | Self::File { source, .. } => {
-                source.raw_os_error().is_some_and(|errno| PASSING.contains(&errno))
+            Self::Run { source, .. } | Self::File { source, .. } => room::passes(source),
+            Self::Failed { said, short, .. } | Self::NotForwarded { said, short, .. } => {
+                short.is_some() || room::is_said(said)
             }
-            Self::Failed { said, .. } => SAID.iter().any(|words| said.contains(words)),
             Self::Hung { .. }
             | Self::Strange { .. }
             | Self::Busy { .. }
-            | Self::NotForwarded { .. }
             | Self::Led { .. }
             | Self::Replaced { .. }
             | Self::Special { .. }
+            | Self::Large { .. }
             | Self::Unfinished { .. }
             | Self::Nested { .. }
             | Self::Inner { .. }
@@ -163,6 +160,16 @@ fn named(holders: &[String]) -> String {
     } else {
         format!("; it is held by {}", holders.join(" and "))
     }
+}
+
+fn lacking(short: Option<&Shortage>) -> String {
+    short.map(|short| format!(" ({short})")).unwrap_or_default()
+}
+
+/// A size for people.
+fn amount(bytes: u64) -> String {
+    const GIB: u64 = 1 << 30;
+    if bytes >= GIB { format!("{} GiB", bytes / GIB) } else { format!("{} MiB", bytes >> 20) }
 }
 
 fn one_or_many<T>(of: &[T], one: &'static str, many: &'static str) -> &'static str {

@@ -3,8 +3,11 @@
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+
+use rustix::fs::OFlags;
 
 use super::error::GitError;
 use super::error::file_error;
@@ -106,6 +109,7 @@ impl Repository {
 
     /// The tree of the files as they are, without what is ignored. Neither the index nor a hook takes part.
     async fn tree_of_files(&self, site: &Site<'_>, how: Gathering<'_>) -> Result<String, GitError> {
+        self.assert_fits(site, how.without).await?;
         let index = site.admin.join(INDEX);
         remove(&index)?;
         copy_index(&site.admin.join("index"), &index)?;
@@ -157,7 +161,7 @@ impl Repository {
 }
 
 /// Everything but this directory, whatever characters its name has.
-fn excluded(path: &Path) -> OsString {
+pub(super) fn excluded(path: &Path) -> OsString {
     [OsStr::new(":(exclude,top,literal)"), path.as_os_str()].into_iter().collect()
 }
 
@@ -172,10 +176,15 @@ fn copy_index(own: &Path, index: &Path) -> Result<(), GitError> {
     if !found.is_file() || found.len() > INDEX_MOST {
         return Ok(());
     }
-    fs::copy(own, index).map_err(file_error(index))?;
+    // Neither is followed when it is a link by now.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut from =
+        fs::File::options().read(true).custom_flags(flags).open(own).map_err(file_error(own))?;
+    let mut to =
+        fs::File::options().write(true).create_new(true).open(index).map_err(file_error(index))?;
+    std::io::copy(&mut from, &mut to).map_err(file_error(index))?;
     // Git reads a file anew that is not older than its index: it may have been changed in the same tick of the clock. A
     // copy that looks younger than it is would hide such a change, and it would be in no commit.
-    let copy = fs::File::options().write(true).open(index);
-    let dated = found.modified().and_then(|written| copy?.set_modified(written));
+    let dated = found.modified().and_then(|written| to.set_modified(written));
     dated.map_err(file_error(index))
 }

@@ -57,6 +57,10 @@ pub async fn look(directory: &Path) -> Result<Result<Ground, NoGround>, GitError
         .ask()
         .await?;
     if !asked.is_success() {
+        let failed = asked.failed();
+        if failed.is_passing() {
+            return Err(failed);
+        }
         let said = asked.said();
         if is_meant_as_repository(directory) {
             return refused(format!("git does not use the repository at {place}: {said}"));

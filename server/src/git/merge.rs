@@ -82,6 +82,7 @@ impl Repository {
                 ),
             );
         }
+        self.clear_lock_of(base);
         let checkouts = self.checkouts(base).await?;
         if let [first, second, ..] = checkouts.as_slice() {
             let (first, second) = (first.top.display(), second.top.display());
@@ -140,6 +141,7 @@ impl Repository {
                 branch: name.to_owned(),
                 checkout: checkout.top.clone(),
                 said: forward.said(),
+                short: forward.shortage(),
             });
         }
         Ok(Landing::Landed(result))

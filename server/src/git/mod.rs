@@ -10,6 +10,7 @@
 //! - [`work`]: what is in it accepted, put aside, put back; `gather`: as a commit; [`removal`]: removed.
 //! - [`refs`]: a ticket's branch, and the refs of its attempts.
 //! - `own_objects`: what was accepted, kept where nothing but the repository holds it.
+//! - `room`: what a step lacked that comes back by itself; `large`: what would take all of it.
 //! - `unfinished`: merges and rebases in the middle.
 //! - `nested`, `inner`, `submodules`: repositories, worktrees and submodules inside a worktree.
 //! - `abandoned`: locks of a killed git in the common directory, cleared away whenever a repository is taken.
@@ -29,6 +30,7 @@ mod difference;
 mod error;
 mod gather;
 mod inner;
+mod large;
 mod layout;
 mod look;
 mod names;
@@ -36,6 +38,7 @@ mod neighbours;
 mod nested;
 mod own_objects;
 mod repository;
+mod room;
 mod settings;
 mod site;
 mod submodules;

@@ -7,6 +7,7 @@ use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use super::command::Git;
 use super::error::GitError;
 use super::error::file_error;
 use super::neighbours;
+use crate::beneath;
 use crate::telemetry::chain;
 
 /// Held by the process that changes the repository for this product: this server, another one, or a git that outlived its
@@ -205,6 +207,18 @@ impl Repository {
         Ok(git.holding(lock, &self.real).bounded(self.bounds))
     }
 
+    /// Clears the lock of a branch that is not a ticket's, when a killed git has left it.
+    pub(super) fn clear_lock_of(&self, reference: &str) {
+        let path = self.real.join(format!("{reference}.lock"));
+        match abandoned::clear_one(&self.real, &self.lock, &path) {
+            Ok(_) => {}
+            // Git says what is in its way; this was only to help.
+            Err(error) => {
+                tracing::warn!(reference, %error, "the lock of a branch could not be looked at");
+            }
+        }
+    }
+
     /// The commit a ref points to; `None` when there is no such ref.
     pub async fn tip(&self, reference: &str) -> Result<Option<String>, GitError> {
         let commit = format!("{reference}^{{commit}}");
@@ -281,13 +295,22 @@ fn lock_file(path: &Path) -> io::Result<File> {
         return opened;
     }
     match path.symlink_metadata() {
-        Ok(found) if !found.is_file() && !found.is_dir() => {
-            tracing::warn!(path = %path.display(), "something that was not a file was removed from the place of a lock file");
-            std::fs::remove_file(path)?;
+        Ok(found) if !found.is_file() => {
+            tracing::warn!(path = %path.display(), "something that was not a file was moved away from the place of a lock file");
+            beneath::make_room(path)?;
+            open()
+        }
+        // Closed by an agent to everybody; it is still the same lock for whoever holds it.
+        Ok(_) if is_denied(&opened) => {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
             open()
         }
         _ => opened,
     }
+}
+
+fn is_denied(opened: &io::Result<File>) -> bool {
+    opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

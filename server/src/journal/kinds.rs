@@ -38,6 +38,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ("ticket_attempt_failed", "abc238c1cff045b89dfb8b4d4a1c628e"),
     ("ticket_on_hold", "8dd89710f03c423388defd0b11a55063"),
     ("ticket_resumed", "4335483727a6489eaa99526235dda191"),
+    ("ticket_waits", "b94c1f3d5e7a4c0f8d2e6a1b7c9053e4"),
     ("ticket_unblocked", "c2712d2c15f04ed9963e86dd2daeee41"),
     ("ticket_closed", "a1d91df1ca644447b6228231ebd1449c"),
     ("worker_started", "3ce610cc8af54678950aa1937deb62c3"),

@@ -116,7 +116,7 @@ impl InstanceLock {
 
     /// Takes the address away again, on a clean stop.
     pub fn withdraw(&mut self) -> Result<(), StateError> {
-        let path = self.runtime.directory.join(ADDRESS);
+        let path = self.runtime.held_directory().join(ADDRESS);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(StateError::Write { path, source })
@@ -149,9 +149,10 @@ impl InstanceLock {
     }
 
     fn write_address(&self, listen: SocketAddr) -> Result<(), StateError> {
-        let path = self.runtime.directory.join(ADDRESS);
-        durable::write(&path, listen.to_string().as_bytes(), Existing::Replace)
-            .map_err(|source| StateError::Write { path, source })
+        let place = self.runtime.held_directory().join(ADDRESS);
+        durable::write(&place, listen.to_string().as_bytes(), Existing::Replace).map_err(|source| {
+            StateError::Write { path: self.runtime.directory.join(ADDRESS), source }
+        })
     }
 
     /// Writes who holds the locks into them, in place: a renamed file would be another lock.
@@ -189,6 +190,11 @@ impl Held {
         let file = take(&path, option)?;
         let directory = directory.to_owned();
         Ok(Self { directory, name, option, file, itself, reported: false })
+    }
+
+    /// A path of the very directory that is held, whatever has its name by now.
+    fn held_directory(&self) -> PathBuf {
+        self.itself.as_ref().map_or_else(|| self.directory.clone(), beneath::path_of)
     }
 
     /// Makes the lock file again when it is gone or another one. Returns whether it did.
@@ -286,13 +292,13 @@ fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
     let mut options = OpenOptions::new();
     // Not truncated: until the lock is ours the text is its holder's.
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = plain_file::open_with(&mut options, path).map_err(failed)?;
+    let mut file = plain_file::open_own(&mut options, path).map_err(failed)?;
     owned::check_file(path, &file, Owners::of_server())?;
     for attempt in 1.. {
         match file.try_lock() {
             Ok(()) if is_same(&file, path) => break,
             // Somebody removed it in between; a lock on a file that nobody finds is none.
-            Ok(()) => file = plain_file::open_with(&mut options, path).map_err(failed)?,
+            Ok(()) => file = plain_file::open_own(&mut options, path).map_err(failed)?,
             Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::WouldBlock) => {
                 let holder = read_holder(&mut file).into();
@@ -342,6 +348,28 @@ mod tests {
         first.restore();
         assert_eq!(holder(&runtime).unwrap().and_then(|holder| holder.pid), own);
         assert_eq!(fs::read_to_string(runtime.join(ADDRESS)).unwrap(), "127.0.0.1:3276");
+        // Nor is one that has another name: what is written about the server goes nowhere else.
+        let (lock, precious) = (state.join(STATE_LOCK), dir.path().join("precious"));
+        fs::write(&precious, "precious").unwrap();
+        fs::remove_file(&lock).unwrap();
+        fs::hard_link(&precious, &lock).unwrap();
+        first.restore();
+        first.set_draining(true).unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+        assert!(fs::read_to_string(&lock).unwrap().contains("draining"));
+        // Where another directory has its name, nothing is written there and nothing removed.
+        let (moved, foreign) = (dir.path().join("moved"), dir.path().join("foreign"));
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join(ADDRESS), "theirs").unwrap();
+        fs::rename(&runtime, &moved).unwrap();
+        std::os::unix::fs::symlink(&foreign, &runtime).unwrap();
+        first.publish("127.0.0.1:3277".parse().unwrap()).unwrap();
+        assert_eq!(fs::read_to_string(moved.join(ADDRESS)).unwrap(), "127.0.0.1:3277");
+        first.withdraw().unwrap();
+        assert_eq!(fs::read_to_string(foreign.join(ADDRESS)).unwrap(), "theirs");
+        assert!(!moved.join(ADDRESS).exists());
+        fs::remove_file(&runtime).unwrap();
+        fs::rename(&moved, &runtime).unwrap();
         // Another in its place is none of ours, and is not taken while somebody holds it.
         let lock = runtime.join(RUNTIME_LOCK);
         fs::remove_file(&lock).unwrap();

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -31,6 +32,17 @@ pub fn open_linked(path: &Path) -> io::Result<File> {
 pub fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     regular(options.custom_flags(flags).open(path)?)
+}
+
+/// Opens a file of our own to be written, as [`open_with`] does. One that has another name besides, by a hard link, is
+/// somebody else's as well: it loses this name, and a new file gets it.
+pub fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = open_with(options, path)?;
+    if file.metadata()?.nlink() <= 1 {
+        return Ok(file);
+    }
+    std::fs::remove_file(path)?;
+    open_with(options, path)
 }
 
 /// Reads a regular file of at most so many bytes, as [`open`] opens it.
@@ -94,6 +106,21 @@ mod tests {
         assert_eq!(read_linked(&at("link"), 4).unwrap(), "text");
         assert!(read_linked(&at("link-to-pipe"), 4).is_err());
         assert!(open(Path::new("/dev/zero")).is_err());
+    }
+
+    #[test]
+    fn what_has_another_name_is_not_written_through_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, ours) = (dir.path().join("theirs"), dir.path().join("ours"));
+        fs::write(&theirs, "precious").unwrap();
+        fs::hard_link(&theirs, &ours).unwrap();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let open = |options: &mut OpenOptions| open_own(options, &ours).unwrap();
+        open(&mut options).set_len(0).unwrap();
+        assert_eq!(fs::read(&theirs).unwrap(), b"precious");
+        let own = open(&mut options).metadata().unwrap().ino();
+        assert_eq!(open(&mut options).metadata().unwrap().ino(), own, "ours alone is kept");
     }
 
     #[test]

@@ -73,6 +73,11 @@ fn given_token_file(connection: &Connection, environment: &Environment) -> Optio
 
 /// The token in a file that somebody named, who would not have if there was none.
 fn named_token(file: &Path) -> anyhow::Result<Option<String>> {
+    match owned::check(file, Owners::of_named(file)) {
+        // Reported below.
+        Ok(()) | Err(state::StateError::Read { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     let token = token::read(file)?;
     Ok(Some(token.ok_or_else(|| ClientError::NoTokenFile { path: file.to_owned() })?))
 }
@@ -91,8 +96,13 @@ pub fn published(runtime_dir: &Path) -> Result<String, ClientError> {
         Err(error @ state::StateError::Foreign { .. }) => return Err(error.into()),
         Ok(Some(_)) | Err(_) => {}
     }
-    match plain_file::read_linked(&path, MOST_ADDRESS_BYTES) {
-        Ok(text) => Ok(locate::url(text.trim())),
+    let file = plain_file::open_linked(&path);
+    if let Ok(file) = &file {
+        // The one that was judged above may have been exchanged.
+        owned::check_file(&path, file, Owners::of_client(runtime_dir))?;
+    }
+    match file.and_then(|file| plain_file::whole(file, MOST_ADDRESS_BYTES)) {
+        Ok(text) => Ok(locate::url(String::from_utf8_lossy(&text).trim())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(ClientError::NotRunning { address_file: path })
         }

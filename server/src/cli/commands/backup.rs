@@ -19,6 +19,8 @@ use crate::exit::Exit;
 use crate::state;
 use crate::state::durable::Draft;
 use crate::state::durable::Existing;
+use crate::state::owned;
+use crate::state::owned::Owners;
 use crate::store;
 use crate::store::Holdings;
 
@@ -49,6 +51,11 @@ pub async fn run(command: &Backup, environment: &Environment) -> anyhow::Result<
         .with_context(|| format!("{} is not a valid path", command.file.display()))?;
     if fs::symlink_metadata(&file).is_ok() {
         return Err(taken(&file));
+    }
+    owned::check(&database, Owners::of_client(&config.state_dir))?;
+    if let Some(directory) = file.parent() {
+        // Whoever could exchange the copy would decide what a restored server does.
+        owned::check(directory, Owners::of_client(directory))?;
     }
     let (bytes, holdings) = copy(&database, &file).await?;
     let Holdings { projects, tickets, attempts, events, parked_reports } = holdings;

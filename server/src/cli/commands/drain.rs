@@ -105,7 +105,7 @@ async fn turn(runtime_dir: &Path) -> anyhow::Result<File> {
     let path = runtime_dir.join(LOCK);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    let file = match plain_file::open_with(&mut options, &path) {
+    let file = match plain_file::open_own(&mut options, &path) {
         // There is no server either, which is what to report.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let address_file = runtime_dir.join(state::ADDRESS);

@@ -17,7 +17,7 @@ impl Worktrees {
     /// Completes the branch of a completed ticket, merges it where the project says so, and closes the ticket.
     pub(super) async fn land(&self, id: TicketId) -> std::result::Result<(), Trouble> {
         let Some((_, work)) = self.landing(id).await? else { return Ok(()) };
-        let repository = self.hold(id, Path::new(&work.repository)).await?;
+        let repository = self.hold_in_turn(id, Path::new(&work.repository)).await?;
         let Some((ticket, mut work)) = self.landing(id).await? else { return Ok(()) };
         if let Some(head) = self.accept_owed(&repository, &ticket, &work).await? {
             self.store.worktree_ready(id, Some(head.clone())).await?;

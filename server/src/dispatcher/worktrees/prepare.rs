@@ -26,7 +26,7 @@ impl Worktrees {
     pub(super) async fn prepare(&self, id: TicketId) -> std::result::Result<(), Trouble> {
         let Some(found) = self.store.unprepared_ticket(id).await? else { return Ok(()) };
         let Some(work) = &found.ticket.work else { return self.begin(&found).await };
-        let repository = self.hold(id, Path::new(&work.repository)).await?;
+        let repository = self.hold_in_turn(id, Path::new(&work.repository)).await?;
         let Some(found) = self.store.unprepared_ticket(id).await? else { return Ok(()) };
         self.put_in_order(&repository, &found).await
     }
@@ -48,7 +48,7 @@ impl Worktrees {
                 ));
             }
         };
-        let repository = self.hold(id, &ground.repository).await?;
+        let repository = self.hold_in_turn(id, &ground.repository).await?;
         if let Some(in_the_way) = repository.leaves_no_room().await? {
             return Err(refused(
                 HoldKind::Configuration,

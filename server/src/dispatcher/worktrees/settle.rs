@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::tend::PAUSES;
+use super::tend::Waits;
 use super::tend::Worktrees;
 use super::trouble::Trouble;
 use crate::domain::hold::Hold;
@@ -45,7 +46,7 @@ impl Worktrees {
         // that follows begins the ticket's next step.
         let _in_hand = self.obstacles.begin_git(ticket);
         let repository = Path::new(&found.work.repository);
-        let (mut pauses, mut waits) = (PAUSES.iter(), 0);
+        let (mut pauses, mut waits) = (PAUSES.iter(), Waits::default());
         loop {
             let error = match self.try_settle(attempt, ticket, repository, accepted).await {
                 Ok(settled) => return Ok(settled),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 use super::super::background::Background;
@@ -52,6 +53,29 @@ pub(in super::super) struct Worktrees {
     slots: Arc<Semaphore>,
 }
 
+/// How often a step has waited for the same to pass.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    count: i64,
+    is_told: bool,
+}
+
+/// A repository, and one of the few places at work. Whoever waits for a repository or for room takes no place: tickets of
+/// other repositories would wait with it.
+#[derive(Debug)]
+pub(super) struct AtWork {
+    repository: Repository,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl std::ops::Deref for AtWork {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.repository
+    }
+}
+
 /// What is to be done for a ticket.
 #[derive(Clone, Copy, Debug)]
 enum Job {
@@ -91,10 +115,7 @@ impl Worktrees {
         let Some(in_hand) = self.obstacles.begin_git(ticket) else { return };
         let worktrees = self.clone();
         self.background.spawn(async move {
-            let work = async {
-                let _slot = worktrees.slots.acquire().await;
-                worktrees.try_job(ticket, job).await;
-            };
+            let work = worktrees.try_job(ticket, job);
             // A step that is cut short here is done again by the next server.
             let _done = worktrees.background.until_shutdown(Box::pin(work)).await;
             drop(in_hand);
@@ -105,7 +126,7 @@ impl Worktrees {
 
     /// Does the job, more than once if it must be, and puts the ticket on hold when it cannot be done.
     async fn try_job(&self, ticket: TicketId, job: Job) {
-        let (mut pauses, mut waits) = (PAUSES.iter(), 0);
+        let (mut pauses, mut waits) = (PAUSES.iter(), Waits::default());
         let why = loop {
             let done = match job {
                 Job::Prepare => self.prepare(ticket).await,
@@ -152,11 +173,22 @@ impl Worktrees {
         }
     }
 
-    /// Shows the failure in `why`, and waits longer each time.
-    pub(super) async fn wait_for_room(&self, ticket: TicketId, error: &Trouble, waits: &mut i64) {
-        *waits += 1;
-        self.obstacles.set_git(ticket, GitStep::Failed { why: chain(error) });
-        tokio::time::sleep(self.store.rules().policy.again.delay(*waits).min(LONGEST_WAIT)).await;
+    /// Shows the failure in `why`, and waits longer each time. Once is chance; what lasts is told in an event.
+    pub(super) async fn wait_for_room(&self, ticket: TicketId, error: &Trouble, waits: &mut Waits) {
+        waits.count += 1;
+        let why = chain(error);
+        self.obstacles.set_git(ticket, GitStep::Failed { why: why.clone() });
+        if waits.count > 1 && !waits.is_told {
+            match self.store.ticket_waits(ticket, &why, self.clock.now()).await {
+                Ok(()) => waits.is_told = true,
+                // On a full disk there may be no room for the event either; the next wait tries again.
+                Err(error) => {
+                    tracing::debug!(%ticket, error = %chain(&error), "that a ticket waits could not be stored yet");
+                }
+            }
+        }
+        let again = self.store.rules().policy.again.delay(waits.count);
+        tokio::time::sleep(again.min(LONGEST_WAIT)).await;
     }
 
     /// Waits until no other step works in a repository, and holds it.
@@ -172,5 +204,22 @@ impl Worktrees {
         let held = self.repositories.open_telling(common, held_by).await?;
         self.obstacles.set_git(ticket, GitStep::Working);
         Ok(held)
+    }
+
+    /// The same for steps that begin side by side.
+    pub(super) async fn hold_in_turn(
+        &self,
+        ticket: TicketId,
+        common: &Path,
+    ) -> std::result::Result<AtWork, GitError> {
+        let repository = self.hold(ticket, common).await?;
+        self.obstacles.set_git(ticket, GitStep::Queued);
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = slot.map_err(|closed| GitError::Run {
+            place: common.to_owned(),
+            source: std::io::Error::other(closed),
+        })?;
+        self.obstacles.set_git(ticket, GitStep::Working);
+        Ok(AtWork { repository, _slot: slot })
     }
 }

@@ -191,6 +191,49 @@ async fn what_an_agent_wrote_into_the_administration_leads_nowhere() {
 }
 
 #[tokio::test]
+async fn whatever_is_in_the_place_of_a_lock_stops_nobody_for_long() {
+    type Attack = fn(&Path);
+    let attacks: [(&str, Attack); 4] = [
+        ("a directory", |path| fs::create_dir_all(path.join("inside")).unwrap()),
+        ("a pipe", pipe),
+        ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
+        ("a link", |path| symlink("nowhere", path).unwrap()),
+    ];
+    for (what, attack) in attacks {
+        let bed = Bed::new();
+        let mut work = bed.work(42).await;
+        put(&work, "new.txt", "new\n");
+        bed.git(&["checkout", "--quiet", "--detach"]);
+        for name in ["vibe-ensemble.lock", "refs/heads/main.lock", "packed-refs.lock"] {
+            let path = bed.user().join(".git").join(name);
+            beneath::remove(&path).unwrap();
+            attack(&path);
+        }
+        let repository = bed.repository().await;
+        work.head = repository.accept(&work, &author(1)).await.expect(what);
+        let landed = repository.land(&work, "a piece of work").await.expect(what);
+        assert_eq!(
+            landed,
+            crate::git::merge::Landing::Landed(bed.git(&["rev-parse", "main"])),
+            "{what}"
+        );
+        bed.assert_sound();
+    }
+    // One that a killed git left there.
+    let bed = Bed::new();
+    let mut work = bed.work(42).await;
+    put(&work, "new.txt", "new\n");
+    bed.git(&["checkout", "--quiet", "--detach"]);
+    let lock = fs::File::create(bed.user().join(".git/refs/heads/main.lock")).unwrap();
+    lock.set_modified(lock.metadata().unwrap().modified().unwrap() - Duration::from_secs(60))
+        .unwrap();
+    let repository = bed.repository().await;
+    work.head = repository.accept(&work, &author(1)).await.unwrap();
+    repository.land(&work, "a piece of work").await.unwrap();
+    assert_eq!(bed.git(&["show", "main:new.txt"]), "new");
+}
+
+#[tokio::test]
 async fn a_repository_made_in_the_place_of_the_git_file_is_kept() {
     let bed = Bed::new();
     let work = bed.work(42).await;
@@ -407,5 +450,286 @@ async fn closed_directories_of_a_failed_attempt_are_in_nobodys_way() {
     work.head = repository.accept(&work, &author(1)).await.unwrap();
     repository.remove(&work).await.unwrap();
     assert!(!Path::new(&work.path).exists());
+    bed.assert_sound();
+}
+
+#[tokio::test]
+async fn a_file_too_large_to_be_committed_is_named_before_git_copies_it() {
+    for prefix in ["", "deep/er/"] {
+        let bed = Bed::new();
+        let work = bed.work(42).await;
+        put(&work, "left.txt", "left\n");
+        let name = format!("{prefix}hole");
+        put(&work, &name, "");
+        let large = fs::File::options().write(true).open(Path::new(&work.path).join(&name));
+        // It takes no room on its disk, and git would take an hour for its zeros.
+        large.unwrap().set_len(1 << 40).unwrap();
+        let repository = bed.repository().await;
+        for refused in [
+            repository.accept(&work, &author(1)).await.map(drop),
+            repository.put_aside(&work, &author(1)).await.map(drop),
+        ] {
+            let refused = refused.expect_err("it cannot be held");
+            assert!(matches!(refused, GitError::Large { .. }), "{refused}");
+            assert!(refused.is_of_the_work() && !refused.is_passing(), "{refused}");
+            assert!(
+                refused.to_string().contains(&format!("{name} in it has 1024 GiB")),
+                "{refused}"
+            );
+        }
+        // What is ignored is no work.
+        put(&work, ".gitignore", "hole\n");
+        let head = repository.accept(&work, &author(1)).await.unwrap();
+        assert_eq!(bed.git(&["show", &format!("{}:left.txt", head.commit)]), "left");
+        bed.assert_sound();
+    }
+}
+
+#[tokio::test]
+async fn a_known_file_that_has_grown_beyond_all_bounds_is_named_too() {
+    let bed = Bed::new();
+    let work = bed.work(42).await;
+    let known = fs::File::options().write(true).open(Path::new(&work.path).join("a.txt"));
+    known.unwrap().set_len(1 << 40).unwrap();
+    let refused = bed.repository().await.accept(&work, &author(1)).await.expect_err("too large");
+    assert!(refused.to_string().contains("a.txt"), "{refused}");
+}
+
+#[tokio::test]
+async fn names_of_every_kind_are_accepted_as_they_are() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let bed = Bed::new();
+    let mut work = bed.work(42).await;
+    let names: [&[u8]; 9] = [
+        b"new\nline",
+        b"\xff\xfe not text",
+        b"-rf",
+        b":(exclude)a.txt",
+        b"\x1b[2Jescape",
+        b"*",
+        "\u{202e}right to left".as_bytes(),
+        b" \t ",
+        &[b'x'; 255],
+    ];
+    for name in names {
+        let path = Path::new(&work.path).join(std::ffi::OsStr::from_bytes(name));
+        fs::write(path, "odd\n").unwrap();
+    }
+    // As deep as a path may be.
+    let mut deep = PathBuf::from(&work.path);
+    while deep.as_os_str().len() < 3_900 {
+        deep.push("d".repeat(100));
+    }
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("file"), "deep\n").unwrap();
+    let repository = bed.repository().await;
+    work.head = repository.accept(&work, &author(1)).await.unwrap();
+    assert_eq!(work.head.stat.files_changed, 10, "each of them");
+    repository.put_back(&work, Place::Used).await.unwrap();
+    assert!(matches!(repository.remove(&work).await.unwrap(), Removal::Done { .. }));
+    bed.assert_sound();
+}
+
+const HOOKS: [&str; 16] = [
+    "pre-commit",
+    "prepare-commit-msg",
+    "commit-msg",
+    "post-commit",
+    "post-checkout",
+    "post-merge",
+    "pre-merge-commit",
+    "reference-transaction",
+    "post-index-change",
+    "pre-auto-gc",
+    "post-rewrite",
+    "fsmonitor-watchman",
+    "applypatch-msg",
+    "pre-rebase",
+    "sendemail-validate",
+    "pre-push",
+];
+
+/// Settings that name a program.
+const PROGRAMS: [&str; 40] = [
+    "core.fsmonitor",
+    "core.editor",
+    "core.pager",
+    "core.sshCommand",
+    "core.askPass",
+    "core.gitProxy",
+    "core.alternateRefsCommand",
+    "credential.helper",
+    "sequence.editor",
+    "diff.external",
+    "diff.odd.command",
+    "diff.odd.textconv",
+    "gpg.program",
+    "gpg.ssh.program",
+    "gpg.x509.program",
+    "interactive.diffFilter",
+    "uploadpack.packObjectsHook",
+    "trailer.odd.command",
+    "trailer.odd.cmd",
+    "pager.status",
+    "pager.diff-tree",
+    "alias.status",
+    "alias.add",
+    "alias.merge",
+    "tar.odd.command",
+    "browser.odd.cmd",
+    "man.odd.cmd",
+    "mergetool.odd.cmd",
+    "difftool.odd.cmd",
+    "guitool.odd.cmd",
+    "remote.origin.uploadpack",
+    "remote.origin.receivepack",
+    "remote.origin.vcs",
+    "submodule.odd.update",
+    "init.templateDir",
+    "maintenance.odd",
+    "imap.tunnel",
+    "sendemail.smtpserver",
+    "web.browser",
+    "instaweb.browser",
+];
+
+/// Every program that git can be told to run, by the key that names it. Those that decide what files are as objects and how
+/// they are merged are the user's, and run; all others would run an agent's program outside of its unit for nothing.
+#[tokio::test]
+async fn of_the_programs_that_a_configuration_names_only_filters_and_merge_drivers_run() {
+    let bed = Bed::new();
+    let ran = bed.user().with_file_name("ran");
+    fs::create_dir(&ran).unwrap();
+    let program = |name: &str, then: &str| {
+        let path = bed.user().with_file_name(format!("program-{name}"));
+        fs::write(&path, format!("#!/bin/sh\ntouch '{}/{name}'\n{then}\n", ran.display())).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    };
+    let hooks = bed.user().join(".git/hooks");
+    let mut beyond = Vec::new();
+    for hook in HOOKS {
+        fs::create_dir_all(&hooks).unwrap();
+        let name = format!("hook-{hook}");
+        fs::rename(program(&name, "exit 0"), hooks.join(hook)).unwrap();
+        beyond.push(name);
+    }
+    for key in PROGRAMS {
+        let name = key.replace('.', "-");
+        let run = program(&name, "cat");
+        bed.git(&["config", key, &if key.starts_with("alias") { format!("!{run}") } else { run }]);
+        beyond.push(name);
+    }
+    bed.git(&["config", "core.hooksPath", hooks.to_str().unwrap()]);
+    bed.git(&["config", "commit.gpgSign", "true"]);
+    bed.git(&["config", "filter.odd.clean", &program("clean", "cat")]);
+    bed.git(&["config", "filter.odd.smudge", &program("smudge", "cat")]);
+    bed.git(&["config", "merge.odd.driver", &format!("{} %A", program("merge", "exit 0"))]);
+    fs::write(bed.user().join(".gitattributes"), "*.txt filter=odd diff=odd merge=odd\n").unwrap();
+    for arguments in [&["add", "."][..], &["commit", "--quiet", "-m", "Attributes"]] {
+        let off = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"];
+        bed.git(
+            &[&off[..], &["-c", "alias.add=", "-c", "commit.gpgSign=false"], arguments].concat(),
+        );
+    }
+    for entry in fs::read_dir(&ran).unwrap().flatten() {
+        fs::remove_file(entry.path()).unwrap();
+    }
+
+    let mut work = bed.work(42).await;
+    put(&work, "a.txt", "changed\n");
+    put(&work, "new.txt", "new\n");
+    let repository = bed.repository().await;
+    repository.put_aside(&work, &author(1)).await.unwrap();
+    work.head = repository.accept(&work, &author(2)).await.unwrap();
+    let tree = bed.git(&["rev-parse", "main^{tree}"]);
+    let other = repository.commit(&tree, &["main"], "Other").await.unwrap();
+    let results = [("T-1".to_owned(), work.head.commit.clone()), ("T-2".to_owned(), other)];
+    repository.together(&work.base_commit, &results).await.unwrap().unwrap();
+    repository.land(&work, "a piece of work").await.unwrap();
+    repository.put_back(&work, Place::Used).await.unwrap();
+    repository.remove(&work).await.unwrap();
+    let names = fs::read_dir(&ran).unwrap().flatten();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    let astray: Vec<&String> = names.iter().filter(|name| beyond.contains(name)).collect();
+    assert_eq!(astray, Vec::<&String>::new(), "of {} programs", beyond.len());
+    assert!(
+        names.contains(&"clean".to_owned()),
+        "files are what the user's filters make: {names:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_file_where_git_reads_the_repository_itself_has_a_clear_end() {
+    let places = [
+        "objects/info/alternates",
+        "shallow",
+        "info/attributes",
+        "info/grafts",
+        "packed-refs",
+        "config",
+        "HEAD",
+        "refs/heads/vibe-ensemble/T-42",
+        "objects/info/commit-graph",
+    ];
+    for name in places {
+        let bed = Bed {
+            repositories: Repositories::default().with_idle(Duration::from_millis(600)),
+            ..Bed::new()
+        };
+        let work = bed.work(42).await;
+        put(&work, "left.txt", "left\n");
+        let place = bed.user().join(".git").join(name);
+        let was = fs::read(&place).ok();
+        beneath::remove(&place).unwrap();
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        pipe(&place);
+        let repository = bed.repository().await;
+        // Whatever comes of it, it ends, and the repository is free for the next.
+        let accepted = repository.accept(&work, &author(1)).await;
+        if let Err(error) = &accepted {
+            assert!(!error.is_passing(), "{name}: {error}");
+        }
+        drop(repository);
+        fs::remove_file(&place).unwrap_or_else(|error| panic!("{name}: {error}"));
+        if let Some(was) = was {
+            fs::write(&place, was).unwrap();
+        }
+        let repository = bed.repository().await;
+        let head = repository.accept(&work, &author(1)).await;
+        let head = head.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(bed.git(&["show", &format!("{}:left.txt", head.commit)]), "left", "{name}");
+        bed.assert_sound();
+    }
+}
+
+#[tokio::test]
+async fn a_forged_shallow_file_hides_nothing_of_what_is_accepted() {
+    let bed = Bed::new();
+    let first = bed.git(&["rev-parse", "HEAD"]);
+    bed.write("a.txt", "second\n");
+    bed.git(&["commit", "--quiet", "-am", "Second"]);
+    let second = bed.git(&["rev-parse", "HEAD"]);
+    let mut work = bed.work(42).await;
+    put(&work, "left.txt", "left\n");
+    // As if the history before the second commit were somewhere else.
+    fs::write(bed.user().join(".git/shallow"), format!("{second}\n")).unwrap();
+    let repository = bed.repository().await;
+    let accepted = repository.accept(&work, &author(1)).await;
+    work.head = accepted.unwrap();
+    assert!(repository.contains(&work.head.commit, &second).await.unwrap());
+    repository.put_back(&work, Place::Used).await.unwrap();
+    fs::remove_file(bed.user().join(".git/shallow")).unwrap();
+    assert!(repository.contains(&work.head.commit, &first).await.unwrap());
+    // One that nobody can read as such.
+    fs::write(bed.user().join(".git/shallow"), "nonsense\n").unwrap();
+    put(&work, "left.txt", "again\n");
+    let refused = repository.accept(&work, &author(2)).await.expect_err("git refuses it");
+    assert!(refused.to_string().contains("shallow"), "{refused}");
+    fs::remove_file(bed.user().join(".git/shallow")).unwrap();
+    repository.accept(&work, &author(2)).await.unwrap();
     bed.assert_sound();
 }

@@ -6,6 +6,7 @@ mod unit;
 use std::io;
 use std::path::PathBuf;
 
+use shim_evidence::process::Process;
 use shim_protocol::frame::FrameError;
 use shim_protocol::message::LaunchOrder;
 
@@ -49,6 +50,25 @@ impl LaunchError {
     }
 }
 
+/// A shim that has detached from whatever started it.
+#[derive(Clone, Copy, Debug)]
+pub struct Detached(Process);
+
+impl Detached {
+    /// The process with this number, while there is one.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        Process::read(pid).map(Self)
+    }
+
+    /// Whether this very process is alive. Another one that has its number by now is not.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let now = Process::read(self.0.pid);
+        now.is_some_and(|now| now.started == self.0.started && !now.is_zombie())
+    }
+}
+
 /// How shims are started.
 #[derive(Clone, Debug)]
 pub enum Launcher {
@@ -59,11 +79,16 @@ pub enum Launcher {
 }
 
 impl Launcher {
-    /// Starts one shim. Success means that it has its order; it proves to be alive by saying hello.
-    pub async fn launch(&self, order: LaunchOrder) -> Result<(), LaunchError> {
+    /// Starts one shim. Success means that it has its order; it proves to be alive by saying hello. Returns its process
+    /// where that is known. `patience`: how many times as long as usual it may take.
+    pub async fn launch(
+        &self,
+        order: LaunchOrder,
+        patience: u32,
+    ) -> Result<Option<Detached>, LaunchError> {
         match self {
-            Self::Plain { shim } => plain::launch(shim, order).await,
-            Self::Unit { socket } => unit::launch(socket, order).await,
+            Self::Plain { shim } => plain::launch(shim, order, patience).await,
+            Self::Unit { socket } => unit::launch(socket, order, patience).await.map(|()| None),
         }
     }
 
@@ -74,5 +99,24 @@ impl Launcher {
             Self::Plain { .. } => "plain",
             Self::Unit { .. } => "unit",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_there_by_its_start_and_until_it_ends() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let detached = Detached::of(i32::try_from(child.id()).unwrap()).unwrap();
+        assert!(detached.is_there());
+        let earlier = Detached(Process { started: detached.0.started - 1, ..detached.0 });
+        assert!(!earlier.is_there(), "another has its number by now");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!detached.is_there());
     }
 }

@@ -7,9 +7,13 @@ use std::time::Duration;
 use shim_protocol::frame;
 use shim_protocol::message::Launch;
 use shim_protocol::message::LaunchOrder;
+use tokio::io::AsyncBufRead;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use super::Detached;
 use super::LaunchError;
 
 /// The process we start only forks and leaves; a machine that takes longer for that is in trouble.
@@ -29,10 +33,20 @@ const OURS: [&str; 10] = [
     "CREDENTIALS_DIRECTORY",
 ];
 
-pub(super) async fn launch(shim: &Path, order: LaunchOrder) -> Result<(), LaunchError> {
+/// What is left to read is in the pipe already.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
+/// More than a process id needs.
+const SAID_BYTES: u64 = 64;
+
+/// Returns the process that detached, if it is still there and its program says which it is.
+pub(super) async fn launch(
+    shim: &Path,
+    order: LaunchOrder,
+    patience: u32,
+) -> Result<Option<Detached>, LaunchError> {
     let bytes = frame::encode(&Launch::Launch(order))?;
     let mut command = Command::new(shim);
-    command.arg("--detach").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg("--detach").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // The shim's directory must not keep a file system busy, nor vanish under it.
     command.current_dir("/");
     for variable in OURS {
@@ -48,12 +62,26 @@ pub(super) async fn launch(shim: &Path, order: LaunchOrder) -> Result<(), Launch
         },
         None => Ok(()),
     };
-    let stuck = LaunchError::Stuck { seconds: DETACH_TIMEOUT.as_secs() };
-    let left = tokio::time::timeout(DETACH_TIMEOUT, child.wait()).await.map_err(|_| stuck)?;
+    let timeout = DETACH_TIMEOUT * patience;
+    let stuck = LaunchError::Stuck { seconds: timeout.as_secs() };
+    let left = tokio::time::timeout(timeout, child.wait()).await.map_err(|_| stuck)?;
     let status = left.map_err(LaunchError::Order)?;
     // How it ended says more than the pipe that broke because of it.
     if !status.success() {
         return Err(LaunchError::Left { status });
     }
-    handed.map_err(LaunchError::Order)
+    handed.map_err(LaunchError::Order)?;
+    let Some(stdout) = child.stdout.take() else { return Ok(None) };
+    let mut said = String::new();
+    // Whoever else may have it open need not close it: one line is all there is, and it is there by now.
+    let line = tokio::io::BufReader::new(stdout.take(SAID_BYTES));
+    let read = tokio::time::timeout(READ_TIMEOUT, read_line(line, &mut said)).await;
+    Ok(read.ok().and_then(|()| said.trim().parse().ok()).and_then(Detached::of))
+}
+
+async fn read_line(mut from: impl AsyncBufRead + Unpin, said: &mut String) {
+    match from.read_line(said).await {
+        // Without it there is less to go by.
+        Ok(_) | Err(_) => {}
+    }
 }

@@ -19,14 +19,18 @@ use tokio::net::UnixStream;
 
 use super::LaunchError;
 
-/// How long systemd may take to start a unit, and its shim to answer. Shorter than a launched worker's time to say hello,
-/// so that the reason is the one that is known.
+/// How long systemd may take to start a unit, and its shim to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(25);
 
-pub(super) async fn launch(socket: &Path, order: LaunchOrder) -> Result<(), LaunchError> {
+pub(super) async fn launch(
+    socket: &Path,
+    order: LaunchOrder,
+    patience: u32,
+) -> Result<(), LaunchError> {
     let bytes = frame::encode(&Launch::Launch(order))?;
-    let started = tokio::time::timeout(START_TIMEOUT, hand_over(socket, &bytes)).await;
-    started.map_err(|_| LaunchError::NoAnswer { seconds: START_TIMEOUT.as_secs() })?
+    let timeout = START_TIMEOUT * patience;
+    let started = tokio::time::timeout(timeout, hand_over(socket, &bytes)).await;
+    started.map_err(|_| LaunchError::NoAnswer { seconds: timeout.as_secs() })?
 }
 
 async fn hand_over(socket: &Path, order: &[u8]) -> Result<(), LaunchError> {
@@ -98,7 +102,7 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             serve(stream).await;
         };
-        tokio::join!(launch(&path, order()), served).0
+        tokio::join!(launch(&path, order(), 1), served).0
     }
 
     /// Reads the whole order, then says this.
@@ -141,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_is_away_is_told_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
-        let error = launch(&dir.path().join("worker.sock"), order()).await.unwrap_err();
+        let error = launch(&dir.path().join("worker.sock"), order(), 1).await.unwrap_err();
         assert!(error.to_string().contains("worker.sock"), "{error}");
     }
 }

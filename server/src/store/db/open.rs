@@ -2,7 +2,6 @@
 //! trusted is refused, never replaced.
 
 use std::fs;
-use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Read as _;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use std::sync::RwLock;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
 use sqlx::SqliteConnection;
@@ -135,7 +135,9 @@ fn refuse_foreign_wal(path: &Path) -> std::result::Result<(), StoreError> {
     const ROLLBACK_JOURNAL: [u8; 2] = [1, 1];
     let failed = |source| StoreError::Read { path: path.to_owned(), source };
     let mut header = Vec::new();
-    match File::open(path) {
+    // Never waits for a pipe in its place.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
         Ok(file) => file.take(20).read_to_end(&mut header).map_err(failed)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(failed(source)),

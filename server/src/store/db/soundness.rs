@@ -106,18 +106,23 @@ fn note(path: &Path) -> PathBuf {
 
 fn remember(path: &Path, first: &str) -> Result<(), StoreError> {
     let note = note(path);
-    let written = File::create(&note)
-        .and_then(|mut file| writeln!(file, "{first}").and_then(|()| file.sync_all()));
+    // Whatever has that name, a link above all, is not written through.
+    let made =
+        forget_file(&note).and_then(|()| File::options().write(true).create_new(true).open(&note));
+    let written =
+        made.and_then(|mut file| writeln!(file, "{first}").and_then(|()| file.sync_all()));
     written.map_err(|source| StoreError::Make { path: note, source })
 }
 
 /// The file is whole again: somebody has put a backup in its place.
 fn forget(path: &Path) -> Result<(), StoreError> {
     let note = note(path);
-    match fs::remove_file(&note) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(StoreError::Make { path: note, source })
-        }
+    forget_file(&note).map_err(|source| StoreError::Make { path: note, source })
+}
+
+fn forget_file(note: &Path) -> io::Result<()> {
+    match fs::remove_file(note) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -36,3 +36,4 @@ pub(crate) mod stop;
 pub(crate) mod trace;
 pub(crate) mod turn;
 pub(crate) mod update;
+pub(crate) mod wait;

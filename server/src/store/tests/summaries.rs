@@ -67,6 +67,7 @@ async fn of_the_coordinator(bed: &Bed) {
         max_budget_usd: Some(Some(2.0)),
     };
     bed.store.update_ticket(first, change, NOW).await.unwrap();
+    bed.store.ticket_waits(first, "git add failed: No space left on device", NOW).await.unwrap();
     bed.store.close_ticket(first, Resolution::Completed, None, NOW).await.unwrap();
     let cancelled = bed.ticket(&["impl"]).await.id;
     let new = NewTicket { depends_on: vec![cancelled], ..Bed::new_ticket(&["impl"]) };

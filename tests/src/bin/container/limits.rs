@@ -13,6 +13,7 @@ use crate::load::Load;
 use crate::load::PROJECT;
 use crate::machine::Machine;
 use crate::operator::Operator;
+use crate::operator::SERVER;
 use crate::operator::SYSTEM;
 use crate::package;
 use crate::say;
@@ -62,6 +63,7 @@ async fn hold(operator: Operator<'_>) {
         memory_of_a_part(&load).await;
     }
     processor(&load).await;
+    memory_of_the_server(&load).await;
     if system {
         memory_of_all(&load).await;
     }
@@ -170,6 +172,37 @@ async fn memory(load: &Load<'_>, neighbour: &str) {
         "  MemoryMax=96M and an agent that takes 400 MiB: killed by the kernel twice, out_of_memory each time, then on \
          hold ({why}); journal by MESSAGE_ID; neighbour and server untouched"
     ));
+}
+
+/// The server has a limit of its own. When it bites, the kernel ends the server alone, systemd starts it again, and the
+/// worker that ran goes on.
+async fn memory_of_the_server(load: &Load<'_>) {
+    let operator = &load.operator;
+    let before = operator.server_pid();
+    assert_eq!(group(operator, SERVER, "memory.max"), (2_u64 << 30).to_string(), "as installed");
+    assert_eq!(group(operator, SERVER, "memory.oom.group"), "0", "its git outlives it");
+    let (ticket, _) = waiting(load, "server-memory").await;
+    let limit = |most: &str| {
+        operator.systemctl(&["set-property", "--runtime", SERVER, &format!("MemoryMax={most}")]);
+    };
+    // Less than any server has: whatever it takes next is too much.
+    limit("4M");
+    eventually_slowly("the kernel has ended the server", || async {
+        let kernel = operator.machine.run(&["journalctl", "-b", "-k", "-q", "--no-pager"]);
+        let killed = kernel.lines().any(|line| {
+            line.contains("Memory cgroup out of memory") && line.contains(&format!(" {before} "))
+        });
+        if killed { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    limit("2G");
+    operator.is_back(before).await;
+    load.open("server-memory");
+    let found = load.completed(&ticket).await;
+    assert_eq!(found["attempts"].as_array().map(Vec::len), Some(1), "its worker ran on: {found}");
+    say(
+        "  MemoryMax=2G of the server; at 4 MiB the kernel ended it alone, systemd started it again, and its worker ran on",
+    );
 }
 
 /// A child of the agent is killed: the agent and its shim keep running, and the result of the agent is accepted.

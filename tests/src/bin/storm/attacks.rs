@@ -77,7 +77,7 @@ const fn other_signal(name: &'static str, script: &'static str) -> Attack {
 }
 
 /// Every attack there is. `--attack NAME` chooses those whose names begin with `NAME`.
-const ATTACKS: [Attack; 58] = [
+const ATTACKS: [Attack; 65] = [
     on_worktree("worktree-link-repository", "link {worktree} @repository"),
     on_worktree("worktree-link-directory", "link {worktree} @directory"),
     on_worktree("worktree-link-checkout", "link {worktree} @checkout"),
@@ -104,6 +104,24 @@ const ATTACKS: [Attack; 58] = [
     on_worktree("files-pipe-gitmodules", "pipe {worktree}/.gitmodules"),
     on_worktree("files-pipe-work", "pipe {worktree}/{ticket}.txt"),
     on_worktree("files-read-only", "read-only {worktree}/cache ; read-only {worktree}/cache/below"),
+    on_worktree("files-huge", "run truncate -s 1T {worktree}/hole"),
+    on_worktree("files-huge-work", "run truncate -s 1T {worktree}/{ticket}.txt"),
+    // Nobody else's worktree should have them, so the attempt gives up and they are put aside.
+    on_worktree(
+        "files-many",
+        "run mkdir {worktree}/many && cd {worktree}/many && seq 1 100000 | split -l 1 -a 4 - f ; exit 3",
+    ),
+    on_worktree(
+        "files-odd-names",
+        r#"run cd {worktree} && touch -- -rf '*' ':(exclude)x' ' ' "$(printf 'new\nline')" "$(printf '\377')" "$(printf 'x%.0s' $(seq 255))" && mkdir -p "$(printf 'd%.0s/' $(seq 900))""#,
+    ),
+    // The programs tell the server's git from that of agents and of the user, which may well run them.
+    on_worktree(
+        "config-programs",
+        "run printf '#!/bin/sh\\n[ \"$GIT_COMMITTER_EMAIL\" != vibe-ensemble@localhost ] || touch @directory/ran\\n' > {run}/hook && chmod +x {run}/hook && for hook in pre-commit post-checkout post-merge reference-transaction post-index-change; do cp {run}/hook {run}/$hook; done; for key in core.fsmonitor core.sshCommand core.editor core.pager gpg.program diff.external; do git config $key {run}/hook || true; done; git config core.hooksPath {run} || true",
+    ),
+    on_run("run-huge-exit", "run truncate -s 1T {run}/exit.json"),
+    on_run("run-huge-grant", "run truncate -s 1T {run}/grant.json"),
     on_run("run-link-exit", "link {run}/exit.json @directory/file"),
     on_run("run-link-reserve", "link {run}/exit.reserve @directory/file"),
     on_run("run-link-segment", "link {run}/stdout.000002.jsonl @directory/file"),

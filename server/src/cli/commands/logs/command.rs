@@ -16,6 +16,8 @@ use crate::config;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::state;
+use crate::state::owned;
+use crate::state::owned::Owners;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -60,7 +62,9 @@ pub async fn run(command: &Logs, environment: &Environment) -> anyhow::Result<Ex
         Err(error) if command.connection.is_given() => return Err(error),
         Err(_) => None,
     };
-    let places = Places::new(config.state_dir.join(state::ATTEMPTS), client);
+    let attempts = config.state_dir.join(state::ATTEMPTS);
+    owned::check(&attempts, Owners::of_client(&config.state_dir))?;
+    let places = Places::new(attempts, client);
     let output = if command.follow { screen.stream() } else { screen.open() };
     let mut writer = Writer::new(command, &screen, output);
     match command.id {
