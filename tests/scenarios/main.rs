@@ -61,6 +61,7 @@ mod starts;
 mod stopped_shims;
 mod stuck;
 mod templates;
+mod terminals;
 mod tickets;
 mod tokens;
 mod trees;

@@ -18,6 +18,8 @@
 //! - [`memory_group`]: a control group with little memory.
 //! - [`task_group`]: a control group with few processes.
 //! - [`binaries`]: where the programs under test are.
+//! - [`seed`]: a database with a great many tickets.
+//! - [`terminal`]: a real terminal, through tmux.
 //! - [`plants`]: bugs that tests must find.
 //! - [`points`]: at which points of the programs a test may kill them.
 //! - [`needs`]: what some tests need from the machine.
@@ -49,7 +51,9 @@ pub mod points;
 pub mod processes;
 pub mod repository;
 pub mod schema;
+pub mod seed;
 pub mod server;
 pub mod systemd;
 pub mod task_group;
+pub mod terminal;
 pub mod tmpfs;

@@ -6,6 +6,7 @@ use crate::claude;
 use crate::frozen::Frozen;
 use crate::memory_group::MemoryGroup;
 use crate::task_group::TaskGroup;
+use crate::terminal::Terminal;
 use crate::tmpfs::Tmpfs;
 
 /// The directory that `.ci/run` installs the MCP conformance suite and the SDKs into.
@@ -28,6 +29,8 @@ pub enum Need {
     MemoryGroup,
     /// A control group that limits processes.
     TaskGroup,
+    /// A terminal emulator without a window.
+    Tmux,
 }
 
 impl Need {
@@ -42,6 +45,7 @@ impl Need {
             Self::Freezing => "freezing",
             Self::MemoryGroup => "memory-group",
             Self::TaskGroup => "task-group",
+            Self::Tmux => "tmux",
         }
     }
 
@@ -75,6 +79,8 @@ impl Need {
             Self::TaskGroup => TaskGroup::make().map(drop).or_else(|error| {
                 missing(format!("needs a control group that limits processes ({error})"))
             }),
+            Self::Tmux if Terminal::is_there() => Ok(()),
+            Self::Tmux => missing("needs tmux, for a real terminal".to_owned()),
         }
     }
 }

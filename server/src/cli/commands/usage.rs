@@ -134,7 +134,7 @@ async fn limits(command: &Usage, client: &Client, page: &mut Page) -> anyhow::Re
     let mut lines = Vec::new();
     if let Some(limit) = today.limit_usd {
         let spent = today.cost_usd + today.assumed_usd;
-        lines.push(format!("the server has used ${spent:.2} of ${limit:.2} today"));
+        lines.push(format!("The server has used ${spent:.2} of ${limit:.2} today"));
     }
     let mut names: Vec<String> = command.project.iter().cloned().collect();
     if names.is_empty() {

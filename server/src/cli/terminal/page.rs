@@ -134,8 +134,10 @@ impl<'t> Wrap<'t> {
                 self.finish(self.line.len());
                 return;
             }
-            // After the last space, unless that only ends the indentation.
-            let word = self.line.iter().rposition(|(text, ..)| *text == " ").map_or(0, |at| at + 1);
+            // After the last space, unless that only ends the indentation, or the last wide character: such scripts have no
+            // spaces between words.
+            let ends = |(text, width, _): &(&str, usize, Tone)| *text == " " || *width > 1;
+            let word = self.line.iter().rposition(ends).map_or(0, |at| at + 1);
             let has_words = self.line[..word].iter().any(|(text, ..)| *text != " ");
             self.finish(if has_words { word } else { self.line.len() });
         }

@@ -57,9 +57,9 @@ pub async fn show_one(
 fn page(detail: &TicketDetailView, result: Option<&(Work, String)>, screen: &Screen) -> Page {
     let ticket = &detail.ticket;
     let mut page = Page::new();
-    page.line(
-        Line::new().toned(&ticket.ticket_id, Tone::Strong).text(format!("  {}", ticket.title)),
-    );
+    let id = Line::new().toned(format!("{}  ", ticket.ticket_id), Tone::Strong);
+    let hang = id.columns();
+    page.line(id.text(&ticket.title).hang(hang));
     page.field("project", ticket.project.as_str());
     page.field("state", state(ticket));
     page.field("stage", stage(ticket));
@@ -76,7 +76,8 @@ fn page(detail: &TicketDetailView, result: Option<&(Work, String)>, screen: &Scr
     if !ticket.depends_on.is_empty() {
         page.field("depends on", ticket.depends_on.join(", "));
     }
-    let changes = ticket.diff_stat.as_ref().map(changes);
+    let stat = ticket.diff_stat.as_ref().filter(|stat| stat.files_changed > 0);
+    let changes = stat.map(changes);
     if result.is_none() {
         page.field("branch", ticket.branch.as_deref().unwrap_or_default());
         page.field("changes", changes.as_deref().unwrap_or_default());

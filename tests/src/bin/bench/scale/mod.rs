@@ -5,12 +5,12 @@
 
 mod calls;
 mod offline;
-mod seed;
 mod table;
 
 use std::time::Instant;
 
 use e2e::bed::Bed;
+use e2e::seed;
 use e2e::server::Setup;
 use serde_json::json;
 
@@ -45,6 +45,7 @@ pub(crate) async fn compare(tickets: u64, rounds: usize) -> anyhow::Result<Table
     let large = launch(large).await?;
     table.pair("READY", &[small.ready_ms], &[large.ready_ms]);
     calls::measure(&small.bed, &large.bed, rounds, &mut table).await?;
+    offline::looks(&small.bed, &large.bed, rounds, &mut table)?;
     offline::measure(&small.bed, &large.bed, &mut table)?;
     table.memory = [
         (small.idle_kib, memory::resident(small.bed.server.pid())?),

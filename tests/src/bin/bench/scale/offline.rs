@@ -1,4 +1,4 @@
-//! Commands that read the whole file.
+//! Commands as a person runs them: what looks at a server, and what reads the whole file.
 
 use std::time::Instant;
 
@@ -6,6 +6,48 @@ use anyhow::ensure;
 use e2e::bed::Bed;
 
 use super::table::Table;
+
+/// What a person looks at; each should answer within a tenth of a second.
+const LOOKS: [(&str, &[&str]); 9] = [
+    ("status", &[]),
+    ("tickets", &[]),
+    ("tickets", &["--all"]),
+    ("tickets", &["T-1"]),
+    ("workers", &[]),
+    ("usage", &["--since", "7d"]),
+    ("events", &["-n", "20"]),
+    ("logs", &["T-1"]),
+    ("why", &["T-1"]),
+];
+
+/// Times each of them, as often as `rounds` says.
+pub(super) fn looks(
+    small: &Bed,
+    large: &Bed,
+    rounds: usize,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    for (name, arguments) in LOOKS {
+        let command = format!("`{}`", [&[name], arguments].concat().join(" "));
+        eprintln!("  {command}");
+        let mut took = [Vec::new(), Vec::new()];
+        for _ in 0..rounds.min(20) {
+            for (side, bed) in [small, large].into_iter().enumerate() {
+                let mut run = bed.server.command(name);
+                run.args(arguments)
+                    .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+                    .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir());
+                let begun = Instant::now();
+                let output = run.output()?;
+                took[side].push(begun.elapsed().as_secs_f64() * 1000.0);
+                let said = String::from_utf8_lossy(&output.stderr);
+                ensure!(output.status.success(), "{command}: {said}");
+            }
+        }
+        table.two(&command, &took);
+    }
+    Ok(())
+}
 
 pub(super) fn measure(small: &Bed, large: &Bed, table: &mut Table) -> anyhow::Result<()> {
     for name in ["doctor", "backup"] {

@@ -1,4 +1,4 @@
-//! Many copies of the rows of a ticket that really ran.
+//! Many copies of the rows of a ticket that really ran: what a server looks like after a long time, in seconds.
 //!
 //! Each copy gets numbers of its own and times spread over a hundred days; everything else is as the server wrote it.
 //! The triggers keep the sums while the rows are copied, as they would have.
@@ -72,7 +72,13 @@ const TABLES: [Copied; 5] = [
 ];
 
 /// Copies the rows of the first ticket until there are `tickets`.
-pub(super) async fn multiply(database: &Path, tickets: u64) -> anyhow::Result<()> {
+///
+/// The server must be stopped. The copies have the state of the first ticket, so let it be closed, on hold or queued.
+///
+/// # Errors
+///
+/// The database cannot be written.
+pub async fn multiply(database: &Path, tickets: u64) -> anyhow::Result<()> {
     let options = SqliteConnectOptions::new()
         .filename(database)
         .foreign_keys(false)

@@ -1,0 +1,474 @@
+//! What a person sees: real terminals of several sizes, pipes, and the JSON that scripts read.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::process::Stdio;
+
+use e2e::bed::Bed;
+use e2e::bed::text;
+use e2e::eventually::DEADLINE;
+use e2e::schema;
+use e2e::seed;
+use e2e::server::Setup;
+use e2e::terminal::PROMPT;
+use e2e::terminal::Terminal;
+use serde_json::Value;
+use serde_json::json;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::BufReader;
+
+/// Titles in the scripts and signs of the world, some longer than any screen.
+const TITLES: [&str; 5] = [
+    "期限切れのクーポンを拒否し、その理由を利用者に説明し、記録に残す。値引きの計算は変えないこと",
+    "Refuse an expired coupon 🙂 at the till, with a reason that the customer understands and the shop can look up",
+    "쿠폰이 만료되면 거부한다",
+    "Short",
+    "Ein sehr-langes-zusammengesetztes-Wort-ohne-Zwischenraum-das-in-keine-Spalte-passt-und-doch-hinein-muss",
+];
+
+fn out(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Tickets in every state: closed with a result, on hold with a question, running, queued, failed.
+async fn busy_bed() -> Bed {
+    let bed = Bed::with(Setup::default().max_workers(3)).await;
+    bed.repository("shop", &["build", "review"], json!({})).await;
+    bed.project("warehouse-of-the-shop", &["an-uncommonly-long-name-of-a-stage"]).await;
+    let create = async |project: &str, plan: &[&str], title: &str, script: &str| {
+        let ticket = json!({"project": project, "title": title, "execution_plan": plan, "description": script});
+        text(&bed.client.ok("create_ticket", ticket).await, "ticket_id")
+    };
+    let work = "fake: build: write coupon.txt refused\nfake: build: say I look at the till.";
+    let closed = create("shop", &["build", "review"], TITLES[0], work).await;
+    bed.completed(&closed).await;
+    let asks = "fake: build: block Which date counts: that of the order, that of the payment, or that of the delivery?";
+    let held = create("shop", &["build"], TITLES[1], asks).await;
+    bed.ticket_is(&held, "on_hold").await;
+    let stage = "an-uncommonly-long-name-of-a-stage";
+    let waits = format!("fake: {stage}: wait-for go");
+    let running = create("warehouse-of-the-shop", &[stage], TITLES[2], &waits).await;
+    bed.ticket_is(&running, "running").await;
+    for title in [TITLES[3], TITLES[4]] {
+        create("warehouse-of-the-shop", &[stage], title, "").await;
+    }
+    let pause = json!({"project": "shop", "worker_type": "review", "reason": "The reviewers are on holiday."});
+    bed.client.ok("pause", pause).await;
+    bed
+}
+
+#[e2e::scenario(needs(Tmux))]
+async fn every_screen_fits_terminals_of_80_120_and_200_columns() {
+    let bed = busy_bed().await;
+    for columns in [80, 120, 200] {
+        let terminal = Terminal::open(&bed.server, columns, 50).await;
+        let commands = [
+            "tickets",
+            "tickets --all",
+            "tickets --utc",
+            "tickets T-1",
+            "tickets T-2",
+            "tickets T-3",
+            "status",
+            "workers",
+            "usage",
+            "usage --by attempt",
+            "events",
+            "logs T-1",
+            "diff T-1 --stat",
+            "top --help",
+        ];
+        for command in commands {
+            let paged = if command.contains("--help") { "" } else { " --no-pager" };
+            let lines = terminal.run(&format!("vibe-ensemble {command}{paged}")).await;
+            assert!(lines.len() > 1, "{columns}, {command}: {lines:#?}");
+            // The lines that are copied into a shell stay whole.
+            let copied = lines.iter().filter(|line| line.contains(" git -C ")).count();
+            let allowed = if command == "tickets T-1" { copied } else { 0 };
+            let wrapped = terminal.wrapped();
+            assert!(wrapped <= allowed, "{columns}, {command}:\n{}", lines.join("\n"));
+        }
+        let list = terminal.run("vibe-ensemble tickets --all").await.join("\n");
+        assert!(list.contains("期限切れ") && list.contains("T-5"), "{list}");
+        let first = list.find("T-5").zip(list.find("T-1 ")).expect("both are listed");
+        assert!(first.0 < first.1, "the newest first:\n{list}");
+        let status = terminal.run("vibe-ensemble status").await.join("\n");
+        for expected in
+            ["RUNNING", "Waiting for you", "answer T-2", "The reviewers are on holiday", "today"]
+        {
+            assert!(status.contains(expected), "{columns}: no {expected} in\n{status}");
+        }
+    }
+}
+
+#[e2e::scenario(needs(Tmux))]
+async fn a_terminal_has_colours_and_a_pipe_has_everything() {
+    let bed = busy_bed().await;
+    let terminal = Terminal::open(&bed.server, 80, 50).await;
+    terminal.run("vibe-ensemble tickets --all").await;
+    assert!(terminal.coloured().contains("\u{1b}["), "{}", terminal.coloured());
+    for plain in ["NO_COLOR=1 vibe-ensemble tickets", "vibe-ensemble tickets --color never"] {
+        terminal.run(plain).await;
+        assert!(!terminal.coloured().contains("\u{1b}["), "{plain}: {}", terminal.coloured());
+    }
+    let piped = out(&bed.server.operate("tickets", &["--all"]).await);
+    assert!(TITLES.iter().all(|title| piped.contains(title)), "nothing is shortened:\n{piped}");
+    assert!(!piped.contains('\u{1b}') && piped.contains("Z  "), "exact times:\n{piped}");
+    let coloured = out(&bed.server.operate("tickets", &["--color", "always"]).await);
+    assert!(coloured.contains("\u{1b}["), "{coloured}");
+}
+
+#[e2e::scenario(needs(Tmux))]
+async fn an_empty_server_and_one_with_three_thousand_tickets_both_fit_a_screen() {
+    let mut bed = Bed::start().await;
+    let empty = Terminal::open(&bed.server, 80, 24).await;
+    let none = empty.run("vibe-ensemble tickets").await.join("\n");
+    assert!(none.contains("No open ticket"), "{none}");
+    empty.run("vibe-ensemble status").await;
+    assert_eq!(empty.wrapped(), 0);
+    drop(empty);
+
+    bed.project("shop", &["build"]).await;
+    let asks = json!({
+        "project": "shop", "title": TITLES[1], "execution_plan": ["build"], "description": "fake: build: block Which date?",
+    });
+    bed.client.ok("create_ticket", asks).await;
+    bed.ticket_is("T-1", "on_hold").await;
+    bed.nothing_is_left().await;
+    bed.server.stop().await;
+    let database = bed.server.state_dir().join("vibe-ensemble.db");
+    seed::multiply(&database, 3_000).await.expect("copies");
+    bed.launch().await;
+
+    let terminal = Terminal::open(&bed.server, 80, 24).await;
+    let list = terminal.run("vibe-ensemble tickets --no-pager").await;
+    assert!(list.iter().any(|line| line.starts_with("T-3000")), "{list:#?}");
+    assert!(list.len() <= 102, "a hundred and what shows more: {}", list.len());
+    assert!(list.join("\n").contains("--limit 1000"), "{list:#?}");
+    let status = terminal.run("vibe-ensemble status").await;
+    assert!(status.len() < 60, "{} lines", status.len());
+    assert!(status.join("\n").contains("and 2990 more"), "{status:#?}");
+    assert_eq!(terminal.wrapped(), 0);
+    // The pager has what is longer than the screen, and gives it back.
+    terminal.begin("vibe-ensemble tickets -n 3000");
+    terminal.shows("a pager", |screen| screen.lines().last().is_some_and(|line| line == ":")).await;
+    terminal.press(&["C-c"]);
+    terminal.press(&["G"]);
+    terminal.shows("the end of the list", |screen| screen.contains("T-1 ")).await;
+    terminal.press(&["q"]);
+    terminal.shows("the shell", |screen| screen.trim_end().ends_with(PROMPT)).await;
+    // What fits is printed as it is.
+    let few = terminal.run("vibe-ensemble tickets -n 3").await;
+    assert!(few.iter().filter(|line| line.starts_with("T-")).count() == 3, "{few:#?}");
+}
+
+#[e2e::scenario(needs(Tmux))]
+async fn a_full_screen_gives_the_terminal_back_however_it_is_left() {
+    let bed = busy_bed().await;
+    let mut terminal = Terminal::open(&bed.server, 120, 30).await;
+    terminal.run("stty -a > before").await;
+    let ways = [
+        ("vibe-ensemble top", "sort:", "C-c"),
+        ("vibe-ensemble top", "sort:", "q"),
+        ("vibe-ensemble status --watch", "RUNNING", "C-c"),
+        ("vibe-ensemble status --watch", "RUNNING", "Escape"),
+    ];
+    for (command, sign, key) in ways {
+        terminal.begin(command);
+        terminal.shows(sign, |screen| screen.contains(sign) && screen.contains("T-3")).await;
+        terminal.press(&[key]);
+        terminal.shows("the shell", |screen| screen.trim_end().ends_with(PROMPT)).await;
+        let differs = terminal.run("stty -a > after; cmp before after").await;
+        assert_eq!(
+            differs.iter().filter(|line| line.contains("differ")).count(),
+            0,
+            "{command} {key}"
+        );
+    }
+    // A signal, as a session that is closed sends it.
+    terminal.run_to("timeout --foreground 2 vibe-ensemble top", 124).await;
+    terminal.run("stty -a > after; cmp before after").await;
+    terminal.begin("vibe-ensemble top");
+    terminal.shows("top", |screen| screen.contains("sort:")).await;
+    terminal.resize(70, 20);
+    let small = terminal.shows("a smaller top", |screen| {
+        screen.contains("W-")
+            && !screen.contains("PROJECT")
+            && screen.lines().last().is_some_and(|line| line.starts_with("sort:"))
+    });
+    let small = small.await;
+    assert_eq!(terminal.wrapped(), 0, "{small}");
+    terminal.press(&["q"]);
+    terminal.shows("the shell", |screen| screen.trim_end().ends_with(PROMPT)).await;
+}
+
+#[e2e::scenario]
+async fn top_in_a_pipe_prints_one_table_with_what_each_worker_does() {
+    let bed = busy_bed().await;
+    let table = out(&bed.server.operate("top", &[]).await);
+    let busy = table.lines().find(|line| line.contains("T-3")).expect("it is busy");
+    assert!(busy.contains('%') && busy.contains("an-uncommonly-long-name-of-a-stage"), "{table}");
+}
+
+#[e2e::scenario]
+async fn logs_follow_a_ticket_from_before_its_first_attempt_to_its_end() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    for stage in ["build", "review"] {
+        bed.worker_type("shop", stage, json!({"auto_spawn": false})).await;
+    }
+    let script = "fake: build: say I look at the till.\nfake: review#1: exit 3\nfake: review: say It is fine.";
+    let ticket = bed.ticket("shop", &["build", "review"], script).await;
+    let mut command = tokio::process::Command::from(bed.server.command("logs"));
+    command
+        .args([ticket.as_str(), "--follow"])
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut following = command.spawn().expect("it starts");
+    let mut notes = BufReader::new(following.stderr.take().expect("piped")).lines();
+    let note =
+        tokio::time::timeout(DEADLINE, notes.next_line()).await.expect("it says that it waits");
+    assert!(note.expect("a line").is_some_and(|note| note.contains("waits")));
+    for stage in ["build", "review"] {
+        bed.client
+            .ok(
+                "update_worker_type",
+                json!({"project": "shop", "worker_type": stage, "auto_spawn": true}),
+            )
+            .await;
+    }
+    let ended =
+        tokio::time::timeout(DEADLINE, following.wait_with_output()).await.expect("it ends");
+    let printed = out(&ended.expect("it ran"));
+    let places: Vec<usize> = [
+        "── A-1  build",
+        "I look at the till.",
+        "── A-1 succeeded",
+        "── A-2  review",
+        "── A-2 failed",
+        "── A-3  review, asked only for its outcome",
+        "── A-3 failed",
+        "── A-4  review",
+        "It is fine.",
+        "── A-4 succeeded",
+        "T-1 is closed: completed",
+    ]
+    .iter()
+    .map(|part| printed.find(part).unwrap_or_else(|| panic!("no {part} in\n{printed}")))
+    .collect();
+    assert!(places.is_sorted(), "{places:?}\n{printed}");
+}
+
+#[e2e::scenario]
+async fn logs_of_a_blocked_ticket_end_with_its_question() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: block Which date counts?").await;
+    bed.ticket_is(&ticket, "on_hold").await;
+    let printed = out(&bed.server.operate("logs", &[&ticket, "--follow"]).await);
+    assert!(printed.contains("question: Which date counts?"), "{printed}");
+    assert!(printed.contains("T-1 is on hold"), "{printed}");
+    // Options that would be of no effect are refused, or have one.
+    let elsewhere = ["A-1", "--url", "http://127.0.0.1:9", "--token-file", "/nonexistent"];
+    assert!(!bed.server.operate("logs", &elsewhere).await.status.success());
+    assert_eq!(bed.server.operate("logs", &["nonsense"]).await.status.code(), Some(2));
+    let last = out(&bed.server.operate("logs", &[&ticket, "-n", "2"]).await);
+    assert_eq!(last.trim_end().lines().count(), 1, "a verdict and an empty line: {last:?}");
+    assert_eq!(out(&bed.server.operate("logs", &[&ticket, "--since", "2020-01-01"]).await), {
+        out(&bed.server.operate("logs", &[&ticket]).await)
+    });
+}
+
+#[e2e::scenario]
+async fn events_begin_where_they_are_asked_to() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
+    for _ in 0..30 {
+        bed.ticket("shop", &["build"], "").await;
+    }
+    let all = out(&bed.server.operate("events", &[]).await);
+    assert_eq!(all.lines().count(), 30);
+    assert!(all.lines().all(|line| line.contains("  shop ")), "each names its project:\n{all}");
+    let last = out(&bed.server.operate("events", &["-n", "3"]).await);
+    assert_eq!(last.lines().collect::<Vec<_>>(), all.lines().skip(27).collect::<Vec<_>>());
+    let one = out(&bed.server.operate("events", &["-n", "1", "--ticket", "T-4"]).await);
+    assert!(one.contains("T-4") && one.lines().count() == 1, "{one}");
+    assert_eq!(out(&bed.server.operate("events", &["--since", "7d"]).await), all);
+    assert_eq!(out(&bed.server.operate("events", &["--since", "2100-01-01"]).await), "");
+    assert_eq!(bed.server.operate("events", &["--since", "tomorrow"]).await.status.code(), Some(2));
+
+    let mut command = tokio::process::Command::from(bed.server.command("events"));
+    command
+        .args(["--follow", "--json"])
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    let mut following = command.spawn().expect("it starts");
+    let mut lines = BufReader::new(following.stdout.take().expect("piped")).lines();
+    for expected in 21..=30 {
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.expect("in time");
+        let event: Value =
+            serde_json::from_str(&line.expect("a line").expect("more")).expect("JSON");
+        assert_eq!(event["ticket_id"], format!("T-{expected}"));
+    }
+    following.kill().await.expect("it runs");
+}
+
+#[e2e::scenario]
+async fn the_lines_under_a_closed_ticket_look_at_its_result_and_take_it() {
+    let bed = Bed::start().await;
+    let repository = bed.repository("shop", &["build"], json!({})).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: write coupon.txt refused").await;
+    bed.completed(&ticket).await;
+    let shown = out(&bed.server.operate("tickets", &[&ticket]).await);
+    assert!(shown.contains("coupon.txt"), "{shown}");
+    let line_of = |name: &str| {
+        let line = shown.lines().find_map(|line| line.trim_start().strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in\n{shown}")).trim().to_owned()
+    };
+    let look = run_in_shell(&bed, &line_of("look at it"));
+    assert!(look.contains("+refused"), "{look}");
+    run_in_shell(&bed, &line_of("take it"));
+    let taken = fs::read_to_string(repository.path.join("coupon.txt")).expect("it was merged");
+    assert_eq!(taken.trim_end(), "refused");
+
+    let difference = out(&bed.server.operate("diff", &[&ticket]).await);
+    assert!(
+        difference.contains("+refused") && difference.starts_with("diff --git"),
+        "{difference}"
+    );
+    let files = out(&bed.server.operate("diff", &[&ticket, "--stat"]).await);
+    assert!(files.contains("coupon.txt") && !files.contains("+refused"), "{files}");
+    let open = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
+    bed.ticket_is(&open, "running").await;
+    let nothing = bed.server.operate("diff", &[&open]).await;
+    assert!(nothing.status.success() && nothing.stdout.is_empty(), "{nothing:?}");
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("at work"), "{nothing:?}");
+}
+
+fn run_in_shell(bed: &Bed, line: &str) -> String {
+    let mut shell = bed.server.command_of(Path::new("/bin/sh"));
+    shell.env("GIT_AUTHOR_NAME", "n").env("GIT_AUTHOR_EMAIL", "n@example.org");
+    shell.env("GIT_COMMITTER_NAME", "n").env("GIT_COMMITTER_EMAIL", "n@example.org");
+    out(&shell.args(["-c", line]).output().expect("a shell"))
+}
+
+#[e2e::scenario]
+async fn a_repository_that_configures_programs_for_diffs_has_none_of_them_run() {
+    let bed = Bed::start().await;
+    let repository = bed.repository("shop", &["build"], json!({})).await;
+    let ran = bed.server.path("ran");
+    let program = format!("touch {}", ran.display());
+    repository.git(&["config", "diff.external", &program]);
+    repository.git(&["config", "diff.trap.textconv", &program]);
+    repository.git(&["config", "diff.trap.command", &program]);
+    repository.git(&["config", "core.pager", &program]);
+    let script =
+        "fake: build: write .gitattributes * diff=trap\nfake: build: write coupon.txt refused";
+    let ticket = bed.ticket("shop", &["build"], script).await;
+    bed.completed(&ticket).await;
+    let difference = out(&bed.server.operate("diff", &[&ticket]).await);
+    assert!(difference.contains("+refused"), "{difference}");
+    out(&bed.server.operate("tickets", &[&ticket]).await);
+    assert!(!ran.exists(), "a program of the repository was run");
+}
+
+#[e2e::scenario]
+async fn what_an_agent_wrote_acts_on_no_terminal() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let nasty = "block \u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}desrever\u{9b}31m";
+    let ticket = json!({
+        "project": "shop", "title": "t", "execution_plan": ["build"], "description": format!("fake: build: {nasty}"),
+    });
+    let ticket = text(&bed.client.ok("create_ticket", ticket).await, "ticket_id");
+    bed.ticket_is(&ticket, "on_hold").await;
+    let commands: [(&str, &[&str]); 7] = [
+        ("tickets", &[&ticket]),
+        ("tickets", &[]),
+        ("status", &[]),
+        ("logs", &[&ticket]),
+        ("events", &[]),
+        ("top", &[]),
+        ("logs", &[&ticket, "--raw"]),
+    ];
+    for (command, arguments) in commands {
+        for colour in ["never", "always"] {
+            let printed =
+                bed.server.operate(command, &[arguments, &["--color", colour]].concat()).await;
+            let printed = out(&printed);
+            let is_ours = |rest: &str| {
+                rest.starts_with('[') && rest[1..].find('m').is_some_and(|end| end < 6)
+            };
+            for (at, _) in printed.match_indices('\u{1b}') {
+                assert!(is_ours(&printed[at + 1..]), "{command}: {printed:?}");
+            }
+            assert!(!printed.contains(['\u{202e}', '\u{9b}', '\u{7}']), "{command}: {printed:?}");
+        }
+    }
+}
+
+#[e2e::scenario]
+async fn what_scripts_read_is_as_the_kept_schemas_say() {
+    let bed = busy_bed().await;
+    let backup = bed.server.path("copy.db");
+    let backup = backup.to_str().expect("a plain path");
+    let commands: [(&str, &str, &[&str]); 17] = [
+        ("tickets", "tickets", &[]),
+        ("tickets", "tickets", &["--all"]),
+        ("ticket", "tickets", &["T-1"]),
+        ("ticket", "tickets", &["T-2"]),
+        ("ticket", "tickets", &["T-3"]),
+        ("workers", "workers", &["--all"]),
+        ("usage", "usage", &["--by", "attempt"]),
+        ("usage", "usage", &[]),
+        ("why", "why", &["T-2"]),
+        ("why", "why", &["T-1"]),
+        ("status", "status", &[]),
+        ("diff", "diff", &["T-1"]),
+        ("event", "events", &[]),
+        ("log-line", "logs", &["T-1"]),
+        ("pause", "pause", &["shop"]),
+        ("pause", "resume", &["shop"]),
+        ("backup", "backup", &[backup]),
+    ];
+    for (name, command, arguments) in commands {
+        let printed = out(&bed.server.operate(command, &[arguments, &["--json"]].concat()).await);
+        valid(name, command, &printed);
+    }
+    // It exits with 1 where a machine lacks something.
+    let doctor = bed.server.operate("doctor", &["--json"]).await;
+    valid("doctor", "doctor", &String::from_utf8_lossy(&doctor.stdout));
+    let drain = out(&bed.server.operate("drain", &["--no-wait", "--json"]).await);
+    valid("drain", "drain", &drain);
+    let status = out(&bed.server.operate("status", &["--json"]).await);
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    let queue =
+        status["pauses"].as_array().expect("a list").iter().find(|pause| pause["scope"] == "queue");
+    assert_eq!(queue.expect("the queue is paused")["reason"], "The reviewers are on holiday.");
+    assert_eq!(status["at_work"][0]["ticket_id"], "T-3");
+}
+
+fn valid(name: &str, command: &str, printed: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../server/schemas/{name}.json"));
+    let kept =
+        fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let kept: Value = serde_json::from_str(&kept).expect("a schema is JSON");
+    let values: Result<Vec<Value>, _> =
+        serde_json::Deserializer::from_str(printed).into_iter().collect();
+    let values = values.unwrap_or_else(|error| panic!("{command}: {error}\n{printed}"));
+    assert!(!values.is_empty(), "{command} printed nothing");
+    for value in values {
+        assert_eq!(schema::violations(&kept, &value), Vec::<String>::new(), "{command}: {value:#}");
+        assert_eq!(value["schema_version"], 1, "{command}");
+    }
+}
