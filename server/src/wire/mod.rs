@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod comment;
 pub mod event;
 pub mod pause;
+pub mod printed;
 pub mod project;
 pub mod queue;
 pub mod read;

@@ -1,0 +1,272 @@
+//! What commands print with `--json`, as schemas that are kept in `server/schemas`: the contract with scripts.
+//!
+//! Each object has a `schema_version`. Within a version fields are added, and none goes or changes its type or meaning; a
+//! field that may be null may also be left out. The tests validate the output of each command against its schema.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::wire::event::EventView;
+use crate::wire::pause::PauseView;
+use crate::wire::pause::PausedView;
+use crate::wire::project::CountsView;
+use crate::wire::queue::QueueView;
+use crate::wire::status::AtWorkView;
+use crate::wire::status::TodayView;
+use crate::wire::ticket::DiffStatView;
+use crate::wire::ticket::TicketDetailView;
+use crate::wire::ticket::TicketView;
+use crate::wire::usage::UsageView;
+use crate::wire::worker::WorkerView;
+
+/// The version of the shapes, and what has it.
+#[derive(Serialize, JsonSchema)]
+struct Versioned<T> {
+    /// Rises when a field goes, or changes its type or meaning.
+    schema_version: u32,
+    #[serde(flatten)]
+    object: T,
+}
+
+/// `tickets --json`.
+#[derive(Serialize, JsonSchema)]
+struct TicketList {
+    /// Newest first.
+    tickets: Vec<TicketView>,
+    /// Whether there are more than were asked for.
+    more: bool,
+}
+
+/// `workers --json`.
+#[derive(Serialize, JsonSchema)]
+struct WorkerList {
+    workers: Vec<WorkerView>,
+}
+
+/// `usage --json`.
+#[derive(Serialize, JsonSchema)]
+struct Usage {
+    usage: Vec<UsageView>,
+    /// Over everything that matches, also what is not listed.
+    total: UsageView,
+}
+
+/// `why --json`.
+#[derive(Serialize, JsonSchema)]
+struct Why {
+    ticket_id: String,
+    state: String,
+    /// completed or cancelled, once closed.
+    resolution: Option<String>,
+    /// What it waits for, as one word.
+    waiting_cause: Option<String>,
+    /// The same as a sentence, with the step that ends the wait.
+    waiting_for: Option<String>,
+    /// When the wait ends by itself, if known.
+    waiting_until: Option<String>,
+}
+
+/// `status --json`.
+#[derive(Serialize, JsonSchema)]
+struct Status {
+    url: String,
+    ready: bool,
+    /// Of the server.
+    version: Option<String>,
+    /// Whether nothing new is started for lack of disk space.
+    disk_low: bool,
+    draining: bool,
+    /// Every pause, of the server, of projects and of queues.
+    pauses: Vec<PauseView>,
+    tickets: CountsView,
+    /// Attempts that have not ended, the longest running first; at most 200.
+    at_work: Vec<AtWorkView>,
+    /// Dollars of today, in UTC.
+    today: TodayView,
+    /// Workers that are not stopped.
+    workers: Vec<WorkerView>,
+    queues: Vec<QueueView>,
+    /// The newest tickets on hold; at most 50.
+    on_hold: Vec<TicketView>,
+}
+
+/// `diff --json`.
+#[derive(Serialize, JsonSchema)]
+struct Difference {
+    ticket_id: String,
+    /// The project's directory.
+    path: String,
+    branch: Option<String>,
+    base_commit: String,
+    /// The last accepted commit.
+    head_commit: String,
+    merged_commit: Option<String>,
+    diff_stat: Option<DiffStatView>,
+    /// As git prints it; with --stat, the list of files.
+    diff: String,
+}
+
+/// A line of `logs --json`.
+#[derive(Serialize, JsonSchema)]
+struct LogLine {
+    attempt_id: String,
+    /// stdout or stderr.
+    stream: String,
+    /// A line that is a JSON object, as the agent wrote it.
+    message: Option<Map<String, Value>>,
+    /// Any other line.
+    text: Option<String>,
+}
+
+/// `drain --json`.
+#[derive(Serialize, JsonSchema)]
+struct Drain {
+    draining: bool,
+    /// Workers that are busy still.
+    busy: Vec<WorkerView>,
+}
+
+/// `backup --json`.
+#[derive(Serialize, JsonSchema)]
+struct Backup {
+    file: String,
+    bytes: u64,
+    projects: i64,
+    tickets: i64,
+    attempts: i64,
+    events: i64,
+    parked_reports: i64,
+}
+
+/// `doctor --json`.
+#[derive(Serialize, JsonSchema)]
+struct Doctor {
+    checks: Vec<DoctorCheck>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct DoctorCheck {
+    /// What was looked at.
+    check: String,
+    /// ok, warning or failed.
+    verdict: String,
+    found: String,
+    /// What to do about it.
+    next: Option<String>,
+}
+
+/// The schema of each command's output, by the name of its file.
+#[must_use]
+pub fn schemas() -> BTreeMap<&'static str, Value> {
+    [
+        ("tickets", of::<TicketList>()),
+        ("ticket", of::<TicketDetailView>()),
+        ("workers", of::<WorkerList>()),
+        ("usage", of::<Usage>()),
+        ("why", of::<Why>()),
+        ("status", of::<Status>()),
+        ("diff", of::<Difference>()),
+        ("event", of::<EventView>()),
+        ("log-line", of::<LogLine>()),
+        ("pause", of::<PausedView>()),
+        ("drain", of::<Drain>()),
+        ("backup", of::<Backup>()),
+        ("doctor", of::<Doctor>()),
+    ]
+    .into()
+}
+
+/// The schema of an object that has a version.
+fn of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let settings = settings.with(|settings| settings.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<Versioned<T>>();
+    let mut schema = schema.to_value();
+    close(&mut schema);
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("title");
+        object.remove("description");
+    }
+    schema
+}
+
+/// Forbids fields that are not listed, and requires those that cannot be null.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let optional: Vec<String> = object
+                .get("properties")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .filter(|(_, property)| may_be_null(property))
+                .map(|(name, _)| name.clone())
+                .collect();
+            if let Some(Value::Array(required)) = object.get_mut("required") {
+                required.retain(|name| !optional.iter().any(|optional| name == optional.as_str()));
+            }
+            if object.get("properties").is_some_and(Value::is_object) {
+                object.insert("additionalProperties".to_owned(), false.into());
+            }
+            if object.get("format").is_some_and(Value::is_string) {
+                object.remove("format");
+            }
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
+            object.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn may_be_null(property: &Value) -> bool {
+    let is_null = |found: &Value| *found == "null" || found["type"] == "null";
+    ["type", "anyOf"].iter().any(|keyword| {
+        property[*keyword].as_array().is_some_and(|branches| branches.iter().any(is_null))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_kept_schemas_are_those_of_the_types() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+        let writes = std::env::vars_os().any(|(name, _)| name == "UPDATE_SNAPSHOTS");
+        for (name, schema) in schemas() {
+            let file = directory.join(format!("{name}.json"));
+            let text = format!("{schema:#}\n");
+            if writes {
+                fs::write(&file, &text).expect("writes");
+            }
+            let kept = fs::read_to_string(&file).unwrap_or_default();
+            assert!(
+                kept == text,
+                "{name}: run the tests with UPDATE_SNAPSHOTS=1 and look at the difference: a field that goes, or changes its \
+                 type or meaning, needs a new SCHEMA_VERSION"
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_listed_is_no_part_of_the_contract() {
+        let schema = &schemas()["tickets"];
+        assert_eq!(schema["additionalProperties"], false);
+        let ticket = &schema["properties"]["tickets"]["items"];
+        assert_eq!(ticket["additionalProperties"], false);
+        let required =
+            |name: &str| ticket["required"].as_array().unwrap().iter().any(|it| it == name);
+        assert!(required("ticket_id") && !required("hold_reason"), "{ticket:#}");
+    }
+}
