@@ -80,6 +80,7 @@ async fn an_overload_or_a_failing_service_waits_and_charges_no_ticket() {
         assert_eq!(found["state"], "scheduled", "{status}");
         assert_eq!(found["waiting_cause"], "backoff", "{status}");
         assert_eq!(found["cost_usd"], 0.0, "{status}");
+        assert_eq!(found["assumed_usd"], 0.0, "{status}");
         // It waits a minute; only what claude itself repeats has been asked.
         assert!(api.asks().len() <= 4, "{status}: {} requests", api.asks().len());
     }
@@ -99,6 +100,7 @@ async fn a_refused_login_is_stopped_at_once_instead_of_being_tried_for_minutes()
 
     assert_eq!(found["attempts"][0]["failure"], "authentication", "{found}");
     assert_eq!(found["attempts_used"], 0);
+    assert_eq!(found["assumed_usd"], 0.0, "a refused request costs nothing: {found}");
     assert!(api.asks().len() <= 4, "{} requests", api.asks().len());
     eventually("the other ticket says why it waits", || async {
         let other = bed.get(&other).await;

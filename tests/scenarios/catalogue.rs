@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Each tool of the contract and its parameters; `?` marks an optional one.
-const TOOLS: [(&str, &str); 31] = [
+const TOOLS: [(&str, &str); 32] = [
     (
         "create_project",
         "name path description? rules? patterns? isolation? on_complete? max_workers? max_budget_usd? max_budget_usd_per_day? \
@@ -47,6 +47,7 @@ const TOOLS: [(&str, &str); 31] = [
     ("delete_queue", "project worker_type force?"),
     ("pause", "project? worker_type? reason?"),
     ("resume", "project? worker_type?"),
+    ("list_inbox", "project? limit? cursor?"),
     (
         "create_ticket",
         "project title execution_plan description? priority? depends_on? idempotency_key?",
@@ -62,7 +63,7 @@ const TOOLS: [(&str, &str); 31] = [
         "list_events",
         "after? include_processed? kinds? project? ticket_id? wait_seconds? limit? consumer?",
     ),
-    ("mark_events_processed", "event_seqs? up_to_seq? consumer?"),
+    ("mark_events_processed", "event_seqs? up_to_seq? project? kinds? ticket_id? consumer?"),
     ("get_usage", "group_by? project? ticket_id? worker_type? since? until? limit? cursor?"),
 ];
 

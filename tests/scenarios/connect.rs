@@ -22,6 +22,20 @@ fn words(output: &Output) -> String {
     format!("{}\n{out}\n{err}", output.status)
 }
 
+/// What the model of a coordinator's session is given of this server, besides what it may search for.
+fn assert_light(api: &MessagesApi) {
+    let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).expect("it asked");
+    let tools = asked.body["tools"].as_array().expect("a list");
+    let ours: Vec<&Value> = tools
+        .iter()
+        .filter(|tool| tool["name"].as_str().is_some_and(|name| name.contains("vibe-ensemble__")))
+        .collect();
+    let bytes: usize = ours.iter().map(|tool| tool.to_string().len()).sum();
+    assert_eq!(ours.len(), 9, "{ours:?}");
+    assert!(bytes < 12_000, "{bytes} bytes, of about four for each token");
+    assert!(asked.tools.iter().any(|tool| tool == "ToolSearch"), "{:?}", asked.tools);
+}
+
 /// Runs `connect` on a directory, which must go well.
 async fn connect(bed: &Bed, directory: &Path) -> String {
     let output = bed.server.operate("connect", &[directory.to_str().expect("UTF-8")]).await;
@@ -65,6 +79,9 @@ async fn connect_writes_no_token_and_says_what_it_wrote() {
     let headers: Value =
         serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", words(&ran)));
     assert_eq!(headers["Authorization"], format!("Bearer {}", bed.server.token()));
+    // Claude Code takes none of them when one of the values is something else.
+    let headers = headers.as_object().expect("an object");
+    assert!(headers.values().all(Value::is_string), "{headers:?}");
 }
 
 #[e2e::scenario]
@@ -113,7 +130,7 @@ async fn the_real_claude_is_connected_in_that_directory_and_has_the_prompts_as_c
     bed.client.ok("complete_ticket_stage", asks).await;
     connect(&bed, &directory).await;
 
-    let command = "/mcp__vibe-ensemble__triage_on_hold shop";
+    let command = "/mcp__vibe-ensemble__unblock shop";
     let running = Coordinator::start(&claude, &bed.server, &api, &directory, command).await;
     let said = running.ends().await;
 
@@ -124,14 +141,13 @@ async fn the_real_claude_is_connected_in_that_directory_and_has_the_prompts_as_c
     let tools = init["tools"].to_string();
     assert!(tools.contains("mcp__vibe-ensemble__list_events"), "{tools}");
     let commands = init["slash_commands"].to_string();
-    for command in
-        ["mcp__vibe-ensemble__plan_project", "mcp__vibe-ensemble__report_progress", "vibe-watch"]
-    {
+    for command in ["mcp__vibe-ensemble__plan", "mcp__vibe-ensemble__report", "vibe-watch"] {
         assert!(commands.contains(command), "{command} is not in {commands}");
     }
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).unwrap();
     let (prompt, _) = asked.prompt();
     assert!(prompt.contains("Which colour?"), "{prompt}");
+    assert_light(&api);
     assert_eq!(result_of(&said)["is_error"], false);
 }
 
@@ -230,6 +246,7 @@ async fn the_real_claude_takes_the_plugin() {
             "{skill} is not in {commands}"
         );
     }
+    assert_light(&api);
 }
 
 #[e2e::scenario]

@@ -290,3 +290,68 @@ async fn every_revision_learns_that_a_call_waits() {
         assert!(rest.contains(&ticket), "{rest}");
     }
 }
+
+/// What a command knows that runs for a session in a directory.
+fn place_of(bed: &Bed, directory: &str) -> [(&'static str, std::path::PathBuf); 3] {
+    [
+        ("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir()),
+        ("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir()),
+        ("CLAUDE_PROJECT_DIR", directory.into()),
+    ]
+}
+
+/// The events that a directory's session is told, as its monitor asks for them.
+async fn told_here(bed: &Bed, directory: &str) -> Vec<Value> {
+    let mut command = bed.server.command("events");
+    command.args(["--unmarked", "--here", "--json"]);
+    command.envs(place_of(bed, directory));
+    let ran = tokio::process::Command::from(command).output().await.expect("it runs");
+    assert!(ran.status.success(), "{ran:?}");
+    let lines = String::from_utf8(ran.stdout).expect("text");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+async fn consumer_of(bed: &Bed, directory: &str) -> String {
+    let mut command = bed.server.command("headers");
+    command.envs(place_of(bed, directory));
+    let ran = tokio::process::Command::from(command).output().await.expect("it runs");
+    let headers: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    text(&headers, "vibe-ensemble-consumer")
+}
+
+#[e2e::scenario]
+async fn the_sessions_of_two_directories_never_take_each_others_events() {
+    let bed = Bed::start().await;
+    let mut places = Vec::new();
+    for project in ["shop", "app"] {
+        places.push(bed.project(project, &[]).await.to_str().expect("UTF-8").to_owned());
+        bed.worker_type(project, "build", json!({"auto_spawn": false})).await;
+        let ticket = bed.ticket(project, &["build"], "").await;
+        bed.client.ok("close_ticket", json!({"ticket_id": ticket})).await;
+    }
+    let [shop, app] = places.as_slice() else { panic!("two") };
+    let (of_shop, of_app) = (consumer_of(&bed, shop).await, consumer_of(&bed, app).await);
+    assert_ne!(of_shop, of_app);
+
+    for (place, project) in [(shop, "shop"), (app, "app")] {
+        let told = told_here(&bed, place).await;
+        assert!(
+            !told.is_empty() && told.iter().all(|event| event["project"] == project),
+            "{told:?}"
+        );
+    }
+    // Each marks up to the newest event of the whole log, as a session does that was told of none beyond its own.
+    let last = bed.client.ok("list_events", json!({})).await["last_seq"].clone();
+    let mark = json!({"up_to_seq": last, "project": "shop", "consumer": of_shop});
+    bed.client.ok("mark_events_processed", mark).await;
+    assert!(told_here(&bed, shop).await.is_empty());
+    assert!(!told_here(&bed, app).await.is_empty(), "of another session");
+
+    // A session from before consumers of their own marks everything, and takes nothing from those that have one.
+    bed.client.ok("mark_events_processed", json!({"up_to_seq": last})).await;
+    assert_eq!(bed.client.ok("list_events", json!({})).await["events"], json!([]));
+    assert!(!told_here(&bed, app).await.is_empty(), "of another session");
+    assert!(told_here(&bed, "/").await.is_empty(), "a directory of no project");
+    let wrong = json!({"up_to_seq": last, "project": "shpo"});
+    assert!(bed.client.refused("mark_events_processed", wrong).await.contains("shpo"));
+}

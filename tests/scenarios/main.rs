@@ -28,6 +28,7 @@ mod failures;
 mod fence;
 mod http;
 mod identity;
+mod inbox;
 mod limits;
 mod listeners;
 mod lists;

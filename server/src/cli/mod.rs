@@ -7,6 +7,7 @@ pub mod commands;
 pub mod connection;
 pub mod event_log;
 pub mod failure;
+pub mod here;
 pub mod output;
 pub mod pauses;
 pub mod progress;
@@ -28,6 +29,7 @@ use crate::cli::commands::doctor::Doctor;
 use crate::cli::commands::drain::Drain;
 use crate::cli::commands::events::Events;
 use crate::cli::commands::headers::Headers;
+use crate::cli::commands::inbox::Inbox;
 use crate::cli::commands::logs::Logs;
 use crate::cli::commands::pause::Pause;
 use crate::cli::commands::pause::Resume;
@@ -129,6 +131,8 @@ pub enum Command {
     /// Compares the commit at which the work of the ticket began with the last one that was accepted, in the repository of
     /// its project. Works for open and closed tickets.
     Diff(Diff),
+    /// List what waits for somebody, oldest first, with the commands that settle it
+    Inbox(Inbox),
     /// Explain why a ticket is not running, and what would start it
     Why(Why),
     /// Sum up what the work has used: dollars, tokens, turns, time, memory

@@ -16,6 +16,7 @@ use crate::cli::commands::doctor;
 use crate::cli::commands::drain;
 use crate::cli::commands::events;
 use crate::cli::commands::headers;
+use crate::cli::commands::inbox;
 use crate::cli::commands::logs;
 use crate::cli::commands::pause;
 use crate::cli::commands::rotate_token;
@@ -46,6 +47,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Workers(command) => client(workers::run(&command, environment)),
         Command::Tickets(command) => client(tickets::run(&command, environment)),
         Command::Diff(command) => client(diff::run(&command, environment)),
+        Command::Inbox(command) => client(inbox::run(&command, environment)),
         Command::Why(command) => client(why::run(&command, environment)),
         Command::Usage(command) => client(usage::run(&command, environment)),
         Command::Pause(command) => client(pause::pause(&command, environment)),

@@ -21,6 +21,9 @@ names! {
 /// The header of a request in which a client names who reads the answer.
 pub const READER_HEADER: &str = "vibe-ensemble-reader";
 
+/// The header of a request in which a session names its own consumer of events.
+pub const CONSUMER_HEADER: &str = "vibe-ensemble-consumer";
+
 /// How one kind of reader takes a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {

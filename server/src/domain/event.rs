@@ -61,6 +61,17 @@ impl NewEvent {
     }
 }
 
+impl EventKind {
+    /// What may need somebody: the end of a ticket, and what does not go on by itself.
+    pub const FOR_SOMEBODY: [Self; 5] = [
+        Self::TicketOnHold,
+        Self::TicketClosed,
+        Self::QueuePaused,
+        Self::ProjectPaused,
+        Self::ServerPaused,
+    ];
+}
+
 names! {
     /// What an event reports. Kinds are added and never renamed.
     pub enum EventKind {

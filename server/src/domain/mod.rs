@@ -14,6 +14,7 @@ pub mod comment;
 pub mod event;
 pub mod hold;
 pub mod id;
+pub mod inbox;
 pub mod limits;
 pub mod names;
 pub mod outcome;

@@ -24,6 +24,8 @@ pub(crate) struct Admitted {
     pub(crate) caller: Caller,
     /// Who reads the answers, as the request says.
     pub(crate) reader: Reader,
+    /// The consumer of events of the session that the request is from, as the request says.
+    pub(crate) consumer: Option<String>,
     /// Cancelled when the caller's token is no longer valid.
     pub(crate) lapsed: CancellationToken,
 }

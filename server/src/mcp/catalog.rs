@@ -12,6 +12,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         tools::workers::tools(),
         tools::queues::tools(),
         tools::pauses::tools(),
+        tools::inbox::tools(),
         tools::tickets::tools(),
         tools::events::tools(),
         tools::usage::tools(),
@@ -20,6 +21,20 @@ pub(crate) fn tools() -> Vec<Tool> {
     .flatten()
     .collect()
 }
+
+/// The tools of every day, which a coordinator's session has at once. The others are searched for when they are needed:
+/// each tool costs every session, whether it is used or not.
+pub(crate) const DAILY: [&str; 9] = [
+    "create_project",
+    "create_worker_type",
+    "create_ticket",
+    "get_ticket",
+    "list_tickets",
+    "list_events",
+    "mark_events_processed",
+    "resume_ticket",
+    "list_inbox",
+];
 
 /// The tools of an attempt's agent.
 pub(crate) fn worker_tools() -> Vec<Tool> {
@@ -38,7 +53,7 @@ mod tests {
     use crate::mcp::arguments::Accepted;
     use crate::mcp::reply::wrong_arguments;
 
-    const NAMES: [&str; 31] = [
+    const NAMES: [&str; 32] = [
         "create_project",
         "get_project",
         "list_projects",
@@ -59,6 +74,7 @@ mod tests {
         "delete_queue",
         "pause",
         "resume",
+        "list_inbox",
         "create_ticket",
         "update_ticket",
         "get_ticket",
@@ -85,6 +101,23 @@ mod tests {
                 assert!(NAMES.contains(&tool), "{step:?}: {tool}");
             }
         }
+    }
+
+    /// What Claude Code sends to the model of a tool; a token has about four bytes of it.
+    #[test]
+    fn the_tools_of_every_day_cost_a_session_less_than_three_thousand_tokens() {
+        let all = tools();
+        let daily = all.iter().filter(|tool| DAILY.contains(&tool.name));
+        let sizes: Vec<(&str, usize)> = daily
+            .map(|tool| {
+                let schema = Value::Object(tool.arguments.clone()).to_string();
+                let name = "mcp__plugin_vibe-ensemble_vibe-ensemble__".len() + tool.name.len();
+                (tool.name, name + tool.description.len() + schema.len())
+            })
+            .collect();
+        let whole: usize = sizes.iter().map(|(_, size)| size).sum();
+        assert_eq!(sizes.len(), DAILY.len());
+        assert!(whole <= 11_800, "{whole} bytes: {sizes:?}");
     }
 
     #[test]

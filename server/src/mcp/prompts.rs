@@ -5,23 +5,21 @@ use std::fmt::Write as _;
 use serde_json::Map;
 use serde_json::Value;
 
-use crate::domain::hold::Hold;
 use crate::domain::project::Project;
 use crate::domain::project::TicketCounts;
 use crate::domain::refusal::Refusal;
-use crate::domain::text;
 use crate::domain::text::shortened;
-use crate::domain::ticket::Ticket;
-use crate::domain::ticket::TicketState;
 use crate::mcp::page::MAX_LIMIT;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
+use crate::mcp::tools::inbox;
 use crate::store::Page;
 use crate::store::TicketFilter;
 
-const PLAN: &str = include_str!("words/prompts/plan_project.md");
-const TRIAGE: &str = include_str!("words/prompts/triage_on_hold.md");
-const REPORT: &str = include_str!("words/prompts/report_progress.md");
+// The same texts as the skills of the same names: one thing has one name and one text.
+const PLAN: &str = include_str!("../../../packaging/claude-plugin/skills/plan/SKILL.md");
+const UNBLOCK: &str = include_str!("../../../packaging/claude-plugin/skills/unblock/SKILL.md");
+const REPORT: &str = include_str!("../../../packaging/claude-plugin/skills/report/SKILL.md");
 
 /// How much of a question or reason a prompt repeats; the ticket has it in full.
 const SHOWN_CHARS: usize = 600;
@@ -50,19 +48,19 @@ const PROJECT: Argument =
 /// Every prompt, in the order the list shows them.
 pub(crate) const PROMPTS: [Prompt; 3] = [
     Prompt {
-        name: "plan_project",
+        name: "plan",
         title: "Plan a project",
         description: "Turn a goal into a project, worker types and tickets that workers can do unattended.",
         arguments: &[PROJECT],
     },
     Prompt {
-        name: "triage_on_hold",
-        title: "Triage tickets on hold",
-        description: "Go through the tickets that wait for a decision, and decide or ask.",
+        name: "unblock",
+        title: "Settle what waits",
+        description: "Go through everything that waits for somebody, and decide or ask.",
         arguments: &[PROJECT],
     },
     Prompt {
-        name: "report_progress",
+        name: "report",
         title: "Report progress",
         description: "Report in a few sentences what is done, what is running, what waits and what it costs.",
         arguments: &[PROJECT],
@@ -75,12 +73,19 @@ pub(crate) async fn text(
     name: &str,
     arguments: &Map<String, Value>,
 ) -> Result<Option<String>> {
+    // As they were called before the skills had the same names.
+    let name = match name {
+        "plan_project" => "plan",
+        "triage_on_hold" => "unblock",
+        "report_progress" => "report",
+        name => name,
+    };
     let Some(prompt) = PROMPTS.iter().find(|prompt| prompt.name == name) else { return Ok(None) };
     let project = given_project(prompt, arguments)?;
     let projects = projects(service, project.as_deref()).await?;
     let text = match prompt.name {
-        "plan_project" => plan(service, &projects).await?,
-        "triage_on_hold" => triage(service, project).await?,
+        "plan" => plan(service, &projects).await?,
+        "unblock" => triage(service, project).await?,
         _ => report(service, &projects, project).await?,
     };
     Ok(Some(text))
@@ -115,17 +120,13 @@ async fn projects(service: &Service, name: Option<&str>) -> Result<Vec<Project>>
 
 async fn plan(service: &Service, projects: &[Project]) -> Result<String> {
     if projects.is_empty() {
-        return Ok(filled(
-            PLAN,
-            "{projects}",
-            "There is no project yet: begin with create_project.",
-        ));
+        return Ok(with_state(PLAN, "There is no project yet: begin with create_project."));
     }
     let mut known = String::from("The current state:\n");
     for project in projects {
         describe(service, &mut known, project).await?;
     }
-    Ok(filled(PLAN, "{projects}", &known))
+    Ok(with_state(PLAN, &known))
 }
 
 async fn describe(service: &Service, text: &mut String, project: &Project) -> Result<()> {
@@ -152,45 +153,21 @@ async fn describe(service: &Service, text: &mut String, project: &Project) -> Re
 }
 
 async fn triage(service: &Service, project: Option<String>) -> Result<String> {
-    let filter =
-        TicketFilter { project, states: vec!["on_hold".to_owned()], ..TicketFilter::default() };
-    let page = Page { after: None, limit: MAX_LIMIT };
-    let held = service.store.tickets(filter, page).await?;
-    if held.items.is_empty() {
-        return Ok(
-            "No ticket is on hold. Say so, and check with list_queues whether a queue is paused."
-                .to_owned(),
-        );
+    let inbox = inbox::inbox(service, project.as_deref(), None, MAX_LIMIT).await?;
+    if inbox.items.is_empty() {
+        return Ok("Nothing waits for anybody. Say so.".to_owned());
     }
-    let mut listed = String::new();
-    for ticket in &held.items {
-        hold(&mut listed, ticket);
+    let mut listed = String::from("What waits now:\n");
+    for item in &inbox.items {
+        let sentence = shortened(&item.sentence, SHOWN_CHARS);
+        let project = item.project.as_deref().unwrap_or("all projects");
+        let (item, kind) = (&item.item, &item.kind);
+        line(&mut listed, format_args!("- {item} of {project} ({kind}): {sentence}"));
     }
-    if held.next.is_some() {
-        line(&mut listed, format_args!("… and more: list_tickets with state on_hold."));
+    if inbox.next_cursor.is_some() {
+        line(&mut listed, format_args!("… and more: list_inbox."));
     }
-    Ok(filled(TRIAGE, "{tickets}", &listed))
-}
-
-fn hold(text: &mut String, ticket: &Ticket) {
-    let reason = match &ticket.state {
-        TicketState::OnHold(Hold { reason, .. }) => shortened(reason, SHOWN_CHARS),
-        TicketState::Blocked
-        | TicketState::Scheduled { .. }
-        | TicketState::Queued
-        | TicketState::Running
-        | TicketState::Closed { .. } => String::new(),
-    };
-    line(
-        text,
-        format_args!(
-            "- {} \"{}\" of {}, at stage {}: {reason}",
-            ticket.id,
-            ticket.title,
-            ticket.project_name,
-            ticket.current_stage()
-        ),
-    );
+    Ok(with_state(UNBLOCK, &listed))
 }
 
 async fn report(
@@ -232,7 +209,7 @@ async fn report(
     if open.next.is_some() {
         line(&mut known, format_args!("… and more open tickets: list_tickets."));
     }
-    Ok(filled(REPORT, "{tickets}", &known))
+    Ok(with_state(REPORT, &known))
 }
 
 async fn counts(service: &Service, project: &Project) -> Result<String> {
@@ -244,9 +221,10 @@ async fn counts(service: &Service, project: &Project) -> Result<String> {
     ))
 }
 
-/// The prompt with `listed` in its one place for it.
-fn filled(prompt: &str, place: &str, listed: &str) -> String {
-    text::filled(prompt.trim_ascii_end(), &[(place, listed.trim_end())])
+/// The text of a skill, and how things are now.
+fn with_state(skill: &str, known: &str) -> String {
+    let (_, body) = skill.split_once("\n---\n").unwrap_or(("", skill));
+    format!("{}\n\n{}", body.trim(), known.trim_end())
 }
 
 fn line(text: &mut String, words: std::fmt::Arguments<'_>) {

@@ -8,6 +8,7 @@ use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::percent_decode_str;
 use percent_encoding::utf8_percent_encode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,6 +16,7 @@ use crate::domain::id::TicketId;
 use crate::domain::text::shortened;
 use crate::mcp::page::List;
 use crate::mcp::page::MAX_LIMIT;
+use crate::mcp::schema;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::tools::events;
@@ -184,8 +186,11 @@ pub(crate) async fn read(service: &Service, address: &Address) -> Result<Value> 
     }
 }
 
-fn value(view: impl Serialize) -> Value {
-    serde_json::to_value(view).expect("a view is an object with names as keys")
+/// As the tool of the same noun answers a model: without the nulls.
+fn value<T: Serialize + JsonSchema>(view: T) -> Value {
+    let mut value = serde_json::to_value(view).expect("a view is an object with names as keys");
+    schema::remove_nulls(&mut value, &Value::Object(schema::of_result::<T>()));
+    value
 }
 
 #[cfg(test)]

@@ -19,9 +19,68 @@ pub(crate) fn of_arguments<T: JsonSchema>() -> Schema {
     schema
 }
 
-/// The schema of a tool's result: what serde writes, so an optional field is present and may be null.
+/// The schema of a tool's result. A field that may be null may also be missing: models are not given nulls to read.
 pub(crate) fn of_result<T: JsonSchema>() -> Schema {
-    root::<T>(SchemaSettings::draft2020_12().for_serialize())
+    let mut schema = Value::Object(root::<T>(SchemaSettings::draft2020_12().for_serialize()));
+    null_is_optional(&mut schema);
+    match schema {
+        Value::Object(object) => object,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Schema::new()
+        }
+    }
+}
+
+/// Requires no field that may be null.
+fn null_is_optional(schema: &mut Value) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let nullable: Vec<String> = properties
+            .iter()
+            .filter(|(_, property)| may_be_null(property))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if let Some(Value::Array(required)) = schema.get_mut("required") {
+            required.retain(|name| !nullable.iter().any(|other| name == other));
+        }
+    }
+    match schema {
+        Value::Object(object) => object.values_mut().for_each(null_is_optional),
+        Value::Array(items) => items.iter_mut().for_each(null_is_optional),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn may_be_null(property: &Value) -> bool {
+    let is_null = |schema: &Value| schema["type"] == "null" || may_be_null(schema);
+    let types = property["type"].as_array();
+    types.is_some_and(|types| types.iter().any(|name| name == "null"))
+        || property["anyOf"].as_array().is_some_and(|any| any.iter().any(is_null))
+}
+
+/// Removes the nulls that a schema names a field for. What it does not describe, such as somebody's settings, stays as it
+/// is: a null in it has a meaning of its own.
+pub(crate) fn remove_nulls(value: &mut Value, schema: &Value) {
+    let described = schema["anyOf"].as_array().into_iter().flatten();
+    let schema = described.chain([schema]).find(|one| {
+        one.get("properties").is_some_and(Value::is_object) || one.get("items").is_some()
+    });
+    let Some(schema) = schema else { return };
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, field| {
+                !(field.is_null() && schema["properties"].get(name.as_str()).is_some())
+            });
+            for (name, field) in fields {
+                remove_nulls(field, &schema["properties"][name.as_str()]);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                remove_nulls(item, &schema["items"]);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn root<T: JsonSchema>(settings: SchemaSettings) -> Schema {
@@ -73,5 +132,46 @@ fn without_null(property: &mut Value) {
             let only = only.take();
             property.insert("type".to_owned(), only);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(serde::Serialize, JsonSchema)]
+    struct Inner {
+        name: String,
+        until: Option<String>,
+    }
+
+    #[derive(serde::Serialize, JsonSchema)]
+    struct Outer {
+        first: Option<Inner>,
+        all: Vec<Inner>,
+        free: Map<String, Value>,
+        count: Option<i64>,
+    }
+
+    #[test]
+    fn nulls_go_where_a_field_says_nothing_by_them_and_stay_where_they_are_somebodys() {
+        let schema = Value::Object(of_result::<Outer>());
+        assert_eq!(schema["required"], json!(["all", "free"]));
+        assert_eq!(schema["properties"]["all"]["items"]["required"], json!(["name"]));
+        let inner = |until| Inner { name: "a".to_owned(), until };
+        let outer = Outer {
+            first: Some(inner(None)),
+            all: vec![inner(None), inner(Some("now".to_owned()))],
+            free: Map::from_iter([("until".to_owned(), Value::Null)]),
+            count: None,
+        };
+        let mut value = serde_json::to_value(outer).unwrap();
+        remove_nulls(&mut value, &schema);
+        assert_eq!(
+            value,
+            json!({"first": {"name": "a"}, "all": [{"name": "a"}, {"name": "a", "until": "now"}], "free": {"until": null}})
+        );
     }
 }

@@ -43,6 +43,8 @@ pub struct Service {
     pub(crate) waiting: Waiting,
     /// Who reads the answer of this call.
     pub(crate) reader: Reader,
+    /// The consumer of events of the session that calls, when it has one of its own.
+    pub(crate) consumer: Option<String>,
 }
 
 impl Service {
@@ -66,12 +68,13 @@ impl Service {
             obstacles: Obstacles::default(),
             waiting,
             reader: Reader::default(),
+            consumer: None,
         }
     }
 
-    /// The same, for a call whose answer `reader` reads.
-    pub(crate) fn for_reader(&self, reader: Reader) -> Self {
-        Self { reader, ..self.clone() }
+    /// The same, for a call whose answer `reader` reads, of a session with this consumer of events.
+    pub(crate) fn for_call(&self, reader: Reader, consumer: Option<String>) -> Self {
+        Self { reader, consumer, ..self.clone() }
     }
 
     /// Adds the operator's templates to the built-in ones.

@@ -252,7 +252,11 @@ async fn all_four_revisions_are_served() {
         assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
         assert_eq!(answer["result"]["serverInfo"]["name"], "vibe-ensemble");
         let answer = server.rpc(Era::Legacy(version), "tools/list", json!({})).await;
-        assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(31), "{version}");
+        assert_eq!(
+            answer["result"]["tools"].as_array().map(Vec::len),
+            Some(crate::mcp::catalog::tools().len()),
+            "{version}"
+        );
     }
     let answer = server.rpc(Era::Stateless, "server/discover", json!({})).await;
     assert_eq!(
@@ -264,7 +268,10 @@ async fn all_four_revisions_are_served() {
         json!({"prompts": {}, "resources": {}, "tools": {}})
     );
     let answer = server.rpc(Era::Stateless, "tools/list", json!({})).await;
-    assert_eq!(answer["result"]["tools"].as_array().map(Vec::len), Some(31));
+    assert_eq!(
+        answer["result"]["tools"].as_array().map(Vec::len),
+        Some(crate::mcp::catalog::tools().len())
+    );
     assert_eq!(answer["result"]["cacheScope"], "private");
 }
 
@@ -372,9 +379,9 @@ async fn prompts_carry_the_state_of_things() {
         assert_eq!(message["role"], "user", "{answer}");
         message["content"]["text"].as_str().unwrap().to_owned()
     };
-    assert!(words(&get("plan_project", json!({})).await).contains("There is no project yet"));
-    assert!(words(&get("report_progress", json!({})).await).contains("no Vibe-Ensemble project"));
-    assert!(words(&get("triage_on_hold", json!({})).await).contains("No ticket is on hold"));
+    assert!(words(&get("plan", json!({})).await).contains("There is no project yet"));
+    assert!(words(&get("report", json!({})).await).contains("no Vibe-Ensemble project"));
+    assert!(words(&get("unblock", json!({})).await).contains("Nothing waits"));
 
     server.with_project().await;
     let new = json!({"project": "shop", "title": "Basket", "execution_plan": ["impl"]});
@@ -386,18 +393,18 @@ async fn prompts_carry_the_state_of_things() {
         let text = words(&get(prompt["name"].as_str().unwrap(), json!({"project": "shop"})).await);
         assert!(text.contains("shop"), "{text}");
     }
-    let triage = words(&get("triage_on_hold", json!({})).await);
+    let triage = words(&get("unblock", json!({})).await);
     assert!(
-        triage.contains("T-1 \"Basket\" of shop") && triage.contains("Which colour?"),
+        triage.contains("T-1 of shop (question)") && triage.contains("Which colour?"),
         "{triage}"
     );
-    let plan = words(&get("plan_project", json!({"project": "shop"})).await);
+    let plan = words(&get("plan", json!({"project": "shop"})).await);
     assert!(plan.contains("worker type impl"), "{plan}");
 
     for (name, arguments) in [
         ("tickle", json!({})),
-        ("plan_project", json!({"project": "tea"})),
-        ("plan_project", json!({"colour": "red"})),
+        ("plan", json!({"project": "tea"})),
+        ("plan", json!({"colour": "red"})),
     ] {
         let answer = get(name, arguments).await;
         assert_eq!(answer["error"]["code"], -32602, "{answer}");

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::domain::advice::Reader;
 use crate::domain::refusal::Refusal;
 use crate::mcp::arguments::Accepted;
 use crate::mcp::arguments::Wrong;
@@ -54,6 +55,8 @@ pub(crate) struct Tool {
     pub(crate) arguments: Schema,
     pub(crate) result: Schema,
     accepted: Accepted,
+    /// The result's schema, as a value.
+    described: Value,
     run: Box<Run>,
 }
 
@@ -112,6 +115,7 @@ impl Tool {
             description,
             effect,
             arguments,
+            described: Value::Object(schema::of_result::<R>()),
             result: schema::of_result::<R>(),
             accepted,
             run: Box::new(run),
@@ -126,7 +130,13 @@ impl Tool {
         call: Call,
     ) -> std::result::Result<Value, CallError> {
         let given = self.accepted.check(given).map_err(CallError::Arguments)?;
-        (self.run)(service, given, call).await
+        let reader = service.reader;
+        let mut answer = (self.run)(service, given, call).await?;
+        // A model pays for each of them.
+        if reader == Reader::Model {
+            schema::remove_nulls(&mut answer, &self.described);
+        }
+        Ok(answer)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::domain::id::EventSeq;
 use crate::domain::outcome::Failure;
 use crate::journal;
 use crate::store::EventQuery;
+use crate::store::EventScope;
 use crate::store::Result;
 use crate::store::Store;
 use crate::telemetry::chain;
@@ -43,9 +44,7 @@ async fn catch_up(store: &Store, after: &mut EventSeq) -> Result<()> {
         let query = EventQuery {
             after: Some(*after),
             include_processed: true,
-            kinds: Vec::new(),
-            project: None,
-            ticket: None,
+            scope: EventScope::default(),
             // Nobody's marks are asked for.
             consumer: String::new(),
             limit: PAGE,

@@ -40,6 +40,7 @@ use crate::store::Claim;
 use crate::store::Ending;
 use crate::store::EventMarks;
 use crate::store::EventQuery;
+use crate::store::EventScope;
 use crate::store::Rules;
 use crate::store::Store;
 use crate::store::Work;
@@ -189,9 +190,7 @@ impl Bed {
         let query = EventQuery {
             after: None,
             include_processed: true,
-            kinds: Vec::new(),
-            project: None,
-            ticket: None,
+            scope: EventScope::default(),
             consumer: "test".into(),
             limit: 10_000,
         };
@@ -223,11 +222,14 @@ async fn marked_events_go_after_the_time_up_to_one_that_is_not_and_all_after_fou
         bed.ticket().await;
     }
     let marks = EventMarks::UpTo(EventSeq(2));
-    bed.store.mark_events("coordinator", marks, THEN).await.unwrap();
+    bed.store.mark_events("coordinator", EventScope::default(), marks, THEN).await.unwrap();
     let single = EventMarks::Seqs(vec![EventSeq(4)]);
-    bed.store.mark_events("coordinator", single, THEN).await.unwrap();
+    bed.store.mark_events("coordinator", EventScope::default(), single, THEN).await.unwrap();
     // Somebody else's marks keep nothing and release nothing.
-    bed.store.mark_events("other", EventMarks::UpTo(EventSeq(3)), THEN).await.unwrap();
+    bed.store
+        .mark_events("other", EventScope::default(), EventMarks::UpTo(EventSeq(3)), THEN)
+        .await
+        .unwrap();
 
     let sweep = |now| events::run_once(&bed.store, KEEP, now);
     assert_eq!(sweep(after(29)).await.unwrap().removed, 0);

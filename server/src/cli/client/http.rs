@@ -49,6 +49,8 @@ pub struct Client {
     token: Option<String>,
     /// Whose file the token was read from.
     owner: Option<u32>,
+    /// The consumer of events of the session for which it asks.
+    consumer: Option<String>,
     /// Whether who listens may have the token.
     proven: Arc<OnceCell<()>>,
 }
@@ -58,6 +60,12 @@ impl Client {
     #[must_use]
     pub fn with_token_of(self, file: &Path) -> Self {
         Self { owner: fs::metadata(file).ok().map(|found| found.uid()), ..self }
+    }
+
+    /// The same for the sessions of a directory, which mark events for themselves.
+    #[must_use]
+    pub fn with_consumer(self, consumer: String) -> Self {
+        Self { consumer: Some(consumer), ..self }
     }
 
     /// A client of the server at `url`.
@@ -77,7 +85,7 @@ impl Client {
             .user_agent(concat!("vibe-ensemble/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(ClientError::Prepare)?;
-        Ok(Self { http, url, token, owner: None, proven: Arc::default() })
+        Ok(Self { http, url, token, owner: None, consumer: None, proven: Arc::default() })
     }
 
     #[must_use]
@@ -164,6 +172,9 @@ impl Client {
             .header("Mcp-Method", "tools/call")
             .header("Mcp-Name", tool)
             .header(advice::READER_HEADER, advice::Reader::Shell.name());
+        if let Some(consumer) = &self.consumer {
+            request = request.header(advice::CONSUMER_HEADER, consumer);
+        }
         if let Some(token) = &self.token {
             self.prove(token).await?;
             request = request.bearer_auth(token);

@@ -19,6 +19,7 @@ use crate::cli::client::Client;
 use crate::cli::client::ClientError;
 use crate::cli::connection::Connection;
 use crate::cli::event_log;
+use crate::cli::here;
 use crate::cli::output;
 use crate::cli::terminal::Display;
 use crate::cli::terminal::Line;
@@ -59,6 +60,9 @@ pub struct Events {
     /// Only events of this project
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
+    /// Only events of the project of this directory, for its own sessions; nothing while it belongs to none
+    #[arg(long, conflicts_with_all = ["project", "ticket"])]
+    pub here: bool,
     /// Only events of this ticket
     #[arg(long, value_name = "T-N")]
     pub ticket: Option<String>,
@@ -79,6 +83,8 @@ const REDIAL: Duration = Duration::from_secs(1);
 const MOST_HANG: usize = 36;
 /// Columns from which on a line has the kind of its event, too.
 const WITH_KIND: usize = 110;
+/// Between two looks whether a directory has become that of a project.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Events per call.
 const PAGE: usize = 200;
 /// Events that were there before those that are followed.
@@ -125,9 +131,11 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
     let screen = Screen::of(&command.display, environment);
     let mut out = if command.follow { screen.stream() } else { screen.open() };
     let mut away = false;
-    let (mut client, mut after) = loop {
+    let (mut client, mut after, project) = loop {
         match begin(command, environment, &screen).await {
-            Ok(begun) => break begun,
+            Ok(Some(begun)) => break begun,
+            Ok(None) if command.follow => tokio::time::sleep(LOOK_AGAIN).await,
+            Ok(None) => return Ok(Exit::Ok),
             Err(error) if command.retry && is_passing(&error) => {
                 if !away {
                     output::note(format_args!("{error:#}; waiting for the server"));
@@ -140,7 +148,8 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
     };
     loop {
         // Without waiting first, so that a call answers at once until the present is reached.
-        let page = client.call_waiting("list_events", query(command, after), WAIT).await;
+        let page =
+            client.call_waiting("list_events", query(command, project.as_ref(), after), WAIT).await;
         let page = match page {
             Ok(page) => page,
             Err(error) if command.follow && error.is_passing() => {
@@ -183,15 +192,24 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
     }
 }
 
-/// The server, and the number after which to begin.
+/// The server, the number after which to begin, and the project whose events are meant. `None` while the directory of this
+/// command belongs to no project.
 async fn begin(
     command: &Events,
     environment: &Environment,
     screen: &Screen,
-) -> anyhow::Result<(Client, i64)> {
-    let client = client::find(&command.connection, environment)?;
+) -> anyhow::Result<Option<(Client, i64, Option<String>)>> {
+    let client = find(command, environment)?;
+    let mut project = command.project.clone();
+    if command.here {
+        let Some(directory) = here::directory(environment) else { return Ok(None) };
+        project = here::project(&client, &directory).await?;
+        if project.is_none() {
+            return Ok(None);
+        }
+    }
     if let Some(after) = command.after {
-        return Ok((client, after));
+        return Ok(Some((client, after, project)));
     }
     let from = match command.since {
         Some(since) => event_log::since(&client, since.instant(screen.now())).await?,
@@ -200,7 +218,7 @@ async fn begin(
     let follows = command.follow && !command.unmarked && command.since.is_none();
     let after = match command.limit.or(follows.then_some(BEFORE)) {
         Some(count) => {
-            let mut query = query(command, from);
+            let mut query = query(command, project.as_ref(), from);
             if let Some(query) = query.as_object_mut() {
                 query.remove("wait_seconds");
             }
@@ -208,10 +226,20 @@ async fn begin(
         }
         None => from,
     };
-    Ok((client, after))
+    Ok(Some((client, after, project)))
 }
 
-fn query(command: &Events, after: i64) -> Value {
+/// The server; for `--here` as the sessions of this directory ask it.
+fn find(command: &Events, environment: &Environment) -> anyhow::Result<Client> {
+    let client = client::find(&command.connection, environment)?;
+    let directory = here::directory(environment).filter(|_| command.here);
+    Ok(match directory {
+        Some(directory) => client.with_consumer(here::consumer(&directory)),
+        None => client,
+    })
+}
+
+fn query(command: &Events, project: Option<&String>, after: i64) -> Value {
     let mut query = json!({"after": after, "include_processed": !command.unmarked, "limit": PAGE});
     if !command.kinds.is_empty() {
         query["kinds"] = json!(command.kinds);
@@ -219,7 +247,7 @@ fn query(command: &Events, after: i64) -> Value {
     if command.follow {
         query["wait_seconds"] = json!(WAIT.as_secs());
     }
-    for (name, value) in [("project", &command.project), ("ticket_id", &command.ticket)] {
+    for (name, value) in [("project", project), ("ticket_id", command.ticket.as_ref())] {
         if let Some(value) = value {
             query[name] = json!(value);
         }
@@ -234,7 +262,7 @@ async fn redial(
     environment: &Environment,
 ) -> anyhow::Result<Client> {
     tokio::time::sleep(REDIAL).await;
-    match client::find(&command.connection, environment) {
+    match find(command, environment) {
         Ok(client) => Ok(client),
         Err(error) if is_passing(&error) => Ok(client),
         Err(error) => Err(error),

@@ -11,9 +11,11 @@ use crate::cli::client;
 use crate::cli::client::Client;
 use crate::cli::client::ClientError;
 use crate::cli::connection::Connection;
+use crate::cli::here;
 use crate::cli::output;
 use crate::config;
 use crate::config::Environment;
+use crate::domain::advice::CONSUMER_HEADER;
 use crate::exit::Exit;
 use crate::locate;
 use crate::state::token;
@@ -38,7 +40,12 @@ pub async fn run(command: &Headers, environment: &Environment) -> anyhow::Result
     let client = Client::to(&target(command, environment)?, Some(token))?.with_token_of(&file);
     let token = client.proven_token().await?.unwrap_or_default();
     // On one line, as a program reads it that keeps no line ends.
-    output::json_line(&json!({"Authorization": format!("Bearer {token}")}))?;
+    let mut headers = json!({"Authorization": format!("Bearer {token}")});
+    if let Some(directory) = here::directory(environment) {
+        headers[CONSUMER_HEADER] = json!(here::consumer(&directory));
+    }
+    // Nothing beside the headers: Claude Code takes none of them when one of the values is no string.
+    output::line(headers)?;
     Ok(Exit::Ok)
 }
 

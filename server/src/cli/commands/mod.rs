@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod drain;
 pub mod events;
 pub mod headers;
+pub mod inbox;
 pub mod logs;
 pub mod pause;
 pub mod rotate_token;

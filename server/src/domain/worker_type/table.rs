@@ -13,13 +13,12 @@ macro_rules! worker_type_settings {
     ($make:ident!($($with:tt)*)) => { $make! { [$($with)*]
         /// The role: who the worker is and how it works.
         system_prompt: String = String::new(), rule::Prompt, {
-            create: "The role: who the worker is, how it works, what it must not do. Required without a template; with \
-                one, it replaces the template's.",
+            create: "Who the worker is, how it works, what it must not do. Required without a template.",
             update: "The new system prompt.",
         }
         /// What the role is for. Workers do not see it.
         description: String = String::new(), rule::LongText, {
-            create: "What the role is for, for people and coordinators. Workers do not see it.",
+            create: "What the role is for. Workers do not see it.",
             update: "The new description; an empty string removes it.",
         }
         /// The argument of claude's `--model`.
@@ -34,71 +33,65 @@ macro_rules! worker_type_settings {
         }
         /// Tools its workers may use without being asked.
         allowed_tools: Vec<String> = rule::DEFAULT_ALLOWED_TOOLS.map(str::to_owned).to_vec(), rule::Argument, {
-            create: "Tools the worker may use without permission, as for claude's --allowedTools. Default: Bash, Read, \
-                Edit, Write, Glob, Grep, `NotebookEdit`.",
+            create: "As for claude's --allowedTools. Default: Bash, Read, Edit, Write, Glob, Grep, `NotebookEdit`.",
             update: "The whole new list of tools the worker may use without permission.",
         }
         /// The type's own list; `disallowed` adds those that no worker may have.
         disallowed_tools: Vec<String> = Vec::new(), rule::Argument, {
-            create: "Tools the worker must not have; always includes `ScheduleWakeup`, `CronCreate`, Monitor and \
-                Workflow.",
+            create: "Tools the worker must not have, besides those that no worker may have.",
             update: "The whole new list of tools the worker must not have.",
         }
         /// Workers of this type that may run at once.
         max_workers: i64 = 1, rule::Within(0, 1000), {
-            create: "Workers of this type that may run at the same time; default 1. With 0 none is launched.",
+            create: "Workers at the same time; default 1.",
             update: "The new number of workers that may run at the same time.",
         }
         /// Wall clock of one attempt.
         timeout_seconds: i64 = 3600, rule::Within(1, rule::WEEK_SECONDS), {
-            create: "How long one attempt may take; default 3600.",
+            create: "Of one attempt; default 3600.",
             update: "How long one attempt may take from now on.",
         }
         /// Longest silence of one attempt's child; without it only the wall clock ends the attempt.
         stall_seconds: Option<i64> = None, rule::Within(1, rule::WEEK_SECONDS), {
-            create: "How long an attempt may be silent before it is stopped; default: no limit.",
+            create: "Longest silence of an attempt; default: no limit.",
             update: "How long an attempt may be silent from now on; 0 removes the limit.",
         }
         /// Charged attempts per stage before the ticket goes on hold.
         max_attempts: i64 = 3, rule::Within(1, 100), {
-            create: "Failed attempts per stage before the ticket goes on hold; default 3.",
+            create: "Failed attempts per stage; default 3.",
             update: "The new number of failed attempts per stage.",
         }
         /// Turns of one attempt: messages of the model.
         max_turns: Option<i64> = None, rule::Within(1, 100_000), {
-            create: "Turns (messages of the model) that one attempt may take; default: no limit.",
+            create: "Turns of one attempt; default: no limit.",
             update: "The new number of turns of one attempt; 0 removes the limit.",
         }
         /// MCP servers beyond this one, by name, as in `.mcp.json`.
         mcp_servers: Map<String, Value> = Map::new(), rule::McpServers, {
-            create: "MCP servers its workers get, by name, each as in .mcp.json: command, args and env, or type http \
-                     with url and headers. Nothing else that is configured on this machine reaches them. vibe-ensemble \
-                     itself is always there.",
+            create: "MCP servers its workers get besides this one, by name, each as in .mcp.json.",
             update: "All its MCP servers, by name, each as in .mcp.json; replaces the present ones. An empty object \
                 leaves only vibe-ensemble.",
         }
         /// claude's settings, as in a settings file.
         claude_settings as "settings": Map<String, Value> = Map::new(), rule::ClaudeSettings, {
-            create: "Settings of claude for its workers, as in settings.json: hooks, permissions and so on.",
+            create: "Settings of claude, as in settings.json.",
             update: "All its settings of claude, as in settings.json; replaces the present ones. An empty object \
                 removes them.",
         }
         /// Passed to claude, which stops one attempt there; it may overshoot by one request.
         max_budget_usd: Option<f64> = None, rule::Dollars, {
-            create: "Dollars one attempt may cost; claude stops there and may overshoot by one request. Default: no \
-                limit.",
+            create: "Dollars one attempt may cost; default: no limit.",
             update: "The new budget of one attempt in dollars; 0 removes the limit.",
         }
         /// Whether the server launches workers of this type by itself.
         auto_spawn: bool = true, rule::Anything, {
-            create: "Whether the server launches workers of this type by itself when tickets wait; default true.",
+            create: "Whether workers start by themselves; default true.",
             update: "Whether the server launches workers of this type by itself.",
         }
         /// Whether a result may carry tickets, which are created when its stage completes. False also keeps the prompt
         /// and the schema of its workers free of them.
         may_create_tickets: bool = true, rule::Anything, {
-            create: "Whether a result of this type may contain tickets, which are created when its stage completes; \
-                default true. Of the templates, only planning has it; false keeps a role to its own work.",
+            create: "Whether its results may create tickets; default true, of the templates only planning.",
             update: "Whether results may contain tickets, which are created when the stage completes.",
         }
     } };

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::advice;
 use crate::domain::advice::Reader;
 use crate::domain::names::Named as _;
+use crate::domain::text::Name;
 use crate::fence;
 use crate::fence::Fence;
 use crate::mcp::call::Admitted;
@@ -145,22 +146,25 @@ impl Access {
         let given = bearer(headers);
         // Only the coordinator's token can be replaced while a call waits; an attempt's token ends with the attempt.
         let reader = reader(headers);
-        let for_good = |caller| Admitted { caller, reader, lapsed: CancellationToken::new() };
+        let consumer = consumer(headers);
+        let admitted = |caller, lapsed| Admitted { caller, reader, consumer, lapsed };
+        let for_good = CancellationToken::new;
         match &self.auth {
             // An agent that shows its token still belongs to its attempt, or is not admitted.
             Auth::None if !given.is_some_and(fence::is_of_an_attempt) => {
-                return Some(for_good(Caller::Coordinator));
+                return Some(admitted(Caller::Coordinator, for_good()));
             }
             Auth::None => {}
             Auth::Token(key) => {
                 let key = key.borrow();
                 if is_same(given?, &key.token) {
                     let lapsed = key.lapsed.clone();
-                    return Some(Admitted { caller: Caller::Coordinator, reader, lapsed });
+                    return Some(admitted(Caller::Coordinator, lapsed));
                 }
             }
         }
-        self.fence.as_ref()?.attempt_of(given?).map(Caller::Worker).map(for_good)
+        let caller = self.fence.as_ref()?.attempt_of(given?).map(Caller::Worker)?;
+        Some(admitted(caller, for_good()))
     }
 }
 
@@ -168,6 +172,12 @@ impl Access {
 fn reader(headers: &HeaderMap) -> Reader {
     let named = headers.get(advice::READER_HEADER).and_then(|value| value.to_str().ok());
     named.and_then(Reader::from_name).unwrap_or_default()
+}
+
+/// The consumer of events that a session has of its own, when the client names one.
+fn consumer(headers: &HeaderMap) -> Option<String> {
+    let named = headers.get(advice::CONSUMER_HEADER)?.to_str().ok()?;
+    Name::parse("consumer", named).ok().map(Name::into_string)
 }
 
 /// The token that a request carries. Two tokens are no token: which of them is meant would be a guess.

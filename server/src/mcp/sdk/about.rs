@@ -10,6 +10,7 @@ use rmcp::model::ServerCapabilities;
 use rmcp::model::ServerConfig;
 use rmcp::model::ToolAnnotations;
 
+use crate::mcp::catalog;
 use crate::mcp::instructions::INSTRUCTIONS;
 use crate::mcp::instructions::WORKER_INSTRUCTIONS;
 use crate::mcp::prompts;
@@ -56,11 +57,20 @@ pub(crate) fn listed(tool: &Tool) -> model::Tool {
         .destructive(destroys)
         .idempotent(same_again)
         .open_world(false);
-    model::Tool::new(tool.name, tool.description, tool.arguments.clone())
+    let listed = model::Tool::new(tool.name, tool.description, tool.arguments.clone())
         .with_title(tool.title)
         .with_raw_output_schema(Arc::new(tool.result.clone()))
-        .with_annotations(annotations)
+        .with_annotations(annotations);
+    if !catalog::DAILY.contains(&tool.name) {
+        return listed;
+    }
+    let mut meta = model::MetaObject::new();
+    meta.insert(ALWAYS_LOAD.to_owned(), true.into());
+    listed.with_meta(meta)
 }
+
+/// What makes Claude Code give a tool to its model at once, instead of letting the model search for it.
+const ALWAYS_LOAD: &str = "anthropic/alwaysLoad";
 
 pub(crate) fn listed_prompt(prompt: &prompts::Prompt) -> model::Prompt {
     let argument = |argument: &prompts::Argument| {
@@ -76,7 +86,6 @@ pub(crate) fn listed_prompt(prompt: &prompts::Prompt) -> model::Prompt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::catalog;
 
     #[test]
     fn the_icon_is_a_uri() {

@@ -180,14 +180,18 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(wrong, None));
         };
         let tool = &self.shared.tools[index];
-        let Admitted { caller, reader, lapsed } = admitted(&context)?;
+        let Admitted { caller, reader, consumer, lapsed } = admitted(&context)?;
         let parts = context.extensions.get::<Parts>();
         let running = parts.and_then(|parts| parts.extensions.get::<Arc<Running>>());
         let cancelled = running.map(|running| running.cancelled()).unwrap_or_default();
         let gone = context.ct.clone();
         let call = Call { caller, lapsed, gone, cancelled, progress: progress(&context) };
         let answer = tool
-            .call(self.service.for_reader(reader), request.arguments.unwrap_or_default(), call)
+            .call(
+                self.service.for_call(reader, consumer),
+                request.arguments.unwrap_or_default(),
+                call,
+            )
             .await;
         let (ended, result) = answered(tool.name, answer, reader);
         self.shared.calls.count(tool.name, ended);

@@ -14,7 +14,6 @@ use crate::domain::event::EventKind;
 use crate::domain::id::EventSeq;
 use crate::domain::names::Named;
 use crate::domain::refusal::Refusal;
-use crate::domain::text::Invalid;
 use crate::domain::text::Name;
 use crate::mcp::call::Call;
 use crate::mcp::page;
@@ -28,6 +27,7 @@ use crate::store;
 use crate::store::EventMarks;
 use crate::store::EventPage;
 use crate::store::EventQuery;
+use crate::store::EventScope;
 use crate::wire::event::EventView;
 use crate::wire::event::Events;
 
@@ -40,20 +40,19 @@ pub(crate) fn tools() -> Vec<Tool> {
             "list_events",
             "List or await events",
             Effect::Reads,
-            "Lists the events that this consumer has not marked yet, oldest first. With wait_seconds it waits until \
-             there is one; an empty list means that none came in time, and is not an error. Follow work this way, \
-             without polling: create tickets, call list_events with wait_seconds, act on what happened, mark it with \
-             mark_events_processed, wait again. An event is listed until it is marked, so an interrupted call loses \
-             none. Returns `events`, as many as fit into an answer, and `last_seq`, the newest seq of the whole log.",
+            "Lists the events that you have not marked yet, oldest first. With wait_seconds it waits until there is \
+             one; an empty list means that none came in time. Follow work this way, without polling: wait, act on \
+             what happened, mark it, wait again. An event is listed until it is marked, so an interrupted call loses \
+             none.",
             list,
         ),
         Tool::new(
             "mark_events_processed",
             "Mark events as processed",
             Effect::Settles,
-            "Marks events as processed, so that list_events no longer lists them for this consumer. Give either \
-             event_seqs or up_to_seq. Mark an event after you have acted on it, not before. Returns how many were newly \
-             `marked`.",
+            "Marks events, so that list_events no longer lists them for you. Give event_seqs or up_to_seq, with the \
+             `project`, `kinds` and `ticket_id` that you gave to list_events: only events that they let through are \
+             marked. Mark an event after you have acted on it, not before.",
             mark,
         ),
     ]
@@ -62,43 +61,44 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListOrWait {
-    /// Only events with a higher seq; default: all that are not marked. A seq beyond `last_seq` comes from another
-    /// database and is answered at once, without events; continue from the `last_seq` of that answer.
+    /// Only events with a higher seq.
     #[schemars(range(min = 0))]
     after: Option<i64>,
-    /// Also list events that are already marked; default false. To wait with it, give `after` as well.
+    /// Also list marked events. To wait with it, give `after` as well.
     include_processed: Option<bool>,
-    /// Only events of these kinds; default: all.
-    kinds: Option<Vec<KindName>>,
+    /// Only these kinds. Default: all; for a call of Claude Code that waits, those that may need you, which are
+    /// `ticket_on_hold`, `ticket_closed`, `queue_paused`, `project_paused` and `server_paused`.
+    kinds: Option<Vec<String>>,
     /// Only events of this project.
     project: Option<String>,
     /// Only events of this ticket, such as T-42.
     ticket_id: Option<String>,
-    /// How many seconds to wait if there is no event; default 0.
+    /// Seconds to wait if there is no event; default 0.
     #[schemars(range(min = 0, max = 3600))]
     wait_seconds: Option<i64>,
     /// Maximum number of events to return; default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// Whose marks apply; default coordinator. A second reader uses its own name and marks events for itself.
+    /// Whose marks apply; default: your session's directory, else coordinator.
     consumer: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(extend("enum" = EventKind::NAMES))]
-struct KindName(String);
-
-#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Mark {
-    /// The events to mark, by seq.
+    /// The events to mark.
     #[schemars(length(min = 1, max = 1000))]
     event_seqs: Option<Vec<i64>>,
     /// Mark every event up to and including this seq.
     #[schemars(range(min = 0))]
     up_to_seq: Option<i64>,
-    /// Whose marks these are; default coordinator.
+    /// Mark only events of this project.
+    project: Option<String>,
+    /// Mark only events of these kinds.
+    kinds: Option<Vec<String>>,
+    /// Mark only events of this ticket, such as T-42.
+    ticket_id: Option<String>,
+    /// Whose marks these are; default as in `list_events`.
     consumer: Option<String>,
 }
 
@@ -120,18 +120,17 @@ pub(crate) async fn unprocessed(service: &Service, project: Option<String>) -> R
     let query = EventQuery {
         after: None,
         include_processed: false,
-        kinds: Vec::new(),
-        project,
-        ticket: None,
-        consumer: COORDINATOR.to_owned(),
+        scope: EventScope { project, ..EventScope::default() },
+        consumer: consumer(service, None).await?,
         limit: page::limit(None)?,
     };
     Ok(service.store.events(query).await?.into())
 }
 
 async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events> {
-    let query = query(&given)?;
     let wait = wait(given.wait_seconds)?;
+    let consumer = consumer(&service, given.consumer.as_deref()).await?;
+    let query = query(&given, consumer, service.consumer.is_some())?;
     // Subscribed before the first look, so that no commit falls between a look and the wait.
     let mut level = service.store.level();
     level.mark_unchanged();
@@ -140,10 +139,10 @@ async fn list(service: Service, given: ListOrWait, call: Call) -> Result<Events>
         return Ok(page.into());
     }
     // A misspelt filter would wait in vain, or look like silence.
-    if let Some(project) = &query.project {
+    if let Some(project) = &query.scope.project {
         service.store.project(project).await?;
     }
-    if let Some(ticket) = query.ticket {
+    if let Some(ticket) = query.scope.ticket {
         service.store.find_ticket(ticket).await?;
     }
     // A seq from the future, as after a restored backup: the next events would have lower ones and be missed.
@@ -206,36 +205,61 @@ fn wait(seconds: Option<i64>) -> std::result::Result<Duration, Refusal> {
         })
 }
 
-fn query(given: &ListOrWait) -> Result<EventQuery> {
-    let kind = |KindName(name): &KindName| {
-        EventKind::from_name(name).ok_or_else(|| {
-            Refusal::invalid("kinds", name, format!("a list of {}", EventKind::NAMES.join(", ")))
-        })
-    };
-    let kinds: std::result::Result<Vec<EventKind>, Refusal> =
-        given.kinds.as_deref().unwrap_or_default().iter().map(kind).collect();
+/// `is_session`: the call is of a session that is woken when it is answered.
+fn query(given: &ListOrWait, consumer: String, is_session: bool) -> Result<EventQuery> {
+    let mut kinds = kinds(given.kinds.as_deref().unwrap_or_default())?;
+    // Whoever waits is woken for it, and a session pays for being woken.
+    let waits = given.wait_seconds.is_some_and(|seconds| seconds > 0);
+    if kinds.is_empty() && waits && is_session {
+        kinds = EventKind::FOR_SOMEBODY.to_vec();
+    }
     Ok(EventQuery {
         after: given.after.map(EventSeq),
         include_processed: given.include_processed.unwrap_or(false),
-        kinds: kinds?,
-        project: given.project.clone(),
-        ticket: given.ticket_id.as_deref().map(|ticket| id("ticket_id", ticket)).transpose()?,
-        consumer: consumer(given.consumer.as_deref())?,
+        scope: EventScope {
+            project: given.project.clone(),
+            ticket: given.ticket_id.as_deref().map(|ticket| id("ticket_id", ticket)).transpose()?,
+            kinds,
+        },
+        consumer,
         limit: page::limit(given.limit)?,
     })
 }
 
-fn consumer(given: Option<&str>) -> std::result::Result<String, Invalid> {
-    match given {
-        None => Ok(COORDINATOR.to_owned()),
-        Some(name) => Name::parse("consumer", name).map(Name::into_string),
+fn kinds(given: &[String]) -> std::result::Result<Vec<EventKind>, Refusal> {
+    let kind = |(at, name): (usize, &String)| {
+        let allowed = || format!("one of {}", EventKind::NAMES.join(", "));
+        EventKind::from_name(name)
+            .ok_or_else(|| Refusal::invalid(format!("kinds[{at}]"), name, allowed()))
+    };
+    given.iter().enumerate().map(kind).collect()
+}
+
+/// The consumer that is named, or that of the session.
+async fn consumer(service: &Service, given: Option<&str>) -> Result<String> {
+    match (given, &service.consumer) {
+        (Some(name), _) => Ok(Name::parse("consumer", name).map(Name::into_string)?),
+        (None, Some(own)) => {
+            service.store.begin_consumer(own, service.now()).await?;
+            Ok(own.clone())
+        }
+        (None, None) => Ok(COORDINATOR.to_owned()),
     }
 }
 
 async fn mark(service: Service, given: Mark) -> Result<Marked> {
-    let consumer = consumer(given.consumer.as_deref())?;
+    let consumer = consumer(&service, given.consumer.as_deref()).await?;
+    let scope = EventScope {
+        ticket: given.ticket_id.as_deref().map(|ticket| id("ticket_id", ticket)).transpose()?,
+        kinds: kinds(given.kinds.as_deref().unwrap_or_default())?,
+        project: given.project,
+    };
+    // A misspelt project would mark nothing, and look like success.
+    if let Some(project) = &scope.project {
+        service.store.check_project_was(project).await?;
+    }
     let marks = marks(given.event_seqs, given.up_to_seq)?;
-    let marked = service.store.mark_events(&consumer, marks, service.now()).await?;
+    let marked = service.store.mark_events(&consumer, scope, marks, service.now()).await?;
     Ok(Marked { marked })
 }
 
@@ -369,16 +393,21 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_for_the_coordinator_unless_told() {
-        let given = |given| serde_json::from_value::<ListOrWait>(given).unwrap();
-        let plain = query(&given(serde_json::json!({}))).unwrap();
-        assert_eq!((plain.consumer.as_str(), plain.limit), ("coordinator", 50));
-        assert!(!plain.include_processed && plain.kinds.is_empty());
-        let told =
-            query(&given(serde_json::json!({"kinds": ["ticket_closed"], "ticket_id": "T-3"})));
-        assert_eq!(told.unwrap().kinds, [EventKind::TicketClosed]);
-        assert!(query(&given(serde_json::json!({"kinds": ["ticket_exploded"]}))).is_err());
-        assert!(query(&given(serde_json::json!({"consumer": "two words"}))).is_err());
+    fn a_session_that_waits_is_woken_for_what_may_need_it_and_others_for_everything() {
+        let asked = |given, is_session| {
+            let given = serde_json::from_value::<ListOrWait>(given).unwrap();
+            query(&given, "test".to_owned(), is_session)
+        };
+        let kinds = |given, is_session| asked(given, is_session).unwrap().scope.kinds;
+        let waits = || serde_json::json!({"wait_seconds": 60});
+        assert_eq!(kinds(waits(), true), EventKind::FOR_SOMEBODY);
+        assert!(kinds(waits(), false).is_empty());
+        assert!(kinds(serde_json::json!({}), true).is_empty());
+        let told = serde_json::json!({"kinds": ["ticket_created"], "wait_seconds": 60});
+        assert_eq!(kinds(told, true), [EventKind::TicketCreated]);
+        let plain = asked(serde_json::json!({}), false).unwrap();
+        assert!(!plain.include_processed && plain.limit == 50);
+        assert!(asked(serde_json::json!({"kinds": ["ticket_exploded"]}), false).is_err());
         assert!(wait(Some(3601)).is_err() && wait(Some(-1)).is_err());
     }
 }

@@ -37,10 +37,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_project",
             "Create a project",
             Effect::Adds,
-            "Registers a directory on the server's machine as a project. Its description, rules and patterns are part \
-             of every worker's prompt. Then add roles with create_worker_type. In a git repository with a commit, each \
-             ticket gets its own worktree and branch, vibe-ensemble/T-42, and the checkout at `path` is left alone; \
-             elsewhere, attempts work in the directory itself, one at a time. Returns the project.",
+            "Registers a directory as a project. Its description, rules and patterns are in every worker's prompt. In \
+             a git repository, each ticket gets its own worktree and branch; elsewhere, attempts work in the \
+             directory itself, one at a time.",
             create,
         ),
         Tool::new(
@@ -56,7 +55,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             "List projects",
             Effect::Reads,
             "Lists projects, oldest first. Texts longer than 500 characters are cut; get_project returns them in full. \
-             `next_cursor` is null on the last page.",
+             `next_cursor` is absent on the last page.",
             list,
         ),
         Tool::new(
@@ -84,40 +83,35 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Create {
-    /// 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit.
+    /// 1 to 64 letters, digits, '-', '_' or '.'.
     name: String,
-    /// Absolute path of an existing directory on the server's machine.
+    /// Absolute path of an existing directory.
     path: String,
-    /// What the project is, for workers that know nothing about it.
+    /// What the project is.
     description: Option<String>,
     /// What every worker must obey.
     rules: Option<String>,
-    /// How things are done here: layout, commands, conventions.
+    /// Layout, commands, conventions.
     patterns: Option<String>,
-    /// worktree: each ticket has its own git worktree and branch, so tickets run side by side. shared: attempts work in
-    /// the directory itself, one at a time. Default: worktree if `path` is a git repository with a commit, else shared.
+    /// worktree or shared (in the directory itself); default: worktree where it can be.
     #[schemars(extend("enum" = Isolation::NAMES))]
     isolation: Option<String>,
-    /// keep (default): the branch of a completed ticket stays as it is. merge: before the ticket closes, its branch is
-    /// merged into the branch that was checked out at `path` when the ticket began; a conflict puts the ticket on hold.
+    /// keep (default) leaves the branch of a completed ticket; merge merges it into the branch that is checked out.
     #[schemars(extend("enum" = OnComplete::NAMES))]
     on_complete: Option<String>,
-    /// Workers of the project that may run at the same time, over all its types.
+    /// Workers that may run at the same time, over all its types.
     #[schemars(range(min = -1, max = 10_000))]
     max_workers: Option<i64>,
-    /// Dollars that all its tickets together may cost. When they are spent, the project is paused until the limit is
-    /// raised.
+    /// Dollars that all its tickets may cost; then it is paused until you raise it.
     max_budget_usd: Option<f64>,
-    /// Dollars that its tickets may cost per day (UTC). When they are spent, the project is paused until the next day.
+    /// Dollars per day (UTC); then it is paused until the next.
     max_budget_usd_per_day: Option<f64>,
-    /// Dollars that one ticket may cost over its whole life, unless the ticket has its own limit. A ticket that has
-    /// spent them goes on hold.
+    /// Dollars that one ticket may cost; then it goes on hold.
     max_budget_usd_per_ticket: Option<f64>,
-    /// Attempts that one ticket may have over its whole life; then it goes on hold.
+    /// Attempts that one ticket may have; then it goes on hold.
     #[schemars(range(min = 0, max = 10_000))]
     max_attempts_per_ticket: Option<i64>,
-    /// Tickets that one ticket may become, over all generations of tickets that stages create. A result that asks for
-    /// more creates none, and its ticket goes on hold. Default: the server's `max_descendants` (100).
+    /// Tickets that one ticket may become; default 100.
     #[schemars(range(min = -1, max = 100_000))]
     max_descendants: Option<i64>,
 }

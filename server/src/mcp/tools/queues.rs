@@ -27,7 +27,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             "Lists queues, one per worker type, of all projects or of one. `depth` counts the tickets that a worker \
              could take now, `running` those that a worker has, `workers` the workers that are not stopped. A paused \
              queue starts nothing: the queue itself, its project or the whole server is paused. get_queue_status says \
-             which and why; resume ends it. `next_cursor` is null on the last page.",
+             which and why; resume ends it. `next_cursor` is absent on the last page.",
             list,
         ),
         Tool::new(
@@ -114,8 +114,23 @@ async fn status(service: Service, given: Status) -> Result<QueueStatus> {
         detail.surroundings.git = service.git_step(detail.ticket.id);
         waiting_ticket(detail, service.reader)
     });
-    let tickets = Room::new().fill(tickets);
+    let mut tickets = Room::new().fill(tickets);
+    if service.reader == Reader::Model {
+        say_once(&mut tickets);
+    }
     Ok(QueueStatus { queue: queue.into(), tickets })
+}
+
+/// Leaves a sentence out that the ticket before has as well: one pause holds the whole queue.
+fn say_once(tickets: &mut [WaitingTicket]) {
+    let mut before: Option<String> = None;
+    for ticket in tickets {
+        if ticket.waiting_for.is_some() && ticket.waiting_for == before {
+            ticket.waiting_for = None;
+        } else {
+            before.clone_from(&ticket.waiting_for);
+        }
+    }
 }
 
 async fn delete(service: Service, given: Delete) -> Result<QueueView> {

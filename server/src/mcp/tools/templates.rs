@@ -26,7 +26,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         "Lists the roles that create_worker_type can start from: what each is for, what its stage hands to the next \
          one, its tools and limits. The operator's templates are listed with the built-in ones, or in their place; \
          `problem` says what is wrong with one that cannot be used. System prompts are cut; name a `template` to read \
-         one in full. `next_cursor` is null on the last page.",
+         one in full. `next_cursor` is absent on the last page.",
         list,
     )]
 }

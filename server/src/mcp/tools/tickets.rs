@@ -3,7 +3,11 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
 
+use crate::domain::advice::Reader;
 use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
@@ -20,6 +24,7 @@ use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
+use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketChange;
 use crate::domain::ticket::TicketState;
 use crate::domain::ticket::dependencies;
@@ -30,12 +35,12 @@ use crate::mcp::service::Service;
 use crate::mcp::service::id;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
+use crate::store;
 use crate::store::History;
 use crate::store::TicketFilter;
 use crate::wire::comment::CommentView;
 use crate::wire::ticket::TicketDetailView;
 use crate::wire::ticket::TicketView;
-use crate::wire::ticket::Tickets;
 
 const OUTCOMES: [&str; 3] = ["completed", "rework", "blocked"];
 
@@ -45,11 +50,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_ticket",
             "Create a ticket",
             Effect::Adds,
-            "Creates a unit of work. `execution_plan` lists the worker types it goes through, in order; the worker of \
-             each stage sees the title, the description, the project's rules and the reports of earlier stages. The \
-             ticket is queued at once, or blocked until the tickets in `depends_on` are completed. Give an \
-             idempotency_key if you may repeat the call: the same key returns the same ticket. Returns the ticket; \
-             follow it with list_events.",
+            "Creates a unit of work. The worker of each stage in `execution_plan` sees the title, the description, \
+             the project's rules and the reports of earlier stages. It is queued at once, or blocked until the \
+             tickets in `depends_on` are completed. Follow it with list_events.",
             create,
         ),
         Tool::new(
@@ -66,20 +69,17 @@ pub(crate) fn tools() -> Vec<Tool> {
             "get_ticket",
             "Get a ticket",
             Effect::Reads,
-            "Returns a ticket with its newest comments (reports of stages and remarks by the coordinator) and attempts, \
-             each oldest first, and `waiting_for`: why it is not running and what would move it; null once it is \
-             closed. `waiting_cause` is the same as one word, `waiting_until` the time at which the wait ends by \
-             itself, if known. If `comments_cursor` or `attempts_cursor` is not null, pass it back to read older ones. \
-             To read a comment that is `cut` in full, give `comment_id`.",
+            "Returns a ticket with its newest comments (reports, questions, remarks) and attempts, each oldest first, \
+             and `waiting_for`: why it is not running and what would move it. `comments_cursor` and \
+             `attempts_cursor`, where present, read older ones.",
             get,
         ),
         Tool::new(
             "list_tickets",
             "List tickets",
             Effect::Reads,
-            "Lists open tickets, newest first, optionally of one project, some states or one current stage; closed ones \
-             with `all` or state closed. Descriptions longer than 500 characters are cut; get_ticket returns them in full. `next_cursor` is null on the last page. A page \
-             ends early when the answer is full; continue with next_cursor.",
+            "Lists open tickets, newest first; closed ones with `all` or state closed. Rows are short; get_ticket \
+             returns a ticket in full.",
             list,
         ),
         Tool::new(
@@ -113,9 +113,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             "resume_ticket",
             "Resume a ticket",
             Effect::Adds,
-            "Sends a ticket on hold back to its queue and resets its count of attempts. First read hold_reason and fix \
-             the cause, or answer the question in `comment`. With `stage` it continues at another stage of its plan. \
-             Returns the ticket.",
+            "Sends a ticket on hold back to its queue, its attempts counted afresh. First fix what hold_reason says, \
+             or answer the question in `comment`.",
             resume,
         ),
     ]
@@ -128,19 +127,19 @@ struct Create {
     project: String,
     /// What to do, on one line of at most 200 characters.
     title: String,
-    /// The worker types the ticket goes through, in order. A type may appear more than once.
+    /// The worker types it goes through, in order. A stage that is no type of the project but a template (planning, research,
+    /// design, implementation, testing, review, documentation, deployment) makes the type.
     #[schemars(length(min = 1, max = 32))]
     execution_plan: Vec<String>,
-    /// Everything a worker needs to know and cannot find out: the goal, the limits, how to tell that it is done.
+    /// What a worker needs and cannot find out: the goal, the limits, how to tell that it is done.
     description: Option<String>,
-    /// Which ticket of a queue goes first; within one priority the older one does. Default: normal.
+    /// Which ticket of a queue goes first; default normal.
     #[schemars(extend("enum" = Priority::NAMES))]
     priority: Option<String>,
-    /// Ids of tickets that must be completed before this one starts, such as T-41. In a project with worktrees, this
-    /// ticket begins with their results.
+    /// Tickets that must be completed first, such as T-41; it begins with their results.
     #[schemars(length(max = 100))]
     depends_on: Option<Vec<String>>,
-    /// Any string of at most 200 characters; a second call with the same key returns the ticket of the first.
+    /// A second call with the same key returns the ticket of the first.
     idempotency_key: Option<String>,
 }
 
@@ -267,8 +266,38 @@ struct Resume {
 }
 
 async fn create(service: Service, given: Create) -> Result<TicketView> {
-    let now = service.now();
-    Ok(service.store.create_ticket(new_ticket(&given)?, now).await?.into())
+    let new = new_ticket(&given)?;
+    types_of_templates(&service, &new).await?;
+    Ok(service.store.create_ticket(new, service.now()).await?.into())
+}
+
+/// Makes the worker types that the plan names and the project has not, where there are templates of their names. When one
+/// of them is neither, none is made, and the ticket is refused.
+async fn types_of_templates(service: &Service, new: &NewTicket) -> Result<()> {
+    let project = service.store.project(new.project.as_str()).await?;
+    let mut missing = Vec::new();
+    for stage in new.plan.stages() {
+        if missing.iter().any(|(known, _)| known == stage)
+            || service.store.has_worker_type(project.key, stage.as_str()).await?
+        {
+            continue;
+        }
+        let name = stage.to_string();
+        let Ok(template) = service.templates(move |all| all.get(&name)).await else {
+            return Ok(());
+        };
+        missing.push((stage.clone(), template.settings));
+    }
+    for (stage, settings) in missing {
+        let made =
+            service.store.create_worker_type(new.project.as_str(), stage, settings, service.now());
+        match made.await {
+            // Another call was faster.
+            Ok(_) | Err(store::Error::Refused(Refusal::WorkerTypeExists { .. })) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn new_ticket(given: &Create) -> Result<NewTicket> {
@@ -328,7 +357,7 @@ pub(crate) async fn detail(
     Ok(TicketDetailView::of(detail, service.reader))
 }
 
-async fn list(service: Service, given: ListAll) -> Result<Tickets> {
+async fn list(service: Service, given: ListAll) -> Result<Listed> {
     let page = List::Tickets.page(given.limit, given.cursor.as_deref())?;
     let states: Vec<String> =
         given.state.into_iter().flatten().map(|StateName(name)| name).collect();
@@ -341,8 +370,59 @@ async fn list(service: Service, given: ListAll) -> Result<Tickets> {
         newest_first: true,
     };
     let listed = service.store.tickets(filter, page).await?;
-    let (tickets, next_cursor) = List::Tickets.show(listed, TicketView::listed);
-    Ok(Tickets { tickets, next_cursor })
+    let reader = service.reader;
+    let (tickets, next_cursor) = List::Tickets.show(listed, |ticket| match reader {
+        Reader::Model => short_row(&ticket),
+        Reader::Shell => whole_row(ticket),
+    });
+    Ok(Listed { tickets, next_cursor })
+}
+
+/// What `list_tickets` returns, of whose rows a model gets the fields that tell one from another.
+#[derive(Serialize, JsonSchema)]
+struct Listed {
+    #[schemars(with = "Vec<TicketView>", transform = says_what_it_has)]
+    tickets: Vec<Value>,
+    next_cursor: Option<String>,
+}
+
+/// Only these are in every row.
+const ALWAYS: [&str; 5] = ["ticket_id", "project", "title", "state", "current_stage"];
+
+fn says_what_it_has(schema: &mut schemars::Schema) {
+    let required = schema.pointer_mut("/items/required").and_then(Value::as_array_mut);
+    if let Some(required) = required {
+        required.retain(|name| ALWAYS.iter().any(|always| name == always));
+    }
+}
+
+/// How much of a title a short row has.
+const TITLE_CHARS: usize = 80;
+
+fn short_row(ticket: &Ticket) -> Value {
+    let mut row = json!({
+        "ticket_id": ticket.id.to_string(),
+        "project": ticket.project_name.as_str(),
+        "title": text::shortened(&ticket.title, TITLE_CHARS),
+        "state": ticket.state.name(),
+        "current_stage": ticket.current_stage().as_str(),
+    });
+    match &ticket.state {
+        TicketState::OnHold(hold) => row["hold_kind"] = hold.kind.name().into(),
+        TicketState::Closed { resolution, .. } => row["resolution"] = resolution.name().into(),
+        TicketState::Blocked
+        | TicketState::Scheduled { .. }
+        | TicketState::Queued
+        | TicketState::Running => {}
+    }
+    if ticket.priority != Priority::default() {
+        row["priority"] = ticket.priority.name().into();
+    }
+    row
+}
+
+fn whole_row(ticket: Ticket) -> Value {
+    serde_json::to_value(TicketView::listed(ticket)).unwrap_or_default()
 }
 
 async fn comment(service: Service, given: AddComment) -> Result<CommentView> {

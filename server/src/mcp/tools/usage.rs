@@ -33,7 +33,7 @@ pub(crate) fn tools() -> Vec<Tool> {
          worker_type, ticket, stage of a ticket, or attempt, over all projects or what the filters select. `total` \
          covers everything that matches. Dollars are what claude reported at its list prices; attempts that ended \
          without reporting a cost are counted in `unpriced`, and what limits assume for them in `assumed_usd`. Days are \
-         listed newest first, everything else most expensive first. `next_cursor` is null on the last page.",
+         listed newest first, everything else most expensive first. `next_cursor` is absent on the last page.",
         usage,
     )]
 }

@@ -23,10 +23,9 @@ macro_rules! make {
         pub(super) struct Create {
             /// The project's name.
             pub(super) project: String,
-            /// The type's name, unique in its project: 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or
-            /// digit.
+            /// The type's name: 1 to 64 letters, digits, '-', '_' or '.'.
             pub(super) worker_type: String,
-            /// The template to start from, such as implementation; the other fields change it.
+            /// The template to start from.
             pub(super) template: Option<String>,
             $(#[doc = $create]
             $(#[serde(rename = $argument)])?

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
 use serde_json::Value;
 
 use crate::domain::comment::COORDINATOR;
@@ -28,13 +29,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_worker_type",
             "Create a worker type",
             Effect::Adds,
-            "Adds a role to a project: a system prompt, the tools it may use, and its limits. `template` takes all of \
-             that from an existing role (list_worker_templates: planning, research, design, implementation, testing, \
-             review, documentation, deployment), and the other fields change it; without a template, give a \
-             system_prompt. The execution_plan of create_ticket lists worker types by name as stages, and each type has \
-             its own queue. A worker is a headless Claude Code that cannot ask for permission: what is not allowed is \
-             denied. With auto_spawn, the server launches workers by itself, up to max_workers, when tickets wait. \
-             Returns the worker type.",
+            "Adds a role to a project, which plans name as a stage. `template` takes everything from an existing \
+             role, and the other fields change it; without one, give a system_prompt. A worker is a headless Claude \
+             Code that cannot ask: what is not allowed is denied.",
             create,
         ),
         Tool::new(
@@ -49,7 +46,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             "List worker types",
             Effect::Reads,
             "Lists the worker types of a project. System prompts and descriptions longer than 500 characters are cut; \
-             get_worker_type returns them in full. `next_cursor` is null on the last page.",
+             get_worker_type returns them in full. `next_cursor` is absent on the last page.",
             list,
         ),
         Tool::new(
@@ -58,7 +55,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             Effect::Replaces,
             "Changes only the fields given. Time limits and max_turns take effect immediately, for running attempts \
              too; everything else applies to the next attempts. If a failure paused the type's queue, this resumes it. \
-             Returns the worker type.",
+             Returns the worker type without its prompt.",
             update,
         ),
         Tool::new(
@@ -138,6 +135,32 @@ impl From<WorkerType> for WorkerTypeView {
     }
 }
 
+/// A worker type that was just written, without its prompt: whoever wrote it knows it, and it may be long.
+#[derive(Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(transparent, transform = has_no_prompt)]
+struct Changed(#[schemars(with = "WorkerTypeView")] Map<String, Value>);
+
+impl From<WorkerType> for Changed {
+    fn from(kind: WorkerType) -> Self {
+        let view = serde_json::to_value(WorkerTypeView::from(kind));
+        let Ok(Value::Object(mut view)) = view else { return Self(Map::new()) };
+        view.remove(PROMPT);
+        Self(view)
+    }
+}
+
+const PROMPT: &str = "system_prompt";
+
+fn has_no_prompt(schema: &mut schemars::Schema) {
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.retain(|name| name != PROMPT);
+    }
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.remove(PROMPT);
+    }
+}
+
 /// The list of a type is shown with the tools that no worker may have; the list of a template is its own.
 fn says_what_is_always_disallowed(schema: &mut schemars::Schema) {
     let list = schema.pointer_mut("/properties/disallowed_tools").and_then(Value::as_object_mut);
@@ -152,7 +175,7 @@ struct WorkerTypes {
     next_cursor: Option<String>,
 }
 
-async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
+async fn create(service: Service, given: Create) -> Result<Changed> {
     let name = Name::parse("worker_type", &given.worker_type)?;
     if name.as_str().eq_ignore_ascii_case(COORDINATOR) {
         // Its reports would read as the coordinator's own words wherever comments are shown with their authors.
@@ -171,7 +194,7 @@ async fn create(service: Service, given: Create) -> Result<WorkerTypeView> {
     let project = given.project.clone();
     let settings = given.into_change().on(base);
     let now = service.now();
-    Ok(service.store.create_worker_type(&project, name, settings, now).await?.into())
+    Ok(Changed::from(service.store.create_worker_type(&project, name, settings, now).await?))
 }
 
 async fn get(service: Service, given: Get) -> Result<WorkerTypeView> {
@@ -191,18 +214,18 @@ async fn list(service: Service, given: ListAll) -> Result<WorkerTypes> {
     Ok(WorkerTypes { worker_types, next_cursor })
 }
 
-async fn update(service: Service, given: Update) -> Result<WorkerTypeView> {
+async fn update(service: Service, given: Update) -> Result<Changed> {
     let (project, worker_type) = (given.project.clone(), given.worker_type.clone());
     let now = service.now();
     let changed =
         service.store.update_worker_type(&project, &worker_type, given.into_change(), now).await?;
-    Ok(changed.into())
+    Ok(Changed::from(changed))
 }
 
-async fn delete(service: Service, given: Delete) -> Result<WorkerTypeView> {
+async fn delete(service: Service, given: Delete) -> Result<Changed> {
     let (project, name, force) = (&given.project, &given.worker_type, given.force);
     let now = service.now();
     let deleted =
         service.store.delete_worker_type(project, name, force.unwrap_or(false), now).await?;
-    Ok(deleted.into())
+    Ok(Changed::from(deleted))
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::domain::advice::Reader;
 use crate::domain::attempt::StopMode;
 use crate::domain::names::Named;
 use crate::domain::refusal::Refusal;
@@ -48,7 +49,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             "List workers",
             Effect::Reads,
             "Lists workers with what each is doing, including stopped ones unless `state` says otherwise. `next_cursor` \
-             is null on the last page.",
+             is absent on the last page.",
             list,
         ),
         Tool::new(
@@ -93,7 +94,7 @@ struct ListAll {
     project: Option<String>,
     /// Only workers of this type.
     worker_type: Option<String>,
-    /// Only workers in this state.
+    /// Only workers in this state; default: all that are not stopped.
     #[schemars(extend("enum" = WorkerState::NAMES))]
     state: Option<String>,
     /// Maximum number of workers to return; default 50.
@@ -136,7 +137,13 @@ async fn stop(service: Service, given: Stop) -> Result<WorkerView> {
 async fn list(service: Service, given: ListAll) -> Result<Workers> {
     let page = List::Workers.page(given.limit, given.cursor.as_deref())?;
     let state = WorkerState::parse_given("state", given.state.as_deref())?;
-    let filter = WorkerFilter { project: given.project, worker_type: given.worker_type, state };
+    let filter = WorkerFilter {
+        project: given.project,
+        worker_type: given.worker_type,
+        // What has stopped is only ever more, and a model seldom wants it.
+        live: state.is_none() && service.reader == Reader::Model,
+        state,
+    };
     let listed = service.store.workers(filter, page).await?;
     let (workers, next_cursor) = List::Workers.show(listed, WorkerView::from);
     Ok(Workers { workers, next_cursor })

@@ -31,7 +31,8 @@ pub(crate) async fn affect(
     if let Verdict::Failed { failure, detail } = &ending.verdict
         && failure.pauses_queue()
     {
-        pause_queue::pause(connection, ticket.project, &found.stage, detail, now).await?;
+        let why = (detail.as_str(), Some(*failure));
+        pause_queue::pause(connection, ticket.project, &found.stage, why, now).await?;
     }
     if let Verdict::Failed { failure, detail } = &ending.verdict
         && failure.puts_queue_off()

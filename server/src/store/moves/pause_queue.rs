@@ -15,24 +15,26 @@ use crate::store::db::error::Result;
 use crate::store::db::row;
 use crate::store::rows::event;
 
-/// Keeps a queue from starting work until it is resumed, and appends one event about it. A wait that would end by itself
+/// Keeps a queue from starting work until it is resumed, because of `failure` when it was one, and appends one event about it. A wait that would end by itself
 /// is replaced.
 pub(crate) async fn pause(
     connection: &mut SqliteConnection,
     project: ProjectKey,
     name: &Name,
-    reason: &str,
+    (reason, failure): (&str, Option<Failure>),
     now: Timestamp,
 ) -> Result<()> {
     let paused = sqlx::query(
         "UPDATE worker_type
-            SET paused_at = ?3, pause_reason = ?4, pause_cause = NULL, pause_until = NULL, pause_tries = 0
+            SET paused_at = ?3, pause_reason = ?4, pause_failure = ?5, pause_cause = NULL, pause_until = NULL,
+                pause_tries = 0
           WHERE project_id = ?1 AND name = ?2 AND (paused_at IS NULL OR pause_cause IS NOT NULL)",
     )
     .bind(project.0)
     .bind(name.as_str())
     .bind(now.millis())
     .bind(reason)
+    .bind(failure.map(Failure::name))
     .execute(&mut *connection)
     .await?;
     if paused.rows_affected() == 0 {
@@ -50,7 +52,7 @@ pub(crate) async fn pause_by_hand(
     reason: &str,
     now: Timestamp,
 ) -> Result<()> {
-    pause(connection, found.project, &found.name, reason, now).await?;
+    pause(connection, found.project, &found.name, (reason, None), now).await?;
     sqlx::query(
         "UPDATE worker_type
             SET pause_reason = CASE paused_by_hand WHEN 1 THEN ?3 ELSE pause_reason END, paused_by_hand = 1
@@ -88,7 +90,7 @@ pub(crate) async fn unpause(
 ) -> Result<()> {
     let resumed = sqlx::query(
         "UPDATE worker_type
-            SET paused_at = NULL, pause_reason = NULL, paused_by_hand = 0, pause_cause = NULL, pause_until = NULL,
+            SET paused_at = NULL, pause_reason = NULL, pause_failure = NULL, paused_by_hand = 0, pause_cause = NULL, pause_until = NULL,
                 pause_tries = 0
           WHERE project_id = ?1 AND name = ?2 AND paused_at IS NOT NULL",
     )

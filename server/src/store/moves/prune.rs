@@ -10,7 +10,7 @@ use crate::store::db::store::Store;
 /// Rows one transaction removes at most. The writer is everybody's; nobody should wait for a sweep to be seen.
 pub const BATCH: usize = 500;
 
-/// Whose marks say that an event was dealt with.
+/// Whose marks say that an event was dealt with; those of the sessions of a directory do so too (`dir-…`).
 const COORDINATOR: &str = "coordinator";
 
 impl Store {
@@ -24,8 +24,16 @@ impl Store {
         let oldest: Vec<(i64, bool)> = sqlx::query_as(
             "SELECT e.seq, e.at < ?2
                     OR (e.at < ?1
-                        AND (e.seq <= COALESCE((SELECT processed_up_to FROM event_consumer WHERE consumer = ?3), 0)
-                             OR EXISTS (SELECT 1 FROM event_mark m WHERE m.consumer = ?3 AND m.seq = e.seq)))
+                        AND EXISTS (SELECT 1 FROM event_consumer c
+                                     WHERE (c.consumer = ?3 OR c.consumer GLOB 'dir-*')
+                                       AND (e.seq <= c.processed_up_to
+                                            OR EXISTS (SELECT 1 FROM event_mark m
+                                                        WHERE m.consumer = c.consumer AND m.seq = e.seq)
+                                            OR EXISTS (SELECT 1 FROM event_watermark w
+                                                        WHERE w.consumer = c.consumer
+                                                          AND w.ticket_id IN (0, e.ticket_id)
+                                                          AND w.project_id IN (0, e.project_id)
+                                                          AND w.kind IN ('', e.kind) AND w.up_to >= e.seq))))
                FROM event e
               ORDER BY e.seq
               LIMIT ?4",
@@ -54,6 +62,17 @@ async fn remove(connection: &mut SqliteConnection, list: String) -> Result<usize
             AND seq IN (SELECT value FROM json_each(?1))",
     )
     .bind(&list)
+    .execute(&mut *connection)
+    .await?;
+    // What lies before the oldest event says nothing any more.
+    sqlx::query(
+        "DELETE FROM event_watermark
+          WHERE (consumer, ticket_id, project_id, kind) IN
+                (SELECT consumer, ticket_id, project_id, kind FROM event_watermark
+                  WHERE up_to <= (SELECT MAX(value) FROM json_each(?1)) ORDER BY up_to LIMIT ?2)",
+    )
+    .bind(&list)
+    .bind(i64::try_from(BATCH).unwrap_or(i64::MAX))
     .execute(&mut *connection)
     .await?;
     let sql = "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?1))";

@@ -44,6 +44,10 @@ async fn raise_all(connection: &mut SqliteConnection, highest: Highest) -> Resul
     raise(connection, "ticket", key).await?;
     sqlx::query("UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'event'")
         .bind(EVENT_LEAP)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE instance SET skipped_events = skipped_events + ?1")
+        .bind(EVENT_LEAP)
         .execute(connection)
         .await?;
     Ok(true)

@@ -3,6 +3,7 @@
 pub(crate) mod attempt;
 pub(crate) mod comment;
 pub(crate) mod event;
+pub(crate) mod event_marks;
 pub(crate) mod pause;
 pub(crate) mod project;
 pub(crate) mod queue;

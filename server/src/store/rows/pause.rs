@@ -63,6 +63,24 @@ pub(crate) async fn standing(
     Ok(in_order(rows)?)
 }
 
+/// The pauses of the server and of a project, or of all projects, each with its project's key.
+pub(crate) async fn wide(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+) -> Result<Vec<(ProjectKey, Pause)>> {
+    let rows: Vec<PauseRow> = sqlx::query_as(
+        "SELECT s.project_id, p.name AS project, s.cause, s.reason, s.since, s.until_at
+           FROM pause s
+           LEFT JOIN project p ON p.project_id = s.project_id
+          WHERE p.deleted_at IS NULL AND (?1 IS NULL OR s.project_id IN (0, ?1))",
+    )
+    .bind(project.map(|key| key.0))
+    .fetch_all(connection)
+    .await?;
+    let keyed = |row: PauseRow| Ok((ProjectKey(row.project_id), Pause::try_from(row)?));
+    rows.into_iter().map(keyed).collect()
+}
+
 /// In the order in which they are listed: the server's first.
 pub(crate) fn in_order(rows: Vec<PauseRow>) -> std::result::Result<Vec<Pause>, StoreError> {
     let pauses: std::result::Result<Vec<Pause>, StoreError> =

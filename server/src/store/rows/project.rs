@@ -73,6 +73,17 @@ pub(crate) async fn any_by_name(connection: &mut SqliteConnection, name: &str) -
     Ok(sqlx::query_scalar(sql).bind(name).fetch_all(connection).await?)
 }
 
+impl Store {
+    /// Refuses a name that no project has or ever had.
+    pub async fn check_project_was(&self, name: &str) -> Result<()> {
+        let mut snapshot = self.readers.begin().await?;
+        if any_by_name(&mut snapshot, name).await?.is_empty() {
+            load(&mut snapshot, name).await?;
+        }
+        Ok(())
+    }
+}
+
 pub(crate) async fn counts(
     connection: &mut SqliteConnection,
     project: Option<ProjectKey>,

@@ -108,6 +108,11 @@ pub(crate) async fn described(
 }
 
 impl Store {
+    /// Whether a project has a worker type of this name.
+    pub async fn has_worker_type(&self, project: ProjectKey, name: &str) -> Result<bool> {
+        Ok(find(&mut *self.readers.acquire().await?, project, name).await?.is_some())
+    }
+
     pub async fn worker_type(&self, project: &str, name: &str) -> Result<WorkerType> {
         load(&mut *self.readers.acquire().await?, project, name).await
     }

@@ -7,6 +7,7 @@ use crate::domain::project::ProjectChange;
 use crate::domain::project_limits::ProjectLimitsChange;
 use crate::domain::ticket::Resolution;
 use crate::store::EventMarks;
+use crate::store::EventScope;
 use crate::store::PRUNE_BATCH;
 
 const TICKETS: usize = 260;
@@ -134,9 +135,15 @@ async fn marks_and_old_events_go_in_batches() {
     .unwrap();
     let last = bed.store.newest_event().await.unwrap();
     let odd = (1..=last.0).step_by(2).map(EventSeq).collect();
-    bed.store.mark_events("coordinator", EventMarks::Seqs(odd), NOW).await.unwrap();
+    bed.store
+        .mark_events("coordinator", EventScope::default(), EventMarks::Seqs(odd), NOW)
+        .await
+        .unwrap();
     bed.store.writer.most_rows();
-    bed.store.mark_events("coordinator", EventMarks::UpTo(last), NOW).await.unwrap();
+    bed.store
+        .mark_events("coordinator", EventScope::default(), EventMarks::UpTo(last), NOW)
+        .await
+        .unwrap();
     let most = most_rows(&bed);
     assert!(most <= 1_001, "{most} rows at once");
     let later = Timestamp::from_millis(NOW.millis() + 1);

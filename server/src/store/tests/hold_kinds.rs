@@ -8,6 +8,7 @@ use crate::domain::outcome::Failure;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::TicketState;
 use crate::store::EventQuery;
+use crate::store::EventScope;
 use crate::store::Page;
 use crate::store::TicketFilter;
 
@@ -76,9 +77,11 @@ async fn each_hold_has_the_kind_of_what_it_waits_for() {
         let query = EventQuery {
             after: None,
             include_processed: true,
-            kinds: vec![EventKind::TicketOnHold],
-            project: None,
-            ticket: Some(*ticket),
+            scope: EventScope {
+                kinds: vec![EventKind::TicketOnHold],
+                ticket: Some(*ticket),
+                project: None,
+            },
             consumer: "test".into(),
             limit: 10,
         };

@@ -11,6 +11,7 @@ mod groups;
 mod held;
 mod history;
 mod hold_kinds;
+mod inbox;
 mod ledger;
 mod limits;
 mod pauses;
@@ -192,9 +193,7 @@ impl Bed {
         let query = super::EventQuery {
             after: None,
             include_processed: true,
-            kinds: Vec::new(),
-            project: None,
-            ticket: None,
+            scope: super::EventScope::default(),
             consumer: "test".into(),
             limit: 1000,
         };

@@ -26,6 +26,7 @@ use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::worker::WorkerState;
 use crate::store::EventQuery;
+use crate::store::EventScope;
 use crate::store::GroupBy;
 use crate::store::History;
 use crate::store::Page;
@@ -36,6 +37,9 @@ use crate::store::money::dearest;
 use crate::store::money::ledger::Narrowed;
 use crate::store::money::ledger::Period;
 use crate::store::money::usage;
+use crate::store::moves::mark;
+use crate::store::rows::event_marks::Part;
+use crate::store::rows::event_marks::Progress;
 use crate::store::views::events;
 use crate::store::views::history;
 use crate::store::views::queues;
@@ -62,12 +66,13 @@ const MEANT: [(&str, &str); 4] = [
 ];
 
 /// The files that put statements together, each with a test here or with nothing to find.
-const BUILDERS: [(&str, &str); 11] = [
+const BUILDERS: [(&str, &str); 12] = [
     ("money/accounts.rs", "built below"),
     ("money/dearest.rs", "built below"),
     ("money/usage.rs", "built below"),
     ("moves/claim.rs", "inserts one row, and updates others by their keys"),
     ("moves/create.rs", "inserts rows, and reads one by its key"),
+    ("moves/mark.rs", "built below"),
     ("rows/event.rs", "inserts one row"),
     ("views/events.rs", "built below"),
     ("views/history.rs", "built below"),
@@ -288,6 +293,8 @@ fn built() -> Vec<String> {
         accounts::select_funds(ticket, RULES, NOW),
         history::select_waiting(project, "impl", 10, RULES, NOW),
         queues::select_waiting_queues(RULES, NOW),
+        mark::select_next(&Progress::at(2), 9),
+        mark::select_passed(&Progress::at(2), 1, "ticket_closed", 2),
     ];
     for comment in [None, Some(CommentId::from_key(1))] {
         let attempts_before = Some(AttemptId::from_key(9));
@@ -317,8 +324,11 @@ fn built() -> Vec<String> {
             }
             for state in [None, Some(WorkerState::Idle)] {
                 let worker_type = stage.clone();
-                let filter = WorkerFilter { project: None, worker_type, state };
-                all.push(workers::select(&filter, key, page));
+                for live in [false, true] {
+                    let worker_type = worker_type.clone();
+                    let filter = WorkerFilter { project: None, worker_type, state, live };
+                    all.push(workers::select(&filter, key, page));
+                }
             }
         }
         for kinds in [Vec::new(), vec![EventKind::TicketCreated, EventKind::TicketClosed]] {
@@ -327,14 +337,19 @@ fn built() -> Vec<String> {
                     let query = EventQuery {
                         after: Some(EventSeq(3)),
                         include_processed,
-                        kinds: kinds.clone(),
-                        project: None,
-                        ticket: about,
+                        scope: EventScope::default(),
                         consumer: "test".into(),
                         limit: 10,
                     };
-                    let keys = key.map(|key| vec![key.0]);
-                    all.push(events::select(&query, 0, keys.as_deref()));
+                    let projects = key.map(|key| vec![key.0]);
+                    let part = Part { ticket: about, projects, kinds: kinds.clone() };
+                    let progress = Progress::at(2);
+                    all.push(events::select(&query, &part, &progress));
+                    all.push(mark::insert_marks(&part, &progress, "[4]"));
+                    for kind in part.by_kind() {
+                        let up_to = EventSeq(9);
+                        all.push(mark::select_newly_marked(&part, &progress, kind, up_to));
+                    }
                 }
             }
         }

@@ -639,12 +639,26 @@ CREATE TABLE event_mark (
     PRIMARY KEY (consumer, seq)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE event_watermark (
+    consumer   TEXT    NOT NULL REFERENCES event_consumer (consumer),
+    -- 0: of every ticket.
+    ticket_id  INTEGER NOT NULL CHECK (ticket_id >= 0),
+    -- 0: of every project.
+    project_id INTEGER NOT NULL CHECK (project_id >= 0),
+    -- '': of every kind.
+    kind       TEXT    NOT NULL,
+    -- At and below this number, all of that part is processed.
+    up_to      INTEGER NOT NULL,
+    PRIMARY KEY (consumer, ticket_id, project_id, kind)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE instance (
     instance_id INTEGER PRIMARY KEY CHECK (instance_id = 1),
     -- Random. Marks every process of an attempt, beside the place.
     server_id   TEXT    NOT NULL CHECK (length(server_id) >= 16),
     created_at  INTEGER NOT NULL
-) STRICT;
+, skipped_events INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT skipped_events_are_counted CHECK (skipped_events >= 0)) STRICT;
 
 CREATE TABLE parked_report (
     attempt_id  INTEGER PRIMARY KEY,
@@ -1002,7 +1016,8 @@ CREATE TABLE worker_type (
     pause_tries        INTEGER NOT NULL DEFAULT 0
                        CONSTRAINT pause_tries_are_counted CHECK (pause_tries >= 0),
     created_at         INTEGER NOT NULL,
-    updated_at         INTEGER NOT NULL,
+    updated_at         INTEGER NOT NULL, pause_failure TEXT
+    CONSTRAINT pause_failure_is_of_a_pause CHECK (pause_failure IS NULL OR paused_at IS NOT NULL),
     CONSTRAINT pause_has_reason CHECK ((paused_at IS NULL) = (pause_reason IS NULL)),
     UNIQUE (project_id, name)
 ) STRICT;
@@ -1053,9 +1068,13 @@ CREATE INDEX attempt_priced ON attempt (model, attempt_id)
 
 CREATE INDEX attempt_session ON attempt (claude_session_id, attempt_id);
 
+CREATE INDEX attempt_suspect ON attempt (granted_at, attempt_id) WHERE suspect = 1;
+
 CREATE INDEX attempt_ticket ON attempt (ticket_id);
 
 CREATE INDEX attempt_total ON attempt (claude_session_id, attempt_id) WHERE total_usd IS NOT NULL;
+
+CREATE INDEX attempt_troubled ON attempt (granted_at, attempt_id) WHERE trouble IS NOT NULL AND state <> 'ended';
 
 CREATE INDEX attempt_unsettled ON attempt (attempt_id) WHERE settled_at IS NULL;
 
@@ -1066,6 +1085,8 @@ CREATE INDEX event_kind ON event (kind, seq);
 CREATE INDEX event_project_kind ON event (project_id, kind, seq);
 
 CREATE INDEX event_ticket ON event (ticket_id, seq) WHERE ticket_id IS NOT NULL;
+
+CREATE INDEX event_watermark_up_to ON event_watermark (up_to);
 
 CREATE UNIQUE INDEX project_live_name ON project (name) WHERE deleted_at IS NULL;
 
@@ -1124,6 +1145,8 @@ CREATE INDEX usage_ticket_cost ON usage_ticket (cost_nano DESC);
 CREATE INDEX usage_ticket_project ON usage_ticket (project_id, cost_nano DESC);
 
 CREATE INDEX worker_live ON worker (project_id, worker_type) WHERE state <> 'stopped';
+
+CREATE INDEX worker_type_paused ON worker_type (paused_at, worker_type_id) WHERE paused_at IS NOT NULL;
 
 CREATE INDEX worker_type_waiting ON worker_type (pause_until) WHERE pause_cause IS NOT NULL;
 

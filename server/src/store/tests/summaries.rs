@@ -106,9 +106,7 @@ async fn collect(bed: &Bed, texts: &mut BTreeSet<String>, seen: &mut BTreeSet<&'
     let query = EventQuery {
         after: None,
         include_processed: true,
-        kinds: Vec::new(),
-        project: None,
-        ticket: None,
+        scope: crate::store::EventScope::default(),
         consumer: "test".into(),
         limit: 1000,
     };

@@ -19,7 +19,7 @@ impl Store {
     pub async fn counts(&self) -> Result<Counts> {
         let mut snapshot = self.readers.begin().await?;
         let events: Option<i64> =
-            sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
+            sqlx::query_scalar("SELECT seq - COALESCE((SELECT skipped_events FROM instance), 0) FROM sqlite_sequence WHERE name = 'event'")
                 .fetch_optional(&mut *snapshot)
                 .await?;
         Ok(Counts {

@@ -6,6 +6,7 @@ pub(crate) mod changed_limits;
 pub(crate) mod counts;
 pub(crate) mod events;
 pub(crate) mod history;
+pub(crate) mod inbox;
 pub(crate) mod pauses;
 pub(crate) mod projects;
 pub(crate) mod prunable;

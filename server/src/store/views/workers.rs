@@ -19,6 +19,8 @@ pub struct WorkerFilter {
     pub project: Option<String>,
     pub worker_type: Option<String>,
     pub state: Option<WorkerState>,
+    /// Only those that are not stopped.
+    pub live: bool,
 }
 
 impl Store {
@@ -61,6 +63,9 @@ pub(crate) fn select(
     }
     if let Some(worker_type) = &filter.worker_type {
         sql.push(" AND worker_type = ").push_bind(worker_type.clone());
+    }
+    if filter.live {
+        sql.push(" AND state <> 'stopped'");
     }
     if let Some(state) = filter.state {
         sql.push(" AND state = ").push_bind(state.name());

@@ -22,13 +22,13 @@ const CALL_MS: u32 = 3_900_000;
 
 const PROGRAM: &str = "vibe-ensemble";
 
-/// What Claude Code needs to know: where, how to learn the token, that the tools be there at once, how long calls take.
+/// What Claude Code needs to know: where, how to learn the token, how long calls take. Which tools are
+/// there at once, each of them says itself.
 pub(super) fn entry(connection: &Connection, environment: &Environment) -> anyhow::Result<Value> {
     Ok(json!({
         "type": "http",
         "url": format!("{}/mcp", base(connection, environment)?),
         "headersHelper": helper(connection, environment)?,
-        "alwaysLoad": true,
         "timeout": CALL_MS,
     }))
 }

@@ -29,6 +29,7 @@ pub(super) fn write(directory: &Path) -> anyhow::Result<Vec<Step>> {
 fn renamed(name: &str, text: &str) -> String {
     text.replacen(&format!("name: {name}\n"), &format!("name: vibe-{name}\n"), 1)
         .replace("skill `", "skill `vibe-")
+        .replace("mcp__plugin_vibe-ensemble_vibe-ensemble__", "mcp__vibe-ensemble__")
 }
 
 #[cfg(test)]

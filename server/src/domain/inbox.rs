@@ -1,0 +1,397 @@
+//! The inbox: everything that waits for somebody, each with a sentence and the steps that would settle it.
+//!
+//! The sentence is the same for every reader and names no step; each step is given as a tool with its arguments and as a
+//! command, complete as they stand.
+
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use super::hold::Hold;
+use super::hold::HoldKind;
+use super::id::AttemptId;
+use super::id::TicketId;
+use super::id::WorkerId;
+use super::names::names;
+use super::outcome::Failure;
+use super::pause::Cause;
+use super::pause::Pause;
+use super::pause::Scope;
+use super::text;
+use super::text::Name;
+use super::time::Timestamp;
+
+names! {
+    /// What waits that is not a ticket on hold, whose kind is that of its hold.
+    pub enum OtherKind {
+        /// Claude Code is not logged in, or its login is refused.
+        Login = "login",
+        QueuePaused = "queue_paused",
+        ProjectPaused = "project_paused",
+        ServerPaused = "server_paused",
+        /// An attempt whose end cannot be accepted.
+        Stuck = "stuck",
+    }
+}
+
+/// Every kind of item, in the order of the declarations.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    HoldKind::NAMES.into_iter().chain(OtherKind::NAMES)
+}
+
+/// How much of a reason or question a sentence repeats; the ticket has it in full.
+const REASON_CHARS: usize = 1000;
+
+/// One thing that waits for somebody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    pub since: Timestamp,
+    /// The project it is in; `None` for the whole server.
+    pub project: Option<Name>,
+    pub matter: Matter,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Matter {
+    /// A ticket on hold.
+    Held(Held),
+    Paused {
+        pause: Pause,
+        /// What paused a queue, when it was a failure.
+        failure: Option<Failure>,
+        /// The limit that paused a project, and what has been spent of it.
+        limit: Option<Spent>,
+    },
+    /// An attempt that keeps its ticket although it is over.
+    Stuck {
+        attempt: AttemptId,
+        ticket: TicketId,
+        worker: WorkerId,
+        /// What its running shim reports; `None` when the shim is dead and what it left contradicts itself.
+        trouble: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    pub ticket: TicketId,
+    pub title: String,
+    pub stage: Name,
+    pub hold: Hold,
+    /// Its stage has a worker type.
+    pub has_type: bool,
+    /// All its stages are completed but for what keeps this last one from counting.
+    pub is_done: bool,
+}
+
+/// A limit in dollars that is used up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spent {
+    /// The setting of the project.
+    pub setting: &'static str,
+    pub limit: f64,
+    pub spent: f64,
+}
+
+/// A step that settles an item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// What it does, beginning with a verb.
+    pub label: String,
+    pub tool: &'static str,
+    pub arguments: Map<String, Value>,
+    /// The same for a shell.
+    pub command: String,
+}
+
+impl Action {
+    fn new(label: impl Into<String>, tool: &'static str, given: Value, command: String) -> Self {
+        let Value::Object(arguments) = given else { unreachable!("arguments are an object") };
+        Self { label: label.into(), tool, arguments, command }
+    }
+}
+
+impl Item {
+    /// What it is about, which is also what tells it apart: T-42, A-17, shop/implement, shop, or server.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match &self.matter {
+            Matter::Held(held) => held.ticket.to_string(),
+            Matter::Stuck { attempt, .. } => attempt.to_string(),
+            Matter::Paused { pause, .. } => match &pause.scope {
+                Scope::Everything => "server".to_owned(),
+                Scope::Project(project) => project.to_string(),
+                Scope::Queue { project, worker_type } => format!("{project}/{worker_type}"),
+            },
+        }
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.matter {
+            Matter::Held(held) => held.hold.kind.name(),
+            Matter::Stuck { .. } => OtherKind::Stuck.name(),
+            Matter::Paused { failure: Some(Failure::Authentication), .. } => {
+                OtherKind::Login.name()
+            }
+            Matter::Paused { pause, .. } => match &pause.scope {
+                Scope::Everything => OtherKind::ServerPaused.name(),
+                Scope::Project(_) => OtherKind::ProjectPaused.name(),
+                Scope::Queue { .. } => OtherKind::QueuePaused.name(),
+            },
+        }
+    }
+
+    #[must_use]
+    pub const fn ticket(&self) -> Option<TicketId> {
+        match &self.matter {
+            Matter::Held(held) => Some(held.ticket),
+            Matter::Stuck { ticket, .. } => Some(*ticket),
+            Matter::Paused { .. } => None,
+        }
+    }
+
+    /// What waits and why.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match &self.matter {
+            Matter::Held(Held { ticket, title, stage, hold, .. }) => {
+                let reason = text::sentence(&text::shortened(&hold.reason, REASON_CHARS));
+                match hold.kind {
+                    HoldKind::Question => format!("{ticket} \"{title}\" asks at {stage}: {reason}"),
+                    HoldKind::Limit
+                    | HoldKind::Failures
+                    | HoldKind::Conflict
+                    | HoldKind::Unfinished
+                    | HoldKind::Checkout
+                    | HoldKind::Configuration
+                    | HoldKind::Operator => {
+                        format!("{ticket} \"{title}\" is on hold at {stage}: {reason}")
+                    }
+                }
+            }
+            Matter::Paused { pause, failure, .. } => paused(pause, *failure),
+            Matter::Stuck { attempt, ticket, worker, trouble: None } => format!(
+                "{attempt} of {ticket} is stuck: {worker} is dead, and what it left contradicts itself or its processes \
+                 could not be ended."
+            ),
+            Matter::Stuck { attempt, ticket, worker, trouble: Some(trouble) } => format!(
+                "{attempt} of {ticket} is over, and {worker} cannot end it: {}",
+                text::sentence(&text::shortened(trouble, REASON_CHARS))
+            ),
+        }
+    }
+
+    /// The steps that settle it, the likeliest first. Empty when only something outside this server does.
+    #[must_use]
+    pub fn actions(&self) -> Vec<Action> {
+        match &self.matter {
+            Matter::Held(held) => of_held(held),
+            Matter::Paused { pause, failure, limit } => {
+                of_pause(pause, *failure, limit.as_ref()).into_iter().collect()
+            }
+            Matter::Stuck { worker, ticket, trouble, .. } => {
+                let again = Action::new(
+                    "Give its result up and have it run again",
+                    "stop_worker",
+                    json!({"worker_id": worker.to_string(), "mode": "interrupt"}),
+                    format!("vibe-ensemble worker stop {worker} --mode interrupt"),
+                );
+                let again = trouble.is_none().then_some(again);
+                again.into_iter().chain([close(*ticket)]).collect()
+            }
+        }
+    }
+}
+
+fn paused(pause: &Pause, failure: Option<Failure>) -> String {
+    let what = match &pause.scope {
+        Scope::Everything => "Everything".to_owned(),
+        Scope::Project(project) => format!("Project {project}"),
+        Scope::Queue { project, worker_type } => format!("The queue {worker_type} of {project}"),
+    };
+    let reason = text::sentence(&text::shortened(&pause.reason, REASON_CHARS));
+    let end = match (pause.until, pause.cause) {
+        (Some(until), Cause::Failure) => format!(" It is tried again at {until}."),
+        (Some(until), Cause::Coordinator | Cause::UsageLimit | Cause::Budget) => {
+            format!(" It resumes by itself at {until}.")
+        }
+        (None, _) => String::new(),
+    };
+    if failure == Some(Failure::Authentication) {
+        return format!(
+            "{what} is paused until Claude Code is logged in on the server: {reason}{end}"
+        );
+    }
+    format!("{what} is paused: {reason}{end}")
+}
+
+fn of_held(held: &Held) -> Vec<Action> {
+    let Held { ticket, stage, hold, has_type, is_done, .. } = held;
+    let id = ticket.to_string();
+    let resume = |label: &str| {
+        let command = format!("vibe-ensemble ticket resume {id}");
+        Action::new(label, "resume_ticket", json!({"ticket_id": id}), command)
+    };
+    let answer = || {
+        let given = json!({"ticket_id": id, "comment": ANSWER});
+        let command = format!("vibe-ensemble answer {id} '{ANSWER}'");
+        Action::new("Answer it", "resume_ticket", given, command)
+    };
+    let complete = || {
+        let report = "Fixed manually.";
+        let given = json!({"ticket_id": id, "stage": stage.as_str(), "outcome": "completed", "report": report});
+        let command = format!("vibe-ensemble ticket complete {id} '{report}'");
+        Action::new("Fix it, then complete the stage", "complete_ticket_stage", given, command)
+    };
+    let mut actions = Vec::new();
+    if *is_done {
+        actions.push(complete());
+    }
+    // Without its worker type nothing could run it, and resuming it is refused.
+    if *has_type {
+        actions.push(match hold.kind {
+            HoldKind::Question => answer(),
+            HoldKind::Limit => resume("Raise the limit, then resume it"),
+            HoldKind::Conflict
+            | HoldKind::Unfinished
+            | HoldKind::Checkout
+            | HoldKind::Configuration => resume("Fix it, then resume it"),
+            HoldKind::Failures | HoldKind::Operator => resume("Resume it"),
+        });
+    }
+    actions.push(close(*ticket));
+    actions
+}
+
+/// Where an answer goes: steps are complete as they stand, and an answer is not known here.
+pub const ANSWER: &str = "YOUR ANSWER";
+
+fn close(ticket: TicketId) -> Action {
+    let id = ticket.to_string();
+    let command = format!("vibe-ensemble ticket close {id}");
+    Action::new("Close it as cancelled", "close_ticket", json!({"ticket_id": id}), command)
+}
+
+fn of_pause(pause: &Pause, failure: Option<Failure>, limit: Option<&Spent>) -> Option<Action> {
+    if let (Cause::Budget, Scope::Project(project)) = (pause.cause, &pause.scope) {
+        let Spent { setting, limit, spent } = limit?;
+        // Enough for as much again, in whole dollars.
+        let more = (limit.max(*spent) * 2.0).ceil();
+        let flag = setting.replace('_', "-");
+        return Some(Action::new(
+            format!("Raise {setting} to {more} dollars"),
+            "update_project",
+            json!({"project": project.as_str(), *setting: more}),
+            format!("vibe-ensemble project update {project} --{flag} {more}"),
+        ));
+    }
+    if pause.cause == Cause::Budget {
+        // It is in the configuration, which only its operator changes.
+        return None;
+    }
+    let (given, place) = match &pause.scope {
+        Scope::Everything => (json!({}), String::new()),
+        Scope::Project(project) => (json!({"project": project.as_str()}), format!(" {project}")),
+        Scope::Queue { project, worker_type } => (
+            json!({"project": project.as_str(), "worker_type": worker_type.as_str()}),
+            format!(" {project} {worker_type}"),
+        ),
+    };
+    let label = match (failure, pause.cause) {
+        (Some(Failure::Authentication), _) => "Log in with `claude` on the server, then resume it",
+        (_, Cause::Failure) => "Fix the cause, then resume it",
+        (_, Cause::Coordinator | Cause::UsageLimit | Cause::Budget) => "Resume it",
+    };
+    Some(Action::new(label, "resume", given, format!("vibe-ensemble resume{place}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_row(text.to_owned())
+    }
+
+    fn held(kind: HoldKind) -> Matter {
+        Matter::Held(Held {
+            ticket: TicketId::from_key(42),
+            title: "Refuse expired coupons".to_owned(),
+            stage: name("implement"),
+            hold: Hold::new(kind, "Should an expired coupon count as used?"),
+            has_type: kind != HoldKind::Configuration,
+            is_done: kind == HoldKind::Conflict,
+        })
+    }
+
+    fn pause(scope: Scope, cause: Cause, until: Option<i64>) -> Pause {
+        let until = until.map(Timestamp::from_millis);
+        Pause {
+            scope,
+            cause,
+            reason: "the reason".to_owned(),
+            since: Timestamp::from_millis(0),
+            until,
+        }
+    }
+
+    /// Every kind of matter, with its words.
+    fn matters() -> Vec<Matter> {
+        let queue = || Scope::Queue { project: name("shop"), worker_type: name("implement") };
+        let project = || Scope::Project(name("shop"));
+        let plain = |pause| Matter::Paused { pause, failure: None, limit: None };
+        let login = pause(queue(), Cause::Failure, None);
+        let spent = |setting, limit, spent| Some(Spent { setting, limit, spent });
+        let budget = |until, limit| Matter::Paused {
+            pause: pause(project(), Cause::Budget, until),
+            failure: None,
+            limit,
+        };
+        let stuck = |trouble: Option<&str>| Matter::Stuck {
+            attempt: AttemptId::from_key(17),
+            ticket: TicketId::from_key(42),
+            worker: WorkerId::from_key(7),
+            trouble: trouble.map(str::to_owned),
+        };
+        let mut all: Vec<Matter> = HoldKind::ALL.into_iter().map(held).collect();
+        all.extend([
+            Matter::Paused { pause: login, failure: Some(Failure::Authentication), limit: None },
+            plain(pause(queue(), Cause::Failure, Some(60_000))),
+            plain(pause(project(), Cause::Coordinator, None)),
+            budget(Some(60_000), spent("max_budget_usd_per_day", 5.0, 5.25)),
+            budget(None, spent("max_budget_usd", 5.0, 5.0)),
+            plain(pause(Scope::Everything, Cause::Coordinator, None)),
+            plain(pause(Scope::Everything, Cause::Budget, Some(60_000))),
+            stuck(None),
+            stuck(Some("No space left on device (os error 28)")),
+        ]);
+        all
+    }
+
+    #[test]
+    fn the_items_are_the_reviewed_ones() {
+        let mut text = String::new();
+        for matter in matters() {
+            let item = Item { since: Timestamp::from_millis(0), project: None, matter };
+            text.extend([item.kind(), " ", &item.id(), ": ", &item.sentence(), "\n"]);
+            for Action { label, tool, arguments, command } in item.actions() {
+                let given = Value::Object(arguments);
+                let given = given.to_string();
+                text.extend(["  ", &label, ": ", tool, " ", &given, "\n    ", &command, "\n"]);
+            }
+        }
+        crate::snapshot::holds("inbox", &text);
+    }
+
+    #[test]
+    fn every_kind_has_an_example() {
+        let found: Vec<&str> = matters()
+            .into_iter()
+            .map(|matter| Item { since: Timestamp::from_millis(0), project: None, matter }.kind())
+            .collect();
+        for kind in kinds() {
+            assert!(found.contains(&kind), "{kind}");
+        }
+    }
+}
