@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::command::Logs;
+use super::options::Logs;
 use super::places::Places;
 use super::reader::Reader;
 use super::writer::Writer;

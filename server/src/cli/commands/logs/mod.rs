@@ -2,9 +2,10 @@
 
 mod command;
 mod follow;
+mod options;
 mod places;
 mod reader;
 mod writer;
 
-pub use command::Logs;
 pub use command::run;
+pub use options::Logs;

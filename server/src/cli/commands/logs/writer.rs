@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::json;
 use shim_protocol::run_dir::Stream;
 
-use super::command::Logs;
+use super::options::Logs;
 use crate::cli::output;
 use crate::cli::terminal::Line;
 use crate::cli::terminal::Output;

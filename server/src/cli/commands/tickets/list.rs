@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_json::json;
 
-use super::command::Tickets;
+use super::options::Tickets;
 use crate::cli::client;
 use crate::cli::client::Client;
 use crate::cli::output;

@@ -2,9 +2,10 @@
 
 mod command;
 mod list;
+mod options;
 pub mod result;
 mod show;
 
-pub use command::Tickets;
 pub use command::run;
+pub use options::Tickets;
 pub use show::show_one;
