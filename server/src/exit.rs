@@ -14,7 +14,7 @@ pub enum Exit {
     Usage = 2,
     /// No server answers there.
     Unreachable = 69,
-    /// Another server holds the state or the runtime directory.
+    /// Another server holds the state or the runtime directory, or another program the port.
     Locked = 75,
     /// The configuration was refused.
     Config = 78,

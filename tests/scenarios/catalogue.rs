@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Each tool of the contract and its parameters; `?` marks an optional one.
-const TOOLS: [(&str, &str); 32] = [
+const TOOLS: [(&str, &str); 33] = [
     (
         "create_project",
         "name path description? rules? patterns? isolation? on_complete? max_workers? max_budget_usd? max_budget_usd_per_day? \
@@ -46,8 +46,9 @@ const TOOLS: [(&str, &str); 32] = [
     ("get_queue_status", "project worker_type"),
     ("delete_queue", "project worker_type force?"),
     ("pause", "project? worker_type? reason?"),
-    ("resume", "project? worker_type?"),
     ("list_inbox", "project? limit? cursor?"),
+    ("resume", "project? worker_type? all?"),
+    ("stop", "ticket_id? worker_id? project? all? reason?"),
     (
         "create_ticket",
         "project title execution_plan description? priority? depends_on? idempotency_key?",

@@ -6,6 +6,7 @@
 //! A test is marked `#[e2e::scenario]`, in the place of `#[tokio::test]`, and says with `needs(Claude)` and the like what it
 //! cannot do without; where that is missing it is reported as ignored, with the reason.
 
+mod acting;
 mod activation;
 mod attacks;
 mod backup;
@@ -54,12 +55,14 @@ mod retention;
 mod runtime;
 mod scale;
 mod secrecy;
+mod setting_up;
 mod shortages;
 mod signals;
 mod slots;
 mod slow_clients;
 mod starts;
 mod stopped_shims;
+mod stopping;
 mod stuck;
 mod templates;
 mod terminals;

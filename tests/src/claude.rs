@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Child;
 use tokio::process::Command;
 
+use crate::binaries;
 use crate::messages_api::MessagesApi;
 use crate::server::Server;
 
@@ -92,6 +93,9 @@ impl Coordinator {
     ) -> Self {
         trust(&server.home(), directory);
         let mut command = Command::from(server.command_of(claude));
+        // As somebody has it who installed the programs: a file that git commits names the helper without its path.
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binaries::directory().display());
+        command.env("PATH", path);
         command
             .args(["-p", "--output-format", "stream-json", "--verbose"])
             .envs(environment(api))

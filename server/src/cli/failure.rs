@@ -5,7 +5,19 @@ use std::io;
 use crate::cli::client::ClientError;
 use crate::config::Problems;
 use crate::exit::Exit;
+use crate::serve::PortTaken;
 use crate::state::StateError;
+
+/// A command line that can be parsed and is wrong all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadCommandLine(String);
+
+impl BadCommandLine {
+    pub fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
 
 /// The exit code of an error that ended a command.
 #[must_use]
@@ -13,6 +25,12 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     let refused = |cause: &(dyn std::error::Error + 'static)| {
         if cause.is::<Problems>() {
             return Some(Exit::Config);
+        }
+        if cause.is::<PortTaken>() {
+            return Some(Exit::Locked);
+        }
+        if cause.is::<BadCommandLine>() {
+            return Some(Exit::Usage);
         }
         match cause.downcast_ref() {
             Some(StateError::Held { .. } | StateError::Elsewhere { .. }) => {
@@ -22,7 +40,12 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
             Some(_) | None => {}
         }
         let client: &ClientError = cause.downcast_ref()?;
-        if matches!(client, ClientError::Address { .. } | ClientError::NoTokenFile { .. }) {
+        if matches!(
+            client,
+            ClientError::Address { .. }
+                | ClientError::NoTokenFile { .. }
+                | ClientError::Wrong { .. }
+        ) {
             return Some(Exit::Usage);
         }
         if matches!(client, ClientError::State(StateError::Foreign { .. })) {

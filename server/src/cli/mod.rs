@@ -2,16 +2,20 @@
 //!
 //! Invariant: data goes to standard output, messages about it to standard error.
 
+pub mod act;
 pub mod client;
 pub mod commands;
 pub mod connection;
+pub mod details;
 pub mod event_log;
 pub mod failure;
 pub mod here;
+pub mod ids;
 pub mod output;
 pub mod pauses;
 pub mod progress;
 pub mod run;
+pub mod slips;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
@@ -20,27 +24,39 @@ pub mod transcript;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::cli::commands::answer::Answer;
 use crate::cli::commands::backup::Backup;
+use crate::cli::commands::call::Call;
 use crate::cli::commands::check_config::CheckConfig;
+use crate::cli::commands::completions::Completions;
 use crate::cli::commands::connect::Connect;
+use crate::cli::commands::connect::Disconnect;
 use crate::cli::commands::demo::Demo;
 use crate::cli::commands::diff::Diff;
 use crate::cli::commands::doctor::Doctor;
 use crate::cli::commands::drain::Drain;
+use crate::cli::commands::event::Event;
 use crate::cli::commands::events::Events;
 use crate::cli::commands::headers::Headers;
 use crate::cli::commands::inbox::Inbox;
 use crate::cli::commands::logs::Logs;
 use crate::cli::commands::pause::Pause;
 use crate::cli::commands::pause::Resume;
+use crate::cli::commands::project::Project;
+use crate::cli::commands::queue::Queue;
+use crate::cli::commands::restore::Restore;
 use crate::cli::commands::rotate_token::RotateToken;
 use crate::cli::commands::scripted_agent::ScriptedAgent;
 use crate::cli::commands::serve::Serve;
 use crate::cli::commands::status::Status;
+use crate::cli::commands::stop::Stop;
+use crate::cli::commands::ticket::Ticket;
 use crate::cli::commands::tickets::Tickets;
 use crate::cli::commands::top::Top;
 use crate::cli::commands::usage::Usage;
 use crate::cli::commands::why::Why;
+use crate::cli::commands::worker::Worker;
+use crate::cli::commands::worker_type::WorkerType;
 use crate::cli::commands::workers::Workers;
 use crate::cli::terminal::ColorWhen;
 
@@ -56,10 +72,13 @@ Examples:
   vibe-ensemble why T-42              Explain why T-42 is not running, and what would start it
   vibe-ensemble usage --by ticket     Show what each ticket has cost
   vibe-ensemble logs T-42 --follow    Follow what the worker of T-42 is doing
+  vibe-ensemble answer T-42 'No'      Answer the question of T-42, and send it on
+  vibe-ensemble ticket create shop 'Refuse expired coupons' --plan implement,review
+                                      Create a ticket
 
 Exit codes:
   0 success   1 failure   2 bad command line   69 server not reachable
-  75 another instance holds the lock   78 bad configuration
+  75 another instance or program is in the way   78 bad configuration
 
 'vibe-ensemble COMMAND --help' explains a command and its options.";
 
@@ -105,7 +124,7 @@ pub enum Command {
     ///
     /// Afterwards, `claude` in the directory has the tools of this server and the skills to use them. Writes .mcp.json,
     /// .claude/settings.local.json (which approves the server) and .claude/skills/vibe-*, and prints the name of each.
-    /// Never overwrites a file or an entry that it did not write. No file contains the token: Claude Code runs
+    /// `disconnect` takes it all out again. Never overwrites a file or an entry that it did not write. No file contains the token: Claude Code runs
     /// `vibe-ensemble headers` to read it.
     Connect(Connect),
     /// Check everything that a server needs, and explain how to fix what is wrong
@@ -114,7 +133,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Validate the configuration and print the effective values
     ///
-    /// Takes the options of `serve`. Reports every problem with its place, and exits with 78 when there is one.
+    /// Reports every problem with its place, and exits with 78 when there is one.
     CheckConfig(CheckConfig),
     /// Show what the running server is doing
     Status(Status),
@@ -135,6 +154,31 @@ pub enum Command {
     Inbox(Inbox),
     /// Explain why a ticket is not running, and what would start it
     Why(Why),
+    /// Answer the question of a ticket that is on hold, and send it on
+    ///
+    /// Adds your answer as a comment and sends the ticket back to its queue; the next attempt reads it. Without an answer on
+    /// the command line, your editor opens when VISUAL or EDITOR is set.
+    Answer(Answer),
+    /// Create, change, comment on, complete, close and resume tickets
+    #[command(name = "ticket")]
+    Ticket(Ticket),
+    /// Create, show, change and delete projects
+    #[command(alias = "projects")]
+    Project(Project),
+    /// Create, show, change and delete worker types
+    #[command(name = "type", aliases = ["types", "worker-type", "worker-types"])]
+    WorkerType(WorkerType),
+    /// Start, show and stop workers
+    Worker(Worker),
+    /// Show and empty queues
+    #[command(alias = "queues")]
+    Queue(Queue),
+    /// List events, and mark them as processed
+    Event(Event),
+    /// Call any tool of the coordinator, with its arguments as JSON
+    ///
+    /// Prints the tool's answer as JSON. Without a tool, lists the tools.
+    Call(Call),
     /// Sum up what the work has used: dollars, tokens, turns, time, memory
     ///
     /// Dollars are what claude reported, at its list prices. An attempt belongs to the day on which it ended, in UTC.
@@ -146,8 +190,15 @@ pub enum Command {
     Pause(Pause),
     /// Resume a queue, a project, or the whole server
     ///
-    /// Ends the pauses that `pause` or a failure put on it. Without a project, it also ends a pause for a usage limit.
+    /// Ends the pauses that `pause`, `stop` or a failure put on it, and says what stays paused, and why. Without a project,
+    /// it also ends a pause for a usage limit. `resume T-42` sends a ticket on hold back to its queue.
     Resume(Resume),
+    /// Stop agents and keep them stopped: of a worker, a ticket, a project, or all
+    ///
+    /// The tickets go on hold, and a project or the server is paused too. Works without a server as well: then the agents
+    /// that it left running are stopped, and its next start finds the pause. What an agent completed before it heard of the
+    /// stop is kept.
+    Stop(Stop),
     /// Print events, one per line
     ///
     /// Read-only: does not mark events as processed. With --follow, it runs until interrupted, across restarts of the server.
@@ -158,10 +209,21 @@ pub enum Command {
     Logs(Logs),
     /// Write a checked copy of the database
     ///
-    /// Works with and without a running server. To restore a backup: stop the server, remove vibe-ensemble.db-wal and
-    /// vibe-ensemble.db-shm from the state directory, copy the backup over vibe-ensemble.db, and start the server. Leave
-    /// everything else in the state directory: from it, the server recognizes what ran since the backup.
+    /// Works with and without a running server. `vibe-ensemble restore` puts it back.
     Backup(Backup),
+    /// Put a backup in the place of the database
+    ///
+    /// Refused while a server runs. Checks the backup first, and keeps the database that was there. Leave everything else in
+    /// the state directory: from it, the server recognizes what ran since the backup.
+    Restore(Restore),
+    /// Take out what `connect` put into a directory, or into the settings of this user
+    ///
+    /// Removes the entry of the server, its approval, and the skills that nobody changed. Everything else stays as it is.
+    Disconnect(Disconnect),
+    /// Print the completions of a shell
+    ///
+    /// For bash, for example: vibe-ensemble completions bash > ~/.local/share/bash-completion/completions/vibe-ensemble
+    Completions(Completions),
     /// Print the HTTP header that contains the token, as JSON
     ///
     /// Claude Code runs this command as its `headersHelper`, so that no file of a repository contains the token.

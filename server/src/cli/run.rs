@@ -3,30 +3,42 @@
 use std::future::Future;
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
 use tokio::runtime::Builder;
 
 use crate::cli::Cli;
 use crate::cli::Command;
+use crate::cli::commands::answer;
 use crate::cli::commands::backup;
+use crate::cli::commands::call;
 use crate::cli::commands::check_config;
+use crate::cli::commands::completions;
 use crate::cli::commands::connect;
 use crate::cli::commands::demo;
 use crate::cli::commands::diff;
 use crate::cli::commands::doctor;
 use crate::cli::commands::drain;
+use crate::cli::commands::event;
 use crate::cli::commands::events;
 use crate::cli::commands::headers;
 use crate::cli::commands::inbox;
 use crate::cli::commands::logs;
 use crate::cli::commands::pause;
+use crate::cli::commands::project;
+use crate::cli::commands::queue;
+use crate::cli::commands::restore;
 use crate::cli::commands::rotate_token;
 use crate::cli::commands::scripted_agent;
 use crate::cli::commands::serve;
 use crate::cli::commands::status;
+use crate::cli::commands::stop;
+use crate::cli::commands::ticket;
 use crate::cli::commands::tickets;
 use crate::cli::commands::top;
 use crate::cli::commands::usage;
 use crate::cli::commands::why;
+use crate::cli::commands::worker;
+use crate::cli::commands::worker_type;
 use crate::cli::commands::workers;
 use crate::config::Environment;
 use crate::exit::Exit;
@@ -38,6 +50,9 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::CheckConfig(command) => check_config::run(&command, environment),
         Command::ScriptedAgent(command) => scripted_agent::run(&command, environment),
         Command::Headers(command) => client(headers::run(&command, environment)),
+        Command::Completions(command) => completions::run(&command, &mut Cli::command()),
+        Command::Restore(command) => client(restore::run(&command, environment)),
+        Command::Disconnect(command) => client(connect::disconnect(&command, environment)),
         Command::Connect(command) => client(connect::run(&command, environment)),
         Command::RotateToken(command) => client(rotate_token::run(&command, environment)),
         Command::Demo(command) => client(demo::run(&command, environment)),
@@ -51,7 +66,16 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Why(command) => client(why::run(&command, environment)),
         Command::Usage(command) => client(usage::run(&command, environment)),
         Command::Pause(command) => client(pause::pause(&command, environment)),
+        Command::Stop(command) => client(stop::run(&command, environment)),
         Command::Resume(command) => client(pause::resume(&command, environment)),
+        Command::Answer(command) => client(answer::run(&command, environment)),
+        Command::Ticket(command) => client(ticket::run(command, environment)),
+        Command::Project(command) => client(project::run(command, environment)),
+        Command::WorkerType(command) => client(worker_type::run(command, environment)),
+        Command::Worker(command) => client(worker::run(command, environment)),
+        Command::Queue(command) => client(queue::run(command, environment)),
+        Command::Event(command) => client(event::run(command.command, environment)),
+        Command::Call(command) => client(call::run(&command, environment)),
         Command::Events(command) => client(events::run(&command, environment)),
         Command::Logs(command) => client(logs::run(&command, environment)),
         Command::Backup(command) => client(backup::run(&command, environment)),

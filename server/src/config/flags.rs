@@ -55,6 +55,59 @@ impl clap::FromArgMatches for Flags {
     }
 }
 
+/// The part of the help that an option stands in.
+fn heading(name: &str) -> &'static str {
+    const WHERE: [&str; 6] =
+        ["listen", "state_dir", "runtime_dir", "templates_dir", "shim", "agent_command"];
+    if WHERE.contains(&name) {
+        return "Where things are";
+    }
+    let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    if has(&["auth", "token", "env_", "allowed"]) {
+        "Access and environment"
+    } else if has(&["keep", "retention", "retain"]) {
+        "What is kept, and how long"
+    } else if has(&["max_", "usd", "reserve", "free"]) {
+        "Limits"
+    } else if has(&["_ms", "seconds", "minutes", "hours"]) {
+        "Timings"
+    } else {
+        "Everything else"
+    }
+}
+
+/// [`Flags`] whose help is one screen: every option of `serve` is taken, and only where the server is gets shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BriefFlags(pub Flags);
+
+impl clap::Args for BriefFlags {
+    fn augment_args(command: Command) -> Command {
+        const SHOWN: [&str; 5] = ["config", "state_dir", "runtime_dir", "listen", "agent_command"];
+        let command = Flags::augment_args(command);
+        let hidden: Vec<&str> = OPTIONS
+            .iter()
+            .filter(|option| !option.is_file_only() && !SHOWN.contains(&option.name))
+            .map(|option| option.name)
+            .collect();
+        hidden.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.hide(true)))
+            .after_help("Takes every other option of `vibe-ensemble serve` too; `vibe-ensemble serve --help` lists them.")
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for BriefFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Flags::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
 fn arg(option: &Opt) -> Arg {
     let lines: Vec<&str> = option.doc.iter().map(|line| line.trim()).collect();
     let default = match option.unset {
@@ -70,6 +123,7 @@ fn arg(option: &Opt) -> Arg {
     let long =
         format!("{}{default}\n\nEnvironment variable: {}.", lines.join(" "), option.variable());
     Arg::new(option.name)
+        .help_heading(heading(option.name))
         .long(option.flag())
         .value_name(option.value_name)
         .help(short)

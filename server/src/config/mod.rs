@@ -21,6 +21,7 @@ mod shared;
 
 pub use environment::Environment;
 pub use example::example;
+pub use flags::BriefFlags;
 pub use flags::Flags;
 pub use given::Source;
 pub use layers::Effective;

@@ -41,8 +41,6 @@ use Way::Call;
 use Way::Directly;
 use Way::Run;
 
-/// Until a shell has a command of its own for a step.
-const COORDINATOR: Way = Way::Ask("the coordinator");
 const OPERATOR: Way = Way::Ask("the operator");
 
 macro_rules! steps {
@@ -66,23 +64,24 @@ macro_rules! steps {
 
 steps! {
     // step           a model                      a person at a shell
-    CreateProject:    Call("create_project"),      COORDINATOR;
-    UpdateProject:    Call("update_project"),      COORDINATOR;
-    ListProjects:     Call("list_projects"),       Run("vibe-ensemble status");
-    CreateWorkerType: Call("create_worker_type"),  COORDINATOR;
-    UpdateWorkerType: Call("update_worker_type"),  COORDINATOR;
-    SpawnWorker:      Call("spawn_worker"),        COORDINATOR;
-    StopWorker:       Call("stop_worker"),         COORDINATOR;
-    ListWorkers:      Call("list_workers"),        Run("vibe-ensemble workers");
-    WatchWorker:      Call("get_worker_status"),   Run("vibe-ensemble workers");
+    CreateProject:    Call("create_project"),      Run("vibe-ensemble project create");
+    UpdateProject:    Call("update_project"),      Run("vibe-ensemble project update");
+    ListProjects:     Call("list_projects"),       Run("vibe-ensemble project list");
+    CreateWorkerType: Call("create_worker_type"),  Run("vibe-ensemble type create");
+    UpdateWorkerType: Call("update_worker_type"),  Run("vibe-ensemble type update");
+    SpawnWorker:      Call("spawn_worker"),        Run("vibe-ensemble worker spawn");
+    StopWorker:       Call("stop_worker"),         Run("vibe-ensemble worker stop");
+    ListWorkers:      Call("list_workers"),        Run("vibe-ensemble worker list");
+    WatchWorker:      Call("get_worker_status"),   Run("vibe-ensemble worker show");
     Resume:           Call("resume"),              Run("vibe-ensemble resume");
-    CreateTicket:     Call("create_ticket"),       COORDINATOR;
-    UpdateTicket:     Call("update_ticket"),       COORDINATOR;
-    GetTicket:        Call("get_ticket"),          Run("vibe-ensemble tickets");
-    ListTickets:      Call("list_tickets"),        Run("vibe-ensemble tickets");
-    CompleteStage:    Call("complete_ticket_stage"), COORDINATOR;
-    CloseTicket:      Call("close_ticket"),        COORDINATOR;
-    ResumeTicket:     Call("resume_ticket"),       COORDINATOR;
+    CreateTicket:     Call("create_ticket"),       Run("vibe-ensemble ticket create");
+    UpdateTicket:     Call("update_ticket"),       Run("vibe-ensemble ticket update");
+    GetTicket:        Call("get_ticket"),          Run("vibe-ensemble ticket show");
+    ReadWait:         Call("get_ticket"),          Run("vibe-ensemble why");
+    ListTickets:      Call("list_tickets"),        Run("vibe-ensemble ticket list");
+    CompleteStage:    Call("complete_ticket_stage"), Run("vibe-ensemble ticket complete");
+    CloseTicket:      Call("close_ticket"),        Run("vibe-ensemble ticket close");
+    ResumeTicket:     Call("resume_ticket"),       Run("vibe-ensemble ticket resume");
     AwaitEvents:      Call("list_events"),         Run("vibe-ensemble events --follow");
     EndDrain:         Run("vibe-ensemble drain --off"), Run("vibe-ensemble drain --off");
     Configure:        OPERATOR,                    Directly;
@@ -99,6 +98,8 @@ pub enum Advice {
     Force,
     /// What needs no step of this server; the same clause for every reader.
     Do(String),
+    /// The same call with something changed, as each reader makes it.
+    Again { model: String, shell: String },
 }
 
 impl Advice {
@@ -110,6 +111,11 @@ impl Advice {
     /// A step with the arguments that its command takes in a shell.
     pub fn take_with(step: Step, to: impl Into<String>, arguments: impl Into<String>) -> Self {
         Self::Take { step, to: to.into(), arguments: arguments.into() }
+    }
+
+    /// The same call again with something changed: as a clause for a model, and for a shell.
+    pub fn again(model: impl Into<String>, shell: impl Into<String>) -> Self {
+        Self::Again { model: model.into(), shell: shell.into() }
     }
 
     pub fn just(clause: impl Into<String>) -> Self {
@@ -142,6 +148,13 @@ impl Advice {
                 add(None, act.to_owned());
             }
             Self::Do(act) => add(None, act.clone()),
+            Self::Again { model, shell } => {
+                let act = match reader {
+                    Reader::Model => model,
+                    Reader::Shell => shell,
+                };
+                add(None, act.clone());
+            }
         }
     }
 }
@@ -248,18 +261,21 @@ impl Knob {
         format!("{name} {within} {owner}")
     }
 
-    /// To raise it.
+    /// To raise one of the configuration, which is the only one of its kind.
     #[must_use]
     pub fn raise(self) -> Advice {
         let (_, _, step) = self.row();
         Advice::take(step, format!("raise {}", self.setting()))
     }
 
-    /// To raise that of `owner`, such as "T-42" or "worker type build".
+    /// To raise that of `owner`, such as "T-42" or "worker type build"; `place` is the same as arguments of a command, such
+    /// as "shop build".
     #[must_use]
-    pub fn raise_of(self, owner: &str) -> Advice {
+    pub fn raise_of(self, owner: &str, place: &str) -> Advice {
         let (name, _, step) = self.row();
-        Advice::take(step, format!("raise {name} of {owner}"))
+        let value = if name.contains("usd") { "DOLLARS" } else { "N" };
+        let arguments = format!("{place} --{} {value}", name.replace('_', "-"));
+        Advice::take_with(step, format!("raise {name} of {owner}"), arguments)
     }
 }
 
@@ -277,32 +293,34 @@ mod tests {
     #[test]
     fn each_reader_is_given_its_own_way() {
         let resume = Advice::take_with(Step::Resume, "resume it", "shop build");
-        let advice = [resume, Knob::TypeWorkers.raise_of("worker type build")];
+        let advice = [resume, Knob::TypeWorkers.raise_of("worker type build", "shop build")];
         assert_eq!(
             told("It waits.", &advice, Reader::Model),
             "It waits. Resume it with resume, or raise max_workers of worker type build with update_worker_type."
         );
         assert_eq!(
             told("It waits.", &advice, Reader::Shell),
-            "It waits. Resume it with `vibe-ensemble resume shop build`, or ask the coordinator to raise max_workers of \
-             worker type build."
+            "It waits. Resume it with `vibe-ensemble resume shop build`, or raise max_workers of worker type build with \
+             `vibe-ensemble type update shop build --max-workers N`."
         );
         assert_eq!(told("It runs.", &[], Reader::Shell), "It runs.");
     }
 
     #[test]
+    fn a_shell_is_told_to_ask_nobody() {
+        for step in Step::ALL {
+            let way = step.way(Reader::Shell);
+            assert!(!matches!(way, Way::Ask(_) | Way::Call(_)), "{step:?}: {way:?}");
+        }
+    }
+
+    #[test]
     fn one_person_is_asked_once() {
-        let create = Advice::take(Step::CreateWorkerType, "create the worker type build");
-        let resume = || Advice::take(Step::ResumeTicket, "resume it");
-        let close = Advice::take(Step::CloseTicket, "close it");
+        let configure = |to: &str| Advice::take(Step::Configure, to);
+        let advice = [Advice::Then(vec![configure("fix that file"), configure("reload it")])];
         assert_eq!(
-            told("On hold.", &[Advice::Then(vec![create, resume()]), close], Reader::Shell),
-            "On hold. Ask the coordinator to create the worker type build, then to resume it, or to close it."
-        );
-        let fix = Advice::just("fix the file");
-        assert_eq!(
-            told("On hold.", &[resume(), fix, resume()], Reader::Shell),
-            "On hold. Ask the coordinator to resume it, or fix the file, or ask the coordinator to resume it."
+            told("On hold.", &advice, Reader::Model),
+            "On hold. Ask the operator to fix that file, then to reload it."
         );
     }
 

@@ -30,6 +30,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod retry;
 pub mod slots;
+pub mod stopping;
 pub mod summary;
 pub mod text;
 pub mod ticket;

@@ -70,11 +70,12 @@ impl Pause {
         match (self.cause, self.until, &self.scope) {
             (Cause::UsageLimit, Some(_), _) => resume("resume it now"),
             (Cause::Budget, _, Scope::Everything) => Some(Knob::ServerBudgetPerDay.raise()),
-            (Cause::Budget, Some(_), Scope::Project(_) | Scope::Queue { .. }) => {
-                Some(Knob::ProjectBudgetPerDay.raise())
-            }
-            (Cause::Budget, None, Scope::Project(_) | Scope::Queue { .. }) => {
-                Some(Knob::ProjectBudget.raise())
+            (Cause::Budget, until, Scope::Project(project) | Scope::Queue { project, .. }) => {
+                let knob = match until {
+                    Some(_) => Knob::ProjectBudgetPerDay,
+                    None => Knob::ProjectBudget,
+                };
+                Some(knob.raise_of(&format!("project {project}"), project.as_str()))
             }
             (Cause::Coordinator | Cause::Failure, Some(_), _) => None,
             (Cause::Failure, None, _) => resume("fix the cause, then resume it"),
@@ -88,4 +89,6 @@ impl Pause {
 pub struct Paused {
     pub scope: Scope,
     pub pauses: Vec<Pause>,
+    /// The pauses of smaller scopes in it, each of which is resumed by itself.
+    pub inner: Vec<Pause>,
 }

@@ -13,6 +13,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         tools::queues::tools(),
         tools::pauses::tools(),
         tools::inbox::tools(),
+        tools::stop::tools(),
         tools::tickets::tools(),
         tools::events::tools(),
         tools::usage::tools(),
@@ -53,7 +54,7 @@ mod tests {
     use crate::mcp::arguments::Accepted;
     use crate::mcp::reply::wrong_arguments;
 
-    const NAMES: [&str; 32] = [
+    const NAMES: [&str; 33] = [
         "create_project",
         "get_project",
         "list_projects",
@@ -75,6 +76,7 @@ mod tests {
         "pause",
         "resume",
         "list_inbox",
+        "stop",
         "create_ticket",
         "update_ticket",
         "get_ticket",
@@ -256,7 +258,7 @@ mod tests {
             let accepted = Accepted::from_schema(&tool.arguments).expect(name);
             let arguments = given.as_object().expect("an object").clone();
             let wrong = accepted.check(arguments).expect_err(name);
-            let answer = wrong_arguments(name, &wrong);
+            let answer = wrong_arguments(name, &wrong, Reader::Model);
             text.extend([name, " ", &given.to_string(), "\n", &answer, "\n\n"]);
         }
         crate::snapshot::holds("argument-errors", &text);

@@ -31,8 +31,13 @@ mod transcript;
 #[cfg(test)]
 mod tests;
 
-/// The name of every tool, for tests of words that name them.
-#[cfg(test)]
+/// The schema of the arguments of a coordinator's tool, from which the command line makes options.
+pub(crate) fn arguments_of(tool: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let found = catalog::tools().into_iter().find(|known| known.name == tool)?;
+    Some(found.arguments)
+}
+
+/// The name of every tool, for `call`, and for tests of words that name them.
 pub(crate) fn tool_names() -> Vec<&'static str> {
     catalog::tools().iter().map(|tool| tool.name).collect()
 }

@@ -17,6 +17,7 @@ use nix::sys::socket::sockopt::AcceptConn;
 use crate::config;
 use crate::config::Config;
 use crate::config::Environment;
+use crate::serve::port;
 use crate::shim::listener::Listener;
 
 /// What was passed. What was not, the server binds itself.
@@ -143,9 +144,25 @@ async fn listen(
             ),
         }
     }
-    tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("could not listen on {address}"))
+    tokio::net::TcpListener::bind(address).await.map_err(|source| {
+        if source.kind() != std::io::ErrorKind::AddrInUse {
+            return anyhow::Error::from(source).context(format!("could not listen on {address}"));
+        }
+        PortTaken { address, holder: port::holder(address) }.into()
+    })
+}
+
+/// Another program listens where this server was to.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{address} is in use by {}. Stop that program, or let this server listen elsewhere with --listen, such as --listen \
+     127.0.0.1:{}",
+    .holder.as_deref().unwrap_or("another program, which `ss -ltnp` names to root"),
+    .address.port().checked_add(1).unwrap_or(3276)
+)]
+pub struct PortTaken {
+    address: SocketAddr,
+    holder: Option<String>,
 }
 
 fn check_passed(config: &Config, bound: SocketAddr) -> anyhow::Result<()> {

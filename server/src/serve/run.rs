@@ -1,5 +1,6 @@
 //! A server's life: open, assemble, serve until stopped, close.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,6 +8,8 @@ use tokio::time::Interval;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::domain::bill;
+use crate::domain::bill::Seen;
 use crate::exit::Exit;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Request;
@@ -19,6 +22,9 @@ use crate::serve::open::open;
 use crate::serve::reload::read_token_again;
 use crate::serve::reload::reload;
 use crate::serve::upkeep;
+use crate::shim::facts;
+use crate::state;
+use crate::store::Store;
 
 /// How often the server checks that the lock files and the address are still there.
 const RESTORE: Duration = Duration::from_secs(2);
@@ -70,13 +76,39 @@ async fn close(mut server: Server) -> anyhow::Result<Exit> {
     for task in server.tasks {
         task.await.context("a task of the server was lost")?;
     }
+    let left = left_running(&server.store, &server.config.state_dir.join(state::ATTEMPTS)).await;
     server.store.close().await;
     // Clients that dial an address that systemd holds are served by the next server.
     if !server.http_is_passed {
         server.lock.withdraw()?;
     }
-    tracing::info!("stopped; workers keep running");
+    match left {
+        (0, _) => tracing::info!("stopped; no agent is running"),
+        (agents, cost_usd) => tracing::info!(
+            agents,
+            cost_usd = format!("{cost_usd:.2}"),
+            "stopped; agents keep running and spending, and their results wait for the next start; to stop them, run \
+             `vibe-ensemble stop --all`"
+        ),
+    }
     Ok(server.lifecycle.exit())
+}
+
+/// How many agents run on without the server, and what they have cost so far, as far as that is known.
+async fn left_running(store: &Store, attempts_dir: &Path) -> (usize, f64) {
+    let bills = match store.running_bills().await {
+        Ok(bills) => bills,
+        Err(error) => {
+            tracing::warn!(error = format!("{error:?}"), "the running agents could not be counted");
+            Vec::new()
+        }
+    };
+    let dollars = bills.iter().map(|bill| {
+        let seen = facts::spent_by_transcript(&attempts_dir.join(bill.attempt.to_string()), true);
+        let seen = Seen { worth: seen.seen_worth, under_way: false };
+        bill::assumed(seen, bill.price, bill.budget)
+    });
+    (bills.len(), dollars.sum())
 }
 
 /// When to check whether somebody removed what lies beside a running server.

@@ -54,6 +54,14 @@ impl Holder {
         self.signal(Signal::SIGKILL)
     }
 
+    /// Asks the shim to stop its agent and exit, with the ticket put on hold. Returns whether it was asked.
+    pub fn interrupt(&self) -> io::Result<bool> {
+        let asked = self.signal(Signal::SIGINT)?;
+        // A stopped process obeys nothing but this.
+        self.signal(Signal::SIGCONT)?;
+        Ok(asked)
+    }
+
     /// Resumes a shim that was stopped by a signal.
     pub fn resume(&self) {
         if let Err(error) = self.signal(Signal::SIGCONT) {

@@ -68,6 +68,17 @@ pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> 
     Ok(Prepared { lock, token, attempt_key })
 }
 
+/// Makes the directories and takes both locks, and nothing else: for a command that works in the place of a server.
+pub fn hold(config: &Config, now: Timestamp) -> Result<InstanceLock, StateError> {
+    let (state, runtime) = (&config.state_dir, &config.runtime_dir);
+    for place in [state, runtime] {
+        owned::check(place, Owners::of_server())?;
+        make(place)?;
+        owned::close(place)?;
+    }
+    InstanceLock::take(state, runtime, TokenFile::of(config), now)
+}
+
 /// Publishes where shims dial.
 pub fn publish_socket(state_dir: &Path, socket: &Path) -> Result<(), StateError> {
     let path = state_dir.join(SHIM_ADDRESS);

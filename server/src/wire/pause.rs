@@ -21,6 +21,8 @@ pub struct PausedView {
     pub paused: bool,
     /// The pauses that hold it, its own and wider ones.
     pub pauses: Vec<PauseView>,
+    /// The pauses of projects and queues in it, which go on until each is resumed.
+    pub still_paused: Vec<PauseView>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,7 +77,10 @@ impl From<Paused> for PausedView {
                 (Some(project.into_string()), Some(worker_type.into_string()))
             }
         };
-        let pauses: Vec<PauseView> = found.pauses.into_iter().map(PauseView::from).collect();
-        Self { scope, project, worker_type, paused: !pauses.is_empty(), pauses }
+        let views = |pauses: Vec<Pause>| -> Vec<PauseView> {
+            pauses.into_iter().map(PauseView::from).collect()
+        };
+        let (pauses, still_paused) = (views(found.pauses), views(found.inner));
+        Self { scope, project, worker_type, paused: !pauses.is_empty(), pauses, still_paused }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use reqwest::StatusCode;
 
 use crate::state::StateError;
+use crate::wire::wrong::WrongField;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -53,6 +54,9 @@ pub enum ClientError {
     State(#[from] StateError),
     #[error("{tool} failed: {message}")]
     Protocol { tool: String, message: String },
+    /// Arguments that the tool does not take, in parts.
+    #[error("{}", .wrong.iter().map(|wrong| wrong.said(&wrong.field)).collect::<Vec<_>>().join("; "))]
+    Wrong { tool: String, wrong: Vec<WrongField> },
     /// The server understood and said no, with the next step.
     #[error("{0}")]
     Refused(String),
@@ -71,4 +75,15 @@ impl ClientError {
         let failing = matches!(self, Self::Status { status, .. } if status.is_server_error());
         failing || matches!(self, Self::Broken { .. }) || self.is_unreachable()
     }
+}
+
+/// Whether a command failed because no server runs here.
+#[must_use]
+pub fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(ClientError::NotRunning { .. } | ClientError::Unreachable { .. })
+        )
+    })
 }

@@ -26,6 +26,8 @@ use crate::proof;
 use crate::wire;
 use crate::wire::status::ServerStatus;
 use crate::wire::worker::WorkerView;
+use crate::wire::wrong::WRONG;
+use crate::wire::wrong::WrongField;
 
 /// The page on which a server says what it is doing.
 const STATUS: &str = "/status";
@@ -317,6 +319,12 @@ fn outcome(tool: &str, mut answer: Value) -> Result<Value, ClientError> {
     }
     let mut result = answer["result"].take();
     if result["isError"] == json!(true) {
+        let parts = result["structuredContent"][WRONG].take();
+        if let Ok(wrong) = wire::read::read::<Vec<WrongField>>(parts)
+            && !wrong.is_empty()
+        {
+            return Err(ClientError::Wrong { tool: tool.to_owned(), wrong });
+        }
         let text = result["content"][0]["text"].as_str().unwrap_or("refused without a reason");
         return Err(ClientError::Refused(text.to_owned()));
     }

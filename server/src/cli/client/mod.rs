@@ -14,8 +14,11 @@ pub use address::given_url;
 pub use address::published;
 pub use address::token_file;
 pub use error::ClientError;
+pub use error::is_away;
 pub use http::Client;
 pub use http::base_of;
+
+pub use crate::wire::wrong::WrongField;
 
 /// The arguments of a call: those that were given on the command line.
 #[must_use]

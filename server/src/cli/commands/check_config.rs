@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cli::output;
 use crate::config;
+use crate::config::BriefFlags;
 use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Flags;
@@ -20,14 +21,14 @@ use crate::telemetry::chain;
 #[derive(Debug, Args)]
 pub struct CheckConfig {
     #[command(flatten)]
-    pub flags: Flags,
+    pub flags: BriefFlags,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<Exit> {
-    match loaded(&command.flags, environment) {
+    match loaded(&command.flags.0, environment) {
         Ok(config) if command.json => output::json(&values(&config, environment))?,
         Ok(config) => {
             print(&config)?;

@@ -7,13 +7,18 @@ use serde_json::json;
 use crate::cli::client;
 use crate::cli::client::Client;
 use crate::cli::connection::Connection;
+use crate::cli::failure::BadCommandLine;
+use crate::cli::ids;
+use crate::cli::ids::Named;
 use crate::cli::output;
 use crate::cli::output::cell;
 use crate::cli::output::cell_of;
+use crate::cli::pauses;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::pause::PauseView;
 use crate::wire::pause::PausedView;
+use crate::wire::ticket::TicketView;
 
 /// What is paused or resumed.
 #[derive(Debug, Args)]
@@ -42,55 +47,149 @@ pub struct Pause {
 
 #[derive(Debug, Args)]
 pub struct Resume {
+    /// Also resume every project and every queue in it, and the tickets that `stop` put on hold
+    #[arg(long)]
+    pub all: bool,
     #[command(flatten)]
     pub scope: PauseScope,
 }
 
 pub async fn pause(command: &Pause, environment: &Environment) -> anyhow::Result<Exit> {
-    let mut arguments = arguments(&command.scope);
+    let scope = &command.scope;
+    if let Some(Named::Ticket(id) | Named::Worker(id)) = scope.project.as_deref().map(ids::named) {
+        return Err(BadCommandLine::new(format!(
+            "pause keeps projects and queues from starting anything; to stop {id} and keep it stopped, run \
+             `vibe-ensemble stop {id}`"
+        ))
+        .into());
+    }
+    let mut arguments = arguments(scope);
     let reason = command.reason.as_deref().unwrap_or("an operator paused it");
     arguments["reason"] = json!(reason);
-    let client = client::find(&command.scope.connection, environment)?;
+    let client = client::find(&scope.connection, environment)?;
     let answer = client.call("pause", arguments).await?;
-    show(&command.scope, &client, answer)
+    if scope.json {
+        output::json(&answer)?;
+        return Ok(Exit::Ok);
+    }
+    let paused: PausedView = client.read("pause", answer)?;
+    output::line(format_args!("{} is paused and starts nothing new:", named(scope)))?;
+    output::line(table(&paused.pauses))?;
+    Ok(Exit::Ok)
 }
 
 pub async fn resume(command: &Resume, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.scope.connection, environment)?;
-    let answer = client.call("resume", arguments(&command.scope)).await?;
-    show(&command.scope, &client, answer)
+    let scope = &command.scope;
+    match scope.project.as_deref().map(ids::named) {
+        Some(Named::Ticket(id)) => return resume_ticket(scope, &id, environment).await,
+        Some(Named::Worker(id)) => {
+            return Err(BadCommandLine::new(format!(
+                "{id} is a worker, and workers are not resumed; `vibe-ensemble ticket resume T-N` sends its ticket on"
+            ))
+            .into());
+        }
+        Some(Named::Attempt(_) | Named::Project(_)) | None => {}
+    }
+    let mut arguments = arguments(scope);
+    if command.all {
+        arguments["all"] = json!(true);
+    }
+    let client = client::find(&scope.connection, environment)?;
+    let mut answer = client.call("resume", arguments).await?;
+    let tickets = if command.all { resume_tickets(scope, &client).await? } else { Vec::new() };
+    if scope.json {
+        if command.all {
+            answer["resumed_tickets"] = json!(tickets);
+        }
+        output::json(&answer)?;
+        return Ok(Exit::Ok);
+    }
+    output::line(resumed(&named(scope), &client.read("resume", answer)?))?;
+    if !tickets.is_empty() {
+        output::line(format_args!("Resumed {}.", output::short(&tickets.join(", "), 2000)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Most tickets that one command sends back.
+const MOST: u32 = 10_000;
+
+/// Sends back the tickets that somebody stopped, and returns them.
+async fn resume_tickets(scope: &PauseScope, client: &Client) -> anyhow::Result<Vec<String>> {
+    let mut filter = client::given([("project", &scope.project), ("stage", &scope.worker_type)]);
+    filter["state"] = json!("on_hold");
+    let held = client.list("list_tickets", "tickets", filter, MOST).await?;
+    let held: Vec<TicketView> = client.read("list_tickets", held.into())?;
+    let stopped = held.into_iter().filter(|it| it.hold_kind.as_deref() == Some("operator"));
+    let mut resumed = Vec::new();
+    for TicketView { ticket_id, .. } in stopped {
+        client.call("resume_ticket", json!({"ticket_id": ticket_id})).await?;
+        resumed.push(ticket_id);
+    }
+    Ok(resumed)
+}
+
+/// `resume T-42`: what was meant is clear.
+async fn resume_ticket(
+    scope: &PauseScope,
+    id: &str,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    let client = client::find(&scope.connection, environment)?;
+    let answer = client.call("resume_ticket", json!({"ticket_id": id})).await?;
+    if scope.json {
+        output::json(&answer)?;
+        return Ok(Exit::Ok);
+    }
+    let ticket: TicketView = client.read("resume_ticket", answer)?;
+    output::line(format_args!(
+        "Resumed {id}: it is {} at its stage {}. `vibe-ensemble answer {id} \"…\"` would also have answered a question.",
+        cell(&ticket.state),
+        cell(&ticket.current_stage)
+    ))?;
+    Ok(Exit::Ok)
 }
 
 fn arguments(scope: &PauseScope) -> Value {
     client::given([("project", &scope.project), ("worker_type", &scope.worker_type)])
 }
 
-fn show(scope: &PauseScope, client: &Client, answer: Value) -> anyhow::Result<Exit> {
-    if scope.json {
-        output::json(&answer)?;
-        return Ok(Exit::Ok);
+fn named(scope: &PauseScope) -> String {
+    match (&scope.project, &scope.worker_type) {
+        (Some(project), Some(kind)) => format!("The queue {} of {}", cell(kind), cell(project)),
+        (Some(project), None) => format!("The project {}", cell(project)),
+        (None, _) => "The server".to_owned(),
     }
-    // `pause` and `resume` answer alike.
-    let paused: PausedView = client.read("pause", answer)?;
-    let what = match (&scope.project, &scope.worker_type) {
-        (Some(project), Some(kind)) => format!("The queue {kind} of {project}"),
-        (Some(project), None) => format!("The project {project}"),
-        (None, _) => "The whole server".to_owned(),
-    };
-    if paused.pauses.is_empty() {
-        output::line(format_args!("{what} is running again."))?;
-        return Ok(Exit::Ok);
+}
+
+/// What goes on, and what does not.
+fn resumed(what: &str, found: &PausedView) -> String {
+    let mut lines = Vec::new();
+    if found.pauses.is_empty() && found.still_paused.is_empty() {
+        return format!("{what} is running again; nothing in it is paused.");
     }
-    output::line(format_args!("{what} is paused and starts nothing new:"))?;
-    output::line(table(&paused.pauses))?;
-    Ok(Exit::Ok)
+    if found.pauses.is_empty() {
+        lines.push(format!("{what} is running again."));
+    } else {
+        lines.push(format!("{what} stays paused:"));
+        lines.extend(found.pauses.iter().map(|pause| format!("  {}", pauses::line(pause))));
+    }
+    if !found.still_paused.is_empty() {
+        lines.push("Still paused:".to_owned());
+        lines.extend(found.still_paused.iter().map(|pause| format!("  {}", pauses::line(pause))));
+        lines.push(
+            "`vibe-ensemble resume --all` resumes all that was paused by hand or after a failure, and the tickets that `stop` put on hold."
+                .to_owned(),
+        );
+    }
+    lines.join("\n")
 }
 
 fn table(pauses: &[PauseView]) -> String {
     let row = |pause: &PauseView| {
         [
-            cell(&pause.scope),
-            cell(&pause.cause),
+            cell(&pauses::what(pause)),
+            cell(pauses::by(pause)),
             cell(&pause.since),
             cell_of(pause.until.as_ref()),
             cell(&pause.reason),
@@ -117,11 +216,20 @@ mod tests {
         let queue = PauseView {
             scope: "queue".into(),
             project: Some("shop".into()),
+            worker_type: Some("implement".into()),
             cause: "coordinator".into(),
             reason: "an operator paused it".into(),
             until: None,
             ..everything.clone()
         };
-        crate::snapshot::holds("table-pauses", &table(&[everything, queue]));
+        let still = PausedView { still_paused: vec![queue.clone()], ..PausedView::default() };
+        let held = PausedView { pauses: vec![everything.clone()], ..PausedView::default() };
+        let all = [
+            table(&[everything, queue]),
+            resumed("The server", &still),
+            resumed("The project shop", &held),
+            resumed("The project shop", &PausedView::default()),
+        ];
+        crate::snapshot::holds("table-pauses", &all.join("\n\n"));
     }
 }

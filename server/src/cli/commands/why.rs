@@ -5,6 +5,8 @@ use serde_json::json;
 
 use crate::cli::client;
 use crate::cli::connection::Connection;
+use crate::cli::failure::BadCommandLine;
+use crate::cli::ids::Noun;
 use crate::cli::output;
 use crate::cli::output::cell;
 use crate::cli::output::cell_of;
@@ -26,7 +28,10 @@ pub struct Why {
 
 pub async fn run(command: &Why, environment: &Environment) -> anyhow::Result<Exit> {
     let client = client::find(&command.connection, environment)?;
-    let ticket = client.call("get_ticket", json!({"ticket_id": command.ticket})).await?;
+    let id = Noun::Ticket.parse(&command.ticket).map_err(|why| {
+        BadCommandLine::new(format!("invalid value {:?} for <TICKET>: {why}", command.ticket))
+    })?;
+    let ticket = client.call("get_ticket", json!({"ticket_id": id})).await?;
     if command.json {
         let mut answer = json!({});
         for name in

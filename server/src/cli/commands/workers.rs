@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::client;
+use crate::cli::client::is_away;
 use crate::cli::connection::Connection;
 use crate::cli::output;
 use crate::cli::terminal::Cell;
@@ -12,8 +13,12 @@ use crate::cli::terminal::Display;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Table;
+use crate::config;
 use crate::config::Environment;
+use crate::domain::worker::Worker;
 use crate::exit::Exit;
+use crate::serve;
+use crate::state;
 use crate::wire::worker::WorkerView;
 
 #[derive(Debug, Args)]
@@ -40,7 +45,13 @@ pub struct Workers {
 }
 
 pub async fn run(command: &Workers, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
+    let named = client::given_url(&command.connection, environment).is_some();
+    let client = match client::find(&command.connection, environment) {
+        Err(error) if !named && is_away(&error) => {
+            return offline(command, environment, error).await;
+        }
+        found => found?,
+    };
     let arguments = client::given([("project", &command.project), ("state", &command.state)]);
     let everyone = command.all || command.state.is_some();
     let mut workers = if everyone {
@@ -56,6 +67,40 @@ pub async fn run(command: &Workers, environment: &Environment) -> anyhow::Result
     let workers: Vec<WorkerView> = client.read("list_workers", workers.into())?;
     let screen = Screen::of(&command.display, environment);
     screen.show(&page(&workers, &screen))?;
+    Ok(Exit::Ok)
+}
+
+/// The workers that a server which is gone left running.
+async fn offline(
+    command: &Workers,
+    environment: &Environment,
+    away: anyhow::Error,
+) -> anyhow::Result<Exit> {
+    let config = config::load(&command.connection.flags(), environment)?;
+    // Nothing was ever started there, so what is wrong is the place.
+    if !config.state_dir.join(state::DATABASE).exists() {
+        return Err(away);
+    }
+    let running = serve::running_offline(&config).await?;
+    let of_project = |worker: &Worker| {
+        command.project.as_ref().is_none_or(|name| worker.project_name.as_str() == name)
+    };
+    let running: Vec<WorkerView> =
+        running.into_iter().filter(of_project).map(WorkerView::from).collect();
+    if command.json {
+        output::json(&json!({"workers": running, "server": false}))?;
+        return Ok(Exit::Ok);
+    }
+    if running.is_empty() {
+        output::line("No server is running, and no worker runs on without it.")?;
+        return Ok(Exit::Ok);
+    }
+    let screen = Screen::of(&command.display, environment);
+    screen.show(&page(&running, &screen))?;
+    output::note(
+        "No server is running; these workers run on without it, and their results wait for its next start. To stop them, run \
+         `vibe-ensemble stop --all`.",
+    );
     Ok(Exit::Ok)
 }
 

@@ -62,7 +62,7 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
         TicketState::OnHold(Hold { reason, .. }) => {
             let why = format!("On hold: {}", sentence(reason));
             let mut advice = resume(ticket, around.without_type.as_deref());
-            advice.push(Advice::take(Step::CloseTicket, "close it"));
+            advice.push(close(ticket));
             Wait { advice, ..Wait::new(Cause::OnHold, why) }
         }
         TicketState::Scheduled { not_before } => scheduled(ticket, *not_before, around),
@@ -78,15 +78,27 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
     })
 }
 
+fn close(ticket: &Ticket) -> Advice {
+    Advice::take_with(Step::CloseTicket, "close it", ticket.id.to_string())
+}
+
+/// A worker type of the ticket's project, as arguments of a command.
+fn place(ticket: &Ticket, worker_type: &Name) -> String {
+    format!("{} {worker_type}", ticket.project_name)
+}
+
 /// What moves a ticket that is on hold; `without_type` as in [`Surroundings`].
 fn resume(ticket: &Ticket, without_type: Option<&[Name]>) -> Vec<Advice> {
-    let resume = |to: &str| Advice::take(Step::ResumeTicket, to);
+    let id = ticket.id;
+    let resume = |to: &str| Advice::take_with(Step::ResumeTicket, to, id.to_string());
     let Some(others) = without_type else { return vec![resume("resume it")] };
     let create = format!("create the worker type {}", ticket.current_stage());
-    let create = Advice::take(Step::CreateWorkerType, create);
+    let stage = ticket.current_stage();
+    let create = Advice::take_with(Step::CreateWorkerType, create, place(ticket, stage));
     let mut advice = vec![Advice::Then(vec![create, resume("resume it")])];
     if let [other, ..] = others {
-        advice.push(resume(&format!("resume it at another stage of its plan (such as {other})")));
+        let to = format!("resume it at another stage of its plan (such as {other})");
+        advice.push(Advice::take_with(Step::ResumeTicket, to, format!("{id} --stage {other}")));
     }
     advice
 }
@@ -105,8 +117,12 @@ fn running(ticket: &Ticket, around: &Surroundings) -> Wait {
                 live.worker
             );
             Wait::new(Cause::Stuck, why)
-                .or(Advice::take(Step::StopWorker, stop))
-                .or(Advice::take(Step::CloseTicket, "close it"))
+                .or(Advice::take_with(
+                    Step::StopWorker,
+                    stop,
+                    format!("{} --mode interrupt", live.worker),
+                ))
+                .or(close(ticket))
         }
         Some(LiveAttempt { trouble: Some(trouble), attempt, worker, .. }) => {
             let why = format!(
@@ -186,7 +202,7 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
     let stage = ticket.current_stage();
     let Some(queue) = around.queue.as_ref() else {
         return Wait::new(Cause::NoWorkerType, format!("Its stage {stage} has no worker type."))
-            .or(Advice::take(Step::CreateWorkerType, "create it"));
+            .or(Advice::take_with(Step::CreateWorkerType, "create it", place(ticket, stage)));
     };
     if let Some(wait) = standing_pause(ticket, around) {
         return wait;
@@ -264,20 +280,36 @@ fn braked(around: &Surroundings) -> Option<Wait> {
     })
 }
 
+/// To raise a limit of the ticket's project.
+fn of_project(knob: Knob, ticket: &Ticket) -> Advice {
+    let project = ticket.project_name.as_str();
+    knob.raise_of(&format!("project {project}"), project)
+}
+
+/// To raise a limit of the worker type of the ticket's stage.
+fn of_type(knob: Knob, ticket: &Ticket) -> Advice {
+    let stage = ticket.current_stage();
+    knob.raise_of(&format!("worker type {stage}"), &place(ticket, stage))
+}
+
 /// The wait of a ticket for dollars that running attempts hold.
 fn reserved(limit: Limit, ticket: &Ticket) -> Wait {
     let (whose, raise) = match limit {
         Limit::Attempt | Limit::Ticket => {
-            ("its own limit".to_owned(), Knob::TicketBudget.raise_of(&ticket.id.to_string()))
+            let own = ticket.id.to_string();
+            ("its own limit".to_owned(), Knob::TicketBudget.raise_of(&own, &own))
         }
         Limit::Family => {
             let began = ticket.family().to_string();
             let whose = format!("the limit of {began}, which it comes from, for all its tickets");
-            (whose, Knob::TicketBudget.raise_of(&began))
+            (whose, Knob::TicketBudget.raise_of(&began, &began))
         }
-        Limit::Project => ("the limit of its project".to_owned(), Knob::ProjectBudget.raise()),
+        Limit::Project => {
+            ("the limit of its project".to_owned(), of_project(Knob::ProjectBudget, ticket))
+        }
         Limit::ProjectDay => {
-            ("the daily limit of its project".to_owned(), Knob::ProjectBudgetPerDay.raise())
+            let raise = of_project(Knob::ProjectBudgetPerDay, ticket);
+            ("the daily limit of its project".to_owned(), raise)
         }
         Limit::ServerDay => {
             ("the daily limit of the server".to_owned(), Knob::ServerBudgetPerDay.raise())
@@ -353,12 +385,11 @@ fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<Wait> {
     }
     let wait = |why: String| Wait::new(Cause::NoWorker, why);
     if queue.max_workers == 0 {
-        let raise = Knob::TypeWorkers.raise_of(&format!("worker type {stage}"));
+        let raise = of_type(Knob::TypeWorkers, ticket);
         return Some(wait(format!("Worker type {stage} may have no workers.")).or(raise));
     }
     if queue.project_max_workers == Some(0) {
-        let project = format!("project {}", ticket.project_name);
-        let raise = Knob::ProjectWorkers.raise_of(&project);
+        let raise = of_project(Knob::ProjectWorkers, ticket);
         return Some(
             wait(format!("Project {} may have no workers.", ticket.project_name)).or(raise),
         );
@@ -367,7 +398,7 @@ fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<Wait> {
         return None;
     }
     let none = format!("No worker of type {stage} is running, and its auto_spawn is off");
-    let start = Advice::take(Step::SpawnWorker, "start one");
+    let start = Advice::take_with(Step::SpawnWorker, "start one", place(ticket, stage));
     let full = match queue.project_max_workers {
         Some(most) if queue.project_workers >= most => Some(("project", most)),
         Some(_) | None => (queue.server_workers >= queue.server_max_workers)
@@ -377,7 +408,8 @@ fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<Wait> {
         None => wait(format!("{none}.")).or(start),
         Some((whose, most)) => {
             let why = format!("{none}; the {whose} has all the {most} workers that it may have.");
-            let stop = Advice::take(Step::StopWorker, "wait until one of them is done or stop one");
+            let stop = "wait until one of them is done or stop one";
+            let stop = Advice::take_with(Step::StopWorker, stop, "W-N");
             wait(why).or(Advice::Then(vec![stop, start]))
         }
     })
@@ -394,8 +426,7 @@ fn full(queue: &QueueSurroundings, ticket: &Ticket) -> Option<(String, Advice)> 
         let with = if busy.is_empty() { String::new() } else { format!(" ({})", busy.join(", ")) };
         let full =
             format!("every worker of its type is busy{with}. It runs when one of them is free.");
-        let owner = format!("worker type {}", ticket.current_stage());
-        return Some((full, Knob::TypeWorkers.raise_of(&owner)));
+        return Some((full, of_type(Knob::TypeWorkers, ticket)));
     }
     let all = |whose: &str, most: i64| {
         format!(
@@ -405,8 +436,7 @@ fn full(queue: &QueueSurroundings, ticket: &Ticket) -> Option<(String, Advice)> 
     if let Some(most) = queue.project_max_workers
         && queue.project_workers >= most
     {
-        let owner = format!("project {}", ticket.project_name);
-        return Some((all("project", most), Knob::ProjectWorkers.raise_of(&owner)));
+        return Some((all("project", most), of_project(Knob::ProjectWorkers, ticket)));
     }
     let most = queue.server_max_workers;
     (queue.server_workers >= most).then(|| (all("server", most), Knob::ServerWorkers.raise()))

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::domain::advice::Reader;
 use crate::mcp::reply;
 
 fn accepted() -> Accepted {
@@ -28,7 +29,7 @@ fn told(given: &Value) -> String {
     let given = given.as_object().unwrap().clone();
     match accepted().check(given) {
         Ok(_) => "good".to_owned(),
-        Err(wrong) => reply::wrong_arguments("create_ticket", &wrong),
+        Err(wrong) => reply::wrong_arguments("create_ticket", &wrong, Reader::Model),
     }
 }
 

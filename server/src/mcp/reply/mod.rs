@@ -10,3 +10,5 @@ mod tests;
 pub(crate) use table::INTERNAL_ERROR;
 pub(crate) use table::refusal;
 pub(crate) use table::wrong_arguments;
+pub(crate) use table::wrong_field;
+pub(crate) use table::wrong_fields;

@@ -14,6 +14,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Invalid;
 use crate::mcp::arguments::Wrong;
+use crate::wire::wrong::WrongField;
 
 /// The answer to a client when something broke that it cannot fix.
 pub(crate) const INTERNAL_ERROR: &str = "Internal error; the server's log has the details. Read the current state before you repeat the call.";
@@ -24,25 +25,58 @@ pub(crate) fn refusal(refusal: &Refusal, reader: Reader) -> String {
     advice::told(&what, &advice, reader)
 }
 
+/// The argument that a refusal is about, in parts.
+pub(crate) fn wrong_field(refusal: &Refusal) -> Option<WrongField> {
+    if let Refusal::InvalidField(invalid) = refusal { Some(value(invalid)) } else { None }
+}
+
+/// Arguments that do not fit the tool's schema, in parts.
+pub(crate) fn wrong_fields(wrong: &[Wrong]) -> Vec<WrongField> {
+    let part = |wrong: &Wrong| match wrong {
+        Wrong::Unknown { field, nearest, .. } => {
+            WrongField { field: field.clone(), nearest: nearest.clone(), ..WrongField::default() }
+        }
+        Wrong::Missing { field, allowed } => WrongField {
+            field: field.clone(),
+            allowed: Some(allowed.clone()),
+            ..WrongField::default()
+        },
+        Wrong::Value(invalid) => value(invalid),
+    };
+    wrong.iter().map(part).collect()
+}
+
+fn value(invalid: &Invalid) -> WrongField {
+    let Invalid { field, given, allowed } = invalid;
+    WrongField {
+        field: field.clone(),
+        given: Some(given.clone()),
+        allowed: Some(allowed.clone()),
+        nearest: None,
+    }
+}
+
 /// What was refused and why, as sentences, and what the caller can do: any one of these.
 #[expect(clippy::too_many_lines, reason = "one table, one place")]
 fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
     let take = |step: Step, to: &str| Advice::take(step, to);
+    let with = |step: Step, to: &str, arguments: &str| Advice::take_with(step, to, arguments);
     match refusal {
         Refusal::InvalidField(wrong) => (
             format!("{}.", invalid(wrong)),
-            vec![Advice::just(format!("correct {} and call again", wrong.field))],
+            vec![Advice::again(format!("correct {} and call again", wrong.field), "correct it")],
         ),
         Refusal::UnknownProject { project } => (
             format!("There is no project {}.", quoted(project)),
             vec![
                 take(Step::ListProjects, "list the projects"),
-                take(Step::CreateProject, "create it"),
+                with(Step::CreateProject, "create it", project),
             ],
         ),
         Refusal::UnknownWorkerType { project, worker_type, known } => {
             let none = format!("Project {project} has no worker type {}", quoted(worker_type));
-            let create = take(Step::CreateWorkerType, "create it");
+            let place = format!("{project} {worker_type}");
+            let create = with(Step::CreateWorkerType, "create it", &place);
             if known.is_empty() {
                 (format!("{none}; it has none yet."), vec![create])
             } else {
@@ -58,19 +92,24 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
         }
         Refusal::UnknownComment { comment, ticket } => (
             format!("{ticket} has no comment {comment}."),
-            vec![Advice::take_with(
-                Step::GetTicket,
-                "read its comments, and the older ones by its comments_cursor,",
-                ticket.to_string(),
+            vec![Advice::again(
+                "read its comments, and the older ones by its comments_cursor, with get_ticket",
+                format!("read its comments with `vibe-ensemble ticket show {ticket}`"),
             )],
         ),
         Refusal::ProjectExists { project } => (
             format!("A project named {project} already exists."),
-            vec![take(Step::UpdateProject, "change it"), Advice::just("choose another name")],
+            vec![
+                with(Step::UpdateProject, "change it", project),
+                Advice::just("choose another name"),
+            ],
         ),
         Refusal::WorkerTypeExists { project, worker_type } => (
             format!("Project {project} already has a worker type {worker_type}."),
-            vec![take(Step::UpdateWorkerType, "change it"), Advice::just("choose another name")],
+            vec![
+                with(Step::UpdateWorkerType, "change it", &format!("{project} {worker_type}")),
+                Advice::just("choose another name"),
+            ],
         ),
         Refusal::RepositoryRefused { path, why } => (
             format!(
@@ -97,8 +136,8 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             ),
             vec![
                 Advice::Then(vec![
-                    take(Step::CloseTicket, "close the tickets"),
-                    take(Step::StopWorker, "stop the workers"),
+                    with(Step::CloseTicket, "close the tickets", "T-N"),
+                    with(Step::StopWorker, "stop the workers", "W-N"),
                 ]),
                 Advice::Force,
             ],
@@ -108,7 +147,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
                 "Worker type {worker_type} was not deleted: it is in the plans of open tickets: {}.",
                 listed(tickets)
             ),
-            vec![take(Step::CloseTicket, "close those tickets"), Advice::Force],
+            vec![with(Step::CloseTicket, "close those tickets", "T-N"), Advice::Force],
         ),
         Refusal::QueueBusy { project, worker_type, workers } => (
             format!(
@@ -117,7 +156,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             ),
             vec![
                 take(Step::AwaitEvents, "wait for the end"),
-                take(Step::StopWorker, "stop the workers"),
+                with(Step::StopWorker, "stop the workers", &first(workers)),
                 Advice::Force,
             ],
         ),
@@ -130,13 +169,16 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
         ),
         Refusal::TicketNotOnHold { ticket, state } => (
             format!("{ticket} is {state}, not on_hold, so there is nothing to resume."),
-            vec![Advice::take_with(Step::GetTicket, "read what it waits for", ticket.to_string())],
+            vec![with(Step::ReadWait, "read what it waits for", &ticket.to_string())],
         ),
         Refusal::TicketRunning { ticket, attempt, worker } => (
             format!("{ticket} is running: {worker} is working on it as {attempt}."),
             vec![
                 take(Step::AwaitEvents, "wait for the end"),
-                Advice::Then(vec![take(Step::StopWorker, "stop it"), Advice::just("call again")]),
+                Advice::Then(vec![
+                    with(Step::StopWorker, "stop it", &worker.to_string()),
+                    Advice::again("call again", "repeat the command"),
+                ]),
             ],
         ),
         Refusal::TicketLanding { ticket } => (
@@ -147,23 +189,33 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             format!("{ticket} is blocked by {}.", listed(by)),
             vec![
                 take(Step::AwaitEvents, "wait for that"),
-                take(Step::CloseTicket, "close that as completed"),
+                with(
+                    Step::CloseTicket,
+                    "close that as completed",
+                    &format!("{} --resolution completed", first(by)),
+                ),
             ],
         ),
         Refusal::StageNotCurrent { ticket, given, current } => (
             format!("{ticket} is at stage {current}, not {}.", quoted(given)),
             vec![
                 Advice::take_with(Step::GetTicket, "read it", ticket.to_string()),
-                Advice::just(format!(
-                    "call again with stage {current} if that is the one you mean"
-                )),
+                Advice::again(
+                    format!("call again with stage {current} if that is the one you mean"),
+                    format!(
+                        "repeat the command with --stage {current} if that is the one you mean"
+                    ),
+                ),
             ],
         ),
         Refusal::NotAnEarlierStage { ticket, earlier, .. } if earlier.is_empty() => (
             format!(
                 "{ticket} is at its first stage, so there is no earlier stage to send it back to."
             ),
-            vec![Advice::just("use outcome blocked with a question, or completed")],
+            vec![Advice::again(
+                "use outcome blocked with a question, or completed",
+                "use --outcome blocked with --question, or --outcome completed",
+            )],
         ),
         Refusal::NotAnEarlierStage { ticket, given, earlier } => (
             format!(
@@ -172,14 +224,17 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
                 listed(earlier)
             ),
             vec![
-                Advice::just("name one of those in rework_stage"),
+                Advice::again(
+                    "name one of those in rework_stage",
+                    "name one of those with --rework-stage",
+                ),
                 Advice::just("leave it out for the stage before"),
             ],
         ),
         Refusal::NotInPlan { ticket, given, plan } => (
             format!("The plan of {ticket} has no stage {}; it is {}.", quoted(given), listed(plan)),
             vec![
-                Advice::just("name one of those in stage"),
+                Advice::again("name one of those in stage", "name one of those with --stage"),
                 Advice::just("leave it out to continue at the current one"),
             ],
         ),
@@ -187,7 +242,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             format!("depends_on names {ticket}, which does not exist."),
             vec![Advice::Then(vec![
                 take(Step::ListTickets, "find tickets"),
-                Advice::just("call again"),
+                Advice::again("call again", "repeat the command"),
             ])],
         ),
         Refusal::DependencyCancelled { ticket } => (
@@ -207,8 +262,9 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
                 listed(given),
                 if begun.is_empty() { "none yet".to_owned() } else { listed(begun) }
             ),
-            vec![Advice::just(
+            vec![Advice::again(
                 "give the whole plan in execution_plan and change only the stages that come later",
+                "give the whole plan with --plan and change only the stages that come later",
             )],
         ),
         Refusal::PausedByBudget { what, reason } => (
@@ -244,47 +300,47 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
         Refusal::UnknownTemplate { template, known } => (
             format!("There is no template {}; there are {}.", quoted(template), listed(known)),
             vec![
-                Advice::just("name one of those in template"),
-                Advice::just("give a system_prompt instead"),
+                Advice::again("name one of those in template", "name one of those with --template"),
+                prompt(),
             ],
         ),
         Refusal::TemplateBroken { template, problem } => (
             format!("The template {template} cannot be used: {problem}."),
-            vec![
-                take(Step::Configure, "fix that file"),
-                Advice::just("give a system_prompt instead"),
-            ],
+            vec![take(Step::Configure, "fix that file"), prompt()],
         ),
         Refusal::WorkerStopped { worker } => (
             format!("{worker} has already stopped."),
             vec![
-                take(Step::SpawnWorker, "start another one"),
+                with(Step::SpawnWorker, "start another one", "PROJECT WORKER_TYPE"),
                 take(Step::ListWorkers, "find workers that are running"),
             ],
         ),
         Refusal::WorkerStopping { worker, mode } => {
-            let mut advice = vec![take(Step::WatchWorker, "follow it")];
+            let mut advice = vec![with(Step::WatchWorker, "follow it", &worker.to_string())];
             let stronger: Vec<&str> =
                 StopMode::ALL.into_iter().filter(|m| m > mode).map(StopMode::name).collect();
             if !stronger.is_empty() {
-                let again = format!("call again with a stronger mode: {}", listed(&stronger));
-                advice.push(Advice::just(again));
+                let stronger = listed(&stronger);
+                advice.push(Advice::again(
+                    format!("call again with a stronger mode: {stronger}"),
+                    format!("repeat the command with a stronger --mode: {stronger}"),
+                ));
             }
             (format!("{worker} was already asked to stop, with mode {}.", mode.name()), advice)
         }
         Refusal::TooManyWorkers { worker_type, live, asked, max_workers } => {
             let whose = format!("worker type {worker_type}");
-            let raise = Knob::TypeWorkers.raise_of(&whose);
+            let raise = Knob::TypeWorkers.raise_of(&whose, &format!("PROJECT {worker_type}"));
             too_many(&format!("Worker type {worker_type}"), *max_workers, *live, *asked, raise)
         }
         Refusal::TooManyWorkersInProject { project, live, asked, max_workers } => {
-            let raise = Knob::ProjectWorkers.raise_of(&format!("project {project}"));
+            let raise = Knob::ProjectWorkers.raise_of(&format!("project {project}"), project);
             too_many(&format!("Project {project}"), *max_workers, *live, *asked, raise)
         }
         Refusal::TooManyWorkersOnServer { live, asked, max_workers } => {
             let raise = Knob::ServerWorkers.raise();
             let (what, mut advice) = too_many("This server", *max_workers, *live, *asked, raise);
-            advice.push(take(Step::StopWorker, "stop one"));
+            advice.push(with(Step::StopWorker, "stop one", "W-N"));
             (what, advice)
         }
         Refusal::TooManyWaiting { most } => (
@@ -301,6 +357,16 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
     }
 }
 
+/// To do without a template.
+fn prompt() -> Advice {
+    Advice::again("give a system_prompt instead", "give a --system-prompt instead")
+}
+
+/// The first of several, for a command that takes one.
+fn first<T: Display>(items: &[T]) -> String {
+    items.first().map(T::to_string).unwrap_or_default()
+}
+
 /// The refusal of more workers than a limit allows; `raise` raises it.
 fn too_many(whose: &str, may: i64, live: i64, asked: i64, raise: Advice) -> (String, Vec<Advice>) {
     let are = if asked == 1 { "is" } else { "are" };
@@ -314,7 +380,11 @@ fn too_many(whose: &str, may: i64, live: i64, asked: i64, raise: Advice) -> (Str
 }
 
 /// The text for arguments that do not fit the tool's schema.
-pub(crate) fn wrong_arguments(tool: &str, wrong: &[Wrong]) -> String {
+pub(crate) fn wrong_arguments(tool: &str, wrong: &[Wrong], reader: Reader) -> String {
+    if reader == Reader::Shell {
+        let said = wrong_fields(wrong).into_iter().map(|wrong| wrong.said(&wrong.field));
+        return format!("{}.", said.collect::<Vec<_>>().join("; "));
+    }
     let mut text = format!("{tool} was not called: its arguments are wrong.\n");
     for one in wrong {
         let line = match one {

@@ -41,6 +41,7 @@ use rmcp::model::Role;
 use rmcp::model::ServerConfig;
 use rmcp::service::RequestContext;
 use serde_json::Value;
+use serde_json::json;
 
 use crate::domain::advice::Reader;
 use crate::domain::text::shortened;
@@ -67,6 +68,8 @@ use crate::mcp::service::Service;
 use crate::mcp::tool::CallError;
 use crate::mcp::tool::Tool;
 use crate::telemetry;
+use crate::wire::wrong::WRONG;
+use crate::wire::wrong::WrongField;
 
 /// How long a client may cache a resource: not at all, since workers change it at any time.
 const READ_TTL: Duration = Duration::ZERO;
@@ -354,16 +357,31 @@ fn answered(
             (Ended::Answered, result)
         }
         Err(CallError::Arguments(wrong)) => {
-            (Ended::Refused, CallToolResult::error(text(reply::wrong_arguments(tool, &wrong))))
+            let said = text(reply::wrong_arguments(tool, &wrong, reader));
+            (
+                Ended::Refused,
+                in_parts(CallToolResult::error(said), &reply::wrong_fields(&wrong), reader),
+            )
         }
         Err(CallError::Refused(refusal)) => {
-            (Ended::Refused, CallToolResult::error(text(reply::refusal(&refusal, reader))))
+            let wrong: Vec<WrongField> = reply::wrong_field(&refusal).into_iter().collect();
+            let said = text(reply::refusal(&refusal, reader));
+            (Ended::Refused, in_parts(CallToolResult::error(said), &wrong, reader))
         }
         Err(CallError::Failed(error)) => {
             tracing::error!(tool, error, "tool failed");
             (Ended::Failed, CallToolResult::error(text(reply::INTERNAL_ERROR.to_owned())))
         }
     }
+}
+
+/// Adds what was wrong with the arguments in parts, which the command line words by its own options. A model needs no more
+/// than the sentences.
+fn in_parts(mut result: CallToolResult, wrong: &[WrongField], reader: Reader) -> CallToolResult {
+    if reader == Reader::Shell && !wrong.is_empty() {
+        result.structured_content = Some(json!({WRONG: wrong}));
+    }
+    result
 }
 
 /// Refuses a cursor for a list that has one page.

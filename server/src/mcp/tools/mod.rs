@@ -9,6 +9,7 @@ pub(crate) mod own;
 pub(crate) mod pauses;
 pub(crate) mod projects;
 pub(crate) mod queues;
+pub(crate) mod stop;
 pub(crate) mod templates;
 mod ticket_view;
 pub(crate) mod tickets;

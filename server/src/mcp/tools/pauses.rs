@@ -23,7 +23,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             "Pause a queue, a project or everything",
             Effect::Settles,
             "Starts nothing new until resume: in one queue (`project` and `worker_type`), in one project (`project`), \
-             or on the whole server (neither). Running work continues; stop it with stop_worker. Tickets stay queued, \
+             or on the whole server (neither). Running work continues; stop it with stop. Tickets stay queued, \
              and their waiting_for gives the reason. Pausing again only changes the reason. Returns the scope and every \
              pause that holds it, its own and wider ones.",
             pause,
@@ -34,8 +34,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             Effect::Settles,
             "Resumes a queue, a project or everything: what pause paused, what a failure paused (fix its cause first), \
              and the pause of a usage limit. The pause of a dollar limit ends when you raise the limit, with \
-             update_project. Each scope is resumed separately: `pauses` in the answer lists what still holds it. For a \
-             ticket on hold, use resume_ticket.",
+             update_project. Each scope is resumed separately, unless `all` is true: `pauses` in the answer lists what still \
+             holds it, `still_paused` the pauses inside it. For a ticket on hold, use resume_ticket.",
             resume,
         ),
     ]
@@ -59,6 +59,8 @@ struct ResumeWhat {
     project: Option<String>,
     /// Only the queue of this worker type of the project.
     worker_type: Option<String>,
+    /// Also resume every project and every queue in it; default false.
+    all: Option<bool>,
 }
 
 fn scope(project: Option<&str>, worker_type: Option<&str>) -> std::result::Result<Scope, Refusal> {
@@ -85,7 +87,7 @@ async fn pause(service: Service, given: PauseWhat) -> Result<PausedView> {
 
 async fn resume(service: Service, given: ResumeWhat) -> Result<PausedView> {
     let scope = scope(given.project.as_deref(), given.worker_type.as_deref())?;
-    Ok(service.store.resume(scope, service.now()).await?.into())
+    Ok(service.store.resume(scope, given.all.unwrap_or(false), service.now()).await?.into())
 }
 
 #[cfg(test)]

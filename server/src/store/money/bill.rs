@@ -135,7 +135,7 @@ async fn paid_for(connection: &mut SqliteConnection, found: &Attempt) -> Result<
 }
 
 /// Dollars per input token, as the newest attempts with the same model paid them; the dearest of them.
-async fn price(connection: &mut SqliteConnection, model: &str) -> Result<Option<f64>> {
+pub(crate) async fn price(connection: &mut SqliteConnection, model: &str) -> Result<Option<f64>> {
     // The conditions are those of the index `attempt_priced`.
     const { assert!(bill::TELLING == 1000) };
     let price = sqlx::query_scalar(

@@ -33,6 +33,7 @@ pub(crate) mod resume;
 pub(crate) mod settle;
 pub(crate) mod spawn;
 pub(crate) mod stop;
+pub(crate) mod stop_work;
 pub(crate) mod trace;
 pub(crate) mod turn;
 pub(crate) mod update;

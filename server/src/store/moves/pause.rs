@@ -7,13 +7,10 @@ use super::pause_scope;
 use super::pause_scope::NewPause;
 use crate::domain::id::ProjectKey;
 use crate::domain::pause::Cause;
-use crate::domain::pause::Pause;
 use crate::domain::pause::Paused;
 use crate::domain::pause::Scope;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
-use crate::domain::worker_type as worker_type_domain;
-use crate::domain::worker_type::PassingCause;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::rows::pause;
@@ -40,25 +37,14 @@ async fn project_of(
 async fn paused(connection: &mut SqliteConnection, scope: Scope) -> Result<Paused> {
     let project = project_of(connection, &scope).await?;
     let mut pauses = pause::standing(connection, project).await?;
+    let mut inner = Vec::new();
     if let Scope::Queue { project, worker_type } = &scope {
         let kind = worker_type::load(connection, project.as_str(), worker_type.as_str()).await?;
-        pauses.extend(kind.pause.map(|own| Pause {
-            scope: scope.clone(),
-            cause: cause_of(&own),
-            reason: own.reason,
-            since: own.since,
-            until: own.passing.and_then(|passing| passing.until),
-        }));
+        pauses.extend(pause::of_queue(&kind));
+    } else {
+        inner = pause::inner(connection, project).await?;
     }
-    Ok(Paused { scope, pauses })
-}
-
-fn cause_of(own: &worker_type_domain::Pause) -> Cause {
-    match own.passing.map(|passing| passing.cause) {
-        _ if own.by_hand => Cause::Coordinator,
-        Some(PassingCause::UsageLimit) => Cause::UsageLimit,
-        Some(PassingCause::Launch | PassingCause::Start) | None => Cause::Failure,
-    }
+    Ok(Paused { scope, pauses, inner })
 }
 
 impl Store {
@@ -72,10 +58,12 @@ impl Store {
 
     /// Resumes a scope. A usage limit that holds everything is lifted too: the caller knows better. A scope that a limit
     /// in dollars holds is refused; raising the limit ends that pause.
-    pub async fn resume(&self, scope: Scope, now: Timestamp) -> Result<Paused> {
+    ///
+    /// `all` also resumes every project and every queue in the scope.
+    pub async fn resume(&self, scope: Scope, all: bool, now: Timestamp) -> Result<Paused> {
         self.writer
             .at(RESUME)
-            .write(move |connection| Box::pin(resume(connection, scope, now)))
+            .write(move |connection| Box::pin(resume(connection, scope, all, now)))
             .await
     }
 }
@@ -98,8 +86,40 @@ async fn pause(
     paused(connection, scope).await
 }
 
-async fn resume(connection: &mut SqliteConnection, scope: Scope, now: Timestamp) -> Result<Paused> {
+/// Resumes every project and every queue in a scope.
+async fn resume_inner(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+    now: Timestamp,
+) -> Result<()> {
+    for pause in pause::inner(connection, project).await? {
+        match (&pause.scope, pause.cause) {
+            (Scope::Project(name), Cause::Coordinator | Cause::UsageLimit) => {
+                let key = project::load(connection, name.as_str()).await?.key;
+                pause_scope::lift(connection, Some(key), pause.cause, now).await?;
+            }
+            (Scope::Queue { project, worker_type }, _) => {
+                let kind =
+                    worker_type::load(connection, project.as_str(), worker_type.as_str()).await?;
+                pause_queue::unpause(connection, kind.project, &kind.name, now).await?;
+            }
+            // Those of a dollar limit end when it is raised.
+            (Scope::Project(_), Cause::Budget | Cause::Failure) | (Scope::Everything, _) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn resume(
+    connection: &mut SqliteConnection,
+    scope: Scope,
+    all: bool,
+    now: Timestamp,
+) -> Result<Paused> {
     let project = project_of(connection, &scope).await?;
+    if all && !matches!(scope, Scope::Queue { .. }) {
+        resume_inner(connection, project, now).await?;
+    }
     if let Scope::Queue { project: name, worker_type } = &scope {
         let kind = worker_type::load(connection, name.as_str(), worker_type.as_str()).await?;
         pause_queue::unpause(connection, kind.project, &kind.name, now).await?;

@@ -4,9 +4,13 @@ use serde::Deserialize;
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
+use super::worker_type;
 use crate::domain::id::ProjectKey;
+use crate::domain::pause::Cause;
 use crate::domain::pause::Pause;
 use crate::domain::pause::Scope;
+use crate::domain::worker_type::PassingCause;
+use crate::domain::worker_type::WorkerType;
 use crate::store::db::error::Result;
 use crate::store::db::error::StoreError;
 use crate::store::db::row;
@@ -79,6 +83,45 @@ pub(crate) async fn wide(
     .await?;
     let keyed = |row: PauseRow| Ok((ProjectKey(row.project_id), Pause::try_from(row)?));
     rows.into_iter().map(keyed).collect()
+}
+
+/// The pauses of whole projects, and of queues: of one project, or of all.
+pub(crate) async fn inner(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+) -> Result<Vec<Pause>> {
+    let mut pauses = Vec::new();
+    if project.is_none() {
+        let rows: Vec<PauseRow> = sqlx::query_as(
+            "SELECT s.project_id, p.name AS project, s.cause, s.reason, s.since, s.until_at
+               FROM pause s
+               JOIN project p ON p.project_id = s.project_id
+              WHERE p.deleted_at IS NULL
+              ORDER BY s.project_id",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        pauses = in_order(rows)?;
+    }
+    pauses.extend(worker_type::paused(connection, project).await?.iter().filter_map(of_queue));
+    Ok(pauses)
+}
+
+/// The pause of a single queue.
+pub(crate) fn of_queue(kind: &WorkerType) -> Option<Pause> {
+    let own = kind.pause.as_ref()?;
+    let cause = match own.passing.map(|passing| passing.cause) {
+        _ if own.by_hand => Cause::Coordinator,
+        Some(PassingCause::UsageLimit) => Cause::UsageLimit,
+        Some(PassingCause::Launch | PassingCause::Start) | None => Cause::Failure,
+    };
+    Some(Pause {
+        scope: Scope::Queue { project: kind.project_name.clone(), worker_type: kind.name.clone() },
+        cause,
+        reason: own.reason.clone(),
+        since: own.since,
+        until: own.passing.and_then(|passing| passing.until),
+    })
 }
 
 /// In the order in which they are listed: the server's first.

@@ -1,6 +1,7 @@
 //! The rows that prove that something belongs to this server: its place, and the traces of its shims.
 
 use sqlx::FromRow;
+use sqlx::SqliteConnection;
 
 use crate::domain::id::WorkerId;
 use crate::domain::trace::Directory;
@@ -32,16 +33,24 @@ impl From<TraceRow> for Trace {
     }
 }
 
+/// By what a worker's shim is known.
+pub(crate) async fn of(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+) -> Result<Option<Trace>> {
+    let row: Option<TraceRow> = sqlx::query_as(
+        "SELECT pid, started_ticks, boot_id, lock_inode, seal_key, unit FROM worker_trace WHERE worker_id = ?1",
+    )
+    .bind(worker.key())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Trace::from))
+}
+
 impl Store {
     /// By what the worker's shim is known; `None` before its first hello, and for a shim that said nothing of it.
     pub async fn trace(&self, worker: WorkerId) -> Result<Option<Trace>> {
-        let row: Option<TraceRow> = sqlx::query_as(
-            "SELECT pid, started_ticks, boot_id, lock_inode, seal_key, unit FROM worker_trace WHERE worker_id = ?1",
-        )
-        .bind(worker.key())
-        .fetch_optional(&self.readers)
-        .await?;
-        Ok(row.map(Trace::from))
+        of(&mut *self.readers.acquire().await?, worker).await
     }
 
     /// Where the database was used last; `None` before its first use.

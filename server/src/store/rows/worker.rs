@@ -92,6 +92,12 @@ pub(crate) async fn live(
     decode(rows)
 }
 
+/// The workers of every project that are not stopped.
+pub(crate) async fn all_live(connection: &mut SqliteConnection) -> Result<Vec<Worker>> {
+    let sql = "SELECT * FROM worker_row WHERE state <> 'stopped' ORDER BY +worker_id";
+    decode(sqlx::query_as(sql).fetch_all(connection).await?)
+}
+
 pub(crate) fn decode(rows: Vec<WorkerRow>) -> Result<Vec<Worker>> {
     let workers: std::result::Result<_, StoreError> =
         rows.into_iter().map(Worker::try_from).collect();

@@ -75,6 +75,25 @@ pub(crate) async fn find(
     Ok(row.map(WorkerType::try_from).transpose()?)
 }
 
+/// The worker types of a project, or of all, whose queues are paused.
+pub(crate) async fn paused(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+) -> Result<Vec<WorkerType>> {
+    let rows: Vec<WorkerTypeRow> = sqlx::query_as(
+        "SELECT * FROM worker_type_row
+          WHERE paused_at IS NOT NULL AND (?1 IS NULL OR project_id = ?1)
+            AND project_id IN (SELECT project_id FROM project WHERE deleted_at IS NULL)
+          ORDER BY worker_type_id",
+    )
+    .bind(project.map(|key| key.0))
+    .fetch_all(connection)
+    .await?;
+    let types: std::result::Result<_, StoreError> =
+        rows.into_iter().map(WorkerType::try_from).collect();
+    Ok(types?)
+}
+
 /// The worker type of that name; a refusal names those there are.
 pub(crate) async fn load(
     connection: &mut SqliteConnection,

@@ -48,10 +48,10 @@ async fn each_scope_holds_what_is_in_it_until_it_is_resumed_itself() {
             bed.store.waiting_queues(NOW).await.unwrap().0.iter().filter(|q| !q.paused).count(),
             0
         );
-        let resumed = bed.store.resume(scope.clone(), NOW).await.unwrap();
+        let resumed = bed.store.resume(scope.clone(), false, NOW).await.unwrap();
         assert_eq!(resumed.pauses, []);
         // It is resumed already; saying so again is not an error.
-        assert_eq!(bed.store.resume(scope, NOW).await.unwrap(), resumed);
+        assert_eq!(bed.store.resume(scope, false, NOW).await.unwrap(), resumed);
     }
     let told: Vec<&str> = bed
         .kinds()
@@ -80,7 +80,7 @@ async fn a_wider_pause_is_told_with_a_narrower_one() {
     let paused = bed.store.pause(queue("impl"), "one".into(), NOW).await.unwrap();
     let reasons: Vec<&str> = paused.pauses.iter().map(|pause| pause.reason.as_str()).collect();
     assert_eq!(reasons, ["all", "one"]);
-    let left = bed.store.resume(queue("impl"), NOW).await.unwrap();
+    let left = bed.store.resume(queue("impl"), false, NOW).await.unwrap();
     assert_eq!(left.pauses.len(), 1);
     let unknown = bed.store.pause(Scope::Project(name("nowhere")), "x".into(), NOW).await;
     assert!(matches!(refusal(unknown), Refusal::UnknownProject { .. }));
@@ -131,4 +131,24 @@ async fn a_later_word_of_the_account_ends_the_hold_and_an_earlier_one_does_not()
     assert!(paused().await);
     bed.store.usage_limit_holds_no_more(later(11), later(20)).await.unwrap();
     assert!(!paused().await);
+}
+
+#[tokio::test]
+async fn resume_says_what_stays_paused_and_all_resumes_it() {
+    let bed = Bed::new().await;
+    let project = || Scope::Project(name("shop"));
+    for scope in [queue("impl"), project(), Scope::Everything] {
+        bed.store.pause(scope, "lunch".into(), NOW).await.unwrap();
+    }
+    let resumed = bed.store.resume(Scope::Everything, false, NOW).await.unwrap();
+    assert_eq!(resumed.pauses, []);
+    let scopes: Vec<Scope> = resumed.inner.iter().map(|pause| pause.scope.clone()).collect();
+    assert_eq!(scopes, [project(), queue("impl")]);
+    assert_eq!(bed.store.all_pauses().await.unwrap(), resumed.inner);
+    let resumed = bed.store.resume(project(), false, NOW).await.unwrap();
+    assert_eq!(resumed.inner.len(), 1, "{resumed:?}");
+    bed.store.pause(project(), "again".into(), NOW).await.unwrap();
+    let resumed = bed.store.resume(Scope::Everything, true, NOW).await.unwrap();
+    assert_eq!((resumed.pauses, resumed.inner), (vec![], vec![]));
+    assert_eq!(bed.store.all_pauses().await.unwrap(), []);
 }

@@ -23,6 +23,14 @@ impl Store {
         Ok(pause::in_order(rows)?)
     }
 
+    /// Every pause there is: of everything, of projects, and of queues.
+    pub async fn all_pauses(&self) -> Result<Vec<Pause>> {
+        let mut snapshot = self.readers.begin().await?;
+        let mut pauses = pause::standing(&mut snapshot, None).await?;
+        pauses.extend(pause::inner(&mut snapshot, None).await?);
+        Ok(pauses)
+    }
+
     /// Everything that is paused wider than a queue, for people and `list_queues`.
     pub async fn pauses(&self, project: Option<&Name>) -> Result<Vec<Pause>> {
         let mut snapshot = self.readers.begin().await?;

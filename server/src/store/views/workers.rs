@@ -39,8 +39,7 @@ impl Store {
 
     /// Every worker that is not stopped.
     pub async fn live_workers(&self) -> Result<Vec<Worker>> {
-        let sql = "SELECT * FROM worker_row WHERE state <> 'stopped' ORDER BY +worker_id";
-        worker::decode(sqlx::query_as(sql).fetch_all(&self.readers).await?)
+        worker::all_live(&mut *self.readers.acquire().await?).await
     }
 
     /// The workers no server has started a shim for yet.

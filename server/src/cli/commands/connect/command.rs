@@ -13,7 +13,9 @@ use super::entry;
 use super::entry::NAME;
 use super::files;
 use super::files::Did;
+use super::files::Mode;
 use super::files::Step;
+use super::local;
 use super::merge;
 use super::skills;
 use super::user;
@@ -26,6 +28,8 @@ use crate::exit::Exit;
 /// For whom Claude Code is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scope {
+    /// For this user in the directory, with nothing in a file that git commits
+    Local,
     /// For everyone who runs claude in the directory
     Project,
     /// For this user, in every directory
@@ -37,9 +41,12 @@ pub struct Connect {
     /// The directory in which claude will run [default: the current directory]
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Set up one directory, or every directory of this user
+    /// Set up one directory for you or for everyone, or every directory of this user
     #[arg(long, value_enum, value_name = "SCOPE", default_value = "project")]
     pub scope: Scope,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -48,44 +55,144 @@ pub struct Connect {
 }
 
 pub async fn run(command: &Connect, environment: &Environment) -> anyhow::Result<Exit> {
-    let entry = entry::entry(&command.connection, environment)?;
+    let mode = if command.dry_run { Mode::Tell } else { Mode::Make };
+    let mut entry = entry::entry(&command.connection, environment)?;
     let steps = match command.scope {
-        Scope::Project => project(command.dir.as_deref().unwrap_or(Path::new(".")), &entry)?,
-        Scope::User => {
-            if command.dir.is_some() {
-                bail!(
-                    "--scope user applies to every directory; leave DIR out, or use --scope project"
-                );
+        Scope::Local => {
+            local::connect(&directory(command.dir.as_deref())?, &entry, environment, mode)?
+        }
+        Scope::Project => {
+            let dir = directory(command.dir.as_deref())?;
+            let mut variables = Vec::new();
+            if is_in_repository(&dir) {
+                (entry, variables) = entry::shared_entry(&command.connection, environment)?;
+                if !entry::is_in_path(environment) {
+                    output::note(
+                        "Warning: this program is not in PATH as `vibe-ensemble`, which is what .mcp.json names: the file is \
+                         shared, and a path of this machine would be wrong on others. Put it into PATH, or use --scope local.",
+                    );
+                }
             }
-            user::connect(&entry, environment)?
+            project(&dir, &entry, &variables, mode)?
+        }
+        Scope::User => {
+            not_with_scope_user(command.dir.as_deref())?;
+            user::connect(&entry, environment, mode)?
         }
     };
-    if command.json {
-        let files: Vec<Value> =
-            steps.iter().map(|step| json!({"path": step.place, "did": step.did.name()})).collect();
-        output::json(&json!({"url": entry["url"], "files": files}))?;
-    } else {
-        for step in &steps {
-            output::line(format_args!("{:<10} {}", step.did.name(), step.place.display()))?;
-        }
+    show(command.json, command.dry_run, &steps, Some(&entry))?;
+    if mode == Mode::Make {
+        tell(command, environment, &entry, &steps).await;
     }
-    tell(command, environment, &entry, &steps).await;
     Ok(Exit::Ok)
 }
 
-/// Sets up one directory, of which `.mcp.json` and the skills may go into its repository.
-fn project(dir: &Path, entry: &Value) -> anyhow::Result<Vec<Step>> {
+fn not_with_scope_user(dir: Option<&Path>) -> anyhow::Result<()> {
+    if dir.is_some() {
+        bail!("--scope user applies to every directory; leave DIR out, or use --scope project");
+    }
+    Ok(())
+}
+
+/// Prints what was done, or would be.
+fn show(json: bool, dry_run: bool, steps: &[Step], entry: Option<&Value>) -> anyhow::Result<()> {
+    if json {
+        let files: Vec<Value> =
+            steps.iter().map(|step| json!({"path": step.place, "did": step.did.name()})).collect();
+        let mut answer = json!({"files": files, "dry_run": dry_run});
+        if let Some(entry) = entry {
+            answer["url"] = entry["url"].clone();
+        }
+        output::json(&answer)?;
+        return Ok(());
+    }
+    for step in steps {
+        output::line(format_args!("{:<10} {}", step.did.name(), step.place.display()))?;
+    }
+    if dry_run {
+        output::note("Nothing was changed: this is what the command would do without --dry-run.");
+    }
+    Ok(())
+}
+
+fn directory(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let dir = dir.unwrap_or(Path::new("."));
     let dir = dir.canonicalize().with_context(|| format!("could not use {}", dir.display()))?;
     if !dir.is_dir() {
         bail!("{} is not a directory; give the directory in which claude will run", dir.display());
     }
+    Ok(dir)
+}
+
+/// Whether git would commit what is written there.
+fn is_in_repository(dir: &Path) -> bool {
+    dir.ancestors().any(|above| above.join(".git").exists())
+}
+
+/// Sets up one directory, of which `.mcp.json` and the skills may go into its repository.
+fn project(
+    dir: &Path,
+    entry: &Value,
+    variables: &[(&'static str, String)],
+    mode: Mode,
+) -> anyhow::Result<Vec<Step>> {
     // Everything is looked at before anything is written: half a set-up is worse than none.
     let servers = files::merged(&dir.join(".mcp.json"), |text| merge::server(text, NAME, entry))?;
-    let local = dir.join(".claude/settings.local.json");
-    let settings = files::merged(&local, |text| merge::approval(text, NAME))?;
-    let mut steps = vec![servers.carry_out()?, settings.carry_out()?];
-    steps.extend(skills::write(&dir.join(".claude/skills"))?);
+    let settings = files::merged(&dir.join(local::SETTINGS), |text| {
+        let approved = merge::approval(text, NAME)?;
+        let with = merge::variables(approved.as_deref().unwrap_or(text), variables)?;
+        Ok(with.or(approved))
+    })?;
+    let mut steps = vec![servers.carry_out(mode)?, settings.carry_out(mode)?];
+    steps.extend(skills::write(&dir.join(".claude/skills"), mode)?);
     Ok(steps)
+}
+
+#[derive(Debug, Args)]
+pub struct Disconnect {
+    /// The directory [default: the current directory]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// What `connect` set up
+    #[arg(long, value_enum, value_name = "SCOPE", default_value = "project")]
+    pub scope: Scope,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Takes out what `connect` put in.
+pub async fn disconnect(command: &Disconnect, environment: &Environment) -> anyhow::Result<Exit> {
+    let mode = if command.dry_run { Mode::Tell } else { Mode::Make };
+    let steps = match command.scope {
+        Scope::Local => local::disconnect(&directory(command.dir.as_deref())?, environment, mode)?,
+        Scope::Project => {
+            let dir = directory(command.dir.as_deref())?;
+            let servers =
+                files::merged(&dir.join(".mcp.json"), |text| merge::without_server(text, NAME))?;
+            let settings = files::merged(&dir.join(local::SETTINGS), |text| {
+                merge::without_approval(text, NAME)
+            })?;
+            let mut steps = skills::remove(&dir.join(".claude/skills"), mode)?;
+            steps.push(settings.carry_out(mode)?);
+            steps.push(servers.carry_out(mode)?);
+            steps
+        }
+        Scope::User => {
+            not_with_scope_user(command.dir.as_deref())?;
+            user::disconnect(environment, mode)?
+        }
+    };
+    show(command.json, command.dry_run, &steps, None)?;
+    if steps.iter().any(|step| step.did == Did::LeftAlone) {
+        output::note(
+            "What is left alone was changed by you or by another program; remove it yourself if you want it gone.",
+        );
+    }
+    Ok(Exit::Ok)
 }
 
 /// Tells the user what to do next.
@@ -102,14 +209,18 @@ async fn tell(command: &Connect, environment: &Environment, entry: &Value, steps
             left.join(", ")
         ));
     }
-    if command.scope == Scope::Project {
+    if command.scope != Scope::User {
         output::note(
             "When you first start `claude` there, it asks whether you trust the directory; answer yes, or it does not read the \
              token. `claude -p` cannot ask: start `claude` once before it, or use --scope user, which asks nothing.",
         );
     }
-    let url = entry["url"].as_str().unwrap_or_default();
-    let answer = match client::find(&command.connection, environment) {
+    let found = client::find(&command.connection, environment);
+    let url = found.as_ref().map_or_else(
+        |_| entry["url"].as_str().unwrap_or_default().to_owned(),
+        |client| client.url().to_owned(),
+    );
+    let answer = match found {
         Ok(client) => client.call("list_projects", json!({"limit": 1})).await.map_err(Into::into),
         Err(error) => Err(error),
     };

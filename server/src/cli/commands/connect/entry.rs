@@ -1,6 +1,7 @@
 //! The entry of this server in Claude Code's list.
 
 use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use anyhow::bail;
@@ -33,6 +34,69 @@ pub(super) fn entry(connection: &Connection, environment: &Environment) -> anyho
     }))
 }
 
+/// An entry for a file that git commits, and what it cannot say: nothing in it is true on one machine only. Where this server
+/// is not the usual one, the variables say where it is; they belong into a file that git does not commit.
+pub(super) fn shared_entry(
+    connection: &Connection,
+    environment: &Environment,
+) -> anyhow::Result<(Value, Vec<(&'static str, String)>)> {
+    let base = base(connection, environment)?;
+    let mut variables = Vec::new();
+    let text = |path: PathBuf| {
+        let path = std::path::absolute(path)?;
+        let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+        anyhow::Ok(text.to_owned())
+    };
+    let [url, state_dir, runtime_dir, token_file] = VARIABLES;
+    if base != USUAL || is_told(connection, environment) {
+        variables.push((url, base));
+    }
+    let named = connection.token_file.is_some() || environment.get(token_file).is_some();
+    if named {
+        variables.push((token_file, text(client::token_file(connection, environment)?)?));
+    } else if is_told(connection, environment) {
+        // Claude Code keeps variables with TOKEN in their name from the commands that it runs, so the directories are named.
+        let config = config::load(&connection.flags(), environment)?;
+        variables.push((state_dir, text(config.state_dir.clone())?));
+        variables.push((runtime_dir, text(config.runtime_dir.clone())?));
+    }
+    let entry = json!({
+        "type": "http",
+        "url": format!("${{VIBE_ENSEMBLE_URL:-{USUAL}}}/mcp"),
+        "headersHelper": format!("{PROGRAM} headers"),
+        "alwaysLoad": true,
+        "timeout": CALL_MS,
+    });
+    Ok((entry, variables))
+}
+
+/// The variables that `connect` writes for a server that is not the usual one.
+pub(super) const VARIABLES: [&str; 4] = [
+    "VIBE_ENSEMBLE_URL",
+    "VIBE_ENSEMBLE_STATE_DIR",
+    "VIBE_ENSEMBLE_RUNTIME_DIR",
+    "VIBE_ENSEMBLE_TOKEN_FILE",
+];
+
+/// Where a server listens that nobody configured.
+const USUAL: &str = "http://127.0.0.1:3276";
+
+/// Whether `claude` would find this very program by its name.
+pub(super) fn is_in_path(environment: &Environment) -> bool {
+    let own = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
+    let found = locate::program(Path::new(PROGRAM), environment);
+    own.is_some() && found.and_then(|path| path.canonicalize().ok()) == own
+}
+
+/// Whether options or variables say that another server is meant than the usual one.
+fn is_told(connection: &Connection, environment: &Environment) -> bool {
+    connection.directories.state.config.is_some()
+        || connection.url.is_some()
+        || connection.directories.state.state_dir.is_some()
+        || connection.token_file.is_some()
+        || environment.iter().any(|(name, _)| name.starts_with("VIBE_ENSEMBLE_"))
+}
+
 /// Whether an entry is one that this command writes.
 pub(super) fn is_ours(entry: &Value) -> bool {
     let helper = entry["headersHelper"].as_str().unwrap_or_default();
@@ -61,15 +125,8 @@ fn base(connection: &Connection, environment: &Environment) -> anyhow::Result<St
 /// is written into it.
 fn helper(connection: &Connection, environment: &Environment) -> anyhow::Result<String> {
     let own = std::env::current_exe().context("could not determine the path of this program")?;
-    let found = locate::program(Path::new(PROGRAM), environment);
-    let in_path = found.and_then(|path| path.canonicalize().ok()) == own.canonicalize().ok();
-    let program = if in_path { PROGRAM.to_owned() } else { quoted(&own)? };
-    let told = connection.directories.state.config.is_some()
-        || connection.url.is_some()
-        || connection.directories.state.state_dir.is_some()
-        || connection.token_file.is_some()
-        || environment.iter().any(|(name, _)| name.starts_with("VIBE_ENSEMBLE_"));
-    if !told {
+    let program = if is_in_path(environment) { PROGRAM.to_owned() } else { quoted(&own)? };
+    if !is_told(connection, environment) {
         return Ok(format!("{program} headers"));
     }
     let file = std::path::absolute(client::token_file(connection, environment)?)?;

@@ -23,6 +23,7 @@ names! {
         Unchanged = "unchanged",
         /// Somebody else made or changed it.
         LeftAlone = "left alone",
+        Removed = "removed",
     }
 }
 
@@ -42,18 +43,65 @@ pub(super) struct Change {
     text: Option<String>,
 }
 
+/// Whether changes are made, or only told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Make,
+    /// `--dry-run`.
+    Tell,
+}
+
 impl Change {
-    pub(super) fn carry_out(self) -> anyhow::Result<Step> {
+    pub(super) fn carry_out(self, mode: Mode) -> anyhow::Result<Step> {
         let did = match (&self.text, self.is_new) {
             (None, _) => Did::Unchanged,
+            (Some(text), _) if is_empty(text) => Did::Removed,
             (Some(_), true) => Did::Wrote,
             (Some(_), false) => Did::Updated,
         };
-        if let Some(text) = &self.text {
-            write(&self.place, text)?;
+        match &self.text {
+            Some(text) if mode == Mode::Make && is_empty(text) => remove(&self.place)?,
+            Some(text) if mode == Mode::Make => write(&self.place, text)?,
+            Some(_) | None => {}
         }
         Ok(Step { place: self.place, did })
     }
+}
+
+/// Whether nothing is left in a JSON file, so that the file need not be there either.
+fn is_empty(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+/// Removes a file, and its directory if that is empty then.
+fn remove(place: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("could not remove {}", place.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    // A directory with something of others in it stays.
+    let directories = place.ancestors().skip(1).take(2);
+    for directory in directories {
+        if fs::remove_dir(directory).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file of our own, unless somebody changed it.
+pub(super) fn disown(place: &Path, mode: Mode) -> anyhow::Result<Option<Step>> {
+    let did = match read(place)? {
+        None => return Ok(None),
+        Some(found) if is_signed(&found) => Did::Removed,
+        Some(_) => Did::LeftAlone,
+    };
+    if did == Did::Removed && mode == Mode::Make {
+        remove(place)?;
+    }
+    Ok(Some(Step { place: place.to_owned(), did }))
 }
 
 /// A file that others write to as well, with what `merge` puts into it.
@@ -68,7 +116,7 @@ pub(super) fn merged(
 }
 
 /// Writes a file of our own, signed, unless there is one that does not carry our signature any more.
-pub(super) fn own(place: &Path, text: &str) -> anyhow::Result<Step> {
+pub(super) fn own(place: &Path, text: &str, mode: Mode) -> anyhow::Result<Step> {
     let signed = signed(text);
     let did = match read(place)? {
         None => Did::Wrote,
@@ -76,7 +124,7 @@ pub(super) fn own(place: &Path, text: &str) -> anyhow::Result<Step> {
         Some(found) if is_signed(&found) => Did::Updated,
         Some(_) => Did::LeftAlone,
     };
-    if matches!(did, Did::Wrote | Did::Updated) {
+    if mode == Mode::Make && matches!(did, Did::Wrote | Did::Updated) {
         write(place, &signed)?;
     }
     Ok(Step { place: place.to_owned(), did })
@@ -141,7 +189,7 @@ mod tests {
     fn a_file_of_ours_is_updated_until_somebody_changes_it() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("skills/x/SKILL.md");
-        let did = |text: &str| own(&place, text).unwrap().did;
+        let did = |text: &str| own(&place, text, Mode::Make).unwrap().did;
         assert_eq!(did("one\n"), Did::Wrote);
         assert_eq!(did("one\n"), Did::Unchanged);
         assert_eq!(did("two\n"), Did::Updated);
@@ -150,7 +198,17 @@ mod tests {
         let changed = written.replace("two", "mine");
         fs::write(&place, &changed).unwrap();
         assert_eq!(did("three\n"), Did::LeftAlone);
+        let gone = |mode| disown(&place, mode).unwrap().map(|step| step.did);
+        assert_eq!(gone(Mode::Make), Some(Did::LeftAlone));
         assert_eq!(fs::read_to_string(&place).unwrap(), changed);
+        fs::remove_file(&place).unwrap();
+        own(&place, "one\n", Mode::Tell).unwrap();
+        assert_eq!(gone(Mode::Make), None, "nothing was written to tell what would be");
+        own(&place, "one\n", Mode::Make).unwrap();
+        assert_eq!(gone(Mode::Tell), Some(Did::Removed));
+        assert!(place.exists());
+        assert_eq!(gone(Mode::Make), Some(Did::Removed));
+        assert!(!dir.path().join("skills/x").exists());
     }
 
     #[test]

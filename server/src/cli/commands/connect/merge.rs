@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::entry::VARIABLES;
 use super::entry::is_ours;
 
 type Members = IndexMap<String, Box<RawValue>>;
@@ -52,6 +53,101 @@ pub(super) fn approval(text: &str, name: &str) -> Result<Option<String>, MergeEr
     }
     root.insert("permissions".to_owned(), object(&permissions, 1)?);
     Ok(Some(format!("{}\n", object(&root, 0)?.get())))
+}
+
+/// The text of `.mcp.json` without the server; `None` when there is none of ours.
+pub(super) fn without_server(text: &str, name: &str) -> Result<Option<String>, MergeError> {
+    let mut root = members(text)?;
+    let mut servers = child(&root, "mcpServers")?;
+    let Some(found) = servers.get(name) else { return Ok(None) };
+    let found: Value = serde_json::from_str(found.get()).map_err(MergeError::NotJson)?;
+    if !is_ours(&found) {
+        return Ok(None);
+    }
+    servers.shift_remove(name);
+    put_back(&mut root, "mcpServers", &servers)?;
+    whole(&root)
+}
+
+/// The text of `.claude/settings.local.json` without the approval and what else `connect` adds; `None` when it has none.
+pub(super) fn without_approval(text: &str, name: &str) -> Result<Option<String>, MergeError> {
+    let mut root = members(text)?;
+    let mut permissions = child(&root, "permissions")?;
+    let mut variables = child(&root, "env")?;
+    let approved = drop_item(&mut root, "enabledMcpjsonServers", name, 1)?;
+    let allowed = drop_item(&mut permissions, "allow", &format!("mcp__{name}"), 2)?;
+    let known = VARIABLES.iter().filter(|name| variables.shift_remove(**name).is_some()).count();
+    if !approved && !allowed && known == 0 {
+        return Ok(None);
+    }
+    if allowed {
+        put_back(&mut root, "permissions", &permissions)?;
+    }
+    if known > 0 {
+        put_back(&mut root, "env", &variables)?;
+    }
+    whole(&root)
+}
+
+/// The text of `.claude/settings.local.json` with these variables; `None` when it has them.
+pub(super) fn variables(
+    text: &str,
+    wanted: &[(&'static str, String)],
+) -> Result<Option<String>, MergeError> {
+    let mut root = members(text)?;
+    let mut variables = child(&root, "env")?;
+    let mut changed = false;
+    for (name, value) in wanted {
+        let value = raw(&json!(value), 2)?;
+        let before = variables.insert((*name).to_owned(), value.clone());
+        changed |= before.is_none_or(|before| before.get() != value.get());
+    }
+    if !changed {
+        return Ok(None);
+    }
+    root.insert("env".to_owned(), object(&variables, 1)?);
+    whole(&root)
+}
+
+/// Puts an inner object back, or takes it out when nothing is left in it.
+fn put_back(root: &mut Members, name: &'static str, inner: &Members) -> Result<(), MergeError> {
+    if inner.is_empty() {
+        root.shift_remove(name);
+    } else {
+        root.insert(name.to_owned(), object(inner, 1)?);
+    }
+    Ok(())
+}
+
+/// The whole file; empty when nothing is left in it.
+fn whole(root: &Members) -> Result<Option<String>, MergeError> {
+    if root.is_empty() {
+        return Ok(Some(String::new()));
+    }
+    Ok(Some(format!("{}\n", object(root, 0)?.get())))
+}
+
+/// Takes a string out of a list, and an empty list out of its object; returns whether it was there.
+fn drop_item(
+    members: &mut Members,
+    list: &'static str,
+    item: &str,
+    depth: usize,
+) -> Result<bool, MergeError> {
+    let Some(found) = members.get(list) else { return Ok(false) };
+    let mut items: Vec<Value> =
+        serde_json::from_str(found.get()).map_err(|_| MergeError::Unexpected(list))?;
+    let before = items.len();
+    items.retain(|found| found != item);
+    if items.len() == before {
+        return Ok(false);
+    }
+    if items.is_empty() {
+        members.shift_remove(list);
+    } else {
+        members.insert(list.to_owned(), raw(&Value::Array(items), depth)?);
+    }
+    Ok(true)
 }
 
 fn members(text: &str) -> Result<Members, MergeError> {
@@ -141,6 +237,29 @@ mod tests {
         });
         assert_eq!(value, wanted);
         assert_eq!(approval(&begun, "vibe-ensemble").unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_put_in_is_taken_out_and_nothing_else() {
+        let name = "vibe-ensemble";
+        let others = "{\n  \"mcpServers\": {\n    \"zeta\": {\"command\":   \"z\", \"n\": 1.50}\n  },\n  \"x\": [1,2]\n}\n";
+        let added = server(others, name, &ours("http://a")).unwrap().unwrap();
+        assert_eq!(without_server(&added, name).unwrap().as_deref(), Some(others));
+        assert_eq!(without_server(others, name).unwrap(), None);
+        let foreign = r#"{"mcpServers": {"vibe-ensemble": {"command": "mine"}}}"#;
+        assert_eq!(without_server(foreign, name).unwrap(), None);
+        let begun = server("", name, &ours("http://a")).unwrap().unwrap();
+        assert_eq!(without_server(&begun, name).unwrap().as_deref(), Some(""));
+
+        let begun = approval("", name).unwrap().unwrap();
+        let set = [("VIBE_ENSEMBLE_URL", "http://a".to_owned())];
+        let with = variables(&begun, &set).unwrap().unwrap();
+        assert_eq!(variables(&with, &set).unwrap(), None);
+        assert_eq!(without_approval(&with, name).unwrap().as_deref(), Some(""));
+        let mine = "{\n  \"permissions\": {\n    \"allow\": [\n      \"Read\"\n    ]\n  },\n  \"env\": {\n    \"A\": \"b\"\n  }\n}\n";
+        let merged = variables(&approval(mine, name).unwrap().unwrap(), &set).unwrap().unwrap();
+        assert_eq!(without_approval(&merged, name).unwrap().as_deref(), Some(mine));
+        assert_eq!(without_approval(mine, name).unwrap(), None);
     }
 
     #[test]

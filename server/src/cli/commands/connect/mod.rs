@@ -7,9 +7,12 @@
 mod command;
 mod entry;
 mod files;
+mod local;
 mod merge;
 mod skills;
 mod user;
 
 pub use command::Connect;
+pub use command::Disconnect;
+pub use command::disconnect;
 pub use command::run;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::files;
+use super::files::Mode;
 use super::files::Step;
 
 /// Name in the plugin, and text.
@@ -15,14 +16,24 @@ const SKILLS: [(&str, &str); 5] = [
 ];
 
 /// Writes them below a directory of skills.
-pub(super) fn write(directory: &Path) -> anyhow::Result<Vec<Step>> {
+pub(super) fn write(directory: &Path, mode: Mode) -> anyhow::Result<Vec<Step>> {
     SKILLS
         .into_iter()
         .map(|(name, text)| {
             let place = directory.join(format!("vibe-{name}/SKILL.md"));
-            files::own(&place, &renamed(name, text))
+            files::own(&place, &renamed(name, text), mode)
         })
         .collect()
+}
+
+/// Removes those that nobody changed.
+pub(super) fn remove(directory: &Path, mode: Mode) -> anyhow::Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for (name, _) in SKILLS {
+        let place = directory.join(format!("vibe-{name}/SKILL.md"));
+        steps.extend(files::disown(&place, mode)?);
+    }
+    Ok(steps)
 }
 
 /// The plugin's name is in front of its skills' names; without it `plan` could be anybody's.

@@ -1,5 +1,9 @@
 //! What the demo prints: the ticket, its steps, its reports.
 
+use std::io;
+use std::io::BufRead as _;
+use std::io::IsTerminal as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +19,7 @@ use tokio::time::Instant;
 use super::place::Place;
 use super::server::Server;
 use crate::cli::client::Client;
+use crate::cli::failure::BadCommandLine;
 use crate::cli::output;
 use crate::cli::output::cell;
 use crate::cli::output::cell_of;
@@ -33,12 +38,54 @@ pub struct Demo {
     /// Without it, the demo uses a scripted agent, which needs neither an account nor a network and costs nothing.
     #[arg(long, value_name = "PATH")]
     pub agent: Option<PathBuf>,
+    /// Dollars that the three sessions of a real agent may cost together; it stops there
+    #[arg(long, value_name = "DOLLARS", default_value_t = 1.0, value_parser = dollars)]
+    pub max_usd: f64,
+    /// Do not ask before a real agent costs something
+    #[arg(long, short)]
+    pub yes: bool,
     /// Path of vibe-ensemble-shim [default: beside this program, then in PATH]
     #[arg(long, value_name = "PATH")]
     pub shim: Option<PathBuf>,
     /// Keep the project and the server's files, and print where they are
     #[arg(long)]
     pub keep: bool,
+}
+
+/// What one run of the demo has cost with real agents, about: three short sessions.
+const EXPECTED: &str = "about $0.30 to $0.60";
+
+fn dollars(typed: &str) -> Result<f64, String> {
+    let dollars: f64 = typed.parse().map_err(|_| "it must be a number of dollars".to_owned())?;
+    if dollars.is_finite() && dollars >= 0.01 {
+        Ok(dollars)
+    } else {
+        Err("it must be 0.01 or more".to_owned())
+    }
+}
+
+/// Says what a real agent will cost, and asks once. Returns whether to go on.
+fn is_agreed(command: &Demo, agent: &Path) -> anyhow::Result<bool> {
+    let words = format!(
+        "The agent is {}. Three short sessions will be charged to the account it is logged in to: {EXPECTED}, and no more than \
+         ${:.2} (--max-usd) plus one request.",
+        agent.display(),
+        command.max_usd
+    );
+    output::note(words);
+    if command.yes {
+        return Ok(true);
+    }
+    if !io::stdin().is_terminal() {
+        return Err(BadCommandLine::new(
+            "nobody is there to be asked; to agree to the cost in a script, add --yes",
+        )
+        .into());
+    }
+    write!(io::stderr(), "Go on? [y/N] ").context("could not ask")?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).context("could not read the answer")?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -85,20 +132,58 @@ pub async fn run(command: &Demo, environment: &Environment) -> anyhow::Result<Ex
         Some(agent) => (real(agent, environment)?, REAL),
         None => (place.write_scripted_agent()?, SCRIPTED),
     };
-    output::note(match &command.agent {
-        Some(agent) => format!("The agent is {}; its use is charged to your account.", agent.display()),
-        None => "The agent is scripted: it does the same small job each time, without a model. To run the real one:\n  \
-                 vibe-ensemble demo --agent claude\n"
-            .to_owned(),
-    });
-    let told = tell(&place, &agent, &shim, limit, environment).await;
-    if let Some(kept) = place.leave(command.keep)? {
-        output::note(format_args!("Kept in {}", kept.display()));
+    let mut max_usd = None;
+    if command.agent.is_some() {
+        if !is_agreed(command, &agent)? {
+            output::note("Nothing was started.");
+            return Ok(Exit::Failed);
+        }
+        max_usd = Some(command.max_usd);
+    } else {
+        output::note(
+            "The agent is scripted: it does the same small job each time, without a model, and costs nothing.\n",
+        );
     }
+    let told = tell(&place, &agent, &shim, (limit, max_usd), environment).await;
+    let kept = place.leave(command.keep)?;
     Ok(match told? {
-        Ended::Well => Exit::Ok,
-        Ended::Interrupted => Exit::Interrupted,
+        Ended::Well => {
+            output::note(next(kept.as_deref(), command.agent.is_some()));
+            Exit::Ok
+        }
+        Ended::Interrupted => {
+            if let Some(kept) = kept {
+                output::note(format_args!("Kept in {}", kept.display()));
+            }
+            Exit::Interrupted
+        }
     })
+}
+
+/// What to do next.
+fn next(kept: Option<&Path>, real: bool) -> String {
+    let mut lines = vec!["\nWhat next:".to_owned()];
+    if let Some(kept) = kept {
+        let project = kept.join(PROJECT);
+        lines.push(format!(
+            "  git -C {} log --stat      the result, which was kept",
+            project.display()
+        ));
+    }
+    if !real {
+        lines.push(format!(
+            "  vibe-ensemble demo --agent claude     the same with real sessions ({EXPECTED})"
+        ));
+    }
+    lines.extend(
+        [
+            "  vibe-ensemble doctor                  what is missing for work of your own",
+            "  vibe-ensemble serve                   run the server, in a terminal of its own",
+            "  vibe-ensemble connect DIR             make claude in DIR the coordinator, then start claude there",
+        ]
+        .map(str::to_owned),
+    );
+    lines.join("\n")
 }
 
 /// The agent as an absolute path: workers run in another directory.
@@ -112,7 +197,7 @@ async fn tell(
     place: &Place,
     agent: &Path,
     shim: &Path,
-    limit: Duration,
+    (limit, max_usd): (Duration, Option<f64>),
     environment: &Environment,
 ) -> anyhow::Result<Ended> {
     let mut interrupt = signal(SignalKind::interrupt()).context("could not take over SIGINT")?;
@@ -124,7 +209,7 @@ async fn tell(
         _ = terminate.recv() => return Ok(Ended::Interrupted),
     };
     let steps = async {
-        let ticket = submit(&server.client, &place.project()).await?;
+        let ticket = submit(&server.client, &place.project(), max_usd).await?;
         let followed = tokio::time::timeout(limit, follow(&server.client, &ticket)).await;
         followed.with_context(|| format!("{ticket} did not close within {limit:?}"))??;
         report(&server.client, &ticket, place).await
@@ -143,11 +228,14 @@ async fn tell(
     Ok(told)
 }
 
-async fn submit(client: &Client, project: &Path) -> anyhow::Result<String> {
-    let new = json!({
+async fn submit(client: &Client, project: &Path, max_usd: Option<f64>) -> anyhow::Result<String> {
+    let mut new = json!({
         "name": PROJECT, "path": project, "description": "A small git project of the demo.",
         "rules": "Work in your working directory only.", "on_complete": "merge",
     });
+    if let Some(max_usd) = max_usd {
+        new["max_budget_usd"] = json!(max_usd);
+    }
     client.call("create_project", new).await?;
     for (worker_type, system_prompt) in STAGES {
         let new = json!({

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::beside;
 use super::check::Check;
 use super::check::Verdict;
 use super::checks;
@@ -10,23 +11,23 @@ use super::places;
 use super::units;
 use crate::cli::output;
 use crate::config;
+use crate::config::BriefFlags;
 use crate::config::Config;
 use crate::config::Environment;
-use crate::config::Flags;
 use crate::exit::Exit;
 use crate::state;
 
 #[derive(Debug, Args)]
 pub struct Doctor {
     #[command(flatten)]
-    pub flags: Flags,
+    pub flags: BriefFlags,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub async fn run(command: &Doctor, environment: &Environment) -> anyhow::Result<Exit> {
-    let checks = match config::load(&command.flags, environment) {
+    let checks = match config::load(&command.flags.0, environment) {
         Ok(config) => all(&config, environment).await,
         Err(problems) => problems
             .0
@@ -75,10 +76,14 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
         places::tokens(config),
         checks::shim(config, environment).await,
         checks::agent(config, environment).await,
-        checks::git(environment).await,
-        checks::launcher(config.launcher, environment),
     ];
+    found.extend(beside::login(config, environment).await);
+    found.push(checks::git(environment).await);
+    found.push(checks::launcher(config.launcher, environment));
     found.extend(units::checks(config, environment).await);
+    found.extend(beside::port(config));
     found.push(checks::server(config).await);
+    found.extend(beside::workers(config).await);
+    found.push(beside::connected(environment));
     found
 }

@@ -63,8 +63,8 @@ pub(super) fn stuck(stuck: &[Stuck]) -> Check {
         let why = s.trouble.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         format!("{} of {} ({}){why}", s.attempt, s.ticket, s.worker)
     });
-    let next = "examine its run directory below attempts/. Then ask the coordinator to discard its result and run the \
-                stage again (stop_worker with mode interrupt), or to end the ticket (close_ticket)";
+    let next = "examine its run directory below attempts/. Then discard its result and run the stage again with \
+                `vibe-ensemble worker stop W-N --mode interrupt`, or end the ticket with `vibe-ensemble ticket close T-N`";
     Check::warn(name, format!("stuck: {}", each.collect::<Vec<_>>().join(", ")), next)
 }
 

@@ -1,5 +1,6 @@
 //! `doctor`: checks everything that a server needs, from outside, and says how to fix what is wrong.
 
+mod beside;
 mod check;
 mod checks;
 mod command;

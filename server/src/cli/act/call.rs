@@ -1,0 +1,104 @@
+//! Making the call of a command.
+
+use std::path::Path;
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::cli::act::command::Act;
+use crate::cli::act::field::Kind;
+use crate::cli::act::given::Given;
+use crate::cli::act::given::is_long;
+use crate::cli::act::given::option_of;
+use crate::cli::act::long;
+use crate::cli::client::Client;
+use crate::cli::client::ClientError;
+use crate::cli::client::WrongField;
+use crate::cli::failure::BadCommandLine;
+use crate::config::Environment;
+use crate::mcp;
+
+/// Sets a field that the command found out by itself.
+pub fn put<A>(given: &mut Given<A>, field: &str, value: impl Into<Value>) {
+    given.fields.insert(field.to_owned(), value.into());
+}
+
+/// Fetches the long texts, and calls the tool.
+///
+/// # Errors
+///
+/// When a string cannot be had, the server cannot be reached, or it refuses.
+pub async fn call<A: Act>(
+    given: &Given<A>,
+    client: &Client,
+    environment: &Environment,
+) -> anyhow::Result<Value> {
+    let arguments = arguments(given, environment)?;
+    client.call(A::TOOL, Value::Object(arguments)).await.map_err(|error| {
+        let ClientError::Wrong { wrong, .. } = &error else { return error.into() };
+        let said: Vec<String> = wrong.iter().map(said::<A>).collect();
+        BadCommandLine::new(said.join("; ")).into()
+    })
+}
+
+/// A wrong value as the command line words it.
+fn said<A: Act>(wrong: &WrongField) -> String {
+    let place = A::PLACES.iter().find(|place| place.field == wrong.root());
+    let name = match place {
+        Some(place) => place.name.to_owned(),
+        None => format!("--{}", option_of::<A>(wrong.root())),
+    };
+    wrong.said(&name)
+}
+
+fn arguments<A: Act>(
+    given: &Given<A>,
+    environment: &Environment,
+) -> anyhow::Result<Map<String, Value>> {
+    let schema = mcp::arguments_of(A::TOOL).unwrap_or_default();
+    let kind = |field: &str| Kind::of(field, &schema["properties"][field]);
+    let mut arguments = Map::new();
+    for (field, value) in &given.fields {
+        let kind = kind(field);
+        let value = match value.as_str() {
+            Some("-") if is_long(field, &kind) => long::read(Path::new("-"))?.into(),
+            Some(_) | None => value.clone(),
+        };
+        arguments.insert(field.clone(), value);
+    }
+    for (field, file) in &given.files {
+        arguments.insert(field.clone(), long::read(file)?.into());
+    }
+    if let Some(text) = A::TEXT
+        && !arguments.contains_key(text.field)
+    {
+        match long::edited(text.asks, environment)? {
+            Some(written) => {
+                arguments.insert(text.field.to_owned(), written.into());
+            }
+            None if text.required => {
+                let place = A::PLACES.iter().find(|place| place.field == text.field);
+                let name = place.map_or_else(
+                    || format!("--{}", option_of::<A>(text.field)),
+                    |place| place.name.to_owned(),
+                );
+                return Err(BadCommandLine::new(format!(
+                    "no text was given; give it as {name}, with --file FILE, or write - to read it from standard input"
+                ))
+                .into());
+            }
+            None => {}
+        }
+    }
+    for (field, value) in &mut arguments {
+        if kind(field) == Kind::Json
+            && let Some(text) = value.as_str()
+        {
+            let option = option_of::<A>(field);
+            *value = serde_json::from_str(text).map_err(|error| {
+                BadCommandLine::new(format!("--{option} is not valid JSON: {error}"))
+            })?;
+        }
+    }
+    Ok(arguments)
+}

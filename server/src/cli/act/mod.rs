@@ -1,0 +1,22 @@
+//! Commands that are one call of a tool: what they take is read from the tool's own schema, so a shell can do whatever a
+//! coordinator can, with the same checks.
+//!
+//! A command says only what a schema cannot: which arguments stand without an option, which text is worth an editor, and
+//! what a shell calls things ([`Act`]). [`field`] makes the options, [`given`] reads them, [`long`] fetches long texts,
+//! [`call`] makes the call and gives refusals of arguments in the words of the command line.
+
+mod call;
+mod command;
+mod field;
+mod given;
+mod long;
+mod told;
+
+pub use call::call;
+pub use call::put;
+pub use command::Act;
+pub use command::Place;
+pub use command::Text;
+pub use given::Given;
+pub use long::read;
+pub use told::Told;

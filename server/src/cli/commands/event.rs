@@ -1,0 +1,55 @@
+//! `event`: `list` and `mark`.
+
+use clap::Args;
+use clap::Subcommand;
+
+use crate::cli::act;
+use crate::cli::act::Act;
+use crate::cli::act::Given;
+use crate::cli::act::Place;
+use crate::cli::act::Told;
+use crate::cli::client;
+use crate::cli::commands::events;
+use crate::cli::commands::events::Events;
+use crate::config::Environment;
+use crate::exit::Exit;
+
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Event {
+    #[command(subcommand)]
+    pub command: EventCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EventCommand {
+    /// Print events, as `events` does
+    #[command(visible_alias = "ls")]
+    List(Events),
+    /// Mark events as processed, for a consumer of your own
+    ///
+    /// A coordinator marks its own events; marks that you set in its name hide events from it.
+    Mark(Given<MarkEvents>),
+}
+
+pub struct MarkEvents;
+impl Act for MarkEvents {
+    const TOOL: &'static str = "mark_events_processed";
+    const PLACES: &'static [Place] = &[];
+}
+
+pub async fn run(command: EventCommand, environment: &Environment) -> anyhow::Result<Exit> {
+    match command {
+        EventCommand::List(command) => events::run(&command, environment).await,
+        EventCommand::Mark(command) => mark(&command, environment).await,
+    }
+}
+
+async fn mark(command: &Given<MarkEvents>, environment: &Environment) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(command, &client, environment).await?;
+    Told { json: command.json }.say(&answer, || {
+        let marked = answer["marked"].as_i64().unwrap_or(0);
+        Ok(format!("Marked {marked} event{}.", if marked == 1 { "" } else { "s" }))
+    })
+}

@@ -1,0 +1,261 @@
+//! `ticket`: `create`, `show`, `list`, `update`, `comment`, `complete`, `close`, `resume`.
+
+use clap::Args;
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::cli::act;
+use crate::cli::act::Act;
+use crate::cli::act::Given;
+use crate::cli::act::Place;
+use crate::cli::act::Text;
+use crate::cli::act::Told;
+use crate::cli::client;
+use crate::cli::client::Client;
+use crate::cli::commands::tickets;
+use crate::cli::commands::tickets::Tickets;
+use crate::cli::output::cell;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Screen;
+use crate::config::Environment;
+use crate::exit::Exit;
+use crate::wire::ticket::TicketDetailView;
+use crate::wire::ticket::TicketView;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Ticket {
+    #[command(subcommand)]
+    pub command: Option<TicketCommand>,
+    #[command(flatten)]
+    pub list: Tickets,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TicketCommand {
+    /// Create a ticket
+    ///
+    /// The plan names the worker types that the ticket goes through, in order. Without a description, your editor opens when
+    /// VISUAL or EDITOR is set and you are at a terminal.
+    #[command(visible_alias = "new")]
+    Create(Given<CreateTicket>),
+    /// Show a ticket with its comments and attempts, or one comment in full
+    Show(Given<ShowTicket>),
+    /// List tickets, as `tickets` does
+    #[command(visible_alias = "ls")]
+    List(Tickets),
+    /// Change a ticket that is not closed; only what you give changes
+    Update(Given<UpdateTicket>),
+    /// Comment on a ticket: every later attempt reads it
+    Comment(Given<CommentTicket>),
+    /// Complete the current stage of a ticket yourself, in place of a worker
+    ///
+    /// The report becomes a comment, and the ticket moves. --outcome rework sends it back, blocked puts it on hold with a
+    /// question.
+    Complete(Given<CompleteStage>),
+    /// Close a ticket for good, as cancelled unless --resolution says completed
+    ///
+    /// A running attempt is stopped first. Tickets that depend on it start if it is completed, and go on hold if it is
+    /// cancelled.
+    Close(Given<CloseTicket>),
+    /// Send a ticket that is on hold back to its queue
+    ///
+    /// Counts its attempts afresh. `vibe-ensemble answer T-42 "…"` also answers its question.
+    Resume(Given<ResumeTicket>),
+}
+
+const TICKET: Place = Place::required("ticket_id", "TICKET");
+
+pub struct CreateTicket;
+impl Act for CreateTicket {
+    const TOOL: &'static str = "create_ticket";
+    const PLACES: &'static [Place] =
+        &[Place::required("project", "PROJECT"), Place::required("title", "TITLE")];
+    const TEXT: Option<Text> = Some(Text {
+        field: "description",
+        required: false,
+        asks: "Describe the ticket: what a worker needs to know and cannot find out.",
+    });
+    const NAMED: &'static [(&'static str, &'static [&'static str])] =
+        &[("execution_plan", &["plan", "execution-plan"])];
+}
+
+pub struct ShowTicket;
+impl Act for ShowTicket {
+    const TOOL: &'static str = "get_ticket";
+    const PLACES: &'static [Place] = &[TICKET];
+    const OWN: &'static [&'static str] = &["comments_cursor", "attempts_cursor"];
+    const NAMED: &'static [(&'static str, &'static [&'static str])] =
+        &[("comment_id", &["comment"])];
+}
+
+pub struct UpdateTicket;
+impl Act for UpdateTicket {
+    const TOOL: &'static str = "update_ticket";
+    const PLACES: &'static [Place] = &[TICKET];
+    const NAMED: &'static [(&'static str, &'static [&'static str])] =
+        &[("execution_plan", &["plan", "execution-plan"])];
+}
+
+pub struct CommentTicket;
+impl Act for CommentTicket {
+    const TOOL: &'static str = "add_ticket_comment";
+    const PLACES: &'static [Place] = &[TICKET, Place::optional("content", "TEXT")];
+    const TEXT: Option<Text> =
+        Some(Text { field: "content", required: true, asks: "Write the comment." });
+}
+
+pub struct CompleteStage;
+impl Act for CompleteStage {
+    const TOOL: &'static str = "complete_ticket_stage";
+    const PLACES: &'static [Place] = &[TICKET, Place::optional("report", "REPORT")];
+    const TEXT: Option<Text> = Some(Text {
+        field: "report",
+        required: true,
+        asks: "Report what was done; the next stage reads it.",
+    });
+    const FOUND: &'static [&'static str] = &["stage", "outcome"];
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        (
+            "stage",
+            "The stage that you complete; refused if the ticket is at another one [default: the current one]",
+        ),
+        ("outcome", "How it ended [default: completed]"),
+    ];
+}
+
+pub struct CloseTicket;
+impl Act for CloseTicket {
+    const TOOL: &'static str = "close_ticket";
+    const PLACES: &'static [Place] = &[TICKET];
+}
+
+pub struct ResumeTicket;
+impl Act for ResumeTicket {
+    const TOOL: &'static str = "resume_ticket";
+    const PLACES: &'static [Place] = &[TICKET];
+}
+
+pub async fn run(command: Ticket, environment: &Environment) -> anyhow::Result<Exit> {
+    match command.command.unwrap_or(TicketCommand::List(command.list)) {
+        TicketCommand::Create(command) => create(&command, environment).await,
+        TicketCommand::Show(command) => show(command, environment).await,
+        TicketCommand::List(command) => tickets::run(&command, environment).await,
+        TicketCommand::Update(command) => moved(&command, environment, "Changed").await,
+        TicketCommand::Comment(command) => comment(&command, environment).await,
+        TicketCommand::Complete(command) => complete(command, environment).await,
+        TicketCommand::Close(command) => moved(&command, environment, "Closed").await,
+        TicketCommand::Resume(command) => moved(&command, environment, "Resumed").await,
+    }
+}
+
+/// Makes the call, and says where the ticket is then.
+pub async fn moved<A: Act>(
+    command: &Given<A>,
+    environment: &Environment,
+    done: &str,
+) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(command, &client, environment).await?;
+    Told { json: command.json }.say(&answer, || {
+        let ticket: TicketView = client.read(A::TOOL, answer.clone())?;
+        Ok(format!("{done} {}: {}", cell(&ticket.ticket_id), stands(&ticket)))
+    })
+}
+
+/// Where a ticket is, and what follows it, as the end of a sentence.
+fn stands(ticket: &TicketView) -> String {
+    let (id, at) = (cell(&ticket.ticket_id), cell(&ticket.current_stage));
+    match (ticket.state.as_str(), &ticket.resolution, &ticket.hold_reason) {
+        ("closed", Some(resolution), _) => format!("it is closed as {}.", cell(resolution)),
+        ("on_hold", _, Some(reason)) => {
+            format!("it is on hold at its stage {at}: {}", cell(reason))
+        }
+        ("blocked", ..) => {
+            format!("it is blocked until {} is completed.", cell(&ticket.depends_on.join(", ")))
+        }
+        (other, ..) => format!(
+            "it is {} at its stage {at}. Follow it with `vibe-ensemble logs {id} --follow`.",
+            cell(other)
+        ),
+    }
+}
+
+async fn show(command: Given<ShowTicket>, environment: &Environment) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    if command.text("comment_id").is_empty() {
+        let ticket = command.text("ticket_id");
+        let screen = Screen::of(&Display::default(), environment);
+        return tickets::show_one(ticket, command.json, &client, &screen).await;
+    }
+    let answer = act::call(&command, &client, environment).await?;
+    Told { json: command.json }.say(&answer, || {
+        let ticket: TicketDetailView = client.read("get_ticket", answer.clone())?;
+        let comments = ticket.comments.into_iter().map(|shown| shown.comment.content);
+        Ok(comments.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+async fn create(command: &Given<CreateTicket>, environment: &Environment) -> anyhow::Result<Exit> {
+    moved(command, environment, "Created").await
+}
+
+async fn comment(
+    command: &Given<CommentTicket>,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(command, &client, environment).await?;
+    let ticket = cell(command.text("ticket_id"));
+    Told { json: command.json }.say(&answer, || {
+        Ok(format!(
+            "Commented on {ticket}. Its next attempt reads it; one that is running does not."
+        ))
+    })
+}
+
+async fn complete(
+    mut command: Given<CompleteStage>,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    if command.text("outcome").is_empty() {
+        act::put(&mut command, "outcome", "completed");
+    }
+    if command.text("stage").is_empty() {
+        let client = client::find(&command.connection, environment)?;
+        let stage = current_stage(&client, command.text("ticket_id")).await?;
+        act::put(&mut command, "stage", stage);
+    }
+    let stage = cell(command.text("stage"));
+    moved(&command, environment, &format!("Completed the stage {stage} of")).await
+}
+
+async fn current_stage(client: &Client, ticket: &str) -> anyhow::Result<String> {
+    let ticket: TicketView = client.ask("get_ticket", json!({"ticket_id": ticket})).await?;
+    Ok(ticket.current_stage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_where_the_ticket_is() {
+        let ticket = TicketView {
+            ticket_id: "T-42".into(),
+            state: "queued".into(),
+            current_stage: "implement".into(),
+            ..TicketView::default()
+        };
+        assert!(stands(&ticket).contains("queued at its stage implement"));
+        let held = TicketView {
+            state: "on_hold".into(),
+            hold_reason: Some("Which date?".into()),
+            ..ticket.clone()
+        };
+        assert!(stands(&held).contains("Which date?"));
+        let closed =
+            TicketView { state: "closed".into(), resolution: Some("cancelled".into()), ..ticket };
+        assert_eq!(stands(&closed), "it is closed as cancelled.");
+    }
+}

@@ -1,0 +1,240 @@
+//! `type`: `list`, `show`, `create`, `update`, `delete`, `templates`.
+
+use clap::Args;
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::cli::act;
+use crate::cli::act::Act;
+use crate::cli::act::Given;
+use crate::cli::act::Place;
+use crate::cli::act::Text;
+use crate::cli::act::Told;
+use crate::cli::client;
+use crate::cli::connection::Connection;
+use crate::cli::details::details;
+use crate::cli::output;
+use crate::cli::output::cell;
+use crate::cli::output::cell_of;
+use crate::cli::output::short;
+use crate::config::Environment;
+use crate::exit::Exit;
+use crate::wire::worker_type::TemplateRow;
+use crate::wire::worker_type::WorkerTypeRow;
+
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct WorkerType {
+    #[command(subcommand)]
+    pub command: WorkerTypeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkerTypeCommand {
+    /// List the worker types of a project
+    #[command(visible_alias = "ls")]
+    List(ListWorkerTypes),
+    /// Show a worker type with its system prompt and its limits
+    Show(Given<ShowWorkerType>),
+    /// Create a worker type: a role with its prompt, its tools and its limits
+    ///
+    /// Start from a template (`vibe-ensemble type templates` lists them) or give a system prompt. The plan of a ticket names
+    /// worker types as its stages.
+    #[command(visible_alias = "new")]
+    Create(Given<CreateWorkerType>),
+    /// Change a worker type; only what you give changes
+    ///
+    /// Time limits and --max-turns also apply to running attempts, everything else to the next ones. If a failure paused
+    /// the queue of the type, this resumes it.
+    Update(Given<UpdateWorkerType>),
+    /// Delete a worker type
+    ///
+    /// Refused while the plan of an open ticket names it, unless you give --force: then those tickets go on hold and its
+    /// workers are stopped.
+    #[command(visible_alias = "rm")]
+    Delete(Given<DeleteWorkerType>),
+    /// List the templates that `type create` can start from, or show one
+    Templates(Templates),
+}
+
+/// Most worker types that are listed.
+const MOST: u32 = 10_000;
+
+#[derive(Debug, Args)]
+pub struct ListWorkerTypes {
+    /// The project
+    #[arg(value_name = "PROJECT")]
+    pub project: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct Templates {
+    /// Show this template with its system prompt
+    #[arg(value_name = "TEMPLATE")]
+    pub template: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+const PLACES: &[Place] =
+    &[Place::required("project", "PROJECT"), Place::required("worker_type", "TYPE")];
+
+pub struct ShowWorkerType;
+impl Act for ShowWorkerType {
+    const TOOL: &'static str = "get_worker_type";
+    const PLACES: &'static [Place] = PLACES;
+}
+
+pub struct CreateWorkerType;
+impl Act for CreateWorkerType {
+    const TOOL: &'static str = "create_worker_type";
+    const PLACES: &'static [Place] = PLACES;
+    const TEXT: Option<Text> = Some(Text {
+        field: "system_prompt",
+        required: false,
+        asks: "Say who the worker is, how it works and what it must not do.",
+    });
+    const HELP: &'static [(&'static str, &'static str)] = &[(
+        "allowed_tools",
+        "Tools the worker may use without permission, separated by commas, as for claude's --allowedTools",
+    )];
+}
+
+pub struct UpdateWorkerType;
+impl Act for UpdateWorkerType {
+    const TOOL: &'static str = "update_worker_type";
+    const PLACES: &'static [Place] = PLACES;
+}
+
+pub struct DeleteWorkerType;
+impl Act for DeleteWorkerType {
+    const TOOL: &'static str = "delete_worker_type";
+    const PLACES: &'static [Place] = PLACES;
+}
+
+pub async fn run(command: WorkerType, environment: &Environment) -> anyhow::Result<Exit> {
+    match command.command {
+        WorkerTypeCommand::List(command) => list(&command, environment).await,
+        WorkerTypeCommand::Show(command) => show(&command, environment).await,
+        WorkerTypeCommand::Create(command) => create(command, environment).await,
+        WorkerTypeCommand::Update(command) => update(&command, environment).await,
+        WorkerTypeCommand::Delete(command) => delete(&command, environment).await,
+        WorkerTypeCommand::Templates(command) => templates(&command, environment).await,
+    }
+}
+
+/// The type and its project, for a sentence.
+fn named<A>(command: &Given<A>) -> String {
+    format!("{} of {}", cell(command.text("worker_type")), cell(command.text("project")))
+}
+
+async fn list(command: &ListWorkerTypes, environment: &Environment) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let project = &command.project;
+    let arguments = json!({"project": project});
+    let types = client.list("list_worker_types", "worker_types", arguments, MOST).await?;
+    let answer = json!({"worker_types": types});
+    Told { json: command.json }.say(&answer, || {
+        let types: Vec<WorkerTypeRow> = client.read("list_worker_types", types.into())?;
+        Ok(if types.is_empty() {
+            format!(
+                "{} has no worker type yet. Create one with `vibe-ensemble type create {0} NAME --template TEMPLATE`.",
+                cell(project)
+            )
+        } else {
+            table(&types)
+        })
+    })
+}
+
+fn table(types: &[WorkerTypeRow]) -> String {
+    let row = |kind: &WorkerTypeRow| {
+        [
+            cell(&kind.worker_type),
+            cell_of(kind.model.as_ref()),
+            kind.max_workers.to_string(),
+            kind.max_budget_usd.map(|usd| format!("${usd:.2}")).unwrap_or_default(),
+            if kind.paused { "paused" } else { "" }.to_owned(),
+            short(&kind.description, 60),
+        ]
+    };
+    let rows: Vec<_> = types.iter().map(row).collect();
+    output::table(["TYPE", "MODEL", "WORKERS", "PER ATTEMPT", "QUEUE", "DESCRIPTION"], &rows)
+}
+
+async fn show(command: &Given<ShowWorkerType>, environment: &Environment) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(command, &client, environment).await?;
+    Told { json: command.json }
+        .say(&answer, || Ok(details(&answer, &["worker_type", "project", "description", "model"])))
+}
+
+async fn create(
+    mut command: Given<CreateWorkerType>,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    // A template has a prompt, so nobody is asked for one.
+    let has_prompt =
+        command.files.contains_key("system_prompt") || command.fields.contains_key("system_prompt");
+    if !command.text("template").is_empty() && !has_prompt {
+        act::put(&mut command, "system_prompt", serde_json::Value::Null);
+    }
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(&command, &client, environment).await?;
+    let (project, kind) = (cell(command.text("project")), cell(command.text("worker_type")));
+    Told { json: command.json }.say(&answer, || {
+        Ok(format!(
+            "Created the worker type {kind} of {project}.\n\
+             Next: `vibe-ensemble ticket create {project} \"TITLE\" --plan {kind}`."
+        ))
+    })
+}
+
+async fn update(
+    command: &Given<UpdateWorkerType>,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(command, &client, environment).await?;
+    Told { json: command.json }
+        .say(&answer, || Ok(format!("Changed the worker type {}.", named(command))))
+}
+
+async fn delete(
+    command: &Given<DeleteWorkerType>,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(command, &client, environment).await?;
+    Told { json: command.json }
+        .say(&answer, || Ok(format!("Deleted the worker type {}.", named(command))))
+}
+
+async fn templates(command: &Templates, environment: &Environment) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let tool = "list_worker_templates";
+    let arguments = client::given([("template", &command.template)]);
+    let found = client.list(tool, "templates", arguments, MOST).await?;
+    let answer = json!({"templates": found});
+    Told { json: command.json }.say(&answer, || {
+        if command.template.is_some() {
+            let one = found.first().map(|one| details(one, &["template", "source", "description"]));
+            return Ok(one.unwrap_or_default());
+        }
+        let rows: Vec<TemplateRow> = client.read(tool, found.clone().into())?;
+        let row = |template: &TemplateRow| {
+            let TemplateRow { template, source, description, problem, .. } = template;
+            [cell(template), cell(source), short(problem.as_ref().unwrap_or(description), 90)]
+        };
+        let rows: Vec<_> = rows.iter().map(row).collect();
+        Ok(output::table(["TEMPLATE", "SOURCE", "DESCRIPTION"], &rows))
+    })
+}

@@ -1,0 +1,174 @@
+//! A person at a shell does what a coordinator does.
+
+use std::process::Output;
+use std::process::Stdio;
+
+use e2e::bed::Bed;
+use e2e::bed::text;
+use serde_json::Value;
+use serde_json::json;
+
+fn words(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}\n{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
+
+/// Runs a command that must succeed, and returns its words.
+async fn good(bed: &Bed, line: &[&str]) -> String {
+    let output = bed.server.operate(line[0], &line[1..]).await;
+    assert_eq!(output.status.code(), Some(0), "{line:?}: {}", words(&output));
+    words(&output)
+}
+
+/// Runs a command that must be refused with this code, and returns its words.
+async fn refused(bed: &Bed, code: i32, line: &[&str]) -> String {
+    let output = bed.server.operate(line[0], &line[1..]).await;
+    assert_eq!(output.status.code(), Some(code), "{line:?}: {}", words(&output));
+    words(&output)
+}
+
+fn json_of(text: &str) -> Value {
+    let end = text.rfind('}').expect("JSON") + 1;
+    serde_json::from_str(&text[..end]).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[e2e::scenario]
+async fn a_shell_makes_a_project_two_types_and_a_ticket_answers_its_question_and_takes_its_result()
+{
+    let bed = Bed::start().await;
+    let directory = bed.server.path("projects").join("shop");
+    std::fs::create_dir(&directory).expect("writable");
+    let directory = directory.to_str().expect("plain").to_owned();
+    assert!(good(&bed, &["projects"]).await.contains("vibe-ensemble project create"));
+    let said = good(&bed, &["project", "create", "shop", &directory]).await;
+    assert!(said.contains("vibe-ensemble type create shop"), "{said}");
+    assert!(good(&bed, &["type", "templates"]).await.contains("implementation"));
+    for kind in ["build", "review"] {
+        let prompt = format!("You {kind}.");
+        good(&bed, &["type", "create", "shop", kind, "--system-prompt", &prompt]).await;
+    }
+    assert!(good(&bed, &["types", "list", "shop"]).await.contains("review"));
+    good(&bed, &["type", "update", "shop", "build", "--max-workers", "2"]).await;
+
+    let script = bed.server.path("script.md");
+    std::fs::write(&script, "fake: build: block Red or blue?\n").expect("writable");
+    let file = script.to_str().expect("plain").to_owned();
+    let create = [
+        "ticket",
+        "create",
+        "shop",
+        "Paint it",
+        "--plan",
+        "build,review",
+        "--file",
+        &file,
+        "--json",
+    ];
+    let ticket = text(&json_of(&good(&bed, &create).await), "ticket_id");
+    let held = bed.ticket_is(&ticket, "on_hold").await;
+    assert_eq!(held["hold_kind"], "question", "{held}");
+    let why = good(&bed, &["why", &ticket]).await;
+    assert!(why.contains("`vibe-ensemble "), "{why}");
+    good(&bed, &["ticket", "update", &ticket, "--description", ""]).await;
+    let said = good(&bed, &["answer", &ticket, "Blue."]).await;
+    assert!(said.contains("Answered"), "{said}");
+    bed.completed(&ticket).await;
+    let shown = good(&bed, &["ticket", "show", &ticket]).await;
+    assert!(shown.contains("Blue.") && shown.contains("Paint it"), "{shown}");
+
+    let said = refused(&bed, 1, &["answer", &ticket, "Red."]).await;
+    assert!(said.contains("closed"), "{said}");
+    good(&bed, &["ticket", "comment", &ticket, "Well done."]).await;
+    good(&bed, &["project", "delete", "shop"]).await;
+    assert!(!good(&bed, &["project", "list"]).await.contains("shop"));
+}
+
+#[e2e::scenario]
+async fn a_stage_is_completed_a_ticket_resumed_and_one_closed_from_a_shell() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
+    let first = bed.ticket("shop", &["build", "build"], "").await;
+    let second = bed.ticket("shop", &["build"], "").await;
+    let said = good(&bed, &["ticket", "complete", &first, "Did it by hand."]).await;
+    assert!(said.contains("Completed the stage build"), "{said}");
+    good(&bed, &["ticket", "complete", &first, "Unclear.", "--outcome", "blocked"]).await;
+    // What was meant is clear.
+    good(&bed, &["resume", &first.to_lowercase()]).await;
+    bed.ticket_is(&first, "queued").await;
+    good(&bed, &["ticket", "close", &second, "--comment", "Not needed."]).await;
+    assert_eq!(bed.ticket_is(&second, "closed").await["resolution"], "cancelled");
+    assert!(good(&bed, &["queue", "show", "shop", "build"]).await.contains(&first));
+    good(&bed, &["queue", "empty", "shop", "build"]).await;
+    bed.ticket_is(&first, "on_hold").await;
+    let spawned = good(&bed, &["worker", "spawn", "shop", "build", "--json"]).await;
+    assert!(json_of(&spawned)["workers"][0]["worker_id"].is_string(), "{spawned}");
+    let called =
+        good(&bed, &["call", "get_ticket", &format!(r#"{{"ticket_id": "{first}"}}"#)]).await;
+    assert_eq!(json_of(&called)["ticket_id"], first.as_str());
+    good(&bed, &["event", "mark", "--up-to-seq", "3", "--consumer", "shell"]).await;
+}
+
+#[e2e::scenario]
+async fn what_a_shell_gets_wrong_is_refused_in_its_own_words() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+    let cases: [(i32, &[&str], &str); 14] = [
+        (2, &["tickets", "foo"], "T-42"),
+        (2, &["why", "foo"], "T-42"),
+        (2, &["tickets", "--state", "onhold"], "on_hold"),
+        (1, &["tickets", "--project", "nope"], "vibe-ensemble project list"),
+        (1, &["tickets", "T-99"], "vibe-ensemble ticket list"),
+        (1, &["ticket", "show", "99"], "no ticket T-99"),
+        (1, &["answer", &ticket, "no"], "is closed as completed"),
+        (2, &["ticket", "create", "shop", "x", "--plan", "build", "--priority", "asap"], "normal"),
+        (2, &["project", "create", "x", "/nonexistent/directory"], "DIR cannot be"),
+        (
+            2,
+            &["type", "create", "shop", "x", "--system-prompt", "x", "--settings", "{"],
+            "--settings",
+        ),
+        (2, &["create"], "vibe-ensemble ticket create"),
+        (2, &["close", "T-1"], "vibe-ensemble ticket close T-1"),
+        (2, &["pause", &ticket], "vibe-ensemble stop T-1"),
+        (2, &["call", "get_tickt", "{}"], "get_ticket"),
+    ];
+    for (code, line, part) in cases {
+        let said = refused(&bed, code, line).await;
+        assert!(said.contains(part), "{line:?}: {said}");
+        for tool in ["list_projects", "list_tickets was", "call again", "the coordinator to"] {
+            assert!(!said.contains(tool), "{line:?}: {said}");
+        }
+    }
+    let said = refused(&bed, 2, &["ticket", "comment", &ticket]).await;
+    assert!(said.contains("--file"), "{said}");
+}
+
+#[e2e::scenario]
+async fn long_texts_come_from_standard_input() {
+    use std::io::Write as _;
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+    let mut child = bed
+        .server
+        .command("ticket")
+        .args(["comment", &ticket, "-"])
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it can be started");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(b"Two lines,\nof text.\n").expect("it reads");
+    drop(input);
+    assert!(child.wait().expect("our own child").success());
+    let found = bed.get(&ticket).await;
+    let comments = found["comments"].as_array().expect("a list");
+    let last = comments.last().expect("one");
+    assert_eq!(last["content"].as_str().map(str::trim), Some("Two lines,\nof text."), "{found}");
+}
