@@ -36,6 +36,10 @@ pub struct MarkEvents;
 impl Act for MarkEvents {
     const TOOL: &'static str = "mark_events_processed";
     const PLACES: &'static [Place] = &[];
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        ("consumer", "Whose marks these are [default: coordinator]"),
+        ("kinds", "Mark only events of these kinds [default: all]"),
+    ];
 }
 
 pub async fn run(command: EventCommand, environment: &Environment) -> anyhow::Result<Exit> {

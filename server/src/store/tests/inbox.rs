@@ -26,7 +26,7 @@ async fn full() -> Bed {
     bed.store.worktree_failed(held, why, at(10)).await.unwrap();
     let shop = || Scope::Project(name("shop"));
     bed.store.pause(shop(), "a release".into(), at(20)).await.unwrap();
-    bed.store.resume(shop(), at(21)).await.unwrap();
+    bed.store.resume(shop(), false, at(21)).await.unwrap();
     let ticket = bed.ticket(&["impl"]).await.id;
     let worker = bed.worker("impl").await;
     let granted = bed.granted(worker, "a").await;

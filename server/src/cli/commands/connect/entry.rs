@@ -64,7 +64,6 @@ pub(super) fn shared_entry(
         "type": "http",
         "url": format!("${{VIBE_ENSEMBLE_URL:-{USUAL}}}/mcp"),
         "headersHelper": format!("{PROGRAM} headers"),
-        "alwaysLoad": true,
         "timeout": CALL_MS,
     });
     Ok((entry, variables))
