@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
 
 use crate::domain::id::TicketId;
 use crate::domain::waiting::FailedLaunch;
@@ -24,7 +26,7 @@ pub struct Obstacles {
 struct Met {
     held_back: Option<HeldBack>,
     launches: Option<FailedLaunch>,
-    git: HashMap<TicketId, GitStep>,
+    git: HashMap<TicketId, (Instant, GitStep)>,
 }
 
 impl Obstacles {
@@ -58,28 +60,32 @@ impl Obstacles {
         if met.git.contains_key(&ticket) {
             return None;
         }
-        met.git.insert(ticket, GitStep::Queued);
+        met.git.insert(ticket, (Instant::now(), GitStep::Queued));
         Some(InHand { obstacles: self.clone(), ticket })
     }
 
-    /// The tickets whose git steps fail and are tried again: it is unknown how long that takes.
+    /// The tickets that nobody waits for: their git steps fail and are tried again, or have taken so long already. What an
+    /// agent left may keep git busy for minutes, and tickets whose worktrees are ready would wait behind it.
     #[must_use]
-    pub fn failing_git(&self) -> Vec<TicketId> {
+    pub fn passed_over(&self, patience: Duration) -> Vec<TicketId> {
         let met = self.lock();
-        let failing = met.git.iter().filter(|(_, step)| matches!(step, GitStep::Failed { .. }));
-        failing.map(|(ticket, _)| *ticket).collect()
+        let is_long = |begun: &Instant, step: &GitStep| {
+            matches!(step, GitStep::Failed { .. }) || begun.elapsed() >= patience
+        };
+        let long = met.git.iter().filter(|(_, (begun, step))| is_long(begun, step));
+        long.map(|(ticket, _)| *ticket).collect()
     }
 
     /// Sets how far they are. Ignored for a ticket whose git steps are not in hand.
     pub fn set_git(&self, ticket: TicketId, step: GitStep) {
-        if let Some(known) = self.lock().git.get_mut(&ticket) {
+        if let Some((_, known)) = self.lock().git.get_mut(&ticket) {
             *known = step;
         }
     }
 
     #[must_use]
     pub fn git(&self, ticket: TicketId) -> Option<GitStep> {
-        self.lock().git.get(&ticket).cloned()
+        self.lock().git.get(&ticket).map(|(_, step)| step.clone())
     }
 }
 
@@ -93,5 +99,25 @@ pub struct InHand {
 impl Drop for InHand {
     fn drop(&mut self) {
         self.obstacles.lock().git.remove(&self.ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_what_fails_or_has_taken_long() {
+        let obstacles = Obstacles::default();
+        let ticket = TicketId::from_key(1);
+        let hour = Duration::from_hours(1);
+        let in_hand = obstacles.begin_git(ticket).unwrap();
+        obstacles.set_git(ticket, GitStep::Working);
+        assert_eq!(obstacles.passed_over(hour), []);
+        assert_eq!(obstacles.passed_over(Duration::ZERO), [ticket]);
+        obstacles.set_git(ticket, GitStep::Failed { why: "the disk is full".to_owned() });
+        assert_eq!(obstacles.passed_over(hour), [ticket]);
+        drop(in_hand);
+        assert_eq!(obstacles.passed_over(Duration::ZERO), []);
     }
 }

@@ -1,5 +1,7 @@
 //! Answers to workers that ask for work.
 
+use std::time::Duration;
+
 use shim_protocol::grant::Grant;
 use tokio::time::Instant;
 
@@ -11,6 +13,9 @@ use crate::obstacles::Obstacles;
 use crate::store::Claim;
 use crate::store::Result;
 use crate::store::Store;
+
+/// How long a worktree that is being made keeps tickets behind it waiting: most are made in a moment.
+const BEING_MADE: Duration = Duration::from_secs(3);
 
 /// Claims attempts. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,7 +69,7 @@ impl Claims {
         if !self.brakes.may_start() {
             return Ok(Answer::Nothing);
         }
-        let failing = self.obstacles.failing_git();
+        let failing = self.obstacles.passed_over(BEING_MADE);
         if pull.is_asked && is_patient && !self.store.has_work(worker, &failing).await? {
             return Ok(Answer::Wait);
         }

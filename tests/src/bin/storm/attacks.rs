@@ -109,7 +109,7 @@ const ATTACKS: [Attack; 65] = [
     // Nobody else's worktree should have them, so the attempt gives up and they are put aside.
     on_worktree(
         "files-many",
-        "run mkdir {worktree}/many && cd {worktree}/many && seq 1 100000 | split -l 1 -a 4 - f ; exit 3",
+        "run mkdir {worktree}/many && cd {worktree}/many && seq 1 20000 | split -l 1 -a 4 - f ; exit 3",
     ),
     on_worktree(
         "files-odd-names",
