@@ -373,6 +373,47 @@ mod tests {
     }
 
     #[test]
+    fn links_in_the_place_of_what_is_about_to_be_written_lead_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let Opened::Fresh(fresh) = open(dir.path(), "A-1").unwrap() else { panic!("new") };
+        let precious = dir.path().join("precious");
+        std::fs::write(&precious, "precious").unwrap();
+        let place = UnitPlace {
+            unit: "w.service".to_owned(),
+            cgroup: "/w.service".into(),
+            inode: 1,
+            boot_id: None,
+            extra: serde_json::Map::new(),
+        };
+        let own = format!(".{}.{}.tmp", run_dir::UNIT, std::process::id());
+        for name in [run_dir::UNIT, ".unit.json.tmp", &own] {
+            let link = fresh.path().join(name);
+            let _none = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(&precious, &link).unwrap();
+            // One that has the very name of the moment is in the way, once.
+            assert_eq!(fresh.store_place(&place).is_err(), name == own, "{name}");
+            assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious", "{name}");
+        }
+        fresh.store_place(&place).unwrap();
+        assert!(std::fs::symlink_metadata(fresh.path().join(run_dir::UNIT)).unwrap().is_file());
+    }
+
+    #[test]
+    fn a_prompt_that_is_a_pipe_or_a_link_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let Opened::Fresh(fresh) = open(dir.path(), "A-1").unwrap() else { panic!("new") };
+        let path = fresh.path().join(run_dir::PROMPT);
+        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+        assert!(fresh.prompt().is_err());
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        let (said, hears) = std::sync::mpsc::channel();
+        std::thread::spawn(move || said.send(fresh.prompt().is_err()));
+        let refused = hears.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(refused, Ok(true), "it was waited for");
+    }
+
+    #[test]
     fn the_room_for_the_record_is_taken_at_once_and_given_back_for_it() {
         use std::os::unix::fs::MetadataExt as _;
         let dir = tempfile::tempdir().unwrap();

@@ -85,3 +85,52 @@ async fn read_line(mut from: impl AsyncBufRead + Unpin, said: &mut String) {
         Ok(_) | Err(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Launches a program that does this once it has read its order.
+    async fn launched(then: &str) -> Result<Option<Detached>, LaunchError> {
+        let dir = tempfile::tempdir().unwrap();
+        let shim = dir.path().join("shim");
+        fs::write(&shim, format!("#!/bin/sh\ncat >/dev/null\n{then}\n")).unwrap();
+        fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).unwrap();
+        let order = LaunchOrder {
+            worker_id: "W-1".into(),
+            token: "t".into(),
+            socket: "/s".into(),
+            attempts_dir: "/a".into(),
+            worker_lock: "/l".into(),
+            address_file: None,
+            place_id: None,
+        };
+        launch(&shim, order, 1).await
+    }
+
+    #[tokio::test]
+    async fn the_process_that_detached_is_known_by_what_its_program_prints() {
+        // It keeps the pipe open, as whatever it begins may.
+        let detached = launched("sleep 60 & echo $!").await.unwrap().expect("it said");
+        assert!(detached.is_there());
+        let pid = nix::unistd::Pid::from_raw(detached.0.pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        while detached.is_there() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_says_nothing_of_use_is_launched_all_the_same() {
+        for said in
+            ["", "echo", "echo none", "echo -1", "echo 0", "echo 999999999", "yes | head -c 1000"]
+        {
+            let detached = launched(&format!("{said} 2>/dev/null; exit 0")).await;
+            assert!(matches!(detached, Ok(None)), "{said}: {detached:?}");
+        }
+        assert!(matches!(launched("exit 3").await, Err(LaunchError::Left { .. })));
+    }
+}

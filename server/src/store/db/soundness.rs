@@ -126,3 +126,25 @@ fn forget_file(note: &Path) -> io::Result<()> {
         Ok(()) | Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_has_the_name_of_the_note_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, precious) = (dir.path().join("ve.db"), dir.path().join("precious"));
+        let make: [fn(&Path, &Path) -> io::Result<()>; 2] =
+            [|to, at| std::os::unix::fs::symlink(to, at), |to, at| fs::hard_link(to, at)];
+        for make in make {
+            fs::write(&precious, "precious").unwrap();
+            make(&precious, &note(&path)).unwrap();
+            remember(&path, "page 3").unwrap();
+            assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+            assert_eq!(fs::read_to_string(note(&path)).unwrap(), "page 3\n");
+            forget(&path).unwrap();
+            assert!(precious.exists() && !note(&path).exists());
+        }
+    }
+}

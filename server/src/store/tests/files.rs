@@ -229,3 +229,21 @@ async fn a_damaged_database_is_refused_and_left_alone() {
     }
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
+
+/// Whoever waits for it would wait for ever, and every start with it.
+#[tokio::test]
+async fn a_named_pipe_in_the_place_of_the_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("test.db");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let (said, hears) = std::sync::mpsc::channel();
+    let opened = path.clone();
+    // A thread of its own: one that waits for a pipe cannot be ended.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let opened = runtime.block_on(Store::open(&opened, RULES, NOW));
+        drop(said.send(opened.map(drop).map_err(|error| error.to_string())));
+    });
+    let error = hears.recv_timeout(std::time::Duration::from_secs(60)).expect("an answer");
+    assert!(error.expect_err("it is no database").contains("test.db"));
+}
