@@ -175,6 +175,45 @@ async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_says() {
         assert_eq!(bed.events_of_kind("ticket_waits").await, number + 1, "once for each wait");
     }
     assert_eq!(repository.file("main", "own.txt").as_deref(), Some("new\n"));
+    repository.git(&["checkout", "--quiet", "main"]);
+    assert_eq!(repository.problems(), Vec::<String>::new());
+}
+
+/// Git writes the files of a checkout one after the other. Where the disk is full midway, what it wrote must not look like the
+/// user's own changes.
+#[e2e::scenario(needs(Root, Mounts))]
+async fn a_checkout_with_too_little_room_for_a_merge_stays_as_it_is_and_is_merged_later() {
+    let bed = Bed::start().await;
+    let place = bed.server.path("small");
+    fs::create_dir(&place).expect("a fresh directory");
+    let _disk = Tmpfs::mount(&place, 48).expect("the scenario asked");
+    let repository = Repository::make(&place.join("mill"));
+    bed.project_at("mill", &repository.path, json!({"on_complete": "merge"})).await;
+    bed.worker_type("mill", "build", json!({})).await;
+    let script = "fake: build: run for n in 1 2 3 4 5 6; do head -c 500000 /dev/urandom > $n.bin; done; git add -A; \
+                  git -c user.name=A -c user.email=a@localhost commit --quiet -m Own; touch ready\n\
+                  fake: build: wait-for on\nfake: build: run rm -f on ready";
+    let ticket = bed.ticket("mill", &["build"], script).await;
+    let call = bed.called(&ticket, "build", 1).await;
+    eventually("it has committed", || async {
+        if call.cwd.join("ready").exists() { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    // There is room for some of its files: enough for git to begin.
+    let filler = place.join("filler");
+    fill(&place);
+    let full = fs::metadata(&filler).expect("it is there").len();
+    let cut = fs::File::options().write(true).open(&filler).expect("our own");
+    cut.set_len(full - (1 << 20)).expect("room is given back");
+    drop(cut);
+    fs::write(call.cwd.join("on"), "").expect("another file system");
+    says(&bed, &ticket, &["is retried"]).await;
+    assert_eq!(repository.ask(&["status", "--porcelain"]), "", "nothing of it is left there");
+    fs::remove_file(&filler).expect("it is there");
+    went_on(&bed, &ticket).await;
+    assert_eq!(repository.ask(&["status", "--porcelain"]), "");
+    let merged = fs::metadata(repository.path.join("6.bin")).expect("it was merged");
+    assert_eq!(merged.len(), 500_000);
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Git waits for every file that it reads: a pipe that an agent put in the place of `.gitignore`, a filter that never
 //! answers. While it waits it holds its repository, and every ticket of that repository waits too. Large repositories take long and
-//! are busy meanwhile; what hangs does nothing. So two bounds: a short one without any work done, a long one in all.
+//! are busy meanwhile; what hangs does nothing. So two bounds: a short one without any work done, a long one in all; and one on what it
+//! prints (`output`).
 
 use std::fmt;
 use std::fs;
@@ -23,6 +24,8 @@ use shim_evidence::pinned;
 use shim_evidence::process;
 use shim_evidence::process::Process;
 use tokio::process::Child;
+
+use super::output;
 
 /// How often a step that takes long is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -54,6 +57,7 @@ impl Bounds {
 pub enum Hung {
     Idle { seconds: u64 },
     Total { seconds: u64 },
+    Output { mebibytes: usize },
 }
 
 impl fmt::Display for Hung {
@@ -65,6 +69,10 @@ impl fmt::Display for Hung {
                  filter that does not answer"
             ),
             Self::Total { seconds } => write!(formatter, "did not end within {seconds} s"),
+            Self::Output { mebibytes } => write!(
+                formatter,
+                "printed more than {mebibytes} MiB, as it does for hundreds of thousands of files that are not ignored"
+            ),
         }
     }
 }
@@ -77,13 +85,20 @@ pub(super) async fn wait(
     bounds: Bounds,
 ) -> io::Result<Result<Output, Hung>> {
     let group = child.id().and_then(|id| i32::try_from(id).ok());
-    let ending = child.wait_with_output();
+    let ending = output::read(child);
     tokio::pin!(ending);
     let begun = Instant::now();
     let (mut before, mut busy) = (None, begun);
     loop {
         if let Ok(output) = tokio::time::timeout(bounds.look(), &mut ending).await {
-            return output.map(Ok);
+            if let Some(output) = output? {
+                return Ok(Ok(output));
+            }
+            for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+                signal_group(group, signal);
+                tokio::time::sleep(GRACE / 2).await;
+            }
+            return Ok(Err(Hung::Output { mebibytes: output::MOST_BYTES >> 20 }));
         }
         let done = group.map(|group| work_done(|process| process.group == group));
         if done != before {

@@ -42,6 +42,11 @@ pub(super) struct Answer {
     places: Vec<PathBuf>,
 }
 
+/// What git says of a clone without all objects, and what its user can do.
+const PARTIAL: &str = "promisor remote";
+const WHOLE: &str = "objects are missing in this partial clone, and the server fetches none: run \
+                     `git fetch --refetch --no-filter` there";
+
 /// One command about to be run.
 #[derive(Debug)]
 pub(super) struct Git {
@@ -207,6 +212,7 @@ impl Answer {
             (true, Some(code)) => format!("it exited with {code}"),
             (true, None) => "it was killed".to_owned(),
         };
+        let said = if said.contains(PARTIAL) { format!("{said} ({WHOLE})") } else { said };
         GitError::Failed { verb: self.verb.clone(), said, short: self.shortage() }
     }
 

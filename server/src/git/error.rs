@@ -47,6 +47,12 @@ pub enum GitError {
         "{path} in it has {} and is not ignored, and {why}; remove it, or name it in .gitignore", amount(*.bytes)
     )]
     Large { path: String, bytes: u64, why: String },
+    /// The same for their number.
+    #[error(
+        "{count} new or changed files in it are not ignored, {path} among them, and no more than {most} are committed; \
+         remove them, or name their directory in .gitignore"
+    )]
+    Many { count: usize, most: usize, path: String },
     #[error("{what}")]
     Unfinished { what: String },
     /// Git would commit only a link to it, and to remove the worktree would remove its files.
@@ -89,6 +95,7 @@ impl GitError {
             | Self::Replaced { .. }
             | Self::Special { .. }
             | Self::Large { .. }
+            | Self::Many { .. }
             | Self::Unfinished { .. }
             | Self::Nested { .. }
             | Self::Inner { .. }
@@ -145,6 +152,7 @@ impl GitError {
             | Self::Replaced { .. }
             | Self::Special { .. }
             | Self::Large { .. }
+            | Self::Many { .. }
             | Self::Unfinished { .. }
             | Self::Nested { .. }
             | Self::Inner { .. }

@@ -171,7 +171,7 @@ fn only(path: &Path) -> OsString {
 }
 
 /// A copy of the real index knows which files are unchanged, so that they are not read again.
-fn copy_index(own: &Path, index: &Path) -> Result<(), GitError> {
+pub(super) fn copy_index(own: &Path, index: &Path) -> Result<(), GitError> {
     let Ok(found) = own.symlink_metadata() else { return Ok(()) };
     if !found.is_file() || found.len() > INDEX_MOST {
         return Ok(());

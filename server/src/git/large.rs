@@ -1,4 +1,4 @@
-//! Files too large to be committed, found before git copies them.
+//! Files too large or too many to be committed, found before git copies them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -21,8 +21,12 @@ const LARGE_BYTES: u64 = 64 << 20;
 /// a file may be of any size without taking any room on its disk.
 pub(super) const MOST_BYTES: u64 = 4 << 30;
 
+/// Each is an object of its own, so this many take a minute or two, and some hundred thousand files of a disk.
+pub(super) const MOST_FILES: usize = if cfg!(test) { 500 } else { 200_000 };
+
 impl Repository {
-    /// Refuses what git would add and could not hold: a file that is too large for itself, or all of them for the disk.
+    /// Refuses what git would add and could not hold: a file that is too large for itself, all of them for the disk,
+    /// or too many.
     pub(super) async fn assert_fits(
         &self,
         site: &Site<'_>,
@@ -33,7 +37,7 @@ impl Repository {
         let list = list.args(["-z", "--", "."]).args(without.iter().map(|path| excluded(path)));
         let list = list.run().await?;
         let mut largest = (0, String::new());
-        let mut sum = 0_u64;
+        let (mut sum, mut count) = (0_u64, 0);
         for path in list.bytes().split(|byte| *byte == 0).filter(|path| !path.is_empty()) {
             // Gone by now, or deleted.
             let Ok(found) = rustix::fs::statat(&*site.top, path, AtFlags::SYMLINK_NOFOLLOW) else {
@@ -44,6 +48,11 @@ impl Repository {
             }
             let bytes = u64::try_from(found.st_size).unwrap_or_default();
             sum = sum.saturating_add(bytes);
+            count += 1;
+            if count > MOST_FILES {
+                let all = list.bytes().split(|byte| *byte == 0).count() - 1;
+                return Err(GitError::Many { count: all, most: MOST_FILES, path: shown(path) });
+            }
             if bytes > largest.0 {
                 largest = (bytes, shown(path));
             }

@@ -57,6 +57,7 @@ impl Repository {
     /// A branch that is checked out nowhere is moved. One that is checked out in the user's own working tree is
     /// fast-forwarded there, by git, with index and files, and only when that checkout has no change and nothing under
     /// way; git itself refuses to overwrite a file it does not know, ignored ones included. Everything else is refused.
+    /// What a git that could not finish has left there is undone first.
     /// Done again after it was done, it finds the work in the branch.
     pub async fn land(&self, work: &Worktree, title: &str) -> Result<Landing, GitError> {
         let refused = |kind, why: String| Ok(Landing::Refused(Hold::new(kind, why)));
@@ -92,6 +93,7 @@ impl Repository {
             );
         }
         if let Some(checkout) = checkouts.first() {
+            self.bring_back(checkout, &tip).await?;
             if let Some(what) = under_way(&checkout.admin) {
                 let place = checkout.top.display();
                 return refused(
@@ -130,20 +132,7 @@ impl Repository {
             self.move_ref(base, &result, Some(&tip), &why).await?;
             return Ok(Landing::Landed(result));
         };
-        let forward =
-            self.git_of(checkout, "merge")?.args(["--ff-only", "--no-autostash", "--no-squash"]);
-        let forward = forward.args(["--commit", "--no-overwrite-ignore", "--quiet", &result]);
-        // It would be read before the arguments, and not all of it can be taken back there.
-        let forward = forward.set(&format!("branch.{name}.mergeOptions"), "").ask().await?;
-        // What was printed is not asked whether it was done.
-        if !forward.is_success() || self.tip(base).await?.as_deref() != Some(result.as_str()) {
-            return Err(GitError::NotForwarded {
-                branch: name.to_owned(),
-                checkout: checkout.top.clone(),
-                said: forward.said(),
-                short: forward.shortage(),
-            });
-        }
+        self.forward(checkout, name, &tip, &result).await?;
         Ok(Landing::Landed(result))
     }
 

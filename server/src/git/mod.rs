@@ -5,7 +5,8 @@
 //!
 //! - [`mod@look`]: whether a directory can have worktrees, and from where they begin.
 //! - [`Repositories`]: one change of a repository at a time, by this server and by any other.
-//! - `command`, `settings`, `bounds`: how git is run, with which settings, and how long it may take.
+//! - `command`, `settings`, `bounds`, `output`: how git is run, with which settings, how long it may take and how much it may
+//!   print.
 //! - `site`: where a ticket's worktree is, and how git learns of it; [`stand`]: made where it is missing.
 //! - [`work`]: what is in it accepted, put aside, put back; `gather`: as a commit; [`removal`]: removed.
 //! - [`refs`]: a ticket's branch, and the refs of its attempts.
@@ -16,7 +17,7 @@
 //! - `abandoned`: locks of a killed git in the common directory, cleared away whenever a repository is taken.
 //! - `difference`: what a ticket changed, for people.
 //! - [`merge`]: results of several tickets brought together, and a branch brought into its base; `checkout`: the user's
-//!   working trees.
+//!   working trees; `forward`, `left`: how one is brought forward, and back when git could not finish.
 //!
 //! Invariant: the user's index, stashes, hooks and branches are not touched, and neither are files of the user's
 //! checkout; the one exception is `merge::land`, which says what it needs to be sure of.
@@ -28,14 +29,17 @@ mod checkout;
 mod command;
 mod difference;
 mod error;
+mod forward;
 mod gather;
 mod inner;
 mod large;
 mod layout;
+mod left;
 mod look;
 mod names;
 mod neighbours;
 mod nested;
+mod output;
 mod own_objects;
 mod repository;
 mod room;

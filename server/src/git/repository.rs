@@ -189,6 +189,11 @@ impl Repository {
         &self.real
     }
 
+    /// Its lock file, which nothing else changes now.
+    pub(super) fn lock(&self) -> &File {
+        &self.lock
+    }
+
     /// A command on the repository itself.
     pub(super) fn git(&self, verb: &str) -> Result<Git, GitError> {
         Ok(self.equipped(Git::at(&self.real, verb))?.env("GIT_DIR", &self.real))

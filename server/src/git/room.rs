@@ -40,7 +40,7 @@ const SAID: [&str; 8] = [
 ];
 
 /// With less than this, git's own files may not have fitted: what it had written is gone by the time anybody looks.
-const LITTLE_BYTES: u64 = 4 << 20;
+pub(super) const LITTLE_BYTES: u64 = 4 << 20;
 const FEW_FILES: u64 = 16;
 /// How much is tried to be written.
 const TRIED_BYTES: usize = 64 << 10;
@@ -52,7 +52,7 @@ pub enum Shortage {
     Refused { place: PathBuf, errno: Errno },
     /// Next to nothing can be.
     Little { place: PathBuf },
-    /// By somebody else, as the kernel does for want of memory.
+    /// By somebody else, as the kernel does for lack of memory.
     Killed,
 }
 

@@ -55,7 +55,7 @@ pub const WITHHELD: [&str; 45] = [
 ];
 
 /// What it finds in its environment instead.
-pub(super) const SET: [(&str, &str); 6] = [
+pub(super) const SET: [(&str, &str); 8] = [
     ("LC_ALL", "C"),
     // There is no user to answer a question.
     ("GIT_TERMINAL_PROMPT", "0"),
@@ -65,6 +65,10 @@ pub(super) const SET: [(&str, &str); 6] = [
     // history than everyone who clones it. A file that cannot exist is no graft, and git says nothing about it.
     ("GIT_NO_REPLACE_OBJECTS", "1"),
     ("GIT_GRAFT_FILE", "/dev/null/none"),
+    // Where objects are missing, as in a clone without all blobs, git would fetch them with programs that the configuration
+    // names, and wait for a network while the repository is held. The second is for a git before 2.45.
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_ALLOW_PROTOCOL", ""),
 ];
 
 /// Said with every command, before its verb.

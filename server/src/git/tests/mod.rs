@@ -1,6 +1,7 @@
 //! Against real repositories and the git of this system.
 
 mod attacks;
+mod forward;
 mod inside;
 mod landing;
 mod objects;

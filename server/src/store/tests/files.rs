@@ -230,7 +230,7 @@ async fn a_damaged_database_is_refused_and_left_alone() {
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
 
-/// Whoever waits for it would wait for ever, and every start with it.
+/// A start that opens it to read would wait for ever.
 #[tokio::test]
 async fn a_named_pipe_in_the_place_of_the_database_is_refused() {
     let dir = tempfile::tempdir().unwrap();
