@@ -12,16 +12,16 @@ use crate::domain::time::Present;
 use crate::domain::time::Skip;
 use crate::domain::time::Timestamp;
 
-/// A clock that is slower than the one of the process by less than this is being slewed, and is waited for. One that is
-/// further behind was set back, which may be by years.
+/// A clock that is behind the clock of the process by less than this is being slewed, and time waits for it. A clock
+/// that is further behind was set back, possibly by years.
 const SLEWED: i64 = 2_000;
-/// A clock that runs ahead of the one of the process by more than this since it was last looked at was set, or the machine
+/// A clock that has gained more than this on the clock of the process since the last look was set, or the machine
 /// slept.
 const SKIPPED: i64 = 2_000;
-/// Skips that are kept apart; older ones are added to the oldest.
+/// Skips that are kept separately; older ones are added to the oldest.
 const SKIPS: usize = 32;
 
-/// Tells the time. Loops own one and hand `now` to everything they call.
+/// Tells the time. Loops own a clock and pass `now` to everything that they call.
 ///
 /// Invariant: within a process `now` never goes back and never stands still for long, on whichever clone it is asked.
 /// When the machine's clock is set back, time flows on from where it was: an event is never older than the one before
@@ -43,7 +43,8 @@ struct Latest {
 struct Told {
     millis: i64,
     at: Instant,
-    /// This process looked at the wall clock then. What passed since another one did is no skip: agents ran on.
+    /// When this process first read the wall clock. The time since another process read it is not a skip: agents
+    /// continued to run.
     looked: bool,
 }
 
@@ -54,7 +55,7 @@ impl Clock {
         Self::default()
     }
 
-    /// The present instant, never before one told earlier.
+    /// The present instant, never before one that was returned earlier.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.present().now

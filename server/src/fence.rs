@@ -1,8 +1,8 @@
 //! The tokens with which an attempt's agent speaks to this server.
 //!
-//! A token is the attempt's id and a keyed hash of it, so the server keeps no token and can write the same one again when
-//! a grant has to be repeated. The key is in a file of the state directory and in no database, hence in no backup of one.
-//! A token says who speaks; whether that attempt may still speak is asked of the database, at each call.
+//! A token is the attempt's id and a keyed hash of it, so the server keeps no token and can write the same one again
+//! when a grant has to be repeated. The key is in a file of the state directory and in no database, hence in no backup
+//! of one. A token says who calls; the database decides at each call whether that attempt may still use the server.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::domain::id::AttemptId;
 
-/// Makes the tokens of one server's attempts and knows them again. Cheap to clone.
+/// Makes the tokens of one server's attempts and recognises them. Cheap to clone.
 #[derive(Clone)]
 pub struct Fence {
     keyed: Arc<Hmac<Sha256>>,
@@ -63,7 +63,7 @@ impl Fence {
     }
 }
 
-/// Whether a token has the form of an attempt's, whatever it is worth.
+/// Whether a token has the form of an attempt's, valid or not.
 #[must_use]
 pub fn is_of_an_attempt(token: &str) -> bool {
     token.split_once('.').is_some_and(|(attempt, _)| attempt.parse::<AttemptId>().is_ok())

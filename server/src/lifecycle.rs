@@ -29,16 +29,16 @@ use crate::exit::Exit;
 use crate::journal;
 use crate::telemetry::chain;
 
-/// From the request to stop to the end of waiting. Ten seconds are promised for the whole.
+/// From the request to stop to the end of waiting. Stopping is promised to take at most ten seconds.
 const STOPPING: Duration = Duration::from_secs(9);
 /// How long QUIT waits for the dump it asked for.
 const LAST_DUMP: Duration = Duration::from_secs(2);
 
-/// How often systemd is asked for more time during a long start, and for how much. The end of a start that hangs is
-/// that nothing asks any more.
+/// How often systemd is asked for more time during a long start, and for how much. A start that hangs ends because
+/// nothing asks for more time.
 const SIGN: Duration = Duration::from_secs(1);
 const MORE: Duration = Duration::from_secs(30);
-/// How often the log tells of a long start.
+/// How often the log reports a long start.
 const LOGGED: Duration = Duration::from_secs(5);
 
 /// What an operator's signal asks of the composition root.
@@ -57,7 +57,7 @@ pub enum What {
     Dump,
 }
 
-/// A signal by what it asks for.
+/// A signal, named by what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Stop,
@@ -101,8 +101,9 @@ const HANDLED: [Signal; 6] = [
 pub struct HeldSignals(SigSet);
 
 /// Lets signals wait. Until there are handlers HUP, USR1 and USR2 would end the process, and a service manager may send
-/// one as soon as it has a pid. Call it before there is a second thread: threads inherit what is held, and those started
-/// later leave signals to this one. Programs started from any of them hold nothing: the standard library sees to that.
+/// one as soon as it has a pid. Call it before there is a second thread: threads inherit the held signals, and threads
+/// that start later leave signals to this one. Programs started from any of them hold nothing: the standard library
+/// sees to that.
 pub fn hold_signals() -> io::Result<HeldSignals> {
     let held: SigSet = HANDLED.into_iter().collect();
     held.thread_block()?;
@@ -110,7 +111,8 @@ pub fn hold_signals() -> io::Result<HeldSignals> {
 }
 
 impl Lifecycle {
-    /// Takes over the signals of the process, those that were held first. Needs a runtime, on the thread that held them.
+    /// Takes over the signals of the process, beginning with those that were held. Needs a runtime, on the thread that
+    /// held them.
     pub fn start(held: &HeldSignals) -> io::Result<Self> {
         let lifecycle = Self::without_signals();
         let handled = [
@@ -152,8 +154,8 @@ impl Lifecycle {
         self.control.shutdown.clone()
     }
 
-    /// True while the server grants nothing new. That it drains already is a change, too: the signal may have come while
-    /// the server was starting, and `vibe-ensemble drain` waits until it is signed.
+    /// True while the server grants nothing new. That it drains already is a change, too: the signal may have come
+    /// while the server was starting, and `vibe-ensemble drain` waits until it is signed.
     #[must_use]
     pub fn drain(&self) -> watch::Receiver<bool> {
         let mut drain = self.control.drain.subscribe();
@@ -163,8 +165,8 @@ impl Lifecycle {
         drain
     }
 
-    /// Runs a task the server cannot do without. When it panics, or returns before the server is stopping, the server
-    /// stops and its exit code says that something failed.
+    /// Runs a task that the server cannot do without. When it panics, or returns before the server is stopping, the
+    /// server stops and its exit code says that something failed.
     pub fn spawn<F>(&self, task: &'static str, future: F) -> JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -184,7 +186,7 @@ impl Lifecycle {
         notify(&[NotifyState::Ready]);
     }
 
-    /// How the process should end, as far as this object knows.
+    /// How the process should end, as far as is known here.
     #[must_use]
     pub fn exit(&self) -> Exit {
         self.control.exit()
@@ -219,7 +221,7 @@ impl Control {
         }
     }
 
-    /// Begins to stop; doing it twice changes nothing.
+    /// Begins to stop; a second call changes nothing.
     fn stop(&self) {
         if self.shutdown.is_cancelled() {
             return;
@@ -261,7 +263,7 @@ impl Control {
         });
     }
 
-    /// Asks the composition root; `None` when it is busy or gone.
+    /// Asks the composition root; `None` if it is busy or gone.
     fn request(&self, what: What) -> Option<oneshot::Receiver<()>> {
         let (done, wait) = oneshot::channel();
         if self.requests.try_send(Request { what, done }).is_err() {
@@ -299,8 +301,8 @@ pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }
 
-/// Waits for a step of the start that may take longer than systemd waits for a start: while it runs, systemd is asked for
-/// more time, and the log says every few seconds what the start is at.
+/// Waits for a step of the start that may take longer than systemd waits for a start: while it runs, systemd is asked
+/// for more time, and the log says every few seconds which step is running.
 pub async fn starting<T>(what: &str, step: impl Future<Output = T>) -> T {
     let mut step = pin!(step);
     let begun = Instant::now();
@@ -335,7 +337,7 @@ pub fn feed_watchdog() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// Notifies systemd, when it listens. When it does not hear us, a line in the log is enough.
+/// Notifies systemd, if it listens. If that fails, a line in the log is enough.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(error = chain(&error), "systemd could not be notified");

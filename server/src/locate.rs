@@ -15,14 +15,14 @@ use crate::config::Environment;
 /// The program each worker runs in.
 pub const SHIM: &str = "vibe-ensemble-shim";
 
-/// A program as the shell would find it: a path as it is, a name in `PATH`.
+/// A program as the shell would find it: a path as it is, and a name in `PATH`.
 #[must_use]
 pub fn program(name: &Path, environment: &Environment) -> Option<PathBuf> {
     crate::shim::program::find(name, environment.get("PATH"))
 }
 
-/// What is wrong with the agent's command, in one sentence; `None` when it can be run. A warning and no error: the agent
-/// may be installed, or come back, while the server runs.
+/// What is wrong with the agent's command, in one sentence; `None` when it can be run. A warning, not an error: the
+/// agent may be installed, or come back, while the server runs.
 #[must_use]
 pub fn missing_agent(command: &Path, environment: &Environment) -> Option<String> {
     if program(command, environment).is_some() {
@@ -48,7 +48,7 @@ pub fn shim(configured: Option<&Path>, environment: &Environment) -> Option<Path
     beside.filter(|path| is_program(path)).or_else(|| program(Path::new(SHIM), environment))
 }
 
-/// The URL of a server that listens on `address`. One that listens everywhere is reached on the loopback.
+/// The URL of a server that listens on `address`. A server that listens everywhere is reached on the loopback.
 #[must_use]
 pub fn url(address: &str) -> String {
     match address.parse::<SocketAddr>() {
@@ -57,7 +57,7 @@ pub fn url(address: &str) -> String {
     }
 }
 
-/// A bound address as programs on this machine reach it: one that stands for all of them is none to dial.
+/// A bound address as programs on this machine reach it: the address that means all of them cannot be dialled.
 #[must_use]
 pub fn reachable(bound: SocketAddr) -> SocketAddr {
     let loopback = match bound.ip() {

@@ -1,8 +1,8 @@
 //! How a listener proves that it has the coordinator's token, to a client that must not send it to another program.
 //!
-//! The first process that comes may listen on a port, and a client that shows its token to the wrong one has lost it. So a
-//! client may ask first: only a process that has the token can make the answer to its challenge, and the answer gives
-//! nothing of the token away.
+//! Any process may be the first to listen on a port, and a client that shows its token to the wrong one has given it
+//! away. So a client may ask first: only a process that has the token can answer its challenge, and the answer reveals
+//! nothing about the token.
 //!
 //! Invariant: an answer names where it was given, so that it is of no use to a process that passes the challenge on.
 
@@ -33,7 +33,8 @@ pub fn at(token: &str, challenge: &str, address: SocketAddr) -> String {
     of(token, challenge, &address.to_string())
 }
 
-/// The answer of a listener with this port, at any address: for one that is reached by an address it does not have itself.
+/// The answer of a listener with this port, at any address: for one that is reached by an address it does not have
+/// itself.
 #[must_use]
 pub fn at_port(token: &str, challenge: &str, port: u16) -> String {
     of(token, challenge, &format!("port {port}"))

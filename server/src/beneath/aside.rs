@@ -1,4 +1,4 @@
-//! Making room for a file of the server's own where somebody put something else.
+//! Makes room for a file of the server's own where someone put something else.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,11 +10,11 @@ use rustix::fs::CWD;
 use rustix::fs::RenameFlags;
 use rustix::fs::renameat_with;
 
-/// How many directories are put aside from one place before somebody has to look.
+/// How many directories are put aside from one place before an operator has to look.
 const MOST: u32 = 100;
 
-/// Clears a place for a regular file. A directory gets another name beside it, with all that is in it; a link, a pipe or a
-/// socket holds nothing and is removed. A regular file stays. Returns whether anything was in the way.
+/// Clears a place for a regular file. A directory is renamed, with all its contents; a link, a pipe or a socket holds
+/// nothing and is removed. A regular file stays. Returns whether anything was in the way.
 pub fn make_room(path: &Path) -> io::Result<bool> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,

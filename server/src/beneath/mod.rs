@@ -1,13 +1,14 @@
 //! Files in places that agents can write, handled so that nothing there can lead elsewhere or make the server wait.
 //!
-//! An agent runs as the server's own user. It can put a symbolic link where a directory was, a pipe where a file was, and
-//! take away its own right to remove what it made. A server that handled such a place by its path would change what the
-//! link points to, or wait until a process writes into the pipe.
+//! An agent runs as the server's own user. It can put a symbolic link where a directory was, a pipe where a file was,
+//! and take away its own right to remove what it made. A server that handled such a place by its path would change what
+//! the link points to, or wait until a process writes into the pipe.
 //!
-//! - [`open`]: directories reached one component at a time, never through a link; files that are regular and of bounded size.
+//! - [`open`]: directories reached one component at a time, never through a link; files that are regular and of bounded
+//!   size.
 //! - [`remove()`]: whole directories removed, whatever their modes and however deep.
-//! - [`make_room`]: what is in the place of a file of the server's own is put aside.
-//! - [`walk()`]: a look at everything below a directory.
+//! - [`make_room`]: whatever is in the place of a file of the server's own is put aside.
+//! - [`walk()`]: visits everything below a directory.
 //!
 //! Invariant: nothing here follows a symbolic link, opens anything but a directory or a regular file, or waits.
 

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 /// What is at a path.
 #[derive(Debug)]
 pub enum Found {
-    /// A directory, held open: whatever its path names from now on, this stays what was found.
+    /// A directory, held open: it stays the one that was found, whatever its path names from now on.
     Directory(OwnedFd),
     /// Nothing, or nothing on the way to it.
     Nothing,
@@ -31,19 +31,19 @@ pub enum Found {
     Other(PathBuf),
 }
 
-/// The name of an open descriptor for callers that take paths. It is good for as long as the descriptor is open, in this
-/// process and in a child until its `exec`.
+/// The name of an open descriptor for callers that take paths. It is good for as long as the descriptor is open, in
+/// this process and in a child until its `exec`.
 #[must_use]
 pub fn path_of(descriptor: impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_fd().as_raw_fd()))
 }
 
-/// Looks for a directory by its absolute path, one component after the other.
+/// Looks for a directory by its absolute path, one component at a time.
 pub fn look(path: &Path) -> io::Result<Found> {
     reach(path, /* make */ false)
 }
 
-/// The directory at an absolute path, made where it is missing. A link or a file on the way is an error that names it.
+/// The directory at an absolute path, created if it is missing. A link or a file on the way is an error that names it.
 pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
     match reach(path, /* make */ true)? {
         Found::Directory(directory) => Ok(directory),
@@ -103,7 +103,7 @@ fn reach(path: &Path, make: bool) -> io::Result<Found> {
     Ok(Found::Directory(at))
 }
 
-/// Whatever has this name in a directory, opened only to be looked at.
+/// Whatever has this name in a directory, opened only to be examined.
 pub(super) fn below(directory: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
@@ -115,8 +115,8 @@ pub(super) fn directory_below(directory: BorrowedFd<'_>, name: &OsStr) -> io::Re
     Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
 }
 
-/// The text of a regular file of at most so many bytes; anything else is an error. Its name is not followed when it is a
-/// link, and a pipe is not waited for.
+/// The text of a regular file of at most so many bytes; anything else is an error. Its name is not followed when it is
+/// a link, and a pipe is not waited for.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let flags =
         OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -125,7 +125,7 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
         io::Error::new(io::ErrorKind::InvalidData, format!("{} is {what}", path.display()))
     };
     if !file.metadata()?.is_file() {
-        return Err(odd("no regular file"));
+        return Err(odd("not a regular file"));
     }
     let mut text = String::new();
     file.take(most + 1).read_to_string(&mut text)?;
@@ -135,10 +135,10 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes a small file that takes the place of whatever has its name in this directory, except of a directory.
+/// Writes a small file that replaces whatever has its name in this directory, except a directory.
 pub fn write_new(directory: impl AsFd, name: &str, text: &str) -> io::Result<()> {
     let directory = directory.as_fd();
-    // Made under another name first: a server that is killed in between leaves the old file whole.
+    // It is created under another name first: a server that is killed in between leaves the old file intact.
     let fresh = format!(".{name}.new");
     match rustix::fs::unlinkat(directory, &fresh, rustix::fs::AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}

@@ -1,7 +1,7 @@
 //! Removing what agents made.
 //!
 //! Go's module cache is read-only, a test leaves directories without any permission, and a loop that went wrong leaves
-//! thousands of directories inside each other. An owner can clear all of that away, one directory at a time.
+//! thousands of directories inside each other. An owner can remove all of that, one directory at a time.
 
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -29,8 +29,8 @@ use super::open::path_of;
 /// What an owner needs to change a directory.
 pub(super) const OWNERS: u32 = 0o700;
 
-/// Removes whatever is at an absolute path: a file, a link itself, or a directory with all it has. Nothing there is fine;
-/// a link on the way to it is an error.
+/// Removes whatever is at an absolute path: a file, a link itself, or a directory with all it has. It is fine if
+/// nothing is there; a link on the way to it is an error.
 ///
 /// Cut short, it leaves a directory that can be removed like any other.
 pub fn remove(path: &Path) -> io::Result<()> {
@@ -78,8 +78,8 @@ pub(super) fn give(directory: &OwnedFd, mode: u32, wanted: u32) -> io::Result<()
     fs::set_permissions(path_of(directory), Permissions::from_mode((mode | wanted) & 0o7777))
 }
 
-/// Removes everything in a directory. What lies deeper is first brought up into it, so neither descriptors nor the stack
-/// grow with the depth.
+/// Removes everything in a directory. What lies deeper is first brought up into it, so neither descriptors nor the
+/// stack grow with the depth.
 fn empty(root: &OwnedFd) -> io::Result<()> {
     let mut number = 0_u64;
     loop {

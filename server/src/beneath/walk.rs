@@ -1,4 +1,4 @@
-//! A look at everything below a directory.
+//! Visits everything below a directory.
 
 use std::ffi::OsStr;
 use std::io;
@@ -22,7 +22,7 @@ use super::remove::give;
 pub enum Access {
     /// See what is in it.
     Read,
-    /// Change it, too.
+    /// Change it as well.
     Change,
 }
 
@@ -41,8 +41,8 @@ pub enum Kind {
 /// Bytes of a path from which on a directory is too far down: the longest path has 4096, with what leads to the root.
 const DEEP: usize = 2048;
 
-/// Calls `visit` with the path below `root`, and the kind, of everything there. A directory for which it answers false is
-/// not entered. What disappears meanwhile is passed over.
+/// Calls `visit` with the path below `root`, and the kind, of everything there. A directory for which it answers false
+/// is not entered. What disappears meanwhile is passed over.
 ///
 /// A directory that its owner cannot look into is opened up first; one of another user is passed over.
 pub fn walk(
@@ -60,7 +60,7 @@ pub fn walk(
                 continue;
             }
             let mut kind = entry.file_type();
-            // Some file systems do not say it in the list.
+            // Some file systems do not report it in the list.
             if kind == FileType::Unknown {
                 match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(found) => kind = FileType::from_raw_mode(found.st_mode),
@@ -88,7 +88,7 @@ pub fn walk(
     Ok(())
 }
 
-/// Opens a directory below the root; `None` when it is there no more, or only its owner may enter it.
+/// Opens a directory below the root; `None` if it no longer exists, or if only its owner may enter it.
 fn enter(root: &OwnedFd, place: &Path, access: Access) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at = rustix::fs::openat(root, ".", flags, Mode::empty())?;
@@ -106,7 +106,7 @@ fn enter(root: &OwnedFd, place: &Path, access: Access) -> io::Result<Option<Owne
         .and_then(|()| super::open::directory_below(at.as_fd(), OsStr::new(".")));
     match opened {
         Ok(directory) => Ok(Some(directory)),
-        // Another user's, as containers leave them. Git does not get in either.
+        // It is another user's, as containers leave them. Git cannot enter it either.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         Err(error) => Err(error),
     }

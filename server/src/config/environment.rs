@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What every variable of ours begins with.
+/// The prefix of all our variables.
 pub(super) const PREFIX: &str = "VIBE_ENSEMBLE_";
 
 /// A snapshot of the environment. Tests make their own.

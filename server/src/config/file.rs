@@ -22,12 +22,12 @@ pub(super) fn find(environment: &Environment, system: &Path) -> Option<PathBuf> 
     let home = environment.directory("HOME").map(|home| home.join(".config"));
     let user = environment.directory("XDG_CONFIG_HOME").or(home);
     let user = user.map(|config| config.join("vibe-ensemble/config.toml"));
-    // `exists` would take a directory that must not be read for an absent one; that is right here: a user who may not read
-    // the system's file runs a server of their own.
+    // `exists` would take a directory that must not be read for an absent one; that is right here: a user who may not
+    // read the system's file runs a server of their own.
     [Some(system.to_owned()), user].into_iter().flatten().find(|path| path.exists())
 }
 
-/// Reads a file that has to be there.
+/// Reads a file that must exist.
 pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
     let whole = |message: String| Problem {
         option: None,

@@ -1,4 +1,4 @@
-//! A value as somebody gave it, and where.
+//! A value as it was given, and where.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ pub(super) enum Given {
     Fraction(String),
     List(Vec<String>),
     Table(BTreeMap<String, String>),
-    /// Something no option takes, as its kind's name.
+    /// A kind of value that no option takes, by name.
     Other(&'static str),
 }
 

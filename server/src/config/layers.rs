@@ -1,4 +1,4 @@
-//! The values that were given, in layers that lie over each other, and what stands out on top.
+//! The values that were given, in layers that override each other, and the effective ones.
 
 use std::collections::BTreeMap;
 

@@ -50,9 +50,9 @@ const SOCKET_PATH_BYTES: usize = 107;
 #[derive(Clone, Debug)]
 pub struct Config {
     settings: Settings,
-    /// The file that was read, when there was one.
+    /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
-    /// Every value as it counts, with its source.
+    /// Every effective value, with its source.
     pub effective: Vec<Effective>,
     origin: Arc<Origin>,
 }
@@ -73,7 +73,7 @@ impl Deref for Config {
 }
 
 impl Config {
-    /// Reads the file again; flags and environment are those of the start. Nothing changes when it is refused.
+    /// Reads the file again; flags and environment are those of the start. Nothing changes if the file is refused.
     pub fn reload(&self) -> Result<Self, Problems> {
         let origin = &self.origin;
         load_from(&origin.flags, &origin.environment, &origin.system_file)
@@ -98,7 +98,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, Problems
     load_from(flags, environment, Path::new(file::SYSTEM))
 }
 
-/// As [`load`], with the system's file elsewhere.
+/// Like [`load`], with the system's file elsewhere.
 pub(super) fn load_from(
     flags: &Flags,
     environment: &Environment,
@@ -153,7 +153,7 @@ fn literals() -> Layer {
     OPTIONS.iter().filter_map(value).collect()
 }
 
-/// What the variables with our prefix say. One that is nobody's is refused: it is a misspelt setting.
+/// What the variables with our prefix say. An unknown one is refused: it is a misspelt setting.
 fn variables(environment: &Environment, problems: &mut Vec<Problem>) -> Layer {
     let by_variable: BTreeMap<String, &Opt> = OPTIONS
         .iter()
@@ -178,7 +178,7 @@ fn variables(environment: &Environment, problems: &mut Vec<Problem>) -> Layer {
     layer
 }
 
-/// Checks what no option can check alone.
+/// Checks what depends on more than one option.
 fn together(settings: &Settings, layers: &mut Layers<'_>) {
     if settings.auth == Auth::None && !settings.listen.ip().is_loopback() {
         layers.refuse(

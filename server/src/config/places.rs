@@ -1,4 +1,4 @@
-//! Defaults that depend on the environment: where state, runtime, token and templates are when nobody says so.
+//! Defaults that depend on the environment: where state, runtime, token and templates are if no option says.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::given::Source;
 use super::layers::Layer;
 use super::shared;
 
-/// The variable in which systemd names the directory of a unit's credentials, and the one that is looked for there.
+/// The variable in which systemd names the directory of a unit's credentials, and the credential to look for there.
 pub const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 const CREDENTIAL: &str = "coordinator-token";
 /// The server's own token, in the state directory.
@@ -19,8 +19,8 @@ pub const OWN_TOKEN: &str = "tokens/coordinator";
 /// The directory of templates, in a directory of configuration.
 const TEMPLATES: &str = "worker-types";
 
-/// Fills in the directories and files nobody named. `file` is the configuration file that was read, `system_file` the place
-/// where a package puts one.
+/// Fills in the directories and files that no option names. `file` is the configuration file that was read,
+/// `system_file` the place where a package puts one.
 pub(super) fn fill_in(
     values: &mut Layer,
     environment: &Environment,
@@ -52,7 +52,7 @@ pub(super) fn fill_in(
     ];
     fill(values, "runtime_dir", runtime);
     settle(values, "runtime_dir", shared::RUNTIME_MARKS);
-    // One that exists and cannot be examined is reported when it is read, and not passed over.
+    // A file that exists but cannot be examined is reported when it is read, and not skipped.
     let credential = environment
         .directory(CREDENTIALS)
         .map(|directory| directory.join(CREDENTIAL))

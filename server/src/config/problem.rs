@@ -8,7 +8,7 @@ use super::given::Source;
 /// One thing to fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The option it is about, when it is about one.
+    /// The option that it is about, if it is about one.
     pub option: Option<&'static str>,
     pub source: Source,
     /// What was given, what is allowed, what to do; continues the line after "option (source): ".
@@ -16,7 +16,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A value its option does not take.
+    /// A value that its option does not take.
     pub(super) fn value(
         option: &'static str,
         source: &Source,

@@ -18,14 +18,14 @@ use super::given::Source;
 pub enum Auth {
     /// Requests carry the coordinator's token.
     Token,
-    /// Anyone who reaches the port. Only on a loopback address.
+    /// Anyone who can reach the port. Only on a loopback address.
     None,
 }
 
 /// How workers are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Launcher {
-    /// `Unit` when systemd started the server and the worker socket is there, else `Plain`.
+    /// `Unit` if systemd started the server and the worker socket exists, else `Plain`.
     Auto,
     /// Each worker in its own systemd unit.
     Unit,
@@ -56,7 +56,7 @@ pub(super) fn address() -> Rule<SocketAddr> {
     Rule::new(allowed, |given, _| text(given)?.parse().ok())
 }
 
-/// A whole number; as text too, which is all a variable or a flag can give.
+/// A whole number, also as text, which is all that a variable or a flag can give.
 pub(super) fn number<T: TryFrom<i64> + 'static>(range: RangeInclusive<i64>) -> Rule<T> {
     let allowed = format!("a whole number from {} to {}", range.start(), range.end());
     Rule::new(allowed, move |given, source| {
@@ -85,7 +85,8 @@ pub(super) fn dollars() -> Rule<f64> {
     })
 }
 
-/// A directory. Relative only where somebody types it in a directory of theirs: a flag or a variable.
+/// A directory. A relative path is valid only where a user types it in a directory of their own: in a flag or a
+/// variable.
 pub(super) fn directory() -> Rule<PathBuf> {
     let allowed = "a directory; in the configuration file, an absolute path";
     Rule::new(allowed, |given, source| absolute(text(given)?, source))
@@ -107,7 +108,7 @@ pub(super) fn program() -> Rule<PathBuf> {
     })
 }
 
-/// The path of a program that is there, or nothing.
+/// The path of an existing program, or nothing.
 pub(super) fn installed_program() -> Rule<Option<PathBuf>> {
     let allowed =
         "the path of an existing program, or \"\" to look beside this program and in PATH";

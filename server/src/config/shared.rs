@@ -1,7 +1,7 @@
 //! Directories that are not this server's alone.
 //!
-//! Somebody may name a directory that others use, such as /tmp or /run. Nothing of it is changed: what the server needs
-//! lies in a directory of its own below, and a command that is given the same directory finds it there.
+//! A user may name a directory that others use, such as /tmp or /run. The server does not change that directory: what
+//! it needs is in a directory of its own below, where a command that is given the same directory finds it.
 
 use std::fs;
 use std::fs::Metadata;
@@ -10,9 +10,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// The directory of our own in one that is shared.
+/// The name of our own directory in a shared one.
 const OWN: &str = "vibe-ensemble";
-/// What lies in the root of many file systems, and is nobody's.
+/// What is in the root of many file systems, and belongs to no user.
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// What says that a state directory is a server's own.
@@ -21,12 +21,12 @@ pub(super) const STATE_MARKS: &[&str] =
 /// What says that a runtime directory is.
 pub(super) const RUNTIME_MARKS: &[&str] = &["server.lock", "shim.sock", "worker.sock"];
 
-/// The directory of our own below a shared one; `None` when `directory` is our own, or can become it.
+/// Our own directory below a shared one; `None` if `directory` is our own, or can become it.
 pub(super) fn own_below(directory: &Path, marks: &[&str]) -> Option<PathBuf> {
     let found = fs::metadata(directory).ok().filter(Metadata::is_dir)?;
     let me = nix::unistd::geteuid().as_raw();
     let (owner, mode) = (found.uid(), found.mode());
-    // A mark that anybody may have put there is none.
+    // A mark that anyone could have put there is not one.
     let is_mark = |name: &&str| {
         let mark = fs::symlink_metadata(directory.join(name)).ok();
         mark.is_some_and(|mark| [me, 0, owner].contains(&mark.uid()))

@@ -29,12 +29,12 @@ impl Ballast {
         Self { path: state_dir.join(NAME) }
     }
 
-    /// Whether the whole of it is there.
+    /// Whether all of it is there.
     pub(super) fn is_there(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|file| file.len() >= BALLAST_BYTES)
     }
 
-    /// Takes the room. A half-made one is given back.
+    /// Takes the room. A file that could not be completed is removed.
     pub(super) fn take(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
@@ -46,7 +46,7 @@ impl Ballast {
         taken
     }
 
-    /// Gives the room back; says whether there was any.
+    /// Gives the room back; returns whether there was any.
     pub(super) fn release(&self) -> io::Result<bool> {
         match fs::remove_file(&self.path) {
             Ok(()) => Ok(true),
@@ -59,7 +59,7 @@ impl Ballast {
 fn reserve(file: &mut File) -> io::Result<()> {
     match fallocate(&*file, FallocateFlags::empty(), 0, BALLAST_BYTES) {
         Ok(()) => Ok(()),
-        // A file system that cannot reserve takes zeros.
+        // A file system that cannot reserve room gets zeros.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
             let zeros = vec![0; 1 << 20];
             (0..BALLAST_BYTES >> 20).try_for_each(|_| file.write_all(&zeros))

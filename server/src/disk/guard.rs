@@ -12,27 +12,27 @@ use super::ballast::BALLAST_BYTES;
 use super::ballast::Ballast;
 use crate::journal;
 
-/// How much room there was at the last look.
+/// How much room there was at the last check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
     /// What this user may still write, in bytes.
     pub free: u64,
-    /// True from when less than the watermark is free, or hardly a file can be made, until clearly more is: nothing new is
-    /// started meanwhile.
+    /// True from when less than the watermark is free, or hardly a file can be made, until clearly more is: nothing new
+    /// is started meanwhile.
     pub low: bool,
 }
 
-/// So many files are kept free, unless the file system is so small that it could hardly hold them: one attempt makes a few
-/// dozen, and its worktree as many as the project has.
+/// This many files are kept free, unless the file system is so small that it could hardly hold them: one attempt
+/// creates a few dozen, and its worktree as many as the project has.
 const FILES: u64 = 1000;
-/// Of a small file system one file in so many.
+/// On a small file system, one file in this many is kept free.
 const FILES_SHARE: u64 = 50;
 
 /// How many files a file system can still hold.
 #[derive(Clone, Copy, Debug)]
 struct Files {
     free: u64,
-    /// Zero where files are made as they are needed, and none can be short.
+    /// Zero on file systems that create inodes as needed and cannot run out of them.
     all: u64,
 }
 
@@ -41,7 +41,7 @@ impl Files {
         Self { free: stat.f_favail, all: stat.f_files }
     }
 
-    /// With some distance between the begin and the end of a shortage.
+    /// With some distance between the beginning and the end of a shortage.
     fn are_few(self, before: bool) -> bool {
         let kept = FILES.min(self.all / FILES_SHARE).max(1);
         self.all > 0 && self.free < if before { kept.saturating_mul(2) } else { kept }
@@ -71,13 +71,13 @@ impl Guard {
         self.room.subscribe()
     }
 
-    /// Looks once: publishes the room, warns when the shortage begins and when it is over, and takes the ballast or gives
-    /// it back. `min_free` is the watermark in bytes; 0 switches it off.
+    /// Checks once: publishes the room, warns when a shortage begins and when it is over, and takes the ballast or
+    /// gives it back. `min_free` is the watermark in bytes; 0 switches it off.
     pub fn look(&self, min_free: u64) -> io::Result<()> {
         let stat = statvfs(&self.state_dir)?;
         let (free, files) = (stat.f_bavail.saturating_mul(stat.f_frsize), Files::of(&stat));
         let before = *self.room.borrow();
-        // With some distance between the two, or a commit more and less would toggle it.
+        // With some distance between the two, or one commit would toggle it.
         let enough = if before.low { min_free.saturating_add(BALLAST_BYTES) } else { min_free };
         let room = Room { free, low: min_free > 0 && (free < enough || files.are_few(before.low)) };
         if room.low && !before.low {
@@ -93,7 +93,7 @@ impl Guard {
             tracing::warn!(
                 name: journal::DISK_RECOVERED,
                 free_mib = free >> 20,
-                "there is room on the disk again; work is started again"
+                "there is room on the disk again; work resumes"
             );
         }
         self.room.send_if_modified(|known| std::mem::replace(known, room).low != room.low);
@@ -101,12 +101,12 @@ impl Guard {
             self.relieve();
         } else if free >= min_free.saturating_add(2 * BALLAST_BYTES) && !self.ballast.is_there() {
             self.ballast.take()?;
-            tracing::info!(bytes = BALLAST_BYTES, "the reserve file on the disk was made");
+            tracing::info!(bytes = BALLAST_BYTES, "the reserve file on the disk was created");
         }
         Ok(())
     }
 
-    /// Gives the ballast back when there is hardly any room, and does nothing else. For a start on a full disk.
+    /// Gives the ballast back if there is hardly any room, and does nothing else. For a start on a full disk.
     pub fn look_before_start(&self) {
         if self.free().is_ok_and(|free| free < BALLAST_BYTES) {
             self.relieve();

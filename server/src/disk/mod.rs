@@ -1,10 +1,10 @@
-//! Room on the disk: how much is left, and a reserve for the moment when nothing is.
+//! Room on the disk: how much is left, and a reserve for the moment when none is.
 //!
 //! Work is stopped before the disk is full: below the watermark nothing is granted or launched, and running work
-//! continues. When it fills up all the same, the ballast is given back to it, so that the ends of running attempts can still
+//! continues. If the disk fills up nevertheless, the ballast is deleted, so that the ends of running attempts can still
 //! be committed.
 //!
-//! Invariant: nothing but the end of the shortage starts work again, and it does so by itself.
+//! Invariant: only the end of the shortage resumes work, and it does so by itself.
 
 mod ballast;
 mod guard;

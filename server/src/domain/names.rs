@@ -1,6 +1,6 @@
 //! Enums whose values have names, which are what clients, the database and the command line write.
 //!
-//! A name that was ever stored or sent is never changed: `names!` is the one place in which an enum lists its names.
+//! A name that was stored or sent once is never changed: `names!` is the one place in which an enum lists its names.
 
 use super::text::Invalid;
 

@@ -61,7 +61,8 @@ impl Watch {
         self.is_late_by(SLACK) || self.may_never_start()
     }
 
-    /// Whether its shim has said nothing since the grant was sent, for longer than a shim that can act takes to start a child.
+    /// Whether its shim has said nothing since the grant was sent, for longer than a shim that can act takes to start a
+    /// child.
     fn may_never_start(&self) -> bool {
         !self.is_started && self.silent >= self.patience
     }

@@ -15,7 +15,7 @@ use super::ticket;
 use super::ticket::Plan;
 use super::ticket::Priority;
 
-/// Most tickets one result may ask for.
+/// The most tickets that one result may ask for.
 pub const MAX_PLANNED: usize = 100;
 
 /// The fields of one such ticket.
@@ -177,7 +177,7 @@ fn in_order(mut left: Vec<PlannedTicket>) -> Result<Vec<PlannedTicket>, String> 
     Ok(sorted)
 }
 
-/// The first of `others` the ticket waits for.
+/// The first of `others` that the ticket waits for.
 fn waits_for<'t>(ticket: &PlannedTicket, others: &'t [PlannedTicket]) -> Option<&'t PlannedTicket> {
     ticket.depends_on.iter().find_map(|dependency| match dependency {
         Dependency::Planned(key) => others.iter().find(|other| other.key == *key),

@@ -1,4 +1,4 @@
-//! A project: a directory on this machine that workers work in, and what they must know about it.
+//! A project: a directory on this machine that workers work in, and what workers must know about it.
 
 use super::id::ProjectKey;
 use super::project_limits::ProjectLimitsChange;

@@ -1,18 +1,19 @@
 //! The limits of a project, in one table. A new limit is one row here and one migration that adds its column.
 //!
-//! The table makes the values, their checks and the changes here, what is read and written in `store/money/limits`, and what
-//! `wire/project` and `mcp/tools/projects` copy. What a limit means stays where it is obeyed.
+//! The table makes the values, their checks and the changes here, what is read and written in `store/money/limits`, and
+//! what `wire/project` and `mcp/tools/projects` copy. What a limit means is decided where it is obeyed.
 
 use super::limits::dollars;
 use super::text::Invalid;
 
-/// Most tickets that any limit lets one ticket become.
+/// The most tickets that any limit lets one ticket become.
 pub const MOST_DESCENDANTS: i64 = 100_000;
 
-/// Passes every row, behind whatever else stands in the brackets, to the macro `$make`.
+/// Passes every row, after the other arguments, to the macro `$make`.
 ///
-/// A row is `name: type, rule, none`: the name of the column and of the argument, what the limit may be, and the number with
-/// which a caller removes it. 0 removes a limit of which none makes no sense; for workers and descendants, where it does, -1.
+/// A row is `name: type, rule, none`: the name of the column and of the argument, what the limit may be, and the number
+/// with which a caller removes it. 0 removes a limit of which none makes no sense; for workers and descendants, where
+/// it does, -1.
 macro_rules! project_limits {
     ($make:ident!($($with:tt)*)) => { $make! { [$($with)*]
         /// Workers that may run at the same time, over all types of the project.
@@ -39,8 +40,8 @@ macro_rules! make {
             $($(#[$doc])+ pub $name: Option<$type>,)+
         }
 
-        /// What a call changes about the limits of a project; `None` leaves a limit as it is. The numbers are those of the
-        /// tool, of which one removes the limit.
+        /// What a call changes about the limits of a project; `None` leaves a limit as it is. The numbers are those of
+        /// the tool, of which one removes the limit.
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
         pub struct ProjectLimitsChange {
             $(pub $name: Option<$type>,)+

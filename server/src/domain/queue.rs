@@ -18,7 +18,7 @@ pub struct Queue {
     /// Those of them that have a place to work: a worktree that is ready, or the project's directory, which only one
     /// can use.
     pub startable: i64,
-    /// Tickets a worker has.
+    /// Tickets that a worker has.
     pub running: i64,
     /// Workers that are not stopped.
     pub workers: i64,

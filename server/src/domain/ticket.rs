@@ -113,7 +113,7 @@ names! {
 }
 
 names! {
-    /// Which ticket of a queue goes first. Within one priority the older ticket does.
+    /// Which ticket of a queue goes first. Within one priority, the older ticket does.
     #[derive(Default, PartialOrd, Ord)]
     pub enum Priority {
         Low = "low",

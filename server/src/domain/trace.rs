@@ -9,7 +9,7 @@ pub struct Trace {
     /// When the process was started, in clock ticks since boot.
     pub started_ticks: Option<u64>,
     pub boot_id: Option<String>,
-    /// Of the lock file it holds.
+    /// The lock file that it holds.
     pub lock_inode: Option<u64>,
     /// The public key its exit records are signed with, in hexadecimal digits.
     pub seal_key: Option<String>,
@@ -37,7 +37,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Whether it is the same directory: it may have been renamed, and its device may have another number after a reboot.
+    /// Whether it is the same directory: it may have been renamed, and its device may have another number after a
+    /// reboot.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.inode == other.inode && (self.path == other.path || self.device == other.device)

@@ -87,7 +87,7 @@ impl UsageLimit {
         self
     }
 
-    /// Whether the service refused, whatever for.
+    /// Whether the service refused a request, for any limit.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.rejected || self.models.iter().any(|limit| limit.rejected)
@@ -119,7 +119,7 @@ impl UsageLimit {
     }
 }
 
-/// The word that the names of a window's models share.
+/// The word that the names of a window's models have in common.
 fn family(window: &str) -> String {
     let rest = SPANS.iter().find_map(|span| window.strip_prefix(span)).unwrap_or(window);
     match rest {

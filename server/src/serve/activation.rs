@@ -1,4 +1,5 @@
-//! Listeners that systemd passes: it holds them while the server is replaced, so nobody who dials meanwhile is refused.
+//! Listeners that systemd passes: it holds them while the server is replaced, so that no client that dials meanwhile is
+//! refused.
 
 use std::net::SocketAddr;
 use std::net::TcpListener;
@@ -20,7 +21,7 @@ use crate::config::Environment;
 use crate::serve::port;
 use crate::shim::listener::Listener;
 
-/// What was passed. What was not, the server binds itself.
+/// The listeners that were passed. The server binds the others itself.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
     http: Option<TcpListener>,
@@ -42,7 +43,7 @@ pub(super) struct Listeners {
 /// Takes over what was passed, told apart by address family. Changes the environment, so no thread may run yet.
 pub(super) fn take(environment: &Environment) -> anyhow::Result<Passed> {
     let mut passed = Passed::default();
-    // Passed to a process that started this one, and not to this one.
+    // Passed to the process that started this one, and not to this one.
     if environment.get("LISTEN_PID") != Some(&std::process::id().to_string()) {
         return Ok(passed);
     }
@@ -84,8 +85,8 @@ fn ensure_listening(socket: &impl AsFd, number: usize) -> anyhow::Result<()> {
 }
 
 impl Passed {
-    /// Completes what was passed with what is configured. A passed listener takes precedence, which is logged. `before`: where the
-    /// server before this one listened.
+    /// Adds the configured listeners to those that were passed. A passed listener takes precedence, which is logged.
+    /// `before`: where the server before this one listened.
     pub(super) async fn or_bind(
         self,
         config: &Config,
@@ -129,8 +130,8 @@ impl Passed {
     }
 }
 
-/// Listens where it was configured. With a port of its own choice it takes the one the server before had: agents that run know
-/// that one, and would lose the tools of this server.
+/// Listens where the configuration says. If it may choose the port, it takes that of the server before it: running
+/// agents know that port, and would lose the tools of this server.
 async fn listen(
     address: SocketAddr,
     before: Option<SocketAddr>,

@@ -33,7 +33,7 @@ use crate::state::InstanceLock;
 use crate::store::Store;
 use crate::templates::Templates;
 
-/// A server that serves.
+/// A running server.
 pub(super) struct Server {
     pub(super) config: Config,
     pub(super) lifecycle: Lifecycle,
@@ -50,7 +50,7 @@ pub(super) struct Server {
     pub(super) tasks: Vec<JoinHandle<()>>,
 }
 
-/// Builds each part from what was opened, starts them, and says that the server is ready.
+/// Builds each part from what was opened, starts them, and reports that the server is ready.
 pub(super) fn assemble(
     config: Config,
     opened: Opened,

@@ -1,9 +1,9 @@
-//! USR1: where everything stands, into the log.
+//! USR1: logs the state of everything.
 
 use crate::dispatcher::Dispatcher;
 use crate::store::Store;
 
-/// Logs where everything stands.
+/// Logs the state of everything.
 pub(super) async fn dump(store: &Store, dispatcher: &Dispatcher) {
     let connected = dispatcher.connected();
     match store.counts().await {

@@ -1,5 +1,5 @@
-//! Which state directory a database is used in: a copy of it has every id of the original, and a server that relies on ids alone
-//! would kill the agents of the original and do its work a second time.
+//! Which state directory a database is used in: a copy of it has every id of the original, and a server that relied on
+//! ids alone would kill the agents of the original and do its work a second time.
 
 use std::fs::File;
 use std::fs::TryLockError;
@@ -16,14 +16,14 @@ use crate::state;
 use crate::state::StateError;
 use crate::store::Store;
 
-/// Uses the database in this directory from now on; refused while it is used in another.
+/// Uses the database in this directory from now on; refused while it is used in another directory.
 pub(super) async fn take(store: &Store, state_dir: &Path) -> anyhow::Result<Place> {
     let here = directory(state_dir)
         .with_context(|| format!("could not determine the real path of {}", state_dir.display()))?;
     let known = store.place().await?;
     let before = known.as_ref().map(|known| &known.directory).filter(|known| !known.is(&here));
     let own_place = known.as_ref().filter(|_| before.is_none()).map(|known| known.id.as_str());
-    // Before its first use in any place nothing can run elsewhere.
+    // Before its first use, nothing can be running elsewhere.
     let living = match (&known, before) {
         (None, _) => None,
         (Some(_), Some(before)) => living_in(before).or_else(|| living_processes(store, own_place)),
@@ -51,10 +51,10 @@ fn directory(path: &Path) -> std::io::Result<Directory> {
     Ok(Directory { path: path.to_string_lossy().into_owned(), device, inode })
 }
 
-/// Who is alive in the directory where the database was used before.
+/// What is running in the directory where the database was used before.
 fn living_in(before: &Directory) -> Option<String> {
     let path = Path::new(&before.path);
-    // Nothing is there, or something else by now.
+    // Nothing is there, or by now something else.
     directory(path).ok().filter(|found| found.is(before))?;
     if let Some(mut file) = held(&path.join(state::STATE_LOCK)) {
         return Some(format!("{} runs", state::read_holder(&mut file)));
@@ -75,7 +75,7 @@ fn living_processes(store: &Store, own_place: Option<&str>) -> Option<String> {
     (!found.is_empty()).then(|| format!("agents run (pid {})", shown.join(", ")))
 }
 
-/// The lock file, when somebody holds it.
+/// The lock file, if a process holds it.
 fn held(path: &Path) -> Option<File> {
     let file = plain_file::open(path).ok()?;
     match file.try_lock_shared() {

@@ -1,4 +1,4 @@
-//! Which launcher a server takes, and whether systemd started it.
+//! Which launcher a server uses, and whether systemd started it.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
@@ -39,15 +39,15 @@ pub(super) fn choose(config: &Config) -> anyhow::Result<Launcher> {
     Ok(Launcher::Plain { shim })
 }
 
-/// Whether systemd started this very process. Its other variables are inherited by whatever a service starts, a
-/// terminal among it.
+/// Whether systemd started this very process. Everything that a service starts, such as a terminal, inherits its other
+/// variables.
 #[must_use]
 pub(super) fn is_started_by_systemd(environment: &Environment) -> bool {
     let own = std::process::id().to_string();
     ["SYSTEMD_EXEC_PID", "LISTEN_PID"].iter().any(|name| environment.get(name) == Some(&own))
 }
 
-/// Whether a socket lies there. Not whether somebody listens: asking would start a unit.
+/// Whether a socket exists there. Not whether it has a listener: asking would start a unit.
 #[must_use]
 pub(super) fn is_socket(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())

@@ -33,7 +33,7 @@ use crate::telemetry::chain;
 /// Where shims dial in, in the runtime directory.
 const SOCKET: &str = "shim.sock";
 
-/// What a server has when it is the only one on its directories, and can be dialled.
+/// What a server has once it is the only one on its directories and can be dialled.
 pub(super) struct Opened {
     pub(super) clock: Clock,
     pub(super) guard: Arc<Guard>,
@@ -49,7 +49,7 @@ pub(super) struct Opened {
     /// The newest event of earlier runs.
     pub(super) begun_at: EventSeq,
     pub(super) checking: JoinHandle<()>,
-    /// True once every page of the database was looked at.
+    /// True once every page of the database has been checked.
     pub(super) sound: watch::Receiver<bool>,
     pub(super) listeners: Listeners,
 }
@@ -94,8 +94,9 @@ pub(super) async fn open(
     })
 }
 
-/// Keeps the token in this process's memory from the agents of a service, whose units close its file to them, though their
-/// user is the same. Without units the file is theirs to read, and developers of the server want to examine its memory.
+/// Keeps the token in this process's memory from the agents of a service, whose units deny them its file, although
+/// their user is the same. Without units they can read the file, and developers of the server want to examine its
+/// memory.
 fn close_memory(config: &Config) -> anyhow::Result<()> {
     if launcher::is_started_by_systemd(config.environment()) {
         prctl::set_dumpable(false).context("could not protect its memory from other processes")?;
@@ -103,7 +104,7 @@ fn close_memory(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the database and takes nothing in it for granted that a crash or a restored backup may have made untrue.
+/// Opens the database, and takes nothing for granted that a crash or a restored backup may have made untrue.
 async fn open_store(
     config: &Config,
     clock: &Clock,
@@ -131,8 +132,8 @@ fn begin_check(lifecycle: &Lifecycle, checked: Checked) -> (JoinHandle<()>, watc
     (lifecycle.spawn("database check", check(checked, sound, stop)), told)
 }
 
-/// Waits until every page of the database was looked at, and lets work begin. Returns early only when it is damaged,
-/// which ends the server: results wait on disk, and nothing more is built on what cannot be trusted.
+/// Waits until every page of the database has been checked, and lets work begin. Returns early only if the database is
+/// damaged, which ends the server: results wait on disk, and nothing more is stored in a file that cannot be trusted.
 async fn check(checked: Checked, sound: watch::Sender<bool>, stop: CancellationToken) {
     if let Checked::Partly(rest) = checked {
         tracing::info!(

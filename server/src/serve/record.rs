@@ -1,7 +1,8 @@
-//! One record in the log for each change of state, as the events of the database tell it.
+//! One record in the log for each change of state, made from the events of the database.
 //!
-//! It follows the event log instead of being called where state changes: what is logged was committed, and no code
-//! can change state and forget to log it. What is committed in the moment a server is killed is in the database only.
+//! It follows the event log instead of being called where state changes: what is logged was committed, and no code can
+//! change state and forget to log it. Changes that are committed just before a server is killed are in the database
+//! only.
 
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
@@ -18,7 +19,7 @@ use crate::store::Result;
 use crate::store::Store;
 use crate::telemetry::chain;
 
-/// Read at a time.
+/// Events that are read at a time.
 const PAGE: i64 = 200;
 
 /// Logs every event after `after`, until the server stops and then what is left.
@@ -63,8 +64,8 @@ async fn catch_up(store: &Store, after: &mut EventSeq) -> Result<()> {
     }
 }
 
-/// Says what happened by kind and ids. Not by the event's summary, which has titles and questions in it: those are for
-/// the coordinator, and the journal has other readers.
+/// Reports what happened by kind and ids. Not by the event's summary, which contains titles and questions: those are
+/// for the coordinator, and the journal has other readers.
 fn write(event: &Event, failure: Option<Failure>) {
     use EventKind as K;
     macro_rules! record {

@@ -37,8 +37,8 @@ pub(super) fn reload(config: &mut Config, store: &Store, dispatcher: &Dispatcher
     *config = new;
 }
 
-/// Takes the token that is in its file now. A file that holds none changes nothing: a slip in an
-/// editor must not lock everybody out.
+/// Takes the token that is in its file now. A file without one changes nothing: a slip in an editor must not lock every
+/// client out.
 pub(super) fn read_token_again(
     config: &Config,
     keys: &watch::Sender<Key>,

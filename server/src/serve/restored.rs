@@ -13,7 +13,8 @@ use crate::shim::run_dirs;
 use crate::store::Highest;
 use crate::store::Store;
 
-/// Raises the store's numbers above the run directories, the lock files, and the tickets that newer run directories name.
+/// Raises the store's numbers above the run directories, the lock files, and the tickets that newer run directories
+/// name.
 pub(super) async fn resume_numbers(
     store: &Store,
     attempts_dir: &Path,
@@ -23,7 +24,7 @@ pub(super) async fn resume_numbers(
     let attempts: Vec<AttemptId> =
         run_dirs::numbers(attempts_dir).with_context(|| looked(attempts_dir))?;
     let tickets = attempts.iter().filter(|attempt| **attempt > newest).filter_map(|attempt| {
-        // A directory without a readable grant names no ticket; its own number counts all the same.
+        // A directory without a readable grant names no ticket, but its own number is still used.
         let grant = run_dir::read_grant(&attempts_dir.join(attempt.to_string())).ok()??;
         let ours = grant.server_id == store.server_id() && grant.attempt_id == attempt.to_string();
         grant.ticket_id.parse().ok().filter(|ticket: &TicketId| ours && ticket.is_plausible())

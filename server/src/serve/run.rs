@@ -71,14 +71,14 @@ async fn serve_until_stopped(server: &mut Server) -> anyhow::Result<()> {
     }
 }
 
-/// Waits for every part to end. Workers run on.
+/// Waits for every part to end. Workers keep running.
 async fn close(mut server: Server) -> anyhow::Result<Exit> {
     for task in server.tasks {
         task.await.context("a task of the server was lost")?;
     }
     let left = left_running(&server.store, &server.config.state_dir.join(state::ATTEMPTS)).await;
     server.store.close().await;
-    // Clients that dial an address that systemd holds are served by the next server.
+    // The next server serves clients that dial an address that systemd holds.
     if !server.http_is_passed {
         server.lock.withdraw()?;
     }

@@ -1,4 +1,4 @@
-//! What the server does beside serving: the periodic jobs, each as a task of its own.
+//! What the server does besides serving: the periodic jobs, each as a task of its own.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub(super) struct Upkeep {
     pub(super) limits: watch::Receiver<Limits>,
 }
 
-/// What configuration says about all this.
+/// What the configuration says about the jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     retention: Retention,
@@ -62,14 +62,14 @@ pub(super) fn limits(settings: &Settings) -> Limits {
     }
 }
 
-/// Starts the jobs. The disk is looked at every second, from the first moment; sweeps run soon after the start, when the
+/// Starts the jobs. The disk is checked every second, from the first moment; sweeps run soon after the start, when the
 /// workers of the previous server have reconnected, and then every hour.
 #[must_use]
 pub(super) fn start(lifecycle: &Lifecycle, upkeep: &Upkeep) -> [JoinHandle<()>; 5] {
     let Upkeep { store, clock, attempts_dir, workers_dir, guard, repositories, limits } = upkeep;
     let attempts_dir: Arc<Path> = attempts_dir.as_path().into();
     let workers_dir: Arc<Path> = workers_dir.as_path().into();
-    // One after the other, not all in the same moment.
+    // One after the other, not all at the same moment.
     let sweep_after = limits.borrow().sweep_after;
     let pace = |halves| Pace { first: sweep_after / 2 * halves, then: HOUR };
     let stop = || lifecycle.shutdown_token();

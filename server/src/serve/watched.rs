@@ -1,5 +1,5 @@
-//! What the server reports while it runs: to the log what happens, and to systemd that it makes progress and how much work
-//! it has.
+//! What the server reports while it runs: what happens, to the log, and to systemd that it makes progress and how much
+//! work it has.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::telemetry::chain;
 /// The status line changes at most this often.
 const STATUS_GAP: Duration = Duration::from_secs(1);
 
-/// Starts reporting, as far as something listens: what happens after the event `begun_at`, and how the server does.
+/// Starts reporting what happens after the event `begun_at`, and how the server is, to those that listen.
 pub(super) fn start(
     lifecycle: &Lifecycle,
     store: &Store,
@@ -54,7 +54,7 @@ pub(super) fn start(
     tasks
 }
 
-/// Feeds after each probe that is answered. Where a probe is not, nothing is fed any more, and systemd acts.
+/// Feeds the watchdog after each answered probe. After a probe without an answer it is no longer fed, and systemd acts.
 async fn feed<F: Future<Output = ()>>(
     every: Duration,
     mut probe: impl FnMut() -> F,
@@ -69,7 +69,7 @@ async fn feed<F: Future<Output = ()>>(
     }
 }
 
-/// Keeps the line of `systemctl status` true.
+/// Keeps the line of `systemctl status` up to date.
 async fn show(
     store: Store,
     mut drain: tokio::sync::watch::Receiver<bool>,

@@ -1,7 +1,7 @@
 //! Evidence about attempts and their trees, from run directories and from `/proc`.
 //!
-//! Only asked about attempts whose shim has no link. Any process of this user can write to a run directory, so
-//! what is found there is believed as far as something else agrees.
+//! Only used for attempts whose shim has no link. Any process of this user can write to a run directory, so what is
+//! found there is believed only as far as something else agrees.
 
 use std::fs;
 use std::io;
@@ -36,14 +36,14 @@ use crate::shim::seal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     pub server_id: String,
-    /// A process that says another place belongs to a copy of this database, or to its original.
+    /// A process with another place belongs to a copy of this database, or to its original.
     pub place_id: String,
     pub attempt_id: String,
-    /// False for an attempt that was granted while the database was used elsewhere: nothing here is its.
+    /// False for an attempt that was granted while the database was used elsewhere: nothing here belongs to it.
     pub here: bool,
 }
 
-/// What is known of an attempt's shim beside its run directory.
+/// What is known about an attempt's shim, besides its run directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// The worker whose record it is.
@@ -56,9 +56,9 @@ pub struct Known {
 /// Where the unit of an attempt's shim is known from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
-    /// The shim said it over its link, so the run directory is no evidence.
+    /// The shim reported it over its link, so the run directory is not needed as evidence.
     Said(Option<UnitPlace>),
-    /// A shim that says nothing of it. Its run directory is believed about a unit of this name, if the name is known.
+    /// A shim that does not report it. Its run directory is believed about a unit of this name, if the name is known.
     File(Option<String>),
     /// Nothing is known of the shim.
     #[default]
@@ -85,7 +85,7 @@ pub fn record(run_dir: &Path, mark: &Mark, known: &Known) -> (Record, Option<Exi
             }
         }
         Err(error) => {
-            // It is looked at again and again; the caller that acts on it reports it once.
+            // It is read again and again; the caller that acts on it reports it once.
             tracing::debug!(attempt = %mark.attempt_id, %error, "an exit record could not be used");
             if known.seal_key.is_some() && is_of_no_shim(&error) {
                 return (Record::Unsigned, None);
@@ -130,7 +130,7 @@ pub fn tree(run_dir: &Path, mark: &Mark, known: &Known) -> Tree {
     match (lock, members(run_dir, mark, known), unit) {
         (Lock::Held, _, _) | (_, _, Occupancy::Populated) => Tree::Alive,
         (_, Ok(members), _) if !members.is_empty() => Tree::Alive,
-        // Without a lock file the marks have to do.
+        // Without a lock file, the marks must suffice.
         (Lock::Free | Lock::Gone, Ok(_), Occupancy::Empty) => Tree::Gone,
         (Lock::Unknown, _, _) | (_, Err(_), _) | (_, _, Occupancy::Unknown) => Tree::Unknown,
     }
@@ -147,20 +147,20 @@ pub fn is_tampered(run_dir: &Path, known: &Known) -> bool {
         || lock(&run_dir.join(run_dir::TREE_LOCK), None) == Lock::Unknown
 }
 
-/// The unit that contains the attempt, as far as it can be believed.
+/// The unit that contains the attempt, as far as the evidence can be believed.
 fn unit(run_dir: &Path, mark: &Mark, known: &Known) -> Result<Option<UnitPlace>, ()> {
     let written = || run_dir::read_unit(run_dir).map_err(drop);
     match &known.unit {
         Unit::Said(place) => Ok(place.clone()),
         Unit::File(Some(name)) => Ok(written()?.filter(|place| place.unit == *name)),
         Unit::File(None) => written(),
-        // Where nothing is known of the shim, at least the grant must say that it was given here. A copied directory does
-        // not.
+        // Where nothing is known of the shim, at least the grant must say that it was given here. A copied directory
+        // does not.
         Unit::Anything => Ok(written()?.filter(|_| was_granted_here(run_dir, mark))),
     }
 }
 
-/// Whether the directory is the attempt's by its grant. A directory that was exchanged for another attempt's has that
+/// Whether the directory is the attempt's, by its grant. A directory that was exchanged for another attempt's has that
 /// attempt's locks, and the processes that hold them must not be killed for this one.
 fn is_its(run_dir: &Path, mark: &Mark) -> bool {
     match run_dir::read_grant(run_dir) {
@@ -195,8 +195,8 @@ pub fn stop_tree(run_dir: &Path, mark: &Mark, known: &Known) -> io::Result<usize
     Ok(most)
 }
 
-/// Kills what runs for an attempt whose shim is alive and does nothing, and waits a moment for it to go: the processes below
-/// the shim and those that carry the attempt's marks, but not the shim. Returns how many it found.
+/// Kills what runs for an attempt whose shim is alive and does nothing, and waits a moment for it to go: the processes
+/// below the shim and those that carry the attempt's marks, but not the shim. Returns how many it found.
 pub fn stop_below(run_dir: &Path, mark: &Mark, known: &Known, shim: &Holder) -> io::Result<usize> {
     const ROUNDS: u32 = 50;
     let mut most = 0;
@@ -219,8 +219,8 @@ pub fn stop_below(run_dir: &Path, mark: &Mark, known: &Known, shim: &Holder) -> 
     Ok(most)
 }
 
-/// Kills one process, if it still is one of the attempt's. The handle pins the process, so another process that was given
-/// its pid between the look and the signal is not hit.
+/// Kills one process, if it still is one of the attempt's. The handle pins the process, so another process that was
+/// given its pid between the look and the signal is not hit.
 fn kill(pid: i32, run_dir: &Path, mark: &Mark, known: &Known) {
     let Ok(pinned) = Pinned::open(pid) else { return };
     let belongs = belongs(pid, tree_lock(run_dir, mark).as_ref(), mark)
@@ -259,26 +259,26 @@ fn tree_lock(run_dir: &Path, mark: &Mark) -> Option<fs::Metadata> {
     is_its(run_dir, mark).then_some(file)
 }
 
-/// What runs in the unit that contained the attempt. Its shim is dead, so all of it is what the shim left.
+/// The processes in the unit that contained the attempt. Its shim is dead, so all of them are left over.
 fn contained(run_dir: &Path, mark: &Mark, known: &Known) -> Vec<i32> {
     let place = unit(run_dir, mark, known).ok().flatten();
     place.map(|place| Group::of(&place).processes()).unwrap_or_default()
 }
 
-/// Whether a process carries the attempt's marks or holds its `tree.lock`. A process that cannot be looked at is another
-/// user's or is just going away.
+/// Whether a process carries the attempt's marks or holds its `tree.lock`. A process that cannot be examined is another
+/// user's, or is just ending.
 fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
     let environment = Environment::settled(pid);
     if environment.has(run_dir::ATTEMPT_VARIABLE, &mark.attempt_id)
         && environment.has(run_dir::SERVER_VARIABLE, &mark.server_id)
     {
-        // Of a copy of this database, or of its original, it is none of ours, whatever it holds.
+        // A process of a copy of this database, or of its original, is not ours, whatever it holds.
         return environment.attempt_of(&mark.server_id, &mark.place_id).is_some();
     }
     tree_lock.is_some_and(|wanted| holds(pid, wanted))
 }
 
-/// The processes that say they belong to an attempt of this database granted in another place: of the original, when this
+/// The processes that claim to belong to an attempt of this database granted in another place: of the original, if this
 /// is a copy, or of a copy.
 #[must_use]
 pub fn living_elsewhere(server_id: &str, place_id: Option<&str>) -> Vec<i32> {

@@ -1,4 +1,4 @@
-//! From the shim's exit record to the facts the domain judges.
+//! From the shim's exit record to the facts that the domain judges.
 
 use std::path::Path;
 
@@ -25,11 +25,12 @@ use crate::domain::verdict::Sent;
 use crate::domain::verdict::Stop;
 use crate::shim::transcript_usage;
 
-/// Limits of models that are heeded, and characters of a window's name: a record is read from a file that agents can write.
+/// Limits of models that are heeded, and characters of a window's name: a record is read from a file that agents can
+/// write.
 const MODELS: usize = 16;
 const WINDOW_CHARS: usize = 64;
 
-/// What the server alone knows of an attempt: its shim only ran what the grant said.
+/// What only the server knows about an attempt: its shim only ran what the grant said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     pub resumed: bool,
@@ -57,7 +58,7 @@ pub fn facts(record: &ExitRecord, known: &Known) -> Facts {
         stderr_tail: record.stderr_tail.clone(),
         oom_kills: record.oom_kills.unwrap_or(0),
         tasks_refused: record.tasks_refused.unwrap_or(0),
-        // Without this server an agent only cannot say how far it is.
+        // Without this server, an agent merely cannot report its progress.
         mcp_failed: record.mcp_failed.iter().filter(|name| *name != OWN_SERVER).cloned().collect(),
         usage: record.usage_limit.as_ref().map(usage_limit),
         unreadable: record.unreadable.as_ref().map(unreadable),
@@ -74,7 +75,7 @@ fn unreadable(unreadable: &Unreadable) -> String {
     }
 }
 
-/// What the agent heard of the account's usage limit.
+/// What the agent learned of the account's usage limit.
 #[must_use]
 pub fn usage_limit(told: &exit::UsageLimit) -> UsageLimit {
     UsageLimit {
@@ -112,9 +113,9 @@ pub fn spent(record: &ExitRecord) -> Spent {
             .peak_memory_bytes
             .max(record.max_rss_kib.map(|kib| kib.saturating_mul(1024)))
             .map(count),
-        // Of the stream also when there is a result: prices are learned from what an unpriced attempt has too.
+        // From the stream even if there is a result: prices are learned from what an unpriced attempt has as well.
         seen_worth: record.stream_usage.as_ref().map(worth).or_else(|| {
-            // No message came, so nothing was read but the prompt. An older shim does not tell.
+            // No message came, so nothing was read but the prompt. An older shim does not report it.
             (record.turns == 0).then_some(0.0)
         }),
         untold_worth: told.usage_after.as_ref().map_or(0.0, worth),
@@ -123,7 +124,7 @@ pub fn spent(record: &ExitRecord) -> Spent {
     }
 }
 
-/// What all results of the run say together, with what came after the last one in turns and tokens.
+/// What all results of the run report together, and the turns and tokens after the last one.
 fn told(record: &ExitRecord) -> Told {
     let result = record.result.as_ref();
     let seen = record.stream_usage.clone();
@@ -136,7 +137,7 @@ fn told(record: &ExitRecord) -> Told {
             let turns = told.turns.saturating_add(told.turns_after);
             Told { turns, usage: usage.or(seen), ..told.clone() }
         }
-        // An older shim's, which knows of one result, or there was none.
+        // The record is an older shim's, which reports one result, or there was no result.
         None => Told {
             total_usd: result.and_then(|result| result.total_cost_usd),
             turns: result.and_then(|result| result.num_turns).unwrap_or(record.turns),
@@ -148,7 +149,7 @@ fn told(record: &ExitRecord) -> Told {
     Told { total_usd: dollars(told.total_usd), own_usd: dollars(told.own_usd), ..told }
 }
 
-/// Whether the model may have been at work for a request when the agent ended.
+/// Whether the model may have been working on a request when the agent ended.
 fn under_way(record: &ExitRecord) -> bool {
     let begun = record.session_id.is_some() || record.turns > 0;
     let refused = record.stop.as_ref().is_some_and(|stop| match stop.reason {
@@ -166,13 +167,13 @@ fn under_way(record: &ExitRecord) -> bool {
         | StopReason::Unrecordable
         | StopReason::Newer => false,
     });
-    // Above 128 it is a signal that ended it, in a shell's words and in claude's own.
+    // Above 128 it stands for the signal that ended it, as shells and claude report it.
     let by_itself = record.stop.is_none()
         && matches!(record.status, ExitStatus::Exited { code } if code <= 128);
     begun && !refused && !by_itself
 }
 
-/// What an attempt used whose shim left no record. `ran`: whether a child may have been started.
+/// What an attempt without a record of its shim used. `ran`: whether a child may have been started.
 #[must_use]
 pub fn spent_by_transcript(run_dir: &Path, ran: bool) -> Spent {
     let left = if ran { transcript_usage::usage(run_dir) } else { None };
@@ -197,7 +198,7 @@ fn cached(usage: &exit::Usage) -> u64 {
     usage.cache_creation_input_tokens.saturating_add(usage.cache_read_input_tokens)
 }
 
-/// What the tokens cost beside each other.
+/// What the tokens cost relative to each other.
 fn worth(usage: &exit::Usage) -> f64 {
     let tokens = Tokens {
         input: usage.input_tokens,
@@ -248,7 +249,7 @@ fn reason(reason: StopReason) -> Stop {
     }
 }
 
-/// What it was denied, for people: agents choose these words.
+/// What it was denied, for people; agents choose these words.
 fn denied(message: &ResultMessage) -> Vec<String> {
     if message.denials.is_empty() {
         return message.denied.iter().map(|tool| text::shown(tool)).collect();
@@ -260,7 +261,7 @@ fn denied(message: &ResultMessage) -> Vec<String> {
     told.collect()
 }
 
-/// The signal behind a stop. Its sender calls itself as it likes, so that is shown escaped and short.
+/// The signal behind a stop. Its sender chooses its own name, so the name is shown escaped and shortened.
 fn sent(stop: &exit::Stop) -> Option<Sent> {
     const SHOWN: usize = 32;
     let signal = match stop.signal? {

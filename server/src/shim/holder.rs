@@ -14,13 +14,14 @@ use crate::domain::reconcile::Process;
 use crate::domain::trace::Trace;
 use crate::shim::processes;
 
-/// What tells that a process is a worker's shim: the number alone may be another's by now.
+/// What shows that a process is a worker's shim: by now, its number may be another process's.
 #[derive(Clone, Debug)]
 pub struct Holder {
     pub pid: i32,
     /// The lock file that the shim holds for life.
     pub lock: PathBuf,
-    /// What the shim said of itself, if it counts in this place. Its lock file can be removed, and its start cannot.
+    /// What the shim reported about itself, if it is valid in this place. Its lock file can be removed, but its start
+    /// time cannot change.
     pub trace: Option<Trace>,
 }
 
@@ -42,7 +43,7 @@ impl Holder {
         }
     }
 
-    /// Whether the shim is stopped by a signal.
+    /// Whether the shim is suspended by a signal.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         let state = process::Process::read(self.pid).map(|process| process.state);
@@ -69,7 +70,7 @@ impl Holder {
         }
     }
 
-    /// The descriptor pins the process: what is looked at is what is hit.
+    /// The descriptor pins the process: the process that is examined is the one that gets the signal.
     fn signal(&self, signal: Signal) -> io::Result<bool> {
         let pinned = match Pinned::open(self.pid) {
             Ok(pinned) => pinned,
@@ -84,7 +85,7 @@ impl Holder {
     }
 }
 
-/// It has ended, or the number is none of a process.
+/// It has ended, or no process has the number.
 fn is_no_process(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::ESRCH | Errno::EINVAL))

@@ -17,21 +17,21 @@ use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-/// A frame up to here needs no room: there are as many as there are links.
+/// A frame up to this size needs no reservation: there are only as many as there are links.
 const SMALL: usize = 64 << 10;
-/// A larger one must come whole within this time, since others wait for the room it has.
+/// A larger frame must arrive completely within this time, because others wait for its room.
 const LARGE_PATIENCE: Duration = Duration::from_secs(30);
-/// The room in KiB that larger frames of all links have together. One link may need all of it.
+/// The room, in KiB, that the larger frames of all links share. One link may need all of it.
 static ROOM: Semaphore = Semaphore::const_new(frame::MAX_BODY >> 10);
 
-/// A shim reads all the time; one that does not take a message for this long is stopped or gone.
+/// A shim reads all the time; one that does not take a message for this long is suspended or gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     #[error("the link broke")]
     Broken(#[source] std::io::Error),
-    #[error("the shim says something this server cannot read")]
+    #[error("the shim sent something that this server cannot read")]
     Frame(#[from] FrameError),
     #[error("the shim takes no messages")]
     Stuck,
@@ -44,9 +44,9 @@ pub enum LinkError {
 pub struct Receiver {
     stream: OwnedReadHalf,
     decoder: Decoder,
-    /// The room of the frame at hand, and until when it may have it.
+    /// The room of the current frame, and until when the frame may have it.
     room: Option<(SemaphorePermit<'static>, Instant)>,
-    /// The room of the frame before. Its receiver has dealt with it when it asks for the next.
+    /// The room of the previous frame. The receiver has processed that frame when it asks for the next one.
     taken: Option<SemaphorePermit<'static>>,
 }
 
@@ -56,7 +56,7 @@ pub struct Sender {
     stream: OwnedWriteHalf,
 }
 
-/// Takes a connection apart into its two directions.
+/// Splits a connection into its two directions.
 #[must_use]
 pub fn split(stream: UnixStream) -> (Receiver, Sender) {
     let (read, write) = stream.into_split();
@@ -66,14 +66,14 @@ pub fn split(stream: UnixStream) -> (Receiver, Sender) {
 }
 
 impl Receiver {
-    /// Takes longer messages than a hello from now on: it is known who speaks.
+    /// Accepts messages longer than a hello from now on: the sender is known.
     pub fn admitted(&mut self) {
         self.decoder.allow(frame::MAX_BODY);
     }
 
-    /// The next message, or `None` when the shim closed the link.
+    /// The next message; `None` if the shim closed the link.
     pub async fn receive(&mut self) -> Result<Option<Decoded<ToServer>>, LinkError> {
-        // Small: it lives in the future of every session, and a grant only ever goes the other way.
+        // Small: it is part of the future of every session, and grants only go the other way.
         let mut buffer = [0; 4 << 10];
         self.taken = None;
         loop {
@@ -97,12 +97,12 @@ impl Receiver {
         }
     }
 
-    /// Waits until there is room for the frame at hand, when it is a large one.
+    /// Waits until there is room for the current frame, if it is a large one.
     async fn find_room(&mut self) -> Result<(), LinkError> {
         let announced = self.decoder.announced().filter(|bytes| *bytes > SMALL);
         let Some(announced) = announced.filter(|_| self.room.is_none()) else { return Ok(()) };
         let kibibytes = u32::try_from(announced.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-        // It is never closed, and no frame is larger than all of it.
+        // The semaphore is never closed, and no frame is larger than all of it.
         let room = ROOM.acquire_many(kibibytes).await.map_err(|_| LinkError::Stuck)?;
         self.room = Some((room, Instant::now() + LARGE_PATIENCE));
         Ok(())

@@ -28,16 +28,16 @@ pub enum ListenError {
     Bind { path: PathBuf, source: io::Error },
 }
 
-/// How often and how long the server looks whether a listener goes away: a server that was killed gives its lock back a
-/// moment before its socket.
+/// How often and how long the server checks whether a listener disappears: a killed server releases its lock a moment
+/// before its socket.
 const LOOKS: u32 = 50;
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Where a socket of our own is found.
+/// Where one of our own sockets is found.
 #[derive(Debug)]
 struct Name {
     path: PathBuf,
-    /// Device and inode, by which another one in its place is known; `None` when they could not be read.
+    /// Device and inode, by which a replacement is recognised; `None` if they could not be read.
     file: Option<(u64, u64)>,
 }
 
@@ -48,15 +48,15 @@ impl Name {
     }
 }
 
-/// How often the name of a socket of our own is looked at.
+/// How often the name of one of our own sockets is checked.
 const NAME_LOOK: Duration = Duration::from_secs(2);
 
-/// The socket that shims dial. When its name is removed or replaced while the server runs, no shim finds it any more, so it
+/// The socket that shims dial. If its name is removed or replaced while the server runs, shims no longer find it, so it
 /// is bound again. A socket that systemd keeps is left to systemd.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
-    /// `None` when it was passed.
+    /// `None` if it was passed.
     name: Option<Name>,
     /// Whether the log has said that the name cannot be bound again.
     is_reported: bool,
@@ -65,7 +65,8 @@ pub struct Listener {
 impl Listener {
     /// Binds the socket, for this user alone.
     ///
-    /// The caller holds the instance lock, so a file that is there belongs to no running server. It may belong to systemd.
+    /// The caller holds the instance lock, so a file that is there belongs to no running server. It may belong to
+    /// systemd.
     pub fn bind(path: &Path) -> Result<Self, ListenError> {
         Ok(Self { socket: bind(path)?, name: Some(Name::of(path)), is_reported: false })
     }
@@ -76,7 +77,7 @@ impl Listener {
         Ok(Self { socket: UnixListener::from_std(passed)?, name: None, is_reported: false })
     }
 
-    /// Waits for the next shim of our own user.
+    /// Waits for the next shim that runs as our own user.
     pub async fn accept(&mut self) -> UnixStream {
         loop {
             tokio::select! {
@@ -86,15 +87,15 @@ impl Listener {
         }
     }
 
-    /// Binds the socket again when something else or nothing has its name. Another socket that a program listens on stays:
-    /// it belongs to systemd, if somebody made systemd listen there meanwhile.
+    /// Binds the socket again when something else or nothing has its name. Another socket that a program listens on
+    /// stays: it belongs to systemd, if systemd was made to listen there meanwhile.
     fn restore(&mut self) {
         let Some(name) = &self.name else { return };
         let path = name.path.clone();
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(found) if name.file.is_none_or(|file| file == (found.dev(), found.ino())) => return,
-            // This server's own is listed still, under the name that it had.
+            // This server's own socket is still listed, under the name that it had.
             Ok(found) if found.file_type().is_socket() && listeners_on(&path) > 1 => {
                 return self.report(&ListenError::Taken { path });
             }
@@ -112,7 +113,7 @@ impl Listener {
         }
     }
 
-    /// Says it when it begins.
+    /// Logs the problem once, when it begins.
     fn report(&mut self, error: &ListenError) {
         if !std::mem::replace(&mut self.is_reported, true) {
             let error = crate::telemetry::chain(error);
@@ -121,7 +122,7 @@ impl Listener {
     }
 }
 
-/// Binds where somebody removed the socket, its directory too, or put something else in its place.
+/// Binds where the socket or its directory was removed, or where something else is in its place.
 fn bind_again(path: &Path) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Bind { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
@@ -129,7 +130,7 @@ fn bind_again(path: &Path) -> Result<UnixListener, ListenError> {
         builder.recursive(true).mode(0o700).create(directory).map_err(failed)?;
     }
     match beneath::make_room(path) {
-        // Only a file is left in the way, of which nobody has said that it counts.
+        // Only a file is in the way, and nobody relies on it.
         Ok(_) => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             Ok(()) | Err(_) => {}
@@ -163,12 +164,13 @@ fn bind_free(path: &Path) -> Result<UnixListener, ListenError> {
     Ok(listener)
 }
 
-/// Whether a living process listens there.
+/// Whether a running process listens there.
 fn is_listened_on(path: &Path) -> bool {
     listeners_on(path) > 0
 }
 
-/// How many sockets listen that were bound there. Asked of the kernel's list: to dial would have systemd start a server.
+/// How many sockets that were bound there listen. Read from the kernel's list: dialling would make systemd start a
+/// server.
 fn listeners_on(path: &Path) -> usize {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let Some(wanted) = real(path) else { return 0 };
@@ -191,8 +193,8 @@ fn real(path: &Path) -> Option<PathBuf> {
     Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
 }
 
-/// Accepts the next shim of our own user. The directory's mode keeps others out already; this holds also when an operator
-/// loosened it.
+/// Accepts the next shim that runs as our own user. The directory's mode already keeps others out; this also holds if
+/// an operator loosened it.
 async fn accept(listener: &UnixListener) -> UnixStream {
     let own = rustix::process::geteuid().as_raw();
     loop {

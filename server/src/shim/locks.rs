@@ -9,8 +9,8 @@ use shim_protocol::plain_file;
 
 use crate::domain::reconcile::Lock;
 
-/// Whether the lock file is held. With the inode of the file that was locked, another file of that name says
-/// nothing; neither does anything but a regular file.
+/// Whether the lock file is held. If the inode of the locked file is known, another file of that name proves nothing,
+/// nor does anything but a regular file.
 #[must_use]
 pub fn lock(path: &Path, inode: Option<u64>) -> Lock {
     let file = match plain_file::open(path) {

@@ -1,6 +1,6 @@
-//! The server's side of its shims: starting them, talking to them, and looking at what they left.
+//! The server's side of its shims: starting them, talking to them, and examining what they left.
 //!
-//! Nothing here decides anything. The dispatcher asks, this module does and reports facts.
+//! Nothing here decides anything: this module does what the dispatcher asks, and reports facts.
 
 pub mod evidence;
 pub mod facts;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use rustix::fs::Access;
 use rustix::fs::access;
 
-/// A program as the shell would find it, as an absolute path: a path as it is, a name in the directories of `search`, which
-/// is a `PATH`.
+/// A program as the shell would find it, as an absolute path: a path as it is, a name in the directories of `search`,
+/// which is a `PATH`.
 #[must_use]
 pub fn find(name: &Path, search: Option<&str>) -> Option<PathBuf> {
     if name.components().count() > 1 {
@@ -23,7 +23,7 @@ fn usable(path: &Path) -> Option<PathBuf> {
     is_program.then(|| std::path::absolute(path).ok()).flatten()
 }
 
-/// What a program was at one moment: another one has another, and so has one that was changed.
+/// What a program was at one moment: a different program has a different value, and so has a changed one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     path: PathBuf,

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::domain::id::AttemptId;
 
-/// The attempts that have a run directory, lowest first. An entry that is not a directory, or has a name that
-/// this server did not give it, is ignored.
+/// The attempts that have a run directory, lowest first. Entries that are not directories, or whose names this server
+/// did not choose, are ignored.
 pub fn numbers(attempts_dir: &Path) -> io::Result<Vec<AttemptId>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(attempts_dir)? {

@@ -1,4 +1,4 @@
-//! Whether an exit record was signed by the shim it names.
+//! Whether an exit record was signed by the shim that it names.
 
 use ed25519_dalek::Signature;
 use ed25519_dalek::Verifier as _;

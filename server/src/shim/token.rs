@@ -17,7 +17,7 @@ pub fn hash(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
 
-/// Whether `token` is the one whose hash was kept; takes as long for every wrong one.
+/// Whether `token` is the one whose hash was kept; takes the same time for every wrong token.
 #[must_use]
 pub fn matches(token: &str, kept_hash: &str) -> bool {
     hash(token).as_bytes().ct_eq(kept_hash.as_bytes()).into()

@@ -1,4 +1,4 @@
-//! The tokens of an attempt whose shim died before it could add them up, from the transcript it left.
+//! The tokens of an attempt whose shim died before it could add them up, from the transcript that it left.
 
 use std::io;
 use std::io::BufRead as _;
@@ -30,7 +30,7 @@ struct Message {
     usage: Usage,
 }
 
-/// What a transcript tells.
+/// What a transcript shows.
 #[derive(Debug, PartialEq)]
 pub struct Left {
     /// The tokens of every message.
@@ -39,8 +39,8 @@ pub struct Left {
     pub begun: bool,
 }
 
-/// What the transcript tells, or `None` when a part of it is gone or cannot be read. Nothing was said when there is no
-/// transcript at all in a run directory that is there.
+/// What the transcript shows; `None` if a part of it is gone or cannot be read. An existing run directory without a
+/// transcript means that nothing was said.
 #[must_use]
 pub fn usage(run_dir: &Path) -> Option<Left> {
     let segments = run_dir::segments(run_dir, Stream::Stdout).ok()?;
@@ -68,10 +68,10 @@ pub fn usage(run_dir: &Path) -> Option<Left> {
     Some(Left { usage: tally.used().clone(), begun })
 }
 
-/// Most bytes of all segments that are read. A transcript that is kept with the usual bounds has an eighth of it; what is
-/// longer was not written by a shim, or says more than is worth waiting for.
+/// The most bytes that are read of all segments. A transcript within the usual bounds has an eighth of that; a longer
+/// one was not written by a shim, or says more than is worth waiting for.
 const MOST_BYTES: u64 = 1 << 30;
-/// Most bytes of one line, as the shim takes them. A longer one is no message.
+/// The most bytes of one line, as for the shim. A longer line is not a message.
 const MOST_LINE: u64 = 8 << 20;
 
 /// The lines of one segment, cut where they are too long. `left` is how many bytes may still be read.

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, whatever happens while they are written.
+//! Files that exist completely or not at all, whatever happens while they are written.
 
 use std::fs::File;
 use std::fs::Permissions;
@@ -9,14 +9,14 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// What becomes of a file that is there already.
+/// What becomes of a file that already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     Keep,
     Replace,
 }
 
-/// A file in the making: it lies beside its place under another name, and is removed unless it is put there.
+/// A file in the making: it is beside its place under another name, and is removed unless it is put there.
 #[derive(Debug)]
 pub struct Draft<'p> {
     place: &'p Path,
@@ -25,7 +25,7 @@ pub struct Draft<'p> {
 }
 
 impl<'p> Draft<'p> {
-    /// Begins an empty file for `place`, with this mode as far as the umask lets it.
+    /// Begins an empty file for `place`, with this mode as far as the umask allows.
     pub fn of(place: &'p Path, mode: u32) -> io::Result<Self> {
         let directory = place.parent().unwrap_or(Path::new("/"));
         let file = tempfile::Builder::new()
@@ -35,24 +35,24 @@ impl<'p> Draft<'p> {
         Ok(Self { place, directory, file })
     }
 
-    /// Where it lies until it is put in its place.
+    /// Where it is until it is put in its place.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Gives it this mode, whatever the umask says.
+    /// Sets this mode, whatever the umask is.
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
         self.file.as_file().set_permissions(permissions)
     }
 
-    /// Adds to it.
+    /// Appends to it.
     pub fn write(&mut self, content: &[u8]) -> io::Result<()> {
         self.file.write_all(content)
     }
 
     /// Puts it in its place, on disk, and returns its size in bytes. With [`Existing::Keep`] it fails as
-    /// [`io::ErrorKind::AlreadyExists`] when something is there.
+    /// [`io::ErrorKind::AlreadyExists`] if something is there.
     pub fn put(self, existing: Existing) -> io::Result<u64> {
         self.file.as_file().sync_all()?;
         let bytes = self.file.as_file().metadata()?.len();
@@ -60,7 +60,7 @@ impl<'p> Draft<'p> {
             Existing::Keep => self.file.persist_noclobber(self.place)?,
             Existing::Replace => self.file.persist(self.place)?,
         };
-        // Without this the name may be lost in a crash, though what is in the file is not.
+        // Without this, a crash may lose the name, although not the content.
         File::open(self.directory)?.sync_all()?;
         Ok(bytes)
     }

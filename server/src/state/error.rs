@@ -1,4 +1,4 @@
-//! What can be wrong with the directories of a server and with what lies in them.
+//! What can be wrong with the directories of a server and with their contents.
 
 use std::io;
 use std::path::PathBuf;

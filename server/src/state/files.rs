@@ -1,4 +1,4 @@
-//! What lies in the directories of a server: names, and how a directory is made.
+//! The contents of a server's directories: their names, and how a directory is created.
 
 use std::fs;
 use std::fs::DirBuilder;
@@ -10,9 +10,9 @@ use std::path::Path;
 use crate::config;
 use crate::state::error::StateError;
 
-/// The address the server listens on, in the runtime directory.
+/// The address that the server listens on, in the runtime directory.
 pub const ADDRESS: &str = "http.addr";
-/// Locked while a server runs, in the runtime directory; says who it is.
+/// Locked while a server runs, in the runtime directory; says which server holds it.
 pub const RUNTIME_LOCK: &str = "server.lock";
 /// Locked while a server runs, in the state directory: two servers may have different runtime directories.
 pub const STATE_LOCK: &str = ".lock";
@@ -26,11 +26,11 @@ pub const WORKERS: &str = "workers";
 pub const WORKTREES: &str = "worktrees";
 /// The coordinator's token, in the state directory.
 pub const TOKEN: &str = config::OWN_TOKEN;
-/// What only the server writes, in the state directory; units of workers may read it and no more.
+/// What only the server writes, in the state directory; the units of workers may only read it.
 pub const SERVER: &str = "server";
-/// Where shims dial, in the state directory: they outlive the runtime directory that they were launched with.
+/// Where shims dial, in the state directory: shims outlive the runtime directory that they were launched with.
 pub const SHIM_ADDRESS: &str = "server/shim.addr";
-/// What the tokens of attempts are made with, in the state directory.
+/// The key that the tokens of attempts are made with, in the state directory.
 pub const ATTEMPT_KEY: &str = "tokens/attempts";
 
 pub(super) fn make(path: &Path) -> Result<(), StateError> {

@@ -1,4 +1,4 @@
-//! Who runs a server, by the words in its lock files, and where its token is.
+//! Which server holds its directories, according to its lock files, and where its token is.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -42,11 +42,11 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// Who a token's file belongs to.
+/// To whom a token's file belongs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// To the server: made on the first start, replaced by `rotate-token`.
+    /// To the server: created on the first start, replaced by `rotate-token`.
     Own,
     /// To systemd, which copies it for each start of the unit (`LoadCredential=`).
     Credential,
@@ -61,10 +61,10 @@ pub struct TokenFile {
     pub origin: Origin,
 }
 
-/// Most bytes of what a lock file says.
+/// The most bytes that are read of a lock file.
 const MOST_HOLDER_BYTES: u64 = 64 << 10;
 
-/// What the file says; nothing when it says nothing readable yet.
+/// What the file says; empty if it has nothing readable yet.
 pub fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
     match file.take(MOST_HOLDER_BYTES).read_to_string(&mut text) {

@@ -1,7 +1,7 @@
 //! One server per state directory, and one per runtime directory.
 //!
-//! Both hold a lock file that the server never removes: removing it would let two servers each lock a file of that name.
-//! Somebody else can remove it, so the directory itself is locked too, and what is gone is put back.
+//! Both hold a lock file that the server never removes: removing it would let two servers each lock a file of that
+//! name. Others can remove it, so the directory itself is locked as well, and a missing file is restored.
 
 use std::fs;
 use std::fs::File;
@@ -35,13 +35,13 @@ use crate::state::owned;
 use crate::state::owned::Owners;
 use crate::telemetry::chain;
 
-/// How often a lock that is held is tried again, and how long to wait in between. A command that asks who holds it takes it
-/// for a moment.
+/// How often a held lock is tried again, and how long to wait in between: a command that asks which server holds it
+/// takes it for a moment.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(30);
 
-/// Both locks of a running server, and those of the directories they are in: a lock file can be removed while its directory
-/// is in use. Dropping it lets the next one in.
+/// Both locks of a running server, and those of the directories they are in: a lock file can be removed while its
+/// directory is in use. Dropping it lets the next server in.
 #[derive(Debug)]
 pub struct InstanceLock {
     state: Held,
@@ -51,17 +51,17 @@ pub struct InstanceLock {
     is_reported: bool,
 }
 
-/// One of the two directories, held.
+/// One of the two directories, locked.
 #[derive(Debug)]
 struct Held {
     directory: PathBuf,
     name: &'static str,
-    /// Names another directory on the command line.
+    /// The flag that names another directory.
     option: &'static str,
     file: File,
-    /// `None` where the file system locks no directories.
+    /// `None` if the file system cannot lock directories.
     itself: Option<File>,
-    /// Whether the log says already that the file is gone and cannot be created again.
+    /// Whether the log has said that the file is gone and cannot be created again.
     reported: bool,
 }
 
@@ -85,26 +85,26 @@ impl InstanceLock {
         Ok(lock)
     }
 
-    /// Where the server before this one listened, on this state directory.
+    /// Where the previous server of this state directory listened.
     #[must_use]
     pub fn listened(&self) -> Option<SocketAddr> {
         self.holder.listened
     }
 
-    /// Says where the server listens: in the lock files, and in `http.addr` for clients.
+    /// Publishes where the server listens: in the lock files, and in `http.addr` for clients.
     pub fn publish(&mut self, listen: SocketAddr) -> Result<(), StateError> {
         self.holder.listen = Some(listen);
         self.sign()?;
         self.write_address(listen)
     }
 
-    /// Says whether the server drains, for `vibe-ensemble drain`: a toggle must be looked at before it is pulled.
+    /// Publishes whether the server drains, for `vibe-ensemble drain`, which must know the state before it toggles it.
     pub fn set_draining(&mut self, draining: bool) -> Result<(), StateError> {
         self.holder.draining = draining;
         self.sign()
     }
 
-    /// Says where the token is from now on.
+    /// Publishes where the token is from now on.
     pub fn set_token(&mut self, token: TokenFile) -> Result<(), StateError> {
         let token = Some(token);
         if self.holder.token == token {
@@ -114,7 +114,7 @@ impl InstanceLock {
         self.sign()
     }
 
-    /// Takes the address away again, on a clean stop.
+    /// Removes the address again, on a clean stop.
     pub fn withdraw(&mut self) -> Result<(), StateError> {
         let path = self.runtime.held_directory().join(ADDRESS);
         match fs::remove_file(&path) {
@@ -125,8 +125,8 @@ impl InstanceLock {
         }
     }
 
-    /// Puts back what somebody removed or replaced while the server runs: the lock files, without which a second server
-    /// would see no first one, and the address, without which no client finds this one.
+    /// Restores files that were removed or replaced while the server runs: the lock files, without which a second
+    /// server would not see the first, and the address, without which no client finds this server.
     pub fn restore(&mut self) {
         let mut restored = self.state.restore();
         restored |= self.runtime.restore();
@@ -138,7 +138,7 @@ impl InstanceLock {
         };
         let failed = written.is_err();
         if let Err(error) = written.and_then(|()| if restored { self.sign() } else { Ok(()) }) {
-            // Tried again and again; reported when it begins.
+            // It is retried again and again, and reported when it begins.
             if !self.is_reported {
                 tracing::error!(error = %chain(&error), "files of the running server were removed or replaced and could not be restored");
             }
@@ -155,7 +155,7 @@ impl InstanceLock {
         })
     }
 
-    /// Writes who holds the locks into them, in place: a renamed file would be another lock.
+    /// Writes into the locks which server holds them, in place: a renamed file would be another lock.
     fn sign(&mut self) -> Result<(), StateError> {
         let text = serde_json::json!(self.holder).to_string();
         for held in [&mut self.state, &mut self.runtime] {
@@ -184,7 +184,7 @@ impl Held {
                 let holder = said.unwrap_or_default().into();
                 return Err(StateError::Held { path, holder, directory: option });
             }
-            // Some network file systems lock no directories; the file has to do.
+            // Some network file systems cannot lock directories; the file must suffice.
             Err(TryLockError::Error(_)) => None,
         };
         let file = take(&path, option)?;

@@ -10,8 +10,8 @@
 //! - [`views`]: what is read for answers. Names no move.
 //!
 //! Each method that writes is one transaction and appends its events itself, so nobody can change state and forget to
-//! say so. Writes that come together share one commit (see [`db::writer`]), and a caller hears of its write only after
-//! that commit is on disk.
+//! say so. Writes that arrive together share one commit (see [`db::writer`]), and a caller hears of its write only
+//! after that commit is on disk.
 //!
 //! Invariant: every write names the id and the state it believes, and looks at how many rows it changed.
 //! Invariant: no reader holds a transaction while it waits for anything but the database.

@@ -15,7 +15,7 @@ pub struct Booked {
     pub detail: Option<String>,
     /// It spent one of the stage's attempts.
     pub charged: bool,
-    /// It is a failure that is nobody's fault and must not repeat for ever.
+    /// It is a failure that is not the ticket's fault and must not repeat for ever.
     pub struck: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Booked {
 pub fn booked(attempt: &Attempt, verdict: &Verdict) -> Booked {
     let (outcome, failure, detail) = match verdict {
         Verdict::Succeeded(_) => (Outcome::Succeeded, None, None),
-        // Its shim is gone all the same; that no child ran only makes it free of charge.
+        // Its shim is gone nevertheless; that no child ran only makes the attempt free of charge.
         Verdict::Failed { failure: Failure::NeverStarted, detail } => {
             (Outcome::Lost, Some(Failure::NeverStarted), Some(detail))
         }

@@ -1,14 +1,14 @@
 //! The one table of a worker type's settings. A new setting is one row here and one migration that adds its column.
 //!
-//! [`super::settings`] makes the values and their checks from it, `store/worker_type/settings` what is read and written,
-//! `mcp/tools/worker_types/settings` the arguments and the views of the tools, and `templates/file` the keys of a file.
-//! What a setting means stays where it is obeyed: in `dispatcher/grant`, in `domain/prompt`, in a claim.
+//! [`super::settings`] makes the values and their checks from it, `store/rows/worker_type_settings` what is read and
+//! written, `mcp/tools/worker_type_settings` the arguments and the views of the tools, and `templates/file` the keys of
+//! a file. What a setting means is decided where it is obeyed: in `dispatcher/grant`, in `domain/prompt`, in a claim.
 
-/// Passes every row, behind whatever else stands in the brackets, to the macro `$make`.
+/// Passes every row, after the other arguments, to the macro `$make`.
 ///
 /// A row is `name: Type = default, rule`, where the name is the column's, the argument's and the key's; `as "…"` gives
 /// the argument and the key another one. The words of `create` and `update` are what models read about the argument.
-/// Rows stand in the order in which they are checked, and the first wrong one is reported.
+/// Rows are checked in this order, and the first invalid one is reported.
 macro_rules! worker_type_settings {
     ($make:ident!($($with:tt)*)) => { $make! { [$($with)*]
         /// The role: who the worker is and how it works.

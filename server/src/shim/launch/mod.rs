@@ -18,7 +18,7 @@ pub enum LaunchError {
     Order(#[source] io::Error),
     #[error("could not encode the launch order")]
     Encode(#[from] FrameError),
-    #[error("the shim left with {status} before it had detached")]
+    #[error("the shim exited with {status} before it had detached")]
     Left { status: std::process::ExitStatus },
     #[error("the shim did not detach within {seconds} s")]
     Stuck { seconds: u64 },
@@ -32,18 +32,18 @@ pub enum LaunchError {
          'vibe-ensemble-worker*'` tells)"
     )]
     Closed,
-    #[error("the shim took its order and left without an answer; its unit's log tells why")]
+    #[error("the shim took its order and exited without an answer; the log of its unit says why")]
     Silent,
     #[error("the shim gave up: {reason}")]
     Refused { reason: String },
     #[error(
-        "no worker unit answered within {seconds} s; `systemctl status 'vibe-ensemble-worker*'` tells why"
+        "no worker unit answered within {seconds} s; `systemctl status 'vibe-ensemble-worker*'` says why"
     )]
     NoAnswer { seconds: u64 },
 }
 
 impl LaunchError {
-    /// Whether what was launched was killed from outside, which says nothing about the next one.
+    /// Whether the shim was killed from outside, which says nothing about the next one.
     #[must_use]
     pub fn is_chance(&self) -> bool {
         matches!(self, Self::Left { status } if status.code().is_none())
@@ -72,9 +72,9 @@ impl Detached {
 /// How shims are started.
 #[derive(Clone, Debug)]
 pub enum Launcher {
-    /// As a process of its own session, no child of ours. For a terminal, a container, a test.
+    /// As a process in its own session, not as our child. For a terminal, a container, a test.
     Plain { shim: PathBuf },
-    /// As a unit of systemd's, which starts one for each connection to this socket.
+    /// As a systemd unit; systemd starts one for each connection to this socket.
     Unit { socket: PathBuf },
 }
 

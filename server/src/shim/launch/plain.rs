@@ -1,4 +1,4 @@
-//! The plain launcher: the shim detaches itself, so the server's end is nothing to it.
+//! The plain launcher: the shim detaches itself, so it survives the end of the server.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -16,10 +16,10 @@ use tokio::process::Command;
 use super::Detached;
 use super::LaunchError;
 
-/// The process we start only forks and leaves; a machine that takes longer for that is in trouble.
+/// The process that we start only forks and exits; a machine that takes longer for that is in trouble.
 const DETACH_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a supervisor of ours put into our environment and a worker must not take for its own.
+/// Variables that our supervisor set for us, and that a worker must not take for its own.
 const OURS: [&str; 10] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",

@@ -1,7 +1,7 @@
-//! The unit launcher: systemd starts the shim, because we connect to a socket of its.
+//! The unit launcher: systemd starts the shim when we connect to one of its sockets.
 //!
 //! `vibe-ensemble-worker.socket` has `Accept=yes`, so each connection becomes the standard input of one instance of
-//! `vibe-ensemble-worker@.service`, in a control group of its own, which no restart of ours touches.
+//! `vibe-ensemble-worker@.service`, in a control group of its own, which our restarts do not touch.
 
 use std::io;
 use std::path::Path;
@@ -49,7 +49,7 @@ async fn hand_over(socket: &Path, order: &[u8]) -> Result<(), LaunchError> {
             Some(Decoded::Known(LaunchAnswer::LaunchFailed { reason })) => {
                 return Err(LaunchError::Refused { reason });
             }
-            // Whatever a newer shim says, it says it with the order in its hands.
+            // Whatever a newer shim answers, it has the order.
             Some(Decoded::Known(LaunchAnswer::Launched { .. }) | Decoded::Unknown { .. }) => {
                 return Ok(());
             }
@@ -62,7 +62,8 @@ async fn hand_over(socket: &Path, order: &[u8]) -> Result<(), LaunchError> {
     }
 }
 
-/// A connection that ends with the order unread was closed by systemd, or by the end of a unit that never came so far.
+/// A connection that ends with the order unread was closed by systemd, or by a unit that ended before it read the
+/// order.
 fn closed(source: io::Error) -> LaunchError {
     let kind = source.kind();
     if matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {

@@ -16,7 +16,7 @@ use super::error::StoreError;
 pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        // Readers never wait for the writer, nor it for them.
+        // Readers never wait for the writer, nor does the writer wait for readers.
         .journal_mode(SqliteJournalMode::Wal)
         // A commit is on disk when it returns. NORMAL may lose the last commits on power loss, and a shim deletes
         // nothing before the server confirms that its report is committed.
@@ -24,11 +24,11 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         // Only the backup and the doctor ever meet the writer; a wait beats an error for them.
         .busy_timeout(Duration::from_secs(5))
-        // Give the space of a large WAL back after a checkpoint.
+        // Free the space of a large WAL after a checkpoint.
         .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "MEMORY")
-        // Two MiB for each connection, whatever the database holds: memory must not grow with it. The page cache of the
-        // kernel has the rest, and gives it back when somebody else needs it.
+        // Two MiB for each connection, whatever the database holds: memory must not grow with it. The kernel's page
+        // cache holds the rest, and frees it when other programs need the memory.
         .pragma("cache_size", CACHE_SIZE)
         .statement_cache_capacity(200)
         .disable_statement_logging()
@@ -52,7 +52,7 @@ pub(crate) const READER_PRAGMAS: [(&str, &str); 4] = [
     ("cache_size", CACHE_SIZE),
 ];
 
-/// SQLite ignores a pragma it does not know without a word, so each is read back.
+/// SQLite silently ignores a pragma that it does not know, so each one is read back.
 pub(crate) async fn check_pragmas(
     connection: &mut SqliteConnection,
     wanted: &'static [(&'static str, &'static str)],

@@ -1,4 +1,4 @@
-//! How a store call can end without its result.
+//! How a call of the store can end without a result.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Understood and not granted; nothing was changed. For the coordinator.
+    /// Understood and declined; nothing was changed. For the coordinator.
     #[error("refused: {0:?}")]
     Refused(Refusal),
-    /// Broken; nothing of this call was committed. For the operator.
+    /// Failed; nothing of this call was committed. For the operator.
     #[error(transparent)]
     Failed(#[from] StoreError),
 }
@@ -23,16 +23,18 @@ pub enum Error {
 pub enum StoreError {
     #[error("the database refused a statement")]
     Statement(#[source] sqlx::Error),
-    /// The group commit failed, so nothing of its transaction counts.
+    /// The group commit failed, so nothing of its transaction was stored.
     #[error("could not commit")]
     Commit(#[source] Arc<sqlx::Error>),
     #[error("the database is closed")]
     Closed,
     #[error("could not start the thread that writes to the database")]
     Thread(#[source] std::io::Error),
-    #[error("could not open the database {path}; it has to be a file this user may read and write")]
+    #[error(
+        "could not open the database {path}; it must be a file that this user may read and write"
+    )]
     Open { path: PathBuf, source: sqlx::Error },
-    #[error("could not make the database {path}")]
+    #[error("could not create the database {path}")]
     Make { path: PathBuf, source: std::io::Error },
     #[error("could not read the database {path}")]
     Read { path: PathBuf, source: std::io::Error },
@@ -72,20 +74,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What went wrong while opening `path`. A file that is not a database, or a broken one, is reported as damaged: it is
-    /// there and readable, and nothing about its place is wrong.
+    /// What went wrong while opening `path`. A file that is not a database, or a broken one, is reported as damaged: it
+    /// is there and readable, and nothing about its place is wrong.
     pub(crate) fn opening(path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_owned();
         match result_code(&source) {
             Some(CORRUPT) => Self::Damaged { path, first: "its pages do not fit together".into() },
             Some(NOT_A_DATABASE) => {
-                Self::Damaged { path, first: "it is no SQLite database".into() }
+                Self::Damaged { path, first: "it is not an SQLite database".into() }
             }
             _ => Self::Open { path, source },
         }
     }
 
-    /// Whether the disk has no room for it.
+    /// Whether it failed because the disk is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let cause = match self {

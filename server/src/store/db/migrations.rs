@@ -1,4 +1,4 @@
-//! Bringing the schema up to date.
+//! Brings the schema up to date.
 
 use std::path::Path;
 
@@ -10,17 +10,17 @@ use super::error::StoreError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// The first migration there is. What came before it was squashed into it before the first release, so a database with an
-/// older one was made by an unreleased version.
+/// The first migration. Earlier ones were squashed into it before the first release, so a database with an older one
+/// was made by an unreleased version.
 const FIRST: i64 = 20_261_201_000_100;
 
-/// Refuses a database from before the first release. Its tables look like those of today, but no migration leads from one
-/// schema to the other.
+/// Refuses a database from before the first release. Its tables look like today's, but no migration leads from that
+/// schema to this one.
 pub(crate) async fn refuse_unreleased(
     path: &Path,
     connection: &mut SqliteConnection,
 ) -> std::result::Result<(), StoreError> {
-    // A new file has no such table. What is no database at all is reported by whatever reads it next.
+    // A new file has no such table. A file that is not a database is reported by the next reader.
     let oldest: std::result::Result<Option<i64>, _> =
         sqlx::query_scalar("SELECT MIN(version) FROM _sqlx_migrations").fetch_one(connection).await;
     match oldest {
@@ -31,7 +31,7 @@ pub(crate) async fn refuse_unreleased(
     }
 }
 
-/// Whether the schema has every migration of this version. A new file and one that cannot be asked have not.
+/// Whether the schema has every migration of this version. A new file has not, nor has one that cannot be read.
 pub(crate) async fn is_up_to_date(connection: &mut SqliteConnection) -> bool {
     let applied: std::result::Result<i64, _> =
         sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(numbers.first(), Some(&FIRST));
     }
 
-    /// A connection to a new database with the migrations up to this one.
+    /// A connection to a new database that has the migrations up to this one.
     async fn as_of(version: i64) -> SqliteConnection {
         use sqlx::ConnectOptions as _;
 

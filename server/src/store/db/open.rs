@@ -32,22 +32,23 @@ use super::store::Store;
 use super::writer::Writer;
 use crate::domain::time::Timestamp;
 
-/// The first release without the WAL-reset corruption (two connections that write and checkpoint at once).
+/// The first release without the WAL-reset corruption, which happens when two connections write and checkpoint at the
+/// same time.
 const OLDEST_SQLITE: &str = "3.51.3";
 
-/// Readers at once. More would only queue for the two cores a small machine has.
+/// The number of readers. More would only queue for the two cores that a small machine has.
 const READERS: u32 = 4;
 
 impl Store {
-    /// Opens the file at `path`, makes it when it is not there, and brings its schema up to date.
+    /// Opens the file at `path`, creates it if it does not exist, and brings its schema up to date.
     ///
     /// The caller holds the instance lock: a second server on the same file would be a second writer.
     pub async fn open(path: &Path, rules: Rules, now: Timestamp) -> Result<Self> {
         Ok(Self::open_within(path, rules, now, None).await?.0)
     }
 
-    /// [`Store::open`], for a caller that waits for the look at the whole file no longer than `patience`. It may serve
-    /// from a file that is looked at partly, but start nothing new.
+    /// Like [`Store::open`], for a caller that waits no longer than `patience` for the check of the whole file. It may
+    /// serve from a file that is only partly checked, but it starts nothing new.
     pub async fn open_within(
         path: &Path,
         rules: Rules,
@@ -62,7 +63,7 @@ impl Store {
             connection::options(path).create_if_missing(true).connect().await.map_err(opened)?;
         check_version(&mut writer).await?;
         connection::check_pragmas(&mut writer, &WRITER_PRAGMAS).await?;
-        // What is damaged must not be migrated, however long the look takes.
+        // A damaged file must not be migrated, however long the check takes.
         let patience = if migrations::is_up_to_date(&mut writer).await { patience } else { None };
         let checked = Soundness::begin(path).within(patience).await?;
         migrations::migrate(path, &mut writer).await?;
@@ -89,8 +90,8 @@ impl Store {
     }
 }
 
-/// Makes a new file for this user alone; SQLite gives its companions the same mode. The directory keeps others out
-/// already, unless somebody loosened it.
+/// Creates a file for this user alone; SQLite gives its companion files the same mode. The directory already keeps
+/// other users out, unless someone loosened its mode.
 fn make_private(path: &Path) -> std::result::Result<(), StoreError> {
     let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
     match made {
@@ -121,14 +122,15 @@ async fn refuse_unreleased(path: &Path) -> std::result::Result<(), StoreError> {
     if !has_content {
         return Ok(());
     }
-    // What cannot be opened is refused by the writer, which says why.
+    // The writer refuses a file that cannot be opened, and says why.
     let Ok(mut connection) = connection::read_only(path).await else { return Ok(()) };
     let refused = migrations::refuse_unreleased(path, &mut connection).await;
     connection.close().await.map_err(StoreError::Statement)?;
     refused
 }
 
-/// Refuses a restored backup beside the write-ahead log of the database it replaces. SQLite would play that log into it.
+/// Refuses a restored backup beside the write-ahead log of the database it replaces. SQLite would replay that log into
+/// it.
 ///
 /// A backup is written without a write-ahead log, and says so in its header; a database of a server always has one.
 fn refuse_foreign_wal(path: &Path) -> std::result::Result<(), StoreError> {

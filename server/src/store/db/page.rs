@@ -1,14 +1,14 @@
-//! Pages of a list, by key: stable while rows come and go.
+//! Pages of a list, by key: they stay stable while rows are added and removed.
 
 /// Which part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Only what comes after this key.
+    /// Only items after this key.
     pub after: Option<i64>,
     pub limit: i64,
 }
 
-/// One page and where the next begins.
+/// One page, and where the next one begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<T> {
     pub items: Vec<T>,
@@ -23,12 +23,12 @@ impl Page {
         self.after.unwrap_or(0)
     }
 
-    /// One more than asked for: its presence says that there is a next page.
+    /// One more than was asked for: its presence shows that there is a next page.
     pub(crate) fn fetch(self) -> i64 {
         self.limit.saturating_add(1)
     }
 
-    /// Cuts what was fetched to the page; `key` gives the position of an item.
+    /// Cuts the fetched items to the page; `key` gives the position of an item.
     pub(crate) fn cut<T>(self, mut items: Vec<T>, key: impl Fn(&T) -> i64) -> Listed<T> {
         let limit = usize::try_from(self.limit).unwrap_or(0);
         let more = items.len() > limit;

@@ -44,7 +44,7 @@ impl Place {
         serde_json::from_str(json).map_err(|_| self.bad(column, json))
     }
 
-    /// What a statement put together as JSON; `None` for NULL.
+    /// A value that a statement built as JSON; `None` for NULL.
     pub(crate) fn json<T: DeserializeOwned>(
         self,
         json: Option<&str>,
@@ -71,7 +71,8 @@ pub(crate) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// Dollars. Rows that are older than the bounds, or were written manually, may hold a value that JSON has no number for.
+/// Dollars. Rows that are older than the bounds, or were written manually, may hold a value that is not a number in
+/// JSON.
 pub(crate) fn dollars(usd: f64) -> f64 {
     usd.min(bill::MOST_USD_IN_ALL)
 }
@@ -81,13 +82,13 @@ pub(crate) fn json_list<T: AsRef<str>>(items: &[T]) -> String {
     serde_json::Value::from(items.iter().map(AsRef::as_ref).collect::<Vec<&str>>()).to_string()
 }
 
-/// A flag inside of SQLite's JSON, which has none: 0 or 1.
+/// A flag inside SQLite's JSON, which has no booleans: 0 or 1.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(i64::deserialize(deserializer)? != 0)
 }
 
-/// A real inside of SQLite's JSON, written by `format('%!.17g', …)`: the JSON itself keeps fifteen digits, and a double
-/// needs seventeen. Not for NULL, of which that makes 0.0.
+/// A real inside SQLite's JSON, written by `format('%!.17g', …)`: JSON alone keeps fifteen digits, and a double needs
+/// seventeen. Not for NULL, which that turns into 0.0.
 pub(crate) fn real<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| text.parse().map_err(D::Error::custom)).transpose()

@@ -1,9 +1,10 @@
-//! Whether the database file is sound: a look at all of it that a large file does not make every start wait for.
+//! Whether the database file is sound: a check of the whole file, for which a large file does not make every start
+//! wait.
 //!
-//! The look begins before anything is built on the file. When it is not through in the time a start has, the server
-//! serves, grants nothing new, and keeps looking; a file that turns out to be damaged ends the server, and a note
-//! beside it makes every later start wait for the whole look.
-//! Invariant: no attempt is granted, and no schema is changed, before every page was looked at.
+//! The check begins before anything relies on the file. If it is not finished in the time that a start has, the server
+//! serves, starts no attempt, and continues to check; a file that turns out to be damaged ends the server, and a note
+//! beside the file makes every later start wait for the whole check.
+//! Invariant: no attempt is granted and no schema is changed before every page has been checked.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,17 +22,17 @@ use tokio::task::JoinHandle;
 use super::connection::read_only;
 use super::error::StoreError;
 
-/// Beside the database: it was found damaged while a server served from it.
+/// The note beside the database: it was found damaged while a server served from it.
 const NOTE: &str = "-damaged";
 
-/// A look that is under way.
+/// A check that is under way.
 #[derive(Debug)]
 pub struct Soundness {
     path: PathBuf,
     look: JoinHandle<Result<(), StoreError>>,
 }
 
-/// What is known of the file when a server may begin to serve from it.
+/// What is known about the file when a server may begin to serve from it.
 #[derive(Debug)]
 pub enum Checked {
     Whole,
@@ -40,7 +41,7 @@ pub enum Checked {
 }
 
 impl Soundness {
-    /// Begins to look, through a connection of its own that cannot write.
+    /// Begins the check, through a connection of its own that cannot write.
     pub(crate) fn begin(path: &Path) -> Self {
         let owned = path.to_owned();
         let look = tokio::spawn(async move {
@@ -52,7 +53,7 @@ impl Soundness {
         Self { path: path.to_owned(), look }
     }
 
-    /// Looks for as long as `patience`, or to the end when there is none or the file was found damaged before.
+    /// Checks for as long as `patience`, or to the end if there is none or if the file was found damaged before.
     pub(crate) async fn within(
         mut self,
         patience: Option<Duration>,
@@ -72,7 +73,7 @@ impl Soundness {
         Ok(Checked::Whole)
     }
 
-    /// Waits for the end of the look. A damaged file is noted before anybody hears of it.
+    /// Waits for the end of the check. The note about a damaged file is written before the damage is reported.
     pub async fn finish(self) -> Result<(), StoreError> {
         let found = self.look.await.unwrap_or(Err(StoreError::Closed));
         if let Err(StoreError::Damaged { first, .. }) = &found {
@@ -82,7 +83,7 @@ impl Soundness {
     }
 }
 
-/// Looks at every page.
+/// Checks every page.
 async fn quick_check(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)")
         .fetch_all(connection)
@@ -114,7 +115,7 @@ fn remember(path: &Path, first: &str) -> Result<(), StoreError> {
     written.map_err(|source| StoreError::Make { path: note, source })
 }
 
-/// The file is whole again: somebody has put a backup in its place.
+/// The file is sound again: someone has put a backup in its place.
 fn forget(path: &Path) -> Result<(), StoreError> {
     let note = note(path);
     forget_file(&note).map_err(|source| StoreError::Make { path: note, source })

@@ -1,4 +1,4 @@
-//! The store as everybody holds it: one writer, a pool of readers, the rules that writes obey.
+//! The handle of the store: one writer, a pool of readers, and the rules that writes obey.
 //!
 //! Its methods are in the other floors, each beside what it does.
 
@@ -17,11 +17,11 @@ use crate::domain::pipeline::Policy;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     pub policy: Policy,
-    /// Workers that may live at once on this server.
+    /// Workers that may run at the same time on this server.
     pub max_workers: i64,
     /// Dollars that all attempts of one day (UTC) may cost together.
     pub max_usd_per_day: Option<f64>,
-    /// Tickets that one ticket may become, where its project does not say.
+    /// Tickets that one ticket may become, if its project has no limit of its own.
     pub max_descendants: i64,
 }
 
@@ -35,14 +35,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Rises after every commit that changed something. Waiters re-read what they wait for: the level says that
-    /// something happened, never what.
+    /// Rises after every commit that changed something. Callers that wait read what they wait for again: the level
+    /// shows that something changed, never what.
     #[must_use]
     pub fn level(&self) -> watch::Receiver<u64> {
         self.writer.level()
     }
 
-    /// Names this database for ever; part of every grant.
+    /// Identifies this database for ever; part of every grant.
     #[must_use]
     pub fn server_id(&self) -> &str {
         &self.server_id
@@ -53,12 +53,12 @@ impl Store {
         *self.rules.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Replaces the rules; writes that begin later obey the new ones.
+    /// Replaces the rules; writes that begin afterwards obey the new ones.
     pub fn set_rules(&self, rules: Rules) {
         *self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner) = rules;
     }
 
-    /// Says what to do when a write finds the disk full. That write has failed; later ones may succeed.
+    /// Sets what to do when a write finds the disk full. That write has failed; later ones may succeed.
     pub fn on_full(&self, relief: impl Fn() + Send + Sync + 'static) {
         self.writer.on_full(Box::new(relief));
     }
@@ -69,7 +69,7 @@ impl Store {
         self.writer.quietly().write(|_| Box::pin(ready(Ok(())))).await
     }
 
-    /// Ends the writer after what is queued, then closes every connection.
+    /// Ends the writer after the queued writes, then closes every connection.
     pub async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;

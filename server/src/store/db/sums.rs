@@ -1,11 +1,12 @@
-//! Whether the kept sums and counts equal the rows they are of.
+//! Whether the kept sums and counts match the rows that they sum up.
 //!
-//! Triggers keep them (see the migration `keep_sums`), so a difference means that somebody changed the file with the
-//! triggers off, or a trigger is wrong. Read by the doctor and by a property test; it reads every attempt and ticket.
+//! Triggers keep them (see the migration `keep_sums`), so a difference means that someone changed the file with the
+//! triggers off, or that a trigger is wrong. Read by the doctor and by a property test; it reads every attempt and
+//! ticket.
 
 use sqlx::SqliteConnection;
 
-/// Each kept table beside what its rows should be.
+/// Each kept table, beside what its rows should be.
 const CHECKS: [(&str, &str); 4] = [
     (
         "usage_day",

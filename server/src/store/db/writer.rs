@@ -1,14 +1,14 @@
 //! The one write connection, and the group commit.
 //!
-//! Writers send closures here. Whatever is waiting when the connection is free runs in one `BEGIN IMMEDIATE`
-//! transaction, and then one commit (one fsync) makes all of it durable. A closure that refuses or fails is rolled back
-//! alone: each that is not the first of its transaction runs in a savepoint.
+//! Writers send closures here. All closures that wait when the connection is free run in one `BEGIN IMMEDIATE`
+//! transaction, and then one commit (one fsync) makes them all durable. A closure that refuses or fails is rolled back
+//! alone: each closure but the first of a transaction runs in a savepoint.
 //!
-//! The closures run on a thread of their own. Each statement is a trip to the thread of SQLite and back, and waking a
-//! thread that waits costs less than waking a task of a runtime that is busy with requests.
+//! The closures run on a thread of their own. Each statement is a trip to SQLite's thread and back, and waking a
+//! waiting thread costs less than waking a task of a runtime that is busy with requests.
 //!
-//! Invariant: a caller hears of success only after the commit returned.
-//! Invariant: closures await nothing but the connection they are given; anything else would stop every writer.
+//! Invariant: a caller learns of success only after the commit has returned.
+//! Invariant: closures await nothing but the connection that they are given; anything else would stop every writer.
 
 use std::fmt;
 use std::future::Future;
@@ -27,10 +27,10 @@ use super::error::Error;
 use super::error::Result;
 use super::error::StoreError;
 
-/// Writes that share one commit at most. Past this the latency of the first one grows for nothing.
+/// The most writes that share one commit. Above this, the latency of the first one grows for nothing.
 const BATCH: usize = 64;
 
-/// Writes that may wait; beyond this callers wait for a place, which is the back-pressure.
+/// Writes that may wait; above this, callers wait for a place, which is the back-pressure.
 const QUEUE: usize = 1024;
 
 pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'c>>;
@@ -44,7 +44,7 @@ pub(crate) struct Writer {
     rows: Arc<Rows>,
 }
 
-/// How many rows writes changed, those changed by triggers included.
+/// How many rows writes changed, including those that triggers changed.
 #[cfg(test)]
 #[derive(Debug, Default)]
 struct Rows {
@@ -52,7 +52,7 @@ struct Rows {
     most: std::sync::atomic::AtomicI64,
 }
 
-/// What is done when the disk is full, before the next write is tried.
+/// What to do when the disk is full, before the next write is tried.
 pub(crate) type Relief = Box<dyn Fn() + Send + Sync>;
 
 enum Message {
@@ -74,7 +74,7 @@ impl Writer {
         let relief = Arc::new(OnceLock::new());
         let writing = run(connection, queue, raise, Arc::clone(&relief));
         let runtime = tokio::runtime::Handle::current();
-        // It ends when the last sender of jobs is gone, or with the connection.
+        // The thread ends when the last sender of jobs is gone, or with the connection.
         std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || runtime.block_on(writing))
@@ -88,7 +88,7 @@ impl Writer {
         })
     }
 
-    /// Says what to do when the disk is full; the first one stands.
+    /// Sets what to do when the disk is full; later calls change nothing.
     pub(crate) fn on_full(&self, relief: Relief) {
         // There is one caller, the composition root.
         drop(self.relief.set(relief));
@@ -99,9 +99,9 @@ impl Writer {
     }
 
     /// Runs `op` in a transaction and returns its result once that is committed; then the level rises, for callers that
-    /// wait for a change. A write that nobody waits for says so with [`Writer::quietly`].
+    /// wait for a change. Use [`Writer::quietly`] for a write that nobody waits for.
     ///
-    /// A caller that goes away does not take its write back: it may be committed all the same.
+    /// A caller that goes away does not undo its write: it may be committed all the same.
     pub(crate) async fn write<T, F>(&self, op: F) -> Result<T>
     where
         T: Send + 'static,
@@ -110,17 +110,17 @@ impl Writer {
         self.at(faults::Points::NONE).write(op).await
     }
 
-    /// A write that a test may interrupt at `points`.
+    /// Names the points at which a test may interrupt the write.
     pub(crate) fn at(&self, points: faults::Points) -> Write<'_> {
         Write { writer: self, points, is_quiet: false }
     }
 
-    /// A write that changes nothing that others wait for.
+    /// For a write that changes nothing that others wait for.
     pub(crate) fn quietly(&self) -> Write<'_> {
         self.at(faults::Points::NONE).quietly()
     }
 
-    /// The most rows that one write changed since this was asked last.
+    /// The most rows that one write has changed since the last call of this function.
     #[cfg(test)]
     pub(crate) fn most_rows(&self) -> i64 {
         self.rows.most.swap(0, std::sync::atomic::Ordering::Relaxed)
@@ -129,13 +129,13 @@ impl Writer {
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.jobs.send(Message::Close(done)).await.is_ok() {
-            // A writer that is gone already has closed its connection.
+            // A writer that is already gone has closed its connection.
             drop(closed.await);
         }
     }
 }
 
-/// How a write is to be made.
+/// How to make a write.
 #[derive(Clone, Copy)]
 pub(crate) struct Write<'w> {
     writer: &'w Writer,
@@ -144,7 +144,7 @@ pub(crate) struct Write<'w> {
 }
 
 impl Write<'_> {
-    /// Leaves the level as it is: the write changes nothing that others wait for.
+    /// Leaves the level unchanged: the write changes nothing that others wait for.
     pub(crate) fn quietly(self) -> Self {
         Self { is_quiet: true, ..self }
     }
@@ -158,8 +158,8 @@ impl Write<'_> {
         self.write_raising_if(op, if self.is_quiet { |_| false } else { |_| true }).await
     }
 
-    /// A write whose result says whether it changed anything. A look that finds nothing must not wake callers that
-    /// would only look again.
+    /// A write whose result says whether it changed anything. A search that finds nothing must not wake callers that
+    /// would only search again.
     pub(crate) async fn write_raising_if<T, F>(
         self,
         op: F,
@@ -182,7 +182,7 @@ impl Write<'_> {
 
 #[cfg(test)]
 impl Rows {
-    /// Runs `op` and takes note of how many rows it changed.
+    /// Runs `op` and records how many rows it changed.
     fn count<T, F>(
         self: &Arc<Self>,
         op: F,
@@ -224,7 +224,7 @@ trait Job: Send {
     /// Whether it failed because the disk is full.
     fn met_full_disk(&self) -> bool;
 
-    /// Tells the caller; `broken` replaces a success whose transaction was not committed.
+    /// Sends the caller its result; `broken` replaces a success whose transaction was not committed.
     fn finish(self: Box<Self>, broken: Option<StoreError>);
 }
 
@@ -268,13 +268,13 @@ where
 
     fn finish(self: Box<Self>, broken: Option<StoreError>) {
         let outcome = match (self.outcome, broken) {
-            // What was refused or failed by itself keeps its own reason.
+            // A write that was refused or failed by itself keeps its own reason.
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(_)) | None, Some(broken)) => Err(Error::Failed(broken)),
             (Some(Ok(value)), None) => Ok(value),
             (None, None) => Err(Error::Failed(StoreError::Closed)),
         };
-        // The caller may have gone away; its write stands.
+        // The caller may have gone away; its write is kept.
         drop(self.reply.send(outcome));
     }
 }
@@ -311,24 +311,24 @@ async fn run(
 
 /// How a batch ended.
 struct Ended {
-    /// A request to close that was met on the way.
+    /// A request to close that arrived meanwhile.
     closing: Option<oneshot::Sender<()>>,
-    /// Whether the disk had no room for something of it.
+    /// Whether the disk had no room for part of it.
     full: bool,
 }
 
-/// What of a batch is open in SQLite.
+/// Which part of a batch is open in SQLite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Nothing,
-    /// A transaction in which every write held, the last one in a savepoint or not.
+    /// A transaction in which every write succeeded, the last one in a savepoint or not.
     Holds {
         savepoint: bool,
     },
 }
 
-/// The statements that are run before a write, between writes and at the end. Each is one trip to the thread of the
-/// connection, which is what a small write takes most of its time for; so what can be said in one trip is.
+/// The statements that run before a write, between writes and at the end. Each is one trip to the connection's thread,
+/// on which a small write spends most of its time; so everything that fits into one trip is sent in one.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const FIRST_SAVEPOINT: &str = "SAVEPOINT op";
 const NEXT_SAVEPOINT: &str = "RELEASE op; SAVEPOINT op";
@@ -369,14 +369,14 @@ async fn batch(
             job.points().before_commit();
         }
         if open != Open::Nothing {
-            // It releases the savepoint, too.
+            // This releases the savepoint as well.
             broken = execute(connection, COMMIT).await.err();
         }
     }
     if let Some(error) = broken {
         let full = error::is_full(&error) || jobs.iter().any(|job| job.met_full_disk());
         let error = Arc::new(error);
-        tracing::error!(error = %error, writes = jobs.len(), "a group commit failed; none of its writes counts");
+        tracing::error!(error = %error, writes = jobs.len(), "a group commit failed; none of its writes was stored");
         // SQLite may have rolled back already (a full disk does that); then there is nothing left to roll back.
         drop(execute(connection, UNDO_ALL).await);
         for job in jobs {
@@ -397,8 +397,8 @@ async fn batch(
     Ended { closing, full }
 }
 
-/// Runs one write so that it can be undone without those before it, and says what is open afterwards. The first write of
-/// a transaction needs no savepoint: nothing is lost when it is rolled back whole.
+/// Runs one write so that it can be undone without the writes before it, and returns what is open afterwards. The first
+/// write of a transaction needs no savepoint: nothing is lost when it is rolled back whole.
 async fn run_one(
     connection: &mut SqliteConnection,
     job: &mut Box<dyn Job>,

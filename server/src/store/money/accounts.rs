@@ -1,6 +1,7 @@
-//! Dollars: what is spent and set aside under every limit above a ticket, read in one statement with whatever asks.
+//! Dollars: what is spent and set aside under every limit above a ticket, read in one statement together with the
+//! question.
 //!
-//! What an attempt could not say counts with what is assumed of it (see [`super::bill`]).
+//! An attempt that could not report its cost counts with what is assumed for it (see [`super::bill`]).
 
 use sqlx::FromRow;
 use sqlx::QueryBuilder;
@@ -29,8 +30,8 @@ pub(crate) fn tomorrow(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(midnight(now).millis() + DAY_MS)
 }
 
-/// The columns of the view `project_account`, and those of [`push_today`]. Each account's are absent when there is no such
-/// limit.
+/// The columns of the view `project_account`, and those of [`push_today`]. An account's columns are absent if there is
+/// no such limit.
 #[derive(FromRow)]
 pub(crate) struct AccountsRow {
     project_day_limit: Option<f64>,
@@ -43,8 +44,9 @@ pub(crate) struct AccountsRow {
     server_reserved: Option<f64>,
 }
 
-/// Appends the columns of [`AccountsRow`] that depend on the clock and on what the whole server may cost in a day, for a
-/// statement whose table or view `from` has the columns of `project_account`. What has no limit is not added up.
+/// Appends the columns of [`AccountsRow`] that depend on the clock and on what the whole server may cost in a day, for
+/// a statement whose table or view `from` has the columns of `project_account`. Dollars without a limit are not added
+/// up.
 pub(crate) fn push_today(
     sql: &mut QueryBuilder<Sqlite>,
     from: &'static str,
@@ -99,7 +101,7 @@ impl AccountsRow {
 
 /// A ticket's own account, when it or its project has a limit for it.
 pub(crate) fn of_ticket(own: Option<f64>, per_ticket: Option<f64>, spent: f64) -> Option<Account> {
-    // At most one attempt of a ticket lives, and it is the one that asks.
+    // At most one attempt of a ticket is live, and it is the one that asks.
     let limit = own.or(per_ticket)?;
     Some(Account { of: Limit::Ticket, limit, spent, reserved: 0.0 })
 }
@@ -119,7 +121,7 @@ impl FamilyRow {
         TicketId::from_key(self.began)
     }
 
-    /// The account, and whose limit it has; none where there is no family or no such limit.
+    /// The account, and whose limit it has; `None` without a family and without such a limit.
     pub(crate) fn account(&self) -> Option<(TicketId, Account)> {
         let limit = self.family_limit?;
         let spent = self.family_spent.unwrap_or(0.0);
@@ -151,7 +153,7 @@ pub(crate) fn select_of_project(
     sql
 }
 
-/// The server's own account, when it has a limit.
+/// The server's own account, if it has a limit.
 pub(crate) async fn of_server(
     connection: &mut SqliteConnection,
     rules: Rules,

@@ -1,4 +1,4 @@
-//! What an ended attempt cost: as its agent told, or as is assumed of one that could not tell.
+//! What an ended attempt cost, as its agent reported, or as is assumed for an agent that could not report it.
 
 use sqlx::SqliteConnection;
 
@@ -9,12 +9,12 @@ use crate::domain::bill::Owed;
 use crate::domain::bill::Seen;
 use crate::store::db::error::Result;
 
-/// What claude exits with after TERM. It has written its session's running total then, so an attempt that continues the
-/// session pays for it (measured with 2.1.330; after KILL the total of that run is lost).
+/// The code with which claude exits after TERM. It has written its session's running total then, so an attempt that
+/// continues the session pays for it (measured with 2.1.330; after KILL the total of that run is lost).
 const TOTAL_WAS_KEPT: i64 = 143;
 
-/// Writes down what an attempt used, in place of what was written before, and corrects the sums of its ticket by the
-/// difference. `found` is the attempt as it is stored. Returns the dollars it is counted with.
+/// Stores what an attempt used, in place of what was stored before, and corrects the sums of its ticket by the
+/// difference. `found` is the stored attempt. Returns the dollars that the attempt is counted with.
 pub(crate) async fn book(
     connection: &mut SqliteConnection,
     found: &Attempt,
@@ -39,7 +39,7 @@ pub(crate) async fn book(
     .bind(spent.peak_memory_bytes)
     .bind(spent.seen_worth)
     .bind(assumed)
-    // An error tells $0 of a session that has cost something.
+    // With an error, claude reports $0 for a session that has cost something.
     .bind(spent.cost_usd.filter(|usd| *usd > 0.0 && told.is_some()))
     .execute(&mut *connection)
     .await?;
@@ -61,7 +61,7 @@ pub(crate) async fn book(
     Ok(told.or(assumed).unwrap_or(0.0))
 }
 
-/// What is stored of an attempt's dollars: what it told or, where that is not all of it, what is assumed.
+/// What is stored of an attempt's dollars: what it reported or, where the report is not complete, what is assumed.
 struct Booked {
     told: Option<f64>,
     assumed: Option<f64>,
@@ -76,7 +76,7 @@ async fn booked(
     let ran = spent.ran || found.started_at.is_some();
     let budget = found.budget.map(|(usd, _)| usd);
     let (seen, before) = match owed {
-        // It worked on after its last word on dollars, and was ended before the next one.
+        // It continued to work after its last report of dollars, and was ended before the next one.
         Some(owed) if spent.untold_worth > 0.0 => (Some(spent.untold_worth), owed.usd),
         Some(owed) => return Ok(Booked { told: Some(owed.usd), assumed: None }),
         None if !ran => return Ok(Booked { told: None, assumed: None }),
@@ -89,14 +89,14 @@ async fn booked(
     Ok(Booked { told: None, assumed: Some(assumed) })
 }
 
-/// What an attempt owes of what it told.
+/// What an attempt owes of what it reported.
 async fn owed(
     connection: &mut SqliteConnection,
     found: &Attempt,
     spent: &Spent,
 ) -> Result<Option<Owed>> {
     if !found.resumed {
-        // Nobody was there before, and the two are one sum.
+        // No attempt came before it, and the two are one sum.
         let usd = spent.cost_usd.into_iter().chain(spent.own_usd).reduce(f64::max);
         return Ok(usd.map(|usd| Owed { usd, pays_for_earlier: false }));
     }
@@ -112,7 +112,7 @@ async fn owed(
     Ok(bill::owed(spent.cost_usd, spent.own_usd, before.unwrap_or(0.0)))
 }
 
-/// What a told total makes needless to assume of the attempts before it in its session.
+/// What a reported total makes it needless to assume for earlier attempts of the session.
 async fn paid_for(connection: &mut SqliteConnection, found: &Attempt) -> Result<f64> {
     let before: Vec<(i64, f64)> = sqlx::query_as(
         "SELECT attempt_id, assumed_usd FROM attempt

@@ -1,13 +1,13 @@
 //! The ledger: what attempts used, summed.
 //!
 //! Sums are kept by triggers in the commit that changes an attempt (`usage_day`, `usage_stage`, `usage_ticket`), so no
-//! question reads every attempt there ever was. Only the parts of a day at either end of a period, and the attempts of
-//! one ticket, are read from the attempts themselves. Lists of the dearest tickets, stages and attempts are in
+//! question reads every attempt that ever was. Only the parts of a day at either end of a period, and the attempts of
+//! one ticket, are read from the attempts themselves. Lists of the most expensive tickets, stages and attempts are in
 //! [`super::dearest`].
 //!
 //! An attempt is booked on the day it ended (UTC); one that runs is counted on the day it was granted and has cost
-//! nothing yet. An attempt whose agent could not say what it cost is counted under `unpriced`, and under `assumed_usd` with
-//! what limits count it with, until a later attempt of its session has paid for it.
+//! nothing yet. An attempt whose agent could not report its cost is counted under `unpriced`, and under `assumed_usd`
+//! with the amount that limits count it with, until a later attempt of its session has paid for it.
 
 use std::ops::Range;
 
@@ -57,11 +57,11 @@ pub struct UsageFilter {
     pub worker_type: Option<String>,
     /// Attempts that ended, or were granted, at this instant or later.
     pub since: Option<Timestamp>,
-    /// … before this one.
+    /// Attempts before this one.
     pub until: Option<Timestamp>,
 }
 
-/// What some attempts used together.
+/// What a group of attempts used together.
 #[derive(Clone, Debug, Default, PartialEq, FromRow)]
 pub struct Usage {
     /// `2026-11-22`, in UTC.
@@ -73,33 +73,33 @@ pub struct Usage {
     #[sqlx(rename = "attempt_id")]
     pub attempt: Option<i64>,
     pub attempts: i64,
-    /// Ended attempts that did not say what they cost.
+    /// Ended attempts that did not report their cost.
     pub unpriced: i64,
     pub turns: i64,
     pub input_tokens: i64,
-    /// The part of the input tokens that the prompt cache had or took.
+    /// The part of the input tokens that was read from or written to the prompt cache.
     pub cached_tokens: i64,
     pub output_tokens: i64,
-    /// What agents said.
+    /// What agents reported.
     pub cost_usd: f64,
-    /// What the unpriced ones are counted with by the limits.
+    /// What limits count the unpriced attempts with.
     pub assumed_usd: f64,
     pub wall_ms: i64,
-    /// The most that one of the attempts held.
+    /// The most that one of the attempts used.
     pub peak_memory_bytes: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct UsagePage {
     pub groups: Vec<Usage>,
-    /// Whether there are more groups than asked for.
+    /// Whether there are more groups than were asked for.
     pub more: bool,
-    /// Over all groups, those not shown too.
+    /// Over all groups, including those that are not shown.
     pub total: Usage,
 }
 
 /// The sums of [`Usage`], over rows of `attempt_usage` or of one of the kept tables. `TOTAL` instead of `SUM`: it
-/// saturates, while an absurd number of tokens would make `SUM` fail for ever.
+/// saturates, whereas an absurd number of tokens would make `SUM` fail for ever.
 pub(crate) const SUMS: &str = "CAST(TOTAL(attempts) AS INTEGER) AS attempts,
     CAST(TOTAL(unpriced) AS INTEGER) AS unpriced,
     CAST(MIN(TOTAL(turns), 9007199254740991) AS INTEGER) AS turns,
@@ -129,7 +129,7 @@ pub(crate) const KEYS: [(&str, &str); 5] = [
 
 const DAY_MS: i64 = 86_400_000;
 
-/// A [`UsageFilter`] whose names were looked up.
+/// A [`UsageFilter`] whose names have been looked up.
 #[derive(Clone, Debug)]
 pub(crate) struct Narrowed {
     pub(crate) project: Option<ProjectKey>,
@@ -153,7 +153,7 @@ impl Period {
             .then(|| Self { since: since.unwrap_or(0), until: until.unwrap_or(i64::MAX) })
     }
 
-    /// The days it has the whole of, and the parts of days before and after them.
+    /// The whole days in it, and the parts of days before and after them.
     fn parts(self) -> (Range<i64>, [Range<i64>; 2]) {
         let first = self.since.div_euclid(DAY_MS) + i64::from(self.since.rem_euclid(DAY_MS) != 0);
         let last = self.until.div_euclid(DAY_MS);
@@ -176,7 +176,7 @@ impl Narrowed {
         }
     }
 
-    /// The same for `attempt_usage`: the plus keeps SQLite from walking over all tickets of the project, while few attempts
+    /// The same for `attempt_usage`. The plus keeps SQLite from walking over all tickets of the project: few attempts
     /// are in the period.
     fn push_names_of_attempts(&self, sql: &mut QueryBuilder<Sqlite>) {
         if let Some(key) = self.project {

@@ -17,7 +17,7 @@ use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
 
-/// Queued tickets of a project that one look at the limits goes through.
+/// Queued tickets of a project that one check of the limits reads.
 const HEAD: i64 = 50;
 
 macro_rules! make {
@@ -87,9 +87,10 @@ struct BoundsRow {
     spent: f64,
     #[sqlx(flatten)]
     family: FamilyRow,
-    /// How many attempts of the family ended, as `made` counts them; absent without such a limit and without a family.
+    /// How many attempts of the family have ended, counted like `made`; absent without such a limit and without a
+    /// family.
     family_made: Option<i64>,
-    /// The part of it that nobody told.
+    /// The part of it that is assumed.
     assumed: f64,
     asks: bool,
     attempts_ever: Option<i64>,
@@ -115,7 +116,7 @@ impl BoundsRow {
     }
 }
 
-/// Why the family of a ticket may not have so many tickets more; the sentence to hold the ticket with.
+/// Why the family of a ticket may not have so many more tickets: the sentence to hold the ticket with.
 pub(crate) async fn descendants(
     connection: &mut SqliteConnection,
     asking: &Ticket,
@@ -133,7 +134,7 @@ pub(crate) async fn descendants(
     Ok(limits::descendants(family, asking.id, (made, more), most))
 }
 
-/// Why a ticket may not have another attempt, whatever the others do: the sentence to hold it with.
+/// Why a ticket may not have another attempt, whatever other tickets do: the sentence to hold it with.
 pub(crate) async fn exhausted(
     connection: &mut SqliteConnection,
     ticket: TicketId,
@@ -146,21 +147,21 @@ pub(crate) async fn exhausted(
 }
 
 impl Store {
-    /// The limits of a project, with what the server says where it says nothing itself.
+    /// The limits of a project, with the server's where the project has none of its own.
     pub async fn project_limits(&self, project: ProjectKey) -> Result<ProjectLimits> {
         let limits = of_project(&mut *self.readers.acquire().await?, project).await?;
         Ok(self.in_force(limits))
     }
 
-    /// The limits as they count.
+    /// The limits that apply.
     pub(crate) fn in_force(&self, limits: ProjectLimits) -> ProjectLimits {
         let max_descendants = limits.max_descendants.or(Some(self.rules().max_descendants));
         ProjectLimits { max_descendants, ..limits }
     }
 }
 
-/// The queued tickets of a project that may have no further attempt, of those that go first. The others are looked at
-/// when they get there, and again by each claim.
+/// The queued tickets of a project that may have no further attempt, among those at the head of the queue. The others
+/// are checked when they get there, and again by each claim.
 pub(crate) async fn exhausted_of(
     connection: &mut SqliteConnection,
     project: ProjectKey,

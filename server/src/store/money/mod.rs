@@ -1,4 +1,4 @@
-//! Dollars and the other limits: what is spent, set aside and left, what an attempt is billed with, and the sums of it. What
+//! Dollars and the other limits: what is spent, set aside and left, what an attempt is billed with, and the sums. What
 //! is done about a limit that is reached is in [`super::moves::enforce`].
 
 pub(crate) mod accounts;

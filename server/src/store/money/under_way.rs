@@ -1,4 +1,4 @@
-//! What attempts that run now were given to spend, and what ended ones overspent: what [`enforce`] compares with each limit.
+//! What running attempts were given to spend, and what ended ones overspent: [`enforce`] compares both with each limit.
 //!
 //! [`enforce`]: crate::store::moves::enforce
 
@@ -16,12 +16,12 @@ use crate::domain::limits::Limit;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 
-/// An attempt that runs and that no limit stops yet.
+/// A running attempt that no limit stops yet.
 pub(crate) struct Live {
     pub(crate) given: Given,
     /// The account of its ticket.
     pub(crate) ticket: Option<Account>,
-    /// The account that it shares with all that the same ticket became, and which ticket that is.
+    /// The account that it shares with all that the first ticket of its family became, and that ticket.
     pub(crate) family: Option<(TicketId, Account)>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn live(
         .collect())
 }
 
-/// The live attempts that were given more than their worker type allows by now.
+/// The live attempts that were given more than their worker type now allows.
 pub(crate) async fn over_type(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<(AttemptId, String)>> {
@@ -84,13 +84,13 @@ pub(crate) async fn over_type(
     Ok(rows.into_iter().map(over).collect())
 }
 
-/// Dollars that ended attempts cost above their budgets since an instant.
+/// Dollars that attempts that ended since an instant cost above their budgets.
 pub(crate) async fn overshot(
     connection: &mut SqliteConnection,
     project: Option<ProjectKey>,
     since: Timestamp,
 ) -> Result<f64> {
-    // An attempt that continued a session may have paid for the attempts before it, too.
+    // An attempt that continued a session may also have paid for earlier attempts.
     Ok(sqlx::query_scalar(
         "SELECT MIN(TOTAL(a.cost_usd - a.budget_usd), 1e12)
            FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id

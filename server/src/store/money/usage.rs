@@ -20,7 +20,7 @@ use crate::store::rows::project;
 use crate::store::rows::ticket;
 
 impl Store {
-    /// Sums what attempts used. Days come newest first, everything else dearest first.
+    /// Sums what attempts used. Days come newest first, everything else most expensive first.
     pub async fn usage(
         &self,
         filter: UsageFilter,
@@ -29,7 +29,7 @@ impl Store {
         limit: i64,
     ) -> Result<UsagePage> {
         let mut snapshot = self.readers.begin().await?;
-        // A name that is wrong must not look like nothing was used.
+        // A wrong name must not look as if nothing had been used.
         let project = match &filter.project {
             Some(name) => Some(project::load(&mut snapshot, name).await?.key),
             None => None,
@@ -78,7 +78,7 @@ pub(crate) fn select_total(narrowed: &Narrowed) -> QueryBuilder<Sqlite> {
     sql
 }
 
-/// Groups whose number is that of days, projects and worker types, or that are of few attempts.
+/// Groups that are as many as days, projects and worker types, or that have few attempts.
 async fn grouped(
     connection: &mut SqliteConnection,
     narrowed: &Narrowed,
@@ -109,7 +109,7 @@ pub(crate) fn select_groups(
         KEYS.iter().zip(keys).filter(|(_, known)| *known).map(|((column, _), _)| *column).collect();
     sql.push(" GROUP BY ").push(known.join(", "));
     sql.push(if by == GroupBy::Day { " ORDER BY day DESC" } else { " ORDER BY cost_usd DESC" });
-    // The rest makes the order the same each time.
+    // The other columns make the order the same each time.
     sql.push(", project, worker_type, ticket_id, attempt_id");
     sql.push(" LIMIT ").push_bind(wanted).push(" OFFSET ").push_bind(skip);
     sql

@@ -1,4 +1,4 @@
-//! What the end of one attempt means for the tickets of others: in the same commit, so that none of them begins in between.
+//! What the end of one attempt means for other tickets: in the same commit, so that none of them begins in between.
 
 use sqlx::SqliteConnection;
 
@@ -18,8 +18,8 @@ use crate::domain::worker_type::PassingCause;
 use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
 
-/// Makes the queues wait that the same failure would meet, and resumes those that the attempt shows to work. `to` is the
-/// move of its own ticket.
+/// Makes those queues wait that would meet the same failure, and resumes those that the attempt shows to work. `to` is
+/// the move of its own ticket.
 pub(crate) async fn affect(
     connection: &mut SqliteConnection,
     (ticket, found): (&Ticket, &Attempt),
@@ -52,8 +52,8 @@ pub(crate) async fn affect(
     Ok(())
 }
 
-/// The service refused the attempt for a usage limit: every queue it would refuse, too, waits as long as the attempt's
-/// ticket.
+/// The service refused the attempt for a usage limit: every other queue that it would refuse waits as long as the
+/// attempt's ticket.
 async fn refused(
     connection: &mut SqliteConnection,
     found: &Attempt,

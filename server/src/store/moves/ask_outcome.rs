@@ -1,4 +1,4 @@
-//! Attempts that do no work and only ask the session of an earlier one for its outcome.
+//! Attempts that do no work and only ask the session of an earlier attempt for its outcome.
 
 use sqlx::SqliteConnection;
 
@@ -12,10 +12,10 @@ use crate::store::db::error::Result;
 use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 
-/// Characters that are kept of what a session says instead of its outcome; it was asked for one sentence.
+/// How many characters are kept of what a session says instead of its outcome; it was asked for one sentence.
 const LONGEST_ANSWER: usize = 2000;
 
-/// How the work ended whose session the attempt asked for its outcome; none when the attempt did work itself.
+/// How the attempt ended whose session this one asked for its outcome; `None` if this one did work itself.
 pub(crate) async fn asked_about(
     connection: &mut SqliteConnection,
     found: &Attempt,
@@ -38,7 +38,7 @@ pub(crate) async fn asked_about(
     Ok(Some(Ended { failure, detail: detail.unwrap_or_default() }))
 }
 
-/// Keeps what a session said instead of an outcome: what is missing is what the next one has to do.
+/// Keeps what a session said instead of an outcome: what is missing is what the next session has to do.
 pub(crate) async fn answered(
     connection: &mut SqliteConnection,
     found: &Attempt,

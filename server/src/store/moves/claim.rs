@@ -48,17 +48,17 @@ use crate::store::rows::worker_type;
 
 const POINTS: faults::Points = faults::points!("server.claim");
 
-/// What a pull comes to.
+/// What a pull results in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claim {
     Granted(Box<Granted>),
-    /// Nothing waits in the worker's queue, or the queue is paused.
+    /// No ticket waits in the worker's queue, or the queue is paused.
     Nothing,
     /// This worker gets no more work: it was asked to stop, or its queue is gone.
     Leave,
 }
 
-/// A committed attempt and everything its grant is made of.
+/// A committed attempt, and everything that its grant is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Granted {
     pub attempt: Attempt,
@@ -66,14 +66,14 @@ pub struct Granted {
     pub project: Project,
     pub settings: WorkerTypeSettings,
     pub comments: Vec<Comment>,
-    /// What went wrong in the last charged attempt of this stage, if that is why it runs again.
+    /// What went wrong in the last charged attempt of this stage, if that is why the stage runs again.
     pub last_failure: Option<String>,
-    /// Name and description of what a plan may name, when the stage may create tickets.
+    /// Name and description of the worker types that a plan may name, if the stage may create tickets.
     pub worker_types: Vec<(String, String)>,
 }
 
 impl Store {
-    /// Claims the best ticket of the worker's queue: the one it is to resume, else by priority, then age (see
+    /// Claims the best ticket of the worker's queue: the one that it is to resume, else by priority, then age (see
     /// [`super::turn`]).
     ///
     /// `session` becomes the claude session of a fresh attempt.
@@ -87,7 +87,7 @@ impl Store {
         self.claim_but(worker, pull_id, session, &[], now).await
     }
 
-    /// [`Store::claim`], without waiting for the worktrees of tickets that are `passed_over`.
+    /// Like [`Store::claim`], without waiting for the worktrees of tickets that are `passed_over`.
     pub async fn claim_but(
         &self,
         worker: WorkerId,
@@ -134,18 +134,18 @@ impl Store {
 /// What a shim asks for.
 struct Pull {
     worker: WorkerId,
-    /// Its shim's number of the pull; the same one again is the same pull.
+    /// The number that its shim gave the pull; a repeated number is the same pull.
     id: String,
     /// The claude session of a fresh attempt.
     session: String,
-    /// Tickets whose worktrees are not waited for.
+    /// Tickets for whose worktrees the claim does not wait.
     passed_over: Vec<TicketId>,
 }
 
-/// A [`Claim`], and whether the look for it changed anything.
+/// A [`Claim`], and whether the search for it changed anything.
 enum Claimed {
     Granted(Box<Granted>),
-    /// No ticket may begin, and some were put on hold on the way to finding that out.
+    /// No ticket may begin, and some were put on hold while that was found out.
     Held,
     Nothing,
     Leave,
@@ -221,7 +221,7 @@ async fn claim(
         let per_attempt = kind.settings.max_budget_usd;
         match accounts::funds(connection, best, per_attempt, rules, now).await? {
             Funds::Granted(budget) => break (best, budget),
-            // A limit above the ticket is gone, or all given out; the dispatcher says so.
+            // A limit above the ticket is spent, or all of it is set aside; the dispatcher reports that.
             Funds::Reserved(_) | Funds::Spent(_) => return Ok(nothing),
         }
     };
@@ -230,7 +230,7 @@ async fn claim(
     let asks_outcome = ticket.resume.as_ref().is_some_and(|hint| hint.asks_outcome);
     let resumed = resume.is_some();
     let stage = ticket.current_stage();
-    // Nobody else writes meanwhile.
+    // There is no other writer meanwhile.
     let attempt = AttemptId::from_key(highest + 1);
     put_off::tried(connection, &kind, rules, now).await?;
     let mut sql = QueryBuilder::<Sqlite>::new(
@@ -275,7 +275,7 @@ async fn claim(
     granted(connection, attempt, kind.settings).await
 }
 
-/// Whether more run already than may: a limit that was lowered holds at once, for who comes for more work.
+/// Whether more workers are running than may: a lowered limit takes effect at once, for workers that pull more work.
 async fn crowded(
     connection: &mut SqliteConnection,
     worker: &Worker,
@@ -293,7 +293,7 @@ async fn crowded(
     .fetch_one(&mut *connection)
     .await?;
     let project = limits::of_project(connection, worker.project).await?.max_workers;
-    // With a limit of 0 a type launches none by itself, and one that was asked for by name works all the same.
+    // With a limit of 0, no worker of the type is launched by itself, but one that was asked for by name still works.
     let full = |running: i64, most: i64| running >= most.max(1);
     let crowded = full(of_type, settings.max_workers)
         || project.is_some_and(|most| of_project >= most)
@@ -310,7 +310,7 @@ async fn again(
     let attempt = attempt::find(connection, id).await?;
     let Some(attempt) = attempt.filter(|a| a.worker == worker) else { return Ok(Claimed::Leave) };
     match attempt.state {
-        // Ended before its shim ever saw it. The shim asks afresh under a new pull.
+        // It ended before its shim ever saw it. The shim asks again with a new pull.
         AttemptState::Ended(_) => Ok(Claimed::Nothing),
         AttemptState::Granted | AttemptState::Running => {
             let ticket = ticket::load(connection, attempt.ticket).await?;
@@ -334,8 +334,8 @@ async fn granted(
     let project = project::load_key(connection, ticket.project).await?;
     let comments = comment::of_ticket(connection, ticket.id).await?;
     let last_failure = last_failure(connection, &ticket, &attempt).await?;
-    // What the row says counts: a type that was changed since this was granted would give another schema than the one
-    // the result is judged by.
+    // The row decides: a type that was changed since the grant would give another schema than the one that the result
+    // is judged by.
     let settings =
         WorkerTypeSettings { may_create_tickets: attempt.may_create_tickets, ..settings };
     let worker_types = if settings.may_create_tickets {
@@ -354,7 +354,7 @@ async fn granted(
     })))
 }
 
-/// What the attempt must hear of the one before it.
+/// What the attempt must learn about the one before it.
 async fn last_failure(
     connection: &mut SqliteConnection,
     ticket: &Ticket,
@@ -364,11 +364,11 @@ async fn last_failure(
     if let Some(work) = ask_outcome::asked_about(connection, granted).await? {
         return Ok(Some(told(work.failure.name(), &work.detail)));
     }
-    // None is left of a stage that somebody resumed.
+    // A stage that was resumed has none left.
     if ticket.attempts_used == 0 {
         return Ok(None);
     }
-    // An answer that was refused comes closer to what is wanted than the end of the work it is about.
+    // An answer that was refused is closer to what is wanted than the end of the work that it is about.
     let last: Option<(String, String)> = sqlx::query_as(
         "SELECT failure, COALESCE(detail, '') FROM attempt
           WHERE ticket_id = ?1 AND stage_index = ?2 AND attempt_id < ?3

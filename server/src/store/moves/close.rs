@@ -1,4 +1,4 @@
-//! Closing a ticket, and what that does to those that wait for it.
+//! Closing a ticket, and what that means for the tickets that wait for it.
 
 use sqlx::SqliteConnection;
 
@@ -27,7 +27,7 @@ use crate::store::rows::ticket;
 
 const CLOSE: faults::Points = faults::points!("server.close");
 
-/// Closes a ticket in whatever open state it is. A live attempt of it ends here as cancelled; the session
+/// Closes a ticket in whatever open state it is in. A live attempt of the ticket ends here as cancelled; the session
 /// that holds the link informs its shim, and its process tree is accounted for separately (`settled_at`).
 pub(crate) async fn close(
     connection: &mut SqliteConnection,
@@ -53,13 +53,13 @@ pub(crate) async fn close(
     if let Some(key) = live
         && let Some(ended) = attempt::find(connection, AttemptId::from_key(key)).await?
     {
-        // Until its shim tells what it used.
+        // Until its shim reports what it used.
         bill::book(connection, &ended, &Spent::default()).await?;
     }
     finish(connection, found, resolution, now).await
 }
 
-/// Marks the ticket closed, says so, and moves those that waited for it.
+/// Marks the ticket closed, appends the event, and moves the tickets that waited for it.
 pub(crate) async fn finish(
     connection: &mut SqliteConnection,
     found: &Ticket,

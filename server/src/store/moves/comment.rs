@@ -1,4 +1,4 @@
-//! Adding a remark to a ticket.
+//! Adding a comment to a ticket.
 
 use sqlx::SqliteConnection;
 
@@ -16,11 +16,11 @@ use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::ticket;
 
-/// Most remarks one attempt may make. Each goes into every later prompt of the ticket.
+/// The most comments that one attempt may make. Each goes into every later prompt of the ticket.
 const MOST_REMARKS: i64 = 100;
 
 impl Store {
-    /// Adds a remark of the coordinator. A worker that runs the ticket does not see it; the next attempt does.
+    /// Adds a comment of the coordinator. A worker that is running the ticket does not see it; the next attempt does.
     pub async fn add_comment(
         &self,
         ticket: TicketId,
@@ -35,7 +35,7 @@ impl Store {
             .await
     }
 
-    /// Adds a remark of an agent to its own ticket, at once and whatever becomes of its attempt.
+    /// Adds a comment of an agent to its own ticket, at once and whatever becomes of its attempt.
     pub async fn add_remark(
         &self,
         attempt: AttemptId,

@@ -1,4 +1,4 @@
-//! Moving a ticket after a stage: what [`crate::domain::pipeline`] decided, written down.
+//! Moving a ticket after a stage: what [`crate::domain::pipeline`] decided, as rows.
 
 use sqlx::SqliteConnection;
 
@@ -60,7 +60,7 @@ pub(crate) async fn stage_done(
     };
     comment::insert(connection, report, now).await?;
     if let StageOutcome::Blocked { question: Some(question) } = &result.outcome {
-        // The hold and its reason go when the ticket resumes; a reader of the answer then needs the question.
+        // The hold and its reason are removed when the ticket resumes; a reader of the answer then needs the question.
         let question = NewComment {
             ticket: found.id,
             author,
@@ -80,18 +80,18 @@ pub(crate) async fn stage_done(
         | Move::Retry { .. } => EventKind::TicketStageCompleted,
     };
     let summary = summary::stage_completed(found, &to);
-    // A stage that asks a question is not completed; the hold says all there is to say.
+    // A stage that asks a question is not completed; the hold says everything.
     if matches!(result.outcome, StageOutcome::Completed) || matches!(to, Move::SendBack { .. }) {
         event::append(connection, by.sign(event::about(found, kind, summary)), now).await?;
     }
     if let By::Attempt(attempt, worker) = by {
-        // Before the move: one that waits for this very ticket is unblocked by its close like any other.
+        // Before the move: a ticket that waits for this very ticket is unblocked by its close like any other.
         create_planned::create(connection, found, (attempt, worker), &result.tickets, now).await?;
     }
     apply(connection, found, by, to, now).await
 }
 
-/// Writes the move of a ticket. The caller knows that the ticket is open and still where `found` says.
+/// Stores the move of a ticket. The caller knows that the ticket is open and still where `found` says.
 pub(crate) async fn apply(
     connection: &mut SqliteConnection,
     found: &Ticket,
@@ -121,7 +121,7 @@ pub(crate) async fn apply(
     }
 }
 
-/// Puts the ticket into the queue of another stage, its attempts counted afresh.
+/// Puts the ticket into the queue of another stage and begins to count its attempts anew.
 async fn enter(
     connection: &mut SqliteConnection,
     found: &Ticket,
@@ -145,7 +145,7 @@ async fn enter(
     .await?;
     let stage = found.plan.stage(stage_index);
     if worker_type::find(connection, found.project, stage.as_str()).await?.is_none() {
-        // It would wait for a worker that nobody can start.
+        // It would wait for a worker that cannot be started.
         let moved = ticket::load(connection, found.id).await?;
         let why = Hold::without_worker_type(stage);
         hold::hold(connection, &moved, &why, now).await?;
@@ -242,7 +242,7 @@ async fn complete(
     ticket::load(connection, id).await
 }
 
-/// The coordinator can correct a wrong stage at once, so it is refused instead of put on hold.
+/// The coordinator can correct a wrong stage at once, so the call is refused instead of the ticket put on hold.
 fn check_rework(found: &Ticket, target: Option<&str>) -> std::result::Result<(), Refusal> {
     let known = match target {
         Some(stage) => found.plan.earlier(stage, found.stage_index).is_some(),

@@ -29,7 +29,8 @@ use crate::store::rows::worker_type;
 const CREATED: faults::Points = faults::points!("server.create_ticket");
 
 impl Store {
-    /// Creates a ticket. The same idempotency key in the same project returns the ticket made first, as it is now.
+    /// Creates a ticket. The same idempotency key in the same project returns the ticket that was created first, as it
+    /// is now.
     pub async fn create_ticket(&self, new: NewTicket, now: Timestamp) -> Result<Ticket> {
         self.writer
             .at(CREATED)
@@ -76,9 +77,9 @@ async fn create(
 pub(crate) struct Admitted {
     project: ProjectKey,
     depends_on: Vec<TicketId>,
-    /// Whether one of those is still open.
+    /// Whether one of its dependencies is still open.
     blocked: bool,
-    /// The number it gets when it is stored before anything else is: nobody else writes meanwhile.
+    /// The number that it gets if it is stored next: there is no other writer meanwhile.
     id: TicketId,
 }
 
@@ -91,7 +92,8 @@ impl Admitted {
     }
 }
 
-/// Checks what only the database knows of a new ticket: the worker types of its plan, and the tickets it waits for.
+/// Checks what only the database knows about a new ticket: the worker types of its plan, and the tickets that it waits
+/// for.
 pub(crate) async fn admit(
     connection: &mut SqliteConnection,
     project: ProjectKey,
@@ -124,7 +126,7 @@ pub(crate) enum Origin<'a> {
     },
 }
 
-/// A ticket about to be stored.
+/// A ticket that is about to be stored.
 pub(crate) struct Row<'a> {
     pub(crate) admitted: Admitted,
     pub(crate) title: &'a str,
@@ -199,8 +201,8 @@ pub(crate) async fn insert(
     sql.push("); ");
     event::push(&mut sql, NewEvent { ticket: Some(id), ..event }, now);
     sql.push("; SELECT * FROM ticket_row WHERE ticket_id = ").push_bind(id.key());
-    // Not `fetch_one`, which stops at the first row: what comes before the last statement has none, but nothing would
-    // run that came after one that has.
+    // Not `fetch_one`, which stops at the first row: the statements before the last one return no rows, but a statement
+    // after one that does would not run.
     let mut rows: Vec<ticket::TicketRow> = sql.build_query_as().fetch_all(connection).await?;
     let row = rows.pop().ok_or(StoreError::Statement(sqlx::Error::RowNotFound))?;
     Ok(Ticket::try_from(row)?)
@@ -219,8 +221,8 @@ pub(crate) async fn unknown_stage<'p>(
     Ok(look_ahead(connection, project, plan).await?.0)
 }
 
-/// The first stage whose worker type does not exist, and the highest number that a ticket ever had: in one trip, because
-/// every creation asks for both.
+/// The first stage whose worker type does not exist, and the highest number that a ticket ever had: both in one trip,
+/// because every creation needs them.
 async fn look_ahead<'p>(
     connection: &mut SqliteConnection,
     project: ProjectKey,

@@ -1,4 +1,5 @@
-//! Tickets that a stage's result asks for: checked before the result counts, created in the commit that takes it.
+//! Tickets that a stage's result asks for: checked before the result is accepted, and created in the commit that
+//! accepts it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,8 +26,8 @@ use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::ticket;
 
-/// The verdict as it stands once the database was asked: a result with a ticket that would be refused is malformed, and
-/// one that asks for more than its family may have creates none.
+/// The verdict after a look at the database: a result with a ticket that would be refused is malformed, and a result
+/// that asks for more tickets than its family may have creates none.
 pub(crate) async fn judge(
     connection: &mut SqliteConnection,
     parent: TicketId,
@@ -56,7 +57,7 @@ pub(crate) async fn judge(
     Ok(verdict)
 }
 
-/// Creates the tickets of a result that was judged in this transaction, and says in a comment which became which.
+/// Creates the tickets of a result that was judged in this transaction, and lists their ids in a comment.
 pub(crate) async fn create(
     connection: &mut SqliteConnection,
     parent: &Ticket,

@@ -22,20 +22,20 @@ use crate::store::rows::project::ProjectRow;
 use crate::store::rows::ticket;
 use crate::store::rows::worker;
 
-/// Tickets that one commit closes at most.
+/// The most tickets that one commit closes.
 const CLOSED_AT_ONCE: i64 = 25;
 
 impl Store {
-    /// Creates a project with its limits, or neither.
+    /// Creates a project and its limits, both or neither.
     pub async fn create_project(&self, new: NewProject, now: Timestamp) -> Result<Project> {
         self.writer.quietly().write(move |connection| Box::pin(create(connection, new, now))).await
     }
 
-    /// Changes a project. Attempts that run keep what they were given; the next ones get the new words. A ticket that
+    /// Changes a project. Running attempts keep what they were given; later ones get the new texts. A ticket that
     /// has begun stays where it began. Limits take effect immediately.
     ///
-    /// Words and limits are read, checked and written in one transaction: of two changes at once none undoes the other, and
-    /// a limit that is wrong leaves everything as it was.
+    /// Texts and limits are read, checked and written in one transaction: of two changes at the same time, neither
+    /// undoes the other, and an invalid limit leaves everything as it was.
     pub async fn update_project(
         &self,
         name: &str,
@@ -52,8 +52,8 @@ impl Store {
 
     /// Deletes a project. With `force` its open tickets are cancelled and its workers killed; without it both refuse.
     ///
-    /// Tickets are cancelled in batches, each a commit of its own, and the last one deletes the project. After a crash in
-    /// between, the same call continues where the first one stopped.
+    /// Tickets are cancelled in batches, each a commit of its own, and the last one deletes the project. After a crash
+    /// in between, the same call continues where the first one stopped.
     pub async fn delete_project(&self, name: &str, force: bool, now: Timestamp) -> Result<Project> {
         loop {
             let name = name.to_owned();
@@ -156,7 +156,7 @@ async fn delete(
             .into());
         }
     }
-    // Closing one ticket may move others of the list, so each is read again.
+    // Closing one ticket may move others in the list, so each is read again.
     for ticket in ticket::open_of_project(connection, project.key, CLOSED_AT_ONCE).await? {
         let ticket = ticket::load(connection, ticket).await?;
         close::close(connection, &ticket, Resolution::Cancelled, now).await?;

@@ -34,7 +34,7 @@ impl Store {
     ) -> Result<WorkerType> {
         settings.check()?;
         let project = project.to_owned();
-        // Tickets may wait for a type that was deleted and is made again.
+        // Tickets may wait for a type that was deleted and is created again.
         self.writer
             .write(move |connection| Box::pin(create(connection, project, name, settings, now)))
             .await
@@ -42,7 +42,8 @@ impl Store {
 
     /// Changes a worker type, and resumes its queue if it was paused: a caller that changes the type has seen why.
     ///
-    /// What is left as it is is read in the same transaction, so of two changes at once none undoes the other.
+    /// Settings that stay as they are are read in the same transaction, so of two changes at the same time, neither
+    /// undoes the other.
     pub async fn update_worker_type(
         &self,
         project: &str,
@@ -57,7 +58,7 @@ impl Store {
     }
 
     /// Deletes a worker type. With `force` the open tickets whose plan names it go on hold and its workers are asked to
-    /// cancel; without it such tickets refuse.
+    /// cancel; without `force`, such tickets make the call refuse.
     pub async fn delete_worker_type(
         &self,
         project: &str,
@@ -142,7 +143,7 @@ async fn delete(
     Ok(found)
 }
 
-/// Open tickets whose plan names the type, in whatever stage they are.
+/// Open tickets whose plan names the type, whatever stage they are at.
 async fn naming(
     connection: &mut SqliteConnection,
     project: ProjectKey,

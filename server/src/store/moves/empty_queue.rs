@@ -46,7 +46,7 @@ impl Store {
     }
 }
 
-/// Empties the queue or, while more tickets wait in it than one commit may hold, holds some of them.
+/// Empties the queue or, while more tickets wait in it than one commit may put on hold, puts some of them on hold.
 async fn empty(
     connection: &mut SqliteConnection,
     project: String,

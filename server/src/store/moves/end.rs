@@ -1,4 +1,4 @@
-//! The end of an attempt: the guard that makes a result count exactly once, and everything that follows from it, in one
+//! The end of an attempt: the guard that accepts a result exactly once, and everything that follows from it, in one
 //! transaction.
 
 use sqlx::SqliteConnection;
@@ -73,14 +73,15 @@ async fn end(
         return park_report(connection, &ending, now).await;
     };
     let verdict = create_planned::judge(connection, found.ticket, ending.verdict, rules).await?;
-    // What the database does not accept is beyond the accepted commit; the next look at the worktree puts it aside.
+    // Work that the database does not accept lies beyond the accepted commit; the next check of the worktree puts it
+    // aside.
     let work = if matches!(verdict, Verdict::Succeeded(_)) { ending.work } else { Work::None };
     // It was stopped only to continue with less to spend.
     let goes_on = found.cut_short.is_some() && matches!(verdict, Verdict::Interrupted { .. });
     let verdict = if goes_on { Verdict::Interrupted { resume: true } } else { verdict };
     let ending = Ending { verdict, work, ..ending };
     let booked = booked::booked(&found, &ending.verdict);
-    // The guard. No row means that something else ended this attempt, and whatever comes now changes nothing.
+    // The guard. No row means that something else ended this attempt, so this report changes nothing.
     let ended = sqlx::query(
         "UPDATE attempt
             SET state = 'ended', outcome = ?2, failure = ?3, detail = ?4, charged = ?5, recorded = ?6, exit_code = ?7,
@@ -153,7 +154,8 @@ async fn move_on(
         | Verdict::Lost { .. } => None,
     };
     let work = ask_outcome::asked_about(connection, found).await?;
-    // An attempt that was to continue a session and ended before it was there leaves the session as it was.
+    // An attempt that was to continue a session, and ended before the session was announced, leaves the session as it
+    // was.
     let has_session = ending.had_session || found.resumed;
     let standing = Standing {
         plan: &ticket.plan,
@@ -192,7 +194,7 @@ async fn move_on(
     );
     event::append(connection, by.sign(event), now).await?;
     affect_others::affect(connection, (ticket, found), ending, &to, rules, now).await?;
-    // Of one that ended otherwise the last words are the service's, not its answer.
+    // If it ended otherwise, its last words are the service's, not its answer.
     if let Verdict::Failed { failure: Failure::NoResult, .. } = &ending.verdict
         && let Some(answer) = ending.last_words.as_deref()
         && found.asks_outcome
@@ -216,7 +218,7 @@ async fn move_on(
     Ok(())
 }
 
-/// What the end of an attempt counted as.
+/// What the end of an attempt was counted as.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     charged: bool,
@@ -224,7 +226,7 @@ struct Counted {
     spent_usd: f64,
 }
 
-/// The limit that an attempt ran into which has spent its budget, when that is not its worker type's own.
+/// The limit that an attempt ran into when it spent its budget, if that is not its worker type's own.
 async fn limit_met(
     connection: &mut SqliteConnection,
     ticket: &Ticket,
@@ -240,7 +242,7 @@ async fn limit_met(
     if let Some(kind) = kind {
         let per_attempt = kind.settings.max_budget_usd;
         match accounts::funds(connection, ticket.id, per_attempt, rules, now).await? {
-            // Raised meanwhile, or what others had set aside and did not spend.
+            // The limit was raised meanwhile, or others did not spend what they had set aside.
             Funds::Granted(_) | Funds::Reserved(_) => return Ok(Some(Met::More)),
             Funds::Spent(_) => {}
         }
@@ -261,7 +263,7 @@ async fn free_worker(connection: &mut SqliteConnection, found: &Attempt) -> Resu
     Ok(())
 }
 
-/// A report for an attempt that has ended: the same one again, or one that came too late.
+/// A report for an attempt that has ended: the same report again, or one that came too late.
 async fn late(
     connection: &mut SqliteConnection,
     ending: &Ending,
@@ -274,11 +276,11 @@ async fn late(
     if recorded {
         return Ok(EndReport::Duplicate);
     }
-    // The record also proves that its shim has cleared the tree away, and that the worker is free.
+    // The record also proves that its shim has ended the process tree, and that the worker is free.
     if ending.record.is_some() {
         settle::settle(connection, ending.attempt, now).await?;
         if let Some(found) = attempt::find(connection, ending.attempt).await? {
-            // What it used was used, whatever became of its result.
+            // What it used is charged, whatever became of its result.
             bill::book(connection, &found, &ending.spent).await?;
             free_worker(connection, &found).await?;
         }

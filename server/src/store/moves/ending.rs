@@ -1,4 +1,4 @@
-//! The report of an attempt's end, and what it comes to.
+//! The report of an attempt's end, and what it results in.
 
 use crate::domain::attempt::Spent;
 use crate::domain::hold::Hold;
@@ -17,21 +17,21 @@ pub struct Ending {
     pub spent: Spent,
     /// Whether the agent announced its claude session; only then can another attempt continue it.
     pub had_session: bool,
-    /// What the agent said last in prose.
+    /// The last prose that the agent wrote.
     pub last_words: Option<String>,
-    /// What the agent last heard of the account's usage limit.
+    /// What the agent last learned of the account's usage limit.
     pub usage: Option<UsageLimit>,
     /// The exit record as it was written; absent when the server itself ends the attempt.
     pub record: Option<String>,
     pub work: Work,
-    /// Somebody cancelled the attempt. When its result came first, its ticket moves on and waits there.
+    /// The attempt was cancelled. If its result came first, its ticket moves on and waits there.
     pub cancelled: bool,
 }
 
 /// What became of an attempt's changes before its end is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// They need no care here: the attempt was not accepted, or it works in the project's directory.
+    /// Nothing to do: the attempt was not accepted, or it works in the project's directory.
     None,
     /// They are on the ticket's branch.
     Accepted(Head),

@@ -1,4 +1,4 @@
-//! What happens when a limit is reached, or was lowered under what waits and runs.
+//! What happens when a limit is reached, or is lowered below what waiting tickets and running attempts need.
 
 use std::collections::BTreeMap;
 
@@ -29,10 +29,10 @@ use crate::store::money::under_way;
 use crate::store::money::under_way::Live;
 use crate::store::rows::ticket;
 
-/// Tickets that one commit puts on hold at most.
+/// The most tickets that one commit puts on hold.
 pub(crate) const HELD_AT_ONCE: usize = 50;
 
-/// An attempt that is to be stopped for a limit: the limit is spent, or covers no longer what the attempt was given.
+/// An attempt that is to be stopped for a limit: the limit is spent, or no longer covers what the attempt was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopping {
     pub attempt: AttemptId,
@@ -40,17 +40,17 @@ pub struct Stopping {
 }
 
 impl Store {
-    /// Looks at every limit that something waits or runs under, and acts on those that are reached: queued tickets over
-    /// their own limit go on hold, projects and the server are paused while their dollars are spent and resume when
-    /// they are not, and attempts that were given more than a limit still covers are marked to continue with less. Returns the
-    /// attempts that are to be stopped.
+    /// Checks every limit that applies to waiting tickets or running attempts, and acts on those that are reached:
+    /// queued tickets over their own limit go on hold, projects and the server are paused while their dollars are spent
+    /// and resume when they are not, and attempts that were given more than a limit still covers are marked to continue
+    /// with less. Returns the attempts to stop.
     pub async fn enforce_limits(&self, now: Timestamp) -> Result<Vec<Stopping>> {
         if !self.anything_limited().await? {
             return Ok(Vec::new());
         }
         let rules = self.rules();
         let mut changes = self.limit_changes(rules, now).await?;
-        // Of pauses and attempts there are as many as the configuration allows; tickets may wait by the thousand.
+        // There are no more pauses and attempts than the configuration allows, but thousands of tickets may wait.
         let mut held = std::mem::take(&mut changes.holds).into_iter();
         loop {
             changes.holds.extend(held.by_ref().take(HELD_AT_ONCE));
@@ -75,7 +75,7 @@ impl Store {
             .collect())
     }
 
-    /// Whether any limit exists, or existed when something was paused for it.
+    /// Whether any limit exists, or did when something was paused for it.
     async fn anything_limited(&self) -> Result<bool> {
         if self.rules().max_usd_per_day.is_some() {
             return Ok(true);
@@ -95,7 +95,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// What has to change for the limits to hold, from one snapshot.
+    /// What must change for the limits to hold, from one snapshot.
     async fn limit_changes(&self, rules: Rules, now: Timestamp) -> Result<Changes> {
         let mut snapshot = self.readers.begin().await?;
         let mut changes =
@@ -138,7 +138,7 @@ struct Changes {
     pauses: Vec<Pausing>,
     /// Attempts whose ticket goes on hold for its own limit.
     stops: Vec<(AttemptId, String)>,
-    /// Attempts that continue, in their session, when and as far as the limit lets them.
+    /// Attempts that continue in their session, when and as far as the limit allows.
     cuts: Vec<(AttemptId, String)>,
     holds: Vec<(TicketId, String)>,
 }
@@ -158,7 +158,7 @@ impl Changes {
         rules: Rules,
         now: Timestamp,
     ) -> Result<()> {
-        // The server's own is looked at for all of them at once.
+        // The server's own limit is checked for all projects at once.
         let rules = Rules { max_usd_per_day: None, ..rules };
         let accounts = accounts::of_project(snapshot, key, rules, now).await?;
         let spent = accounts.iter().copied().filter(Account::is_spent).max_by_key(|a| a.of);
@@ -187,7 +187,7 @@ impl Changes {
         Ok(())
     }
 
-    /// Stops and cuts short what the limit of the ticket does not cover that a family comes from.
+    /// Stops and cuts short what is not covered by the limit of the ticket that a family comes from.
     async fn of_families(&mut self, snapshot: &mut SqliteConnection, live: &[Live]) -> Result<()> {
         let mut families: BTreeMap<TicketId, (Account, Vec<Given>)> = BTreeMap::new();
         for one in live {
@@ -235,7 +235,8 @@ impl Changes {
         let given: Vec<Given> = live.iter().map(|one| one.given).collect();
         let mut over = uncovered(account, 0.0, &given);
         if !over.is_empty() && !account.is_spent() {
-            // What ended attempts overshot their budgets by was no lowered limit, and is no reason to stop another.
+            // The amount by which ended attempts overshot their budgets is not a lowered limit, and no reason to stop
+            // another.
             let since = match account.of {
                 Limit::ProjectDay | Limit::ServerDay => midnight(now),
                 Limit::Project | Limit::Family | Limit::Ticket | Limit::Attempt => {
@@ -292,7 +293,7 @@ impl Changes {
     }
 }
 
-/// What a limit that is spent, or no longer is, changes about the pause of its scope.
+/// How a limit that is spent, or no longer is, changes the pause of its scope.
 fn pausing(
     project: Option<ProjectKey>,
     spent: Option<Account>,

@@ -1,4 +1,4 @@
-//! What a shim and its agent say while they live: hello, heartbeat, started, progress.
+//! What a shim and its agent report while they run: hello, heartbeat, started, progress.
 
 use sqlx::SqliteConnection;
 
@@ -20,7 +20,7 @@ use crate::store::rows::worker;
 const HELLO: faults::Points = faults::points!("server.hello");
 
 impl Store {
-    /// A shim that proved who it is said hello, for the first time or again. Returns its row as it is now.
+    /// A shim that proved its identity said hello, for the first time or again. Returns its row as it is now.
     pub async fn worker_hello(
         &self,
         id: WorkerId,
@@ -34,7 +34,7 @@ impl Store {
             .await
     }
 
-    /// A shim says it is alive, and what keeps its attempt from its end, if something does.
+    /// A shim reports that it is alive, and what keeps its attempt from ending, if anything does.
     pub async fn worker_heartbeat(
         &self,
         id: WorkerId,
@@ -50,8 +50,8 @@ impl Store {
             .await
     }
 
-    /// Notes that the child is up, which also shows a queue that was put off that agents start again. Says nothing when the
-    /// attempt has ended meanwhile.
+    /// Records that the child is running, which also shows a queue that was put off that agents start again. Changes
+    /// nothing if the attempt has ended meanwhile.
     pub async fn attempt_started(
         &self,
         id: AttemptId,
@@ -69,7 +69,7 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Notes how far the agent says it is, in place of what it said before.
+    /// Records how far the agent says it is, in place of its earlier report.
     pub async fn report_progress(
         &self,
         id: AttemptId,

@@ -12,7 +12,7 @@ use crate::store::db::error::Result;
 use crate::store::rows::event;
 use crate::store::rows::event::By;
 
-/// Puts a ticket that waits on hold: one that is blocked, scheduled or queued. Does nothing to any other.
+/// Puts a waiting ticket on hold: one that is blocked, scheduled or queued. Does nothing to any other.
 pub(crate) async fn hold(
     connection: &mut SqliteConnection,
     ticket: &Ticket,
@@ -42,8 +42,8 @@ fn said(ticket: &Ticket, why: &Hold, summary: String) -> NewEvent {
     NewEvent { hold_kind: Some(why.kind), ..event::about(ticket, EventKind::TicketOnHold, summary) }
 }
 
-/// Puts a ticket on hold at the stage it is at: after an attempt or a completion, or because its branch was not merged. The
-/// caller knows that the ticket is open and still where `ticket` says.
+/// Puts a ticket on hold at its current stage: after an attempt or a completion, or because its branch was not merged.
+/// The caller knows that the ticket is open and still where `ticket` says.
 pub(crate) async fn at_its_stage(
     connection: &mut SqliteConnection,
     ticket: &Ticket,

@@ -18,8 +18,8 @@ use crate::store::rows::ticket;
 const LANDED: faults::Points = faults::points!("server.landed");
 
 impl Store {
-    /// Closes a ticket whose branch was merged, by that commit; or one whose branch is complete and stays. Says nothing
-    /// when something else closed it meanwhile.
+    /// Closes a ticket whose branch was merged, by that commit; or one whose branch is complete and stays. Changes
+    /// nothing if something else closed it meanwhile.
     pub async fn landed(&self, id: TicketId, commit: Option<String>, now: Timestamp) -> Result<()> {
         self.writer
             .at(LANDED)
@@ -27,7 +27,7 @@ impl Store {
             .await
     }
 
-    /// Puts a completed ticket on hold whose branch was not merged.
+    /// Puts a completed ticket whose branch was not merged on hold.
     pub async fn landing_refused(&self, id: TicketId, why: Hold, now: Timestamp) -> Result<()> {
         self.writer.write(move |connection| Box::pin(hold_unmerged(connection, id, why, now))).await
     }
@@ -58,9 +58,9 @@ async fn hold_unmerged(
     Ok(())
 }
 
-/// Has the branch of a completed ticket looked after before it closes: merged, where the project says so and there is
-/// anything to merge, and completed, where an accepted attempt's work is still to be committed. Returns whether that is so;
-/// otherwise the ticket may close at once.
+/// Marks a completed ticket whose branch needs care before it closes: a merge, where the project says so and there is
+/// anything to merge, or a commit, where an accepted attempt's work is still to be committed. Returns whether the
+/// branch needs either; otherwise the ticket may close at once.
 pub(crate) async fn begin_landing(
     connection: &mut SqliteConnection,
     id: TicketId,

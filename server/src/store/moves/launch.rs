@@ -1,4 +1,4 @@
-//! Launches: the rows of workers between the wish to have one and its shim's hello.
+//! Launches: the rows of workers between the decision to have one and its shim's hello.
 
 use sqlx::SqliteConnection;
 
@@ -37,7 +37,8 @@ impl Store {
             .await
     }
 
-    /// Commits that a shim is about to be started with this token. Returns whether it may be: a row is launched once.
+    /// Commits that a shim is about to be started with this token. Returns whether it may be started: a row is launched
+    /// once.
     pub async fn mark_launched(
         &self,
         id: WorkerId,
@@ -51,8 +52,8 @@ impl Store {
             .await
     }
 
-    /// Ends a worker whose shim never said hello, and only that: what launched it may have failed or given up just after
-    /// the shim had come, and a shim that came may have an attempt. Returns whether the worker was ended.
+    /// Ends a worker whose shim never said hello, and only such a worker: the launch may have failed or given up just
+    /// after the shim connected, and a shim that connected may have an attempt. Returns whether the worker was ended.
     pub async fn worker_never_came(
         &self,
         id: WorkerId,
@@ -66,8 +67,8 @@ impl Store {
             .await
     }
 
-    /// No shim came for this row. Its queue waits for a while: the next launch may fail the same way. Returns whether that
-    /// is so; a shim that said hello was started, whatever its launch came to.
+    /// No shim connected for this row. Its queue waits for a while: the next launch may fail the same way. Returns
+    /// whether the queue waits; a shim that said hello was started, whatever its launch reported.
     pub async fn launch_failed(
         &self,
         worker: &Worker,
@@ -138,7 +139,7 @@ async fn put_queue_off(
     Ok(true)
 }
 
-/// [`stop::stopped`], unless its shim has said hello.
+/// Like [`stop::stopped`], unless its shim has said hello.
 async fn never_came(
     connection: &mut SqliteConnection,
     id: WorkerId,

@@ -26,7 +26,7 @@ const PASSED: i64 = 20_000;
 /// Parts whose single marks one call gathers at most.
 const PARTS: usize = 40;
 
-/// Which events a consumer is done with.
+/// Which events a consumer has processed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventMarks {
     Seqs(Vec<EventSeq>),

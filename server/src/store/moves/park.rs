@@ -1,4 +1,4 @@
-//! Keeping a record that changes nothing, so that it is never lost.
+//! Keeps a record that changes nothing, so that it is never lost.
 
 use sqlx::SqliteConnection;
 
@@ -27,7 +27,7 @@ pub(crate) async fn park(
 }
 
 impl Store {
-    /// Keeps the record of an attempt this database does not know. The same one again changes nothing.
+    /// Keeps the record of an attempt that this database does not know. The same record again changes nothing.
     pub async fn park_unknown(
         &self,
         attempt: AttemptId,

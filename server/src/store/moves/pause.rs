@@ -1,4 +1,4 @@
-//! Pausing and resuming the whole server, a project or a queue because somebody asks for it.
+//! Pausing and resuming the whole server, a project or a queue on request.
 
 use sqlx::SqliteConnection;
 
@@ -48,7 +48,8 @@ async fn paused(connection: &mut SqliteConnection, scope: Scope) -> Result<Pause
 }
 
 impl Store {
-    /// Starts nothing new in a scope until it is resumed; what runs continues. Repeating it only changes the reason.
+    /// Starts nothing new in a scope until it is resumed; running attempts continue. Repeating the call only changes
+    /// the reason.
     pub async fn pause(&self, scope: Scope, reason: String, now: Timestamp) -> Result<Paused> {
         self.writer
             .at(PAUSE)

@@ -45,7 +45,7 @@ pub(crate) async fn pause(
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await
 }
 
-/// Pauses a queue because somebody asked for it. One that a failure paused keeps that reason until it is resumed.
+/// Pauses a queue on request. One that a failure paused keeps that reason until it is resumed.
 pub(crate) async fn pause_by_hand(
     connection: &mut SqliteConnection,
     found: &WorkerType,
@@ -103,7 +103,8 @@ pub(crate) async fn unpause(
     }
     let pausing = Failure::ALL.iter().filter(|failure| failure.holds_others());
     let pausing: Vec<&str> = pausing.map(|failure| failure.name()).collect();
-    // A caller that says that the cause is fixed wants to see it work now, not when the wait after the failure is over.
+    // A caller that says that the cause is fixed wants to see the queue work now, not when the wait after the failure
+    // is over.
     sqlx::query(
         "UPDATE ticket SET state = 'queued', not_before = NULL, updated_at = ?3
           WHERE project_id = ?1 AND current_stage = ?2 AND state = 'scheduled'

@@ -1,5 +1,5 @@
-//! The pauses of the whole server and of projects: setting one, lifting it, and saying so once. What a failure does to a
-//! single queue is in [`super::pause_queue`].
+//! The pauses of the whole server and of projects: setting one, lifting it, and reporting it once. What a failure does
+//! to a single queue is in [`super::pause_queue`].
 
 use sqlx::SqliteConnection;
 
@@ -16,7 +16,7 @@ use crate::store::db::store::Store;
 use crate::store::rows::event;
 use crate::store::rows::pause::SERVER;
 
-/// What a pause is about to say.
+/// A pause that is about to be set.
 pub(crate) struct NewPause<'a> {
     /// `None` for the whole server.
     pub(crate) project: Option<ProjectKey>,
@@ -25,7 +25,7 @@ pub(crate) struct NewPause<'a> {
     pub(crate) until: Option<Timestamp>,
 }
 
-/// Pauses, and says so once. One of the same cause that stands already gets the new reason and end.
+/// Pauses, and reports it once. A pause of the same cause that is already in force gets the new reason and end.
 pub(crate) async fn set(
     connection: &mut SqliteConnection,
     new: NewPause<'_>,
@@ -60,7 +60,7 @@ pub(crate) async fn set(
     tell(connection, new.project, kind, &summary, now).await
 }
 
-/// Ends a pause, and says so. Returns whether there was one.
+/// Ends a pause, and reports it. Returns whether there was one.
 pub(crate) async fn lift(
     connection: &mut SqliteConnection,
     project: Option<ProjectKey>,
@@ -83,7 +83,7 @@ pub(crate) async fn lift(
     Ok(true)
 }
 
-/// Appends an event for the project; for the whole server one to each project's log, because each has its own readers.
+/// Appends an event for the project; for the whole server, one in each project's log, because each has its own readers.
 async fn tell(
     connection: &mut SqliteConnection,
     project: Option<ProjectKey>,
@@ -105,8 +105,8 @@ async fn tell(
 }
 
 impl Store {
-    /// The account's usage limit is reached, or what is kept of it for the coordinator: nothing is started until it is
-    /// reset. A limit that ends later than the one that stands replaces it.
+    /// The account's usage limit is reached, or the share of it that is kept for the coordinator: nothing is started
+    /// until it is reset. A limit that ends later than the current pause replaces it.
     pub async fn hold_for_usage_limit(
         &self,
         reason: String,
@@ -116,7 +116,7 @@ impl Store {
         if until <= now {
             return Ok(());
         }
-        // Every attempt that runs tells of the same limit; only what is new is written.
+        // Every running attempt reports the same limit; only news is written.
         let stands = usage_limit_end(&mut *self.readers.acquire().await?).await?;
         if stands.is_some_and(|stands| stands >= until) {
             return Ok(());
@@ -126,13 +126,13 @@ impl Store {
             .await
     }
 
-    /// The account answers again, by a word of `told_at`: ends the pause for its usage limit when that is older.
+    /// The account answers again, as reported at `told_at`: ends the pause for its usage limit if the pause is older.
     pub async fn usage_limit_holds_no_more(
         &self,
         told_at: Timestamp,
         now: Timestamp,
     ) -> Result<()> {
-        // Every attempt says so again and again; there is seldom a pause.
+        // Every attempt reports this again and again; there is seldom a pause.
         if !usage_limit_is_older(&mut *self.readers.acquire().await?, told_at).await? {
             return Ok(());
         }
@@ -141,7 +141,8 @@ impl Store {
             .await
     }
 
-    /// Ends the pauses whose time has come, and lets queues be tried whose wait is over. Returns when the next one ends.
+    /// Ends the pauses whose time has come, and lets queues whose wait is over be tried. Returns when the next one
+    /// ends.
     pub async fn lift_due_pauses(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let next = self.next_pause_end().await?;
         if next.is_none_or(|end| end > now) {
@@ -151,7 +152,8 @@ impl Store {
         self.next_pause_end().await
     }
 
-    /// Says in every project's log that nothing new is started because the disk has no room, or that it has again.
+    /// Reports in every project's log that nothing new is started because the disk has no room, or that it has room
+    /// again.
     pub async fn tell_of_room(&self, low: bool, now: Timestamp) -> Result<()> {
         let kind = if low { EventKind::ServerPaused } else { EventKind::ServerResumed };
         let summary = summary::room(low);
@@ -219,7 +221,7 @@ async fn usage_limit_is_older(
     Ok(older.is_some())
 }
 
-/// Holds everything until the account's limit is reset.
+/// Pauses everything until the account's limit is reset.
 pub(crate) async fn usage_limit(
     connection: &mut SqliteConnection,
     reason: String,

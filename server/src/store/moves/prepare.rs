@@ -1,4 +1,4 @@
-//! A ticket's worktree, from its beginning over each accepted commit to its removal.
+//! A ticket's worktree, from its creation through each accepted commit to its removal.
 
 use sqlx::QueryBuilder;
 use sqlx::Sqlite;
@@ -20,7 +20,7 @@ const BEGUN: faults::Points = faults::points!("server.worktree_begun");
 const READY: faults::Points = faults::points!("server.worktree_ready");
 
 impl Store {
-    /// Says what worktree and branch a ticket is about to get. Returns whether it still is.
+    /// Records which worktree and branch a ticket is about to get. Returns whether it still waits for them.
     pub async fn begin_worktree(&self, id: TicketId, new: Worktree) -> Result<bool> {
         self.writer
             .at(BEGUN)
@@ -29,12 +29,12 @@ impl Store {
             .await
     }
 
-    /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` when that is news.
+    /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` if that is new.
     pub async fn worktree_ready(&self, id: TicketId, head: Option<Head>) -> Result<()> {
         self.writer.at(READY).write(move |connection| Box::pin(ready(connection, id, head))).await
     }
 
-    /// Remembers no longer that an attempt's work is to be committed: it was put aside, and its stage is done again.
+    /// Forgets that an attempt's work is to be committed: it was put aside, and its stage is redone.
     pub async fn give_up_owed(&self, id: TicketId, attempt: AttemptId) -> Result<()> {
         self.writer
             .quietly()
@@ -42,18 +42,18 @@ impl Store {
             .await
     }
 
-    /// Puts a ticket on hold that cannot have its worktree.
+    /// Puts a ticket that cannot have its worktree on hold.
     pub async fn worktree_failed(&self, id: TicketId, why: Hold, now: Timestamp) -> Result<()> {
         self.writer.write(move |connection| Box::pin(fail(connection, id, why, now))).await
     }
 
-    /// Takes no worktree for ready that was before: the server that said so may have died in the middle of a step, and
-    /// a restored database knows nothing of what came after it.
+    /// No worktree is ready any more because it was before: the server that recorded that may have died in the middle
+    /// of a step, and a restored database knows nothing of what came after the backup.
     pub async fn distrust_worktrees(&self) -> Result<()> {
         self.writer.write(move |connection| Box::pin(distrust(connection))).await
     }
 
-    /// Notes that a worktree is gone.
+    /// Records that a worktree is gone.
     pub async fn worktree_removed(&self, id: TicketId, now: Timestamp) -> Result<()> {
         self.writer.quietly().write(move |connection| Box::pin(removed(connection, id, now))).await
     }
@@ -167,7 +167,7 @@ pub(crate) async fn set_head(
     Ok(())
 }
 
-/// Remembers that the work of an accepted attempt is still to be committed.
+/// Records that the work of an accepted attempt is still to be committed.
 pub(crate) async fn owe(
     connection: &mut SqliteConnection,
     id: TicketId,
@@ -181,7 +181,7 @@ pub(crate) async fn owe(
     Ok(())
 }
 
-/// A closed ticket is not granted again. Few worktrees stay ready, so that looking through them is cheap.
+/// A closed ticket is not granted again. Few worktrees stay ready, so that searching them is cheap.
 pub(crate) async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
     sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
         .bind(id.key())

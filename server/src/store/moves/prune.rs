@@ -7,7 +7,7 @@ use crate::store::db::error::Result;
 use crate::store::db::row;
 use crate::store::db::store::Store;
 
-/// Rows one transaction removes at most. The writer is everybody's; nobody should wait for a sweep to be seen.
+/// The most rows that one transaction removes. All writes share the writer; none should wait noticeably for a sweep.
 pub const BATCH: usize = 500;
 
 /// Whose marks say that an event was dealt with; those of the sessions of a directory do so too (`dir-…`).
@@ -16,7 +16,7 @@ const COORDINATOR: &str = "coordinator";
 impl Store {
     /// Removes at most [`BATCH`] events with the marks on them, from the old end of the log up to the first that must
     /// stay: those from before `processed` that the coordinator has marked, and those from before `any`, marked or not.
-    /// Returns how many went.
+    /// Returns how many were removed.
     ///
     /// From the end only: the log stays without gaps, so how many events lie between two numbers is known without
     /// counting them.
@@ -49,7 +49,7 @@ impl Store {
         if seqs.is_empty() {
             return Ok(0);
         }
-        // Neither an event's age nor a mark on it is ever taken back, so what was found a moment ago still holds.
+        // Neither an event's age nor a mark on it is ever undone, so what was just found still holds.
         let list = row::json_keys(&seqs);
         self.writer.quietly().write(move |connection| Box::pin(remove(connection, list))).await
     }

@@ -1,8 +1,8 @@
-//! Queues that wait for what passes by itself: a worker that cannot be launched, an agent that cannot be started, the usage
-//! limit of a model.
+//! Queues that wait for something that passes by itself: a worker that cannot be launched, an agent that cannot be
+//! started, the usage limit of a model.
 //!
-//! Such a queue is paused and comes back without anybody. When its wait is over, one ticket tries; if that begins, the
-//! queue resumes, else it waits longer. One event reports the beginning of the wait and one its end.
+//! Such a queue is paused and resumes by itself. When its wait is over, one ticket tries; if it begins, the queue
+//! resumes, else the queue waits longer. One event reports the beginning of the wait and one its end.
 
 use sqlx::SqliteConnection;
 
@@ -33,8 +33,8 @@ pub struct PutOff {
     pub directory: String,
 }
 
-/// Lets a queue wait because it could not do something that it may be able to do soon. A failure while it waits already
-/// changes the reason and no more: it comes from tries that began earlier. A queue that must be resumed is left alone.
+/// Makes a queue wait because it could not do something that it may be able to do soon. A failure while it already
+/// waits changes only the reason: it comes from tries that began earlier. A queue that must be resumed is left alone.
 pub(crate) async fn put_off(
     connection: &mut SqliteConnection,
     (project, name): (ProjectKey, &Name),
@@ -81,7 +81,7 @@ pub(crate) async fn put_off(
     event::append(connection, NewEvent { stage: Some(name.clone()), ..event }, now).await
 }
 
-/// A ticket of the queue is about to try whether agents start again: until that is known no other one does.
+/// A ticket of the queue is about to try whether agents start again: until that is known, no other ticket does.
 pub(crate) async fn tried(
     connection: &mut SqliteConnection,
     kind: &WorkerType,
@@ -116,7 +116,7 @@ pub(crate) async fn agent_started(
     now: Timestamp,
 ) -> Result<bool> {
     let Some(found) = attempt::find(connection, attempt).await? else { return Ok(false) };
-    // What began before the queue was put off says nothing about it.
+    // An attempt that began before the queue was put off says nothing about it.
     let waits: Option<i64> = sqlx::query_scalar(
         "SELECT y.project_id FROM worker_type y JOIN ticket t ON t.project_id = y.project_id
           WHERE t.ticket_id = ?1 AND y.name = ?2 AND y.pause_cause = 'start' AND y.paused_at <= ?3",
@@ -131,14 +131,14 @@ pub(crate) async fn agent_started(
     Ok(true)
 }
 
-/// A shim that was launched came: launching works, in every queue.
+/// A launched shim connected: launching works, in every queue.
 pub(crate) async fn launches_work(connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
     let sql =
         "SELECT project_id, name FROM worker_type WHERE pause_cause = 'launch' AND paused_at <= ?1";
     go_on(connection, sql, now).await
 }
 
-/// Lets every queue be tried whose wait is over, and resumes those whose limit is reset.
+/// Lets every queue whose wait is over be tried, and resumes those whose limit is reset.
 pub(crate) async fn due(connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
     let sql = "SELECT project_id, name FROM worker_type WHERE pause_cause = 'usage_limit' AND pause_until <= ?1";
     go_on(connection, sql, now).await?;
@@ -160,8 +160,8 @@ async fn go_on(connection: &mut SqliteConnection, sql: &'static str, now: Timest
     Ok(())
 }
 
-/// The usage limit of a family of models: every queue whose model is one of them waits until it is reset. So does every
-/// queue of `like`, the model of an attempt that was refused, whatever that is called.
+/// The usage limit of a family of models: every queue whose model is one of them waits until the limit is reset. So
+/// does every queue of `like`, the model of an attempt that was refused, whatever its name.
 pub(crate) async fn hold_models(
     connection: &mut SqliteConnection,
     (family, like): (&str, Option<&str>),
@@ -185,7 +185,7 @@ pub(crate) async fn hold_models(
         }
         let is_limit = cause.as_deref() == Some(PassingCause::UsageLimit.name());
         match (paused_at, stands) {
-            // What stands ends later, or is somebody else's to end.
+            // The current wait ends later, or is not ended by this limit.
             (Some(_), Some(stands)) if !is_limit || stands >= until.millis() => continue,
             (Some(_), None) if cause.is_none() => continue,
             (Some(_) | None, _) => {}
@@ -215,7 +215,7 @@ pub(crate) async fn hold_models(
 }
 
 impl Store {
-    /// [`hold_models`], for an attempt that continues.
+    /// Like [`hold_models`], for an attempt that continues.
     pub async fn hold_models(
         &self,
         family: String,
@@ -248,7 +248,7 @@ impl Store {
         Ok(queues.into_iter().map(put_off).collect())
     }
 
-    /// Lets a queue be tried now: what it waits for has changed.
+    /// Lets a queue be tried now: the thing that it waits for has changed.
     pub async fn try_now(&self, queue: PutOff) -> Result<()> {
         self.writer.write(move |connection| Box::pin(end_wait(connection, queue))).await
     }

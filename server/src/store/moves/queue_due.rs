@@ -1,4 +1,4 @@
-//! Queueing the tickets whose time has come.
+//! Queues the tickets whose time has come.
 
 use sqlx::SqliteConnection;
 
@@ -8,11 +8,11 @@ use crate::store::db::store::Store;
 
 const DUE: faults::Points = faults::points!("server.due");
 
-/// Tickets that one commit queues at most.
+/// The most tickets that one commit queues.
 const DUE_AT_ONCE: i64 = 200;
 
 impl Store {
-    /// Queues every scheduled ticket whose time has come, in batches. Returns when the next one comes due.
+    /// Queues every scheduled ticket whose time has come, in batches. Returns when the next one is due.
     pub async fn queue_due_tickets(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         loop {
             let next = self.next_due().await?;
@@ -27,7 +27,7 @@ impl Store {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
-        // Named, because SQLite would rather look at each scheduled ticket.
+        // The index is named, because SQLite would otherwise read each scheduled ticket.
         let sql =
             "SELECT MIN(not_before) FROM ticket INDEXED BY ticket_due WHERE state = 'scheduled'";
         let due: Option<i64> = sqlx::query_scalar(sql).fetch_one(&self.readers).await?;

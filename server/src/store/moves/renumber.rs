@@ -1,4 +1,4 @@
-//! Keeping numbers unique over a restore.
+//! Keeps numbers unique across a restore.
 
 use sqlx::SqliteConnection;
 
@@ -9,10 +9,10 @@ use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 
 /// How far the event numbers jump when the database turns out to be a restored one. A coordinator may have read further
-/// than the backup goes; its saved position must not lie before events it has not seen.
+/// than the backup goes; new events must not get numbers below its saved position.
 const EVENT_LEAP: i64 = 1_000_000;
 
-/// The highest numbers the files of the state directory name.
+/// The highest numbers that files of the state directory name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Highest {
     pub attempt: Option<AttemptId>,
@@ -21,8 +21,8 @@ pub struct Highest {
 }
 
 impl Store {
-    /// Continues the numbers above those on disk. A number of an attempt or a worker is committed before a file is named
-    /// after it, so a file beyond the numbers of the database means that the database was restored from a backup;
+    /// Continues the numbers above those on disk. A number of an attempt or a worker is committed before a file is
+    /// named after it, so a file beyond the numbers of the database means that the database was restored from a backup;
     /// returns whether that is so.
     pub async fn resume_numbers(&self, highest: Highest) -> Result<bool> {
         self.writer
@@ -53,14 +53,14 @@ async fn raise_all(connection: &mut SqliteConnection, highest: Highest) -> Resul
     Ok(true)
 }
 
-/// Makes a table's next number higher than `key`; returns whether it was not before.
+/// Makes a table's next number higher than `key`; returns whether it was not higher before.
 async fn raise(connection: &mut SqliteConnection, table: &'static str, key: i64) -> Result<bool> {
     let raised = sqlx::query("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1 AND seq < ?2")
         .bind(table)
         .bind(key)
         .execute(&mut *connection)
         .await?;
-    // A table that never had a row has no sequence yet.
+    // A table that has never had a row has no sequence yet.
     let begun = sqlx::query(
         "INSERT INTO sqlite_sequence (name, seq)
          SELECT ?1, ?2

@@ -1,4 +1,4 @@
-//! Sending a ticket that is on hold back to its queue.
+//! Sends a ticket that is on hold back to its queue.
 
 use sqlx::SqliteConnection;
 
@@ -27,7 +27,7 @@ fn resume_at(plan: &Plan, at: usize, stage: &str) -> Option<usize> {
 }
 
 impl Store {
-    /// Sends a ticket that is on hold back to its queue, its attempts counted afresh.
+    /// Sends a ticket that is on hold back to its queue and begins to count its attempts anew.
     pub async fn resume_ticket(
         &self,
         id: TicketId,
@@ -70,7 +70,7 @@ async fn resume(
             Refusal::NotInPlan { ticket: id, given: stage, plan }
         })?,
     };
-    // A stage that a limit cut off continues in its session; one that is named begins anew.
+    // A stage that a limit cut off continues in its session; a stage that the call names begins anew.
     let goes_on = !named && found.resume.is_some();
     let next = found.plan.stage(at).as_str();
     if worker_type::find(connection, found.project, next).await?.is_none() {

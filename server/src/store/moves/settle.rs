@@ -1,5 +1,4 @@
-//! Accounting for the processes of an attempt: that none is left, that the evidence contradicts itself, that the server ends
-//! them.
+//! Accounting for the processes of an attempt: none is left, the evidence contradicts itself, or the server ends them.
 
 use sqlx::SqliteConnection;
 
@@ -14,22 +13,23 @@ use crate::store::rows::attempt;
 const SETTLED: faults::Points = faults::points!("server.settle");
 
 impl Store {
-    /// Notes that nothing of an ended attempt's process tree is left, and what it used, unless it said so itself.
+    /// Records that nothing of an ended attempt's process tree is left, and what the attempt used, unless it reported
+    /// that itself.
     pub async fn attempt_settled(&self, id: AttemptId, spent: Spent, now: Timestamp) -> Result<()> {
-        // A directory may be free for the next attempt.
+        // The directory may now be free for the next attempt.
         self.writer
             .at(SETTLED)
             .write(move |connection| Box::pin(settle_and_bill(connection, id, spent, now)))
             .await
     }
 
-    /// Marks an attempt whose evidence contradicts itself. Returns whether that is news.
+    /// Marks an attempt whose evidence contradicts itself. Returns whether that is new.
     pub async fn attempt_suspect(&self, id: AttemptId) -> Result<bool> {
         self.writer.quietly().write(move |connection| Box::pin(suspect(connection, id))).await
     }
 
-    /// Notes that the server ends the attempt's processes itself, before it does: the end is then reported as what it was,
-    /// whether its shim reports it or nobody does.
+    /// Records that the server is about to end the attempt's processes itself: the end is then reported as what it was,
+    /// whether or not its shim reports it.
     pub async fn attempt_overdue(&self, id: AttemptId, now: Timestamp) -> Result<()> {
         self.writer.quietly().write(move |connection| Box::pin(overdue(connection, id, now))).await
     }

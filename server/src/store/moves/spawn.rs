@@ -1,4 +1,4 @@
-//! Workers that the coordinator asks for.
+//! Starts workers that the coordinator asks for.
 
 use sqlx::SqliteConnection;
 

@@ -21,8 +21,8 @@ pub(crate) const STOPPED: faults::Points = faults::points!("server.worker_stoppe
 
 /// Asks a worker to stop. A stronger request replaces a weaker one; the dispatcher carries it out.
 ///
-/// One that was never launched is stopped at once: there is no shim to carry anything out, none will ever be started for
-/// a row that is to stop, and what is left would hold its slot for good.
+/// A worker that was never launched is stopped at once: it has no shim to carry anything out, none is started for a row
+/// that is to stop, and the row would hold its slot for good.
 pub(crate) async fn request_stop(
     connection: &mut SqliteConnection,
     id: WorkerId,
@@ -49,7 +49,7 @@ pub(crate) async fn request_stop(
     Ok(())
 }
 
-/// Ends a worker's row for good, and says so.
+/// Ends a worker's row for good, and appends the event.
 pub(crate) async fn stopped(
     connection: &mut SqliteConnection,
     id: WorkerId,
@@ -77,7 +77,7 @@ pub(crate) async fn stopped(
 }
 
 impl Store {
-    /// Asks a worker to stop. One that was never launched is stopped at once.
+    /// Asks a worker to stop. A worker that was never launched is stopped at once.
     pub async fn stop_worker(
         &self,
         id: WorkerId,
@@ -99,7 +99,7 @@ impl Store {
             .await
     }
 
-    /// Has a worker go when its ticket is done, or at once when it has none: its slot is needed elsewhere.
+    /// Stops a worker when its ticket is done, or at once if it has none: its slot is needed elsewhere.
     pub async fn retire(&self, id: WorkerId, now: Timestamp) -> Result<()> {
         self.writer
             .write(move |connection| Box::pin(request_stop(connection, id, StopMode::Drain, now)))

@@ -1,4 +1,4 @@
-//! Keeping what proves that something belongs to this server.
+//! Keeps what proves that something belongs to this server.
 
 use sqlx::SqliteConnection;
 
@@ -19,8 +19,8 @@ impl Store {
         self.trace(worker).await
     }
 
-    /// Uses the database in this directory from now on. Another directory than before is another place, and what runs
-    /// elsewhere is none of its attempts.
+    /// Uses the database in this directory from now on. A different directory is a different place, and processes
+    /// elsewhere do not belong to its attempts.
     pub async fn settle_in(&self, directory: Directory) -> Result<Place> {
         let known = self.place().await?;
         let place = match known.clone() {
@@ -30,7 +30,7 @@ impl Store {
                 directory,
                 granted_elsewhere: self.newest_attempt().await?.key(),
             },
-            // Whatever was granted so far was granted by a server that knew of no places, here.
+            // All earlier grants were made here, by a server that did not record places.
             None => Place { id: uuid::Uuid::new_v4().to_string(), directory, granted_elsewhere: 0 },
         };
         if known.as_ref() == Some(&place) {

@@ -1,7 +1,7 @@
 //! Whose turn it is: the ticket that a worker begins next.
 //!
-//! By priority, then age. In a directory that attempts share, what has begun goes before what is new of its priority, over
-//! all queues that work there: what it changed lies in the way of everybody else until it is done.
+//! By priority, then age. In a directory that attempts share, a ticket that has begun goes before a new one of the same
+//! priority, across all queues that work there: its changes are in the way of every other ticket until it is done.
 
 use sqlx::SqliteConnection;
 
@@ -15,10 +15,11 @@ use crate::store::rows::queue;
 use crate::store::rows::queue::Alone;
 use crate::store::rows::worktree;
 
-/// Tickets at the head of a queue that are looked at one by one.
+/// Tickets at the head of a queue that are checked one by one.
 const HEAD: i64 = 64;
 
-/// The ticket the worker gets, if one may be begun. Nobody waits for the worktree of one that is `passed_over`.
+/// The ticket that the worker gets, if one may begin. The worker does not wait for the worktree of a ticket that is
+/// `passed_over`.
 pub(crate) async fn next(
     connection: &mut SqliteConnection,
     worker: &Worker,
@@ -48,8 +49,8 @@ pub(crate) async fn next(
     Ok(best.map(|(_, id)| TicketId::from_key(id)))
 }
 
-/// The best ticket with a worktree of its own, with its priority. One whose worktree is being made is waited for: it goes
-/// before others although theirs are ready.
+/// The best ticket with a worktree of its own, with its priority. A ticket whose worktree is being created is waited
+/// for: it goes before later ones, although their worktrees are ready.
 async fn alone(
     connection: &mut SqliteConnection,
     worker: &Worker,
@@ -93,7 +94,8 @@ async fn alone(
     }
 }
 
-/// The best ticket that works in the project's directory, with its priority, unless one of another queue goes before it.
+/// The best ticket that works in the project's directory, with its priority, unless one of another queue goes before
+/// it.
 async fn shared(connection: &mut SqliteConnection, worker: &Worker) -> Result<Option<(i64, i64)>> {
     let own: i64 =
         sqlx::query_scalar("SELECT rank FROM queue_row WHERE project_id = ?1 AND name = ?2")
@@ -105,7 +107,7 @@ async fn shared(connection: &mut SqliteConnection, worker: &Worker) -> Result<Op
     if own < 0 {
         return Ok(None);
     }
-    // Only who can begin goes before others, or the directory would wait for nobody.
+    // Only a ticket that can begin goes before others, or the directory would wait for nothing.
     let before: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1
            FROM queue_row q

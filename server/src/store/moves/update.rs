@@ -1,4 +1,4 @@
-//! Changing a ticket that is not closed: its words, its priority, its limit, and the stages it has not begun.
+//! Changes a ticket that is not closed: its texts, its priority, its limit, and the stages that have not begun.
 
 use sqlx::SqliteConnection;
 
@@ -22,8 +22,8 @@ use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
 
 impl Store {
-    /// Changes a ticket in whatever open state it is. A running attempt keeps what it was given; the next one gets
-    /// the new words.
+    /// Changes a ticket in whatever open state it is in. A running attempt keeps what it was given; the next one gets
+    /// the new texts.
     pub async fn update_ticket(
         &self,
         id: TicketId,
@@ -96,7 +96,7 @@ async fn replan(connection: &mut SqliteConnection, found: &Ticket, plan: &Plan) 
     .bind(i64::try_from(found.stage_index).unwrap_or(0))
     .fetch_optional(&mut *connection)
     .await?;
-    // A stage that was only waited for may still become another one.
+    // A current stage that has not begun may still be replaced.
     let begun = found.stage_index + usize::from(tried.is_some());
     let fixed = &found.plan.stages()[..begun];
     if plan.stages().len() < begun.max(found.stage_index + 1) || plan.stages()[..begun] != *fixed {
@@ -126,7 +126,7 @@ async fn replan(connection: &mut SqliteConnection, found: &Ticket, plan: &Plan) 
     .bind(row::json_list(&plan.stages().iter().map(Name::as_str).collect::<Vec<_>>()))
     .execute(&mut *connection)
     .await?;
-    // The copy that the queues are read from.
+    // The copy from which queues are read.
     sqlx::query("UPDATE ticket SET current_stage = ?2 WHERE ticket_id = ?1")
         .bind(found.id.key())
         .bind(plan.stage(found.stage_index).as_str())

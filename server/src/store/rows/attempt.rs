@@ -1,4 +1,4 @@
-//! An attempt's row: reading it as an [`Attempt`], and refusing the agent of one that is over.
+//! An attempt's row: reading it as an [`Attempt`], and refusing the agent of an attempt that is over.
 
 use serde::Deserialize;
 use sqlx::FromRow;
@@ -156,12 +156,12 @@ pub(crate) async fn find(
 }
 
 impl Store {
-    /// The attempt of that id, or `None` when this database never granted it.
+    /// The attempt of that id; `None` if this database never granted it.
     pub async fn attempt(&self, id: AttemptId) -> Result<Option<Attempt>> {
         find(&mut *self.readers.acquire().await?, id).await
     }
 
-    /// The attempt whose agent speaks; refused when it may not any more.
+    /// The attempt whose agent calls; refused if the agent may no longer use the server.
     pub async fn speaking_attempt(
         &self,
         id: AttemptId,
@@ -178,8 +178,8 @@ impl Store {
     }
 }
 
-/// The attempt whose agent speaks, or the refusal of one that may not any more. In a write transaction this is the
-/// fence: no end can come between it and what follows.
+/// The attempt whose agent calls, or the refusal of one that may no longer use the server. In a write transaction this
+/// is the fence: the attempt cannot end between this check and what follows.
 pub(crate) async fn speaking(
     connection: &mut SqliteConnection,
     id: AttemptId,

@@ -45,7 +45,7 @@ impl TryFrom<CommentRow> for Comment {
     }
 }
 
-/// A comment about to be stored.
+/// A comment that is about to be stored.
 pub(crate) struct NewComment<'a> {
     pub(crate) ticket: TicketId,
     pub(crate) author: &'a str,
@@ -56,7 +56,7 @@ pub(crate) struct NewComment<'a> {
 }
 
 impl<'a> NewComment<'a> {
-    /// A remark of the coordinator.
+    /// A comment of the coordinator.
     pub(crate) fn coordinator(ticket: TicketId, content: &'a str) -> Self {
         let kind = CommentKind::Remark;
         Self { ticket, author: COORDINATOR, stage: None, attempt: None, kind, content }

@@ -72,8 +72,8 @@ pub(crate) async fn append(
 
 /// Appends the statement that appends one event to the log.
 ///
-/// Writers read the clock before they wait for their turn, so the later turn may have the earlier time; in the log it
-/// counts from the event before.
+/// Writers read the clock before they wait for their turn, so a later turn may have an earlier time; the log then uses
+/// the time of the previous event.
 pub(crate) fn push(sql: &mut QueryBuilder<Sqlite>, event: NewEvent, now: Timestamp) {
     sql.push(
         "INSERT INTO event (at, kind, project_id, ticket_id, stage, attempt_id, worker_id, summary,
@@ -110,7 +110,7 @@ impl Store {
     }
 }
 
-/// The number up to which the consumer is done with every event.
+/// The number up to which the consumer has processed every event.
 pub(crate) async fn watermark(connection: &mut SqliteConnection, consumer: &str) -> Result<i64> {
     let up_to: Option<i64> =
         sqlx::query_scalar("SELECT processed_up_to FROM event_consumer WHERE consumer = ?1")
@@ -120,7 +120,7 @@ pub(crate) async fn watermark(connection: &mut SqliteConnection, consumer: &str)
     Ok(up_to.unwrap_or(0))
 }
 
-/// The highest number ever given out, also when its event was pruned since.
+/// The highest number ever assigned, even if its event has been pruned since.
 pub(crate) async fn last_seq(connection: &mut SqliteConnection) -> Result<EventSeq> {
     let seq: Option<i64> =
         sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'event'")

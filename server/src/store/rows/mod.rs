@@ -1,4 +1,5 @@
-//! One file per table: its row as a value of the domain, how it is found, and how one is inserted. Names [`super::db`] only.
+//! One file per table: its row as a value of the domain, how a row is found, and how one is inserted. Names
+//! [`super::db`] only.
 
 pub(crate) mod attempt;
 pub(crate) mod comment;

@@ -45,7 +45,7 @@ impl From<QueueRow> for Queue {
             project_name: row::name(row.project),
             worker_type: row::name(row.name),
             depth: row.depth,
-            // What is being tried is tried with one.
+            // A queue that is being tried is tried with one ticket.
             startable: if row.tried { startable.min(1) } else { startable },
             running: row.running,
             workers: row.workers,
@@ -84,7 +84,7 @@ pub(crate) struct Alone {
     pub(crate) ready: bool,
 }
 
-/// Those of the first `most` tickets of a queue that work in a worktree of their own, best first.
+/// Those among the first `most` tickets of a queue that work in a worktree of their own, best first.
 pub(crate) async fn head_alone(
     connection: &mut SqliteConnection,
     project: ProjectKey,

@@ -151,7 +151,7 @@ pub(crate) async fn open_of_project(
     project: ProjectKey,
     limit: i64,
 ) -> Result<Vec<TicketId>> {
-    // State by state, because the index would be walked over all that are closed.
+    // State by state, because the index would otherwise be walked over all closed tickets.
     let keys: Vec<i64> = sqlx::query_scalar(
         "SELECT ticket_id FROM ticket
           WHERE project_id = ?1 AND state IN ('blocked', 'scheduled', 'queued', 'running', 'on_hold')
@@ -165,7 +165,7 @@ pub(crate) async fn open_of_project(
     Ok(keys.into_iter().map(TicketId::from_key).collect())
 }
 
-/// The tickets it waits for that are not closed, with their states.
+/// The tickets that it waits for and that are not closed, with their states.
 pub(crate) async fn open_dependencies(
     connection: &mut SqliteConnection,
     ticket: TicketId,

@@ -48,12 +48,12 @@ pub(crate) async fn of(
 }
 
 impl Store {
-    /// By what the worker's shim is known; `None` before its first hello, and for a shim that said nothing of it.
+    /// What identifies the worker's shim; `None` before its first hello, and for a shim that did not report it.
     pub async fn trace(&self, worker: WorkerId) -> Result<Option<Trace>> {
         of(&mut *self.readers.acquire().await?, worker).await
     }
 
-    /// Where the database was used last; `None` before its first use.
+    /// Where the database was last used; `None` before its first use.
     pub async fn place(&self) -> Result<Option<Place>> {
         let row: Option<(String, String, i64, i64, i64)> = sqlx::query_as(
             "SELECT place_id, path, device, inode, granted_elsewhere FROM place WHERE place_row = 1",

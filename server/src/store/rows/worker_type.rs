@@ -60,7 +60,7 @@ impl TryFrom<WorkerTypeRow> for WorkerType {
     }
 }
 
-/// The worker type of that name, or `None` when its project has none.
+/// The worker type of that name; `None` if its project has none.
 pub(crate) async fn find(
     connection: &mut SqliteConnection,
     project: ProjectKey,

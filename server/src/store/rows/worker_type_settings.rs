@@ -1,5 +1,5 @@
-//! The settings of a worker type as its row has them, made from the table in `domain/worker_type`: each setting is the
-//! column of its name.
+//! The settings of a worker type as columns of its row, made from the table in `domain/worker_type`: each setting is
+//! the column of its name.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -82,7 +82,7 @@ macro_rules! make {
             }
         }
 
-        /// Adds a type, unless its project has one of that name.
+        /// Inserts a type, unless its project has one of that name.
         pub(crate) fn insert(
             project: ProjectKey,
             name: Name,

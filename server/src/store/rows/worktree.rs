@@ -1,4 +1,4 @@
-//! A worktree's row, read with its ticket's, and whether a shared directory is free.
+//! A worktree's row, read together with its ticket's, and whether a shared directory is free.
 
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
@@ -31,7 +31,7 @@ pub(crate) struct WorktreeRow {
 
 impl From<WorktreeRow> for Option<Worktree> {
     fn from(row: WorktreeRow) -> Self {
-        // The columns are NOT NULL, so one that is there says that all are.
+        // The columns are NOT NULL, so if one is present, all are.
         Some(Worktree {
             repository: row.repository?,
             path: row.work_path?,
@@ -55,7 +55,7 @@ impl From<WorktreeRow> for Option<Worktree> {
     }
 }
 
-/// Whether no attempt works in the project's directory. One whose processes are not known to be gone still does.
+/// Whether no attempt works in the project's directory. An attempt whose processes are not known to be gone still does.
 pub(crate) async fn directory_is_free(
     connection: &mut SqliteConnection,
     project: ProjectKey,

@@ -1,4 +1,4 @@
-//! What runs now, what is paused, and what today has cost: for `/status`.
+//! What is running, what is paused, and what today has cost: for `/status`.
 
 use sqlx::FromRow;
 
@@ -14,7 +14,7 @@ use crate::store::db::row;
 use crate::store::db::store::Store;
 use crate::store::money::accounts;
 
-/// Most attempts and most paused queues that are listed; the counts say how many there are.
+/// The most attempts and the most paused queues that are listed; the counts say how many there are.
 const SHOWN: i64 = 200;
 
 /// An attempt that has not ended, with its ticket.
@@ -26,7 +26,7 @@ pub struct AtWork {
     pub stage: String,
     pub attempt: AttemptId,
     pub worker: WorkerId,
-    /// When its agent was started or, before that, when it was granted.
+    /// When its agent was started or, before that, when the attempt was granted.
     pub since: Timestamp,
     /// Dollars of the ticket's attempts before it, reported and assumed.
     pub cost_usd: f64,
@@ -34,7 +34,7 @@ pub struct AtWork {
     pub budget_usd: Option<f64>,
     /// Memory of its processes, at the last heartbeat.
     pub memory_bytes: Option<i64>,
-    /// The last word of its agent on how far it is.
+    /// The last progress that its agent reported.
     pub progress: Option<String>,
 }
 
@@ -43,16 +43,16 @@ pub struct AtWork {
 pub struct Today {
     /// What agents reported.
     pub cost_usd: f64,
-    /// What is assumed of those that reported nothing.
+    /// What is assumed for those that reported nothing.
     pub assumed_usd: f64,
     /// What the whole server may cost a day.
     pub limit_usd: Option<f64>,
 }
 
-/// What runs, and what keeps from running.
+/// What is running, and what keeps work from running.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Now {
-    /// The longest running first.
+    /// The attempt that has been running longest first.
     pub at_work: Vec<AtWork>,
     /// Every pause, wider ones first.
     pub pauses: Vec<Pause>,
@@ -124,10 +124,10 @@ impl From<PausedQueueRow> for Pause {
 }
 
 impl Store {
-    /// What runs now, what is paused, and what today has cost.
+    /// What is running, what is paused, and what today has cost.
     pub async fn now_at_work(&self, now: Timestamp) -> Result<Now> {
         let mut snapshot = self.readers.begin().await?;
-        // By the index of live attempts, so that what has ended is not walked over.
+        // By the index of live attempts, so that ended attempts are not read.
         let at_work: Vec<AtWorkRow> = sqlx::query_as(
             "SELECT t.ticket_id, p.name AS project, t.title, a.stage, a.attempt_id, a.worker_id,
                     COALESCE(a.started_at, a.granted_at) AS since,
@@ -143,7 +143,7 @@ impl Store {
         .bind(SHOWN)
         .fetch_all(&mut *snapshot)
         .await?;
-        // A pause whose cause is being tried again keeps nothing from starting.
+        // A pause whose cause is being retried keeps nothing from starting.
         let queues: Vec<PausedQueueRow> = sqlx::query_as(
             "SELECT p.name AS project, y.name AS worker_type, y.paused_at, y.pause_reason, y.paused_by_hand,
                     y.pause_cause, y.pause_until

@@ -1,4 +1,4 @@
-//! Attempts whose shims may not keep their time.
+//! Attempts whose shims may fail to enforce the time limit.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::store::db::row;
 use crate::store::db::row::Place;
 use crate::store::db::store::Store;
 
-/// An attempt whose processes are not known to be gone, with what says how long they may be there.
+/// An attempt whose processes are not known to be gone, with what decides how long they may exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounded {
     pub attempt: AttemptId,
     pub worker: WorkerId,
-    /// The shim's process id, as it told.
+    /// The shim's process id, as the shim reported it.
     pub pid: Option<i64>,
-    /// When its child was started or, before that, when it was granted.
+    /// When its child was started or, before that, when the attempt was granted.
     pub begun_at: Timestamp,
-    /// As its worker type has it now, or had it when the type is gone.
+    /// As its worker type has it now, or had it before the type was deleted.
     pub timeout: Option<Duration>,
-    /// Nobody waits for its result any more: it was asked to stop, or a limit or its ticket's end stops it.
+    /// Its result is no longer needed: it was asked to stop, or a limit or its ticket's end stops it.
     pub unwanted: bool,
-    /// When its shim was last heard of.
+    /// When its shim last reported.
     pub heard_at: Option<Timestamp>,
     /// Its shim has reported that its child was started.
     pub is_started: bool,
@@ -70,7 +70,7 @@ impl TryFrom<BoundedRow> for Bounded {
 }
 
 impl Store {
-    /// Every attempt that is live or not yet cleared away, oldest first.
+    /// Every attempt that is live or whose processes are not known to be gone, oldest first.
     pub async fn bounded(&self) -> Result<Vec<Bounded>> {
         let rows: Vec<BoundedRow> = sqlx::query_as(
             "SELECT a.attempt_id, a.worker_id, w.pid, COALESCE(a.started_at, a.granted_at) AS begun_at,

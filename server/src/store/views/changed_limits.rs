@@ -35,7 +35,7 @@ impl Store {
         )
         .fetch_all(&mut *snapshot)
         .await?;
-        // Hundreds of attempts may run under one type.
+        // Hundreds of attempts of one type may be running.
         let mut kinds = BTreeMap::new();
         let mut changed = Vec::new();
         for (attempt, worker, project, stage) in rows {

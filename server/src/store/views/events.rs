@@ -19,7 +19,7 @@ use crate::store::rows::event_marks::Progress;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventQuery {
     pub after: Option<EventSeq>,
-    /// Also those the consumer has marked.
+    /// Include events that the consumer has marked.
     pub include_processed: bool,
     pub scope: EventScope,
     pub consumer: String,
@@ -36,8 +36,8 @@ pub struct EventPage {
 impl Store {
     /// Lists events in their order.
     ///
-    /// Each filter is read from the index that begins with it, kind by kind: the few events of a kind must not cost a
-    /// walk over all the others.
+    /// Each filter is read from the index that begins with it, kind by kind: a list of the few events of a kind must
+    /// not walk over all the others.
     pub async fn events(&self, query: EventQuery) -> Result<EventPage> {
         let mut snapshot = self.readers.begin().await?;
         let last_seq = event::last_seq(&mut snapshot).await?;

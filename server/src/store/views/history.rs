@@ -1,7 +1,7 @@
-//! A ticket with its history and why it waits, as `get_ticket` shows it: one statement, so one moment and one way to the
-//! database.
+//! A ticket with its history and why it waits, as `get_ticket` shows it: one statement, so one moment and one way to
+//! the database.
 //!
-//! Comments and attempts grow without end, so an answer holds the newest ones and says how to read on.
+//! Comments and attempts grow without end, so an answer has the newest ones and says how to read more.
 
 use serde::Deserialize;
 use sqlx::FromRow;
@@ -30,14 +30,14 @@ use crate::store::money::accounts;
 use crate::store::rows::attempt::AttemptRow;
 use crate::store::rows::ticket::TicketRow;
 
-/// Characters that the comments of one answer may have together. With what else a ticket has, that is less than the
-/// 25,000 tokens above which Claude Code puts an answer into a file.
+/// Characters that the comments of one answer may have together. With the rest of a ticket, that stays below the 25,000
+/// tokens above which Claude Code puts an answer into a file.
 const COMMENT_CHARS: usize = 40_000;
 
-/// Most comments of one answer.
+/// The most comments of one answer.
 const COMMENTS: usize = 50;
 
-/// Most attempts of one answer.
+/// The most attempts of one answer.
 const ATTEMPTS: usize = 20;
 
 /// Which part of a ticket's history is read. The default is the newest.
@@ -57,10 +57,10 @@ pub struct TicketDetail {
     pub ticket: Ticket,
     /// The newest that fit into an answer, oldest first.
     pub comments: Vec<Comment>,
-    /// Those of them whose content is only the beginning of what was said.
+    /// Those of the comments whose content is cut.
     pub cut: Vec<CommentId>,
     pub comments_total: i64,
-    /// What to read on with, when there are older ones.
+    /// Where to continue, if there are older ones.
     pub comments_before: Option<CommentId>,
     /// The newest that fit into an answer, oldest first.
     pub attempts: Vec<Attempt>,
@@ -110,7 +110,7 @@ struct CommentJson {
 }
 
 impl Store {
-    /// The ticket and what it waits for at this moment, with the part of its history that is asked for.
+    /// The ticket and what it is waiting for at this moment, with the requested part of its history.
     pub async fn ticket_at(
         &self,
         id: TicketId,
@@ -131,7 +131,8 @@ impl Store {
     }
 }
 
-/// The statement that reads a [`DetailRow`]. One comment and one attempt more than are shown say that there are older ones.
+/// The statement that reads a [`DetailRow`]. It reads one more comment and one more attempt than are shown, which tells
+/// whether there are older ones.
 pub(crate) fn select_detail(
     id: TicketId,
     history: History,
@@ -222,7 +223,7 @@ fn detail(row: DetailRow, rules: Rules) -> std::result::Result<TicketDetail, Sto
     })
 }
 
-/// How many of these comments, newest first, fit into one answer: always one.
+/// How many of these comments, newest first, fit into one answer: at least one.
 fn fitting(newest: &[CommentJson]) -> usize {
     let mut left = COMMENT_CHARS;
     let fits = newest.iter().take(COMMENTS).take_while(|comment| {

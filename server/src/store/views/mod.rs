@@ -1,4 +1,4 @@
-//! What is read for answers: lists by page, and rows put together over several tables. Nothing here writes.
+//! What is read for answers: lists by page, and rows joined from several tables. Nothing here writes.
 
 pub(crate) mod at_work;
 pub(crate) mod bounded;

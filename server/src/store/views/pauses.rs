@@ -9,7 +9,7 @@ use crate::store::rows::pause::PauseRow;
 use crate::store::rows::project;
 
 impl Store {
-    /// What holds everything or a whole project; the pauses of single queues stand with their queues.
+    /// What pauses everything or a whole project; the pauses of single queues are listed with their queues.
     pub async fn wide_pauses(&self) -> Result<Vec<Pause>> {
         let rows: Vec<PauseRow> = sqlx::query_as(
             "SELECT s.project_id, p.name AS project, s.cause, s.reason, s.since, s.until_at

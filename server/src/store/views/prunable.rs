@@ -9,7 +9,7 @@ use crate::store::db::error::Result;
 use crate::store::db::row;
 use crate::store::db::store::Store;
 
-/// Which of the attempts or workers asked about the database knows, and which of those nothing needs any more.
+/// Which of the given attempts or workers the database knows, and which of those are no longer needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prunable<T> {
     pub known: Vec<T>,
@@ -28,7 +28,8 @@ impl Store {
         Ok(known.into_iter().map(AttemptId::from_key).collect())
     }
 
-    /// Looks at attempts by number. Done with is one that was settled, and whose ticket was closed, before `before`.
+    /// Looks up attempts by number. An attempt is no longer needed if it was settled, and its ticket closed, before
+    /// `before`.
     pub async fn prunable_attempts(
         &self,
         attempts: &[AttemptId],
@@ -51,7 +52,8 @@ impl Store {
         Ok(sort(&rows, AttemptId::from_key))
     }
 
-    /// Looks at workers by number. Done with is one that stopped before `before` and left no attempt to be cleared away.
+    /// Looks up workers by number. A worker is no longer needed if it stopped before `before` and left no attempt that
+    /// is not settled.
     pub async fn prunable_workers(
         &self,
         workers: &[WorkerId],

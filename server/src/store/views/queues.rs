@@ -34,8 +34,8 @@ struct WaitingQueueRow {
     above: AccountsRow,
 }
 
-/// Leaves in each directory only those queues something to start that
-/// [`crate::store::moves::turn::next`] would let begin there.
+/// Clears what may start in those queues that [`crate::store::moves::turn::next`] would not let begin in their
+/// directory.
 fn take_turns(queues: &mut [QueueRow]) {
     let mut best: BTreeMap<String, i64> = BTreeMap::new();
     for queue in queues.iter() {
@@ -68,7 +68,7 @@ impl Store {
         Ok(Listed { items, keys: listed.keys, next: listed.next })
     }
 
-    /// A queue and its waiting tickets, in the order they will be taken; at most 100 of them.
+    /// A queue and its waiting tickets, in the order in which they will be taken; at most 100 of them.
     pub async fn queue(
         &self,
         project: &str,
@@ -83,14 +83,14 @@ impl Store {
         Ok((queue, tickets))
     }
 
-    /// Every queue in which a ticket waits for a worker and may be started as far as dollars go, and how many workers the
-    /// server has.
+    /// Every queue in which a ticket waits for a worker and dollars allow it to start, and how many workers the server
+    /// has.
     pub async fn waiting_queues(&self, now: Timestamp) -> Result<(Vec<Queue>, i64)> {
         let rules = self.rules();
         let mut sql = select_waiting_queues(rules, now);
         let rows: Vec<WaitingQueueRow> = sql.build_query_as().fetch_all(&self.readers).await?;
         let live = rows.first().map_or(0, |row| row.server_workers);
-        // A worker that would find nothing it may start would only come and go.
+        // A worker that finds nothing that it may start would only start and exit.
         let startable = rows.into_iter().filter(|row| row.above.lets_start());
         let mut queues: Vec<QueueRow> = startable.map(|row| row.queue).collect();
         take_turns(&mut queues);

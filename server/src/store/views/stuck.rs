@@ -10,17 +10,18 @@ use crate::store::db::connection::read_only;
 use crate::store::db::error::StoreError;
 use crate::store::db::migrations;
 
-/// An attempt that keeps its ticket because the evidence about it contradicts itself, or because its shim cannot end it.
+/// An attempt that keeps its ticket because the evidence about it contradicts itself, or because its shim cannot end
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
     pub attempt: AttemptId,
     pub ticket: TicketId,
     pub worker: WorkerId,
-    /// What its running shim reports about it.
+    /// What its running shim reports about the attempt.
     pub trouble: Option<String>,
 }
 
-/// The stuck attempts in a database file, which is only read; its server may run or not.
+/// The stuck attempts in a database file, which is only read; its server may be running or not.
 pub async fn stuck_attempts(path: &Path) -> Result<Vec<Stuck>, StoreError> {
     let mut connection = read_only(path).await?;
     migrations::refuse_unreleased(path, &mut connection).await?;

@@ -1,5 +1,5 @@
-//! What a ticket's wait depends on, read with the ticket: one statement sees one moment, and a queue of a hundred tickets
-//! costs what one does.
+//! What a ticket's wait depends on, read with the ticket: one statement sees one moment, and a queue of a hundred
+//! tickets costs as much as one ticket.
 
 use serde::Deserialize;
 use sqlx::FromRow;

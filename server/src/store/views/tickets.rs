@@ -24,7 +24,7 @@ pub struct TicketFilter {
     pub states: Vec<String>,
     /// The worker type of the current stage.
     pub stage: Option<String>,
-    /// Only tickets on hold for this.
+    /// Only tickets on hold for this kind of reason.
     pub hold_kind: Option<HoldKind>,
     /// Newest first, instead of oldest first.
     pub newest_first: bool,
@@ -33,8 +33,8 @@ pub struct TicketFilter {
 impl Store {
     /// Lists tickets by age. The page's key is the last ticket of the page before.
     ///
-    /// Numbers first, state by state, each from an index that has them in order: what is closed must not be walked over
-    /// to find what is open, nor one project's tickets to find another's. The rows of the page are read afterwards.
+    /// Numbers come first, state by state, each from an index that has them in order: closed tickets must not be read
+    /// to find open ones, nor one project's tickets to find another's. The rows of the page are read afterwards.
     pub async fn tickets(&self, filter: TicketFilter, page: Page) -> Result<Listed<Ticket>> {
         let mut snapshot = self.readers.begin().await?;
         let project = match &filter.project {

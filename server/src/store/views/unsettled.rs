@@ -18,10 +18,10 @@ pub struct Unsettled {
     pub attempt: AttemptId,
     pub ticket: TicketId,
     pub worker: WorkerId,
-    /// Ended already (its ticket was closed); only its tree is left to be accounted for.
+    /// Already ended (its ticket was closed); only its process tree is left to be accounted for.
     pub ended: bool,
     pub suspect: bool,
-    /// A child was up once.
+    /// A child was started.
     pub started: bool,
     /// What its worker was asked, if anything.
     pub stop: Option<StopMode>,
@@ -62,7 +62,7 @@ impl TryFrom<UnsettledRow> for Unsettled {
 }
 
 impl Unsettled {
-    /// Whether somebody has decided about it without its result.
+    /// Whether it was decided without its result.
     #[must_use]
     pub fn is_unwanted(&self) -> bool {
         self.ended || self.stop.is_some_and(|mode| mode != StopMode::Drain)
@@ -70,7 +70,7 @@ impl Unsettled {
 }
 
 impl Store {
-    /// Every attempt that is live or not yet cleared away, oldest first.
+    /// Every attempt that is live or whose processes are not known to be gone, oldest first.
     pub async fn unsettled(&self) -> Result<Vec<Unsettled>> {
         let rows: Vec<UnsettledRow> = sqlx::query_as(
             "SELECT a.attempt_id, a.ticket_id, a.worker_id, a.state = 'ended' AS ended, a.suspect,

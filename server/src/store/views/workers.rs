@@ -24,7 +24,7 @@ pub struct WorkerFilter {
 }
 
 impl Store {
-    /// Lists workers by age, stopped ones too unless the filter says otherwise.
+    /// Lists workers by age, including stopped ones unless the filter says otherwise.
     pub async fn workers(&self, filter: WorkerFilter, page: Page) -> Result<Listed<Worker>> {
         let mut snapshot = self.readers.begin().await?;
         let project = match &filter.project {
@@ -42,7 +42,7 @@ impl Store {
         worker::all_live(&mut *self.readers.acquire().await?).await
     }
 
-    /// The workers no server has started a shim for yet.
+    /// The workers for which no server has started a shim yet.
     pub async fn unlaunched(&self) -> Result<Vec<Worker>> {
         let sql = "SELECT * FROM worker_row WHERE state = 'launching' AND launched_at IS NULL ORDER BY worker_id";
         worker::decode(sqlx::query_as(sql).fetch_all(&self.readers).await?)

@@ -1,4 +1,4 @@
-//! Worktrees to look after: those to make, those in use, those to merge, those to remove.
+//! Worktrees to look after: those to create, those in use, those to merge, and those to remove.
 
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
@@ -13,10 +13,10 @@ use crate::store::rows::project;
 use crate::store::rows::queue;
 use crate::store::rows::ticket;
 
-/// Tickets looked up at once; more are found at the next look.
+/// Tickets that are looked up at a time; the next call finds more.
 pub(crate) const BATCH: i64 = 32;
 
-/// A queued ticket whose worktree is not known to be in order.
+/// A queued ticket whose worktree is not known to be ready.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unprepared {
     pub ticket: Ticket,
@@ -27,13 +27,13 @@ pub struct Unprepared {
     pub last: Option<(AttemptId, String)>,
 }
 
-/// A worktree that an attempt may have changed since anybody looked.
+/// A worktree that an attempt may have changed since the last check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Occupied {
     pub ticket: Ticket,
     pub work: Worktree,
     pub stage: String,
-    /// Something has ended the attempt already, though its processes were not known to be gone.
+    /// Something has already ended the attempt, although its processes were not known to be gone.
     pub ended: bool,
 }
 
@@ -62,8 +62,8 @@ impl Store {
         Ok(found.into_iter().map(|(_, id)| TicketId::from_key(id)).collect())
     }
 
-    /// What the worktree of such a ticket is made from; `None` when it waits for none any more. Nobody grants a ticket
-    /// that is found here, so whoever holds its repository may change its worktree.
+    /// What the worktree of such a ticket is made from; `None` if the ticket no longer waits for one. A ticket that is
+    /// found here is not granted, so the holder of its repository may change its worktree.
     pub async fn unprepared_ticket(&self, id: TicketId) -> Result<Option<Unprepared>> {
         let mut snapshot = self.readers.begin().await?;
         let waits: bool = sqlx::query_scalar(
@@ -109,8 +109,8 @@ impl Store {
         }))
     }
 
-    /// The worktree that an attempt works in; `None` when it works elsewhere, or when nothing of it is left to look
-    /// after. Somebody else may work there then.
+    /// The worktree that an attempt works in; `None` if it works elsewhere, or if nothing of it is left to look after.
+    /// Another attempt may work there then.
     pub async fn worktree_of(&self, attempt: AttemptId) -> Result<Option<Occupied>> {
         let mut snapshot = self.readers.begin().await?;
         let found: Option<(i64, String, bool)> = sqlx::query_as(
@@ -154,7 +154,7 @@ impl Store {
         ticket::load_all(&mut snapshot, keys).await
     }
 
-    /// The completed tickets whose branch is to be merged, in the order in which they are.
+    /// The completed tickets whose branches are to be merged, in that order.
     pub async fn landings(&self) -> Result<Vec<Ticket>> {
         let mut snapshot = self.readers.begin().await?;
         let keys: Vec<i64> = sqlx::query_scalar(
