@@ -1,7 +1,7 @@
 -- What a ticket on hold waits for, as a word that programs can decide by, and since when.
 
--- question, limit, failures, …, of which more are added over time, so there is no CHECK of the list; a test reads each one
--- back. Set with hold_reason, and NULL with it.
+-- question, limit, failures, …, of which more are added over time, so there is no CHECK of the list; a test reads each
+-- one back. Set with hold_reason, and NULL with it.
 ALTER TABLE ticket ADD COLUMN hold_kind TEXT
     CONSTRAINT hold_kind_is_of_a_hold CHECK (hold_kind IS NULL OR (hold_kind <> '' AND state = 'on_hold'));
 -- When it went on hold. updated_at moves with every change of its texts.
@@ -10,7 +10,7 @@ ALTER TABLE ticket ADD COLUMN held_at INTEGER
 -- The kind of the hold that a ticket_on_hold event reports; the ticket may be on hold for something else by now.
 ALTER TABLE event ADD COLUMN hold_kind TEXT;
 
--- Of holds from before, only a question and a branch that was not merged can be told by more than their words.
+-- Of earlier holds, only a question and a branch that was not merged can be recognised by more than their words.
 UPDATE ticket
    SET held_at = updated_at,
        hold_kind = CASE

@@ -1,5 +1,5 @@
-//! A machine that is short of something for a while: files, processes, room. What waits says why, costs nothing, and goes
-//! on by itself.
+//! A machine that is short of something for a while: files, processes, room. What waits says why, costs nothing, and
+//! goes on by itself.
 
 use std::fs;
 use std::io::Write as _;
@@ -141,8 +141,8 @@ async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_says() {
     let repository = Repository::make(&place.join("mill"));
     bed.project_at("mill", &repository.path, json!({"on_complete": "merge"})).await;
     bed.worker_type("mill", "build", json!({})).await;
-    // What the agent left is committed, where git says what it lacks; and what it committed itself is merged into a branch
-    // that is checked out nowhere, where git says only that it could not write a lock.
+    // What the agent left is committed, where git says what it lacks; and what it committed itself is merged into a
+    // branch that is checked out nowhere, where git says only that it could not write a lock.
     for (number, script) in [
         "fake: build: write {attempt}.txt new\nfake: build: wait-for go",
         "fake: build: run echo new > own.txt; git add -A; git -c user.name=A -c user.email=a@localhost commit --quiet -m Own; touch ready\n\
@@ -165,7 +165,7 @@ async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_says() {
         let gate = ["go", "on"][number];
         fs::write(call.cwd.join(gate), "").expect("another file system");
         says(&bed, &ticket, &["is retried"]).await;
-        eventually("it is told", || async {
+        eventually("the wait is reported", || async {
             let told = bed.events_of_kind("ticket_waits").await;
             if told == number + 1 { Ok(()) } else { Err(told.to_string()) }
         })

@@ -1,8 +1,8 @@
 //! Lock files that a killed git leaves in a repository's common directory.
 //!
 //! An agent's git may be killed at any instant, with its whole tree. What it was about to write in the common directory
-//! stays locked for everybody: each git that deletes a ref waits a second for `packed-refs.lock` in vain, so every stage
-//! of every ticket of that repository takes seconds longer, for ever, and the user's own `git branch -d` fails.
+//! stays locked for everybody: each git that deletes a ref waits a second for `packed-refs.lock` in vain, so every
+//! stage of every ticket of that repository takes seconds longer, for ever, and the user's own `git branch -d` fails.
 //!
 //! The lock may as well be the user's, who is at work there right now. Git's locks carry no name, so it counts as
 //! abandoned only when it has been there for longer than anybody needs it, and no git that may have made it lives.
@@ -30,8 +30,8 @@ use crate::beneath;
 /// (`index.lock`, `HEAD.lock`) or to one branch, which says so by itself.
 const NAMES: [&str; 3] = ["packed-refs.lock", "packed-refs.new", "config.lock"];
 
-/// Git holds these for milliseconds, and waits a second for another holder. This is for programs that are not git and are
-/// not looked for.
+/// Git holds these for milliseconds, and waits a second for another holder. This is for programs that are not git and
+/// are not looked for.
 pub(super) const AGE: Duration = Duration::from_secs(5);
 
 /// What [`clear`] found.
@@ -43,8 +43,8 @@ pub(super) enum Found {
     Cleared,
 }
 
-/// Removes abandoned locks from a common git directory. `ours` is a file beside them, which nothing else changes now: its
-/// file system tells what time it is there.
+/// Removes abandoned locks from a common git directory. `ours` is a file beside them, which nothing else changes now:
+/// its file system tells what time it is there.
 pub(super) fn clear(common: &Path, ours: &File) -> io::Result<Found> {
     let mut found = Found::Nothing;
     for path in NAMES.map(|name| common.join(name)) {
@@ -90,7 +90,7 @@ fn is_old(lock: &fs::Metadata, ours: &File) -> io::Result<bool> {
     let same = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     rustix::fs::futimens(ours, &Timestamps { last_access: same, last_modification: now })?;
     let changed = u64::try_from(lock.st_ctime()).unwrap_or_default();
-    // Whoever made it may have dated it to any year. When it was last changed, only the kernel says.
+    // The process that made it may have given it any date. Only the kernel says when it was last changed.
     let since = lock.modified()?.min(SystemTime::UNIX_EPOCH + Duration::from_secs(changed));
     let age = ours.metadata()?.modified()?.duration_since(since);
     // Of the future after a step of the clock; it will be old some day.

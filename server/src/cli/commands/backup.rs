@@ -54,7 +54,7 @@ pub async fn run(command: &Backup, environment: &Environment) -> anyhow::Result<
     }
     owned::check(&database, Owners::of_client(&config.state_dir))?;
     if let Some(directory) = file.parent() {
-        // Whoever could exchange the copy would decide what a restored server does.
+        // A user who could exchange the copy would decide what a restored server does.
         owned::check(directory, Owners::of_client(directory))?;
     }
     let (bytes, holdings) = copy(&database, &file).await?;

@@ -60,8 +60,8 @@ pub(super) struct Waits {
     is_told: bool,
 }
 
-/// A repository, and one of the few places at work. Whoever waits for a repository or for room takes no place: tickets of
-/// other repositories would wait with it.
+/// A repository, and one of the few places at work. A ticket that waits for a repository or for room takes no place:
+/// tickets of other repositories would wait with it.
 #[derive(Debug)]
 pub(super) struct AtWork {
     repository: Repository,
@@ -173,7 +173,8 @@ impl Worktrees {
         }
     }
 
-    /// Shows the failure in `why`, and waits longer each time. Once is chance; what lasts is told in an event.
+    /// Shows the failure in `why`, and waits longer each time. Once may be chance; a failure that lasts is reported by
+    /// an event.
     pub(super) async fn wait_for_room(&self, ticket: TicketId, error: &Trouble, waits: &mut Waits) {
         waits.count += 1;
         let why = chain(error);

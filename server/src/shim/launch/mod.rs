@@ -79,8 +79,8 @@ pub enum Launcher {
 }
 
 impl Launcher {
-    /// Starts one shim. Success means that it has its order; it proves to be alive by saying hello. Returns its process
-    /// where that is known. `patience`: how many times as long as usual it may take.
+    /// Starts one shim. Success means that it has its order; its hello proves that it is running. Returns its process
+    /// if that is known. `patience`: how many times as long as usual it may take.
     pub async fn launch(
         &self,
         order: LaunchOrder,

@@ -33,12 +33,12 @@ const OURS: [&str; 10] = [
     "CREDENTIALS_DIRECTORY",
 ];
 
-/// What is left to read is in the pipe already.
+/// The rest is already in the pipe.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// More than a process id needs.
 const SAID_BYTES: u64 = 64;
 
-/// Returns the process that detached, if it is still there and its program says which it is.
+/// Returns the process that detached, if it is still running and its program reports its id.
 pub(super) async fn launch(
     shim: &Path,
     order: LaunchOrder,
@@ -47,7 +47,7 @@ pub(super) async fn launch(
     let bytes = frame::encode(&Launch::Launch(order))?;
     let mut command = Command::new(shim);
     command.arg("--detach").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // The shim's directory must not keep a file system busy, nor vanish under it.
+    // The shim's working directory must not keep a file system busy, nor disappear while the shim runs.
     command.current_dir("/");
     for variable in OURS {
         command.env_remove(variable);

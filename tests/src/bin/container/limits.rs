@@ -174,8 +174,8 @@ async fn memory(load: &Load<'_>, neighbour: &str) {
     ));
 }
 
-/// The server has a limit of its own. When it bites, the kernel ends the server alone, systemd starts it again, and the
-/// worker that ran goes on.
+/// The server has a limit of its own. When it is reached, the kernel ends the server alone, systemd starts it again,
+/// and the running worker continues.
 async fn memory_of_the_server(load: &Load<'_>) {
     let operator = &load.operator;
     let before = operator.server_pid();
