@@ -1,5 +1,5 @@
 //! A machine that is short of something for a while: files, processes, room. What waits says why, costs nothing, and
-//! goes on by itself.
+//! continues by itself.
 
 use std::fs;
 use std::io::Write as _;
