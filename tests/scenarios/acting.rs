@@ -90,7 +90,7 @@ async fn a_stage_is_completed_a_ticket_resumed_and_one_closed_from_a_shell() {
     bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
     let first = bed.ticket("shop", &["build", "build"], "").await;
     let second = bed.ticket("shop", &["build"], "").await;
-    let said = good(&bed, &["ticket", "complete", &first, "Did it by hand."]).await;
+    let said = good(&bed, &["ticket", "complete", &first, "Did it manually."]).await;
     assert!(said.contains("Completed the stage build"), "{said}");
     good(&bed, &["ticket", "complete", &first, "Unclear.", "--outcome", "blocked"]).await;
     // What was meant is clear.

@@ -300,7 +300,7 @@ fn place_of(bed: &Bed, directory: &str) -> [(&'static str, std::path::PathBuf); 
     ]
 }
 
-/// The events that a directory's session is told, as its monitor asks for them.
+/// The events that a directory's session learns of, as its monitor asks for them.
 async fn told_here(bed: &Bed, directory: &str) -> Vec<Value> {
     let mut command = bed.server.command("events");
     command.args(["--unmarked", "--here", "--json"]);
@@ -340,7 +340,7 @@ async fn the_sessions_of_two_directories_never_take_each_others_events() {
             "{told:?}"
         );
     }
-    // Each marks up to the newest event of the whole log, as a session does that was told of none beyond its own.
+    // Each marks up to the newest event of the whole log, as a session does that was shown none beyond its own.
     let last = bed.client.ok("list_events", json!({})).await["last_seq"].clone();
     let mark = json!({"up_to_seq": last, "project": "shop", "consumer": of_shop});
     bed.client.ok("mark_events_processed", mark).await;

@@ -62,7 +62,7 @@ impl NewEvent {
 }
 
 impl EventKind {
-    /// What may need somebody: the end of a ticket, and what does not go on by itself.
+    /// What may need somebody: the end of a ticket, and what does not continue by itself.
     pub const FOR_SOMEBODY: [Self; 5] = [
         Self::TicketOnHold,
         Self::TicketClosed,

@@ -18,7 +18,7 @@ pub enum StopWhat {
 }
 
 /// The reason when nobody gives one.
-pub const NO_REASON: &str = "it was stopped by hand";
+pub const NO_REASON: &str = "it was stopped manually";
 
 /// What was asked to stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

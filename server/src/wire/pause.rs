@@ -21,7 +21,7 @@ pub struct PausedView {
     pub paused: bool,
     /// The pauses that hold it, its own and wider ones.
     pub pauses: Vec<PauseView>,
-    /// The pauses of projects and queues in it, which go on until each is resumed.
+    /// The pauses of projects and queues in it, which last until each is resumed.
     pub still_paused: Vec<PauseView>,
 }
 

@@ -162,7 +162,7 @@ fn named(scope: &PauseScope) -> String {
     }
 }
 
-/// What goes on, and what does not.
+/// What resumes, and what does not.
 fn resumed(what: &str, found: &PausedView) -> String {
     let mut lines = Vec::new();
     if found.pauses.is_empty() && found.still_paused.is_empty() {
@@ -178,7 +178,7 @@ fn resumed(what: &str, found: &PausedView) -> String {
         lines.push("Still paused:".to_owned());
         lines.extend(found.still_paused.iter().map(|pause| format!("  {}", pauses::line(pause))));
         lines.push(
-            "`vibe-ensemble resume --all` resumes all that was paused by hand or after a failure, and the tickets that `stop` put on hold."
+            "`vibe-ensemble resume --all` resumes all that was paused manually or after a failure, and the tickets that `stop` put on hold."
                 .to_owned(),
         );
     }

@@ -208,7 +208,7 @@ fn wait(seconds: Option<i64>) -> std::result::Result<Duration, Refusal> {
 /// `is_session`: the call is of a session that is woken when it is answered.
 fn query(given: &ListOrWait, consumer: String, is_session: bool) -> Result<EventQuery> {
     let mut kinds = kinds(given.kinds.as_deref().unwrap_or_default())?;
-    // Whoever waits is woken for it, and a session pays for being woken.
+    // A session that waits is woken for it, and pays for being woken.
     let waits = given.wait_seconds.is_some_and(|seconds| seconds > 0);
     if kinds.is_empty() && waits && is_session {
         kinds = EventKind::FOR_SOMEBODY.to_vec();

@@ -135,7 +135,7 @@ impl From<WorkerType> for WorkerTypeView {
     }
 }
 
-/// A worker type that was just written, without its prompt: whoever wrote it knows it, and it may be long.
+/// A worker type that was just written, without its prompt: the caller knows it, and it may be long.
 #[derive(Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(transparent, transform = has_no_prompt)]

@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// Moves the number up to which everything is dealt with over what has been marked in parts. Each event is passed once,
-    /// and a look that ends early goes on with the next mark.
+    /// and a look that ends early continues with the next mark.
     async fn carry(&self, consumer: &str) -> Result<()> {
         let mut snapshot = self.readers.begin().await?;
         let progress = Progress::of(&mut snapshot, consumer, None).await?;

@@ -219,7 +219,7 @@ async fn marks_of_parts_leave_rows_for_the_parts_and_none_for_the_events() {
         bed.store.close_ticket(ticket.id, Resolution::Completed, None, NOW).await.unwrap();
         let last = bed.store.newest_event().await.unwrap();
         bed.store.mark_events("a", scope("app"), EventMarks::UpTo(last), NOW).await.unwrap();
-        // The same by number, as a session does that marks only what it was told.
+        // The same by number, as a session does that marks only what it was shown.
         let closed = seqs(&bed, "b", scope("app")).await;
         let marks = EventMarks::Seqs(closed.into_iter().map(EventSeq).collect());
         bed.store.mark_events("b", EventScope::default(), marks, NOW).await.unwrap();
@@ -252,5 +252,5 @@ async fn a_sessions_consumer_begins_where_the_coordinator_is() {
     let marks = EventMarks::UpTo(EventSeq(9));
     bed.store.mark_events("coordinator", EventScope::default(), marks, NOW).await.unwrap();
     bed.store.begin_consumer("dir-shop-1", NOW).await.unwrap();
-    assert_eq!(listed(&bed, "dir-shop-1").await, [5, 6, 7, 8, 9], "it goes on by itself");
+    assert_eq!(listed(&bed, "dir-shop-1").await, [5, 6, 7, 8, 9], "it continues by itself");
 }

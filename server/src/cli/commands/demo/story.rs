@@ -64,7 +64,7 @@ fn dollars(typed: &str) -> Result<f64, String> {
     }
 }
 
-/// Says what a real agent will cost, and asks once. Returns whether to go on.
+/// Says what a real agent will cost, and asks once. Returns whether to continue.
 fn is_agreed(command: &Demo, agent: &Path) -> anyhow::Result<bool> {
     let words = format!(
         "The agent is {}. Three short sessions will be charged to the account it is logged in to: {EXPECTED}, and no more than \
@@ -82,7 +82,7 @@ fn is_agreed(command: &Demo, agent: &Path) -> anyhow::Result<bool> {
         )
         .into());
     }
-    write!(io::stderr(), "Go on? [y/N] ").context("could not ask")?;
+    write!(io::stderr(), "Continue? [y/N] ").context("could not ask")?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).context("could not read the answer")?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))

@@ -65,7 +65,7 @@ const PROGRAMS: [&str; 40] = [
     "instaweb.browser",
 ];
 
-/// Every program that git can be told to run, by the key that names it. Those that decide what files are as objects and how
+/// Every program that git can be configured to run, by the key that names it. Those that decide what files are as objects and how
 /// they are merged are the user's, and run; all others would run an agent's program outside of its unit for nothing.
 #[tokio::test]
 async fn of_the_programs_that_a_configuration_names_only_filters_and_merge_drivers_run() {
