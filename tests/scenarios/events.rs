@@ -355,3 +355,65 @@ async fn the_sessions_of_two_directories_never_take_each_others_events() {
     let wrong = json!({"up_to_seq": last, "project": "shpo"});
     assert!(bed.client.refused("mark_events_processed", wrong).await.contains("shpo"));
 }
+
+/// A call as a session of Claude Code makes it, whose helper names its directory.
+async fn in_session(bed: &Bed, tool: &str, arguments: Value) -> Value {
+    let params = json!({"name": tool, "arguments": arguments});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let request = bed.client.post().header("MCP-Protocol-Version", "2025-11-25").json(&body);
+    let request = request.header("vibe-ensemble-consumer", "dir-shop-00000000");
+    let reply = e2e::client::read_reply(request.send().await.expect("the server is up")).await;
+    reply.expect("a whole answer").result()["structuredContent"].clone()
+}
+
+#[e2e::scenario]
+async fn a_session_that_names_no_kinds_marks_the_kinds_that_it_was_listed() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
+    in_session(&bed, "list_events", json!({"project": "shop"})).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.client.ok("update_ticket", json!({"ticket_id": ticket, "title": "Another"})).await;
+    bed.client.ok("close_ticket", json!({"ticket_id": ticket})).await;
+    let others = json!({"project": "shop", "kinds": ["ticket_created", "ticket_updated"]});
+
+    for wait in [json!({"project": "shop", "wait_seconds": 60}), json!({"project": "shop"})] {
+        let listed = in_session(&bed, "list_events", wait).await;
+        let kinds: Vec<String> =
+            listed["events"].as_array().expect("a list").iter().map(|e| text(e, "kind")).collect();
+        assert_eq!(kinds, ["ticket_closed"]);
+    }
+    let last =
+        in_session(&bed, "list_events", json!({"project": "shop"})).await["last_seq"].clone();
+    let mark = json!({"project": "shop", "up_to_seq": last});
+    assert_eq!(in_session(&bed, "mark_events_processed", mark).await["marked"], 1);
+    let listed = in_session(&bed, "list_events", others.clone()).await;
+    let listed = listed["events"].as_array().expect("a list").clone();
+    assert_eq!(listed.len(), 2, "nobody was shown them: {listed:?}");
+    // One by one they are marked, whatever they are.
+    let seqs: Vec<&Value> = listed.iter().map(|event| &event["seq"]).collect();
+    let mark = json!({"project": "shop", "event_seqs": seqs});
+    assert_eq!(in_session(&bed, "mark_events_processed", mark).await["marked"], 2);
+    assert_eq!(in_session(&bed, "list_events", others).await["events"], json!([]));
+}
+
+/// A coordinator that waits without naming kinds is woken for what may need it, and for nothing else.
+#[e2e::scenario]
+async fn an_idle_session_sleeps_through_what_goes_on_by_itself() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["plan", "build"]).await;
+    in_session(&bed, "list_events", json!({"project": "shop"})).await;
+    let before = bed.events().await.len();
+    let wait = in_session(&bed, "list_events", json!({"project": "shop", "wait_seconds": 600}));
+    let work = async {
+        waiting_calls(&bed, 1).await;
+        let script = "fake: build#1: exit 3\nfake: build#2: block Red or blue?";
+        let ticket = bed.ticket("shop", &["plan", "build"], script).await;
+        bed.ticket_is(&ticket, "on_hold").await;
+    };
+    let (woken, ()) = tokio::join!(wait, work);
+    let kinds: Vec<String> =
+        woken["events"].as_array().expect("a list").iter().map(|e| text(e, "kind")).collect();
+    assert_eq!(kinds, ["ticket_on_hold"], "of {} events", bed.events().await.len() - before);
+    assert!(bed.events().await.len() - before > 5, "much went on before");
+}

@@ -232,7 +232,8 @@ async fn begin(
 /// The server; for `--here` as the sessions of this directory ask it.
 fn find(command: &Events, environment: &Environment) -> anyhow::Result<Client> {
     let client = client::find(&command.connection, environment)?;
-    let directory = here::directory(environment).filter(|_| command.here);
+    let directory = here::directory(environment)
+        .filter(|_| command.here && (command.unmarked || command.follow));
     Ok(match directory {
         Some(directory) => client.with_consumer(here::consumer(&directory)),
         None => client,

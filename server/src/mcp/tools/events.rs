@@ -66,7 +66,7 @@ struct ListOrWait {
     after: Option<i64>,
     /// Also list marked events. To wait with it, give `after` as well.
     include_processed: Option<bool>,
-    /// Only these kinds. Default: all; for a call of Claude Code that waits, those that may need you, which are
+    /// Only these kinds. Default: all; for a session of Claude Code those that may need you, which are
     /// `ticket_on_hold`, `ticket_closed`, `queue_paused`, `project_paused` and `server_paused`.
     kinds: Option<Vec<String>>,
     /// Only events of this project.
@@ -94,7 +94,7 @@ struct Mark {
     up_to_seq: Option<i64>,
     /// Mark only events of this project.
     project: Option<String>,
-    /// Mark only events of these kinds.
+    /// Mark only events of these kinds. Default as in `list_events`, and with event_seqs all.
     kinds: Option<Vec<String>>,
     /// Mark only events of this ticket, such as T-42.
     ticket_id: Option<String>,
@@ -120,7 +120,11 @@ pub(crate) async fn unprocessed(service: &Service, project: Option<String>) -> R
     let query = EventQuery {
         after: None,
         include_processed: false,
-        scope: EventScope { project, ..EventScope::default() },
+        scope: EventScope {
+            project,
+            kinds: default_kinds(service.consumer.is_some()),
+            ..EventScope::default()
+        },
         consumer: consumer(service, None).await?,
         limit: page::limit(None)?,
     };
@@ -205,13 +209,17 @@ fn wait(seconds: Option<i64>) -> std::result::Result<Duration, Refusal> {
         })
 }
 
+/// The kinds of a list, and of a mark up to a number, that name none; empty for all. Both take the same, or a mark would
+/// take events that the list before it did not show. A session pays for being woken, and for every event it reads.
+fn default_kinds(is_session: bool) -> Vec<EventKind> {
+    if is_session { EventKind::FOR_SOMEBODY.to_vec() } else { Vec::new() }
+}
+
 /// `is_session`: the call is of a session that is woken when it is answered.
 fn query(given: &ListOrWait, consumer: String, is_session: bool) -> Result<EventQuery> {
     let mut kinds = kinds(given.kinds.as_deref().unwrap_or_default())?;
-    // A session that waits is woken for it, and pays for being woken.
-    let waits = given.wait_seconds.is_some_and(|seconds| seconds > 0);
-    if kinds.is_empty() && waits && is_session {
-        kinds = EventKind::FOR_SOMEBODY.to_vec();
+    if kinds.is_empty() {
+        kinds = default_kinds(is_session);
     }
     Ok(EventQuery {
         after: given.after.map(EventSeq),
@@ -249,9 +257,14 @@ async fn consumer(service: &Service, given: Option<&str>) -> Result<String> {
 
 async fn mark(service: Service, given: Mark) -> Result<Marked> {
     let consumer = consumer(&service, given.consumer.as_deref()).await?;
+    let mut kinds = kinds(given.kinds.as_deref().unwrap_or_default())?;
+    // Events that are named one by one were shown, whatever their kinds.
+    if kinds.is_empty() && given.event_seqs.is_none() {
+        kinds = default_kinds(service.consumer.is_some());
+    }
     let scope = EventScope {
         ticket: given.ticket_id.as_deref().map(|ticket| id("ticket_id", ticket)).transpose()?,
-        kinds: kinds(given.kinds.as_deref().unwrap_or_default())?,
+        kinds,
         project: given.project,
     };
     // A misspelt project would mark nothing, and look like success.
@@ -393,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_waits_is_woken_for_what_may_need_it_and_others_for_everything() {
+    fn a_session_hears_of_what_may_need_it_and_others_of_everything() {
         let asked = |given, is_session| {
             let given = serde_json::from_value::<ListOrWait>(given).unwrap();
             query(&given, "test".to_owned(), is_session)
@@ -402,7 +415,8 @@ mod tests {
         let waits = || serde_json::json!({"wait_seconds": 60});
         assert_eq!(kinds(waits(), true), EventKind::FOR_SOMEBODY);
         assert!(kinds(waits(), false).is_empty());
-        assert!(kinds(serde_json::json!({}), true).is_empty());
+        assert_eq!(kinds(serde_json::json!({}), true), EventKind::FOR_SOMEBODY);
+        assert!(kinds(serde_json::json!({}), false).is_empty());
         let told = serde_json::json!({"kinds": ["ticket_created"], "wait_seconds": 60});
         assert_eq!(kinds(told, true), [EventKind::TicketCreated]);
         let plain = asked(serde_json::json!({}), false).unwrap();

@@ -21,7 +21,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         Effect::Reads,
         "Lists everything that waits for somebody, oldest first: tickets on hold, paused queues and projects, a \
              missing login, a stuck attempt. Each has a sentence that says why, and `actions`: the calls that settle \
-             it, complete but for your answer to a question.",
+             it, some with a second one in `then`, complete but for your answer to a question.",
         list,
     )]
 }
