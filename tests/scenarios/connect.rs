@@ -22,6 +22,10 @@ fn words(output: &Output) -> String {
     format!("{}\n{out}\n{err}", output.status)
 }
 
+/// Bytes of the server's instructions at most, and of the name of a tool that may be searched for.
+const INSTRUCTIONS: usize = 2_100;
+const NAME: usize = 40;
+
 /// What the model of a coordinator's session is given of this server, besides what it may search for.
 fn assert_light(api: &MessagesApi) {
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).expect("it asked");
@@ -32,7 +36,12 @@ fn assert_light(api: &MessagesApi) {
         .collect();
     let bytes: usize = ours.iter().map(|tool| tool.to_string().len()).sum();
     assert_eq!(ours.len(), 9, "{ours:?}");
-    assert!(bytes < 12_000, "{bytes} bytes, of about four for each token");
+    // What Claude Code says about the server besides its tools: instructions, and the names of those it may search for.
+    let words = asked.body["messages"].to_string() + &asked.body["system"].to_string();
+    let instructions = words.matches("Vibe-Ensemble runs headless").count() * INSTRUCTIONS;
+    let names: usize = words.split("mcp__vibe-ensemble__").count().saturating_sub(1) * NAME;
+    let loaded = bytes + instructions + names;
+    assert!(loaded < 12_000, "{bytes} + {instructions} + {names} bytes, four to a token");
     assert!(asked.tools.iter().any(|tool| tool == "ToolSearch"), "{:?}", asked.tools);
 }
 
@@ -82,6 +91,19 @@ async fn connect_writes_no_token_and_says_what_it_wrote() {
     // Claude Code takes none of them when one of the values is something else.
     let headers = headers.as_object().expect("an object");
     assert!(headers.values().all(Value::is_string), "{headers:?}");
+
+    // So is the hook that says what waits when a session begins.
+    bed.client.ok("pause", json!({"project": "shop"})).await;
+    let settings = json_of(&directory.join(".claude/settings.local.json"));
+    let hook = settings["hooks"]["SessionStart"][0]["hooks"][0]["command"].as_str().unwrap();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", hook]).env_clear().env("CLAUDE_PROJECT_DIR", &directory);
+    let ran = command.output().unwrap();
+    assert!(words(&ran).contains("1 project paused"), "{hook}: {}", words(&ran));
+
+    let gone = bed.server.operate("disconnect", &[directory.to_str().unwrap()]).await;
+    assert!(gone.status.success(), "{}", words(&gone));
+    assert_eq!(files_below(&directory), Vec::<PathBuf>::new(), "{}", words(&gone));
 }
 
 #[e2e::scenario]
@@ -206,6 +228,8 @@ async fn the_real_claude_takes_the_plugin() {
     let claude = real_claude();
     let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
     let bed = Bed::start().await;
+    let directory = bed.project("shop", &[]).await;
+    bed.client.ok("pause", json!({"project": "shop"})).await;
     let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/claude-plugin");
     let check = bed
         .server
@@ -227,6 +251,7 @@ async fn the_real_claude_takes_the_plugin() {
         .env("PATH", path)
         .env("VIBE_ENSEMBLE_URL", bed.client.url(""))
         .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .current_dir(&directory)
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true);
     let output = command.output().await.unwrap();
@@ -246,6 +271,10 @@ async fn the_real_claude_takes_the_plugin() {
             "{skill} is not in {commands}"
         );
     }
+    // Its hook says what waits when the session begins.
+    let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).unwrap();
+    let read = asked.body.to_string();
+    assert!(read.contains("waiting for you: 1 project paused"), "{read}");
     assert_light(&api);
 }
 

@@ -138,11 +138,8 @@ fn project(
 ) -> anyhow::Result<Vec<Step>> {
     // Everything is looked at before anything is written: half a set-up is worse than none.
     let servers = files::merged(&dir.join(".mcp.json"), |text| merge::server(text, NAME, entry))?;
-    let settings = files::merged(&dir.join(local::SETTINGS), |text| {
-        let approved = merge::approval(text, NAME)?;
-        let with = merge::variables(approved.as_deref().unwrap_or(text), variables)?;
-        Ok(with.or(approved))
-    })?;
+    let settings =
+        files::merged(&dir.join(local::SETTINGS), |text| local::settings(text, entry, variables))?;
     let mut steps = vec![servers.carry_out(mode)?, settings.carry_out(mode)?];
     steps.extend(skills::write(&dir.join(".claude/skills"), mode)?);
     Ok(steps)
@@ -173,9 +170,7 @@ pub async fn disconnect(command: &Disconnect, environment: &Environment) -> anyh
             let dir = directory(command.dir.as_deref())?;
             let servers =
                 files::merged(&dir.join(".mcp.json"), |text| merge::without_server(text, NAME))?;
-            let settings = files::merged(&dir.join(local::SETTINGS), |text| {
-                merge::without_approval(text, NAME)
-            })?;
+            let settings = files::merged(&dir.join(local::SETTINGS), local::without_settings)?;
             let mut steps = skills::remove(&dir.join(".claude/skills"), mode)?;
             steps.push(settings.carry_out(mode)?);
             steps.push(servers.carry_out(mode)?);

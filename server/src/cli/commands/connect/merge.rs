@@ -109,6 +109,37 @@ pub(super) fn variables(
     whole(&root)
 }
 
+/// The text of a settings file in whose list, named by its object and its own name, those items that are `ours` are replaced
+/// by `wanted`, or taken out; `None` when it is so already.
+pub(super) fn list_item(
+    text: &str,
+    (outer, list): (&'static str, &'static str),
+    ours: impl Fn(&Value) -> bool,
+    wanted: Option<Value>,
+) -> Result<Option<String>, MergeError> {
+    let mut root = members(text)?;
+    let mut inner = child(&root, outer)?;
+    let mut items: Vec<Value> = match inner.get(list) {
+        Some(found) => {
+            serde_json::from_str(found.get()).map_err(|_| MergeError::Unexpected(list))?
+        }
+        None => Vec::new(),
+    };
+    let found: Vec<&Value> = items.iter().filter(|item| ours(item)).collect();
+    if found == wanted.iter().collect::<Vec<_>>() {
+        return Ok(None);
+    }
+    items.retain(|item| !ours(item));
+    items.extend(wanted);
+    if items.is_empty() {
+        inner.shift_remove(list);
+    } else {
+        inner.insert(list.to_owned(), raw(&Value::Array(items), 2)?);
+    }
+    put_back(&mut root, outer, &inner)?;
+    whole(&root)
+}
+
 /// Puts an inner object back, or takes it out when nothing is left in it.
 fn put_back(root: &mut Members, name: &'static str, inner: &Members) -> Result<(), MergeError> {
     if inner.is_empty() {

@@ -7,6 +7,7 @@
 mod command;
 mod entry;
 mod files;
+mod hook;
 mod local;
 mod merge;
 mod skills;

@@ -11,9 +11,11 @@ use serde_json::Value;
 
 use super::entry::NAME;
 use super::entry::is_ours;
+use super::files;
 use super::files::Did;
 use super::files::Mode;
 use super::files::Step;
+use super::hook;
 use super::skills;
 use crate::config::Environment;
 use crate::locate;
@@ -35,18 +37,27 @@ impl Where<'_> {
     }
 }
 
+/// What Claude Code keeps for a user in every directory.
+const SETTINGS: &str = "settings.json";
+
 pub(super) fn connect(
     entry: &Value,
     environment: &Environment,
     mode: Mode,
 ) -> anyhow::Result<Vec<Step>> {
+    let settings = files::merged(&directory(environment)?.join(SETTINGS), |text| {
+        hook::put(text, &hook::command(entry))
+    })?;
     let mut steps = vec![add(Where::Everywhere, entry, environment, mode)?];
+    steps.push(settings.carry_out(mode)?);
     steps.extend(skills::write(&directory(environment)?.join("skills"), mode)?);
     Ok(steps)
 }
 
 pub(super) fn disconnect(environment: &Environment, mode: Mode) -> anyhow::Result<Vec<Step>> {
     let mut steps: Vec<Step> = remove(Where::Everywhere, environment, mode)?.into_iter().collect();
+    let settings = files::merged(&directory(environment)?.join(SETTINGS), hook::without)?;
+    steps.push(settings.carry_out(mode)?);
     steps.extend(skills::remove(&directory(environment)?.join("skills"), mode)?);
     Ok(steps)
 }
