@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Output;
 
 use e2e::bed::Bed;
+use e2e::eventually::eventually;
 use serde_json::Value;
 use serde_json::json;
 
@@ -13,10 +14,10 @@ fn words(output: &Output) -> String {
     format!("{}\n{out}\n{err}", output.status)
 }
 
-/// A project whose workers never start by themselves.
+/// A project whose workers never start by themselves, but for those of plan.
 async fn quiet_bed() -> Bed {
     let bed = Bed::start().await;
-    bed.project("shop", &[]).await;
+    bed.project("shop", &["plan"]).await;
     bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
     bed
 }
@@ -25,20 +26,63 @@ async fn items(bed: &Bed) -> Vec<Value> {
     bed.client.ok("list_inbox", json!({})).await["items"].as_array().cloned().expect("items")
 }
 
+/// A ticket whose first stage is done, and has cost a cent; nobody works on its second one.
+async fn half_done(bed: &Bed) -> String {
+    let ticket = bed.ticket("shop", &["plan", "build"], "").await;
+    eventually("its first stage is done", || async {
+        let found = bed.get(&ticket).await;
+        if found["current_stage"] == "build" { Ok(()) } else { Err(found.to_string()) }
+    })
+    .await;
+    ticket
+}
+
+async fn project(bed: &Bed, change: Value) {
+    let mut change = change;
+    change["project"] = json!("shop");
+    bed.client.ok("update_project", change).await;
+}
+
 /// Puts something into the inbox, whatever was in it before.
 async fn make(bed: &Bed, kind: &str) {
+    let ends = async |outcome: Value| {
+        let ticket = bed.ticket("shop", &["build"], "").await;
+        let mut ends = json!({"ticket_id": ticket, "stage": "build", "report": "r"});
+        ends.as_object_mut().expect("one").extend(outcome.as_object().expect("one").clone());
+        bed.client.ok("complete_ticket_stage", ends).await;
+    };
     match kind {
-        "question" => {
-            let ticket = bed.ticket("shop", &["build"], "").await;
-            let asks = json!({"ticket_id": ticket, "stage": "build", "outcome": "blocked", "report": "r",
-                              "question": "Red or blue?"});
-            bed.client.ok("complete_ticket_stage", asks).await;
-        }
+        "question" => ends(json!({"outcome": "blocked", "question": "Red or blue?"})).await,
+        "failures" => ends(json!({"outcome": "rework"})).await,
         "operator" => {
             let first = bed.ticket("shop", &["build"], "").await;
             let waits = json!({"project": "shop", "title": "After it", "execution_plan": ["build"], "depends_on": [first]});
             bed.client.ok("create_ticket", waits).await;
             bed.client.ok("close_ticket", json!({"ticket_id": first})).await;
+        }
+        "configuration" => {
+            bed.worker_type("shop", "extra", json!({"auto_spawn": false})).await;
+            bed.ticket("shop", &["extra"], "").await;
+            let gone = json!({"project": "shop", "worker_type": "extra"});
+            bed.client.ok("delete_worker_type", gone).await;
+        }
+        "limit: dollars" => {
+            let ticket = half_done(bed).await;
+            let limit = json!({"ticket_id": ticket, "max_budget_usd": 0.01});
+            bed.client.ok("update_ticket", limit).await;
+        }
+        "limit: attempts" => {
+            half_done(bed).await;
+            project(bed, json!({"max_attempts_per_ticket": 1})).await;
+        }
+        "project_paused: budget" => {
+            half_done(bed).await;
+            project(bed, json!({"max_budget_usd": 0.01})).await;
+            bed.ticket("shop", &["plan"], "").await;
+        }
+        "login" => {
+            bed.ticket("shop", &["plan"], "fake: plan#1: api-error 401 authentication_failed")
+                .await;
         }
         "queue_paused" => {
             bed.client.ok("pause", json!({"project": "shop", "worker_type": "build"})).await;
@@ -52,65 +96,133 @@ async fn make(bed: &Bed, kind: &str) {
     }
 }
 
-const KINDS: [&str; 5] =
-    ["question", "operator", "queue_paused", "project_paused", "server_paused"];
+const KINDS: [&str; 11] = [
+    "question",
+    "operator",
+    "failures",
+    "configuration",
+    "limit: dollars",
+    "limit: attempts",
+    "queue_paused",
+    "project_paused",
+    "project_paused: budget",
+    "login",
+    "server_paused",
+];
 
-/// Those whose commands there are.
-const IN_A_SHELL: [&str; 3] = ["queue_paused", "project_paused", "server_paused"];
-
-#[e2e::scenario]
-async fn each_step_settles_its_item_as_it_stands_for_a_model() {
-    let bed = quiet_bed().await;
-    for kind in KINDS {
-        let mut at = 0;
-        loop {
-            make(&bed, kind).await;
-            let found = items(&bed).await;
-            let [item] = found.as_slice() else { panic!("{kind}: {found:?}") };
-            assert_eq!(item["kind"], kind, "{item}");
-            let Some(action) = item["actions"].as_array().and_then(|actions| actions.get(at))
-            else {
-                let settled = &item["actions"][0];
-                bed.client
-                    .ok(settled["tool"].as_str().unwrap(), settled["arguments"].clone())
-                    .await;
-                break;
-            };
-            let tool = action["tool"].as_str().expect("a tool");
-            bed.client.ok(tool, action["arguments"].clone()).await;
-            assert_eq!(items(&bed).await, Vec::<Value>::new(), "{kind}: {action}");
-            at += 1;
-        }
-        assert!(at > 0, "{kind} has no step");
-    }
+#[derive(Clone, Copy, Debug)]
+enum Reader {
+    Model,
+    Shell,
 }
 
-#[e2e::scenario]
-async fn each_step_settles_its_item_as_it_stands_in_a_shell() {
-    let bed = quiet_bed().await;
-    let programs = e2e::binaries::directory();
-    for kind in IN_A_SHELL {
-        let mut at = 0;
-        loop {
-            make(&bed, kind).await;
-            let found = items(&bed).await;
-            let [item] = found.as_slice() else { panic!("{kind}: {found:?}") };
-            let count = item["actions"].as_array().map_or(0, Vec::len);
-            let command =
-                item["actions"][at.min(count - 1)]["command"].as_str().expect("a command");
+/// Does what a step says, word for word.
+async fn take(bed: &Bed, action: &Value, reader: Reader) {
+    match reader {
+        Reader::Model => {
+            for call in [action, &action["then"]] {
+                if let Some(tool) = call["tool"].as_str() {
+                    bed.client.ok(tool, call["arguments"].clone()).await;
+                }
+            }
+        }
+        Reader::Shell => {
+            let command = action["command"].as_str().expect("a command");
             let mut shell = bed.server.command_of(Path::new("sh"));
             shell.args(["-c", command]);
-            shell.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+            shell.env("PATH", format!("{}:/usr/bin:/bin", e2e::binaries::directory().display()));
             shell.env("VIBE_ENSEMBLE_URL", bed.client.url(""));
             shell.env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir());
             let ran = tokio::process::Command::from(shell).output().await.expect("it runs");
             assert!(ran.status.success(), "{command}: {}", words(&ran));
-            assert_eq!(items(&bed).await, Vec::<Value>::new(), "{kind}: {command}");
+        }
+    }
+}
+
+/// The only item, which is of this kind.
+async fn only(bed: &Bed, kind: &str) -> Value {
+    eventually(&format!("{kind} is in the inbox, alone"), || async {
+        match items(bed).await.as_slice() {
+            [item] if item["kind"] == kind => Ok(item.clone()),
+            found => Err(format!("{found:?}")),
+        }
+    })
+    .await
+}
+
+async fn nothing_waits(bed: &Bed, after: &str) {
+    eventually(&format!("nothing waits after {after}"), || async {
+        let found = items(bed).await;
+        if found.is_empty() { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+}
+
+/// Makes an item again for each of its steps, and takes the step.
+async fn each_step_settles(reader: Reader) {
+    let bed = quiet_bed().await;
+    for made in KINDS {
+        let mut at = 0;
+        loop {
+            make(&bed, made).await;
+            let item = only(&bed, made.split(':').next().expect("one")).await;
+            let actions = item["actions"].as_array().expect("a list");
+            let action = actions.get(at).unwrap_or_else(|| panic!("{made} has no step {at}"));
+            take(&bed, action, reader).await;
+            nothing_waits(&bed, &format!("{made}: {action}")).await;
+            for ticket in bed.all("list_tickets", "tickets", json!({})).await {
+                bed.client.ok("close_ticket", json!({"ticket_id": ticket["ticket_id"]})).await;
+            }
+            project(&bed, json!({"max_budget_usd": 0, "max_attempts_per_ticket": 0})).await;
             at += 1;
-            if at >= count {
+            if at == actions.len() {
                 break;
             }
         }
+    }
+}
+
+#[e2e::scenario]
+async fn each_step_settles_its_item_as_it_stands_for_a_model() {
+    each_step_settles(Reader::Model).await;
+}
+
+#[e2e::scenario]
+async fn each_step_settles_its_item_as_it_stands_in_a_shell() {
+    each_step_settles(Reader::Shell).await;
+}
+
+#[e2e::scenario]
+async fn what_keeps_work_from_its_branch_is_settled_by_each_step_once_it_is_fixed() {
+    let bed = Bed::start().await;
+    let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
+    let readme = repository.path.join("README.md");
+    for (at, reader) in [Reader::Model, Reader::Shell, Reader::Model].into_iter().enumerate() {
+        std::fs::write(&readme, "the user's change\n").expect("writable");
+        bed.ticket("shop", &["build"], "fake: build: write {ticket}.txt new").await;
+        let item = only(&bed, "checkout").await;
+        repository.git(&["checkout", "--quiet", "README.md"]);
+        assert_eq!(item["actions"].as_array().map(Vec::len), Some(3), "{item}");
+        take(&bed, &item["actions"][at], reader).await;
+        nothing_waits(&bed, &item["actions"][at].to_string()).await;
+    }
+    for (at, reader) in [Reader::Shell, Reader::Model, Reader::Shell].into_iter().enumerate() {
+        let go = bed.server.path(&format!("go-{at}"));
+        let script = format!(
+            "fake: build#1: wait-for {}\nfake: build#1: write README.md rival {at}\nfake: build#1: commit Its way",
+            go.display()
+        );
+        let ticket = bed.ticket("shop", &["build"], &script).await;
+        bed.called(&ticket, "build", 1).await;
+        std::fs::write(&readme, format!("the user's {at}\n")).expect("writable");
+        repository.git(&["commit", "--quiet", "-am", "Mine"]);
+        std::fs::write(&go, "").expect("writable");
+        let item = only(&bed, "conflict").await;
+        let branch = format!("vibe-ensemble/{ticket}");
+        repository.git(&["merge", "--quiet", "--no-edit", "-X", "ours", &branch]);
+        assert_eq!(item["actions"].as_array().map(Vec::len), Some(3), "{item}");
+        take(&bed, &item["actions"][at], reader).await;
+        nothing_waits(&bed, &item["actions"][at].to_string()).await;
     }
 }
 

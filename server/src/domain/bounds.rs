@@ -29,7 +29,31 @@ pub struct Bounds {
     pub max_attempts: Option<i64>,
 }
 
+/// A limit that would put a ticket on hold again right after it is resumed, and what has been used of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reached {
+    /// The dollars of this ticket, which is the held one or the first of its family.
+    Dollars { ticket: TicketId, limit: f64, spent: f64 },
+    /// The attempts that a ticket of the project may have.
+    Attempts { most: i64, made: i64 },
+}
+
 impl Bounds {
+    /// The limit behind [`Self::exhausted`] of `ticket`; `None` when there is none, or resuming the ticket lifts it.
+    #[must_use]
+    pub fn reached(&self, ticket: TicketId) -> Option<Reached> {
+        let dollars = |account: &Option<Account>, ticket| {
+            let Account { limit, spent, .. } = account.filter(Account::is_spent)?;
+            Some(Reached::Dollars { ticket, limit, spent })
+        };
+        let attempts = || {
+            let most = self.attempts_ever?;
+            let made = self.made.max(self.made_by_family).filter(|made| *made >= most)?;
+            Some(Reached::Attempts { most, made }).filter(|_| !self.asks)
+        };
+        dollars(&self.own, ticket).or_else(|| dollars(&self.family, self.began)).or_else(attempts)
+    }
+
     /// Why the ticket may not have another attempt, whatever other tickets do: the sentence to hold it with.
     #[must_use]
     pub fn exhausted(&self) -> Option<String> {

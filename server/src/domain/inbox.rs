@@ -7,6 +7,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use super::bounds::Reached;
 use super::hold::Hold;
 use super::hold::HoldKind;
 use super::id::AttemptId;
@@ -78,6 +79,8 @@ pub struct Held {
     pub title: String,
     pub stage: Name,
     pub hold: Hold,
+    /// The limit that would stop it again right after it is resumed.
+    pub reached: Option<Reached>,
     /// Its stage has a worker type.
     pub has_type: bool,
     /// All its stages are completed but for what keeps this last one from counting.
@@ -100,14 +103,30 @@ pub struct Action {
     pub label: String,
     pub tool: &'static str,
     pub arguments: Map<String, Value>,
-    /// The same for a shell.
+    /// The call after it, without which it settles nothing.
+    pub then: Option<Call>,
+    /// All of it for a shell.
     pub command: String,
+}
+
+/// A call of a tool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub tool: &'static str,
+    pub arguments: Map<String, Value>,
 }
 
 impl Action {
     fn new(label: impl Into<String>, tool: &'static str, given: Value, command: String) -> Self {
         let Value::Object(arguments) = given else { unreachable!("arguments are an object") };
-        Self { label: label.into(), tool, arguments, command }
+        Self { label: label.into(), tool, arguments, then: None, command }
+    }
+
+    /// This one, and `next` after it.
+    fn before(self, next: Self) -> Self {
+        let then = Some(Call { tool: next.tool, arguments: next.arguments });
+        let command = format!("{} && {}", self.command, next.command);
+        Self { then, command, ..self }
     }
 }
 
@@ -186,7 +205,7 @@ impl Item {
     #[must_use]
     pub fn actions(&self) -> Vec<Action> {
         match &self.matter {
-            Matter::Held(held) => of_held(held),
+            Matter::Held(held) => of_held(held, self.project.as_ref()),
             Matter::Paused { pause, failure, limit } => {
                 of_pause(pause, *failure, limit.as_ref()).into_iter().collect()
             }
@@ -226,8 +245,37 @@ fn paused(pause: &Pause, failure: Option<Failure>) -> String {
     format!("{what} is paused: {reason}{end}")
 }
 
-fn of_held(held: &Held) -> Vec<Action> {
-    let Held { ticket, stage, hold, has_type, is_done, .. } = held;
+/// Enough for as much again.
+fn twice(limit: f64, spent: f64) -> f64 {
+    (limit.max(spent) * 2.0).ceil()
+}
+
+/// Raises the limit that stopped a ticket.
+fn raise(reached: Reached, project: &Name) -> Action {
+    match reached {
+        Reached::Dollars { ticket, limit, spent } => {
+            let more = twice(limit, spent);
+            Action::new(
+                format!("Raise max_budget_usd of {ticket} to {more} dollars"),
+                "update_ticket",
+                json!({"ticket_id": ticket.to_string(), "max_budget_usd": more}),
+                format!("vibe-ensemble ticket update {ticket} --max-budget-usd {more}"),
+            )
+        }
+        Reached::Attempts { most, made } => {
+            let more = most.max(made).saturating_mul(2);
+            Action::new(
+                format!("Raise max_attempts_per_ticket of {project} to {more}"),
+                "update_project",
+                json!({"project": project.as_str(), "max_attempts_per_ticket": more}),
+                format!("vibe-ensemble project update {project} --max-attempts-per-ticket {more}"),
+            )
+        }
+    }
+}
+
+fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
+    let Held { ticket, stage, hold, has_type, is_done, reached, .. } = held;
     let id = ticket.to_string();
     let resume = |label: &str| {
         let command = format!("vibe-ensemble ticket resume {id}");
@@ -252,7 +300,13 @@ fn of_held(held: &Held) -> Vec<Action> {
     if *has_type {
         actions.push(match hold.kind {
             HoldKind::Question => answer(),
-            HoldKind::Limit => resume("Raise the limit, then resume it"),
+            HoldKind::Limit => match reached.zip(project) {
+                Some((reached, project)) => {
+                    let raised = raise(reached, project).before(resume(""));
+                    Action { label: format!("{}, then resume it", raised.label), ..raised }
+                }
+                None => resume("Resume it; it is held again unless the cause is gone"),
+            },
             HoldKind::Conflict
             | HoldKind::Unfinished
             | HoldKind::Checkout
@@ -276,8 +330,7 @@ fn close(ticket: TicketId) -> Action {
 fn of_pause(pause: &Pause, failure: Option<Failure>, limit: Option<&Spent>) -> Option<Action> {
     if let (Cause::Budget, Scope::Project(project)) = (pause.cause, &pause.scope) {
         let Spent { setting, limit, spent } = limit?;
-        // Enough for as much again, in whole dollars.
-        let more = (limit.max(*spent) * 2.0).ceil();
+        let more = twice(*limit, *spent);
         let flag = setting.replace('_', "-");
         return Some(Action::new(
             format!("Raise {setting} to {more} dollars"),
@@ -320,6 +373,7 @@ mod tests {
             title: "Refuse expired coupons".to_owned(),
             stage: name("implement"),
             hold: Hold::new(kind, "Should an expired coupon count as used?"),
+            reached: None,
             has_type: kind != HoldKind::Configuration,
             is_done: kind == HoldKind::Conflict,
         })
@@ -355,6 +409,14 @@ mod tests {
             trouble: trouble.map(str::to_owned),
         };
         let mut all: Vec<Matter> = HoldKind::ALL.into_iter().map(held).collect();
+        let ticket = TicketId::from_key(42);
+        for reached in [
+            Reached::Dollars { ticket, limit: 5.0, spent: 5.25 },
+            Reached::Attempts { most: 10, made: 11 },
+        ] {
+            let Matter::Held(plain) = held(HoldKind::Limit) else { unreachable!("it is held") };
+            all.push(Matter::Held(Held { reached: Some(reached), ..plain }));
+        }
         all.extend([
             Matter::Paused { pause: login, failure: Some(Failure::Authentication), limit: None },
             plain(pause(queue(), Cause::Failure, Some(60_000))),
@@ -373,12 +435,16 @@ mod tests {
     fn the_items_are_the_reviewed_ones() {
         let mut text = String::new();
         for matter in matters() {
-            let item = Item { since: Timestamp::from_millis(0), project: None, matter };
+            let project = Some(name("shop"));
+            let item = Item { since: Timestamp::from_millis(0), project, matter };
             text.extend([item.kind(), " ", &item.id(), ": ", &item.sentence(), "\n"]);
-            for Action { label, tool, arguments, command } in item.actions() {
-                let given = Value::Object(arguments);
-                let given = given.to_string();
-                text.extend(["  ", &label, ": ", tool, " ", &given, "\n    ", &command, "\n"]);
+            for Action { label, tool, arguments, then, command } in item.actions() {
+                let given = Value::Object(arguments).to_string();
+                text.extend(["  ", &label, ": ", tool, " ", &given]);
+                if let Some(Call { tool, arguments }) = then {
+                    text.extend([", then ", tool, " ", &Value::Object(arguments).to_string()]);
+                }
+                text.extend(["\n    ", &command, "\n"]);
             }
         }
         crate::snapshot::holds("inbox", &text);

@@ -39,8 +39,19 @@ pub struct ActionView {
     pub label: String,
     pub tool: String,
     pub arguments: Map<String, Value>,
+    /// The call to make after it, without which it settles nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<CallView>,
     /// The same for a shell.
     pub command: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(!default)]
+pub struct CallView {
+    pub tool: String,
+    pub arguments: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,7 +84,9 @@ impl From<Item> for ItemView {
 
 impl From<Action> for ActionView {
     fn from(action: Action) -> Self {
-        let Action { label, tool, arguments, command } = action;
-        Self { label, tool: tool.to_owned(), arguments, command }
+        let Action { label, tool, arguments, then, command } = action;
+        let then =
+            then.map(|call| CallView { tool: call.tool.to_owned(), arguments: call.arguments });
+        Self { label, tool: tool.to_owned(), arguments, then, command }
     }
 }

@@ -139,11 +139,16 @@ pub(crate) async fn exhausted(
     connection: &mut SqliteConnection,
     ticket: TicketId,
 ) -> Result<Option<String>> {
+    Ok(bounds(connection, ticket).await?.exhausted())
+}
+
+/// What bounds the next attempt at a ticket, besides dollars that others share with it.
+pub(crate) async fn bounds(connection: &mut SqliteConnection, ticket: TicketId) -> Result<Bounds> {
     let row: BoundsRow = sqlx::query_as("SELECT * FROM ticket_bound WHERE ticket_id = ?1")
         .bind(ticket.key())
         .fetch_one(connection)
         .await?;
-    Ok(row.bounds().exhausted())
+    Ok(row.bounds())
 }
 
 impl Store {

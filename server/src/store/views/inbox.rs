@@ -7,6 +7,7 @@ use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -20,10 +21,10 @@ use crate::domain::pause::Pause;
 use crate::domain::pause::Scope;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
-use crate::store::db::error::StoreError;
 use crate::store::db::row;
 use crate::store::db::row::Place;
 use crate::store::db::store::Store;
+use crate::store::money::limits;
 use crate::store::rows::pause;
 use crate::store::rows::project;
 
@@ -288,22 +289,33 @@ async fn held(
         .bind(since)
         .bind(key)
         .bind(fetch)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-    let item = |row: HeldRow| -> std::result::Result<(InboxPlace, Item), StoreError> {
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
         let place = Place { table: "ticket", key: row.ticket_id };
+        let ticket = TicketId::from_key(row.ticket_id);
+        let kind: HoldKind = place.named(&row.hold_kind, "hold_kind")?;
+        let reached = if kind == HoldKind::Limit {
+            limits::bounds(connection, ticket).await?.reached(ticket)
+        } else {
+            None
+        };
         let held = Held {
-            ticket: TicketId::from_key(row.ticket_id),
+            ticket,
             title: row.title,
             stage: row::name(row.current_stage),
-            hold: Hold::new(place.named(&row.hold_kind, "hold_kind")?, row.hold_reason),
+            hold: Hold::new(kind, row.hold_reason),
+            reached,
             has_type: row.has_type,
             is_done: row.is_done,
         };
         let at = InboxPlace { since: row.held_at, source: HELD, key: row.ticket_id };
         let project = Some(row::name(row.project));
-        Ok((at, Item { since: row::time(row.held_at), project, matter: Matter::Held(held) }))
-    };
-    let items: std::result::Result<_, StoreError> = rows.into_iter().map(item).collect();
-    Ok(items?)
+        items.push((
+            at,
+            Item { since: row::time(row.held_at), project, matter: Matter::Held(held) },
+        ));
+    }
+    Ok(items)
 }
