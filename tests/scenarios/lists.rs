@@ -116,3 +116,21 @@ async fn a_cursor_nobody_gave_out_is_refused() {
         assert!(refusal.contains("cursor"), "{tool}: {refusal}");
     }
 }
+
+#[e2e::scenario]
+async fn fifty_open_tickets_are_eight_kilobytes() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "implement", json!({"auto_spawn": false})).await;
+    for number in 0..50 {
+        let ticket = json!({
+            "project": "shop", "title": format!("Refuse coupons that expired before day {number}"),
+            "execution_plan": ["implement"], "description": "Each with its own message. ".repeat(20),
+        });
+        bed.client.ok("create_ticket", ticket).await;
+    }
+    let listed = bed.client.ok("list_tickets", json!({})).await;
+    assert_eq!(listed["tickets"].as_array().map(Vec::len), Some(50), "{listed}");
+    let bytes = listed.to_string().len();
+    assert!(bytes <= 8 * 1024, "{bytes} bytes");
+}

@@ -167,3 +167,27 @@ async fn the_directory_is_the_one_beside_the_configuration_file_or_the_one_named
         templates(&bed).await.iter().map(|template| text(template, "template")).collect();
     assert_eq!(names.last().map(String::as_str), Some("beside"));
 }
+
+/// A project and a ticket are all that somebody has to make.
+#[e2e::scenario]
+async fn a_plan_of_templates_makes_its_worker_types_and_runs() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "review", json!({"description": "Our own."})).await;
+    let ticket = bed.ticket("shop", &["implementation", "review"], "").await;
+
+    let types = bed.all("list_worker_types", "worker_types", json!({"project": "shop"})).await;
+    let named = |name: &str| {
+        let found = types.iter().find(|found| found["worker_type"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {types:?}"))
+    };
+    assert_eq!(types.len(), 2, "{types:?}");
+    assert_ne!(named("implementation")["description"], "");
+    assert_eq!(named("review")["description"], "Our own.", "what is there is not replaced");
+    bed.completed(&ticket).await;
+
+    let wrong = json!({"project": "shop", "title": "x", "execution_plan": ["testing", "deploj"]});
+    assert!(bed.client.refused("create_ticket", wrong).await.contains("deploj"));
+    let types = bed.all("list_worker_types", "worker_types", json!({"project": "shop"})).await;
+    assert_eq!(types.len(), 2, "a plan that is refused makes none: {types:?}");
+}

@@ -12,6 +12,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::wire::event::EventView;
+use crate::wire::inbox::ItemView;
 use crate::wire::pause::PauseView;
 use crate::wire::pause::PausedView;
 use crate::wire::project::CountsView;
@@ -91,8 +92,8 @@ struct Status {
     /// Workers that are not stopped.
     workers: Vec<WorkerView>,
     queues: Vec<QueueView>,
-    /// The newest tickets on hold; at most 50.
-    on_hold: Vec<TicketView>,
+    /// What waits for somebody, the oldest first; at most 50.
+    inbox: Vec<ItemView>,
 }
 
 /// `diff --json`.

@@ -11,9 +11,10 @@ use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
 use crate::cli::terminal::lasted;
 use crate::cli::terminal::read_time;
+use crate::wire::inbox::ItemView;
+use crate::wire::pause::PauseView;
 use crate::wire::project::CountsView;
 use crate::wire::status::TodayView;
-use crate::wire::ticket::TicketView;
 
 /// Rows of each part of the screen; of what is more, the number and the command that lists it.
 const ROWS: usize = 10;
@@ -123,33 +124,43 @@ fn running(shown: &Shown, screen: &Screen, page: &mut Page) {
 }
 
 fn waiting(shown: &Shown, screen: &Screen, page: &mut Page) {
-    if shown.held.is_empty() {
+    if shown.inbox.is_empty() {
         return;
     }
     page.heading("Waiting for you");
-    for ticket in shown.held.iter().take(ROWS) {
-        let reason = ticket.hold_reason.as_deref().unwrap_or_default();
-        let line = Line::new().toned(format!("  {:<8} ", ticket.ticket_id), Tone::Attention);
-        let age = screen.ago(&ticket.updated_at);
-        page.line(line.text(format!("{}  ", ticket.title)).toned(age, Tone::Faint).hang(11));
-        page.line(Line::new().text(format!("           {reason}")).hang(11));
-        page.line(Line::verbatim("           ").toned(settled_by(ticket), Tone::Pointer));
+    for item in shown.inbox.iter().take(ROWS) {
+        let line = Line::new().toned(format!("  {:<8} ", item.item), Tone::Attention);
+        let kind = item.kind.replace('_', " ");
+        let line = line.text(format!("{kind}  ")).toned(screen.ago(&item.since), Tone::Faint);
+        page.line(line.hang(11));
+        page.line(Line::new().text(format!("           {}", item.sentence)).hang(11));
+        if let Some(action) = item.actions.first() {
+            let line = Line::new().toned(format!("           {}: ", action.label), Tone::Faint);
+            page.line(line.toned(&action.command, Tone::Pointer).hang(13));
+        }
     }
-    let all = usize::try_from(shown.status.tickets.on_hold).unwrap_or(0).max(shown.held.len());
-    more(all, ROWS, "vibe-ensemble tickets --state on_hold", page);
+    let others = shown.inbox.iter().filter(|item| !is_of_ticket(item)).count();
+    let all = usize::try_from(shown.status.tickets.on_hold).unwrap_or(0).saturating_add(others);
+    more(all.max(shown.inbox.len()), ROWS, "vibe-ensemble inbox", page);
 }
 
-/// The command that settles what a ticket on hold waits for.
-fn settled_by(ticket: &TicketView) -> String {
-    let id = &ticket.ticket_id;
-    if ticket.hold_kind.as_deref() == Some("question") {
-        return format!("vibe-ensemble answer {id} \"…\"");
-    }
-    format!("vibe-ensemble why {id}")
+const fn is_of_ticket(item: &ItemView) -> bool {
+    item.ticket_id.is_some()
+}
+
+/// Whether a pause is shown as something that waits for somebody.
+fn is_shown(pause: &PauseView, shown: &Shown) -> bool {
+    let id = match (&pause.project, &pause.worker_type) {
+        (Some(project), Some(kind)) => format!("{project}/{kind}"),
+        (Some(project), None) => project.clone(),
+        (None, _) => "server".to_owned(),
+    };
+    shown.inbox.iter().take(ROWS).any(|item| !is_of_ticket(item) && item.item == id)
 }
 
 fn paused(shown: &Shown, screen: &Screen, page: &mut Page) {
-    let all = &shown.status.pauses;
+    let pauses = shown.status.pauses.iter();
+    let all: Vec<&PauseView> = pauses.filter(|pause| !is_shown(pause, shown)).collect();
     if all.is_empty() {
         return;
     }
@@ -213,23 +224,46 @@ fn more(all: usize, shown: usize, command: &str, page: &mut Page) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::pause::PauseView;
+    use crate::wire::inbox::ActionView;
     use crate::wire::queue::QueueView;
     use crate::wire::status::AtWorkView;
     use crate::wire::status::ServerStatus;
     use crate::wire::worker::WorkerView;
 
-    fn held(number: i64) -> TicketView {
-        TicketView {
-            ticket_id: format!("T-{number}"),
-            project: "shop".into(),
-            title: "Refuse expired coupons".into(),
-            hold_reason: Some(
-                "Which date counts: that of the order, or that of the payment?".into(),
+    fn held(number: i64) -> ItemView {
+        let action = ActionView {
+            label: "Answer it".into(),
+            command: format!("vibe-ensemble answer T-{number} 'YOUR ANSWER'"),
+            ..ActionView::default()
+        };
+        ItemView {
+            item: format!("T-{number}"),
+            kind: "question".into(),
+            since: "2026-11-29T05:00:00.000Z".into(),
+            project: Some("shop".into()),
+            ticket_id: Some(format!("T-{number}")),
+            sentence: format!(
+                "T-{number} \"Refuse expired coupons\" asks at implement: Which date counts: that of the order, or that \
+                 of the payment?"
             ),
-            hold_kind: Some("question".into()),
-            updated_at: "2026-11-29T05:00:00.000Z".into(),
-            ..TicketView::default()
+            actions: vec![action],
+        }
+    }
+
+    fn paused_queue() -> ItemView {
+        let action = ActionView {
+            label: "Fix the cause, then resume it".into(),
+            command: "vibe-ensemble resume shop implement".into(),
+            ..ActionView::default()
+        };
+        ItemView {
+            item: "shop/implement".into(),
+            kind: "queue_paused".into(),
+            since: "2026-11-29T05:00:00.000Z".into(),
+            project: Some("shop".into()),
+            sentence: "The queue implement of shop is paused: could not start claude: no such file or directory.".into(),
+            actions: vec![action],
+            ..ItemView::default()
         }
     }
 
@@ -297,7 +331,7 @@ mod tests {
             status,
             queues: vec![queue, paused, silent],
             workers: vec![busy, idle],
-            held: vec![held(42)],
+            inbox: vec![held(42), paused_queue()],
         }
     }
 
@@ -323,15 +357,15 @@ mod tests {
     #[test]
     fn three_hundred_tickets_on_hold_do_not_flood_the_screen() {
         let mut many = full();
-        many.held = (1..=50).map(held).collect();
+        many.inbox = (1..=50).map(held).collect();
         many.status.tickets.on_hold = 300;
         many.status.at_work = vec![many.status.at_work[0].clone(); 60];
         many.status.tickets.running = 60;
         let screen = Screen::of_columns(80);
         let lines = screen.lines(&of(&many, &screen));
-        assert!(lines.len() < 70, "{} lines", lines.len());
+        assert!(lines.len() < 80, "{} lines", lines.len());
         let text = lines.join("\n");
-        assert!(text.contains("and 290 more: vibe-ensemble tickets --state on_hold"), "{text}");
+        assert!(text.contains("and 290 more: vibe-ensemble inbox"), "{text}");
         assert!(text.contains("and 50 more: vibe-ensemble tickets --state running"), "{text}");
     }
 }

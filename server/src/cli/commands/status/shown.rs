@@ -5,16 +5,16 @@ use serde_json::json;
 
 use crate::cli::client::Client;
 use crate::cli::client::ClientError;
+use crate::wire::inbox::ItemView;
 use crate::wire::queue::QueueView;
 use crate::wire::status::ServerStatus;
-use crate::wire::ticket::TicketView;
 use crate::wire::worker::WorkerView;
 
 /// Most queues that are looked at.
 const MOST_QUEUES: u32 = 1000;
 
-/// Tickets on hold that are looked at; the counts say how many there are.
-const MOST_HELD: u32 = 50;
+/// Items of the inbox that are looked at.
+const MOST_ITEMS: u32 = 50;
 
 /// What is on the screen.
 #[derive(Debug, Default)]
@@ -24,8 +24,8 @@ pub struct Shown {
     pub queues: Vec<QueueView>,
     /// Those that are not stopped.
     pub workers: Vec<WorkerView>,
-    /// Tickets on hold, the newest first.
-    pub held: Vec<TicketView>,
+    /// What waits for somebody, the oldest first.
+    pub inbox: Vec<ItemView>,
 }
 
 impl Shown {
@@ -40,20 +40,19 @@ impl Shown {
         let status = client.status().await?;
         let queues = client.list("list_queues", "queues", json!({}), MOST_QUEUES).await?;
         let live = client.live_workers(&json!({})).await?;
-        let held = json!({"state": ["on_hold"]});
-        let held = client.list("list_tickets", "tickets", held, MOST_HELD).await?;
+        let inbox = client.list("list_inbox", "items", json!({}), MOST_ITEMS).await?;
         let json = json!({
             "url": client.url(), "ready": status.ready, "version": status.version, "disk_low": status.disk_low,
             "draining": status.draining, "pauses": status.pauses, "tickets": status.tickets,
             "at_work": status.at_work, "today": status.today,
-            "workers": live, "queues": queues, "on_hold": held,
+            "workers": live, "queues": queues, "inbox": inbox,
         });
         let shown = Self {
             url: client.url().to_owned(),
             status,
             queues: client.read("list_queues", queues.into())?,
             workers: client.read("list_workers", live.into())?,
-            held: client.read("list_tickets", held.into())?,
+            inbox: client.read("list_inbox", inbox.into())?,
         };
         Ok((shown, json))
     }
