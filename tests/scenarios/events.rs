@@ -407,7 +407,7 @@ async fn an_idle_session_sleeps_through_what_goes_on_by_itself() {
     let wait = in_session(&bed, "list_events", json!({"project": "shop", "wait_seconds": 600}));
     let work = async {
         waiting_calls(&bed, 1).await;
-        let script = "fake: build#1: exit 3\nfake: build#2: block Red or blue?";
+        let script = "fake: build: block Red or blue?";
         let ticket = bed.ticket("shop", &["plan", "build"], script).await;
         bed.ticket_is(&ticket, "on_hold").await;
     };

@@ -53,7 +53,9 @@ async fn make(bed: &Bed, kind: &str) {
     };
     match kind {
         "question" => ends(json!({"outcome": "blocked", "question": "Red or blue?"})).await,
-        "failures" => ends(json!({"outcome": "rework"})).await,
+        "failures" => {
+            bed.ticket("shop", &["plan"], "fake: plan#1: rework - not mine").await;
+        }
         "operator" => {
             let first = bed.ticket("shop", &["build"], "").await;
             let waits = json!({"project": "shop", "title": "After it", "execution_plan": ["build"], "depends_on": [first]});
@@ -63,7 +65,7 @@ async fn make(bed: &Bed, kind: &str) {
         "configuration" => {
             bed.worker_type("shop", "extra", json!({"auto_spawn": false})).await;
             bed.ticket("shop", &["extra"], "").await;
-            let gone = json!({"project": "shop", "worker_type": "extra"});
+            let gone = json!({"project": "shop", "worker_type": "extra", "force": true});
             bed.client.ok("delete_worker_type", gone).await;
         }
         "limit: dollars" => {

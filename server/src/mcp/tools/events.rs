@@ -42,8 +42,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             Effect::Reads,
             "Lists the events that you have not marked yet, oldest first. With wait_seconds it waits until there is \
              one; an empty list means that none came in time. Follow work this way, without polling: wait, act on \
-             what happened, mark it, wait again. An event is listed until it is marked, so an interrupted call loses \
-             none.",
+             what happened, mark it, wait again.",
             list,
         ),
         Tool::new(
@@ -66,8 +65,8 @@ struct ListOrWait {
     after: Option<i64>,
     /// Also list marked events. To wait with it, give `after` as well.
     include_processed: Option<bool>,
-    /// Only these kinds. Default: all; for a session of Claude Code those that may need you, which are
-    /// `ticket_on_hold`, `ticket_closed`, `queue_paused`, `project_paused` and `server_paused`.
+    /// Only these kinds. Default: all; for Claude Code those that may need you, which are `ticket_on_hold`,
+    /// `ticket_closed` and pauses.
     kinds: Option<Vec<String>>,
     /// Only events of this project.
     project: Option<String>,
@@ -94,7 +93,7 @@ struct Mark {
     up_to_seq: Option<i64>,
     /// Mark only events of this project.
     project: Option<String>,
-    /// Mark only events of these kinds. Default as in `list_events`, and with event_seqs all.
+    /// Mark only events of these kinds. Default as in `list_events`; with event_seqs all.
     kinds: Option<Vec<String>>,
     /// Mark only events of this ticket, such as T-42.
     ticket_id: Option<String>,

@@ -73,7 +73,7 @@ fn is_empty(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-/// Removes a file, and its directory if that is empty then.
+/// Removes a file, and what is empty then of Claude Code's directory that it is in. Directories of the user's stay.
 fn remove(place: &Path) -> anyhow::Result<()> {
     match fs::remove_file(place) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -81,9 +81,10 @@ fn remove(place: &Path) -> anyhow::Result<()> {
         }
         Ok(()) | Err(_) => {}
     }
+    let is_claudes =
+        |directory: &&Path| directory.components().any(|it| it.as_os_str() == ".claude");
     // A directory with something of others in it stays.
-    let directories = place.ancestors().skip(1).take(2);
-    for directory in directories {
+    for directory in place.ancestors().skip(1).take_while(is_claudes) {
         if fs::remove_dir(directory).is_err() {
             break;
         }
