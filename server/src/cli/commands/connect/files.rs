@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_file_of_ours_is_updated_until_somebody_changes_it() {
         let dir = tempfile::tempdir().unwrap();
-        let place = dir.path().join("skills/x/SKILL.md");
+        let place = dir.path().join(".claude/skills/x/SKILL.md");
         let did = |text: &str| own(&place, text, Mode::Make).unwrap().did;
         assert_eq!(did("one\n"), Did::Wrote);
         assert_eq!(did("one\n"), Did::Unchanged);
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(gone(Mode::Tell), Some(Did::Removed));
         assert!(place.exists());
         assert_eq!(gone(Mode::Make), Some(Did::Removed));
-        assert!(!dir.path().join("skills/x").exists());
+        assert!(!dir.path().join(".claude").exists() && dir.path().exists());
     }
 
     #[test]
