@@ -129,6 +129,7 @@ const GUARDED: [(&str, &[&str]); 14] = [
             "cli",
             "disk",
             "dispatcher",
+            "git",
             "journal",
             "mcp",
             "serve",

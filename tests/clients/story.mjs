@@ -113,11 +113,13 @@ assert.equal((await client.listResourceTemplates()).resourceTemplates.length, 3)
 await assert.rejects(client.readResource({ uri: "ticket://T-999999" }), /T-999999/);
 
 const { prompts } = await client.listPrompts();
-assert.deepEqual(prompts.map((p) => p.name), ["plan_project", "triage_on_hold", "report_progress"]);
-const { messages } = await client.getPrompt({ name: "triage_on_hold", arguments: { project } });
+assert.deepEqual(prompts.map((p) => p.name), ["plan", "unblock", "report"]);
+const { messages } = await client.getPrompt({ name: "unblock", arguments: { project } });
 assert.ok(messages[0].content.text.includes("Colour?"), messages[0].content.text);
 
+await call("list_inbox", { project });
 await call("resume_ticket", { ticket_id, comment: "Red." });
+await call("stop", { ticket_id });
 await call("delete_queue", kind);
 await call("close_ticket", { ticket_id });
 const { workers } = await call("spawn_worker", kind);

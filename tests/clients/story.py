@@ -135,11 +135,13 @@ async def story():
             raise AssertionError("an absent ticket was read")
 
         prompts = [prompt["name"] for prompt in wire(await client.list_prompts())["prompts"]]
-        assert prompts == ["plan_project", "triage_on_hold", "report_progress"], prompts
-        triage = wire(await client.get_prompt("triage_on_hold", {"project": project}))
+        assert prompts == ["plan", "unblock", "report"], prompts
+        triage = wire(await client.get_prompt("unblock", {"project": project}))
         assert "Colour?" in triage["messages"][0]["content"]["text"], triage
 
+        await call("list_inbox", {"project": project})
         await call("resume_ticket", {"ticket_id": ticket, "comment": "Red."})
+        await call("stop", {"ticket_id": ticket})
         await call("delete_queue", kind)
         await call("close_ticket", {"ticket_id": ticket})
         workers = (await call("spawn_worker", kind))["workers"]

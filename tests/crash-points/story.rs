@@ -58,7 +58,7 @@ impl Story {
             ("settle", _) => Self::Closed,
             (
                 "pause" | "resume" | "resume_ticket" | "complete_stage" | "close" | "due"
-                | "stop_worker" | "mark",
+                | "stop_worker" | "stop_work" | "mark",
                 _,
             ) => Self::Coordinated,
             (_, "server.reconcile.before_collect" | "server.reconcile.after_collect") => {
@@ -190,6 +190,7 @@ async fn coordinate(kept: &Kept, ticket: &str, directory: &Path) {
         "project": "shop", "title": "unwanted", "execution_plan": ["review"], "idempotency_key": "other",
     });
     let unwanted = kept.ok("create_ticket", unwanted).await;
+    say("stop", json!({"ticket_id": unwanted["ticket_id"]})).await;
     say("close_ticket", json!({"ticket_id": unwanted["ticket_id"]})).await;
     say("resume", json!({"project": "shop"})).await;
     say("mark_events_processed", json!({"event_seqs": [1, 2, 3]})).await;

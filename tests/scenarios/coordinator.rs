@@ -246,7 +246,10 @@ async fn connected(
     for (name, value) in claude::environment(api) {
         setup = setup.env(name, value);
     }
-    let bed = Bed::with(setup).await;
+    // `connect` asks it to add an entry, because the server is not at its usual address.
+    let path =
+        format!("{}:/usr/local/bin:/usr/bin:/bin", claude.parent().expect("a program").display());
+    let bed = Bed::with(setup.env("PATH", path)).await;
     let home = bed.server.home();
     std::fs::write(
         home.join(".gitconfig"),
@@ -319,10 +322,17 @@ async fn all_is_done(bed: &Bed, directory: &Path, said: &[Value]) {
     for attempt in attempts {
         assert_eq!(attempt["outcome"], "succeeded", "{attempt}");
     }
-    let unseen = bed.client.ok("list_events", json!({})).await["events"].clone();
-    let late =
-        unseen.as_array().expect("a list").iter().find(|event| event["kind"] != "worker_stopped");
-    assert_eq!(late, None, "the coordinator has dealt with everything");
+    let mut command = bed.server.command("headers");
+    command
+        .current_dir(directory)
+        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
+        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir());
+    let ran = tokio::process::Command::from(command).output().await.expect("it runs");
+    let headers: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    let may_need_it = ["ticket_on_hold", "ticket_closed", "queue_paused", "project_paused"];
+    let asked = json!({"consumer": headers["vibe-ensemble-consumer"], "kinds": may_need_it});
+    let unseen = bed.client.ok("list_events", asked).await["events"].clone();
+    assert_eq!(unseen, json!([]), "the coordinator has dealt with everything");
     bed.nothing_is_left().await;
 }
 

@@ -133,7 +133,7 @@ async fn a_project_keeps_to_its_workers_and_its_dollars() {
     let second = bed.ticket("shop", &["test"], script).await;
     let waiting = bed.get(&second).await;
     assert_eq!(waiting["waiting_cause"], "budget_reserved", "{waiting}");
-    let advice = "Raise max_budget_usd of the project with update_project";
+    let advice = "Raise max_budget_usd of project shop with update_project";
     assert!(text(&waiting, "waiting_for").contains(advice), "{waiting}");
     // The advice helps at once: what is in the way next is another thing.
     bed.client.ok("update_project", json!({"project": "shop", "max_budget_usd": 1})).await;

@@ -33,7 +33,7 @@ async fn a_planner_hands_out_two_tickets_that_run_in_their_order() {
     assert_eq!(all.len(), 3);
     assert_eq!(all[1]["title"], "The service");
     assert_eq!(all[1]["priority"], "high");
-    assert_eq!(all[2]["depends_on"], json!(["T-2"]));
+    assert_eq!(bed.get("T-3").await["depends_on"], json!(["T-2"]));
     assert!(bed.agents.only_call_of("T-2", "build").prompt.contains("Mind the nutmeg."));
     let listed = closed["comments"][1]["content"].as_str().unwrap();
     assert_eq!(listed, "Tickets created:\n- T-2 (api): The service\n- T-3 (ui): The page");

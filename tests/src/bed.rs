@@ -187,9 +187,10 @@ impl Bed {
     /// Waits until one worker fits, and returns it.
     pub async fn worker_where(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         eventually(&format!("a worker that {what}"), || async {
-            let workers = self.client.ok("list_workers", json!({})).await;
-            let found = workers["workers"].as_array().expect("a list").iter().find(|w| fits(w));
-            found.cloned().ok_or_else(|| workers.to_string())
+            let mut workers = self.all("list_workers", "workers", json!({})).await;
+            workers.extend(self.all("list_workers", "workers", json!({"state": "stopped"})).await);
+            let found = workers.iter().find(|worker| fits(worker));
+            found.cloned().ok_or_else(|| format!("{workers:?}"))
         })
         .await
     }

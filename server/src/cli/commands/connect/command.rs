@@ -19,6 +19,7 @@ use super::local;
 use super::merge;
 use super::skills;
 use super::user;
+use super::user::Where;
 use crate::cli::client;
 use crate::cli::connection::Connection;
 use crate::cli::output;
@@ -64,6 +65,7 @@ pub async fn run(command: &Connect, environment: &Environment) -> anyhow::Result
         Scope::Project => {
             let dir = directory(command.dir.as_deref())?;
             let mut variables = Vec::new();
+            let here = entry.clone();
             if is_in_repository(&dir) {
                 (entry, variables) = entry::shared_entry(&command.connection, environment)?;
                 if !entry::is_in_path(environment) {
@@ -73,7 +75,11 @@ pub async fn run(command: &Connect, environment: &Environment) -> anyhow::Result
                     );
                 }
             }
-            project(&dir, &entry, &variables, mode)?
+            let mut steps = project(&dir, &entry, &variables, mode)?;
+            if !variables.is_empty() {
+                steps.extend(not_the_usual_server(&dir, &here, environment, mode));
+            }
+            steps
         }
         Scope::User => {
             not_with_scope_user(command.dir.as_deref())?;
@@ -85,6 +91,24 @@ pub async fn run(command: &Connect, environment: &Environment) -> anyhow::Result
         tell(command, environment, &entry, &steps).await;
     }
     Ok(Exit::Ok)
+}
+
+/// Claude Code puts no variable of `.claude/settings.local.json` into `.mcp.json` (measured with 2.1.330), so the shared
+/// entry leads to the usual server. An entry for this user in this directory has precedence over it.
+fn not_the_usual_server(
+    dir: &Path,
+    here: &Value,
+    environment: &Environment,
+    mode: Mode,
+) -> Option<Step> {
+    let added = user::add(Where::Directory(dir), here, environment, mode);
+    if let Err(error) = &added {
+        output::note(&format!(
+            "Warning: .mcp.json leads to the server at its usual address, and the entry for yours could not be added: \
+             {error:#}. Set VIBE_ENSEMBLE_URL where you run claude, or run this again with --scope local."
+        ));
+    }
+    added.ok()
 }
 
 fn not_with_scope_user(dir: Option<&Path>) -> anyhow::Result<()> {
@@ -174,6 +198,7 @@ pub async fn disconnect(command: &Disconnect, environment: &Environment) -> anyh
             let mut steps = skills::remove(&dir.join(".claude/skills"), mode)?;
             steps.push(settings.carry_out(mode)?);
             steps.push(servers.carry_out(mode)?);
+            steps.extend(user::remove(Where::Directory(&dir), environment, mode)?);
             steps
         }
         Scope::User => {
