@@ -38,6 +38,14 @@ fn file(prompt: &str) -> String {
     )
 }
 
+/// Makes a worker type and reads it: the answer to the first does not repeat the prompt.
+async fn made_type(bed: &Bed, new: Value) -> Value {
+    let made = bed.client.ok("create_worker_type", new.clone()).await;
+    assert_eq!(made.get("system_prompt"), None, "{made}");
+    let which = json!({"project": new["project"], "worker_type": new["worker_type"]});
+    bed.client.ok("get_worker_type", which).await
+}
+
 #[e2e::scenario]
 async fn there_is_one_for_each_kind_of_stage_and_a_worker_type_can_be_made_of_each() {
     let bed = Bed::start().await;
@@ -55,7 +63,7 @@ async fn there_is_one_for_each_kind_of_stage_and_a_worker_type_can_be_made_of_ea
         assert!(!text(whole, "hands_on").is_empty());
 
         let made = json!({"project": "shop", "worker_type": name, "template": name});
-        let made = bed.client.ok("create_worker_type", made).await;
+        let made = made_type(&bed, made).await;
         for field in ["description", "system_prompt", "allowed_tools", "timeout_seconds"] {
             assert_eq!(made[field], whole[field], "{name}: {field}");
         }
@@ -77,14 +85,14 @@ async fn what_is_given_beside_a_template_wins() {
         "project": "shop", "worker_type": "check", "template": "review", "timeout_seconds": 60,
         "allowed_tools": ["Read"], "description": "Ours.",
     });
-    let made = bed.client.ok("create_worker_type", kind).await;
+    let made = made_type(&bed, kind).await;
     assert_eq!((&made["timeout_seconds"], &made["allowed_tools"]), (&json!(60), &json!(["Read"])));
     assert_eq!(made["description"], "Ours.");
     assert!(text(&made, "system_prompt").starts_with("You are a reviewer."));
     let kind = json!({
         "project": "shop", "worker_type": "strict", "template": "review", "system_prompt": "You frown.",
     });
-    let made = bed.client.ok("create_worker_type", kind).await;
+    let made = made_type(&bed, kind).await;
     assert_eq!(made["system_prompt"], "You frown.");
     assert_eq!(made["permission_mode"], "dontAsk", "the rest is the template's");
 
@@ -134,7 +142,7 @@ async fn configured_files_take_their_place_and_an_invalid_one_is_reported() {
     assert!(text(of("review"), "problem").contains("review.md: its first line"));
     let of_template =
         |name: &str| json!({"project": "shop", "worker_type": name, "template": name});
-    let made = bed.client.ok("create_worker_type", of_template("testing")).await;
+    let made = made_type(&bed, of_template("testing")).await;
     assert_eq!(made["system_prompt"], "You test our way.");
     let refused = bed.client.refused("create_worker_type", of_template("review")).await;
     assert!(refused.contains("review.md"), "{refused}");
@@ -143,7 +151,7 @@ async fn configured_files_take_their_place_and_an_invalid_one_is_reported() {
 
     // Fixed while the server is running.
     fs::write(directory.join("review.md"), file("You review our way.")).unwrap();
-    let made = bed.client.ok("create_worker_type", of_template("review")).await;
+    let made = made_type(&bed, of_template("review")).await;
     assert_eq!(made["system_prompt"], "You review our way.");
 }
 
