@@ -93,7 +93,7 @@ struct Mark {
     up_to_seq: Option<i64>,
     /// Mark only events of this project.
     project: Option<String>,
-    /// Mark only events of these kinds. Default as in `list_events`; with event_seqs all.
+    /// Mark only events of these kinds. Default as in `list_events`; with `event_seqs` all.
     kinds: Option<Vec<String>>,
     /// Mark only events of this ticket, such as T-42.
     ticket_id: Option<String>,

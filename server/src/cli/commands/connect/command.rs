@@ -103,7 +103,7 @@ fn not_the_usual_server(
 ) -> Option<Step> {
     let added = user::add(Where::Directory(dir), here, environment, mode);
     if let Err(error) = &added {
-        output::note(&format!(
+        output::note(format!(
             "Warning: .mcp.json leads to the server at its usual address, and the entry for yours could not be added: \
              {error:#}. Set VIBE_ENSEMBLE_URL where you run claude, or run this again with --scope local."
         ));
