@@ -415,5 +415,5 @@ async fn an_idle_session_sleeps_through_what_goes_on_by_itself() {
     let kinds: Vec<String> =
         woken["events"].as_array().expect("a list").iter().map(|e| text(e, "kind")).collect();
     assert_eq!(kinds, ["ticket_on_hold"], "of {} events", bed.events().await.len() - before);
-    assert!(bed.events().await.len() - before > 5, "much went on before");
+    assert!(bed.events().await.len() - before > 5, "much happened before");
 }
