@@ -3,7 +3,7 @@
 //!
 //! A command says only what a schema cannot: which arguments stand without an option, which text is worth an editor, and
 //! what a shell calls things ([`Act`]). [`field`] makes the options, [`given`] reads them, [`long`] fetches long texts,
-//! [`call`] makes the call and gives refusals of arguments in the words of the command line.
+//! [`mod@call`] makes the call and gives refusals of arguments in the words of the command line.
 
 mod call;
 mod command;
