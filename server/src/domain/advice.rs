@@ -253,6 +253,12 @@ impl Knob {
         (name, owner, step)
     }
 
+    /// The field of a tool and of the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
     /// The setting, for stored texts, which have readers of every kind.
     #[must_use]
     pub fn setting(self) -> String {

@@ -13,6 +13,7 @@ use super::hold::HoldKind;
 use super::id::AttemptId;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::limits::Account;
 use super::names::names;
 use super::outcome::Failure;
 use super::pause::Cause;
@@ -61,7 +62,7 @@ pub enum Matter {
         /// What paused a queue, when it was a failure.
         failure: Option<Failure>,
         /// The limit that paused a project, and what has been spent of it.
-        limit: Option<Spent>,
+        limit: Option<Account>,
     },
     /// An attempt that keeps its ticket although it is over.
     Stuck {
@@ -85,15 +86,6 @@ pub struct Held {
     pub has_type: bool,
     /// All its stages are completed but for what keeps this last one from counting.
     pub is_done: bool,
-}
-
-/// A limit in dollars that is used up.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spent {
-    /// The setting of the project.
-    pub setting: &'static str,
-    pub limit: f64,
-    pub spent: f64,
 }
 
 /// A step that settles an item.
@@ -327,15 +319,16 @@ fn close(ticket: TicketId) -> Action {
     Action::new("Close it as cancelled", "close_ticket", json!({"ticket_id": id}), command)
 }
 
-fn of_pause(pause: &Pause, failure: Option<Failure>, limit: Option<&Spent>) -> Option<Action> {
+fn of_pause(pause: &Pause, failure: Option<Failure>, limit: Option<&Account>) -> Option<Action> {
     if let (Cause::Budget, Scope::Project(project)) = (pause.cause, &pause.scope) {
-        let Spent { setting, limit, spent } = limit?;
+        let Account { of, limit, spent, .. } = limit?;
+        let setting = of.raised_by().first()?.name();
         let more = twice(*limit, *spent);
         let flag = setting.replace('_', "-");
         return Some(Action::new(
             format!("Raise {setting} to {more} dollars"),
             "update_project",
-            json!({"project": project.as_str(), *setting: more}),
+            json!({"project": project.as_str(), setting: more}),
             format!("vibe-ensemble project update {project} --{flag} {more}"),
         ));
     }
@@ -362,6 +355,7 @@ fn of_pause(pause: &Pause, failure: Option<Failure>, limit: Option<&Spent>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::limits::Limit;
 
     fn name(text: &str) -> Name {
         Name::from_row(text.to_owned())
@@ -396,7 +390,7 @@ mod tests {
         let project = || Scope::Project(name("shop"));
         let plain = |pause| Matter::Paused { pause, failure: None, limit: None };
         let login = pause(queue(), Cause::Failure, None);
-        let spent = |setting, limit, spent| Some(Spent { setting, limit, spent });
+        let spent = |of, limit, spent| Some(Account { of, limit, spent, reserved: 0.0 });
         let budget = |until, limit| Matter::Paused {
             pause: pause(project(), Cause::Budget, until),
             failure: None,
@@ -421,8 +415,8 @@ mod tests {
             Matter::Paused { pause: login, failure: Some(Failure::Authentication), limit: None },
             plain(pause(queue(), Cause::Failure, Some(60_000))),
             plain(pause(project(), Cause::Coordinator, None)),
-            budget(Some(60_000), spent("max_budget_usd_per_day", 5.0, 5.25)),
-            budget(None, spent("max_budget_usd", 5.0, 5.0)),
+            budget(Some(60_000), spent(Limit::ProjectDay, 5.0, 5.25)),
+            budget(None, spent(Limit::Project, 5.0, 5.0)),
             plain(pause(Scope::Everything, Cause::Coordinator, None)),
             plain(pause(Scope::Everything, Cause::Budget, Some(60_000))),
             stuck(None),

@@ -15,7 +15,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::inbox::Held;
 use crate::domain::inbox::Item;
 use crate::domain::inbox::Matter;
-use crate::domain::inbox::Spent;
+use crate::domain::limits::Limit;
 use crate::domain::pause::Cause;
 use crate::domain::pause::Pause;
 use crate::domain::pause::Scope;
@@ -23,7 +23,9 @@ use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::row;
 use crate::store::db::row::Place;
+use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
+use crate::store::money::accounts;
 use crate::store::money::limits;
 use crate::store::rows::pause;
 use crate::store::rows::project;
@@ -79,7 +81,7 @@ impl Store {
         };
         let after = after.unwrap_or(InboxPlace { since: i64::MIN, ..InboxPlace::default() });
         let fetch = limit.saturating_add(1);
-        let mut items = pauses(&mut snapshot, project, after, now).await?;
+        let mut items = pauses(&mut snapshot, project, after, self.rules(), now).await?;
         items.extend(queues(&mut snapshot, project, after.within(QUEUES), fetch).await?);
         items.extend(stuck(&mut snapshot, project, after.within(STUCK), fetch).await?);
         items.extend(held(&mut snapshot, project, after.within(HELD), fetch).await?);
@@ -96,6 +98,7 @@ async fn pauses(
     connection: &mut SqliteConnection,
     project: Option<ProjectKey>,
     after: InboxPlace,
+    rules: Rules,
     now: Timestamp,
 ) -> Result<Vec<(InboxPlace, Item)>> {
     let mut items = Vec::new();
@@ -106,47 +109,21 @@ async fn pauses(
         if pause.cause == Cause::UsageLimit && pause.until.is_some() || place <= after {
             continue;
         }
-        let limit = match pause.cause {
-            Cause::Budget => spent(connection, key, pause.until.is_some(), now).await?,
-            Cause::Coordinator | Cause::UsageLimit | Cause::Failure => None,
-        };
         let project = match &pause.scope {
             Scope::Project(name) => Some(name.clone()),
             Scope::Everything | Scope::Queue { .. } => None,
         };
+        let mut limit = None;
+        if project.is_some() && pause.cause == Cause::Budget {
+            let of = if pause.until.is_some() { Limit::ProjectDay } else { Limit::Project };
+            let above = accounts::of_project(connection, key, rules, now).await?;
+            limit = above.into_iter().find(|account| account.of == of);
+        }
         let since = pause.since;
         let matter = Matter::Paused { pause, failure: None, limit };
         items.push((place, Item { since, project, matter }));
     }
     Ok(items)
-}
-
-/// The limit that paused a project, that of a day or the other.
-async fn spent(
-    connection: &mut SqliteConnection,
-    project: ProjectKey,
-    of_a_day: bool,
-    now: Timestamp,
-) -> Result<Option<Spent>> {
-    let row: Option<(Option<f64>, Option<f64>, f64, f64)> = sqlx::query_as(
-        "SELECT l.max_budget_usd_per_day, l.max_budget_usd,
-                (SELECT TOTAL(u.cost_nano + u.assumed_nano) / 1e9 FROM usage_day u
-                  WHERE u.project_id = l.project_id AND u.day = ?2),
-                (SELECT TOTAL(u.cost_nano + u.assumed_nano) / 1e9 FROM usage_day u WHERE u.project_id = l.project_id)
-           FROM project_limit l WHERE l.project_id = ?1",
-    )
-    .bind(project.0)
-    .bind(now.millis().div_euclid(24 * 3_600_000))
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.and_then(|(per_day, in_all, today, ever)| {
-        let (setting, limit, spent) = if of_a_day {
-            ("max_budget_usd_per_day", per_day, today)
-        } else {
-            ("max_budget_usd", in_all, ever)
-        };
-        limit.map(|limit| Spent { setting, limit, spent })
-    }))
 }
 
 #[derive(FromRow)]
