@@ -20,3 +20,4 @@ pub use command::Text;
 pub use given::Given;
 pub use long::read;
 pub use told::Told;
+pub use told::carry_out;

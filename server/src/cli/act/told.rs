@@ -4,8 +4,29 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
+use crate::cli::act::call::call;
+use crate::cli::act::command::Act;
+use crate::cli::act::given::Given;
+use crate::cli::client;
+use crate::cli::client::Client;
 use crate::cli::output;
+use crate::config::Environment;
 use crate::exit::Exit;
+
+/// Makes the call of a command, and says what came of it.
+///
+/// # Errors
+///
+/// Those of [`call`] and of [`Told::say`].
+pub async fn carry_out<A: Act, D: Display>(
+    command: &Given<A>,
+    environment: &Environment,
+    words: impl FnOnce(&Client, &Value) -> anyhow::Result<D>,
+) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let answer = call(command, &client, environment).await?;
+    Told { json: command.json }.say(&answer, || words(&client, &answer))
+}
 
 /// What a command says: JSON for a script, sentences for a person.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,6 @@ use crate::cli::act;
 use crate::cli::act::Act;
 use crate::cli::act::Given;
 use crate::cli::act::Place;
-use crate::cli::act::Told;
-use crate::cli::client;
 use crate::cli::commands::events;
 use crate::cli::commands::events::Events;
 use crate::config::Environment;
@@ -50,10 +48,9 @@ pub async fn run(command: EventCommand, environment: &Environment) -> anyhow::Re
 }
 
 async fn mark(command: &Given<MarkEvents>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }.say(&answer, || {
+    act::carry_out(command, environment, |_, answer| {
         let marked = answer["marked"].as_i64().unwrap_or(0);
         Ok(format!("Marked {marked} event{}.", if marked == 1 { "" } else { "s" }))
     })
+    .await
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::Subcommand;
-use serde_json::Value;
 use serde_json::json;
 
 use crate::cli::act;
@@ -158,11 +157,10 @@ fn table(projects: &[ProjectView]) -> String {
 }
 
 async fn show(command: &Given<ShowProject>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }.say(&answer, || {
-        Ok(details(&answer, &["name", "path", "isolation", "on_complete", "tickets", "limits"]))
+    act::carry_out(command, environment, |_, answer| {
+        Ok(details(answer, &["name", "path", "isolation", "on_complete", "tickets", "limits"]))
     })
+    .await
 }
 
 /// A path as the server takes it: absolute. A relative one is meant from where the command is run.
@@ -178,10 +176,10 @@ async fn create(
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
     absolute(&mut command)?;
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(&command, &client, environment).await?;
-    Told { json: command.json }
-        .say(&answer, || Ok(created(&client.read("create_project", answer.clone())?)))
+    act::carry_out(&command, environment, |client, answer| {
+        Ok(created(&client.read("create_project", answer.clone())?))
+    })
+    .await
 }
 
 fn created(project: &ProjectView) -> String {
@@ -206,19 +204,17 @@ async fn update(
     if !command.text("path").is_empty() {
         absolute(&mut command)?;
     }
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(&command, &client, environment).await?;
     let name = cell(command.text("project"));
-    Told { json: command.json }.say(&answer, || {
+    act::carry_out(&command, environment, |_, _| {
         Ok(format!("Changed the project {name}. `vibe-ensemble project show {name}` shows it."))
     })
+    .await
 }
 
 async fn delete(command: &Given<DeleteProject>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer: Value = act::call(command, &client, environment).await?;
     let name = cell(command.text("project"));
-    Told { json: command.json }.say(&answer, || {
+    act::carry_out(command, environment, |_, _| {
         Ok(format!("Deleted the project {name}. The files in its directory are as they were."))
     })
+    .await
 }

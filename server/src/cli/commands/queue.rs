@@ -108,10 +108,10 @@ fn table(queues: &[QueueView]) -> String {
 }
 
 async fn show(command: &Given<ShowQueue>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }
-        .say(&answer, || Ok(shown(&client.read("get_queue_status", answer.clone())?)))
+    act::carry_out(command, environment, |client, answer| {
+        Ok(shown(&client.read("get_queue_status", answer.clone())?))
+    })
+    .await
 }
 
 fn shown(status: &QueueStatus) -> String {
@@ -129,13 +129,12 @@ fn shown(status: &QueueStatus) -> String {
 }
 
 async fn empty(command: &Given<EmptyQueue>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
     let (project, kind) = (cell(command.text("project")), cell(command.text("worker_type")));
-    Told { json: command.json }.say(&answer, || {
+    act::carry_out(command, environment, |_, _| {
         Ok(format!(
             "Emptied the queue {kind} of {project}; its tickets are on hold.\n\
              `vibe-ensemble ticket resume T-N` sends one back."
         ))
     })
+    .await
 }

@@ -155,12 +155,11 @@ pub async fn moved<A: Act>(
     environment: &Environment,
     done: &str,
 ) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }.say(&answer, || {
+    act::carry_out(command, environment, |client, answer| {
         let ticket: TicketView = client.read(A::TOOL, answer.clone())?;
         Ok(format!("{done} {}: {}", cell(&ticket.ticket_id), stands(&ticket)))
     })
+    .await
 }
 
 /// Where a ticket is, and what follows it, as the end of a sentence.
@@ -204,14 +203,13 @@ async fn comment(
     command: &Given<CommentTicket>,
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
     let ticket = cell(command.text("ticket_id"));
-    Told { json: command.json }.say(&answer, || {
+    act::carry_out(command, environment, |_, _| {
         Ok(format!(
             "Commented on {ticket}. Its next attempt reads it; one that is running does not."
         ))
     })
+    .await
 }
 
 async fn complete(

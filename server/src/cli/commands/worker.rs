@@ -7,8 +7,6 @@ use crate::cli::act;
 use crate::cli::act::Act;
 use crate::cli::act::Given;
 use crate::cli::act::Place;
-use crate::cli::act::Told;
-use crate::cli::client;
 use crate::cli::commands::workers;
 use crate::cli::commands::workers::Workers;
 use crate::cli::details::details;
@@ -78,29 +76,26 @@ pub async fn run(command: Worker, environment: &Environment) -> anyhow::Result<E
 }
 
 async fn show(command: &Given<ShowWorker>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
     let first = ["worker_id", "project", "worker_type", "state", "ticket_id", "attempt_id"];
-    Told { json: command.json }.say(&answer, || Ok(details(&answer, &first)))
+    act::carry_out(command, environment, |_, answer| Ok(details(answer, &first))).await
 }
 
 async fn spawn(command: &Given<SpawnWorker>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }.say(&answer, || {
+    act::carry_out(command, environment, |client, answer| {
         let spawned: Spawned = client.read("spawn_worker", answer.clone())?;
         let ids: Vec<String> =
             spawned.workers.iter().map(|worker| cell(&worker.worker_id)).collect();
         let are = if ids.len() == 1 { "is" } else { "are" };
         Ok(format!("{} {are} being started.", ids.join(", ")))
     })
+    .await
 }
 
 async fn stop(command: &Given<StopWorker>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }
-        .say(&answer, || Ok(stopping(&client.read("stop_worker", answer.clone())?)))
+    act::carry_out(command, environment, |client, answer| {
+        Ok(stopping(&client.read("stop_worker", answer.clone())?))
+    })
+    .await
 }
 
 fn stopping(worker: &WorkerView) -> String {

@@ -171,10 +171,10 @@ fn table(types: &[WorkerTypeRow]) -> String {
 }
 
 async fn show(command: &Given<ShowWorkerType>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }
-        .say(&answer, || Ok(details(&answer, &["worker_type", "project", "description", "model"])))
+    act::carry_out(command, environment, |_, answer| {
+        Ok(details(answer, &["worker_type", "project", "description", "model"]))
+    })
+    .await
 }
 
 async fn create(
@@ -187,35 +187,34 @@ async fn create(
     if !command.text("template").is_empty() && !has_prompt {
         act::put(&mut command, "system_prompt", serde_json::Value::Null);
     }
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(&command, &client, environment).await?;
     let (project, kind) = (cell(command.text("project")), cell(command.text("worker_type")));
-    Told { json: command.json }.say(&answer, || {
+    act::carry_out(&command, environment, |_, _| {
         Ok(format!(
             "Created the worker type {kind} of {project}.\n\
              Next: `vibe-ensemble ticket create {project} \"TITLE\" --plan {kind}`."
         ))
     })
+    .await
 }
 
 async fn update(
     command: &Given<UpdateWorkerType>,
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }
-        .say(&answer, || Ok(format!("Changed the worker type {}.", named(command))))
+    act::carry_out(command, environment, |_, _| {
+        Ok(format!("Changed the worker type {}.", named(command)))
+    })
+    .await
 }
 
 async fn delete(
     command: &Given<DeleteWorkerType>,
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    Told { json: command.json }
-        .say(&answer, || Ok(format!("Deleted the worker type {}.", named(command))))
+    act::carry_out(command, environment, |_, _| {
+        Ok(format!("Deleted the worker type {}.", named(command)))
+    })
+    .await
 }
 
 async fn templates(command: &Templates, environment: &Environment) -> anyhow::Result<Exit> {
