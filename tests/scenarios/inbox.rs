@@ -205,12 +205,14 @@ async fn what_keeps_work_from_its_branch_is_settled_by_each_step_once_it_is_fixe
     let readme = repository.path.join("README.md");
     for (at, reader) in [Reader::Model, Reader::Shell, Reader::Model].into_iter().enumerate() {
         std::fs::write(&readme, "the user's change\n").expect("writable");
-        bed.ticket("shop", &["build"], "fake: build: write {ticket}.txt new").await;
+        let ticket = bed.ticket("shop", &["build"], "fake: build: write {ticket}.txt new").await;
         let item = only(&bed, "checkout").await;
         repository.git(&["checkout", "--quiet", "README.md"]);
         assert_eq!(item["actions"].as_array().map(Vec::len), Some(3), "{item}");
         take(&bed, &item["actions"][at], reader).await;
         nothing_waits(&bed, &item["actions"][at].to_string()).await;
+        // One that was resumed works on its branch again, which the next change of the user would hold.
+        bed.ticket_is(&ticket, "closed").await;
     }
     for (at, reader) in [Reader::Shell, Reader::Model, Reader::Shell].into_iter().enumerate() {
         let go = bed.server.path(&format!("go-{at}"));
@@ -229,6 +231,8 @@ async fn what_keeps_work_from_its_branch_is_settled_by_each_step_once_it_is_fixe
         assert_eq!(item["actions"].as_array().map(Vec::len), Some(3), "{item}");
         take(&bed, &item["actions"][at], reader).await;
         nothing_waits(&bed, &item["actions"][at].to_string()).await;
+        // One that was resumed works on its branch again, which the next change of the user would hold.
+        bed.ticket_is(&ticket, "closed").await;
     }
 }
 
