@@ -1,11 +1,13 @@
 //! Lock files that a killed git leaves in a repository's common directory.
 //!
-//! An agent's git may be killed at any instant, with its whole tree. What it was about to write in the common directory
-//! stays locked for everybody: each git that deletes a ref waits a second for `packed-refs.lock` in vain, so every
-//! stage of every ticket of that repository takes seconds longer, for ever, and the user's own `git branch -d` fails.
+//! An agent's git may be killed at any instant, together with its process tree. Whatever it was
+//! about to write in the common directory stays locked for everybody: each git that deletes a ref
+//! waits a second for `packed-refs.lock` in vain, so every stage of every ticket of that repository
+//! takes seconds longer, forever, and the user's own `git branch -d` fails.
 //!
-//! The lock may as well be the user's, who is at work there right now. Git's locks carry no name, so it counts as
-//! abandoned only when it has been there for longer than anybody needs it, and no git that may have made it lives.
+//! The lock may equally belong to the user, who is working there right now. Git's locks do not name
+//! their owner, so a lock counts as abandoned only when it is older than any git needs it and no
+//! git that could have made it is running.
 
 use std::fs;
 use std::fs::File;
@@ -26,25 +28,25 @@ use shim_evidence::process;
 use super::layout::SMALL;
 use crate::beneath;
 
-/// What gits of linked worktrees write in the common directory. The rest there belongs to the user's own checkout
-/// (`index.lock`, `HEAD.lock`) or to one branch, which says so by itself.
+/// What gits of linked worktrees write in the common directory. The other locks there belong to the
+/// user's own checkout (`index.lock`, `HEAD.lock`) or to one branch, whose lock names the branch.
 const NAMES: [&str; 3] = ["packed-refs.lock", "packed-refs.new", "config.lock"];
 
-/// Git holds these for milliseconds, and waits a second for another holder. This is for programs that are not git and
-/// are not looked for.
+/// Git holds these locks for milliseconds, and waits a second for another holder. The margin is for
+/// programs other than git, which nobody looks for.
 pub(super) const AGE: Duration = Duration::from_secs(5);
 
 /// What [`clear`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Nothing,
-    /// A lock that is not old enough yet, or may be in use. Worth another look after [`AGE`].
+    /// A lock that is too young to remove, or may be in use. Worth another look after [`AGE`].
     Young,
     Cleared,
 }
 
-/// Removes abandoned locks from a common git directory. `ours` is a file beside them, which nothing else changes now:
-/// its file system tells what time it is there.
+/// Removes abandoned locks from a common git directory. `ours` is a file beside them that nothing
+/// else changes now; its file system supplies the current time.
 pub(super) fn clear(common: &Path, ours: &File) -> io::Result<Found> {
     let mut found = Found::Nothing;
     for path in NAMES.map(|name| common.join(name)) {
@@ -57,14 +59,14 @@ pub(super) fn clear(common: &Path, ours: &File) -> io::Result<Found> {
     Ok(found)
 }
 
-/// The same for one lock.
+/// Like [`clear`], for one lock.
 pub(super) fn clear_one(common: &Path, ours: &File, path: &Path) -> io::Result<Found> {
     let Ok(lock) = fs::symlink_metadata(path) else { return Ok(Found::Nothing) };
-    // Git makes its locks as files; nobody holds anything else.
+    // Git makes its locks as files, so nothing holds anything else.
     if !lock.is_file() && beneath::make_room(path)? {
         tracing::warn!(
             ?path,
-            "something that was not a file was moved away from the place of a lock of git"
+            "a directory or other non-file was in the place of a git lock and was moved aside"
         );
         return Ok(Found::Cleared);
     }
@@ -90,19 +92,21 @@ fn is_old(lock: &fs::Metadata, ours: &File) -> io::Result<bool> {
     let same = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     rustix::fs::futimens(ours, &Timestamps { last_access: same, last_modification: now })?;
     let changed = u64::try_from(lock.st_ctime()).unwrap_or_default();
-    // The process that made it may have given it any date. Only the kernel says when it was last changed.
+    // The process that made it may have given it any date. Only the kernel's change time can be
+    // trusted.
     let since = lock.modified()?.min(SystemTime::UNIX_EPOCH + Duration::from_secs(changed));
     let age = ours.metadata()?.modified()?.duration_since(since);
-    // Of the future after a step of the clock; it will be old some day.
+    // A date in the future, after a step of the clock, becomes old some day.
     Ok(age.is_ok_and(|age| age >= AGE))
 }
 
-/// Whether a git is at work in the repository that has lived so long, and may have made a lock of that age.
+/// Whether a git is at work in the repository that has been running long enough to have made a lock
+/// of that age.
 fn is_worked_in(common: &Path, age: Duration) -> io::Result<bool> {
     let places = places(common);
     let uptime = boot::uptime_seconds()?;
     for process in process::all()? {
-        // One that ends meanwhile holds nothing any more.
+        // A process that ended meanwhile holds nothing any more.
         let Some((name, began)) = process.name().zip(process.started_seconds()) else { continue };
         // A second less, because both numbers are rounded.
         if !name.starts_with("git") || uptime.saturating_sub(began) + 1 < age.as_secs() {
@@ -110,9 +114,9 @@ fn is_worked_in(common: &Path, age: Duration) -> io::Result<bool> {
         }
         let is_here = match process::working_directory(process.pid) {
             Ok(place) => places.iter().any(|ours| place.starts_with(ours)),
-            // It has ended, and its parent has not waited for it yet.
+            // It has ended, and its parent has not reaped it yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            // Another user's. Where it cannot be seen it may be here.
+            // Another user's process. If it cannot be examined, assume that it works here.
             Err(_) => true,
         };
         if is_here {
@@ -153,7 +157,7 @@ mod tests {
             Self { dir, ours }
         }
 
-        /// A lock that was made so long ago.
+        /// A lock of this age.
         fn lock(&self, name: &str, age: Duration) -> PathBuf {
             let path = self.dir.path().join(".git").join(name);
             let made = self.now() - age;
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn old_locks_go_and_young_ones_and_those_of_the_checkout_stay() {
+    fn old_locks_are_removed_and_young_ones_and_those_of_the_checkout_stay() {
         let bed = Bed::new();
         assert_eq!(bed.clear(), Found::Nothing);
         let old = NAMES.map(|name| bed.lock(name, AGE * 2));
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_of_another_year_and_what_is_no_file_are_in_nobodys_way() {
+    fn a_lock_with_a_strange_date_and_a_directory_in_its_place_are_cleared() {
         let bed = Bed::new();
         let path = bed.lock("packed-refs.lock", Duration::ZERO);
         let far = bed.now() + Duration::from_secs(100 * 365 * 24 * 3600);

@@ -1,9 +1,10 @@
-//! How long git may take, and what becomes of one that hangs.
+//! How long a git command may take, and how a hanging one is ended.
 //!
-//! Git waits for every file that it reads: a pipe that an agent put in the place of `.gitignore`, a filter that never
-//! answers. While it waits it holds its repository, and every ticket of that repository waits too. Large repositories take long and
-//! are busy meanwhile; what hangs does nothing. So two bounds: a short one without any work done, a long one in all; and one on what it
-//! prints (`output`).
+//! Git waits for every file that it reads: a pipe that an agent put in the place of `.gitignore`, a
+//! filter that never answers. While it waits it holds its repository, and every ticket of that
+//! repository waits too. A large repository takes long but keeps git busy; a git that hangs does
+//! nothing. So there are three bounds: a short one on time without any work done, a long one on
+//! total time, and one on output (`output`).
 
 use std::fmt;
 use std::fs;
@@ -27,15 +28,15 @@ use tokio::process::Child;
 
 use super::output;
 
-/// How often a step that takes long is looked at.
+/// How often a long step is checked.
 const LOOK: Duration = Duration::from_secs(5);
-/// What git has for removing its lock files after a TERM.
+/// How long git has to remove its lock files after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The bounds of one command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Without processor time, reading or writing of git and what it began.
+    /// Time in which git and its descendants use no processor time and read or write nothing.
     pub(super) idle: Duration,
     pub(super) total: Duration,
 }
@@ -116,7 +117,7 @@ pub(super) async fn wait(
             for holder in lock.map(holders).into_iter().flatten() {
                 holder.signal(signal);
             }
-            // Once it is gone, whatever it began has had its chance as well.
+            // Once it is gone, its descendants have had their chance as well.
             if tokio::time::timeout(GRACE, &mut ending).await.is_ok() {
                 signal_group(group, Signal::SIGKILL);
                 break;
@@ -128,12 +129,12 @@ pub(super) async fn wait(
 
 fn signal_group(group: Option<i32>, signal: Signal) {
     let Some(group) = group.filter(|group| *group > 1) else { return };
-    // An empty group's number may be another's by now.
+    // The number of an empty group may belong to another group by now.
     if !process::all().into_iter().flatten().any(|process| process.group == group) {
         return;
     }
     match killpg(Pid::from_raw(group), signal) {
-        // It may have ended by itself meanwhile.
+        // It may have exited meanwhile.
         Ok(()) | Err(_) => {}
     }
 }
@@ -146,7 +147,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Kills a process if it belongs to an attempt, which it names then.
+    /// Kills a process if it belongs to an attempt, and returns the name of that attempt.
     pub(super) fn end(&self, holder: &Holder) -> Option<String> {
         let process = Process::read(holder.pid)?;
         let environment = Environment::settled(holder.pid);
@@ -156,7 +157,7 @@ impl Marks {
     }
 }
 
-/// A process that has the lock of a repository, by the very descriptor that took it.
+/// A process that holds the lock of a repository through the very descriptor that took it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
     pid: i32,
@@ -167,13 +168,13 @@ impl Holder {
     pub(super) fn signal(&self, signal: Signal) {
         if self.pid > 1 {
             match kill(Pid::from_raw(self.pid), signal) {
-                // It may have ended by itself meanwhile.
+                // It may have exited meanwhile.
                 Ok(()) | Err(_) => {}
             }
         }
     }
 
-    /// What all of them have done so far; see [`work_done`].
+    /// The work that all of them have done so far; see [`work_done`].
     pub(super) fn work_done(holders: &[Self]) -> u64 {
         work_done(|process| holders.iter().any(|holder| holder.pid == process.pid))
     }
@@ -185,21 +186,22 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The other processes that hold this lock. A process that only waits for it is not among them, nor is one that this process
-/// is just starting.
+/// The other processes that hold this lock. Processes that only wait for it are left out, and so is
+/// one that this process is just starting.
 pub(super) fn holders(lock: &File) -> Vec<Holder> {
     let Ok(lock) = lock.metadata() else { return Vec::new() };
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let pids = process::pids().unwrap_or_default().into_iter();
-    // Looked at in this order: what has become another program by the first look holds nothing by accident at the second.
+    // The order matters: a process that the first look finds to be another program holds nothing by
+    // accident at the second.
     pids.filter(|pid| *pid != own && !is_being_started(*pid, own) && locks::holds(*pid, &lock))
         .map(|pid| Holder { pid, name: process::name(pid).unwrap_or_default() })
         .collect()
 }
 
-/// Whether a process is a copy of this one that has not yet become the program it is started for. It has every descriptor of
-/// this process until then, of every repository. To take it for a git that holds one would kill the git of another
-/// repository, or a shim that is being launched.
+/// Whether a process is a copy of this one that has not yet executed its program. Until then it has
+/// every descriptor of this process, those of every repository included. To take it for a git that
+/// holds a repository would kill the git of another repository, or a shim that is being launched.
 fn is_being_started(pid: i32, own: i32) -> bool {
     let program =
         |name: &str| fs::metadata(format!("/proc/{name}/exe")).map(|of| (of.dev(), of.ino()));
@@ -207,8 +209,8 @@ fn is_being_started(pid: i32, own: i32) -> bool {
         && program(&pid.to_string()).is_ok_and(|of| program("self").is_ok_and(|ours| of == ours))
 }
 
-/// A number that changes when any of these processes does something: time on a processor, bytes read or written, a
-/// process more or less.
+/// A number that changes when any of these processes does something: processor time, bytes read or
+/// written, a process that starts or ends.
 fn work_done(is_one: impl Fn(&Process) -> bool) -> u64 {
     let mut sum = 0_u64;
     for process in process::all().into_iter().flatten().filter(is_one) {

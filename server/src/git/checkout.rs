@@ -1,4 +1,4 @@
-//! The user's working trees, and how git learns of them.
+//! The user's working trees, and how git finds them.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -27,10 +27,11 @@ impl Repository {
             let has = |line: &str| entry.split('\0').any(|one| one == line);
             let starts = |with: &str| entry.split('\0').find_map(|one| one.strip_prefix(with));
             let Some(place) = starts("worktree ").map(Path::new) else { continue };
-            // One whose directory is gone cannot be out of step with its branch.
+            // A working tree whose directory is gone cannot be out of step with its branch.
             let is_gone = starts("prunable").is_some();
             if number == 0 && has("bare") {
-                // Several tools leave `core.bare` behind in a repository that has a checkout. A bare one has no index.
+                // Several tools leave `core.bare` set in a repository that has a checkout. A
+                // repository that is really bare has no index.
                 if self.real().join("index").exists()
                     && self.main_branch().await?.as_deref() == Some(branch)
                 {
@@ -52,8 +53,8 @@ impl Repository {
         Ok(head.is_success().then(|| head.text()))
     }
 
-    /// The checkout that a repository was made with. Where it is somewhere else, as for a submodule, the configuration
-    /// says so.
+    /// The checkout that the repository was created with. If it is somewhere else, as for a
+    /// submodule, the configuration names the place.
     async fn main_checkout(&self, listed: &Path) -> Result<Checkout, GitError> {
         let config =
             self.git("config")?.args(["--type=path", "--get", "core.worktree"]).ask().await?;
@@ -82,7 +83,7 @@ impl Repository {
         Ok(git.env("GIT_COMMON_DIR", self.real()).env("GIT_WORK_TREE", &checkout.top))
     }
 
-    /// The known files that differ from what is checked out, in the index or on disk.
+    /// The tracked files that differ from what is checked out, in the index or on disk.
     pub(super) async fn changed(&self, checkout: &Checkout) -> Result<Vec<String>, GitError> {
         let status = self.git_of(checkout, "status")?.args(["--porcelain", "-z", "--no-renames"]);
         let status = status.arg("--untracked-files=no").run().await?;

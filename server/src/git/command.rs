@@ -1,4 +1,5 @@
-//! Running git: always the same way, whatever the server's environment and the user's configuration say.
+//! Runs git, always in the same way, whatever the server's environment and the user's configuration
+//! contain.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -26,7 +27,7 @@ use super::settings::SET;
 use super::settings::WITHHELD;
 use crate::beneath;
 
-/// How much of git's complaint is passed on.
+/// How much of git's error message is passed on.
 const SAID_CHARS: usize = 600;
 
 /// What git printed, and how it ended.
@@ -34,15 +35,15 @@ const SAID_CHARS: usize = 600;
 pub(super) struct Answer {
     verb: String,
     pub(super) code: Option<i32>,
-    /// The signal that ended it.
+    /// The signal that killed it.
     signal: Option<i32>,
     out: Vec<u8>,
     err: Vec<u8>,
-    /// Where it wrote, if it did.
+    /// The directories in which it may have written.
     places: Vec<PathBuf>,
 }
 
-/// What git says of a clone without all objects, and what its user can do.
+/// How git words that a clone lacks objects, and what its user can do.
 const PARTIAL: &str = "promisor remote";
 const WHOLE: &str = "objects are missing in this partial clone, and the server fetches none: run \
                      `git fetch --refetch --no-filter` there";
@@ -55,9 +56,9 @@ pub(super) struct Git {
     place: PathBuf,
     bounds: Bounds,
     lock: Option<File>,
-    /// The repository that it holds, without links on the way.
+    /// The repository whose lock it holds, with links resolved.
     common: Option<PathBuf>,
-    /// Kept open until git has begun there.
+    /// Kept open until git has started there.
     directory: Option<Arc<OwnedFd>>,
 }
 
@@ -78,9 +79,9 @@ impl Git {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A step that nobody waits for any more still ends; see `holding`.
+            // A step whose caller has gone still finishes; see `holding`.
             .kill_on_drop(false)
-            // So that whatever it begins can be ended with it.
+            // So that its descendants can be ended with it.
             .process_group(0)
             .args(ALWAYS)
             .arg(verb);
@@ -95,7 +96,8 @@ impl Git {
         }
     }
 
-    /// Git in a directory that is held open, and in no other that may have taken its path by now.
+    /// Git in a directory that is held open, never in another one that has taken its path
+    /// meanwhile.
     pub(super) fn within(directory: &Arc<OwnedFd>, place: &Path, verb: &str) -> Self {
         let mut git = Self::at(place, verb);
         git.command.current_dir(beneath::path_of(directory));
@@ -108,7 +110,7 @@ impl Git {
         self
     }
 
-    /// One more setting, whatever characters its name has.
+    /// Adds one setting, whatever characters its name contains.
     pub(super) fn set(self, name: &str, value: &str) -> Self {
         self.env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", name)
@@ -130,15 +132,16 @@ impl Git {
         self
     }
 
-    /// Gives git the lock of its repository as standard input. The lock is held as long as anybody has that file open,
-    /// so the next server waits for a git that outlives this one.
+    /// Gives git the lock of its repository as standard input. The lock is held as long as any
+    /// process has that file open, so the next server waits for a git that outlives this one.
     pub(super) fn holding(mut self, lock: File, common: &Path) -> Self {
         self.lock = Some(lock);
         self.common = Some(common.to_owned());
         self
     }
 
-    /// Runs it, whatever it answers. One that hangs is ended, with everything it began, before this returns.
+    /// Runs git and returns its answer, whatever its exit code. A git that hangs is ended, with all
+    /// its descendants, before this returns.
     pub(super) async fn ask(mut self) -> Result<Answer, GitError> {
         let place = self.place;
         let failed = |source| GitError::Run { place: place.clone(), source };
@@ -170,7 +173,7 @@ impl Git {
         })
     }
 
-    /// Runs it; anything but success is an error.
+    /// Runs git; any exit code but 0 is an error.
     pub(super) async fn run(self) -> Result<Answer, GitError> {
         let answer = self.ask().await?;
         if answer.code == Some(0) { Ok(answer) } else { Err(answer.failed()) }
@@ -182,17 +185,17 @@ impl Answer {
         self.code == Some(0)
     }
 
-    /// What it printed, as bytes: paths need not be text.
+    /// What it printed, as bytes, because paths need not be UTF-8.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.out
     }
 
-    /// What it printed, without the end of the last line.
+    /// What it printed, without the last line feed.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.out).trim_end_matches('\n').to_owned()
     }
 
-    /// Its complaint on one line, shortened: it becomes part of a sentence.
+    /// Its error message on one line, shortened, as part of a sentence.
     pub(super) fn said(&self) -> String {
         one_line(&String::from_utf8_lossy(&self.err))
     }
@@ -216,7 +219,8 @@ impl Answer {
         GitError::Failed { verb: self.verb.clone(), said, short: self.shortage() }
     }
 
-    /// What it may have lacked, whatever it said: git does not always pass on what the kernel answered.
+    /// The resource that it may have lacked, whatever its message was: git does not always pass on
+    /// the kernel's error.
     pub(super) fn shortage(&self) -> Option<Shortage> {
         if self.signal == Some(Signal::SIGKILL as i32) {
             return Some(Shortage::Killed);
@@ -230,8 +234,8 @@ impl Answer {
     }
 }
 
-/// Git's complaint, without the paragraph of advice after it, which is for people at a shell: to remove a lock file would
-/// hurt another git that holds it.
+/// Git's error message without the paragraph of advice that follows it. The advice is for people at
+/// a shell: removing a lock file would hurt another git that holds it.
 fn one_line(said: &str) -> String {
     let complaint = said.trim().split("\n\n").next().unwrap_or_default();
     let lines = complaint
@@ -239,7 +243,7 @@ fn one_line(said: &str) -> String {
         .map(str::trim)
         .filter(|line| !line.starts_with("hint:") && !line.is_empty() && *line != "Aborting");
     let mut lines: Vec<&str> = lines.collect();
-    // It announces the advice that was cut off.
+    // This line announces the advice that was cut off.
     lines.pop_if(|line| line.ends_with(':') && complaint.len() < said.trim().len());
     let line = lines.join(" ");
     let line = line.trim_end_matches('.');

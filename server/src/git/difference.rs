@@ -10,13 +10,13 @@ use super::error::GitError;
 pub enum Shown {
     /// Line by line.
     Lines,
-    /// One line for each file, in so many columns.
+    /// One line per file, this many columns wide.
     Files(usize),
 }
 
 /// The difference between two commits of a repository, as git prints it without colour.
 ///
-/// No program that the repository configures is run: agents can write its configuration.
+/// It runs no program that the repository configures: agents can write that configuration.
 pub async fn difference(
     repository: &Path,
     from: &str,

@@ -16,12 +16,13 @@ pub enum GitError {
     Run { place: PathBuf, source: io::Error },
     #[error("git {verb} {hung}, and was ended with everything it had begun")]
     Hung { verb: String, hung: Hung },
-    /// What it waited for was in the worktree of another ticket and is gone.
+    /// Git waited for something in the worktree of another ticket, which has been removed.
     #[error(
         "git {verb} waited for what an agent had left in another worktree's administration; that was removed"
     )]
     Disturbed { verb: String },
-    /// With the last lines of what it printed, and what it may have lacked without saying so.
+    /// With the last lines of its output, and the resource that it may have lacked without naming
+    /// it.
     #[error("git {verb} failed: {said}{}", lacking(.short.as_ref()))]
     Failed { verb: String, said: String, short: Option<Shortage> },
     #[error("git {verb} answered {said:?}, which is not understood")]
@@ -30,10 +31,10 @@ pub enum GitError {
     File { path: PathBuf, source: io::Error },
     #[error("{path} has been in use by another git step for too long{}", named(.holders))]
     Busy { path: PathBuf, holders: Vec<String> },
-    /// The user may be at work in that checkout this very moment.
+    /// The user may be working in that checkout at this moment.
     #[error("git could not fast-forward {branch} in {checkout}: {said}{}", lacking(.short.as_ref()))]
     NotForwarded { branch: String, checkout: PathBuf, said: String, short: Option<Shortage> },
-    /// What was accepted is not where it should be, and whatever the link leads to must be left alone.
+    /// The accepted work is not where it should be, and the target of the link must be left alone.
     #[error(
         "{path} is a symbolic link where this server had made a directory; it was not followed"
     )]
@@ -42,12 +43,13 @@ pub enum GitError {
     Replaced { path: PathBuf },
     #[error("{} in it {}, which holds nothing and which git would wait for; remove it", listed(.paths), one_or_many(.paths, "is a named pipe, a socket or a device", "are named pipes, sockets or devices"))]
     Special { paths: Vec<String> },
-    /// Git would copy it until the disk is full, or for so long that every other ticket of the repository waits.
+    /// Git would copy it until the disk is full, or for so long that every other ticket of the
+    /// repository waits.
     #[error(
         "{path} in it has {} and is not ignored, and {why}; remove it, or name it in .gitignore", amount(*.bytes)
     )]
     Large { path: String, bytes: u64, why: String },
-    /// The same for their number.
+    /// The same for the number of files.
     #[error(
         "{count} new or changed files in it are not ignored, {path} among them, and no more than {most} are committed; \
          remove them, or name their directory in .gitignore"
@@ -55,13 +57,13 @@ pub enum GitError {
     Many { count: usize, most: usize, path: String },
     #[error("{what}")]
     Unfinished { what: String },
-    /// Git would commit only a link to it, and to remove the worktree would remove its files.
+    /// Git would commit only a link to it, and removing the worktree would remove its files.
     #[error(
         "{} in it is a git repository of its own, so its files are on no branch; remove its .git directory (and \
          `git rm --cached` it where it was committed), or make it a submodule whose commits are somewhere else", paths.join(" and ")
     )]
     Nested { paths: Vec<String> },
-    /// A worktree of the same repository, inside that of the ticket.
+    /// A worktree of the same repository, inside the ticket's worktree.
     #[error(
         "{path} in it is another worktree of this repository, with {what}; commit that there and merge it, or discard it \
          with git worktree remove --force"
@@ -77,12 +79,12 @@ pub enum GitError {
     Astray { path: PathBuf, place: String },
 }
 
-/// What has to change before a step that failed can succeed.
+/// What must change before a failed step can succeed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cure {
     /// The work itself, which cannot be accepted as it is.
     Work,
-    /// Something around it, which a person has to change.
+    /// Something around the work, which a person must change.
     Surroundings,
     /// Only time: a full disk, a lock that is held.
     Time,
@@ -111,7 +113,7 @@ impl GitError {
         }
     }
 
-    /// What the ticket waits for whose step it is.
+    /// What the ticket of this step waits for.
     #[must_use]
     pub fn hold_kind(&self) -> HoldKind {
         if let Self::NotForwarded { .. } = self {
@@ -123,20 +125,20 @@ impl GitError {
         }
     }
 
-    /// Whether the same step comes to the same end until a person changes something.
+    /// Whether the step keeps failing in the same way until a person changes something.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         self.cure() != Cure::Time
     }
 
-    /// Whether it is the work itself that cannot be accepted as it is, so that the stage may be done again.
+    /// Whether the work itself cannot be accepted as it is, so that the stage may be repeated.
     #[must_use]
     pub fn is_of_the_work(&self) -> bool {
         self.cure() == Cure::Work
     }
 
-    /// Whether the machine had no room for another process or file just then, or another ticket's agent was in the way:
-    /// it passes by itself.
+    /// Whether the cause passes by itself: the machine had no room for another process or file at
+    /// that moment, or another ticket's agent was in the way.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {

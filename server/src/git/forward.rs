@@ -1,11 +1,13 @@
-//! The user's checkout brought forward, and brought back when git could not finish.
+//! Fast-forwards the user's checkout, and restores it when git could not finish.
 //!
-//! Git changes one file after the other, then its index, then the branch. Where the disk becomes full midway, or something
-//! kills it, it leaves files of the new commit, one of them cut off, below a branch that has not moved. From then on
-//! that looks like changes of the user's own, and the ticket would wait for somebody to throw away what nobody wrote.
+//! Git changes one file after the other, then its index, then the branch. If the disk fills up
+//! midway, or something kills git, it leaves files of the new commit, one of them truncated, under
+//! a branch that has not moved. From then on those files look like changes of the user's own, and
+//! the ticket would wait for somebody to discard what nobody wrote.
 //!
-//! So a note beside the checkout's index says what is under way. It is written when nothing was changed there and nothing
-//! lay in the way; whatever differs afterwards, and is what git writes, is git's.
+//! So a note beside the checkout's index says what is under way. It is written when nothing in the
+//! checkout was changed and nothing lay in the way; whatever differs afterwards and matches what
+//! git writes was written by git.
 
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -28,11 +30,11 @@ use super::site::remove;
 use crate::beneath;
 use crate::beneath::Found;
 
-/// In the administration of a checkout: the commit it stands on, and the one it is brought to.
+/// In the administration of a checkout: the commit it is at, and the commit it is moved to.
 const NOTE: &str = "vibe-ensemble-forward";
 
 impl Repository {
-    /// Has git bring a checkout of `branch` from the commit `from`, which it stands on without a change, to `to`.
+    /// Has git move a checkout of `branch`, which has no change, from the commit `from` to `to`.
     pub(super) async fn forward(
         &self,
         checkout: &Checkout,
@@ -52,7 +54,7 @@ impl Repository {
             return short(room::Shortage::Little { place: checkout.top.clone() });
         }
         let is_free = |change: &Change| change.old.is_some() || is_nothing(checkout, &change.path);
-        // Git refuses by itself then, and what is there is not git's.
+        // Otherwise git refuses by itself, and whatever is there was not written by git.
         let is_noted = changes.iter().all(is_free);
         if is_noted {
             note(checkout, &format!("{from}\n{to}\n"))?;
@@ -60,9 +62,9 @@ impl Repository {
         let merge = self.git_of(checkout, "merge")?;
         let merge = merge.args(["--ff-only", "--no-autostash", "--no-squash"]);
         let merge = merge.args(["--commit", "--no-overwrite-ignore", "--quiet", to]);
-        // It would be read before the arguments, and not all of it can be taken back there.
+        // This option would be read before the arguments, and the arguments cannot undo all of it.
         let merge = merge.set(&format!("branch.{branch}.mergeOptions"), "").ask().await?;
-        // What was printed is not asked whether it was done.
+        // The output of git does not decide whether the merge was done; the branch does.
         let tip = self.tip(&format!("refs/heads/{branch}")).await?;
         if merge.is_success() && tip.as_deref() == Some(to) {
             return if is_noted { remove(&checkout.admin.join(NOTE)) } else { Ok(()) };
@@ -71,17 +73,18 @@ impl Repository {
             branch: branch.to_owned(),
             checkout: checkout.top.clone(),
             said: merge.said(),
-            // Asked before anything gives room back.
+            // Checked before anything frees space.
             short: merge.shortage(),
         };
         if let Err(error) = self.bring_back(checkout, tip.as_deref().unwrap_or_default()).await {
-            tracing::warn!(checkout = %checkout.top.display(), %error, "a checkout that git could not bring forward is brought back later");
+            tracing::warn!(checkout = %checkout.top.display(), %error, "git could not fast-forward a checkout; it will be restored later");
         }
         Err(failed)
     }
 
-    /// Undoes what a git that did not finish left in a checkout whose branch is still where it was, `tip`. Does nothing where
-    /// no git was at work, and leaves everything as it is when somebody else has changed something since.
+    /// Undoes what an interrupted git left in a checkout whose branch is still at `tip`. Does
+    /// nothing if no git was at work, and leaves everything as it is if somebody else has changed
+    /// something since.
     pub(super) async fn bring_back(&self, checkout: &Checkout, tip: &str) -> Result<(), GitError> {
         let path = checkout.admin.join(NOTE);
         let Ok(noted) = beneath::read_text(&path, SMALL) else { return Ok(()) };
@@ -92,7 +95,8 @@ impl Repository {
         if from != tip || !is_name(to) {
             return remove(&path);
         }
-        // Git was killed with it in its hands, or the user's git is at work and makes us wait.
+        // Git was killed while it held this lock, or the user's git is at work and this step must
+        // wait.
         let lock = checkout.admin.join("index.lock");
         abandoned::clear_one(self.real(), self.lock(), &lock).map_err(file_error(&lock))?;
         let changes = self.changes(from, to).await?;
@@ -105,7 +109,7 @@ impl Repository {
         if states.contains(&Left::ByOthers) || !(index_is_ours || index_is(to).await? == Some(0)) {
             tracing::warn!(
                 checkout = %checkout.top.display(), from, to,
-                "git could not bring a checkout forward, and somebody has changed it since; it is left as it is"
+                "git could not fast-forward a checkout, and somebody has changed it since; it is left as it is"
             );
             return remove(&path);
         }
@@ -117,7 +121,7 @@ impl Repository {
         for change in gits.iter().filter(|change| change.old.is_none()) {
             remove_new(checkout, &change.path)?;
         }
-        // Git would remove a directory in the place of a file with all that is in it.
+        // Git would remove a directory in the place of a file, with everything in it.
         let is_directory = |path: &OsStr| checkout.top.join(path).is_dir();
         let olds = gits.iter().filter(|change| change.old.is_some()).map(|change| &change.path);
         let olds: Vec<&OsString> = olds.filter(|path| !is_directory(path)).collect();
@@ -127,12 +131,13 @@ impl Repository {
         }
         tracing::warn!(
             checkout = %checkout.top.display(), from, to, files = gits.len(),
-            "git could not bring a checkout forward; what it had changed was undone"
+            "git could not fast-forward a checkout; its changes were undone"
         );
         remove(&path)
     }
 
-    /// Bytes that a checkout must have room for. Filters may make more of a file, which nobody knows beforehand.
+    /// The bytes for which a checkout must have room. Filters may write more than the object has;
+    /// that cannot be known beforehand.
     async fn needed(
         &self,
         checkout: &Checkout,
@@ -162,7 +167,7 @@ fn is_nothing(checkout: &Checkout, path: &OsStr) -> bool {
     })
 }
 
-/// Written so that a machine which stops in the middle finds it again.
+/// Durable, so that a machine that stops midway finds it again.
 fn note(checkout: &Checkout, text: &str) -> Result<(), GitError> {
     let path = checkout.admin.join(NOTE);
     let written = match beneath::look(&checkout.admin) {
@@ -180,11 +185,11 @@ fn note(checkout: &Checkout, text: &str) -> Result<(), GitError> {
     synced.map_err(file_error(&path))
 }
 
-/// Removes a file that was not there before, and the directories that have nothing else.
+/// Removes a file that did not exist before, and the directories that become empty.
 fn remove_new(checkout: &Checkout, path: &OsStr) -> Result<(), GitError> {
     let place: PathBuf = checkout.top.join(path);
     match fs::symlink_metadata(&place) {
-        // A submodule's; git makes an empty one.
+        // A submodule's directory; git makes an empty one.
         Ok(found) if found.is_dir() => {}
         Ok(_) | Err(_) => remove(&place)?,
     }

@@ -1,4 +1,4 @@
-//! What is in a worktree, as a commit.
+//! Gathers what is in a worktree into a commit.
 
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -18,10 +18,10 @@ use super::site::Site;
 use super::site::remove;
 use crate::domain::worktree::DiffStat;
 
-/// An index beyond this size is no index of files that anybody has.
+/// The upper bound of an index: no real repository has a larger one.
 const INDEX_MOST: u64 = 1 << 30;
 
-/// Where a worktree stands.
+/// The state of a worktree.
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) head: String,
@@ -29,18 +29,19 @@ pub(super) struct Standing {
     pub(super) dirty: bool,
     /// The files that a merge has left in conflict.
     pub(super) unmerged: Vec<String>,
-    /// Submodules whose files are not those of a commit.
+    /// Submodules with files that are in no commit.
     pub(super) edited: Vec<String>,
 }
 
 /// How the files of a worktree are gathered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gathering<'g> {
-    /// All of them or an error; otherwise what git can take, which is better than nothing.
+    /// If true, all files or an error; otherwise whatever git can take, which is better than
+    /// nothing.
     pub(super) accepted: bool,
-    /// Commits that were merged with what it stands on.
+    /// Commits that were merged into the checked-out commit.
     pub(super) merged: &'g [String],
-    /// Worktrees of other branches inside.
+    /// Worktrees of other branches inside this one.
     pub(super) without: &'g [PathBuf],
 }
 
@@ -65,7 +66,7 @@ impl Repository {
             let fields: Vec<&str> = line.splitn(11, ' ').collect();
             let path = |at: usize| line.splitn(at + 1, ' ').nth(at).unwrap_or_default().to_owned();
             match fields.as_slice() {
-                // A renamed one says its old name as well.
+                // A renamed file is followed by its old name.
                 ["2", ..] => drop(lines.next()),
                 ["u", ..] => unmerged.push(path(10)),
                 ["1", _, state, ..] if state.starts_with('S') && state.contains(['M', 'U']) => {
@@ -78,7 +79,8 @@ impl Repository {
         Ok(Standing { head, on_branch, dirty, unmerged, edited })
     }
 
-    /// The commit that has everything in the worktree: where it stands, or a new one on top of that.
+    /// The commit that contains everything in the worktree: the checked-out commit, or a new one on
+    /// top of it.
     pub(super) async fn gather(
         &self,
         site: &Site<'_>,
@@ -107,7 +109,8 @@ impl Repository {
         self.commit(&tree, &parents, &message).await
     }
 
-    /// The tree of the files as they are, without what is ignored. Neither the index nor a hook takes part.
+    /// The tree of the files as they are, ignored files left out. Neither the index nor a hook
+    /// takes part.
     async fn tree_of_files(&self, site: &Site<'_>, how: Gathering<'_>) -> Result<String, GitError> {
         self.assert_fits(site, how.without).await?;
         let index = site.admin.join(INDEX);
@@ -116,7 +119,8 @@ impl Repository {
         let with = |verb| self.at(site, verb).map(|git| git.env("GIT_INDEX_FILE", &index));
         let mut places = vec![OsString::from(".")];
         places.extend(how.without.iter().map(|path| excluded(path)));
-        // A new worktree is as sparse as the user's checkout, and an agent may write where that has nothing.
+        // A new worktree is as sparse as the user's checkout, and an agent may write outside the
+        // sparse paths.
         let add = with("add")?.args(["--all", "--sparse", "--"]).args(&places);
         let added = add.ask().await?;
         if !added.is_success() {
@@ -129,7 +133,7 @@ impl Repository {
             let add = with("add")?.args(["--all", "--sparse", "--ignore-errors", "--"]);
             add.args(&places).ask().await?;
         }
-        // An agent that ran `git add` there has a link to it in a commit by now.
+        // If an agent ran `git add` there, a commit links to it by now.
         if !how.without.is_empty() {
             with("rm")?
                 .args(["--cached", "--force", "--quiet", "--sparse", "--ignore-unmatch", "--"])
@@ -160,31 +164,32 @@ impl Repository {
     }
 }
 
-/// Everything but this directory, whatever characters its name has.
+/// A pathspec for everything but this directory, whatever characters its name contains.
 pub(super) fn excluded(path: &Path) -> OsString {
     [OsStr::new(":(exclude,top,literal)"), path.as_os_str()].into_iter().collect()
 }
 
-/// This directory alone.
+/// A pathspec for this directory alone.
 fn only(path: &Path) -> OsString {
     [OsStr::new(":(top,literal)"), path.as_os_str()].into_iter().collect()
 }
 
-/// A copy of the real index knows which files are unchanged, so that they are not read again.
+/// Copies the real index, which knows the unchanged files, so that they are not read again.
 pub(super) fn copy_index(own: &Path, index: &Path) -> Result<(), GitError> {
     let Ok(found) = own.symlink_metadata() else { return Ok(()) };
     if !found.is_file() || found.len() > INDEX_MOST {
         return Ok(());
     }
-    // Neither is followed when it is a link by now.
+    // A symbolic link is followed at neither end.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut from =
         fs::File::options().read(true).custom_flags(flags).open(own).map_err(file_error(own))?;
     let mut to =
         fs::File::options().write(true).create_new(true).open(index).map_err(file_error(index))?;
     std::io::copy(&mut from, &mut to).map_err(file_error(index))?;
-    // Git reads a file anew that is not older than its index: it may have been changed in the same tick of the clock. A
-    // copy that looks younger than it is would hide such a change, and it would be in no commit.
+    // Git rereads a file that is not older than its index: the file may have been changed in the
+    // same clock tick. A copy of the index with a later date would hide such a change, and no
+    // commit would contain it.
     let dated = found.modified().and_then(|written| to.set_modified(written));
     dated.map_err(file_error(index))
 }

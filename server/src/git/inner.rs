@@ -1,7 +1,9 @@
-//! Worktrees of the same repository inside a ticket's worktree: what an agent leaves whose subagents each work in one.
+//! Worktrees of the same repository inside a ticket's worktree, which an agent leaves whose
+//! subagents each work in one.
 //!
-//! Their commits are on branches of their own, so nothing of them belongs into the ticket's commit, where git would write a
-//! link that leads nowhere. What is only in such a worktree is looked after before it goes.
+//! Their commits are on branches of their own, so nothing of them belongs in the ticket's commit,
+//! where git would write a link that leads nowhere. What exists only in such a worktree is kept
+//! before the worktree is removed.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -21,13 +23,13 @@ use crate::beneath;
 use crate::beneath::Found;
 use crate::domain::worktree::Worktree;
 
-/// One of them.
+/// One inner worktree.
 #[derive(Debug)]
 pub(super) struct Inner {
-    /// Where it is below the ticket's worktree.
+    /// Its path relative to the ticket's worktree.
     pub(super) below: PathBuf,
     admin: PathBuf,
-    /// As if it were a ticket's.
+    /// The same worktree, as if it belonged to a ticket.
     work: Worktree,
 }
 
@@ -42,7 +44,7 @@ impl Inner {
         })
     }
 
-    /// Removes it, with what is in it.
+    /// Removes the worktree with everything in it.
     pub(super) fn remove(&self) -> Result<(), GitError> {
         remove(Path::new(&self.work.path))?;
         remove(&self.admin)
@@ -67,9 +69,9 @@ impl Repository {
             let is_ours =
                 admin.parent().and_then(|parent| parent.canonicalize().ok()) == Some(all.clone());
             let admin = all.join(name);
-            // Each says that it belongs to the other, or it is not ours.
+            // Both sides must name each other; otherwise the worktree is not ours.
             let back = beneath::read_text(&admin.join("gitdir"), SMALL).unwrap_or_default();
-            // The path may be relative to there.
+            // The path may be relative to the administration.
             let back = admin.join(back.trim_end_matches('\n')).canonicalize().ok();
             let is_back = back.is_some() && back == link.canonicalize().ok();
             if !is_ours || !is_back || admin == site.admin {
@@ -82,7 +84,7 @@ impl Repository {
         found
     }
 
-    /// An error when something of it is in no commit, or in one of no branch.
+    /// Fails when something in it is in no commit, or in a commit that no branch has.
     pub(super) async fn assert_held(&self, inner: &Inner) -> Result<(), GitError> {
         let Some(site) = inner.site()? else { return Ok(()) };
         let only_there =
@@ -97,7 +99,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Keeps what is only there under a ref of the attempt's, and returns that.
+    /// Keeps what exists only there under a ref of the attempt, and returns that ref.
     pub(super) async fn kept_of(
         &self,
         inner: &Inner,

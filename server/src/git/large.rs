@@ -1,4 +1,4 @@
-//! Files too large or too many to be committed, found before git copies them.
+//! Finds files that are too large or too many to be committed, before git copies them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,19 +14,21 @@ use super::repository::Repository;
 use super::room;
 use super::site::Site;
 
-/// Less than this is not what fills a disk: where it does not fit, the disk is full, and that passes.
+/// Smaller files do not fill a disk: if one does not fit, the disk is already full, and that
+/// passes.
 const LARGE_BYTES: u64 = 64 << 20;
 
-/// The largest file that is committed. Git reads and compresses every byte, and every ticket of the repository waits meanwhile;
-/// a file may be of any size without taking any room on its disk.
+/// The largest file that is committed. Git reads and compresses every byte while every ticket of
+/// the repository waits; a sparse file may have any size without taking any room on its disk.
 pub(super) const MOST_BYTES: u64 = 4 << 30;
 
-/// Each is an object of its own, so this many take a minute or two, and some hundred thousand files of a disk.
+/// Each file is an object of its own, so this many take a minute or two and some hundred thousand
+/// files of a disk.
 pub(super) const MOST_FILES: usize = if cfg!(test) { 500 } else { 200_000 };
 
 impl Repository {
-    /// Refuses what git would add and could not hold: a file that is too large for itself, all of them for the disk,
-    /// or too many.
+    /// Refuses what git would add and could not hold: one file that is too large, files that
+    /// together do not fit on the disk, or too many files.
     pub(super) async fn assert_fits(
         &self,
         site: &Site<'_>,
@@ -39,7 +41,7 @@ impl Repository {
         let mut largest = (0, String::new());
         let (mut sum, mut count) = (0_u64, 0);
         for path in list.bytes().split(|byte| *byte == 0).filter(|path| !path.is_empty()) {
-            // Gone by now, or deleted.
+            // It was deleted meanwhile.
             let Ok(found) = rustix::fs::statat(&*site.top, path, AtFlags::SYMLINK_NOFOLLOW) else {
                 continue;
             };
@@ -69,7 +71,7 @@ impl Repository {
             Some(free) if bytes > free.max(LARGE_BYTES) => {
                 refuse(format!("the disk of the repository has room for {} MiB", free >> 20))
             }
-            // It is the largest of many.
+            // It is the largest of many files.
             Some(free) if sum > free.max(LARGE_BYTES) => refuse(format!(
                 "the disk of the repository has room for {} MiB and there are {} MiB to commit",
                 free >> 20,

@@ -1,11 +1,11 @@
-//! What git's own files are called and how large they get, as far as we name them.
+//! The names of git's own files and their sizes, as far as this module needs them.
 
-/// Longer than any path that a small file of git's names.
+/// An upper bound for git's small files, which hold one path at most.
 pub(super) const SMALL: u64 = 64 * 1024;
-/// Names tried before one is given up as taken.
+/// How many names are tried before a name is given up as taken.
 pub(super) const NAMES: u32 = 100;
 
-/// The ref of a branch.
+/// The full ref of a branch.
 pub(super) fn full(branch: &str) -> String {
     format!("refs/heads/{branch}")
 }

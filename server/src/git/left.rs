@@ -1,4 +1,4 @@
-//! What a git that did not finish has left in a checkout, file by file.
+//! What an interrupted git has left in a checkout, file by file.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -16,10 +16,10 @@ use super::repository::Repository;
 use crate::beneath;
 use crate::beneath::Found;
 
-/// As many as the kernel lets one command have, whatever their length.
+/// As many arguments as the kernel allows for one command, whatever their length.
 pub(super) const PATHS_AT_ONCE: usize = 256;
 
-/// A file beyond this size is not compared with the beginning of another: both would be in memory.
+/// Larger files are not compared with the beginning of another file: both would be in memory.
 const COMPARED_BYTES: u64 = 16 << 20;
 
 const SUBMODULE: &str = "160000";
@@ -28,17 +28,17 @@ const SUBMODULE: &str = "160000";
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) path: OsString,
-    /// The object it has in the first; `None` for a new file.
+    /// Its object in the first commit; `None` for a new file.
     pub(super) old: Option<String>,
     new: Option<String>,
     is_submodule: bool,
 }
 
-/// How a file is found that git was to change.
+/// The state of a file that git was to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     AsBefore,
-    /// Done, or half done.
+    /// Written by git, in full or in part.
     ByGit,
     ByOthers,
 }
@@ -66,7 +66,7 @@ impl Repository {
         Ok(changes)
     }
 
-    /// The sizes of the files of a commit among these.
+    /// The sizes of those of these files that a commit has.
     pub(super) async fn sizes(
         &self,
         changes: &[Change],
@@ -80,7 +80,7 @@ impl Repository {
             for entry in list.bytes().split(|byte| *byte == 0) {
                 let Some(tab) = entry.iter().position(|byte| *byte == b'\t') else { continue };
                 let about = String::from_utf8_lossy(&entry[..tab]).into_owned();
-                // A submodule has none.
+                // A submodule has no size.
                 let Some(Ok(size)) = about.split_whitespace().last().map(str::parse) else {
                     continue;
                 };
@@ -90,7 +90,7 @@ impl Repository {
         Ok(sizes)
     }
 
-    /// How each of these files is found in a checkout.
+    /// The state of each of these files in a checkout.
     pub(super) async fn left(
         &self,
         checkout: &Checkout,
@@ -114,7 +114,7 @@ impl Repository {
                 _ if change.is_submodule => Left::AsBefore,
                 Kind::Nothing if change.old.is_none() => Left::AsBefore,
                 Kind::Nothing => Left::ByGit,
-                // Where another of these files is in it: it goes with that.
+                // Another of these files is below it and decides.
                 Kind::Directory if has_below(changes, &change.path) => Left::ByGit,
                 Kind::Directory | Kind::Other => Left::ByOthers,
                 Kind::Link(target) => {
@@ -129,7 +129,7 @@ impl Repository {
                     Some(found) if is(&change.old, found) => Left::AsBefore,
                     Some(found) if is(&change.new, found) => Left::ByGit,
                     _ => {
-                        // Cut off: on the way there, or on the way back.
+                        // Truncated, on the way to the new commit or on the way back.
                         let new = change.new.is_some()
                             && self.begins(checkout, to, &change.path, size).await?;
                         let old = change.old.is_some()
@@ -154,7 +154,7 @@ impl Repository {
         Ok(None)
     }
 
-    /// Whether what is in a file, of this size, is how the file of a commit begins.
+    /// Whether the contents of a file of this size are the beginning of the committed file.
     async fn begins(
         &self,
         checkout: &Checkout,
@@ -179,14 +179,14 @@ impl Repository {
 
 enum Kind {
     Nothing,
-    /// Of so many bytes.
+    /// A file of this many bytes.
     File(u64),
     Link(OsString),
     Directory,
     Other,
 }
 
-/// What has a path in a checkout. No link on the way is followed.
+/// What is at a path in a checkout. No link on the way is followed.
 fn kind(checkout: &Checkout, path: &OsStr) -> Kind {
     let place = checkout.top.join(path);
     let Some(parent) = place.parent() else { return Kind::Other };

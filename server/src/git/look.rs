@@ -1,4 +1,4 @@
-//! What a directory has to do with git. Reads only.
+//! How a directory relates to git. Reads only.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::error::GitError;
 pub struct Ground {
     /// The repository's common git directory.
     pub repository: PathBuf,
-    /// Where in the repository the directory is, ending in `/`; empty at its top.
+    /// The directory's path in the repository, ending in `/`; empty at the top.
     pub prefix: String,
     /// The branch checked out there, as `refs/heads/…`; `None` when it is detached.
     pub branch: Option<String>,
@@ -19,12 +19,13 @@ pub struct Ground {
     pub head: String,
 }
 
-/// Why no worktrees can be made from a directory, each with a clause that says it.
+/// Why no worktrees can be made from a directory, each with a clause that explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoGround {
-    /// It is in no repository, or in one that has nothing yet to begin from.
+    /// It is in no repository, or in one without a commit to begin from.
     Nothing(String),
-    /// It is in a repository that git refuses or cannot read. Everyone who works there meets that too.
+    /// It is in a repository that git refuses or cannot read. Everyone who works there has the same
+    /// problem.
     Refused(String),
 }
 
@@ -37,8 +38,8 @@ impl NoGround {
     }
 }
 
-/// Whether the user made a repository of the directory, or of one above it. Git says the same of a place that is none
-/// and of one it cannot read.
+/// Whether the user made a repository of the directory or of one above it. Git gives the same
+/// answer for a directory without a repository and for a repository that it cannot read.
 #[must_use]
 pub fn is_meant_as_repository(directory: &Path) -> bool {
     let has = |part: &str| directory.join(part).exists();
@@ -69,7 +70,7 @@ pub async fn look(directory: &Path) -> Result<Result<Ground, NoGround>, GitError
     }
     let text = asked.text();
     let lines: Vec<&str> = text.lines().collect();
-    // A bare repository has no prefix to show, in some versions not even an empty one.
+    // A bare repository has no prefix; some versions of git print not even an empty line for it.
     let (common, prefix, inside, bare) = match lines[..] {
         [common, prefix, inside, bare] => (common, prefix, inside, bare),
         [common, inside, bare] => (common, "", inside, bare),
@@ -112,12 +113,12 @@ async fn is_unborn(directory: &Path) -> Result<bool, GitError> {
     if !branch.is_success() {
         return Ok(false);
     }
-    // Answered from the name alone, whether or not the commit can be read.
+    // Git answers from the name alone, whether or not the commit can be read.
     let named = Git::at(directory, "rev-parse").args(["--verify", "--quiet", "HEAD"]).ask().await?;
     Ok(!named.is_success())
 }
 
-/// The version of the git in PATH, as it says itself, and its first two numbers.
+/// The version of the git in PATH, as git prints it, and its first two numbers.
 pub async fn version() -> Result<(String, (u32, u32)), GitError> {
     let answer = Git::at(Path::new("/"), "version").run().await?;
     let text = answer.text();

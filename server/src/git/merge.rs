@@ -1,4 +1,5 @@
-//! Bringing results together. Merges are made in the object store (`merge-tree`), so no checkout takes part in them.
+//! Brings results together. Merges are made in the object store (`merge-tree`), so no checkout
+//! takes part in them.
 
 use super::error::GitError;
 use super::names::listed;
@@ -8,7 +9,7 @@ use crate::domain::hold::Hold;
 use crate::domain::hold::HoldKind;
 use crate::domain::worktree::Worktree;
 
-/// Two states that do not go together.
+/// Two states that cannot be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// What could not be merged, as the caller named it.
@@ -16,17 +17,18 @@ pub struct Conflict {
     pub files: Vec<String>,
 }
 
-/// What became of a branch that was to go into its base.
+/// The outcome of merging a branch into its base.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Landing {
     /// The base branch has it, by this commit.
     Landed(String),
-    /// It is not merged, and nothing was changed; the sentence says why, which files, and what to do.
+    /// Not merged, and nothing was changed; the sentence says why, which files, and what to do.
     Refused(Hold),
 }
 
 impl Repository {
-    /// The commit that has the base and all these results, each with the name of what it is the result of.
+    /// A commit that contains the base and all these results, each given with the name of its
+    /// ticket.
     pub async fn together(
         &self,
         base: &str,
@@ -52,13 +54,14 @@ impl Repository {
         Ok(Ok(at))
     }
 
-    /// Brings the ticket's accepted work into its base branch, when that is safe.
+    /// Brings the ticket's accepted work into its base branch, if that is safe.
     ///
-    /// A branch that is checked out nowhere is moved. One that is checked out in the user's own working tree is
-    /// fast-forwarded there, by git, with index and files, and only when that checkout has no change and nothing under
-    /// way; git itself refuses to overwrite a file it does not know, ignored ones included. Everything else is refused.
-    /// What a git that could not finish has left there is undone first.
-    /// Done again after it was done, it finds the work in the branch.
+    /// A branch that is checked out nowhere is moved. A branch that is checked out in the user's
+    /// own working tree is fast-forwarded there, by git, with index and files, and only if that
+    /// checkout has no change and no operation in progress; git itself refuses to overwrite an
+    /// untracked file, ignored ones included. Everything else is refused. First, whatever an
+    /// interrupted git has left there is undone. If it is repeated after it succeeded, it finds the
+    /// work in the branch.
     pub async fn land(&self, work: &Worktree, title: &str) -> Result<Landing, GitError> {
         let refused = |kind, why: String| Ok(Landing::Refused(Hold::new(kind, why)));
         let (Some(base), Some(name)) = (work.base_branch.as_deref(), work.base_name()) else {
@@ -143,7 +146,8 @@ impl Repository {
         theirs: &str,
     ) -> Result<Result<String, Vec<String>>, GitError> {
         let merge = self.git("merge-tree")?.args(["--write-tree", "-z", "--name-only"]);
-        // There is no checkout that `.gitattributes` could be read from, and it may name how to merge a file.
+        // There is no checkout from which `.gitattributes` could be read, and that file may name a
+        // file's merge driver.
         let merge = merge.env("GIT_ATTR_SOURCE", ours);
         let answer = merge.args(["--no-messages", ours, theirs]).ask().await?;
         let text = String::from_utf8_lossy(answer.bytes()).into_owned();

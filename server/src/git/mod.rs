@@ -1,27 +1,30 @@
 //! What is done to the repositories of projects, with the git of this system.
 //!
-//! Each step is idempotent and looks at the repository before it acts, so a step that was cut short is simply done
-//! again. Which state of a ticket's branch is the accepted one, the database says; here is only how to get there.
+//! Each step is idempotent and looks at the repository before it acts, so an interrupted step is
+//! simply repeated. The database says which state of a ticket's branch is the accepted one; this
+//! module only brings the repository there.
 //!
-//! - [`mod@look`]: whether a directory can have worktrees, and from where they begin.
+//! - [`mod@look`]: whether a directory can have worktrees, and where they begin.
 //! - [`Repositories`]: one change of a repository at a time, by this server and by any other.
-//! - `command`, `settings`, `bounds`, `output`: how git is run, with which settings, how long it may take and how much it may
-//!   print.
-//! - `site`: where a ticket's worktree is, and how git learns of it; [`stand`]: made where it is missing.
-//! - [`work`]: what is in it accepted, put aside, put back; `gather`: as a commit; [`removal`]: removed.
+//! - `command`, `settings`, `bounds`, `output`: how git is run, with which settings, how long it may take
+//!   and how much it may print.
+//! - `site`: where a ticket's worktree is, and how git finds it; [`stand`]: makes it where it is missing.
+//! - [`work`]: accepts what is in it, puts it aside, or puts it back; `gather`: as a commit; [`removal`]:
+//!   removes it.
 //! - [`refs`]: a ticket's branch, and the refs of its attempts.
-//! - `own_objects`: what was accepted, kept where nothing but the repository holds it.
-//! - `room`: what a step lacked that comes back by itself; `large`: what would take all of it.
-//! - `unfinished`: merges and rebases in the middle.
+//! - `own_objects`: keeps what was accepted in the repository's own object store.
+//! - `room`: a resource that a step lacked and that comes back by itself; `large`: what would use it all up.
+//! - `unfinished`: merges and rebases in progress.
 //! - `nested`, `inner`, `submodules`: repositories, worktrees and submodules inside a worktree.
-//! - `abandoned`: locks of a killed git in the common directory, cleared away whenever a repository is taken.
+//! - `abandoned`: locks of a killed git in the common directory, cleared whenever a repository is opened.
 //! - `difference`: what a ticket changed, for people.
-//! - [`merge`]: results of several tickets brought together, and a branch brought into its base; `checkout`: the user's
-//!   working trees; `forward`, `left`: how one is brought forward, and back when git could not finish.
+//! - [`merge`]: brings results of several tickets together, and a branch into its base; `checkout`: the
+//!   user's working trees; `forward`, `left`: fast-forwards one, and restores it when git could not finish.
 //!
-//! Invariant: the user's index, stashes, hooks and branches are not touched, and neither are files of the user's
-//! checkout; the one exception is `merge::land`, which says what it needs to be sure of.
-//! Invariant: nothing here deletes a commit that no branch and no ref under `refs/vibe-ensemble/` holds.
+//! Invariant: the user's index, stashes, hooks and branches are not touched, nor are files of the
+//! user's checkout; the one exception is `merge::land`, which says what it must be sure of.
+//! Invariant: nothing here deletes a commit that no branch and no ref under `refs/vibe-ensemble/`
+//! holds.
 
 mod abandoned;
 mod bounds;

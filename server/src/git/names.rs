@@ -1,11 +1,12 @@
-//! Names of files in sentences. Everyone who works in a repository chooses them, down to the last byte.
+//! Names of files in sentences. Anyone who works in a repository chooses them, down to the last
+//! byte.
 
-/// How many a sentence names.
+/// How many names a sentence lists.
 const SHOWN: usize = 20;
-/// The most characters of one.
+/// The most characters of one name.
 const LONG: usize = 200;
 
-/// Files, for a sentence.
+/// A list of files, for a sentence.
 #[must_use]
 pub fn listed(files: &[String]) -> String {
     let shown = files.iter().take(SHOWN).map(|file| shown(file)).collect::<Vec<_>>().join(", ");
@@ -15,7 +16,7 @@ pub fn listed(files: &[String]) -> String {
     }
 }
 
-/// One name, without what could end a line or turn its direction, and not endless.
+/// One name, shortened, without characters that could end a line or reverse its direction.
 pub(super) fn shown(file: &str) -> String {
     let is_plain = |c: char| {
         !c.is_control()
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_a_file_ends_no_line_and_is_not_endless() {
+    fn a_file_name_cannot_end_a_line_and_is_shortened() {
         assert_eq!(shown("src/größe.rs"), "src/größe.rs");
         assert_eq!(shown("a\nb\u{1b}[31m\u{202e}"), "a\\u{a}b\\u{1b}[31m\\u{202e}");
         assert_eq!(shown(&"x".repeat(300)).chars().count(), LONG + 1);

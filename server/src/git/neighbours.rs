@@ -1,8 +1,9 @@
-//! The administrations of all worktrees of a repository, before git reads them.
+//! Clears the administrations of all worktrees of a repository, before git reads them.
 //!
-//! Git reads a few files of every worktree whenever it makes or removes one, and an agent can write those of its own. A
-//! pipe in the place of one `HEAD` would make git wait in the step of another ticket, with the repository held, and the
-//! ticket whose pipe it is could not be put right meanwhile. A link to a device would be read without an end.
+//! Git reads a few files of every worktree whenever it makes or removes one, and an agent can write
+//! those of its own worktree. A pipe in the place of one `HEAD` would make git wait in the step of
+//! another ticket while it holds the repository, and the ticket that owns the pipe could not be
+//! repaired meanwhile. A link to a device would be read without end.
 
 use std::fs;
 use std::io;
@@ -11,7 +12,7 @@ use std::path::Path;
 use super::layout::SMALL;
 use crate::beneath;
 
-/// What git 2.47 reads of worktrees other than the one it works in.
+/// What git 2.47 reads of other worktrees.
 const READ: [&str; 5] = ["HEAD", "gitdir", "commondir", "locked", "index"];
 
 /// What [`clear`] found.
@@ -21,11 +22,12 @@ pub(super) enum Cleared {
     Something,
 }
 
-/// Removes what is none of the files that git would read there. What was removed is restored when its own ticket's worktree
-/// is looked at next; until then git takes that worktree for a broken one and continues.
+/// Removes everything that is not a file which git would read there. What was removed is restored
+/// when the server next looks at the worktree's own ticket; until then git takes that worktree for
+/// a broken one and continues.
 pub(super) fn clear(common: &Path) -> io::Result<Cleared> {
     let all = common.join("worktrees");
-    // Whatever else has this name is refused by the step that needs it.
+    // Anything else with this name is refused by the step that needs it.
     if !all.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         return Ok(Cleared::Nothing);
     }
@@ -41,7 +43,7 @@ pub(super) fn clear(common: &Path) -> io::Result<Cleared> {
                 beneath::remove(&admin)?;
                 continue;
             }
-            // Removed meanwhile.
+            // It was removed meanwhile.
             Err(_) => continue,
         }
         for name in READ {

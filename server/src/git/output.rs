@@ -1,7 +1,7 @@
-//! What git prints, up to a bound.
+//! Reads what git prints, up to a bound.
 //!
-//! It lists files that agents made, and passes on whatever a filter says. Kept whole, a million long names or one endless
-//! complaint would take the server's memory, and with it every ticket's.
+//! Git lists files that agents made, and passes on whatever a filter prints. Kept whole, a million
+//! long names or one endless error message would use up the server's memory, and harm every ticket.
 
 use std::io;
 use std::process::Output;
@@ -10,13 +10,14 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 
-/// Longer lists are of no use to a step.
+/// No step can use a longer list.
 pub(super) const MOST_BYTES: usize = 64 << 20;
-/// The end of a complaint says what git gave up for.
+/// The end of an error message says why git gave up.
 const MOST_SAID_BYTES: usize = 64 << 10;
 const AT_ONCE: usize = 64 << 10;
 
-/// Waits until a child has ended and nobody has its output open. `None`, at once, for one that prints too much.
+/// Waits until a child has exited and no process has its output open. Returns `None`, at once, for
+/// a child that prints too much.
 pub(super) async fn read(mut child: Child) -> io::Result<Option<Output>> {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let out = async {
@@ -35,7 +36,7 @@ pub(super) async fn read(mut child: Child) -> io::Result<Option<Output>> {
     }
 }
 
-/// All of it, or `None` when that is too much.
+/// The whole output, or `None` if that is too much.
 async fn whole(from: Option<impl AsyncRead + Unpin>) -> io::Result<Option<Vec<u8>>> {
     let mut read = Vec::new();
     let Some(from) = from else { return Ok(Some(read)) };
@@ -44,7 +45,7 @@ async fn whole(from: Option<impl AsyncRead + Unpin>) -> io::Result<Option<Vec<u8
     Ok((read.len() <= MOST_BYTES).then_some(read))
 }
 
-/// The end of it, however long it is.
+/// The end of the output, however long it is.
 async fn end(from: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     let Some(mut from) = from else { return Ok(kept) };
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_list_beyond_its_bound_is_not_kept_and_of_a_complaint_the_end_is() {
+    async fn a_list_beyond_its_bound_is_dropped_and_the_end_of_an_error_message_is_kept() {
         let usual = printed("echo out; echo err >&2; exit 3").await.unwrap();
         assert_eq!(
             (usual.stdout.as_slice(), usual.stderr.as_slice()),

@@ -1,8 +1,9 @@
-//! Accepted work, kept in the repository's own object store.
+//! Keeps accepted work in the repository's own object store.
 //!
-//! A repository may borrow objects from others (`objects/info/alternates`). A user who cloned with `--shared` wants that. An
-//! agent can do it as well: its commits then lie in a directory of its own, the branch points to them, and when the
-//! directory is gone so is the accepted work. So what an attempt adds is copied, wherever it lies.
+//! A repository may borrow objects from others (`objects/info/alternates`). A user who cloned with
+//! `--shared` wants that. An agent can set it up as well: its commits then lie in a directory of
+//! its own, the branch points to them, and when that directory is gone so is the accepted work. So
+//! everything that an attempt adds is copied, wherever it lies.
 
 use std::fs;
 
@@ -10,12 +11,14 @@ use super::error::GitError;
 use super::error::file_error;
 use super::repository::Repository;
 
-/// A pack on its way from there to here. Beside the lock, because one step at a time works in a repository.
+/// A pack in transit from there to here. It lies beside the lock, because one step at a time works
+/// in a repository.
 const BUNDLE: &str = "vibe-ensemble.bundle";
 
 impl Repository {
-    /// Makes sure that everything that `branch`, a full name, adds to the commit `before` is in this repository's own store.
-    /// Changes nothing in a repository that borrows no objects. An object that is missing already is an error.
+    /// Makes sure that everything that `branch`, a full name, adds to the commit `before` is in
+    /// this repository's own store. Changes nothing in a repository that borrows no objects. Fails
+    /// if an object is already missing.
     pub(super) async fn keep_objects(&self, branch: &str, before: &str) -> Result<(), GitError> {
         let alternates = self.real().join("objects/info/alternates");
         if alternates.symlink_metadata().is_err() || self.contains(before, branch).await? {

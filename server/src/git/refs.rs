@@ -15,13 +15,13 @@ use crate::domain::id::TicketId;
 
 /// The namespace of the branches.
 pub(super) const BRANCHES: &str = "vibe-ensemble/";
-/// Where changes that were not accepted are kept.
+/// The namespace for changes that were not accepted.
 const ATTEMPTS: &str = "refs/vibe-ensemble/attempts/";
 
-/// The largest `packed-refs` that is looked through: a million refs have less.
+/// The largest `packed-refs` file that is searched: a million refs need less.
 const PACKED: u64 = 128 * 1024 * 1024;
 
-/// Whose work it is; for messages of commits and names of refs.
+/// The ticket, stage and attempt that the work belongs to; for commit messages and ref names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     pub ticket: TicketId,
@@ -40,8 +40,9 @@ impl Author {
 }
 
 impl Repository {
-    /// A ref beside which no ticket can have a branch, or no attempt what it left, as a clause with the step that makes
-    /// room. Git keeps refs like files, and none is a directory as well.
+    /// A ref that keeps any ticket from having a branch, or an attempt from having a ref, as a
+    /// clause with the step that makes room. Git stores refs as files, and no file can be a
+    /// directory as well.
     pub async fn leaves_no_room(&self) -> Result<Option<String>, GitError> {
         let (branches, attempts) = (BRANCHES.trim_end_matches('/'), ATTEMPTS.trim_end_matches('/'));
         let branch = full(branches);
@@ -68,8 +69,9 @@ impl Repository {
         Ok(None)
     }
 
-    /// The branch for a ticket that has none yet, and the directory below `place` for its worktree. What exists already
-    /// under its name belongs to another program, or is of a time that a restored database has forgotten.
+    /// The branch for a ticket that has none yet, and the directory below `place` for its worktree.
+    /// A name that exists already belongs to another program, or dates from a time that a restored
+    /// database has forgotten.
     pub async fn free_names(
         &self,
         ticket: TicketId,
@@ -87,9 +89,9 @@ impl Repository {
         Ok((format!("{BRANCHES}{name}"), place.join(name)))
     }
 
-    /// Whether a ref has this name, or one that lies below it, which takes the name too.
+    /// Whether a ref has this name, or lies below it, which takes the name too.
     ///
-    /// Asked for those below, git reads every ref beside it: the branches of all tickets.
+    /// To list the refs below a name, git reads every ref beside it: the branches of all tickets.
     async fn is_taken(&self, reference: &str) -> Result<bool, GitError> {
         if self.tip(reference).await?.is_some() {
             return Ok(true);
@@ -107,7 +109,7 @@ impl Repository {
             {
                 Ok(false)
             }
-            // Kept in another way, or too large to look through.
+            // Stored in another format, or too large to search.
             Err(_) => {
                 let refs = self.git("for-each-ref")?.args(["--count=1", &below]).run().await?;
                 Ok(!refs.bytes().is_empty())
@@ -115,7 +117,7 @@ impl Repository {
         }
     }
 
-    /// Makes sure that a commit stays, under the attempt's name. The same one again is the same ref.
+    /// Keeps a commit under the attempt's name. Keeping the same commit again yields the same ref.
     pub(super) async fn keep(&self, author: &Author, commit: &str) -> Result<String, GitError> {
         let mut name = format!("{ATTEMPTS}{}", author.attempt);
         for number in 2..NAMES {
@@ -132,7 +134,8 @@ impl Repository {
         Err(GitError::Busy { path: self.common().join(name), holders: Vec::new() })
     }
 
-    /// Tree and parents: what tells two keepings of the same files, made at different times, from different ones.
+    /// Tree and parents: they tell whether two keepings, made at different times, hold the same
+    /// files.
     async fn shape(&self, commit: &str) -> Result<String, GitError> {
         let (tree, parents) = (format!("{commit}^{{tree}}"), format!("{commit}^@"));
         Ok(self.git("rev-parse")?.args([&tree, &parents]).run().await?.text())

@@ -17,17 +17,18 @@ use crate::beneath::Access;
 use crate::beneath::Found;
 use crate::domain::worktree::Worktree;
 
-/// What became of a worktree that is no longer needed.
+/// The outcome of removing a worktree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// `branch` is true when the branch went too, because another one has all of it.
+    /// `branch` is true if the branch was removed too, because another branch contains all of it.
     Done { branch: bool },
-    /// It holds what is nowhere else; the sentence says what.
+    /// It holds something that exists nowhere else; the sentence says what.
     Kept(String),
 }
 
 impl Repository {
-    /// Removes a worktree that no ticket needs any more, and its branch when another one has all of it.
+    /// Removes a worktree that no ticket needs any more, and its branch if another branch contains
+    /// all of it.
     pub async fn remove(&self, work: &Worktree) -> Result<Removal, GitError> {
         let path = Path::new(&work.path);
         let branch = full(&work.branch);
@@ -38,7 +39,7 @@ impl Repository {
             Found::Link(at) if at != path => {
                 return Ok(Removal::Kept(format!("{} is a symbolic link", at.display())));
             }
-            // A link in its place is removed, and what it leads to is left alone.
+            // A link in its place is removed, and its target is left alone.
             Found::Link(_) | Found::Nothing | Found::Other(_) => None,
         };
         if let Some(admin) = admin {
@@ -56,10 +57,10 @@ impl Repository {
             }
             remove(path)?;
             remove(&admin)?;
-            // Git has none when there are no worktrees. Another one may be there.
+            // Git removes this directory with the last worktree. It may hold another one.
             drop(fs::remove_dir(self.real().join("worktrees")));
         } else if top.is_some() {
-            // Git knows nothing of it any more, so it is unknown what of it is elsewhere.
+            // Git no longer knows it, so nobody can tell which of its contents exist elsewhere.
             return Ok(Removal::Kept(format!(
                 "{} is not a worktree of the repository any more",
                 work.path
@@ -76,7 +77,8 @@ impl Repository {
         Ok(Removal::Done { branch: true })
     }
 
-    /// What would be lost with a worktree, as a sentence. Worktrees inside it that hold nothing of their own go.
+    /// What removing a worktree would destroy, as a sentence. Inner worktrees that hold nothing of
+    /// their own are removed.
     async fn what_is_only_there(
         &self,
         site: &Site<'_>,

@@ -33,30 +33,31 @@ use super::neighbours;
 use crate::beneath;
 use crate::telemetry::chain;
 
-/// Held by the process that changes the repository for this product: this server, another one, or a git that outlived its
-/// server.
+/// Locked by the process that changes the repository for this product: this server, another one, or
+/// a git that outlived its server.
 const LOCK: &str = "vibe-ensemble.lock";
 
-/// How long a repository is waited for, and how often it is looked at meanwhile.
+/// How long to wait for a repository, and how often to check meanwhile.
 const PATIENCE: Duration = Duration::from_mins(15);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The repositories this server works in. Cheap to clone; all clones share the locks.
+/// The repositories in which this server works. Cheap to clone; all clones share the locks.
 #[derive(Clone, Debug, Default)]
 pub struct Repositories {
     queues: Arc<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>>,
-    /// Those that are looked at again for a lock that was young.
+    /// Repositories that will be looked at again for a lock that was too young.
     awaited: Arc<Mutex<HashSet<PathBuf>>>,
     bounds: Bounds,
-    /// Of agents, which have no business with the locks.
+    /// The marks of agents, which must not hold the locks.
     marks: Option<Marks>,
 }
 
-/// A repository that is ours alone, as far as this product goes, until this is dropped.
+/// A repository that, as far as this product goes, belongs to its holder alone until this value is
+/// dropped.
 #[derive(Debug)]
 pub struct Repository {
     common: PathBuf,
-    /// The same without links on the way. Below it none is followed.
+    /// The same path with links resolved. Below it no link is followed.
     real: PathBuf,
     lock: File,
     bounds: Bounds,
@@ -64,14 +65,14 @@ pub struct Repository {
 }
 
 impl Repositories {
-    /// Those of the server with this database in this place.
+    /// The repositories of the server with this database in this place.
     #[must_use]
     pub fn of_server(server_id: &str, place_id: &str) -> Self {
         let marks = Marks { server_id: server_id.to_owned(), place_id: place_id.to_owned() };
         Self { marks: Some(marks), ..Self::default() }
     }
 
-    /// As usual, but with less patience for a git that does nothing.
+    /// The same, with less patience for a git that does nothing.
     #[cfg(test)]
     pub(super) fn with_idle(self, idle: Duration) -> Self {
         Self { bounds: Bounds { idle, ..Bounds::default() }, ..self }
@@ -82,7 +83,8 @@ impl Repositories {
         self.open_telling(common, |_| {}).await
     }
 
-    /// The same. `held_by` hears who holds the repository, in words, whenever that is another process for a while.
+    /// Like [`Self::open`]. Calls `held_by` with the holder's name, in words, whenever another
+    /// process holds the repository for a while.
     pub async fn open_telling(
         &self,
         common: &Path,
@@ -98,7 +100,7 @@ impl Repositories {
         match abandoned::clear(common, &lock) {
             Ok(Found::Nothing | Found::Cleared) => {}
             Ok(Found::Young) => self.look_again(common),
-            // Git says what is in its way; this was only to help.
+            // Git will report what is in its way; this was only to help.
             Err(error) => {
                 tracing::warn!(repository = %common.display(), %error, "a repository could not be searched for abandoned locks");
             }
@@ -106,15 +108,16 @@ impl Repositories {
         Ok(Repository { common: common.to_owned(), real, lock, bounds: self.bounds, _turn: turn })
     }
 
-    /// Waits for the lock. A git that hangs and whose server is gone is ended: nothing else would end it, ever. So is a process
-    /// of an agent that has taken the lock: it would stop every ticket of the repository for as long as it likes.
+    /// Waits for the lock. A hanging git whose server is gone is ended, because nothing else would
+    /// ever end it. So is a process of an agent that has taken the lock: it could stop every ticket
+    /// of the repository for as long as it likes.
     async fn locked(&self, path: &Path, held_by: impl Fn(&str)) -> Result<File, GitError> {
         let begun = Instant::now();
         let (mut looked, mut before, mut busy) = (begun, None, begun);
         loop {
             let lock = lock_file(path).map_err(file_error(path))?;
             match lock.try_lock() {
-                // A file that no longer has that name locks nothing.
+                // If the file no longer has that name, its lock protects nothing.
                 Ok(()) if is_at(&lock, path) => return Ok(lock),
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {}
@@ -160,8 +163,8 @@ impl Repositories {
         }
     }
 
-    /// Opens the repository once more when a lock in it may have become old. No ticket may give a reason to, and
-    /// the user would find it locked.
+    /// Opens the repository again once a lock in it may be old enough to remove. Otherwise, if no
+    /// ticket opens it, the user would find it locked.
     fn look_again(&self, common: &Path) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         if !awaited.insert(common.to_owned()) {
@@ -199,8 +202,9 @@ impl Repository {
         Ok(self.equipped(Git::at(&self.real, verb))?.env("GIT_DIR", &self.real))
     }
 
-    /// A command that reads the administrations of all worktrees. Agents can write each its own, so whatever could stop git
-    /// there is removed first; and the time this takes grows with the worktrees, so nothing else does it.
+    /// A command that reads the administrations of all worktrees. Each agent can write its own, so
+    /// whatever could block git there is removed first. The cost grows with the number of
+    /// worktrees, so no other command does it.
     pub(super) fn git_of_worktrees(&self) -> Result<Git, GitError> {
         neighbours::clear(&self.real).map_err(file_error(&self.real.join("worktrees")))?;
         self.git("worktree")
@@ -212,12 +216,12 @@ impl Repository {
         Ok(git.holding(lock, &self.real).bounded(self.bounds))
     }
 
-    /// Clears the lock of a branch that is not a ticket's, when a killed git has left it.
+    /// Clears the lock of a branch other than a ticket's, if a killed git has left it.
     pub(super) fn clear_lock_of(&self, reference: &str) {
         let path = self.real.join(format!("{reference}.lock"));
         match abandoned::clear_one(&self.real, &self.lock, &path) {
             Ok(_) => {}
-            // Git says what is in its way; this was only to help.
+            // Git will report what is in its way; this was only to help.
             Err(error) => {
                 tracing::warn!(reference, %error, "the lock of a branch could not be looked at");
             }
@@ -235,7 +239,7 @@ impl Repository {
         }
     }
 
-    /// Moves a ref, but only from where it is believed to be; `None` for a ref that must not exist.
+    /// Moves a ref, but only from its expected commit; `None` for a ref that must not exist.
     pub(super) async fn move_ref(
         &self,
         reference: &str,
@@ -252,7 +256,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Whether everything in `older` is in `newer` too.
+    /// Whether `newer` contains everything in `older`.
     pub async fn contains(&self, newer: &str, older: &str) -> Result<bool, GitError> {
         if newer == older {
             return Ok(true);
@@ -270,7 +274,7 @@ impl Repository {
         self.git("rev-parse")?.args(["--verify", &tree]).run().await?.commit()
     }
 
-    /// Makes a commit of a tree, without any checkout.
+    /// Makes a commit from a tree, without any checkout.
     pub(super) async fn commit(
         &self,
         tree: &str,
@@ -285,7 +289,8 @@ impl Repository {
     }
 }
 
-/// Opens the lock file. It is this product's alone, so whatever else has its name is in the way and holds nothing.
+/// Opens the lock file. The name belongs to this product alone, so anything else with that name is
+/// in the way and holds nothing.
 fn lock_file(path: &Path) -> io::Result<File> {
     let open = || {
         File::options()
@@ -305,7 +310,7 @@ fn lock_file(path: &Path) -> io::Result<File> {
             beneath::make_room(path)?;
             open()
         }
-        // Closed by an agent to everybody; it is still the same lock for whoever holds it.
+        // An agent removed all permissions; it is still the same lock for its holder.
         Ok(_) if is_denied(&opened) => {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
             open()

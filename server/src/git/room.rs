@@ -1,8 +1,8 @@
-//! What a machine lacks for a while: room on a disk, files, processes, memory.
+//! Resources that a machine lacks for a while: disk space, files, processes, memory.
 //!
-//! Most programs pass on what the kernel answered, and git does mostly. But `update-ref` on a full disk says that it could not
-//! write a lock file, and no more. A ticket would be on hold for what is over in a minute, so after a step that failed
-//! the server tries for itself whether something can be written there.
+//! Most programs pass on the kernel's error, and git mostly does. But on a full disk `update-ref`
+//! reports only that it could not write a lock file. A ticket would go on hold for a shortage that
+//! is over in a minute, so after a failed step the server itself tries to write something there.
 
 use std::fmt;
 use std::fs::File;
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 
-/// What the kernel answers then.
+/// The kernel's errors for such a shortage.
 const PASSING: [Errno; 8] = [
     Errno::EINTR,
     Errno::EAGAIN,
@@ -27,7 +27,8 @@ const PASSING: [Errno; 8] = [
     Errno::EDQUOT,
 ];
 
-/// How git, or a program that it started, says the same. Its messages are never translated here.
+/// The same in the words of git, or of a program that it started. Git's messages are never
+/// translated here.
 const SAID: [&str; 8] = [
     "Resource temporarily unavailable",
     "Cannot allocate memory",
@@ -39,20 +40,21 @@ const SAID: [&str; 8] = [
     "Disk quota exceeded",
 ];
 
-/// With less than this, git's own files may not have fitted: what it had written is gone by the time anybody looks.
+/// With less than this, git's own files may not have fitted: by the time anybody looks, git has
+/// removed what it wrote.
 pub(super) const LITTLE_BYTES: u64 = 4 << 20;
 const FEW_FILES: u64 = 16;
-/// How much is tried to be written.
+/// How many bytes to write as a test.
 const TRIED_BYTES: usize = 64 << 10;
 
-/// Why a step may succeed later without anybody's help.
+/// Why a step may succeed later without help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// Nothing can be written there, by what the kernel answers.
+    /// The kernel refuses to write there, with this error.
     Refused { place: PathBuf, errno: Errno },
-    /// Next to nothing can be.
+    /// Hardly anything can be written there.
     Little { place: PathBuf },
-    /// By somebody else, as the kernel does for lack of memory.
+    /// Something killed it, as the kernel does for lack of memory.
     Killed,
 }
 
@@ -70,34 +72,35 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Whether an error is over by itself.
+/// Whether an error passes by itself.
 pub(super) fn passes(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| PASSING.contains(&Errno::from_raw(errno)))
 }
 
-/// Whether a program says so.
+/// Whether a program's message names such a shortage.
 pub(super) fn is_said(words: &str) -> bool {
     SAID.iter().any(|said| words.contains(said))
 }
 
-/// What is short in this directory by now. Writes there, and leaves nothing.
+/// The shortage in this directory now. Writes there, and leaves nothing.
 pub(super) fn shortage(place: &Path) -> Option<Shortage> {
     match try_to_write(place) {
         Err(error) if passes(&error) => {
             let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
             return Some(Shortage::Refused { place: place.to_owned(), errno });
         }
-        // Not ours to write, gone, or on a file system without nameless files: that says nothing about room.
+        // Not writable by this user, gone, or on a file system without unnamed files: none of these
+        // says anything about space.
         Ok(()) | Err(_) => {}
     }
     let stat = rustix::fs::statvfs(place).ok()?;
-    // Zero in all: none can be short.
+    // A total of zero means that the file system does not count files.
     let few = stat.f_files > 0 && stat.f_favail < FEW_FILES;
     let little = stat.f_blocks > 0 && stat.f_bavail.saturating_mul(stat.f_frsize) < LITTLE_BYTES;
     (few || little).then(|| Shortage::Little { place: place.to_owned() })
 }
 
-/// Bytes that this user may still write there. `None` where the file system does not say.
+/// How many bytes this user may still write there. `None` if the file system does not say.
 pub(super) fn free(place: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(place).ok()?;
     (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
@@ -106,7 +109,7 @@ pub(super) fn free(place: &Path) -> Option<u64> {
 fn try_to_write(place: &Path) -> io::Result<()> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = rustix::fs::open(place, flags, Mode::from_raw_mode(0o600))?;
-    // Not zeros, which a file system may keep without room for them.
+    // Not zeros, because a file system may store zeros without allocating room for them.
     File::from(file).write_all(&vec![0x5a; TRIED_BYTES])
 }
 
@@ -124,17 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_by_itself_is_known_by_number_and_by_words() {
+    fn a_passing_shortage_is_recognized_by_number_and_by_message() {
         for errno in PASSING {
             let error = io::Error::from(errno);
             assert!(passes(&error), "{errno}");
-            // Interrupted calls are made again by every program.
+            // Every program retries interrupted calls.
             assert!(errno == Errno::EINTR || is_said(&format!("fatal: x: {}", errno_words(errno))));
         }
         assert!(!passes(&io::Error::from(Errno::EACCES)) && !is_said("fatal: bad object HEAD"));
     }
 
-    /// As the C library words it, which git uses.
+    /// The error in the words of the C library, which git prints.
     fn errno_words(errno: Errno) -> String {
         let text = io::Error::from(errno).to_string();
         text.split(" (os error")

@@ -1,11 +1,14 @@
-//! The settings of our git, whatever the server's environment and the user's configuration say, in one place.
+//! The settings of the server's git, in one place, whatever the server's environment and the user's
+//! configuration contain.
 //!
-//! When you add a command, look through `git help --config` for what would change it. Left as the user has it is what
-//! decides how files become objects and what is ignored (filters, line ends, `core.excludesFile`), how results are merged
-//! (`merge.*` but for signatures) and how objects and refs are stored: work would come out different from the user's own.
+//! When you add a command, look through `git help --config` for settings that would change it. The
+//! user's settings stay for everything that decides how files become objects and what is ignored
+//! (filters, line ends, `core.excludesFile`), how results are merged (`merge.*` except signatures),
+//! and how objects and refs are stored: otherwise work would come out different from the user's
+//! own.
 
-/// What git would take from the environment and must not: the server may have been started from a hook or from within
-/// another repository.
+/// Variables that git would read from the environment and must not: the server may have been
+/// started from a hook or from within another repository.
 pub const WITHHELD: [&str; 45] = [
     "GIT_ADVICE",
     "GIT_ALLOW_PROTOCOL",
@@ -54,24 +57,26 @@ pub const WITHHELD: [&str; 45] = [
     "GIT_WORK_TREE",
 ];
 
-/// What it finds in its environment instead.
+/// The variables that git gets instead.
 pub(super) const SET: [(&str, &str); 8] = [
     ("LC_ALL", "C"),
     // There is no user to answer a question.
     ("GIT_TERMINAL_PROMPT", "0"),
     ("GIT_ASKPASS", ""),
     ("GIT_EDITOR", "true"),
-    // An agent can write `refs/replace` and `info/grafts` in the repository: the server would see other contents and another
-    // history than everyone who clones it. A file that cannot exist is no graft, and git says nothing about it.
+    // An agent can write `refs/replace` and `info/grafts` in the repository: the server would see
+    // other contents and another history than anyone who clones it. A path that cannot exist is no
+    // graft, and git accepts it silently.
     ("GIT_NO_REPLACE_OBJECTS", "1"),
     ("GIT_GRAFT_FILE", "/dev/null/none"),
-    // Where objects are missing, as in a clone without all blobs, git would fetch them with programs that the configuration
-    // names, and wait for a network while the repository is held. The second is for a git before 2.45.
+    // If objects are missing, as in a clone without all blobs, git would fetch them with programs
+    // that the configuration names, and wait for a network while it holds the repository. The
+    // second variable is for versions before 2.45.
     ("GIT_NO_LAZY_FETCH", "1"),
     ("GIT_ALLOW_PROTOCOL", ""),
 ];
 
-/// Said with every command, before its verb.
+/// Arguments of every command, before its verb.
 pub(super) const ALWAYS: [&str; 44] = [
     "--no-pager",
     "--no-optional-locks",
@@ -80,23 +85,24 @@ pub(super) const ALWAYS: [&str; 44] = [
     "core.hooksPath=/dev/null",
     "-c",
     "core.fsmonitor=false",
-    // In the middle of a storm of commits it would be waited for by all of them.
+    // During many commits, all of them would wait for it.
     "-c",
     "gc.auto=0",
     "-c",
     "maintenance.auto=false",
-    // A worktree begins without its submodules, and the user's are the user's.
+    // A worktree begins without its submodules, and the submodules of the user's checkout belong to
+    // the user.
     "-c",
     "submodule.recurse=false",
-    // It would hide what changes in a file that git itself has written.
+    // It would hide changes to a file that git itself has written.
     "-c",
     "core.ignoreStat=false",
-    // They would have a file left out of what was accepted, or all of it refused.
+    // They would leave a file out of what was accepted, or have all of it refused.
     "-c",
     "add.ignoreErrors=false",
     "-c",
     "core.safecrlf=false",
-    // What is written here is read here.
+    // The server reads its own worktrees only.
     "-c",
     "core.preferSymlinkRefs=false",
     "-c",

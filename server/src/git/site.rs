@@ -1,8 +1,9 @@
 //! Where a ticket's worktree is: its directory, and its administration in the repository.
 //!
-//! Agents can write both. So git learns where they are from us, by a directory that is held open, and discovers nothing itself;
-//! and whatever in them could lead elsewhere is put right before anything else is done: links, the `.git` file, the
-//! administration's own words about where it belongs.
+//! Agents can write both. So the server passes git both places, by a directory that is held open,
+//! and git discovers nothing itself. Whatever in them could lead elsewhere is repaired before
+//! anything else happens: links, the `.git` file, and the administration's own statements about
+//! where it belongs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,7 +26,8 @@ use crate::beneath::Found;
 use crate::beneath::Kind;
 use crate::domain::worktree::Worktree;
 
-/// The index that changes are gathered in; the worktree's own may be locked, in conflict, or wrong.
+/// The index in which changes are gathered; the worktree's own may be locked, in conflict, or
+/// wrong.
 pub(super) const INDEX: &str = "vibe-ensemble-index";
 
 /// A worktree as git sees it.
@@ -39,12 +41,12 @@ pub(super) struct Site<'w> {
     pub(super) admin: PathBuf,
 }
 
-/// What was found in a worktree that matters before git looks at it.
+/// The contents of a worktree that matter before git looks at it.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// Pipes, sockets and devices with a name that git opens.
+    /// Pipes, sockets and devices whose names git opens.
     pub(super) special: Vec<PathBuf>,
-    /// Directories too far down for git to clear away.
+    /// Directories too deep for git to remove.
     pub(super) deep: Vec<PathBuf>,
     /// Directories whose `.git` is a file: submodules, and worktrees inside this one.
     pub(super) linked: Vec<PathBuf>,
@@ -64,8 +66,8 @@ impl Site<'_> {
         names.iter().try_for_each(|name| remove(&self.admin.join(name)))
     }
 
-    /// Clears away what a git that was killed leaves here: the lock of its index, of HEAD, of `AUTO_MERGE` or whatever
-    /// else it was about to write. Nothing else works there meanwhile.
+    /// Removes the locks that a killed git leaves here: for its index, for HEAD, for `AUTO_MERGE`,
+    /// or for whatever else it was about to write. Nothing else works there meanwhile.
     pub(super) fn clear_locks(&self) -> Result<(), GitError> {
         for entry in fs::read_dir(&self.admin).map_err(file_error(&self.admin))? {
             let path = entry.map_err(file_error(&self.admin))?.path();
@@ -76,14 +78,14 @@ impl Site<'_> {
         remove(&self.admin.join(INDEX))
     }
 
-    /// Has the administration say what it has to say, and nothing else: git believes it, in this step and when the next
-    /// agent uses it.
+    /// Makes the administration say what it must say, and nothing else: git believes it, in this
+    /// step and when the next agent uses it.
     pub(super) fn straighten(&self) -> Result<(), GitError> {
         let failed = |source| GitError::File { path: self.admin.clone(), source };
         let directory = beneath::make_directory(&self.admin).map_err(failed)?;
         let mut astray = Vec::new();
         beneath::walk(&directory, Access::Change, |path, kind| {
-            // Submodules have whole repositories here, which are looked at as what they are.
+            // Submodules have whole repositories here, which are examined separately.
             let is_ours = path != Path::new("modules");
             if matches!(kind, Kind::Link | Kind::Special | Kind::Deep) {
                 astray.push(path.to_owned());
@@ -101,7 +103,7 @@ impl Site<'_> {
             [("commondir", "../..\n"), ("gitdir", link.as_str()), ("HEAD", head.as_str())]
         {
             let said = beneath::read_text(&self.admin.join(name), SMALL);
-            // What HEAD says is the agent's business; that it can be read is ours.
+            // The contents of HEAD are the agent's business; that HEAD can be read is ours.
             let is_right = match (name, &said) {
                 ("HEAD", Ok(said)) => !said.trim().is_empty(),
                 (_, Ok(said)) => said.trim_end_matches('\n') == right.trim_end_matches('\n'),
@@ -115,7 +117,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Has the `.git` of the worktree name its administration: the next agent's git goes where it says.
+    /// Makes the worktree's `.git` file name its administration: the next agent's git follows it.
     pub(super) fn connect(&self) -> Result<(), GitError> {
         let link = self.path.join(".git");
         let right = format!("gitdir: {}\n", self.admin.display());
@@ -125,13 +127,13 @@ impl Site<'_> {
             return Ok(());
         }
         if link.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-            // A repository that an agent made here may have commits that are nowhere else.
+            // A repository that an agent made here may have commits that exist nowhere else.
             put_aside(&link, &aside_of(self.path)?)?;
         }
         beneath::write_new(&self.top, ".git", &right).map_err(file_error(&link))
     }
 
-    /// Looks at everything in the worktree, and opens what its owner has closed to itself.
+    /// Examines everything in the worktree, and opens whatever its owner has closed to itself.
     pub(super) async fn contents(&self, access: Access) -> Result<Contents, GitError> {
         let top = Arc::clone(&self.top);
         let looked = tokio::task::spawn_blocking(move || {
@@ -151,7 +153,7 @@ impl Site<'_> {
                 {
                     contents.linked.push(inside.to_owned());
                 }
-                // The inside of a repository is not looked at by git.
+                // Git does not look inside another repository.
                 name != b".git"
             })?;
             Ok(contents)
@@ -162,13 +164,13 @@ impl Site<'_> {
 }
 
 impl Repository {
-    /// The administration of the worktree, when the repository has one.
+    /// The administration of the worktree, if the repository has one.
     pub(super) fn administration(&self, work: &Worktree) -> Result<Option<PathBuf>, GitError> {
         let path = Path::new(&work.path);
         let link = path.join(".git");
         let head = format!("ref: {}", full(&work.branch));
         let all = self.real().join("worktrees");
-        // Below it nothing is followed: an agent could have another repository there.
+        // No link is followed below it: an agent could have put another repository there.
         match beneath::look(&all).map_err(file_error(&all))? {
             Found::Directory(_) => {}
             Found::Nothing => return Ok(None),
@@ -184,7 +186,8 @@ impl Repository {
                 .to_owned()
         };
         let is_it = |admin: &Path| is_directory(admin) && Path::new(&says(admin, "gitdir")) == link;
-        // Git names it like the worktree, unless that name was taken. A repository may have hundreds of them.
+        // Git gives it the name of the worktree, unless that name was taken. A repository may have
+        // hundreds of them.
         let usual = path.file_name().map(|name| all.join(name));
         if let Some(admin) = usual.as_ref().filter(|admin| is_it(admin)) {
             return Ok(Some(admin.clone()));
@@ -195,7 +198,8 @@ impl Repository {
                 return Ok(Some(admin));
             }
         }
-        // One that was made to say it is somewhere else still has our branch, and git would refuse that a second time.
+        // An administration that was made to name another place still has our branch checked out,
+        // and git would refuse to check it out again.
         Ok(usual.filter(|admin| is_directory(admin) && says(admin, "HEAD") == head))
     }
 
@@ -216,8 +220,8 @@ impl Repository {
         Ok(git.env("GIT_DIR", admin).env("GIT_COMMON_DIR", self.real()).env("GIT_WORK_TREE", "."))
     }
 
-    /// Asks git in the worktree without any help where it is, as the agent's git will, and has the worktree's own
-    /// configuration say it where the repository's leads elsewhere.
+    /// Lets git find out by itself where it is, as the agent's git will. If the repository's
+    /// configuration leads elsewhere, the worktree's own configuration is made to correct it.
     pub(super) async fn assert_at_home(&self, site: &Site<'_>) -> Result<(), GitError> {
         let right = format!("{}\n{}", site.path.display(), site.admin.display());
         let (work, own) = (site.path.display().to_string(), site.admin.join("config.worktree"));
@@ -230,7 +234,7 @@ impl Repository {
                 return Ok(());
             }
             if !site.is_there() {
-                // Removed in this very moment; the next try makes it anew.
+                // It was removed at this very moment; the next try makes it anew.
                 let source = io::ErrorKind::NotFound.into();
                 return Err(GitError::File { path: site.path.to_owned(), source });
             }
@@ -250,7 +254,7 @@ impl Repository {
     }
 }
 
-/// Removes whatever is there, through no link. Nothing there is fine.
+/// Removes whatever is there, without following a link. It is not an error if nothing is there.
 pub(super) fn remove(path: &Path) -> Result<(), GitError> {
     beneath::remove(path).map_err(file_error(path))
 }
@@ -263,8 +267,8 @@ pub(super) fn aside_of(path: &Path) -> Result<PathBuf, GitError> {
         .ok_or_else(|| file_error(path)(io::Error::from(io::ErrorKind::DirectoryNotEmpty)))
 }
 
-/// Moves what is in the way of a worktree to another name beside it.
+/// Moves whatever is in the way of a worktree to another name beside it.
 pub(super) fn put_aside(path: &Path, aside: &Path) -> Result<(), GitError> {
-    tracing::warn!(path = %path.display(), aside = %aside.display(), "something that was in the place of a worktree was put aside");
+    tracing::warn!(path = %path.display(), aside = %aside.display(), "something was in the place of a worktree and was moved aside");
     fs::rename(path, aside).map_err(file_error(path))
 }

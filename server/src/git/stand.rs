@@ -1,4 +1,5 @@
-//! Making a ticket's worktree and branch where they are missing, and putting right what an agent or a killed git left.
+//! Makes a ticket's worktree and branch where they are missing, and repairs what an agent or a
+//! killed git left.
 
 use std::fs;
 use std::io;
@@ -23,11 +24,12 @@ use crate::domain::worktree::Worktree;
 /// What may be in the place of a worktree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// No attempt has worked there yet. Files there are not ours and are put aside.
+    /// No attempt has worked there yet. Files there are not ours, and are put aside.
     New,
-    /// An attempt worked there whose changes do not count; files there are what it left.
+    /// An attempt worked there whose changes were not accepted; files there are what it left.
     Used,
-    /// What is there is about to be accepted. A link in its place leads to something else, so there is nothing to accept.
+    /// What is there is about to be accepted. A link in its place leads to something else, so there
+    /// is nothing to accept.
     Counts,
 }
 
@@ -41,8 +43,8 @@ enum Filled {
 }
 
 impl Repository {
-    /// Makes the branch and the worktree where they are missing, and clears away what a killed git left. Whatever work is
-    /// there stays as it is.
+    /// Makes the branch and the worktree where they are missing, and clears away what a killed git
+    /// left. Any work there stays as it is.
     pub async fn stand_up(&self, work: &Worktree, place: Place) -> Result<(), GitError> {
         self.stood_up(work, place).await.map(drop)
     }
@@ -53,7 +55,7 @@ impl Repository {
         place: Place,
     ) -> Result<Site<'w>, GitError> {
         let branch = full(&work.branch);
-        // Where it cannot be removed, git says what is in its way.
+        // If it cannot be removed, git will report what is in its way.
         if let Err(error) = beneath::remove(&self.real().join(format!("{branch}.lock"))) {
             tracing::warn!(branch, %error, "the lock file of a branch could not be removed");
         }
@@ -71,8 +73,9 @@ impl Repository {
                 Filled::Missing => {}
                 Filled::Empty => remove(path)?,
                 Filled::Files if place == Place::New => put_aside(path, &aside_of(path)?)?,
-                // Its administration is gone, as after `git worktree prune` where `.git` was missing. The files are the
-                // work, and git makes a worktree in an empty directory only.
+                // Its administration is gone, as after `git worktree prune` while `.git` was
+                // missing. The files are the work, and git makes a worktree only in an empty
+                // directory.
                 Filled::Files => fs::rename(path, &saved).map_err(file_error(path))?,
             }
             if let Some(parent) = path.parent() {
@@ -96,7 +99,7 @@ impl Repository {
         let site = Site { work, path, top, admin };
         site.straighten()?;
         site.clear_locks()?;
-        // Made and removed by `worktree add`; a lock of the user's says something else.
+        // `worktree add` makes and removes this file; a lock that the user made has other contents.
         let locked = site.admin.join("locked");
         if beneath::read_text(&locked, SMALL).is_ok_and(|why| why.trim() == "initializing") {
             remove(&locked)?;
@@ -111,11 +114,12 @@ impl Repository {
         Ok(site)
     }
 
-    /// Makes an empty administration for a new worktree, to be filled by [`Site::straighten`], as `git worktree add` would.
-    /// `None` where git has to do it: where its name is taken, or the repository keeps more for each worktree.
+    /// Makes an empty administration for a new worktree, which [`Site::straighten`] fills as `git
+    /// worktree add` would. Returns `None` if git has to do it: when the name is taken, or when the
+    /// repository keeps more for each worktree.
     ///
-    /// Git reads all other worktrees first, to see that none has the branch checked out. That takes longer with each
-    /// ticket, and is no question for a branch that was made a moment ago.
+    /// Git first reads all other worktrees, to see that none has the branch checked out. That takes
+    /// longer with each ticket, and a branch that was made a moment ago cannot be checked out.
     fn administer(&self, path: &Path) -> Result<Option<PathBuf>, GitError> {
         let is_more = |name: &&str| self.real().join(name).symlink_metadata().is_ok();
         if ["config.worktree", "info/sparse-checkout", "reftable"].iter().any(is_more) {
@@ -132,8 +136,9 @@ impl Repository {
         }
     }
 
-    /// What is in the place of a worktree. A link there is removed, unless what it took the place of counts; one on the
-    /// way to it took the places of others as well, and a person has to look.
+    /// What is in the place of a worktree. A link there is removed, unless it has replaced work
+    /// that is about to be accepted. A link in a directory above has replaced other worktrees as
+    /// well, and a person must look.
     fn filled(path: &Path, place: Place) -> Result<Filled, GitError> {
         match beneath::look(path).map_err(file_error(path))? {
             Found::Directory(directory) => fill_of(&directory).map_err(file_error(path)),
@@ -152,7 +157,7 @@ impl Repository {
         }
     }
 
-    /// Gives a worktree its first index. Without one it looks as if everything in it had been deleted.
+    /// Gives a worktree its first index. Without an index, everything in it would appear deleted.
     async fn fill(&self, site: &Site<'_>, filled: Filled, place: Place) -> Result<(), GitError> {
         let has_index = site.admin.join("index").symlink_metadata().is_ok();
         let is_work = filled == Filled::Files && place != Place::New;
@@ -171,12 +176,13 @@ impl Repository {
     }
 }
 
-/// Brings files that were saved into the worktree that was made for them. Called again after it was cut short, it continues.
+/// Moves saved files into the worktree that was made for them. Called again after an interruption,
+/// it continues.
 fn swap_in(path: &Path, saved: &Path) -> Result<(), GitError> {
     let (fresh, link) = (path.join(".git"), saved.join(".git"));
     if fresh.symlink_metadata().is_ok() {
         if is_directory(&link) {
-            // A repository that was made there.
+            // A repository that an agent made there.
             put_aside(&link, &aside_of(path)?)?;
         }
         fs::rename(&fresh, &link).map_err(file_error(&fresh))?;

@@ -1,5 +1,6 @@
-//! Submodules in a ticket's worktree. Their repositories are part of the worktree's administration and go with it, so what
-//! an agent did in one has to be somewhere else before the ticket's commit names it.
+//! Submodules in a ticket's worktree. Their repositories are part of the worktree's administration
+//! and are removed with it, so what an agent did in one must exist elsewhere before the ticket's
+//! commit names it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use crate::beneath;
 use crate::beneath::Found;
 
 impl Repository {
-    /// An error when files of a submodule are in no commit, or when the result names a commit of a submodule that was not
-    /// fetched from where the submodule comes from, nor pushed there.
+    /// Fails if files of a submodule are in no commit, or if the result names a commit of a
+    /// submodule that was neither fetched from the submodule's origin nor pushed to it.
     pub(super) async fn assert_submodules_are_elsewhere(
         &self,
         site: &Site<'_>,
@@ -39,7 +40,7 @@ impl Repository {
             let at = site.path.join(&path);
             let top = match beneath::look(&at).map_err(file_error(&at))? {
                 Found::Directory(top) => Arc::new(top),
-                // It was not fetched here, so no commit was made here.
+                // The submodule was not fetched here, so no commit was made here.
                 Found::Nothing | Found::Link(_) | Found::Other(_) => continue,
             };
             let link = at.join(".git");
@@ -64,7 +65,8 @@ impl Repository {
         Ok(())
     }
 
-    /// The links to commits of other repositories that are in `after` and were not in `before`, by path.
+    /// The links to commits of other repositories that are in `after` and were not in `before`, by
+    /// path.
     async fn links_since(
         &self,
         before: &str,

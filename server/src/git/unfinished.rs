@@ -1,4 +1,5 @@
-//! What git was doing and has not done: merges, rebases and their like, in a ticket's worktree and in the user's checkouts.
+//! Operations that git began and has not finished: merges, rebases and the like, in a ticket's
+//! worktree and in the user's checkouts.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ use super::site::Site;
 use crate::beneath;
 use crate::beneath::Found;
 
-/// What may be left of it in a worktree's administration. The next agent's git would continue it.
+/// The traces of such an operation in a worktree's administration. The next agent's git would
+/// continue it.
 pub(super) const UNFINISHED: [&str; 18] = [
     "rebase-merge",
     "rebase-apply",
@@ -35,7 +37,7 @@ pub(super) const UNFINISHED: [&str; 18] = [
     "BISECT_HEAD",
 ];
 
-/// What says that something is under way, and what that is.
+/// Files that show that an operation is in progress, and which.
 const UNDER_WAY: [(&str, &str); 5] = [
     ("rebase-merge", "git rebase"),
     ("rebase-apply/applying", "git am"),
@@ -44,7 +46,7 @@ const UNDER_WAY: [(&str, &str); 5] = [
     ("BISECT_LOG", "git bisect"),
 ];
 
-/// The same where a commit is all that is missing.
+/// The same for operations that lack only a commit.
 const ABOUT_TO_COMMIT: [(&str, &str); 3] = [
     ("MERGE_HEAD", "git merge"),
     ("CHERRY_PICK_HEAD", "git cherry-pick"),
@@ -52,8 +54,8 @@ const ABOUT_TO_COMMIT: [(&str, &str); 3] = [
 ];
 
 impl Repository {
-    /// The commits that were merged in a worktree and have no commit yet. An error when something there is in the middle:
-    /// its files are not what the agent was working towards.
+    /// The commits that were merged in a worktree and have no commit yet. Fails if an operation
+    /// there is unfinished: its files are not what the agent was working towards.
     pub(super) async fn finished(
         &self,
         site: &Site<'_>,
@@ -90,8 +92,8 @@ impl Repository {
         Ok(merged)
     }
 
-    /// Where a branch is in the middle of something that ends with writing it, and what that is. It may be checked out
-    /// nowhere meanwhile: a rebase takes it up again at its end.
+    /// Where a branch is part of an operation that will write it at its end, and which operation.
+    /// The branch may be checked out nowhere meanwhile: a rebase checks it out again at its end.
     pub(super) fn in_the_middle(
         &self,
         branch: &str,
@@ -104,7 +106,7 @@ impl Repository {
             let is_rebased = ["rebase-merge/head-name", "rebase-apply/head-name"]
                 .iter()
                 .any(|name| says(&admin, name).trim() == branch)
-                // `git rebase --update-refs`: a ref, what it was, what it will be.
+                // `git rebase --update-refs` writes a ref, its old value, and its new value.
                 || says(&admin, "rebase-merge/update-refs").lines().any(|line| line == branch);
             let what = if is_rebased {
                 "git rebase"
@@ -139,7 +141,7 @@ impl Repository {
     }
 }
 
-/// What is under way in a checkout with this administration.
+/// The operation in progress in a checkout with this administration.
 pub(super) fn under_way(admin: &Path) -> Option<&'static str> {
     first(admin, &UNDER_WAY).or_else(|| first(admin, &ABOUT_TO_COMMIT))
 }

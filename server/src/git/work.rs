@@ -1,6 +1,7 @@
 //! A ticket's work: accepted on its branch, put aside, put back.
 //!
-//! The database says what was accepted (`head_commit`); here the repository is brought to it.
+//! The database says what was accepted (`head_commit`); this module brings the repository to that
+//! commit.
 
 use super::error::GitError;
 use super::error::file_error;
@@ -19,10 +20,11 @@ use crate::domain::worktree::Head;
 use crate::domain::worktree::Worktree;
 
 impl Repository {
-    /// Commits what an accepted attempt left and moves the branch there. Done again, it comes to the same.
+    /// Commits what an accepted attempt left and moves the branch there. Repeating it changes
+    /// nothing.
     ///
-    /// What is in the middle of something, or would be on no branch afterwards, is an error that says so; then nothing was
-    /// changed.
+    /// It fails, with a sentence that says so, if an operation is unfinished or if a commit would
+    /// afterwards be on no branch; then nothing was changed.
     pub async fn accept(&self, work: &Worktree, author: &Author) -> Result<Head, GitError> {
         let site = self.stood_up(work, Place::Counts).await?;
         let branch = full(&work.branch);
@@ -47,7 +49,7 @@ impl Repository {
                 Some(tip) => self.contains(tip, &now.head).await?,
                 None => false,
             };
-        // An agent that checked out an old commit and left it checked out has changed nothing.
+        // An agent that left an old commit checked out has changed nothing.
         let result = if is_past { tip.clone().unwrap_or(gathered) } else { gathered };
         let paths = self.nested_since(&work.head.commit, &result).await?;
         if !paths.is_empty() {
@@ -78,8 +80,8 @@ impl Repository {
         Ok(Head { commit: result, stat })
     }
 
-    /// Keeps the changes of an attempt that was not accepted under a ref of its own, and leaves the worktree as it is.
-    /// Returns the ref; `None` when there is nothing to keep.
+    /// Keeps the changes of an attempt that was not accepted under a ref of its own, and leaves the
+    /// worktree as it is. Returns the ref, or `None` if there is nothing to keep.
     pub async fn put_aside(
         &self,
         work: &Worktree,
@@ -115,7 +117,7 @@ impl Repository {
         Ok(kept)
     }
 
-    /// Takes branch and worktree back to the accepted commit. Call [`Self::put_aside`] before.
+    /// Takes branch and worktree back to the accepted commit. Call [`Self::put_aside`] first.
     pub async fn put_back(&self, work: &Worktree, place: Place) -> Result<(), GitError> {
         let site = self.stood_up(work, place).await?;
         let contents = site.contents(Access::Change).await?;
@@ -132,13 +134,14 @@ impl Repository {
         site.clear(&UNFINISHED)?;
         self.to_branch(&site).await?;
         self.at(&site, "reset")?.args(["--hard", "--quiet"]).run().await?;
-        // What is ignored stays: it is caches mostly, and no attempt's result.
+        // Ignored files stay: they are mostly caches, and never an attempt's result.
         self.at(&site, "clean")?.args(["--force", "-d", "--quiet"]).run().await?;
         start_of(&site)
     }
 }
 
-/// Makes the directory that agents start in: git keeps no empty ones. What was accepted may have a link there.
+/// Makes the directory in which agents start, because git keeps no empty ones. Accepted work may
+/// have a link there.
 fn start_of(site: &Site<'_>) -> Result<(), GitError> {
     let start = site.path.join(&site.work.prefix);
     match beneath::look(&start).map_err(file_error(&start))? {

@@ -1,4 +1,4 @@
-//! The user's checkout, when git could not bring it forward.
+//! The user's checkout when git could not fast-forward it.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,8 @@ use super::*;
 use crate::git::abandoned;
 use crate::git::merge::Landing;
 
-/// A checkout with a file whose filter does what a test says, and a ticket that changes it among others.
+/// A checkout with a file whose filter does what a test says, and a ticket that changes it among
+/// other files.
 async fn bed_with_filter() -> (Bed, Worktree) {
     let bed = Bed::new();
     let program = bed.user().with_file_name("filter");
@@ -47,14 +48,14 @@ fn how(bed: &Bed) -> PathBuf {
     bed.user().with_file_name("how")
 }
 
-/// What differs from the commit, and everything there is.
+/// What differs from the commit, and the names of all files.
 fn state(bed: &Bed) -> (String, String, String) {
     let files = git_in(&bed.user(), &["ls-files", "--others", "--cached", "--stage"]);
     (bed.git(&["status", "--porcelain"]), bed.git(&["diff", "HEAD"]), files)
 }
 
 #[tokio::test]
-async fn a_checkout_that_git_could_not_bring_forward_is_as_it_was() {
+async fn a_checkout_that_git_could_not_fast_forward_is_restored() {
     let (bed, work) = bed_with_filter().await;
     bed.write("mine.txt", "the user's\n");
     let before = state(&bed);
@@ -81,7 +82,7 @@ async fn what_a_killed_git_left_in_a_checkout_is_undone_before_the_next_try() {
     assert!(error.is_passing(), "{error}");
     fs::remove_file(how(&bed)).unwrap();
     assert!(bed.user().join(".git/index.lock").exists(), "git was killed at its work");
-    // A file that was cut off where the disk was full.
+    // A file that was truncated when the disk was full.
     fs::write(bed.user().join("a.txt"), "chan").unwrap();
     // Nobody else's lock is that old.
     std::thread::sleep(abandoned::AGE + Duration::from_secs(1));
@@ -117,7 +118,7 @@ async fn a_checkout_that_the_user_changed_meanwhile_is_left_to_the_user() {
 async fn an_index_that_was_ahead_of_its_branch_is_brought_back() {
     let (bed, work) = bed_with_filter().await;
     let (from, to) = (bed.git(&["rev-parse", "main"]), work.head.commit.clone());
-    // As when everything was written but the branch.
+    // As if everything had been written except the branch.
     bed.git(&["read-tree", "-m", "-u", &to]);
     fs::write(bed.user().join(".git/vibe-ensemble-forward"), format!("{from}\n{to}\n")).unwrap();
     let landed = bed.repository().await.land(&work, "Work").await.unwrap();
@@ -127,7 +128,7 @@ async fn an_index_that_was_ahead_of_its_branch_is_brought_back() {
 }
 
 #[tokio::test]
-async fn a_note_of_another_time_moves_nothing() {
+async fn a_stale_note_changes_nothing() {
     let (bed, work) = bed_with_filter().await;
     let from = bed.git(&["rev-parse", "main"]);
     for noted in [format!("{from}\n"), String::new(), format!("{}\n{from}\n", work.head.commit)] {

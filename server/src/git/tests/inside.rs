@@ -7,7 +7,7 @@ use super::*;
 use crate::git::removal::Removal;
 
 #[tokio::test]
-async fn only_what_is_elsewhere_too_is_removed() {
+async fn only_work_that_also_exists_elsewhere_is_removed() {
     let bed = Bed::new();
     let (merged, unmerged) = two_accepted(&bed).await;
     let dirty = bed.work(3).await;
@@ -55,14 +55,15 @@ async fn a_repository_inside_a_worktree_is_neither_accepted_nor_removed() {
         let refused = repository.accept(&work, &author(1)).await.expect_err("is not accepted");
         assert!(refused.to_string().contains("nested"), "{refused}");
         if agent_commits {
-            // As it was accepted by an earlier version, and is clean to git.
+            // As an earlier version accepted it: to git it is clean.
             let removal = repository.remove(&work).await.expect("looks");
             assert!(matches!(removal, Removal::Kept(why) if why.contains("nested")));
         }
 
         fs::remove_dir_all(nested.join(".git")).expect("the inner repository's");
         if agent_commits {
-            // To git a link without its repository is a submodule that is not there, and nothing below it is looked at.
+            // To git, a link without its repository is a submodule that is absent, and it looks at
+            // nothing below it.
             at(&work, &["rm", "--quiet", "--cached", "nested"]);
         }
         let head = repository.accept(&work, &author(1)).await.expect("accepted");
@@ -91,7 +92,7 @@ async fn a_submodule_is_accepted() {
     assert!(bed.git(&["ls-tree", &head.commit, "vendor/lib"]).starts_with("160000 commit"));
 }
 
-/// A library that is a submodule of the worktree, fetched there.
+/// A library that is a submodule of the worktree and has been fetched there.
 fn with_submodule(bed: &Bed, work: &Worktree) -> PathBuf {
     let library = bed.user().with_file_name("library");
     fs::create_dir(&library).unwrap();
@@ -109,7 +110,7 @@ fn with_submodule(bed: &Bed, work: &Worktree) -> PathBuf {
 }
 
 #[tokio::test]
-async fn what_is_only_in_the_worktrees_copy_of_a_submodule_is_not_accepted() {
+async fn work_that_exists_only_in_the_worktrees_submodule_is_not_accepted() {
     let bed = Bed::new();
     let mut work = bed.work(42).await;
     let inside = with_submodule(&bed, &work);
@@ -143,7 +144,7 @@ async fn what_is_only_in_the_worktrees_copy_of_a_submodule_is_not_accepted() {
 }
 
 #[tokio::test]
-async fn a_worktree_inside_is_left_out_and_goes_when_it_holds_nothing_of_its_own() {
+async fn an_inner_worktree_is_left_out_and_removed_when_it_holds_nothing_of_its_own() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     let inside = Path::new(&work.path).join(".claude/worktrees/agent-1");

@@ -1,4 +1,4 @@
-//! Results brought together, and branches brought into their base.
+//! Combining results, and merging branches into their base.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::git::merge::Landing;
 
 #[tokio::test]
-async fn results_come_together_or_the_files_are_named() {
+async fn results_are_merged_together_or_the_conflicting_files_are_named() {
     let bed = Bed::new();
     let mut results = Vec::new();
     for (key, file, text) in
@@ -28,7 +28,7 @@ async fn results_come_together_or_the_files_are_named() {
 }
 
 #[tokio::test]
-async fn a_clean_checkout_of_the_base_is_brought_forward_with_its_files() {
+async fn a_clean_checkout_of_the_base_is_fast_forwarded_with_its_files() {
     let bed = Bed::new();
     let (first, second) = two_accepted(&bed).await;
     let repository = bed.repository().await;
@@ -60,7 +60,8 @@ async fn a_base_that_is_checked_out_nowhere_is_moved() {
     assert_eq!(bed.git(&["status", "--porcelain"]), " M a.txt");
 }
 
-/// Why a ticket's work is not merged: what is found beforehand, or what git says, which is tried again.
+/// Why a ticket's work is not merged: what the server finds beforehand, or git's answer, after
+/// which the merge is retried.
 async fn why_not(bed: &Bed, work: &Worktree) -> String {
     match bed.repository().await.land(work, "One").await {
         Ok(Landing::Refused(why)) => why.reason,
@@ -70,7 +71,7 @@ async fn why_not(bed: &Bed, work: &Worktree) -> String {
 }
 
 #[tokio::test]
-async fn nothing_is_merged_over_what_the_user_has_not_committed() {
+async fn nothing_is_merged_over_uncommitted_changes_of_the_user() {
     type Change = fn(&Bed);
     let changes: [(&str, Change); 5] = [
         ("a.txt", |bed| bed.write("a.txt", "the user's change\n")),

@@ -1,4 +1,4 @@
-//! Against real repositories and the git of this system.
+//! Runs against real repositories and the git of this system.
 
 mod attacks;
 mod forward;
@@ -28,7 +28,7 @@ use crate::domain::worktree::Worktree;
 
 const TICKET: TicketId = TicketId::from_key(42);
 
-/// A user's repository with one commit, and a place for worktrees.
+/// A user's repository with one commit, and a directory for worktrees.
 struct Bed {
     dir: TempDir,
     repositories: Repositories,
@@ -90,7 +90,7 @@ impl Bed {
         self.repositories.open(&self.user().join(".git")).await.expect("opens")
     }
 
-    /// A ticket that begins at the branch checked out, its worktree made.
+    /// A ticket that begins at the checked-out branch, with its worktree.
     async fn work(&self, key: i64) -> Worktree {
         work_of(self, &self.user(), key).await
     }
@@ -145,7 +145,7 @@ fn at(work: &Worktree, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_look_tells_what_can_have_worktrees() {
+async fn a_look_reports_which_directories_can_have_worktrees() {
     let bed = Bed::new();
     let top = look(&bed.user()).await.unwrap().unwrap();
     assert_eq!(top.repository, bed.user().join(".git"));
@@ -189,7 +189,7 @@ async fn accepted_work_is_on_the_branch_and_accepting_it_again_changes_nothing()
         log,
         "Vibe-Ensemble T-42 build (A-17): commit what the worker left\nUser The agent's own"
     );
-    // The next stage leaves nothing.
+    // The next stage changes nothing.
     work.head = head.clone();
     assert_eq!(repository.accept(&work, &author(18)).await.unwrap(), head);
     assert_eq!(bed.git(&["status", "--porcelain"]), "");
@@ -198,7 +198,7 @@ async fn accepted_work_is_on_the_branch_and_accepting_it_again_changes_nothing()
 }
 
 #[tokio::test]
-async fn what_was_not_accepted_is_kept_and_the_worktree_goes_back() {
+async fn rejected_changes_are_kept_and_the_worktree_goes_back() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     put(&work, "a.txt", "bad\n");
@@ -218,7 +218,8 @@ async fn what_was_not_accepted_is_kept_and_the_worktree_goes_back() {
     let shown =
         |name: &str| bed.git(&["show", &format!("refs/vibe-ensemble/attempts/A-17:{name}")]);
     assert_eq!((shown("a.txt").as_str(), shown("worse.txt").as_str()), ("bad", "worse"));
-    // Other changes of an attempt of that number, as after a restored backup, get another name.
+    // Other changes of an attempt with the same number, as after a restored backup, get another
+    // name.
     put(&work, "a.txt", "another\n");
     let other = repository.put_aside(&work, &author(17)).await.unwrap();
     assert_eq!(other.as_deref(), Some("refs/vibe-ensemble/attempts/A-17-2"));
@@ -302,7 +303,7 @@ async fn whatever_state_an_agent_leaves_can_be_accepted_or_put_back() {
 }
 
 #[tokio::test]
-async fn somebody_who_looked_at_the_past_has_not_undone_the_present() {
+async fn an_old_commit_left_checked_out_undoes_nothing() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     put(&work, "a.txt", "later\n");
@@ -315,9 +316,9 @@ async fn somebody_who_looked_at_the_past_has_not_undone_the_present() {
 }
 
 #[tokio::test]
-async fn the_repository_around_the_worktrees_is_never_taken_for_theirs() {
+async fn the_repository_around_the_worktrees_is_never_mistaken_for_theirs() {
     let bed = Bed::new();
-    // The state directory lies in another repository, with changes of its own.
+    // The state directory is in another repository, which has changes of its own.
     let around = bed.user().with_file_name("state");
     fs::create_dir(&around).unwrap();
     git_in(&around, &["init", "--quiet"]);
@@ -333,7 +334,7 @@ async fn the_repository_around_the_worktrees_is_never_taken_for_theirs() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_belongs_to_somebody_else() {
+async fn a_branch_name_that_is_taken_is_left_alone() {
     let bed = Bed::new();
     bed.git(&["branch", "vibe-ensemble/T-42"]);
     let forgotten = bed.user().with_file_name("state").join("T-42-2");
@@ -347,7 +348,7 @@ async fn a_name_that_is_taken_belongs_to_somebody_else() {
     assert_eq!(fs::read_to_string(forgotten.join("left.txt")).unwrap(), "left\n");
 }
 
-/// Two tickets that changed different files, accepted.
+/// Two accepted tickets that changed different files.
 async fn two_accepted(bed: &Bed) -> (Worktree, Worktree) {
     let mut works = Vec::new();
     for (key, file) in [(1, "a.txt"), (2, "c.txt")] {

@@ -1,9 +1,10 @@
-//! What an agent can do to the objects of a repository: have others shown in their place, or have them lie elsewhere.
+//! What an agent can do to the objects of a repository: have others shown in their place, or store
+//! them elsewhere.
 
 use super::*;
 
-/// Commits in a worktree as an agent would that keeps its objects in a directory of its own, and has the repository borrow
-/// them from there.
+/// Commits in a worktree like an agent that keeps its objects in a directory of its own and makes
+/// the repository borrow them from there.
 fn commit_elsewhere(bed: &Bed, work: &Worktree) -> PathBuf {
     let elsewhere = bed.user().with_file_name("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
@@ -44,7 +45,7 @@ async fn accepted_work_lies_in_the_repository_itself() {
 }
 
 #[tokio::test]
-async fn work_whose_objects_are_gone_is_not_accepted() {
+async fn work_with_missing_objects_is_not_accepted() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     put(&work, "a.txt", "borrowed\n");
@@ -64,7 +65,7 @@ async fn the_server_sees_commits_as_everyone_who_clones_sees_them() {
     bed.git(&["commit", "--quiet", "-am", "Second"]);
     let second = bed.git(&["rev-parse", "HEAD"]);
     let tree = bed.git(&["rev-parse", "HEAD^{tree}"]);
-    // Another content in the place of the second commit, and no parent.
+    // Other contents in the place of the second commit, and no parent.
     bed.git(&["replace", &second, &first]);
     fs::write(bed.user().join(".git/info/grafts"), format!("{second}\n")).unwrap();
     let repository = bed.repository().await;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::git::merge::Landing;
 
-/// What a user may have set, and what our git has to do all the same.
+/// Settings that a user may have, and that must not change what our git does.
 const SETTINGS: [(&str, &str); 30] = [
     ("submodule.recurse", "true"),
     ("core.ignoreStat", "true"),
@@ -89,7 +89,7 @@ async fn an_agent_never_works_on_the_users_checkout() {
 }
 
 #[tokio::test]
-async fn a_checkout_of_a_repository_that_says_it_is_bare_goes_along() {
+async fn a_checkout_of_a_repository_that_claims_to_be_bare_is_fast_forwarded() {
     for more in [false, true] {
         let bed = Bed::new();
         let mut work = bed.work(1).await;
@@ -146,7 +146,7 @@ async fn a_ticket_works_in_a_submodule_as_in_any_other_project() {
 }
 
 #[tokio::test]
-async fn files_whose_administration_is_gone_are_the_work() {
+async fn files_without_an_administration_are_kept_as_the_work() {
     for accept in [true, false] {
         let bed = Bed::new();
         let work = bed.work(42).await;

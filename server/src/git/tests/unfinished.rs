@@ -1,4 +1,4 @@
-//! Merges, rebases and their like that an agent or the user has not finished.
+//! Merges, rebases and similar operations that an agent or the user has not finished.
 
 use super::*;
 use crate::domain::hold::Hold;
@@ -6,7 +6,7 @@ use crate::domain::hold::HoldKind;
 use crate::git::GitError;
 use crate::git::merge::Landing;
 
-/// A branch `other` whose change conflicts with one of the ticket's.
+/// A branch `other` whose change conflicts with the ticket's change.
 fn rivals(work: &Worktree) {
     at(work, &["branch", "other"]);
     put(work, "a.txt", "ours\n");
@@ -29,7 +29,7 @@ fn at_stops(work: &Worktree, arguments: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_is_in_the_middle_is_not_accepted_and_says_what_it_is() {
+async fn an_unfinished_operation_is_not_accepted_and_is_named() {
     type Begin = fn(&Worktree);
     let begun: [(&str, &str, Begin); 7] = [
         ("git merge", "a.txt", |work| at_stops(work, &["merge", "other"])),
@@ -63,7 +63,7 @@ async fn what_is_in_the_middle_is_not_accepted_and_says_what_it_is() {
         assert!(matches!(refused, GitError::Unfinished { .. }), "{said}");
         assert!(said.contains(what) && said.contains(file), "{what}: {said}");
         assert_eq!(at(&work, &["for-each-ref"]), before, "{what}: something was moved");
-        // Done again it begins with nothing of that.
+        // The repeated attempt begins without any of it.
         repository.put_aside(&work, &author(1)).await.unwrap().expect("kept");
         repository.put_back(&work, Place::Used).await.unwrap();
         assert_eq!(at(&work, &["status", "--porcelain"]), "");
@@ -89,7 +89,7 @@ async fn a_merge_that_was_resolved_is_a_merge() {
 }
 
 #[tokio::test]
-async fn a_merge_that_changes_no_file_is_one_too() {
+async fn a_resolved_merge_that_changes_no_file_is_a_merge_too() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     rivals(&work);
@@ -98,7 +98,7 @@ async fn a_merge_that_changes_no_file_is_one_too() {
     assert_eq!(bed.git(&["rev-list", "--count", "--merges", &head.commit]), "1");
 }
 
-/// The ticket's accepted work, which changes what the user's base branch is at work with.
+/// The ticket's accepted work, which changes the base branch on which the user is working.
 async fn accepted(bed: &Bed) -> Worktree {
     let mut work = bed.work(1).await;
     put(&work, "new.txt", "new\n");
@@ -107,7 +107,7 @@ async fn accepted(bed: &Bed) -> Worktree {
 }
 
 #[tokio::test]
-async fn a_base_that_the_user_is_at_work_with_stays_where_it_is() {
+async fn a_base_with_an_operation_of_the_user_in_progress_is_not_moved() {
     type Begin = fn(&Bed) -> PathBuf;
     let begun: [(&str, Begin); 6] = [
         ("git rebase", |bed| {

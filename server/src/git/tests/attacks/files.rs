@@ -1,10 +1,10 @@
-//! Files that git would wait for, choke on, or copy until the disk is full.
+//! Files that git would wait for, fail on, or copy until the disk is full.
 
 use super::*;
 use crate::git::large::MOST_FILES;
 
 #[tokio::test]
-async fn pipes_that_git_would_open_are_named_or_removed_and_hold_nobody() {
+async fn pipes_that_git_would_open_are_named_or_removed_and_block_nobody() {
     for name in [".gitignore", ".gitattributes", ".gitmodules", "deep/er/.gitignore"] {
         let bed = Bed::new();
         let work = bed.work(42).await;
@@ -27,7 +27,7 @@ async fn pipes_that_git_would_open_are_named_or_removed_and_hold_nobody() {
 }
 
 #[tokio::test]
-async fn a_pipe_in_the_place_of_a_file_that_git_knows_is_named() {
+async fn a_pipe_in_the_place_of_a_tracked_file_is_named() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     fs::remove_file(Path::new(&work.path).join("a.txt")).unwrap();
@@ -41,7 +41,7 @@ async fn a_pipe_in_the_place_of_a_file_that_git_knows_is_named() {
 }
 
 #[tokio::test]
-async fn closed_directories_of_a_failed_attempt_are_in_nobodys_way() {
+async fn closed_directories_of_a_failed_attempt_do_not_block_the_next() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     let modes = [("cache/module", 0o000), ("cache", 0o555), ("sub", 0o555)];
@@ -71,7 +71,7 @@ async fn closed_directories_of_a_failed_attempt_are_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn a_file_too_large_to_be_committed_is_named_before_git_copies_it() {
+async fn a_file_too_large_to_commit_is_named_before_git_copies_it() {
     for prefix in ["", "deep/er/"] {
         let bed = Bed::new();
         let work = bed.work(42).await;
@@ -79,7 +79,7 @@ async fn a_file_too_large_to_be_committed_is_named_before_git_copies_it() {
         let name = format!("{prefix}hole");
         put(&work, &name, "");
         let large = fs::File::options().write(true).open(Path::new(&work.path).join(&name));
-        // It takes no room on its disk, and git would take an hour for its zeros.
+        // It takes no room on its disk, and git would need an hour for its zeros.
         large.unwrap().set_len(1 << 40).unwrap();
         let repository = bed.repository().await;
         for refused in [
@@ -94,7 +94,7 @@ async fn a_file_too_large_to_be_committed_is_named_before_git_copies_it() {
                 "{refused}"
             );
         }
-        // What is ignored is no work.
+        // Ignored files are not part of the work.
         put(&work, ".gitignore", "hole\n");
         let head = repository.accept(&work, &author(1)).await.unwrap();
         assert_eq!(bed.git(&["show", &format!("{}:left.txt", head.commit)]), "left");
@@ -103,7 +103,7 @@ async fn a_file_too_large_to_be_committed_is_named_before_git_copies_it() {
 }
 
 #[tokio::test]
-async fn a_known_file_that_has_grown_beyond_all_bounds_is_named_too() {
+async fn a_tracked_file_that_has_grown_too_large_is_named_too() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     let known = fs::File::options().write(true).open(Path::new(&work.path).join("a.txt"));
@@ -113,7 +113,7 @@ async fn a_known_file_that_has_grown_beyond_all_bounds_is_named_too() {
 }
 
 #[tokio::test]
-async fn more_files_than_anybody_commits_are_named_and_may_be_ignored() {
+async fn too_many_new_files_are_named_and_may_be_ignored() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     for number in 0..=MOST_FILES {
@@ -128,7 +128,7 @@ async fn more_files_than_anybody_commits_are_named_and_may_be_ignored() {
 }
 
 #[tokio::test]
-async fn names_of_every_kind_are_accepted_as_they_are() {
+async fn file_names_of_every_kind_are_accepted_unchanged() {
     use std::os::unix::ffi::OsStrExt as _;
 
     let bed = Bed::new();

@@ -1,9 +1,9 @@
-//! What would hold a repository for ever.
+//! Attacks that would hold a repository forever.
 
 use super::*;
 
 #[tokio::test]
-async fn whatever_is_in_the_place_of_a_lock_stops_nobody_for_long() {
+async fn whatever_is_in_the_place_of_a_lock_blocks_nobody_for_long() {
     type Attack = fn(&Path);
     let attacks: [(&str, Attack); 4] = [
         ("a directory", |path| fs::create_dir_all(path.join("inside")).unwrap()),
@@ -31,7 +31,7 @@ async fn whatever_is_in_the_place_of_a_lock_stops_nobody_for_long() {
         );
         bed.assert_sound();
     }
-    // One that a killed git left there.
+    // A lock that a killed git left there.
     let bed = Bed::new();
     let mut work = bed.work(42).await;
     put(&work, "new.txt", "new\n");
@@ -46,7 +46,7 @@ async fn whatever_is_in_the_place_of_a_lock_stops_nobody_for_long() {
 }
 
 #[tokio::test]
-async fn a_git_that_waits_for_ever_is_ended_and_the_repository_is_free() {
+async fn a_git_that_waits_forever_is_ended_and_frees_the_repository() {
     let bed = Bed::new();
     let mut work = bed.work(42).await;
     put(&work, "a.txt", "changed\n");
@@ -63,7 +63,7 @@ async fn a_git_that_waits_for_ever_is_ended_and_the_repository_is_free() {
     assert!(matches!(hung, GitError::Hung { .. }) && hung.is_lasting(), "{hung}");
     drop(repository);
 
-    // So does a filter that does not answer, with what it began itself.
+    // A filter that does not answer holds it too, together with the filter's own child.
     fs::remove_file(&exclude).unwrap();
     let script = bed.user().with_file_name("filter");
     let pids = bed.user().with_file_name("pids");
@@ -91,7 +91,7 @@ async fn a_git_that_waits_for_ever_is_ended_and_the_repository_is_free() {
 }
 
 #[tokio::test]
-async fn what_one_agent_leaves_in_its_administration_stops_no_step_of_another_ticket() {
+async fn nothing_in_one_worktrees_administration_blocks_another_ticket() {
     let bed = Bed {
         repositories: Repositories::default().with_idle(Duration::from_secs(2)),
         ..Bed::new()
@@ -110,7 +110,7 @@ async fn what_one_agent_leaves_in_its_administration_stops_no_step_of_another_ti
         ];
         for (what, leave) in leave {
             if name == "index" && what == "a file without an end" {
-                // Git maps it, and an index may be large.
+                // Git maps the index into memory, so it may be large.
                 continue;
             }
             beneath::remove(&place).unwrap();
@@ -128,7 +128,7 @@ async fn what_one_agent_leaves_in_its_administration_stops_no_step_of_another_ti
 }
 
 #[tokio::test]
-async fn a_git_that_its_server_left_hanging_is_ended_by_the_next() {
+async fn a_hanging_git_of_an_earlier_server_is_ended_by_the_next() {
     let bed = Bed::new();
     drop(bed.repository().await);
     let common = bed.user().join(".git");
@@ -165,7 +165,7 @@ async fn an_agents_process_that_holds_the_lock_is_ended_and_another_is_named() {
     drop(repositories.open(&common).await.expect("it is free"));
     assert!(ours.wait().unwrap().code().is_none(), "it was killed");
 
-    // A process of a copy of this server's database is not ours to end.
+    // A process that belongs to a copy of this server's database is not ours to end.
     let mut other = take("elsewhere");
     let words = std::sync::Mutex::new(String::new());
     let told = tokio::sync::Notify::new();
@@ -183,9 +183,9 @@ async fn an_agents_process_that_holds_the_lock_is_ended_and_another_is_named() {
     other.wait().unwrap();
 }
 
-/// A filter is the user's own program, or an agent's; what it says goes through git.
+/// A filter is the user's own program, or an agent's; git passes on what it prints.
 #[tokio::test]
-async fn a_filter_that_complains_without_end_takes_no_memory_and_its_last_words_are_told() {
+async fn endless_error_output_of_a_filter_takes_no_memory_and_its_end_is_reported() {
     let bed = Bed::new();
     let work = bed.work(42).await;
     let program = bed.user().with_file_name("filter");

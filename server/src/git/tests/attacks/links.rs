@@ -1,4 +1,4 @@
-//! Links, and other repositories, where the server has put something.
+//! Links, and other repositories, in places that the server made.
 
 use super::*;
 use crate::git::gather::copy_index;
@@ -14,7 +14,7 @@ async fn a_link_in_the_place_of_a_worktree_or_on_the_way_to_it_leads_nowhere() {
         ("the directory above", |bed, work, to| {
             let above = Path::new(&work.path).parent().unwrap();
             fs::rename(above, bed.user().with_file_name("moved")).unwrap();
-            // The canary under the name of the worktree.
+            // The canary, under the name of the worktree.
             let other = to.with_file_name("other");
             fs::create_dir(&other).unwrap();
             fs::rename(to, other.join("T-42")).unwrap();
@@ -41,7 +41,7 @@ async fn a_link_in_the_place_of_a_worktree_or_on_the_way_to_it_leads_nowhere() {
         assert_eq!(matches!(removal, Removal::Kept(_)), is_above, "{name}: {removal:?}");
         canary.assert_untouched(name);
 
-        // The next attempt's worktree is made anew, where the way to it is clear.
+        // The next attempt's worktree is made anew once the way to it is clear.
         let made = repository.stand_up(&work, Place::Used).await;
         let put_back = repository.put_back(&work, Place::Used).await;
         canary.assert_untouched(name);
@@ -116,7 +116,7 @@ async fn what_an_agent_wrote_into_the_administration_leads_nowhere() {
         assert_eq!(repository.accept(&work, &author(1)).await.expect(name), head, "{name}");
         canary.assert_untouched(name);
         assert_eq!(bed.git(&["show", &format!("{}:left.txt", head.commit)]), "left", "{name}");
-        // The next agent's git is where it should be.
+        // The next agent's git works where it should.
         assert_eq!(at(&work, &["rev-parse", "--show-toplevel"]), work.path, "{name}");
         assert_eq!(at(&work, &["status", "--porcelain"]), "", "{name}");
         work.head = head;
@@ -143,7 +143,7 @@ async fn a_repository_made_in_the_place_of_the_git_file_is_kept() {
     assert_eq!(git_in(&aside, &["log", "--format=%s"]), "In a repository of its own");
 }
 
-/// The server's own index stands in the administration, where an agent can put a link at any instant.
+/// The server's own index is in the administration, where an agent can put a link at any instant.
 #[test]
 fn neither_end_of_the_copy_of_an_index_is_followed_when_it_is_a_link() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What an agent can leave to lead its supervisor astray, or to have it wait for ever.
+//! What an agent can leave to mislead its supervisor, or to make it wait forever.
 
 mod files;
 mod held;
@@ -19,7 +19,7 @@ use crate::beneath;
 use crate::git::GitError;
 use crate::git::removal::Removal;
 
-/// Somebody else's repository, with something that is not committed.
+/// A repository of somebody else, with an uncommitted change.
 struct Canary {
     path: PathBuf,
     before: String,
@@ -45,7 +45,7 @@ impl Canary {
     }
 }
 
-/// Every file below a directory, with its content.
+/// Every file below a directory, with its contents.
 fn picture(path: &Path) -> String {
     let mut found = Vec::new();
     let mut waiting = vec![path.to_owned()];

@@ -1,4 +1,4 @@
-//! Programs that a configuration names.
+//! Programs that a git configuration names.
 
 use super::*;
 
@@ -65,10 +65,11 @@ const PROGRAMS: [&str; 40] = [
     "instaweb.browser",
 ];
 
-/// Every program that git can be configured to run, by the key that names it. Those that decide what files are as objects and how
-/// they are merged are the user's, and run; all others would run an agent's program outside of its unit for nothing.
+/// Every program that git can be configured to run, by its key. Those that decide how files become
+/// objects and how they are merged belong to the user, and run; all others would run an agent's
+/// program outside its unit for no benefit.
 #[tokio::test]
-async fn of_the_programs_that_a_configuration_names_only_filters_and_merge_drivers_run() {
+async fn of_all_configured_programs_only_filters_and_merge_drivers_run() {
     let bed = Bed::new();
     let ran = bed.user().with_file_name("ran");
     fs::create_dir(&ran).unwrap();
@@ -135,7 +136,7 @@ async fn of_the_programs_that_a_configuration_names_only_filters_and_merge_drive
 
 /// A clone without blobs, whose configuration names the program that would fetch them.
 #[tokio::test]
-async fn objects_that_a_clone_lacks_are_fetched_by_nobody_and_the_error_says_what_to_do() {
+async fn objects_that_a_clone_lacks_are_not_fetched_and_the_error_says_what_to_do() {
     let bed = Bed::new();
     bed.write("a.txt", "second\n");
     bed.git(&["commit", "--quiet", "-am", "Second"]);
@@ -152,13 +153,13 @@ async fn objects_that_a_clone_lacks_are_fetched_by_nobody_and_the_error_says_wha
     .unwrap();
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     git_in(&partial, &["config", "remote.origin.uploadpack", program.to_str().unwrap()]);
-    // What is checked out is there, so a ticket can begin and be accepted.
+    // What is checked out is present, so a ticket can begin and be accepted.
     let work = work_of(&bed, &partial, 42).await;
     put(&work, "new.txt", "new\n");
     let repository = bed.repositories.open(&partial.join(".git")).await.unwrap();
     repository.accept(&work, &author(1)).await.unwrap();
     assert!(!ran.exists());
-    // What is in an older commit only is not.
+    // A file that exists only in an older commit is not.
     let back = git_in(&partial, &["rev-parse", "HEAD~1"]);
     let work = Worktree { head: Head { commit: back, stat: DiffStat::default() }, ..work };
     let error = repository.put_back(&work, Place::Used).await.unwrap_err();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn what_is_no_file_where_git_reads_the_repository_itself_has_a_clear_end() {
+async fn non_files_that_git_reads_in_the_repository_itself_end_in_a_clear_error() {
     let places = [
         "objects/info/alternates",
         "shallow",
@@ -28,7 +28,7 @@ async fn what_is_no_file_where_git_reads_the_repository_itself_has_a_clear_end()
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         pipe(&place);
         let repository = bed.repository().await;
-        // Whatever comes of it, it ends, and the repository is free for the next.
+        // Whatever the result, it ends, and the repository is free for the next step.
         let accepted = repository.accept(&work, &author(1)).await;
         if let Err(error) = &accepted {
             assert!(!error.is_passing(), "{name}: {error}");
@@ -64,7 +64,7 @@ async fn a_forged_shallow_file_hides_nothing_of_what_is_accepted() {
     repository.put_back(&work, Place::Used).await.unwrap();
     fs::remove_file(bed.user().join(".git/shallow")).unwrap();
     assert!(repository.contains(&work.head.commit, &first).await.unwrap());
-    // One that nobody can read as such.
+    // A file that cannot be parsed as such.
     fs::write(bed.user().join(".git/shallow"), "nonsense\n").unwrap();
     put(&work, "left.txt", "again\n");
     let refused = repository.accept(&work, &author(2)).await.expect_err("git refuses it");
