@@ -1,4 +1,4 @@
-//! The agent's program and the projects' directories: whether they are back.
+//! The agent's program and the projects' directories: whether they have come back.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,8 +12,8 @@ use crate::store::PutOff;
 use crate::store::Result;
 use crate::store::Store;
 
-/// Looks out for what queues lack that cannot start their agents. A restart forgets what was seen, and such a queue is
-/// tried when its wait is over.
+/// Watches for what queues lack that cannot start their agents. A restart forgets what was seen;
+/// such a queue is then tried when its wait is over.
 #[derive(Debug)]
 pub(super) struct Lookout {
     store: Store,
@@ -24,7 +24,7 @@ pub(super) struct Lookout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     agent: Option<Identity>,
-    /// The project's directory is there.
+    /// Whether the project's directory exists.
     directory: bool,
 }
 
@@ -33,8 +33,8 @@ impl Lookout {
         Self { store, settings, seen: HashMap::new() }
     }
 
-    /// Lets queues be tried at once whose agent or directory has come back, or is another one by now. Returns whether any
-    /// still waits for that.
+    /// Releases the queues whose agent or directory has come back or changed. Returns whether any
+    /// queue still waits for one.
     pub(super) async fn look(&mut self) -> Result<bool> {
         let waiting = self.store.put_off().await?;
         self.seen.retain(|(project, worker_type), _| {

@@ -19,7 +19,7 @@ impl Background {
         Self { tasks: TaskTracker::new(), shutdown, bell: Arc::new(Notify::new()) }
     }
 
-    /// Runs a task that is waited for when the server stops. What need not be waited for is run by
+    /// Runs a task that the server waits for when it stops. Tasks that need no wait are run by
     /// [`Self::spawn_until_shutdown`].
     pub(super) fn spawn<F>(&self, task: F)
     where
@@ -36,7 +36,7 @@ impl Background {
         self.tasks.spawn(self.shutdown.clone().run_until_cancelled_owned(task));
     }
 
-    /// The outcome of some work, or `None` when the server stops first.
+    /// The outcome of some work, or `None` if the server stops first.
     pub(super) async fn until_shutdown<F: Future>(&self, work: F) -> Option<F::Output> {
         self.shutdown.run_until_cancelled(work).await
     }
@@ -50,12 +50,12 @@ impl Background {
         self.bell.notify_one();
     }
 
-    /// Returns when another pass was asked for since the last return.
+    /// Returns if another pass was requested since the last return.
     pub(super) async fn asked_to_look(&self) {
         self.bell.notified().await;
     }
 
-    /// Waits for what is under way. Nothing may be spawned afterwards.
+    /// Waits for the tasks under way. Nothing may be spawned afterwards.
     pub(super) async fn end(&self) {
         self.tasks.close();
         self.tasks.wait().await;

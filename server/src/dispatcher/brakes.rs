@@ -8,14 +8,15 @@ use crate::domain::waiting::HeldBack;
 /// Cheap to clone; all clones brake together.
 #[derive(Clone, Debug)]
 pub struct Brakes {
-    /// True while an operator drains the server.
+    /// True while an operator is draining the server.
     draining: watch::Receiver<bool>,
     /// Whether the disk has room for more.
     room: watch::Receiver<Room>,
-    /// True once every page of the database was looked at.
+    /// True once every page of the database has been checked.
     sound: watch::Receiver<bool>,
-    /// True while nothing may be granted yet: the database was not looked at as a whole, or processes may be left of
-    /// attempts that it does not know (see `strangers`). True before the first pass.
+    /// True while nothing may be granted yet: the database has not been checked completely, or
+    /// processes may be left of attempts that it does not know (see `strangers`). True before the
+    /// first pass.
     held_back: watch::Sender<bool>,
 }
 
@@ -38,13 +39,14 @@ impl Brakes {
         self.room.borrow().low
     }
 
-    /// Whether what holds back everything since the start does so still. Unlike the other brakes it passes by itself, so
-    /// workers that ask for work meanwhile are kept waiting.
+    /// Whether everything is still held back since the start. Unlike the other brakes, this one
+    /// passes by itself, so workers that ask for work meanwhile are kept waiting.
     pub(super) fn is_held_back(&self) -> bool {
         *self.held_back.borrow()
     }
 
-    /// Takes what a pass found; `strangers` as `Strangers::await_gone` returns it. Returns what holds back everything.
+    /// Takes the result of a pass; `strangers` is what `Strangers::await_gone` returns. Returns
+    /// what holds everything back.
     pub(super) fn hold_back(&self, strangers: bool) -> Option<HeldBack> {
         let held_back = HeldBack::first(*self.sound.borrow(), strangers);
         let is_held = held_back.is_some();
@@ -52,18 +54,18 @@ impl Brakes {
         held_back
     }
 
-    /// Tells each change of [`Self::is_held_back`].
+    /// Reports each change of [`Self::is_held_back`].
     pub(super) fn held_back(&self) -> watch::Receiver<bool> {
         self.held_back.subscribe()
     }
 
-    /// Returns when one of the brakes has changed that a pass does not set itself.
+    /// Returns when a brake changes that a pass does not set itself.
     pub(super) async fn changed(&mut self) {
         tokio::select! {
             Ok(()) = self.room.changed() => {}
             Ok(()) = self.draining.changed() => {}
             Ok(()) = self.sound.changed() => {}
-            // All of them are gone, and never change again.
+            // All senders are gone, so nothing ever changes again.
             else => std::future::pending().await,
         }
     }

@@ -14,7 +14,8 @@ use crate::store::Claim;
 use crate::store::Result;
 use crate::store::Store;
 
-/// How long a worktree that is being made keeps tickets behind it waiting: most are made in a moment.
+/// How long a worktree in the making keeps the tickets behind it waiting: most are made in a
+/// moment.
 const BEING_MADE: Duration = Duration::from_secs(3);
 
 /// Claims attempts. Cheap to clone.
@@ -31,24 +32,24 @@ pub(super) struct Claims {
 #[derive(Debug)]
 pub(super) struct Pull {
     pub(super) id: String,
-    /// Claimed for once already. From then on a cheap look comes first: the first claim alone must be unconditional,
-    /// because it may repeat one that was granted.
+    /// Whether a claim was tried already. From then on a cheap look comes first; only the first
+    /// claim must be unconditional, because it may repeat a claim that was granted.
     is_asked: bool,
-    /// Becomes the claude session of the attempt, if there is one.
+    /// Becomes the id of the attempt's claude session, if an attempt is granted.
     claude_session_id: String,
-    /// When the worker hears that nothing came.
+    /// When the worker is told that there is no work.
     pub(super) patience: Instant,
 }
 
-/// What becomes of a pull.
+/// The answer to a pull.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Everything is held back since the start, which passes by itself.
     HeldBack,
-    /// Nothing is there yet, and the worker has time.
+    /// There is no work yet, and the worker can wait.
     Wait,
     Grant(Box<Grant>),
-    /// Nothing came, or nothing may start.
+    /// There was no work, or nothing may start.
     Nothing,
 }
 
@@ -60,7 +61,8 @@ impl Pull {
 }
 
 impl Claims {
-    /// Claims for a worker's pull, if there is work for it. A grant is committed when this returns.
+    /// Claims for a worker's pull, if there is work for it. The grant has been committed when this
+    /// returns.
     pub(super) async fn answer(&self, worker: &Worker, pull: &mut Pull) -> Result<Answer> {
         if self.brakes.is_held_back() {
             return Ok(Answer::HeldBack);

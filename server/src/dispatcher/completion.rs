@@ -31,16 +31,18 @@ pub(super) struct Completions {
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) settings: Current,
-    /// What agents said about the account.
+    /// What agents reported about the account.
     pub(super) heard: Arc<Heard>,
     pub(super) worktrees: Worktrees,
 }
 
 impl Completions {
-    /// Starts nothing more that a usage limit of the account would refuse, nor what is reserved of one for the coordinator.
+    /// Pauses work that a usage limit of the account would refuse, or that would use the share
+    /// reserved for the coordinator.
     ///
-    /// A shim repeats its agent's last word with every heartbeat and in its record. It is heeded once: old news must not
-    /// overrule an operator who has resumed the work meanwhile. Later news that holds nothing ends the pause.
+    /// A shim repeats its agent's last report with every heartbeat and in its record. Each report
+    /// is heeded once: an old one must not overrule an operator who has resumed the work meanwhile.
+    /// A later report without a restriction ends the pause.
     pub(super) async fn heed_usage_limit(
         &self,
         attempt: AttemptId,
@@ -58,7 +60,8 @@ impl Completions {
         }
         for hold in holds {
             let reason = hold.reason(reserve);
-            // A refusal without a reset holds for a while after it was said; a record may repeat it hours later.
+            // A refusal without a reset time holds for a while after it was reported; a record may
+            // repeat it hours later.
             let said_at = usage.told_at.unwrap_or(now);
             let wait = self.store.rules().policy.overload.delay(1);
             let until = hold.until.unwrap_or_else(|| said_at.after(wait));
@@ -77,7 +80,7 @@ impl Completions {
         Ok(())
     }
 
-    /// Judges a record and commits the end of its attempt. The record must not be forgotten before this has returned.
+    /// Judges a record and commits the end of its attempt. Keep the record until this has returned.
     pub(super) async fn complete(
         &self,
         attempt: AttemptId,
@@ -92,8 +95,8 @@ impl Completions {
             worktree_gone,
         });
         let mut facts = facts::facts(record, &known.unwrap_or_default());
-        // What this server cancels it has stored before. A shim of an earlier build says "cancel" also when it was
-        // refused, and its ticket would be on hold without a reason.
+        // The database already knows what this server cancels. A shim of an earlier version reports
+        // "cancel" also when it was refused, and its ticket would be on hold without a reason.
         let overdue = found.as_ref().is_some_and(|found| found.overdue);
         let told_to = found.and_then(|found| found.stop);
         let ordered = told_to == Some(StopMode::Cancel);
@@ -102,7 +105,7 @@ impl Completions {
             facts.stop = Some(verdict::Stop::Interrupt);
         }
         facts.usage = facts.usage.map(|usage| usage.believed(self.clock.now()));
-        // The server itself ended the attempt's processes; its shim only saw them die.
+        // The server itself ended the attempt's processes; the shim only saw them die.
         let is_overdue = overdue && facts.stop.is_none() && facts.result.is_none();
         if is_overdue {
             facts.stop = Some(match told_to {
@@ -119,7 +122,8 @@ impl Completions {
         let timed_out = matches!(verdict, Verdict::TimedOut { failure: Failure::Timeout, .. });
         let verdict = if overdue && timed_out { overdue_verdict() } else { verdict };
         let accepted = matches!(verdict, Verdict::Succeeded(_));
-        // Git first: what the database says is accepted must be on the branch, also after a crash in between.
+        // Git first: what the database calls accepted must be on the branch, even after a crash in
+        // between.
         let settled = self.worktrees.settle(attempt, accepted).await?;
         let ending = Ending {
             attempt,
@@ -132,7 +136,7 @@ impl Completions {
             usage: facts.usage,
             record: serde_json::to_string(record).ok(),
             work: settled.work.clone(),
-            // An agent that signals its own shim does not decide what its ticket does next.
+            // An agent that signals its own shim does not decide what happens to its ticket.
             cancelled: facts.stop == Some(verdict::Stop::Cancel)
                 && !facts.signal.as_ref().is_some_and(|sent| sent.by_own),
         };
@@ -147,8 +151,9 @@ impl Completions {
         })
     }
 
-    /// Whether an attempt found no place to begin because its ticket's worktree was removed. A shim cannot tell that from
-    /// an agent that is not there: both are "no such file". Asked before anything makes the worktree anew.
+    /// Whether an attempt could not begin because its ticket's worktree had been removed. A shim
+    /// cannot tell that from a missing agent: both are "no such file". Checked before anything
+    /// makes the worktree again.
     async fn worktree_is_gone(&self, attempt: AttemptId, record: &ExitRecord) -> Result<bool> {
         match record.status {
             ExitStatus::NotStarted { .. } => {}
@@ -162,7 +167,7 @@ impl Completions {
     }
 }
 
-/// The verdict on an attempt whose time passed while its shim did nothing.
+/// The verdict on an attempt whose time ran out while its shim did nothing.
 pub(super) fn overdue_verdict() -> Verdict {
     let detail = "its time was up and its shim did not end it, so the server ended its processes";
     Verdict::TimedOut { failure: Failure::Timeout, detail: detail.to_owned() }

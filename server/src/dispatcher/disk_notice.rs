@@ -1,11 +1,11 @@
-//! The event that says that nothing new is started because the disk has no room.
+//! The event that reports that nothing new is started because the disk is full.
 
 use super::brakes::Brakes;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::telemetry::chain;
 
-/// Says once that the disk has no room, and once that it has room again.
+/// Reports once that the disk is full, and once that it has space again.
 #[derive(Debug)]
 pub(super) struct DiskNotice {
     store: Store,
@@ -18,7 +18,8 @@ impl DiskNotice {
         Self { store, brakes, is_said: false }
     }
 
-    /// Appends the event if something has changed. When the disk is too full even for the event, the next look tries again.
+    /// Appends the event if something has changed. If the disk is too full even for the event, the
+    /// next pass tries again.
     pub(super) async fn update(&mut self, now: Timestamp) {
         let low = self.brakes.is_disk_low();
         if self.is_said == low {

@@ -1,6 +1,7 @@
-//! When launching goes wrong: waits that grow, then one try at a time until one succeeds.
+//! Slows launching down when it fails: growing waits, then one try at a time until one succeeds.
 //!
-//! Without it a socket that takes no more workers would be knocked at as fast as rows can be written.
+//! Without the gate, the server would dial a socket that accepts no more workers as fast as it can
+//! write rows.
 
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -11,7 +12,7 @@ use std::time::Instant;
 /// The first wait; it doubles with each failed try.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(1);
-/// Patience grows to sixteen times what is usual.
+/// Patience grows to at most sixteen times the usual.
 const MOST_DOUBLINGS: u32 = 4;
 
 #[derive(Debug, Default)]
@@ -21,11 +22,11 @@ pub(super) struct Gate {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Tries that failed since one succeeded. Launches that were under way together count as one.
+    /// Failed tries since the last success. Launches that were under way together count as one.
     failed: u32,
-    /// Nothing is launched before.
+    /// Nothing is launched before this time.
     until: Option<Instant>,
-    /// A try is under way, and its outcome is waited for.
+    /// A try is under way, and the gate waits for its outcome.
     trying: bool,
 }
 
@@ -34,7 +35,8 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many may be launched now; what it allows must be tried, or given back with [`Gate::unused`].
+    /// How many workers may be launched now. Try each of them, or give it back with
+    /// [`Gate::unused`].
     pub(super) fn allows(&self, now: Instant) -> usize {
         let mut state = self.lock();
         match state.until {
@@ -47,29 +49,29 @@ impl Gate {
         }
     }
 
-    /// Nothing was there to be launched, or what was is not wanted any more.
+    /// There was nothing to launch, or what there was is no longer wanted.
     pub(super) fn unused(&self) {
         self.lock().trying = false;
     }
 
-    /// Returns whether launches had failed before.
+    /// Returns whether launches had failed before this one.
     pub(super) fn succeeded(&self) -> bool {
         let before = std::mem::take(&mut *self.lock());
         before.until.is_some()
     }
 
-    /// Tries that failed since one succeeded.
+    /// Failed tries since the last success.
     pub(super) fn failures(&self) -> u32 {
         self.lock().failed
     }
 
-    /// How many times as long as usual a launch may take. A machine under load is slower than any number that is chosen
-    /// here, so each launch that was given up in vain gives the next one twice the time.
+    /// How many times as long as usual a launch may take. A loaded machine can be slower than any
+    /// constant here, so each launch that is given up doubles the time for the next one.
     pub(super) fn patience(&self) -> u32 {
         1 << self.lock().failed.min(MOST_DOUBLINGS)
     }
 
-    /// Returns how long nothing is launched now.
+    /// Returns how long nothing is launched from now on.
     pub(super) fn failed(&self, now: Instant) -> Duration {
         let mut state = self.lock();
         if state.until.is_none_or(|until| now >= until) {
@@ -81,7 +83,7 @@ impl Gate {
         state.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
-    /// When to look again, while it is shut.
+    /// When to look again, while the gate is shut.
     pub(super) fn opens_in(&self, now: Instant) -> Option<Duration> {
         let state = self.lock();
         state.until.filter(|_| !state.trying).map(|until| until.saturating_duration_since(now))
@@ -101,7 +103,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..8 {
             let wait = gate.failed(now);
-            // The others of the same wave.
+            // The other launches of the same wave.
             assert_eq!(gate.failed(now), wait);
             assert_eq!((gate.allows(now), gate.opens_in(now)), (0, Some(wait)));
             waits.push(wait.as_secs());

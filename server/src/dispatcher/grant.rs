@@ -1,4 +1,4 @@
-//! From a claimed attempt to the grant its shim gets.
+//! From a claimed attempt to the grant for its shim.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::domain::worker_type::WorkerTypeSettings;
 use crate::domain::worktree::Worktree;
 use crate::store::Granted;
 
-/// Writes grants: what an agent is started with.
+/// Writes grants: everything with which an agent is started.
 #[derive(Clone, Debug)]
 pub(super) struct Grants {
     pub(super) server_id: String,
     pub(super) settings: Current,
     pub(super) places: Arc<Places>,
-    /// Shims have the environment of this server, not that of a unit.
+    /// Shims have the environment of this server rather than that of a unit.
     pub(super) is_launcher_plain: bool,
 }
 
@@ -49,7 +49,8 @@ impl Grants {
         };
         let program = settings.program();
         let mut env = settings.env;
-        // A worker of ours has the environment the server had when it was launched. One in a unit has the unit's.
+        // A worker that this server launched has the environment that the server had then. A worker
+        // in a unit has the unit's.
         if let Some(path) = settings.search_path.filter(|_| self.is_launcher_plain) {
             env.entry("PATH".to_owned()).or_insert(path);
         }
@@ -85,7 +86,7 @@ impl Grants {
         }
     }
 
-    /// The bounds of an attempt of a worker type, as they are now.
+    /// The current bounds for an attempt of a worker type.
     pub(super) fn limits(&self, kind: &WorkerTypeSettings) -> Limits {
         Limits {
             timeout_ms: millis(Some(kind.timeout_seconds)),
@@ -95,7 +96,7 @@ impl Grants {
         }
     }
 
-    /// How the agent of an attempt reaches this server. The same for a grant that is repeated.
+    /// How the agent of an attempt reaches this server. A repeated grant has the same access.
     fn access(&self, attempt: AttemptId) -> OwnServer {
         OwnServer { url: self.places.url.clone(), token: self.places.fence.token(attempt) }
     }

@@ -1,4 +1,4 @@
-//! What agents said last about the account's usage limit, so that it counts once.
+//! The last report of each agent about the account's usage limit, so that each report counts once.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -7,14 +7,15 @@ use std::sync::PoisonError;
 use crate::domain::id::AttemptId;
 use crate::domain::usage::UsageLimit;
 
-/// The last word of each live attempt. A server that starts hears the last word of each once more.
+/// The last report of each live attempt. After a start, the server hears each last report once
+/// more.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     last: Mutex<HashMap<AttemptId, UsageLimit>>,
 }
 
 impl Heard {
-    /// Whether the attempt has not said this before.
+    /// Whether the attempt reports this for the first time.
     pub(super) fn is_news(&self, attempt: AttemptId, said: &UsageLimit) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.insert(attempt, said.clone()).as_ref() != Some(said)
@@ -30,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_words_count_once() {
+    fn the_same_report_counts_once() {
         let said = |utilization| UsageLimit {
             rejected: true,
             utilization: Some(utilization),

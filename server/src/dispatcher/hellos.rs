@@ -1,9 +1,10 @@
-//! Connections that have not said hello yet, of which there are only so many.
+//! Bounds the connections that have not said hello yet.
 //!
-//! Any process of this user can dial the shims' socket and say nothing. When too many do, the oldest of them makes room:
-//! a shim says hello as soon as it is connected, so the connection that waits longest is a shim's least of all.
+//! Any process of this user can dial the shims' socket and stay silent. When too many do, the
+//! oldest of them makes room: a shim says hello as soon as it is connected, so the connection that
+//! has waited longest is the least likely to be a shim's.
 //!
-//! Invariant: a new connection is always listened to, however many others say nothing.
+//! Invariant: a new connection is always served, however many others stay silent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 
-/// The most connections that have said nothing yet, each with its descriptor.
+/// The most silent connections, each with its descriptor.
 const MOST: usize = 1_000;
 
 /// Cheap to clone; all clones know the same connections.
@@ -26,11 +27,11 @@ pub(super) struct Hellos {
 struct Silent {
     /// The oldest first.
     waiting: VecDeque<Arc<Notify>>,
-    /// Whether the log says that there are too many.
+    /// Whether the log has reported that there are too many.
     told: bool,
 }
 
-/// The place of one connection. Dropping it gives the place to others.
+/// The place of one connection. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     hellos: Hellos,
@@ -42,7 +43,7 @@ impl Hellos {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection, at the expense of the oldest one when all places are taken.
+    /// Takes a place for a new connection; if all are taken, the oldest connection loses its place.
     pub(super) fn begin(&self) -> Place {
         let gone = Arc::new(Notify::new());
         let mut silent = self.lock();
@@ -52,7 +53,7 @@ impl Hellos {
             if !std::mem::replace(&mut silent.told, true) {
                 tracing::warn!(
                     most = MOST,
-                    "too many connections to the shim socket say nothing; the oldest are closed to let shims in"
+                    "too many connections to the shim socket are silent; the oldest are closed to let shims in"
                 );
             }
         }
@@ -63,7 +64,7 @@ impl Hellos {
 }
 
 impl Place {
-    /// Returns once this connection has to make room.
+    /// Returns once this connection must make room.
     pub(super) async fn lost(&self) {
         self.gone.notified().await;
     }
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_oldest_makes_room_and_whoever_spoke_is_not_counted() {
+    async fn the_oldest_silent_connection_makes_room_for_a_new_one() {
         let hellos = Hellos::default();
         let mut places: Vec<Place> = (0..MOST).map(|_| hellos.begin()).collect();
         drop(places.remove(0));

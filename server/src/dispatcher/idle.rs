@@ -1,7 +1,8 @@
-//! Idle workers whose shims are stopped or hang: each would hold a slot for ever.
+//! Ends idle workers whose shims are stopped or hang: each would hold a slot forever.
 //!
-//! A shim without an attempt speaks with every heartbeat. One that does not is ended, for no work can be lost with it. It is
-//! retired first: from that commit on it is granted nothing, so it cannot come to have an attempt in the moment it dies.
+//! A shim without an attempt speaks with every heartbeat. A shim that does not is ended, because no
+//! work can be lost with it. Its worker is retired first: from that commit on it is granted
+//! nothing, so it cannot receive an attempt at the moment of its death.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,24 +21,26 @@ use crate::domain::worker::WorkerState;
 use crate::store::Result;
 use crate::store::Store;
 
-/// A shim that could not be killed is tried again after this long: one that is stuck in the kernel dies when it leaves it.
+/// How long until another try to kill a shim. A shim that is stuck in the kernel dies when it
+/// leaves the kernel.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Ends the shims of idle workers that do nothing.
+/// Ends the silent shims of idle workers.
 #[derive(Debug)]
 pub(super) struct Idle {
     pub(super) store: Store,
     pub(super) settings: Current,
     pub(super) links: Links,
     pub(super) proof: Proof,
-    /// When this server started: what was last heard before was heard by another.
+    /// When this server started: anything heard earlier was heard by another server.
     pub(super) started_at: Timestamp,
-    /// When each was last tried.
+    /// When each worker was last tried.
     pub(super) tried: HashMap<WorkerId, Instant>,
 }
 
 impl Idle {
-    /// Looks at `workers`, all that are not stopped. Returns whether one is silent, and worth another look soon.
+    /// Checks `workers`, all that are not stopped. Returns whether one is silent and worth another
+    /// look soon.
     pub(super) async fn end_silent(
         &mut self,
         workers: &[Worker],
@@ -78,7 +81,7 @@ impl Idle {
                             format!("its shim had said nothing for {seconds} s, and was killed");
                         self.store.worker_stopped(worker.id, &why, present.now).await?;
                     }
-                    // It is gone already, or runs where this server sees no processes.
+                    // It is already gone, or runs where this server sees no processes.
                     Ok(false) => {}
                     Err(error) => {
                         tracing::error!(worker = %worker.id, pid, %error, "the shim of an idle worker does not answer and could not be killed");
@@ -89,7 +92,8 @@ impl Idle {
         Ok(!silent.is_empty())
     }
 
-    /// Has the worker take nothing more. False when it has got an attempt meanwhile, or has one whose end is not settled.
+    /// Retires the worker. Returns false if it has received an attempt meanwhile, or has one whose
+    /// end is not settled.
     async fn is_retired(&self, id: WorkerId, now: Timestamp) -> Result<bool> {
         self.store.retire(id, now).await?;
         let worker = self.store.worker(id).await?;
@@ -98,7 +102,7 @@ impl Idle {
     }
 }
 
-/// Whether the worker has a shim and no attempt, and is not to be killed anyway.
+/// Whether the worker has a shim and no attempt, and is not about to be killed anyway.
 fn is_idle(worker: &Worker) -> bool {
     let is_up = match worker.state {
         WorkerState::Idle | WorkerState::Stopping => true,

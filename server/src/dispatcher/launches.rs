@@ -1,4 +1,4 @@
-//! Launching workers: those that queues need, up to the limits, and those that were asked for.
+//! Launches workers: those that queues need, up to the limits, and those that were requested.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,14 +24,14 @@ use crate::store::Result;
 use crate::store::Store;
 use crate::telemetry::chain;
 
-/// Launches shims, and waits longer after each launch that fails. Cheap to clone; all clones share one gate.
+/// Launches shims, and waits longer after each failure. Cheap to clone; all clones share one gate.
 #[derive(Clone, Debug)]
 pub(super) struct Launches {
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) launcher: Launcher,
     pub(super) places: Arc<Places>,
-    /// Shut for a while after launches failed.
+    /// Shut for a while after launches have failed.
     pub(super) gate: Arc<Gate>,
     pub(super) started: Started,
     pub(super) obstacles: Obstacles,
@@ -49,7 +49,7 @@ impl Launches {
         for worker in slots::retirements(&queues, workers, self.store.rules().max_workers) {
             self.store.retire(worker, now).await?;
         }
-        // While launching is on trial no more rows are written than are tried.
+        // While the gate allows single tries, no more rows are written than launches are tried.
         let mut left =
             if allowed == 1 { 1 - self.store.unlaunched().await?.len().min(1) } else { allowed };
         for (index, count) in queue::launches(&queues, live, self.store.rules().max_workers) {
@@ -70,8 +70,9 @@ impl Launches {
         Ok(())
     }
 
-    /// Commits that this worker is launched, then launches it. A crash in between leaves a row that never says hello,
-    /// which the reconciler clears away; the other order could launch one worker twice.
+    /// Commits that this worker is launched, then launches it. A crash in between leaves a row that
+    /// never says hello, which the reconciler clears away; the reverse order could launch one
+    /// worker twice.
     ///
     /// Returns whether a launch is under way.
     async fn launch_one(&self, worker: Worker) -> Result<bool> {
@@ -102,7 +103,7 @@ impl Launches {
             faults::point!("server.launch.after");
             match launched {
                 Ok(process) => {
-                    // It has its order. That it can work shows when it says hello.
+                    // It has its order. Its hello shows that it works.
                     tracing::debug!(worker = %worker.id, stage = %worker.worker_type, "a worker was launched");
                     shared.started.launched(worker.id, process);
                 }
@@ -115,8 +116,8 @@ impl Launches {
         Ok(true)
     }
 
-    /// A shim that said hello shows that launching works, so the workers that waited for the outcome of a try may be
-    /// launched too.
+    /// A shim that said hello shows that launching works, so the workers that waited for the
+    /// outcome of a try may be launched too.
     pub(super) fn succeeded(&self) {
         if self.gate.succeeded() {
             self.obstacles.set_launches(None);
@@ -124,12 +125,14 @@ impl Launches {
         }
     }
 
-    /// Launching waits, longer each time, and so does the worker's queue, which says so. No failed launch is final: a program
-    /// that is not there is being replaced, a full machine has room again, a socket is started again. The launch may have
-    /// failed after its shim was on its way: a shim that said hello was launched.
+    /// Launching waits, longer each time, and so does the worker's queue, which reports it. No
+    /// failed launch is final: a missing program is being replaced, a full machine gets room again,
+    /// a socket is restarted. The launch may have failed after its shim was under way: a shim that
+    /// said hello was launched.
     async fn failed(&self, worker: &Worker, error: &LaunchError) {
         let why = chain(error);
-        // Once is chance. The second time in a row, the queue waits as well and says why.
+        // One failure may be chance. After the second in a row, the queue waits as well and says
+        // why.
         let concerns_queue = !error.is_chance() || self.gate.failures() > 0;
         let put_off = if concerns_queue {
             self.put_queue_off(worker, &why).await
@@ -141,7 +144,7 @@ impl Launches {
         }
     }
 
-    /// Gives up a worker that could not be launched, and lets launches and its queue wait.
+    /// Gives up a worker that could not be launched, and makes launches and its queue wait.
     pub(super) async fn put_queue_off(&self, worker: &Worker, why: &str) -> Result<()> {
         self.put_off(worker, why, /* concerns queue */ true).await
     }

@@ -17,7 +17,7 @@ use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 
-/// An order that was sent on a link; none is sent twice on the same one.
+/// An order that was sent on a link. No order is sent twice on the same link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Order {
     Drain,
@@ -26,7 +26,7 @@ pub(super) enum Order {
     Limits(AttemptId, Timestamp),
 }
 
-/// How an attempt is stopped, as far as a shim distinguishes it.
+/// How an attempt is stopped, as far as shims distinguish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum StopModeKey {
     Interrupt,
@@ -89,13 +89,13 @@ impl Links {
         self.lock().len()
     }
 
-    /// Sends an order once per link. A worker without a link gets it when it dials in.
+    /// Sends an order once per link. A worker without a link receives it when it dials in.
     pub(super) fn order(&self, worker: WorkerId, order: Order, message: ToShim) {
         if let Some(handle) = self.lock().get_mut(&worker)
             && handle.sent.insert(order)
             && handle.outbox.send(message).is_err()
         {
-            // The session is ending; the next link starts with nothing sent.
+            // The session is ending, and the next link starts with no order sent.
             handle.sent.remove(&order);
         }
     }

@@ -1,7 +1,7 @@
 //! Looks at run directories, with a bound on how long a pass waits for one.
 //!
-//! A look reads files and `/proc` in a thread of its own. On a file system that hangs it may never come back; then its
-//! attempt is left as it is, and all others are looked at all the same.
+//! A look reads files and `/proc` in a thread of its own. On a file system that hangs it may never
+//! return; then its attempt is left as it is, and all others are examined nevertheless.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use tokio::time::timeout_at;
 
 use crate::domain::id::AttemptId;
 
-/// How long a pass waits for looks that were begun together.
+/// How long a pass waits for the looks that it began together.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The looks that are under way, at most one for an attempt: a thread that hangs must not be joined by another at each
-/// pass.
+/// The looks under way, at most one per attempt: a hanging thread must not be joined by another at
+/// each pass.
 #[derive(Debug)]
 pub(super) struct Looks<T> {
     under_way: HashMap<AttemptId, JoinHandle<T>>,
@@ -29,8 +29,8 @@ impl<T> Default for Looks<T> {
 }
 
 impl<T> Looks<T> {
-    /// Begins a look at each of the attempts, unless one is under way, and returns what those found that came back in
-    /// time. The others are asked again at the next pass.
+    /// Begins a look at each of the attempts, unless one is under way, and returns the results that
+    /// arrive in time. The next pass asks for the others again.
     pub(super) async fn at<L: FnOnce() -> JoinHandle<T>>(
         &mut self,
         asked: impl Iterator<Item = (AttemptId, L)>,
@@ -47,7 +47,7 @@ impl<T> Looks<T> {
             match timeout_at(deadline, look).await {
                 Ok(Ok(seen)) => found.push((attempt, seen)),
                 Ok(Err(error)) => {
-                    tracing::error!(%attempt, %error, "a look at the files of an attempt broke off");
+                    tracing::error!(%attempt, %error, "a look at the files of an attempt was aborted");
                 }
                 Err(_) => {
                     tracing::warn!(%attempt, "the files of an attempt could not be read in time; the attempt is left as it is until the next look");
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_hangs_holds_up_nobody_and_is_begun_once() {
+    async fn a_look_that_hangs_delays_no_other_and_is_begun_once() {
         let (one, two) = (AttemptId::from_key(1), AttemptId::from_key(2));
         let mut looks = Looks::default();
         let (answer, hangs) = tokio::sync::oneshot::channel::<()>();

@@ -1,6 +1,7 @@
-//! Carrying out what tools asked of workers.
+//! Carries out what tools asked of workers.
 //!
-//! Tools only commit a wish. Here it becomes a message, again on every new link, until the worker's row says it is done.
+//! Tools only commit a request. Here it becomes a message, sent again on every new link, until the
+//! worker's row says that it is done.
 
 use shim_protocol::message;
 use shim_protocol::message::ToShim;
@@ -24,7 +25,8 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// Delivers to every linked worker what was asked of it, and stops children whose attempt has ended without them.
+    /// Delivers requests to every linked worker, and stops children whose attempt has ended without
+    /// them.
     pub(super) async fn deliver_stops(&self, workers: &[Worker]) -> Result<()> {
         for worker in workers {
             let Some(mode) = worker.stop else { continue };
@@ -43,7 +45,7 @@ impl Orders {
         Ok(())
     }
 
-    /// Delivers to running attempts what was changed about their limits since they were granted.
+    /// Delivers to running attempts the limits that were changed since they were granted.
     pub(super) async fn deliver_limits(&self) -> Result<()> {
         for changed in self.store.changed_limits().await? {
             let limits = Box::new(self.grants.limits(&changed.settings));
@@ -54,8 +56,9 @@ impl Orders {
         Ok(())
     }
 
-    /// Acts on limits that are reached or were lowered, and stops the attempts they do not cover. When those attempts have
-    /// ended, their tickets go on hold, or wait to continue with less; their workers take other work.
+    /// Acts on limits that are reached or were lowered, and stops the attempts that they do not
+    /// cover. When those attempts have ended, their tickets go on hold, or wait to continue with
+    /// less; their workers take other work.
     pub(super) async fn stop_over_limit(&self, now: Timestamp) -> Result<()> {
         for over in self.store.enforce_limits(now).await? {
             let order = Order::Stop(over.attempt, StopModeKey::Interrupt);

@@ -1,4 +1,4 @@
-//! What the composition root hands over, and what it gets for it.
+//! What the composition root hands over, and what it gets in return.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use crate::obstacles::Obstacles;
 use crate::shim::launch::Launcher;
 use crate::store::Store;
 
-/// Everything the dispatcher is made of.
+/// Everything from which the dispatcher is assembled.
 #[derive(Debug)]
 pub struct Parts {
     pub store: Store,
@@ -58,7 +58,7 @@ pub struct Assembled {
     pub sessions: Sessions,
 }
 
-/// What the rest of the server may ask of the dispatcher. Cheap to clone.
+/// The interface of the dispatcher to the rest of the server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     settings: Current,
@@ -78,7 +78,7 @@ impl Parts {
         let settings = Current::new(settings);
         let background = Background::new(shutdown);
         let (links, obstacles, pulse) = (Links::default(), Obstacles::default(), Pulse::default());
-        // A server that is dead by now launched, or last heard, what is older than this.
+        // Anything older than this was launched, or last heard, by a server that is dead by now.
         let started_at = clock.now();
 
         let proof = Proof { store: store.clone(), places: places.clone() };
@@ -172,7 +172,7 @@ impl Parts {
 }
 
 impl Dispatcher {
-    /// Replaces the settings for grants to come.
+    /// Replaces the settings for future grants.
     pub fn set_settings(&self, settings: Settings) {
         self.settings.replace(settings);
         // There may be room for more workers now.

@@ -1,4 +1,4 @@
-//! The loop: one look at everything, again and again.
+//! The loop: it looks at everything, again and again.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -21,16 +21,17 @@ use crate::store::Result;
 use crate::store::Store;
 use crate::telemetry::chain;
 
-/// Passes are at least this far apart, so that a thousand commits a second cost a hundred looks and not a thousand.
+/// Passes are at least this far apart, so that a thousand commits a second cost a hundred passes
+/// rather than a thousand.
 const PASS_GAP: Duration = Duration::from_millis(10);
-/// Without any commit the dispatcher looks this often; a lost wake-up costs this much and no more.
+/// Without any commit, the dispatcher looks this often; a lost wake-up costs this much and no more.
 const TICK: Duration = Duration::from_secs(5);
-/// While a worker is without a link, its locks are looked at this often.
+/// While a worker has no link, its locks are checked this often.
 const WATCHFUL_TICK: Duration = Duration::from_millis(500);
-/// A pass that failed is repeated after this long.
+/// How long until a failed pass is repeated.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// The loop over the level. There is one of it.
+/// The loop over the level. There is exactly one.
 #[derive(Debug)]
 pub struct Pass {
     pub(super) store: Store,
@@ -42,7 +43,8 @@ pub struct Pass {
     pub(super) steps: Steps,
 }
 
-/// The steps of a pass. What they remember from one pass to the next may be forgotten at any restart.
+/// The steps of a pass. Whatever they remember from one pass to the next may be forgotten at any
+/// restart.
 #[derive(Debug)]
 pub(super) struct Steps {
     pub(super) lookout: Lookout,
@@ -86,7 +88,7 @@ impl Pass {
         self.background.end().await;
     }
 
-    /// One look at everything. Returns how long there is nothing to do unless something is committed.
+    /// One look at everything. Returns how long nothing is due unless something is committed.
     async fn once(&mut self) -> Result<Duration> {
         let present = self.clock.present();
         let now = present.now;

@@ -11,7 +11,7 @@ use crate::fence::Fence;
 #[derive(Clone, Debug)]
 pub struct Places {
     pub socket: PathBuf,
-    /// The file that says where the socket is, for shims that outlive a change of it.
+    /// The file that names the socket, for shims that outlive a change of it.
     pub address_file: PathBuf,
     /// The state directory itself, which distinguishes this database from a copy of it.
     pub place: Place,
@@ -19,11 +19,12 @@ pub struct Places {
     pub attempts_dir: PathBuf,
     /// One lock file per worker.
     pub workers_dir: PathBuf,
-    /// One worktree per ticket, by project. Without symbolic links, because git writes its paths so.
+    /// One worktree per ticket, by project. Without symbolic links, because git resolves them in
+    /// the paths that it writes.
     pub worktrees_dir: PathBuf,
     /// Where agents reach this server.
     pub url: String,
-    /// What lets them in.
+    /// Makes the tokens that let agents in.
     pub fence: Fence,
 }
 

@@ -1,5 +1,5 @@
-//! What proves that a shim, a record or a process belongs to this server and to which worker: what its shim said of itself
-//! over the link, and where this database is used.
+//! What proves that a shim, a record or a process belongs to this server, and to which worker: what
+//! its shim reported about itself over the link, and the place in which this database is used.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::shim::processes;
 use crate::store::Result;
 use crate::store::Store;
 
-/// Asks for proof. Cheap to clone.
+/// Looks up such proof. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Proof {
     pub(super) store: Store,
@@ -36,14 +36,15 @@ impl Proof {
             let lock = locks::lock(&lock, trace.lock_inode);
             return Ok(life(lock, processes::process(&trace)));
         }
-        // Without a start time, a process with its number may be another by now; that there is none says enough.
+        // Without a start time, the process with its number may be another by now; that there is
+        // none is proof enough.
         let pid = self.store.worker(worker).await?.pid.unwrap_or_default();
         let process = processes::process(&Trace { pid, ..Trace::default() });
         Ok(life(locks::lock(&lock, None), process))
     }
 
-    /// The process of a worker's shim. By its start it is known only where this database was always used: what a copy of it
-    /// remembers may be the original's.
+    /// The process of a worker's shim. Its start time identifies it only if this database was
+    /// always used here: what a copy of the database remembers may belong to the original.
     pub(super) async fn holder(&self, worker: WorkerId, pid: i32) -> Result<Holder> {
         let trace = match self.places.place.granted_elsewhere {
             0 => self.store.trace(worker).await?,
@@ -52,7 +53,7 @@ impl Proof {
         Ok(Holder { pid, lock: self.places.worker_lock(worker), trace })
     }
 
-    /// What marks the processes of an attempt.
+    /// The marks of an attempt's processes.
     pub(super) fn mark(&self, attempt: AttemptId) -> Mark {
         Mark {
             server_id: self.store.server_id().to_owned(),
@@ -62,7 +63,7 @@ impl Proof {
         }
     }
 
-    /// What is known of the shim of a worker's attempt.
+    /// What is known about the shim of a worker's attempt.
     pub(super) async fn known(&self, worker: WorkerId) -> Result<Known> {
         let worker_id = worker.to_string();
         let Some(trace) = self.store.trace(worker).await? else {
@@ -73,8 +74,9 @@ impl Proof {
         Ok(Known { worker_id, seal_key: trace.seal_key, unit: Unit::Said(place) })
     }
 
-    /// Keeps what a worker's shim says of itself, and refuses another process that comes with its token. The inner error is
-    /// the reason. `pid`: the process at the other end, as the kernel says.
+    /// Stores what a worker's shim reports about itself, and refuses another process that uses its
+    /// token. The inner error is the reason. `pid` is the process at the other end, according to
+    /// the kernel.
     pub(super) async fn recognise(
         &self,
         worker: WorkerId,
@@ -99,10 +101,10 @@ impl Proof {
             kept => kept,
         };
         Ok(match (kept, told) {
-            // An earlier build, as long as it never was another.
+            // A shim of an earlier version, as long as it never was another process.
             (None, None) => Ok(()),
             (Some(kept), Some(told)) if kept == told => Ok(()),
-            (Some(_), _) | (None, Some(_)) => Err("the token is another process's"),
+            (Some(_), _) | (None, Some(_)) => Err("the token belongs to another process"),
         })
     }
 }

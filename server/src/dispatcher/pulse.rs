@@ -1,4 +1,5 @@
-//! Proof that the dispatcher's loop still turns: a question is answered by a whole pass that began after it.
+//! Proof that the dispatcher's loop still runs: a question is answered by a whole pass that began
+//! after it.
 
 use tokio::sync::watch;
 
@@ -15,7 +16,7 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// Returns once a pass has been made that began after this call; never, if none comes to its end.
+    /// Returns once a pass that began after this call has ended; never, if no pass ends.
     pub(super) async fn probe(&self) {
         let mut answered = self.answered.subscribe();
         let mut question = 0;
@@ -23,16 +24,17 @@ impl Pulse {
             *asked += 1;
             question = *asked;
         });
-        // The sender is this very value, so it is there.
+        // This very value holds the sender, so it is there.
         drop(answered.wait_for(|answered| *answered >= question).await);
     }
 
-    /// The questions, for the loop: its value is read before a pass and answered after it.
+    /// The questions, for the loop, which reads the value before a pass and answers it afterwards.
     pub(super) fn questions(&self) -> watch::Receiver<u64> {
         self.asked.subscribe()
     }
 
-    /// A pass that began when this was the last question has ended, well or not: a loop that meets errors still turns.
+    /// Records that a pass has ended that began when this was the last question. Errors do not
+    /// matter: a loop that meets errors still runs.
     pub(super) fn answer(&self, question: u64) {
         self.answered.send_replace(question);
     }

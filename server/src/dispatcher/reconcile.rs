@@ -1,7 +1,8 @@
-//! Attempts and workers without a link: what became of them, by evidence.
+//! Attempts and workers without a link: their fate, decided by evidence.
 //!
-//! Runs after a start, and whenever a link broke. A worker whose lock is held is running and will dial in, however long
-//! that takes. A worker whose lock is free is dead, and its run directories say what it had done.
+//! Runs after a start and whenever a link breaks. A worker whose lock is held is running and will
+//! dial in, however long that takes. A worker whose lock is free is dead, and its run directories
+//! show what it had done.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -47,22 +48,24 @@ use crate::store::Result;
 use crate::store::Store;
 use crate::store::Unsettled;
 
-/// A shim that was launched says hello within milliseconds. Giving one up is safe: without a hello it has no attempt,
-/// and a late hello is refused. Counted from the end of its launch, and longer after each launch that failed.
+/// A launched shim says hello within milliseconds. Giving it up is safe: without a hello it has no
+/// attempt, and a late hello is refused. The time counts from the end of the launch, and grows with
+/// each failed launch.
 const HELLO_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The same while its lock is free, which a shim takes as soon as it has its order, and nobody knows its process: it died,
-/// or there never was one.
+/// The same while its lock is free, which a shim takes as soon as it has its order, and its process
+/// is unknown: it died, or it never existed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same when an earlier server was to launch it. That one is dead and hands over no order any more. Counted from the
-/// launch, so that restarts in quick succession do not keep a queue waiting in vain.
+/// The same when an earlier server was to launch it. That server is dead and hands over no order
+/// any more. The time counts from the launch, so that restarts in quick succession do not keep a
+/// queue waiting for nothing.
 const ORPHANED_LAUNCH_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Attempts looked at side by side.
+/// How many attempts are examined at a time.
 const AT_ONCE: usize = 16;
 
-/// Looks at workers and attempts without a link.
+/// Examines workers and attempts without a link.
 #[derive(Debug)]
 pub(super) struct Reconciler {
     store: Store,
@@ -70,38 +73,38 @@ pub(super) struct Reconciler {
     proof: Proof,
     launches: Launches,
     completions: Completions,
-    /// When this server started: what was launched before was launched by a server that is dead.
+    /// When this server started: an earlier launch was made by a server that is dead.
     started_at: Timestamp,
     memory: Memory,
     looks: Looks<Found>,
 }
 
-/// What passes remember of each other; nothing that a restart may not forget.
+/// What passes remember from each other. A restart may forget all of it.
 #[derive(Debug, Default)]
 struct Memory {
     /// When this server first saw a worker that has not said hello.
     launching: HashMap<WorkerId, Instant>,
-    /// What was last logged about an attempt, so that it is said once and not on every look.
+    /// What was last logged about an attempt, so that it is logged once rather than at every look.
     judged: HashMap<AttemptId, Judgement>,
-    /// The workers of which was logged that it is unknown whether they are running.
+    /// The workers about which the log says that it is unknown whether they are running.
     wondered: HashSet<WorkerId>,
 }
 
-/// Where to look for an attempt, and what for.
+/// Where to look for an attempt, and what to look for.
 struct Whereabouts {
     run_dir: PathBuf,
     mark: Mark,
     known: Known,
 }
 
-/// What was found in one run directory.
+/// What a look at one run directory found.
 #[derive(Debug)]
 struct Found {
     judgement: Judgement,
     record: Option<ExitRecord>,
     /// No grant was ever stored there, so no child can have run.
     never_started: bool,
-    /// What it used, when it is lost.
+    /// What the attempt used, if it is lost.
     spent: Spent,
 }
 
@@ -118,7 +121,8 @@ impl Reconciler {
         Self { store, links, proof, launches, completions, started_at, memory, looks }
     }
 
-    /// Looks at every worker and attempt that has no link. Returns whether some are left to look at again soon.
+    /// Looks at every worker and attempt that has no link. Returns whether some are left to look at
+    /// again soon.
     pub(super) async fn reconcile(&mut self, workers: &[Worker], now: Timestamp) -> Result<bool> {
         let unlinked: Vec<&Worker> = workers.iter().filter(|w| !self.links.has(w.id)).collect();
         let awaited = |id| unlinked.iter().any(|w| w.id == id && w.pid.is_none());
@@ -145,8 +149,8 @@ impl Reconciler {
         let live: HashSet<WorkerId> = workers.iter().map(|w| w.id).collect();
         let mut orphans: Vec<&Unsettled> = Vec::new();
         for left in &unsettled {
-            // A worker that said goodbye has no row among the live ones any more, and its lock may still be held for the
-            // moment that its process takes to end.
+            // A worker that said goodbye is no longer listed as live, and its lock may still be
+            // held for the moment that its process takes to end.
             if dead.contains(&left.worker)
                 || (!live.contains(&left.worker)
                     && self.proof.life_of(left.worker).await? == Life::Dead)
@@ -158,7 +162,8 @@ impl Reconciler {
         self.looks.retain(|id| orphans.iter().any(|left| left.attempt == id));
         let mut pending: HashSet<AttemptId> = orphans.iter().map(|left| left.attempt).collect();
         for some in orphans.chunks(AT_ONCE) {
-            // Each look may wait for processes to die; one that will not must not hold up the others.
+            // Each look may wait for processes to die; one that never does must not delay the
+            // others.
             let mut asked = Vec::new();
             for left in some {
                 let (place, left) = (self.whereabouts(left).await?, **left);
@@ -179,7 +184,7 @@ impl Reconciler {
         let pending = orphans.iter().filter(|left| pending.contains(&left.attempt));
         let pending: HashSet<WorkerId> = pending.map(|left| left.worker).collect();
         for worker in dead.difference(&pending) {
-            // Its link may have come back while we looked; then it is no longer ours to judge.
+            // Its link may have come back meanwhile; then the evidence no longer decides.
             if !self.links.has(*worker) {
                 tracing::warn!(name: journal::WORKER_LOST, %worker, "the shim of a worker ended without a goodbye");
                 self.store.worker_stopped(*worker, "its shim ended without a goodbye", now).await?;
@@ -194,7 +199,7 @@ impl Reconciler {
         }
         let Some((launched_at, _)) = self.store.launch_of(worker.id).await? else { return Ok(()) };
         let first = *self.memory.launching.entry(worker.id).or_insert_with(Instant::now);
-        // No shim ever said hello, so a file that is not there was never locked.
+        // No shim ever said hello, so a missing file was never locked.
         let lock = locks::lock(&self.proof.places.worker_lock(worker.id), None);
         let is_free = matches!(lock, Lock::Free | Lock::Gone);
         let patience = self.launches.gate.patience();
@@ -223,7 +228,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Acts on the evidence about one attempt whose shim is dead. Returns whether it is settled.
+    /// Acts on the evidence about one attempt whose shim is dead. Returns whether the attempt is
+    /// settled.
     async fn account_for(&self, left: &Unsettled, found: Found, now: Timestamp) -> Result<bool> {
         let Found { judgement, record, never_started, spent } = found;
         match (judgement, record) {
@@ -235,7 +241,7 @@ impl Reconciler {
             }
             (Judgement::DeclareLost, _) => {
                 let verdict = match left.stop {
-                    // The stop that was asked for has happened, if not by the shim.
+                    // The requested stop has happened, although not through the shim.
                     Some(StopMode::Cancel) => Verdict::Cancelled,
                     Some(StopMode::Interrupt | StopMode::Kill) => {
                         Verdict::Interrupted { resume: false }
@@ -255,9 +261,9 @@ impl Reconciler {
                 Ok(true)
             }
             (Judgement::Suspect | Judgement::Collect, _) => {
-                self.suspect(left, "its exit.json is not a record that its shim wrote of it").await
+                self.suspect(left, "its exit.json is not a record that its shim wrote").await
             }
-            // It was tried: [`look`] kills what it finds and looks again.
+            // [`look`] has tried: it kills what it finds and looks again.
             (Judgement::StopTree, _) => {
                 self.suspect(left, "its processes could not be ended").await
             }
@@ -265,7 +271,7 @@ impl Reconciler {
         }
     }
 
-    /// Where the attempt's files are, what marks its processes, and what is known of its shim.
+    /// Where the attempt's files are, the marks of its processes, and what is known about its shim.
     async fn whereabouts(&self, left: &Unsettled) -> Result<Whereabouts> {
         Ok(Whereabouts {
             run_dir: self.proof.places.run_dir(left.attempt),
@@ -274,8 +280,8 @@ impl Reconciler {
         })
     }
 
-    /// Says once that it is unknown whether a worker is running. The server waits for it: to take it for dead could run its
-    /// ticket a second time beside it.
+    /// Logs once that it is unknown whether a worker is running. The server waits for the worker:
+    /// to assume its death could run its ticket a second time beside it.
     fn wonder(&mut self, worker: WorkerId) {
         if self.memory.wondered.insert(worker) {
             let lock = self.proof.places.worker_lock(worker);
@@ -286,7 +292,8 @@ impl Reconciler {
         }
     }
 
-    /// Shows an attempt that cannot be settled. It keeps its ticket; nothing else may run it.
+    /// Reports an attempt that cannot be settled. It keeps its ticket; nothing else may run the
+    /// ticket.
     async fn suspect(&self, left: &Unsettled, why: &'static str) -> Result<bool> {
         if self.store.attempt_suspect(left.attempt).await? {
             tracing::error!(
@@ -328,8 +335,8 @@ impl Reconciler {
     }
 }
 
-/// Looks at a run directory and, when its shim is dead and its tree is not, ends the tree. Off the async threads: it
-/// reads all of `/proc` and waits for processes to go.
+/// Examines a run directory; if its shim is dead and its process tree is not, it ends the tree.
+/// Runs off the async threads: it reads all of `/proc` and waits for processes to exit.
 async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
     let looked = tokio::task::spawn_blocking(move || {
         let Whereabouts { run_dir, mark, known } = &whereabouts;
@@ -345,7 +352,7 @@ async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
                 tracing::warn!(attempt = %mark.attempt_id, killed, "the processes that a dead shim left were killed");
             }
             Err(error) => {
-                tracing::error!(attempt = %mark.attempt_id, %error, "the processes that a dead shim left could not be looked at");
+                tracing::error!(attempt = %mark.attempt_id, %error, "the processes that a dead shim left could not be examined");
             }
         }
         gather(&whereabouts, left)
@@ -361,11 +368,12 @@ async fn look(whereabouts: Whereabouts, left: Unsettled) -> Found {
 fn gather(whereabouts: &Whereabouts, left: Unsettled) -> Found {
     let Whereabouts { run_dir, mark, known } = whereabouts;
     let (record, sealed) = evidence::record(run_dir, mark, known);
-    // Its worker is known to be dead; if its lock is held all the same, the server waits.
+    // Its worker is known to be dead; if its lock is held nevertheless, the server waits.
     let shim = life(locks::lock(&run_dir.join(run_dir::SHIM_LOCK), None), Process::Ended);
     let mut tree = evidence::tree(run_dir, mark, known);
-    // An agent put pipes or the like in the place of its files. Its worker is dead, its result is not wanted, and no visible
-    // process is left; kept as suspect it would hold its directory for ever.
+    // An agent put pipes or the like in the place of its files. Its worker is dead, its result is
+    // not wanted, and no visible process is left. As a suspect, it would hold its directory
+    // forever.
     if left.is_unwanted()
         && shim == Life::Dead
         && tree == Tree::Unknown
@@ -375,7 +383,7 @@ fn gather(whereabouts: &Whereabouts, left: Unsettled) -> Found {
         tree = Tree::Gone;
     }
     let seen = Facts { record, shim, tree, unwanted: left.is_unwanted() };
-    // A directory that was removed holds no grant either, and its child did run.
+    // A directory that was removed holds no grant either, but its child did run.
     let never_started = !left.started && matches!(run_dir::read_grant(run_dir), Ok(None));
     let judgement = judge(seen);
     let spent = match judgement {

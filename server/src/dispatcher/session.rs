@@ -1,4 +1,4 @@
-//! One shim's conversation with the server, from its welcome to goodbye or a broken link.
+//! One shim's conversation with the server, from its welcome to its goodbye or a broken link.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::store;
 use crate::store::Store;
 use crate::telemetry::outside;
 
-/// A pull that cannot be answered yet is looked at again after this long at the latest.
+/// How long, at most, until an open pull is checked again.
 const HELD: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub(super) enum SessionError {
     Replaced,
 }
 
-/// What every session may touch.
+/// What every session may use.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) store: Store,
@@ -54,7 +54,7 @@ pub(super) struct Shared {
     pub(super) background: Background,
 }
 
-/// The conversation with one shim that was let in.
+/// The conversation with one admitted shim.
 pub(super) struct Session<'s> {
     pub(super) shared: &'s Shared,
     pub(super) worker: Worker,
@@ -62,7 +62,7 @@ pub(super) struct Session<'s> {
     pub(super) sender: link::Sender,
     pub(super) inbox: UnboundedReceiver<ToShim>,
     pub(super) pull: Option<Pull>,
-    /// What keeps its attempt from ending, as its shim last said.
+    /// What keeps its attempt from ending, according to its shim's last report.
     pub(super) trouble: Option<String>,
     pub(super) gone: bool,
 }
@@ -80,7 +80,7 @@ impl Session<'_> {
         self.sender.send(&ToShim::Welcome(Welcome { protocol, build, heartbeat_ms })).await?;
         faults::point!("server.hello.welcomed");
         self.adopt(hello).await?;
-        // What was asked of this worker while it had no link.
+        // Requests for this worker may have come while it had no link.
         self.shared.background.look_again();
         let mut level = self.shared.store.level();
         let mut held_back = self.shared.claims.brakes.held_back();
@@ -114,7 +114,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A shim that comes with an attempt keeps it, unless something else has ended that attempt meanwhile.
+    /// A shim that arrives with an attempt keeps it, unless something else has ended that attempt
+    /// meanwhile.
     async fn adopt(&mut self, hello: &Hello) -> Result<(), SessionError> {
         let Some(live) = &hello.live_attempt else { return Ok(()) };
         let found = match live.parse::<AttemptId>() {
@@ -171,7 +172,7 @@ impl Session<'_> {
                 let now = self.shared.clock.now();
                 store.worker_heartbeat(self.worker.id, memory, trouble, now).await?;
             }
-            // It need not be on disk there: what is committed here is on disk here.
+            // The record need not be on disk at the shim: what is committed here is on disk here.
             ToServer::Completed { attempt_id, record, unsealed } => {
                 if unsealed {
                     tracing::warn!(worker = %self.worker.id, attempt = %outside(&attempt_id), "a result that could not be written to disk was taken over the link");
@@ -192,7 +193,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Whether an attempt is this worker's, or unknown: a restored database may have forgotten it.
+    /// Whether an attempt belongs to this worker or is unknown: a restored database may have
+    /// forgotten it.
     async fn holds(&self, attempt: AttemptId) -> store::Result<bool> {
         let found = self.shared.store.attempt(attempt).await?;
         let holds = found.is_none_or(|found| found.worker == self.worker.id);
@@ -202,8 +204,8 @@ impl Session<'_> {
         Ok(holds)
     }
 
-    /// Commits a completion, then acks it. When it cannot be committed the link is dropped: the shim keeps its record
-    /// and repeats it on the next one.
+    /// Commits a completion, then acknowledges it. If it cannot be committed, the link is dropped:
+    /// the shim keeps its record and repeats it on the next link.
     async fn take_report(
         &mut self,
         attempt_id: String,
@@ -217,7 +219,7 @@ impl Session<'_> {
                 match self.shared.completions.complete(attempt, record).await {
                     Ok(verdict) => verdict,
                     Err(error) => {
-                        // Without a pause a full disk would make the shim redial in a tight loop.
+                        // Without a pause, a full disk would make the shim redial in a tight loop.
                         tokio::time::sleep(Duration::from_secs(1)).await;
                         return Err(error.into());
                     }
@@ -235,7 +237,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Claims for the waiting pull, or answers that nothing came.
+    /// Claims for the open pull, or answers that there is no work.
     async fn answer_pull(&mut self) -> Result<(), SessionError> {
         let Some(mut pull) = self.pull.take() else { return Ok(()) };
         let linger = self.shared.settings.get().linger;

@@ -1,4 +1,4 @@
-//! Connections of shims: which are let in.
+//! Connections of shims: decides which are admitted.
 
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ use crate::store;
 use crate::telemetry::chain;
 use crate::telemetry::outside;
 
-/// A process that dials and says nothing is no shim.
+/// A process that dials and stays silent is not a shim.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Lets shims in. Cheap to clone; each connection has its own.
+/// Admits shims. Cheap to clone; each connection has its own.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pub(super) shared: Shared,
@@ -45,9 +45,9 @@ impl Sessions {
     pub async fn listen(self, mut listener: Listener) {
         let hellos = Hellos::default();
         while let Some(stream) = self.shared.background.until_shutdown(listener.accept()).await {
-            // In the order in which they came, whichever of them runs first.
+            // In the order of arrival, whichever of them runs first.
             let place = hellos.begin();
-            // A link that breaks off at the end of the server is dialled again.
+            // If the server's end breaks the link, the shim dials again.
             self.shared.background.spawn_until_shutdown(self.clone().serve(stream, place));
         }
     }
@@ -57,7 +57,7 @@ impl Sessions {
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
         let (mut receiver, mut sender) = link::split(stream);
         let said = tokio::select! {
-            // What was said is heard, even when others want the place.
+            // A hello that has arrived is read, even if others want the place.
             biased;
             said = tokio::time::timeout(HELLO_TIMEOUT, receiver.receive()) => said,
             () = place.lost() => return,
@@ -77,7 +77,8 @@ impl Sessions {
         drop(place);
         let own_place = &self.proof.places.place.id;
         if hello.place_id.as_ref().is_some_and(|place| place != own_place) {
-            // It belongs to the server that this database was copied from, or to a copy. To refuse it would end its work.
+            // It belongs to the server from which this database was copied, or to a copy. A refusal
+            // would end its work.
             tracing::warn!(worker = %outside(&hello.worker_id), pid = hello.pid, "a worker of another state directory dialled this server; it is left alone");
             return;
         }
@@ -93,7 +94,7 @@ impl Sessions {
                 return;
             }
             Err(error) => {
-                // Not the shim's fault; it redials.
+                // Not the shim's fault; it dials again.
                 tracing::error!(error = %chain(&error), "a shim could not be admitted; it will dial again");
                 return;
             }
@@ -117,11 +118,11 @@ impl Sessions {
             tracing::info!(worker = %id, error = %chain(&error), "the link of a shim ended");
         }
         self.links.remove(id, serial);
-        // Its worker needs a look.
+        // Its worker may need attention.
         self.shared.background.look_again();
     }
 
-    /// Checks who it is. The inner error is the reason of a refusal.
+    /// Checks the identity of a shim. The inner error is the reason for a refusal.
     async fn admit(
         &self,
         hello: &Hello,
@@ -136,10 +137,11 @@ impl Sessions {
         let Ok(id) = hello.worker_id.parse::<WorkerId>() else {
             return Ok(Err("that is not a worker id".to_owned()));
         };
-        // One answer for an unknown worker and a wrong token: a stranger that guesses learns nothing.
+        // One answer for an unknown worker and a wrong token, so that a stranger that guesses
+        // learns nothing.
         let kept = self.shared.store.launch_of(id).await?;
         if !kept.is_some_and(|(_, hash)| token::matches(&hello.token, &hash)) {
-            return Ok(Err("the token is not this worker's".to_owned()));
+            return Ok(Err("the token does not belong to this worker".to_owned()));
         }
         let worker = self.shared.store.worker(id).await?;
         if worker.state == WorkerState::Stopped {

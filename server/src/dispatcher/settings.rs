@@ -1,4 +1,4 @@
-//! What workers get from the configuration.
+//! The settings that workers get from the configuration.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use shim_protocol::grant::Limits;
 
 use crate::shim::program;
 
-/// What workers are given. A reload replaces it; running attempts keep what they got.
+/// What workers receive. A reload replaces it; running attempts keep what they received.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The agent, as a path or a name in PATH.
+    /// The agent, as a path or as a name in PATH.
     pub agent_command: PathBuf,
     /// The server's `PATH`, in which a name is looked up.
     pub search_path: Option<String>,
-    /// Set for every agent.
+    /// Variables that every agent gets.
     pub env: BTreeMap<String, String>,
     /// Names of further variables that agents inherit.
     pub env_pass: Vec<String>,
@@ -31,24 +31,25 @@ pub struct Settings {
     pub heartbeat: Duration,
 }
 
-/// A shim that can speak says something much more often.
+/// A shim that can speak does so much more often than this.
 const SPEAKS: Duration = Duration::from_secs(5);
 
 impl Settings {
-    /// After which silence a shim that can speak would have said that it lives.
+    /// After how much silence a shim can no longer be able to speak.
     pub(super) fn patience(&self) -> Duration {
         self.heartbeat.saturating_mul(3).saturating_add(SPEAKS)
     }
 
-    /// The agent's program for a grant: where it is by the server's own `PATH`. A worker may be older than a change of it.
-    /// One that is not found goes out as it is named: a worker's unit may see what the server does not.
+    /// The agent's program for a grant, looked up in the server's own `PATH`. A worker may be older
+    /// than a change of it. A program that is not found is passed on by name: a worker's unit may
+    /// see what the server does not.
     pub(super) fn program(&self) -> PathBuf {
         let found = program::find(&self.agent_command, self.search_path.as_deref());
         found.unwrap_or_else(|| self.agent_command.clone())
     }
 }
 
-/// The settings as they are now. All clones see a replacement at once.
+/// The current settings. All clones see a replacement at once.
 #[derive(Clone, Debug)]
 pub(super) struct Current {
     settings: Arc<RwLock<Settings>>,

@@ -1,9 +1,11 @@
-//! Shims that do not do what they should: that do not obey an order to kill, or let their agent's time pass.
+//! Acts against shims that do not do their duty: that ignore an order to kill, or let their agent's
+//! time run out.
 //!
-//! A shim that is stopped or hangs cannot hear, and its own agent can stop it. The server's clock bounds what it no longer
-//! does. First its agent's processes are ended, because one that is left may stop the shim again. Then the shim is
-//! continued: it sweeps up what only a parent can find, and reports what it knows. If it does not, it is killed, and its
-//! attempt is accounted for by evidence like any other.
+//! A shim that is stopped or hangs cannot hear, and its own agent can stop it. The server then
+//! enforces the limits with its own clock. First it ends the agent's processes, because a remaining
+//! one could stop the shim again. Then it continues the shim, which sweeps up what only a parent
+//! can find and reports what it knows. If the shim does not, it is killed, and its attempt is
+//! accounted for by evidence like any other.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,31 +29,31 @@ use crate::store::Bounded;
 use crate::store::Result;
 use crate::store::Store;
 
-/// A shim that hears `kill` is gone within a second, unless its tree is uninterruptible.
+/// A shim that hears `kill` is gone within a second, unless its process tree is uninterruptible.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Acts in the place of silent shims.
+/// Acts in place of silent shims.
 #[derive(Debug)]
 pub(super) struct Silent {
     store: Store,
     settings: Current,
     proof: Proof,
-    /// When this server started: what was last heard before was heard by another.
+    /// When this server started: anything heard earlier was heard by another server.
     started_at: Timestamp,
-    /// When each worker with an order to kill was first seen alive after it.
+    /// When each worker with an order to kill was first seen alive after the order.
     ordered: HashMap<WorkerId, Instant>,
-    /// When each attempt that is no longer wanted was first seen to be so.
+    /// When each attempt was first seen to be unwanted.
     unwanted: HashMap<AttemptId, Instant>,
     /// When the server last ended processes that a shim should have ended, and how often.
     ended: HashMap<AttemptId, (Instant, u32)>,
     looks: Looks<Ended>,
 }
 
-/// What became of an attempt that is overdue.
+/// What happened to an overdue attempt.
 #[derive(Debug)]
 struct Ended {
     processes: std::io::Result<usize>,
-    /// Its shim was killed, having been continued before.
+    /// Its shim was killed, after it had been continued earlier.
     shim_killed: bool,
 }
 
@@ -74,7 +76,8 @@ impl Silent {
         }
     }
 
-    /// Kills the shims that have not obeyed an order to kill for long enough. Returns whether one is being waited for.
+    /// Kills the shims that have ignored an order to kill for long enough. Returns whether the
+    /// server is waiting for one.
     pub(super) async fn kill_silent(&mut self, workers: &[Worker]) -> Result<bool> {
         let is_ordered =
             |worker: &&Worker| worker.stop == Some(StopMode::Kill) && worker.pid.is_some();
@@ -85,14 +88,15 @@ impl Silent {
             if since.elapsed() < PATIENCE {
                 continue;
             }
-            // Not again at every look: one that is stuck in the kernel dies when it leaves it.
+            // Not again at every look: a shim that is stuck in the kernel dies when it leaves the
+            // kernel.
             *since = Instant::now();
             let pid = worker.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
             match self.proof.holder(worker.id, pid).await?.kill() {
                 Ok(true) => {
                     tracing::warn!(worker = %worker.id, pid, "a shim that did not obey an order to kill was killed");
                 }
-                // It is gone already, or runs where this server sees no processes.
+                // It is already gone, or runs where this server sees no processes.
                 Ok(false) => {}
                 Err(error) => {
                     tracing::error!(worker = %worker.id, pid, %error, "a shim that does not obey an order to kill could not be killed");
@@ -102,7 +106,8 @@ impl Silent {
         Ok(!ordered.is_empty())
     }
 
-    /// Ends the processes of attempts that should be over and whose shims do nothing about it. Returns whether one is late.
+    /// Ends the processes of attempts that should be over and whose shims do nothing about it.
+    /// Returns whether one is late.
     pub(super) async fn end_overdue(&mut self, present: &Present) -> Result<bool> {
         let bounded = self.store.bounded().await?;
         let is_there = |id: &AttemptId| bounded.iter().any(|one| one.attempt == *id);
@@ -128,7 +133,8 @@ impl Silent {
                 continue;
             }
             let mark = self.proof.mark(one.attempt);
-            // What a dead shim left is accounted for by evidence, and an attempt that was granted elsewhere runs there.
+            // What a dead shim left is accounted for by evidence, and an attempt that was granted
+            // elsewhere runs there.
             if !mark.here || self.proof.life_of(one.worker).await? == Life::Dead {
                 continue;
             }
@@ -142,7 +148,8 @@ impl Silent {
             }
         }
         for (one, shim, ..) in &overdue {
-            // Before its processes end: their shim then reports how they died, which must not look like another's doing.
+            // Stored before its processes end: their shim then reports how they died, which must
+            // not look like somebody else's doing.
             self.store.attempt_overdue(one.attempt, present.now).await?;
             let (_, tries) = self.ended.entry(one.attempt).or_insert_with(|| (Instant::now(), 0));
             *tries += 1;
@@ -179,7 +186,7 @@ impl Silent {
                     tracing::warn!(%attempt, ended, shim_killed, "the processes of an overdue attempt were ended");
                 }
                 Err(error) => {
-                    tracing::error!(%attempt, %error, "the processes of an overdue attempt could not be looked at");
+                    tracing::error!(%attempt, %error, "the processes of an overdue attempt could not be examined");
                 }
             }
         }
@@ -189,7 +196,7 @@ impl Silent {
     fn watch(&self, one: &Bounded, present: &Present) -> Watch {
         let settings = self.settings.get();
         let ladder = settings.limits.grace_ms.saturating_add(settings.limits.kill_after_ms);
-        // A shim that an earlier server last heard of had no server to speak to meanwhile.
+        // A shim that an earlier server heard last had no server to speak to meanwhile.
         let heard = one.heard_at.map_or(self.started_at, |at| at.max(self.started_at));
         Watch {
             lived: present.lived_since(one.begun_at),
@@ -204,8 +211,8 @@ impl Silent {
     }
 }
 
-/// Kills a shim that has an attempt and cannot start it. The attempt is then accounted for like any that never started: it
-/// costs its ticket nothing, and another worker gets it.
+/// Kills a shim that has an attempt and cannot start it. The attempt is then treated like any that
+/// never started: it costs its ticket nothing, and another worker gets the work.
 fn kill_before_start(one: &Bounded, shim: &Holder) {
     match shim.kill() {
         Ok(true) => {

@@ -1,7 +1,9 @@
-//! The launches of this server whose shims have not said hello: how far each is, and whether its process is there.
+//! The launches of this server whose shims have not said hello: how far each has come, and whether
+//! its process exists.
 //!
-//! A clock alone proves nothing about a launch: on a loaded machine a shim may need longer for its first file than any
-//! constant says. So the time for its hello begins when its launch is over, and a process that is there is waited for.
+//! A clock alone proves nothing about a launch: on a loaded machine a shim may need longer for its
+//! first file than any constant allows. So the time for its hello begins when its launch is over,
+//! and an existing process is waited for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,14 +16,15 @@ use std::time::Instant;
 use crate::domain::id::WorkerId;
 use crate::shim::launch::Detached;
 
-/// How far a launch is.
+/// How far a launch has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Its launch ends by itself, one way or the other.
+    /// The launch is under way, and ends by itself.
     UnderWay,
-    /// Its launch was over so long ago. `is_there`: whether its process is; `None` where nobody knows which it is.
+    /// The launch was over this long ago. `is_there`: whether its process exists; `None` if its
+    /// process is unknown.
     Launched { ago: Duration, is_there: Option<bool> },
-    /// Another server's.
+    /// Launched by another server.
     Unknown,
 }
 
@@ -55,7 +58,7 @@ impl Started {
         self.lock().remove(&worker);
     }
 
-    /// Forgets launches that are over, except of workers that are still waited for.
+    /// Forgets launches that are over, except those of workers that are still expected.
     pub(super) fn retain(&self, is_awaited: impl Fn(WorkerId) -> bool) {
         self.lock().retain(|worker, launched| launched.is_none() || is_awaited(*worker));
     }
@@ -80,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_launch_is_under_way_until_it_is_over_and_its_process_is_known_by_its_start() {
+    fn a_launch_is_under_way_until_it_is_over_and_its_process_is_identified_by_start_time() {
         let started = Started::default();
         let worker = WorkerId::from_key(7);
         assert_eq!(started.standing(worker), Standing::Unknown);

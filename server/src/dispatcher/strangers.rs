@@ -1,8 +1,9 @@
-//! Attempts the database does not know: what a restored backup has forgotten.
+//! Attempts that the database does not know, because a restored backup has forgotten them.
 //!
-//! Their shims may still run, on tickets the restored database believes are waiting. Nothing is granted until they are
-//! gone: their shims end them by themselves (an unknown attempt is answered with "stop", an unknown worker is refused), and
-//! a tree whose shim is dead is ended here. Directories are kept whatever is found; a sealed record is parked.
+//! Their shims may still run, on tickets that the restored database believes to be waiting. Nothing
+//! is granted until they are gone. The shims end them by themselves (an unknown attempt is answered
+//! with "stop", an unknown worker is refused), and a process tree whose shim is dead is ended here.
+//! Directories are always kept; a sealed record is parked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,16 +32,16 @@ use crate::telemetry::chain;
 pub(super) struct Strangers {
     store: Store,
     proof: Proof,
-    /// The attempts that have to be gone before anything is granted; `None` before the first look.
+    /// The attempts that must be gone before anything is granted; `None` before the first look.
     left: Option<BTreeSet<AttemptId>>,
     looks: Looks<Found>,
 }
 
-/// What is left of one of them.
+/// What is left of one such attempt.
 #[derive(Debug)]
 enum Found {
     Alive,
-    /// With its exit record as JSON, when it sealed one for this database.
+    /// Gone, with its exit record as JSON if it sealed one for this database.
     Gone(Option<String>),
 }
 
@@ -49,7 +50,7 @@ impl Strangers {
         Self { store, proof, left: None, looks: Looks::default() }
     }
 
-    /// Looks after the strangers. Returns whether some are left, which keeps grants and launches waiting.
+    /// Examines the strangers. Returns whether some are left, which makes grants and launches wait.
     pub(super) async fn await_gone(&mut self, now: Timestamp) -> Result<bool> {
         let mut left = match self.left.take() {
             Some(left) => left,
@@ -58,7 +59,8 @@ impl Strangers {
         let proof = &self.proof;
         let asked = left.iter().map(|attempt| {
             let run_dir = proof.places.run_dir(*attempt);
-            // The database knows nothing of it, so it was granted after what it remembers, in whatever place.
+            // The database knows nothing of it, so it was granted later than anything the database
+            // remembers, in whatever place.
             let mark = Mark { here: true, ..proof.mark(*attempt) };
             (*attempt, move || tokio::task::spawn_blocking(move || look(&run_dir, &mark)))
         });
@@ -82,7 +84,7 @@ impl Strangers {
 
     async fn find(&self) -> Result<BTreeSet<AttemptId>> {
         let dir = self.proof.places.attempts_dir.clone();
-        // A directory that cannot be listed was reported at the start.
+        // The start has already reported a directory that cannot be listed.
         let listed =
             tokio::task::spawn_blocking(move || run_dirs::numbers(&dir).unwrap_or_default());
         let numbers = listed.await.unwrap_or_default();
@@ -109,17 +111,19 @@ fn look(run_dir: &Path, mark: &Mark) -> Found {
     }
     let tree = evidence::tree(run_dir, mark, &known);
     if tree != Tree::Gone {
-        // Without its lock file no shim is proved dead; a running shim dials, and ends its tree by itself.
+        // Without its lock file, no shim is proved dead; a running shim dials, and ends its tree by
+        // itself.
         if tree == Tree::Alive && shim != Lock::Free {
             return Found::Alive;
         }
         match evidence::stop_tree(run_dir, mark, &known) {
-            // An agent put pipes or the like in the place of its files. Its processes are the only evidence left, and one
-            // such directory must not keep every project from starting anything.
+            // An agent put pipes or the like in the place of its files. Its processes are the only
+            // evidence left, and one such directory must not keep every project from starting
+            // anything.
             Ok(0) if tree == Tree::Unknown && evidence::is_tampered(run_dir, &known) => {}
             Ok(_) => return Found::Alive,
             Err(error) => {
-                tracing::error!(attempt = %mark.attempt_id, error = %chain(&error), "the processes of an attempt that the database does not know could not be looked at");
+                tracing::error!(attempt = %mark.attempt_id, error = %chain(&error), "the processes of an attempt that the database does not know could not be examined");
                 return Found::Alive;
             }
         }

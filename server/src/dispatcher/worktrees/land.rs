@@ -1,4 +1,4 @@
-//! Before a completed ticket closes: its branch is completed, and merged where the project says so.
+//! Before a completed ticket closes: completes its branch, and merges it if the project says so.
 
 use std::path::Path;
 
@@ -14,7 +14,8 @@ use crate::git::merge::Landing;
 use crate::store::Result;
 
 impl Worktrees {
-    /// Completes the branch of a completed ticket, merges it where the project says so, and closes the ticket.
+    /// Completes the branch of a completed ticket, merges it if the project says so, and closes the
+    /// ticket.
     pub(super) async fn land(&self, id: TicketId) -> std::result::Result<(), Trouble> {
         let Some((_, work)) = self.landing(id).await? else { return Ok(()) };
         let repository = self.hold_in_turn(id, Path::new(&work.repository)).await?;

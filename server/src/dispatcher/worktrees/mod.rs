@@ -1,17 +1,18 @@
-//! Worktrees beside the pass: made before a ticket is granted, looked after before an attempt's end is stored, merged
-//! before a ticket closes.
+//! Worktrees beside the pass: made before a ticket is granted, settled before an attempt's end is
+//! stored, merged before a ticket closes.
 //!
-//! Git is slow and outside of the database, so each step is done twice over where it must be: first in the repository,
-//! where doing it again changes nothing, then in the database, which alone decides. A step that was cut short in between
-//! is found undone in the database and done again.
+//! Git is slow and outside the database, so each step happens twice where it must: first in the
+//! repository, where repeating it changes nothing, then in the database, which alone decides. A
+//! step that is interrupted in between is missing in the database, and is repeated.
 //!
 //! - `tend`: which tickets wait for git, and how often a step is tried.
-//! - `prepare`: a worktree is made, or brought to its accepted commit.
-//! - `settle`: what an attempt changed is accepted or set aside.
-//! - `land`: the branch of a completed ticket is merged.
+//! - `prepare`: makes a worktree, or brings it to its accepted commit.
+//! - `settle`: accepts what an attempt changed, or sets it aside.
+//! - `land`: merges the branch of a completed ticket.
 //!
-//! Invariant: a worktree is changed only while its repository is held, and only when the database, read while it is
-//! held, says that no attempt works there: its ticket is queued and not ready, or the attempt is the one that ends.
+//! Invariant: a worktree is changed only while its repository is held, and only when the database,
+//! read while it is held, says that no attempt works there: its ticket is queued and not ready, or
+//! the attempt is the one that ends.
 
 mod land;
 mod prepare;

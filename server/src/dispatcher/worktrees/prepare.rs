@@ -1,4 +1,4 @@
-//! Before a ticket is granted: its worktree is made, or brought to its accepted commit.
+//! Before a ticket is granted: makes its worktree, or brings it to its accepted commit.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::store::Result;
 use crate::store::Unprepared;
 
 impl Worktrees {
-    /// Brings a queued ticket's worktree to its accepted commit, and lets it be granted.
+    /// Brings a queued ticket's worktree to its accepted commit, and makes the ticket grantable.
     pub(super) async fn prepare(&self, id: TicketId) -> std::result::Result<(), Trouble> {
         let Some(found) = self.store.unprepared_ticket(id).await? else { return Ok(()) };
         let Some(work) = &found.ticket.work else { return self.begin(&found).await };
@@ -31,7 +31,7 @@ impl Worktrees {
         self.put_in_order(&repository, &found).await
     }
 
-    /// The same for a ticket that has no worktree yet.
+    /// The same for a ticket without a worktree.
     async fn begin(&self, found: &Unprepared) -> std::result::Result<(), Trouble> {
         let id = found.ticket.id;
         let path = &found.project.path;
@@ -123,13 +123,13 @@ impl Worktrees {
             repository.put_back(work, place).await?;
             faults::point!("server.worktree.after_put_back");
         }
-        // Otherwise an agent continues in its session, and in the files it left.
+        // Otherwise an agent continues its session, with the files that it left.
         self.store.worktree_ready(ticket.id, head).await?;
         Ok(())
     }
 
-    /// The same where work is owed. Work that cannot be accepted as it is is put aside if its stage is to be done again; any
-    /// other stage builds on it.
+    /// The same if work is owed. Work that cannot be accepted as it is is put aside if its stage
+    /// will be repeated; any other stage builds on it.
     async fn accept_or_do_again(
         &self,
         repository: &Repository,
@@ -165,7 +165,7 @@ impl Worktrees {
         }))
     }
 
-    /// Commits the work of an attempt that was accepted when it could not be committed.
+    /// Commits the accepted work of an attempt that could not be committed earlier.
     pub(super) async fn accept_owed(
         &self,
         repository: &Repository,

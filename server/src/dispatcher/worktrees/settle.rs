@@ -1,4 +1,5 @@
-//! Before an attempt's end is stored: what it changed goes on the ticket's branch, or is set aside.
+//! Before an attempt's end is stored: commits its changes to the ticket's branch, or sets them
+//! aside.
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use crate::store::Result;
 use crate::store::Work;
 use crate::telemetry::chain;
 
-/// An attempt's changes, looked after. While this is there the repository is ours.
+/// The settled changes of an attempt. While this value exists, this server holds the repository.
 pub(in super::super) struct Settled {
     pub(in super::super) work: Work,
     _held: Option<Repository>,
@@ -30,9 +31,10 @@ impl Settled {
 }
 
 impl Worktrees {
-    /// Looks after what an attempt changed, before its end is stored: what was accepted goes on the ticket's branch, all
-    /// else is kept under the attempt's own ref. Doing it again changes nothing, so a report that comes twice, or whose
-    /// end was not committed, comes to the same.
+    /// Settles what an attempt changed, before its end is stored: accepted changes go on the
+    /// ticket's branch, all others are kept under the attempt's own ref. Repeating it changes
+    /// nothing, so a report that arrives twice, or whose end was not committed, has the same
+    /// result.
     pub(in super::super) async fn settle(
         &self,
         attempt: AttemptId,
@@ -42,8 +44,8 @@ impl Worktrees {
             return Ok(Settled::nothing());
         };
         let ticket = found.ticket.id;
-        // Until the end is stored the ticket is running, and `why` should say what that waits for. Dropped before: the look
-        // that follows begins the ticket's next step.
+        // Until the end is stored the ticket is running, and `why` should say what it waits for.
+        // Dropped before the look that begins the ticket's next step.
         let _in_hand = self.obstacles.begin_git(ticket);
         let repository = Path::new(&found.work.repository);
         let (mut pauses, mut waits) = (PAUSES.iter(), Waits::default());
@@ -63,7 +65,8 @@ impl Worktrees {
                 tokio::time::sleep(*pause).await;
                 continue;
             }
-            // A worktree is only put back after what is in it was kept, so nothing is lost by continuing.
+            // A worktree is put back only after its contents were kept, so nothing is lost by
+            // continuing.
             let why = clause(&chain(&error));
             let work = if accepted {
                 let reason = format!(

@@ -25,7 +25,7 @@ use crate::store::Result;
 use crate::store::Store;
 use crate::telemetry::chain;
 
-/// Pauses between tries of a git step. After the last one a person has to look.
+/// Pauses between tries of a git step. After the last try a person must look.
 pub(super) const PAUSES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(400),
@@ -33,13 +33,15 @@ pub(super) const PAUSES: [Duration; 4] = [
     Duration::from_secs(4),
 ];
 
-/// Worktrees made or merged side by side; those of one repository go one after the other anyway.
+/// How many worktrees are made or merged at a time; steps in one repository follow each other
+/// anyway.
 const AT_ONCE: usize = 4;
 
-/// The longest wait for a machine that has no room for a step.
+/// The longest wait for a machine that lacks a resource for a step.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// Runs git's steps for tickets. Cheap to clone. Which tickets are in hand is an obstacle as long as it lasts.
+/// Runs git's steps for tickets. Cheap to clone. A ticket in hand is an obstacle for as long as its
+/// step lasts.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Worktrees {
     pub(super) store: Store,
@@ -53,15 +55,15 @@ pub(in super::super) struct Worktrees {
     slots: Arc<Semaphore>,
 }
 
-/// How often a step has waited for the same to pass.
+/// How often a step has waited for the same shortage.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     count: i64,
     is_told: bool,
 }
 
-/// A repository, and one of the few places at work. A ticket that waits for a repository or for room takes no place:
-/// tickets of other repositories would wait with it.
+/// A repository, and one of the few places at work. A ticket that waits for a repository or for a
+/// resource takes no place: otherwise tickets of other repositories would wait with it.
 #[derive(Debug)]
 pub(super) struct AtWork {
     repository: Repository,
@@ -76,7 +78,7 @@ impl std::ops::Deref for AtWork {
     }
 }
 
-/// What is to be done for a ticket.
+/// What to do for a ticket.
 #[derive(Clone, Copy, Debug)]
 enum Job {
     Prepare,
@@ -97,7 +99,8 @@ impl Worktrees {
         Self { store, clock, directory, repositories, obstacles, brakes, background, slots }
     }
 
-    /// Begins what waits for git: worktrees of tickets that could be granted, merges of tickets that are completed.
+    /// Begins what waits for git: worktrees of tickets that could be granted, merges of completed
+    /// tickets.
     pub(in super::super) async fn tend(&self, may_start: bool) -> Result<()> {
         for ticket in self.store.landings().await? {
             self.begin_job(ticket.id, Job::Land);
@@ -111,12 +114,12 @@ impl Worktrees {
     }
 
     fn begin_job(&self, ticket: TicketId, job: Job) {
-        // A look does not begin what the look before began.
+        // Never begins again what an earlier look began.
         let Some(in_hand) = self.obstacles.begin_git(ticket) else { return };
         let worktrees = self.clone();
         self.background.spawn(async move {
             let work = worktrees.try_job(ticket, job);
-            // A step that is cut short here is done again by the next server.
+            // The next server repeats a step that is interrupted here.
             let _done = worktrees.background.until_shutdown(Box::pin(work)).await;
             drop(in_hand);
             // A pass may have left the ticket alone meanwhile, because it was in hand.
@@ -124,7 +127,8 @@ impl Worktrees {
         });
     }
 
-    /// Does the job, more than once if it must be, and puts the ticket on hold when it cannot be done.
+    /// Does the job, with repetitions if necessary, and puts the ticket on hold if the job cannot
+    /// be done.
     async fn try_job(&self, ticket: TicketId, job: Job) {
         let (mut pauses, mut waits) = (PAUSES.iter(), Waits::default());
         let why = loop {
@@ -165,7 +169,8 @@ impl Worktrees {
         }
     }
 
-    /// Whether a step failed for lack of something that comes back by itself: processes, memory, room on the disk.
+    /// Whether a step failed for lack of something that comes back by itself: processes, memory,
+    /// disk space.
     pub(super) fn passes(&self, error: &Trouble) -> bool {
         match error {
             Trouble::Git(error) => error.is_passing() || self.brakes.is_disk_low(),
@@ -173,8 +178,8 @@ impl Worktrees {
         }
     }
 
-    /// Shows the failure in `why`, and waits longer each time. Once may be chance; a failure that lasts is reported by
-    /// an event.
+    /// Shows the failure in `why`, and waits longer each time. One failure may be chance; a lasting
+    /// one is reported by an event.
     pub(super) async fn wait_for_room(&self, ticket: TicketId, error: &Trouble, waits: &mut Waits) {
         waits.count += 1;
         let why = chain(error);
@@ -182,7 +187,8 @@ impl Worktrees {
         if waits.count > 1 && !waits.is_told {
             match self.store.ticket_waits(ticket, &why, self.clock.now()).await {
                 Ok(()) => waits.is_told = true,
-                // On a full disk there may be no room for the event either; the next wait tries again.
+                // On a full disk there may be no room for the event either; the next wait tries
+                // again.
                 Err(error) => {
                     tracing::debug!(%ticket, error = %chain(&error), "that a ticket waits could not be stored yet");
                 }
@@ -207,7 +213,7 @@ impl Worktrees {
         Ok(held)
     }
 
-    /// The same for steps that begin side by side.
+    /// The same for steps that begin at the same time.
     pub(super) async fn hold_in_turn(
         &self,
         ticket: TicketId,

@@ -10,7 +10,7 @@ use crate::store;
 pub(super) enum Trouble {
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// Worth another try: a full disk, a file that is in use.
+    /// Worth another try: a full disk, a file in use.
     #[error(transparent)]
     Git(#[from] GitError),
     /// Only a person can decide what to do.
