@@ -95,9 +95,9 @@ pub fn record(run_dir: &Path, mark: &Mark, known: &Known) -> (Record, Option<Exi
     }
 }
 
-/// Whether what lies in the place of a record is nothing that a shim which signs would leave there. Such a shim gives a
-/// whole, signed file its name, so anything else is an agent's, and must not keep an attempt whose shim was killed from
-/// being run again.
+/// Whether what lies in the place of a record cannot come from a shim that signs. Such a shim gives
+/// its record's name only to a whole, signed file, so anything else is an agent's, and must not
+/// keep an attempt whose shim was killed from being repeated.
 fn is_of_no_shim(error: &RunDirError) -> bool {
     match error {
         RunDirError::Malformed { path, .. } => {
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_shim_would_leave_in_the_place_of_a_record_is_no_record() {
+    fn anything_that_no_shim_would_leave_is_not_taken_for_a_record() {
         let dir = tempfile::tempdir().unwrap();
         let (key, file) = sealed(1, b"{}");
         let signs = Known { worker_id: "W-1".into(), seal_key: Some(key), ..Known::default() };

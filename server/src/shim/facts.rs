@@ -25,8 +25,8 @@ use crate::domain::verdict::Sent;
 use crate::domain::verdict::Stop;
 use crate::shim::transcript_usage;
 
-/// Limits of models that are heeded, and characters of a window's name: a record is read from a file that agents can
-/// write.
+/// How many limits of models are heeded, and how many characters of a window's name: a record is
+/// read from a file that agents can write.
 const MODELS: usize = 16;
 const WINDOW_CHARS: usize = 64;
 
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn all_results_of_a_run_are_counted_and_what_came_after_them() {
+    fn all_results_of_a_run_and_everything_after_them_are_counted() {
         let result = json!({"total_cost_usd": 0.25, "num_turns": 1, "usage": {"input_tokens": 1}});
         let old = spent(&record(&json!({"result": result, "turns": 9})));
         assert_eq!((old.cost_usd, old.own_usd, old.num_turns), (Some(0.25), None, Some(1)));
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_attempt_must_be_in_the_session_it_was_to_go_on_in() {
+    fn a_resumed_attempt_must_continue_its_own_session() {
         let known = |resumed| Known { resumed, session: "s1".into(), ..Known::default() };
         let other = |resumed, session: Value| {
             facts(&record(&json!({"session_id": session})), &known(resumed)).other_session
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_denied_is_named_with_its_input_and_hides_nothing() {
+    fn denied_tools_are_named_with_their_input_and_hide_nothing() {
         let told = |more: Value| {
             let record = record(&json!({"result": more}));
             facts(&record, &Known::default()).result.expect("a result").denied

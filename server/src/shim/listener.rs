@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_a_dead_server_left_is_replaced_and_a_living_listener_is_not() {
+    async fn a_dead_servers_socket_is_replaced_and_a_live_listener_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("shim.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_replaced_or_mended_is_another() {
+    fn a_replaced_or_changed_program_has_another_identity() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("agent");

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_directories_with_a_plausible_number_count() {
+    fn only_directories_with_a_plausible_number_are_listed() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["A-12", "A-3", "A-9223372036854775807", "A-03", "B-1", "lost+found"] {
             fs::create_dir(dir.path().join(name)).unwrap();

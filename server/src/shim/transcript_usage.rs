@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_message_counts_once_and_what_is_no_message_not_at_all() {
+    fn each_message_counts_once_and_nothing_else_counts() {
         let dir = tempfile::tempdir().expect("a directory");
         let nothing = Left { usage: Usage::default(), begun: false };
         assert_eq!(usage(dir.path()), Some(nothing), "nothing was said");

@@ -9,14 +9,15 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// What becomes of a file that already exists.
+/// What happens to a file that already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     Keep,
     Replace,
 }
 
-/// A file in the making: it is beside its place under another name, and is removed unless it is put there.
+/// A file in the making: it is beside its final place under another name, and is removed unless it
+/// is put in place.
 #[derive(Debug)]
 pub struct Draft<'p> {
     place: &'p Path,
@@ -35,24 +36,24 @@ impl<'p> Draft<'p> {
         Ok(Self { place, directory, file })
     }
 
-    /// Where it is until it is put in its place.
+    /// Where the file is until it is put in place.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Sets this mode, whatever the umask is.
+    /// Sets this mode, whatever the umask.
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
         self.file.as_file().set_permissions(permissions)
     }
 
-    /// Appends to it.
+    /// Appends to the draft.
     pub fn write(&mut self, content: &[u8]) -> io::Result<()> {
         self.file.write_all(content)
     }
 
-    /// Puts it in its place, on disk, and returns its size in bytes. With [`Existing::Keep`] it fails as
-    /// [`io::ErrorKind::AlreadyExists`] if something is there.
+    /// Puts the file in its place, durably, and returns its size in bytes. With [`Existing::Keep`]
+    /// it fails with [`io::ErrorKind::AlreadyExists`] if something is there.
     pub fn put(self, existing: Existing) -> io::Result<u64> {
         self.file.as_file().sync_all()?;
         let bytes = self.file.as_file().metadata()?.len();
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_draft_that_is_not_put_leaves_nothing_and_one_that_is_keeps_what_was_there_if_told() {
+    fn an_unplaced_draft_leaves_nothing_and_a_placed_one_can_keep_the_existing_file() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let names = || {
             let entries = std::fs::read_dir(dir.path()).expect("reads");

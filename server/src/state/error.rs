@@ -1,4 +1,4 @@
-//! What can be wrong with the directories of a server and with their contents.
+//! What can be wrong with a server's directories and their contents.
 
 use std::io;
 use std::path::PathBuf;
@@ -42,7 +42,8 @@ pub enum StateError {
     Token(#[from] TokenError),
 }
 
-/// What an operator can do about a directory that cannot be written; empty when the cause says enough.
+/// What an operator can do about a directory that cannot be written; empty if the cause says
+/// enough.
 fn next_step(cause: &io::Error) -> &'static str {
     let kind = cause.kind();
     if kind == io::ErrorKind::ReadOnlyFilesystem {

@@ -26,11 +26,12 @@ pub const WORKERS: &str = "workers";
 pub const WORKTREES: &str = "worktrees";
 /// The coordinator's token, in the state directory.
 pub const TOKEN: &str = config::OWN_TOKEN;
-/// What only the server writes, in the state directory; the units of workers may only read it.
+/// Files that only the server writes, in the state directory; the units of workers may only read
+/// them.
 pub const SERVER: &str = "server";
 /// Where shims dial, in the state directory: shims outlive the runtime directory that they were launched with.
 pub const SHIM_ADDRESS: &str = "server/shim.addr";
-/// The key that the tokens of attempts are made with, in the state directory.
+/// The key with which the tokens of attempts are made, in the state directory.
 pub const ATTEMPT_KEY: &str = "tokens/attempts";
 
 pub(super) fn make(path: &Path) -> Result<(), StateError> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Who holds a lock, according to the lock file.
+/// The holder of a lock, according to the lock file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     #[serde(default)]
@@ -17,7 +17,7 @@ pub struct Holder {
     pub started_at: Option<String>,
     #[serde(default)]
     pub listen: Option<SocketAddr>,
-    /// Where the server before it listened.
+    /// Where the previous server listened.
     #[serde(default)]
     pub listened: Option<SocketAddr>,
     /// Whether it starts nothing new.
@@ -42,19 +42,20 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// To whom a token's file belongs.
+/// The owner of a token file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// To the server: created on the first start, replaced by `rotate-token`.
+    /// The server: created on the first start, replaced by `rotate-token`.
     Own,
-    /// To systemd, which copies it for each start of the unit (`LoadCredential=`).
+    /// Systemd, which copies it for each start of the unit (`LoadCredential=`).
     Credential,
-    /// To the user who set it, with the option in these words.
+    /// The user, who named it with this option.
     Named(String),
 }
 
-/// The file of the coordinator's token. A running server writes it into its lock, for clients to find.
+/// The file with the coordinator's token. A running server writes its path into its lock, for
+/// clients to find.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenFile {
     pub path: PathBuf,

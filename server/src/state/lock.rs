@@ -1,7 +1,8 @@
 //! One server per state directory, and one per runtime directory.
 //!
-//! Both hold a lock file that the server never removes: removing it would let two servers each lock a file of that
-//! name. Others can remove it, so the directory itself is locked as well, and a missing file is restored.
+//! Both hold a lock file that the server never removes: if it did, two servers could each lock a
+//! file of that name. Others can remove it, so the directory itself is locked as well, and a
+//! missing file is restored.
 
 use std::fs;
 use std::fs::File;
@@ -35,13 +36,13 @@ use crate::state::owned;
 use crate::state::owned::Owners;
 use crate::telemetry::chain;
 
-/// How often a held lock is tried again, and how long to wait in between: a command that asks which server holds it
-/// takes it for a moment.
+/// How often a held lock is tried again, and how long to wait in between: a command that asks which
+/// server holds it takes it for a moment.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(30);
 
-/// Both locks of a running server, and those of the directories they are in: a lock file can be removed while its
-/// directory is in use. Dropping it lets the next server in.
+/// Both locks of a running server, and those of their directories: a lock file can be removed while
+/// its directory is in use. Dropping this value lets the next server in.
 #[derive(Debug)]
 pub struct InstanceLock {
     state: Held,
@@ -61,7 +62,7 @@ struct Held {
     file: File,
     /// `None` if the file system cannot lock directories.
     itself: Option<File>,
-    /// Whether the log has said that the file is gone and cannot be created again.
+    /// Whether the log has reported that the file is gone and cannot be created again.
     reported: bool,
 }
 
@@ -104,7 +105,7 @@ impl InstanceLock {
         self.sign()
     }
 
-    /// Publishes where the token is from now on.
+    /// Publishes the new place of the token.
     pub fn set_token(&mut self, token: TokenFile) -> Result<(), StateError> {
         let token = Some(token);
         if self.holder.token == token {
@@ -114,7 +115,7 @@ impl InstanceLock {
         self.sign()
     }
 
-    /// Removes the address again, on a clean stop.
+    /// Removes the address, on a clean stop.
     pub fn withdraw(&mut self) -> Result<(), StateError> {
         let path = self.runtime.held_directory().join(ADDRESS);
         match fs::remove_file(&path) {
@@ -138,7 +139,7 @@ impl InstanceLock {
         };
         let failed = written.is_err();
         if let Err(error) = written.and_then(|()| if restored { self.sign() } else { Ok(()) }) {
-            // It is retried again and again, and reported when it begins.
+            // It is retried again and again, and logged once.
             if !self.is_reported {
                 tracing::error!(error = %chain(&error), "files of the running server were removed or replaced and could not be restored");
             }
@@ -155,7 +156,8 @@ impl InstanceLock {
         })
     }
 
-    /// Writes into the locks which server holds them, in place: a renamed file would be another lock.
+    /// Writes into the locks which server holds them. It writes in place: a renamed file would be
+    /// another lock.
     fn sign(&mut self) -> Result<(), StateError> {
         let text = serde_json::json!(self.holder).to_string();
         for held in [&mut self.state, &mut self.runtime] {
@@ -197,7 +199,7 @@ impl Held {
         self.itself.as_ref().map_or_else(|| self.directory.clone(), beneath::path_of)
     }
 
-    /// Makes the lock file again when it is gone or another one. Returns whether it did.
+    /// Creates the lock file again if it is gone or was replaced. Returns whether it did.
     fn restore(&mut self) -> bool {
         let path = self.directory.join(self.name);
         if is_same(&self.file, &path) {
@@ -206,7 +208,7 @@ impl Held {
         let again = if is_missing(&self.directory) { make(&self.directory) } else { Ok(()) };
         match again.and_then(|()| make_room(&path)).and_then(|()| self.take_again()) {
             Ok((itself, file)) => {
-                tracing::warn!(file = %path.display(), "the server's lock file was removed or replaced and is there again");
+                tracing::warn!(file = %path.display(), "the server's lock file was removed or replaced and has been restored");
                 self.file = file;
                 if itself.is_some() {
                     self.itself = itself;
@@ -218,7 +220,7 @@ impl Held {
                 if !std::mem::replace(&mut self.reported, true) {
                     tracing::error!(
                         file = %path.display(), error = %chain(&error),
-                        "the server's lock file was removed or replaced and cannot be made again"
+                        "the server's lock file was removed or replaced and cannot be restored"
                     );
                 }
                 false
@@ -226,7 +228,8 @@ impl Held {
         }
     }
 
-    /// The file anew, and its directory, if that was made anew too: the old one is still held otherwise.
+    /// The new file, and its directory if that is new too; otherwise the old directory is still
+    /// held.
     fn take_again(&self) -> Result<(Option<File>, File), StateError> {
         let is_held = self.itself.as_ref().is_some_and(|held| is_same(held, &self.directory));
         let itself =
@@ -235,13 +238,13 @@ impl Held {
     }
 }
 
-/// Locks a directory itself: nobody can put another in its place unseen.
+/// Locks a directory itself, so that nobody can replace it unnoticed.
 fn lock_directory(directory: &Path) -> Result<Option<File>, TryLockError> {
     let file = File::open(directory).map_err(TryLockError::Error)?;
     for attempt in 1.. {
         match file.try_lock() {
             Ok(()) => break,
-            // A process that is just being started has it until it runs its program.
+            // A process that is just being started holds it until it executes its program.
             Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
             Err(error) => return Err(error),
         }
@@ -255,7 +258,7 @@ fn is_same(file: &File, path: &Path) -> bool {
     held.ino() == found.ino() && held.dev() == found.dev()
 }
 
-/// Whether the file says that the server listens there.
+/// Whether the file says that the server listens at this address.
 fn says(path: &Path, listen: SocketAddr) -> bool {
     /// The longest address has fewer bytes.
     const MOST: u64 = 256;
@@ -271,7 +274,7 @@ fn is_missing(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// Who runs with this runtime directory; `None` when nobody does.
+/// The server that runs with this runtime directory; `None` if there is none.
 pub fn holder(runtime_dir: &Path) -> Result<Option<Holder>, StateError> {
     let path = runtime_dir.join(RUNTIME_LOCK);
     let mut file = match plain_file::open(&path) {
@@ -290,14 +293,15 @@ pub fn holder(runtime_dir: &Path) -> Result<Option<Holder>, StateError> {
 fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
     let failed = |source| StateError::Lock { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
-    // Not truncated: until the lock is ours the text is its holder's.
+    // Not truncated: until we have the lock, the text belongs to its holder.
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = plain_file::open_own(&mut options, path).map_err(failed)?;
     owned::check_file(path, &file, Owners::of_server())?;
     for attempt in 1.. {
         match file.try_lock() {
             Ok(()) if is_same(&file, path) => break,
-            // Somebody removed it in between; a lock on a file that nobody finds is none.
+            // Somebody removed it in between; a lock on a file that nobody can find protects
+            // nothing.
             Ok(()) => file = plain_file::open_own(&mut options, path).map_err(failed)?,
             Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::WouldBlock) => {
@@ -318,7 +322,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_795_305_600_000);
 
     #[test]
-    fn a_lock_file_that_is_removed_lets_nobody_in_and_is_put_back() {
+    fn a_removed_lock_file_lets_nobody_in_and_is_restored() {
         let dir = tempfile::tempdir().unwrap();
         let (state, runtime) = (dir.path().join("state"), dir.path().join("run"));
         fs::create_dir(&state).unwrap();
@@ -348,7 +352,8 @@ mod tests {
         first.restore();
         assert_eq!(holder(&runtime).unwrap().and_then(|holder| holder.pid), own);
         assert_eq!(fs::read_to_string(runtime.join(ADDRESS)).unwrap(), "127.0.0.1:3276");
-        // Nor is one that has another name: what is written about the server goes nowhere else.
+        // A file with another name is not used either: nothing about the server is written
+        // elsewhere.
         let (lock, precious) = (state.join(STATE_LOCK), dir.path().join("precious"));
         fs::write(&precious, "precious").unwrap();
         fs::remove_file(&lock).unwrap();
@@ -357,7 +362,7 @@ mod tests {
         first.set_draining(true).unwrap();
         assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
         assert!(fs::read_to_string(&lock).unwrap().contains("draining"));
-        // Where another directory has its name, nothing is written there and nothing removed.
+        // If another directory has its name, nothing is written or removed there.
         let (moved, foreign) = (dir.path().join("moved"), dir.path().join("foreign"));
         fs::create_dir(&foreign).unwrap();
         fs::write(foreign.join(ADDRESS), "theirs").unwrap();
@@ -370,7 +375,7 @@ mod tests {
         assert!(!moved.join(ADDRESS).exists());
         fs::remove_file(&runtime).unwrap();
         fs::rename(&moved, &runtime).unwrap();
-        // Another in its place is none of ours, and is not taken while somebody holds it.
+        // A replacement in its place is not ours, and is not taken while somebody holds it.
         let lock = runtime.join(RUNTIME_LOCK);
         fs::remove_file(&lock).unwrap();
         fs::write(&lock, "").unwrap();

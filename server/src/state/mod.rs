@@ -1,6 +1,7 @@
-//! The state and the runtime directory of a server: which files lie there, whose they are, who holds them, and the token.
+//! The state and the runtime directory of a server: their files, their owners, their lock holders,
+//! and the token.
 //!
-//! The server works with them, and the command line looks at them, with or without a server.
+//! The server works with them, and the command line reads them, with or without a server.
 //!
 //! Invariant: each file here is for the server's user alone.
 

@@ -1,8 +1,9 @@
-//! Whether a place on disk is this user's, all the way up, as ssh asks of its own.
+//! Whether a place on disk belongs to this user, all the way up, as ssh demands of its own files.
 //!
-//! Who may rename a directory above a file decides what is read and written there, so each of them must belong to this
-//! user or to root, and be writable by no other. A directory for everybody, as /tmp is, will do where its sticky bit keeps
-//! others from what is not theirs. Symbolic links are followed and judged like what they lie in.
+//! A user who may rename a directory above a file decides what is read and written there, so each
+//! directory must belong to this user or to root, and be writable by nobody else. A directory for
+//! everybody, such as /tmp, is acceptable if its sticky bit protects everybody's files from others.
+//! Symbolic links are followed and judged like the directories that contain them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,19 +24,19 @@ use crate::state::error::StateError;
 use crate::state::files;
 
 const ROOT: u32 = 0;
-/// What the kernel follows, too.
+/// The kernel follows as many.
 const MOST_LINKS: u32 = 40;
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITE: u32 = 0o022;
 
-/// Who may own what lies on the way.
+/// Who may own the directories on the way.
 #[derive(Clone, Copy, Debug)]
 pub struct Owners {
     me: u32,
-    /// Somebody else who is trusted as this user is.
+    /// Another user who is trusted as this user is.
     also: Option<u32>,
-    /// How owners show that this process's user namespace does not know: root, in a service of a user's own that its
-    /// manager gives namespaces.
+    /// The owner that is shown for users that this process's user namespace does not know: root,
+    /// for example, in a user's own service to which its manager gives namespaces.
     unmapped: Option<u32>,
 }
 
@@ -46,7 +47,8 @@ impl Owners {
         Self { me: nix::unistd::geteuid().as_raw(), also: None, unmapped: unmapped() }
     }
 
-    /// For a command about a server whose directory this is. Root asks about the servers of others, too.
+    /// For a command about the server that owns this directory. Root asks about the servers of
+    /// others, too.
     #[must_use]
     pub fn of_client(directory: &Path) -> Self {
         let own = Self::of_server();
@@ -54,7 +56,8 @@ impl Owners {
         Self { also: if own.me == ROOT { owner() } else { None }, ..own }
     }
 
-    /// For a file that somebody named: its owner, who knows what is in it, is trusted as the user who named it.
+    /// For a file that somebody named: its owner, who knows its contents, is trusted like the user
+    /// who named it.
     #[must_use]
     pub fn of_named(file: &Path) -> Self {
         Self { also: fs::metadata(file).ok().map(|found| found.uid()), ..Self::of_server() }
@@ -65,10 +68,10 @@ impl Owners {
     }
 }
 
-/// The user that stands for all whom this process's user namespace does not know; none in the first namespace, which knows
-/// everybody.
+/// The owner that stands for all users that this process's user namespace does not know; none in
+/// the first namespace, which knows everybody.
 fn unmapped() -> Option<u32> {
-    /// What the kernel shows unless somebody set another one.
+    /// The kernel's default.
     const OVERFLOW: u32 = 65_534;
     let map = fs::read_to_string("/proc/self/uid_map").ok()?;
     let known: u64 =
@@ -76,7 +79,8 @@ fn unmapped() -> Option<u32> {
     (known > 0 && known < u64::from(u32::MAX)).then_some(OVERFLOW)
 }
 
-/// Refuses a place that others can change or exchange. What is not there yet cannot be wrong; its parents can.
+/// Refuses a place that others can change or replace. A missing place cannot be wrong; its parents
+/// can.
 pub fn check(place: &Path, owners: Owners) -> Result<(), StateError> {
     let read = |path: &Path, source| StateError::Read { path: path.to_owned(), source };
     let mut at = PathBuf::from("/");
@@ -112,14 +116,14 @@ pub fn check(place: &Path, owners: Owners) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Refuses an open file that others own or may write, whatever its path says by now.
+/// Refuses an open file that others own or may write, whatever its path leads to by now.
 pub fn check_file(path: &Path, file: &File, owners: Owners) -> Result<(), StateError> {
     let read = |source| StateError::Read { path: path.to_owned(), source };
     judge(path, path, &file.metadata().map_err(read)?, owners)
 }
 
-/// Closes a directory of ours that others may enter. One that something is mounted on, or that lies at the very top of the
-/// file system, is there for more than this server, however empty: it is left as it is.
+/// Removes others' access to a directory of ours. A mount point, or a directory at the very top of
+/// the file system, serves more than this server, however empty it is, and is left as it is.
 pub fn close(path: &Path) -> Result<(), StateError> {
     let failed = |source| StateError::Read { path: path.to_owned(), source };
     let real = path.canonicalize().map_err(failed)?;
@@ -142,7 +146,7 @@ pub fn close(path: &Path) -> Result<(), StateError> {
     Ok(())
 }
 
-/// The parts of a path, the last first.
+/// The components of a path, last first.
 fn parts_of(path: &Path) -> Vec<OsString> {
     let part = |component: Component<'_>| match component {
         Component::Normal(name) => Some(name.to_owned()),
@@ -163,7 +167,7 @@ fn judge(place: &Path, at: &Path, found: &Metadata, owners: Owners) -> Result<()
     }
 }
 
-/// What is wrong with one step on the way, and what to do about it.
+/// What is wrong with one directory or link on the way, and what to do about it.
 fn fault(
     uid: u32,
     mode: u32,
@@ -176,7 +180,7 @@ fn fault(
         return Some(format!("belongs to user {uid}, who can change its content"));
     }
     let writable = if is_private_group { mode & 0o002 } else { mode & OTHERS_WRITE };
-    // Everybody may write to a link; who may exchange it is said by the directory it lies in.
+    // Everybody may write to a link; the directory that contains it decides who may replace it.
     if is_link || writable == 0 || is_dir && mode & STICKY != 0 {
         return None;
     }
@@ -184,7 +188,7 @@ fn fault(
     Some(format!("has mode {mode:04o}, so others can change its content; run chmod go-w on it"))
 }
 
-/// Whether a group has nobody but this user in it, as many systems make one for each.
+/// Whether a group has no member but this user: many systems create one for each user.
 fn is_private_group(gid: u32) -> bool {
     let user = User::from_uid(Uid::effective()).ok().flatten();
     let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
@@ -205,7 +209,7 @@ mod tests {
     const OWNERS: Owners = Owners { me: 1000, also: None, unmapped: None };
 
     #[test]
-    fn each_step_is_ours_or_roots_and_nobody_elses_to_write() {
+    fn each_directory_on_the_way_is_ours_or_roots_and_closed_to_other_writers() {
         let dir = |uid, mode| fault(uid, mode, true, false, false, OWNERS).is_none();
         for (uid, mode, good) in [
             (1000, 0o700, true),

@@ -1,4 +1,5 @@
-//! What a server needs before it opens anything: its directories made and closed to others, both locks, and its tokens.
+//! Prepares what a server needs before it opens anything: its directories, closed to others, both
+//! locks, and its tokens.
 
 use std::fs;
 use std::io;
@@ -33,16 +34,17 @@ pub struct Prepared {
     pub lock: InstanceLock,
     /// The coordinator's token.
     pub token: String,
-    /// What the tokens of attempts are made with.
+    /// The key with which the tokens of attempts are made.
     pub attempt_key: String,
 }
 
-/// Makes the directories, takes both locks, reads the token or makes it on the first start.
+/// Makes the directories, takes both locks, and reads the token, or makes it on the first start.
 pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> {
     let (state, runtime) = (&config.state_dir, &config.runtime_dir);
     let token = TokenFile::of(config);
     for place in [state, runtime] {
-        // Before anything is made in a place that is somebody else's, and again for what was there.
+        // Checked before anything is made in somebody else's place, and again afterwards for what
+        // existed.
         owned::check(place, Owners::of_server())?;
         make(place)?;
         owned::close(place)?;
@@ -53,7 +55,8 @@ pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> 
         let path = state.join(below);
         make(&path)?;
         owned::check(&path, Owners::of_server())?;
-        // Everything in these is ours, so a laxer mode is a mistake to fix; where a link leads it is not ours alone.
+        // Everything in these is ours, so a laxer mode is a mistake to fix; behind a link it may
+        // not be ours alone.
         if !path.is_symlink() {
             set_mode(&path, 0o700)?;
         }
@@ -68,7 +71,8 @@ pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> 
     Ok(Prepared { lock, token, attempt_key })
 }
 
-/// Makes the directories and takes both locks, and nothing else: for a command that works in the place of a server.
+/// Makes the directories and takes both locks, and nothing else: for a command that acts in place
+/// of a server.
 pub fn hold(config: &Config, now: Timestamp) -> Result<InstanceLock, StateError> {
     let (state, runtime) = (&config.state_dir, &config.runtime_dir);
     for place in [state, runtime] {
@@ -86,7 +90,7 @@ pub fn publish_socket(state_dir: &Path, socket: &Path) -> Result<(), StateError>
         .map_err(|source| StateError::Write { path, source })
 }
 
-/// Refuses to begin with an empty database where there was one: its tickets would be gone silently.
+/// Refuses to begin with an empty database if there was one: its tickets would be gone silently.
 fn refuse_lost_database(state_dir: &Path) -> Result<(), StateError> {
     let path = state_dir.join(DATABASE);
     match fs::metadata(&path) {
@@ -188,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_server_is_told_who_holds_either_directory() {
+    fn a_second_server_learns_who_holds_either_directory() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let at = |name: &str| dir.path().join(name);
         let first = config(&at("state"), &at("run"));
@@ -213,7 +217,8 @@ mod tests {
         prepared.lock.withdraw().expect("withdraws");
         assert!(!at("run").join(ADDRESS).exists());
         drop(prepared);
-        // A process that another test starts in this moment has the lock until it runs its program.
+        // A process that another test starts at this moment holds the lock until it executes its
+        // program.
         let begun = std::time::Instant::now();
         while begun.elapsed() < Duration::from_secs(10)
             && holder(&at("run")).expect("reads").is_some()

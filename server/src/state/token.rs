@@ -1,9 +1,10 @@
 //! Where the coordinator's token comes from, and how it is read, made and replaced.
 //!
-//! The same for all that ask: the server at its start and on HUP, `rotate-token`, the clients, `doctor`.
+//! The answer is the same for all that ask: the server at its start and on SIGHUP, `rotate-token`,
+//! the clients, `doctor`.
 //!
-//! Invariant: only a file in the state directory is ever created, repaired or replaced here; every other one belongs
-//! to someone else.
+//! Invariant: only a file in the state directory is ever created, repaired or replaced here; every
+//! other one belongs to someone else.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -28,15 +29,16 @@ use crate::state::owned::Owners;
 
 /// The option that names the file.
 pub const OPTION: &str = "token_file";
-/// A token goes into a header, and a short one could be guessed.
+/// A token becomes part of a header, and a short one could be guessed.
 const SHORTEST: usize = 32;
-/// A file that is longer holds something else.
+/// A longer file is not a token.
 const LONGEST_FILE: u64 = 4096;
 /// Where systemd keeps the credentials of the system's services.
 const CREDENTIALS_OF_SYSTEM: &str = "/run/credentials";
 
 impl TokenFile {
-    /// The file the configuration stands for. The one in the state directory is the server's own, however it was set.
+    /// The file that the configuration names. The one in the state directory is the server's own,
+    /// however it was set.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let path = config.token_file.clone();
@@ -51,7 +53,8 @@ impl TokenFile {
         Self { path, origin }
     }
 
-    /// The file a client reads: the one it was given, else the running server's, else the one the next start takes.
+    /// The file that a client reads: the given one, else the running server's, else the one that
+    /// the next start uses.
     #[must_use]
     pub fn for_client(config: &Config) -> Self {
         let configured = Self::of(config);
@@ -61,13 +64,14 @@ impl TokenFile {
         Self::of_running(config).unwrap_or(configured)
     }
 
-    /// The file the running server has its token from; it was perhaps started with another configuration than this.
+    /// The file from which the running server has its token; that server may have been started with
+    /// another configuration.
     #[must_use]
     pub fn of_running(config: &Config) -> Option<Self> {
         lock::holder(&config.runtime_dir).ok().flatten()?.token
     }
 
-    /// The token of a server that starts; its own is made when there is none yet.
+    /// The token for a starting server; its own is made if there is none yet.
     pub fn begin(&self) -> Result<String, StateError> {
         match self.given_by() {
             None => own(&self.path),
@@ -75,7 +79,7 @@ impl TokenFile {
         }
     }
 
-    /// The token that is in the file now.
+    /// The token that the file contains now.
     pub fn read(&self) -> Result<String, StateError> {
         match self.given_by() {
             None => {
@@ -85,14 +89,14 @@ impl TokenFile {
         }
     }
 
-    /// Whether a file from outside can be started with. The server's own is not looked at.
+    /// Whether a server could start with a file from outside. The server's own file is not checked.
     pub fn check(&self) -> Result<(), TokenError> {
-        // Root looks at what another user's server would start with.
+        // Root checks the file with which another user's server would start.
         let owners = Owners::of_client(&self.path);
         self.given_by().map_or(Ok(()), |by| given(&self.path, &by, owners).map(drop))
     }
 
-    /// Who names the file, when it is not the server's own.
+    /// Who names the file, unless it is the server's own.
     #[must_use]
     pub fn given_by(&self) -> Option<String> {
         match &self.origin {
@@ -103,7 +107,7 @@ impl TokenFile {
     }
 }
 
-/// Reads the token of the server's own, or makes it on the first start: 32 random bytes in hexadecimal.
+/// Reads the server's own token, or makes it on the first start: 32 random bytes in hexadecimal.
 pub fn own(path: &Path) -> Result<String, StateError> {
     if let Some(token) = read(path)? {
         files::set_mode(path, 0o600)?;
@@ -112,12 +116,12 @@ pub fn own(path: &Path) -> Result<String, StateError> {
     write_new(path, Existing::Keep)
 }
 
-/// Puts a new token in the place of the one in the file.
+/// Replaces the token in the file with a new one.
 pub fn replace(path: &Path) -> Result<String, StateError> {
     write_new(path, Existing::Replace)
 }
 
-/// The token in a file; `None` when there is no file.
+/// The token in a file; `None` if there is no file.
 pub fn read(path: &Path) -> Result<Option<String>, StateError> {
     let text = match plain_file::read_linked(path, LONGEST_FILE) {
         Ok(text) => text,
@@ -130,15 +134,15 @@ pub fn read(path: &Path) -> Result<Option<String>, StateError> {
     }
 }
 
-/// The token in a file of somebody else's, who may have made any mistake. The file is opened once, and it is that open
-/// file which is judged and read, whatever its path leads to by then.
+/// The token in somebody else's file, whose owner may have made any mistake. The file is opened
+/// once, and that open file is judged and read, whatever its path leads to by then.
 fn given(path: &Path, by: &str, owners: Owners) -> Result<String, TokenError> {
     let (named, by) = (|| path.to_owned(), || by.to_owned());
     let failed = |source: io::Error| {
         if source.kind() == io::ErrorKind::NotFound {
             TokenError::Missing { path: named(), by: by() }
         } else if source.kind() == io::ErrorKind::InvalidInput {
-            // A pipe would be empty at the next reading, or keep it waiting.
+            // A pipe would be empty at the next reading, or block it.
             TokenError::NoToken { path: named(), by: by() }
         } else {
             TokenError::Unreadable { path: named(), by: by(), source }
@@ -165,8 +169,9 @@ fn given(path: &Path, by: &str, owners: Owners) -> Result<String, TokenError> {
     token.ok_or_else(|| TokenError::NoToken { path: named(), by: by() })
 }
 
-/// The bits of a mode that let others at a token. A file of somebody else's may be open to this user through its group;
-/// with systemd's credentials those bits are the mask of a list that names this user alone.
+/// The bits of a mode that give others access to a token. Somebody else's file may be open to this
+/// user through its group; in systemd's credentials those bits are the mask of an access list that
+/// names this user alone.
 fn open_to_others(path: &Path, owner: u32) -> u32 {
     let through_group = owner != nix::unistd::geteuid().as_raw();
     if through_group || path.starts_with(CREDENTIALS_OF_SYSTEM) { 0o037 } else { 0o077 }
@@ -198,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_somebody_elses_is_read_as_it_is_or_refused() {
+    fn a_token_file_from_outside_is_read_unchanged_or_refused() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("token");
         let look =
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_may_let_this_user_at_anothers_file_and_at_systemds() {
+    fn a_group_may_give_this_user_access_to_anothers_file_and_to_systemds() {
         let (own, other) = (nix::unistd::geteuid().as_raw(), u32::MAX);
         assert_eq!(open_to_others(Path::new("/etc/token"), own), 0o077);
         assert_eq!(open_to_others(Path::new("/etc/token"), other), 0o037);

@@ -12,9 +12,9 @@ use crate::store::Store;
 /// nothing; one that never comes must not fill the disk.
 const UNPROCESSED: u32 = 4;
 
-/// Removes events the coordinator has marked once they are `keep` old, up to the first that it has not, and any event once it
-/// is four times as old.
-/// Other consumers do not hold an event back: they have the same time to read it.
+/// Removes marked events once they are `keep` old, up to the first that the coordinator has not
+/// marked, and any event once it is four times as old. Other consumers do not hold an event back:
+/// they have the same time to read it.
 pub async fn run_once(
     store: &Store,
     keep: Option<Duration>,

@@ -1,4 +1,4 @@
-//! The one loop of all periodic work.
+//! The one loop for all periodic work.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::telemetry::chain;
 
-/// When a job runs. Jobs get different first pauses, so that they do not all run in the same moment.
+/// When a job runs. Jobs have different first pauses, so that they do not all run at the same
+/// moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// From the start of the server to the first run.
@@ -20,8 +21,8 @@ pub struct Pace {
     pub then: Duration,
 }
 
-/// Runs a job at its pace until the server stops. A run that fails is logged, once while it fails for the same reason, and
-/// the next one tries again.
+/// Runs a job at its pace until the server stops. A failed run is logged, once as long as it fails
+/// for the same reason, and the next run tries again.
 pub async fn every<F, R>(
     job: &'static str,
     pace: Pace,
@@ -58,12 +59,12 @@ pub async fn every<F, R>(
             }
             Err(error) => {
                 let error = chain(&error);
-                // The disk is looked at every second; one line says as much as a thousand.
+                // The disk is checked every second; one line says as much as a thousand.
                 if told.as_ref() != Some(&error) {
                     tracing::error!(
                         job,
                         error,
-                        "a clean-up failed; it is repeated at the next round"
+                        "a clean-up failed; it will be repeated in the next round"
                     );
                 }
                 told = Some(error);

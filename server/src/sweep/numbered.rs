@@ -1,4 +1,4 @@
-//! Directories whose entries are named by a number of ours: `A-17`, `W-7.lock`.
+//! Directories whose entries this server names by number: `A-17`, `W-7.lock`.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::swept::SweepError;
 
-/// The entries of a directory that `number` recognises, lowest first.
+/// The entries of a directory that `number` recognizes, lowest first.
 pub(super) fn list<T: Ord>(
     dir: &Path,
     number: impl Fn(&str) -> Option<T>,
@@ -22,7 +22,7 @@ pub(super) fn list<T: Ord>(
     Ok(found)
 }
 
-/// What is gone already needs no removal.
+/// A path that is already gone needs no removal.
 pub(super) fn ignore_gone(path: PathBuf, removed: io::Result<()>) -> Result<(), SweepError> {
     match removed {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {

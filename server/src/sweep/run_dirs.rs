@@ -1,5 +1,5 @@
-//! Run directories of attempts that are long over. The attempt's row stays; that its directory is gone is seen by
-//! looking.
+//! Run directories of attempts that are long over. The attempt's row stays; a look shows that its
+//! directory is gone.
 
 use std::fs;
 use std::path::Path;
@@ -19,8 +19,8 @@ use crate::shim::locks;
 use crate::store::PRUNE_BATCH;
 use crate::store::Store;
 
-/// What a directory is called while it is being removed. A half-removed one under its own name would look like an
-/// attempt whose record is missing.
+/// The name of a directory while it is being removed. A half-removed directory under its own name
+/// would look like an attempt whose record is missing.
 const GOING: &str = ".going.";
 
 /// Removes the run directories of attempts that were settled, and whose tickets were closed, `keep` ago.
@@ -32,7 +32,7 @@ pub async fn run_once(
 ) -> Result<Swept, SweepError> {
     let mut swept = Swept::default();
     let Some(keep) = keep else { return Ok(swept) };
-    // The way to it is the operator's. Below it no link is followed.
+    // The operator owns the way to it. Below it no link is followed.
     let failed = |source| SweepError::Look { path: attempts_dir.to_owned(), source };
     let attempts_dir = attempts_dir.canonicalize().map_err(failed)?;
     let dir = attempts_dir.clone();
@@ -54,11 +54,11 @@ pub async fn run_once(
     Ok(swept)
 }
 
-/// Removes one run directory, unless a process uses it after all.
+/// Removes one run directory, unless a process still uses it.
 fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
     let path = attempts_dir.join(attempt.to_string());
     for lock in [run_dir::SHIM_LOCK, run_dir::TREE_LOCK] {
-        // It is settled, so a lock file that was removed is held by no shim.
+        // The attempt is settled, so no shim holds a lock file that was removed.
         if !matches!(locks::lock(&path.join(lock), None), Lock::Free | Lock::Gone) {
             tracing::warn!(%attempt, lock, "a lock of a settled attempt is still held; its directory is kept");
             return Ok(false);
@@ -74,7 +74,7 @@ fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
     Ok(true)
 }
 
-/// Finishes removals that a crash cut short.
+/// Finishes removals that a crash interrupted.
 fn clear_leftovers(attempts_dir: &Path) -> Result<(), SweepError> {
     let begun = |name: &str| name.starts_with(GOING).then(|| attempts_dir.join(name));
     for path in numbered::list(attempts_dir, begun)? {

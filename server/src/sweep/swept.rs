@@ -1,4 +1,4 @@
-//! What a job did, or why it could not.
+//! What a job did, or why it failed.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,8 +21,8 @@ pub enum SweepError {
     Look { path: PathBuf, source: io::Error },
     #[error("could not remove {path}")]
     Remove { path: PathBuf, source: io::Error },
-    #[error("could not look after the room on the disk")]
+    #[error("could not check the free space on the disk")]
     Disk(#[source] io::Error),
-    #[error("the sweep was cut short")]
+    #[error("the sweep was interrupted")]
     CutShort(#[from] tokio::task::JoinError),
 }

@@ -1,4 +1,4 @@
-//! The jobs against a real store and real directories. Time is whatever a test says it is.
+//! The jobs against a real store and real directories. Each test sets the time.
 
 use std::fs;
 use std::fs::File;
@@ -105,7 +105,7 @@ impl Bed {
         self.store.create_ticket(new, THEN).await.unwrap().id
     }
 
-    /// A worktree of the repository in this directory, which need not be there.
+    /// A worktree of the repository in this directory, which need not exist.
     fn worktree(&self, ticket: TicketId) -> Worktree {
         let path = |name: &str| self.dir.path().join(name).to_str().unwrap().to_owned();
         Worktree {
@@ -123,7 +123,7 @@ impl Bed {
         }
     }
 
-    /// A ticket whose one stage runs, with the files its shim would have made.
+    /// A ticket whose one stage is running, with the files that its shim would have made.
     async fn running(&self) -> (TicketId, AttemptId, WorkerId) {
         let ticket = self.ticket().await;
         self.store.begin_worktree(ticket, self.worktree(ticket)).await.unwrap();
@@ -149,7 +149,7 @@ impl Bed {
         self.workers().join(format!("{worker}.lock"))
     }
 
-    /// As [`Bed::running`], and then over: ticket closed, worker stopped.
+    /// Like [`Bed::running`], but over: ticket closed, worker stopped.
     async fn over(&self) -> (AttemptId, WorkerId) {
         let (_, attempt, worker) = self.running().await;
         self.end(attempt, StageOutcome::Completed).await;
@@ -216,7 +216,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn marked_events_go_after_the_time_up_to_one_that_is_not_and_all_after_four_times() {
+async fn marked_events_are_removed_up_to_the_first_unmarked_and_all_after_four_times_as_long() {
     let bed = Bed::new().await;
     for _ in 0..4 {
         bed.ticket().await;
@@ -225,7 +225,7 @@ async fn marked_events_go_after_the_time_up_to_one_that_is_not_and_all_after_fou
     bed.store.mark_events("coordinator", EventScope::default(), marks, THEN).await.unwrap();
     let single = EventMarks::Seqs(vec![EventSeq(4)]);
     bed.store.mark_events("coordinator", EventScope::default(), single, THEN).await.unwrap();
-    // Somebody else's marks keep nothing and release nothing.
+    // Another consumer's marks keep nothing and release nothing.
     bed.store
         .mark_events("other", EventScope::default(), EventMarks::UpTo(EventSeq(3)), THEN)
         .await
@@ -309,7 +309,7 @@ async fn lock_files_of_stopped_workers_go_unless_they_are_held() {
     assert_eq!(bed.store.worker(gone).await.unwrap().id, gone, "its row stays");
 }
 
-/// A git command of the user's; returns what it printed.
+/// Runs a git command of the user; returns what it printed.
 fn git(place: &std::path::Path, arguments: &[&str]) -> String {
     let output = std::process::Command::new("git")
         .args([
@@ -329,7 +329,7 @@ fn git(place: &std::path::Path, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn worktrees_of_closed_tickets_go_but_no_work_that_is_nowhere_else() {
+async fn worktrees_of_closed_tickets_are_removed_unless_they_hold_the_only_copy_of_work() {
     let bed = Bed::new().await;
     let user = bed.dir.path().join("user");
     fs::create_dir(&user).unwrap();

@@ -45,8 +45,8 @@ pub async fn run_once(
     Ok(swept)
 }
 
-/// Removes one lock file while holding its lock, so that a shim which comes to life in this moment finds it held and
-/// leaves, instead of holding a lock on a file that cannot be found.
+/// Removes one lock file while it holds the lock, so that a shim that starts at this moment finds
+/// the lock held and exits, instead of holding a lock on a file that cannot be found.
 fn remove(workers_dir: &Path, worker: WorkerId) -> Result<usize, SweepError> {
     let path = workers_dir.join(format!("{worker}.lock"));
     let Ok(file) = plain_file::open(&path) else { return Ok(0) };

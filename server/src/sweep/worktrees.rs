@@ -12,7 +12,8 @@ use crate::git::removal::Removal;
 use crate::store::Store;
 use crate::telemetry::chain;
 
-/// Removes the worktrees of tickets that were closed `keep` ago. What holds work that is nowhere else is left.
+/// Removes the worktrees of tickets that were closed `keep` ago. A worktree with work that exists
+/// nowhere else stays.
 pub async fn run_once(
     store: &Store,
     repositories: &Repositories,
@@ -41,7 +42,8 @@ pub async fn run_once(
                 Ok(Removal::Kept(why)) => {
                     tracing::warn!(ticket = %ticket.id, why, "a worktree was due for removal and is kept");
                 }
-                // The repository may be gone, or on a disk that is not there now. Others need not wait for it.
+                // The repository may be gone, or on a disk that is absent now. Others need not wait
+                // for it.
                 Err(error) => {
                     tracing::warn!(ticket = %ticket.id, error = %chain(&error), "a worktree could not be removed; the server tries again");
                 }

@@ -33,7 +33,7 @@ const OURS: [&str; 10] = [
     "CREDENTIALS_DIRECTORY",
 ];
 
-/// The rest is already in the pipe.
+/// Everything else is already in the pipe.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// More than a process id needs.
 const SAID_BYTES: u64 = 64;
@@ -66,14 +66,14 @@ pub(super) async fn launch(
     let stuck = LaunchError::Stuck { seconds: timeout.as_secs() };
     let left = tokio::time::timeout(timeout, child.wait()).await.map_err(|_| stuck)?;
     let status = left.map_err(LaunchError::Order)?;
-    // How it ended says more than the pipe that broke because of it.
+    // The exit status says more than the broken pipe that it caused.
     if !status.success() {
         return Err(LaunchError::Left { status });
     }
     handed.map_err(LaunchError::Order)?;
     let Some(stdout) = child.stdout.take() else { return Ok(None) };
     let mut said = String::new();
-    // Whoever else may have it open need not close it: one line is all there is, and it is there by now.
+    // Other processes may keep the pipe open; one line is all there is, and it has arrived by now.
     let line = tokio::io::BufReader::new(stdout.take(SAID_BYTES));
     let read = tokio::time::timeout(READ_TIMEOUT, read_line(line, &mut said)).await;
     Ok(read.ok().and_then(|()| said.trim().parse().ok()).and_then(Detached::of))
@@ -81,7 +81,7 @@ pub(super) async fn launch(
 
 async fn read_line(mut from: impl AsyncBufRead + Unpin, said: &mut String) {
     match from.read_line(said).await {
-        // Without it there is less to go by.
+        // Without it, less is known about the process.
         Ok(_) | Err(_) => {}
     }
 }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_says_nothing_of_use_is_launched_all_the_same() {
+    async fn a_program_that_prints_nothing_useful_is_launched_nevertheless() {
         for said in
             ["", "echo", "echo none", "echo -1", "echo 0", "echo 999999999", "yes | head -c 1000"]
         {

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_is_away_is_told_with_its_path() {
+    async fn a_missing_socket_is_named_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
         let error = launch(&dir.path().join("worker.sock"), order(), 1).await.unwrap_err();
         assert!(error.to_string().contains("worker.sock"), "{error}");
