@@ -1,8 +1,8 @@
-//! What a reader can do about a wait, a refusal or a limit: said here once, in parts, and worded for each reader. A
-//! model is given the tool, a person at a shell the command.
+//! What a reader can do about a wait, a refusal or a limit: stated here once, in parts, and worded
+//! for each reader. A model is given the tool, a person at a shell the command.
 //!
-//! Texts that are stored, such as hold reasons and the details of attempts, have readers of both kinds. They name the
-//! setting that matters ([`Knob::setting`]) and never a step.
+//! Stored texts, such as hold reasons and the details of attempts, have readers of both kinds. They
+//! name the setting that matters ([`Knob::setting`]) and never a step.
 
 use super::names::names;
 
@@ -90,15 +90,16 @@ steps! {
 /// One thing that a reader can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// A step, what it is to do here as a clause, such as "raise `max_workers`", and the arguments of a command.
+    /// A step, its purpose here as a clause, such as "raise `max_workers`", and the arguments of
+    /// the command.
     Take { step: Step, to: String, arguments: String },
     /// One after the other.
     Then(Vec<Self>),
-    /// The same call again, although something stands in its way.
+    /// The same call again, overriding what prevents it.
     Force,
-    /// What needs no step of this server; the same clause for every reader.
+    /// Something that needs no step of this server; the same clause for every reader.
     Do(String),
-    /// The same call with something changed, as each reader makes it.
+    /// The same call with something changed, worded for each reader.
     Again { model: String, shell: String },
 }
 
@@ -122,7 +123,7 @@ impl Advice {
         Self::Do(clause.into())
     }
 
-    /// Adds the advice as clauses, each behind `joint` and with whom to ask for it.
+    /// Adds the advice as clauses, each introduced by `joint` and naming the person to ask.
     fn clauses(&self, joint: &'static str, reader: Reader, into: &mut Vec<Clause>) {
         let mut add = |whom, act| into.push(Clause { joint, whom, act });
         match self {
@@ -166,7 +167,7 @@ struct Clause {
     act: String,
 }
 
-/// What happened and what to do about it, any one of `advice`, as sentences.
+/// What happened and what to do about it, as sentences. Any one item of `advice` suffices.
 #[must_use]
 pub fn told(what: &str, advice: &[Advice], reader: Reader) -> String {
     let mut clauses = Vec::new();
@@ -228,7 +229,7 @@ impl Knob {
         Self::WaitingCalls,
     ];
 
-    /// Its name, what it belongs to, and the step that changes it.
+    /// Its name, its owner, and the step that changes it.
     #[must_use]
     pub const fn row(self) -> (&'static str, &'static str, Step) {
         const TYPE: (&str, Step) = ("its worker type", Step::UpdateWorkerType);
@@ -253,7 +254,7 @@ impl Knob {
         (name, owner, step)
     }
 
-    /// The field of a tool and of the configuration.
+    /// The name of the field in a tool and in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().0
@@ -267,15 +268,15 @@ impl Knob {
         format!("{name} {within} {owner}")
     }
 
-    /// To raise one of the configuration, which is the only one of its kind.
+    /// The advice to raise a setting of the configuration, of which there is only one.
     #[must_use]
     pub fn raise(self) -> Advice {
         let (_, _, step) = self.row();
         Advice::take(step, format!("raise {}", self.setting()))
     }
 
-    /// To raise that of `owner`, such as "T-42" or "worker type build"; `place` is the same as arguments of a command, such
-    /// as "shop build".
+    /// The advice to raise the setting of `owner`, such as "T-42" or "worker type build"; `place`
+    /// is the owner as arguments of a command, such as "shop build".
     #[must_use]
     pub fn raise_of(self, owner: &str, place: &str) -> Advice {
         let (name, _, step) = self.row();
@@ -285,7 +286,7 @@ impl Knob {
     }
 }
 
-/// Several settings, any one of which raises a limit, for stored texts.
+/// Several settings, for stored texts. Raising any one of them raises the limit.
 #[must_use]
 pub fn settings(knobs: &[Knob]) -> String {
     let settings: Vec<String> = knobs.iter().map(|knob| knob.setting()).collect();
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_is_told_to_ask_nobody() {
+    fn a_shell_is_never_advised_to_ask_somebody_else() {
         for step in Step::ALL {
             let way = step.way(Reader::Shell);
             assert!(!matches!(way, Way::Ask(_) | Way::Call(_)), "{step:?}: {way:?}");
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_the_operators() {
+    fn only_the_operator_changes_the_configuration() {
         let advice = [Knob::ServerWorkers.raise()];
         assert_eq!(
             told("Full.", &advice, Reader::Model),

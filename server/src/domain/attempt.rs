@@ -27,7 +27,7 @@ pub struct Attempt {
     pub claude_session_id: String,
     /// True when the attempt continued in a session that an earlier one began.
     pub resumed: bool,
-    /// True when it only asks an earlier attempt's session for the outcome.
+    /// True if it only asks an earlier attempt's session for the outcome.
     pub asks_outcome: bool,
     /// Dollars it may spend, and the limit that set them.
     pub budget: Option<(f64, Limit)>,
@@ -42,9 +42,10 @@ pub struct Attempt {
     /// True while the evidence it left is contradictory, or its processes cannot be ended. Nothing else runs its ticket
     /// meanwhile.
     pub suspect: bool,
-    /// The server ended its processes itself: its time was up, and its shim had not ended them.
+    /// True if the server itself ended its processes: its time was up, and its shim had not ended
+    /// them.
     pub overdue: bool,
-    /// What keeps its shim from ending it, while something does.
+    /// What currently keeps its shim from ending it, if anything.
     pub trouble: Option<String>,
     /// Whether its agent was given the schema that has `tickets`.
     pub may_create_tickets: bool,
@@ -52,7 +53,7 @@ pub struct Attempt {
     pub timeout_seconds: Option<i64>,
     /// The latest progress that its agent reported.
     pub progress: Option<Progress>,
-    /// What the agent's own final message says it used.
+    /// What the agent's own final message reports as used.
     pub spent: Spent,
     /// The model of its worker type; empty for the account's default.
     pub model: String,
@@ -74,8 +75,8 @@ pub enum Silence {
 impl Attempt {
     /// Why its agent may not use the server now; `None` while it may.
     ///
-    /// The shim may need a while to stop an agent, but from the moment it is asked to stop, the agent may change
-    /// nothing. Elapsed time does not prove an end; it only ends this right.
+    /// The shim may need a while to stop an agent, but from the moment of the request to stop, the
+    /// agent may change nothing. Elapsed time does not prove an end; it only ends this right.
     #[must_use]
     pub fn silence(&self, present: &Present) -> Option<Silence> {
         match self.state {
@@ -97,7 +98,7 @@ impl Attempt {
 /// The state of an attempt. `Ended` is final, whatever is reported afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptState {
-    /// Committed; the child is not yet known to run.
+    /// Committed; the child is not known to be running yet.
     Granted,
     /// The shim reported the child.
     Running,
@@ -105,7 +106,7 @@ pub enum AttemptState {
 }
 
 impl Attempt {
-    /// Why it failed, once it has.
+    /// Why it failed, if it did.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         match &self.state {
@@ -169,7 +170,7 @@ names! {
     }
 }
 
-/// How far an agent says it is.
+/// How far an agent reports to have come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// One line.
@@ -194,11 +195,11 @@ pub struct Spent {
     pub cached_tokens: Option<i64>,
     /// The highest memory use that was seen of its process tree.
     pub peak_memory_bytes: Option<i64>,
-    /// Worth of the tokens in its stream (see [`super::bill`]); `None` when unknown.
+    /// The worth of the tokens in its stream (see [`super::bill`]); `None` if unknown.
     pub seen_worth: Option<f64>,
-    /// The part of that after the last report of dollars.
+    /// The part of that worth after the last report of dollars.
     pub untold_worth: f64,
-    /// No request was under way when it ended (see [`super::bill::Seen`]).
+    /// True if no request was under way when it ended (see [`super::bill::Seen`]).
     pub idle: bool,
     /// Whether its agent was ever started, as far as the reporter knows.
     pub ran: bool,
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_agent_may_speak_while_its_attempt_is_the_live_one_and_nobody_stopped_it() {
+    fn an_agent_may_speak_while_its_attempt_is_live_and_not_stopped() {
         let seconds = |n: i64| Timestamp::from_millis(n * 1000);
         let live = Attempt {
             id: AttemptId::from_key(17),

@@ -41,7 +41,8 @@ impl Tokens {
     }
 }
 
-/// Attempts worth less than this teach no price: what a stream does not report would be most of it.
+/// Attempts worth less than this teach no price: most of their worth would be missing from the
+/// stream.
 pub const TELLING: i64 = 1000;
 
 /// Dollars per input token until an attempt has taught a price: twice the price of the most expensive model in November
@@ -52,7 +53,7 @@ const DEAREST: f64 = 30e-6;
 /// expensive model; but one with nonsense in it must not make all others expensive.
 const DEAREST_LEARNED: f64 = 10.0 * DEAREST;
 
-/// Worth of a request that was under way when the attempt ended and is not in its stream.
+/// The worth of a request that was under way when the attempt ended and is not in its stream.
 const UNDER_WAY: f64 = 25_000.0;
 
 /// What is known about an attempt that could not report its cost.
@@ -108,7 +109,7 @@ pub fn owed(total: Option<f64>, own: Option<f64>, before: f64) -> Option<Owed> {
             Some(Owed { usd: (total - before).max(0.0), pays_for_earlier: true })
         }
         (Some(total), Some(own)) => {
-            // What the total includes of earlier runs, of which `before` was reported.
+            // The part of the total that belongs to earlier runs, of which `before` was reported.
             let earlier = total - own;
             let goes_on = earlier > SAME_USD && earlier + SAME_USD >= before;
             let usd = if goes_on { (total - before).max(own) } else { own };
@@ -117,7 +118,7 @@ pub fn owed(total: Option<f64>, own: Option<f64>, before: f64) -> Option<Owed> {
     }
 }
 
-/// What an agent reports to have used, within bounds.
+/// What an agent reports as used, within bounds.
 #[must_use]
 pub fn bounded(spent: &Spent) -> Spent {
     let usd =
@@ -149,36 +150,36 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_worth_what_they_cost_beside_each_other() {
+    fn tokens_are_weighed_by_their_relative_prices() {
         let tokens = Tokens { input: 100, cache_written: 1000, cache_read: 10_000, output: 10 };
         assert!((tokens.worth() - 2400.0).abs() < 1e-6, "{}", tokens.worth());
     }
 
     #[test]
-    fn an_assumption_is_what_was_seen_and_never_more_than_was_allowed() {
+    fn an_assumption_covers_what_was_seen_and_never_exceeds_the_budget() {
         let assumed =
             |worth, price, budget| assumed(Seen { worth, under_way: true }, price, budget);
         near(assumed(Some(75_000.0), Some(4e-6), None), 0.4);
         near(assumed(Some(75_000.0), Some(4e-6), Some(0.3)), 0.3);
         // Without a price, the highest one applies.
         near(assumed(Some(75_000.0), None, Some(10.0)), 3.0);
-        // It is unknown what it did.
+        // Nothing is known about what it did.
         near(assumed(None, Some(4e-6), Some(7.0)), 7.0);
         near(assumed(None, Some(4e-6), None), 0.1);
-        // One with nonsense costs no other attempt anything.
+        // A nonsensical attempt costs no other attempt anything.
         near(assumed(Some(75_000.0), Some(1000.0), None), 30.0);
         near(assumed(Some(f64::MAX), Some(f64::MAX), None), MOST_USD);
     }
 
     #[test]
-    fn where_no_request_was_under_way_only_what_was_seen_is_assumed() {
+    fn without_a_request_under_way_only_what_was_seen_is_assumed() {
         let seen = |worth| Seen { worth: Some(worth), under_way: false };
         near(assumed(seen(0.0), None, Some(5.0)), 0.0);
         near(assumed(seen(10_000.0), Some(4e-6), None), 0.04);
     }
 
     #[test]
-    fn a_session_owes_what_came_on_top_and_a_total_that_begins_anew_in_full() {
+    fn a_session_owes_the_increase_and_a_restarted_total_in_full() {
         let owes = |total, own, before, usd, pays| {
             let owed = owed(total, own, before).expect("it was reported");
             near(owed.usd, usd);
@@ -188,10 +189,10 @@ mod tests {
         owes(Some(1.5), None, 1.0, 0.5, true);
         owes(Some(1.0), None, 1.0, 0.0, true);
         owes(Some(0.5), None, 1.0, 0.5, false);
-        // With the run's own dollars: 0.2 of a run between the two were never reported.
+        // With the run's own dollars: 0.2 of a run in between were never reported.
         owes(Some(1.5), Some(0.3), 1.0, 0.5, true);
         owes(Some(1.5), Some(0.5), 1.0, 0.5, true);
-        // Begun at zero, though it grew beyond the previous one.
+        // The total began at zero, although it grew beyond the previous one.
         owes(Some(1.5), Some(1.5), 1.0, 1.5, false);
         owes(Some(0.5), Some(0.5), 1.0, 0.5, false);
         owes(None, Some(0.25), 1.0, 0.25, false);
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_agent_says_is_bounded() {
+    fn reported_usage_is_bounded() {
         let absurd = Spent {
             num_turns: Some(i64::MAX),
             cost_usd: Some(1e308),

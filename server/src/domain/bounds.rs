@@ -1,11 +1,12 @@
-//! What bounds the next attempt at a ticket, besides the dollars that it shares with other tickets.
+//! What bounds the next attempt at a ticket, apart from the dollars that it shares with other
+//! tickets.
 
 use super::advice::Knob;
 use super::id::TicketId;
 use super::limits::Account;
 use super::limits::LEAST_USD;
 
-/// What a ticket has used of what it may, at one moment.
+/// How much a ticket has used of its limits, at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
     /// The account of the ticket alone; `None` without such a limit.
@@ -18,18 +19,19 @@ pub struct Bounds {
     pub family: Option<Account>,
     /// The next attempt only asks for an outcome.
     pub asks: bool,
-    /// Attempts that one ticket may have over its whole life.
+    /// How many attempts one ticket may have over its whole life.
     pub attempts_ever: Option<i64>,
-    /// Attempts that ended and count: those that succeeded, and those that were charged.
+    /// How many attempts have ended and count: those that succeeded, and those that were charged.
     pub made: Option<i64>,
-    /// The same of the whole family.
+    /// The same for the whole family.
     pub made_by_family: Option<i64>,
-    /// Charged attempts of this stage, and how many it may have.
+    /// How many charged attempts this stage has had, and how many it may have.
     pub used: i64,
     pub max_attempts: Option<i64>,
 }
 
-/// A limit that would put a ticket on hold again right after it is resumed, and what has been used of it.
+/// A limit that would put a ticket on hold again right after it is resumed, and how much of it has
+/// been used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reached {
     /// The dollars of this ticket, which is the held one or the first of its family.
@@ -79,7 +81,7 @@ impl Bounds {
                 account.of.spent(account.limit)
             ));
         }
-        // The question about an attempt that was counted is not another one.
+        // A question about an attempt that was counted is not counted again.
         if self.asks {
             return None;
         }
@@ -102,7 +104,7 @@ impl Bounds {
             ));
         }
         let used = self.used;
-        // Lowered while it waited for its next attempt.
+        // The limit was lowered while the ticket waited for its next attempt.
         self.max_attempts.filter(|most| used >= *most).map(|most| {
             format!(
                 "its stage has had {used} attempts, and may have {most} ({})",

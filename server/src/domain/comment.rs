@@ -11,13 +11,13 @@ use super::time::Timestamp;
 pub const COORDINATOR: &str = "coordinator";
 
 names! {
-    /// What a comment is.
+    /// The kinds of comments.
     pub enum CommentKind {
-        /// What a stage hands to later ones.
+        /// What a stage hands over to later stages.
         Report = "report",
         /// Written by the coordinator, or by an agent while it works.
         Remark = "remark",
-        /// What a stage needs to know and could not find out.
+        /// What a stage must know and could not find out.
         Question = "question",
     }
 }

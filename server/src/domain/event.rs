@@ -62,7 +62,8 @@ impl NewEvent {
 }
 
 impl EventKind {
-    /// What may need somebody: the end of a ticket, and what does not continue by itself.
+    /// The kinds that may need somebody: the end of a ticket, and everything that does not continue
+    /// by itself.
     pub const FOR_SOMEBODY: [Self; 5] = [
         Self::TicketOnHold,
         Self::TicketClosed,

@@ -11,20 +11,20 @@ names! {
     pub enum HoldKind {
         /// A stage ended with a question.
         Question = "question",
-        /// A limit is reached: dollars, attempts, laps of rework, tickets of one family.
+        /// A limit is reached: dollars, attempts, rework rounds, tickets of one family.
         Limit = "limit",
-        /// A stage failed as often as it may, or its result cannot be followed.
+        /// A stage has used up its failures, or its result cannot be followed.
         Failures = "failures",
         /// Its work conflicts with other work.
         Conflict = "conflict",
-        /// Git work in its worktree, or in the user's own checkout, is in the middle of something or cannot be taken as it
-        /// is.
+        /// Git work in its worktree, or in the user's own checkout, is unfinished or cannot be
+        /// accepted as it is.
         Unfinished = "unfinished",
-        /// The user's own changes, or how the base branch is checked out, are in the way of its merge.
+        /// The user's own changes, or the way the base branch is checked out, prevent its merge.
         Checkout = "checkout",
         /// It would fail the same way until a setting, a worker type or a directory changes.
         Configuration = "configuration",
-        /// Somebody stopped it, or what it needs.
+        /// Somebody stopped it, or something that it needs.
         Operator = "operator",
     }
 }
@@ -53,7 +53,7 @@ impl Hold {
         Self::new(HoldKind::Operator, format!("the queue {worker_type} was deleted"))
     }
 
-    /// Its worker was asked to cancel the attempt, which had completed by then.
+    /// Its worker was asked to cancel the attempt after the attempt had completed.
     #[must_use]
     pub fn cancelled_too_late(attempt: AttemptId) -> Self {
         let reason =
@@ -68,20 +68,20 @@ impl Hold {
         Self::new(HoldKind::Configuration, reason)
     }
 
-    /// The worker type of the stage it has come to was deleted before.
+    /// The worker type of its current stage was deleted earlier.
     #[must_use]
     pub fn without_worker_type(stage: &Name) -> Self {
         let reason = format!("its stage {stage} has no worker type any more");
         Self::new(HoldKind::Configuration, reason)
     }
 
-    /// The same hold with other words for its reason.
+    /// The same hold with its reason reworded.
     #[must_use]
     pub fn reworded(self, words: impl FnOnce(&str) -> String) -> Self {
         Self { reason: words(&self.reason), ..self }
     }
 
-    /// The reason without its full stop, to be a part of a sentence.
+    /// The reason without its full stop, as part of a sentence.
     #[must_use]
     pub fn clause(&self) -> String {
         text::clause(&self.reason)

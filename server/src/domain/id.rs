@@ -28,8 +28,8 @@ macro_rules! ids {
                 Self(key)
             }
 
-            /// Whether the number can have been assigned. No counter gets this far; one that seemed to would leave the
-            /// database without numbers.
+            /// Whether the number can have been assigned. No counter gets this far; a counter that
+            /// seemed to would leave the database without numbers.
             #[must_use]
             pub const fn is_plausible(self) -> bool {
                 self.0 < IMPLAUSIBLE
@@ -68,8 +68,8 @@ macro_rules! ids {
 ids! {
     /// A ticket, written `T-42`.
     TicketId, "T", "ticket";
-    /// One execution of one stage, written `A-17`. The number only grows and is the fencing token: the holder of an
-    /// older one may change nothing any more.
+    /// One execution of one stage, written `A-17`. The number only grows and is the fencing token:
+    /// the holder of a lower number may change nothing any more.
     AttemptId, "A", "attempt";
     /// One shim process, written `W-7`.
     WorkerId, "W", "worker";

@@ -1,7 +1,8 @@
 //! Limits: what may be started, and how many dollars it may spend.
 //!
-//! Dollars are set aside when an attempt starts: what it may spend at most is nobody else's meanwhile, and no more than
-//! every limit above it has left. That bounds the sum, although claude reports a cost only at the end.
+//! Dollars are set aside when an attempt starts: the most that it may spend is meanwhile nobody
+//! else's, and no more than every limit above it has left. That bounds the sum, although claude
+//! reports a cost only at the end.
 
 use super::advice;
 use super::advice::Knob;
@@ -10,7 +11,7 @@ use super::id::TicketId;
 use super::names::names;
 use super::text::Invalid;
 
-/// Less than this is nothing: it pays for not even one request.
+/// Less than this counts as nothing: it pays for not even one request.
 pub const LEAST_USD: f64 = 0.01;
 
 /// Checks a limit in dollars.
@@ -52,7 +53,7 @@ impl Limit {
         }
     }
 
-    /// What it is the limit of, as the subject of "may cost".
+    /// The owner of the limit, as the subject of "may cost".
     #[must_use]
     pub const fn whose(self) -> &'static str {
         match self {
@@ -94,8 +95,8 @@ pub fn used_up(of: Limit, attempt: AttemptId, usd: f64) -> String {
     )
 }
 
-/// Why a family may not have so many more tickets: the reason to hold the ticket whose result asked for them. `began` is
-/// the ticket that the family comes from, `asking` the one that asks.
+/// Why a family may not have that many more tickets: the reason to hold the ticket whose result
+/// asked for them. `began` is the ticket that the family comes from, `asking` the one that asks.
 pub fn descendants(
     began: TicketId,
     asking: TicketId,
@@ -117,7 +118,7 @@ pub fn descendants(
     ))
 }
 
-/// One dollar limit and how much of it is used.
+/// One dollar limit and how much of it has been used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Account {
     pub of: Limit,
@@ -139,16 +140,17 @@ impl Account {
     }
 }
 
-/// A live attempt and what it may spend; `None` without a bound.
+/// A live attempt and how much it may spend; `None` means without a bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Given {
     pub attempt: AttemptId,
     pub budget: Option<f64>,
 }
 
-/// The live attempts that an account does not cover: all of them once it is spent, else as many of the newest as have
-/// been given more than is left. An attempt without a bound is never covered. `overshot` is the part of what is spent that
-/// is not a reason to stop any of them. Oldest first, as `live` is.
+/// The live attempts that an account does not cover: all of them once it is spent, else those whose
+/// budget exceeds what the older ones have left. An attempt without a bound is never covered.
+/// `overshot` is the part of the spent dollars that is no reason to stop any of them. Oldest first,
+/// like `live`.
 #[must_use]
 pub fn uncovered(account: &Account, overshot: f64, live: &[Given]) -> Vec<AttemptId> {
     let mut left = account.limit - account.spent + overshot;
@@ -163,12 +165,13 @@ pub fn uncovered(account: &Account, overshot: f64, live: &[Given]) -> Vec<Attemp
     over
 }
 
-/// Whether an attempt may start as far as dollars go.
+/// Whether an attempt may start as far as dollars are concerned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Funds {
-    /// It may spend this much, by this limit; `None` when nothing limits it.
+    /// It may spend this much, because of this limit; `None` if nothing limits it.
     Granted(Option<(f64, Limit)>),
-    /// Live attempts hold all that is left; what they do not spend is free when they end.
+    /// Live attempts hold everything that is left; what they do not spend becomes free when they
+    /// end.
     Reserved(Limit),
     /// A limit is spent.
     Spent(Account),
@@ -177,7 +180,7 @@ pub enum Funds {
 /// Decides what an attempt may spend: the least that its worker type and every account above it allow.
 #[must_use]
 pub fn funds(per_attempt: Option<f64>, accounts: &[Account]) -> Funds {
-    // The widest first: that a project has spent its money says more than that a ticket has too.
+    // The widest first: that the project's money is spent says more than that the ticket's is too.
     if let Some(spent) = accounts.iter().filter(|a| a.is_spent()).max_by_key(|a| a.of) {
         return Funds::Spent(*spent);
     }
@@ -207,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_limits_what_has_no_limit() {
+    fn without_a_limit_nothing_is_limited() {
         assert_eq!(funds(None, &[]), Funds::Granted(None));
         assert_eq!(funds(Some(2.0), &[]), Funds::Granted(Some((2.0, Limit::Attempt))));
     }
 
     #[test]
-    fn the_tightest_limit_applies_and_what_runs_is_set_aside() {
+    fn the_tightest_limit_applies_after_setting_aside_what_runs() {
         let project = account(Limit::Project, 10.0, 4.0, 5.0);
         assert_eq!(funds(Some(2.0), &[project]), Funds::Granted(Some((1.0, Limit::Project))));
         let ticket = account(Limit::Ticket, 1.0, 0.71, 0.0);
@@ -221,12 +224,12 @@ mod tests {
             funds(Some(2.0), &[ticket, project]),
             Funds::Granted(Some((0.29, Limit::Ticket)))
         );
-        // Equally tight: the narrower is reported.
+        // If both are equally tight, the narrower is reported.
         assert_eq!(funds(Some(1.0), &[project]), Funds::Granted(Some((1.0, Limit::Attempt))));
     }
 
     #[test]
-    fn reserved_is_a_wait_and_spent_is_not() {
+    fn reserved_dollars_are_waited_for_and_spent_ones_are_not() {
         let all_out = account(Limit::Project, 10.0, 4.0, 6.0);
         assert_eq!(funds(None, &[all_out]), Funds::Reserved(Limit::Project));
         let spent = account(Limit::Project, 10.0, 10.2, 0.0);
@@ -234,7 +237,7 @@ mod tests {
         assert_eq!(funds(Some(2.0), &[ticket, spent]), Funds::Spent(spent));
     }
 
-    /// However many attempts start, what they may spend together stays within the limit.
+    /// However many attempts start, the sum of what they may spend stays within the limit.
     #[test]
     fn grants_never_add_up_to_more_than_the_limit() {
         let mut project = account(Limit::Project, 1.0, 0.0, 0.0);

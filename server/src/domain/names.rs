@@ -1,6 +1,7 @@
-//! Enums whose values have names, which are what clients, the database and the command line write.
+//! Enums whose values have the names that clients, the database and the command line write.
 //!
-//! A name that was stored or sent once is never changed: `names!` is the one place in which an enum lists its names.
+//! A name that was stored or sent once is never changed. `names!` is the one place where an enum
+//! lists its names.
 
 use super::text::Invalid;
 
@@ -11,20 +12,20 @@ pub trait Named: Copy + Sized + 'static {
     /// Their names, in the same order.
     const VALUE_NAMES: &'static [&'static str];
 
-    /// The value of exactly this name.
+    /// The value with exactly this name.
     #[must_use]
     fn from_name(name: &str) -> Option<Self> {
         Self::VALUE_NAMES.iter().position(|own| *own == name).map(|at| Self::VALUES[at])
     }
 
-    /// Reads the value of an argument. Fails with every name that the field takes.
+    /// Reads the value of an argument. The error lists every name that the field takes.
     fn parse(field: &'static str, given: &str) -> Result<Self, Invalid> {
         Self::from_name(given).ok_or_else(|| {
             Invalid::new(field, given, format!("one of {}", Self::VALUE_NAMES.join(", ")))
         })
     }
 
-    /// Like [`Named::parse`], for an argument that may be left out.
+    /// Like [`Named::parse`], for an optional argument.
     fn parse_given(field: &'static str, given: Option<&str>) -> Result<Option<Self>, Invalid> {
         given.map(|given| Self::parse(field, given)).transpose()
     }

@@ -1,7 +1,7 @@
 //! What the end of an attempt means.
 //!
-//! [`super::verdict`] makes one of these from the facts a shim recorded; [`super::pipeline`] decides from it what
-//! becomes of the ticket.
+//! [`super::verdict`] makes a [`Verdict`] from the facts that a shim recorded; [`super::pipeline`]
+//! decides from it how the ticket continues.
 
 use super::names::names;
 use super::planned::PlannedTicket;
@@ -26,11 +26,11 @@ pub enum Verdict {
     Interrupted {
         resume: bool,
     },
-    /// A signal to the shim stopped it, which says nothing about the work. The first time it continues at once, later
-    /// after a wait that grows each time.
+    /// A signal to the shim stopped it, which says nothing about the work. After the first signal
+    /// it continues at once, after later ones with a growing wait.
     Signalled {
         resume: bool,
-        /// Which signal it was, and who sent it.
+        /// Which signal it was, and the sender.
         detail: String,
     },
     /// The shim died without a record.
@@ -44,8 +44,8 @@ pub enum Verdict {
 pub struct StageResult {
     pub outcome: StageOutcome,
     pub report: String,
-    /// Tickets to create in the commit that accepts the result, each after those it waits for. Only a completed stage
-    /// of a type that may create tickets has any.
+    /// Tickets to create in the commit that accepts the result, each after those that it waits for.
+    /// Empty unless the stage is completed and its type may create tickets.
     pub tickets: Vec<PlannedTicket>,
 }
 
@@ -53,7 +53,7 @@ pub struct StageResult {
 pub enum StageOutcome {
     /// On to the next stage.
     Completed,
-    /// Back to an earlier stage; the one before when it names none.
+    /// Back to an earlier stage; to the previous one if it names none.
     Rework { stage: Option<String> },
     /// Only the coordinator can decide how to continue.
     Blocked { question: Option<String> },
@@ -96,9 +96,9 @@ names! {
         TooManyTickets = "too_many_tickets",
         /// The child ended without a final message.
         NoResult = "no_result",
-        /// A non-zero exit or an error result of another kind.
+        /// A non-zero exit, or an error result of another class.
         AgentError = "agent_error",
-        /// A signal of the agent's own doing: it crashed.
+        /// A signal that the agent itself caused: it crashed.
         Crashed = "crashed",
         /// The kernel killed it for lack of memory.
         OutOfMemory = "out_of_memory",
@@ -124,23 +124,24 @@ names! {
     }
 }
 
-/// What a class of failure leads to. Every retry either is counted or waits.
+/// The consequence of a failure class. Every retry is either counted or delayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consequence {
     /// Uses one of the stage's attempts, and is retried after a wait until none is left.
     Charge,
-    /// Says nothing about the work: uses no attempt and is retried after a wait, but only as often as attempts may
-    /// fail.
+    /// Says nothing about the work: uses no attempt and is retried after a wait, but only as often
+    /// as attempts may fail.
     Strike,
     /// The fault of the model service: waits, longer each time, and uses no attempt.
     Wait,
-    /// What is missing may be back any moment, and no ticket of the queue can begin before: the queue waits, longer
-    /// each time, is tried with one ticket, and continues once that has begun. Uses no attempt; the coordinator is
-    /// notified once.
+    /// What is missing may be back at any moment, and no ticket of the queue can begin earlier: the
+    /// queue waits, longer each time, is tried with one ticket, and continues once that ticket has
+    /// begun. Uses no attempt; the coordinator is notified once.
     PutOffQueue,
     /// Every ticket of the queue would fail the same way: the queue is paused, and the coordinator is notified once.
     PauseQueue,
-    /// Every ticket of the account would, or every one of the same model: they wait until the limit is reset.
+    /// Every ticket of the account, or every ticket with the same model, would fail: they wait
+    /// until the limit is reset.
     HoldAll,
     /// It would fail the same way until something is changed: the ticket goes on hold.
     HoldTicket,
@@ -149,7 +150,7 @@ pub enum Consequence {
 }
 
 impl Failure {
-    /// The policy of the class.
+    /// The consequence of this class.
     #[must_use]
     pub const fn consequence(self) -> Consequence {
         match self {
@@ -186,8 +187,9 @@ impl Failure {
         }
     }
 
-    /// Whether this failure uses one of the stage's attempts. Only one that the work itself may have caused does: an
-    /// overloaded service or an operator's stop says nothing about the ticket.
+    /// Whether this failure uses one of the stage's attempts. Only a failure that the work itself
+    /// may have caused does: an overloaded service or an operator's stop says nothing about the
+    /// ticket.
     #[must_use]
     pub const fn is_charged(self) -> bool {
         matches!(self.consequence(), Consequence::Charge)
@@ -200,32 +202,35 @@ impl Failure {
         matches!(self.consequence(), Consequence::PauseQueue)
     }
 
-    /// Whether the queue waits until what is missing is back, and is tried from time to time.
+    /// Whether the queue waits until the missing thing is back, and is tried from time to time.
     #[must_use]
     pub const fn puts_queue_off(self) -> bool {
         matches!(self.consequence(), Consequence::PutOffQueue)
     }
 
-    /// Whether its ticket waits for what other tickets wait for too, and not for a time of its own.
+    /// Whether its ticket waits for something that other tickets wait for too, rather than for a
+    /// time of its own.
     #[must_use]
     pub const fn holds_others(self) -> bool {
         matches!(self.consequence(), Consequence::PauseQueue | Consequence::HoldAll)
     }
 
-    /// Whether the agent may have done its work and only been kept from reporting it. Its session, if it has one, is
-    /// then asked for the outcome, once, before the work is redone: one turn costs little, an hour of work much.
+    /// Whether the agent may have done its work and only been kept from reporting it. Its session,
+    /// if it has one, is then asked for the outcome, once, before the work is repeated: one turn
+    /// costs little, an hour of work much.
     #[must_use]
     pub const fn may_have_an_outcome(self) -> bool {
-        // The first reported its outcome in the wrong form, and the next attempt learns why. Of the second, neither its
-        // session nor its progress was seen.
+        // The first agent reported its outcome in the wrong form, and the next attempt learns why.
+        // Of the second, neither session nor progress was seen.
         let said_or_unseen = matches!(self, Self::MalformedResult | Self::Lost);
-        // What it was denied may have been one call of many.
+        // The denied call may have been one of many.
         let denied = matches!(self, Self::PermissionDenied);
         let again = matches!(self.consequence(), Consequence::Charge | Consequence::Strike);
         (again || denied) && !said_or_unseen
     }
 
-    /// Whether the work was only cut off or not begun, so that it continues in the same session if there is one.
+    /// Whether the work was only interrupted or not begun, so that it continues in the same session
+    /// if there is one.
     #[must_use]
     pub const fn leaves_the_session(self) -> bool {
         matches!(

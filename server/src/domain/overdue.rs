@@ -1,7 +1,8 @@
 //! When the server must stop an attempt that its own shim should have stopped.
 //!
-//! The shim enforces an attempt's time limit. But its agent runs as the same user and can suspend the shim by a signal,
-//! and then nothing would. Elapsed time may stop processes; only their end ends the attempt.
+//! The shim enforces an attempt's time limit. But its agent runs as the same user and can suspend
+//! the shim with a signal, and then nothing would enforce it. Elapsed time may stop processes; only
+//! their end ends the attempt.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ const SLACK: Duration = Duration::from_secs(2);
 /// What is known about an attempt that is not over, and about its shim.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
-    /// How long it has lived, without what the machine slept.
+    /// How long it has been running, without the time that the machine slept.
     pub lived: Duration,
     /// Its time limit.
     pub timeout: Option<Duration>,
@@ -29,24 +30,26 @@ pub struct Watch {
     pub is_started: bool,
 }
 
-/// How many times as long a shim may be silent that is not stopped by a signal: the machine may be overloaded.
+/// The factor on the silence of a shim that no signal has suspended: the machine may be overloaded.
 const HANGS: u32 = 4;
 
 /// What is known about the silent shim of a worker that has no attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct IdleWatch {
-    /// How long it has said nothing.
+    /// How long it has been silent.
     pub silent: Duration,
     /// The silence after which a healthy shim would have sent a sign of life.
     pub patience: Duration,
-    /// It has a link, over which it should speak. Without one it may be between two tries to dial.
+    /// It has a link, over which it should speak. Without a link it may be between two tries to
+    /// dial.
     pub is_linked: bool,
-    /// It is stopped by a signal.
+    /// A signal has suspended it.
     pub is_stopped: bool,
 }
 
 impl IdleWatch {
-    /// Whether it is of no use any more and holds a slot that another worker could have. No work can be lost with it.
+    /// Whether it is useless and holds a slot that another worker could have. No work can be lost
+    /// with it.
     #[must_use]
     pub fn must_end(&self) -> bool {
         let hangs = self.is_linked && self.silent >= self.patience.saturating_mul(HANGS);
@@ -61,13 +64,13 @@ impl Watch {
         self.is_late_by(SLACK) || self.may_never_start()
     }
 
-    /// Whether its shim has said nothing since the grant was sent, for longer than a shim that can act takes to start a
-    /// child.
+    /// Whether its shim has been silent since the grant was sent, for longer than a healthy shim
+    /// takes to start a child.
     fn may_never_start(&self) -> bool {
         !self.is_started && self.silent >= self.patience
     }
 
-    /// Whether its shim cannot have started it and will not. Then nothing of it runs.
+    /// Whether its shim cannot have started it and never will. Then nothing of it is running.
     #[must_use]
     pub fn will_never_start(&self) -> bool {
         self.is_stopped && self.may_never_start()
@@ -78,7 +81,7 @@ impl Watch {
             || self.asked.is_some_and(|asked| asked >= by)
     }
 
-    /// Whether the server has to stop it.
+    /// Whether the server must stop it.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         let is_silent = self.silent >= self.patience;
@@ -138,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn a_shim_that_acts_is_left_to_act() {
+    fn a_healthy_shim_is_left_alone() {
         let busy = Watch { lived: seconds(500), ..watch() };
         assert!(busy.is_late() && !busy.is_overdue(), "its agent will not die, and it says so");
     }
 
     #[test]
-    fn a_shim_that_is_stopped_keeps_no_time() {
+    fn a_suspended_shim_enforces_no_time_limit() {
         let stopped = |lived| Watch { lived: seconds(lived), is_stopped: true, ..watch() };
         assert!(!stopped(4).is_overdue(), "a stop is not overdue while there is time");
         assert!(!stopped(6).is_overdue());
@@ -153,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_silent_gets_the_time_it_would_need() {
+    fn a_silent_shim_gets_the_time_that_it_may_need() {
         let silent = |lived| Watch { lived: seconds(lived), silent: seconds(lived), ..watch() };
         assert!(!silent(41).is_overdue());
         assert!(silent(42).is_overdue());
     }
 
     #[test]
-    fn an_order_counts_like_the_time_limit() {
+    fn a_stop_order_is_enforced_like_the_time_limit() {
         let asked = |asked| Watch { asked: Some(seconds(asked)), is_stopped: true, ..watch() };
         assert!(!asked(1).is_overdue());
         assert!(asked(2).is_overdue());

@@ -1,6 +1,6 @@
-//! Pauses: what keeps new work from being started, in how much of the server, and for how long.
+//! Pauses: what keeps new work from being started, in which part of the server, and for how long.
 //!
-//! A pause stops nothing that runs.
+//! A pause stops nothing that is already running.
 
 use super::advice::Advice;
 use super::advice::Knob;
@@ -9,7 +9,7 @@ use super::names::names;
 use super::text::Name;
 use super::time::Timestamp;
 
-/// How much of the server is meant.
+/// The part of the server that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     Everything,
@@ -31,10 +31,10 @@ impl Scope {
 }
 
 names! {
-    /// Who or what paused it, the first to report first.
+    /// What paused it. If several did, the first listed is reported first.
     #[derive(PartialOrd, Ord)]
     pub enum Cause {
-        /// It was asked for; only `resume` ends it.
+        /// Somebody asked for it; only `resume` ends it.
         Coordinator = "coordinator",
         /// The account's usage limit, or the share of it that is kept for the coordinator.
         UsageLimit = "usage_limit",
@@ -58,7 +58,7 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// What ends it, or ends it sooner, when a reader can do something about it.
+    /// How a reader can end it, or end it sooner, if at all.
     #[must_use]
     pub fn ends_with(&self) -> Option<Advice> {
         let arguments = match &self.scope {
@@ -84,11 +84,12 @@ impl Pause {
     }
 }
 
-/// What `pause` and `resume` return: a scope, and every pause that keeps it from starting work, its own and wider ones.
+/// What `pause` and `resume` return: a scope, and every pause that keeps it from starting work, its
+/// own and wider ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paused {
     pub scope: Scope,
     pub pauses: Vec<Pause>,
-    /// The pauses of smaller scopes in it, each of which is resumed by itself.
+    /// The pauses of smaller scopes inside it, each of which must be resumed separately.
     pub inner: Vec<Pause>,
 }

@@ -1,7 +1,7 @@
 //! Tickets that the result of a stage asks for.
 //!
-//! They are checked like the coordinator's own, by the same functions, before any of them is created. A result with one
-//! invalid ticket is malformed as a whole: half a plan would be worse than none.
+//! The same functions check them as check the coordinator's own, before any of them is created. A
+//! result with one invalid ticket is malformed as a whole: half a plan would be worse than none.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -22,10 +22,10 @@ pub const MAX_PLANNED: usize = 100;
 const FIELDS: [&str; 6] =
     ["key", "title", "description", "execution_plan", "priority", "depends_on"];
 
-/// A ticket of a result, checked as far as that needs no database.
+/// A ticket of a result, checked as far as possible without a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedTicket {
-    /// Its name within the result, for the others to depend on.
+    /// Its name within the result, which other tickets use to depend on it.
     pub key: Name,
     pub title: String,
     pub description: String,
@@ -43,7 +43,8 @@ pub enum Dependency {
     Existing(TicketId),
 }
 
-/// Reads `tickets` of a result, and puts each behind those it waits for: a ticket can only wait for an older one.
+/// Reads `tickets` of a result, and sorts each behind those that it waits for: a ticket can only
+/// wait for an older one.
 ///
 /// The sentence of an error names the key and the field; people and the next attempt read it.
 pub fn tickets(given: &Value) -> Result<Vec<PlannedTicket>, String> {
@@ -91,7 +92,7 @@ fn key(item: &Value) -> Result<Name, String> {
     let Some(fields) = item.as_object() else { return Err("it is not an object".to_owned()) };
     let given = string(fields, "key")?.ok_or("key is missing")?;
     let key = Name::parse("key", given).map_err(|invalid| sentence(&invalid))?;
-    // In depends_on, a key and the id of a ticket must be distinguishable.
+    // `depends_on` must be able to distinguish a key from the id of a ticket.
     if given.parse::<TicketId>().is_ok() {
         return Err(format!("key cannot be {given:?}; it looks like the id of a ticket"));
     }
@@ -143,7 +144,8 @@ fn dependency(given: &str, own: &Name, keys: &[Name]) -> Result<Dependency, Stri
     })
 }
 
-/// A field that must be a string if it is present; null means left out, as it does for the coordinator.
+/// A field that must be a string if it is present; null means absent, as it does for the
+/// coordinator.
 fn string<'v>(fields: &'v Map<String, Value>, name: &str) -> Result<Option<&'v str>, String> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -164,7 +166,7 @@ fn strings<'v>(fields: &'v Map<String, Value>, name: &str) -> Result<Option<Vec<
     }
 }
 
-/// Sorts so that each comes after those it waits for, and otherwise as the result has them.
+/// Sorts each ticket behind those that it waits for, and otherwise keeps the order of the result.
 fn in_order(mut left: Vec<PlannedTicket>) -> Result<Vec<PlannedTicket>, String> {
     let mut sorted: Vec<PlannedTicket> = Vec::with_capacity(left.len());
     while !left.is_empty() {
@@ -185,7 +187,7 @@ fn waits_for<'t>(ticket: &PlannedTicket, others: &'t [PlannedTicket]) -> Option<
     })
 }
 
-/// The sentence for tickets that all wait for another of them.
+/// The sentence for tickets that all wait for each other.
 fn circle(left: &[PlannedTicket]) -> String {
     let mut path: Vec<&Name> = Vec::new();
     let mut at = left.first();
@@ -222,7 +224,7 @@ mod tests {
         }
     }
 
-    /// A good ticket with other fields put in.
+    /// A valid ticket with other fields inserted.
     fn one(more: &Value) -> Value {
         let mut ticket = json!({"key": "api", "title": "Build", "execution_plan": ["impl"]});
         for (field, value) in more.as_object().expect("fields") {
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_names_the_key_and_the_field() {
+    fn an_error_names_the_key_and_the_field() {
         for (more, field) in [
             (json!({"title": ""}), "title"),
             (json!({"title": null}), "title"),
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_there_plain_and_different() {
+    fn keys_are_present_plain_and_different() {
         assert!(wrong(&json!([one(&json!({"key": null}))])).contains("[0]: key is missing"));
         for bad in ["", "a b", "T-7"] {
             let why = wrong(&json!([one(&json!({})), one(&json!({"key": bad}))]));

@@ -16,7 +16,7 @@ pub struct Project {
     pub name: Name,
     /// Absolute; every worker of the project starts in this directory, or in a worktree of its repository.
     pub path: String,
-    /// The same with its symbolic links resolved.
+    /// The same path with its symbolic links resolved.
     pub directory: String,
     pub isolation: Isolation,
     pub on_complete: OnComplete,
@@ -33,7 +33,7 @@ pub struct Project {
 pub struct NewProject {
     pub name: Name,
     pub path: String,
-    /// As [`Project::directory`].
+    /// Like [`Project::directory`].
     pub directory: String,
     pub isolation: Isolation,
     pub on_complete: OnComplete,
@@ -47,7 +47,7 @@ pub struct NewProject {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProjectChange {
     pub path: Option<String>,
-    /// Comes with `path`.
+    /// Set whenever `path` is.
     pub directory: Option<String>,
     pub isolation: Option<Isolation>,
     pub on_complete: Option<OnComplete>,

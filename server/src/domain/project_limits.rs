@@ -1,7 +1,9 @@
-//! The limits of a project, in one table. A new limit is one row here and one migration that adds its column.
+//! The limits of a project, in one table. A new limit is one row here and one migration that adds
+//! its column.
 //!
-//! The table makes the values, their checks and the changes here, what is read and written in `store/money/limits`, and
-//! what `wire/project` and `mcp/tools/projects` copy. What a limit means is decided where it is obeyed.
+//! The table generates the values, their checks and the changes here, the SQL in
+//! `store/money/limits`, and the copies in `wire/project` and `mcp/tools/projects`. What a limit
+//! means is decided where it is enforced.
 
 use super::limits::dollars;
 use super::text::Invalid;
@@ -11,9 +13,9 @@ pub const MOST_DESCENDANTS: i64 = 100_000;
 
 /// Passes every row, after the other arguments, to the macro `$make`.
 ///
-/// A row is `name: type, rule, none`: the name of the column and of the argument, what the limit may be, and the number
-/// with which a caller removes it. 0 removes a limit of which none makes no sense; for workers and descendants, where
-/// it does, -1.
+/// A row is `name: type, rule, none`: the name of the column and of the argument, which values are
+/// valid, and the number with which a caller removes the limit. That number is 0 where a limit of 0
+/// makes no sense; for workers and descendants, where it does, it is -1.
 macro_rules! project_limits {
     ($make:ident!($($with:tt)*)) => { $make! { [$($with)*]
         /// Workers that may run at the same time, over all types of the project.
@@ -40,8 +42,8 @@ macro_rules! make {
             $($(#[$doc])+ pub $name: Option<$type>,)+
         }
 
-        /// What a call changes about the limits of a project; `None` leaves a limit as it is. The numbers are those of
-        /// the tool, of which one removes the limit.
+        /// What a call changes about the limits of a project; `None` leaves a limit as it is. The
+        /// numbers are those of the tool, one of which removes the limit.
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
         pub struct ProjectLimitsChange {
             $(pub $name: Option<$type>,)+
@@ -70,7 +72,7 @@ macro_rules! make {
 }
 project_limits!(make!());
 
-/// What a limit may be.
+/// Which values of a limit are valid.
 trait Rule<T> {
     fn check(&self, field: &'static str, given: Option<T>) -> Result<(), Invalid>;
 }

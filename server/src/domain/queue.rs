@@ -15,8 +15,8 @@ pub struct Queue {
     pub worker_type: Name,
     /// Tickets that wait for a worker.
     pub depth: i64,
-    /// Those of them that have a place to work: a worktree that is ready, or the project's directory, which only one
-    /// can use.
+    /// Those of them that have a place to work: a worktree that is ready, or the project's
+    /// directory, which only one attempt can use.
     pub startable: i64,
     /// Tickets that a worker has.
     pub running: i64,
@@ -31,7 +31,8 @@ pub struct Queue {
     /// Live workers of the project, and how many it may have.
     pub project_workers: i64,
     pub project_max_workers: Option<i64>,
-    /// The highest waiting priority and its oldest ticket, which decide which queue goes first when slots are short.
+    /// The highest waiting priority and its oldest ticket; they decide which queue goes first when
+    /// slots are scarce.
     pub head: Option<(Priority, TicketId)>,
 }
 
@@ -72,12 +73,12 @@ pub enum Place {
     PassedOver,
 }
 
-/// What a worker that asks for a ticket does.
+/// What a worker does that asks for a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It takes the one at this place.
+    /// It takes the ticket at this place.
     Take(usize),
-    /// It waits for a ticket that is ahead of those that are ready.
+    /// It waits for a ticket that precedes the ready ones.
     Wait,
     /// There is no ticket to wait for.
     LookFurther,
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_slot_goes_to_the_most_urgent_ticket() {
+    fn the_last_slot_is_used_for_the_most_urgent_ticket() {
         let normal = queue("a", 1, 0, 0, 4, (Priority::Normal, 1));
         let urgent = queue("b", 1, 0, 0, 4, (Priority::Urgent, 9));
         assert_eq!(launches(&[normal.clone(), urgent], 0, 1), [(1, 1)]);
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_keeps_to_its_own_number_over_all_its_queues() {
+    fn a_project_keeps_its_worker_limit_over_all_its_queues() {
         let of = |name: &str, head| Queue {
             project_workers: 1,
             project_max_workers: Some(3),
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_launched_for_tickets_that_have_nowhere_to_work() {
+    fn no_worker_is_launched_for_tickets_without_a_place_to_work() {
         let deep = queue("a", 10, 0, 0, 4, (Priority::Normal, 5));
         let shared = Queue { startable: 1, ..deep.clone() };
         assert_eq!(launches(&[shared], 0, 16), [(0, 1)]);
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worktree_that_is_being_made_is_waited_for_by_one_worker() {
+    fn one_worker_waits_for_a_worktree_that_is_being_made() {
         use Place::BeingMade;
         use Place::PassedOver;
         use Place::Ready;
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn paused_and_manual_queues_get_nothing() {
+    fn paused_and_manual_queues_get_no_worker() {
         let paused = Queue { paused: true, ..queue("a", 1, 0, 0, 4, (Priority::Normal, 1)) };
         let manual = Queue { auto_spawn: false, ..queue("b", 1, 0, 0, 4, (Priority::Normal, 1)) };
         assert_eq!(launches(&[paused, manual], 0, 16), []);

@@ -1,7 +1,8 @@
-//! What to do with an attempt the server finds after a start, or whose link broke: decided from evidence alone.
+//! What to do with an attempt that the server finds after a start, or whose link broke: decided by
+//! evidence alone.
 //!
-//! Elapsed time is not evidence. To a clock, a shim that was suspended, swapped out or asleep with the machine looks
-//! exactly like a dead one; to its lock it does not.
+//! Elapsed time is not evidence. To a clock, a shim that was suspended, swapped out or asleep with
+//! the machine looks exactly like a dead one; to its lock it does not.
 
 /// Whether somebody holds a lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +16,12 @@ pub enum Lock {
     Unknown,
 }
 
-/// What became of the process that introduced itself for a worker.
+/// The fate of the process that introduced itself for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Process {
     /// That very process is there.
     Running,
-    /// It is gone, or its number is another process's by now.
+    /// It is gone, or its number belongs to another process by now.
     Ended,
     /// Unknown.
     Unknown,
@@ -98,8 +99,9 @@ pub enum Judgement {
 #[must_use]
 pub fn judge(facts: Facts) -> Judgement {
     match (facts.record, facts.shim, facts.tree) {
-        // What its shim has signed is final even while the shim is running: it will be answered "duplicate" and
-        // continue. A record that another process could have written must wait until no shim is left to contradict it.
+        // What its shim has signed is final even while the shim is running: the shim is answered
+        // "duplicate" and continues. A record that another process could have written must wait
+        // until no shim is left to contradict it.
         (Record::Sealed, _, _) | (Record::Unproven, Life::Dead, Tree::Gone) => Judgement::Collect,
         (
             Record::Absent | Record::Unproven | Record::Unsigned | Record::Contradictory,
@@ -110,7 +112,8 @@ pub fn judge(facts: Facts) -> Judgement {
             Judgement::StopTree
         }
         (Record::Absent | Record::Unsigned, Life::Dead, Tree::Gone) => Judgement::DeclareLost,
-        // Whatever it says, the matter was decided without it, and nothing is running that could do harm.
+        // Whatever it says, the matter was decided without it, and nothing is running that could do
+        // harm.
         (Record::Contradictory, Life::Dead, Tree::Gone) if facts.unwanted => Judgement::DeclareLost,
         (Record::Contradictory, Life::Dead, Tree::Alive) if facts.unwanted => Judgement::StopTree,
         (Record::Contradictory, Life::Dead | Life::Unknown, _)

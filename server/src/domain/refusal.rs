@@ -1,7 +1,7 @@
 //! Refusals: requests that were understood and are declined.
 //!
-//! A refusal is a value, not a failure: nothing broke, and the caller can act on it. How each reads, with the next step to
-//! take, is one table in `mcp/reply/table.rs`.
+//! A refusal is a value, not a failure: nothing broke, and the caller can act on it. The words of
+//! each refusal, with the next step to take, are in one table, `mcp/reply/table.rs`.
 
 use super::attempt::Silence;
 use super::attempt::StopMode;
@@ -16,7 +16,7 @@ use super::ticket::Resolution;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// An argument that has the right type and a wrong value.
+    /// An argument with the right type and a wrong value.
     InvalidField(Invalid),
     UnknownProject {
         project: String,
@@ -78,7 +78,7 @@ pub enum Refusal {
         ticket: TicketId,
         state: &'static str,
     },
-    /// The coordinator may not complete a stage a worker is running.
+    /// The coordinator may not complete a stage that a worker is running.
     TicketRunning {
         ticket: TicketId,
         attempt: AttemptId,
@@ -112,7 +112,7 @@ pub enum Refusal {
     UnknownDependency {
         ticket: TicketId,
     },
-    /// A ticket cannot wait for one that will never complete.
+    /// A ticket cannot wait for a ticket that will never complete.
     DependencyCancelled {
         ticket: TicketId,
     },
@@ -122,7 +122,7 @@ pub enum Refusal {
         begun: Vec<String>,
         given: Vec<String>,
     },
-    /// A dollar limit paused it; only a higher limit ends that.
+    /// A dollar limit paused it; only a higher limit ends that pause.
     PausedByBudget {
         what: String,
         reason: String,
@@ -198,8 +198,8 @@ impl Refusal {
         Invalid::new(field, given, allowed).into()
     }
 
-    /// The sentence for a planned ticket that was refused as one of the coordinator's would have been. People and the
-    /// next attempt read it.
+    /// The sentence for a planned ticket that was refused like one of the coordinator's would have
+    /// been. People and the next attempt read it.
     #[must_use]
     pub fn of_planned(&self, key: &Name) -> String {
         let why = if let Self::InvalidField(invalid) = self {
@@ -215,7 +215,7 @@ impl Refusal {
         } else if let Self::DependencyCancelled { ticket } = self {
             format!("depends_on names {ticket}, which was cancelled and will never complete")
         } else {
-            // No check of a new ticket refuses anything else.
+            // No check of a new ticket refuses for any other reason.
             format!("it was refused: {self:?}")
         };
         planned::about(key, &why)
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_of_the_database_read_like_those_of_a_check() {
+    fn refusals_by_the_database_read_like_refusals_by_a_check() {
         let key = Name::from_row("api".into());
         let unknown = Refusal::UnknownWorkerType {
             project: "shop".into(),

@@ -11,11 +11,13 @@ use super::ticket::Priority;
 use super::worker::Worker;
 use super::worker::WorkerState;
 
-/// The workers to drain now: idle ones that have nothing to do, else busy ones whose queue would continue with less
-/// urgent work. `queues` are those in which a ticket waits; `workers` all that are not stopped.
+/// The workers to drain now: idle ones without work, else busy ones whose queue would continue with
+/// less urgent work. `queues` are those in which a ticket waits; `workers` all that are not
+/// stopped.
 ///
-/// A busy worker makes room for a higher priority. For an older ticket of the same priority it does so only when that
-/// ticket's queue has no worker at all: else two queues would take each other's workers after every ticket.
+/// A busy worker makes room for a higher priority. For an older ticket of the same priority it does
+/// so only if that ticket's queue has no worker at all: otherwise two queues would take each
+/// other's workers after every ticket.
 #[must_use]
 pub fn retirements(queues: &[Queue], workers: &[Worker], max_workers: i64) -> Vec<WorkerId> {
     let mut leaving: Vec<&Worker> = workers.iter().filter(|w| is_leaving(w)).collect();
@@ -55,7 +57,7 @@ fn is_leaving(worker: &Worker) -> bool {
     worker.state == WorkerState::Stopping || worker.stop == Some(StopMode::Drain)
 }
 
-/// The worker to give up for a ticket of `wanting`; none when all do more urgent work.
+/// The worker to give up for a ticket of `wanting`; none if all do more urgent work.
 fn least_needed<'w>(
     workers: impl Iterator<Item = &'w Worker>,
     queues: &[Queue],
@@ -78,7 +80,8 @@ fn least_needed<'w>(
                     next < priority || (next == priority && ticket < older && wanting.workers == 0);
                 gives_way.then_some((true, Some(next)))
             }
-            // A busy worker whose queue is empty is idle soon, and an idle one with work is not for long.
+            // A busy worker with an empty queue will soon be idle, and an idle worker with work
+            // will not be idle for long.
             (WorkerState::Idle, Some(_))
             | (WorkerState::Busy, None)
             | (WorkerState::Launching | WorkerState::Stopping | WorkerState::Stopped, _) => None,
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_ticket_gets_a_first_worker_and_no_second_one() {
+    fn an_older_ticket_gets_a_first_worker_but_no_second_one() {
         let busy = [worker(1, "build", WorkerState::Busy)];
         let queues = |workers| {
             [
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_full_project_one_of_its_own_goes() {
+    fn a_full_project_gives_up_one_of_its_own_workers() {
         let full = Queue {
             project_workers: 1,
             project_max_workers: Some(1),

@@ -1,4 +1,5 @@
-//! What an event says, one sentence or two for each: what happened and, where it is not plain, what happens next.
+//! The summary of each event, in one or two sentences: what happened and, if it is not obvious,
+//! what happens next.
 
 use super::attempt::Attempt;
 use super::id::AttemptId;
@@ -19,7 +20,7 @@ pub fn ticket_created(ticket: TicketId, title: &str) -> String {
     format!("{ticket} was created: {title}.")
 }
 
-/// The result of an attempt at the stage `by` asked for it.
+/// The result of an attempt at the stage `by` asked for this ticket.
 #[must_use]
 pub fn ticket_planned(ticket: TicketId, by: &Name, attempt: AttemptId, title: &str) -> String {
     format!("{ticket} was created by {by} in {attempt}: {title}.")
@@ -36,7 +37,7 @@ pub fn stage_started(worker: WorkerId, ticket: &Ticket, attempt: AttemptId) -> S
     format!("{worker} began the stage {} of {} as {attempt}.", ticket.current_stage(), ticket.id)
 }
 
-/// The ticket is still at the stage that is completed; `to` is where it goes.
+/// The ticket is still at the stage that is completed; `to` is its next move.
 #[must_use]
 pub fn stage_completed(ticket: &Ticket, to: &Move) -> String {
     let (id, stage) = (ticket.id, ticket.current_stage());
@@ -53,7 +54,7 @@ pub fn stage_completed(ticket: &Ticket, to: &Move) -> String {
     }
 }
 
-/// How an attempt ended that did not succeed, and what becomes of its ticket.
+/// How an attempt ended that did not succeed, and what happens to its ticket.
 #[must_use]
 pub fn attempt_ended(attempt: &Attempt, ticket: &Ticket, verdict: &Verdict, to: &Move) -> String {
     let what = match verdict {
@@ -86,7 +87,7 @@ pub fn attempt_ended(attempt: &Attempt, ticket: &Ticket, verdict: &Verdict, to: 
     format!("{} of {} at {} {what}; {next}.", attempt.id, ticket.id, attempt.stage)
 }
 
-/// `reason` ends as its writer ended it: it may be an agent's question.
+/// `reason` keeps its ending: it may be an agent's question.
 #[must_use]
 pub fn on_hold(ticket: TicketId, reason: &str) -> String {
     format!("{ticket} is on hold: {reason}")
@@ -129,7 +130,7 @@ pub fn queue_paused_until(queue: &Name, until: Timestamp, reason: &str) -> Strin
     format!("The queue {queue} is paused until {until}: {}.", clause(reason))
 }
 
-/// What keeps it may pass, so it is tried again without anybody's help.
+/// The obstacle may pass, so the queue is tried again without anybody's help.
 #[must_use]
 pub fn queue_waits(queue: &Name, until: Timestamp, reason: &str) -> String {
     format!(

@@ -13,11 +13,12 @@ pub const GIVEN_CHARS: usize = 60;
 /// Longest name of a project or worker type, in characters.
 pub const NAME_CHARS: usize = 64;
 
-/// A value that its field does not allow. Each request with one is refused, as [`super::refusal::Refusal`] says.
+/// A value that its field does not allow. Every request with such a value is refused (see
+/// [`super::refusal::Refusal`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     pub field: String,
-    /// The beginning of the value: the caller knows what it sent.
+    /// The beginning of the value, because the caller knows what it sent.
     pub given: String,
     /// What the field allows, as the end of "it must be".
     pub allowed: String,
@@ -70,7 +71,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// The beginning of a long text, ended by an ellipsis; a short one as it is.
+/// The beginning of a long text, ended by an ellipsis; a short text unchanged.
 #[must_use]
 pub fn shortened(text: &str, most_chars: usize) -> String {
     match text.char_indices().nth(most_chars) {
@@ -79,8 +80,8 @@ pub fn shortened(text: &str, most_chars: usize) -> String {
     }
 }
 
-/// Text of an agent for people to read: on one line, at most 300 characters of it, and without characters that act on a
-/// terminal or hide text.
+/// Text of an agent for people to read: on one line, at most 300 characters, and without characters
+/// that a terminal acts on or that hide text.
 #[must_use]
 pub fn shown(text: &str) -> String {
     const MOST: usize = 300;
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_from_outside_becomes_one_line_with_one_full_stop() {
+    fn text_from_outside_becomes_one_line_with_one_full_stop() {
         for (said, told) in [
             ("lunch", "lunch."),
             ("Lunch..", "Lunch."),

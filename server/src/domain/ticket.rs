@@ -27,9 +27,9 @@ pub struct Ticket {
     pub state: TicketState,
     /// The names of worker types, in order.
     pub plan: Plan,
-    /// The stage the ticket is at; for a closed ticket the last one it was at.
+    /// The current stage; for a closed ticket, the last one.
     pub stage_index: usize,
-    /// The tickets this one waits for, each older than itself.
+    /// The tickets that this one waits for, each older than itself.
     pub depends_on: Vec<TicketId>,
     /// Charged attempts of the current stage since it was entered or resumed.
     pub attempts_used: i64,
@@ -39,7 +39,7 @@ pub struct Ticket {
     pub cost_usd: f64,
     /// Dollars assumed in addition, for attempts that could not report their cost.
     pub assumed_usd: f64,
-    /// Dollars that all of that may be, when the ticket has its own limit.
+    /// The limit of that sum in dollars, if the ticket has its own limit.
     pub max_budget_usd: Option<f64>,
     /// The ticket that this one comes from, through one result or several; `None` when no result asked for it.
     pub root: Option<TicketId>,
@@ -53,7 +53,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The worker type of the stage the ticket is at.
+    /// The worker type of the ticket's current stage.
     #[must_use]
     pub fn current_stage(&self) -> &Name {
         self.plan.stage(self.stage_index)
@@ -174,7 +174,8 @@ impl Plan {
     }
 }
 
-/// Checks how many tickets one waits for and drops duplicates. The store checks whether they exist.
+/// Checks how many tickets a ticket waits for and drops duplicates. The store checks whether they
+/// exist.
 pub fn dependencies<T: PartialEq>(given: Vec<T>) -> Result<Vec<T>, Invalid> {
     if given.len() > MAX_DEPENDENCIES {
         let count = format!("{} tickets", given.len());
@@ -190,17 +191,17 @@ pub fn dependencies<T: PartialEq>(given: Vec<T>) -> Result<Vec<T>, Invalid> {
     Ok(kept)
 }
 
-/// Run the next attempt in this claude session, by this worker if it asks first.
+/// Run the next attempt in this claude session, on this worker if it asks first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResumeHint {
     pub claude_session_id: String,
     pub worker: WorkerId,
-    /// Do no work: ask the session for its outcome, which it ended without giving.
+    /// Do no work: ask the session for the outcome that it did not give.
     pub asks_outcome: bool,
 }
 
-/// Which texts of a ticket an agent wrote, in the result that asked for it. Texts that the coordinator replaces are the
-/// coordinator's.
+/// Which texts of a ticket an agent wrote, in the result that asked for it. Texts that the
+/// coordinator replaces belong to the coordinator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlannedWords {
     pub title: bool,
@@ -236,9 +237,9 @@ pub struct LiveAttempt {
     pub attempt: AttemptId,
     pub worker: WorkerId,
     pub granted_at: Timestamp,
-    /// As [`super::attempt::Attempt::suspect`].
+    /// Like [`super::attempt::Attempt::suspect`].
     pub suspect: bool,
-    /// As [`super::attempt::Attempt::trouble`].
+    /// Like [`super::attempt::Attempt::trouble`].
     pub trouble: Option<String>,
 }
 

@@ -35,7 +35,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(earlier.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long from `earlier` to this instant; zero when the clock was set back in between.
+    /// How long from `earlier` to this instant; zero if the clock was set back in between.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_skipped_counts_for_whoever_lived_then() {
+    fn skipped_time_is_subtracted_for_processes_that_ran_then() {
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
         let seconds = Duration::from_secs;
         let skips =

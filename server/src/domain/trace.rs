@@ -1,10 +1,11 @@
 //! What identifies a worker's shim without a connection.
 
-/// What a shim reported about itself in its first hello. Any process of the same user can remove, replace and forge
-/// files in the state directory; this was sent over a connection that only the worker's token opens.
+/// What a shim reported about itself in its first hello. Any process of the same user can remove,
+/// replace and forge files in the state directory; this report came over a connection that only the
+/// worker's token opens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// As this server sees it.
+    /// The number that this server sees.
     pub pid: i64,
     /// When the process was started, in clock ticks since boot.
     pub started_ticks: Option<u64>,
@@ -37,8 +38,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Whether it is the same directory: it may have been renamed, and its device may have another number after a
-    /// reboot.
+    /// Whether it is the same directory. It may have been renamed, and its device may have another
+    /// number after a reboot.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.inode == other.inode && (self.path == other.path || self.device == other.device)

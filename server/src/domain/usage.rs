@@ -1,4 +1,4 @@
-//! The account's usage limits, as agents learn of them, and what follows from them.
+//! The account's usage limits, as agents learn of them, and their consequences.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct UsageLimit {
     pub models: Vec<ModelLimit>,
 }
 
-/// The longest window of the service is a week; a day more for clocks that disagree.
+/// The longest window of the service is a week, plus a day for clocks that disagree.
 const LONGEST_WINDOW: Duration = Duration::from_hours(8 * 24);
 
 /// A limit of one family of models.
@@ -34,11 +34,12 @@ pub struct ModelLimit {
     pub utilization: Option<f64>,
 }
 
-/// A limit that starts nothing new for a while.
+/// A limit that keeps new work from being started for a while.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hold {
     pub of: Held,
-    /// The service refused; otherwise only the share kept for the coordinator is reached.
+    /// The service refused a request; otherwise only the share reserved for the coordinator is
+    /// reached.
     pub rejected: bool,
     /// When it ends. `None`: the service refused without saying until when.
     pub until: Option<Timestamp>,
@@ -46,7 +47,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Why, for people. `reserve` as for [`UsageLimit::holds`].
+    /// The reason, for people. `reserve` as for [`UsageLimit::holds`].
     #[must_use]
     pub fn reason(&self, reserve: f64) -> String {
         let limit = match &self.of {
@@ -67,16 +68,17 @@ impl Hold {
     }
 }
 
-/// What a limit holds.
+/// Which work a limit holds back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
     Everything,
-    /// Work with models whose name has this in it.
+    /// Work with models whose name contains this word.
     Models(String),
 }
 
 impl UsageLimit {
-    /// The same without what cannot be true: a reset that is further away than any window of the service.
+    /// The same without impossible values: a reset that is further away than any window of the
+    /// service.
     #[must_use]
     pub fn believed(mut self, now: Timestamp) -> Self {
         let furthest = now.after(LONGEST_WINDOW);
@@ -101,8 +103,9 @@ impl UsageLimit {
         own.into_iter().chain(models.filter_map(|limit| limit.resets_at)).max()
     }
 
-    /// What to hold, keeping `reserve` (0 to 1) of each limit for the coordinator. With 0 only a refusal holds: beyond
-    /// the limit the service may still serve, and it alone decides.
+    /// What to hold back, reserving a share (`reserve`, 0 to 1) of each limit for the coordinator.
+    /// With 0, only a refusal holds work back: beyond the limit the service may still serve, and it
+    /// alone decides.
     #[must_use]
     pub fn holds(&self, reserve: f64) -> Vec<Hold> {
         let hold = |of, rejected: bool, until: Option<Timestamp>, utilization: Option<f64>| {
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_for_the_coordinator_holds_everything_until_the_reset() {
+    fn the_share_of_the_coordinator_holds_everything_until_the_reset() {
         let until = |usage: &UsageLimit, reserve| {
             let holds = usage.holds(reserve);
             assert!(holds.iter().all(|hold| hold.of == Held::Everything));
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_holds_although_nobody_knows_until_when() {
+    fn a_refusal_without_a_reset_time_holds_too() {
         let unknown = UsageLimit { resets_at: None, ..account(true, 1.0) };
         let [hold] = &unknown.holds(0.0)[..] else { panic!("one") };
         assert_eq!((hold.rejected, hold.until), (true, None));
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reset_lies_further_away_than_the_longest_window() {
+    fn no_reset_is_further_away_than_the_longest_window() {
         let now = Timestamp::from_millis(1_795_380_000_000);
         let until = |at: Timestamp| {
             let models =

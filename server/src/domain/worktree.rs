@@ -12,7 +12,7 @@ names! {
         Shared = "shared",
     }
 
-    /// What becomes of a completed ticket's branch.
+    /// What happens to a completed ticket's branch.
     pub enum OnComplete {
         /// It stays as it is.
         Keep = "keep",
@@ -45,7 +45,7 @@ pub struct Worktree {
     pub repository: String,
     /// The directory of the worktree.
     pub path: String,
-    /// Where in it the agents start; empty for the top.
+    /// The directory inside it in which the agents start; empty for the top.
     pub prefix: String,
     /// Without `refs/heads/`.
     pub branch: String,
@@ -64,7 +64,7 @@ pub struct Worktree {
 }
 
 impl Worktree {
-    /// The directory agents start in.
+    /// The directory in which agents start.
     #[must_use]
     pub fn cwd(&self) -> String {
         format!("{}/{}", self.path, self.prefix).trim_end_matches('/').to_owned()

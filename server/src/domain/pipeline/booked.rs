@@ -7,15 +7,15 @@ use crate::domain::outcome::Consequence;
 use crate::domain::outcome::Failure;
 use crate::domain::outcome::Verdict;
 
-/// What the end of an attempt is booked as.
+/// The row of an ended attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booked {
     pub outcome: Outcome,
     pub failure: Option<Failure>,
     pub detail: Option<String>,
-    /// It spent one of the stage's attempts.
+    /// Whether it used one of the stage's attempts.
     pub charged: bool,
-    /// It is a failure that is not the ticket's fault and must not repeat for ever.
+    /// Whether it is a failure that is not the ticket's fault and must not repeat forever.
     pub struck: bool,
 }
 
@@ -24,7 +24,8 @@ pub struct Booked {
 pub fn booked(attempt: &Attempt, verdict: &Verdict) -> Booked {
     let (outcome, failure, detail) = match verdict {
         Verdict::Succeeded(_) => (Outcome::Succeeded, None, None),
-        // Its shim is gone nevertheless; that no child ran only makes the attempt free of charge.
+        // The shim is gone nevertheless; the fact that no child ran only makes the attempt free of
+        // charge.
         Verdict::Failed { failure: Failure::NeverStarted, detail } => {
             (Outcome::Lost, Some(Failure::NeverStarted), Some(detail))
         }
@@ -37,7 +38,8 @@ pub fn booked(attempt: &Attempt, verdict: &Verdict) -> Booked {
         }
         Verdict::Lost { detail } => (Outcome::Lost, Some(Failure::Lost), Some(detail)),
     };
-    // A question about work that was charged is free, and so is what ended because others had spent the rest.
+    // A question about work that was charged is free, and so is an attempt that ended because
+    // others had spent the rest.
     let free = attempt.asks_outcome
         || (failure == Some(Failure::MaxBudget) && limited_from_above(attempt).is_some());
     let consequence = failure.filter(|_| !free).map(Failure::consequence);

@@ -1,4 +1,5 @@
-//! What becomes of a ticket when an attempt at it ends, or when the coordinator completes a stage itself.
+//! Decides what happens to a ticket when an attempt at it ends, or when the coordinator completes a
+//! stage itself.
 
 pub mod booked;
 
@@ -26,8 +27,8 @@ pub struct Policy {
     pub retry: Backoff,
     /// Between attempts that an overloaded or failing model service ended.
     pub overload: Backoff,
-    /// Between tries at what the machine could not do and may be able to do again any moment: launching a worker,
-    /// starting an agent, preparing a worktree.
+    /// Between tries at something that the machine could not do and may be able to do again at any
+    /// moment: launching a worker, starting an agent, preparing a worktree.
     pub again: Backoff,
 }
 
@@ -53,20 +54,21 @@ pub struct Standing<'a> {
     pub stage_index: usize,
     /// Charged attempts of this stage, the ending one not included.
     pub attempts_used: i64,
-    /// Of the stage's worker type; one when the type is gone.
+    /// The `max_attempts` of the stage's worker type; one if the type is gone.
     pub max_attempts: i64,
     /// Uncharged failures since the stage was entered or resumed, the ending one not included.
     pub deferrals: i64,
-    /// Failures since then that are not the ticket's fault but must not repeat for ever, the ending one not included.
+    /// Failures since then that are not the ticket's fault but must not repeat forever, the ending
+    /// one not included.
     pub strikes: i64,
     pub rework_laps: i64,
     /// The attempt's session can be continued: it was announced, or is that of an earlier attempt.
     pub has_session: bool,
-    /// Answers of the model seen in the attempt.
+    /// Answers of the model in the attempt.
     pub turns: i64,
     /// Dollars counted for the attempt.
     pub spent_usd: f64,
-    /// How the earlier attempt ended, when this one only asked its session for the outcome.
+    /// How the earlier attempt ended, if this one only asked its session for the outcome.
     pub asked_about: Option<&'a Ended>,
     /// The limit above its worker type's own that it may have run into.
     pub limit: Option<&'a Met>,
@@ -85,11 +87,11 @@ impl<'a> Standing<'a> {
 pub struct Place<'a> {
     pub plan: &'a Plan,
     pub stage_index: usize,
-    /// How often it was sent back so far.
+    /// How often the ticket has been sent back so far.
     pub rework_laps: i64,
 }
 
-/// How an attempt at the work itself ended.
+/// The end of an attempt at the work itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     pub failure: Failure,
@@ -105,7 +107,7 @@ pub enum Met {
     More,
 }
 
-/// What becomes of the ticket.
+/// What happens to the ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
     /// On to a later stage.
@@ -118,8 +120,8 @@ pub enum Move {
     Hold(Hold),
     /// The same stage again at once, uncharged.
     Requeue { session: Session },
-    /// The same stage again, not before a time.
-    /// `deferred`: it waits for the service, a little longer each time.
+    /// The same stage again, not before this time. `deferred`: it waits for the service, a little
+    /// longer each time.
     Retry { not_before: Timestamp, deferred: bool, session: Session },
 }
 
@@ -182,8 +184,8 @@ pub fn after_attempt(
         }
         Some(Met::More) if failure == Failure::MaxBudget => {
             let session = if standing.has_session { onward } else { Session::Fresh };
-            // It was cut off, and each round costs dollars, which a limit bounds. A round that cost nothing would
-            // repeat for ever.
+            // It was interrupted, and each round costs dollars, which a limit bounds. A round that
+            // cost nothing would repeat forever.
             return if standing.spent_usd < LEAST_USD {
                 wait(policy.retry, session)
             } else {
@@ -197,7 +199,8 @@ pub fn after_attempt(
     let wait = |backoff| wait(backoff, session);
     match failure.consequence() {
         Consequence::Charge | Consequence::Strike => match standing.asked_about {
-            // The question is asked once and is not charged: the attempt it is about is already counted.
+            // The question is asked once and is not charged: the attempt in question is already
+            // counted.
             Some(work) => again(standing, work, policy, now),
             None if can_be_asked(standing, verdict, failure) => {
                 Move::Requeue { session: Session::Ask }
@@ -212,7 +215,7 @@ pub fn after_attempt(
                 again(ended, &Ended { failure, detail: detail.to_owned() }, policy, now)
             }
         },
-        // Nothing repeats without a wait, whatever the cause.
+        // Nothing is repeated without a wait, whatever the cause.
         Consequence::Wait if failure == Failure::NeverStarted => wait(policy.retry),
         Consequence::Wait if failure == Failure::WorktreeGone => wait(policy.again),
         // The queue waits for it, and a ticket must not wait longer than its queue.
@@ -237,16 +240,16 @@ pub fn after_attempt(
     }
 }
 
-/// How the next attempt uses the session of one that ended with `verdict` and moves its ticket so. `limited`: a dollar limit
-/// stopped it.
+/// How the next attempt uses the session of the one that ended with `verdict` and moved its ticket
+/// this way. `limited`: a dollar limit stopped it.
 #[must_use]
 pub fn session_after(to: &Move, verdict: &Verdict, limited: bool) -> Session {
-    // The session has planned all of it already.
+    // The session has already planned all of it.
     let asked_for_too_many =
         matches!(verdict, Verdict::Failed { failure: Failure::TooManyTickets, .. });
     match to {
         Move::Requeue { session } | Move::Retry { session, .. } => *session,
-        // With more dollars it resumes where it was stopped.
+        // With more dollars, it resumes where it was stopped.
         Move::Hold(_) if limited || asked_for_too_many => Session::Continue,
         Move::Advance { .. } | Move::Close | Move::SendBack { .. } | Move::Hold(_) => {
             Session::Fresh
@@ -258,7 +261,7 @@ fn hold(kind: HoldKind, reason: impl Into<String>) -> Move {
     Move::Hold(Hold::new(kind, reason))
 }
 
-/// What a ticket waits for that fails the same way until something changes.
+/// The hold for a failure that recurs until something changes.
 fn needing(failure: Failure) -> HoldKind {
     if failure == Failure::TooManyTickets {
         HoldKind::Limit
@@ -269,9 +272,10 @@ fn needing(failure: Failure) -> HoldKind {
     }
 }
 
-/// Whether the session can report how far its work came.
+/// Whether the session can report how far the work came.
 fn can_be_asked(standing: Standing<'_>, verdict: &Verdict, failure: Failure) -> bool {
-    // Where the model has never answered, it has done nothing, and would most likely not answer the question either.
+    // If the model has never answered, it has done nothing, and most likely would not answer the
+    // question either.
     let silent = matches!(verdict, Verdict::TimedOut { .. }) && standing.turns == 0;
     failure.may_have_an_outcome() && standing.has_session && !silent
 }
@@ -318,8 +322,8 @@ pub fn after_stage(place: Place<'_>, result: &StageResult, policy: &Policy) -> M
     }
 }
 
-/// The stage again, unless its attempts are used up. `work` is how the last attempt at the work ended, and is counted in
-/// `standing`.
+/// The stage again, unless its attempts are used up. `work` is the end of the last attempt at the
+/// work, which `standing` already counts.
 fn again(standing: Standing<'_>, work: &Ended, policy: &Policy, now: Timestamp) -> Move {
     if work.failure.consequence() == Consequence::HoldTicket {
         return hold(needing(work.failure), work.detail.as_str());

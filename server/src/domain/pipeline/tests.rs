@@ -47,7 +47,7 @@ fn completed_stages_advance_and_the_last_closes() {
 }
 
 #[test]
-fn rework_goes_where_it_says_or_one_back() {
+fn rework_returns_to_the_named_stage_or_one_back() {
     let plan = plan();
     let rework =
         |stage: Option<&str>| said(StageOutcome::Rework { stage: stage.map(str::to_owned) });
@@ -95,21 +95,21 @@ fn failures_wait_longer_each_time_and_then_hold() {
 }
 
 #[test]
-fn an_overload_waits_and_charges_nobody() {
+fn an_overload_waits_and_charges_no_attempt() {
     let plan = plan();
     let overloaded = Verdict::Failed { failure: Failure::Overloaded, detail: "529".into() };
     let worn = Standing { attempts_used: 2, deferrals: 1, ..standing(&plan, 1) };
     let not_before = NOW.after(Duration::from_secs(120));
     let session = Session::Fresh;
     assert_eq!(moved(worn, &overloaded), Move::Retry { not_before, deferred: true, session });
-    // What it had done is not done again.
+    // Finished work is not repeated.
     let cut_off = Standing { has_session: true, ..worn };
     let session = Session::Continue;
     assert_eq!(moved(cut_off, &overloaded), Move::Retry { not_before, deferred: true, session });
 }
 
 #[test]
-fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
+fn a_session_without_a_result_is_asked_once_before_the_work_is_repeated() {
     let plan = plan();
     let ended = Standing { has_session: true, turns: 1, ..standing(&plan, 1) };
     let answer = Verdict::Failed { failure: Failure::NoResult, detail: "none".into() };
@@ -125,9 +125,9 @@ fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
             Verdict::Failed { failure, detail: "signal 11".into() }
         };
         assert_eq!(moved(ended, &how), Move::Requeue { session: Session::Ask }, "{failure:?}");
-        // Without a session there is nobody to ask.
+        // Without a session there is nothing to ask.
         assert_eq!(moved(standing(&plan, 1), &how), again, "{failure:?}");
-        // The answer was no outcome either: the work is done again, and counts once.
+        // The answer was no outcome either: the work is repeated, and counts once.
         let work = Ended { failure, detail: "signal 11".into() };
         let once = Standing { asked_about: Some(&work), ..ended };
         let charged = i64::from(failure.is_charged());
@@ -138,7 +138,7 @@ fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
         let told = format!("{}: signal 11", failure.name());
         assert!(reason.ends_with(&told), "the work counts, not the answer: {reason}");
     }
-    // A service that never answered has done nothing that one could ask about.
+    // A service that never answered has done nothing that could be asked about.
     let stalled = Verdict::TimedOut { failure: Failure::Stall, detail: "silent".into() };
     assert_eq!(moved(Standing { turns: 0, ..ended }, &stalled), again);
     for failure in [Failure::MalformedResult, Failure::Lost] {
@@ -148,7 +148,7 @@ fn a_session_without_a_result_is_asked_once_before_the_work_is_done_again() {
 }
 
 #[test]
-fn a_signal_goes_on_at_once_and_then_waits_longer_each_time() {
+fn a_signal_continues_at_once_and_then_waits_longer_each_time() {
     let plan = plan();
     let signalled = Verdict::Signalled { resume: true, detail: "the signal USR1".into() };
     let wait = |deferrals| {
@@ -166,7 +166,7 @@ fn a_signal_goes_on_at_once_and_then_waits_longer_each_time() {
 }
 
 #[test]
-fn a_question_that_was_not_put_is_put_again_and_is_never_one_more_attempt() {
+fn a_question_that_was_not_asked_is_asked_again_and_uses_no_attempt() {
     let plan = plan();
     let work = Ended { failure: Failure::Crashed, detail: "signal 11".into() };
     let last = Standing {
@@ -195,7 +195,7 @@ fn a_question_that_was_not_put_is_put_again_and_is_never_one_more_attempt() {
 }
 
 #[test]
-fn what_only_the_machine_can_help_spends_nothing_and_waits_with_its_queue() {
+fn a_shortage_of_the_machine_uses_no_attempt_and_waits_with_its_queue() {
     let plan = plan();
     for failure in [Failure::NoAgent, Failure::SpawnFailed] {
         let never = Verdict::Failed { failure, detail: "d".into() };
@@ -205,7 +205,7 @@ fn what_only_the_machine_can_help_spends_nothing_and_waits_with_its_queue() {
             !failure.is_charged() && failure.puts_queue_off() && !failure.may_have_an_outcome()
         );
     }
-    // A worktree is made anew meanwhile.
+    // A worktree is made again meanwhile.
     let gone = Verdict::Failed { failure: Failure::WorktreeGone, detail: "d".into() };
     let not_before = NOW.after(Duration::from_secs(1));
     assert_eq!(
@@ -238,7 +238,7 @@ fn a_limit_holds_the_ticket_it_stopped() {
     // What others had set aside is free by now, or the limit was raised.
     let more = Standing { limit: Some(&Met::More), has_session: true, spent_usd: 1.0, ..limited };
     assert_eq!(moved(more, &budget), Move::Requeue { session: Session::Continue });
-    // Work that was done in time counts.
+    // Work that was done in time is accepted.
     assert!(matches!(moved(limited, &said(StageOutcome::Completed)), Move::Advance { .. }));
 }
 
@@ -256,14 +256,14 @@ fn an_agent_that_was_denied_something_is_asked_before_its_ticket_is_held() {
     for answer in [&prose, &denied] {
         assert_eq!(moved(asked, answer), Move::Hold(Hold::new(HoldKind::Configuration, detail())));
     }
-    // What it is denied while it is asked is no reason: the work was ended by something else.
+    // A denial while it is asked is no reason: something else ended the work.
     let crashed = Ended { failure: Failure::Crashed, detail: "signal 11".into() };
     let asked = Standing { asked_about: Some(&crashed), ..ended };
     assert!(matches!(moved(asked, &denied), Move::Retry { .. }));
 }
 
 #[test]
-fn a_budget_that_ends_a_run_before_it_spent_anything_is_waited_for() {
+fn a_run_that_its_budget_ended_before_it_spent_anything_waits() {
     let plan = plan();
     let budget = Verdict::Failed { failure: Failure::MaxBudget, detail: "d".into() };
     let more = Standing { limit: Some(&Met::More), has_session: true, ..standing(&plan, 1) };
@@ -282,7 +282,7 @@ fn a_budget_that_ends_a_run_before_it_spent_anything_is_waited_for() {
 }
 
 #[test]
-fn what_is_nobodys_fault_does_not_go_on_for_ever() {
+fn uncharged_failures_do_not_repeat_forever() {
     let plan = plan();
     let killed = Verdict::Failed { failure: Failure::HangAtStart, detail: "d".into() };
     assert!(matches!(moved(standing(&plan, 1), &killed), Move::Retry { .. }));
@@ -311,10 +311,10 @@ fn verdicts() -> impl Strategy<Value = Verdict> {
 }
 
 proptest! {
-    /// However its attempts end, a ticket stays inside its plan, spends no more attempts and laps than allowed,
-    /// and never retries without counting or waiting.
+    /// However its attempts end, a ticket stays inside its plan, uses no more attempts and rework
+    /// rounds than allowed, and never retries without counting or waiting.
     #[test]
-    fn every_sequence_stays_inside_the_rules(
+    fn every_sequence_of_ends_obeys_the_rules(
         sequence in prop::collection::vec((verdicts(), any::<bool>()), 1..60)
     ) {
         let plan = plan();
@@ -331,7 +331,7 @@ proptest! {
                 | Verdict::Signalled { .. } => None,
             };
             let consequence = failure.filter(|_| asked.is_none()).map(Failure::consequence);
-            // A question goes to a session that is there.
+            // A question goes only to a session that exists.
             let has_session = has_session || asked.is_some();
             at.has_session = has_session;
             at.turns = i64::from(has_session);
@@ -356,7 +356,7 @@ proptest! {
                     at = Standing { rework_laps: at.rework_laps + 1, ..standing(&plan, stage_index) };
                 }
                 Move::Retry { not_before, deferred, session } => {
-                    // Of a signal the first one counts, and later ones wait.
+                    // The first signal counts, and later ones wait.
                     let first = matches!(verdict, Verdict::Signalled { .. }) && at.deferrals == 0;
                     prop_assert!(not_before > NOW || (first && deferred));
                     prop_assert!(session == Session::Fresh || has_session);
@@ -368,10 +368,10 @@ proptest! {
                 Move::Requeue { session } => {
                     let interrupted = matches!(verdict, Verdict::Interrupted { .. });
                     let gone = failure == Some(Failure::SessionGone) && asked.is_none();
-                    // A question follows work that counted, so it cannot follow a question.
+                    // A question follows work that was counted, so it cannot follow a question.
                     let held = i64::from(consequence == Some(Consequence::HoldTicket));
                     let question = session == Session::Ask && charged + struck + held == 1;
-                    // Its queue waits, which the store sees to in the same commit.
+                    // Its queue waits; the store ensures that in the same commit.
                     let put_off = failure.is_some_and(Failure::puts_queue_off);
                     prop_assert!(interrupted || gone || question || put_off);
                     prop_assert!(!gone || session == Session::Fresh);

@@ -43,19 +43,19 @@ const HISTORY_BYTES: usize = 1 << 20;
 /// The file in the run directory that holds a long system prompt.
 pub const SYSTEM_PROMPT_FILE: &str = "system-prompt.md";
 
-/// Everything a prompt is made of.
+/// Everything from which a prompt is made.
 #[derive(Clone, Debug)]
 pub struct Assignment<'a> {
     pub project: &'a Project,
     pub ticket: &'a Ticket,
     pub settings: &'a WorkerTypeSettings,
-    /// Oldest first: reports of the stages before, and the coordinator's words.
+    /// Oldest first: the reports of earlier stages, and the coordinator's comments.
     pub comments: &'a [Comment],
-    /// What went wrong in the attempt before, when this is a retry.
+    /// What went wrong in the previous attempt, if this is a retry.
     pub last_failure: Option<&'a str>,
     /// Continue in the session that an earlier attempt began.
     pub resume: bool,
-    /// Only ask that session for the outcome it ended without giving.
+    /// Only ask that session for the outcome that it did not give.
     pub asks_outcome: bool,
     /// Dollars the attempt may spend.
     pub budget_usd: Option<f64>,
@@ -64,7 +64,8 @@ pub struct Assignment<'a> {
     pub mark: &'a str,
     /// Where the run directory will be.
     pub run_dir: &'a str,
-    /// Name and description of what a plan may name, when the stage may create tickets.
+    /// Name and description of the worker types that a plan may name, if the stage may create
+    /// tickets.
     pub worker_types: &'a [(String, String)],
 }
 
@@ -160,8 +161,8 @@ fn what_was_said(text: &mut String, comments: &[Comment], fence: Fence<'_>) {
     }
 }
 
-/// What a session that ended without a result is asked. It knows everything but how it ended: it may have been killed in
-/// the middle of a command.
+/// The question for a session that ended without a result. The session knows everything except how
+/// it ended: it may have been killed in the middle of a command.
 fn question(ticket: &Ticket, stage: &Name, failure: Option<&str>, fence: Fence<'_>) -> String {
     let mut how = String::new();
     if let Some(failure) = failure {
@@ -174,10 +175,11 @@ fn question(ticket: &Ticket, stage: &Name, failure: Option<&str>, fence: Fence<'
     filled(include_str!("words/asks-outcome.md"), &parts)
 }
 
-/// Turns that the question for an outcome may take: the answer, and a second try at the tool's schema.
+/// How many turns the question for an outcome may take: the answer, and a second try at the tool's
+/// schema.
 const QUESTION_TURNS: u32 = 4;
 
-/// What else a stage must know that may create tickets.
+/// What a stage that may create tickets must know in addition.
 fn how_to_plan(text: &mut String, a: &Assignment<'_>) {
     push(text, format_args!("\n{}\n", include_str!("words/how-to-create-tickets.md")));
     for (name, description) in a.worker_types {
@@ -246,7 +248,8 @@ fn whereabouts(work: &Worktree) -> String {
     filled(include_str!("words/worktree.md"), &[("{branch}", &work.branch), ("{from}", &from)])
 }
 
-/// Whether the coordinator wrote it. A worker type may have any name, so a comment of an attempt is always an agent's.
+/// Whether the coordinator wrote it. A worker type may have any name, so a comment of an attempt is
+/// always an agent's.
 fn is_coordinators(comment: &Comment) -> bool {
     comment.author == COORDINATOR && comment.attempt.is_none()
 }

@@ -1,7 +1,7 @@
-//! What agents said, fenced off from the words of the coordinator and of this server.
+//! Text that agents wrote, fenced off from the words of the coordinator and of this server.
 //!
-//! A report is unverified text. Without a fence, a report with headings reads like sections of the prompt and like
-//! orders of the coordinator, and one agent could control all later ones.
+//! A report is unverified text. Without a fence, a report with headings reads like sections of the
+//! prompt and like orders of the coordinator, and one agent could control all later ones.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,8 +11,8 @@ use crate::domain::text::filled;
 /// The maximum size of one fenced text in bytes; the rest is omitted, and a note says so.
 const MOST_BYTES: usize = 1 << 20;
 
-/// The fence of one prompt. Its mark is chosen at random for that prompt alone: no text that was written before can
-/// contain it, so none can end the fence.
+/// The fence of one prompt. Its mark is chosen at random for that prompt alone: no text that was
+/// written earlier can contain it, so none can end the fence.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fence<'m> {
     mark: &'m str,
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_shown_as_it_is_but_for_what_would_hide_it() {
+    fn a_text_is_shown_unchanged_except_for_characters_that_hide_text() {
         assert_eq!(
             fenced("# Done\n\tπ “two”\n"),
             "<said-5eed>\n# Done\n\tπ “two”\n</said-5eed>\n\n"
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_too_long_is_cut_at_a_character_and_says_so() {
+    fn a_text_that_is_too_long_is_cut_at_a_character_with_a_note() {
         let text = fenced(&"é".repeat(MOST_BYTES));
         assert!(text.len() < MOST_BYTES + 100);
         assert!(text.ends_with("é\n</said-5eed>\n(The rest is omitted here.)\n\n"));

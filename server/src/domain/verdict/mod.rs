@@ -1,8 +1,9 @@
-//! What the facts that a shim recorded mean.
+//! The meaning of the facts that a shim recorded.
 //!
-//! Success means: a `result` message that is not an error, whose `structured_output` meets the schema, from a child
-//! that exited 0 or was stopped only because it hung after that message. An end that could not be observed is never a
-//! success. Subtypes and exit codes are those of claude 2.1.330, measured in November 2026.
+//! Success means: a `result` message that is not an error, whose `structured_output` meets the
+//! schema, from a child that exited 0 or was stopped only because it hung after that message. An
+//! end that could not be observed is never a success. Subtypes and exit codes are those of claude
+//! 2.1.330, measured in November 2026.
 
 mod result;
 mod start;
@@ -23,7 +24,7 @@ use super::usage::UsageLimit;
 pub struct Facts {
     pub end: End,
     pub stop: Option<Stop>,
-    /// The signal that asked for the stop, when one did.
+    /// The signal that caused the stop, if any.
     pub signal: Option<Sent>,
     pub result: Option<AgentResult>,
     /// The `error` of the last assistant message that had one.
@@ -31,7 +32,8 @@ pub struct Facts {
     /// Whether the agent announced its session; a resume of an unknown session ends before that.
     pub had_session: bool,
     pub resumed: bool,
-    /// The agent announced another session than the one it had to continue: it knows nothing of what was done there.
+    /// The agent announced another session than the one to continue: it knows nothing of what was
+    /// done there.
     pub other_session: bool,
     /// Whether the agent was given the schema that has `tickets`.
     pub may_create_tickets: bool,
@@ -41,9 +43,10 @@ pub struct Facts {
     pub mcp_failed: Vec<String>,
     /// What the agent last learned of the account's usage limit.
     pub usage: Option<UsageLimit>,
-    /// Processes that the kernel killed for lack of memory while the attempt ran, where that can be known.
+    /// How many processes the kernel killed for lack of memory while the attempt ran, as far as
+    /// known.
     pub oom_kills: u64,
-    /// Processes and threads that it could not start because its unit had the maximum number.
+    /// How many processes and threads it could not start because its unit had reached the maximum.
     pub tasks_refused: u64,
     /// A sentence about lines of its stream that could not be read; the result may have been among them.
     pub unreadable: Option<String>,
@@ -55,7 +58,8 @@ pub enum End {
     Exited(i32),
     Signaled(i32),
     Unknown,
-    /// With the error number of the system, if there was one. `worktree_gone`: the ticket's worktree does not exist.
+    /// With the system's error number, if there was one. `worktree_gone`: the ticket's worktree
+    /// does not exist.
     NotStarted {
         error: String,
         errno: Option<i32>,
@@ -87,7 +91,7 @@ pub enum Stop {
 pub struct Sent {
     /// A process of the attempt's own tree sent it.
     pub by_own: bool,
-    /// Which signal it was, and who sent it.
+    /// Which signal it was, and the sender.
     pub told: String,
 }
 
@@ -99,7 +103,7 @@ pub struct AgentResult {
     pub structured_output: Option<Value>,
     pub api_error_status: Option<i64>,
     pub terminal_reason: Option<String>,
-    /// What it asked for and was denied: the names of tools and, where known, their input. Each once.
+    /// What it asked for and was denied: the names of tools and, if known, their input. Each once.
     pub denied: Vec<String>,
     pub errors: Vec<String>,
     pub prose: Option<String>,
@@ -156,7 +160,8 @@ fn without_result(facts: &Facts, result: &AgentResult, detail: String) -> Verdic
         );
         return Verdict::Failed { failure: Failure::McpNotConnected, detail };
     }
-    // It may have done its work and reported it in prose; a result that breaks the schema reports something else.
+    // It may have done its work and reported it in prose; a result that breaks the schema reports
+    // something else.
     let failure = match result.structured_output {
         None => Failure::NoResult,
         Some(_) => Failure::MalformedResult,
@@ -248,7 +253,7 @@ fn failed(facts: &Facts) -> Verdict {
             (Failure::AgentError, format!("the agent reported success and exited with code {code}"))
         }
         (End::Signaled(signal), _) => killed(facts, *signal),
-        // How a shell reports a signal, and claude reports TERM.
+        // This is how a shell reports a signal, and claude reports SIGTERM.
         (End::Exited(code), None) if *code > 128 => killed(facts, code - 128),
         (End::Unknown, _) => {
             (Failure::Unknown, "how the agent ended could not be observed".to_owned())
@@ -267,7 +272,8 @@ fn failed(facts: &Facts) -> Verdict {
             (Failure::NoResult, with_unreadable(with_stderr(detail, facts), facts))
         }
     };
-    // Whatever it looked like from inside, one of its processes was killed, and it did not end normally.
+    // However the end looked from inside, one of its processes was killed, and it did not end
+    // normally.
     let unclear = matches!(
         failure,
         Failure::NoResult
@@ -282,7 +288,8 @@ fn failed(facts: &Facts) -> Verdict {
         );
         return Verdict::Failed { failure: Failure::OutOfMemory, detail };
     }
-    // Not a class of its own: programs may fail to start processes and continue, so this may not be the reason.
+    // Not a class of its own: programs may fail to start processes and continue, so this may not be
+    // the reason.
     let detail = match facts.tasks_refused {
         refused if refused > 0 && unclear => format!(
             "its worker reached its process limit (TasksMax= of its unit), and {refused} more processes were refused; \
@@ -293,10 +300,10 @@ fn failed(facts: &Facts) -> Verdict {
     Verdict::Failed { failure, detail }
 }
 
-/// What a signal means that this server did not send.
+/// The meaning of a signal that this server did not send.
 fn killed(facts: &Facts, signal: i32) -> (Failure, String) {
     match signal {
-        // The kernel's OOM killer sends KILL; its count distinguishes it from a person.
+        // The kernel's OOM killer sends SIGKILL; its counter distinguishes it from a person.
         9 if facts.oom_kills > 0 => (
             Failure::OutOfMemory,
             "the kernel killed the agent because there was no memory left".to_owned(),
@@ -325,7 +332,8 @@ fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
             Failure::PermissionDenied
         }
         "error_max_structured_output_retries" => Failure::MalformedResult,
-        // On INT, claude reports this and exits 0. This server sends TERM, which comes with a stop.
+        // On SIGINT, claude reports this and exits 0. This server sends SIGTERM, which comes with a
+        // stop.
         "error_during_execution"
             if matches!(
                 result.terminal_reason.as_deref(),

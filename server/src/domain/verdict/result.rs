@@ -1,4 +1,4 @@
-//! Reading what an agent handed in: `structured_output`, against the schema the agent was given.
+//! Reads what an agent handed in: `structured_output`, against the schema that the agent was given.
 
 use serde_json::Value;
 
@@ -8,8 +8,8 @@ use crate::domain::planned;
 use crate::domain::text::LONG_TEXT_BYTES;
 use crate::domain::text::first_line;
 
-/// Checks `structured_output` against the schema the agent was given. People and the next attempt read the sentence of
-/// an error.
+/// Checks `structured_output` against the schema that the agent was given. People and the next
+/// attempt read the sentence of an error.
 pub fn stage_result(
     output: Option<&Value>,
     may_create_tickets: bool,
@@ -52,7 +52,7 @@ pub fn stage_result(
         None | Some(Value::Null) => Vec::new(),
         Some(tickets) => planned::tickets(tickets)?,
     };
-    // A stage that is redone would ask for them again.
+    // A repeated stage would ask for them again.
     if !tickets.is_empty() && outcome != StageOutcome::Completed {
         return Err(
             "structured_output.tickets is allowed with the outcome completed only".to_owned()
@@ -66,7 +66,8 @@ pub fn stage_result(
     }
 }
 
-/// A report was paid for, so one that is too long for a comment is cut instead of refused.
+/// The report has been paid for, so a report that is too long for a comment is cut instead of
+/// refused.
 fn storable(report: String) -> String {
     let mut report = if report.contains('\0') { report.replace('\0', "\u{fffd}") } else { report };
     if report.len() > LONG_TEXT_BYTES {

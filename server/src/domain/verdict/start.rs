@@ -6,10 +6,11 @@ use crate::domain::outcome::Failure;
 /// ENOENT, ENOEXEC, EACCES, ENOTDIR, ELOOP.
 const NOT_THERE: [i32; 6] = [1, 2, 8, 13, 20, 40];
 
-/// Error numbers for what a machine has too little of, or cannot do just now: EINTR, EIO, EAGAIN, ENOMEM, EBUSY,
-/// ENFILE, EMFILE, ETXTBSY, ENOSPC, EROFS, ENOLCK, ELIBACC, ELIBBAD, ENOBUFS, ENOTCONN, ETIMEDOUT, EHOSTDOWN, ESTALE,
-/// EDQUOT. The agent is being replaced, a file system is unavailable, processes or files are used up. It is not the
-/// fault of any ticket, and it passes.
+/// Error numbers for something that a machine lacks, or cannot do at the moment: EINTR, EIO,
+/// EAGAIN, ENOMEM, EBUSY, ENFILE, EMFILE, ETXTBSY, ENOSPC, EROFS, ENOLCK, ELIBACC, ELIBBAD,
+/// ENOBUFS, ENOTCONN, ETIMEDOUT, EHOSTDOWN, ESTALE, EDQUOT. The agent is being replaced, a file
+/// system is unavailable, processes or files are used up. It is not the fault of any ticket, and it
+/// passes.
 const PASSING: [i32; 19] =
     [4, 5, 11, 12, 16, 23, 24, 26, 28, 30, 37, 79, 80, 105, 107, 110, 112, 116, 122];
 

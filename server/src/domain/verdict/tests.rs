@@ -30,7 +30,7 @@ fn success(output: Option<Value>) -> AgentResult {
     AgentResult { subtype: "success".into(), structured_output: output, ..AgentResult::default() }
 }
 
-/// What claude ends with when the service answers so.
+/// Claude's result when the service answers with this status.
 fn api(status: i64) -> AgentResult {
     AgentResult {
         subtype: "success".into(),
@@ -89,7 +89,7 @@ fn each_stop_has_its_meaning() {
 }
 
 #[test]
-fn a_signal_is_told_with_its_sender_and_charged_to_who_sent_it_to_itself() {
+fn a_signal_is_reported_with_its_sender_and_charged_to_an_agent_that_sent_it_itself() {
     let stopped = |stop, by_own| {
         let told = "the signal TERM from process 7 (\"bash\", user 1000)".to_owned();
         let signal = Some(Sent { by_own, told });
@@ -113,7 +113,7 @@ fn a_signal_is_told_with_its_sender_and_charged_to_who_sent_it_to_itself() {
 }
 
 #[test]
-fn a_result_that_raced_with_a_stop_counts() {
+fn a_result_that_raced_with_a_stop_is_accepted() {
     let raced = |stop| verdict(&Facts { stop: Some(stop), ..ran(End::Exited(143), Some(done())) });
     assert_eq!(raced(Stop::Interrupt), succeeded());
     assert_eq!(raced(Stop::Timeout), succeeded());
@@ -129,7 +129,7 @@ fn a_result_that_raced_with_a_stop_counts() {
 }
 
 #[test]
-fn errors_of_the_service_are_told_apart_by_structure() {
+fn errors_of_the_service_are_distinguished_by_structure() {
     let class = |status| failure_of(&ran(End::Exited(1), Some(api(status))));
     assert_eq!(class(401), Failure::Authentication);
     assert_eq!(class(403), Failure::Authentication);
@@ -175,7 +175,7 @@ fn a_failure_says_that_processes_were_refused() {
 }
 
 #[test]
-fn ends_that_nobody_here_caused_are_told_apart() {
+fn ends_that_this_server_did_not_cause_are_distinguished() {
     assert_eq!(failure_of(&ran(End::Signaled(11), None)), Failure::Crashed);
     assert_eq!(failure_of(&ran(End::Exited(134), None)), Failure::Crashed);
     assert_eq!(failure_of(&ran(End::Signaled(9), None)), Failure::KilledExternally);
@@ -198,7 +198,7 @@ fn ends_that_nobody_here_caused_are_told_apart() {
 }
 
 #[test]
-fn what_it_was_kept_from_explains_a_missing_result() {
+fn denied_tools_explain_a_missing_result() {
     let denied = AgentResult { denied: vec!["Bash".into()], ..success(None) };
     let facts = ran(End::Exited(0), Some(denied));
     assert_eq!(failure_of(&facts), Failure::PermissionDenied);
@@ -211,7 +211,7 @@ fn what_it_was_kept_from_explains_a_missing_result() {
 }
 
 #[test]
-fn a_result_without_an_outcome_is_told_as_that_although_its_agent_had_to_be_ended() {
+fn a_result_without_an_outcome_is_reported_although_its_agent_had_to_be_ended() {
     for end in [End::Signaled(15), End::Signaled(9), End::Exited(143), End::Exited(0)] {
         let facts = Facts { stop: Some(Stop::HungAfterResult), ..ran(end, Some(success(None))) };
         let Verdict::Failed { failure, detail } = verdict(&facts) else { panic!("it failed") };
@@ -229,7 +229,7 @@ fn an_agent_that_began_another_session_only_guesses() {
     assert_eq!(failure_of(&stalled), Failure::SessionGone);
     let cancelled = Facts { stop: Some(Stop::Cancel), ..other };
     assert_eq!(verdict(&cancelled), Verdict::Cancelled);
-    // One that only complains, and begins none.
+    // An agent that only complains, and begins no session.
     let complains = Facts {
         had_session: false,
         stderr_tail: "No conversation found with session ID: 5d1e\n".into(),
@@ -243,7 +243,7 @@ fn an_agent_that_began_another_session_only_guesses() {
 }
 
 #[test]
-fn an_error_that_claude_calls_success_is_told_as_an_error() {
+fn an_error_that_claude_calls_success_is_reported_as_an_error() {
     let result = AgentResult {
         is_error: true,
         prose: Some("Credit balance is too low".into()),
@@ -256,7 +256,7 @@ fn an_error_that_claude_calls_success_is_told_as_an_error() {
 }
 
 #[test]
-fn where_a_result_is_missing_what_could_not_be_read_is_told() {
+fn a_missing_result_is_reported_with_the_unreadable_output() {
     let unreadable = Some("one line of its output could not be read: EOF".to_owned());
     for result in [None, Some(success(None))] {
         let facts = Facts { unreadable: unreadable.clone(), ..ran(End::Exited(0), result) };
@@ -266,7 +266,7 @@ fn where_a_result_is_missing_what_could_not_be_read_is_told() {
 }
 
 #[test]
-fn a_program_that_is_missing_is_told_with_its_error() {
+fn a_missing_program_is_reported_with_its_error() {
     let class_in = |errno, worktree_gone| {
         let error = "could not start claude: No such file or directory".to_owned();
         let facts = ran(End::NotStarted { error, errno, worktree_gone }, None);
@@ -293,7 +293,7 @@ fn a_program_that_is_missing_is_told_with_its_error() {
 }
 
 #[test]
-fn a_model_that_does_not_exist_is_the_queues_and_no_tickets() {
+fn a_model_that_does_not_exist_concerns_the_queue_and_no_ticket() {
     let unknown = AgentResult { prose: Some("There is no such model.".into()), ..api(404) };
     let Verdict::Failed { failure, detail } = verdict(&ran(End::Exited(1), Some(unknown))) else {
         panic!("must fail")
@@ -317,7 +317,7 @@ fn a_refusal_for_one_model_is_a_usage_limit_too() {
 }
 
 #[test]
-fn the_schema_is_checked_here_too() {
+fn the_server_checks_the_schema_too() {
     let result = |value: Value| stage_result(Some(&value), false);
     let rework = result(json!({"outcome": "rework", "report": "r", "rework_stage": "impl"}));
     assert_eq!(rework.map(|r| r.outcome), Ok(StageOutcome::Rework { stage: Some("impl".into()) }));

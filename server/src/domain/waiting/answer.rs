@@ -30,7 +30,7 @@ pub struct Wait {
     pub cause: Cause,
     /// Why, in whole sentences that name no step of any reader.
     pub why: String,
-    /// What would move the ticket: any one of these.
+    /// What would move the ticket: any one of these suffices.
     pub advice: Vec<Advice>,
     /// When the wait ends by itself, if that is known.
     pub until: Option<Timestamp>,
@@ -46,7 +46,7 @@ impl Wait {
         self
     }
 
-    /// The whole answer, in the words of its reader.
+    /// The whole answer, worded for its reader.
     #[must_use]
     pub fn told(&self, reader: Reader) -> String {
         advice::told(&self.why, &self.advice, reader)
@@ -140,7 +140,7 @@ fn running(ticket: &Ticket, around: &Surroundings) -> Wait {
     }
 }
 
-/// An attempt that runs, or one that has ended and whose changes are still to be saved.
+/// An attempt that is running, or one that has ended and whose changes are still to be saved.
 fn in_hand(live: &LiveAttempt, stage: &Name, git: Option<&GitStep>) -> Wait {
     let over = format!("{} of its stage {stage} is over", live.attempt);
     match git {
@@ -183,7 +183,7 @@ fn landing(work: &Worktree, around: &Surroundings) -> String {
 
 fn scheduled(ticket: &Ticket, not_before: Timestamp, around: &Surroundings) -> Wait {
     let again = format!("Its stage {} is retried at {not_before}", ticket.current_stage());
-    // Which of the two lasts longer is not known, and only about a pause can anyone do something.
+    // Nobody knows which of the two lasts longer, and a reader can only do something about a pause.
     if let Some(pause) = standing_pause(ticket, around) {
         return Wait {
             why: format!("{} {again} at the earliest.", pause.why),
@@ -256,7 +256,7 @@ fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
     }
 }
 
-/// What keeps the whole server from starting anything, when something does.
+/// What keeps the whole server from starting anything, if anything does.
 fn braked(around: &Surroundings) -> Option<Wait> {
     if around.brakes.draining {
         let why = "The server is draining and starts nothing new.";
@@ -280,13 +280,13 @@ fn braked(around: &Surroundings) -> Option<Wait> {
     })
 }
 
-/// To raise a limit of the ticket's project.
+/// The advice to raise a limit of the ticket's project.
 fn of_project(knob: Knob, ticket: &Ticket) -> Advice {
     let project = ticket.project_name.as_str();
     knob.raise_of(&format!("project {project}"), project)
 }
 
-/// To raise a limit of the worker type of the ticket's stage.
+/// The advice to raise a limit of the worker type of the ticket's stage.
 fn of_type(knob: Knob, ticket: &Ticket) -> Advice {
     let stage = ticket.current_stage();
     knob.raise_of(&format!("worker type {stage}"), &place(ticket, stage))
@@ -322,8 +322,8 @@ fn reserved(limit: Limit, ticket: &Ticket) -> Wait {
     Wait::new(Cause::BudgetReserved, why).or(raise)
 }
 
-/// The wait for a worktree that is not ready. For a ticket that is not next, only a worktree that cannot be made is worth
-/// a word.
+/// The wait for a worktree that is not ready. For a ticket that is not next, only a worktree that
+/// cannot be made is worth mentioning.
 fn unprepared(queue: &QueueSurroundings, git: Option<&GitStep>, place: &str) -> Option<Wait> {
     let is_next = queue.ahead == 0;
     let (cause, why) = match git {
@@ -363,10 +363,10 @@ fn standing_pause(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
         let why = format!("The queue {stage} has been paused since {since}: {reason}");
         return Some(Wait::new(Cause::QueuePaused, why).or(resume(to)));
     };
-    // While it is being tried there is nothing to wait for but the outcome.
+    // While it is being tried, there is nothing to wait for but the outcome.
     let until = until?;
     let (cause, end) = match cause {
-        // A worker that is already there needs no launch.
+        // A worker that exists needs no launch.
         PassingCause::Launch if queue.idle_workers > 0 => return None,
         PassingCause::Launch => (Cause::LaunchFailing, "This is retried by itself at"),
         PassingCause::Start => (Cause::QueuePaused, "This is retried by itself at"),
@@ -377,7 +377,7 @@ fn standing_pause(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
     Some(Wait { until: Some(until), ..wait })
 }
 
-/// Why the queue gets no worker by itself, even when other workers of the server end.
+/// Why the queue gets no worker by itself, even when other workers of the server exit.
 fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<Wait> {
     let stage = ticket.current_stage();
     if queue.workers > 0 {
@@ -415,7 +415,8 @@ fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<Wait> {
     })
 }
 
-/// The end of a sentence on why no worker can be had, and the limit to raise, when that is so.
+/// The end of a sentence on why no worker is available, and the limit to raise, if a limit is the
+/// reason.
 fn full(queue: &QueueSurroundings, ticket: &Ticket) -> Option<(String, Advice)> {
     if queue.free_workers > 0 {
         return None;

@@ -1,4 +1,4 @@
-//! What the wait of a ticket depends on besides the ticket.
+//! What the wait of a ticket depends on besides the ticket itself.
 
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -11,7 +11,7 @@ use crate::domain::ticket::LiveAttempt;
 use crate::domain::time::Timestamp;
 use crate::domain::worker_type::Pause;
 
-/// What the answer depends on besides the ticket itself.
+/// Everything that the answer depends on besides the ticket.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Surroundings {
     /// The tickets it waits for that are not completed, with their states.
@@ -51,7 +51,7 @@ pub enum HeldBack {
 }
 
 impl HeldBack {
-    /// The first of those that are not known yet.
+    /// The first of those that are still unknown.
     #[must_use]
     pub const fn first(is_sound: bool, strangers: bool) -> Option<Self> {
         match (is_sound, strangers) {
@@ -73,7 +73,7 @@ pub struct FailedLaunch {
 /// What git does for a ticket: its worktree is prepared, or its branch is merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GitStep {
-    /// The maximum number of other steps is being done.
+    /// As many other steps as possible are under way.
     Queued,
     /// Another git step works in the repository with this common directory.
     Waiting {
@@ -100,7 +100,7 @@ pub struct QueueSurroundings {
     pub max_workers: i64,
     pub project_max_workers: Option<i64>,
     pub server_max_workers: i64,
-    /// What some of the workers of this queue are busy with.
+    /// Which tickets keep some of the queue's workers busy.
     pub busy: Vec<(WorkerId, TicketId)>,
     /// Tickets ahead of it in the same queue.
     pub ahead: i64,

@@ -40,7 +40,7 @@ names! {
         Unprepared = "unprepared",
         /// Every worker its type, its project or the server may have is busy.
         NoSlot = "no_slot",
-        /// Workers cannot be launched, which is retried.
+        /// Workers cannot be launched; the server retries.
         LaunchFailing = "launch_failing",
         /// Other tickets are ahead of it in the queue.
         Behind = "behind",

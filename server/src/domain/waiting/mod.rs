@@ -1,8 +1,8 @@
 //! Why a ticket is not running, and what would move it: one answer, the same for the same facts.
 //!
-//! `get_ticket`'s `waiting_for`, `get_queue_status` and `vibe-ensemble why` all say what [`waiting`] says. Of several
-//! reasons, the answer is the one that would still apply if all later ones were gone. A step that an answer names would
-//! not be refused now.
+//! `get_ticket`'s `waiting_for`, `get_queue_status` and `vibe-ensemble why` all say what
+//! [`waiting`] says. If there are several reasons, the answer is the one that would still apply if
+//! all later ones were gone. A step that an answer names is never refused while the answer is true.
 
 mod answer;
 mod around;

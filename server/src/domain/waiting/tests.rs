@@ -185,7 +185,7 @@ fn every_reason_for_not_running_has_its_answer_and_what_moves_the_ticket() {
     );
 }
 
-/// Each reason hides those after it; taking it away shows the next.
+/// Each reason hides those after it; removing it shows the next.
 #[test]
 fn the_reasons_of_a_queued_ticket_have_one_order() {
     let everything = pause::Scope::Everything;
@@ -238,11 +238,12 @@ fn the_reasons_of_a_queued_ticket_have_one_order() {
     order.push(cause(&all));
     all.git = Some(GitStep::Failed { why: "no room".to_owned() });
     order.push(cause(&all));
-    // For a ticket that is not next, a worktree that is merely being prepared is not worth a word.
+    // For a ticket that is not next, a worktree that is merely being prepared is not worth
+    // mentioning.
     all.git = Some(GitStep::Working);
     all.queue.as_mut().unwrap().workers = 2;
     order.push(cause(&all));
-    // A worker that is being launched is not there yet.
+    // A worker that is being launched does not exist yet.
     all.queue.as_mut().unwrap().free_workers = 1;
     order.push(cause(&all));
     all.brakes.launches = None;

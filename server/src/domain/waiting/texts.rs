@@ -1,4 +1,4 @@
-//! Every answer with all its words, for review.
+//! Every answer in full, for review.
 
 use super::*;
 
@@ -145,7 +145,7 @@ fn all() -> Vec<(Ticket, Surroundings)> {
     list
 }
 
-/// The answers with all their words for a reader, each once; every cause has an example.
+/// The answers in full for one reader, each once; every cause has an example.
 fn told(reader: Reader) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut missing: Vec<&str> = Cause::NAMES.to_vec();

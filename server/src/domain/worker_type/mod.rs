@@ -1,7 +1,8 @@
-//! A worker type: a role in a project, with its system prompt and its limits. Its name is the name of a stage.
+//! A worker type: a role in a project, with its system prompt and its limits. Its name is the name
+//! of a stage.
 //!
-//! `table` lists every setting once; `rule` says which values are valid, `settings` is what they are in Rust. `role` has
-//! the type around them and the pause of its queue.
+//! `table` lists every setting once; `rule` says which values are valid; `settings` holds them as
+//! Rust types. `role` has the type as a whole, with the pause of its queue.
 
 mod role;
 pub mod rule;

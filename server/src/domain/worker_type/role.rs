@@ -22,9 +22,9 @@ pub struct WorkerType {
 pub struct Pause {
     pub since: Timestamp,
     pub reason: String,
-    /// Asked for; only a resume ends it.
+    /// Somebody asked for it; only a resume ends it.
     pub by_hand: bool,
-    /// What it waits for, when that passes without anybody's doing.
+    /// What it waits for, if that passes by itself.
     pub passing: Option<Passing>,
 }
 
@@ -38,7 +38,7 @@ pub struct Passing {
 
 names! {
     pub enum PassingCause {
-        /// No worker could be launched. Those that are there work on.
+        /// No worker could be launched. Existing workers continue.
         Launch = "launch",
         /// A worker could not start its agent.
         Start = "start",

@@ -1,4 +1,4 @@
-//! What values a setting may have, for the check of a value and for the schema of its argument.
+//! Which values a setting may have: for the check of a value and for the schema of its argument.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::domain::agent_files;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 
-/// Tools a headless worker gets when its type says nothing.
+/// The tools of a headless worker whose type names none.
 pub const DEFAULT_ALLOWED_TOOLS: [&str; 7] =
     ["Bash", "Read", "Edit", "Write", "Glob", "Grep", "NotebookEdit"];
 /// Values of claude's `--permission-mode`.
@@ -22,7 +22,7 @@ pub const WEEK_SECONDS: i64 = 7 * 24 * 3600;
 pub enum Call {
     /// Set it, or leave it out.
     Create,
-    /// Change it, or remove what may be absent.
+    /// Change it, or remove an optional value.
     Update,
 }
 
@@ -31,7 +31,7 @@ pub trait Rule<T> {
     /// Refuses a value that is not valid, by the name of its field.
     fn check(&self, field: &'static str, value: &T) -> Result<(), Refusal>;
 
-    /// What a JSON schema can say of it, as keywords and their values.
+    /// The part of the rule that a JSON schema can express, as keywords and their values.
     fn keywords(&self, call: Call) -> Vec<(&'static str, Value)> {
         match call {
             Call::Create | Call::Update => Vec::new(),
@@ -75,7 +75,7 @@ impl Rule<String> for LongText {
     }
 }
 
-/// One argument of claude's command line. It must not be taken for an option.
+/// One argument of claude's command line, which must not look like an option.
 #[derive(Clone, Copy, Debug)]
 pub struct Argument;
 
@@ -125,7 +125,7 @@ impl Rule<String> for OneOf {
     }
 }
 
-/// A number from the first to the second. Where it may be absent, 0 removes it.
+/// A number from the first to the second. If the setting is optional, 0 removes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Within(pub i64, pub i64);
 

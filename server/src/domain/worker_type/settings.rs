@@ -8,16 +8,17 @@ use super::rule::Rule as _;
 use super::table::worker_type_settings;
 use crate::domain::refusal::Refusal;
 
-/// Tools that wait for a person or a later time. A headless worker that calls one hangs, so none may.
+/// Tools that wait for a person or a later time. A headless worker that calls one hangs, so no
+/// worker may have them.
 pub const ALWAYS_DISALLOWED_TOOLS: [&str; 4] =
     ["ScheduleWakeup", "CronCreate", "Monitor", "Workflow"];
 
 /// The type of one setting.
 pub trait Setting: Sized {
-    /// How a change gives it.
+    /// The type in which a change gives it.
     type Given;
 
-    /// The value that is meant. What may be absent is removed by an empty text or a zero.
+    /// The value that is meant. An empty string or a zero removes an optional value.
     fn of(given: Self::Given) -> Self;
 }
 
@@ -74,7 +75,7 @@ macro_rules! make {
         }
 
         impl WorkerTypeChange {
-            /// The settings with what this change names put in. They are not checked yet.
+            /// The settings with the values of this change. They are not checked yet.
             #[must_use]
             pub fn on(self, old: WorkerTypeSettings) -> WorkerTypeSettings {
                 WorkerTypeSettings {
@@ -91,7 +92,7 @@ macro_rules! make {
                 Self { system_prompt, ..defaults }
             }
 
-            /// Checks every field; the first wrong one is named.
+            /// Checks every field; names the first wrong one.
             pub fn check(&self) -> Result<(), Refusal> {
                 $($rule.check([$($argument,)? stringify!($name)][0], &self.$name)?;)+
                 Ok(())
@@ -102,7 +103,7 @@ macro_rules! make {
 worker_type_settings!(make!());
 
 impl WorkerTypeSettings {
-    /// The type's own list and the tools no headless worker may have.
+    /// The type's own list and the tools that no headless worker may have.
     #[must_use]
     pub fn disallowed(&self) -> Vec<String> {
         let mut tools = self.disallowed_tools.clone();
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_touches_what_it_names_and_can_remove_what_may_be_absent() {
+    fn a_change_sets_what_it_names_and_can_remove_optional_values() {
         let old = WorkerTypeSettings {
             model: Some("opus".to_owned()),
             stall_seconds: Some(60),

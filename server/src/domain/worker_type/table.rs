@@ -1,14 +1,17 @@
-//! The one table of a worker type's settings. A new setting is one row here and one migration that adds its column.
+//! The one table of a worker type's settings. A new setting is one row here and one migration that
+//! adds its column.
 //!
-//! [`super::settings`] makes the values and their checks from it, `store/rows/worker_type_settings` what is read and
-//! written, `mcp/tools/worker_type_settings` the arguments and the views of the tools, and `templates/file` the keys of
-//! a file. What a setting means is decided where it is obeyed: in `dispatcher/grant`, in `domain/prompt`, in a claim.
+//! The table generates the values and their checks in [`super::settings`], the SQL in
+//! `store/rows/worker_type_settings`, the arguments and views of the tools in
+//! `mcp/tools/worker_type_settings`, and the keys of a file in `templates/file`. What a setting
+//! means is decided where it is enforced: in `dispatcher/grant`, in `domain/prompt`, in a claim.
 
 /// Passes every row, after the other arguments, to the macro `$make`.
 ///
-/// A row is `name: Type = default, rule`, where the name is the column's, the argument's and the key's; `as "…"` gives
-/// the argument and the key another one. The words of `create` and `update` are what models read about the argument.
-/// Rows are checked in this order, and the first invalid one is reported.
+/// A row is `name: Type = default, rule`, where the name is that of the column, the argument and
+/// the key; `as "…"` gives the argument and the key another name. Models read the words of `create`
+/// and `update` about the argument. Rows are checked in this order, and the first invalid one is
+/// reported.
 macro_rules! worker_type_settings {
     ($make:ident!($($with:tt)*)) => { $make! { [$($with)*]
         /// The role: who the worker is and how it works.
