@@ -40,14 +40,15 @@ use crate::sweep::Left;
 use crate::sweep::Sweep;
 use crate::tree;
 
-/// Reads of one pipe before the loop looks at the rest; a child that writes without pause must not starve the signals.
+/// How many reads of one pipe come before the loop looks at the rest; a child that writes without
+/// pause must not starve the signals.
 const READS: u32 = 16;
 
-/// After the sweep there is no writer left, and a pipe holds a bounded rest. A foreign process that was handed the pipe
-/// could write for ever; it is not waited for.
+/// After the sweep no writer is left, and a pipe holds a bounded rest. A foreign process that
+/// received the pipe could write forever; it is not waited for.
 const LAST_READS: u32 = 1024;
 
-/// What one look at a pipe brought.
+/// The result of one look at a pipe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     pub output: bool,
@@ -77,15 +78,15 @@ pub struct Attempt {
     out_of_memory: Option<OutOfMemory>,
     refused_tasks: Option<RefusedTasks>,
     sweep: Sweep,
-    /// The record to seal, as it was at the first try.
+    /// The record to seal, unchanged since the first try.
     record: Option<Box<ExitRecord>>,
 }
 
 impl Attempt {
-    /// Opens the run directory and starts the agent, or finds out why neither should be.
+    /// Opens the run directory and starts the agent, or finds out why neither should be done.
     ///
-    /// `declined` says why nothing is to be started in any case. Without an attempt in the answer there is nothing to
-    /// seal a record in.
+    /// `declined` says why nothing is to be started in any case. Without an attempt in the answer
+    /// there is nowhere to seal a record.
     #[must_use]
     pub fn begin(
         attempts_dir: &Path,
@@ -222,7 +223,7 @@ impl Attempt {
                 Ok(1..) => &buffer[..outcome.unwrap_or_default()],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // The end, or a pipe that cannot be read, which comes to the same.
+                // The end, or a pipe that cannot be read, which means the same.
                 Ok(0) | Err(_) => {
                     match stream {
                         Stream::Stdout => child.stdout = None,
@@ -248,7 +249,7 @@ impl Attempt {
         seen
     }
 
-    /// Takes one reaped process; true when it was the agent itself.
+    /// Takes one reaped process; returns true if it was the agent itself.
     pub fn reaped(&mut self, reaped: Reaped) -> bool {
         self.max_rss_kib = self.max_rss_kib.max(Some(reaped.max_rss_kib));
         let is_agent = self.child.as_ref().is_some_and(|child| child.pid == reaped.pid);
@@ -260,11 +261,12 @@ impl Attempt {
 
     /// Signals the agent's process group.
     pub fn signal_group(&self, signal: Signal) {
-        // Once it is reaped, its number may belong to another process; the sweep ends what is left of the group.
+        // Once it is reaped, its number may belong to another process; the sweep ends what is left
+        // of the group.
         if let Some(child) = self.child.as_ref().filter(|_| self.status.is_none())
             && child.pid > 1
         {
-            // That the group is gone is what the signal was for.
+            // If the group is gone, the signal has reached its aim.
             let _gone = killpg(Pid::from_raw(child.pid), signal).is_err();
         }
     }
@@ -279,7 +281,7 @@ impl Attempt {
         left
     }
 
-    /// Which of its processes cannot be killed, in words.
+    /// The processes that cannot be killed, in words.
     #[must_use]
     pub fn stuck(&self) -> String {
         self.sweep.left()
@@ -297,7 +299,7 @@ impl Attempt {
         self.record.insert(Box::new(self.record(order))).clone()
     }
 
-    /// Writes the exit record; the attempt has ended when this succeeds.
+    /// Writes the exit record; once this succeeds, the attempt has ended.
     pub fn seal(&self, record: &ExitRecord, key: &SealKey) -> Result<(), StoreError> {
         faults::point!("shim.before_seal");
         self.dir.seal(record, key)?;
@@ -345,7 +347,7 @@ impl Attempt {
         }
     }
 
-    /// How far the agent has come; none when there is no agent.
+    /// How far the agent has come; `None` if there is no agent.
     #[must_use]
     pub fn progress(&mut self, now: Duration) -> Option<Progress> {
         self.child.as_ref()?;

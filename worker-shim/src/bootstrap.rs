@@ -1,4 +1,5 @@
-//! From the start of the process to a supervisor: the launch order, a session of its own, nothing inherited, the lock.
+//! From the start of the process to a supervisor: the launch order, a session of its own, nothing
+//! inherited, the lock.
 #![expect(unsafe_code, reason = "fork, and closing descriptors by number")]
 
 use std::fs::DirBuilder;
@@ -48,7 +49,8 @@ use crate::log;
 use crate::run_dir;
 use crate::run_dir::StoreError;
 
-/// The server sends the order the moment it starts the shim; a parent that sends nothing for this long is not a server.
+/// The server sends the order the moment it starts the shim; a parent that sends nothing for this
+/// long is not a server.
 const ORDER_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
@@ -81,22 +83,23 @@ pub enum Side {
     Child,
 }
 
-/// What the shim keeps of the process that started it.
+/// What the shim keeps from the process that started it.
 #[derive(Clone, Debug)]
 pub struct Inherited {
-    /// The umask to give back to the agent: files that it makes in the project belong to the user.
+    /// The umask to restore for the agent: files that it makes in the project belong to the user.
     pub umask: Mode,
-    /// The unit it was started in, when it has one of its own.
+    /// The unit in which it was started, if it has one of its own.
     pub place: Option<UnitPlace>,
 }
 
-/// Detaches from the parent, so that a server which started the shim directly is not its parent. The process that is left
-/// behind prints which one continues: on a machine under load nothing else is to be seen of it for a while.
+/// Detaches from the parent, so that a server that started the shim directly is not its parent. The
+/// process that exits prints the id of the one that continues: on a loaded machine nothing else can
+/// be seen of that process for a while.
 pub fn detach() -> io::Result<Side> {
     // SAFETY: the process has one thread, so the child's memory is as consistent as the parent's.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
-            // A server that does not read it does without.
+            // A server that does not read it does without it.
             let _written = writeln!(io::stdout(), "{child}");
             Ok(Side::Parent)
         }
@@ -108,7 +111,7 @@ pub fn detach() -> io::Result<Side> {
 pub fn become_supervisor() -> Result<Inherited, HygieneError> {
     let failed = |what| move |error: Errno| HygieneError { what, source: error.into() };
     abort_on_panic();
-    // The leader of a session already: systemd has done it.
+    // Already the leader of a session: systemd has done it.
     if let Err(error) = setsid()
         && error != Errno::EPERM
     {
@@ -123,7 +126,7 @@ pub fn become_supervisor() -> Result<Inherited, HygieneError> {
     Ok(Inherited { umask, place: cgroup::own_place() })
 }
 
-/// Points the standard streams nowhere. Standard error stays when it leads to a journal.
+/// Points the standard streams nowhere. Standard error stays if it leads to a journal.
 pub fn silence(keep_stderr: bool) -> io::Result<()> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
@@ -140,7 +143,7 @@ pub fn read_order() -> Result<LaunchOrder, OrderError> {
     if isatty(&stdin).unwrap_or(false) {
         return Err(OrderError::Terminal);
     }
-    // Not through `io::stdin`, which would read ahead into a buffer and hide from `poll` what it has.
+    // Not through `io::stdin`, which would read ahead into a buffer, unseen by `poll`.
     let stdin = stdin.as_fd().try_clone_to_owned().map_err(OrderError::Read)?;
     let mut input = File::from(stdin);
     let until = clock::monotonic() + ORDER_PATIENCE;
@@ -170,7 +173,7 @@ pub fn read_order() -> Result<LaunchOrder, OrderError> {
     }
 }
 
-/// Answers the launch order on the connection it came by.
+/// Answers the launch order on the connection on which it came.
 ///
 /// A server that is gone by now misses nothing: the next one receives the hello.
 pub fn answer(answer: &LaunchAnswer) {
@@ -199,7 +202,8 @@ pub fn lock_worker(path: &Path) -> Result<File, StoreError> {
     Ok(lock)
 }
 
-/// A supervisor that unwound halfway would leave an agent without supervision; if it aborts, the agent ends with it.
+/// A supervisor that unwound halfway would leave an agent without supervision; if it aborts, the
+/// agent ends with it.
 fn abort_on_panic() {
     panic::set_hook(Box::new(|panic| {
         log::note(&format!("bug: {panic}"));
@@ -208,7 +212,7 @@ fn abort_on_panic() {
 }
 
 fn close_inherited() -> Result<(), Errno> {
-    // SAFETY: nothing in this process owns a descriptor from 3 up: `main` has opened none before.
+    // SAFETY: nothing in this process owns a descriptor above 2: `main` has opened none yet.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     if closed == 0 { Ok(()) } else { Err(Errno::last()) }
 }

@@ -47,7 +47,7 @@ pub enum SpawnError {
     Directory { path: String, source: io::Error },
     #[error("could not start {program}")]
     Program { program: String, source: io::Error },
-    /// The machine has no room for another process; the shim itself is of no use here.
+    /// The machine has no room for another process; the shim itself is useless here.
     #[error("could not make a process for {program}")]
     Machinery { program: String, source: io::Error },
 }
@@ -62,8 +62,8 @@ impl SpawnError {
     }
 }
 
-/// A running agent. Its process id is that of its session and its process group too, fixed here once: asking for the
-/// group when it is time to kill could return a foreign one.
+/// A running agent. Its process id is also that of its session and its process group, fixed here
+/// once: asking for the group when it is time to kill could return a foreign one.
 #[derive(Debug)]
 pub struct Child {
     pub pid: i32,
@@ -73,7 +73,7 @@ pub struct Child {
     pub stderr: Option<ChildStderr>,
 }
 
-/// Starts the agent of a grant. `tree_lock` is inherited by it and closed here.
+/// Starts the agent of a grant. The agent inherits `tree_lock`, which is closed here.
 pub fn spawn(
     grant: &Grant,
     dir: &RunDir,
@@ -119,17 +119,19 @@ pub fn spawn(
     match ready {
         Ok(pidfd) => Ok(Child { pid, pidfd, stdout, stderr }),
         Err(source) => {
-            // It cannot be watched, so it must not run. It is a child not yet waited for: the id is still its own.
+            // It cannot be watched, so it must not run. It is a child that nobody has waited for,
+            // so the id is still its own.
             let _gone = killpg(Pid::from_raw(pid), Signal::SIGKILL).is_err();
             Err(machinery(source))
         }
     }
 }
 
-/// Distinguishes the three causes of one error: the directory, the program, a machine that is full.
+/// Distinguishes the three causes of one error: the directory, the program, a full machine.
 fn explain(grant: &Grant, program: String, source: io::Error) -> SpawnError {
     match source.raw_os_error().map(Errno::from_raw) {
-        // ETXTBSY and the like say something about the program, and another one may be started here at once.
+        // ETXTBSY and the like say something about the program, and another program may start here
+        // at once.
         Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => {
             SpawnError::Machinery { program, source }
         }
@@ -153,7 +155,8 @@ fn prepare(shim: Pid, child_umask: Mode) -> io::Result<()> {
     if getppid() != shim {
         return Err(Errno::ESRCH.into());
     }
-    // Exec resets handlers, but what was ignored stays ignored, and an agent that ignores TERM costs the grace period each time.
+    // Exec resets handlers, but ignored signals stay ignored, and an agent that ignores SIGTERM
+    // costs the grace period each time.
     for signal in 1..=LAST_SIGNAL {
         // SAFETY: setting a default disposition needs no handler, and numbers the kernel refuses are left alone.
         unsafe { libc::signal(signal, libc::SIG_DFL) };

@@ -5,7 +5,8 @@ use std::time::Duration;
 use nix::time::ClockId;
 use nix::time::clock_gettime;
 
-/// Time since some fixed point. Every deadline is on this clock: a step of the wall clock must not end an attempt.
+/// Time since some fixed point. Every deadline is on this clock: a step of the wall clock must not
+/// end an attempt.
 #[must_use]
 pub fn monotonic() -> Duration {
     read(ClockId::CLOCK_MONOTONIC)

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 
-/// What passes from the shim's own environment; a trailing `*` matches any rest.
+/// The variables that the child gets from the shim's own environment; a trailing `*` matches any
+/// rest.
 const PASSED: [&str; 19] = [
     "PATH",
     "HOME",
@@ -27,8 +28,9 @@ const PASSED: [&str; 19] = [
     "no_proxy",
 ];
 
-/// Variables that never reach a child, whatever the configuration says: the coordinator's secret, and those that systemd
-/// sets for this very process. A child that wrote to `NOTIFY_SOCKET` would speak for the shim.
+/// Variables that never reach a child, whatever the configuration says: the coordinator's secret,
+/// and those that systemd sets for this very process. A child that wrote to `NOTIFY_SOCKET` would
+/// speak for the shim.
 const WITHHELD: [&str; 7] = [
     "VIBE_ENSEMBLE_TOKEN",
     "NOTIFY_SOCKET",
@@ -39,9 +41,9 @@ const WITHHELD: [&str; 7] = [
     "WATCHDOG_PID",
 ];
 
-/// What names the Claude Code session that started the server, by its whole name or by its beginning. A worker that
-/// inherited it would write into that session, answer in its place, or work with its effort; and what it names may be
-/// gone by the time the worker runs.
+/// Variables that identify the Claude Code session that started the server, by their whole name or
+/// its beginning. A worker that inherited one would write into that session, answer in its place,
+/// or work with its effort; and what the variable names may be gone by the time the worker runs.
 const OF_A_SESSION: [&str; 34] = [
     "CLAUDECODE",
     "CLAUDE_AGENT",
@@ -79,24 +81,26 @@ const OF_A_SESSION: [&str; 34] = [
     "CLAUDE_SESSION_*",
 ];
 
-/// The same by its end, in any variable of claude's: numbers of descriptors, which no worker inherits, sockets, and ids
-/// of sessions under further names.
+/// The same by the end of the name, in any variable of claude's: numbers of descriptors, which no
+/// worker inherits, sockets, and ids of sessions under further names.
 const OF_A_SESSION_BY_END: [&str; 7] =
     ["_FD", "_FILE_DESCRIPTOR", "_SESSION", "_SESSION_ID", "_SESSION_UUID", "_SOCK", "_SOCKET"];
 
-/// Whether the variable belongs to a session of Claude Code and not to its user.
+/// Whether the variable belongs to a session of Claude Code rather than to its user.
 fn is_of_a_session(name: &str) -> bool {
     OF_A_SESSION.iter().any(|one| matches(one, name))
         || (name.starts_with("CLAUDE_")
             && !name.ends_with("_PER_SESSION")
             && OF_A_SESSION_BY_END.iter().any(|end| name.ends_with(end)))
 }
-/// This machine, as the lists of hosts without a proxy name it.
+/// This machine, as lists of hosts without a proxy name it.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// Builds the environment from the shim's own, the names the grant lets through, and what the grant sets, which wins.
+/// Builds the environment from the shim's own variables, the names that the grant passes on, and
+/// what the grant sets, which takes precedence.
 ///
-/// What names a session passes only when the grant sets it, or lets it through by its whole name.
+/// Variables that identify a session pass only if the grant sets them, or passes them on by their
+/// whole name.
 pub fn build(
     own: impl IntoIterator<Item = (OsString, OsString)>,
     pass: &[String],
@@ -118,14 +122,15 @@ pub fn build(
     built
 }
 
-/// Keeps connections to this machine away from proxies: a proxy would learn the agent's token for this server's tools.
+/// Keeps connections to this machine away from proxies: a proxy would learn the token with which
+/// the agent uses this server's tools.
 fn keep_loopback_direct(built: &mut BTreeMap<OsString, OsString>) {
     let proxies =
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     if !proxies.iter().any(|name| built.contains_key(OsStr::new(name))) {
         return;
     }
-    // Programs read either spelling, and some take the first one that is set as the answer.
+    // Programs read either spelling, and some use only the first one that is set.
     let told = ["no_proxy", "NO_PROXY"].map(|name| built.get(OsStr::new(name)).cloned());
     let [lower, upper] = told;
     for (name, own) in
@@ -162,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_listed_passes() {
+    fn only_listed_variables_pass() {
         let own = ["PATH", "PATHS", "LC_ALL", "AWS_SECRET_KEY", "CLAUDE_CONFIG_DIR", "LD_PRELOAD"];
         let names: Vec<String> = built(&own, &[], &[]).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["CLAUDE_CONFIG_DIR", "LC_ALL", "PATH"]);

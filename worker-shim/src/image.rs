@@ -1,7 +1,8 @@
-//! The program an agent is, ready to be executed: `execve` and nothing around it.
+//! The agent's program, ready to be executed: `execve` and nothing around it.
 //!
-//! The library's own search (`execvp`) hands a file that the kernel refuses to execute to `/bin/sh`. A
-//! half-written agent, or a file of plain text in its place, would be run line by line as a script.
+//! The library's own search (`execvp`) hands a file that the kernel refuses to execute to
+//! `/bin/sh`. A half-written agent, or a text file in its place, would be run line by line as a
+//! script.
 #![expect(unsafe_code, reason = "execve takes pointers")]
 
 use std::collections::BTreeMap;
@@ -16,20 +17,21 @@ use std::ptr;
 
 use nix::libc;
 
-/// Where a program without a path is looked for when the environment has no `PATH`.
+/// Where a program without a path is looked up if the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Program, arguments and environment as the kernel takes them. Made before the fork: nothing may be allocated after it.
+/// Program, arguments and environment as the kernel takes them. Made before the fork: nothing may
+/// be allocated after it.
 #[derive(Debug)]
 pub struct Image {
-    /// Where the program may be; the first one that is there counts.
+    /// Where the program may be; the first existing one is used.
     candidates: Vec<CString>,
     arguments: Strings,
     environment: Strings,
 }
 
 impl Image {
-    /// `program` is a path, or a name to look for in the `PATH` of `environment`.
+    /// `program` is a path, or a name to look up in the `PATH` of `environment`.
     pub fn new(
         program: &Path,
         arguments: &[String],
@@ -54,10 +56,11 @@ impl Image {
         })
     }
 
-    /// Becomes the program, or returns the error. Async-signal-safe: it may be called between fork and exec.
+    /// Becomes the program, or returns the error. Async-signal-safe: it may be called between fork
+    /// and exec.
     ///
-    /// As in a shell, a file that must not be executed does not hide a later one in the search path; its error is returned
-    /// if there is no other.
+    /// As in a shell, a file that must not be executed does not hide a later one in the search
+    /// path; its error is returned if there is no other.
     #[must_use = "it only returns when it failed"]
     pub fn execute(&self) -> io::Error {
         let mut found = libc::ENOENT;
@@ -86,15 +89,16 @@ fn candidates(program: &Path, path: &OsStr) -> Vec<PathBuf> {
     if program.as_os_str().as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }
-    // An empty entry means the working directory, which is the agent's to write; nothing is run from there unasked.
+    // An empty entry means the working directory, which the agent can write; nothing is run from
+    // there unasked.
     let entries = path.as_bytes().split(|byte| *byte == b':').filter(|entry| !entry.is_empty());
     entries.map(|entry| Path::new(OsStr::from_bytes(entry)).join(program)).collect()
 }
 
-/// Strings with the list of pointers that `execve` wants of them.
+/// Strings with the list of pointers that `execve` requires.
 #[derive(Debug)]
 struct Strings {
-    /// Into `_owned`, whose buffers stay where they are; a null pointer ends the list.
+    /// Pointers into `_owned`, whose buffers stay where they are; a null pointer ends the list.
     pointers: Vec<*const libc::c_char>,
     _owned: Vec<CString>,
 }
@@ -116,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_looked_for_in_the_path_and_a_path_is_taken_as_it_is() {
+    fn a_name_is_looked_up_in_the_path_and_a_path_is_used_unchanged() {
         let of = |program: &str, path: &str| candidates(Path::new(program), OsStr::new(path));
         assert_eq!(of("claude", "/a::/b"), [Path::new("/a/claude"), Path::new("/b/claude")]);
         assert_eq!(of("/opt/claude", "/a"), [Path::new("/opt/claude")]);
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_executed_says_why() {
+    fn a_program_that_cannot_be_executed_reports_why() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("text"), "echo run by a shell\n").unwrap();

@@ -1,9 +1,11 @@
-//! The shim: one small process per worker that runs headless agents for a server that may come and go.
+//! The shim: one small process per worker that runs headless agents for a server that may come and
+//! go.
 //!
-//! It pulls an attempt from the server, runs the agent, and reports how that ended. The server may be restarted,
-//! upgraded or gone for a week meanwhile: the link is a convenience, and every result is written to the run directory
-//! first. One thread and one `poll` loop ([`supervise`]) turn what happens into events for a pure state machine
-//! ([`state`]), and its actions into system calls.
+//! It pulls an attempt from the server, runs the agent, and reports how the attempt ended. The
+//! server may be restarted, upgraded or gone for a week meanwhile: the link is a convenience, and
+//! every result is first written to the run directory. One thread and one `poll` loop
+//! ([`supervise`]) turn what happens into events for a pure state machine ([`state`]), and its
+//! actions into system calls.
 
 pub mod attempt;
 pub mod bootstrap;

@@ -1,6 +1,7 @@
 //! The socket to the server: connecting, frames in, frames out, never waiting.
 //!
-//! It knows nothing of what the messages mean and never redials by itself: the state machine decides that.
+//! It knows nothing about the meaning of the messages and never redials by itself: the state
+//! machine decides that.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -70,13 +71,13 @@ impl Link {
         })
     }
 
-    /// True while something waits for the socket to take it.
+    /// True while messages wait for the socket to accept them.
     #[must_use]
     pub fn is_backed_up(&self) -> bool {
         !self.outgoing.is_empty()
     }
 
-    /// Queues a message and sends what the socket takes now.
+    /// Queues a message and sends what the socket accepts now.
     pub fn send(&mut self, message: &ToServer) -> Result<(), LinkError> {
         self.outgoing.extend(frame::encode(message).map_err(LinkError::Frame)?);
         self.flush()
@@ -96,7 +97,7 @@ impl Link {
         Ok(())
     }
 
-    /// Gives the last words a bounded time to leave.
+    /// Gives the last messages a bounded time to leave.
     pub fn flush_within(&mut self, patience: Duration) -> Result<(), LinkError> {
         let until = clock::monotonic() + patience;
         loop {
@@ -114,7 +115,8 @@ impl Link {
         }
     }
 
-    /// Reads what has come. Messages that came whole before the link broke are kept for [`Self::take`].
+    /// Reads what has arrived. Messages that arrived whole before the link broke are kept for
+    /// [`Self::take`].
     pub fn fill(&mut self, buffer: &mut [u8]) -> Result<(), LinkError> {
         loop {
             match self.stream.read(buffer) {
@@ -127,7 +129,7 @@ impl Link {
         }
     }
 
-    /// Takes the next whole message that has come.
+    /// Takes the next whole message that has arrived.
     pub fn take(&mut self) -> Result<Option<Decoded<ToShim>>, LinkError> {
         self.decoder.take().map_err(LinkError::Frame)
     }
@@ -139,8 +141,8 @@ impl AsFd for Link {
     }
 }
 
-/// The path of the server's socket in the file that says it. Whatever else is found there says nothing: it may be a pipe
-/// by now, or huge.
+/// The path of the server's socket in the file that contains it. Anything else in its place is
+/// ignored: it may be a pipe by now, or huge.
 #[must_use]
 pub fn address(file: &Path) -> Option<PathBuf> {
     const LONGEST: u64 = 4096;
@@ -156,14 +158,15 @@ pub fn address(file: &Path) -> Option<PathBuf> {
     path.is_absolute().then_some(path)
 }
 
-/// Non-blocking from the start: with a full backlog a blocking connect would wait for the server to accept, and
-/// everything else here with it.
+/// Non-blocking from the start: with a full backlog, a blocking connect would wait for the server
+/// to accept, and everything else here with it.
 fn connected(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    // The first thing said on a link is the token. Should somebody have loosened the directory's mode, another user may
-    // have put a socket of his own there. Root is systemd, where that listens for the server.
+    // The first thing sent on a link is the token. If somebody has loosened the directory's mode,
+    // another user may have put a socket of their own there. Root is systemd, if that listens for
+    // the server.
     let listener = getsockopt(&socket, PeerCredentials)?.uid();
     if listener != geteuid().as_raw() && listener != 0 {
         return Err(Errno::EPERM);

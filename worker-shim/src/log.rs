@@ -1,4 +1,5 @@
-//! The shim's log: the journal in a unit, with fields; standard error elsewhere; nowhere when detached.
+//! The shim's log: the journal in a unit, with fields; standard error elsewhere; nowhere when
+//! detached.
 
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,7 +17,7 @@ use shim_protocol::journal::outside;
 struct About {
     journal: Option<Journal>,
     worker: Option<String>,
-    /// Fields of the attempt at hand.
+    /// Fields of the current attempt.
     attempt: Record,
 }
 
@@ -25,7 +26,7 @@ static ABOUT: Mutex<About> =
 
 /// Sends records with fields from now on, if standard error is the journal's.
 pub fn to_journal() {
-    // The variable is inherited by whatever redirects its output; only the stream itself tells.
+    // The variable survives a redirection of the output; only the stream itself is proof.
     let named = std::env::vars_os().find(|(name, _)| name == "JOURNAL_STREAM");
     let stream = std::fs::metadata("/dev/stderr").map(|is| format!("{}:{}", is.dev(), is.ino()));
     if let (Some((_, named)), Ok(stream)) = (named, stream)
@@ -55,7 +56,7 @@ pub fn of_attempt(grant: &Grant) {
     with(|about| about.attempt = attempt);
 }
 
-/// The following records are about no attempt.
+/// The following records are not about an attempt.
 pub fn of_no_attempt() {
     with(|about| about.attempt.clear());
 }
@@ -79,7 +80,8 @@ fn tell(priority: &str, message: &str) {
         journal.is_some_and(|journal| journal.send(&record).is_ok())
     });
     if !sent {
-        // A standard error that is gone must not end the process, so this is not `eprintln!`, which panics.
+        // A missing standard error must not end the process, so this is not `eprintln!`, which
+        // panics.
         drop(writeln!(std::io::stderr(), "vibe-ensemble-shim: {}", outside(message)));
     }
 }
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_has_one_field_a_line_whatever_is_in_it() {
+    fn a_record_has_one_field_per_line_whatever_it_contains() {
         let mut attempt = Record::new();
         attempt.field("VIBE_ENSEMBLE_TICKET", "T-1");
         attempt.field("VIBE_ENSEMBLE_STAGE", "a\nPRIORITY=0");

@@ -8,7 +8,7 @@ use shim_evidence::cgroup;
 use shim_protocol::exit::ExitStatus;
 use shim_protocol::run_dir::UnitPlace;
 
-/// Counts from the moment it is made.
+/// Counts from the moment of its creation.
 #[derive(Debug)]
 pub struct OutOfMemory {
     counter: PathBuf,
@@ -18,8 +18,8 @@ pub struct OutOfMemory {
 }
 
 impl OutOfMemory {
-    /// Begins to count: in the worker's own unit, else in the group this process shares with others, else on the whole
-    /// machine. None where none of them counts.
+    /// Begins to count: in the worker's own unit, else in the group that this process shares with
+    /// others, else on the whole machine. Returns `None` if none of them has a counter.
     #[must_use]
     pub fn watch(own: Option<&UnitPlace>) -> Option<Self> {
         let events = |group: &Path| cgroup::directory(group).join("memory.events");
@@ -34,11 +34,11 @@ impl OutOfMemory {
         })
     }
 
-    /// What was killed since, as far as it says something about this attempt. A shared count does so only
-    /// when the agent was killed and the shim did not do it.
+    /// The kills since then, as far as they say something about this attempt. A shared count does
+    /// so only if the agent was killed and the shim did not kill it.
     #[must_use]
     pub fn kills(&self, status: &ExitStatus, was_stopped: bool) -> Option<u64> {
-        // A shell says 137 for it.
+        // A shell reports 137 for it.
         let killed =
             matches!(status, ExitStatus::Signaled { signal: 9 } | ExitStatus::Exited { code: 137 });
         if !self.own && (!killed || was_stopped) {
@@ -49,7 +49,7 @@ impl OutOfMemory {
     }
 }
 
-/// Counts what the worker's unit was not allowed to start, from the moment it is made.
+/// Counts what the worker's unit was not allowed to start, from the moment of its creation.
 #[derive(Debug)]
 pub struct RefusedTasks {
     counter: PathBuf,
@@ -57,7 +57,7 @@ pub struct RefusedTasks {
 }
 
 impl RefusedTasks {
-    /// None outside a unit, and where the kernel does not count.
+    /// Returns `None` outside a unit, and if the kernel does not count.
     #[must_use]
     pub fn watch(own: Option<&UnitPlace>) -> Option<Self> {
         let counter = cgroup::directory(&own?.cgroup).join("pids.events");
@@ -65,7 +65,7 @@ impl RefusedTasks {
         Some(Self { counter, before })
     }
 
-    /// What was refused since; none for none.
+    /// The refusals since then; `None` if there were none.
     #[must_use]
     pub fn count(&self) -> Option<u64> {
         let now = refusals(&fs::read_to_string(&self.counter).ok()?)?;
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_that_is_shared_speaks_only_of_a_kill_that_nobody_here_sent() {
+    fn a_shared_count_is_reported_only_for_a_kill_that_the_shim_did_not_send() {
         let dir = tempfile::tempdir().unwrap();
         let counter = dir.path().join("memory.events");
         let text = "low 0\nhigh 7\nmax 9\noom 3\noom_kill 5\noom_group_kill 1\n";

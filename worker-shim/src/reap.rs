@@ -15,7 +15,7 @@ use shim_protocol::exit::ExitStatus;
 pub struct Reaped {
     pub pid: i32,
     pub status: ExitStatus,
-    /// Largest resident size of the process or of anything it waited for.
+    /// Largest resident size of the process or of any process it waited for.
     pub max_rss_kib: u64,
 }
 
@@ -24,7 +24,8 @@ pub enum Wait {
     Reaped(Reaped),
     /// There are children, and none of them has ended.
     Busy,
-    /// There is no child. A descendant's chain of parents ends at the shim, so there is no descendant either.
+    /// There is no child. A descendant's chain of parents ends at the shim, so there is no
+    /// descendant either.
     Childless,
 }
 
@@ -34,7 +35,7 @@ pub fn next() -> Wait {
     loop {
         let mut status = 0;
         let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-        // SAFETY: both pointers are to live locals of the types wait4 writes.
+        // SAFETY: both pointers are to live locals of the types that wait4 writes.
         let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, usage.as_mut_ptr()) };
         match (pid, Errno::last()) {
             (0, _) => return Wait::Busy,

@@ -1,4 +1,4 @@
-//! The run directory as the shim makes it: its locks, the grant, the prompt.
+//! The run directory, as the shim makes it: its locks, the grant, the prompt.
 
 use std::cell::Cell;
 use std::fs::DirBuilder;
@@ -50,19 +50,19 @@ pub enum StoreError {
     Seal(#[from] SealError),
 }
 
-/// The most foreign records that are kept, each under a name of its own.
+/// How many foreign records are kept, each under a name of its own.
 const FOREIGN_KEPT: u32 = 8;
 
 /// Enough for nearly every exit record: most have a few KiB, and more only when the agent's report is long.
 const RESERVE_BYTES: i64 = 64 << 10;
 
-/// A run directory this process holds the lock of.
+/// A run directory whose lock this process holds.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
     /// The directory itself, whatever its path leads to by now.
     itself: OwnedFd,
-    /// Held as long as this value lives: the attempt's shim is alive.
+    /// Held as long as this value exists: the attempt's shim is alive.
     _shim_lock: File,
     /// Whether the directory's own name is known to be durable.
     named: Cell<bool>,
@@ -73,12 +73,12 @@ pub struct RunDir {
 pub enum Opened {
     /// It is new and the attempt may run in it.
     Fresh(RunDir),
-    /// Another process made it, for an unknown purpose, so nothing may run in it. A record in it cannot be this attempt's,
-    /// which is granted once and to this process.
+    /// Another process made it, for an unknown purpose, so nothing may run in it. A record in it
+    /// cannot belong to this attempt, which is granted once and to this process.
     Foreign(RunDir),
 }
 
-/// Makes the run directory of an attempt, or finds out what the one that is there means.
+/// Makes the run directory of an attempt, or finds out what the existing one means.
 pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError> {
     let number = attempt_id.strip_prefix("A-").unwrap_or_default();
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -89,7 +89,8 @@ pub fn open(attempts_dir: &Path, attempt_id: &str) -> Result<Opened, StoreError>
     let fresh = make_or_find(&path)?;
     let itself = hold(&path).map_err(|source| StoreError::Create { path: path.clone(), source })?;
     faults::point!("shim.after_mkdir");
-    // The order matters to the server: a directory without a held lock and without a record was abandoned.
+    // The order matters to the server: a directory without a held lock and without a record was
+    // abandoned.
     let shim_lock = lock(&path.join(run_dir::SHIM_LOCK))?;
     faults::point!("shim.after_locked");
     if fresh {
@@ -106,7 +107,8 @@ impl RunDir {
         Self { path, itself, _shim_lock: shim_lock, named: Cell::new(false) }
     }
 
-    /// A path to the directory itself for this process, which leads to it although its agent put a link in its place.
+    /// A path to the directory itself for this process, even if its agent has put a link in its
+    /// place.
     #[must_use]
     pub fn held_path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.itself.as_raw_fd()).into()
@@ -122,18 +124,21 @@ impl RunDir {
         self.path.join(run_dir::TREE_LOCK)
     }
 
-    /// Takes the tree's lock. The descriptor is for the child to inherit; the caller closes its own copy after the
-    /// spawn, so that from then on the lock is held exactly as long as something of the tree lives.
+    /// Takes the tree's lock. The child inherits the descriptor; the caller closes its own copy
+    /// after the spawn, so that from then on the lock is held exactly as long as something of the
+    /// tree is alive.
     pub fn lock_tree(&self) -> Result<File, StoreError> {
         lock(&self.tree_lock())
     }
 
-    /// Reserves space for the exit record, so that the end of an agent which fills the disk can still be recorded.
+    /// Reserves space for the exit record, so that the end of an agent that fills the disk can
+    /// still be recorded.
     pub fn reserve(&self) -> Result<(), StoreError> {
         Ok(seal::reserve(&self.path.join(run_dir::EXIT_RESERVE), RESERVE_BYTES)?)
     }
 
-    /// Stores which unit contains the attempt. Not durably: the unit does not survive the machine's end.
+    /// Stores which unit contains the attempt. Not durably: the unit does not survive the end of
+    /// the machine.
     pub fn store_place(&self, place: &UnitPlace) -> Result<(), StoreError> {
         let json = serde_json::to_vec_pretty(place).map_err(StoreError::Encode)?;
         let path = self.path.join(run_dir::UNIT);
@@ -143,8 +148,8 @@ impl RunDir {
 
     /// Stores the prompt and the extra files for the agent, and the grant durably.
     ///
-    /// Prompt and files are the agent's input and not a record: whatever loses them ends the agent too. The grant is
-    /// evidence, because without one no child was ever started.
+    /// Prompt and files are the agent's input rather than a record: whatever loses them ends the
+    /// agent too. The grant is evidence, because without one no child was ever started.
     pub fn store_grant(&self, grant: &mut Grant) -> Result<(), StoreError> {
         let prompt = std::mem::take(&mut grant.prompt);
         let json = serde_json::to_vec_pretty(grant).map_err(StoreError::Encode)?;
@@ -168,13 +173,14 @@ impl RunDir {
 
     /// Seals the exit record. From here on the attempt has ended.
     ///
-    /// A directory that was removed is made again: the result matters more than the lost rest. A record that another
-    /// process wrote is renamed: it is a forgery, and never this attempt's.
+    /// A directory that was removed is made again: the result matters more than the lost rest. A
+    /// record that another process wrote is renamed: it is a forgery, and never belongs to this
+    /// attempt.
     pub fn seal(&self, record: &ExitRecord, key: &SealKey) -> Result<(), StoreError> {
         let json = serde_json::to_vec_pretty(record).map_err(StoreError::Encode)?;
         let file = key.seal(&json);
         self.restore()?;
-        // The agent may have filled the disk; what was kept free for this moment is needed now.
+        // The agent may have filled the disk; the space reserved for this moment is needed now.
         seal::release(&self.path.join(run_dir::EXIT_RESERVE))?;
         match self.write_record(run_dir::EXIT, &file, SEAL) {
             Err(StoreError::Seal(SealError::Exists { .. })) => {}
@@ -183,7 +189,7 @@ impl RunDir {
         if run_dir::read_exit_file(&self.path)
             .is_ok_and(|found| found.is_some_and(|(_, bytes)| key.has_sealed(&bytes)))
         {
-            // Named by an earlier try, which could not make the name durable.
+            // An earlier try named it and could not make the name durable.
             return Ok(seal::sync_dir(&self.path)?);
         }
         let path = self.put_aside()?;
@@ -194,8 +200,8 @@ impl RunDir {
         self.write_record(run_dir::EXIT, &file, SEAL)
     }
 
-    /// Makes the directory again when it is gone. What has taken its place, a symbolic link above all, is not written
-    /// through.
+    /// Makes the directory again if it is gone. Nothing is written through what has taken its
+    /// place, such as a symbolic link.
     fn restore(&self) -> Result<(), StoreError> {
         let path = self.path.clone();
         match std::fs::symlink_metadata(&path) {
@@ -226,8 +232,8 @@ impl RunDir {
         Ok(path)
     }
 
-    /// Writes a record durably. The first one takes the name of the directory with it: most file
-    /// systems write both together, so that this causes no further wait for the disk.
+    /// Writes a record durably. The first record makes the directory's name durable too: most file
+    /// systems write both together, so this causes no further wait for the disk.
     fn write_record(
         &self,
         name: &str,
@@ -243,8 +249,9 @@ impl RunDir {
     }
 }
 
-/// Makes a run directory; false when there is one already. Anything else, a symbolic link above all, was put there by a
-/// process that guessed the number: it is renamed, and nothing is written through it.
+/// Makes a run directory; returns false if one exists already. Anything else, such as a symbolic
+/// link, was put there by a process that guessed the number: it is renamed, and nothing is written
+/// through it.
 fn make_or_find(path: &Path) -> Result<bool, StoreError> {
     let failed = |source| StoreError::Create { path: path.to_owned(), source };
     for number in 1..=FOREIGN_KEPT {
@@ -291,7 +298,8 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes a lock file's lock for as long as the file stays open, here or in a process that inherits it.
+/// Takes a lock file's lock for as long as the file stays open, here or in a process that inherits
+/// it.
 pub fn lock(path: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::Lock { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
@@ -327,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attempt_id_names_a_directory_and_nothing_else() {
+    fn an_attempt_id_can_only_name_a_directory() {
         let dir = tempfile::tempdir().unwrap();
         for id in ["", "A-", "A-1/..", "../A-1", "A-x", "T-1", "."] {
             assert!(matches!(open(dir.path(), id), Err(StoreError::BadName { .. })), "{id}");
@@ -336,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_place_of_a_directory_is_put_aside_and_not_written_through() {
+    fn anything_in_the_place_of_a_directory_is_renamed_and_not_written_through() {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         for (attempt, led) in [("A-1", true), ("A-2", false)] {
@@ -361,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_new_directory_is_run_in() {
+    fn an_attempt_runs_only_in_a_new_directory() {
         let dir = tempfile::tempdir().unwrap();
         let Opened::Fresh(fresh) = open(dir.path(), "A-1").unwrap() else { panic!("new") };
         assert!(matches!(open(dir.path(), "A-1"), Err(StoreError::Held { .. })));
@@ -373,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn links_in_the_place_of_what_is_about_to_be_written_lead_nowhere() {
+    fn links_in_the_place_of_files_are_never_written_through() {
         let dir = tempfile::tempdir().unwrap();
         let Opened::Fresh(fresh) = open(dir.path(), "A-1").unwrap() else { panic!("new") };
         let precious = dir.path().join("precious");
@@ -390,7 +398,7 @@ mod tests {
             let link = fresh.path().join(name);
             let _none = std::fs::remove_file(&link);
             std::os::unix::fs::symlink(&precious, &link).unwrap();
-            // One that has the very name of the moment is in the way, once.
+            // A link with the very name of this moment is in the way, once.
             assert_eq!(fresh.store_place(&place).is_err(), name == own, "{name}");
             assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious", "{name}");
         }
@@ -414,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_for_the_record_is_taken_at_once_and_given_back_for_it() {
+    fn the_space_for_the_record_is_reserved_at_once_and_released_for_it() {
         use std::os::unix::fs::MetadataExt as _;
         let dir = tempfile::tempdir().unwrap();
         let Opened::Fresh(fresh) = open(dir.path(), "A-1").unwrap() else { panic!("new") };

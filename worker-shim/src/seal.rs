@@ -1,6 +1,7 @@
-//! Durable files: after success the file is there under its name, whole, whatever happens next.
+//! Durable files: after success the file exists under its name, whole, whatever happens next.
 //!
-//! Nothing is ever overwritten. Two writers of one exit record would be two verdicts, and the first one stands.
+//! Nothing is ever overwritten. Two writers of one exit record would be two verdicts, and the first
+//! one is final.
 
 use std::fs;
 use std::fs::File;
@@ -43,8 +44,8 @@ pub fn write_new(
     sync_dir(dir)
 }
 
-/// Writes a new file whole under its name for processes that live now: a machine that stops takes readers and file with
-/// it.
+/// Writes a new file, whole under its name, for processes that are running now: a machine that
+/// stops takes readers and file with it.
 pub fn write_passing(
     dir: &Path,
     name: &str,
@@ -54,13 +55,13 @@ pub fn write_passing(
     write(dir, name, bytes, sides, Durability::Passing)
 }
 
-/// The same in the place of whatever has the name.
+/// The same, replacing whatever has the name.
 pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
     let written = write_temporary(&temporary, bytes, Durability::Passing)
         .and_then(|()| fs::rename(&temporary, dir.join(name)));
     if written.is_err() {
-        // Without its final name the file is of no use to anybody.
+        // Without its final name the file is useless.
         drop(fs::remove_file(&temporary));
     }
     written
@@ -91,7 +92,7 @@ fn write(
             rename_new(&temporary, &path)
         });
     if written.is_err() {
-        // Without its final name the file is of no use to anybody.
+        // Without its final name the file is useless.
         drop(fs::remove_file(&temporary));
     } else {
         faults::trace!("file-named", path.display());
@@ -109,7 +110,7 @@ pub fn sync_dir(dir: &Path) -> Result<(), SealError> {
     Ok(())
 }
 
-/// Takes up room on the disk under a name, without writing anything worth keeping.
+/// Takes up space on the disk under a name, without writing anything worth keeping.
 pub fn reserve(path: &Path, bytes: i64) -> Result<(), SealError> {
     let failed = |source| SealError::Reserve { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
@@ -122,7 +123,7 @@ pub fn reserve(path: &Path, bytes: i64) -> Result<(), SealError> {
         .map_err(failed)?;
     match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) => Ok(()),
-        // Some network file systems cannot; written zeros take the room as well.
+        // Some network file systems cannot do this; written zeros take the space as well.
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
             let zeros = vec![0; usize::try_from(bytes).unwrap_or(0)];
             file.write_all(&zeros).and_then(|()| file.sync_data()).map_err(failed)
@@ -131,7 +132,8 @@ pub fn reserve(path: &Path, bytes: i64) -> Result<(), SealError> {
     }
 }
 
-/// Gives the room back. There may be none: an older shim made the directory, or this is not the first try.
+/// Releases the space. There may be none: an older shim made the directory, or this is not the
+/// first try.
 pub fn release(path: &Path) -> Result<(), SealError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -155,11 +157,11 @@ fn write_temporary(path: &Path, bytes: &[u8], durability: Durability) -> io::Res
     }
 }
 
-/// Gives a file another name that nothing has yet.
+/// Gives a file another name, which must be free.
 pub fn rename_new(from: &Path, to: &Path) -> Result<(), SealError> {
     let here = nix::fcntl::AT_FDCWD;
     let renamed = match renameat2(here, from, here, to, RenameFlags::RENAME_NOREPLACE) {
-        // Some network file systems cannot; a hard link refuses an existing name as well.
+        // Some network file systems cannot do this; a hard link refuses an existing name as well.
         Err(Errno::EINVAL | Errno::ENOSYS) => {
             fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
         }
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_private() {
+    fn a_sealed_file_is_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         write_new(dir.path(), "grant.json", b"{}", NONE).unwrap();

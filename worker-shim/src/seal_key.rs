@@ -1,8 +1,8 @@
-//! The key with which a shim signs its exit records: every process that can write to a run directory can forge a record,
-//! but only this process can sign one.
+//! The key with which a shim signs its exit records: every process that can write to a run
+//! directory can forge a record, but only this process can sign one.
 //!
-//! The key is made here and exists only in this process's memory, which other processes of its user cannot read. The server learns the public
-//! half over the link.
+//! The key is made here and exists only in this process's memory, which other processes of its user
+//! cannot read. The server learns the public half over the link.
 
 use std::fs::File;
 use std::io;
@@ -36,14 +36,14 @@ impl SealKey {
         hex(self.0.verifying_key().as_bytes())
     }
 
-    /// The content of `exit.json` for an encoded record.
+    /// The contents of `exit.json` for an encoded record.
     #[must_use]
     pub fn seal(&self, record: &[u8]) -> Vec<u8> {
         let signature = self.0.sign(&exit::to_sign(record));
         exit::with_seal(record, &hex(&signature.to_bytes()))
     }
 
-    /// Whether this key has sealed the content of an `exit.json`.
+    /// Whether this key has sealed the contents of an `exit.json`.
     #[must_use]
     pub fn has_sealed(&self, file: &[u8]) -> bool {
         let Some((signature, over)) = exit::seal_of(file) else { return false };
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_key_that_sealed_a_record_knows_it_again() {
+    fn only_the_key_that_sealed_a_record_recognizes_it() {
         let (own, other) = (SealKey::make().unwrap(), SealKey::make().unwrap());
         let file = own.seal(br#"{"attempt_id":"A-1"}"#);
         assert!(own.has_sealed(&file));

@@ -1,5 +1,5 @@
-//! Signals to the shim, with the sender of each: an agent runs as the same user as its shim, and can signal it just as an
-//! operator can.
+//! Signals to the shim, with the sender of each: an agent runs as the same user as its shim, and
+//! can signal it just like an operator.
 #![expect(unsafe_code, reason = "setting a disposition to its default")]
 
 use std::io;
@@ -21,7 +21,8 @@ use shim_protocol::exit::Sender;
 use crate::state::Request;
 use crate::tree;
 
-/// Every signal the shim acts on. The order is that of handling when several are pending: the strongest first.
+/// Every signal that the shim acts on, in the order in which several pending ones are handled: the
+/// strongest first.
 const REQUESTS: [(Signal, Request); 6] = [
     (Signal::SIGQUIT, Request::Kill),
     (Signal::SIGINT, Request::Cancel),
@@ -45,8 +46,9 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Has the signals queued instead of delivered. That also undoes an inherited "ignore": under an ignored `SIGCHLD` the
-    /// kernel would reap the child itself and its status would be lost, and what is ignored is never queued.
+    /// Has the signals queued instead of delivered. That also undoes an inherited "ignore": if
+    /// `SIGCHLD` were ignored, the kernel would reap the child itself and its status would be lost,
+    /// and ignored signals are never queued.
     pub fn install() -> io::Result<Self> {
         let mut wanted = SigSet::empty();
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
@@ -62,7 +64,7 @@ impl Signals {
         Ok(Self { queue })
     }
 
-    /// What was asked for since the last call.
+    /// The requests since the last call.
     pub fn take(&mut self) -> Vec<Asked> {
         let mut asked: Vec<Asked> = Vec::new();
         // SIGCHLD only wakes the loop up.
@@ -84,10 +86,10 @@ impl AsFd for Signals {
     }
 }
 
-/// Who has this process id now. It was theirs when they sent the signal, a moment ago; one that has ended since, and was
-/// reaped, has no name any more.
+/// The process that has this id now. The id belonged to the sender when it sent the signal, a
+/// moment ago; a process that has ended since, and was reaped, no longer has a name.
 fn sender(pid: u32, uid: u32) -> Option<Sender> {
-    // None: the kernel, or a process of another pid namespace.
+    // Zero means the kernel, or a process of another pid namespace.
     let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
     Some(Sender {
         pid,

@@ -1,4 +1,5 @@
-//! The poll loop: waits for the next event, feeds it to the state machine, and carries out the actions.
+//! The poll loop: waits for the next event, feeds it to the state machine, and performs the
+//! actions.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -50,7 +51,7 @@ const BUFFER: usize = 64 << 10;
 /// How long sending the last messages to the server may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Supervises until the state machine says to leave.
+/// Supervises until the state machine says to exit.
 #[must_use]
 pub fn run(order: LaunchOrder, inherited: Inherited, worker_lock: &File) -> Exit {
     let started = Signals::install().and_then(|signals| Ok((signals, nonce()?, SealKey::make()?)));
@@ -135,8 +136,8 @@ impl Supervisor {
         self.apply(Event::Tick);
     }
 
-    /// Does what a signal asks. An agent has no say in when its shim dials or leaves; when it stops its own attempt, the
-    /// record says so.
+    /// Does what a signal asks for. An agent has no say in when its shim dials or exits; if it
+    /// stops its own attempt, the record says so.
     fn obey(&mut self, asked: Asked) {
         let Asked { request, sender } = asked;
         if let Some(sender) = sender.as_ref().filter(|sender| sender.own) {
@@ -154,7 +155,7 @@ impl Supervisor {
 
     fn wait(&self) -> Ready {
         let timeout = self.machine.deadline().map_or(PollTimeout::NONE, |at| {
-            // Rounded up, or the last part of a millisecond would be spent spinning.
+            // Rounded up; otherwise the last part of a millisecond would be spent spinning.
             let left = at.saturating_sub(clock::monotonic()) + Duration::from_micros(999);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         });
@@ -201,7 +202,8 @@ impl Supervisor {
         }
     }
 
-    /// Reaps the agent and, as they come, orphans of the tree: over days they would fill the process table.
+    /// Reaps the agent and, as they end, orphans of the tree: over days they would fill the process
+    /// table.
     fn reap(&mut self) {
         loop {
             let agent_ended = match reap::next() {
@@ -223,12 +225,12 @@ impl Supervisor {
         }
     }
 
-    /// Reads the link and feeds every message that came whole, also those before a break.
+    /// Reads the link and feeds every message that arrived whole, including those before a break.
     fn hear(&mut self) {
         let Some(link) = &mut self.link else { return };
         let mut end = link.flush().and_then(|()| link.fill(&mut self.buffer));
         loop {
-            // Handling a message may hang up.
+            // Handling a message may close the link.
             let Some(link) = &mut self.link else { return };
             match link.take() {
                 Ok(Some(Decoded::Known(message))) => self.apply(Event::Message(message)),
@@ -273,7 +275,8 @@ impl Supervisor {
             }
             Action::SignalTree(signal) => {
                 for process in descendants(nix::unistd::getpid().as_raw()) {
-                    // A process that is gone meanwhile needs no signal; the sweep reports one that must not be signalled.
+                    // A process that has ended meanwhile needs no signal; the sweep reports one
+                    // that must not be signalled.
                     let _gone = !tree::signal(&process, signal);
                 }
             }
@@ -411,7 +414,8 @@ fn crash_points(message: &ToServer) -> faults::Sides {
     }
 }
 
-/// How the server recognizes this process, and its records, when there is no link to ask over.
+/// How the server recognizes this process, and its records, when there is no link over which to
+/// ask.
 fn traces(inherited: &Inherited, worker_lock: &File, seal_key: &SealKey) -> Traces {
     Traces {
         started_ticks: Process::read(nix::unistd::getpid().as_raw()).map(|own| own.started),

@@ -1,4 +1,4 @@
-//! Emptying the tree: kill every descendant and reap it, until none is left.
+//! Empties the tree: kills every descendant and reaps it, until none is left.
 
 use std::collections::BTreeSet;
 use std::collections::HashSet;
@@ -24,11 +24,11 @@ use crate::reap::Reaped;
 use crate::reap::Wait;
 use crate::tree;
 
-/// Rounds in a row before the poll loop gets its turn. The kernel needs a moment to kill; the usual tree is gone after two
-/// or three rounds, and a fork bomb can be outrun only without pauses.
+/// Rounds in a row before the poll loop gets its turn. The kernel needs a moment to kill; the usual
+/// tree is gone after two or three rounds, and a fork bomb can only be outrun without pauses.
 const ROUNDS: u32 = 64;
 
-/// The most processes that are named when they cannot be killed.
+/// How many processes are named if they cannot be killed.
 const SHOWN: usize = 20;
 
 /// What is left after a stretch of rounds.
@@ -59,8 +59,8 @@ impl Sweep {
         Self { root, agent: None, server_id, attempt_id, tree_lock, pinned: None, killed }
     }
 
-    /// Remembers the file that the tree inherits the lock of: a process of the tree can remove it, or put another in its
-    /// place.
+    /// Remembers the file whose lock the tree inherits: a process of the tree can remove it, or put
+    /// another in its place.
     pub fn pin(&mut self, tree_lock: &File) -> io::Result<()> {
         let path = format!("/proc/self/fd/{}", tree_lock.as_raw_fd());
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
@@ -110,21 +110,23 @@ impl Sweep {
         format!("processes of {} will not die: {}", self.attempt_id, shown.join(" "))
     }
 
-    /// Stops every descendant in sight, so that none forks again or reuses a number before it is killed.
+    /// Stops every descendant in sight, so that none forks again or reuses a number before it is
+    /// killed.
     fn hold(&self) -> Vec<Process> {
         let found = descendants(self.root).into_iter().filter(|process| !process.is_zombie());
-        // Read again once it is held: before, it may have moved to another group.
+        // Read again once it is stopped: before that, it may have moved to another group.
         found
             .filter(|process| tree::signal(process, Signal::SIGSTOP))
             .filter_map(|process| Process::read(process.pid))
             .collect()
     }
 
-    /// Kills whole groups: one call reaches every member, including those that a walk is too slow to see. This is the
-    /// only way to end a fork bomb that is faster than a walk of `/proc`.
+    /// Kills whole groups: one call reaches every member, including those for which a walk is too
+    /// slow. This is the only way to end a fork bomb that is faster than a walk of `/proc`.
     ///
-    /// Sessions are never joined from outside, so below a session that began in the tree all is the tree's. The member
-    /// that was just stopped keeps its group's number from meaning another group.
+    /// No process can join a session from outside, so everything in a session that began in the
+    /// tree belongs to the tree. The member that was just stopped keeps its group's number from
+    /// meaning another group.
     fn kill_groups(&mut self, held: &[Process]) {
         let own = Process::read(self.root).map(|shim| shim.session);
         let groups: BTreeSet<i32> = held
@@ -148,7 +150,8 @@ impl Sweep {
         }
     }
 
-    /// With no descendant left, a lock that is still held shows a process that another process started for the tree.
+    /// With no descendant left, a lock that is still held reveals a process that another process
+    /// started for the tree.
     fn outsiders(&mut self) -> Left {
         if !self.tree_lock_is_held() {
             return Left::Nothing;
@@ -158,7 +161,8 @@ impl Sweep {
     }
 
     fn tree_lock_is_held(&self) -> bool {
-        // Closing the file gives the lock back. An error other than "held" does not show that a process is alive.
+        // Closing the file releases the lock. An error other than "held" does not show that a
+        // process is alive.
         let lock = match &self.pinned {
             // What /proc shows of a descriptor leads to its file like a link.
             Some(file) => {

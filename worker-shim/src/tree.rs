@@ -1,4 +1,4 @@
-//! The processes of an attempt, as this shim tells them from others.
+//! How this shim tells the processes of an attempt from others.
 
 use nix::sys::signal::Signal;
 use nix::unistd::SysconfVar;
@@ -11,7 +11,8 @@ use shim_evidence::process::Process;
 use shim_protocol::run_dir::ATTEMPT_VARIABLE;
 use shim_protocol::run_dir::SERVER_VARIABLE;
 
-/// Processes that carry the marks of this attempt in their environment, wherever they hang in the process tree.
+/// Processes that carry the marks of this attempt in their environment, wherever they are in the
+/// process tree.
 #[must_use]
 pub fn marked(server_id: &str, attempt_id: &str) -> Vec<Process> {
     let carries_both = |pid: &i32| {
@@ -22,7 +23,7 @@ pub fn marked(server_id: &str, attempt_id: &str) -> Vec<Process> {
     pids.into_iter().filter(carries_both).filter_map(Process::read).collect()
 }
 
-/// The attempt a process says it belongs to.
+/// The attempt that a process claims to belong to.
 #[must_use]
 pub fn attempt_of(pid: i32) -> Option<String> {
     const LONGEST: usize = 32;
@@ -31,13 +32,14 @@ pub fn attempt_of(pid: i32) -> Option<String> {
     (said.len() <= LONGEST).then(|| said.to_owned())
 }
 
-/// Signals this very process; false when it is gone, or has become another, or may not be signalled.
+/// Signals this very process; returns false if it is gone, has become another, or may not be
+/// signalled.
 #[must_use]
 pub fn signal(target: &Process, signal: Signal) -> bool {
     pinned::signal(target, signal).unwrap_or(false)
 }
 
-/// Resident memory of all descendants together; none when there is none or it cannot be read.
+/// Resident memory of all descendants together; `None` if there are none or it cannot be read.
 #[must_use]
 pub fn resident_bytes(root: i32) -> Option<u64> {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok()??;
@@ -62,7 +64,8 @@ mod tests {
             .spawn()
             .expect("starts");
         let pid = i32::try_from(sleep.id()).expect("a pid");
-        // `spawn` returns when the child has a memory of its own, a moment before its environment is in it.
+        // `spawn` returns once the child has a memory of its own, a moment before its environment
+        // is in it.
         let begun = std::time::Instant::now();
         while attempt_of(pid).is_none() && begun.elapsed().as_secs() < 10 {
             std::thread::yield_now();

@@ -1,9 +1,10 @@
-//! The boot of this machine: process ids, start times and inodes of control groups mean something only within one.
+//! The boot of this machine: process ids, start times and inodes of control groups have a meaning
+//! only within one boot.
 
 use std::fs;
 use std::io;
 
-/// The id of this boot; none where the kernel does not show it.
+/// The id of this boot; `None` if the kernel does not show it.
 #[must_use]
 pub fn id() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

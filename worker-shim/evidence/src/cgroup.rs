@@ -1,8 +1,9 @@
-//! The control group of a worker's unit, as evidence: while it has processes, something of the worker is running.
+//! The control group of a worker's unit, as evidence: while it has processes, something of the
+//! worker is running.
 //!
-//! A process can leave its session and its parent behind, close every descriptor and empty its environment; it cannot
-//! leave the group systemd put it in. Names of units come again, so a group is evidence only while its inode is the one
-//! the shim saw, in the boot the shim saw it.
+//! A process can leave its session and its parent, close every descriptor and empty its
+//! environment; it cannot leave the group in which systemd put it. Names of units are reused, so a
+//! group is evidence only while its inode and the boot are those that the shim saw.
 
 use std::fs;
 use std::io;
@@ -17,20 +18,20 @@ use shim_protocol::run_dir::UnitPlace;
 
 use crate::boot;
 
-/// The units that workers are started in are instances of this template.
+/// The units in which workers are started are instances of this template.
 const UNIT_PREFIX: &str = "vibe-ensemble-worker@";
 
 /// Where control groups are, in the unified hierarchy.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// The name of the worker's unit this process runs in. A shim started directly by a server that runs as a unit is in the
-/// server's unit, which is not its own.
+/// The name of the worker's unit in which this process runs. A shim started directly by a server
+/// that runs as a unit is in the server's unit, which is not its own.
 #[must_use]
 pub fn own_unit() -> Option<String> {
     Some(worker_unit(&own_groups()?)?.0)
 }
 
-/// Where everything runs that this shim's unit contains; none outside of a unit, or where the group cannot be seen.
+/// The control group of this shim's unit; `None` outside a unit, or if the group cannot be seen.
 #[must_use]
 pub fn own_place() -> Option<UnitPlace> {
     let (unit, cgroup) = worker_unit(&own_groups()?)?;
@@ -39,7 +40,7 @@ pub fn own_place() -> Option<UnitPlace> {
     Some(UnitPlace { unit, cgroup, inode, boot_id: boot::id(), extra: serde_json::Map::new() })
 }
 
-/// The group this process is in, with whoever else is in it; none without the unified hierarchy.
+/// The group of this process, and of any other process in it; `None` without the unified hierarchy.
 #[must_use]
 pub fn own() -> Option<PathBuf> {
     let groups = own_groups()?;
@@ -52,7 +53,8 @@ pub fn directory(cgroup: &Path) -> PathBuf {
     below(Path::new(CGROUPS), cgroup)
 }
 
-/// A path with `..` leads out of the hierarchy, to files that anybody may have written: such parts are left out.
+/// A path with `..` leads out of the hierarchy, to files that anybody may have written: such
+/// components are dropped.
 fn below(root: &Path, cgroup: &Path) -> PathBuf {
     let is_plain = |part: &Component<'_>| matches!(part, Component::Normal(_));
     root.join(cgroup.components().filter(is_plain).collect::<PathBuf>())
@@ -73,13 +75,13 @@ fn worker_unit(groups: &str) -> Option<(String, Option<PathBuf>)> {
     })
 }
 
-/// What can be said about the group of an attempt's unit.
+/// The state of the group of an attempt's unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occupancy {
-    /// It has no process, or is gone, or another unit's by now.
+    /// It has no process, is gone, or belongs to another unit by now.
     Empty,
     Populated,
-    /// It cannot be looked at.
+    /// It cannot be examined.
     Unknown,
 }
 
@@ -88,12 +90,13 @@ pub enum Occupancy {
 pub struct Group<'p> {
     place: &'p UnitPlace,
     directory: PathBuf,
-    /// This boot, when it is known.
+    /// This boot, if it is known.
     boot_id: Option<String>,
 }
 
 impl<'p> Group<'p> {
-    /// Only a group of a worker's own unit is one: a path that says otherwise would have other processes killed.
+    /// Accepts only the group of a worker's own unit: a path to another group would have other
+    /// processes killed.
     #[must_use]
     pub fn of(place: &'p UnitPlace) -> Self {
         Self::below(Path::new(CGROUPS), place, boot::id())
@@ -122,8 +125,8 @@ impl<'p> Group<'p> {
         }
     }
 
-    /// Every process in it and below. Empty when it is surely another's; to kill takes more certainty than to wait, so
-    /// also when it is unknown which boot it is.
+    /// Every process in the group and below. Empty if the group certainly belongs to another unit;
+    /// killing takes more certainty than waiting, so also empty if the current boot is unknown.
     #[must_use]
     pub fn processes(&self) -> Vec<i32> {
         let certain = self.boot_id.is_some() && self.place.boot_id.is_some();
@@ -145,7 +148,7 @@ impl<'p> Group<'p> {
         found
     }
 
-    /// Whether this very group still is where it was.
+    /// Whether this very group is still where it was.
     fn is_same(&self) -> io::Result<bool> {
         let is_its_units =
             self.place.cgroup.file_name().is_some_and(|name| *name == *self.place.unit)
@@ -167,7 +170,8 @@ impl<'p> Group<'p> {
     }
 }
 
-/// Reads a file of a group, whose number of processes is bounded and its size with it.
+/// Reads a file of a group. The number of processes in the group is bounded, and so is the size of
+/// the file.
 fn read(path: &Path) -> io::Result<String> {
     const MOST_BYTES: u64 = 64 << 20;
     let bytes = plain_file::read(path, MOST_BYTES)?;
@@ -199,7 +203,8 @@ mod tests {
         assert_eq!(worker_unit("0::/\n"), None);
     }
 
-    /// A group as the kernel shows one: `populated` and processes, with one more in a group below.
+    /// A group as the kernel shows it: `populated`, its processes, and one more process in a group
+    /// below.
     fn group(root: &Path) -> UnitPlace {
         let directory = root.join("workers.slice/vibe-ensemble-worker@1.service");
         fs::create_dir_all(directory.join("below")).unwrap();
@@ -230,7 +235,7 @@ mod tests {
         assert_eq!(seen(dir.path(), &place, Some("another")), (empty, nobody.clone()), "a reboot");
         let again = UnitPlace { inode: place.inode + 1, ..place.clone() };
         assert_eq!(seen(dir.path(), &again, this), (empty, nobody.clone()), "the name came again");
-        // Waited for, but nobody is killed on a guess.
+        // Such a group is waited for, but nothing is killed on a guess.
         assert_eq!(seen(dir.path(), &place, None), (Occupancy::Populated, nobody.clone()));
 
         let directory = dir.path().join("workers.slice/vibe-ensemble-worker@1.service");
@@ -243,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_outside_of_the_hierarchy_is_not_looked_into() {
+    fn a_place_outside_the_hierarchy_is_not_examined() {
         let dir = tempfile::tempdir().unwrap();
         let place = group(dir.path());
         let root = dir.path().join("cgroup");

@@ -1,4 +1,4 @@
-//! The processes below another.
+//! The descendants of a process.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,8 +8,9 @@ use std::path::Path;
 use crate::process;
 use crate::process::Process;
 
-/// Every descendant of `root` that the walk meets, zombies included. Forks during the walk can hide from it: only "no
-/// children left" from `wait` proves that there is none. One list per process is read, so this outruns a tree that forks.
+/// Every descendant of `root` that the walk meets, zombies included. Forks during the walk can
+/// escape it: only "no children left" from `wait` proves that there are none. The walk reads one
+/// list per process, so it outruns a tree that forks.
 #[must_use]
 pub fn descendants(root: i32) -> Vec<Process> {
     // Kernels without CONFIG_PROC_CHILDREN lack the lists.
@@ -20,7 +21,8 @@ pub fn descendants(root: i32) -> Vec<Process> {
     }
 }
 
-/// The same from one look at all processes, in no order. An error means that they could not all be looked at.
+/// The same from one look at all processes, in no order. An error means that some processes could
+/// not be examined.
 pub fn below(root: i32) -> io::Result<Vec<Process>> {
     let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
     for process in process::all()? {
@@ -29,7 +31,7 @@ pub fn below(root: i32) -> io::Result<Vec<Process>> {
     let mut found = Vec::new();
     let mut parents = vec![root];
     while let Some(parent) = parents.pop() {
-        // Taken, not looked up: pids reused between two reads could form a circle.
+        // Removed rather than looked up: pids reused between two reads could form a circle.
         let below = children.remove(&parent).unwrap_or_default();
         parents.extend(below.iter().map(|process| process.pid));
         found.extend(below);
@@ -37,11 +39,11 @@ pub fn below(root: i32) -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
-/// Whether the process is below `root`, by its ancestors. Orphans of the tree hang below its subreaper, so a process of
-/// it stays in it.
+/// Whether the process is below `root`, judged by its ancestors. Orphans of the tree become
+/// children of its subreaper, so a process of the tree stays in it.
 #[must_use]
 pub fn is_below(pid: i32, root: i32) -> bool {
-    // Longer than any chain; pids that are reused during the look could form a circle.
+    // Longer than any real chain; pids that are reused during the look could form a circle.
     const LONGEST: u32 = 4096;
     let mut at = pid;
     for _ in 0..LONGEST {
@@ -65,8 +67,8 @@ fn walk(root: i32) -> Vec<Process> {
     found
 }
 
-/// The children of this very process. One that has ended meanwhile may have left its pid to a stranger, whose children
-/// are not ours to touch.
+/// The children of this very process. If it has ended meanwhile, its pid may belong to a stranger,
+/// whose children must not be touched.
 fn children(parent: &Process) -> Vec<Process> {
     let mut found = Vec::new();
     let tasks = process::numbers(&format!("/proc/{}/task", parent.pid)).unwrap_or_default();
@@ -76,7 +78,7 @@ fn children(parent: &Process) -> Vec<Process> {
         let listed = listed.split_whitespace().filter_map(|pid| Process::read(pid.parse().ok()?));
         found.extend(listed.filter(|child| child.parent == parent.pid));
     }
-    // Looked at last: if it still is itself, it was while the lists were read.
+    // Checked last: if it still is the same process, it was the same while the lists were read.
     if parent.is_still_there() { found } else { Vec::new() }
 }
 
@@ -89,8 +91,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_find_a_grandchild() {
-        // `echo` says that the grandchild exists; `cat` ends with the test even when it fails.
+    fn both_walks_find_a_grandchild() {
+        // `echo` reports that the grandchild exists; `cat` ends with the test even if the test
+        // fails.
         let script = "exec 3<&0; cat <&3 & echo ready; wait";
         let mut shell = Command::new("/bin/sh")
             .args(["-c", script])

@@ -1,4 +1,5 @@
-//! The environment a process was started with. An attempt's processes are marked by variables in it.
+//! The environment with which a process was started. Variables in it mark the processes of an
+//! attempt.
 
 use std::fs;
 use std::time::Duration;
@@ -19,14 +20,15 @@ impl Environment {
         Self { bytes: fs::read(format!("/proc/{pid}/environ")).unwrap_or_default() }
     }
 
-    /// The same, with another look at a process that is about to become another program: it shows no environment for a
-    /// moment. A caller that took it for a stranger then would run its ticket a second time.
+    /// The same, with another look at a process that is just executing another program and shows no
+    /// environment for a moment. A caller that took it for a stranger would run its ticket a second
+    /// time.
     #[must_use]
     pub fn settled(pid: i32) -> Self {
         const LOOKS: u32 = 5;
         for _ in 0..LOOKS {
             let found = Self::of(pid);
-            // Kernel threads and processes that have ended run no program, and never have an environment.
+            // Kernel threads and ended processes run no program, and never have an environment.
             if !found.bytes.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
                 return found;
             }
@@ -43,8 +45,8 @@ impl Environment {
             .find_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"="))
     }
 
-    /// The attempt that the process belongs to, if it carries the marks of this server in this place. A grant of a server of
-    /// an earlier build names no place.
+    /// The attempt that the process belongs to, if it carries the marks of this server in this
+    /// place. A grant of a server of an earlier version names no place.
     #[must_use]
     pub fn attempt_of(&self, server_id: &str, place_id: &str) -> Option<&str> {
         let is_here = self.value(PLACE_VARIABLE).is_none_or(|place| place == place_id.as_bytes());

@@ -16,8 +16,9 @@ use nix::libc;
 use nix::sys::stat::major;
 use nix::sys::stat::minor;
 
-/// Whether an open file is locked through another descriptor. Looked at by taking the lock for a moment, so it is safe only
-/// where no other process will want the lock: shims take theirs before they first say hello and never again.
+/// Whether an open file is locked through another descriptor. The check takes the lock for a
+/// moment, so it is safe only if no other process will want the lock: shims take theirs before they
+/// first say hello and never again.
 pub fn is_held(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => file.unlock().map(|()| false),
@@ -26,8 +27,9 @@ pub fn is_held(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether a process has this file open and the lock with it. A process that only reads the file, as a backup does, holds
-/// nothing. A process that cannot be looked at is another user's, or is just ending.
+/// Whether a process has this file open and holds its lock. A process that only reads the file, as
+/// a backup does, holds nothing. A process that cannot be examined belongs to another user, or is
+/// just ending.
 #[must_use]
 pub fn holds(pid: i32, file: &Metadata) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
@@ -37,17 +39,19 @@ pub fn holds(pid: i32, file: &Metadata) -> bool {
         is_it && {
             let about = Path::new(&format!("/proc/{pid}/fdinfo")).join(descriptor.file_name());
             let about = fs::read_to_string(about).unwrap_or_default();
-            // The kernel names a lock with the descriptors that took it, and with those inherited from them.
+            // The kernel shows a lock at the descriptors that took it, and at those inherited from
+            // them.
             about.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
         }
     })
 }
 
-/// The kernel's list of whole-file locks at one moment. It is open to everybody, while a shim closes its descriptors to
-/// everybody but root. It names the process that took a lock, even if others have inherited it since.
+/// The kernel's list of whole-file locks at one moment. Everybody may read it, while a shim hides
+/// its descriptors from everybody but root. It names the process that took a lock, even if others
+/// have inherited the lock since.
 #[derive(Debug)]
 pub struct Listed {
-    /// By the name of the file in the list.
+    /// By the file's name in the list.
     holders: HashMap<String, Vec<i32>>,
     /// The device of each mount, as the list names it, by the mount's id.
     devices: HashMap<u64, (u64, u64)>,
@@ -61,13 +65,15 @@ impl Listed {
         })
     }
 
-    /// The processes that hold the lock of this file. `NotFound` when there is no such file.
+    /// The processes that hold the lock of this file. Fails with `NotFound` if there is no such
+    /// file.
     pub fn holders_of(&self, file: &Path) -> io::Result<&[i32]> {
-        // Opening it for nothing but its identity neither waits for a pipe nor wakes a device.
+        // Opening it only for its identity neither waits for a pipe nor wakes a device.
         let flags = libc::O_PATH | libc::O_CLOEXEC;
         let opened = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
         let found = opened.metadata()?;
-        // The list names the device as the mount does, which `stat` does not everywhere (btrfs).
+        // The list names the device as the mount does, which `stat` does not on every file system
+        // (btrfs).
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", opened.as_raw_fd()))?;
         let mount = about
             .lines()
@@ -82,7 +88,8 @@ impl Listed {
 fn holders(list: &str) -> HashMap<String, Vec<i32>> {
     let mut found: HashMap<String, Vec<i32>> = HashMap::new();
     for line in list.lines() {
-        // 7: FLOCK  ADVISORY  WRITE 20539 fe:00:6766653 0 EOF. A process that waits for one has "->" for FLOCK.
+        // 7: FLOCK  ADVISORY  WRITE 20539 fe:00:6766653 0 EOF. For a process that waits for a lock,
+        // "->" stands in the place of FLOCK.
         let fields: Vec<&str> = line.split_whitespace().collect();
         if let [_, "FLOCK", _, _, pid, file, ..] = fields[..]
             && let Ok(pid) = pid.parse()
@@ -133,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_a_lock_does_not_hold_it() {
+    fn a_process_that_waits_for_a_lock_does_not_hold_it() {
         let list = "1: POSIX  ADVISORY  READ 7 fe:00:1 0 EOF\n2: FLOCK  ADVISORY  WRITE 8 fe:00:2 0 EOF\n\
                     2: -> FLOCK  ADVISORY  WRITE 9 fe:00:2 0 EOF\n";
         assert_eq!(holders(list), HashMap::from([("fe:00:2".to_owned(), vec![8])]));

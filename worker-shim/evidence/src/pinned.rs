@@ -1,7 +1,8 @@
-//! Process handles that cannot come to mean another process, and signals to exactly one.
+//! Process handles that cannot come to mean another process, and signals to exactly one process.
 //!
-//! A pid is no identity: by the time of the signal it may be another process's. To signal one process, pin it
-//! first, compare what was pinned with what you mean, and signal the handle.
+//! A pid is not an identity: by the time of the signal it may belong to another process. To signal
+//! one process, pin it first, compare the pinned process with the one that you mean, and signal the
+//! handle.
 #![expect(unsafe_code, reason = "neither std nor nix wraps the two pidfd system calls")]
 
 use std::io;
@@ -25,8 +26,9 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// Pins the process that has this id now. Compare afterwards that it is the process you mean. `EINVAL` for init and
-    /// for ids of process groups, `ESRCH` when there is no such process.
+    /// Pins the process that has this id now. Compare afterwards that it is the process that you
+    /// mean. Fails with `EINVAL` for init and for ids of process groups, and with `ESRCH` if there
+    /// is no such process.
     pub fn open(pid: i32) -> io::Result<Self> {
         if pid <= 1 {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -37,11 +39,12 @@ impl Pinned {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel just returned this descriptor (close-on-exec) and nobody else knows its number.
+        // SAFETY: the kernel has just returned this descriptor (close-on-exec), and nobody else
+        // knows its number.
         Ok(Self { handle: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Signals the process; `ESRCH` when it is gone.
+    /// Signals the process. Fails with `ESRCH` if it is gone.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let fd = self.handle.as_raw_fd();
         let info = ptr::null::<libc::siginfo_t>();
@@ -58,12 +61,12 @@ impl AsFd for Pinned {
     }
 }
 
-/// Signals this very process. False when it is gone or its pid is another's by now; an error when this user may not
-/// signal it.
+/// Signals this very process. Returns false if it is gone or its pid belongs to another process by
+/// now; fails if this user may not signal it.
 pub fn signal(target: &Process, signal: Signal) -> io::Result<bool> {
     let is_gone = |error: &io::Error| error.raw_os_error() == Some(libc::ESRCH);
     let sent = Pinned::open(target.pid).and_then(|pinned| {
-        // Compared once pinned: whatever has the pid now is what is hit.
+        // Compared once pinned: whichever process has the pid now gets the signal.
         if target.is_still_there() { pinned.signal(signal).map(|()| true) } else { Ok(false) }
     });
     match sent {
@@ -80,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn init_and_process_groups_are_no_targets() {
+    fn init_and_process_groups_cannot_be_targets() {
         for pid in [1, 0, -1, i32::MIN] {
             assert_eq!(Pinned::open(pid).expect_err("refused").raw_os_error(), Some(libc::EINVAL));
         }

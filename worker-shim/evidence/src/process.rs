@@ -17,20 +17,20 @@ pub struct Process {
     pub parent: i32,
     pub group: i32,
     pub session: i32,
-    /// In clock ticks since boot; with the pid, an identity.
+    /// In clock ticks since boot; an identity, together with the pid.
     pub started: u64,
     pub state: State,
     pub resident_pages: u64,
-    /// Processor time in clock ticks, of the process and of the children that it waited for.
+    /// Processor time in clock ticks, of the process and of the children that it has waited for.
     pub time: u64,
 }
 
-/// The scheduler's letter for a process, as far as anybody here acts on it.
+/// The scheduler's letter for a process, as far as any caller here needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Running, or waiting for something that a signal interrupts.
     Running,
-    /// Asleep where no signal reaches, not even KILL.
+    /// Asleep where no signal reaches it, not even SIGKILL.
     Uninterruptible,
     /// Stopped by a signal or by a debugger.
     Stopped,
@@ -39,7 +39,7 @@ pub enum State {
 }
 
 impl Process {
-    /// Reads one process, or none when it is gone.
+    /// Reads one process; `None` if it is gone.
     #[must_use]
     pub fn read(pid: i32) -> Option<Self> {
         parse_stat(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
@@ -56,14 +56,15 @@ impl Process {
         Self::read(self.pid).is_some_and(|now| now.started == self.started)
     }
 
-    /// When it was started, in whole seconds since the boot; none where the kernel does not say how long a tick is.
+    /// When it was started, in whole seconds since the boot; `None` if the kernel does not say how
+    /// long a tick is.
     #[must_use]
     pub fn started_seconds(&self) -> Option<u64> {
         let ticks = sysconf(SysconfVar::CLK_TCK).ok()??;
         Some(self.started / ticks.unsigned_abs().max(1))
     }
 
-    /// What it calls itself, at most 15 bytes; none when it is gone.
+    /// The name that it gives itself, at most 15 bytes; `None` if it is gone.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         name(self.pid)
@@ -80,27 +81,29 @@ pub fn all() -> io::Result<impl Iterator<Item = Process>> {
     Ok(pids()?.into_iter().filter_map(Process::read))
 }
 
-/// What a process calls itself, at most 15 bytes; none when it is gone. It may hold any bytes: escape it before you show
-/// it.
+/// The name that a process gives itself, at most 15 bytes; `None` if it is gone. It may contain any
+/// bytes: escape it before you show it.
 #[must_use]
 pub fn name(pid: i32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
 }
 
-/// The arguments of a process, with spaces between; empty for a zombie, none when it is gone.
+/// The arguments of a process, separated by spaces; empty for a zombie, `None` if it is gone.
 #[must_use]
 pub fn command(pid: i32) -> Option<String> {
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     Some(String::from_utf8_lossy(&arguments).trim_end_matches('\0').replace('\0', " "))
 }
 
-/// The directory a process works in. `NotFound` when it is gone or a zombie, `PermissionDenied` for another user's.
+/// The working directory of a process. Fails with `NotFound` for a process that is gone or a
+/// zombie, and with `PermissionDenied` for another user's.
 pub fn working_directory(pid: i32) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd"))
 }
 
-/// Bytes that a process has read and written so far, through whatever kind of file; 0 where this user may not see it.
+/// The bytes that a process has read and written so far, through files of every kind; 0 if this
+/// user may not see it.
 #[must_use]
 pub fn bytes_moved(pid: i32) -> u64 {
     let counters = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
@@ -111,8 +114,8 @@ pub fn bytes_moved(pid: i32) -> u64 {
     moved.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).fold(0, u64::wrapping_add)
 }
 
-/// Whether there is a process with this id, a zombie included. Asked of the kernel and not of `/proc`, which hides a shim
-/// from a service's own user. None when the kernel does not say.
+/// Whether a process with this id exists, a zombie included. The kernel is asked rather than
+/// `/proc`, which hides a shim from a service's own user. `None` if the kernel does not say.
 #[must_use]
 pub fn exists(pid: i32) -> Option<bool> {
     if pid <= 1 {
@@ -134,8 +137,8 @@ pub(crate) fn numbers(directory: &str) -> io::Result<Vec<i32>> {
     Ok(found)
 }
 
-/// Parses `/proc/<pid>/stat`. The name in it may hold anything, spaces and parentheses too, so fields are counted from
-/// the last `)`.
+/// Parses `/proc/<pid>/stat`. The name in it may contain anything, including spaces and
+/// parentheses, so fields are counted from the last `)`.
 fn parse_stat(pid: i32, stat: &[u8]) -> Option<Process> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let rest = OsStr::from_bytes(stat.get(after_name..)?).to_str()?;
@@ -149,12 +152,12 @@ fn parse_stat(pid: i32, stat: &[u8]) -> Option<Process> {
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
     let session = fields.next()?.parse().ok()?;
-    // Fields 14 to 17 of the file; the state was the third.
+    // Fields 14 to 17 of the file; the state is the third.
     let mut time = 0_u64;
     for field in fields.by_ref().skip(7).take(4) {
         time = time.wrapping_add(field.parse().unwrap_or(0));
     }
-    // Field 22, and 24.
+    // Fields 22 and 24.
     let started = fields.nth(4)?.parse().ok()?;
     let resident_pages = fields.nth(1)?.parse().unwrap_or(0);
     Some(Process { pid, parent, group, session, started, state, resident_pages, time })
@@ -167,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_full_of_parentheses_does_not_confuse() {
+    fn a_name_full_of_parentheses_does_not_confuse_the_parser() {
         let stat = b"7 (a) S 1 (b)) Z 4 6 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99 1000 55 18446";
         let expected = Process {
             pid: 7,
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_there_until_it_was_reaped() {
+    fn a_process_exists_until_it_is_reaped() {
         let mut child = Command::new("sleep").arg("600").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let seen = Process::read(pid).unwrap();

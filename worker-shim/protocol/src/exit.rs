@@ -12,33 +12,34 @@ use serde_json::Value;
 pub struct ExitRecord {
     /// The format of this file; 1 until a change cannot be expressed by adding fields.
     pub version: u16,
-    /// As in the grant: the database this attempt belongs to.
+    /// As in the grant: the database that this attempt belongs to.
     pub server_id: String,
     pub attempt_id: String,
     pub worker_id: String,
     /// The shim's version, for people.
     pub build: String,
     pub status: ExitStatus,
-    /// Why the attempt was stopped, when it did not end by itself.
+    /// Why the attempt was stopped, if it did not end by itself.
     #[serde(default)]
     pub stop: Option<Stop>,
-    /// The stream's `result` message that stands, when there was one. A run writes several: the last one with an outcome
-    /// stands, else the last error that no later turn made good, else the last one.
+    /// The stream's `result` message that is valid, if there was one. A run writes several: the
+    /// last one with an outcome is valid, else the last error that no later turn corrected, else
+    /// the last one.
     #[serde(default)]
     pub result: Option<ResultMessage>,
     /// The `error` of the last assistant message that had one: `authentication_failed`, `rate_limit`, ….
     #[serde(default)]
     pub last_error: Option<String>,
-    /// The session the child announced in its `init` line; absent when it never got that far.
+    /// The session that the child announced in its `init` line; absent if it never got that far.
     #[serde(default)]
     pub session_id: Option<String>,
     /// The end of the child's standard error, at most 4 KiB, for people.
     #[serde(default)]
     pub stderr_tail: String,
-    /// Assistant messages seen in the stream. Counts also when no `result` came.
+    /// Assistant messages in the stream. Counted even if no `result` came.
     #[serde(default)]
     pub turns: u32,
-    /// Unix milliseconds; absent when the child never started.
+    /// Unix milliseconds; absent if the child never started.
     #[serde(default)]
     pub started_at_ms: Option<i64>,
     pub ended_at_ms: i64,
@@ -48,39 +49,42 @@ pub struct ExitRecord {
     /// Largest resident size of any one process of the tree, in KiB, as the kernel accounts for waited children.
     #[serde(default)]
     pub max_rss_kib: Option<u64>,
-    /// Processes that the kernel killed for lack of memory while the attempt ran. In a unit of the worker's own they are
-    /// the attempt's; elsewhere others are counted too, so it is given only when the agent was killed and the shim did
-    /// not do it. Absent otherwise, and in records of older shims.
+    /// Processes that the kernel killed for lack of memory while the attempt ran. In a unit of the
+    /// worker's own they belong to the attempt; elsewhere the count includes others, so it is given
+    /// only if the agent was killed and the shim did not kill it. Absent otherwise, and in records
+    /// of older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_kills: Option<u64>,
-    /// Processes and threads that the kernel refused because the worker's unit had as many as it may (`TasksMax=`), while
-    /// the attempt ran. Absent when there was none, outside a unit, and in records of older shims.
+    /// Processes and threads that the kernel refused because the worker's unit had reached its
+    /// limit (`TasksMax=`) while the attempt ran. Absent if there were none, outside a unit, and in
+    /// records of older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_refused: Option<u64>,
-    /// Most memory the whole tree was seen to hold at once, in bytes.
+    /// The most memory that the whole tree was seen to use at once, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
-    /// What the stream last said about the account's usage limit.
+    /// The stream's last report about the account's usage limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_limit: Option<UsageLimit>,
     /// MCP servers that the `init` line names as failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mcp_failed: Vec<String>,
-    /// The tokens of the assistant messages, added up. Counts also when no `result` came.
+    /// The tokens of the assistant messages, added up. Counted even if no `result` came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_usage: Option<Usage>,
-    /// What all the results of the run say together. Absent without a result, and in records of older shims.
+    /// The sum of all results of the run. Absent without a result, and in records of older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
     /// Lines that were meant as JSON and could not be read, or were too long to be held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<Unreadable>,
-    /// Fields a newer shim added.
+    /// Fields that a newer shim added.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// How the child ended. An end that could not be observed is `Unknown`, which nothing takes for success.
+/// How the child ended. An end that could not be observed is `Unknown`, which no reader takes for
+/// success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ExitStatus {
@@ -91,12 +95,13 @@ pub enum ExitStatus {
         signal: i32,
     },
     Unknown,
-    /// No child was started: the program is missing, its directory is gone, or the attempt was stopped before.
+    /// No child was started: the program is missing, its directory is gone, or the attempt was
+    /// stopped first.
     NotStarted {
         error: String,
         errno: Option<i32>,
     },
-    /// A status this build does not know, from a newer shim.
+    /// A status from a newer shim that this version does not know.
     #[serde(other)]
     Newer,
 }
@@ -104,34 +109,34 @@ pub enum ExitStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
     pub reason: StopReason,
-    /// The signal number that asked for it, when a signal did.
+    /// The number of the signal that requested it, if a signal did.
     #[serde(default)]
     pub signal: Option<i32>,
-    /// Who sent that signal. Absent from older shims, and when no signal asked.
+    /// The sender of that signal. Absent from older shims, and if no signal requested the stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<Sender>,
 }
 
 impl Stop {
-    /// A stop that no signal asked for.
+    /// A stop that no signal requested.
     #[must_use]
     pub const fn of(reason: StopReason) -> Self {
         Self { reason, signal: None, sender: None }
     }
 }
 
-/// The sender of a signal, as the kernel and `/proc` know it.
+/// The sender of a signal, as far as the kernel and `/proc` know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     pub pid: i32,
     pub uid: u32,
-    /// It is a process of the very attempt that its signal stopped.
+    /// Whether it is a process of the very attempt that its signal stopped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own: bool,
-    /// Its name, as it calls itself. Absent when it was gone by the time somebody looked.
+    /// The name that it gives itself. Absent if it was gone by the time of the look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The attempt it says it belongs to, when it says so.
+    /// The attempt that it claims to belong to, if it claims one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<String>,
 }
@@ -143,7 +148,7 @@ pub enum StopReason {
     Interrupt,
     /// Stop now, the work is not wanted.
     Cancel,
-    /// As interrupt, without grace.
+    /// Like interrupt, without grace.
     Kill,
     /// Stop, then run the same ticket again in the same claude session.
     Restart,
@@ -153,24 +158,24 @@ pub enum StopReason {
     Stall,
     /// The child had sent its result and would not exit.
     HungAfterResult,
-    /// It announced no session within the time a start may take.
+    /// It announced no session within the time that a start may take.
     HangAtStart,
     /// It used more turns than it may.
     MaxTurns,
-    /// The same tool calls again and again.
+    /// It made the same tool calls again and again.
     NoProgress,
-    /// The login was refused, which trying again does not change.
+    /// The login was refused, and trying again does not change that.
     Authentication,
-    /// The account cannot pay, which trying again does not change.
+    /// The account cannot pay, and trying again does not change that.
     Billing,
     /// The run directory could not be written, so nothing the child did could be recorded.
     Unrecordable,
-    /// A reason this build does not know, from a newer shim.
+    /// A reason from a newer shim that this version does not know.
     #[serde(other)]
     Newer,
 }
 
-/// What the stream's `result` message says, in its own words.
+/// The contents of the stream's `result` message, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResultMessage {
     #[serde(default)]
@@ -194,14 +199,14 @@ pub struct ResultMessage {
     /// The closing prose, cut to 4 KiB: shown to people, never parsed.
     #[serde(default)]
     pub result: Option<String>,
-    /// What went wrong, in claude's words, cut to 4 KiB in all.
+    /// What went wrong, in claude's words, cut to 4 KiB in total.
     #[serde(default)]
     pub errors: Vec<String>,
-    /// The names of tools it was denied, each once.
+    /// The names of the tools that it was denied, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<String>,
-    /// The calls it was denied, over all results of the run; the last ones, when there were many. Empty in records of
-    /// older shims.
+    /// The calls that it was denied, over all results of the run; the last ones, if there were
+    /// many. Empty in records of older shims.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denials: Vec<Denial>,
 }
@@ -211,19 +216,20 @@ pub struct ResultMessage {
 pub struct Denial {
     #[serde(default)]
     pub tool: String,
-    /// What says most about the call, cut to 200 bytes: for people.
+    /// The most telling part of the call, cut to 200 bytes: for people.
     #[serde(default)]
     pub input: String,
 }
 
-/// What all the results of a run say together. claude writes one for each turn, and for each background task that ends.
+/// The sum of all results of a run. claude writes one for each turn, and for each background task
+/// that ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Told {
-    /// Dollars of this run alone: the sum of what each result says was used since the one before. Absent when one of them
-    /// does not say.
+    /// Dollars of this run alone: the sum of what each result reports as used since the previous
+    /// one. Absent if one of them does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_usd: Option<f64>,
-    /// The highest running total; that of a resumed session may hold earlier runs too.
+    /// The highest running total; that of a resumed session may include earlier runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_usd: Option<f64>,
     /// Turns of all results.
@@ -235,7 +241,8 @@ pub struct Told {
     /// The agent's own messages after the last result.
     #[serde(default)]
     pub turns_after: u32,
-    /// Tokens of messages after the last result. No result tells what they cost. Absent when there were none.
+    /// Tokens of messages after the last result. No result reports their cost. Absent if there were
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_after: Option<Usage>,
 }
@@ -245,42 +252,43 @@ pub struct Told {
 pub struct Unreadable {
     #[serde(default)]
     pub lines: u32,
-    /// Why, of the last one.
+    /// The reason, for the last of them.
     #[serde(default)]
     pub why: String,
 }
 
-/// The account's usage limit, as a `rate_limit_event` of the stream tells it. What holds for some models only is in
-/// `models` alone.
+/// The account's usage limit, as a `rate_limit_event` of the stream reports it. Limits that hold
+/// only for some models are in `models` alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UsageLimit {
     /// Requests are refused until the reset.
     #[serde(default)]
     pub rejected: bool,
-    /// When the limit that is nearest to being reached starts afresh; unix milliseconds.
+    /// When the limit that is nearest to being reached is reset; unix milliseconds.
     #[serde(default)]
     pub resets_at_ms: Option<i64>,
     /// The share of that limit that is used, from 0 to 1.
     #[serde(default)]
     pub utilization: Option<f64>,
-    /// When the stream said so; unix milliseconds. The same words are repeated with each heartbeat and count once. Absent
-    /// from older shims.
+    /// When the stream reported it; unix milliseconds. Each heartbeat repeats the same report,
+    /// which counts once. Absent from older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_at_ms: Option<i64>,
-    /// Limits of single families of models. Empty from older shims, which told them as the account's.
+    /// Limits of single families of models. Empty from older shims, which reported them as the
+    /// account's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelLimit>,
 }
 
 impl UsageLimit {
-    /// Whether the service refused, whatever for.
+    /// Whether the service refused a request, for any limit.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.rejected || self.models.iter().any(|limit| limit.rejected)
     }
 }
 
-/// A usage limit that holds for work with one family of models, and for no other work.
+/// A usage limit for work with one family of models, and for no other work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelLimit {
     /// The service's name for it, such as `seven_day_opus`.
@@ -309,7 +317,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Each count by `combine`.
+    /// Combines each count with the other's by `combine`.
     fn with(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         let combined = |of: fn(&Self) -> u64| combine(of(self), of(other));
         Self {
@@ -326,7 +334,7 @@ impl Usage {
         self.with(other, u64::saturating_add)
     }
 
-    /// What is left without `other`.
+    /// What remains without `other`.
     #[must_use]
     pub fn less(&self, other: &Self) -> Self {
         self.with(other, u64::saturating_sub)
@@ -339,27 +347,29 @@ impl Usage {
     }
 }
 
-/// What is signed begins with this, so that no signature over anything else is taken for one over a record.
+/// Everything that is signed begins with this, so that no signature over anything else is valid for
+/// a record.
 const SEAL_CONTEXT: &[u8] = b"vibe-ensemble exit record 1\0";
 const SEAL_HEAD: &[u8] = br#"{"seal":""#;
 const SEAL_TAIL: &[u8] = br#"","#;
 
-/// What a shim signs of a record that was encoded as a JSON object.
+/// What a shim signs for a record that was encoded as a JSON object.
 #[must_use]
 pub fn to_sign(record: &[u8]) -> Vec<u8> {
     [SEAL_CONTEXT, record.get(1..).unwrap_or_default()].concat()
 }
 
-/// The content of `exit.json`: the encoded record with its signature as the first field, in hexadecimal digits. A
-/// reader without support for signatures sees a record with one more field.
+/// The contents of `exit.json`: the encoded record with its signature as the first field, in
+/// hexadecimal digits. A reader without support for signatures sees a record with one more field.
 #[must_use]
 pub fn with_seal(record: &[u8], signature: &str) -> Vec<u8> {
     let rest = record.get(1..).unwrap_or_default();
     [SEAL_HEAD, signature.as_bytes(), SEAL_TAIL, rest].concat()
 }
 
-/// The signature in the content of `exit.json`, and what it has to be over; `None` when it has none. The bytes count and
-/// not what they mean, so nothing depends on how a record is encoded.
+/// The signature in the contents of `exit.json`, and the bytes that it must be over; `None` if
+/// there is no signature. The bytes matter rather than their meaning, so nothing depends on how a
+/// record is encoded.
 #[must_use]
 pub fn seal_of(file: &[u8]) -> Option<(&str, Vec<u8>)> {
     let after = file.strip_prefix(SEAL_HEAD)?;

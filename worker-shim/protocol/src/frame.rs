@@ -1,7 +1,8 @@
-//! Frames: a message on a stream is its length as four bytes, big-endian, then that many bytes of JSON.
+//! Frames: a message on a stream is its length as four bytes, big-endian, then that many bytes of
+//! JSON.
 //!
-//! Nothing here reads or writes a socket, so both the server's async side and the shim's poll loop use it, and a test
-//! can feed it byte by byte.
+//! Nothing here reads or writes a socket, so both the server's async side and the shim's poll loop
+//! can use it, and a test can feed it byte by byte.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +13,7 @@ use crate::message::Kinds;
 /// server takes requests of up to 4 MiB each; beyond this a peer is broken or hostile.
 pub const MAX_BODY: usize = 32 << 20;
 
-/// The longest body a hello may announce: who says it is not known before it was read.
+/// The longest body that a hello may announce: its sender is unknown until it has been read.
 pub const MAX_HELLO: usize = 4 << 10;
 
 const HEADER: usize = 4;
@@ -33,13 +34,14 @@ pub enum FrameError {
 #[derive(Debug, PartialEq)]
 pub enum Decoded<M> {
     Known(M),
-    /// A kind this build does not know. Answer it with `Unsupported`; never drop the link for it.
+    /// A kind that this version does not know. Answer it with `Unsupported`; never drop the link
+    /// because of it.
     Unknown {
         kind: String,
     },
 }
 
-/// Encodes one message with its length in front.
+/// Encodes one message, preceded by its length.
 pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
     let mut bytes = vec![0; HEADER];
     serde_json::to_writer(&mut bytes, message).map_err(FrameError::Encode)?;
@@ -50,7 +52,7 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
     Ok(bytes)
 }
 
-/// Collects bytes as they come and hands out whole messages.
+/// Collects bytes as they arrive and hands out whole messages.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: Vec<u8>,
@@ -64,18 +66,18 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Takes frames of at most `most` bytes.
+    /// Accepts frames of at most `most` bytes.
     #[must_use]
     pub fn with_most(most: usize) -> Self {
         Self { buffer: Vec::new(), most }
     }
 
-    /// Takes frames of at most `most` bytes from now on.
+    /// Accepts frames of at most `most` bytes from now on.
     pub fn allow(&mut self, most: usize) {
         self.most = most;
     }
 
-    /// How long the frame at hand says it is, once that has come.
+    /// The announced length of the current frame, once it has arrived.
     #[must_use]
     pub fn announced(&self) -> Option<usize> {
         let header = self.buffer.first_chunk::<HEADER>()?;
@@ -87,9 +89,9 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Takes the next whole message, or `None` until more bytes come.
+    /// Takes the next whole message, or `None` until more bytes arrive.
     ///
-    /// After an error the stream has lost its framing; the only safe answer is to close the link.
+    /// After an error the stream has lost its framing; the only safe reaction is to close the link.
     pub fn take<M: Kinds>(&mut self) -> Result<Option<Decoded<M>>, FrameError> {
         let Some(body) = self.announced() else { return Ok(None) };
         if body > self.most {
@@ -98,7 +100,8 @@ impl Decoder {
         let Some(bytes) = self.buffer.get(HEADER..HEADER + body) else { return Ok(None) };
         let decoded = decode(bytes)?;
         self.buffer.drain(..HEADER + body);
-        // A grant can be megabytes; a process that runs for days must not keep that much for the next heartbeat.
+        // A grant can be megabytes; a process that runs for days must not keep that much memory for
+        // the next heartbeat.
         if self.buffer.is_empty() && self.buffer.capacity() > 64 << 10 {
             self.buffer = Vec::new();
         }
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_is_short_and_what_comes_after_it_need_not_be() {
+    fn a_hello_is_short_and_later_messages_need_not_be() {
         let long = ToServer::Goodbye { reason: "x".repeat(MAX_HELLO) };
         let bytes = encode(&long).expect("encodes");
         let mut decoder = Decoder::with_most(MAX_HELLO);

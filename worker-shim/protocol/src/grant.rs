@@ -1,4 +1,4 @@
-//! The work order for one attempt: everything a shim must know, in one message and one file.
+//! The work order for one attempt: everything that a shim must know, in one message and one file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use serde_json::Value;
 pub struct Grant {
     /// The format of this file; 1 until a change cannot be expressed by adding fields.
     pub version: u16,
-    /// The database that granted it. A run directory of another database is never taken for this one's.
+    /// The database that granted it. A run directory of another database is never mistaken for one
+    /// of this database.
     pub server_id: String,
     /// `A-17`; the number is the fence.
     pub attempt_id: String,
@@ -21,7 +22,7 @@ pub struct Grant {
     pub project: String,
     pub stage: String,
     pub worker_id: String,
-    /// The claude session the child runs in.
+    /// The claude session in which the child runs.
     pub claude_session_id: String,
     pub program: PathBuf,
     pub args: Vec<String>,
@@ -29,46 +30,48 @@ pub struct Grant {
     #[serde(default)]
     pub prompt: String,
     pub cwd: PathBuf,
-    /// Set for the child on top of what the shim lets through from its own environment.
+    /// Set for the child in addition to what the shim passes on from its own environment.
     pub env: BTreeMap<String, String>,
-    /// Names of variables, beyond the built-in list, that the shim lets through; a trailing `*` matches any rest.
+    /// Names of variables, beyond the built-in list, that the shim passes on; a trailing `*`
+    /// matches any rest.
     #[serde(default)]
     pub env_pass: Vec<String>,
     /// Written into the run directory, mode 0600, before the child starts: file name to content.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
     pub limits: Limits,
-    /// Fields a newer server added; kept so that `grant.json` is what the server said.
+    /// Fields that a newer server added; kept so that `grant.json` is exactly what the server sent.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// Bounds the shim enforces alone, because it outlives the server. Durations in milliseconds.
+/// Bounds that the shim enforces alone, because it outlives the server. Durations in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Wall clock for the whole attempt; none when absent.
+    /// Wall-clock limit of the whole attempt; absent means no limit.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
-    /// Longest silence of the child; none when absent.
+    /// Longest silence of the child; absent means no limit.
     #[serde(default)]
     pub stall_ms: Option<u64>,
-    /// From the result message to the end of the child; then it is stopped and the result stands.
+    /// From the result message to the end of the child; after that it is stopped, and the result
+    /// remains valid.
     pub result_linger_ms: u64,
-    /// From TERM to the child's group to TERM to every descendant.
+    /// From SIGTERM to the child's group until SIGTERM to every descendant.
     pub grace_ms: u64,
-    /// From TERM to every descendant to KILL.
+    /// From SIGTERM to every descendant until SIGKILL.
     pub kill_after_ms: u64,
     /// A transcript segment is closed at this size.
     pub segment_bytes: u64,
-    /// Segments kept per stream; the oldest goes first.
+    /// Segments kept per stream; the oldest is removed first.
     pub segments: u32,
-    /// From the start to the line that announces the session; none when absent.
+    /// From the start to the line that announces the session; absent means no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_ms: Option<u64>,
-    /// Messages of the model; none when absent.
+    /// Messages of the model; absent means no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_turns: Option<u32>,
-    /// The same tool calls in a row; none when absent.
+    /// The same tool calls in a row; absent means no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_repeats: Option<u32>,
 }

@@ -1,7 +1,8 @@
-//! Records for systemd's journal, which the server and its shims write alike.
+//! Records for systemd's journal, which the server and its shims write in the same way.
 //!
-//! The journal takes a record as one datagram of fields. Values may come from agents and from the network, so a record
-//! holds them escaped: a value is one line in every reader, and nothing in it moves a cursor or looks like another field.
+//! The journal takes a record as one datagram of fields. Values may come from agents and from the
+//! network, so a record contains them escaped: a value is one line in every reader, and nothing in
+//! it moves a cursor or looks like another field.
 
 use std::error::Error;
 use std::io;
@@ -9,11 +10,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Where the journal takes records.
+/// The journal's socket.
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Characters of one value that are logged. What is longer is no help to a reader, and an agent may choose its length. A
-/// record of a dozen values of this length fits into a datagram.
+/// How many characters of one value are logged. A longer value does not help a reader, and an agent
+/// may choose its length. A record of a dozen values of this length fits into a datagram.
 const MOST_CHARS: usize = 4_000;
 
 /// A connection to the journal.
@@ -24,17 +25,18 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Of this machine. The journal may be restarted meanwhile, or not listen at all: [`Journal::send`] says.
+    /// The journal of this machine. It may be restarted meanwhile, or not listen at all:
+    /// [`Journal::send`] reports that.
     pub fn new() -> io::Result<Self> {
         Self::at(Path::new(SOCKET))
     }
 
-    /// One that listens elsewhere, as in a test.
+    /// A journal that listens elsewhere, as in a test.
     pub fn at(path: &Path) -> io::Result<Self> {
         Ok(Self { socket: UnixDatagram::unbound()?, path: path.to_owned() })
     }
 
-    /// Fails where no journal listens.
+    /// Fails if no journal listens.
     pub fn send(&self, record: &Record) -> io::Result<()> {
         self.socket.send_to(&record.bytes, &self.path).map(drop)
     }
@@ -63,7 +65,8 @@ impl Record {
         self.bytes.push(b'\n');
     }
 
-    /// Whether a value is not what was given: it had characters that a terminal acts on, or was too long.
+    /// Whether a value differs from the given one: it contained characters that a terminal acts on,
+    /// or was too long.
     #[must_use]
     pub const fn is_escaped(&self) -> bool {
         self.is_escaped
@@ -80,14 +83,14 @@ impl Record {
         self.is_escaped = false;
     }
 
-    /// What is sent.
+    /// The bytes that are sent.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// An error and everything that caused it, on one line. The one way errors are written to logs.
+/// An error and everything that caused it, on one line. All errors are written to logs this way.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
@@ -100,7 +103,8 @@ pub fn chain(error: &dyn Error) -> String {
     line
 }
 
-/// Text from outside as it may be logged: on one line, bounded, and with nothing in it that a terminal acts on.
+/// Text from outside as it may be logged: on one line, bounded, and without anything that a
+/// terminal acts on.
 #[must_use]
 pub fn outside(text: &str) -> String {
     let mut escaped = String::new();
@@ -117,8 +121,8 @@ pub fn outside(text: &str) -> String {
     escaped
 }
 
-/// Whether a character is invisible or acts on a terminal: control characters, ends of lines, and marks that turn the
-/// direction of writing.
+/// Whether a character is invisible or acts on a terminal: control characters, line ends, and marks
+/// that change the direction of writing.
 #[must_use]
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
@@ -130,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_can_be_no_second_field_and_moves_no_cursor() {
+    fn a_value_cannot_be_a_second_field_or_move_a_cursor() {
         let mut record = Record::new();
         record.field("MESSAGE", "two\nPRIORITY=0\r\u{1b}[2J\u{9b}1m\u{202e}é");
         assert!(record.is_escaped());

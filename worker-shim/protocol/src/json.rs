@@ -1,21 +1,23 @@
-//! JSON as agents and clients really write it. A broken part costs that part, and never the whole input.
+//! JSON as agents and clients really write it. A broken part costs that part, and never the whole
+//! input.
 //!
-//! A model that stops in the middle of an emoji leaves half a surrogate pair, a terminal leaves bytes that are not UTF-8,
-//! and a strict parser then loses a result that was paid for. Both sides read such input: the shim reads a stream, the
-//! server reads what a client sends and what a dead shim left.
+//! A model that stops in the middle of an emoji leaves half a surrogate pair, a terminal leaves
+//! bytes that are not UTF-8, and a strict parser then loses a result that was paid for. Both sides
+//! read such input: the shim reads a stream, the server reads what a client sends and what a dead
+//! shim left.
 
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
 
-/// Levels of lists and objects that are kept. Parsers refuse more than 128, and what is read here travels inside other
-/// messages.
+/// How many levels of lists and objects are kept. Parsers refuse more than 128, and what is read
+/// here travels inside other messages.
 pub const DEEPEST: usize = 100;
 
-/// Stands for a number that is larger than any.
+/// Replaces a number that is larger than any valid one.
 const LARGEST: &str = "1.7976931348623157e308";
 
-/// Reads bytes that should be JSON, repaired where necessary.
+/// Reads bytes that should be JSON, repaired if necessary.
 ///
 /// # Errors
 ///
@@ -64,9 +66,9 @@ pub fn repair(text: &str) -> Cow<'_, str> {
 
 struct Scan<'t> {
     text: &'t str,
-    /// Always at a character's first byte where something is replaced.
+    /// Wherever something is replaced, this is at a character's first byte.
     at: usize,
-    /// Everything before is in `repaired`.
+    /// Everything before this is in `repaired`.
     kept: usize,
     repaired: String,
 }
@@ -76,7 +78,7 @@ impl Scan<'_> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Puts `with` in the place of what lies between `from` and here.
+    /// Puts `with` in the place of everything between `from` and here.
     fn replace(&mut self, from: usize, with: &str) {
         self.repaired.push_str(&self.text[self.kept..from]);
         self.repaired.push_str(with);
@@ -118,7 +120,7 @@ impl Scan<'_> {
                     Some(_) => {}
                 }
             }
-            // A backslash that escapes nothing is meant as one.
+            // A backslash that escapes nothing stands for itself.
             Some(_) => {
                 self.at += 1;
                 self.replace(from, "\\\\");
@@ -127,7 +129,7 @@ impl Scan<'_> {
         }
     }
 
-    /// How many of the four digits of the escape at `from` are there.
+    /// How many of the four digits of the escape at `from` exist.
     fn digits(&self, from: usize) -> usize {
         let rest = self.text.as_bytes().get(from + 2..).unwrap_or_default();
         rest.iter().take(4).take_while(|byte| byte.is_ascii_hexdigit()).count()
@@ -170,7 +172,7 @@ impl Scan<'_> {
         self.at += 1;
     }
 
-    /// Passes over a list or an object, however deep it is.
+    /// Skips a list or an object, however deep it is.
     fn pass_nested(&mut self) {
         let mut open = 0_usize;
         while let Some(byte) = self.peek() {
@@ -226,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_larger_than_any_is_the_largest() {
+    fn a_number_beyond_the_largest_becomes_the_largest() {
         assert_eq!(reads("[1e999, -1e999, 1]"), json!([f64::MAX, f64::MIN, 1]));
         assert_eq!(reads("[NaN, Infinity, -Infinity]"), json!([null, f64::MAX, f64::MIN]));
         assert_eq!(reads(r#"["1e999 NaN Infinity"]"#), json!(["1e999 NaN Infinity"]));
     }
 
     #[test]
-    fn what_is_nested_too_deep_costs_only_itself() {
+    fn a_value_nested_too_deep_costs_only_itself() {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         let text = format!(r#"{{"a":{},"b":"]}}\"","c":[{{"d":2}}]}}"#, deep(5000));
         let read = reads(&text);

@@ -1,11 +1,12 @@
 //! The contract between the Vibe-Ensemble server and its shims.
 //!
-//! A shim outlives the server that launched it, so a server routinely talks to shims of an older build, and the files
-//! of a run directory are read by servers that did not exist when they were written. Everything here is therefore
-//! append-only: fields are added with a default, kinds are added and answered when unknown, nothing is renamed.
+//! A shim outlives the server that launched it, so a server routinely talks to shims of an older
+//! version, and the files of a run directory are read by servers that did not exist when they were
+//! written. Everything here is therefore append-only: fields are added with a default, kinds are
+//! added and answered if unknown, nothing is renamed.
 //!
 //! - [`message`]: what the two sides say over the Unix socket.
-//! - [`frame`]: how a message becomes bytes, without doing I/O.
+//! - [`frame`]: how a message becomes bytes, without I/O.
 //! - [`grant`]: the work order, sent once and stored as `grant.json`.
 //! - [`exit`]: the facts about a finished attempt, sealed as `exit.json`.
 //! - [`journal`]: records that both write to the journal, with everything from outside escaped.
@@ -23,12 +24,13 @@ pub mod plain_file;
 pub mod run_dir;
 pub mod tally;
 
-/// The oldest protocol this build speaks. A server raises it only when no shim of that age can still be running.
+/// The oldest protocol that this version speaks. A server raises it only once no shim of that age
+/// can still be running.
 pub const PROTOCOL_MIN: u16 = 1;
-/// The newest protocol this build speaks.
+/// The newest protocol that this version speaks.
 pub const PROTOCOL_MAX: u16 = 1;
 
-/// Picks the newest protocol both sides speak, or none when the ranges do not meet.
+/// Picks the newest protocol that both sides speak, or `None` if the ranges do not meet.
 #[must_use]
 pub fn negotiate(peer_min: u16, peer_max: u16) -> Option<u16> {
     let newest = peer_max.min(PROTOCOL_MAX);

@@ -1,8 +1,9 @@
 //! What server and shim say to each other.
 //!
-//! A shim dials the server's socket, says [`ToServer::Hello`] and is welcomed or refused. Then it pulls: the server
-//! answers with a grant as soon as it has committed one, or says the queue is empty. The link may break at any byte;
-//! every message can be repeated on a new link without harm, and no message is the only copy of a fact.
+//! A shim dials the server's socket, says [`ToServer::Hello`] and is welcomed or refused. Then it
+//! pulls: the server answers with a grant as soon as it has committed one, or says that the queue
+//! is empty. The link may break at any byte; every message can be repeated on a new link without
+//! harm, and no message is the only copy of a fact.
 
 use std::path::PathBuf;
 
@@ -16,13 +17,14 @@ use crate::grant::Grant;
 use crate::grant::Limits;
 use crate::run_dir::UnitPlace;
 
-/// The names of a message set's kinds. They distinguish an unknown message from a malformed one.
+/// The names of the kinds in a set of messages. They distinguish an unknown message from a
+/// malformed one.
 pub trait Kinds: DeserializeOwned {
     const KINDS: &'static [&'static str];
 }
 
-/// The launch order: the one frame a shim reads from its standard input. It carries the secret, so that no secret is
-/// ever on a command line or in an environment.
+/// The launch order: the one frame that a shim reads from its standard input. It carries the
+/// secret, so that no secret is ever on a command line or in an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Launch {
@@ -35,35 +37,39 @@ impl Kinds for Launch {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchOrder {
-    /// The worker this shim is, `W-7`.
+    /// The worker that this shim is, `W-7`.
     pub worker_id: String,
-    /// Proves to the server that this process is the one it launched.
+    /// Proves to the server that this process is the one that it launched.
     pub token: String,
     /// The server's socket for shims.
     pub socket: PathBuf,
     /// Where run directories are made, one per attempt.
     pub attempts_dir: PathBuf,
-    /// A file the shim holds an exclusive `flock` on for its whole life. While it is held the worker is alive,
-    /// whatever its process id says.
+    /// A file on which the shim holds an exclusive `flock` for its whole life. While the lock is
+    /// held the worker is alive, whatever its process id says.
     pub worker_lock: PathBuf,
-    /// A file that holds the path of the server's socket, read before each dial: a server that is started again may have
-    /// another runtime directory. Absent from older servers; then, and while it cannot be read, `socket` is dialled.
+    /// A file with the path of the server's socket, read before each dial: a restarted server may
+    /// have another runtime directory. Absent from older servers; then, and while the file cannot
+    /// be read, `socket` is dialled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address_file: Option<PathBuf>,
-    /// The state directory this worker belongs to, as the hello says it back. Absent from older servers.
+    /// The state directory that this worker belongs to; the hello repeats it. Absent from older
+    /// servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place_id: Option<String>,
 }
 
-/// What a shim answers on the connection its order came by, where that leads both ways: in a unit of systemd's.
+/// A shim's answer on the connection on which its order came, if that leads both ways: in a systemd
+/// unit.
 ///
-/// Without it the server could not tell a shim that has its order from a connection that systemd closed at once.
+/// Without it the server could not tell a shim that has its order from a connection that systemd
+/// closed at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum LaunchAnswer {
     /// The shim has its order and its worker's lock, and will dial.
     Launched { pid: u32, unit: Option<String> },
-    /// It cannot work, and leaves.
+    /// It cannot work, and exits.
     LaunchFailed { reason: String },
 }
 
@@ -77,29 +83,31 @@ impl Kinds for LaunchAnswer {
 pub enum ToServer {
     /// The first message on every link.
     Hello(Hello),
-    /// Asks for one attempt. Repeating a `pull_id` returns the same grant: a shim that never saw the answer repeats it.
+    /// Asks for one attempt. Repeating a `pull_id` returns the same grant: a shim that never saw
+    /// the answer repeats it.
     Pull { pull_id: String },
     /// The child of a granted attempt is running.
     Started { attempt_id: String, child_pid: u32, at_ms: i64 },
     /// The shim is alive; sent every few seconds whether or not a child runs.
     Heartbeat {
         progress: Option<Progress>,
-        /// What keeps the shim from ending the live attempt, in words for people: processes that do not die, a record
-        /// that cannot be written. Absent when nothing does, and from older shims.
+        /// What keeps the shim from ending the live attempt, in words for people: processes that do
+        /// not die, a record that cannot be written. Absent if nothing does, and from older shims.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trouble: Option<String>,
     },
-    /// An attempt ended. Repeated until acked.
+    /// An attempt ended. Repeated until acknowledged.
     Completed {
         attempt_id: String,
         record: Box<ExitRecord>,
-        /// True when the record could not be written on disk: what the server commits is then the only copy.
+        /// True if the record could not be written to disk: what the server commits is then the
+        /// only copy.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unsealed: bool,
     },
-    /// The shim is leaving for good; it holds no unreported work.
+    /// The shim exits for good; it holds no unreported work.
     Goodbye { reason: String },
-    /// Answers a message kind this build does not know.
+    /// Answers a message of a kind that this version does not know.
     Unsupported { unsupported: String },
 }
 
@@ -118,31 +126,35 @@ pub struct Hello {
     pub token: String,
     /// The shim's own process id.
     pub pid: u32,
-    /// The attempt this shim holds: granted and not yet acked. Its presence is what makes a restart an adoption.
+    /// The attempt that this shim holds: granted and not yet acknowledged. If it is present, the
+    /// server adopts a running attempt.
     #[serde(default)]
     pub live_attempt: Option<String>,
-    /// The live attempt's child, when one runs.
+    /// The live attempt's child, if one is running.
     #[serde(default)]
     pub child_pid: Option<u32>,
     /// True once the shim will take no more work (an operator drained it).
     #[serde(default)]
     pub draining: bool,
-    /// The systemd unit this shim runs in, when it runs in one.
+    /// The systemd unit in which this shim runs, if it runs in one.
     #[serde(default)]
     pub unit: Option<String>,
-    /// As in the launch order, when that said one.
+    /// As in the launch order, if that contained it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place_id: Option<String>,
-    /// By what the server knows this very process, and its records, without a link. Absent from older shims.
+    /// How the server recognizes this very process and its records without a link. Absent from
+    /// older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traces: Option<Box<Traces>>,
 }
 
-/// What tells one shim from every other process and file: said once over the link that its token has opened, because
-/// everything on disk can be removed, replaced or forged by whoever runs as the same user.
+/// What distinguishes one shim from every other process and file. It is sent once over the link
+/// that the shim's token has opened, because any process of the same user can remove, replace or
+/// forge everything on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traces {
-    /// When the process was started, in clock ticks since boot; with its id and the boot, an identity.
+    /// When the process was started, in clock ticks since boot; together with its id and the boot,
+    /// an identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_ticks: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,16 +162,16 @@ pub struct Traces {
     /// The inode of the lock file it holds. While it is held, no other file has this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_inode: Option<u64>,
-    /// The Ed25519 public key its exit records are signed with, in hexadecimal digits. The private one never leaves the
-    /// process.
+    /// The Ed25519 public key with which its exit records are signed, in hexadecimal digits. The
+    /// private key never leaves the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal_key: Option<String>,
-    /// The control group of its unit, when it has one of its own.
+    /// The control group of its unit, if it has a unit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitPlace>,
 }
 
-/// How far the running child has come, as its own stream tells it.
+/// How far the running child has come, as its own stream shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     pub attempt_id: String,
@@ -169,10 +181,10 @@ pub struct Progress {
     pub quiet_ms: u64,
     /// Bytes of output so far, dropped segments included.
     pub output_bytes: u64,
-    /// Resident memory of the whole tree in bytes, when it could be read.
+    /// Resident memory of the whole tree in bytes, if it could be read.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
-    /// What the stream last said about the account's usage limit.
+    /// The stream's last report about the account's usage limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_limit: Option<UsageLimit>,
 }
@@ -183,12 +195,12 @@ pub struct Progress {
 pub enum ToShim {
     /// Answers `Hello`. From here on both sides speak `protocol`.
     Welcome(Welcome),
-    /// Answers `Hello` when this shim may not work: wrong token, a worker that was stopped, no common protocol. A
-    /// shim without a live attempt exits; one with a live attempt ends it first.
+    /// Answers `Hello` if this shim may not work: wrong token, a worker that was stopped, no common
+    /// protocol. A shim without a live attempt exits; one with a live attempt ends it first.
     Refused { reason: String },
     /// Answers `Pull`. The attempt is committed; the shim may start the child.
     Grant { pull_id: String, grant: Box<Grant> },
-    /// Answers `Pull` when nothing came for this queue. The shim says goodbye and exits.
+    /// Answers `Pull` if there was no work in this queue. The shim says goodbye and exits.
     Empty { pull_id: String },
     /// Answers `Completed` once the outcome is committed. Only now may the shim forget the attempt.
     Ack { attempt_id: String, verdict: AckVerdict },
@@ -196,9 +208,9 @@ pub enum ToShim {
     Stop { attempt_id: String, mode: StopMode },
     /// Replaces the limits of the live attempt, counted from its start.
     Limits { attempt_id: String, limits: Box<Limits> },
-    /// Finish the live attempt, then leave.
+    /// Finish the live attempt, then exit.
     Drain {},
-    /// Answers a message kind this build does not know.
+    /// Answers a message of a kind that this version does not know.
     Unsupported { unsupported: String },
 }
 
@@ -216,19 +228,19 @@ pub struct Welcome {
     pub heartbeat_ms: u64,
 }
 
-/// What became of a completion.
+/// What happened to a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AckVerdict {
     /// This report ended the attempt.
     Accepted,
-    /// The same report had been accepted before.
+    /// The same report had been accepted earlier.
     Duplicate,
     /// Something else ended the attempt first; the report is kept and changes nothing.
     Parked,
 }
 
-/// Why an attempt is stopped; decides what becomes of its ticket.
+/// Why an attempt is stopped; decides what happens to its ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopMode {
@@ -236,6 +248,6 @@ pub enum StopMode {
     Interrupt,
     /// The work is not wanted: the ticket goes on hold (or was closed).
     Cancel,
-    /// As `Interrupt`, without grace.
+    /// Like `Interrupt`, without grace.
     Kill,
 }

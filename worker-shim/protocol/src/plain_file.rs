@@ -1,8 +1,9 @@
-//! Opening files in places where agents can put anything.
+//! Opens files in places where agents can put anything.
 //!
-//! An agent runs as the user whose files these are. In the place of any of them it can leave a named pipe, whose reader
-//! waits for ever; a symbolic link, which leads elsewhere; or a file without an end. One of those in one run directory
-//! must not stop the process that looks after all the others.
+//! An agent runs as the user who owns these files. In the place of any of them it can leave a named
+//! pipe, whose reader waits forever; a symbolic link, which leads elsewhere; or a file without an
+//! end. One of those in one run directory must not stop the process that looks after all the
+//! others.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -12,13 +13,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Opens a regular file to be read. Never waits and follows no link in the last part of the path; anything but a regular
-/// file is refused.
+/// Opens a regular file for reading. Never waits, and follows no link in the last component of the
+/// path; anything but a regular file is refused.
 pub fn open(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), path)
 }
 
-/// The same for a file of the user's own choosing, which may be reached through links.
+/// The same for a file that the user chose, which may be reached through links.
 pub fn open_linked(path: &Path) -> io::Result<File> {
     regular(
         OpenOptions::new()
@@ -28,14 +29,14 @@ pub fn open_linked(path: &Path) -> io::Result<File> {
     )
 }
 
-/// Opens with options of the caller's, whose own flags it replaces.
+/// Opens with the caller's options, whose custom flags it replaces.
 pub fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     regular(options.custom_flags(flags).open(path)?)
 }
 
-/// Opens a file of our own to be written, as [`open_with`] does. One that has another name besides, by a hard link, is
-/// somebody else's as well: it loses this name, and a new file gets it.
+/// Opens a file of our own for writing, like [`open_with`]. A file that has another name as well,
+/// by a hard link, also belongs to somebody else: it loses this name, and a new file gets it.
 pub fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = open_with(options, path)?;
     if file.metadata()?.nlink() <= 1 {
@@ -45,19 +46,19 @@ pub fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     open_with(options, path)
 }
 
-/// Reads a regular file of at most so many bytes, as [`open`] opens it.
+/// Reads a regular file of at most `most` bytes, opened like [`open`].
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     whole(open(path)?, most)
 }
 
-/// Reads a regular file of at most so many bytes of text, as [`open_linked`] opens it.
+/// Reads a regular text file of at most `most` bytes, opened like [`open_linked`].
 pub fn read_linked(path: &Path, most: u64) -> io::Result<String> {
     let bytes = whole(open_linked(path)?, most)?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// All of an open file, refused when it has more than `most` bytes. The size that a file tells is not asked: it may grow
-/// while it is read.
+/// The whole of an open file, refused if it has more than `most` bytes. The size that the file
+/// reports is not used: it may grow while it is read.
 pub fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -72,7 +73,7 @@ fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         return Ok(file);
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
 }
 
 #[cfg(test)]
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_another_name_is_not_written_through_ours() {
+    fn a_file_with_another_name_is_not_written_through_ours() {
         let dir = tempfile::tempdir().unwrap();
         let (theirs, ours) = (dir.path().join("theirs"), dir.path().join("ours"));
         fs::write(&theirs, "precious").unwrap();

@@ -1,7 +1,7 @@
-//! The run directory of an attempt, `attempts/A-<n>/`: its file names and how each is read.
+//! The run directory of an attempt, `attempts/A-<n>/`: its file names and how each file is read.
 //!
-//! These files are the protocol; the socket only makes it fast. A server that comes back after a week reads here what
-//! its shims did meanwhile.
+//! These files are the protocol; the socket only makes it fast. A server that comes back after a
+//! week reads here what its shims did meanwhile.
 
 use std::fs;
 use std::io;
@@ -18,47 +18,52 @@ use crate::exit::ExitRecord;
 use crate::grant::Grant;
 use crate::plain_file;
 
-/// The grant as the shim got it, without the prompt.
+/// The grant as the shim received it, without the prompt.
 pub const GRANT: &str = "grant.json";
 /// The prompt; the child reads it as its standard input.
 pub const PROMPT: &str = "prompt.md";
-/// Held by `flock` while the attempt's shim lives.
+/// Held by `flock` while the attempt's shim is alive.
 pub const SHIM_LOCK: &str = "shim.lock";
-/// Held by `flock` through a descriptor the child's whole tree inherits: held means something of the tree lives.
+/// Held by `flock` through a descriptor that the child's whole tree inherits: while it is held,
+/// something of the tree is alive.
 pub const TREE_LOCK: &str = "tree.lock";
-/// The exit record. Its presence, under this name, means the attempt has ended.
+/// The exit record. If it exists under this name, the attempt has ended.
 pub const EXIT: &str = "exit.json";
-/// Takes up the room that the exit record will need; removed in the moment the record is written. Its content means
-/// nothing, and a run directory without it is as good.
+/// Takes up the space that the exit record will need; removed at the moment the record is written.
+/// Its contents mean nothing, and a run directory without it is complete.
 pub const EXIT_RESERVE: &str = "exit.reserve";
-/// Where the attempt's processes are contained, when its shim has a unit of its own. Written before the child starts.
+/// Where the attempt's processes are contained, if its shim has a unit of its own. Written before
+/// the child starts.
 pub const UNIT: &str = "unit.json";
 /// The name of the variable that marks every process of an attempt's tree.
 pub const ATTEMPT_VARIABLE: &str = "VIBE_ENSEMBLE_ATTEMPT";
-/// Where the variable of an attempt's tree says which database the attempt belongs to: two servers on one machine
-/// both have an `A-1`.
+/// The variable that says which database the attempt belongs to: two servers on one machine both
+/// have an `A-1`.
 pub const SERVER_VARIABLE: &str = "VIBE_ENSEMBLE_SERVER_ID";
-/// Where it says which state directory: a copy of a database has the ids of the original.
+/// The variable that says which state directory: a copy of a database has the ids of the original.
 pub const PLACE_VARIABLE: &str = "VIBE_ENSEMBLE_PLACE";
 
-/// Most bytes of a grant or of an exit record. Both come in one frame, and in the file have some space more.
+/// The maximum size of a grant or an exit record. Each also travels in one frame, and the file
+/// allows some space more.
 const MOST_RECORD_BYTES: u64 = 48 << 20;
-/// Most bytes of `unit.json`, which names a unit and its group.
+/// The maximum size of `unit.json`, which names a unit and its group.
 const MOST_PLACE_BYTES: u64 = 64 << 10;
 
-/// The control group of an attempt's shim: while it has processes, something of the shim or of the attempt's tree lives.
+/// The control group of an attempt's shim: while it has processes, something of the shim or of the
+/// attempt's tree is alive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitPlace {
     /// The unit's name.
     pub unit: String,
-    /// The group's path in the unified hierarchy, with a `/` in front.
+    /// The group's path in the unified hierarchy, beginning with `/`.
     pub cgroup: PathBuf,
-    /// The inode of the group's directory. Names of units come again; within one boot this number does not.
+    /// The inode of the group's directory. Names of units are reused; within one boot this number
+    /// is not.
     pub inode: u64,
-    /// The boot the number belongs to, when it could be read.
+    /// The boot that the number belongs to, if it could be read.
     #[serde(default)]
     pub boot_id: Option<String>,
-    /// Fields a newer shim added.
+    /// Fields that a newer shim added.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -95,7 +100,8 @@ impl Stream {
 pub enum RunDirError {
     #[error("could not read {path}")]
     Read { path: PathBuf, source: io::Error },
-    /// The file is there and is not what it should be: no JSON of its kind. Keep it and show it; never guess.
+    /// The file exists and is not what it should be: it is not JSON of its kind. Keep it and show
+    /// it; never guess.
     #[error("{path} does not contain what its name says")]
     Malformed { path: PathBuf, source: serde_json::Error },
 }
@@ -105,19 +111,19 @@ pub fn read_exit(run_dir: &Path) -> Result<Option<ExitRecord>, RunDirError> {
     read_json(&run_dir.join(EXIT), MOST_RECORD_BYTES)
 }
 
-/// Reads `exit.json` with the bytes it consists of, which its signature is over.
+/// Reads `exit.json`, together with its bytes, over which its signature was made.
 pub fn read_exit_file(run_dir: &Path) -> Result<Option<(ExitRecord, Vec<u8>)>, RunDirError> {
     let path = run_dir.join(EXIT);
     let Some(bytes) = read(&path, MOST_RECORD_BYTES)? else { return Ok(None) };
     Ok(Some((parse(&path, &bytes)?, bytes)))
 }
 
-/// Reads `grant.json`, or `None` when the shim never stored one.
+/// Reads `grant.json`; `None` if the shim never stored one.
 pub fn read_grant(run_dir: &Path) -> Result<Option<Grant>, RunDirError> {
     read_json(&run_dir.join(GRANT), MOST_RECORD_BYTES)
 }
 
-/// Reads `unit.json`, or `None` when the attempt's shim had no unit of its own.
+/// Reads `unit.json`; `None` if the attempt's shim had no unit of its own.
 pub fn read_unit(run_dir: &Path) -> Result<Option<UnitPlace>, RunDirError> {
     read_json(&run_dir.join(UNIT), MOST_PLACE_BYTES)
 }
@@ -158,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_file_is_neither_read_nor_waited_for_nor_taken_for_absent() {
+    fn a_non_file_is_neither_read_nor_waited_for_nor_taken_for_absent() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(read_exit(dir.path()), Ok(None)));
         for name in [EXIT, GRANT, UNIT] {

@@ -1,4 +1,4 @@
-//! Messages of the model, each counted once.
+//! Counts each message of the model once.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
@@ -7,11 +7,12 @@ use std::hash::DefaultHasher;
 
 use crate::exit::Usage;
 
-/// Messages that are remembered. Between the first and the last line of one come only lines of agents that work beside it.
+/// How many messages are remembered. Between the first and the last line of one message come only
+/// lines of agents that work beside it.
 const RECENT: usize = 1024;
 
-/// Adds up messages of the model by their ids: one comes as one line per block, each line with all its tokens, and lines
-/// of other agents in between.
+/// Adds up messages of the model by their ids: a message comes as one line per block, each with all
+/// its tokens, and lines of other agents in between.
 #[derive(Debug, Default)]
 pub struct Tally {
     recent: VecDeque<(u64, Usage)>,
@@ -20,7 +21,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Takes one line of a message; true when it is the message's first.
+    /// Takes one line of a message; returns true if it is the message's first.
     pub fn take(&mut self, id: Option<&str>, usage: &Usage) -> bool {
         let Some(id) = id else {
             self.count(usage);
@@ -51,7 +52,7 @@ impl Tally {
         self.messages
     }
 
-    /// The tokens of all of them.
+    /// The tokens of all messages.
     #[must_use]
     pub fn used(&self) -> &Usage {
         &self.used

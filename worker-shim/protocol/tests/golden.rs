@@ -1,7 +1,8 @@
 //! The wire and file formats of every released version, as files that never change.
 //!
-//! Old shims keep running through an upgrade of the server, and old run directories are read for ever. So today's build
-//! must read each file here, and write the same JSON for it. A format grows by adding files, not by editing them.
+//! Old shims keep running through an upgrade of the server, and old run directories are read
+//! forever. So the current version must read each file here, and write the same JSON for it. A
+//! format grows by adding files, not by editing them.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -41,7 +42,7 @@ use shim_protocol::message::Traces;
 use shim_protocol::message::Welcome;
 use shim_protocol::run_dir::UnitPlace;
 
-/// Every golden file is named here; one that no test reads would protect nothing.
+/// Every golden file is named here; a file that no test reads would protect nothing.
 #[test]
 fn every_file_reads_and_is_written_the_same() {
     let mut seen = BTreeSet::new();

@@ -26,12 +26,12 @@ pub struct Segments {
     stream: Stream,
     segment_bytes: u64,
     keep: u32,
-    /// The segment being written; opened with the first byte, so a silent child leaves no file.
+    /// The current segment; opened with the first byte, so a silent child leaves no file.
     file: Option<File>,
     number: u32,
     written: u64,
     at_line_start: bool,
-    /// Bytes that could not be written since the last one that could.
+    /// Bytes that could not be written since the last successful write.
     dropped: u64,
     total: u64,
 }
@@ -53,28 +53,29 @@ impl Segments {
         }
     }
 
-    /// Bytes the child has written, whether or not they are still (or ever were) on disk.
+    /// Bytes that the child has written, whether or not they are still (or ever were) on disk.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Stores output, or drops it when the disk will not take it.
+    /// Stores output, or drops it if the disk does not take it.
     pub fn write(&mut self, mut bytes: &[u8]) {
         self.total += bytes.len() as u64;
         while !bytes.is_empty() {
             let (part, rest) = bytes.split_at(self.part(bytes));
             bytes = rest;
             if self.store(part).is_err() {
-                // The rest would most likely fail too; a full disk must not cost a system call per line.
+                // The rest would most likely fail too; a full disk must not cost a system call per
+                // line.
                 self.dropped += bytes.len() as u64;
                 return;
             }
         }
     }
 
-    /// How much of `bytes` goes into the current segment. A segment ends with a line, so each can be read alone; only
-    /// what has no line ends for too long is cut.
+    /// How much of `bytes` goes into the current segment. A segment ends at a line end, so each can
+    /// be read alone; only output without a line end for too long is cut.
     fn part(&self, bytes: &[u8]) -> usize {
         let room = self.segment_bytes.saturating_sub(self.written);
         let room = usize::try_from(room).unwrap_or(usize::MAX);
@@ -140,13 +141,14 @@ impl Segments {
         self.written = 0;
         self.at_line_start = true;
         if let Some(oldest) = number.checked_sub(self.keep).filter(|oldest| *oldest > 0) {
-            // A segment that is gone already, or cannot be removed, must not cost the new one.
+            // If the segment is already gone or cannot be removed, the new one is made
+            // nevertheless.
             drop(fs::remove_file(self.dir.join(self.stream.segment(oldest))));
         }
         Ok(())
     }
 
-    /// The line in the place of missing output.
+    /// The line that replaces missing output.
     fn marker(&self) -> String {
         let new_line = if self.at_line_start { "" } else { "\n" };
         let bytes = self.dropped;
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn output_without_line_ends_is_cut_in_the_end() {
+    fn output_without_line_ends_is_cut_eventually() {
         let dir = tempfile::tempdir().unwrap();
         let mut output = Segments::new(dir.path().to_owned(), Stream::Stderr, &limits(1, 100));
         let block = vec![b'x'; 1 << 20];
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_counted_and_marked() {
+    fn dropped_output_is_counted_and_marked() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("later");
         let mut output = Segments::new(dir.clone(), Stream::Stdout, &limits(1 << 20, 3));

@@ -1,6 +1,6 @@
 //! The end of a stream, for the exit record.
 
-/// How much of the end is kept.
+/// How many bytes of the end are kept.
 const KEEP: usize = 4 << 10;
 
 /// The last bytes of everything pushed.
@@ -15,11 +15,12 @@ impl Tail {
         self.0.extend_from_slice(bytes);
     }
 
-    /// The tail as text of at most the same size; what is no UTF-8 is replaced.
+    /// The tail as text of at most the same size; bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::from_utf8_lossy(&self.0).into_owned();
-        // A character cut in half at the front became replacements, each longer than the byte it stands for.
+        // A character cut in half at the front became replacement characters, each longer than the
+        // byte it replaces.
         let start = text.ceil_char_boundary(text.len().saturating_sub(KEEP));
         text.drain(..start);
         text

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 /// The first pause after a link is lost; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// Pauses grow no longer than this at first: a restarted server wants its shims back in seconds.
+/// At first, pauses grow no longer than this: a restarted server wants its shims back in seconds.
 const PAUSE_CAP: Duration = Duration::from_secs(2);
-/// A server away for this long is not restarting, it is down.
+/// A server that is away for this long is down rather than restarting.
 const LONG_AWAY: Duration = Duration::from_mins(10);
 const LONG_PAUSE_CAP: Duration = Duration::from_secs(15);
 /// A server that accepts and does not answer is treated as one that is away.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
-/// Between two dials that somebody asks for.
+/// The shortest time between two dials on request.
 const REDIAL_PAUSE: Duration = Duration::from_secs(1);
-/// Heartbeats faster than this would be a mistake of the server's, and cost every worker CPU time.
+/// Faster heartbeats would be a mistake of the server's, and cost every worker CPU time.
 const MIN_HEARTBEAT: Duration = Duration::from_millis(100);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ enum Link {
     Down {
         retry_at: Duration,
     },
-    /// Connected; `Hello` is sent and not answered.
+    /// Connected; `Hello` has been sent and is unanswered.
     Greeting {
         until: Duration,
     },
@@ -33,12 +33,12 @@ enum Link {
     Shut,
 }
 
-/// What a link timer asks for.
+/// What a link timer requires.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
     Dial,
-    /// The server accepted the link and says nothing.
+    /// The server accepted the link and sends nothing.
     GiveUp,
     Heartbeat,
 }
@@ -47,10 +47,10 @@ pub(super) enum Due {
 pub(super) struct Dialer {
     link: Link,
     failures: u32,
-    /// Since when no server has welcomed this shim; none while one does.
+    /// Since when no server has welcomed this shim; `None` while one does.
     away_since: Option<Duration>,
     random: u64,
-    /// When somebody last asked for a dial.
+    /// When a dial was last requested.
     asked_at: Option<Duration>,
 }
 
@@ -90,7 +90,7 @@ impl Dialer {
         self.away_since = None;
     }
 
-    /// The link broke, or could not be made.
+    /// The link broke, or could not be established.
     pub(super) fn lost(&mut self, now: Duration) {
         if self.link == Link::Shut {
             return;
@@ -102,8 +102,8 @@ impl Dialer {
         self.link = Link::Down { retry_at: now + self.jittered(pause) };
     }
 
-    /// Dials at once, as if nothing had failed before. Returns whether it does: who asks again and again would keep this
-    /// shim from its server, and the server busy.
+    /// Dials at once, as if nothing had failed earlier. Returns whether it does: a sender that asks
+    /// again and again would keep this shim from its server, and the server busy.
     pub(super) fn redial(&mut self, now: Duration) -> bool {
         let too_soon = self.asked_at.is_some_and(|at| now.saturating_sub(at) < REDIAL_PAUSE);
         if self.link == Link::Shut || too_soon {
@@ -120,11 +120,11 @@ impl Dialer {
         self.link = Link::Shut;
     }
 
-    /// What is due now. Asking takes it: the timer is set anew.
+    /// What is due now. The call takes it and resets the timer.
     pub(super) fn due(&mut self, now: Duration) -> Due {
         match &mut self.link {
             Link::Down { retry_at } if *retry_at <= now => {
-                // Until the dial's outcome comes back; the loop reports one for every dial.
+                // Until the dial's outcome arrives; the loop reports one for every dial.
                 *retry_at = now + PAUSE_CAP;
                 Due::Dial
             }
@@ -148,7 +148,8 @@ impl Dialer {
         }
     }
 
-    /// Between half the pause and all of it: sixteen shims of one server must not come back in one instant.
+    /// Between half the pause and all of it: sixteen shims of one server must not come back at the
+    /// same instant.
     fn jittered(&mut self, pause: Duration) -> Duration {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn one_dial_is_asked_for_at_a_time() {
+    fn one_dial_is_requested_at_a_time() {
         let mut dialer = Dialer::new(7, Duration::ZERO);
         assert_eq!(dialer.due(Duration::ZERO), Due::Dial);
         assert_eq!(dialer.due(Duration::ZERO), Due::Nothing);

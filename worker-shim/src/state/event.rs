@@ -16,22 +16,22 @@ use crate::stream::Signs;
 /// What a signal asks of the shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// HUP: dial the server now.
+    /// SIGHUP: dial the server now.
     Redial,
-    /// USR2: finish this ticket, then leave.
+    /// SIGUSR2: finish this ticket, then exit.
     Drain,
-    /// USR1: stop the child and run the same ticket again.
+    /// SIGUSR1: stop the child and run the same ticket again.
     Restart,
-    /// TERM: stop, the work is still wanted; then leave.
+    /// SIGTERM: stop, the work is still wanted; then exit.
     Interrupt,
-    /// INT: stop, the work is not wanted; then leave.
+    /// SIGINT: stop, the work is not wanted; then exit.
     Cancel,
-    /// QUIT: as TERM, without grace.
+    /// SIGQUIT: like SIGTERM, without grace.
     Kill,
 }
 
 impl Request {
-    /// The stop this asks of a running child.
+    /// The stop that this request means for a running child.
     pub(super) fn stop(self, sender: Option<Sender>) -> Option<Stop> {
         let (reason, signal) = match self {
             Self::Redial | Self::Drain => return None,
@@ -46,16 +46,16 @@ impl Request {
 
 #[derive(Debug, PartialEq)]
 pub enum Event {
-    /// Time has passed. Also fed once after everything else that a poll brought.
+    /// Time has passed. Also fed once after everything else that a poll returned.
     Tick,
-    /// A signal came, from this process as far as it is known.
+    /// A signal arrived; with its sender as far as known.
     Request(Request, Option<Sender>),
     /// A dial succeeded.
     Connected,
     /// A dial failed, or the link broke.
     LinkLost,
     Message(ToShim),
-    /// A message of a kind this build does not know.
+    /// A message of a kind that this version does not know.
     UnknownMessage {
         kind: String,
     },
@@ -63,21 +63,22 @@ pub enum Event {
     Begun(Begun),
     /// The child wrote something.
     Output,
-    /// What the child's stream says by now.
+    /// What the child's stream shows by now.
     Signs(Signs),
     ChildExited,
     /// Answers [`Action::Sweep`].
     Swept(Swept),
     /// Answers [`Action::Seal`]: the record is on disk.
     Sealed(Box<ExitRecord>),
-    /// Answers [`Action::Seal`]: it is not, for this reason, and may be tried again.
+    /// Answers [`Action::Seal`]: the record is not on disk, for this reason, and the write may be
+    /// tried again.
     SealFailed {
         record: Box<ExitRecord>,
         why: String,
     },
 }
 
-/// How the start of an attempt went.
+/// The outcome of starting an attempt.
 #[derive(Debug, PartialEq)]
 pub enum Begun {
     Running {
@@ -94,9 +95,9 @@ pub enum Begun {
 pub struct NotStarted {
     pub error: String,
     pub errno: Option<i32>,
-    /// Set when it was the run directory that failed.
+    /// Set if the run directory failed.
     pub stop: Option<StopReason>,
-    /// No child can be started here at all; the shim is of no use.
+    /// No child can be started here at all; the shim is useless.
     pub machinery: bool,
 }
 
@@ -104,7 +105,7 @@ pub struct NotStarted {
 pub enum Swept {
     /// No descendant is left, and nothing else of the tree either.
     Clean,
-    /// Something would not die yet.
+    /// Something has not died yet.
     Left,
 }
 
@@ -113,7 +114,7 @@ pub enum Action {
     Dial,
     Hangup,
     Send(ToServer),
-    /// Send a heartbeat with what is known of the running child.
+    /// Send a heartbeat with what is known about the running child.
     Heartbeat,
     /// Make the run directory, store the grant and start the child.
     Begin(Box<Grant>),
@@ -130,11 +131,11 @@ pub enum Action {
     Sweep,
     /// Report which processes cannot be killed.
     ReportStuck,
-    /// Say what else keeps the attempt from its end.
+    /// Report what else keeps the attempt from ending.
     Complain(String),
     /// Read the last output, then write the exit record.
     Seal(SealOrder),
-    /// The server has committed the outcome; give the run directory up.
+    /// The server has committed the outcome; release the run directory.
     Forget,
     Leave(Exit),
 }

@@ -1,4 +1,4 @@
-//! A running child, from its start to the moment nothing of its tree is left.
+//! A running child, from its start to the moment when nothing of its tree is left.
 
 use std::time::Duration;
 
@@ -20,19 +20,20 @@ const SWEEP_PAUSE_CAP: Duration = Duration::from_millis(50);
 const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
 const STUCK_PAUSE: Duration = Duration::from_secs(1);
 
-/// How far the attempt is. Every way out leads through the sweep.
+/// The phase of the attempt. Every way out leads through the sweep.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// The agent has said how it ended and does nothing any more; the child should end by itself.
+    /// The agent has reported its outcome and does nothing any more; the child should end by
+    /// itself.
     Lingering {
         until: Duration,
     },
-    /// The child's group has TERM.
+    /// The child's group has received SIGTERM.
     Grace {
         until: Duration,
     },
-    /// Every descendant has TERM.
+    /// Every descendant has received SIGTERM.
     Insisting {
         until: Duration,
     },
@@ -88,16 +89,17 @@ impl Live {
         self.last_output = now;
     }
 
-    /// Takes what the stream says, and stops a child that gets nowhere.
+    /// Takes what the stream shows, and stops a child that makes no progress.
     pub(super) fn heard(&mut self, signs: Signs, now: Duration, actions: &mut Vec<Action>) {
         self.signs = signs;
         match self.phase {
             Phase::Running if signs.concluded => {
                 self.phase = Phase::Lingering { until: after(now, self.limits.result_linger_ms) };
             }
-            // It was woken, by a task of its own that ended or by a prompt of its own making, and works on.
+            // It was woken, by a task of its own that ended or by a prompt of its own making, and
+            // continues to work.
             Phase::Lingering { .. } if !signs.concluded => self.phase = Phase::Running,
-            // More results of one that does nothing buy no time.
+            // More results of an agent that does nothing buy no time.
             Phase::Running
             | Phase::Lingering { .. }
             | Phase::Grace { .. }
@@ -107,7 +109,7 @@ impl Live {
         self.judge(now, actions);
     }
 
-    /// Takes new limits, for the whole of the attempt and not only for the rest of it.
+    /// Takes new limits, for the whole attempt rather than only for the rest of it.
     pub(super) fn limit(&mut self, limits: Limits, now: Duration, actions: &mut Vec<Action>) {
         self.limits = limits;
         self.judge(now, actions);
@@ -137,8 +139,8 @@ impl Live {
         }
     }
 
-    /// Stops the child. Of several requests the record keeps the one that says most about the work, while force only
-    /// grows.
+    /// Stops the child. Of several requests the record keeps the one that says most about the work,
+    /// while force only grows.
     pub(super) fn stop(&mut self, stop: Stop, now: Duration, actions: &mut Vec<Action>) {
         if !self.has_child() && self.stop.is_none() {
             // It ended by itself, and nobody stopped it.
@@ -152,7 +154,7 @@ impl Live {
             Phase::Sweeping { .. } => {}
             _ if reason == StopReason::Kill => self.sweep(now, actions),
             Phase::Running | Phase::Lingering { .. } => {
-                // A stopped process acts on TERM only once it continues.
+                // A stopped process acts on SIGTERM only once it continues.
                 actions.push(Action::SignalGroup(Signal::SIGTERM));
                 actions.push(Action::SignalGroup(Signal::SIGCONT));
                 self.phase = Phase::Grace { until: after(now, self.limits.grace_ms) };
@@ -261,8 +263,8 @@ impl Live {
     }
 }
 
-/// How much a reason says about what becomes of the work. "Not wanted" outweighs every way of wanting it again, and an
-/// attempt that had its result, or used up its time, did so whatever came later.
+/// How much a reason says about the fate of the work. "Not wanted" outweighs every way of wanting
+/// it again, and an attempt that had its result, or used up its time, did so whatever came later.
 fn weight(reason: StopReason) -> u8 {
     match reason {
         StopReason::Newer => 0,

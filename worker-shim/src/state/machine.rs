@@ -1,4 +1,4 @@
-//! The machine itself: work on one side, the link on the other, and what each event does to both.
+//! The machine itself: the work, the link, and what each event does to both.
 
 use std::time::Duration;
 
@@ -31,18 +31,19 @@ use super::say::Departure;
 use super::say::Identity;
 use crate::exit::Exit;
 
-/// The newest format of a grant this build can run.
+/// The newest format of a grant that this version can run.
 const GRANT_VERSION: u16 = 1;
-/// With nothing running and nothing to report, a shim leaves when the server is away for this long.
+/// A shim with nothing running and nothing to report exits when the server is away for this long.
 const IDLE_PATIENCE: Duration = Duration::from_mins(1);
-/// How long the shim dials while it has a record to report. Afterwards, the server finds the record on disk.
+/// How long the shim dials while it has a record to report. Afterwards, the server finds the record
+/// on disk.
 const REPORT_PATIENCE: Duration = Duration::from_mins(10);
 /// After a signal that ends the shim: the longest wait for the ack.
 const PARTING_REPORT_PATIENCE: Duration = Duration::from_secs(10);
-/// After such a signal while the server is away: long enough to dial a server once more that is just restarting. The
-/// record is on disk, and a shutdown of the machine waits for this process.
+/// After such a signal while the server is away: long enough to dial once more a server that is
+/// just restarting. The record is on disk, and a shutdown of the machine waits for this process.
 const PARTING_DIAL_PATIENCE: Duration = Duration::from_secs(1);
-/// After a goodbye that crossed an unanswered pull: how long a grant may still come.
+/// After a goodbye that crossed an unanswered pull: how long a grant may still arrive.
 const PARTING_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub(super) enum Work {
     Pulling {
         pull_id: String,
     },
-    /// Goodbye is said, and a grant for this pull may be on its way.
+    /// Goodbye has been said, and a grant for this pull may be on its way.
     Parting {
         pull_id: String,
         until: Duration,
@@ -69,11 +70,12 @@ pub(super) enum Work {
         order: SealOrder,
         retry_at: Duration,
         give_up_at: Duration,
-        /// The record that could not be written so far. The server knows, and is offered the record itself.
+        /// The record that could not be written so far. The server knows about it, and is offered
+        /// the record itself.
         unsealed: Option<Box<ExitRecord>>,
         repeat_at: Duration,
     },
-    /// The record is on disk and not acked.
+    /// The record is on disk and not acknowledged.
     Reporting {
         record: Box<ExitRecord>,
         since: Duration,
@@ -88,7 +90,7 @@ pub struct Machine {
     pub(super) dialer: Dialer,
     pub(super) work: Work,
     departure: Departure,
-    /// The stop that an attempt granted from now on is sealed with.
+    /// The stop with which an attempt that is granted from now on is sealed.
     parting: Option<Stop>,
     pub(super) exit: Exit,
     pulls: u64,
@@ -127,7 +129,7 @@ impl Machine {
         [work, self.dialer.deadline(), self.patience_ends()].into_iter().flatten().min()
     }
 
-    /// Takes one event and says what to do, in this order.
+    /// Takes one event and returns the actions, in their order.
     #[must_use]
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -273,7 +275,7 @@ impl Machine {
                 }
             }),
             ToShim::Drain {} => self.drain(None, None),
-            // An older server; every kind this build sends has always existed.
+            // An older server; every kind that this version sends has always existed.
             ToShim::Unsupported { .. } => {}
         }
     }
@@ -288,7 +290,7 @@ impl Machine {
             return;
         }
         self.dialer.welcomed(Duration::from_millis(welcome.heartbeat_ms), now);
-        // Whatever the last link left unanswered is sent again.
+        // Whatever was unanswered on the last link is sent again.
         match &mut self.work {
             Work::Pulling { pull_id } => {
                 actions.push(Action::Send(ToServer::Pull { pull_id: pull_id.clone() }));
@@ -319,7 +321,8 @@ impl Machine {
         }
     }
 
-    /// Takes a grant this shim still waits for. Any other is the repeated answer to a pull answered before.
+    /// Takes a grant that this shim still waits for. Any other grant is the repeated answer to a
+    /// pull that was already answered.
     fn grant(&mut self, pull_id: &str, grant: Box<Grant>, actions: &mut Vec<Action>) {
         if !self.awaits(pull_id) {
             return;
@@ -370,7 +373,7 @@ impl Machine {
         }
     }
 
-    /// Continues when there is no work: pull, or leave.
+    /// Continues when there is no work: pulls, or exits.
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.patience_ends().is_some_and(|at| at <= now) {
             self.leave(actions);
@@ -391,7 +394,8 @@ impl Machine {
                 self.leave(actions);
             }
             Work::Pulling { pull_id } if !stays => {
-                // The goodbye may cross a grant on its way. The attempt is committed then, and must have an end.
+                // The goodbye may cross a grant on its way. The attempt is committed then, and must
+                // get an end.
                 let (pull_id, until) = (std::mem::take(pull_id), now + PARTING_PATIENCE);
                 if up {
                     actions.push(say::goodbye(self.departure));
@@ -411,7 +415,7 @@ impl Machine {
         }
     }
 
-    /// When the shim stops waiting for a server, if it does.
+    /// When the shim stops waiting for a server, if ever.
     fn patience_ends(&self) -> Option<Duration> {
         let away = self.dialer.away_since();
         match &self.work {
@@ -482,7 +486,7 @@ impl Machine {
     }
 }
 
-/// The stop an attempt that never started is sealed with.
+/// The stop with which an attempt that never started is sealed.
 fn stop_of(parting: Option<Stop>, not_started: &NotStarted) -> Option<Stop> {
     parting.or_else(|| not_started.stop.map(Stop::of))
 }

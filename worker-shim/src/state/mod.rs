@@ -1,8 +1,9 @@
 //! What the shim does next: a state machine without a clock, a socket or a process.
 //!
-//! [`Machine::handle`] takes what happened and the time it happened at, and returns what to do about it; the poll loop
-//! does that and feeds the outcome back. Two things run side by side and meet in one place only: the link to the
-//! server, and the work. Link state never touches the child: nothing in [`live`] can see the link.
+//! [`Machine::handle`] takes an event and its time, and returns the actions; the poll loop performs
+//! them and feeds their outcomes back. Two things run side by side and meet in one place only: the
+//! link to the server, and the work. The state of the link never touches the child: nothing in
+//! [`live`] can see the link.
 
 mod dial;
 mod event;

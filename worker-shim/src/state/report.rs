@@ -13,8 +13,9 @@ use crate::exit::Exit;
 
 /// While the link is up, a completion without an ack is repeated after this long.
 pub(super) const REPEAT_AFTER: Duration = Duration::from_secs(30);
-/// A record that cannot be written is tried again, because space on a disk may be freed, but not for ever. Giving up
-/// discards a result that was paid for, so the limit leaves an operator time to react to the report.
+/// A record that cannot be written is tried again, because space on a disk may be freed, but not
+/// forever. Giving up discards a result that was paid for, so the limit leaves an operator time to
+/// react to the report.
 const SEAL_PAUSE: Duration = Duration::from_secs(1);
 const SEAL_PATIENCE: Duration = Duration::from_mins(10);
 
@@ -32,8 +33,9 @@ impl Machine {
         self.work = Work::Sealing { attempt_id, order, retry_at, give_up_at, unsealed, repeat_at };
     }
 
-    /// A record that cannot be written is offered over the link: what the server commits is as durable, and a paid result
-    /// is not thrown away because somebody removed a directory. It is tried on disk all the while.
+    /// A record that cannot be written is offered over the link: what the server commits is as
+    /// durable, and a paid result is not thrown away because somebody removed a directory.
+    /// Meanwhile the shim keeps trying to write it.
     pub(super) fn seal_failed(
         &mut self,
         record: Box<ExitRecord>,
@@ -57,7 +59,7 @@ impl Machine {
             }
             *unsealed = Some(record);
         }
-        // While the server listens it may take it yet.
+        // While the server listens, it may still take it.
         if *give_up_at <= now && !up {
             self.exit = Exit::CannotRecord;
             self.leave(actions);
@@ -77,7 +79,7 @@ impl Machine {
         self.work = Work::Reporting { record, since: now, repeat_at: now + REPEAT_AFTER };
     }
 
-    /// The server has committed the end of an attempt; only now may it be forgotten.
+    /// The server has committed the end of an attempt; only now may the attempt be forgotten.
     pub(super) fn acked(&mut self, attempt_id: &str, actions: &mut Vec<Action>) {
         let reported = match &self.work {
             Work::Reporting { record, .. } => Some(record),

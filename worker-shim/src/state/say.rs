@@ -1,4 +1,4 @@
-//! What the machine says to the server, in words made of what it holds.
+//! The messages from the machine to the server, built from its state.
 
 use shim_protocol::PROTOCOL_MAX;
 use shim_protocol::PROTOCOL_MIN;
@@ -10,7 +10,7 @@ use shim_protocol::message::Traces;
 use super::event::Action;
 use super::live::Live;
 
-/// Who this shim is, for `Hello`.
+/// The identity of this shim, for `Hello`.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub worker_id: String,
@@ -20,9 +20,9 @@ pub struct Identity {
     pub unit: Option<String>,
     /// Random; makes this process's pull ids its own.
     pub nonce: u128,
-    /// The state directory its server has, as the launch order said it.
+    /// The state directory of its server, from the launch order.
     pub place_id: Option<String>,
-    /// By what the server knows this process without a link.
+    /// How the server recognizes this process without a link.
     pub traces: Traces,
 }
 
@@ -32,9 +32,9 @@ pub(super) enum Departure {
     Stay,
     /// The queue is empty.
     OutOfWork,
-    /// Told to finish what it has.
+    /// Asked to finish its current work.
     Drained,
-    /// Told to leave; the report has a short time to get through.
+    /// Asked to exit; the report has a short time to get through.
     Told,
     /// The server does not know this shim; it collects records from disk.
     Refused,

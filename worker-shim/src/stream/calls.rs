@@ -1,5 +1,5 @@
-//! The tool calls of an agent and what came of them, as fingerprints: enough to tell the same call from another, and no
-//! more. A call's input may hold a whole file.
+//! The tool calls of an agent and their answers, as fingerprints: enough to tell the same call from
+//! another, and no more. A call's input may be a whole file.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
@@ -12,13 +12,13 @@ use super::fields::Fields;
 /// A loop is one call, or two or three in turn, made over and over.
 const LONGEST_LOOP: usize = 3;
 
-/// The most calls that may wait for their answers, and the most agents of one tree that are distinguished. Beyond them, the
-/// oldest is forgotten.
+/// How many calls may wait for their answers, and how many agents of one tree are distinguished.
+/// Beyond that, the oldest is forgotten.
 const OPEN: usize = 256;
 const AGENTS: usize = 64;
 
-/// Finds an agent without progress: it makes the same calls and gets the same answers. An agent that polls a growing log
-/// makes progress, and each agent of a tree is judged by itself.
+/// Finds an agent without progress: it makes the same calls and gets the same answers. An agent
+/// that polls a growing log makes progress, and each agent of a tree is judged by itself.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     /// The call's id and its fingerprint.
@@ -27,8 +27,8 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Takes the calls of an assistant message and the answers of a user message. `agent` is the call that began a
-    /// subagent; none for the agent itself.
+    /// Takes the calls of an assistant message and the answers of a user message. `agent` is the
+    /// call that began a subagent; `None` for the agent itself.
     pub(super) fn take(&mut self, agent: Option<&str>, message: &Fields<'_>) {
         for block in message.objects("content") {
             if block.is("type", "tool_use") {
@@ -48,14 +48,14 @@ impl Calls {
         let agent = fingerprint(agent);
         let at = self.agents.iter().position(|(known, _)| *known == agent);
         let known = at.and_then(|at| self.agents.remove(at));
-        // The one that acted last is forgotten last.
+        // The agent that acted last is forgotten last.
         keep(&mut self.agents, known.unwrap_or((agent, Repeats::default())), AGENTS);
         let newest = self.agents.len() - 1;
         &mut self.agents[newest].1
     }
 
-    /// How many times in a row one of the agents made the same loop of calls to the same answers; 1 when each one's latest
-    /// was new.
+    /// How many times in a row one of the agents made the same loop of calls with the same answers;
+    /// 1 if each agent's latest call was new.
     pub(super) fn repeats(&self) -> u32 {
         self.agents.iter().map(|(_, repeats)| repeats.count()).max().unwrap_or(1)
     }
@@ -72,11 +72,11 @@ fn fingerprint(of: impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
 }
 
-/// How often the latest calls were the same ones.
+/// How often the latest calls were the same.
 #[derive(Debug, Default)]
 struct Repeats {
     latest: VecDeque<u64>,
-    /// For loops of 1, 2 and 3 calls: how many calls in a row were what they were one loop before.
+    /// For loops of 1, 2 and 3 calls: how many calls in a row equalled the call one loop earlier.
     same: [u32; LONGEST_LOOP],
 }
 
@@ -129,7 +129,7 @@ mod tests {
             ["a", "a", "a", "b", "c"].map(|answer| call(&mut calls, None, "tail log", answer));
         assert_eq!(counts, [1, 2, 3, 1, 1]);
         assert_eq!(call(&mut calls, None, "make", "c"), 1);
-        // A call that nobody answered yet has not repeated anything.
+        // A call without an answer has not repeated anything yet.
         for id in ["1", "2", "3"] {
             take(
                 &mut calls,
@@ -167,7 +167,7 @@ mod tests {
             assert_eq!(call(&mut calls, Some(subagent), "ls", "x"), 1);
         }
         assert_eq!(call(&mut calls, Some("t2"), "ls", "x"), 2);
-        // Others between do not hide one that loops.
+        // Other calls in between do not hide an agent that loops.
         for (round, expected) in [(1, 3), (2, 4)] {
             call(&mut calls, None, &format!("round {round}"), "y");
             assert_eq!(call(&mut calls, Some("t2"), "ls", "x"), expected);

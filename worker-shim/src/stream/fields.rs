@@ -1,4 +1,4 @@
-//! The fields of an object, read one by one when they are wanted.
+//! The fields of an object, each read only when it is needed.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use shim_protocol::json;
 
-/// The fields of an object. What a field holds is not looked at before it is asked for, so that one that cannot be read
-/// costs itself, and megabytes of no interest cost nothing.
+/// The fields of an object. A field's value is not parsed before it is requested, so that an
+/// unreadable value costs itself, and megabytes of no interest cost nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Fields<'l>(#[serde(borrow)] BTreeMap<String, &'l RawValue>);
@@ -23,7 +23,7 @@ impl<'l> Fields<'l> {
         self.0.get(name).map(|value| value.get())
     }
 
-    /// A field, when it is of this type.
+    /// A field, if it is of this type.
     pub(super) fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         json::read(self.raw(name)?.as_bytes()).ok()
     }
@@ -38,12 +38,12 @@ impl<'l> Fields<'l> {
         raw == Some(expected)
     }
 
-    /// A field that is an object.
+    /// A field, if it is an object.
     pub(super) fn object(&self, name: &str) -> Option<Self> {
         Self::of(self.raw(name)?).ok()
     }
 
-    /// The objects of a list; whatever else is in it is passed over.
+    /// The objects of a list; other values in it are skipped.
     pub(super) fn objects(&self, name: &str) -> Vec<Self> {
         let list: Option<Vec<&'l RawValue>> =
             self.raw(name).and_then(|raw| serde_json::from_str(raw).ok());

@@ -1,22 +1,22 @@
 //! What a `rate_limit_event` says about the account's usage limits.
 //!
-//! A limit has windows: of five hours, of a week, and of a week for one family of models alone. The last kind says nothing
-//! about work with other models, so it is kept apart.
+//! A limit has windows: of five hours, of a week, and of a week for one family of models alone. The
+//! last kind says nothing about work with other models, so it is kept apart.
 
 use serde_json::Map;
 use serde_json::Value;
 use shim_protocol::exit::ModelLimit;
 use shim_protocol::exit::UsageLimit;
 
-/// Names of windows begin so, and what follows is what they are limited to.
+/// Names of windows begin with one of these; the rest names what the window is limited to.
 const SPANS: [&str; 2] = ["seven_day_", "five_hour_"];
-/// Windows with such a name that are no model's.
+/// Windows with such a name that belong to no model.
 const NO_MODELS: [&str; 1] = ["oauth_apps"];
-/// Windows kept in a record, and the bytes of a name. The service has a handful.
+/// How many windows a record keeps, and how many bytes of a name. The service has a handful.
 const WINDOWS: usize = 16;
 const NAME: usize = 64;
 
-/// One window as the event tells it.
+/// One window, as the event reports it.
 struct Window {
     name: String,
     utilization: Option<f64>,
@@ -24,15 +24,15 @@ struct Window {
     rejected: bool,
 }
 
-/// Reads the event's `rate_limit_info`. Of several windows of the account the one nearest to its limit counts, and of a
-/// refusal the one that it is for.
+/// Reads the event's `rate_limit_info`. Of several windows of the account, the one nearest to its
+/// limit is used; for a refusal, the one that it is about.
 pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
     let info = info.as_object()?;
     let text = |name: &str| info.get(name).and_then(Value::as_str);
     let is = |name: &str| info.get(name).and_then(Value::as_bool) == Some(true);
     let overdrawn = is("isUsingOverage") || is("overageInUse");
-    // What is beyond the limit may still be served, from what is paid for on top; and that one could not go beyond the
-    // limit is no refusal unless one is beyond it.
+    // Work beyond the limit may still be served, from what is paid for in addition. That work could
+    // not go beyond the limit is no refusal unless a window is beyond it.
     let rejected = match text("overageStatus") {
         Some("rejected") if overdrawn => true,
         Some("allowed" | "allowed_warning") if overdrawn => false,
@@ -81,8 +81,9 @@ pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
     Some(UsageLimit { rejected, resets_at_ms, utilization, told_at_ms: None, models })
 }
 
-/// When the window that is refused starts afresh, where the event itself does not say: the one it names, one that says it
-/// is refused or is used up, or, where it names none, the only one there is. Another one may end days later.
+/// When the refused window is reset, if the event itself does not say so: that of the window that
+/// it names, else of a window that is marked as refused or is used up, or, if it names none, of the
+/// only one. Another window may end days later.
 fn reset_of_a_refusal(name: &str, windows: &[&Window]) -> Option<i64> {
     let latest = |fits: &dyn Fn(&Window) -> bool| {
         let fitting = windows.iter().filter(|window| fits(window));
@@ -176,18 +177,18 @@ mod tests {
         };
         let expected = account(false, Some(RESET - 9), Some(0.3));
         assert_eq!(limit, UsageLimit { models: vec![opus.clone()], ..expected });
-        // Where only the window says what is refused, and when that ends.
+        // If only the window says what is refused, and until when.
         let limit = read(&json!({"status": "rejected", "unifiedWindows":
             {"seven_day_opus": {"utilization": 1.0, "status": "rejected", "resetsAt": RESET}}}));
         let opus = ModelLimit { utilization: Some(1.0), ..opus };
         assert_eq!(limit, UsageLimit { models: vec![opus], ..account(false, None, None) });
-        // One that is nearly used up is nobody else's either.
+        // A nearly used-up window does not concern other models either.
         let limit = read(&json!({"status": "allowed_warning", "unifiedWindows":
             {"seven_day_sonnet": {"utilization": 0.97, "resetsAt": RESET},
              "seven_day": {"utilization": 0.4, "resetsAt": RESET + 9}}}));
         assert_eq!((limit.rejected, limit.utilization), (false, Some(0.4)));
         assert_eq!(limit.models[0].utilization, Some(0.97));
-        // What signs in for other programs is the account's.
+        // The window for sign-ins to other programs belongs to the account.
         let limit = read(
             &json!({"status": "rejected", "resetsAt": RESET, "rateLimitType": "seven_day_oauth_apps"}),
         );

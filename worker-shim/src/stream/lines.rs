@@ -1,9 +1,10 @@
 //! Cuts a byte stream into lines, wherever the reads happen to end.
 
-/// Longer lines are stored with the rest of the output but not parsed: no agent can make the shim hold more than this.
+/// Longer lines are stored with the rest of the output but not parsed: no agent can make the shim
+/// hold more than this.
 pub const MAX_LINE: usize = 8 << 20;
 
-/// Above this the buffer is given back after use; the usual line is far shorter.
+/// A larger buffer is released after use; the usual line is far shorter.
 const KEEP: usize = 64 << 10;
 
 /// One line of the stream.
@@ -15,11 +16,11 @@ pub(super) enum Line<'l> {
     TooLong,
 }
 
-/// The unfinished line at the end of what was fed so far.
+/// The unfinished line at the end of what has been fed so far.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     partial: Vec<u8>,
-    /// The current line is over the limit; everything up to its end is passed over.
+    /// The current line exceeds the limit; everything up to its end is skipped.
     skipping: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What the lines of the stream hold, read leniently: a field of an unexpected type counts as absent, never as a broken
-//! line.
+//! The contents of the stream's lines, read leniently: a field of an unexpected type counts as
+//! absent, never as a broken line.
 
 use serde_json::Value;
 use shim_protocol::exit::Denial;
@@ -11,7 +11,8 @@ use super::fields::Fields;
 
 /// Prose for people is cut to this many bytes in the record.
 const PROSE: usize = 4 << 10;
-/// Names of tools and servers in the record, and calls that were denied: how many at most, and how many bytes each.
+/// Names of tools and servers in the record, and denied calls: how many at most, and how many bytes
+/// each.
 const NAMES: usize = 20;
 const NAME: usize = 200;
 
@@ -20,9 +21,9 @@ const NAME: usize = 200;
 pub(super) struct Final {
     pub(super) message: ResultMessage,
     pub(super) denials: Vec<Denial>,
-    /// Dollars used since the result before.
+    /// Dollars used since the previous result.
     pub(super) own_usd: Option<f64>,
-    /// Tokens used since then, those of subagents too where it tells of them.
+    /// Tokens used since then, including those of subagents if the result reports them.
     pub(super) usage: Option<Usage>,
 }
 
@@ -66,17 +67,17 @@ impl Final {
     }
 }
 
-/// Whether a result says that something went wrong.
+/// Whether a result reports a failure.
 pub(super) fn is_failure(result: &ResultMessage) -> bool {
     result.is_error || result.subtype != "success"
 }
 
-/// Whether a result has what the stage is done for.
+/// Whether a result contains the outcome that the stage is for.
 pub(super) fn has_outcome(result: &ResultMessage) -> bool {
     result.structured_output.is_some() && !is_failure(result)
 }
 
-/// Adds calls that were denied to those of earlier turns: each tool's name once, and the last of the calls.
+/// Adds denied calls to those of earlier turns: each tool's name once, and the last of the calls.
 pub(super) fn add_denials(known: &mut Vec<Denial>, new: Vec<Denial>) {
     for denial in new {
         known.retain(|other| *other != denial);
@@ -99,12 +100,12 @@ pub(super) fn denied(denials: &[Denial]) -> Vec<String> {
 }
 
 fn structured_output(line: &Fields<'_>) -> Option<Value> {
-    // Always bounded: it travels on inside other messages, which the server must be able to read.
+    // Always bounded: it travels inside other messages, which the server must be able to read.
     let output = json::repair(line.raw("structured_output")?);
     serde_json::from_str(&output).ok().filter(|output: &Value| !output.is_null())
 }
 
-/// A sum of money. Negative ones and those that are no number tell nothing.
+/// A sum of money. Negative values and values that are not numbers are ignored.
 fn dollars(fields: &Fields<'_>, name: &str) -> Option<f64> {
     fields.get(name).filter(|usd: &f64| usd.is_finite() && *usd >= 0.0)
 }
@@ -127,7 +128,7 @@ fn usage_of_model(fields: &Fields<'_>) -> Usage {
     }
 }
 
-/// A count of tokens; what is written as a fraction, or is larger than any count, is taken as near as can be.
+/// A count of tokens; a fraction, or a number beyond any count, is taken as the nearest count.
 fn count(fields: &Fields<'_>, name: &str) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -149,7 +150,7 @@ pub(super) fn failed_servers(line: &Fields<'_>) -> Vec<String> {
 fn denial(fields: &Fields<'_>) -> Option<Denial> {
     let tool = fields.text("tool_name")?;
     let input = fields.object("tool_input").unwrap_or_default();
-    // The argument that says most about a call, for the tools people know.
+    // The argument that says most about a call, for well-known tools.
     let told = ["command", "file_path", "notebook_path", "url", "pattern"];
     let told = told.into_iter().find_map(|name| input.text(name));
     let whole = || fields.raw("tool_input").map(str::to_owned).unwrap_or_default();

@@ -1,12 +1,13 @@
-//! The tasks an agent left running in the background: its own tests, a subagent, a server it started.
+//! The tasks that an agent left running in the background: its own tests, a subagent, a server that
+//! it started.
 
 use super::fields::Fields;
 
 /// The most tasks that are distinguished; beyond them, the oldest is forgotten.
 const MOST: usize = 256;
 
-/// The background tasks that are running. While there is one, the end of a turn is not the end of the work: the agent is
-/// woken when a task ends, and may report its outcome only then.
+/// The background tasks that are running. While there is one, the end of a turn is not the end of
+/// the work: the agent is woken when a task ends, and may report its outcome only then.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     live: Vec<String>,
@@ -17,7 +18,7 @@ impl Tasks {
         !self.live.is_empty()
     }
 
-    /// Takes a `system` line; true when it says that a task began.
+    /// Takes a `system` line; returns true if it reports that a task began.
     pub(super) fn take(&mut self, line: &Fields<'_>) -> bool {
         if line.is("subtype", "background_tasks_changed") {
             // The whole list, each time.
@@ -29,7 +30,8 @@ impl Tasks {
         let Some(task) = line.text("task_id") else { return false };
         let patch = line.object("patch").unwrap_or_default();
         if line.is("subtype", "task_started") {
-            // One in the foreground is waited for by the turn it belongs to, and does not always say that it ended.
+            // The turn of a task in the foreground waits for it, and the stream does not always
+            // report that it ended.
             if line.get("is_backgrounded") != Some(false) {
                 self.begins(task);
             }

@@ -1,4 +1,4 @@
-//! The facts of one attempt's stream, gathered as it comes.
+//! The facts of one attempt's stream, gathered as it arrives.
 
 use shim_protocol::exit::Denial;
 use shim_protocol::exit::ResultMessage;
@@ -19,12 +19,12 @@ use super::message;
 use super::message::Final;
 use super::tasks::Tasks;
 
-/// A refusal that claude tries again after is believed once it was said so often without an answer of the model between:
-/// a login may be renewed in that very moment, and claude gets over it by itself. With the waits that claude makes, it has
-/// lasted for seconds by then.
+/// A refusal after which claude tries again is believed once it was reported this often without an
+/// answer of the model in between: a login may be renewed at that very moment, and claude recovers
+/// by itself. With claude's own waits, the refusal has lasted for seconds by then.
 const LASTING: u32 = 3;
 
-/// What the stream has said so far.
+/// What the stream has reported so far.
 #[derive(Debug, Default)]
 pub struct Transcript {
     lines: Lines,
@@ -34,22 +34,23 @@ pub struct Transcript {
 /// The part of a transcript that goes into the exit record.
 #[derive(Debug, Default)]
 struct Facts {
-    /// The `result` message that stands. claude writes one for each turn and may continue after it; the child's exit
-    /// ends the stream.
+    /// The `result` message that is valid. claude writes one for each turn and may continue after
+    /// it; the child's exit ends the stream.
     result: Option<ResultMessage>,
     results: Results,
     denials: Vec<Denial>,
     last_error: Option<String>,
     session_id: Option<String>,
-    /// Messages of the model, those of subagents too.
+    /// Messages of the model, including those of subagents.
     tally: Tally,
     /// Messages of the agent itself.
     own_turns: u32,
     calls: Calls,
     tasks: Tasks,
-    /// The result that stands says how the stage ended, and the agent has done nothing since the last one.
+    /// The valid result says how the stage ended, and the agent has done nothing since the last
+    /// one.
     concluded: bool,
-    /// What the service has refused with since the model last answered, and how often in a row.
+    /// The service's refusal since the model's last answer, and how often in a row.
     refused: Option<(StopReason, u32)>,
     usage_limit: Option<UsageLimit>,
     mcp_failed: Vec<String>,
@@ -60,7 +61,7 @@ struct Facts {
 #[derive(Debug, Default)]
 struct Results {
     count: u32,
-    /// `None` once a result did not tell.
+    /// `None` once a result did not report it.
     own_usd: Option<f64>,
     total_usd: Option<f64>,
     turns: u32,
@@ -76,12 +77,12 @@ pub struct Signs {
     /// The agent has announced its session.
     pub session: bool,
     pub turns: u32,
-    /// How often in a row it made the same tool calls to the same answers.
+    /// How often in a row it made the same tool calls with the same answers.
     pub repeats: u32,
-    /// What no further try would change.
+    /// A refusal that no further try would change.
     pub refused: Option<StopReason>,
-    /// It has said its outcome, or that it failed, does nothing any more, and nothing it left in the background would
-    /// wake it.
+    /// It has reported its outcome, or that it failed, does nothing any more, and nothing that it
+    /// left in the background would wake it.
     pub concluded: bool,
 }
 
@@ -98,14 +99,14 @@ impl Transcript {
         self.lines.finish(|line| facts.take(line, at_ms));
     }
 
-    /// The result that stands: the last one with an outcome, else the last error that no later turn made good, else the
-    /// last one.
+    /// The valid result: the last one with an outcome, else the last error that no later turn
+    /// corrected, else the last one.
     #[must_use]
     pub fn result(&self) -> Option<&ResultMessage> {
         self.facts.result.as_ref()
     }
 
-    /// What all results say together.
+    /// The sum of all results.
     #[must_use]
     pub fn told(&self) -> Option<Told> {
         let Facts { results, tally, own_turns, .. } = &self.facts;
@@ -152,13 +153,13 @@ impl Transcript {
         &self.facts.mcp_failed
     }
 
-    /// The lines that could not be read, when there were any.
+    /// The lines that could not be read, if there were any.
     #[must_use]
     pub fn unreadable(&self) -> Option<&Unreadable> {
         Some(&self.facts.unreadable).filter(|unreadable| unreadable.lines > 0)
     }
 
-    /// The tokens of every message so far, when there was one.
+    /// The tokens of every message so far, if there was one.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         let tally = &self.facts.tally;
@@ -180,7 +181,7 @@ impl Facts {
                 return;
             }
         };
-        // What is no object is a word of some program on its output, and nothing that was meant for us.
+        // A line that is not an object is some program's output, and was not meant for us.
         if bytes.first() != Some(&b'{') {
             return;
         }
@@ -263,7 +264,7 @@ impl Facts {
         } else if usage != Usage::default()
             && let Some(limit) = self.usage_limit.as_mut().filter(|limit| limit.is_refused())
         {
-            // The service answers again, whatever it said the limit was.
+            // The service answers again, whatever limit it reported.
             *limit = UsageLimit { told_at_ms: Some(at_ms), ..UsageLimit::default() };
         }
     }
@@ -279,7 +280,7 @@ impl Facts {
         let highest = |usd: f64| results.total_usd.map_or(usd, |before| before.max(usd));
         results.total_usd = message.total_cost_usd.map(highest).or(results.total_usd);
         results.turns = results.turns.saturating_add(message.num_turns.unwrap_or(0));
-        // One that does not tell is counted with what its messages told.
+        // A result that does not report it is counted with the tokens of its messages.
         let seen = self.tally.used().less(&results.used);
         let usage = usage.or_else(|| Some(seen).filter(|seen| *seen != Usage::default()));
         results.usage = match (results.usage.take(), usage) {
@@ -300,13 +301,13 @@ impl Facts {
     }
 }
 
-/// Whether a new result takes the place of the one that stood.
+/// Whether a new result replaces the valid one.
 fn stands_against(new: &ResultMessage, old: Option<&ResultMessage>) -> bool {
     let Some(old) = old else { return true };
     if message::has_outcome(new) || message::has_outcome(old) {
-        // A turn without an outcome takes none back.
+        // A turn without an outcome does not take an outcome back.
         return message::has_outcome(new);
     }
-    // One in which nothing was done makes no error good.
+    // A turn in which nothing was done does not correct an error.
     message::is_failure(new) || !message::is_failure(old) || new.num_turns != Some(0)
 }

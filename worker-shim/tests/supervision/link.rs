@@ -52,7 +52,7 @@ fn a_completion_waits_for_a_server_that_is_away() {
     let exit = rig.run_dir().join("exit.json");
     eventually("the record is sealed", || exit.exists().then_some(()));
     rig.serve();
-    // Not acked: said again on the next link, and on the one after.
+    // Not acknowledged, so it is repeated on the next link, and on the one after.
     for _ in 0..2 {
         let (mut server, hello) = rig.welcome();
         assert_eq!((hello.live_attempt.as_deref(), hello.child_pid), (Some("A-1"), None));
@@ -91,7 +91,7 @@ fn a_pull_is_repeated_and_a_repeated_grant_runs_once() {
 }
 
 #[test]
-fn a_server_that_moved_is_found_through_the_file_that_says_where() {
+fn a_server_that_moved_is_found_through_its_address_file() {
     let mut rig = Rig::start();
     let mut server = rig.run(WAITS);
     let child = server.started();
@@ -104,7 +104,7 @@ fn a_server_that_moved_is_found_through_the_file_that_says_where() {
         (Some("A-1"), Some("here"))
     );
     assert_eq!(server.started(), child);
-    // A file that says nothing of use changes nothing, and holds nobody up.
+    // A file without a usable path changes nothing, and delays nobody.
     drop(server);
     let file = rig.dir.path().join("shim.addr");
     std::fs::remove_file(&file).expect("removed");
@@ -117,7 +117,7 @@ fn a_server_that_moved_is_found_through_the_file_that_says_where() {
 }
 
 #[test]
-fn a_result_whose_directory_is_gone_is_sealed_all_the_same() {
+fn a_result_whose_directory_is_gone_is_sealed_nevertheless() {
     let mut rig = Rig::start();
     let mut server = rig.run(WAITS);
     server.started();
@@ -213,13 +213,13 @@ fn a_refused_shim_without_work_leaves() {
 }
 
 #[test]
-fn heartbeats_tell_how_far_the_agent_is() {
+fn heartbeats_report_the_progress_of_the_agent() {
     let rig = Rig::start();
     let script = format!("echo '{{\"type\":\"assistant\"}}'; {WAITS}");
     let mut server = rig.run(&script);
     server.started();
     rig.wait_for("up");
-    // Whatever was sent before the redial is read first; after it the agent's line is long in.
+    // Whatever was sent before the redial is read first; by then the agent's line has long arrived.
     drop(server);
     let (mut server, _) = rig.welcome();
     server.started();

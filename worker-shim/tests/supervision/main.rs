@@ -1,4 +1,5 @@
-//! The built shim against a scripted server: whatever happens to link, agent and shim, the record tells it.
+//! The built shim against a scripted server: whatever happens to link, agent and shim, the record
+//! shows it.
 
 mod link;
 mod rig;

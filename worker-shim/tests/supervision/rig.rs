@@ -1,4 +1,4 @@
-//! A real shim, a server that says what the test tells it to, and shell scripts as agents.
+//! A real shim, a server under the control of the test, and shell scripts as agents.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -85,20 +85,20 @@ impl Rig {
         rig
     }
 
-    /// The server is there.
+    /// Starts the server.
     pub(crate) fn serve(&mut self) {
         let listener = UnixListener::bind(self.socket()).expect("binds");
         listener.set_nonblocking(true).expect("set");
         self.listener = Some(listener);
     }
 
-    /// The server is away.
+    /// Stops the server.
     pub(crate) fn vanish(&mut self) {
         self.listener = None;
         fs::remove_file(self.socket()).expect("removed");
     }
 
-    /// The server is there again, with another runtime directory, and the file says so.
+    /// Starts the server again with another runtime directory, and updates the address file.
     pub(crate) fn serve_elsewhere(&mut self) {
         let socket = self.dir.path().join("elsewhere.sock");
         fs::write(self.dir.path().join("shim.addr"), socket.display().to_string())
@@ -134,7 +134,7 @@ impl Rig {
         (server, hello)
     }
 
-    /// Welcomes, is asked for work and hands out a script.
+    /// Welcomes the shim, waits for its pull and hands out a script.
     pub(crate) fn run(&self, script: &str) -> Server {
         self.run_with(script, |_| {})
     }
@@ -180,7 +180,7 @@ impl Rig {
         }
     }
 
-    /// Unique for this shim: tests look for its processes by it.
+    /// Unique for this shim: tests find its processes by it.
     pub(crate) fn server_id(&self) -> String {
         self.dir.path().display().to_string()
     }
@@ -207,7 +207,7 @@ impl Rig {
         eventually("the shim exits", || self.shim.try_wait().expect("waits"))
     }
 
-    /// A file the script makes in its directory, once it is there and not empty.
+    /// A file that the script makes in its directory, once it exists and is not empty.
     pub(crate) fn wait_for(&self, name: &str) -> String {
         let path = self.dir.path().join(name);
         eventually(name, || fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n')))
@@ -227,7 +227,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // A test that failed leaves no shim behind; with it goes its agent.
+        // A failed test leaves no shim behind, and its agent ends with it.
         drop(self.shim.kill());
         drop(self.shim.wait());
     }
@@ -249,7 +249,7 @@ impl Server {
         self.stream.write_all(bytes).expect("sent");
     }
 
-    /// The next message that is no heartbeat, or none when the shim closed the link.
+    /// The next message other than a heartbeat, or `None` if the shim closed the link.
     pub(crate) fn try_next(&mut self) -> Option<ToServer> {
         let mut buffer = [0; 4096];
         loop {
@@ -301,7 +301,7 @@ impl Server {
         self.say(&ToShim::Ack { attempt_id: "A-1".into(), verdict: AckVerdict::Accepted });
     }
 
-    /// Says that the queue is empty and hears the goodbye.
+    /// Answers that the queue is empty and expects the goodbye.
     pub(crate) fn finish(&mut self) {
         let pull_id = self.pulled();
         self.say(&ToShim::Empty { pull_id });

@@ -1,4 +1,4 @@
-//! What signals to the shim do, as its users were promised.
+//! Signals to the shim do what its users were promised.
 
 use nix::sys::signal::Signal;
 use shim_protocol::exit::ExitStatus;
@@ -13,7 +13,7 @@ use crate::rig::is_alive;
 
 const FOREVER: &str = "echo up > $RUN/up; sleep 600";
 
-/// Who sends the signals here.
+/// The sender of the signals here.
 fn tester() -> Sender {
     let name = std::fs::read_to_string("/proc/self/comm").expect("readable");
     Sender {

@@ -50,7 +50,7 @@ fn a_ticket_is_run_recorded_and_reported() {
 }
 
 #[test]
-fn the_agent_gets_its_prompt_and_nothing_of_the_shim() {
+fn the_agent_gets_its_prompt_and_nothing_from_the_shim() {
     let rig = Rig::start();
     let mut server = rig.run(SUCCESS);
     server.started();
@@ -61,10 +61,11 @@ fn the_agent_gets_its_prompt_and_nothing_of_the_shim() {
     assert!(environment.contains("PATH="));
     assert!(!environment.contains("VIBE_ENSEMBLE_TOKEN"));
     assert!(!environment.contains("SECRET_OF_THE_SERVER"));
-    // The shim's own files are private; what the agent makes in the project follows the user's umask.
+    // The shim's own files are private; what the agent makes in the project follows the user's
+    // umask.
     let umask = Command::new("/bin/sh").args(["-c", "umask"]).output().expect("runs").stdout;
     assert_eq!(rig.wait_for("umask").as_bytes(), umask);
-    // Three streams, the tree's lock, and the directory `ls` has open.
+    // Three streams, the tree's lock, and the directory that `ls` has open.
     assert_eq!(rig.wait_for("fds").lines().count(), 5);
 }
 
@@ -88,7 +89,7 @@ fn an_agent_that_cannot_start_is_an_end_with_a_record() {
 }
 
 #[test]
-fn a_run_directory_of_somebody_else_is_never_run_in() {
+fn an_attempt_never_runs_in_a_foreign_run_directory() {
     let rig = Rig::start();
     fs::create_dir(rig.run_dir()).expect("created");
     let mut server = rig.run("touch $RUN/ran");
@@ -99,7 +100,7 @@ fn a_run_directory_of_somebody_else_is_never_run_in() {
 }
 
 #[test]
-fn a_record_that_waits_in_the_run_directory_is_not_the_attempts() {
+fn a_record_that_waits_in_the_run_directory_is_not_taken_for_the_attempts() {
     let first = Rig::start();
     let mut server = first.run(SUCCESS);
     server.started();
@@ -117,7 +118,7 @@ fn a_record_that_waits_in_the_run_directory_is_not_the_attempts() {
 }
 
 #[test]
-fn a_shim_that_cannot_record_says_so_with_its_exit_code() {
+fn a_shim_that_cannot_record_reports_it_by_its_exit_code() {
     let mut rig = Rig::start();
     fs::remove_dir(rig.dir.path().join("attempts")).expect("removed");
     fs::write(rig.dir.path().join("attempts"), "").expect("written");

@@ -13,7 +13,8 @@ use crate::rig::eventually;
 #[test]
 fn daemons_are_gone_before_the_completion_is_sent() {
     let mut rig = Rig::start();
-    // Thirty trees: forked twice, in sessions of their own, deaf to TERM, without a single open descriptor.
+    // Thirty trees: forked twice, in sessions of their own, ignoring SIGTERM, without a single open
+    // descriptor.
     let script = r#"
         for n in $(seq 30); do
             ( ( exec setsid sh -c 'trap "" TERM HUP; echo $$ >> $RUN/pids
@@ -34,8 +35,9 @@ fn daemons_are_gone_before_the_completion_is_sent() {
     assert_eq!(rig.exited().code(), Some(0));
 }
 
-/// Chains of processes that fork a successor and exit: always the same few, never the same for long. They end by
-/// themselves after so many generations, so that a failure here cannot take the machine along.
+/// Chains of processes that fork a successor and exit: always the same few, never the same for
+/// long. They end by themselves after a number of generations, so that a failure here cannot bring
+/// the machine down.
 #[test]
 fn processes_that_keep_forking_away_are_caught() {
     let rig = Rig::start();
@@ -101,7 +103,7 @@ fn the_tree_lock_is_held_exactly_while_something_of_the_tree_lives() {
 }
 
 #[test]
-fn output_that_comes_without_end_rotates_and_holds_nobody_up() {
+fn endless_output_rotates_and_delays_nobody() {
     let rig = Rig::start();
     let line = "x".repeat(1000);
     let script = format!("n=0; while [ $n -lt 2000 ]; do echo {line}; n=$((n+1)); done");

@@ -1,4 +1,5 @@
-//! When a running child is stopped: after its result, after its time, in silence, and when it gets nowhere.
+//! When a running child is stopped: after its result, after its time, in silence, and without
+//! progress.
 
 use super::*;
 use crate::stream::Signs;
@@ -34,7 +35,8 @@ fn whatever_the_child_does_after_its_result_ends_the_wait_for_its_end() {
     let expected = Stop::of(StopReason::HungAfterResult);
     assert_eq!(shim.sealed(), Some(expected));
 
-    // One that says its outcome and works on, over and over, has no more time than others.
+    // An agent that reports its outcome and continues to work, over and over, has no more time than
+    // others.
     let mut shim = Shim::running(limits());
     for _ in 0..25 {
         shim.feed(Event::Output);
@@ -122,7 +124,7 @@ fn a_child_whose_stream_shows_no_progress_is_stopped() {
     assert_eq!(stopped(Signs { repeats: 3, ..signs }), Some(StopReason::NoProgress));
     let refused = Some(StopReason::Authentication);
     assert_eq!(stopped(Signs { refused, ..signs }), refused);
-    // The result has come: it has ended, whatever it did on the way.
+    // The result has come: the work has ended, whatever happened on the way.
     let mut done = Shim::running(limits());
     done.feed(concluded());
     assert_eq!(done.feed(Event::Signs(Signs { turns: 6, concluded: true, ..signs })), []);

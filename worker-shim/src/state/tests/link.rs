@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn hello_says_what_the_shim_holds() {
+fn hello_reports_what_the_shim_holds() {
     let hello = |shim: &mut Shim| match &shim.feed(Event::Connected)[..] {
         [Action::Send(ToServer::Hello(hello))] => hello.clone(),
         other => panic!("{other:?}"),
@@ -86,7 +86,7 @@ fn a_shim_without_work_does_not_outlive_its_server_by_long() {
 }
 
 #[test]
-fn a_server_that_accepts_and_says_nothing_is_dropped() {
+fn a_server_that_accepts_and_stays_silent_is_dropped() {
     let mut shim = Shim::new();
     shim.feed(Event::Tick);
     shim.feed(Event::Connected);
@@ -97,7 +97,7 @@ fn a_server_that_accepts_and_says_nothing_is_dropped() {
 }
 
 #[test]
-fn heartbeats_come_at_the_servers_pace() {
+fn heartbeats_follow_the_servers_interval() {
     let mut shim = Shim::running(limits());
     assert_eq!(shim.machine.deadline(), Some(shim.now + seconds(10)));
     assert_eq!(shim.pass(seconds(10)), [Action::Heartbeat]);

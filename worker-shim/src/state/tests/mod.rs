@@ -27,7 +27,7 @@ mod stop;
 
 const PID: u32 = 4711;
 
-/// A machine and a clock that moves only when told.
+/// A machine and a clock that moves only on request.
 struct Shim {
     machine: Machine,
     now: Duration,
@@ -62,7 +62,7 @@ impl Shim {
         self.feed(Event::Message(message))
     }
 
-    /// Dials and is welcomed; the answer is what the welcome led to.
+    /// Dials and is welcomed; returns what the welcome led to.
     fn connect(&mut self) -> Vec<Action> {
         self.feed(Event::Connected);
         self.hear(ToShim::Welcome(Welcome { protocol: 1, build: "s".into(), heartbeat_ms: 10_000 }))
@@ -83,7 +83,7 @@ impl Shim {
         shim
     }
 
-    /// The tree is gone; the answer is the stop the record is sealed with.
+    /// The tree is gone; returns the stop with which the record is sealed.
     fn sealed(&mut self) -> Option<Stop> {
         let actions = self.feed(Event::Swept(Swept::Clean));
         let [Action::Seal(order)] = &actions[..] else { panic!("seals: {actions:?}") };

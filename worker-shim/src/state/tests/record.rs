@@ -1,4 +1,4 @@
-//! The end of an attempt: the record on disk, or over the link, or none.
+//! The end of an attempt: the record on disk, over the link, or nowhere.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn a_record_that_cannot_be_written_is_offered_until_it_is_taken() {
 }
 
 #[test]
-fn a_record_that_can_neither_be_written_nor_offered_is_given_up_with_its_own_code() {
+fn a_record_that_cannot_be_written_or_offered_is_given_up_with_its_own_exit_code() {
     let mut shim = Shim::running(limits());
     shim.feed(Event::LinkLost);
     shim.feed(Event::ChildExited);

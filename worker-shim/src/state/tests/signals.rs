@@ -120,7 +120,8 @@ fn signals_while_a_report_waits_only_shorten_the_wait() {
         assert!(shim.pass(seconds(1)).contains(&Action::Leave(Exit::Done)));
     }
     for request in [Request::Interrupt, Request::Cancel, Request::Kill] {
-        // Nobody is there to ack, and the record is on disk. One more dial is all it waits for.
+        // No server is there to acknowledge, and the record is on disk. It waits only for one more
+        // dial.
         let mut shim = Shim::reporting();
         shim.feed(Event::LinkLost);
         assert_eq!(shim.feed(Event::Request(request, None)), []);

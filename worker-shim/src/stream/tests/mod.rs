@@ -170,7 +170,7 @@ fn prose_is_cut_on_a_character() {
 }
 
 #[test]
-fn what_the_service_says_in_between_is_heard() {
+fn reports_of_the_service_in_between_are_read() {
     let transcript = read(&[
         json!({"type": "system", "subtype": "init", "session_id": "s",
             "mcp_servers": [{"name": "db", "status": "failed"}, {"name": "x", "status": "connected"}]}),
@@ -202,7 +202,7 @@ fn what_the_service_says_in_between_is_heard() {
 }
 
 #[test]
-fn a_refused_login_counts_when_it_is_said_again_and_again_with_no_message_between() {
+fn a_refused_login_is_believed_after_several_reports_without_a_message_between() {
     let retry = |error: &str| json!({"type": "system", "subtype": "api_retry", "error": error});
     let refusals = |error: &str, times: usize| vec![retry(error); times];
     let refused = |lines: &[Value]| read(lines).signs().refused;
@@ -213,7 +213,7 @@ fn a_refused_login_counts_when_it_is_said_again_and_again_with_no_message_betwee
         assert_eq!(refused(&refusals(error, 1)), None, "claude gets over one by itself");
         assert_eq!(refused(&refusals(error, 2)), None);
         assert_eq!(refused(&refusals(error, 3)), Some(reason));
-        // What is no message of the model says nothing about the login.
+        // A line that is not a message of the model says nothing about the login.
         let mut noisy = refusals(error, 2);
         noisy.push(json!({"type": "system", "subtype": "status"}));
         noisy.extend(refusals(error, 1));
@@ -229,7 +229,7 @@ fn a_refused_login_counts_when_it_is_said_again_and_again_with_no_message_betwee
             assert_eq!(refused(&lines), None, "{between}");
         }
     }
-    // An overload is tried again by claude itself, as often as it likes.
+    // claude itself retries an overload, as often as it likes.
     assert_eq!(refused(&refusals("server_error", 10)), None);
 }
 
@@ -302,7 +302,7 @@ fn invalid_characters_and_values_cost_themselves_and_not_the_result() {
 }
 
 #[test]
-fn a_line_that_cannot_be_read_says_so() {
+fn an_unreadable_line_is_counted_with_its_reason() {
     let mut transcript = Transcript::default();
     transcript.feed(b"warning: no JSON\n\n[1]\n", NOW);
     assert_eq!(transcript.unreadable(), None, "nobody meant it as a message");

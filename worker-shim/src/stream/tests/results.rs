@@ -1,4 +1,4 @@
-//! Several results of one run: which one stands, when the work is over, and what it cost.
+//! Several results of one run: which one is valid, when the work is over, and what it cost.
 
 use serde_json::Value;
 use serde_json::json;
@@ -13,7 +13,7 @@ fn init() -> Value {
     json!({"type": "system", "subtype": "init", "session_id": "s"})
 }
 
-/// A result with what claude 2.1.330 says about dollars and tokens.
+/// A result with what claude 2.1.330 reports about dollars and tokens.
 fn result(turns: u32, total: f64, own: f64, tokens: u64, more: &Value) -> Value {
     let mut line = json!({"type": "result", "subtype": "success", "is_error": false,
         "num_turns": turns, "total_cost_usd": total,
@@ -43,7 +43,7 @@ fn concluded(lines: &[&Value]) -> bool {
 }
 
 #[test]
-fn only_an_outcome_or_an_error_ends_the_work_and_whatever_is_done_later_begins_it_again() {
+fn only_an_outcome_or_an_error_ends_the_work_and_later_work_begins_it_again() {
     let empty = result(0, 0.1, 0.0, 0, &json!({"origin": {"kind": "task-notification"}}));
     let done = result(3, 0.2, 0.1, 5, &outcome("Done."));
     let failed = result(1, 0.2, 0.1, 5, &json!({"is_error": true, "terminal_reason": "api_error"}));
@@ -60,7 +60,7 @@ fn only_an_outcome_or_an_error_ends_the_work_and_whatever_is_done_later_begins_i
         assert!(!concluded(&[&begin, &done, later]), "{later}");
         assert!(!concluded(&[&begin, &failed, later]), "{later}");
     }
-    // What is said on the way out is no work.
+    // Messages on the way out are not work.
     for later in [
         json!({"type": "system", "subtype": "hook_response"}),
         json!({"type": "rate_limit_event"}),
@@ -98,7 +98,7 @@ fn while_a_background_task_is_running_the_work_is_not_over() {
 }
 
 #[test]
-fn the_outcome_stands_and_all_results_are_added_up() {
+fn the_outcome_remains_valid_and_all_results_are_added_up() {
     let denied = json!({"permission_denials":
         [{"tool_name": "Bash", "tool_input": {"command": "npm publish"}}]});
     let failed = json!({"is_error": true, "subtype": "error_during_execution"});
@@ -133,7 +133,7 @@ fn the_outcome_stands_and_all_results_are_added_up() {
 }
 
 #[test]
-fn an_error_stands_until_a_later_turn_makes_it_good() {
+fn an_error_remains_valid_until_a_later_turn_corrects_it() {
     let failed = result(1, 0.1, 0.1, 5, &json!({"is_error": true, "api_error_status": 529}));
     let (empty, prose) = (result(0, 0.1, 0.0, 0, &json!({})), result(2, 0.2, 0.1, 5, &json!({})));
     let stands = |lines: &[&Value]| {
@@ -149,14 +149,14 @@ fn an_error_stands_until_a_later_turn_makes_it_good() {
     let more = result(1, 0.3, 0.1, 5, &outcome("More."));
     assert_eq!(stands(&[&failed, &done]), (false, Some("Done.".to_owned())));
     assert_eq!(stands(&[&done, &more]), (false, Some("More.".to_owned())));
-    // An error that carries one is no outcome.
+    // An error that contains an outcome is not an outcome.
     let mut both = outcome("Not this.");
     extend(&mut both, &json!({"is_error": true}));
     assert_eq!(stands(&[&done, &result(2, 0.2, 0.1, 5, &both)]), (false, Some("Done.".to_owned())));
 }
 
 #[test]
-fn results_that_do_not_tell_their_own_dollars_or_tokens_are_no_error() {
+fn results_without_their_own_dollars_or_tokens_are_no_error() {
     let transcript = read(&[
         json!({"type": "assistant", "message": {"id": "m1", "usage": {"input_tokens": 7}}}),
         json!({"type": "result", "subtype": "success", "num_turns": 3, "total_cost_usd": 0.5}),
