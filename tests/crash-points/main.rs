@@ -1,15 +1,16 @@
-//! Kills the server or a shim at every named point, and checks that nobody can tell afterwards.
+//! Kills the server or a shim at every named point, and checks that nothing differs afterwards.
 //!
 //! ```text
 //! cargo test --workspace --features e2e/crash-points --test crash-points
 //! ```
 //!
-//! The test builds the programs itself, from a copy of the source in `target/planted`: with the points, and for the test
-//! of the tests once more with each planted bug of `tests/plants`. `--workspace` keeps the features of dependencies as
-//! they are in the ordinary build: cargo would compile them once more for one package alone.
+//! The test builds the programs itself, from a copy of the source in `target/planted`: with the
+//! points and, to test the tests, once more with each planted bug of `tests/plants`. `--workspace`
+//! keeps the features of dependencies as they are in the ordinary build: for one package alone,
+//! cargo would compile them once more.
 //!
-//! `e2e::points` reads the points from the source of both programs. One that is not reached fails the test, so a new
-//! one needs a story here that reaches it.
+//! `e2e::points` reads the points from the source of both programs. A point that is not reached
+//! fails the test, so a new point needs a story here that reaches it.
 
 mod oracle;
 mod plants;
@@ -27,7 +28,7 @@ use crate::oracle::Told;
 use crate::programs::Programs;
 use crate::story::Story;
 
-/// Stories told at once. They mostly wait.
+/// How many stories run at a time. They mostly wait.
 const AT_ONCE: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! What is left of a story, and whether two tellings of it come to the same.
+//! What is left of a story, and whether two runs of it had the same result.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use e2e::repository::Repository;
 use serde_json::Value;
 use serde_json::json;
 
-/// Points from which on the end of the attempt is on disk: a shim killed there costs no second run.
+/// Points after which the end of the attempt is on disk: killing a shim there costs no second run.
 const SEALED: [&str; 10] = [
     "shim.exit_named",
     "shim.after_seal",
@@ -22,7 +22,7 @@ const SEALED: [&str; 10] = [
     "shim.before_goodbye_sent",
     "shim.after_goodbye_sent",
     "shim.before_exit",
-    // No attempt yet.
+    // There is no attempt yet.
     "shim.after_lock",
     "shim.before_hello_sent",
 ];
@@ -30,17 +30,17 @@ const SEALED: [&str; 10] = [
 /// Everything that must be the same however often something was killed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Told {
-    /// The fields of the ticket that say where it ended.
+    /// The fields of the ticket that describe its end.
     ticket: Value,
     /// Author, stage and content.
     comments: Vec<Value>,
     /// Attempt, stage and outcome.
     attempts: Vec<(String, String, String)>,
-    /// Title, state, plan and dependencies of every ticket, those that a stage created too.
+    /// Title, state, plan and dependencies of every ticket, including those that a stage created.
     tickets: Vec<Value>,
     /// Attempt, if any, kind and stage of the ticket's events.
     events: Vec<(String, String, String)>,
-    /// Kinds of the events of pauses, and the numbers of those that are marked.
+    /// Kinds of the events about pauses, and the numbers of the marked ones.
     pauses: Vec<String>,
     marked: Vec<i64>,
     /// How often the agent ran for each stage.
@@ -49,7 +49,7 @@ pub(crate) struct Told {
     work: Vec<String>,
     /// How many attempts left changes that were not accepted.
     kept: usize,
-    /// What must never be, and was.
+    /// Everything that must never happen and did.
     wrong: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ impl Told {
         told.renamed()
     }
 
-    /// With attempts by their order: numbers may be skipped.
+    /// With attempts numbered in their order: numbers may be skipped.
     fn renamed(mut self) -> Self {
         for (position, (id, _, _)) in self.attempts.iter_mut().enumerate() {
             let name = format!("{}th", position + 1);
@@ -86,13 +86,13 @@ impl Told {
     }
 }
 
-/// Whether a telling with a kill came to the same as one without.
+/// Whether a run with a kill had the same result as a run without one.
 pub(crate) fn compare(point: &str, expected: &Told, told: &Told) -> Result<(), String> {
     if !told.wrong.is_empty() {
         return Err(told.wrong.join("; "));
     }
     let mut told = told.clone();
-    // A launch that is killed is reported, and its queue resumes by itself.
+    // A killed launch is reported, and its queue resumes by itself.
     if point.starts_with("shim.") && told.pauses == ["queue_paused", "queue_resumed"] {
         told.pauses.clear();
     }
@@ -113,7 +113,7 @@ pub(crate) fn trace_file(kept: &Kept) -> PathBuf {
     kept.directory.join("trace")
 }
 
-/// Waits until everything has come to an end, and looks at it.
+/// Waits until everything has ended, and examines it.
 pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Told {
     let mut wrong = Vec::new();
     let closed = eventually(&format!("{ticket} is closed"), || async {
@@ -153,7 +153,7 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     left.await;
-    // Whatever a late death has changed after the first look.
+    // Detects what a late death has changed after the first look.
     let again = kept.ok("get_ticket", json!({"ticket_id": ticket})).await;
     if again != closed {
         wrong.push(format!("a closed ticket changed: {closed} to {again}"));
@@ -220,7 +220,7 @@ fn marked(events: &[Value]) -> Vec<i64> {
     marked.filter_map(|event| event["seq"].as_i64()).collect()
 }
 
-/// What was accepted is on the base branch, what was not is kept, and git finds nothing wrong.
+/// Accepted work is on the base branch, other work is kept, and git finds nothing wrong.
 fn with_work(kept: &Kept, mut told: Told) -> Told {
     let repository = Repository { path: kept.directory.join("projects/shop") };
     for file in ["work.txt", "left.txt"] {
@@ -268,8 +268,8 @@ fn with_records(kept: &Kept, mut told: Told) -> Told {
     told
 }
 
-/// The order of the durable steps, from the trace that all processes wrote: a commit before its ack, a file's name made
-/// durable before what follows from it.
+/// The order of the durable steps, from the trace that all processes wrote: a commit before its
+/// ack, a durable file name before anything that depends on it.
 fn with_order(kept: &Kept, mut told: Told) -> Told {
     let trace = fs::read_to_string(trace_file(kept)).unwrap_or_default();
     let steps: Vec<(&str, &str)> = trace.lines().filter_map(|line| line.split_once(' ')).collect();

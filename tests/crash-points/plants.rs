@@ -1,4 +1,4 @@
-//! The tests are tested: each planted bug must make the check that guards against it fail.
+//! Tests the tests: each planted bug must make the check fail that guards against it.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ async fn point_catches(bug: &'static str, story: Story, point: Option<&'static s
     assert_eq!(oracle::compare(at, &expected, &honest), Ok(()), "without the bug");
     let broken = Programs::with(Some(bug)).await;
     let telling = tokio::spawn(async move { story::tell(story, point, &broken).await });
-    // A story that comes to no end fails its check as well.
+    // A story that never ends fails its check as well.
     if let Ok(told) = telling.await {
         let caught = oracle::compare(at, &expected, &told);
         eprintln!("{bug}: {caught:?}");
@@ -65,7 +65,8 @@ async fn a_pull_that_is_not_idempotent_is_caught() {
     point_catches("pull-is-not-idempotent", Story::Usual, point).await;
 }
 
-/// A server of these programs, and a ticket of one stage. `GO` in its script is a file that a test makes.
+/// A server of these programs, and a ticket of one stage. `GO` in its script is a file that a test
+/// creates.
 async fn one_stage(programs: &Programs, script: &str) -> (Kept, String) {
     let setup = Setup::default().programs(programs.directory());
     let kept = Kept::prepare(setup.env("VIBE_ENSEMBLE_LINGER_MS", "200"));
@@ -102,14 +103,15 @@ async fn called(kept: &Kept, ticket: &str) {
     .await;
 }
 
-/// How many agents ran for a ticket whose shim was stopped while the server was replaced and did other work.
+/// How many agents ran for a ticket whose shim was stopped while the server was replaced and did
+/// other work.
 async fn runs_of_a_stopped_shim(bug: Option<&'static str>) -> usize {
     let programs = Programs::with(bug).await;
     let (kept, ticket) = one_stage(&programs, "fake: build#1: wait-for GO").await;
     called(&kept, &ticket).await;
     story::kill_shims(&kept, Signal::SIGSTOP);
     kept.server().await.kill().await;
-    // Long enough for the server to look at the silent worker more than once.
+    // Long enough for the server to check the silent worker more than once.
     let other = create(&kept, "other", "fake: other: sleep 1.5").await;
     closed(&kept, &other).await;
     story::kill_shims(&kept, Signal::SIGCONT);
@@ -124,7 +126,7 @@ async fn a_worker_given_up_for_its_silence_is_caught() {
     assert!(runs_of_a_stopped_shim(Some("lost-by-age")).await > 1);
 }
 
-/// What the first agent wrote, after an attempt that failed and one that did not.
+/// What the first agent wrote, after one attempt that failed and one that did not.
 async fn work_after_a_failure(bug: Option<&'static str>) -> String {
     let programs = Programs::with(bug).await;
     let script = "fake: build: append work.txt {attempt}\nfake: build#1: bad-result";
@@ -141,12 +143,12 @@ async fn a_worktree_that_is_not_put_back_is_caught() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accepted_work_that_is_not_put_on_the_branch_is_caught() {
+async fn accepted_work_that_is_not_committed_to_the_branch_is_caught() {
     let point = Some("server.end.after_commit");
     point_catches("accepted-work-forgotten", Story::Usual, point).await;
 }
 
-/// How many processes of a completed attempt are still there.
+/// How many processes of a completed attempt still exist.
 async fn survivors(bug: Option<&'static str>) -> usize {
     let programs = Programs::with(bug).await;
     let script = "fake: build: fork 60\nfake: build: daemonize 60";
@@ -156,7 +158,7 @@ async fn survivors(bug: Option<&'static str>) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_is_asked_for_at_kill_time_is_caught() {
+async fn a_process_group_looked_up_at_kill_time_is_caught() {
     assert_eq!(survivors(None).await, 0, "without the bug");
     assert!(survivors(Some("group-asked-at-kill")).await > 0);
 }

@@ -1,9 +1,11 @@
-//! The programs under test, built from a copy of the source: with the crash points, and with at most one bug.
+//! The programs under test, built from a copy of the source: with the crash points, and with at
+//! most one bug.
 //!
-//! The ordinary programs and the source stay as they are. The copy shares its compiled dependencies with the ordinary
-//! build, so that only the two programs are compiled: once as they are, and once more for each bug, incrementally. Its own
-//! packages have another version: with the same one, cargo would take what it built of the copy for the ordinary packages,
-//! and would not see that a file of theirs has changed since.
+//! The ordinary programs and the source stay as they are. The copy shares its compiled dependencies
+//! with the ordinary build, so that only the two programs are compiled: once as they are, and once
+//! more for each bug, incrementally. The copy's own packages have another version: with the same
+//! version, cargo would take what it built from the copy for the ordinary packages, and would not
+//! notice that one of their files has changed since.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +23,8 @@ use tempfile::TempDir;
 const SERVER: &str = "vibe-ensemble";
 const SHIM: &str = "vibe-ensemble-shim";
 
-/// There is one copy, and it holds one bug at a time. True once the programs without a bug are built.
+/// There is one copy, and it contains one bug at a time. True once the programs without a bug are
+/// built.
 static COPY: Mutex<bool> = Mutex::new(false);
 
 /// A directory with server and shim, removed when it is dropped.
@@ -58,7 +61,7 @@ fn build(bug: Option<&str>) -> Programs {
         }
         return programs;
     };
-    // Whatever bug was there before is no longer.
+    // Removes any bug that was planted earlier.
     copy_source();
     plant(bug);
     let of_the_shim = plants::changes(bug).iter().all(|file| file.starts_with("worker-shim/"));
@@ -70,7 +73,7 @@ fn build(bug: Option<&str>) -> Programs {
     programs
 }
 
-/// The directory in which everything here is made, beside the ordinary programs.
+/// The directory for everything that is made here, beside the ordinary programs.
 fn place() -> PathBuf {
     let target = binaries::directory();
     target.parent().expect("a profile lies in the target directory").join("planted")
@@ -80,8 +83,8 @@ fn tree() -> PathBuf {
     place().join("tree")
 }
 
-/// Makes the copy equal to the source. A file that is the same already keeps its time, so that nothing is compiled again
-/// for its sake.
+/// Makes the copy equal to the source. A file that is already equal keeps its time, so that it is
+/// not compiled again.
 fn copy_source() {
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -109,14 +112,14 @@ fn copy_source() {
     remove_others(&tree(), &kept).expect("the copy is writable");
 }
 
-/// The text with the version of the copy in the place of the ordinary one.
+/// The text with the version of the copy instead of the ordinary version.
 fn replaced(text: &[u8]) -> Vec<u8> {
     let version = |of: &str| format!("\nversion = \"{of}\"\n");
     let (ordinary, ours) = (env!("CARGO_PKG_VERSION"), concat!(env!("CARGO_PKG_VERSION"), "-copy"));
     String::from_utf8_lossy(text).replace(&version(ordinary), &version(ours)).into_bytes()
 }
 
-/// The same in a lock file, whose packages from elsewhere name their source.
+/// The same in a lock file, where packages from elsewhere name their source.
 fn of_own_packages(lock: &[u8]) -> Vec<u8> {
     const PACKAGE: &str = "[[package]]";
     let lock = String::from_utf8_lossy(lock);
@@ -144,7 +147,7 @@ fn plant(bug: &str) {
         .arg("apply")
         .arg(plants::patch(bug))
         .current_dir(tree())
-        // The copy is no repository. Below one, git would look for the files there.
+        // The copy is not a repository. Inside one, git would look for the files there.
         .env("GIT_CEILING_DIRECTORIES", place())
         .output()
         .expect("git can be started");
@@ -152,8 +155,8 @@ fn plant(bug: &str) {
     assert!(applied.status.success(), "{bug} does not apply any more: {problem}");
 }
 
-/// Builds programs of the copy. The example selects the same features of dependencies as a build with all targets, and
-/// so the dependencies that such a build left.
+/// Builds programs of the copy. The example selects the same features of dependencies as a build
+/// with all targets, and so reuses the dependencies that such a build left.
 fn cargo_build(programs: &[&str]) {
     let target = binaries::directory();
     let target = target.parent().expect("a profile lies in the target directory");
@@ -177,7 +180,7 @@ fn cargo_build(programs: &[&str]) {
 fn take(program: &str, into: &Path) {
     fs::create_dir_all(into).expect("the build directory is writable");
     let built = place().join("target/debug").join(program);
-    // Over a program that still runs nothing can be written.
+    // A program that is still running cannot be overwritten.
     drop(fs::remove_file(into.join(program)));
     fs::copy(&built, into.join(program)).expect("the program was built");
 }

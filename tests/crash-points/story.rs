@@ -1,6 +1,8 @@
-//! What happens around a kill: a ticket of three stages in a git repository, and whatever it takes to reach the point.
+//! What happens around a kill: a ticket of three stages in a git repository, and everything needed
+//! to reach the point.
 //!
-//! Each agent commits a line to one file and leaves a line in another; the ticket's branch is merged in the end.
+//! Each agent commits a line to one file and leaves a line in another; the ticket's branch is
+//! merged at the end.
 
 use std::fs;
 use std::path::Path;
@@ -17,18 +19,18 @@ use crate::oracle::Told;
 use crate::programs::Programs;
 
 const PLAN: [&str; 3] = ["design", "build", "review"];
-/// What each agent does first: what is accepted of it is in the repository afterwards, what is not is kept.
+/// What each agent does first: accepted work is in the repository afterwards, other work is kept.
 const WORK: &str = "fake: *: append work.txt {stage}\nfake: *: commit {ticket} does {stage}\n\
                     fake: *: append left.txt {stage}";
 const FAILS_AND_IS_SENT_BACK: &str = "fake: build#1: exit 3\nfake: review#1: rework build not yet";
-/// The first stage hands out two more tickets, one behind the other.
+/// The first stage creates two more tickets, one of which waits for the other.
 const PLANS: &str = r#"fake: design: tickets [{"key":"b","title":"second","execution_plan":["review"],"depends_on":["a"]},{"key":"a","title":"first","execution_plan":["build"]}]"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Story {
     /// One stage fails once and is sent back once; the kill comes after everything was set up.
     Usual,
-    /// The same; the kill comes with the first start on an empty directory.
+    /// The same, but the kill comes with the first start on an empty directory.
     FirstStart,
     /// The shim of the first stage is killed, and leaves a daemon behind.
     ShimDies,
@@ -36,7 +38,8 @@ pub(crate) enum Story {
     Collected,
     /// The ticket is closed while its shim is stopped, and then the shim is killed.
     Closed,
-    /// The coordinator does whatever it can do by itself, and repeats what got no answer.
+    /// The coordinator does everything that it can do by itself, and repeats every call without an
+    /// answer.
     Coordinated,
 }
 
@@ -50,7 +53,7 @@ impl Story {
         Self::Coordinated,
     ];
 
-    /// The story that comes by a point.
+    /// The story that passes a point.
     pub(crate) fn of(point: &str) -> Self {
         let part = point.split('.').nth(1).unwrap_or_default();
         match (part, point) {
@@ -69,7 +72,7 @@ impl Story {
         }
     }
 
-    /// `signs` is where the agents and this test tell each other what to wait for.
+    /// `signs` is the directory in which the agents and this test signal each other.
     fn script(self, signs: &Path) -> String {
         let signs = signs.display();
         let what = match self {
@@ -96,7 +99,7 @@ impl Story {
     }
 }
 
-/// Tells a story of these programs, with or without a kill at a point, and looks at what is left of it.
+/// Runs a story of these programs, with or without a kill at a point, and examines the result.
 pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs) -> Told {
     let kept = Kept::prepare(
         Setup::default()
@@ -157,8 +160,8 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
     oracle::look(&kept, &ticket, point.map(|_| fired.as_path())).await
 }
 
-/// Everything a coordinator does to a ticket. A call that died with its server is repeated, and may be refused then,
-/// because it had been heard; what it was to bring about is waited for.
+/// Everything a coordinator does to a ticket. A call that died with its server is repeated, and may
+/// be refused then, because it had been received; the test waits for its effect.
 async fn coordinate(kept: &Kept, ticket: &str, directory: &Path) {
     let say = async |tool: &str, arguments: Value| drop(kept.call(tool, arguments).await);
     let held = async |question: &str| {
@@ -220,7 +223,7 @@ async fn appears(kept: &Kept, path: &Path) {
 
 pub(crate) fn kill_shims(kept: &Kept, signal: Signal) {
     for shim in kept.shims() {
-        // One that has ended meanwhile is no matter.
+        // It does not matter if it has ended meanwhile.
         kept.family.signal(shim, signal).unwrap_or_default();
     }
 }

@@ -1,7 +1,7 @@
 //! An agent that the kernel really kills for lack of memory.
 //!
-//! A program of its own: a plain launcher's shim sees the kernel's count for the whole machine, and what is killed there
-//! beside others, by a test that means to, would look the same.
+//! This is a program of its own: a plain launcher's shim sees the kernel's count for the whole
+//! machine, and processes that another test kills there on purpose would look the same.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,7 +20,7 @@ async fn an_agent_that_runs_out_of_memory_is_reported_as_such() {
     let group = MemoryGroup::make().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let agent = elsewhere.path().join("agent");
-    // Not one byte without the limit.
+    // It writes not one byte without the limit.
     let script = format!(
         "#!/bin/sh\ncat >/dev/null\necho $$ >{} || exit 9\nexec tail /dev/zero\n",
         group.members().display()

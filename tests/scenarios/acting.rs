@@ -13,14 +13,14 @@ fn words(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
 }
 
-/// Runs a command that must succeed, and returns its words.
+/// Runs a command that must succeed, and returns its output.
 async fn good(bed: &Bed, line: &[&str]) -> String {
     let output = bed.server.operate(line[0], &line[1..]).await;
     assert_eq!(output.status.code(), Some(0), "{line:?}: {}", words(&output));
     words(&output)
 }
 
-/// Runs a command that must be refused with this code, and returns its words.
+/// Runs a command that must be refused with this exit code, and returns its output.
 async fn refused(bed: &Bed, code: i32, line: &[&str]) -> String {
     let output = bed.server.operate(line[0], &line[1..]).await;
     assert_eq!(output.status.code(), Some(code), "{line:?}: {}", words(&output));
@@ -33,8 +33,7 @@ fn json_of(text: &str) -> Value {
 }
 
 #[e2e::scenario]
-async fn a_shell_makes_a_project_two_types_and_a_ticket_answers_its_question_and_takes_its_result()
-{
+async fn a_shell_runs_a_ticket_from_the_project_to_the_result() {
     let bed = Bed::start().await;
     let directory = bed.server.path("projects").join("shop");
     std::fs::create_dir(&directory).expect("writable");
@@ -93,7 +92,7 @@ async fn a_stage_is_completed_a_ticket_resumed_and_one_closed_from_a_shell() {
     let said = good(&bed, &["ticket", "complete", &first, "Did it manually."]).await;
     assert!(said.contains("Completed the stage build"), "{said}");
     good(&bed, &["ticket", "complete", &first, "Unclear.", "--outcome", "blocked"]).await;
-    // What was meant is clear.
+    // The meaning is clear in spite of the case.
     good(&bed, &["resume", &first.to_lowercase()]).await;
     bed.ticket_is(&first, "queued").await;
     good(&bed, &["ticket", "close", &second, "--comment", "Not needed."]).await;
@@ -110,7 +109,7 @@ async fn a_stage_is_completed_a_ticket_resumed_and_one_closed_from_a_shell() {
 }
 
 #[e2e::scenario]
-async fn what_a_shell_gets_wrong_is_refused_in_its_own_words() {
+async fn mistakes_in_a_shell_are_refused_in_the_words_of_a_shell() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;

@@ -18,7 +18,7 @@ fn passed() -> (Bed, String) {
     fs::create_dir(bed.server.runtime_dir()).expect("a fresh directory");
     let shims =
         UnixListener::bind(bed.server.runtime_dir().join("shim.sock")).expect("a fresh path");
-    // In whatever order: their family tells them apart.
+    // In any order: their address family distinguishes them.
     bed.server.pass([shims.into(), http.into()]);
     (bed, address)
 }
@@ -38,7 +38,7 @@ async fn a_restart_refuses_no_connection() {
     drop(UnixStream::connect(&socket).expect("the server took away what is not its own"));
     let addr = fs::read_to_string(bed.server.runtime_dir().join("http.addr")).unwrap();
     assert_eq!(addr.trim(), address, "a client that connects there is served by the next server");
-    // Dialled while nobody serves, answered by the next server.
+    // A client that dials while nobody serves is answered by the next server.
     let client = bed.client.clone();
     let meanwhile = tokio::spawn(async move { client.call("list_projects", json!({})).await });
     fs::write(call.cwd.join("go"), "").unwrap();
@@ -66,7 +66,7 @@ async fn a_socket_of_somebody_else_is_neither_taken_nor_removed() {
     assert!(words.contains("vibe-ensemble.socket") && words.contains("--runtime-dir"), "{words}");
     drop(UnixStream::connect(&socket).expect("it is where it was"));
     drop(theirs);
-    // What a dead process left behind is in nobody's way.
+    // What a dead process left behind is no obstacle.
     bed.launch().await;
     assert!(bed.reachable().await);
 }

@@ -1,8 +1,8 @@
-//! Hostile neighbours at the HTTP port: each test is one thing they may try, and what comes of it. The last one is the
-//! equipment for tests of hostile agents.
+//! Hostile neighbours at the HTTP port: each test is one thing that they may try, and its result.
+//! The last tests are the equipment for tests of hostile agents.
 //!
-//! What they find on disk and at the shims' socket is in [`super::neighbours`]; foreign names and origins are in
-//! [`super::http`], a token that leaked in [`super::connect`].
+//! What they find on disk and at the shims' socket is in [`super::neighbours`]; foreign names and
+//! origins are in [`super::http`], and a leaked token is in [`super::connect`].
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-/// The statuses of so many calls made one after the other.
+/// The statuses of this many calls, made one after the other.
 async fn statuses(client: &Client, calls: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for _ in 0..calls {
@@ -27,7 +27,7 @@ async fn statuses(client: &Client, calls: usize) -> Vec<u16> {
 }
 
 #[e2e::scenario]
-async fn a_client_that_guesses_tokens_is_slowed_down_and_locks_no_other_out() {
+async fn a_client_that_guesses_tokens_is_slowed_down_and_locks_nobody_out() {
     let bed = Bed::start().await;
     let guesser = bed.client.with_token(Some("0000000000000000000000000000000000000000"));
 
@@ -99,7 +99,7 @@ async fn waiting_calls_are_bounded_and_other_calls_are_served() {
 
     assert!(refusal.starts_with("3 of your calls are already waiting"), "{refusal}");
     bed.client.ok("list_events", json!({})).await;
-    // Clients that go away give their places back.
+    // Clients that disconnect free their places.
     waiting.clear();
     eventually("the places are free again", || async {
         let page = bed.client.get("/metrics").await.text().await.unwrap();
@@ -143,7 +143,7 @@ async fn the_token_is_in_no_log_and_on_no_command_line() {
     let mut looked_at = 0;
     for process in bed.server.descendants() {
         let file = format!("/proc/{}/cmdline", process.pid);
-        // One that has ended since tells nothing to anybody.
+        // A process that has ended since reveals nothing.
         let Ok(line) = fs::read(&file) else { continue };
         assert!(!String::from_utf8_lossy(&line).contains(&token), "{family:?}");
         let variables = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
@@ -186,7 +186,7 @@ async fn a_script_can_leave_links_pipes_and_forged_records_and_signal_its_shim()
     assert_eq!(bed.agents.attacks(), [("everything".to_owned(), 1)].into());
 }
 
-/// The most memory the server has held, in KiB.
+/// The most memory that the server has used, in KiB.
 fn most_memory(bed: &Bed) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", bed.server.pid()));
     let status = status.expect("the server runs");
@@ -208,14 +208,15 @@ async fn many_large_bodies_at_once_do_not_fill_the_memory() {
         Some(response.status().as_u16())
     };
     let replies = futures_of(30, call).await;
-    // Each is read and refused, or waited for room for as long as one may; then its connection is closed.
+    // Each body is read and refused, or waits for memory for as long as it may; then its connection
+    // is closed.
     let fine = |reply: &Option<u16>| reply.is_none_or(|status| [200, 503].contains(&status));
     assert!(replies.iter().all(fine) && replies.contains(&Some(200)), "{replies:?}");
     let most = most_memory(&bed);
     assert!(most < 400 << 10, "{most} KiB for 30 bodies of 4 MiB");
 }
 
-/// Waits for so many calls that run at one time.
+/// Waits for this many concurrent calls.
 async fn futures_of<F: Future>(count: usize, call: impl Fn() -> F) -> Vec<F::Output> {
     let mut calls: Vec<_> = (0..count).map(|_| Box::pin(call())).collect();
     let mut outputs = Vec::new();

@@ -11,7 +11,7 @@ use e2e::server::Server;
 use serde_json::Value;
 use serde_json::json;
 
-/// Makes a backup, which must succeed, and returns what it said.
+/// Makes a backup, which must succeed, and returns its output.
 async fn back_up(server: &Server, file: &Path) -> Value {
     let output = server.operate("backup", &[&file.display().to_string(), "--json"]).await;
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -51,12 +51,13 @@ async fn a_backup_is_private_never_overwrites_and_needs_no_server() {
 }
 
 #[e2e::scenario]
-async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
+async fn a_restored_backup_resumes_its_tickets_and_uses_no_number_twice() {
     let mut bed = Bed::start().await;
     let repository = bed.repository("shop", &["build", "review"], json!({})).await;
     bed.project("load", &[]).await;
     bed.worker_type("load", "nobody", json!({"auto_spawn": false})).await;
-    // W-1 runs the first while the backup is made, and takes the second, from its queue, afterwards.
+    // W-1 runs the first ticket while the backup is made, and takes the second from its queue
+    // afterwards.
     let running = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
     let waiting = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
     let call = bed.called(&running, "build", 1).await;
@@ -79,7 +80,8 @@ async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
         writer.await.unwrap();
     }
 
-    // What the backup does not know: the first completes, the second runs, and a third on a new worker.
+    // What the backup does not contain: the first completes, the second runs, and a third runs on a
+    // new worker.
     fs::write(call.cwd.join("go"), "").unwrap();
     bed.completed(&running).await;
     let forgotten = bed.called(&waiting, "build", 1).await;
@@ -98,7 +100,7 @@ async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
     fs::copy(&file, state.join("vibe-ensemble.db")).unwrap();
     bed.launch().await;
 
-    // The sealed record of the first is collected, the second runs again under a new number.
+    // The sealed record of the first is collected, and the second runs again under a new number.
     let closed = bed.completed(&running).await;
     assert_eq!(closed["attempts"].as_array().unwrap().len(), 1, "{closed}");
     let closed = bed.completed(&waiting).await;
@@ -112,7 +114,8 @@ async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
 
     assert_eq!(repository.problems(), Vec::<String>::new());
 
-    // Nothing of the forgotten attempts runs on; their directories are kept and their records parked.
+    // Nothing of the forgotten attempts is running; their directories are kept and their records
+    // parked.
     bed.nothing_is_left().await;
     for attempt in [&forgotten.attempt, &stray.attempt] {
         assert!(state.join("attempts").join(attempt).join("exit.json").exists(), "{attempt}");
@@ -126,7 +129,7 @@ async fn a_restored_backup_takes_up_its_tickets_and_uses_no_number_twice() {
     .await;
     assert_eq!(parked["parked_reports"], 2);
 
-    // Numbers continue: tickets above the forgotten one, events above any saved position.
+    // Numbers continue: tickets after the forgotten one, events after any saved position.
     let new = bed.ticket("shop", &["build"], "").await;
     assert!(number(&new) > number(&later), "{new} after {later}");
     bed.completed(&new).await;

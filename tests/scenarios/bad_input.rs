@@ -1,4 +1,5 @@
-//! Whatever a model sends: a clear answer that names the field, and nothing half-written.
+//! Whatever a model sends: it gets a clear answer that names the field, and nothing is
+//! half-written.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,8 @@ use e2e::client::CallError;
 use serde_json::Value;
 use serde_json::json;
 
-/// Everything the server keeps, as its lists show it: two of these compared tell whether anything was written.
+/// Everything that the server stores, as its lists show it: comparing two of these reveals any
+/// write.
 async fn state(bed: &Bed) -> Vec<Value> {
     let mut state = Vec::new();
     let lists =
@@ -29,7 +31,8 @@ async fn bed_with_one_ticket() -> Bed {
     bed
 }
 
-/// Calls tools with arguments that must each be refused with the word given, and change nothing.
+/// Calls tools with arguments that must each be refused with the given word, and must change
+/// nothing.
 async fn all_refused(cases: &[(&str, &str, Value)]) {
     let bed = bed_with_one_ticket().await;
     let before = state(&bed).await;
@@ -57,22 +60,22 @@ fn changed(mut arguments: Value, change: Value) -> Value {
     arguments
 }
 
-/// The arguments of a good ticket, with a change.
+/// The arguments of a valid ticket, with one change.
 fn ticket(change: Value) -> Value {
     changed(json!({"project": "shop", "title": "t", "execution_plan": ["build"]}), change)
 }
 
-/// The arguments of a good worker type, with a change.
+/// The arguments of a valid worker type, with one change.
 fn worker_type(change: Value) -> Value {
     changed(json!({"project": "shop", "worker_type": "x", "system_prompt": "p"}), change)
 }
 
-/// The arguments of a good project, with a change.
+/// The arguments of a valid project, with one change.
 fn project(change: Value) -> Value {
     changed(json!({"name": "barn", "path": "/tmp"}), change)
 }
 
-/// The arguments of a good completion, with a change.
+/// The arguments of a valid completion, with one change.
 fn completion(change: Value) -> Value {
     let good =
         json!({"ticket_id": "T-1", "stage": "build", "outcome": "completed", "report": "done"});
@@ -247,7 +250,7 @@ async fn a_project_path_must_be_an_absolute_existing_directory() {
 }
 
 #[e2e::scenario]
-async fn arguments_that_are_no_object_are_refused_and_the_server_lives() {
+async fn arguments_that_are_not_an_object_are_refused_and_the_server_survives() {
     let bed = bed_with_one_ticket().await;
     for arguments in [json!([]), json!("T-1"), json!(7)] {
         let reply = bed.client.call_tool("get_ticket", arguments.clone()).await;
@@ -258,7 +261,7 @@ async fn arguments_that_are_no_object_are_refused_and_the_server_lives() {
 }
 
 #[e2e::scenario]
-async fn no_refusal_shows_the_inside() {
+async fn no_refusal_shows_internals() {
     let bed = bed_with_one_ticket().await;
     let cases = [
         ("get_ticket", json!({"ticket_id": "T-1' OR '1'='1"})),

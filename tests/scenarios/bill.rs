@@ -1,5 +1,5 @@
-//! A service that refuses, stalls or charges, against the real `claude`: each way has its class and its consequence, and
-//! none of them runs up a bill.
+//! A service that refuses, stalls or charges, against the real `claude`: each case has its failure
+//! class and its consequence, and none of them runs up a bill.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
 
-/// What the stub says a request reads, so that a request costs a good part of a dollar.
+/// The tokens that the stub reports per request, so that a request costs a good part of a dollar.
 const DEAR: u64 = 100_000;
 
 fn setup(claude: PathBuf, api: &MessagesApi) -> Setup {
@@ -81,7 +81,7 @@ async fn an_overload_or_a_failing_service_waits_and_charges_no_ticket() {
         assert_eq!(found["waiting_cause"], "backoff", "{status}");
         assert_eq!(found["cost_usd"], 0.0, "{status}");
         assert_eq!(found["assumed_usd"], 0.0, "{status}");
-        // It waits a minute; only what claude itself repeats has been asked.
+        // The ticket waits for a minute; only claude itself has repeated requests.
         assert!(api.asks().len() <= 4, "{status}: {} requests", api.asks().len());
     }
 }
@@ -173,7 +173,7 @@ async fn a_service_that_does_not_answer_is_a_stall() {
 #[e2e::scenario(needs(Claude))]
 async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
     let claude = real_claude();
-    // It never ends, and never does the same thing twice.
+    // The run never ends, and never does the same thing twice.
     let api = MessagesApi::start(|ask| bash(&format!("echo {}", ask.answers))).await.reading(DEAR);
     let bed = shop(with_key(setup(claude, &api)), json!({})).await;
     let limit = json!({"project": "shop", "max_budget_usd_per_ticket": 1.0});
@@ -198,11 +198,12 @@ async fn the_dollars_of_a_ticket_are_bounded_and_accounted_for() {
     assert!(usage["total"]["peak_memory_bytes"].as_i64() > Some(1 << 20), "{usage}");
     let printed = bed.server.operate("usage", &["--by", "ticket", "--json"]).await;
     let printed: Value = serde_json::from_slice(&printed.stdout).expect("JSON");
-    // What is absent in the one is null in the other.
+    // What is absent in one is null in the other.
     for (name, value) in usage["total"].as_object().expect("an object") {
         assert_eq!(printed["total"][name], *value, "{name}");
     }
-    // Resumed without more dollars it goes on hold again, and nothing is asked of the service.
+    // Resumed without more dollars, it goes on hold again, and the service is not asked for
+    // anything.
     let asked = api.asks().len();
     bed.client.ok("resume_ticket", json!({"ticket_id": ticket})).await;
     bed.ticket_is(&ticket, "on_hold").await;
@@ -218,7 +219,7 @@ async fn an_agent_that_repeats_itself_is_stopped() {
     let ticket = bed.ticket("shop", &["build"], "Work.").await;
     let held = bed.ticket_is(&ticket, "on_hold").await;
     assert_eq!(held["attempts"][0]["failure"], "no_progress", "{held}");
-    // The tokens it used are known although it could not say what it cost.
+    // The tokens that it used are known, although it could not report what it cost.
     assert!(held["attempts"][0]["input_tokens"].as_i64() > Some(0), "{held}");
 }
 
@@ -226,7 +227,7 @@ fn is_question(ask: &Ask) -> bool {
     asks_outcome(&ask.body["messages"].to_string())
 }
 
-/// A ticket whose only run of work ends in this way, and whose session answers the question.
+/// Runs a ticket whose only run of work ends this way, and whose session answers the question.
 async fn answered_after(bed: &Bed, failure: &str) -> Value {
     let ticket = bed.ticket("shop", &["build"], "Work.").await;
     let closed = bed.completed(&ticket).await;
@@ -260,7 +261,7 @@ async fn a_session_without_an_outcome_is_asked_for_it_once() {
 }
 
 #[e2e::scenario(needs(Claude))]
-async fn a_killed_session_is_asked_before_its_work_is_done_again() {
+async fn a_killed_session_is_asked_before_its_work_is_repeated() {
     let claude = real_claude();
     let api = MessagesApi::start(|ask| {
         if is_question(ask) {
@@ -316,7 +317,8 @@ async fn a_lowered_limit_stops_a_resumed_session_and_charges_all_of_it() {
     assert_eq!(attempts[0]["cost_usd"], Value::Null);
     assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
     assert!(attempts[1]["budget_usd"].as_f64() < Some(20.0), "{closed}");
-    // Two answered requests of the first run and the second run's own: what was assumed of the first is paid.
+    // Two answered requests of the first run and the second run's own: what was assumed for the
+    // first is paid.
     let own = attempts[1]["input_tokens"].as_f64().expect("tokens");
     let cost = closed["cost_usd"].as_f64().expect("a cost");
     let price = cost / (own + 200_000.0);

@@ -96,7 +96,7 @@ async fn each_takes_the_parameters_of_the_contract() {
         let properties = schema["properties"].as_object();
         let found: BTreeSet<&str> =
             properties.into_iter().flat_map(|fields| fields.keys().map(String::as_str)).collect();
-        // There may be more, as long as nobody has to give it.
+        // There may be more parameters, as long as they are optional.
         assert!(found.is_superset(&expected), "{name} takes only {found:?}");
         let found: BTreeSet<&str> =
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -135,7 +135,7 @@ async fn each_explains_itself_and_every_parameter() {
 }
 
 #[e2e::scenario]
-async fn each_says_what_it_may_do_to_the_world() {
+async fn each_declares_whether_it_writes_or_destroys() {
     let bed = Bed::start().await;
     for tool in bed.client.tools().await {
         let name = name(&tool);
@@ -148,7 +148,7 @@ async fn each_says_what_it_may_do_to_the_world() {
         if destroys {
             assert_eq!(hint("destructiveHint"), json!(true), "{name} destructiveHint");
         }
-        // A client takes a tool that writes and says nothing for a destructive one.
+        // To a client, a tool that writes and declares nothing is destructive.
         if name.starts_with("create_") || name.starts_with("add_") {
             assert_eq!(hint("destructiveHint"), json!(false), "{name} destructiveHint");
         }

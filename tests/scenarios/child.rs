@@ -159,7 +159,7 @@ async fn the_environment_names_the_work() {
 }
 
 #[e2e::scenario]
-async fn the_coordinators_token_is_nowhere_near_a_worker() {
+async fn the_coordinators_token_never_reaches_a_worker() {
     let bed = Bed::with(Setup::default().env("VIBE_ENSEMBLE_TOKEN", "an-old-token")).await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
@@ -177,7 +177,7 @@ async fn the_coordinators_token_is_nowhere_near_a_worker() {
     bed.completed(&ticket).await;
 }
 
-/// The tools of an option, in any of the forms claude takes: one list with commas or spaces.
+/// The tools of an option, in either form that claude takes: one list with commas or spaces.
 fn tools(call: &Call, option: &str) -> BTreeSet<String> {
     let list = call.argument(option).unwrap_or_else(|| panic!("no {option} in {:?}", call.argv));
     list.split([',', ' ']).filter(|tool| !tool.is_empty()).map(str::to_owned).collect()

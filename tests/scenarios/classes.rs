@@ -1,4 +1,5 @@
-//! Classes of failure, each as an agent that fails in its way: the name on the attempt, and what it leads to.
+//! Failure classes, each as an agent that fails in this way: its name on the attempt, and its
+//! consequence.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +9,7 @@ use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
 
-/// What an agent is called with says which session it is.
+/// The arguments of an agent identify its session.
 const PRELUDE: &str = r#"#!/bin/sh
 cat >/dev/null
 while [ $# -gt 0 ]; do case "$1" in --session-id|--resume) id=$2;; esac; shift; done
@@ -20,14 +21,14 @@ result() {
 }
 "#;
 
-/// What becomes of a ticket whose stage may have two attempts and fails so each time.
+/// What happens to a ticket whose stage may have two attempts and fails this way each time.
 #[derive(Clone, Copy, Debug)]
 enum Leads {
-    /// Both attempts are spent; `asked`: after each its session is asked for the outcome.
+    /// Both attempts are used up; `asked`: after each, its session is asked for the outcome.
     Charged { asked: bool },
-    /// It is tried as often, and none is spent.
+    /// It is tried as often, and uses no attempt.
     Strike { asked: bool },
-    /// On hold once its session was asked for the outcome, nothing spent.
+    /// On hold once its session was asked for the outcome; no attempt is used.
     Held,
 }
 

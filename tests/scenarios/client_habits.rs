@@ -1,4 +1,4 @@
-//! What clients write that the schema has otherwise, take back, or send together.
+//! Requests that clients write differently from the schema, withdraw, or send together.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ use e2e::eventually::eventually;
 use serde_json::Value;
 use serde_json::json;
 
-/// What Claude Code takes before it puts an answer into a file is 25,000 tokens; JSON has about three bytes a token.
+/// Claude Code accepts 25,000 tokens before it puts an answer into a file; JSON has about three
+/// bytes per token.
 const ANSWER_BYTES: usize = 75_000;
 
 async fn bed_with_a_type() -> Bed {
@@ -21,7 +22,7 @@ async fn bed_with_a_type() -> Bed {
 }
 
 #[e2e::scenario]
-async fn a_client_of_doubles_and_one_of_texts_are_understood() {
+async fn clients_that_send_doubles_or_strings_for_numbers_are_understood() {
     let bed = bed_with_a_type().await;
     let written = json!({
         "project": "shop", "title": "t", "execution_plan": "[\"build\", \"build\"]", "description": "",
@@ -56,14 +57,14 @@ async fn a_client_of_doubles_and_one_of_texts_are_understood() {
 }
 
 #[e2e::scenario]
-async fn an_empty_text_still_removes_what_can_be_removed() {
+async fn an_empty_string_still_removes_optional_values() {
     let bed = bed_with_a_type().await;
     let rules = |rules: &str| json!({"project": "shop", "rules": rules, "path": ""});
     assert_eq!(bed.client.ok("update_project", rules("Be kind.")).await["rules"], "Be kind.");
     assert_eq!(bed.client.ok("update_project", rules("")).await["rules"], "");
 }
 
-/// Sends a JSON-RPC message of an older revision as it is.
+/// Sends a JSON-RPC message of an older revision unchanged.
 async fn send(bed: &Bed, revision: Option<&str>, body: &Value) -> e2e::client::Reply {
     let mut request = bed.client.post();
     if let Some(revision) = revision {
@@ -93,7 +94,7 @@ async fn until_waiting(bed: &Bed, wanted: u32) {
 }
 
 #[e2e::scenario]
-async fn a_wait_that_is_taken_back_ends_and_no_other_does() {
+async fn a_cancelled_wait_ends_and_no_other_does() {
     let bed = bed_with_a_type().await;
     let last = bed.client.ok("list_events", json!({"limit": 1})).await["last_seq"].clone();
     let wait = json!({"after": last, "wait_seconds": 3600});
@@ -303,7 +304,7 @@ async fn no_list_is_longer_than_a_client_takes_and_all_of_it_can_be_read() {
 }
 
 #[e2e::scenario]
-async fn the_client_of_a_stranger_cannot_take_back_what_the_coordinator_waits_for() {
+async fn a_stranger_cannot_cancel_a_wait_of_the_coordinator() {
     let bed = bed_with_a_type().await;
     let last = bed.client.ok("list_events", json!({"limit": 1})).await["last_seq"].clone();
     let wait = json!({"after": last, "wait_seconds": 60});

@@ -1,4 +1,5 @@
-//! Clocks that are set, and machines that sleep: time is never evidence, so nothing is lost, nothing runs twice.
+//! Clocks that are set, and machines that sleep: time is never evidence, so nothing is lost and
+//! nothing runs twice.
 
 use chrono::DateTime;
 use chrono::Utc;
@@ -25,7 +26,8 @@ fn assert_in_order(events: &[Value]) {
     assert!(times.is_sorted(), "{times:?}");
 }
 
-/// The server's clock is really off: without this the scenarios below could pass for nothing.
+/// The server's clock is really off: otherwise the scenarios below could pass without testing
+/// anything.
 #[expect(
     clippy::disallowed_methods,
     reason = "the clock of this machine is what it is held against"
@@ -41,7 +43,7 @@ async fn assert_ahead(bed: &Bed, least: i64) {
 async fn an_attempt_lives_through_steps_in_both_directions() {
     let clock = ClockShift::build();
     let bed = bed_on(&clock).await;
-    // A day is more than its time limit.
+    // A day is longer than its time limit.
     let ticket = bed.ticket("shop", &["build", "review"], "fake: build: wait-for go").await;
     let call = bed.called(&ticket, "build", 1).await;
     let agent = agent(&bed, &call);
@@ -49,7 +51,7 @@ async fn an_attempt_lives_through_steps_in_both_directions() {
         clock.set(shift);
         // Something happens under each of these clocks.
         bed.ticket("shop", &["review"], "").await;
-        // Its time is not up: that is counted in time that passed.
+        // Its time is not up: the limit counts the time that really passed.
         agent.ok("get_project", json!({})).await;
     }
     assert_ahead(&bed, DAY).await;
@@ -63,7 +65,7 @@ async fn an_attempt_lives_through_steps_in_both_directions() {
 }
 
 #[e2e::scenario]
-async fn a_retry_comes_although_the_clock_was_set_back() {
+async fn a_retry_happens_although_the_clock_was_set_back() {
     let clock = ClockShift::build();
     let bed = bed_on(&clock).await;
     let script = "fake: build#1: wait-for go\nfake: build#1: exit 3";
@@ -88,7 +90,7 @@ async fn a_clock_set_back_while_the_server_was_away_delays_nothing() {
     std::fs::write(call.cwd.join("go"), "").unwrap();
     bed.launch().await;
     let closed = bed.completed(&ticket).await;
-    // The run that failed, the question about it, the run that went well, and the review.
+    // The failed run, the question about it, the successful run, and the review.
     assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(4), "{closed}");
     assert_in_order(&bed.events().await);
     bed.assert_no_overlaps();
@@ -103,7 +105,7 @@ async fn after_the_machine_slept_attempts_continue_where_they_were() {
     let bed = bed_on(&clock).await;
     let ticket = bed.ticket("shop", &["build", "review"], "fake: build: wait-for go").await;
     let call = bed.called(&ticket, "build", 1).await;
-    // Asleep: nobody runs, and the wall clock has moved on when they do.
+    // Asleep: nothing runs, and the wall clock has advanced when the processes resume.
     let asleep: Vec<i32> = bed.server.descendants().iter().map(|process| process.pid).collect();
     for pid in &asleep {
         assert!(bed.server.send(*pid, Signal::SIGSTOP), "{pid} is there");

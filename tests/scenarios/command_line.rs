@@ -86,7 +86,7 @@ async fn status_of_no_server_exits_69() {
 }
 
 #[e2e::scenario]
-async fn status_of_a_server_says_how_it_is() {
+async fn status_of_a_server_reports_its_state() {
     let bed = Bed::start().await;
     let output = bed.server.operate("status", &["--json"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
@@ -95,7 +95,7 @@ async fn status_of_a_server_says_how_it_is() {
 }
 
 #[e2e::scenario]
-async fn doctor_says_what_it_looked_at() {
+async fn doctor_reports_what_it_checked() {
     let bed = Bed::start().await;
     let output = bed.server.operate("doctor", &[]).await;
     assert!([Some(0), Some(1)].contains(&output.status.code()), "{}", words(&output));

@@ -1,4 +1,5 @@
-//! `connect`, the plugin, and the token: Claude Code set up as a newcomer would, and no secret where git would take it.
+//! `connect`, the plugin, and the token: Claude Code set up as a newcomer would, without a secret
+//! in any file that git would commit.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +23,7 @@ fn words(output: &Output) -> String {
     format!("{}\n{out}\n{err}", output.status)
 }
 
-/// What the model of a coordinator's session is given of this server, besides what it may search for.
+/// What the model of a coordinator's session receives from this server without searching.
 fn assert_light(api: &MessagesApi) {
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).expect("it asked");
     let tools = asked.body["tools"].as_array().expect("a list");
@@ -36,7 +37,7 @@ fn assert_light(api: &MessagesApi) {
     assert!(asked.tools.iter().any(|tool| tool == "ToolSearch"), "{:?}", asked.tools);
 }
 
-/// Runs `connect` on a directory, which must go well.
+/// Runs `connect` on a directory, which must succeed.
 async fn connect(bed: &Bed, directory: &Path) -> String {
     let output = bed.server.operate("connect", &[directory.to_str().expect("UTF-8")]).await;
     assert!(output.status.success(), "{}", words(&output));
@@ -57,7 +58,7 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[e2e::scenario]
-async fn connect_writes_no_token_and_says_what_it_wrote() {
+async fn connect_writes_no_token_and_lists_what_it_wrote() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &[]).await;
 
@@ -73,17 +74,17 @@ async fn connect_writes_no_token_and_says_what_it_wrote() {
     assert_eq!(entry["url"], format!("http://{}/mcp", bed.server.address()));
     assert!(said.contains("is running"), "{said}");
 
-    // The helper is run by a shell that knows nothing of this one.
+    // A shell that knows nothing of this one runs the helper.
     let helper = entry["headersHelper"].as_str().unwrap();
     let ran = std::process::Command::new("sh").args(["-c", helper]).env_clear().output().unwrap();
     let headers: Value =
         serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", words(&ran)));
     assert_eq!(headers["Authorization"], format!("Bearer {}", bed.server.token()));
-    // Claude Code takes none of them when one of the values is something else.
+    // Claude Code rejects all of them if one of the values is not a string.
     let headers = headers.as_object().expect("an object");
     assert!(headers.values().all(Value::is_string), "{headers:?}");
 
-    // So is the hook that says what waits when a session begins.
+    // So is the hook that reports what waits when a session begins.
     bed.client.ok("pause", json!({"project": "shop"})).await;
     let settings = json_of(&directory.join(".claude/settings.local.json"));
     let hook = settings["hooks"]["SessionStart"][0]["hooks"][0]["command"].as_str().unwrap();
@@ -94,12 +95,12 @@ async fn connect_writes_no_token_and_says_what_it_wrote() {
 
     let gone = bed.server.operate("disconnect", &[directory.to_str().unwrap()]).await;
     assert!(gone.status.success(), "{}", words(&gone));
-    // The directory itself is the user's, even when nothing is left in it.
+    // The directory itself belongs to the user, even if nothing is left in it.
     assert_eq!(fs::read_dir(&directory).expect("it is there").count(), 0, "{}", words(&gone));
 }
 
 #[e2e::scenario]
-async fn connect_again_changes_nothing_and_spares_what_others_wrote() {
+async fn a_second_connect_changes_nothing_and_keeps_what_others_wrote() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &[]).await;
     let servers = directory.join(".mcp.json");
@@ -166,11 +167,11 @@ async fn the_real_claude_is_connected_in_that_directory_and_has_the_prompts_as_c
 }
 
 #[e2e::scenario]
-async fn what_claude_cannot_read_is_left_as_it_is() {
+async fn a_file_that_claude_cannot_read_is_left_unchanged() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &[]).await;
     let servers = directory.join(".mcp.json");
-    // claude takes neither comments nor a comma too many.
+    // claude accepts neither comments nor trailing commas.
     for text in [
         "{\n  // mine\n  \"mcpServers\": {}\n}\n",
         "{\"mcpServers\": {},}",
@@ -191,7 +192,7 @@ async fn the_real_claude_is_connected_everywhere_and_after_a_new_token() {
     let claude = real_claude();
     let path = format!("{}:/usr/bin:/bin", claude.parent().expect("a program").display());
     let bed = Bed::with(Setup::default().env("PATH", path)).await;
-    // Of a user who never ran claude.
+    // The files of a user who never ran claude.
     for _ in 0..2 {
         let output = bed.server.operate("connect", &["--scope", "user"]).await;
         assert!(output.status.success(), "{}", words(&output));
@@ -232,7 +233,8 @@ async fn the_real_claude_takes_the_plugin() {
         .unwrap();
     assert!(check.status.success(), "{}", words(&check));
 
-    // What the plugin's own words need: the program in PATH, and where this test's server is.
+    // The requirements of the plugin's own instructions: the program in PATH, and the address of
+    // this test's server.
     let programs = e2e::binaries::directory();
     let path = format!("{}:/usr/bin:/bin", programs.display());
     let mut command = tokio::process::Command::from(bed.server.command_of(&claude));
@@ -263,7 +265,7 @@ async fn the_real_claude_takes_the_plugin() {
             "{skill} is not in {commands}"
         );
     }
-    // Its hook says what waits when the session begins.
+    // Its hook reports what waits when the session begins.
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).unwrap();
     let read = asked.body.to_string();
     assert!(read.contains("waiting for you: 1 project paused"), "{read}");

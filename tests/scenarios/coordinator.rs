@@ -1,7 +1,9 @@
-//! The whole promise with the real `claude` on both ends: it coordinates, it works, and only the model is missing.
+//! The whole promise with the real `claude` on both ends: it coordinates, it works, and only the
+//! model is replaced.
 //!
-//! The coordinator's part is a policy, not a list of calls: what it does next follows from what it has read in
-//! this conversation. So the same coordinator can be killed and begun again, as a person would close and open a session.
+//! The coordinator follows a policy, not a list of calls: its next step follows from what it has
+//! read in this conversation. So the same coordinator can be killed and restarted, as a person
+//! would close and open a session.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -31,7 +33,7 @@ fn call(tool: &str, input: Value) -> Turn {
     Turn::Use { tool: format!("mcp__vibe-ensemble__{tool}"), input }
 }
 
-/// A call of one of the tools every claude has.
+/// A call of one of the tools that every claude has.
 fn own(tool: &str, input: Value) -> Turn {
     Turn::Use { tool: tool.to_owned(), input }
 }
@@ -90,7 +92,7 @@ fn coordinate(ask: &Ask, directory: &Path) -> Turn {
     follow(&calls, &made)
 }
 
-/// Waits, acts on what comes, marks it, and ends when nothing is open.
+/// Waits, acts on events, marks them, and ends when nothing is open.
 fn follow<'a>(calls: &'a [Called], made: &impl Fn(&str) -> Vec<&'a Called>) -> Turn {
     let last = calls.last().expect("tickets were created");
     let listed = made("list_events");
@@ -116,7 +118,7 @@ fn follow<'a>(calls: &'a [Called], made: &impl Fn(&str) -> Vec<&'a Called>) -> T
         return if nothing_is_open { Turn::Say(REPORT.to_owned()) } else { wait };
     }
     if last.tool.ends_with("__get_project") {
-        // What happened since the last look is still to be dealt with.
+        // Events since the last look still have to be handled.
         return if nothing_is_open { call("list_events", json!({})) } else { wait };
     }
     if last.tool.ends_with("__mark_events_processed") {
@@ -152,7 +154,7 @@ fn work(ask: &Ask) -> Turn {
     }
     let reviews = whole.contains("You are a reviewer.");
     assert!(reviews || whole.contains("You are a software engineer."), "the role arrived");
-    // A session that is resumed has heard the title before.
+    // A resumed session has seen the title before.
     let greets = whole.contains("Use the greeting");
     match (reviews, greets) {
         (false, false) if prompt.contains("no newline") => correct(ask, answered),
@@ -175,7 +177,7 @@ fn work(ask: &Ask) -> Turn {
     }
 }
 
-/// Writes the greeting, where it works, and commits it.
+/// Writes the greeting in its working directory, and commits it.
 fn write(ask: &Ask, answered: usize) -> Turn {
     match answered {
         0 => bash("pwd"),
@@ -199,21 +201,21 @@ fn correct(ask: &Ask, answered: usize) -> Turn {
     }
 }
 
-/// The file by its whole path, which is what claude's tools take.
+/// The file by its absolute path, which claude's tools require.
 fn greeting(ask: &Ask) -> String {
     let calls = ask.calls();
     let asked = calls.iter().rev().find(|call| call.input["command"] == "pwd");
     format!("{}/greeting.txt", asked.expect("it asked where it is").text().trim())
 }
 
-/// What the last command printed.
+/// The output of the last command.
 fn looked(ask: &Ask) -> String {
     let calls = ask.calls();
     let last = calls.iter().rev().find(|call| call.tool == "Bash");
     last.map(|call| call.text().to_owned()).unwrap_or_default()
 }
 
-/// Both ends of it.
+/// The next turn on either side.
 fn answer(ask: &Ask, directory: &Path) -> Turn {
     if ask.tools.is_empty() {
         Turn::Say("ok".to_owned())
@@ -235,7 +237,8 @@ fn git(directory: &Path, home: &Path, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A server whose workers are the real claude, and a repository with one commit that is connected to it.
+/// A server whose workers are the real claude, and a repository with one commit that is connected
+/// to it.
 async fn connected(
     claude: &Path,
     api: &MessagesApi,
@@ -273,7 +276,7 @@ fn repository() -> (tempfile::TempDir, PathBuf) {
     (root, directory)
 }
 
-/// What must be true in the end, whatever happened to the coordinator on the way.
+/// What must be true at the end, whatever happened to the coordinator on the way.
 async fn all_is_done(bed: &Bed, directory: &Path, said: &[Value]) {
     let result = result_of(said);
     assert_eq!(
@@ -282,7 +285,8 @@ async fn all_is_done(bed: &Bed, directory: &Path, said: &[Value]) {
         "{result}"
     );
 
-    // What the workers committed in their worktrees is on the user's branch and in the user's files.
+    // What the workers committed in their worktrees is on the user's branch and in the user's
+    // files.
     let log = ["log", "--reverse", "--no-merges", "--format=%s", "main"];
     let log = git(directory, &bed.server.home(), &log);
     let subjects = ["Begin", "Greet", "End the line", "Use it"];
@@ -370,8 +374,8 @@ async fn a_coordinator_that_is_killed_and_begun_again_misses_nothing() {
     let claude = real_claude();
     let (root, directory) = repository();
     let place = directory.clone();
-    // The coordinator that hears of the question first dies before it acts: its model never answers again. An earlier
-    // one dies while it waits.
+    // The coordinator that learns of the question first dies before it acts: its model never
+    // answers again. An earlier one dies while it waits.
     let hearer_dies = AtomicBool::new(true);
     let api = MessagesApi::start(move |ask| {
         let coordinates = !ask.tools.is_empty() && !ask.offers("StructuredOutput");
@@ -406,7 +410,7 @@ async fn a_coordinator_that_is_killed_and_begun_again_misses_nothing() {
     })
     .await;
     second.kill().await;
-    // The server goes too, and may come back under another address.
+    // The server is killed too, and may come back under another address.
     bed.server.kill().await;
     bed.launch().await;
     let again = bed.server.operate("connect", &[directory.to_str().unwrap()]).await;

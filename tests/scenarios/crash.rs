@@ -46,7 +46,7 @@ async fn a_server_killed_in_mid_run_takes_no_worker_with_it() {
 }
 
 #[e2e::scenario]
-async fn a_result_that_comes_while_the_server_is_dead_is_collected() {
+async fn a_result_that_arrives_while_the_server_is_dead_is_collected() {
     let mut bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
     let script = "fake: build: wait-for go\nfake: build: complete made in the dark";
@@ -108,7 +108,7 @@ async fn a_killed_shim_takes_its_child_along_and_the_ticket_is_retried() {
 }
 
 #[e2e::scenario]
-async fn a_shim_that_died_with_the_server_is_found_out_at_the_next_start() {
+async fn a_shim_that_died_with_the_server_is_discovered_at_the_next_start() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
@@ -219,7 +219,8 @@ async fn twenty_restarts_in_the_middle_of_work_change_nothing() {
     bed.nothing_is_left().await;
 }
 
-/// Has the first shim do this instead of its work; those after it are the real one. For a server not started yet.
+/// Makes the first shim do this instead of its work; later shims are the real one. For a server
+/// that is not started yet.
 fn first_launch(bed: &mut Bed, does: &str) {
     let shim = bed.server.path("shim");
     let script = format!(
@@ -244,7 +245,7 @@ async fn a_launch_that_was_lost_with_its_server_is_given_up_soon() {
 
     bed.launch().await;
 
-    // Half of what a shim that may still say hello is given.
+    // Half the time that a shim gets that may still say hello.
     let soon = Duration::from_secs(15);
     let closed = bed.ticket_is_within(soon, &ticket, "closed").await;
     assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");

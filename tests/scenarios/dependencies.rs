@@ -25,7 +25,7 @@ async fn urgent_before_high_before_normal_before_low_and_then_the_older() {
         bed.completed(ticket).await;
     }
 
-    // Stable: within one priority the order of creation stays.
+    // Stable: within one priority the order of creation is kept.
     expected.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
     let expected: Vec<String> = expected.into_iter().map(|(_, ticket)| ticket).collect();
     assert_eq!(order(&bed), expected);

@@ -34,12 +34,12 @@ async fn run(bed: &Bed, command: &str, state: &Path, runtime: &Path) -> Output {
 }
 
 #[e2e::scenario]
-async fn a_shared_directory_is_left_as_it_is_and_the_servers_own_lies_below() {
+async fn a_shared_directory_is_left_unchanged_and_the_servers_own_is_below_it() {
     let bed = Bed::prepare(Setup::default());
     for (number, bits) in [0o1777, 0o755, 0o777].into_iter().enumerate() {
         let state = directory(&bed, &format!("s{number}"), 0o755);
         let shared = directory(&bed, &format!("r{number}"), bits);
-        // A directory that others may write in, without a sticky bit, is one where they may exchange ours.
+        // In a directory that others may write, without a sticky bit, they could replace ours.
         let is_safe = bits & 0o022 == 0 || bits & 0o1000 != 0;
         let mut serve = tokio::process::Command::from(bed.server.command("serve"));
         serve.args(["--listen", "127.0.0.1:0", "--launcher", "plain", "--runtime-dir"]);
@@ -98,7 +98,7 @@ async fn a_place_that_others_could_change_is_refused_all_the_way_up() {
     }
     let output = run(&bed, "tickets", &state, &runtime).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // So are the places of files that commands read and write themselves.
+    // So are the places of files that commands themselves read and write.
     let shared = bed.server.path("shared");
     fs::create_dir(&shared).expect("a fresh directory");
     fs::copy(state.join("tokens/coordinator"), shared.join("token")).expect("our own");
@@ -195,7 +195,7 @@ async fn a_token_file_that_another_user_could_exchange_is_refused() {
         serve.kill_on_drop(true).stderr(std::process::Stdio::piped());
         serve
     };
-    // Their directory; a link to it; a link that they can make lead elsewhere.
+    // Their directory; a link to it; a link that they can redirect.
     for (file, at) in
         [(theirs.join("token"), &theirs), (to_theirs, &theirs), (their_link.clone(), &their_link)]
     {

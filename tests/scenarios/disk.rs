@@ -17,7 +17,7 @@ async fn a_full_disk_stops_new_work_and_loses_none() {
     let setup = Setup { state_mib: Some(128), ..Setup::default() };
     let bed = Bed::with(setup.arg("--min-free-mb").arg("40")).await;
     let state = bed.server.state_dir();
-    // A directory each, so that they run side by side.
+    // One directory each, so that they run side by side.
     for (project, stage) in [("shop", "build"), ("desk", "review"), ("shelf", "docs")] {
         bed.project(project, &[stage]).await;
     }
@@ -42,7 +42,7 @@ async fn a_full_disk_stops_new_work_and_loses_none() {
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["disk_low"], true, "{status}");
 
-    // Full but for the ballast: ends are committed.
+    // Full except for the reserve file: ends are still committed.
     let rest = fill(&state, "rest", 128 * MIB, 0);
     eventually("the ballast is given back", || async {
         if state.join("ballast").exists() { Err("it is there".to_owned()) } else { Ok(()) }
@@ -51,7 +51,7 @@ async fn a_full_disk_stops_new_work_and_loses_none() {
     fs::write(first_call.cwd.join("go1"), "").unwrap();
     bed.completed(&first).await;
 
-    // Full: the record is sealed all the same, in the room that was kept for it.
+    // Full: the record is sealed nevertheless, in the space that was reserved for it.
     let last = fill(&state, "last", 128 * MIB, 0);
     fs::write(second_call.cwd.join("go2"), "").unwrap();
     let record = state.join("attempts").join(&second_call.attempt).join("exit.json");
@@ -99,7 +99,7 @@ async fn a_server_starts_on_a_disk_that_is_full_but_for_the_ballast() {
     assert_eq!(bed.agents.calls().len(), 1);
 }
 
-/// Writes at most `most` bytes, and stops when `leave` are left.
+/// Writes at most `most` bytes, and stops when `leave` bytes are left.
 fn fill(dir: &Path, name: &str, most: usize, leave: usize) -> std::path::PathBuf {
     let path = dir.join(name);
     let mut file = File::create(&path).expect("there is room for a name");

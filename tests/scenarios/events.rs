@@ -100,7 +100,7 @@ async fn events_can_be_narrowed() {
 }
 
 #[e2e::scenario]
-async fn a_waiting_call_says_that_it_waits_and_answers_when_an_event_arrives() {
+async fn a_waiting_call_reports_progress_and_answers_when_an_event_arrives() {
     let (bed, all) = quiet_bed().await;
     let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 3600});
 
@@ -116,9 +116,9 @@ async fn a_waiting_call_says_that_it_waits_and_answers_when_an_event_arrives() {
     assert!(progress.is_some() && answer.is_some() && progress < answer, "{whole}");
 }
 
-/// A client gives up on a call it hears nothing of, after as little as half a minute.
+/// A client gives up on a silent call after as little as half a minute.
 #[e2e::scenario]
-async fn a_call_that_waits_for_long_says_so_again() {
+async fn a_call_that_waits_for_long_reports_progress_again() {
     let (bed, all) = quiet_bed().await;
     let arguments = json!({"after": all[all.len() - 1], "wait_seconds": 16});
     let waiting = bed.client.open("list_events", arguments).await;
@@ -128,7 +128,7 @@ async fn a_call_that_waits_for_long_says_so_again() {
 }
 
 #[e2e::scenario]
-async fn a_waiting_call_answers_at_once_when_something_is_there_already() {
+async fn a_waiting_call_answers_at_once_if_there_is_an_event_already() {
     let (bed, all) = quiet_bed().await;
     let list = bed.client.ok("list_events", json!({"wait_seconds": 3600})).await;
     assert_eq!(seqs(&list), all);
@@ -254,7 +254,7 @@ async fn a_monitor_whose_reader_has_gone_ends_although_nothing_happens() {
     let ended = tokio::time::timeout(DEADLINE, monitor.wait_with_output()).await;
     let ended = ended.expect("it ends").unwrap();
     assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
-    // Its place among those that wait is free again.
+    // Its place among the waiting calls is free again.
     waiting_calls(&bed, 0).await;
 }
 
@@ -291,7 +291,7 @@ async fn every_revision_learns_that_a_call_waits() {
     }
 }
 
-/// What a command knows that runs for a session in a directory.
+/// The variables of a command that runs for a session in a directory.
 fn place_of(bed: &Bed, directory: &str) -> [(&'static str, std::path::PathBuf); 3] {
     [
         ("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir()),
@@ -300,7 +300,7 @@ fn place_of(bed: &Bed, directory: &str) -> [(&'static str, std::path::PathBuf); 
     ]
 }
 
-/// The events that a directory's session learns of, as its monitor asks for them.
+/// The events that a directory's session learns of, as its monitor requests them.
 async fn told_here(bed: &Bed, directory: &str) -> Vec<Value> {
     let mut command = bed.server.command("events");
     command.args(["--unmarked", "--here", "--json"]);
@@ -340,14 +340,16 @@ async fn the_sessions_of_two_directories_never_take_each_others_events() {
             "{told:?}"
         );
     }
-    // Each marks up to the newest event of the whole log, as a session does that was shown none beyond its own.
+    // Each session marks up to the newest event of the whole log, as a session does that was shown
+    // only its own.
     let last = bed.client.ok("list_events", json!({})).await["last_seq"].clone();
     let mark = json!({"up_to_seq": last, "project": "shop", "consumer": of_shop});
     bed.client.ok("mark_events_processed", mark).await;
     assert!(told_here(&bed, shop).await.is_empty());
     assert!(!told_here(&bed, app).await.is_empty(), "of another session");
 
-    // A session from before consumers of their own marks everything, and takes nothing from those that have one.
+    // A session without a consumer of its own marks everything, and takes nothing from those that
+    // have one.
     bed.client.ok("mark_events_processed", json!({"up_to_seq": last})).await;
     assert_eq!(bed.client.ok("list_events", json!({})).await["events"], json!([]));
     assert!(!told_here(&bed, app).await.is_empty(), "of another session");
@@ -390,16 +392,17 @@ async fn a_session_that_names_no_kinds_marks_the_kinds_that_it_was_listed() {
     let listed = in_session(&bed, "list_events", others.clone()).await;
     let listed = listed["events"].as_array().expect("a list").clone();
     assert_eq!(listed.len(), 2, "nobody was shown them: {listed:?}");
-    // One by one they are marked, whatever they are.
+    // They can be marked one by one, whatever their kind.
     let seqs: Vec<&Value> = listed.iter().map(|event| &event["seq"]).collect();
     let mark = json!({"project": "shop", "event_seqs": seqs});
     assert_eq!(in_session(&bed, "mark_events_processed", mark).await["marked"], 2);
     assert_eq!(in_session(&bed, "list_events", others).await["events"], json!([]));
 }
 
-/// A coordinator that waits without naming kinds is woken for what may need it, and for nothing else.
+/// A coordinator that waits without naming kinds is woken by events that may need it, and by no
+/// others.
 #[e2e::scenario]
-async fn an_idle_session_sleeps_through_what_goes_on_by_itself() {
+async fn an_idle_session_sleeps_through_what_continues_by_itself() {
     let bed = Bed::start().await;
     bed.project("shop", &["plan", "build"]).await;
     in_session(&bed, "list_events", json!({"project": "shop"})).await;

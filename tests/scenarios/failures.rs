@@ -1,4 +1,4 @@
-//! Attempts that end without a result: retried, counted, and in the end the coordinator's.
+//! Attempts that end without a result: retried, counted, and finally handed to the coordinator.
 
 use e2e::bed::Bed;
 use e2e::bed::text;
@@ -6,17 +6,18 @@ use e2e::eventually::eventually;
 use serde_json::Value;
 use serde_json::json;
 
-/// What comes between an attempt that failed and the success.
+/// What happens between a failed attempt and the success.
 enum Then {
-    /// Its session says that not all was done, and the work is done again.
+    /// Its session reports that not everything was done, and the work is repeated.
     AskedAndAgain,
-    /// Its session says that it was done, which is enough.
+    /// Its session reports that it was done, which is enough.
     Asked,
-    /// The work is done again.
+    /// The work is repeated.
     Again,
 }
 
-/// Runs a ticket whose first run goes as the script says, and all others well; returns its first attempt.
+/// Runs a ticket whose first run follows the script and all others succeed; returns its first
+/// attempt.
 async fn fails_once(script: &str, then: Then) -> Value {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -74,7 +75,7 @@ async fn structured_output_that_breaks_the_schema_is_retried() {
 }
 
 #[e2e::scenario]
-async fn success_without_structured_output_is_asked_for_it() {
+async fn a_success_without_structured_output_is_asked_for_it() {
     let attempt = fails_once("fake: build#1: no-output", Then::Asked).await;
     assert_eq!(attempt["outcome"], "failed");
 }
@@ -94,7 +95,7 @@ async fn running_out_of_turns_is_retried() {
 }
 
 #[e2e::scenario]
-async fn a_crash_behind_the_work_costs_one_question_and_not_the_work() {
+async fn a_crash_after_the_work_costs_one_question_and_not_the_work() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
     let script = "fake: build#1: append work.txt by {attempt}\nfake: build#1: complete all well\n\
@@ -117,7 +118,7 @@ async fn a_crash_behind_the_work_costs_one_question_and_not_the_work() {
 }
 
 #[e2e::scenario]
-async fn what_a_session_misses_is_what_the_next_one_hears() {
+async fn a_session_learns_what_its_predecessor_left_undone() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build#1: die KILL").await;
@@ -164,7 +165,7 @@ async fn an_attempt_that_falls_silent_is_stopped_and_retried() {
 }
 
 #[e2e::scenario]
-async fn the_retry_knows_what_went_wrong_before() {
+async fn the_retry_learns_what_went_wrong_before() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build#1: bad-result").await;
@@ -189,7 +190,7 @@ async fn after_max_attempts_the_ticket_is_on_hold() {
     assert!(!text(&held, "hold_reason").is_empty());
     bed.nothing_is_left().await;
 
-    // Resumed, its attempts count afresh.
+    // Once it is resumed, its attempts are counted from zero.
     bed.client.ok("resume_ticket", json!({"ticket_id": ticket})).await;
     eventually("two more attempts", || async {
         let runs = bed.agents.calls_of(&ticket, "build").len();
@@ -229,7 +230,7 @@ async fn an_overloaded_service_charges_no_ticket() {
 }
 
 #[e2e::scenario]
-async fn a_refused_login_pauses_the_queue_and_says_so_once() {
+async fn a_refused_login_pauses_the_queue_and_is_reported_once() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let script = "fake: build: api-error 401 authentication_failed";

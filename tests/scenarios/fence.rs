@@ -1,4 +1,5 @@
-//! An attempt's agent and this server: four tools, one ticket, and only as long as the attempt is the live one.
+//! An attempt's agent and this server: four tools, one ticket, and only as long as the attempt is
+//! live.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +19,7 @@ use serde_json::json;
 
 const TOOLS: [&str; 4] = ["get_ticket", "get_project", "add_ticket_comment", "report_progress"];
 
-/// The configuration of MCP servers an agent was given.
+/// The configuration of MCP servers that an agent was given.
 fn mcp_config(call: &Call) -> Value {
     let file = call.argument("--mcp-config").expect("every agent gets one");
     let config = fs::read(file).expect("it is there before the agent starts");
@@ -31,7 +32,7 @@ fn token(call: &Call) -> String {
     header.as_str().and_then(|value| value.strip_prefix("Bearer ")).expect("a token").to_owned()
 }
 
-/// The agent's client, for the address the server has now.
+/// The agent's client, for the current address of the server.
 pub(crate) fn agent(bed: &Bed, call: &Call) -> Client {
     bed.client.with_token(Some(&token(call)))
 }
@@ -57,7 +58,7 @@ async fn is_silenced(agent: &Client) -> String {
 }
 
 #[e2e::scenario]
-async fn an_agent_gets_its_token_by_a_file_for_its_owner_alone() {
+async fn an_agent_gets_its_token_in_a_file_for_its_owner_alone() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let (ticket, call) = waiting(&bed).await;
@@ -166,7 +167,7 @@ async fn an_agent_reads_its_own_ticket_and_project_and_no_other() {
 }
 
 #[e2e::scenario]
-async fn remarks_and_progress_are_seen_while_it_works_and_kept() {
+async fn remarks_and_progress_are_visible_during_the_work_and_kept() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "review"]).await;
     let script = "fake: build: wait-for go";
@@ -230,7 +231,7 @@ async fn forged_tokens_are_refused() {
 }
 
 #[e2e::scenario]
-async fn an_agent_stays_fenced_where_no_token_is_asked_for() {
+async fn an_agent_stays_restricted_on_a_server_without_a_token() {
     let bed = Bed::with(Setup::default().arg("--auth").arg("none")).await;
     bed.project("shop", &["build"]).await;
     let (ticket, call) = waiting(&bed).await;
@@ -282,7 +283,7 @@ async fn an_agent_that_must_stop_is_refused_before_it_stops() {
         let agent = agent(&bed, &call);
         agent.ok("get_project", json!({})).await;
         let worker = bed.worker_of(&ticket).await;
-        // Whatever the shim would do, it does not do it.
+        // Whatever the shim should do, it does not do it.
         assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGSTOP));
 
         let stop = json!({"worker_id": worker["worker_id"], "mode": mode});
@@ -292,7 +293,7 @@ async fn an_agent_that_must_stop_is_refused_before_it_stops() {
         assert!(list.body.contains("asked to stop"), "{list:?}");
 
         assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGKILL));
-        // The shim did not do it, and it is done all the same.
+        // The shim did not do it, and it happens nevertheless.
         if mode == "cancel" {
             bed.ticket_is(&ticket, "on_hold").await;
         } else {
@@ -339,7 +340,7 @@ async fn an_agent_whose_time_is_up_is_refused_whatever_its_shim_does() {
 }
 
 #[e2e::scenario]
-async fn a_superseded_agent_is_refused_and_the_one_in_its_place_is_not() {
+async fn a_superseded_agent_is_refused_and_its_successor_is_not() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let (ticket, first) = waiting(&bed).await;
@@ -361,14 +362,14 @@ async fn a_superseded_agent_is_refused_and_the_one_in_its_place_is_not() {
 }
 
 #[e2e::scenario]
-async fn a_live_agent_is_known_again_after_the_server_was_killed() {
+async fn a_live_agent_is_recognized_after_the_server_was_killed() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let (ticket, call) = waiting(&bed).await;
     let told = &mcp_config(&call)["mcpServers"]["vibe-ensemble"]["url"];
     bed.server.kill().await;
     bed.launch().await;
-    // If another program took the port in that moment, the server logs so.
+    // If another program took the port at that moment, the server logs it.
     let is_where_it_was = *told == bed.client.url("/mcp");
     assert!(is_where_it_was || bed.server.log().contains("the previous port is in use"), "{told}");
     let agent = agent(&bed, &call);

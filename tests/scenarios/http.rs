@@ -1,4 +1,4 @@
-//! The HTTP surface: who is let in, what is watched.
+//! The HTTP surface: which requests are admitted, and what is monitored.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,7 +7,7 @@ use e2e::client::Client;
 use e2e::server::Setup;
 use serde_json::json;
 
-/// The status of a `tools/list` with one more header.
+/// The status of a `tools/list` request with one more header.
 async fn status_with(bed: &Bed, header: &str, value: &str) -> reqwest::Response {
     let body = bed.client.stateless_body("tools/list", json!({}));
     let request = Client::stateless(bed.client.post(), "tools/list", None).header(header, value);
@@ -70,7 +70,8 @@ async fn more_than_four_mebibytes_are_too_large() {
     let params = json!({"name": "add_ticket_comment", "arguments": arguments});
     let body = bed.client.stateless_body("tools/call", params);
     let request = Client::stateless(bed.client.post(), "tools/call", Some("add_ticket_comment"));
-    // The server may answer and close before it has read everything; both are its right, silence is not.
+    // The server may answer and close before it has read everything, or read everything; it must
+    // not stay silent.
     match request.json(&body).send().await {
         Ok(response) => assert_eq!(response.status().as_u16(), 413),
         Err(error) => assert!(error.is_request(), "{error}"),

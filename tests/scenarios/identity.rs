@@ -1,5 +1,6 @@
-//! Whatever is reported, adopted or killed proves that it is this server's: files below the state directory can be forged,
-//! removed, exchanged and copied by whoever runs as the same user, an agent among them.
+//! Everything that is reported, adopted or killed proves that it belongs to this server: any
+//! process of the same user, such as an agent, can forge, remove, exchange and copy files below the
+//! state directory.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use serde_json::json;
 
-/// A ticket of a project of its own whose first run waits for the file `go`, and that run.
+/// A ticket in a project of its own whose first run waits for the file `go`, and that run.
 async fn waiting(bed: &Bed, project: &str) -> (String, Call) {
     bed.project(project, &["build"]).await;
     let script = "fake: build#1: wait-for go\nfake: build#1: complete by its agent";
@@ -28,14 +29,14 @@ fn go(call: &Call) {
     fs::write(call.cwd.join("go"), "").expect("the project is ours");
 }
 
-/// Completed by its first attempt, whose agent said so.
+/// Completed by its first attempt, according to its agent's report.
 async fn completed_by_its_agent(bed: &Bed, ticket: &str) {
     let closed = bed.completed(ticket).await;
     assert_eq!(closed["attempts"].as_array().map(Vec::len), Some(1), "{closed}");
     assert_eq!(closed["comments"][0]["content"], "by its agent", "{closed}");
 }
 
-/// A record as an agent would forge it, which can read the run directories of all.
+/// A record as an agent could forge it, which can read all run directories.
 fn forged(bed: &Bed, call: &Call, attempt: &str) -> String {
     let run_dir = bed.server.state_dir().join("attempts").join(&call.attempt);
     let grant = fs::read_to_string(run_dir.join("grant.json")).expect("the agent runs");
@@ -76,7 +77,7 @@ async fn a_forged_record_of_a_running_attempt_has_no_effect() {
     bed.server.kill().await;
     bed.launch().await;
 
-    // Its shim lives and is adopted, and what the agent says counts.
+    // Its shim is alive and is adopted, and the agent's result is accepted.
     go(&run);
     completed_by_its_agent(&bed, &ticket).await;
     eventually("the shim ends", || async {
@@ -85,7 +86,8 @@ async fn a_forged_record_of_a_running_attempt_has_no_effect() {
     })
     .await;
 
-    // With its shim killed the record proves nothing either: the attempt is lost, and its stage is run again.
+    // With its shim killed, the record proves nothing either: the attempt is lost, and its stage is
+    // repeated.
     let again = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
     let run = bed.called(&again, "build", 1).await;
     let shim = pid(&bed.worker_of(&again).await, "pid");
@@ -98,7 +100,7 @@ async fn a_forged_record_of_a_running_attempt_has_no_effect() {
 }
 
 #[e2e::scenario]
-async fn what_is_no_file_in_the_place_of_a_record_needs_nobody_when_the_shim_is_killed() {
+async fn a_non_file_in_the_place_of_a_record_needs_no_person_when_the_shim_is_killed() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     for attack in ["mkfifo", "mkdir", "ln -s /dev/zero"] {
@@ -106,7 +108,7 @@ async fn what_is_no_file_in_the_place_of_a_record_needs_nobody_when_the_shim_is_
         let run = bed.called(&ticket, "build", 1).await;
         let shim = pid(&bed.worker_of(&ticket).await, "pid");
         let record = bed.server.state_dir().join("attempts").join(&run.attempt).join("exit.json");
-        // As another ticket's agent can.
+        // Another ticket's agent can do the same.
         let script = format!("rm -rf {0}; {attack} {0}", record.display());
         let put = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
         assert!(put.success(), "{attack}");
@@ -128,7 +130,7 @@ async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
     let again = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
     let later = bed.called(&again, "build", 1).await;
     let shim = pid(&bed.worker_of(&again).await, "pid");
-    // As it was signed, and with another number, which the signature does not cover.
+    // With its signature unchanged but another number, which the signature does not cover.
     let replayed =
         sealed.replace(&format!("\"{}\"", run.attempt), &format!("\"{}\"", later.attempt));
     fs::write(attempts.join(&later.attempt).join("exit.json"), replayed).unwrap();
@@ -139,11 +141,11 @@ async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
         if found["attempts"][0]["suspect"] == true { Ok(found) } else { Err(found.to_string()) }
     })
     .await;
-    // It stops nobody else.
+    // It blocks nobody else.
     bed.project("desk", &["build"]).await;
     let other = bed.ticket("desk", &["build"], "").await;
     bed.completed(&other).await;
-    // What it says can be done settles it.
+    // The step that it names settles it.
     let why = text(&stuck, "waiting_for");
     assert!(why.contains("stop_worker") && why.contains("close_ticket"), "{why}");
     bed.client.ok("close_ticket", json!({"ticket_id": again})).await;
@@ -162,7 +164,7 @@ async fn a_record_with_a_wrong_signature_does_not_matter_while_its_worker_is_ali
     let sealed = fs::read_to_string(attempts.join(&run.attempt).join("exit.json")).unwrap();
     fs::remove_file(run.cwd.join("go")).expect("it was made");
 
-    // With a link, and without one for a while.
+    // With a link, and for a while without one.
     for restart in [false, true] {
         let script = "fake: build#1: wait-for go\nfake: build#1: complete by its agent";
         let ticket = bed.ticket("shop", &["build"], script).await;
@@ -184,14 +186,14 @@ async fn a_record_with_a_wrong_signature_does_not_matter_while_its_worker_is_ali
 }
 
 #[e2e::scenario]
-async fn lock_files_that_are_gone_prove_nobody_dead() {
+async fn missing_lock_files_do_not_prove_a_worker_dead() {
     for replaced in [false, true] {
         let mut bed = Bed::start().await;
         let mut runs = Vec::new();
         for project in ["one", "two", "three"] {
             runs.push(waiting(&bed, project).await);
         }
-        // Frozen shims cannot dial, so that the evidence alone has to do.
+        // Frozen shims cannot dial, so only the evidence can decide.
         let workers = bed.client.ok("list_workers", json!({})).await;
         let shims: Vec<i32> = workers["workers"]
             .as_array()
@@ -206,7 +208,7 @@ async fn lock_files_that_are_gone_prove_nobody_dead() {
         remove_locks(&bed.server.state_dir(), replaced);
         bed.launch().await;
 
-        // A whole ticket later the server has looked often.
+        // By the end of a whole ticket the server has looked often.
         bed.project("other", &["build"]).await;
         let other = bed.ticket("other", &["build"], "").await;
         bed.completed(&other).await;
@@ -226,7 +228,7 @@ async fn lock_files_that_are_gone_prove_nobody_dead() {
     }
 }
 
-/// Removes every lock file below a directory, or puts another in its place.
+/// Removes every lock file below a directory, or replaces each with another.
 fn remove_locks(below: &Path, replace: bool) {
     for entry in fs::read_dir(below).expect("our own directory").flatten() {
         let path = entry.path();
@@ -259,7 +261,7 @@ async fn a_worker_that_died_without_its_lock_file_is_known_to_be_dead() {
     bed.assert_no_overlaps();
 }
 
-/// Starts a server on another state directory, which has to end by itself.
+/// Starts a server on another state directory; the server must end by itself.
 async fn start_on(bed: &Bed, state_dir: &Path) -> Output {
     let mut command = tokio::process::Command::from(bed.server.command("serve"));
     command
@@ -276,7 +278,7 @@ async fn start_on(bed: &Bed, state_dir: &Path) -> Output {
 }
 
 #[e2e::scenario]
-async fn a_copy_beside_a_living_original_says_so_and_touches_nothing() {
+async fn a_copy_beside_a_live_original_is_refused_and_changes_nothing() {
     let mut bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
     let (restored, copied) = (bed.server.path("restored"), bed.server.path("copied"));
@@ -287,7 +289,7 @@ async fn a_copy_beside_a_living_original_says_so_and_touches_nothing() {
     let cp = std::process::Command::new("cp").arg("-a").arg(&state).arg(&copied).status().unwrap();
     assert!(cp.success());
 
-    // While the original's server runs, and while only its workers do.
+    // While the original's server runs, and while only its workers run.
     for server in ["runs", "worker"] {
         for copy in [&restored, &copied] {
             let output = start_on(&bed, copy).await;
@@ -333,7 +335,7 @@ async fn a_copy_of_a_state_directory_whose_original_is_gone_resumes_its_tickets(
     bed.assert_no_overlaps();
 }
 
-/// Removes a directory that somebody may be writing into.
+/// Removes a directory while somebody may be writing into it.
 async fn removed(directory: &Path) {
     eventually("it is removed", || {
         std::future::ready(fs::remove_dir_all(directory).map_err(|error| error.to_string()))
@@ -342,7 +344,7 @@ async fn removed(directory: &Path) {
 }
 
 #[e2e::scenario]
-async fn a_server_puts_back_what_is_removed_beside_it_and_lets_no_second_one_in() {
+async fn a_server_restores_its_removed_files_and_lets_no_second_server_in() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let runtime = bed.server.runtime_dir();
@@ -365,7 +367,7 @@ async fn a_server_puts_back_what_is_removed_beside_it_and_lets_no_second_one_in(
 }
 
 #[e2e::scenario]
-async fn a_server_puts_back_what_is_replaced_beside_it() {
+async fn a_server_restores_its_replaced_files() {
     let bed = Bed::start().await;
     let (ticket, run) = waiting(&bed, "shop").await;
     bed.project("mill", &["build"]).await;
@@ -389,7 +391,7 @@ async fn a_server_puts_back_what_is_replaced_beside_it() {
                 .find(|(path, kind)| !was(path).is_ok_and(|now| now == **kind));
             std::future::ready(match other {
                 Some((path, _)) => Err(path.display().to_string()),
-                // A file by now: to read a pipe would be to wait for ever.
+                // It is a file by now: reading a pipe would wait forever.
                 None => match fs::read_to_string(&names[0]).unwrap_or_default() {
                     address if address != bed.server.address() => Err(address),
                     _ => Ok(()),
@@ -419,7 +421,8 @@ async fn a_run_directory_that_is_gone_costs_no_result() {
     go(&run);
     completed_by_its_agent(&bed, &ticket).await;
 
-    // All of them, with something else in their place: there is nowhere to write it, and the link has to do.
+    // All of them, with something else in their place: there is nowhere to write it, so the link
+    // must suffice.
     let (ticket, run) = waiting(&bed, "mill").await;
     removed(&attempts).await;
     fs::write(&attempts, "").unwrap();
@@ -428,7 +431,7 @@ async fn a_run_directory_that_is_gone_costs_no_result() {
     fs::remove_file(&attempts).unwrap();
     bed.nothing_is_left().await;
 
-    // A server that comes later finds what a shim sealed in a directory it had to make again.
+    // A later server finds what a shim sealed in a directory that it had to recreate.
     let (ticket, run) = waiting(&bed, "forge").await;
     bed.server.kill().await;
     removed(&attempts).await;
@@ -455,7 +458,8 @@ async fn swapped_run_directories_kill_no_process() {
     fs::rename(at(&second), at(&first)).unwrap();
     fs::rename(attempts.join("aside"), at(&second)).unwrap();
 
-    // The second one's directory says that somebody holds its lock, and that is the first one's tree.
+    // The second ticket's directory shows that somebody holds its lock: the first ticket's process
+    // tree.
     let shim = pid(&bed.worker_of(&two).await, "pid");
     assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
     eventually("its agent is gone", || async {
@@ -498,7 +502,7 @@ fn signals_its_shim(signal: &str) -> String {
 }
 
 #[e2e::scenario]
-async fn an_agent_that_ends_its_worker_spends_its_attempts() {
+async fn an_agent_that_ends_its_worker_uses_up_its_attempts() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     for signal in ["TERM", "USR1", "QUIT", "INT"] {

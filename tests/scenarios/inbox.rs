@@ -1,4 +1,5 @@
-//! The inbox: what waits for somebody is found in one place, and each step that it names settles it as it stands.
+//! The inbox: everything that waits for somebody is in one place, and each step that it names
+//! settles its item unchanged.
 
 use std::path::Path;
 use std::process::Output;
@@ -14,7 +15,7 @@ fn words(output: &Output) -> String {
     format!("{}\n{out}\n{err}", output.status)
 }
 
-/// A project whose workers never start by themselves, but for those of plan.
+/// A project whose workers never start by themselves, except those of `plan`.
 async fn quiet_bed() -> Bed {
     let bed = Bed::start().await;
     bed.project("shop", &["plan"]).await;
@@ -26,7 +27,7 @@ async fn items(bed: &Bed) -> Vec<Value> {
     bed.client.ok("list_inbox", json!({})).await["items"].as_array().cloned().expect("items")
 }
 
-/// A ticket whose first stage is done, and has cost a cent; nobody works on its second one.
+/// A ticket whose first stage is done and has cost a cent; nobody works on its second stage.
 async fn half_done(bed: &Bed) -> String {
     let ticket = bed.ticket("shop", &["plan", "build"], "").await;
     eventually("its first stage is done", || async {
@@ -118,7 +119,7 @@ enum Reader {
     Shell,
 }
 
-/// Does what a step says, word for word.
+/// Performs a step to the letter.
 async fn take(bed: &Bed, action: &Value, reader: Reader) {
     match reader {
         Reader::Model => {
@@ -141,7 +142,7 @@ async fn take(bed: &Bed, action: &Value, reader: Reader) {
     }
 }
 
-/// The only item, which is of this kind.
+/// The only item, which has this kind.
 async fn only(bed: &Bed, kind: &str) -> Value {
     eventually(&format!("{kind} is in the inbox, alone"), || async {
         match items(bed).await.as_slice() {
@@ -160,7 +161,7 @@ async fn nothing_waits(bed: &Bed, after: &str) {
     .await;
 }
 
-/// Makes an item again for each of its steps, and takes the step.
+/// Creates an item again for each of its steps, and performs the step.
 async fn each_step_settles(reader: Reader) {
     let bed = quiet_bed().await;
     for made in KINDS {
@@ -174,7 +175,7 @@ async fn each_step_settles(reader: Reader) {
             nothing_waits(&bed, &format!("{made}: {action}")).await;
             for ticket in bed.all("list_tickets", "tickets", json!({})).await {
                 let close = json!({"ticket_id": ticket["ticket_id"]});
-                // One that the step sent on may end meanwhile.
+                // A ticket that the step let continue may end meanwhile.
                 if let Err(refused) = bed.client.call("close_ticket", close).await {
                     assert!(format!("{refused:?}").contains("is closed"), "{refused:?}");
                 }
@@ -199,7 +200,7 @@ async fn each_step_settles_its_item_as_it_stands_in_a_shell() {
 }
 
 #[e2e::scenario]
-async fn what_keeps_work_from_its_branch_is_settled_by_each_step_once_it_is_fixed() {
+async fn each_step_settles_an_obstacle_to_a_merge_once_it_is_fixed() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
     let readme = repository.path.join("README.md");
@@ -211,7 +212,7 @@ async fn what_keeps_work_from_its_branch_is_settled_by_each_step_once_it_is_fixe
         assert_eq!(item["actions"].as_array().map(Vec::len), Some(3), "{item}");
         take(&bed, &item["actions"][at], reader).await;
         nothing_waits(&bed, &item["actions"][at].to_string()).await;
-        // One that was resumed works on its branch again, which the next change of the user would hold.
+        // A resumed ticket works on its branch again, and the user's next change would hold it.
         bed.ticket_is(&ticket, "closed").await;
     }
     for (at, reader) in [Reader::Shell, Reader::Model, Reader::Shell].into_iter().enumerate() {
@@ -231,13 +232,13 @@ async fn what_keeps_work_from_its_branch_is_settled_by_each_step_once_it_is_fixe
         assert_eq!(item["actions"].as_array().map(Vec::len), Some(3), "{item}");
         take(&bed, &item["actions"][at], reader).await;
         nothing_waits(&bed, &item["actions"][at].to_string()).await;
-        // One that was resumed works on its branch again, which the next change of the user would hold.
+        // A resumed ticket works on its branch again, and the user's next change would hold it.
         bed.ticket_is(&ticket, "closed").await;
     }
 }
 
 #[e2e::scenario]
-async fn a_shell_lists_it_and_says_in_one_line_what_waits_in_a_directory() {
+async fn a_shell_lists_the_inbox_and_sums_up_a_directory_in_one_line() {
     let bed = quiet_bed().await;
     let brief = async |place: &str| {
         let mut command = bed.server.command("inbox");

@@ -1,4 +1,4 @@
-//! Limits that are changed while work runs, and limits that kills do not get around.
+//! Limits that are changed while work runs, and limits that killing an attempt does not bypass.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use serde_json::json;
 
-/// A ticket whose agent has done half of its work and waits, in a repository.
+/// A ticket in a repository whose agent has done half of its work and waits.
 async fn half_done(bed: &Bed) -> String {
     let script = "fake: build#1: write half.txt half\nfake: build#1: wait-for never\n\
                   fake: build#2: append half.txt  and the rest";
@@ -43,7 +43,7 @@ async fn after_a_limit_is_lowered_a_running_session_continues_with_what_is_left(
     assert_eq!(attempts[0]["claude_session_id"], attempts[1]["claude_session_id"]);
     let again = bed.called(&ticket, "build", 2).await;
     assert_eq!(again.argument("--resume"), attempts[1]["claude_session_id"].as_str());
-    // What the first one may have used, and could not tell, is not there any more.
+    // What the first attempt may have used and could not report is no longer available.
     let budget: f64 =
         again.argument("--max-budget-usd").expect("a budget").parse().expect("dollars");
     assert!(budget > 0.0 && budget < 5.0, "{budget}");
@@ -60,7 +60,7 @@ async fn a_ticket_that_a_limit_stopped_resumes_once_the_limit_is_raised() {
     let repository = bed.repository("shop", &["plan", "build"], json!({})).await;
     let first = bed.ticket("shop", &["plan", "build"], "fake: build: wait-for never").await;
     bed.called(&first, "build", 1).await;
-    // The scripted agent says that its plan cost a cent.
+    // The scripted agent reports that its plan cost a cent.
     let limit = |usd: f64| json!({"ticket_id": first, "max_budget_usd": usd});
     bed.client.ok("update_ticket", limit(0.01)).await;
     let held = bed.ticket_is(&first, "on_hold").await;
@@ -77,7 +77,7 @@ async fn a_ticket_that_a_limit_stopped_resumes_once_the_limit_is_raised() {
 }
 
 #[e2e::scenario]
-async fn an_attempt_whose_shim_is_killed_counts_with_what_its_transcript_shows() {
+async fn an_attempt_whose_shim_is_killed_is_charged_by_its_transcript() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     bed.client.ok("update_project", json!({"project": "shop", "max_budget_usd": 50})).await;
@@ -117,7 +117,7 @@ async fn an_attempt_whose_shim_is_killed_counts_with_what_its_transcript_shows()
 }
 
 #[e2e::scenario]
-async fn changes_that_come_at_once_do_not_undo_each_other() {
+async fn concurrent_changes_do_not_undo_each_other() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     let change = |more: Value| {
@@ -142,7 +142,7 @@ async fn changes_that_come_at_once_do_not_undo_each_other() {
         assert_eq!(limits["max_attempts_per_ticket"], round, "{found}");
         assert_eq!(found["rules"], format!("round {round}"));
     }
-    // A limit that is wrong changes nothing else either.
+    // An invalid limit leaves everything else unchanged too.
     let wrong = json!({"project": "shop", "rules": "new", "max_budget_usd": -1});
     let refused = bed.client.refused("update_project", wrong).await;
     assert!(refused.contains("max_budget_usd"), "{refused}");

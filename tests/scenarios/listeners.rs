@@ -1,4 +1,5 @@
-//! The coordinator's token is sent to the server only, never to a program that listens in its place or on the way.
+//! The coordinator's token is sent only to the server, never to a program that listens in its place
+//! or on the way.
 
 use std::fs;
 use std::io;
@@ -28,7 +29,7 @@ struct Stranger {
 }
 
 impl Stranger {
-    /// Listens on `address`; what is asked there is passed on to the server behind, if there is one.
+    /// Listens on `address` and passes requests on to the server behind it, if there is one.
     fn start(bed: &Bed, address: &str, behind: Option<&str>) -> Self {
         let program = bed.server.path("stranger");
         fs::copy(binaries::fake_claude(), &program).expect("our own directory");
@@ -41,8 +42,8 @@ impl Stranger {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = loop {
             match command.spawn() {
-                // A process that another scenario is just starting holds the copy open for writing until it runs its
-                // own program.
+                // A process that another scenario is just starting holds the copy open for writing
+                // until it executes its own program.
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
                     thread::yield_now();
                 }
@@ -56,7 +57,7 @@ impl Stranger {
         Self { child, says }
     }
 
-    /// Ends it; what it was asked.
+    /// Ends it; returns the requests that it received.
     fn heard(mut self) -> Vec<String> {
         drop(self.child.stdin.take());
         let lines = self.says.lines().map(|line| line.expect("text")).collect();
@@ -69,7 +70,7 @@ fn words(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
-/// A command that would take this proxy, with every variable that names one.
+/// A command that would use this proxy, with every variable that names one.
 fn proxied(bed: &Bed, command: &str, args: &[&str], proxy: &str) -> tokio::process::Command {
     let mut run = tokio::process::Command::from(bed.server.command(command));
     run.args(args).kill_on_drop(true).stdin(Stdio::null());
@@ -124,7 +125,7 @@ async fn no_proxy_receives_the_token() {
             _ = proxy.accept() => panic!("{command} asked the proxy"),
             output = ended => {
                 let output = output.expect("the program can be started");
-                // The doctor may find other things wrong here.
+                // The doctor may find other problems here.
                 assert!(output.status.success() || command == "doctor", "{command}: {}", words(&output));
             }
         }
@@ -132,7 +133,7 @@ async fn no_proxy_receives_the_token() {
 }
 
 #[e2e::scenario]
-async fn no_proxy_is_told_the_token_by_what_runs_on_or_brings_its_own_server() {
+async fn no_proxy_receives_the_token_from_events_follow_or_demo() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
@@ -148,7 +149,7 @@ async fn no_proxy_is_told_the_token_by_what_runs_on_or_brings_its_own_server() {
     let mut lines =
         tokio::io::BufReader::new(following.stdout.take().expect("it was asked for")).lines();
     let told = async {
-        // What was there already, then what comes while it waits.
+        // What existed already, then what arrives while it waits.
         let first = lines.next_line().await;
         let next = bed.ticket("shop", &["build"], "").await;
         while let Ok(Some(line)) = lines.next_line().await {
@@ -177,7 +178,7 @@ async fn no_headers_are_printed_where_nobody_listens() {
     let url = format!("http://{}", bed.server.address());
     bed.server.stop().await;
 
-    // Somebody may listen in the next moment.
+    // Somebody may listen at the next moment.
     let output = bed.server.operate("headers", &["--url", &url]).await;
     assert_eq!(
         (output.status.code(), &output.stdout[..]),
@@ -220,7 +221,7 @@ async fn a_stranger_on_the_port_of_a_stopped_server_learns_nothing() {
 }
 
 #[e2e::scenario(needs(Root))]
-async fn a_stranger_who_asks_the_server_for_its_proof_does_not_become_it() {
+async fn relaying_the_servers_proof_does_not_give_a_stranger_the_token() {
     let bed = Bed::start().await;
     let server = bed.server.address();
     let (_, port) = server.rsplit_once(':').expect("a port");
@@ -231,7 +232,7 @@ async fn a_stranger_who_asks_the_server_for_its_proof_does_not_become_it() {
     assert_eq!(output.status.code(), Some(69), "{}", words(&output));
     assert_eq!(stranger.heard(), ["no token"]);
 
-    // The address a running server published, changed by a user with the right to.
+    // The address that a running server published, changed by a user with the right to do so.
     let stranger = Stranger::start(&bed, &elsewhere, Some(server));
     fs::write(bed.server.runtime_dir().join("http.addr"), &elsewhere).expect("our own file");
     let output = bed.server.operate("tickets", &[]).await;
@@ -240,7 +241,7 @@ async fn a_stranger_who_asks_the_server_for_its_proof_does_not_become_it() {
 }
 
 #[e2e::scenario]
-async fn a_challenge_is_answered_to_everybody_and_nothing_else_is() {
+async fn anyone_gets_an_answer_to_a_challenge_and_to_nothing_else() {
     let bed = Bed::start().await;
     let client = bed.client.with_token(None);
     let ask = async |query: &str| client.get(&format!("/proof{query}")).await;

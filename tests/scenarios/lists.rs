@@ -5,7 +5,7 @@ use e2e::bed::text;
 use serde_json::Value;
 use serde_json::json;
 
-/// Reads a list in pages of two; returns the names found, sorted, and how many pages it took.
+/// Reads a list in pages of two; returns the names, sorted, and the number of pages.
 async fn in_twos(
     bed: &Bed,
     tool: &str,
@@ -65,7 +65,7 @@ async fn every_list_can_be_read_page_by_page() {
 }
 
 #[e2e::scenario]
-async fn a_page_holds_fifty_unless_told_otherwise() {
+async fn a_page_holds_fifty_by_default() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;

@@ -1,10 +1,12 @@
-//! Scenarios: each test is one promise to a user, kept by the real server, real shims and an agent that obeys a script.
+//! Scenarios: each test is one promise to a user, tested with the real server, real shims and an
+//! agent that obeys a script.
 //!
-//! One binary for all of them, because linking costs more than running. A test needs nothing from another: each has
-//! its own server, on its own state, and ends every process it started.
+//! All of them are in one binary, because linking costs more than running. The tests are
+//! independent: each has its own server, on its own state, and ends every process that it started.
 //!
-//! A test is marked `#[e2e::scenario]`, in the place of `#[tokio::test]`, and says with `needs(Claude)` and the like what it
-//! cannot do without; where that is missing it is reported as ignored, with the reason.
+//! A test is marked `#[e2e::scenario]` instead of `#[tokio::test]`, and names with `needs(Claude)`
+//! and the like what it requires; if that is missing, the test is reported as ignored, with the
+//! reason.
 
 mod acting;
 mod activation;
@@ -80,7 +82,7 @@ fn main() -> std::process::ExitCode {
     e2e::harness::main()
 }
 
-/// The built-in attributes compile here, and such a test would silently never run.
+/// The built-in attributes would compile here, and such a test would silently never run.
 #[e2e::scenario]
 fn every_test_is_a_scenario() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");

@@ -1,4 +1,4 @@
-//! Agents that meddle with the place where they work, or leave it in the middle of something.
+//! Agents that meddle with the place where they work, or leave it with an operation unfinished.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use e2e::repository::Repository;
 use e2e::server::Setup;
 use serde_json::json;
 
-/// Every file below a directory, with its content.
+/// Every file below a directory, with its contents.
 fn picture(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let (mut found, mut waiting) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(place) = waiting.pop() {
@@ -57,7 +57,7 @@ async fn a_link_in_the_place_of_a_worktree_does_not_lead_to_another_repository()
 }
 
 #[e2e::scenario]
-async fn a_pipe_that_git_would_open_holds_neither_its_repository_nor_others() {
+async fn a_pipe_that_git_would_open_blocks_no_repository() {
     let bed = Bed::with(Setup::default().max_workers(4)).await;
     let repository = bed.repository("shop", &[], json!({})).await;
     bed.worker_type("shop", "build", json!({"max_workers": 4})).await;
@@ -81,7 +81,7 @@ async fn a_pipe_that_git_would_open_holds_neither_its_repository_nor_others() {
 }
 
 #[e2e::scenario]
-async fn work_in_the_middle_of_a_merge_is_on_hold_and_can_be_done_again() {
+async fn work_with_an_unfinished_merge_is_on_hold_and_can_be_repeated() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
     let base = repository.commit("main");
@@ -97,7 +97,8 @@ async fn work_in_the_middle_of_a_merge_is_on_hold_and_can_be_done_again() {
         assert!(reason.contains(part), "{part}: {reason}");
     }
     assert_eq!(repository.commit("main"), base);
-    // The merge was not finished: the coordinator gets the same refusal again, and nothing is merged.
+    // The merge was not finished: the coordinator gets the same refusal again, and nothing is
+    // merged.
     let again =
         json!({"ticket_id": ticket, "stage": "build", "outcome": "completed", "report": "Merged."});
     bed.client.ok("complete_ticket_stage", again).await;
@@ -169,7 +170,7 @@ async fn a_subagent_with_a_worktree_of_its_own_leaves_the_users_checkout_alone()
     let script = format!("fake: build: write new.txt new\nfake: build: wait-for {}", go.display());
     let ticket = bed.ticket("shop", &["build"], &script).await;
     let call = bed.called(&ticket, "build", 1).await;
-    // What claude does with its settings when a subagent is to have a worktree.
+    // What claude does with its settings when a subagent gets a worktree.
     let settings = fs::read_to_string(call.argument("--settings").expect("given")).unwrap();
     let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
     let hook = text(&settings["hooks"]["WorktreeCreate"][0]["hooks"][0], "command");
@@ -209,7 +210,7 @@ async fn a_subagent_with_a_worktree_of_its_own_leaves_the_users_checkout_alone()
 }
 
 #[e2e::scenario]
-async fn an_agent_that_takes_the_servers_lock_of_its_repository_stops_no_other_ticket() {
+async fn an_agent_that_takes_the_lock_of_its_repository_blocks_no_other_ticket() {
     let bed = Bed::with(Setup::default().max_workers(4)).await;
     bed.repository("shop", &["build", "review"], json!({})).await;
     let take = "L=$(git rev-parse --git-common-dir)/vibe-ensemble.lock; \
@@ -229,7 +230,7 @@ async fn an_agent_that_takes_the_servers_lock_of_its_repository_stops_no_other_t
 }
 
 #[e2e::scenario]
-async fn accepted_work_does_not_vanish_with_objects_that_an_agent_kept_elsewhere() {
+async fn accepted_work_survives_the_loss_of_objects_that_an_agent_kept_elsewhere() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
     let elsewhere = bed.server.path("elsewhere");

@@ -1,4 +1,5 @@
-//! Hostile neighbours on the same machine: what they find on disk, and what the shim socket tells them.
+//! Hostile neighbours on the same machine: what they find on disk, and what they learn from the
+//! shim socket.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
@@ -29,11 +30,11 @@ use crate::old_shim::Peer;
 use crate::old_shim::bed_with_orders;
 use crate::old_shim::order;
 
-/// Everything below a directory that somebody else could read, enter or write.
+/// Everything below a directory that another user could read, enter or write.
 fn open_to_others(below: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(below).expect("our own directory") {
         let path = entry.expect("an entry").path();
-        // A file that was there a moment ago may be gone.
+        // A file that existed a moment ago may be gone.
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         let mode = metadata.permissions().mode() & 0o7777;
         let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
@@ -47,7 +48,7 @@ fn open_to_others(below: &Path, found: &mut Vec<String>) {
 }
 
 #[e2e::scenario]
-async fn nothing_on_disk_is_for_others_even_without_a_umask() {
+async fn no_file_is_accessible_to_others_even_without_a_umask() {
     let setup = Setup { no_umask: true, ..Setup::default() };
     let bed = Bed::with(setup).await;
     let project = bed.project("shop", &["build"]).await;
@@ -58,7 +59,7 @@ async fn nothing_on_disk_is_for_others_even_without_a_umask() {
     let ticket = bed.ticket("shop", &["build", "review"], script).await;
     bed.called(&ticket, "review", 1).await;
 
-    // While everything that there can be is there.
+    // While everything exists that can exist.
     let mut found = Vec::new();
     for directory in [bed.server.state_dir(), bed.server.runtime_dir()] {
         let mode = fs::metadata(&directory).unwrap().permissions().mode() & 0o7777;
@@ -68,7 +69,8 @@ async fn nothing_on_disk_is_for_others_even_without_a_umask() {
     assert_eq!(found, Vec::<String>::new());
     let socket = fs::metadata(bed.server.runtime_dir().join("shim.sock")).unwrap();
     assert!(socket.file_type().is_socket());
-    // What the agent makes belongs to the project, and has the umask of the user that started the server.
+    // What the agent makes belongs to the project, and has the umask of the user who started the
+    // server.
     let made = fs::metadata(project.join("made")).unwrap().permissions().mode() & 0o777;
     assert_eq!(made, 0o666);
     fs::write(project.join("go"), "").unwrap();
@@ -101,7 +103,7 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
         with(own, json!(format!("{secret}0"))),
         with(own, json!(secret.to_uppercase())),
         with(own, json!(bed.server.token())),
-        // A worker there is not, and a good token of another one.
+        // A worker that does not exist, and a valid token of another one.
         with(&json!("W-99"), json!(secret)),
         with(&json!("W-99"), json!("0".repeat(64))),
     ] {
@@ -113,7 +115,7 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
     assert_eq!(answers.len(), 1, "who guesses learns nothing: {answers:?}");
     assert!(!bed.server.log().contains(&secret));
 
-    // Who does not say hello first is not talked to.
+    // A peer that does not say hello first gets no answer.
     for message in [
         json!({"kind": "pull", "pull_id": "p-1"}),
         json!({"kind": "completed", "attempt_id": "A-1", "record": {}}),
@@ -124,7 +126,7 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
         peer.say(message.clone()).await;
         assert_eq!(peer.rest().await, b"", "{message}");
     }
-    // Neither is who does not speak in frames, or announces more than any frame may have.
+    // Neither does a peer that does not speak in frames, or announces more than any frame may have.
     let longer_than_a_hello = [0, 0, 0x10, 1];
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
@@ -141,7 +143,7 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
     }
     assert_eq!(bed.get(&ticket).await["attempts"], json!([]), "nothing was granted");
 
-    // The one with the token works on; once it has said goodbye its token opens nothing any more.
+    // The peer with the token continues to work; once it has said goodbye, its token is useless.
     let mut peer = Peer::dial(&first).await;
     assert_eq!(peer.hello(&first, 1).await["kind"], "welcome");
     peer.say(json!({"kind": "goodbye", "reason": "done"})).await;
@@ -151,7 +153,7 @@ async fn a_stranger_at_the_shim_socket_learns_nothing_and_gets_no_work() {
 }
 
 #[e2e::scenario]
-async fn strangers_who_dial_and_say_nothing_keep_no_shim_out() {
+async fn silent_strangers_keep_no_shim_out() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let socket = bed.server.runtime_dir().join("shim.sock");
@@ -178,7 +180,7 @@ async fn strangers_who_dial_and_say_nothing_keep_no_shim_out() {
     let ticket = bed.ticket("shop", &["build"], "").await;
     let done = bed.completed(&ticket).await;
     assert_eq!(done["attempts"].as_array().map(Vec::len), Some(1), "{done}");
-    // The first worker that was launched got in.
+    // The first launched worker was admitted.
     let log = bed.server.log();
     assert!(!log.contains("launching a worker failed"), "{}", bed.server.log_tail());
     assert_eq!(log.matches("connections to the shim socket say nothing").count(), 1);
@@ -202,7 +204,7 @@ async fn a_stranger_at_the_shim_socket_writes_no_line_of_the_log() {
     assert!(!log.lines().any(|line| line.starts_with("2026-11-29T00:00:00Z ERROR")), "{log}");
 }
 
-/// What the server holds in memory, by a line of its status, in KiB.
+/// The server's memory use, by a line of its status, in KiB.
 fn memory(bed: &Bed, line: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", bed.server.pid()));
     let status = status.expect("the server runs");
@@ -226,7 +228,7 @@ async fn large_reports_of_many_workers_at_once_do_not_fill_the_memory() {
         peers.push(peer);
     }
     let before = memory(&bed, "VmRSS:");
-    // Each announces the longest message there is, and sends all of it but the end.
+    // Each announces the longest possible message, and sends all of it but the end.
     let sending: Vec<_> = peers
         .into_iter()
         .map(|peer| {
@@ -239,7 +241,7 @@ async fn large_reports_of_many_workers_at_once_do_not_fill_the_memory() {
                 let mut sent = 0;
                 while sent < most {
                     let part = chunk.len().min(most - sent);
-                    // The one that has the room loses its link when it does not finish.
+                    // The link that has the memory is dropped if it does not finish.
                     if to.write_all(&chunk[..part]).await.is_err() {
                         break;
                     }
@@ -255,7 +257,7 @@ async fn large_reports_of_many_workers_at_once_do_not_fill_the_memory() {
         if grown > 24 << 10 { Ok(()) } else { Err(format!("{grown} KiB")) }
     })
     .await;
-    // Another worker's report comes through meanwhile, and so does the coordinator.
+    // Another worker's report arrives meanwhile, and so does a call of the coordinator.
     let ticket = bed.ticket("shop", &["build"], "").await;
     let order = order(directory.path()).await;
     let mut peer = Peer::dial(&order).await;
@@ -272,8 +274,8 @@ async fn large_reports_of_many_workers_at_once_do_not_fill_the_memory() {
 /// Another user.
 pub(crate) const NOBODY: u32 = 65_534;
 
-/// Opens the way to the shim socket, as somebody might who wants to debug a shim, and returns a program that another
-/// user can start.
+/// Opens the way to the shim socket, as somebody might who wants to debug a shim, and returns a
+/// program that another user can start.
 fn loosened(bed: &Bed) -> PathBuf {
     let program = bed.server.path("neighbour");
     fs::copy(binaries::fake_claude(), &program).expect("our own directory");
@@ -295,7 +297,7 @@ fn neighbour(program: &Path, user: u32, play: &str, socket: &Path) -> Child {
     command.stdout(Stdio::piped()).spawn().expect("it can be started")
 }
 
-/// What it had to tell.
+/// The output of a neighbour.
 async fn told(child: Child) -> String {
     let waiting = tokio::task::spawn_blocking(move || child.wait_with_output());
     let output = waiting.await.expect("no panic").expect("our own child");

@@ -11,14 +11,14 @@ use sqlx::Connection as _;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// The service manager's side of the socket.
+/// The service manager's end of the socket.
 struct Manager {
     socket: UnixDatagram,
     heard: Vec<String>,
 }
 
 impl Manager {
-    /// A bed that tells this manager, not started yet.
+    /// A bed that notifies this manager, not started yet.
     fn of_a_bed() -> (Bed, Self) {
         let mut bed = Bed::prepare(Setup::default());
         let path = bed.server.path("notify.sock");
@@ -29,7 +29,7 @@ impl Manager {
         (bed, Self { socket, heard: Vec::new() })
     }
 
-    /// Waits for a message after those that were waited for already; returns it.
+    /// Waits for a message later than those that were already received; returns it.
     async fn hears(&mut self, what: &str) -> String {
         let mut buffer = [0; 4096];
         eventually(&format!("systemd hears {what}"), || {
@@ -86,7 +86,7 @@ async fn systemd_is_asked_for_more_time_while_the_database_is_opened() {
     systemd.hears("READY=1").await;
     bed.server.stop().await;
 
-    // Held by another program, the database cannot be opened until that lets go.
+    // While another program locks the database, it cannot be opened.
     let database = bed.server.state_dir().join("vibe-ensemble.db");
     let options = SqliteConnectOptions::new().filename(database);
     let mut other = SqliteConnection::connect_with(&options).await.expect("a database");

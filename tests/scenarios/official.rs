@@ -10,7 +10,7 @@ use e2e::needs::MCP_TOOLS;
 use e2e::server::Setup;
 use tokio::process::Command;
 
-/// The directory `.ci/run` installs suite and SDKs into.
+/// The directory into which `.ci/run` installs suite and SDKs.
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
 fn tools() -> PathBuf {
     std::env::var_os(MCP_TOOLS).map(PathBuf::from).expect("the scenario says needs(McpTools)")
@@ -20,7 +20,7 @@ fn node(tools: &Path) -> Command {
     Command::new(tools.join("node/node_modules/.bin/node"))
 }
 
-/// Runs a program to its end and returns what it printed; panics with that when it fails.
+/// Runs a program to its end and returns its output; panics with the output if it fails.
 async fn run(what: &str, command: &mut Command) -> String {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -88,7 +88,7 @@ async fn the_conformance_suite_passes() {
     }
 }
 
-/// A server with its token, and one client's story told to it.
+/// Runs one client's story against a server with a token.
 async fn told(bed: &Bed, what: &str, mut command: Command) {
     let directory = bed.server.path("projects");
     command

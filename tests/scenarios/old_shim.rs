@@ -1,7 +1,9 @@
-//! Shims of another version: the oldest possible one works a whole attempt, and one with no common protocol learns so.
+//! Shims of another version: the oldest possible one works a whole attempt, and one without a
+//! common protocol is told so.
 //!
-//! There is no earlier release, so its shim is played here: a program that only keeps its launch order, and a peer that
-//! says what protocol 1 has to have, nothing optional, and things this server has never heard of.
+//! There is no earlier release, so its shim is imitated here: a program that only stores its launch
+//! order, and a peer that sends what protocol 1 requires, nothing optional, and things that this
+//! server has never heard of.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -72,7 +74,7 @@ impl Peer {
         serde_json::from_slice(&body).expect("JSON")
     }
 
-    /// Everything that comes until the server closes the link.
+    /// Everything that arrives until the server closes the link.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).await.expect("the server closes");
@@ -108,7 +110,7 @@ async fn the_oldest_shim_works_a_whole_attempt() {
     assert_eq!((&granted["kind"], &granted["pull_id"]), (&json!("grant"), &json!("p-1")));
     let grant = &granted["grant"];
     let attempt = text(grant, "attempt_id");
-    // A pull that was not answered, as far as the shim knows, is answered with the same grant.
+    // A pull that, as far as the shim knows, was not answered is answered with the same grant.
     peer.say(json!({"kind": "pull", "pull_id": "p-1"})).await;
     assert_eq!(&peer.hear().await["grant"]["attempt_id"], attempt.as_str());
     let started = json!({"kind": "started", "attempt_id": attempt, "child_pid": 4712, "at_ms": 1});
@@ -150,14 +152,15 @@ async fn a_shim_without_a_common_protocol_is_refused_with_the_reason() {
     }
     assert_eq!(bed.get(&ticket).await["attempts"], json!([]), "nothing was granted");
 
-    // The same worker with a protocol they share is as welcome as ever; a wrong token is not.
+    // The same worker with a common protocol is welcome as ever; a wrong token is not.
     let mut wrong = order.clone();
     wrong["token"] = json!("0".repeat(64));
     assert_eq!(Peer::dial(&order).await.hello(&wrong, 1).await["kind"], "refused");
     assert_eq!(Peer::dial(&order).await.hello(&order, 1).await["kind"], "welcome");
 }
 
-/// A shim of an earlier build that is refused stops its agent and says "cancel", as if somebody had cancelled the work.
+/// A refused shim of an earlier version stops its agent and reports "cancel", as if somebody had
+/// cancelled the work.
 #[e2e::scenario]
 async fn a_cancel_nobody_ordered_does_not_put_a_ticket_on_hold() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What an agent's verdict does to its ticket: on, back, or to the coordinator.
+//! What an agent's result does to its ticket: forward, back, or to the coordinator.
 
 use e2e::bed::Bed;
 use e2e::bed::text;
@@ -91,7 +91,7 @@ async fn a_blocked_stage_holds_the_ticket_with_its_question() {
     assert_eq!(runs(&bed, &ticket), ["design", "build", "build", "review"]);
     let again = &bed.agents.calls_of(&ticket, "build")[1];
     assert!(again.prompt.contains("Port 8080."), "{}", again.prompt);
-    // An answer is nothing without what was asked, and the hold's reason is gone by now.
+    // An answer is useless without its question, and the hold's reason is gone by now.
     assert!(again.prompt.contains("Question of build"), "{}", again.prompt);
     assert!(again.prompt.contains("Which port?"), "{}", again.prompt);
     let kinds: Vec<&str> = closed["comments"]

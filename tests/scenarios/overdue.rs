@@ -1,4 +1,5 @@
-//! Agents that stop their own shims, which keep their time: the server's clock bounds them all the same.
+//! Agents that stop their own shims, which enforce their time limits: the server's clock bounds
+//! them nevertheless.
 
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ async fn an_agent_that_stops_its_shim_ends_with_its_time() {
 }
 
 #[e2e::scenario]
-async fn what_it_left_behind_to_stop_its_shim_again_and_again_ends_first() {
+async fn a_process_left_behind_to_keep_stopping_the_shim_ends_first() {
     let bed = bed(2).await;
     let again = "S=$(cut -d' ' -f4 /proc/$PPID/stat); env -i setsid sh -c \
                  \"while :; do kill -STOP $S; sleep 0.05; done\" 3>&- </dev/null >/dev/null 2>&1 &";
@@ -72,7 +73,7 @@ async fn a_restarted_server_knows_whose_time_is_up() {
 }
 
 #[e2e::scenario]
-async fn a_shim_that_somebody_keeps_stopped_is_killed_after_its_tree() {
+async fn a_shim_that_is_kept_stopped_is_killed_after_its_tree() {
     let bed = bed(2).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
     bed.called(&ticket, "build", 1).await;
@@ -87,7 +88,8 @@ async fn a_shim_that_somebody_keeps_stopped_is_killed_after_its_tree() {
         let is_over = found["attempts"][0]["ended_at"].is_string();
         if is_over { Ok(()) } else { Err(found.to_string()) }
     });
-    // Between two signals the shim may get as far as its report. Then it need not be killed, and must continue.
+    // Between two signals the shim may manage to report. Then it need not be killed, and must
+    // continue.
     tokio::select! {
         () = stopper => {}
         () = ended => drop(bed.server.send(shim, Signal::SIGCONT)),
@@ -120,7 +122,7 @@ async fn an_order_to_stop_reaches_an_agent_whose_shim_is_stopped() {
 }
 
 #[e2e::scenario]
-async fn a_ticket_that_is_closed_takes_its_agent_with_it_though_its_shim_is_stopped() {
+async fn closing_a_ticket_ends_its_agent_although_its_shim_is_stopped() {
     let bed = bed(600).await;
     let script = format!("fake: build#1: run {STOP_THE_SHIM}\nfake: build#1: sleep 600");
     let ticket = bed.ticket("shop", &["build"], &script).await;

@@ -1,4 +1,5 @@
-//! What passes by itself: it is waited for, spends nothing, is said once, and needs nobody.
+//! Obstacles that pass by themselves: they are waited for, use no attempt, are reported once, and
+//! need nobody.
 
 use std::fs;
 use std::fs::File;
@@ -14,7 +15,7 @@ use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
 
-/// Waits until the ticket waits for this, and its sentence says all of it.
+/// Waits until the ticket waits for this cause, with a sentence that contains all of the words.
 async fn waits(bed: &Bed, ticket: &str, cause: &str, words: &[&str]) -> Value {
     eventually(&format!("{ticket} waits: {cause}"), || async {
         let found = bed.get(ticket).await;
@@ -30,7 +31,8 @@ fn executable(path: &Path, content: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
 }
 
-/// A queue waited for something, the wait was reported once, and the queue resumed by itself without a charged attempt.
+/// A queue waited for something, the wait was reported once, and the queue resumed by itself
+/// without a charged attempt.
 async fn resumed(bed: &Bed, ticket: &str, failure: Option<&str>) {
     let done = bed.completed(ticket).await;
     assert_eq!(done["attempts_used"], 0, "{done}");
@@ -46,7 +48,7 @@ async fn resumed(bed: &Bed, ticket: &str, failure: Option<&str>) {
     );
 }
 
-/// A server whose agent is at this place, whatever is there.
+/// A server whose agent is at this path, whatever is there.
 async fn bed_with_agent(agent: &Path) -> Bed {
     let bed = Bed::with(Setup { agent: Some(agent.to_owned()), ..Setup::default() }).await;
     bed.project("shop", &["build"]).await;
@@ -139,7 +141,7 @@ async fn the_shims_program_may_be_away_or_busy_while_it_is_replaced() {
 async fn shims_that_end_before_they_say_hello_are_not_launched_again_and_again() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let shim = elsewhere.path().join("shim");
-    // As one that can write nothing: it is started, leaves, and nobody hears of it.
+    // It behaves like a shim that can write nothing: it is started, exits, and nobody hears of it.
     executable(&shim, "#!/bin/sh\ncat >/dev/null\n");
     let bed = Bed::with(Setup::default().arg("--shim").arg(shim.display().to_string())).await;
     bed.project("shop", &["build"]).await;
@@ -152,7 +154,7 @@ async fn shims_that_end_before_they_say_hello_are_not_launched_again_and_again()
 }
 
 #[e2e::scenario]
-async fn a_worktree_that_was_removed_is_made_anew_and_nobody_else_waits() {
+async fn a_removed_worktree_is_made_again_and_nobody_else_waits() {
     let bed = Bed::start().await;
     let _repository = bed.repository("shop", &["build"], json!({})).await;
     bed.client.ok("pause", json!({"project": "shop"})).await;
@@ -176,7 +178,7 @@ async fn a_worktree_that_was_removed_is_made_anew_and_nobody_else_waits() {
     assert_eq!(bed.events_of_kind("queue_paused").await, 0);
 }
 
-/// An agent that prints a given text and ends, by stage.
+/// An agent that prints a given text and exits, by stage.
 fn scripted(path: &Path, cases: &str) {
     let script = format!(
         r#"#!/bin/sh
@@ -220,7 +222,7 @@ async fn a_model_that_does_not_exist_pauses_its_queue_and_spends_no_attempt() {
 }
 
 #[e2e::scenario]
-async fn a_limit_without_a_reset_holds_everything_for_a_while_and_says_it_once() {
+async fn a_limit_without_a_reset_holds_everything_for_a_while_and_is_reported_once() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
     let limited = r#"say '{"type":"rate_limit_event","rate_limit_info":{"status":"rejected"}}'; refused 429;;"#;
@@ -275,7 +277,7 @@ async fn the_limit_of_one_model_holds_the_types_of_that_model() {
 }
 
 #[e2e::scenario]
-async fn one_refused_login_that_claude_gets_over_stops_nothing() {
+async fn one_refused_login_from_which_claude_recovers_stops_nothing() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let agent = elsewhere.path().join("agent");
     let retry = |error: &str| {
@@ -294,7 +296,7 @@ async fn one_refused_login_that_claude_gets_over_stops_nothing() {
 }
 
 #[e2e::scenario]
-async fn what_has_begun_in_a_shared_directory_is_finished_before_the_next_begins() {
+async fn a_ticket_begun_in_a_shared_directory_is_finished_before_the_next_begins() {
     let bed = Bed::start().await;
     bed.project("shop", &["plan", "build"]).await;
     bed.client.ok("pause", json!({"project": "shop"})).await;
@@ -316,7 +318,7 @@ async fn what_has_begun_in_a_shared_directory_is_finished_before_the_next_begins
 }
 
 #[e2e::scenario]
-async fn an_urgent_new_ticket_goes_before_what_has_begun_there() {
+async fn an_urgent_new_ticket_precedes_one_begun_in_a_shared_directory() {
     let bed = Bed::start().await;
     bed.project("shop", &["plan", "build"]).await;
     let begun = bed.ticket("shop", &["plan", "build"], "fake: plan: wait-for go").await;
@@ -330,7 +332,7 @@ async fn an_urgent_new_ticket_goes_before_what_has_begun_there() {
 }
 
 #[e2e::scenario]
-async fn the_more_urgent_ticket_goes_first_although_its_worktree_comes_later() {
+async fn the_more_urgent_ticket_goes_first_although_its_worktree_is_ready_later() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
     let smudge = "sleep 1; cat";

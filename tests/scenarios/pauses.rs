@@ -119,7 +119,7 @@ async fn a_shorter_timeout_takes_effect_on_running_attempts() {
 }
 
 #[e2e::scenario]
-async fn a_project_keeps_to_its_workers_and_its_dollars() {
+async fn a_project_keeps_its_limits_on_workers_and_dollars() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     for kind in ["build", "test"] {
@@ -135,14 +135,14 @@ async fn a_project_keeps_to_its_workers_and_its_dollars() {
     assert_eq!(waiting["waiting_cause"], "budget_reserved", "{waiting}");
     let advice = "Raise max_budget_usd of project shop with update_project";
     assert!(text(&waiting, "waiting_for").contains(advice), "{waiting}");
-    // The advice helps at once: what is in the way next is another thing.
+    // The advice helps at once: the next obstacle is another one.
     bed.client.ok("update_project", json!({"project": "shop", "max_budget_usd": 1})).await;
     let waiting = bed.get(&second).await;
     assert_eq!(waiting["waiting_cause"], "directory_taken", "{waiting}");
     bed.client.ok("update_project", json!({"project": "shop", "max_budget_usd": 0})).await;
     let waiting = bed.get(&second).await;
     assert_eq!(waiting["waiting_cause"], "directory_taken", "{waiting}");
-    // The scripted agent says that it cost a cent.
+    // The scripted agent reports that it cost a cent.
     std::fs::write(call.cwd.join("go"), "").expect("writable");
     bed.completed(&first).await;
     bed.completed(&second).await;

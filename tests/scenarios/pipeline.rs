@@ -45,7 +45,7 @@ async fn a_three_stage_ticket_closes_by_itself_and_each_report_is_a_comment() {
 }
 
 #[e2e::scenario]
-async fn an_attempt_tells_which_session_ran_and_what_it_cost() {
+async fn an_attempt_reports_its_session_and_its_cost() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build: say one\nfake: build: say two").await;
@@ -67,7 +67,7 @@ async fn an_attempt_tells_which_session_ran_and_what_it_cost() {
 }
 
 #[e2e::scenario]
-async fn the_next_prompt_holds_the_reports_before_it() {
+async fn the_next_prompt_contains_the_reports_before_it() {
     let bed = Bed::start().await;
     bed.project("shop", &PLAN).await;
     let ticket = bed.ticket("shop", &PLAN, "Sell more teapots.").await;
@@ -85,7 +85,7 @@ async fn the_next_prompt_holds_the_reports_before_it() {
 }
 
 #[e2e::scenario]
-async fn the_prompt_holds_title_rules_patterns_and_the_coordinators_comments() {
+async fn the_prompt_contains_title_rules_patterns_and_the_coordinators_comments() {
     let bed = Bed::start().await;
     let directory = bed.project("shop", &["design", "build"]).await;
     let rules =

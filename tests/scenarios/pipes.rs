@@ -1,5 +1,5 @@
-//! Agents that leave named pipes, links and endless files where others read: their own ticket waits at most, and nobody
-//! else's.
+//! Agents that leave named pipes, links and endless files where others read: at most their own
+//! ticket waits, and nobody else's.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,14 +16,15 @@ fn pipe(path: &Path) {
     assert!(made.success(), "{}", path.display());
 }
 
-/// Puts something else in the place of a file that may be there. In one step: the server puts back what it finds missing.
+/// Replaces a file that may exist, in one step: the server restores what it finds missing.
 fn replace(path: &Path, put: impl Fn(&Path)) {
     let other = path.with_extension("other");
     put(&other);
     fs::rename(&other, path).expect("takes its place");
 }
 
-/// Two tickets of another project, one before and one after a restart of the server, and everybody who looks.
+/// Two tickets of another project, one before and one after a restart of the server, and every
+/// reader.
 async fn everybody_else_goes_on(bed: &mut Bed, ticket: &str) {
     bed.project("other", &["build"]).await;
     let other = bed.ticket("other", &["build"], "").await;
@@ -35,7 +36,7 @@ async fn everybody_else_goes_on(bed: &mut Bed, ticket: &str) {
     for (command, args) in
         [("logs", vec![ticket]), ("doctor", vec![]), ("usage", vec![]), ("status", vec![])]
     {
-        // What it says is not the point; that it says something is.
+        // Its output does not matter; that it answers does.
         bed.server.operate(command, &args).await;
     }
     let copy = bed.server.path("copy.db").display().to_string();
@@ -58,7 +59,8 @@ async fn a_pipe_for_an_exit_record_stops_nobody_elses_ticket() {
 
     everybody_else_goes_on(&mut bed, &ticket).await;
 
-    // Its shim signs what it leaves, so whatever else lies there is no record: the attempt is lost, and its stage runs again.
+    // Its shim signs its record, so anything else there is no record: the attempt is lost, and its
+    // stage is repeated.
     let completed = bed.completed(&ticket).await;
     assert_eq!(completed["attempts"][0]["outcome"], "lost", "{completed}");
     assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 2);
@@ -66,7 +68,7 @@ async fn a_pipe_for_an_exit_record_stops_nobody_elses_ticket() {
 }
 
 #[e2e::scenario]
-async fn whatever_is_in_the_place_of_a_file_of_a_dead_attempt_is_not_waited_for() {
+async fn nothing_in_the_place_of_a_dead_attempts_file_is_waited_for() {
     let mut bed = Bed::start().await;
     // Each ticket works in a worktree of its own, so that they run at the same time.
     bed.repository("shop", &["build"], json!({})).await;
@@ -99,8 +101,9 @@ async fn whatever_is_in_the_place_of_a_file_of_a_dead_attempt_is_not_waited_for(
 
     everybody_else_goes_on(&mut bed, &tickets[2].0).await;
 
-    // Whose transcript alone was replaced was lost like any other, and ran again. So were those with something else in the
-    // place of their record, and the one without a readable `unit.json`: its shim had named its unit over the link.
+    // The attempt whose transcript alone was replaced was lost like any other, and repeated. So
+    // were those with something else in the place of their record, and the one without a readable
+    // `unit.json`: its shim had named its unit over the link.
     for again in [4, 3, 2, 0] {
         let (again, _) = tickets.remove(again);
         bed.completed(&again).await;
@@ -130,11 +133,11 @@ async fn a_forged_run_directory_blocks_no_ticket() {
 }
 
 #[e2e::scenario]
-async fn what_the_command_line_reads_is_not_waited_for() {
+async fn the_command_line_never_waits_for_a_file() {
     let mut bed = Bed::start().await;
     let address = bed.server.runtime_dir().join("http.addr");
     replace(&address, pipe);
-    // The server may have put the address back by then; that the command ends is the point.
+    // The server may have restored the address by then; what matters is that the command ends.
     bed.server.operate("status", &[]).await;
     bed.server.stop().await;
     replace(&bed.server.runtime_dir().join("server.lock"), pipe);

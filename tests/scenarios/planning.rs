@@ -5,7 +5,7 @@ use e2e::bed::text;
 use serde_json::Value;
 use serde_json::json;
 
-/// A project whose types are as a user makes them who gives nothing but a prompt.
+/// A project with worker types as a user makes them who gives nothing but a prompt.
 async fn planning() -> Bed {
     let bed = Bed::start().await;
     bed.project("shop", &["plan", "build", "review"]).await;
@@ -20,7 +20,7 @@ async fn tickets(bed: &Bed) -> Vec<Value> {
 }
 
 #[e2e::scenario]
-async fn a_planner_hands_out_two_tickets_that_run_in_their_order() {
+async fn a_planner_creates_two_tickets_that_run_in_their_order() {
     let bed = planning().await;
     let script = r#"fake: plan: tickets [{"key":"ui","title":"The page","execution_plan":["build","review"],"depends_on":["api"]},{"key":"api","title":"The service","description":"Mind the nutmeg.","execution_plan":["build"],"priority":"high"}]"#;
     let parent = bed.ticket("shop", &["plan"], script).await;
@@ -145,7 +145,7 @@ async fn planners_that_plan_planners_end_at_the_limit_of_their_family() {
     assert_eq!(changed["limits"]["max_descendants"], 7);
     let again = json!({"project": "shop", "worker_type": "plan", "max_workers": 4});
     bed.client.ok("update_worker_type", again).await;
-    // Each of its tickets would do the same as it does.
+    // Each of its tickets would do the same.
     let innermost = r#"fake: plan: tickets [{\"key\":\"a\",\"title\":\"A\",\"execution_plan\":[\"build\"]},{\"key\":\"b\",\"title\":\"B\",\"execution_plan\":[\"build\"]}]"#;
     let script = format!(
         r#"fake: plan: tickets [{{"key":"a","title":"A","execution_plan":["plan"],"description":"{innermost}"}},{{"key":"b","title":"B","execution_plan":["plan"],"description":"{innermost}"}},{{"key":"c","title":"C","execution_plan":["plan"],"description":"{innermost}"}}]"#
@@ -153,7 +153,7 @@ async fn planners_that_plan_planners_end_at_the_limit_of_their_family() {
     let parent = bed.ticket("shop", &["plan"], &script).await;
     bed.completed(&parent).await;
 
-    // Three, two more and two more: the third planner has no room.
+    // Three tickets, two more and two more: there is no room for those of the third planner.
     let held =
         e2e::eventually::eventually("one planner is held and all others are done", || async {
             let all = tickets(&bed).await;
@@ -173,7 +173,7 @@ async fn planners_that_plan_planners_end_at_the_limit_of_their_family() {
     let attempts = bed.get(&id).await["attempts"].clone();
     assert_eq!(attempts[0]["failure"], "too_many_tickets", "{attempts}");
 
-    // Its planners read what an agent had said between marks.
+    // Its planners read an agent's words between marks.
     let call = bed.agents.only_call_of("T-2", "plan");
     let mark = call.prompt.lines().find(|line| line.starts_with("<said-")).expect("a fence");
     let other = bed.agents.only_call_of("T-3", "plan");

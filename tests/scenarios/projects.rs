@@ -26,7 +26,7 @@ async fn a_project_returns_what_it_was_given() {
 }
 
 #[e2e::scenario]
-async fn a_name_is_used_once() {
+async fn a_project_name_is_unique() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let again = json!({"name": "shop", "path": bed.server.path("projects")});

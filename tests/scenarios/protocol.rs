@@ -91,7 +91,7 @@ async fn a_broken_part_of_a_body_costs_itself_and_the_call_is_answered() {
         (&ticket["title"], &ticket["description"]),
         (&json!("Table \u{fffd}"), &json!("\u{fffd}\u{fffd}"))
     );
-    // What remains wrong is refused by its name, and not as a body that is none.
+    // What remains wrong is refused by name, and not as an invalid body.
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     for title in ["1e999", &deep] {
         let answer = call(whole.replace(r#""HALF""#, title).into_bytes()).await;

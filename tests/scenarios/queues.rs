@@ -5,7 +5,7 @@ use e2e::bed::text;
 use serde_json::Value;
 use serde_json::json;
 
-/// A queue with one running ticket (waiting for the file `go`) and two that wait.
+/// A queue with one running ticket (waiting for the file `go`) and two waiting ones.
 async fn busy_queue(bed: &Bed) -> [String; 3] {
     bed.project("shop", &["build"]).await;
     let running = bed.ticket("shop", &["build"], "fake: build#1: wait-for go").await;
@@ -20,7 +20,7 @@ fn queue() -> Value {
 }
 
 #[e2e::scenario]
-async fn a_queue_shows_its_depth_and_who_works_on_it() {
+async fn a_queue_shows_its_depth_and_its_workers() {
     let bed = Bed::start().await;
     let [_, low, high] = busy_queue(&bed).await;
 
@@ -71,7 +71,7 @@ async fn deleting_a_queue_holds_its_tickets_and_loses_none() {
 }
 
 #[e2e::scenario]
-async fn force_empties_a_busy_queue_too() {
+async fn deleting_with_force_empties_a_busy_queue_too() {
     let bed = Bed::start().await;
     let [running, low, high] = busy_queue(&bed).await;
     let mut arguments = queue();
@@ -82,7 +82,7 @@ async fn force_empties_a_busy_queue_too() {
     for ticket in [&low, &high] {
         assert_eq!(bed.get(ticket).await["state"], "on_hold");
     }
-    // Whatever becomes of the running one, it is not lost.
+    // Whatever happens to the running ticket, it is not lost.
     let found = bed.get(&running).await;
     assert!(["running", "on_hold", "queued"].map(Value::from).contains(&found["state"]), "{found}");
 }

@@ -1,4 +1,4 @@
-//! The real `claude` as the worker, against a stub of the Messages API: only the model is missing.
+//! The real `claude` as the worker, against a stub of the Messages API: only the model is replaced.
 
 use std::path::PathBuf;
 
@@ -65,7 +65,7 @@ async fn it_writes_a_file_with_its_own_bash_and_its_report_closes_the_ticket() {
 }
 
 #[e2e::scenario(needs(Claude))]
-async fn two_stages_of_it_hand_on_the_report() {
+async fn its_report_reaches_the_next_stage() {
     let claude = real_claude();
     let api = MessagesApi::start(|ask| {
         if ask.tools.is_empty() {
@@ -137,7 +137,7 @@ async fn it_speaks_to_the_server_with_four_tools_and_nothing_else_of_this_machin
         let bed = bed_with(claude.clone(), &api).await;
         let directory = bed.project("shop", &[]).await;
         bed.worker_type("shop", "build", json!({"permission_mode": permission_mode})).await;
-        // What `connect` leaves in a project for the coordinator must not reach a worker.
+        // The entry that `connect` leaves in a project for the coordinator must not reach a worker.
         let entry = json!({"type": "http", "url": format!("http://{}/mcp", bed.server.address())});
         let config = json!({"mcpServers": {"coordinators-own": entry}}).to_string();
         std::fs::write(directory.join(".mcp.json"), config).unwrap();

@@ -1,4 +1,4 @@
-//! Repositories as they are met: refused or damaged ones, names that are taken, and unusual ones in which work succeeds.
+//! Unusual repositories: refused or damaged ones, taken names, and others in which work succeeds.
 
 use std::fs;
 use std::fs::Permissions;
@@ -12,7 +12,7 @@ use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
 
-/// Words of the server's are one sentence after the other, on one line.
+/// The server's words are complete sentences on one line.
 fn assert_reads_well(bed: &Bed, words: &str) {
     for flaw in ["..", "\n", ".;", "?.", "  ", "hint:", ":."] {
         assert!(!words.contains(flaw), "{flaw:?} in {words:?}; {}", bed.server.log_tail());
@@ -27,7 +27,7 @@ async fn told_on_hold(bed: &Bed, ticket: &str) -> String {
 }
 
 #[e2e::scenario]
-async fn a_branch_of_the_users_that_leaves_no_room_for_ours_is_named_at_once() {
+async fn a_branch_of_the_user_that_blocks_ours_is_named_at_once() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
     repository.git(&["branch", "vibe-ensemble"]);
@@ -43,7 +43,7 @@ async fn a_branch_of_the_users_that_leaves_no_room_for_ours_is_named_at_once() {
     assert!(!bed.server.log().contains("a step in a worktree failed"), "it was tried again");
 
     repository.git(&["branch", "-m", "vibe-ensemble", "renamed"]);
-    // What lies below the name of a ticket's branch takes that name too.
+    // A ref below the name of a ticket's branch takes that name too.
     repository.git(&["branch", &format!("vibe-ensemble/{ticket}/mine")]);
     bed.client.ok("resume_ticket", json!({"ticket_id": ticket})).await;
     let done = bed.completed(&ticket).await;
@@ -64,7 +64,7 @@ async fn a_repository_that_git_refuses_is_not_shared_in_silence() {
         }
         assert_reads_well(&bed, &refused);
     }
-    // Who says that git is not wanted has thought of it.
+    // A user who says that git is not wanted has thought about it.
     let shared = json!({"isolation": "shared"});
     let project = bed.project_at("shop", &repository.path, shared).await;
     assert_eq!(text(&project, "isolation"), "shared");
@@ -99,7 +99,7 @@ async fn a_damaged_repository_is_not_shared_in_silence() {
         assert!(refused.contains("git fsck") && refused.contains("isolation"), "{refused}");
         assert_reads_well(&bed, &refused);
     }
-    // One without a commit is no damaged one.
+    // A repository without a commit is not damaged.
     let unborn = bed.server.path("projects").join("unborn");
     fs::create_dir(&unborn).unwrap();
     Repository { path: unborn.clone() }.git(&["init", "--quiet"]);
@@ -107,7 +107,7 @@ async fn a_damaged_repository_is_not_shared_in_silence() {
     assert_eq!(text(&project, "isolation"), "shared");
 }
 
-/// Puts something in the way of a merge, and returns what is said of it.
+/// Puts something in the way of a merge, and returns what is said about it.
 async fn not_merged(block: impl FnOnce(&Path)) -> (Bed, String, String) {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({"on_complete": "merge"})).await;
@@ -119,7 +119,7 @@ async fn not_merged(block: impl FnOnce(&Path)) -> (Bed, String, String) {
 }
 
 #[e2e::scenario]
-async fn what_git_says_becomes_part_of_one_sentence() {
+async fn a_message_of_git_becomes_part_of_one_sentence() {
     let (bed, reason, told) =
         not_merged(|path| fs::write(path.join("new.txt"), "mine").unwrap()).await;
     assert!(reason.contains("new.txt"), "{reason}");
@@ -155,12 +155,12 @@ async fn questions_and_failures_are_reported_as_sentences() {
     }
 }
 
-/// Runs git as the user does, in any directory.
+/// Runs git like the user, in any directory.
 fn git(directory: &Path, arguments: &[&str]) -> String {
     Repository { path: directory.to_owned() }.ask(arguments)
 }
 
-/// A repository with a directory `sub`, besides what [`Repository::make`] has.
+/// A repository with a directory `sub`, in addition to what [`Repository::make`] creates.
 fn with_sub(path: &Path, init: &[&str]) -> Repository {
     fs::create_dir_all(path.join("sub")).expect("writable");
     let repository = Repository { path: path.to_owned() };
@@ -172,7 +172,7 @@ fn with_sub(path: &Path, init: &[&str]) -> Repository {
     repository
 }
 
-/// Makes one kind of repository below a directory, and returns the path its project has.
+/// Makes one kind of repository below a directory, and returns the path for its project.
 type Maker = fn(&Path) -> std::path::PathBuf;
 
 const UNUSUAL: [(&str, Maker); 14] = [
@@ -272,13 +272,14 @@ const UNUSUAL: [(&str, Maker); 14] = [
     }),
 ];
 
-/// What an agent leaves: names with a line break, without UTF-8 and that differ in case only, in a new directory.
+/// What an agent leaves: names with a line break, without UTF-8 or that differ only in case, in a
+/// new directory.
 const LEAVES: &str = r#"fake: build: run printf 'new\n' >new.txt; mkdir -p Deep/er; touch Deep/er/a Deep/er/A "$(printf 'two\nlines')" "$(printf 'no-utf8-\377')"; rm -f README.md"#;
 
 #[e2e::scenario]
 async fn tickets_run_in_unusual_repositories_and_leave_the_users_side_alone() {
     let bed = Bed::with(Setup::default().max_workers(16)).await;
-    // As long as a title may be, in characters that take four bytes each.
+    // As long as a title may be, in characters of four bytes each.
     let title = "🐢".repeat(200);
     let mut begun = Vec::new();
     for (name, make) in UNUSUAL {
@@ -338,7 +339,7 @@ async fn tickets_run_in_unusual_repositories_and_leave_the_users_side_alone() {
 }
 
 #[e2e::scenario]
-async fn tickets_are_merged_in_unusual_repositories_and_what_cannot_be_says_why() {
+async fn tickets_are_merged_in_unusual_repositories_or_say_why_not() {
     let bed = Bed::with(Setup::default().max_workers(16)).await;
     let mut begun = Vec::new();
     for (name, make) in UNUSUAL {
@@ -372,7 +373,7 @@ async fn tickets_are_merged_in_unusual_repositories_and_what_cannot_be_says_why(
 }
 
 #[e2e::scenario]
-async fn a_filter_that_has_to_run_and_is_missing_is_named() {
+async fn a_required_filter_that_is_missing_is_named() {
     let bed = Bed::start().await;
     let repository = with_sub(&bed.server.path("projects").join("shop"), &[]);
     fs::write(repository.path.join(".gitattributes"), "*.txt filter=lfs\n").unwrap();

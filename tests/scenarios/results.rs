@@ -1,4 +1,5 @@
-//! Streams as claude really writes them: several results in one run, broken characters, numbers that cannot be.
+//! Streams as claude really writes them: several results in one run, broken characters, impossible
+//! numbers.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use e2e::server::Setup;
 use serde_json::Value;
 use serde_json::json;
 
-/// After its outcome an agent is ended this soon.
+/// An agent is ended this soon after its outcome.
 fn impatient() -> Setup {
     Setup::default().arg("--result-linger-ms").arg("200")
 }
@@ -22,7 +23,7 @@ fn raw(line: &Value) -> String {
     format!("fake: build: raw {line}\n")
 }
 
-/// A result of one turn, with the running total and what the turn itself cost.
+/// A result of one turn, with the running total and the turn's own cost.
 fn result(turns: u32, total: f64, own: f64, more: &Value) -> Value {
     let mut line = json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": turns,
         "total_cost_usd": total, "usage": {"input_tokens": 10 * turns, "output_tokens": turns},
@@ -75,7 +76,7 @@ async fn a_turn_that_ends_while_its_own_tests_run_is_waited_for() {
 }
 
 #[e2e::scenario]
-async fn the_outcome_stands_when_a_task_ends_after_it_and_everything_is_paid() {
+async fn the_outcome_remains_valid_when_a_task_ends_after_it_and_everything_is_paid() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let failed = json!({"is_error": true, "subtype": "error_during_execution"});
@@ -95,7 +96,7 @@ async fn the_outcome_stands_when_a_task_ends_after_it_and_everything_is_paid() {
 }
 
 #[e2e::scenario]
-async fn half_an_emoji_costs_a_character_and_a_line_that_cannot_be_read_says_so() {
+async fn half_an_emoji_costs_a_character_and_an_unreadable_line_is_reported() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"max_attempts": 1})).await;
@@ -149,7 +150,7 @@ async fn a_limit_message_until_the_year_5138_holds_for_a_backoff_and_a_true_one_
     let second = bed.ticket("shop", &["build"], "").await;
     bed.completed(&second).await;
 
-    // A pause that the heartbeats of a worker report over and over, and that a user has lifted.
+    // A pause that a worker's heartbeats report over and over, and that a user has lifted.
     let pauses = async || bed.events_of_kind("server_paused").await;
     let before = pauses().await;
     let soon = bed.wall_seconds() + 3600;
@@ -222,7 +223,7 @@ async fn a_real_session_whose_background_task_outlives_its_outcome_keeps_it() {
 }
 
 #[e2e::scenario(needs(Claude))]
-async fn a_real_resumed_session_that_begins_with_an_empty_result_works_on() {
+async fn a_real_resumed_session_that_begins_with_an_empty_result_continues() {
     let claude = real_claude();
     let api = MessagesApi::start(|ask| {
         if ask.tools.is_empty() {

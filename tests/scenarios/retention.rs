@@ -1,4 +1,5 @@
-//! What is kept no longer: old events, run directories and locks go by themselves, and nothing that anybody needs.
+//! Data that is no longer kept: old events, run directories and locks are removed by themselves,
+//! and nothing that anybody needs.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +46,7 @@ async fn old_finished_data_is_removed_and_the_rest_is_kept() {
         before.iter().find(of_open).expect("the event is there")["seq"].as_i64().expect("a number");
     let marked: Vec<i64> = seqs(&before).into_iter().filter(|seq| *seq != unmarked).collect();
     bed.client.ok("mark_events_processed", json!({"event_seqs": marked})).await;
-    // Nobody has marked that one, and the log has no gaps.
+    // Nobody has marked that event, and the log has no gaps.
     let kept: BTreeSet<i64> = seqs(&before).into_iter().filter(|seq| *seq >= unmarked).collect();
     let usage = bed.client.ok("get_usage", json!({})).await;
     let attempt = |ticket: &Value| text(&ticket["attempts"][0], "attempt_id");
@@ -54,7 +55,7 @@ async fn old_finished_data_is_removed_and_the_rest_is_kept() {
     bed.server.stop().await;
     clock.set(31 * DAY);
     bed.launch().await;
-    // Of the closed ticket nothing but its story; of the open one everything.
+    // Nothing of the closed ticket but its history; everything of the open one.
     eventually("what is old is gone", || async {
         let (attempts, workers) = (names(&bed, "attempts"), names(&bed, "workers"));
         let left = seqs(&bed.events().await);
@@ -71,7 +72,7 @@ async fn old_finished_data_is_removed_and_the_rest_is_kept() {
     let again = bed.client.ok("get_usage", json!({})).await;
     assert_eq!(again, usage, "what was spent stays spent");
 
-    // Numbers of what is gone are never given again.
+    // The numbers of removed things are never reused.
     let new = bed.ticket("shop", &["build"], "").await;
     bed.completed(&new).await;
     let fresh: Vec<Value> =

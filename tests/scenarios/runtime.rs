@@ -1,4 +1,4 @@
-//! The directories of a running server, when somebody else had a hand in them.
+//! The directories of a running server, after somebody else has changed them.
 
 use std::fs;
 use std::fs::Permissions;

@@ -18,7 +18,7 @@ async fn sixteen_workers_run_at_once_on_one_project() {
         tickets.push(bed.ticket("shop", &["build"], &script).await);
     }
 
-    // None of them can end before all of them run.
+    // None of them can end before all of them are running.
     eventually("sixteen agents run", || {
         let running = bed.agents.calls().len();
         std::future::ready(if running == 16 { Ok(()) } else { Err(format!("{running}")) })

@@ -30,7 +30,7 @@ fn json_of(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).expect("it is there")).expect("it is JSON")
 }
 
-/// Every file below a directory but git's own, with its content.
+/// Every file below a directory except git's own, with its contents.
 fn content(directory: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory") {
@@ -62,7 +62,8 @@ async fn in_a_repository_no_file_that_git_commits_has_a_path_of_this_machine() {
     assert_eq!(entry["headersHelper"], "vibe-ensemble headers");
     assert_eq!(entry["url"], "${VIBE_ENSEMBLE_URL:-http://127.0.0.1:3276}/mcp");
 
-    // What is true here only is in the file that git does not commit; with it, the helper finds the token.
+    // What is true only on this machine is in the file that git does not commit; with it, the
+    // helper finds the token.
     let local = json_of(&repository.path.join(".claude/settings.local.json"));
     let variables = local["env"].as_object().expect("variables");
     let ran = Command::new("sh")
@@ -107,7 +108,7 @@ async fn a_dry_run_writes_nothing_and_disconnect_takes_out_what_connect_put_in()
     good(&bed.server, &["disconnect", path]).await;
     assert_eq!(content(&directory), before, "byte for byte");
 
-    // What somebody changed stays.
+    // What somebody has changed stays.
     good(&bed.server, &["connect", path]).await;
     let skill = directory.join(".claude/skills/vibe-plan/SKILL.md");
     let mine = fs::read_to_string(&skill).expect("text").replace("coordinator", "boss");
@@ -145,7 +146,7 @@ async fn restore_needs_no_server_checks_the_copy_and_keeps_the_old() {
     bed.launch().await;
     bed.get(&first).await;
     assert!(bed.client.call("get_ticket", json!({"ticket_id": second})).await.is_err());
-    // The old one is whole, with what its log held.
+    // The old database is whole, including what its log contained.
     bed.server.stop().await;
     good(&bed.server, &["restore", &kept]).await;
     bed.launch().await;
@@ -153,7 +154,7 @@ async fn restore_needs_no_server_checks_the_copy_and_keeps_the_old() {
 }
 
 #[e2e::scenario]
-async fn a_taken_port_is_said_with_who_holds_it_and_what_to_do() {
+async fn a_taken_port_is_reported_with_its_holder_and_the_next_step() {
     let server = Server::prepare(Setup::default());
     let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = held.local_addr().expect("bound").to_string();
@@ -168,7 +169,7 @@ async fn a_taken_port_is_said_with_who_holds_it_and_what_to_do() {
 }
 
 #[e2e::scenario]
-async fn doctor_knows_workers_without_a_server_and_whether_claude_is_connected() {
+async fn doctor_finds_workers_without_a_server_and_whether_claude_is_connected() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
@@ -203,7 +204,7 @@ async fn completions_of_each_shell_are_printed() {
 }
 
 #[e2e::scenario]
-async fn a_real_agent_in_the_demo_is_agreed_to_first() {
+async fn a_real_agent_in_the_demo_needs_consent() {
     let server = Server::prepare(Setup::default());
     let agent = binaries::fake_claude();
     let agent = agent.to_str().expect("plain");

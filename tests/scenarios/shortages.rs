@@ -1,5 +1,5 @@
-//! A machine that is short of something for a while: files, processes, room. What waits says why, costs nothing, and
-//! continues by itself.
+//! A machine that lacks something for a while: files, processes, disk space. What waits says why,
+//! costs nothing, and continues by itself.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use e2e::tmpfs::Tmpfs;
 use serde_json::Value;
 use serde_json::json;
 
-/// Waits until the sentence about the ticket has all of these words.
+/// Waits until the sentence about the ticket contains all of these words.
 async fn says(bed: &Bed, ticket: &str, words: &[&str]) -> Value {
     eventually(&format!("{ticket} says {words:?}"), || async {
         let found = bed.get(ticket).await;
@@ -29,7 +29,7 @@ async fn says(bed: &Bed, ticket: &str, words: &[&str]) -> Value {
     .await
 }
 
-/// It was completed, nobody had to do anything, and it was charged for nothing.
+/// It was completed, nobody had to do anything, and it was not charged for anything.
 async fn went_on(bed: &Bed, ticket: &str) {
     let done = bed.completed(ticket).await;
     assert_eq!(done["attempts_used"], 0, "{done}");
@@ -60,7 +60,7 @@ async fn a_state_directory_that_can_hold_no_more_files_starts_nothing_and_loses_
     let second = bed.ticket("desk", &["build"], "").await;
     let waiting = says(&bed, &second, &["disk"]).await;
     assert_eq!(waiting["waiting_cause"], "disk_low", "{waiting}");
-    // What ran is completed without a single new file.
+    // The running ticket is completed without a single new file.
     fs::write(call.cwd.join("go"), "").expect("another file system");
     went_on(&bed, &first).await;
     assert!(!bed.server.log().contains("launching a worker failed"), "{}", bed.server.log_tail());
@@ -74,7 +74,7 @@ async fn a_state_directory_that_can_hold_no_more_files_starts_nothing_and_loses_
 }
 
 #[e2e::scenario(needs(TaskGroup))]
-async fn a_server_that_can_start_no_process_waits_and_goes_on() {
+async fn a_server_that_can_start_no_process_waits_and_continues() {
     let group = TaskGroup::make().expect("the scenario asked");
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -102,7 +102,7 @@ async fn a_server_that_can_start_no_process_waits_and_goes_on() {
 }
 
 #[e2e::scenario(needs(TaskGroup))]
-async fn an_agent_that_cannot_be_started_for_want_of_processes_is_waited_for() {
+async fn an_agent_that_cannot_start_for_lack_of_processes_is_waited_for() {
     let group = TaskGroup::make().expect("the scenario asked");
     let bed = Bed::with(Setup::default().arg("--linger-ms").arg("60000")).await;
     bed.project("shop", &["build"]).await;
@@ -133,7 +133,7 @@ fn fill(directory: &Path) {
 }
 
 #[e2e::scenario(needs(Root, Mounts))]
-async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_says() {
+async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_reports() {
     let bed = Bed::start().await;
     let place = bed.server.path("small");
     fs::create_dir(&place).expect("a fresh directory");
@@ -141,8 +141,9 @@ async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_says() {
     let repository = Repository::make(&place.join("mill"));
     bed.project_at("mill", &repository.path, json!({"on_complete": "merge"})).await;
     bed.worker_type("mill", "build", json!({})).await;
-    // What the agent left is committed, where git says what it lacks; and what it committed itself is merged into a
-    // branch that is checked out nowhere, where git says only that it could not write a lock.
+    // The agent's leftovers are committed, for which git reports what it lacks; and the agent's own
+    // commits are merged into a branch that is checked out nowhere, for which git reports only that
+    // it could not write a lock.
     for (number, script) in [
         "fake: build: write {attempt}.txt new\nfake: build: wait-for go",
         "fake: build: run echo new > own.txt; git add -A; git -c user.name=A -c user.email=a@localhost commit --quiet -m Own; touch ready\n\
@@ -161,7 +162,7 @@ async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_says() {
             repository.git(&["checkout", "--quiet", "--detach"]);
         }
         fill(&place);
-        // What the first one waited for was merged with its work.
+        // The wait of the first one was for its merge.
         let gate = ["go", "on"][number];
         fs::write(call.cwd.join(gate), "").expect("another file system");
         says(&bed, &ticket, &["is retried"]).await;
@@ -179,8 +180,8 @@ async fn a_repository_whose_disk_is_full_is_waited_for_whatever_git_says() {
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
 
-/// Git writes the files of a checkout one after the other. Where the disk is full midway, what it wrote must not look like the
-/// user's own changes.
+/// Git writes the files of a checkout one after the other. If the disk fills up midway, what it
+/// wrote must not look like the user's own changes.
 #[e2e::scenario(needs(Root, Mounts))]
 async fn a_checkout_with_too_little_room_for_a_merge_stays_as_it_is_and_is_merged_later() {
     let bed = Bed::start().await;
@@ -199,7 +200,7 @@ async fn a_checkout_with_too_little_room_for_a_merge_stays_as_it_is_and_is_merge
         if call.cwd.join("ready").exists() { Ok(()) } else { Err("not yet".to_owned()) }
     })
     .await;
-    // There is room for some of its files: enough for git to begin.
+    // There is space for some of its files: enough for git to begin.
     let filler = place.join("filler");
     fill(&place);
     let full = fs::metadata(&filler).expect("it is there").len();

@@ -1,4 +1,4 @@
-//! A server that has all the workers it may have: whose turn it is.
+//! A server that has all the workers that it may have: which queue gets the next slot.
 
 use e2e::bed::Bed;
 use e2e::server::Setup;
@@ -8,7 +8,7 @@ use serde_json::json;
 async fn one_slot() -> Bed {
     let setup = Setup::default().max_workers(1).env("VIBE_ENSEMBLE_LINGER_MS", "600000");
     let bed = Bed::with(setup).await;
-    // In worktrees: where attempts take turns in one directory, nothing else could be started anyway.
+    // In worktrees: if attempts took turns in one directory, nothing else could be started anyway.
     bed.repository("shop", &["build", "review"], json!({})).await;
     bed
 }

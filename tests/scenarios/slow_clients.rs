@@ -1,5 +1,5 @@
-//! Clients that mean harm below HTTP: slow ones, silent ones, huge heads, whole pipelines. The coordinator is served
-//! meanwhile.
+//! Hostile clients below HTTP: slow ones, silent ones, huge heads, whole pipelines. The coordinator
+//! is served meanwhile.
 
 use std::fs;
 use std::io;
@@ -30,7 +30,7 @@ fn head(bed: &Bed, token: &str, more: &str) -> String {
     )
 }
 
-/// Sends another byte now and then, for as long as the server takes it, and returns what was answered.
+/// Sends another byte now and then, for as long as the server accepts it, and returns the answer.
 async fn drip(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     eventually("the server gives a slow client up", || {
@@ -64,7 +64,7 @@ async fn slow_clients_are_disconnected_and_the_coordinator_is_served_meanwhile()
     body_of.write_all(announced.as_bytes()).await.unwrap();
     let silent = dial(&bed).await;
     let unproven = async {
-        // The token is looked at before the body is: nothing of this one is waited for.
+        // The token is checked before the body: nothing of this body is waited for.
         let mut stream = dial(&bed).await;
         let announced = head(&bed, "guess", "Content-Length: 100000\r\n\r\n");
         stream.write_all(announced.as_bytes()).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_thousand_silent_connections_keep_no_client_out() {
     let bed = Bed::with(Setup::default().arg("--max-connections").arg("100")).await;
     let mut waiting = bed.client.open("list_events", json!({"wait_seconds": 3600})).await;
     assert!(waiting.chunk().await.unwrap().is_some(), "it says that it waits");
-    // In a process of its own: so many descriptors are not to be had in this one everywhere.
+    // In a process of its own: this process may not have as many descriptors everywhere.
     let mut holder = Command::new(binaries::fake_claude())
         .args(["hold-connections", bed.server.address()])
         .stdin(Stdio::piped())
@@ -109,7 +109,7 @@ async fn a_thousand_silent_connections_keep_no_client_out() {
     assert_eq!(said.next_line().await.unwrap().as_deref(), Some("1000"));
 
     for _ in 0..20 {
-        // Each on a connection of its own, as a newcomer would come.
+        // Each on a connection of its own, like a newcomer.
         let newcomer = e2e::client::Client::new(bed.server.address(), Some(bed.server.token()));
         newcomer.ok("list_projects", json!({})).await;
     }
@@ -160,7 +160,7 @@ fn statuses(answer: &str) -> Vec<&str> {
 }
 
 #[e2e::scenario]
-async fn huge_and_crooked_heads_are_refused() {
+async fn huge_and_malformed_heads_are_refused() {
     let bed = Bed::start().await;
     let token = bed.server.token();
     let own = |more: &str| head(&bed, &token, more);
@@ -183,7 +183,8 @@ async fn huge_and_crooked_heads_are_refused() {
         let refused = seen.iter().all(|status| status.starts_with('4'));
         assert!(refused && seen.len() <= 1, "{what}: {answer}");
     }
-    // A body within a body is no second request: what follows the chunks is read as what it is, without a token.
+    // A body within a body is not a second request: what follows the chunks is read as a new
+    // request, without a token.
     let inner = format!("GET /mcp HTTP/1.1\r\nHost: {}\r\n{close}\r\n", bed.server.address());
     let both = own(&format!(
         "Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}",
@@ -217,7 +218,7 @@ async fn a_pipeline_is_answered_in_order_and_each_request_needs_its_own_token() 
 }
 
 #[e2e::scenario]
-async fn no_spelling_of_a_path_leads_past_the_token() {
+async fn no_spelling_of_a_path_bypasses_the_token() {
     let bed = Bed::start().await;
     let host = bed.server.address();
     for target in [
@@ -274,7 +275,7 @@ async fn json_bombs_do_no_harm() {
         let request = bed.client.post().body(body);
         let response = request.send().await.expect("the server is up");
         let reply = e2e::client::read_reply(response).await.expect("a whole answer");
-        // A list is read as a batch, and answered by one.
+        // A list is read as a batch, and answered with one.
         let in_a_list = reply.body.starts_with("[{\"error\":");
         let refused =
             reply.rpc_error().is_some() || reply.message["result"]["isError"] == json!(true);

@@ -1,4 +1,5 @@
-//! What a server does not start on: never a silent empty start, and nothing is changed on the way.
+//! What a server refuses to start on: it never silently starts empty, and changes nothing on the
+//! way.
 
 use std::fs;
 use std::process::Output;
@@ -7,7 +8,7 @@ use e2e::bed::Bed;
 use e2e::server::Server;
 use e2e::server::Setup;
 
-/// Tries to start, which must fail with 1; returns what it said.
+/// Tries to start, which must fail with 1; returns the output.
 async fn refused(server: &Server) -> String {
     let Output { status, stderr, .. } = server.operate("serve", &["--listen", "127.0.0.1:0"]).await;
     let words = String::from_utf8_lossy(&stderr).into_owned();
@@ -84,8 +85,8 @@ async fn a_read_only_state_directory_is_reported() {
 }
 
 #[e2e::scenario]
-async fn damage_that_a_start_does_not_wait_for_ends_the_server_and_is_remembered() {
-    // As with a database so large that a start cannot look at all of it.
+async fn damage_found_after_a_start_ends_the_server_and_is_remembered() {
+    // As with a database so large that a start cannot check all of it.
     let mut bed = Bed::prepare(Setup::default().arg("--start-check-ms").arg("0"));
     bed.launch().await;
     bed.project("shop", &["build"]).await;
@@ -98,7 +99,8 @@ async fn damage_that_a_start_does_not_wait_for_ends_the_server_and_is_remembered
     bed.server.stop().await;
     let path = bed.server.state_dir().join("vibe-ensemble.db");
     let whole = fs::read(&path).unwrap();
-    // A page in the middle of the story, which no start reads: it says that the next one lies far outside.
+    // A page in the middle of the text, which no start reads: it claims that the next page is far
+    // outside.
     let page = whole
         .chunks(4096)
         .position(|page| {
@@ -109,7 +111,7 @@ async fn damage_that_a_start_does_not_wait_for_ends_the_server_and_is_remembered
     torn[page * 4096..page * 4096 + 4].fill(0x7f);
     fs::write(&path, &torn).unwrap();
 
-    // It may end before it says where it listens.
+    // It may end before it reports where it listens.
     let ended = match bed.server.try_launch().await {
         Ok(()) => bed.server.ended().await,
         Err(status) => status,
@@ -152,7 +154,8 @@ fn migrations() -> Vec<u64> {
     numbers
 }
 
-/// Gives a migration that was applied another number, in the table and in its index. The order of all must stay.
+/// Gives an applied migration another number, in the table and in its index. The order of all
+/// migrations must stay.
 fn renumbered(database: &[u8], from: u64, to: u64) -> Vec<u8> {
     let number = |version: u64| version.to_be_bytes()[2..].to_vec();
     let (from, to) = (number(from), number(to));
@@ -184,7 +187,7 @@ async fn a_database_of_a_newer_version_is_reported_and_left_alone() {
 }
 
 #[e2e::scenario]
-async fn a_database_of_before_the_first_release_is_refused_with_the_way_to_begin_anew() {
+async fn a_database_from_before_the_first_release_is_refused_with_the_way_to_begin_anew() {
     let mut bed = used().await;
     let state = bed.server.state_dir();
     let path = state.join("vibe-ensemble.db");

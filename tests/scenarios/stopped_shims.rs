@@ -1,4 +1,5 @@
-//! Shims that are stopped by a signal while they have no agent: they hold no slot and no ticket for ever.
+//! Shims that are stopped by a signal while they have no agent: they hold no slot and no ticket
+//! forever.
 
 use e2e::bed::Bed;
 use e2e::bed::pid;
@@ -36,7 +37,7 @@ async fn worker_is_stopped(bed: &Bed, worker: &Value) -> Value {
 }
 
 #[e2e::scenario]
-async fn an_idle_shim_that_is_stopped_gives_its_slot_up() {
+async fn an_idle_shim_that_is_stopped_loses_its_slot() {
     let bed = one_slot().await;
     let worker = idle(&bed).await;
     let shim = pid(&worker, "pid");
@@ -52,7 +53,7 @@ async fn an_idle_shim_that_is_stopped_gives_its_slot_up() {
 }
 
 #[e2e::scenario]
-async fn an_idle_shim_that_was_stopped_before_the_server_started_gives_its_slot_up() {
+async fn an_idle_shim_that_was_stopped_before_the_server_started_loses_its_slot() {
     let mut bed = one_slot().await;
     let worker = idle(&bed).await;
     bed.server.kill().await;

@@ -20,7 +20,7 @@ async fn good(bed: &Bed, line: &[&str]) -> String {
     words(&output)
 }
 
-/// Waits until none of the processes that a scenario started is left but the server.
+/// Waits until no process that a scenario started is left but the server.
 async fn no_agent_is_left(bed: &Bed) {
     eventually("every agent is gone", || async {
         let left: Vec<Process> = bed.server.descendants();
@@ -30,7 +30,7 @@ async fn no_agent_is_left(bed: &Bed) {
 }
 
 #[e2e::scenario]
-async fn stop_ends_one_ticket_a_project_and_everything_and_says_how_to_go_on() {
+async fn stop_ends_a_ticket_a_project_or_everything_and_says_how_to_resume() {
     let bed = Bed::start().await;
     bed.repository("shop", &["build"], json!({})).await;
     bed.client

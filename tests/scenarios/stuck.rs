@@ -1,4 +1,4 @@
-//! Attempts that cannot be settled: shown, kept, never guessed at.
+//! Attempts that cannot be settled: shown, kept, and never guessed at.
 
 use std::fs;
 
@@ -17,7 +17,8 @@ async fn sealed(bed: &Bed) -> (String, String) {
     (attempt, fs::read_to_string(record).expect("its shim sealed it"))
 }
 
-/// A signed record that was made for another attempt: it proves nothing, and nobody can say what it means.
+/// A signed record that was made for another attempt: it proves nothing, and nobody can tell what
+/// it means.
 fn replayed((attempt, record): &(String, String), later: &str) -> String {
     record.replace(&format!("\"{attempt}\""), &format!("\"{later}\""))
 }
@@ -48,7 +49,7 @@ async fn an_exit_record_that_contradicts_itself_is_shown_and_its_ticket_waits() 
     assert_eq!(status["suspect"], true, "{status}");
     assert_eq!(bed.agents.calls_of(&ticket, "build").len(), 1, "nothing else runs it");
 
-    // Somebody looked, and took away what was in the way.
+    // Somebody looked, and removed the obstacle.
     fs::remove_file(&record).unwrap();
     let closed = bed.completed(&ticket).await;
     assert_eq!(closed["attempts"][0]["outcome"], "lost");

@@ -1,4 +1,4 @@
-//! Roles that are written already, and the operator's own in their place.
+//! Built-in roles, and the operator's own in their place.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ async fn templates(bed: &Bed) -> Vec<Value> {
     bed.all("list_worker_templates", "templates", json!({})).await
 }
 
-/// Where a user's own templates are when nothing else is said.
+/// Where a user's own templates are by default.
 fn own(server: &Server) -> PathBuf {
     let directory = server.home().join(".config/vibe-ensemble/worker-types");
     fs::create_dir_all(&directory).expect("the home is writable");
@@ -38,7 +38,7 @@ fn file(prompt: &str) -> String {
     )
 }
 
-/// Makes a worker type and reads it: the answer to the first does not repeat the prompt.
+/// Makes a worker type and reads it: the answer to the first call does not repeat the prompt.
 async fn made_type(bed: &Bed, new: Value) -> Value {
     let made = bed.client.ok("create_worker_type", new.clone()).await;
     assert_eq!(made.get("system_prompt"), None, "{made}");
@@ -78,7 +78,7 @@ async fn there_is_one_for_each_kind_of_stage_and_a_worker_type_can_be_made_of_ea
 }
 
 #[e2e::scenario]
-async fn what_is_given_beside_a_template_wins() {
+async fn arguments_take_precedence_over_a_template() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     let kind = json!({
@@ -176,7 +176,7 @@ async fn the_directory_is_the_one_beside_the_configuration_file_or_the_one_named
     assert_eq!(names.last().map(String::as_str), Some("beside"));
 }
 
-/// A project and a ticket are all that somebody has to make.
+/// A project and a ticket are all that a user has to make.
 #[e2e::scenario]
 async fn a_plan_of_templates_makes_its_worker_types_and_runs() {
     let bed = Bed::start().await;

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::BufReader;
 
-/// Titles in the scripts and signs of the world, some longer than any screen.
+/// Titles in the scripts and symbols of the world, some longer than any screen.
 const TITLES: [&str; 5] = [
     "期限切れのクーポンを拒否し、その理由を利用者に説明し、記録に残す。値引きの計算は変えないこと",
     "Refuse an expired coupon 🙂 at the till, with a reason that the customer understands and the shop can look up",
@@ -151,7 +151,7 @@ async fn an_empty_server_and_one_with_three_thousand_tickets_both_fit_a_screen()
     assert!(status.len() < 60, "{} lines", status.len());
     assert!(status.join("\n").contains("and 2990 more"), "{status:#?}");
     assert_eq!(terminal.wrapped(), 0);
-    // The pager has what is longer than the screen, and gives it back.
+    // The pager shows output that is longer than the screen, and restores the screen.
     terminal.begin("vibe-ensemble tickets -n 3000");
     terminal.shows("a pager", |screen| screen.lines().last().is_some_and(|line| line == ":")).await;
     terminal.press(&["C-c"]);
@@ -159,7 +159,7 @@ async fn an_empty_server_and_one_with_three_thousand_tickets_both_fit_a_screen()
     terminal.shows("the end of the list", |screen| screen.contains("T-1 ")).await;
     terminal.press(&["q"]);
     terminal.shows("the shell", |screen| screen.trim_end().ends_with(PROMPT)).await;
-    // What fits is printed as it is.
+    // Output that fits is printed directly.
     let few = terminal.run("vibe-ensemble tickets -n 3").await;
     assert!(few.iter().filter(|line| line.starts_with("T-")).count() == 3, "{few:#?}");
 }
@@ -187,7 +187,7 @@ async fn a_full_screen_gives_the_terminal_back_however_it_is_left() {
             "{command} {key}"
         );
     }
-    // A signal, as a session that is closed sends it.
+    // A signal, as a closing session sends it.
     terminal.run_to("timeout --foreground 2 vibe-ensemble top", 124).await;
     terminal.run("stty -a > after; cmp before after").await;
     terminal.begin("vibe-ensemble top");
@@ -274,7 +274,7 @@ async fn logs_of_a_blocked_ticket_end_with_its_question() {
     let printed = out(&bed.server.operate("logs", &[&ticket, "--follow"]).await);
     assert!(printed.contains("question: Which date counts?"), "{printed}");
     assert!(printed.contains("T-1 is on hold"), "{printed}");
-    // Options that would be of no effect are refused, or have one.
+    // Options without an effect are refused, or have one.
     let elsewhere = ["A-1", "--url", "http://127.0.0.1:9", "--token-file", "/nonexistent"];
     assert!(!bed.server.operate("logs", &elsewhere).await.status.success());
     assert_eq!(bed.server.operate("logs", &["nonsense"]).await.status.code(), Some(2));
@@ -383,7 +383,7 @@ async fn a_repository_that_configures_programs_for_diffs_has_none_of_them_run() 
 }
 
 #[e2e::scenario]
-async fn what_an_agent_wrote_acts_on_no_terminal() {
+async fn an_agents_words_act_on_no_terminal() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     let nasty = "block \u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}desrever\u{9b}31m";
@@ -418,7 +418,7 @@ async fn what_an_agent_wrote_acts_on_no_terminal() {
 }
 
 #[e2e::scenario]
-async fn what_scripts_read_is_as_the_kept_schemas_say() {
+async fn json_output_matches_the_kept_schemas() {
     let bed = busy_bed().await;
     let backup = bed.server.path("copy.db");
     let backup = backup.to_str().expect("a plain path");
@@ -445,7 +445,7 @@ async fn what_scripts_read_is_as_the_kept_schemas_say() {
         let printed = out(&bed.server.operate(command, &[arguments, &["--json"]].concat()).await);
         valid(name, command, &printed);
     }
-    // It exits with 1 where a machine lacks something.
+    // It exits with 1 on a machine that lacks something.
     let doctor = bed.server.operate("doctor", &["--json"]).await;
     valid("doctor", "doctor", &String::from_utf8_lossy(&doctor.stdout));
     let drain = out(&bed.server.operate("drain", &["--no-wait", "--json"]).await);

@@ -36,7 +36,7 @@ async fn a_new_ticket_has_every_field() {
     for field in fields {
         assert!(ticket.get(field).is_some(), "no `{field}` in {ticket}");
     }
-    // What is not so yet costs a model nothing to read.
+    // A value that does not apply yet costs a model nothing to read.
     for field in ["resolution", "hold_reason", "hold_kind", "closed_at"] {
         assert_eq!(ticket.get(field), None, "{ticket}");
     }
@@ -226,7 +226,7 @@ async fn lists_of_tickets_can_be_narrowed() {
     };
 
     assert_eq!(ids(json!({"project": "shop"})).await, [held.as_str()]);
-    // What is open, unless closed ones are asked for; the newest first.
+    // Open tickets, unless closed ones are requested; the newest first.
     assert_eq!(ids(json!({})).await, [held.as_str()]);
     assert_eq!(ids(json!({"all": true})).await, [done.as_str(), held.as_str()]);
     let both = json!({"state": ["closed", "on_hold"]});
@@ -237,7 +237,7 @@ async fn lists_of_tickets_can_be_narrowed() {
 }
 
 #[e2e::scenario]
-async fn a_ticket_with_hundreds_of_long_comments_is_read_in_parts_and_nothing_is_out_of_reach() {
+async fn a_ticket_with_hundreds_of_long_comments_can_be_read_completely_in_parts() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;

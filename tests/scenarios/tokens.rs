@@ -1,4 +1,5 @@
-//! A coordinator's token that comes from outside: a file somebody names, or a credential of systemd's.
+//! A coordinator's token that comes from outside: a file that somebody names, or a systemd
+//! credential.
 
 use std::fs;
 use std::fs::Permissions;
@@ -23,7 +24,7 @@ fn write(path: &Path, token: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o600)).expect("our own file");
 }
 
-/// A server that is not started yet, and a file for its token, which is not there yet.
+/// A server that is not started yet, and a file for its token, which does not exist yet.
 fn prepared() -> (Server, PathBuf) {
     let server = Server::prepare(Setup::default());
     let file = server.path("token");
@@ -43,7 +44,7 @@ fn words(output: &Output) -> String {
     )
 }
 
-/// Replaces the token in the file, tells the server, and waits until the new one counts.
+/// Replaces the token in the file, tells the server, and waits until the new one is valid.
 async fn replaced(server: &Server, file: &Path, token: &str) {
     write(file, token);
     server.signal(Signal::SIGHUP);
@@ -69,7 +70,7 @@ async fn the_token_of_a_named_file_is_valid_and_no_other_is_made() {
     replaced(&server, &file, SECOND).await;
     assert_eq!(status(&server, FIRST).await, 401, "the old one is over");
 
-    // A slip of an editor locks nobody out.
+    // A mistake in an editor locks nobody out.
     let told = |server: &Server| server.log().matches("the old token remains valid").count();
     for (slip, times) in [("", 1), ("short", 2)] {
         write(&file, slip);
@@ -84,13 +85,13 @@ async fn the_token_of_a_named_file_is_valid_and_no_other_is_made() {
 }
 
 #[e2e::scenario]
-async fn operators_commands_find_the_token_wherever_the_server_has_it_from() {
+async fn operators_commands_find_the_token_wherever_the_server_gets_it() {
     let (mut server, file) = prepared();
     write(&file, FIRST);
     let directory = server.path("credentials");
     fs::create_dir(&directory).unwrap();
     let credential = directory.join("coordinator-token");
-    // What systemd sets for the unit is not set for who runs a command.
+    // What systemd sets for the unit is not set for a user who runs a command.
     server.set_env("CREDENTIALS_DIRECTORY", directory.display().to_string());
     let nowhere = server.path("nowhere").display().to_string();
     let operate = async |server: &Server, subcommand: &str, args: &[&str]| {
@@ -125,7 +126,7 @@ async fn operators_commands_find_the_token_wherever_the_server_has_it_from() {
     }
     assert_eq!(fs::read(&credential).unwrap(), before);
 
-    // What somebody names goes before what systemd brings.
+    // A file that somebody names takes precedence over a systemd credential.
     write(&file, SECOND);
     server.stop().await;
     server.set_env("VIBE_ENSEMBLE_TOKEN_FILE", file.display().to_string());
@@ -141,7 +142,7 @@ async fn operators_commands_find_the_token_wherever_the_server_has_it_from() {
 }
 
 #[e2e::scenario]
-async fn a_token_file_that_will_not_do_is_a_configuration_error() {
+async fn an_unusable_token_file_is_a_configuration_error() {
     let (server, file) = prepared();
     let shown = file.display().to_string();
     let refused = async |args: &[&str], what: &str| {
@@ -197,7 +198,7 @@ async fn the_servers_own_file_stays_its_own_when_it_is_named() {
     assert!(output.status.success(), "{}", words(&output));
     assert_ne!(server.token(), before);
 
-    // A client that has a copy is no reason to leave the server's own alone.
+    // A client that has a copy is no reason to leave the server's own file alone.
     let (before, copy) = (server.token(), server.path("copy"));
     write(&copy, &before);
     let mut command = tokio::process::Command::from(server.command("rotate-token"));

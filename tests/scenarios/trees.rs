@@ -1,4 +1,4 @@
-//! What an agent leaves behind, and agents that do not behave.
+//! What an agent leaves behind, and agents that misbehave.
 
 use e2e::bed::Bed;
 use e2e::server::Setup;
@@ -61,7 +61,7 @@ async fn a_flood_of_output_neither_blocks_the_agent_nor_fills_the_disk() {
 }
 
 #[e2e::scenario]
-async fn an_agent_that_hangs_after_its_result_is_done_all_the_same() {
+async fn an_agent_that_hangs_after_its_result_is_done_nevertheless() {
     let bed = Bed::with(Setup::default().env("VIBE_ENSEMBLE_RESULT_LINGER_MS", "500")).await;
     bed.project("shop", &["build"]).await;
     let script = "fake: build: complete ready\nfake: build: hang-after-result";

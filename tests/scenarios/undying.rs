@@ -1,4 +1,5 @@
-//! What cannot be ended although its shim lives, or could not be even by KILL: shown, waited for, never run twice.
+//! What cannot be ended although its shim is alive, or could not be ended even by SIGKILL: shown,
+//! waited for, never run twice.
 
 use std::fs;
 
@@ -30,7 +31,7 @@ async fn hanging(bed: &Bed, disk: &Frozen) -> (String, Call) {
     (ticket, call)
 }
 
-/// Waits until the ticket says what keeps it, and returns the sentence.
+/// Waits until the ticket reports what keeps it, and returns the sentence.
 async fn stuck(bed: &Bed, ticket: &str, word: &str) -> String {
     eventually("the attempt is shown as stuck", || async {
         let why = text(&bed.get(ticket).await, "waiting_for");
@@ -61,7 +62,7 @@ async fn a_process_that_kill_does_not_end_is_shown_and_waited_for() {
     let said = doctor(&bed).await;
     assert!(said.contains("stuck: A-1 of T-1 (W-1)") && said.contains("will not die"), "{said}");
 
-    // A server that is new to it changes nothing, and neither does work that comes meanwhile.
+    // A new server changes nothing, and neither does work that arrives meanwhile.
     bed.server.kill().await;
     bed.launch().await;
     bed.project("other", &["build"]).await;

@@ -1,4 +1,5 @@
-//! Workers that systemd starts, one for each connection to its socket. Here a stand-in accepts them.
+//! Workers that systemd starts, one for each connection to its socket. Here a stand-in accepts
+//! them.
 
 use e2e::bed::Bed;
 use e2e::bed::pid;
@@ -32,7 +33,7 @@ async fn a_worker_is_started_by_the_socket_and_survives_the_server() {
 
     bed.completed(&ticket).await;
     assert_eq!(bed.agents.calls().len(), 1);
-    // It never forked: the process systemd started is the one that worked.
+    // It never forked: the process that systemd started is the one that worked.
     let shims = bed.worker_where("has left", |w| w["state"] == "stopped").await;
     assert_eq!(shims["worker_id"], worker["worker_id"]);
     eventually("the shim ends with 0", || {
@@ -57,7 +58,8 @@ async fn a_full_socket_is_reported_and_tried_again() {
     assert_eq!(bed.get(&ticket).await["state"], "queued", "nobody is charged, nothing is paused");
     bed.worker_where("is the second try", |w| w["worker_id"] == "W-2" && w["state"] == "stopped")
         .await;
-    // One try for each wait, and the waits grow: knocking without pause would have been thousands.
+    // One try for each wait, and the waits grow: without pauses there would have been thousands of
+    // tries.
     assert!(socket.seen() <= 4, "{}", socket.seen());
 
     socket.set_max_connections(8);
@@ -83,7 +85,7 @@ async fn a_killed_shim_of_a_unit_is_lost_and_the_ticket_runs_again() {
 #[e2e::scenario]
 async fn auto_takes_units_only_as_a_service_with_the_socket_and_a_switch_keeps_workers() {
     let service = Setup { launcher: Some("auto"), as_a_service: true, ..Setup::default() };
-    // As a service, but nobody made the socket: plain, and it says what that means.
+    // As a service, but nobody made the socket: plain, with a message that explains it.
     let mut bed = Bed::with(service).await;
     bed.project("shop", &["build"]).await;
     let plain = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
@@ -102,7 +104,7 @@ async fn auto_takes_units_only_as_a_service_with_the_socket_and_a_switch_keeps_w
     assert_eq!(bed.agents.calls_of(&plain, "build").len(), 1, "the plain worker was kept");
     bed.nothing_is_left().await;
 
-    // The socket is there, but a person starts the server.
+    // The socket exists, but a person starts the server.
     bed.server.stop().await;
     let by_hand = Setup { launcher: Some("auto"), ..Setup::default() };
     let mut other = Bed::prepare(by_hand);

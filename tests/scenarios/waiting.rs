@@ -1,4 +1,5 @@
-//! What a ticket waits for, cause by cause: the answer names a step, and that step is taken here and helps.
+//! What a ticket waits for, cause by cause: the answer names a step, and the test takes that step,
+//! which helps.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +18,8 @@ use nix::unistd::mkfifo;
 use serde_json::Value;
 use serde_json::json;
 
-/// Waits until the ticket waits for this with a sentence that names each of the steps, and returns it.
+/// Waits until the ticket waits for this cause with a sentence that names each of the steps, and
+/// returns the ticket.
 async fn waits(bed: &Bed, ticket: &str, cause: &str, steps: &[&str]) -> String {
     let what = format!("{ticket} waits for {cause}, {}", steps.join(" and "));
     let why = eventually(&what, || async {
@@ -39,14 +41,14 @@ fn queue(worker_type: &str) -> Value {
 }
 
 #[e2e::scenario]
-async fn a_type_that_may_have_no_worker_wants_a_higher_limit() {
+async fn a_type_that_may_have_no_worker_needs_a_higher_limit() {
     let bed = Bed::start().await;
     bed.project("shop", &[]).await;
     bed.worker_type("shop", "build", json!({"max_workers": 0})).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
     let why = waits(&bed, &ticket, "no_worker", &["update_worker_type"]).await;
     assert!(!why.contains("spawn_worker"), "{why}");
-    // A coordinator that asks all the same learns the one step that helps.
+    // A coordinator that asks nevertheless learns the one step that helps.
     let refused = bed.client.refused("spawn_worker", queue("build")).await;
     assert_eq!(
         refused,
@@ -59,7 +61,7 @@ async fn a_type_that_may_have_no_worker_wants_a_higher_limit() {
 }
 
 #[e2e::scenario]
-async fn a_project_that_may_have_no_worker_wants_a_higher_limit() {
+async fn a_project_that_may_have_no_worker_needs_a_higher_limit() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
     bed.worker_type("shop", "manual", json!({"auto_spawn": false})).await;
@@ -84,7 +86,7 @@ async fn a_project_that_may_have_no_worker_wants_a_higher_limit() {
 }
 
 #[e2e::scenario]
-async fn a_type_that_is_started_manually_needs_a_slot_first_where_all_are_taken() {
+async fn a_manually_started_type_needs_a_slot_first_when_all_are_taken() {
     let bed = Bed::with(Setup::default().max_workers(1)).await;
     bed.repository("shop", &["build"], json!({})).await;
     bed.worker_type("shop", "manual", json!({"auto_spawn": false})).await;
@@ -103,7 +105,7 @@ async fn a_type_that_is_started_manually_needs_a_slot_first_where_all_are_taken(
 }
 
 #[e2e::scenario]
-async fn a_ticket_whose_worker_type_is_gone_wants_it_back_or_another_stage() {
+async fn a_ticket_whose_worker_type_is_gone_needs_it_back_or_another_stage() {
     let bed = Bed::start().await;
     bed.project("shop", &["build", "test"]).await;
     bed.client.ok("pause", json!({})).await;
@@ -115,7 +117,7 @@ async fn a_ticket_whose_worker_type_is_gone_wants_it_back_or_another_stage() {
     let why = waits(&bed, &only, "on_hold", &["create_worker_type", "close_ticket"]).await;
     assert!(!why.contains("another stage"), "{why}");
     waits(&bed, &more, "on_hold", &["create_worker_type", "such as test", "resume_ticket"]).await;
-    // Without a type of its stage a resume is refused, so nothing may advise it.
+    // Without a type for its stage a resume is refused, so nothing may advise it.
     bed.client.refused("resume_ticket", json!({"ticket_id": only})).await;
     bed.client.ok("resume_ticket", json!({"ticket_id": more, "stage": "test"})).await;
     bed.completed(&more).await;
@@ -172,7 +174,7 @@ async fn every_pause_ends_with_the_resume_that_it_names() {
 async fn a_wait_for_a_worktree_or_its_repository_is_explained() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build", "test"], json!({})).await;
-    // Its files are written by a program that waits for somebody to write into a pipe.
+    // A program that waits for somebody to write into a pipe writes its files.
     let pipe = bed.server.path("pipe");
     mkfifo(&pipe, Mode::S_IRWXU).expect("the directory is writable");
     let open = File::options().read(true).write(true).open(&pipe).expect("our own pipe");
@@ -193,7 +195,7 @@ async fn a_wait_for_a_worktree_or_its_repository_is_explained() {
     let git = repository.path.join(".git").display().to_string();
     let third = bed.ticket("shop", &["test"], "").await;
     waits(&bed, &second, "repository_busy", &["next in the queue test", &git]).await;
-    // Not made before the second, of whose type one worker may live.
+    // Not made before the second one, whose type may have one worker.
     waits(&bed, &third, "behind", &["One ticket is ahead of it"]).await;
     let plain = bed.server.path("plain");
     fs::write(&plain, "").unwrap();
@@ -216,7 +218,7 @@ async fn a_repository_in_which_another_servers_git_works_is_waited_for() {
     lock.unlock().expect("it is ours");
     let call = bed.called(&ticket, "build", 1).await;
     waits(&bed, &ticket, "running", &["runs its stage build"]).await;
-    // The attempt ends, and its changes cannot be looked after.
+    // The attempt ends, and its changes cannot be saved.
     lock.lock().expect("nobody has it for long");
     fs::write(call.cwd.join("go"), "").expect("writable");
     waits(&bed, &ticket, "repository_busy", &["is over", "its changes", "ends by itself"]).await;
@@ -270,7 +272,7 @@ async fn a_drained_server_says_how_to_end_that() {
 }
 
 #[e2e::scenario]
-async fn what_a_restored_database_does_not_know_is_waited_for() {
+async fn attempts_that_a_restored_database_does_not_know_are_waited_for() {
     let mut bed = Bed::start().await;
     bed.project("shop", &["build", "test"]).await;
     let copy = bed.server.path("copy.db");
@@ -294,7 +296,8 @@ async fn what_a_restored_database_does_not_know_is_waited_for() {
     bed.completed(&ticket).await;
 }
 
-/// The causes of the catalogue, each with the scenario that meets it: no cause is documented that no scenario meets.
+/// The causes of the catalogue, each with the scenario that meets it: no cause is documented that
+/// no scenario meets.
 #[e2e::scenario]
 async fn every_cause_of_the_catalogue_is_met_by_a_scenario() {
     let bed = Bed::start().await;

@@ -14,8 +14,8 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// The real `claude` in a directory that it trusts, with the terminal without which it would not be interactive. That is
-/// given by `script` of util-linux; what is typed comes through a pipe.
+/// The real `claude` in a directory that it trusts, with a terminal, without which it would not be
+/// interactive. `script` of util-linux provides the terminal; typed input comes through a pipe.
 fn in_a_terminal(
     bed: &Bed,
     api: &MessagesApi,
@@ -81,7 +81,7 @@ async fn the_plugins_monitor_wakes_an_idle_session_when_a_ticket_closes() {
     session.kill().await.expect("it is our child");
 }
 
-/// `@vibe-ensemble:ticket://T-1` in what somebody types becomes the ticket itself in what the model reads.
+/// `@vibe-ensemble:ticket://T-1` in typed text becomes the ticket itself in what the model reads.
 #[e2e::scenario(needs(Claude))]
 async fn a_ticket_is_mentioned_like_a_file() {
     let claude = real_claude();
@@ -105,7 +105,8 @@ async fn a_ticket_is_mentioned_like_a_file() {
     let keyboard = tokio::sync::Mutex::new(session.stdin.take().expect("a pipe"));
     let words = format!("Look at @vibe-ensemble:ticket://{ticket} please");
     let read = eventually("the model reads the ticket", || async {
-        // Typed before its server is connected it would be plain words, so they are typed until they are more.
+        // Typed before its server is connected, the mention would be plain words, so it is typed
+        // until it is more.
         let mut keyboard = keyboard.lock().await;
         keyboard.write_all(words.as_bytes()).await.expect("it reads");
         keyboard.write_all(b" \r").await.expect("it reads");

@@ -1,4 +1,5 @@
-//! Tickets of one repository side by side: what each has on its branch, what becomes of it, and what is left alone.
+//! Tickets of one repository side by side: what each has on its branch, what happens to it, and
+//! what is left alone.
 
 use std::fs;
 use std::path::Path;
@@ -40,11 +41,11 @@ fn assert_no_trouble(bed: &Bed) {
 }
 
 #[e2e::scenario]
-async fn sixteen_tickets_change_the_same_files_of_this_project_and_do_not_meet() {
+async fn sixteen_tickets_change_the_same_files_of_this_project_without_interference() {
     let bed = Bed::with(Setup::default().max_workers(16)).await;
     let path = bed.server.path("projects").join("clone");
     let repository = Repository::clone_of_this_project(&path);
-    // Something of the user's in every place where the user may have it.
+    // Something of the user's in every place where the user may have something.
     fs::write(path.join("notes.txt"), "of a stash\n").unwrap();
     repository.git(&["stash", "--include-untracked", "--quiet"]);
     fs::write(path.join("README.md"), "staged\n").unwrap();
@@ -186,7 +187,7 @@ async fn tickets_without_a_conflict_are_merged_and_a_conflict_waits_for_the_coor
     }
     assert_eq!(repository.ask(&["status", "--porcelain"]), "", "the checkout went along");
 
-    // Another round of the stage fixes the conflict.
+    // Another round of the stage resolves the conflict.
     for id in &held {
         bed.client.ok("resume_ticket", json!({"ticket_id": id, "stage": "build"})).await;
         let ticket = bed.completed(id).await;
@@ -222,7 +223,7 @@ async fn nothing_is_merged_into_a_checkout_with_changes() {
 }
 
 #[e2e::scenario]
-async fn what_failed_is_kept_and_the_next_attempt_begins_where_the_last_accepted_one_ended() {
+async fn failed_work_is_kept_and_the_next_attempt_begins_at_the_last_accepted_commit() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["design", "build"], json!({})).await;
     let script = "fake: design: append notes.txt designed\nfake: build#1: append notes.txt built badly\n\
@@ -241,7 +242,7 @@ async fn what_failed_is_kept_and_the_next_attempt_begins_where_the_last_accepted
 }
 
 #[e2e::scenario]
-async fn what_a_cancelled_or_killed_worker_left_is_kept_too() {
+async fn the_changes_of_a_cancelled_or_killed_worker_are_kept_too() {
     let bed = Bed::start().await;
     let repository = bed.repository("shop", &["build"], json!({})).await;
     let script = "fake: build#1: write a.txt {attempt}\nfake: build#1: wait-for never";
@@ -316,7 +317,7 @@ async fn a_ticket_begins_with_the_results_of_those_it_waited_for() {
     assert_eq!(repository.file(&base, "two.txt").as_deref(), Some("2"));
     assert_eq!(changes(&repository, &ticket), ["A three.txt"]);
 
-    // And so on along a chain, although none of it was merged anywhere.
+    // The same along a chain, although none of it was merged anywhere.
     let last = after(json!([both]), &write("four.txt", "4")).await;
     let ticket = bed.completed(&last).await;
     let branch = text(&ticket, "branch");
@@ -339,7 +340,7 @@ async fn attempts_take_turns_in_a_directory_that_is_no_repository() {
     let directory = bed.project("shop", &["build", "review"]).await;
     let shown = bed.client.ok("get_project", json!({"project": "shop"})).await;
     assert_eq!(shown["isolation"], "shared");
-    // The same directory by another name is the same directory.
+    // The same directory under another name is the same directory.
     let link = bed.server.path("projects").join("link");
     std::os::unix::fs::symlink(&directory, &link).unwrap();
     bed.project_at("twin", &link, json!({})).await;
@@ -372,7 +373,7 @@ async fn attempts_take_turns_in_a_directory_that_is_no_repository() {
 }
 
 #[e2e::scenario]
-async fn isolation_is_what_the_directory_can_do_unless_told() {
+async fn isolation_defaults_to_what_the_directory_supports() {
     let bed = Bed::start().await;
     let plain = bed.server.path("projects").join("plain");
     fs::create_dir(&plain).unwrap();

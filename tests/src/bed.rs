@@ -40,7 +40,7 @@ impl Bed {
         bed
     }
 
-    /// A bed whose server is not started yet; nobody can be asked before [`Bed::launch`].
+    /// A bed whose server is not started yet; it cannot be called before [`Bed::launch`].
     #[must_use]
     pub fn prepare(setup: Setup) -> Self {
         let server = Server::prepare(setup);
@@ -54,7 +54,8 @@ impl Bed {
         self.client = self.server.client();
     }
 
-    /// A project in a directory of its own, where attempts take turns, with worker types that have defaults.
+    /// A project in a directory of its own, where attempts take turns, with worker types that have
+    /// defaults.
     pub async fn project(&self, name: &str, stages: &[&str]) -> PathBuf {
         let directory = self.server.path("projects").join(name);
         fs::create_dir(&directory).expect("projects have different names");
@@ -75,14 +76,14 @@ impl Bed {
         repository
     }
 
-    /// A project in a directory that is there, with the given fields.
+    /// A project in an existing directory, with the given fields.
     pub async fn project_at(&self, name: &str, path: &Path, more: Value) -> Value {
         let mut arguments = json!({"name": name, "path": path});
         merge(&mut arguments, more);
         self.client.ok("create_project", arguments).await
     }
 
-    /// A worker type with the given fields on top of the required ones.
+    /// A worker type with the given fields in addition to the required ones.
     pub async fn worker_type(&self, project: &str, worker_type: &str, more: Value) -> Value {
         let prompt = format!("You are the {worker_type} worker.");
         let mut arguments =
@@ -96,7 +97,7 @@ impl Bed {
         self.ticket_with(project, plan, script, json!({})).await
     }
 
-    /// A ticket with the given fields on top of project, title, plan and description.
+    /// A ticket with the given fields in addition to project, title, plan and description.
     pub async fn ticket_with(
         &self,
         project: &str,
@@ -130,7 +131,7 @@ impl Bed {
         .await
     }
 
-    /// Waits until the ticket closed as completed, and returns it.
+    /// Waits until the ticket is closed as completed, and returns it.
     pub async fn completed(&self, ticket: &str) -> Value {
         let found = self.ticket_is(ticket, "closed").await;
         assert_eq!(found["resolution"], "completed", "{found}");
@@ -146,7 +147,7 @@ impl Bed {
         messages.filter(|message: &Value| message["type"] == "result").collect()
     }
 
-    /// The wall clock, which the service names its resets by.
+    /// The wall clock, by which the service names its resets.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "a test plays the service")]
     pub fn wall_seconds(&self) -> u64 {
@@ -154,8 +155,9 @@ impl Bed {
         since.expect("after 1970").as_secs()
     }
 
-    /// Waits until so many tickets have closed, by waiting for the events that say so: a coordinator that asks again
-    /// and again would be load. Panics when one is put on hold, or when none closes for a minute.
+    /// Waits until this many tickets have closed, by waiting for their events: a coordinator that
+    /// asks again and again would be load. Panics if one is put on hold, or if none closes for a
+    /// minute.
     pub async fn until_closed(&self, tickets: usize) {
         let (mut closed, mut after) = (0, 0);
         while closed < tickets {
@@ -200,7 +202,7 @@ impl Bed {
         self.worker_where(&format!("runs {ticket}"), |worker| worker["ticket_id"] == ticket).await
     }
 
-    /// Waits until nothing this server started is alive, and the server knows it.
+    /// Waits until nothing that this server started is alive, and the server knows it.
     pub async fn nothing_is_left(&self) {
         eventually("no process is left", || async {
             let left = self.server.descendants();
@@ -220,7 +222,7 @@ impl Bed {
         self.all("list_events", "events", json!({"include_processed": true})).await
     }
 
-    /// How many events of a kind there are, of all tickets and processed or not.
+    /// How many events of a kind there are, over all tickets, processed or not.
     pub async fn events_of_kind(&self, kind: &str) -> usize {
         self.events().await.iter().filter(|event| event["kind"] == kind).count()
     }
@@ -232,7 +234,7 @@ impl Bed {
         events.iter().map(|event| text(event, "kind")).collect()
     }
 
-    /// Everything a list tool has to say, page by page.
+    /// All items of a list tool, page by page.
     pub async fn all(&self, tool: &str, plural: &str, mut arguments: Value) -> Vec<Value> {
         let mut all = Vec::new();
         arguments["limit"] = json!(200);
@@ -255,7 +257,7 @@ impl Bed {
         }
     }
 
-    /// No agent ever found another one on its ticket.
+    /// No agent ever found another agent on its ticket.
     pub fn assert_no_overlaps(&self) {
         assert_eq!(self.agents.overlaps(), Vec::<String>::new(), "two agents on one ticket");
     }
@@ -283,7 +285,7 @@ pub fn pid(worker: &Value, field: &str) -> i32 {
     i32::try_from(pid).expect("a pid is small")
 }
 
-/// Puts the fields of one object into another.
+/// Copies the fields of one object into another.
 pub(crate) fn merge(into: &mut Value, more: Value) {
     let (Value::Object(into), Value::Object(more)) = (into, more) else {
         panic!("fields come as an object");

@@ -21,12 +21,13 @@ pub fn fake_claude() -> PathBuf {
     built("fake-claude")
 }
 
-/// The directory cargo put this build's programs in: `target/debug` or `target/release`.
+/// The directory into which cargo put the programs of this build: `target/debug` or
+/// `target/release`.
 #[must_use]
 pub fn directory() -> PathBuf {
     let executable = std::env::current_exe().expect("this program has a path");
     let beside = executable.parent().expect("an executable lies in a directory");
-    // A test runs from `deps/`; a program of the workspace lies one level above.
+    // A test runs from `deps/`; a program of the workspace is one level above.
     if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside }.to_owned()
 }
 

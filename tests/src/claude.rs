@@ -1,4 +1,5 @@
-//! The real `claude`, when there is one to test with: against the stub of the Messages API only the model is missing.
+//! The real `claude`, if there is one to test with: against the stub of the Messages API, only the
+//! model is replaced.
 
 use std::fs;
 use std::path::Path;
@@ -20,10 +21,10 @@ use crate::server::Server;
 /// Names the `claude` to test with.
 pub const VARIABLE: &str = "VIBE_ENSEMBLE_TEST_CLAUDE";
 
-/// The stub takes any.
+/// The stub accepts any key.
 const API_KEY: &str = "dummy";
 
-/// For a whole story with a dozen runs of `claude` in it; only ever spent by a test that fails.
+/// For a whole story with a dozen runs of `claude` in it; only a failing test ever waits this long.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The `claude` to test with, for a scenario that [needs](crate::needs::Need::Claude) it.
@@ -43,13 +44,13 @@ pub fn environment(api: &MessagesApi) -> [(&'static str, String); 4] {
         ("ANTHROPIC_BASE_URL", api.url()),
         ("ANTHROPIC_API_KEY", API_KEY.to_owned()),
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
-        // By default it tries a refused request again for three minutes.
+        // By default it retries a refused request for three minutes.
         ("CLAUDE_CODE_MAX_RETRIES", "1".to_owned()),
     ]
 }
 
-/// Does what a person does who answers yes when `claude` asks whether to trust a directory. Without it `claude -p` runs no
-/// command that a file of the directory names, `headersHelper` among them.
+/// Does what a person does who answers yes when `claude` asks whether to trust a directory. Without
+/// it, `claude -p` runs no command that a file of the directory names, such as `headersHelper`.
 fn trust(home: &Path, directory: &Path) {
     let directory = directory.to_str().expect("a temporary directory is UTF-8");
     in_its_settings(home, |settings| {
@@ -57,7 +58,8 @@ fn trust(home: &Path, directory: &Path) {
     });
 }
 
-/// Does what a person has done who used `claude` in a directory before: it asks nothing when it starts there.
+/// Does what a person has done who used `claude` in a directory before: it asks nothing when it
+/// starts there.
 pub fn settle_in(home: &Path, directory: &Path) {
     trust(home, directory);
     in_its_settings(home, |settings| {
@@ -75,8 +77,8 @@ fn in_its_settings(home: &Path, change: impl FnOnce(&mut Value)) {
     fs::write(&file, settings.to_string()).expect("the home directory is writable");
 }
 
-/// A `claude -p` that coordinates: in a directory that `vibe-ensemble connect` has set up, without any other word about
-/// the server. Dropping it kills it.
+/// A `claude -p` that coordinates: in a directory that `vibe-ensemble connect` has set up, with no
+/// other information about the server. Dropping it kills it.
 #[derive(Debug)]
 pub struct Coordinator {
     child: Child,
@@ -93,7 +95,8 @@ impl Coordinator {
     ) -> Self {
         trust(&server.home(), directory);
         let mut command = Command::from(server.command_of(claude));
-        // As somebody has it who installed the programs: a file that git commits names the helper without its path.
+        // As for a user who installed the programs: a file that git commits names the helper
+        // without its path.
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binaries::directory().display());
         command.env("PATH", path);
         command
@@ -116,7 +119,7 @@ impl Coordinator {
         self.child.kill().await.expect("it is our child");
     }
 
-    /// Waits for its end, which must be a good one, and returns the messages of its stream.
+    /// Waits for its end, which must be a success, and returns the messages of its stream.
     pub async fn ends(mut self) -> Vec<Value> {
         let mut output = self.child.stdout.take().expect("it is piped");
         let mut complaints = self.child.stderr.take().expect("it is piped");

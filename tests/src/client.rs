@@ -16,13 +16,13 @@ use crate::schema;
 /// The current revision of MCP.
 pub const PROTOCOL: &str = "2026-07-28";
 
-/// What came back for one JSON-RPC request.
+/// The answer to one JSON-RPC request.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
-    /// What the server said before its answer: progress, mostly.
+    /// What the server sent before its answer: mostly progress.
     pub notifications: Vec<Value>,
-    /// The JSON-RPC response, or null when the body was none.
+    /// The JSON-RPC response; null if the body was none.
     pub message: Value,
     /// The body, as text.
     pub body: String,
@@ -35,7 +35,7 @@ impl Reply {
         self.message["error"]["code"].as_i64()
     }
 
-    /// The `result`; panics when there is none.
+    /// The `result`; panics if there is none.
     #[must_use]
     pub fn result(&self) -> &Value {
         self.message.get("result").unwrap_or_else(|| panic!("no result: {self:?}"))
@@ -47,7 +47,7 @@ impl Reply {
 pub enum CallError {
     /// `isError: true`: the text a model reads.
     Refused(String),
-    /// Anything else than a tool result.
+    /// Anything other than a tool result.
     Fault(Box<Reply>),
     /// No answer at all: the server is away.
     Unreachable(reqwest::Error),
@@ -79,7 +79,8 @@ impl Client {
         Self::with(reqwest::Client::builder(), address, token)
     }
 
-    /// One that connects anew for each request: for a server that is restarted while nobody asks it anything.
+    /// A client that connects anew for each request: for a server that is restarted between two
+    /// requests.
     #[must_use]
     pub fn reconnecting(address: &str, token: Option<String>) -> Self {
         Self::with(reqwest::Client::builder().pool_max_idle_per_host(0), address, token)
@@ -113,7 +114,7 @@ impl Client {
         format!("http://{}{path}", self.address)
     }
 
-    /// A request to another path than `/mcp`: health, metrics.
+    /// A request to a path other than `/mcp`: health, metrics.
     pub async fn get(&self, path: &str) -> reqwest::Response {
         let request = self.http.get(self.url(path));
         let request = match &self.token {
@@ -123,7 +124,8 @@ impl Client {
         request.send().await.expect("the server is up")
     }
 
-    /// Calls a tool. Checks on the way that text and structured content agree, and that they fit the output schema.
+    /// Calls a tool. Also checks that text and structured content agree, and that they match the
+    /// output schema.
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, CallError> {
         let (text, structured) = self.call_once(tool, arguments).await?;
         let text = text.as_str();
@@ -137,7 +139,8 @@ impl Client {
         Ok(structured)
     }
 
-    /// Calls a tool and returns its structured content unchecked: for a server that may die in the middle.
+    /// Calls a tool and returns its structured content unchecked: for a server that may die in the
+    /// middle.
     pub async fn call_unchecked(&self, tool: &str, arguments: Value) -> Result<Value, CallError> {
         Ok(self.call_once(tool, arguments).await?.1)
     }
@@ -173,12 +176,13 @@ impl Client {
         }
     }
 
-    /// Calls a tool and returns everything that came, notifications too.
+    /// Calls a tool and returns everything that came, including notifications.
     pub async fn call_tool(&self, tool: &str, arguments: Value) -> Reply {
         self.try_call_tool(tool, arguments).await.expect("the server is up")
     }
 
-    /// Calls a tool and returns as soon as the head of the answer is there; the caller reads on.
+    /// Calls a tool and returns as soon as the head of the answer has arrived; the caller reads the
+    /// rest.
     pub async fn open(&self, tool: &str, arguments: Value) -> reqwest::Response {
         let body = self.stateless_body("tools/call", json!({"name": tool, "arguments": arguments}));
         let request = Self::stateless(self.post(), "tools/call", Some(tool)).json(&body);
@@ -231,7 +235,7 @@ impl Client {
         request
     }
 
-    /// Adds what revision 2026-07-28 wants in the headers of every request.
+    /// Adds what revision 2026-07-28 requires in the headers of every request.
     pub fn stateless(
         request: reqwest::RequestBuilder,
         method: &str,
@@ -320,7 +324,7 @@ fn stream_messages(body: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Arguments may be a megabyte; a panic message should not.
+/// Arguments may be a megabyte; a panic message should not be.
 fn cut(text: &str) -> String {
     text.chars().take(300).collect()
 }
@@ -330,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_stream_holds_messages_between_keep_alives() {
+    fn an_event_stream_contains_messages_between_keep_alives() {
         let body = ": ping\n\nid: 0\ndata:\n\nevent: message\ndata: {\"method\":\"a\"}\n\ndata:{\"result\":\ndata: 1}\n\n";
         assert_eq!(stream_messages(body), [json!({"method": "a"}), json!({"result": 1})]);
     }

@@ -15,7 +15,7 @@ pub struct ClockShift {
 }
 
 impl ClockShift {
-    /// Builds the library that is preloaded, with the C compiler the project needs anyway.
+    /// Builds the library to preload, with the C compiler that the project needs anyway.
     #[must_use]
     pub fn build() -> Self {
         let directory = tempfile::tempdir().expect("the temporary directory is writable");
@@ -32,7 +32,8 @@ impl ClockShift {
         shift
     }
 
-    /// Puts server and shims of a scenario on this clock. Agents have an environment of their own and are not on it.
+    /// Puts a scenario's server and shims on this clock. Agents have an environment of their own
+    /// and are not affected.
     #[must_use]
     pub fn applied_to(&self, setup: Setup) -> Setup {
         self.variables().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
@@ -47,7 +48,7 @@ impl ClockShift {
         ]
     }
 
-    /// From now on the wall clock is off by so many seconds, at once and for everybody.
+    /// From now on the wall clock is off by this many seconds, at once and for every program.
     pub fn set(&self, seconds: i64) {
         // Renamed into place: a reader that found half a number would see one more step.
         let new = self.directory.path().join("shift.new");

@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// A directory for control groups, by the version of the kernel's interface that has the controller there.
+/// A directory for control groups, by the version of the kernel's interface that provides the
+/// controller.
 #[derive(Debug)]
 pub enum Parent {
     /// In a hierarchy of this controller alone.

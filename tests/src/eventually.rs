@@ -1,17 +1,19 @@
-//! The one place that waits. Level-triggered: a probe looks at what is, never at what was announced.
+//! The one place that waits. It is level-triggered: a probe checks the current state, never an
+//! announcement.
 
 use std::future::Future;
 use std::time::Duration;
 use std::time::Instant;
 
-/// Generous, because it is only ever spent by a test that fails.
+/// Generous, because only a failing test ever waits this long.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Probes until the answer is `Ok`, and returns it.
 ///
-/// A probe that says `Err` says what it saw instead; the last of those is printed when the deadline passes.
+/// A probe that returns `Err` says what it saw instead; the last such message is printed when the
+/// deadline passes.
 pub async fn eventually<T, F, R>(what: &str, probe: F) -> T
 where
     F: FnMut() -> R,
@@ -20,7 +22,7 @@ where
     eventually_within(DEADLINE, what, probe).await
 }
 
-/// [`eventually`], for work that is long by itself.
+/// [`eventually`], for work that takes long by itself.
 pub async fn eventually_within<T, F, R>(deadline: Duration, what: &str, probe: F) -> T
 where
     F: FnMut() -> R,
@@ -29,7 +31,8 @@ where
     repeatedly(deadline, INTERVAL, what, probe).await
 }
 
-/// [`eventually`], for an emulated machine: it needs longer, and more seldom questions leave it more of its time.
+/// [`eventually`], for an emulated machine: it needs longer, and fewer probes leave it more of its
+/// time.
 pub async fn eventually_slowly<T, F, R>(what: &str, probe: F) -> T
 where
     F: FnMut() -> R,

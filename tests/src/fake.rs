@@ -1,9 +1,10 @@
-//! What `fake-claude` writes down, and how a scenario reads it.
+//! What `fake-claude` records, and how a scenario reads it.
 //!
-//! The directory named by `CLAUDE_FAKE_DIR` holds `runs/` (one file per run, made exclusively: the count), `calls/`
-//! (one record per run), `ends/` (one more when it ended by itself), `running/` (one lock per ticket), `overlaps/` (two
-//! agents on one ticket at once: always a bug), `sessions/` (the session ids in use) and `attacks/` (one file per attack an
-//! agent was about to make).
+//! The directory named by `CLAUDE_FAKE_DIR` contains `runs/` (one file per run, created
+//! exclusively: the count), `calls/` (one record per run), `ends/` (one more if the run ended by
+//! itself), `running/` (one lock per ticket), `overlaps/` (two agents on one ticket at once: always
+//! a bug), `sessions/` (the session ids in use) and `attacks/` (one file per attack that an agent
+//! was about to make).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +16,10 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Names the directory; begins with `CLAUDE_`, so the allow-list lets it through.
+/// Names the directory; begins with `CLAUDE_`, so the allow-list passes it on.
 pub const DIRECTORY_VARIABLE: &str = "CLAUDE_FAKE_DIR";
 
-/// One run of the agent, written down before it does anything.
+/// One run of the agent, recorded before it does anything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// 1 for the first run of this stage of this ticket, then 2, 3, ….
@@ -30,21 +31,21 @@ pub struct Call {
     pub argv: Vec<String>,
     pub env: BTreeMap<String, String>,
     pub cwd: PathBuf,
-    /// Everything that came on standard input.
+    /// Everything that arrived on standard input.
     pub prompt: String,
     pub pid: i32,
     /// Unix nanoseconds at the first instruction of `main`.
     pub started_ns: u64,
 }
 
-/// Written when a run ends by itself; a run that was killed has none.
+/// Written when a run ends by itself; a killed run has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallEnd {
     pub exit_code: i32,
     pub ended_ns: u64,
 }
 
-/// The prompt that asks a session for the outcome of its work, as the server has it.
+/// The server's prompt that asks a session for the outcome of its work.
 const ASKS_OUTCOME: &str = include_str!("../../server/src/domain/prompt/words/asks-outcome.md");
 
 /// Whether a prompt, or a request that contains one, only asks a session for the outcome of its work.
@@ -69,13 +70,13 @@ impl Call {
         })
     }
 
-    /// Whether any argument holds the text.
+    /// Whether any argument contains the text.
     #[must_use]
     pub fn argv_has(&self, text: &str) -> bool {
         self.argv.iter().any(|argument| argument.contains(text))
     }
 
-    /// Whether it does no work and only asks a session for the outcome of what it did.
+    /// Whether it does no work and only asks a session for the outcome of its work.
     #[must_use]
     pub fn is_question(&self) -> bool {
         asks_outcome(&self.prompt)
@@ -101,7 +102,7 @@ pub struct CallLog {
 }
 
 impl CallLog {
-    /// The directories it consists of.
+    /// The directories in it.
     pub const PARTS: [&str; 7] =
         ["runs", "calls", "ends", "running", "overlaps", "sessions", "attacks"];
 
@@ -138,7 +139,7 @@ impl CallLog {
         calls
     }
 
-    /// The one call for a stage of a ticket. Panics when there was none, or more than one.
+    /// The one call for a stage of a ticket. Panics if there was none, or more than one.
     #[must_use]
     pub fn only_call_of(&self, ticket: &str, stage: &str) -> Call {
         let mut calls = self.calls_of(ticket, stage);
@@ -157,7 +158,7 @@ impl CallLog {
         runs
     }
 
-    /// How the run ended, or `None` when it has not, or was killed.
+    /// How the run ended; `None` if it has not ended, or was killed.
     #[must_use]
     pub fn end_of(&self, call: &Call) -> Option<CallEnd> {
         read(&self.directory.join("ends").join(call.name()))
@@ -169,7 +170,7 @@ impl CallLog {
         self.names("overlaps")
     }
 
-    /// How many times agents made each kind of attack, by the name their scripts gave it.
+    /// How many times agents made each kind of attack, by the name that their scripts gave it.
     #[must_use]
     pub fn attacks(&self) -> BTreeMap<String, u32> {
         let mut attacks = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! A file system that can be frozen: a process that writes to it then sleeps where no signal reaches, not even KILL.
+//! A file system that can be frozen: a process that writes to it then sleeps where no signal
+//! reaches it, not even SIGKILL.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -8,7 +9,8 @@ use shim_evidence::process::Process;
 use shim_evidence::process::State;
 use tempfile::TempDir;
 
-/// An ext4 of a few MiB in a file. Dropping it thaws and unmounts it, so drop it before what may hang in it.
+/// An ext4 file system of a few MiB in a file. Dropping it thaws and unmounts it, so drop it before
+/// what may hang in it.
 #[derive(Debug)]
 pub struct Frozen {
     directory: TempDir,
@@ -53,13 +55,14 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         let path = self.path().display().to_string();
-        // It is frozen only when a test has failed half-way; not mounted when mounting was not possible.
+        // It is frozen only if a test has failed half-way, and not mounted if mounting was
+        // impossible.
         drop(run("fsfreeze", &["--unfreeze", &path]));
         drop(run("umount", &["--lazy", &path]));
     }
 }
 
-/// Whether a process sleeps where no signal reaches.
+/// Whether a process sleeps where no signal reaches it.
 #[must_use]
 pub fn is_uninterruptible(pid: i32) -> bool {
     Process::read(pid).is_some_and(|process| process.state == State::Uninterruptible)

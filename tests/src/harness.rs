@@ -43,7 +43,8 @@ impl Scenario {
         Self { module, name, needs, run }
     }
 
-    /// `trees::a_daemon_is_ended`: the path within the test program, as the built-in harness has it.
+    /// `trees::a_daemon_is_ended`: the path within the test program, as the built-in harness shows
+    /// it.
     fn path(&self) -> String {
         match self.module.split_once("::") {
             Some((_program, module)) => format!("{module}::{}", self.name),
@@ -57,7 +58,7 @@ impl Scenario {
     }
 }
 
-/// Runs the scenarios of this program as its command line says. The `main` of a test program.
+/// Runs the scenarios of this program as its command line requests. The `main` of a test program.
 #[must_use]
 pub fn main() -> ExitCode {
     let (options, filters) = parted(std::env::args());
@@ -75,7 +76,8 @@ pub fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-/// The options of a command line, and its filters. The library takes one filter; the built-in harness takes many.
+/// The options of a command line, and its filters. The library takes one filter; the built-in
+/// harness takes many.
 fn parted(arguments: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
     const WITH_A_VALUE: [&str; 6] =
         ["--test-threads", "--logfile", "--skip", "--color", "--format", "-Z"];
@@ -98,9 +100,10 @@ fn is_wanted(path: &str, filters: &[String], exactly: bool) -> bool {
     filters.is_empty() || filters.iter().any(is_met)
 }
 
-/// A program such as nextest lists the tests first, then starts each in a process of its own and learns from it only
-/// whether it passed. Such a program must learn from the list what will be ignored; `--ignored` selects the same. Everyone
-/// else learns it, with the reason, when the scenario's turn comes.
+/// A program such as nextest lists the tests first, then starts each in a process of its own and
+/// learns from the process only whether it passed. Such a program must learn from the list what
+/// will be ignored; `--ignored` selects the same. Everyone else learns it, with the reason, when
+/// the scenario's turn comes.
 fn trial(path: String, scenario: &'static Scenario, required: &Required, flagged: bool) -> Trial {
     let required = required.clone();
     let ignored =

@@ -1,6 +1,7 @@
-//! A server that is started again whenever it is found dead, and a coordinator who repeats what got no answer.
+//! A server that is restarted whenever it is found dead, and a coordinator that repeats calls
+//! without an answer.
 //!
-//! For tests in which the server may die at any moment. What a scenario wants to be true without any death is in
+//! For tests in which the server may die at any moment. For scenarios without any death, use
 //! [`crate::bed`].
 
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use crate::repository::Repository;
 use crate::server::Server;
 use crate::server::Setup;
 
-/// A server that is stopped answers late; one that does not answer for this long is asked again.
+/// A stopped server answers late; a server that does not answer for this long is asked again.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// Deaths in a row while starting, before the test gives up.
 const STARTS: u32 = 20;
@@ -54,7 +55,7 @@ impl Kept {
         }
     }
 
-    /// Starts the server unless it runs, and returns a client for it.
+    /// Starts the server unless it is running, and returns a client for it.
     pub async fn up(&self) -> Client {
         let mut server = self.server.lock().await;
         for _ in 0..STARTS {
@@ -63,7 +64,7 @@ impl Kept {
             }
             self.starts.fetch_add(1, Ordering::Relaxed);
             if let Err(status) = server.try_launch().await {
-                // Dying is what it may do here; refusing to start is not.
+                // It may die here; it must not refuse to start.
                 assert!(
                     status.code().is_none_or(|code| code == 0),
                     "the server ended by itself: {status}\n{}",
@@ -85,12 +86,13 @@ impl Kept {
         self.server.lock().await
     }
 
-    /// Calls a tool until it is answered, starting the server as often as that takes. The inner error is a refusal.
+    /// Calls a tool until it is answered, and starts the server as often as necessary. The inner
+    /// error is a refusal.
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, String> {
         self.call_within(DEADLINE, tool, arguments).await
     }
 
-    /// [`Kept::call`] with a deadline of the caller's.
+    /// [`Kept::call`] with the caller's deadline.
     pub async fn call_within(
         &self,
         deadline: Duration,
@@ -121,8 +123,8 @@ impl Kept {
         }
     }
 
-    /// A project in a git repository of its own, whose completed tickets are merged as told. Repeating it changes
-    /// nothing.
+    /// A project in a git repository of its own, with this `on_complete` for its completed tickets.
+    /// Repeating it changes nothing.
     pub async fn repository(&self, name: &str, on_complete: &str) -> Repository {
         let path = self.directory.join("projects").join(name);
         let repository = if path.exists() { Repository { path } } else { Repository::make(&path) };
@@ -196,7 +198,7 @@ impl Kept {
         }
     }
 
-    /// What `doctor` says of the database: nothing when it is sound.
+    /// The problem that `doctor` reports about the database; `None` if it is sound.
     pub async fn database_problem(&self) -> Option<String> {
         let output = self.server.lock().await.operate("doctor", &["--json"]).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,14 +1,14 @@
 //! The harness of the end-to-end tests: real server, real shims, an agent that obeys a script.
 //!
 //! - [`bed`]: a server with a client and scripted agents, ready for a scenario.
-//! - [`server`]: starts, stops and kills one `vibe-ensemble serve` and everything it started.
-//! - [`kept`]: a server that is started again whenever it is found dead, and a coordinator who repeats.
-//! - [`claude`]: the real `claude`, when there is one to test with.
+//! - [`server`]: starts, stops and kills one `vibe-ensemble serve` and everything that it started.
+//! - [`kept`]: a server that is restarted whenever it is found dead, and a coordinator that repeats calls.
+//! - [`claude`]: the real `claude`, if there is one to test with.
 //! - [`client`]: MCP over HTTP, as a coordinator speaks it.
-//! - [`fake`]: what `fake-claude` writes down about each call, and how a scenario reads it.
+//! - [`fake`]: what `fake-claude` records about each call, and how a scenario reads it.
 //! - [`messages_api`]: a stub of the Messages API, so that the real `claude` runs without a model.
-//! - [`repository`]: a git repository as a user has one, and what git says of it afterwards.
-//! - [`schema`]: checks a value against the part of JSON Schema the server uses.
+//! - [`repository`]: a user's git repository, and its state afterwards.
+//! - [`schema`]: checks a value against the part of JSON Schema that the server uses.
 //! - [`processes`]: finds and signals the processes of one test, never others.
 //! - [`systemd`]: what systemd does for a socket of workers, without systemd.
 //! - [`tmpfs`]: a small file system of a test's own.
@@ -21,15 +21,16 @@
 //! - [`seed`]: a database with a great many tickets.
 //! - [`terminal`]: a real terminal, through tmux.
 //! - [`plants`]: bugs that tests must find.
-//! - [`points`]: at which points of the programs a test may kill them.
+//! - [`points`]: the points of the programs at which a test may kill them.
 //! - [`needs`]: what some tests need from the machine.
 //! - [`harness`]: runs the scenarios, and reports those whose needs are not met as ignored.
 //! - [`eventually`]: the one place that waits.
 //!
-//! Invariant: nothing here names an item of the server's crate. The tests know the binaries and the wire formats only.
+//! Invariant: nothing here names an item of the server's crate. The tests know only the binaries
+//! and the wire formats.
 #![expect(clippy::missing_panics_doc, reason = "a harness reports by panicking")]
 
-/// Registers a function as a scenario of [`harness`], in the place of `#[test]`.
+/// Registers a function as a scenario of [`harness`], instead of `#[test]`.
 pub use e2e_macros::scenario;
 
 pub mod bed;

@@ -1,4 +1,4 @@
-//! A control group with little memory, for a test that needs an agent to run out of it.
+//! A control group with little memory, for a test whose agent must run out of it.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use crate::control_group::Parent;
 /// In bytes: more than a shell needs, and soon used up.
 const LIMIT: &str = "50331648";
 
-/// Removed when dropped; by then nothing may be in it.
+/// Removed when dropped; by then no process may be in it.
 #[derive(Debug)]
 pub struct MemoryGroup {
     directory: PathBuf,

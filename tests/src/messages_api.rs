@@ -1,7 +1,8 @@
-//! A stub of the Messages API on loopback: with it the real `claude` does real work without a model.
+//! A stub of the Messages API on loopback: with it, the real `claude` does real work without a
+//! model.
 //!
-//! The script is a function of what the model would see: which tools it has and what they answered so far. Every
-//! request is kept, so a test can read what claude made of its arguments.
+//! The script is a function of what the model would see: which tools it has and what they have
+//! answered so far. Every request is kept, so a test can read what claude made of its arguments.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,10 +33,10 @@ pub enum Turn {
     Use { tool: String, input: Value },
     /// The API refuses: status and error type.
     Fail { status: u16, kind: String },
-    /// The account's usage limit is reached until that time, in unix seconds. claude reads this only with a login, which
-    /// `CLAUDE_CODE_OAUTH_TOKEN` stands for.
+    /// The account's usage limit is reached until that time, in unix seconds. claude reads this
+    /// only with a login, which `CLAUDE_CODE_OAUTH_TOKEN` provides.
     Limited { resets_at: i64 },
-    /// No answer at all, for as long as the client has patience.
+    /// No answer at all, for as long as the client waits.
     Silence,
 }
 
@@ -69,7 +70,7 @@ impl Ask {
         self.tools.iter().any(|name| name == tool)
     }
 
-    /// The calls of this conversation that were answered, with their answers, oldest first.
+    /// The answered calls of this conversation with their answers, oldest first.
     #[must_use]
     pub fn calls(&self) -> Vec<Called> {
         let mut calls = Vec::new();
@@ -94,8 +95,8 @@ impl Ask {
         calls
     }
 
-    /// What the user said last, and how many calls were answered since: a session that is resumed has more than one
-    /// prompt.
+    /// The user's last message, and how many calls were answered since: a resumed session has more
+    /// than one prompt.
     #[must_use]
     pub fn prompt(&self) -> (String, usize) {
         let messages = self.body["messages"].as_array().map_or(&[][..], Vec::as_slice);
@@ -110,7 +111,7 @@ impl Ask {
     }
 }
 
-/// A call of a tool and what came back.
+/// A call of a tool and its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Called {
     id: String,
@@ -126,14 +127,14 @@ impl Called {
         self.answer.as_deref().unwrap_or_default()
     }
 
-    /// The answer as JSON; null when it is none.
+    /// The answer as JSON; null if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(self.text()).unwrap_or_default()
     }
 }
 
-/// Content is a string, or blocks of which some hold a string.
+/// The content is a string, or blocks of which some contain a string.
 fn text_of(content: &Value) -> String {
     if let Some(text) = content.as_str() {
         return text.to_owned();
@@ -148,7 +149,7 @@ type Script = Box<dyn Fn(&Ask) -> Turn + Send + Sync>;
 struct Shared {
     script: Script,
     asks: Mutex<Vec<Ask>>,
-    /// What each answer says it read.
+    /// How many tokens each answer claims to have read.
     input_tokens: AtomicU64,
 }
 
@@ -170,7 +171,7 @@ impl MessagesApi {
         let router = Router::new()
             .route("/v1/messages", post(answer))
             .route("/v1/messages/count_tokens", post(count))
-            // claude asks a few more things at start; none of them matters.
+            // claude asks for a few more things at its start; none of them matters.
             .fallback(any(async || Json(json!({}))))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
@@ -181,7 +182,7 @@ impl MessagesApi {
 
     /// Plays the turns one after the other, counted by answered tool calls; the last one repeats.
     ///
-    /// Requests without tools are claude's own small questions, and get a word.
+    /// Requests without tools are claude's own small questions, and get one word.
     pub async fn play(turns: Vec<Turn>) -> Self {
         Self::start(move |ask| {
             if ask.tools.is_empty() {
@@ -192,7 +193,7 @@ impl MessagesApi {
         .await
     }
 
-    /// Makes each answer say that it read so many tokens, which is what costs.
+    /// Makes each answer claim to have read this many tokens, which is what costs.
     #[must_use]
     pub fn reading(self, tokens: u64) -> Self {
         self.shared.input_tokens.store(tokens, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What some tests need from the machine, and whether it is there.
+//! What some tests need from the machine, and whether the machine has it.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use crate::task_group::TaskGroup;
 use crate::terminal::Terminal;
 use crate::tmpfs::Tmpfs;
 
-/// The directory that `.ci/run` installs the MCP conformance suite and the SDKs into.
+/// The directory into which `.ci/run` installs the MCP conformance suite and the SDKs.
 pub const MCP_TOOLS: &str = "VIBE_ENSEMBLE_TEST_MCP";
 
-/// Something a test cannot do without and not every machine has.
+/// Something that a test requires and not every machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// The real `claude`.
     Claude,
     /// The official MCP conformance suite and SDKs.
     McpTools,
-    /// The rights to become another user.
+    /// The right to become another user.
     Root,
-    /// The rights to mount a file system in memory.
+    /// The right to mount a file system in memory.
     Mounts,
     /// A file system on a loop device that can be frozen.
     Freezing,
@@ -49,7 +49,7 @@ impl Need {
         }
     }
 
-    /// Looks whether it is there.
+    /// Checks whether the machine has it.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Planted bugs: patches of the source, each of which a test must find. They test the tests of crash safety.
+//! Planted bugs: patches of the source, each of which a test must find. They test the tests of
+//! crash safety.
 
 use std::fs;
 use std::path::Path;
@@ -25,13 +26,13 @@ pub fn all() -> Vec<String> {
     names
 }
 
-/// Where the patch of a bug is.
+/// The path of a bug's patch.
 #[must_use]
 pub fn patch(bug: &str) -> PathBuf {
     source().join(format!("tests/plants/{bug}.patch"))
 }
 
-/// The files that a bug changes, from the root of the source.
+/// The files that a bug changes, relative to the root of the source.
 #[must_use]
 pub fn changes(bug: &str) -> Vec<String> {
     let text = fs::read_to_string(patch(bug)).expect("the patch can be read");
@@ -44,7 +45,7 @@ mod tests {
 
     use super::*;
 
-    /// Found here within a second, and not at the end of `.ci/run`.
+    /// This test finds a broken patch within a second, rather than at the end of `.ci/run`.
     #[test]
     fn every_planted_bug_applies_to_the_source() {
         let bugs = all();
@@ -68,7 +69,8 @@ mod tests {
         );
     }
 
-    /// Other crates are compiled once for the copy and the source; a bug there would be in the ordinary programs too.
+    /// Other crates are compiled once for the copy and the source; a bug there would be in the
+    /// ordinary programs too.
     #[test]
     fn bugs_are_planted_in_the_two_programs_only() {
         for bug in all() {

@@ -1,11 +1,12 @@
-//! Every point at which a test may kill the server or a shim, as their source names them with the macros of the crate `faults`.
+//! Every point at which a test may kill the server or a shim, read from the macros of the crate
+//! `faults` in their source.
 
 use std::fs;
 use std::path::Path;
 
 use crate::plants;
 
-/// Every point of both programs, in the order of their names. Panics when a name is there twice.
+/// Every point of both programs, in the order of their names. Panics if a name occurs twice.
 #[must_use]
 pub fn all() -> Vec<String> {
     let mut found = Vec::new();
@@ -68,7 +69,7 @@ mod tests {
                 faults::points!(
                     "shim.exit_written", "shim.exit_named");
             fn run() { faults::point!("shim.before_exit"); }
-            // faults::Points and faults::Sides carry them.
+            // faults::Points and faults::Sides pass them on.
         "#;
         let expected = [
             "server.end.before_begin",
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_in_the_source_once_and_begins_with_its_program() {
+    fn every_name_occurs_once_and_begins_with_its_program() {
         let points = all();
         assert!(points.len() >= 100, "{} points", points.len());
         for point in points {

@@ -1,9 +1,10 @@
 //! The processes of one test, and no others.
 //!
-//! Every process a test starts carries the test's mark in its environment: the server gets it from the harness, and
-//! its name begins with `CLAUDE_`, so the allow-list passes it on to the agents. A shim hides its environment from
-//! everybody but root, and so does a server that systemd started; they are known by the lock files of the worker and of
-//! the state directory, which they hold for life.
+//! Every process that a test starts carries the test's mark in its environment: the server gets it
+//! from the harness, and its name begins with `CLAUDE_`, so the allow-list passes it on to the
+//! agents. A shim hides its environment from everybody but root, and so does a server that systemd
+//! started; they are recognized by the lock files of the worker and of the state directory, which
+//! they hold for life.
 
 use std::fs;
 use std::path::Path;
@@ -21,17 +22,17 @@ use shim_evidence::process;
 /// The variable that marks the processes of one test.
 pub const MARK_VARIABLE: &str = "CLAUDE_E2E_MARK";
 
-/// A process that was alive when it was looked at.
+/// A process that was alive at the time of the look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     pub pid: i32,
-    /// Its arguments, with spaces between.
+    /// Its arguments, separated by spaces.
     pub command: String,
-    /// The attempt whose tree it belongs to, when it belongs to one.
+    /// The attempt whose tree it belongs to, if any.
     pub attempt: Option<String>,
 }
 
-/// How the processes of one test are known.
+/// How the processes of one test are recognized.
 #[derive(Clone, Debug)]
 pub struct Family {
     mark: String,
@@ -64,7 +65,8 @@ impl Family {
         found
     }
 
-    /// Sends a signal to a process of this test; `ESRCH` when it has none of that number.
+    /// Sends a signal to a process of this test; fails with `ESRCH` if the test has no process of
+    /// that number.
     pub fn signal(&self, pid: i32, signal: Signal) -> Result<(), Errno> {
         assert!(pid > 1, "{pid} is no process of a test");
         let ours = self.marked(pid).is_some() || lock_holders(&self.state_dir, 2).contains(&pid);
@@ -74,9 +76,10 @@ impl Family {
         nix::sys::signal::kill(Pid::from_raw(pid), signal)
     }
 
-    /// Kills every process of the test, until none is left; returns those that would not go.
+    /// Kills every process of the test, until none is left; returns those that would not exit.
     ///
-    /// Does not wait through [`crate::eventually`]: it runs in `Drop`, where nothing can be awaited.
+    /// Does not wait through [`crate::eventually`]: it runs in `Drop`, where nothing can be
+    /// awaited.
     #[must_use]
     pub fn kill_all(&self) -> Vec<Process> {
         let begun = Instant::now();
@@ -100,7 +103,7 @@ impl Family {
     }
 }
 
-/// Resident memory of a process in KiB, or `None` when it is gone.
+/// Resident memory of a process in KiB; `None` if it is gone.
 #[must_use]
 pub fn resident_kib(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -108,7 +111,7 @@ pub fn resident_kib(pid: i32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// The process, when it is alive. A zombie has no arguments any more.
+/// The process, if it is alive. A zombie no longer has arguments.
 fn look_at(pid: i32) -> Option<Process> {
     let command = process::command(pid)?;
     let environment = Environment::of(pid);
@@ -117,8 +120,8 @@ fn look_at(pid: i32) -> Option<Process> {
     (!command.is_empty()).then_some(Process { pid, command, attempt })
 }
 
-/// The processes that hold a worker's or a server's lock below a directory. Read from the kernel's list: trying the lock
-/// would keep it from a shim that starts in this moment.
+/// The processes that hold a worker's or a server's lock below a directory. Read from the kernel's
+/// list: trying the lock would take it from a shim that starts at this moment.
 fn lock_holders(directory: &Path, depth: u32) -> Vec<i32> {
     let files = locks_below(directory, depth);
     if files.is_empty() {
@@ -140,7 +143,7 @@ fn locks_below(directory: &Path, depth: u32) -> Vec<PathBuf> {
         if is_workers || name == ".lock" {
             found.push(path);
         } else if depth > 0 && name != "attempts" && path.is_dir() {
-            // Run directories have no worker's lock, and there may be thousands.
+            // Run directories contain no worker's lock, and there may be thousands of them.
             found.extend(locks_below(&path, depth - 1));
         }
     }
@@ -167,7 +170,8 @@ mod tests {
             Command::new("sleep").arg("600").env(MARK_VARIABLE, "other").spawn().unwrap();
         let pid = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
 
-        // `spawn` returns when the child has a memory of its own, a moment before its environment is in it.
+        // `spawn` returns once the child has a memory of its own, a moment before its environment
+        // is in it.
         let begun = Instant::now();
         let found = loop {
             let found = family.alive();
@@ -177,7 +181,7 @@ mod tests {
         };
         let other_is_safe = family.signal(pid(&other), Signal::SIGKILL);
         let left = family.kill_all();
-        // A test that has failed must not wait for a process nobody has killed.
+        // A failed test must not wait for a process that nobody has killed.
         ours.kill().unwrap_or_default();
         let ended = ours.wait().unwrap();
         let other_lives = other.try_wait().unwrap().is_none();
@@ -196,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_known_by_the_lock_it_holds() {
+    fn a_worker_is_recognized_by_the_lock_that_it_holds() {
         let directory = tempfile::tempdir().unwrap();
         let workers = directory.path().join("workers");
         fs::create_dir(&workers).unwrap();

@@ -1,4 +1,4 @@
-//! A git repository as a user has one: a checkout with hooks, and whatever the user has not committed.
+//! A user's git repository: a checkout with hooks, and whatever the user has not committed.
 
 use std::fs;
 use std::fs::Permissions;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
 
-/// Hooks that a server could set off.
+/// Hooks that a server could trigger.
 const HOOKS: [&str; 10] = [
     "post-checkout",
     "post-commit",
@@ -38,7 +38,7 @@ pub struct Picture {
 }
 
 impl Repository {
-    /// A new one with one commit on `main`.
+    /// A new repository with one commit on `main`.
     #[must_use]
     pub fn make(path: &Path) -> Self {
         fs::create_dir_all(path).expect("writable");
@@ -50,7 +50,7 @@ impl Repository {
         made
     }
 
-    /// A clone of the repository these tests are in, on a branch `main`.
+    /// A clone of the repository that contains these tests, on a branch `main`.
     #[must_use]
     pub fn clone_of_this_project(path: &Path) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("below the workspace");
@@ -70,7 +70,7 @@ impl Repository {
         made
     }
 
-    /// Has every hook note that it ran, in the file returned.
+    /// Makes every hook record that it ran, in the returned file.
     #[must_use]
     pub fn with_hooks(&self) -> PathBuf {
         let noted = self.path.join(".git/hooks-that-ran");
@@ -84,7 +84,7 @@ impl Repository {
         noted
     }
 
-    /// What a git command of the user's prints. Panics when it fails.
+    /// The output of a git command of the user. Panics if it fails.
     #[must_use = "use `git` for what it prints"]
     pub fn ask(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
@@ -93,13 +93,13 @@ impl Repository {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
-    /// What a git command of the user's prints, also one that fails because it found nothing.
+    /// The output of a git command of the user, even if it fails because it found nothing.
     #[must_use]
     pub fn ask_quietly(&self, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&self.output(arguments).stdout).trim_end().to_owned()
     }
 
-    /// A git command of the user's. Panics when it fails.
+    /// Runs a git command of the user. Panics if it fails.
     pub fn git(&self, arguments: &[&str]) {
         drop(self.ask(arguments));
     }
@@ -121,13 +121,13 @@ impl Repository {
             .expect("git runs")
     }
 
-    /// The full name of a commit.
+    /// The full object name of a commit.
     #[must_use]
     pub fn commit(&self, name: &str) -> String {
         self.ask(&["rev-parse", "--verify", name])
     }
 
-    /// A file of a commit, or nothing.
+    /// A file of a commit; `None` if there is none.
     #[must_use]
     pub fn file(&self, commit: &str, name: &str) -> Option<String> {
         let output = self.output(&["show", &format!("{commit}:{name}")]);
@@ -142,7 +142,7 @@ impl Repository {
         log.lines().map(str::to_owned).collect()
     }
 
-    /// The refs below a prefix, without it.
+    /// The refs below a prefix, without the prefix.
     #[must_use]
     pub fn refs(&self, prefix: &str) -> Vec<String> {
         let list = self.ask(&["for-each-ref", "--format=%(refname)", prefix]);
@@ -163,7 +163,7 @@ impl Repository {
         }
     }
 
-    /// What git finds wrong with it: damage, worktrees that are not where they should be, locks of nobody.
+    /// What git finds wrong with it: damage, misplaced worktrees, abandoned locks.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -185,7 +185,7 @@ impl Repository {
         problems
     }
 
-    /// The branches that are checked out, by the directory they are checked out in.
+    /// The checked-out branches, by the directory of their checkout.
     #[must_use]
     pub fn worktrees(&self) -> Vec<(PathBuf, String)> {
         let list = self.ask(&["worktree", "list", "--porcelain"]);
@@ -206,7 +206,7 @@ fn find_locks(directory: &Path, found: &mut Vec<PathBuf>) {
                 find_locks(&path, found);
             }
         } else if path.extension().is_some_and(|extension| extension == "lock")
-            // The server's own, which is held and never removed.
+            // The server's own lock, which is held and never removed.
             && path.file_name().is_some_and(|name| name != "vibe-ensemble.lock")
         {
             found.push(path);

@@ -1,12 +1,13 @@
 //! Checks a value against a JSON Schema, as far as the server's schemas go.
 //!
-//! A full validator brings thirty crates. This knows `type`, `const`, `enum`, `properties`, `required`,
-//! `additionalProperties`, `items`, `anyOf`, `oneOf`, `allOf`, `minimum`, `maximum` and `$ref` into the same document.
-//! Annotations are skipped; a keyword that is neither is reported, so nothing is silently unchecked.
+//! A full validator brings thirty crates. This one knows `type`, `const`, `enum`, `properties`,
+//! `required`, `additionalProperties`, `items`, `anyOf`, `oneOf`, `allOf`, `minimum`, `maximum` and
+//! `$ref` into the same document. Annotations are skipped; any other keyword is reported, so
+//! nothing is silently unchecked.
 
 use serde_json::Value;
 
-/// Says nothing about a value's validity.
+/// Keywords that say nothing about a value's validity.
 const ANNOTATIONS: [&str; 13] = [
     "$schema",
     "$id",
@@ -23,7 +24,7 @@ const ANNOTATIONS: [&str; 13] = [
     "maxLength",
 ];
 
-/// Every way in which `value` breaks `schema`, each with its place.
+/// Every way in which `value` violates `schema`, each with its place.
 #[must_use]
 pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_that_fits_has_no_violations() {
+    fn a_valid_value_has_no_violations() {
         let schema = json!({
             "type": "object", "additionalProperties": false, "required": ["id", "items"],
             "properties": {
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyword_nobody_checks_is_reported() {
+    fn an_unsupported_keyword_is_reported() {
         assert_eq!(violations(&json!({"patternProperties": {}}), &json!({})).len(), 1);
     }
 }

@@ -1,7 +1,9 @@
-//! Many copies of the rows of a ticket that really ran: what a server looks like after a long time, in seconds.
+//! Many copies of the rows of a ticket that really ran: the state of a server after a long time, in
+//! seconds.
 //!
-//! Each copy gets numbers of its own and times spread over a hundred days; everything else is as the server wrote it.
-//! The triggers keep the sums while the rows are copied, as they would have.
+//! Each copy gets numbers of its own and times spread over a hundred days; everything else is as
+//! the server wrote it. The triggers maintain the sums while the rows are copied, as they would
+//! have in operation.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,17 +14,17 @@ use sqlx::Connection;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// Tickets of one commit.
+/// How many tickets one commit copies.
 const BATCH: u64 = 20_000;
 
 /// Over how many days the copies are spread.
 const DAYS: i64 = 100;
 const DAY_MS: i64 = 86_400_000;
 
-/// A table whose rows belong to a ticket, and the columns a copy changes.
+/// A table whose rows belong to a ticket, and the columns that a copy changes.
 struct Copied {
     table: &'static str,
-    /// Columns that name a row of this kind, and the table whose numbers they are.
+    /// Columns that refer to a row of this kind, and the table that assigns its numbers.
     keys: &'static [(&'static str, &'static str)],
     times: &'static [&'static str],
     /// Columns that must be unique, as SQL of the old value.
@@ -73,7 +75,8 @@ const TABLES: [Copied; 5] = [
 
 /// Copies the rows of the first ticket until there are `tickets`.
 ///
-/// The server must be stopped. The copies have the state of the first ticket, so let it be closed, on hold or queued.
+/// The server must be stopped. The copies have the state of the first ticket, so that must be
+/// closed, on hold or queued.
 ///
 /// # Errors
 ///
@@ -82,7 +85,7 @@ pub async fn multiply(database: &Path, tickets: u64) -> anyhow::Result<()> {
     let options = SqliteConnectOptions::new()
         .filename(database)
         .foreign_keys(false)
-        // Nothing here must survive a power cut.
+        // Nothing here must survive a power failure.
         .pragma("synchronous", "OFF")
         .pragma("cache_size", "-200000");
     let mut connection = SqliteConnection::connect_with(&options).await.context("the database")?;
@@ -90,7 +93,8 @@ pub async fn multiply(database: &Path, tickets: u64) -> anyhow::Result<()> {
     for table in TABLES {
         statements.push(statement(&mut connection, &table).await?);
     }
-    // Copies that end today first would make the newest day the fullest; the first ticket is of now, so go back.
+    // Copies that end today first would make the newest day the fullest; the first ticket is
+    // recent, so go back.
     let mut made = 1;
     let mut told = Instant::now();
     while made < tickets {
@@ -117,8 +121,8 @@ pub async fn multiply(database: &Path, tickets: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The statement that copies the rows of the first ticket once for each number from `?1` to `?2`; `?3` is how many there
-/// will be.
+/// The statement that copies the rows of the first ticket once for each number from `?1` to `?2`;
+/// `?3` is how many there will be.
 async fn statement(connection: &mut SqliteConnection, copied: &Copied) -> anyhow::Result<String> {
     let table = copied.table;
     let columns: Vec<String> =
@@ -132,7 +136,7 @@ async fn statement(connection: &mut SqliteConnection, copied: &Copied) -> anyhow
         let unique = copied.unique.iter().find(|(name, _)| name == column);
         values.push(if let Some((_, of)) = key {
             let most = highest(connection, of).await?;
-            // Above everything that is there, in steps that leave room for the rows of one ticket.
+            // Above every existing number, in steps that leave room for the rows of one ticket.
             format!("r.{column} + {most} * n.value")
         } else if let Some((_, sql)) = unique {
             (*sql).to_owned()
@@ -151,7 +155,7 @@ async fn statement(connection: &mut SqliteConnection, copied: &Copied) -> anyhow
     ))
 }
 
-/// The highest number of a kind that the first ticket's rows have.
+/// The highest number of a kind among the first ticket's rows.
 async fn highest(connection: &mut SqliteConnection, table: &str) -> anyhow::Result<i64> {
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
     Ok(sqlx::query_scalar(sql).bind(table).fetch_one(connection).await?)

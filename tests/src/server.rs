@@ -1,4 +1,4 @@
-//! One `vibe-ensemble serve`, its directories, and the end of everything it started.
+//! One `vibe-ensemble serve`, its directories, and the end of everything that it started.
 
 use std::fs;
 use std::fs::File;
@@ -23,24 +23,24 @@ use crate::processes::MARK_VARIABLE;
 use crate::processes::Process;
 use crate::tmpfs::Tmpfs;
 
-/// What differs between the servers of two tests.
+/// The differences between the servers of two tests.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
-    /// The program workers run; the scripted agent when absent.
+    /// The program that workers run; the scripted agent if absent.
     pub agent: Option<PathBuf>,
-    /// The directory of server and shim; that of this build when absent.
+    /// The directory of server and shim; that of this build if absent.
     pub programs: Option<PathBuf>,
     /// More arguments of `serve`.
     pub args: Vec<String>,
     /// More variables in the server's environment.
     pub env: Vec<(String, String)>,
-    /// Puts the state directory on a file system of its own, of so many MiB.
+    /// Puts the state directory on a file system of its own, of this many MiB.
     pub state_mib: Option<u64>,
-    /// Starts the server with a umask that takes no right away.
+    /// Starts the server with a umask that removes no permission.
     pub no_umask: bool,
-    /// `plain` when absent.
+    /// `plain` if absent.
     pub launcher: Option<&'static str>,
-    /// Lets the server believe that systemd started it.
+    /// Makes the server believe that systemd started it.
     pub as_a_service: bool,
 }
 
@@ -70,19 +70,19 @@ impl Setup {
     }
 }
 
-/// A server under test. Dropping it kills it and whatever it started.
+/// A server under test. Dropping it kills it and everything that it started.
 #[derive(Debug)]
 pub struct Server {
     setup: Setup,
     /// Unmounted before the directory is removed.
     state_on: Option<Tmpfs>,
-    /// Holds everything of this test: state, runtime directory, home, projects, call log.
+    /// Contains everything of this test: state, runtime directory, home, projects, call log.
     directory: TempDir,
     running: Option<Child>,
     /// The runtime directory's name.
     runtime: String,
     address: String,
-    /// Listeners that outlive the server, as systemd's do.
+    /// Listeners that outlive the server, like systemd's.
     passed: Option<[OwnedFd; 2]>,
 }
 
@@ -113,7 +113,7 @@ impl Server {
         Self { setup, state_on, directory, running: None, runtime, address, passed: None }
     }
 
-    /// Leaves the directory where it is when this is dropped, for somebody to look into.
+    /// Leaves the directory in place when this is dropped, for somebody to examine.
     pub fn keep_directory(&mut self) -> &Path {
         self.directory.disable_cleanup(true);
         self.directory.path()
@@ -124,7 +124,7 @@ impl Server {
         self.setup.env.push((name.to_owned(), value));
     }
 
-    /// Gives the next start another runtime directory, as another session of the user has one.
+    /// Gives the next start another runtime directory, as another session of the user has.
     pub fn move_runtime_dir(&mut self, name: &str) {
         name.clone_into(&mut self.runtime);
     }
@@ -150,7 +150,7 @@ impl Server {
     /// [`Server::launch`], for a server that may end while it starts.
     pub async fn try_launch(&mut self) -> Result<(), ExitStatus> {
         assert!(self.running.is_none(), "the server is running already");
-        // A stale address would be taken for the new server's.
+        // A stale address would be mistaken for the new server's.
         remove_if_there(&self.address_file());
         let mut command = self.command("serve");
         command
@@ -189,7 +189,7 @@ impl Server {
         Ok(())
     }
 
-    /// Whether the server runs. One that has died is taken note of, and may be launched again.
+    /// Whether the server is running. A server that has died is noted, and may be launched again.
     pub fn is_running(&mut self) -> bool {
         let Some(child) = &mut self.running else { return false };
         if child.try_wait().expect("our own child").is_some() {
@@ -212,7 +212,7 @@ impl Server {
             prelude.push("export SYSTEMD_EXEC_PID=$$");
         }
         if self.passed.is_some() && subcommand == "serve" {
-            // Only the standard streams reach a child without unsafe code, so the shell moves them on.
+            // Only the standard streams reach a child without unsafe code, so the shell moves them.
             prelude.push("exec 3<&0 4<&1 </dev/null >/dev/null; export LISTEN_FDS=2 LISTEN_PID=$$");
         }
         if prelude.is_empty() {
@@ -237,7 +237,7 @@ impl Server {
             .env("LANG", "C.UTF-8")
             .env(MARK_VARIABLE, self.family().mark())
             .env(crate::fake::DIRECTORY_VARIABLE, self.path("fake"))
-            // What a user would rather wait for a test would only wait for.
+            // Waits that suit a user would only delay a test.
             .env("VIBE_ENSEMBLE_RETRY_BACKOFF_MS", "50")
             .env("VIBE_ENSEMBLE_LINGER_MS", "250")
             .envs(self.setup.env.iter().cloned())
@@ -245,7 +245,7 @@ impl Server {
         command
     }
 
-    /// Runs an operator's command against this server's directories, to its end.
+    /// Runs an operator's command on this server's directories, to its end.
     pub async fn operate(&self, subcommand: &str, args: &[&str]) -> Output {
         let mut command = tokio::process::Command::from(self.command(subcommand));
         command
@@ -258,19 +258,19 @@ impl Server {
             .expect("the program can be started")
     }
 
-    /// TERM, and the wait for the end. The workers run on.
+    /// Sends SIGTERM and waits for the end. The workers continue.
     pub async fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
         self.ended().await
     }
 
-    /// SIGKILL: no chance to say goodbye. The workers run on.
+    /// Sends SIGKILL: there is no chance to say goodbye. The workers continue.
     pub async fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.ended().await;
     }
 
-    /// Stops the server the polite way and starts it again on the same state.
+    /// Stops the server with SIGTERM and starts it again on the same state.
     pub async fn restart(&mut self) {
         let status = self.stop().await;
         assert!(status.success(), "TERM ends the server with 0, not {status}\n{}", self.log_tail());
@@ -292,7 +292,7 @@ impl Server {
         .await
     }
 
-    /// Sends a signal to a process of this test; says whether it was still there.
+    /// Sends a signal to a process of this test; returns whether the process still existed.
     #[must_use]
     pub fn send(&self, pid: i32, signal: Signal) -> bool {
         self.family().signal(pid, signal).is_ok()
@@ -304,7 +304,8 @@ impl Server {
         i32::try_from(child.id()).expect("a pid is small")
     }
 
-    /// Everything alive that came from this server, without the server: shims, agents, what agents left behind.
+    /// Everything alive that this server started, without the server: shims, agents, what agents
+    /// left behind.
     #[must_use]
     pub fn descendants(&self) -> Vec<Process> {
         let server = self.running.as_ref().map(|child| i32::try_from(child.id()));
@@ -332,7 +333,7 @@ impl Server {
         token.trim().to_owned()
     }
 
-    /// The processes of this test. Its directory's name is their mark.
+    /// The processes of this test. The name of its directory is their mark.
     #[must_use]
     pub fn family(&self) -> Family {
         let name = self.directory.path().file_name().expect("a temporary directory has a name");
@@ -360,14 +361,14 @@ impl Server {
         self.directory.path().join(name)
     }
 
-    /// Everything the server has logged, over all its lives.
+    /// Everything that the server has logged, over all its starts.
     #[must_use]
     pub fn log(&self) -> String {
         let bytes = fs::read(self.log_file()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The process id of the server, when it runs.
+    /// The process id of the server, if it is running.
     #[must_use]
     pub fn running_pid(&self) -> Option<i32> {
         i32::try_from(self.running.as_ref()?.id()).ok()
@@ -407,7 +408,8 @@ impl Drop for Server {
     }
 }
 
-/// Where programs of the system are. Not this machine's `PATH`: a test must not depend on what else is installed.
+/// Where programs of the system are. Not this machine's `PATH`: a test must not depend on what else
+/// is installed.
 fn search_path() -> impl Iterator<Item = &'static Path> {
     ["/usr/local/bin", "/usr/bin", "/bin"].into_iter().map(Path::new)
 }

@@ -1,6 +1,7 @@
-//! What systemd does for `vibe-ensemble-worker.socket`, without systemd: starts a shim for each connection.
+//! What systemd does for `vibe-ensemble-worker.socket`, without systemd: starts a shim for each
+//! connection.
 //!
-//! It contains nobody: what needs control groups is tested where a real systemd runs.
+//! It contains no process: what needs control groups is tested where a real systemd runs.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +21,7 @@ use std::thread::JoinHandle;
 use crate::binaries;
 use crate::server::Server;
 
-/// A listening `worker.sock`. Dropping it closes the socket; shims run on.
+/// A listening `worker.sock`. Dropping it closes the socket; shims continue.
 #[derive(Debug)]
 pub struct WorkerSocket {
     path: PathBuf,
@@ -30,9 +31,9 @@ pub struct WorkerSocket {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Connections past this many living shims are closed at once.
+    /// Connections beyond this many live shims are closed at once.
     max_connections: AtomicUsize,
-    /// Connections that were made so far.
+    /// Connections so far.
     seen: AtomicUsize,
     stop: AtomicBool,
     shims: Mutex<Vec<Child>>,
@@ -71,7 +72,7 @@ impl WorkerSocket {
         self.state.max_connections.store(most, Ordering::SeqCst);
     }
 
-    /// Connections that were made so far, those that were closed at once too.
+    /// Connections so far, including those that were closed at once.
     #[must_use]
     pub fn seen(&self) -> usize {
         self.state.seen.load(Ordering::SeqCst)

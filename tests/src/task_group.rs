@@ -1,4 +1,5 @@
-//! A control group that limits how many processes there are, for tests of a machine that can start no more.
+//! A control group that limits the number of processes, for tests of a machine that can start no
+//! more.
 
 use std::fs;
 use std::io;
@@ -11,7 +12,7 @@ use crate::control_group::Parent;
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// Removed when dropped; by then nothing may run in it, so make it before what joins it.
+/// Removed when dropped; by then nothing may run in it, so make it before anything that joins it.
 #[derive(Debug)]
 pub struct TaskGroup {
     directory: PathBuf,
@@ -34,19 +35,20 @@ impl TaskGroup {
         Ok(group)
     }
 
-    /// Puts a process with all its threads into the group; what it starts from then on is in it, too.
+    /// Puts a process with all its threads into the group; everything that it starts from then on
+    /// is in it, too.
     pub fn join(&self, pid: i32) {
         fs::write(self.directory.join("cgroup.procs"), pid.to_string()).expect("it runs");
     }
 
-    /// How many threads of processes there are in it.
+    /// How many threads are in it.
     #[must_use]
     pub fn tasks(&self) -> u32 {
         let text = fs::read_to_string(self.directory.join("pids.current")).expect("a group");
         text.trim().parse().expect("a number")
     }
 
-    /// Lets nothing be started beyond so many, or anything again.
+    /// Lets nothing be started beyond this number, or lifts the limit.
     pub fn limit(&self, most: Option<u32>) {
         let most = most.map_or_else(|| "max".to_owned(), |most| most.to_string());
         fs::write(self.directory.join("pids.max"), most).expect("a group of our own");
@@ -55,7 +57,7 @@ impl TaskGroup {
 
 impl Drop for TaskGroup {
     fn drop(&mut self) {
-        // A process that was killed is in it until it has been waited for.
+        // A killed process remains in it until it has been waited for.
         for _ in 0..100 {
             match fs::remove_dir(&self.directory) {
                 Ok(()) => return,

@@ -13,7 +13,7 @@ use crate::server::Server;
 
 const TMUX: &str = "/usr/bin/tmux";
 
-/// What the shell in it asks for commands with.
+/// The prompt of its shell.
 pub const PROMPT: &str = "prompt>";
 
 /// A shell in a terminal. Dropping it ends both.
@@ -21,7 +21,7 @@ pub const PROMPT: &str = "prompt>";
 pub struct Terminal {
     socket: PathBuf,
     columns: u16,
-    /// Commands so far: the end of one must not be taken for that of the next.
+    /// The number of commands so far: the end of one must not be mistaken for that of the next.
     commands: AtomicU32,
 }
 
@@ -69,7 +69,7 @@ impl Terminal {
         assert!(sent.status.success(), "tmux: {}", String::from_utf8_lossy(&sent.stderr));
     }
 
-    /// Types a command, without waiting for what it does.
+    /// Types a command, without waiting for its effect.
     pub fn begin(&self, command: &str) {
         self.tmux(&["clear-history"]);
         let sent = self.tmux(&["send-keys", "-l", &format!("clear; {command}")]);
@@ -77,8 +77,8 @@ impl Terminal {
         self.press(&["Enter"]);
     }
 
-    /// Types a command, waits for its end, and returns everything it printed, line by line as the terminal has it. Fails
-    /// unless it exits with `code`.
+    /// Types a command, waits for its end, and returns everything that it printed, line by line as
+    /// the terminal has it. Fails unless it exits with `code`.
     pub async fn run_to(&self, command: &str, code: u8) -> Vec<String> {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         self.begin(&format!("{command}; echo \"<end {number}, $?>\""));
@@ -97,7 +97,7 @@ impl Terminal {
         self.run_to(command, 0).await
     }
 
-    /// Lines that did not fit: the terminal had to continue each in its next row.
+    /// How many lines did not fit, so that the terminal had to continue each in its next row.
     #[must_use]
     pub fn wrapped(&self) -> usize {
         let joined = self.tmux(&["capture-pane", "-p", "-J", "-S", "-"]);
@@ -111,7 +111,7 @@ impl Terminal {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p"]).stdout).into_owned()
     }
 
-    /// The screen, and what has left it at the top since the last command began.
+    /// The screen, and what has scrolled off at the top since the last command began.
     #[must_use]
     pub fn history(&self) -> String {
         let output = self.tmux(&["capture-pane", "-p", "-S", "-"]);
@@ -125,7 +125,7 @@ impl Terminal {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Waits until the screen is as it should be, and returns it.
+    /// Waits until the screen is as expected, and returns it.
     pub async fn shows(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         eventually(&format!("the terminal shows {what}"), || {
             let screen = self.screen();

@@ -33,7 +33,7 @@ impl Tmpfs {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Lets it hold so many files, directories and links, and no more.
+    /// Limits the number of files, directories and links in it.
     pub fn set_most_files(&self, most: u64) {
         let (none, options): (Option<&str>, _) = (None, format!("nr_inodes={most}"));
         mount(none, &self.path, none, MsFlags::MS_REMOUNT, Some(options.as_str()))

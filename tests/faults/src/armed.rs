@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 
 use nix::sys::signal::Signal;
 
-/// Kills this process when a test asked for it.
+/// Kills this process if a test asked for it.
 pub fn reach(name: &'static str) {
     static ARMED: LazyLock<Mutex<Option<Armed>>> = LazyLock::new(|| Mutex::new(Armed::read()));
 
@@ -25,7 +25,7 @@ pub fn reach(name: &'static str) {
     }
 }
 
-/// Appends a step to the trace, when a test asked for one.
+/// Appends a step to the trace if a test asked for one.
 pub fn trace(step: &'static str, subject: &dyn Display) {
     static PATH: LazyLock<Option<PathBuf>> =
         LazyLock::new(|| variable("VIBE_ENSEMBLE_TEST_TRACE").map(Into::into));
@@ -39,7 +39,7 @@ pub fn trace(step: &'static str, subject: &dyn Display) {
         .open(path)
         .and_then(|mut file| file.write_all(line.as_bytes()));
     if let Err(error) = written {
-        // The test misses the step.
+        // The test will find the step missing.
         eprintln!("the trace cannot be written: {error}");
     }
 }
@@ -61,7 +61,7 @@ impl Armed {
         Some(Self { at, times, once })
     }
 
-    /// Whether no process died here before.
+    /// Whether no process has died here before.
     fn is_first(&self) -> bool {
         self.once.as_ref().is_none_or(|path| File::create_new(path).is_ok())
     }

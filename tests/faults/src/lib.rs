@@ -1,17 +1,19 @@
-//! The test equipment inside the two programs: points at which a test kills the process, and a trace of durable steps.
+//! The test equipment inside the two programs: points at which a test kills the process, and a
+//! trace of durable steps.
 //!
-//! Production code names this crate only by its macros and by the two types that carry points to where they lie
-//! ([`Points`], [`Sides`]). Without the feature `crash-points` the macros expand to nothing and the types have no size;
-//! a release build refuses the feature.
+//! Production code names this crate only by its macros and by the two types that pass points on to
+//! where they are reached ([`Points`], [`Sides`]). Without the feature `crash-points` the macros
+//! expand to nothing and the types have no size; a release build refuses the feature.
 //!
-//! With the feature, a process whose environment has `VIBE_ENSEMBLE_CRASH_AT=name` (or `name:N`, for the Nth time) kills
-//! itself at that point with SIGKILL, so that nothing gets a chance to clean up. With `VIBE_ENSEMBLE_CRASH_ONCE=path` it
-//! does so only if it is the process that creates this file: the process started in its place passes the point unharmed.
-//! `VIBE_ENSEMBLE_TEST_TRACE=path` names a file to which each durable step is appended once it is done, so that a test
-//! can check the order of steps of several processes.
+//! With the feature, a process whose environment contains `VIBE_ENSEMBLE_CRASH_AT=name` (or
+//! `name:N`, for the Nth time) kills itself at that point with SIGKILL, so that nothing gets a
+//! chance to clean up. With `VIBE_ENSEMBLE_CRASH_ONCE=path` it does so only if it is the process
+//! that creates this file: its successor passes the point unharmed. `VIBE_ENSEMBLE_TEST_TRACE=path`
+//! names a file to which each durable step is appended once it is done, so that a test can check
+//! the order of steps of several processes.
 //!
-//! There is no list of the points: `e2e::points` reads them from the source, and `tests/crash-points` fails for a point
-//! that it never reaches.
+//! There is no list of the points: `e2e::points` reads them from the source, and
+//! `tests/crash-points` fails for a point that it never reaches.
 #![forbid(unsafe_code)]
 
 mod points;
@@ -48,8 +50,8 @@ macro_rules! point {
     ($name:literal) => {};
 }
 
-/// The points around one step: of a write to the database from the prefix of their names ([`Points`]), of anything else
-/// from the names of its two [`Sides`].
+/// The points around one step: for a write to the database, from the prefix of their names
+/// ([`Points`]); for anything else, from the names of its two [`Sides`].
 #[macro_export]
 macro_rules! points {
     ($prefix:literal) => {
@@ -64,7 +66,7 @@ macro_rules! points {
     };
 }
 
-/// Appends a step that is done, and what it was done to, to the trace.
+/// Appends a finished step and its subject to the trace.
 #[cfg(feature = "crash-points")]
 #[macro_export]
 macro_rules! trace {
@@ -73,7 +75,7 @@ macro_rules! trace {
     };
 }
 
-/// Appends a step that is done, and what it was done to, to the trace.
+/// Appends a finished step and its subject to the trace.
 #[cfg(not(feature = "crash-points"))]
 #[macro_export]
 macro_rules! trace {

@@ -1,4 +1,4 @@
-//! Points that are named in one place and lie in another.
+//! Points that are named in one place and reached in another.
 
 /// The points around one write to the database.
 #[derive(Clone, Copy, Debug)]

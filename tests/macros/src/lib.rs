@@ -1,8 +1,9 @@
-//! `#[e2e::scenario]`, in the place of `#[test]`.
+//! `#[e2e::scenario]`, used instead of `#[test]`.
 //!
-//! The built-in test harness decides at compile time which tests are ignored. Scenarios need to decide that at run time:
-//! whether the real `claude` is installed is a property of the machine, and a test that did nothing must not be reported
-//! as passed. So scenarios are registered with a harness of their own, `e2e::harness`.
+//! The built-in test harness decides at compile time which tests are ignored. Scenarios must decide
+//! that at run time: whether the real `claude` is installed is a property of the machine, and a
+//! test that did nothing must not be reported as passed. So scenarios are registered with a harness
+//! of their own, `e2e::harness`.
 #![forbid(unsafe_code)]
 
 use proc_macro::Delimiter;
@@ -10,19 +11,21 @@ use proc_macro::Ident;
 use proc_macro::TokenStream;
 use proc_macro::TokenTree;
 
-/// Registers a function as a scenario. The function takes no arguments and may be `async`; an asynchronous one runs on a
-/// single-threaded tokio runtime of its own, as under `#[tokio::test]`.
+/// Registers a function as a scenario. The function takes no arguments and may be `async`; an
+/// asynchronous one runs on a single-threaded tokio runtime of its own, as under `#[tokio::test]`.
 ///
-/// `#[e2e::scenario(needs(Claude, Root))]` names what the scenario needs from the machine, as variants of
-/// `e2e::needs::Need`. Where one of them is missing, the scenario is reported as ignored, with the reason.
+/// `#[e2e::scenario(needs(Claude, Root))]` names what the scenario needs from the machine, as
+/// variants of `e2e::needs::Need`. If one of them is missing, the scenario is reported as ignored,
+/// with the reason.
 #[proc_macro_attribute]
 pub fn scenario(arguments: TokenStream, function: TokenStream) -> TokenStream {
     match expanded(arguments, &function) {
-        // Lints that make an exception for tests, such as the one against `unwrap`, recognise a test by this.
+        // Lints that make an exception for tests, such as the one against `unwrap`, recognize a
+        // test by this attribute.
         Ok(registration) => {
             parsed("#[cfg(test)]").into_iter().chain(function).chain(registration).collect()
         }
-        // The function is kept, so that the only error reported is this one.
+        // The function is kept, so that this error is the only one reported.
         Err(problem) => {
             function.into_iter().chain(parsed(&format!("compile_error!({problem:?});"))).collect()
         }
@@ -45,7 +48,7 @@ fn expanded(arguments: TokenStream, function: &TokenStream) -> Result<TokenStrea
     )))
 }
 
-/// The names in `needs(A, B)`; none where there is no argument.
+/// The names in `needs(A, B)`; none without an argument.
 fn needs(arguments: TokenStream) -> Result<Vec<Ident>, &'static str> {
     const FORM: &str = "expected #[scenario] or #[scenario(needs(Need, ...))]";
     let mut arguments = arguments.into_iter();
@@ -70,7 +73,8 @@ fn needs(arguments: TokenStream) -> Result<Vec<Ident>, &'static str> {
     Ok(names)
 }
 
-/// The name after `fn`, and whether `async` stands before it. Attributes are groups, so no word in them is taken for one.
+/// The name after `fn`, and whether `async` precedes it. Attributes are groups, so no word in them
+/// is mistaken for one.
 fn signature(function: &TokenStream) -> Result<(Ident, bool), &'static str> {
     let mut is_async = false;
     let mut tokens = function.clone().into_iter();

@@ -1,5 +1,5 @@
-//! A raw HTTP/1.1 client: one kept connection, no copies to speak of, so that the client does not eat the machine
-//! whose server it measures.
+//! A raw HTTP/1.1 client: one kept connection and hardly any copies, so that the client does not
+//! use up the machine whose server it measures.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -59,8 +59,8 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(64 << 10) })
     }
 
-    /// Sends a request and reads the answer to its end. An answer that is no success is an error: a benchmark of
-    /// refusals would be a fine number.
+    /// Sends a request and reads the answer to its end. An answer other than success is an error: a
+    /// benchmark of refusals would look good.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
         self.stream.write_all(request).await.context("could not send")?;
         self.buffer.clear();
@@ -99,7 +99,7 @@ impl Connection {
 
 struct Head {
     status: u16,
-    /// `None`: chunked.
+    /// `None` means chunked.
     length: Option<usize>,
 }
 

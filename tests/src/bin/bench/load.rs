@@ -13,7 +13,7 @@ use tokio::sync::Barrier;
 use crate::connection::Connection;
 use crate::report::Quantiles;
 
-/// What one load showed.
+/// The result of one load.
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) what: String,
@@ -24,11 +24,13 @@ pub(crate) struct Load {
     latencies: Vec<Duration>,
 }
 
-/// Requests of one load that one server gets before it is the other one's turn, as a part of all.
+/// How many requests of one load a server gets before the other server's turn, as a fraction of
+/// all.
 const TURNS: usize = 20;
 
 impl Load {
-    /// Sends `requests` in all, shared evenly; each client waits for its answer before it asks again.
+    /// Sends `requests` in total, shared evenly; each client waits for its answer before it sends
+    /// again.
     pub(crate) async fn run(
         what: &str,
         address: SocketAddr,
@@ -71,7 +73,8 @@ impl Load {
         })
     }
 
-    /// The same load on several servers in turn, a part at a time, so that whatever else the machine does happens to all.
+    /// The same load on several servers in turn, a part at a time, so that other work on the
+    /// machine affects all of them.
     pub(crate) async fn in_turn(
         on: &[(String, SocketAddr, Vec<u8>)],
         clients: usize,

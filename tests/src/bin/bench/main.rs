@@ -1,8 +1,8 @@
-//! Measures the programs as they are built: `cargo run --release -p e2e --bin bench [-- --json] [-- --quick]
-//! [-- --tickets N] [-- --rounds N] [-- --beside DIR]`.
+//! Measures the programs as they are built: `cargo run --release -p e2e --bin bench [-- --json] [--
+//! --quick] [-- --tickets N] [-- --rounds N] [-- --beside DIR]`.
 //!
-//! It starts the server that lies beside it and asserts no time: it prints what it saw. `--quick` does a little of
-//! everything, so that a check run can tell whether the benchmark still works.
+//! It starts the server beside it and asserts no time: it prints what it measured. `--quick` does a
+//! little of everything, so that a check run can tell whether the benchmark still works.
 
 mod bare;
 mod connection;
@@ -52,11 +52,11 @@ struct Options {
     bare: bool,
 }
 
-/// How much of everything is done.
+/// How much work to do.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     gets: [usize; 2],
-    /// Together the tickets the server holds when its memory is looked at.
+    /// Together, the tickets that the server holds when its memory is measured.
     creates: [usize; 2],
     pipeline_tickets: usize,
     claims: usize,
@@ -125,7 +125,7 @@ async fn measure(size: Size, beside: Option<PathBuf>, rounds: usize) -> anyhow::
     Ok(Report { loads, throughput, claim_to_exec, memory: Memory { shim_kib, ..memory } })
 }
 
-/// A server that is asked, with one ticket.
+/// A server with one ticket, to which requests are sent.
 struct Asked {
     name: &'static str,
     bed: Bed,
@@ -135,7 +135,7 @@ struct Asked {
 
 impl Asked {
     async fn start(name: &'static str, programs: Option<PathBuf>) -> anyhow::Result<Self> {
-        // What is measured is the server, not its limit on one client.
+        // The benchmark measures the server, not its limit on one client.
         let setup = Setup { programs, ..Setup::default() };
         let bed = Bed::with(setup.arg("--max-requests-per-second").arg("0")).await;
         bed.project("bench", &[]).await;
@@ -159,7 +159,8 @@ impl Asked {
     }
 }
 
-/// Reads one ticket and the projects again and again, then fills the server with tickets and looks at its memory.
+/// Reads one ticket and the projects again and again, then fills the server with tickets and
+/// measures its memory.
 async fn requests(
     size: Size,
     beside: Option<PathBuf>,

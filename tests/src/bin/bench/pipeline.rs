@@ -21,12 +21,12 @@ const PLAN: [&str; 3] = ["design", "build", "review"];
 /// Rounds of tickets, each from the first creation to the last close.
 #[derive(Debug)]
 pub(crate) struct Throughput {
-    /// Of each round.
+    /// The tickets of each round.
     pub(crate) tickets: usize,
     pub(crate) rounds: Vec<Round>,
 }
 
-/// What one round took, and what the server held after it.
+/// How long one round took, and how much memory the server held afterwards.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Round {
     pub(crate) took: Duration,
@@ -34,8 +34,8 @@ pub(crate) struct Round {
 }
 
 impl Throughput {
-    /// The same tickets on one server again and again: what stays in its memory after the first round stays for good, and
-    /// so do the worktrees.
+    /// The same tickets on one server again and again: whatever stays in its memory after the first
+    /// round stays for good, and so do the worktrees.
     pub(crate) async fn measure(tickets: usize, rounds: usize) -> anyhow::Result<Self> {
         let bed = Bed::with(Setup::default().max_workers(12)).await;
         bed.repository("bench", &[], json!({})).await;
@@ -79,14 +79,15 @@ impl Throughput {
 #[derive(Debug)]
 pub(crate) struct ClaimToExec {
     pub(crate) attempts: usize,
-    /// Since the attempt's `granted_at`. That is cut to a millisecond, so up to one too much.
+    /// Since the attempt's `granted_at`, which is truncated to a millisecond, so up to one too
+    /// much.
     pub(crate) since_claim: Quantiles,
     /// Since the shim stored the grant; the rest is the way from the database to the shim.
     pub(crate) since_grant_stored: Quantiles,
 }
 
 impl ClaimToExec {
-    /// One worker, one ticket after the other: nothing waits for a processor but the programs themselves.
+    /// One worker, one ticket after the other: only the programs themselves use the processor.
     pub(crate) async fn measure(attempts: usize) -> anyhow::Result<Self> {
         let bed = Bed::with(Setup::default().max_workers(1)).await;
         bed.project("bench", &["build"]).await;
@@ -105,7 +106,8 @@ impl ClaimToExec {
             let granted = SystemTime::from(DateTime::parse_from_rfc3339(granted)?);
             since_claim.push(started.duration_since(granted).unwrap_or_default());
             let run_dir = bed.server.state_dir().join("attempts").join(&call.attempt);
-            // Reported attempts may be tidied away; what is still there is enough.
+            // Run directories of reported attempts may be removed already; the remaining ones
+            // suffice.
             if let Ok(stored) = fs::metadata(run_dir.join(shim_protocol::run_dir::GRANT)) {
                 let stored = stored.modified().context("no modification time")?;
                 since_grant_stored.push(started.duration_since(stored).unwrap_or_default());

@@ -11,7 +11,7 @@ use crate::memory::Memory;
 use crate::pipeline::ClaimToExec;
 use crate::pipeline::Throughput;
 
-/// The middle and the end of a distribution.
+/// The middle and the upper end of a distribution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Quantiles {
     p50: Duration,
@@ -20,7 +20,7 @@ pub(crate) struct Quantiles {
 }
 
 impl Quantiles {
-    /// Zeros when there is nothing.
+    /// All zeros if there are no samples.
     pub(crate) fn of(mut samples: Vec<Duration>) -> Self {
         samples.sort_unstable();
         let at = |percent: usize| {

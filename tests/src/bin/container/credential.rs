@@ -39,7 +39,7 @@ pub(crate) async fn reaches_the_server(load: &mut Load<'_>) {
     assert!(environment.contains("CREDENTIALS_DIRECTORY=") && !environment.contains(TOKEN));
     assert!(!shown.contains(TOKEN), "systemd shows where it is, never what it is");
 
-    // The agents' user is the same, and the unit keeps it from them.
+    // The agents run as the same user, and the unit keeps them from reading it.
     let (script, told) = (load.gate("credential.sh"), load.gate("credential-told"));
     machine.write(
         &script,
@@ -53,7 +53,7 @@ pub(crate) async fn reaches_the_server(load: &mut Load<'_>) {
     let said = machine.sh(&format!("cat {told}"));
     assert!(said.ends_with("tried") && !said.contains(TOKEN), "{said}");
     assert!(!said.contains("CREDENTIALS_DIRECTORY") && !said.contains("[heap]"), "{said}");
-    // Nor does the same user look into it from outside any unit.
+    // Nor can a process of the same user outside any unit read it.
     let account = operator.place.account;
     let look = ["setpriv", "--reuid", account, "--regid", account, "--init-groups", "cat"];
     for file in ["environ", "maps", "mem"] {
@@ -77,14 +77,14 @@ pub(crate) async fn reaches_the_server(load: &mut Load<'_>) {
     );
 }
 
-/// In a user's manager as well, though nothing there keeps the file from the user's own agents.
+/// The same in a user's manager, although nothing there keeps the file from the user's own agents.
 pub(crate) async fn reaches_a_users_server(load: &mut Load<'_>) {
     let operator = load.operator;
     let file = format!("{}/.config/vibe-ensemble/token", operator.place.home);
     operator.machine.write(&file, TOKEN);
     operator.machine.run(&["chmod", "600", &file]);
     let before = operator.server_pid();
-    // As the unit proposes it.
+    // As the unit file proposes.
     let line = "[Service]\nLoadCredential=coordinator-token:%E/vibe-ensemble/token\n";
     operator.drop_in(SERVER, "credential", line);
     operator.systemctl(&["restart", SERVER]);

@@ -51,7 +51,7 @@ pub(crate) fn fixes(operator: &Operator<'_>) {
 pub(crate) fn tells_of_linger(operator: &Operator<'_>) {
     let account = operator.place.account;
     assert_eq!(check(operator, "linger")["verdict"], "ok");
-    // Not through loginctl: without a session that would end everything at once.
+    // Not through loginctl: without a session, that would end everything at once.
     operator.machine.run(&["rm", &format!("/var/lib/systemd/linger/{account}")]);
     let found = check(operator, "linger");
     operator.machine.run(&["loginctl", "enable-linger", account]);

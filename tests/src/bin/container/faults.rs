@@ -1,4 +1,5 @@
-//! A server that hangs, a shim that is killed, what the journal says of it all, and what a worker may and may not do.
+//! A server that hangs, a shim that is killed, what the journal says about both, and what a worker
+//! may and may not do.
 
 use e2e::eventually::eventually;
 
@@ -8,7 +9,7 @@ use crate::say;
 
 const MANUAL: &str = include_str!("../../../../packaging/OPERATING.md");
 
-/// The slice and each worker have their limits, as far as this machine can hold anybody to them.
+/// The slice and each worker have their limits, as far as this machine can enforce them.
 pub(crate) async fn limits(load: &Load<'_>) {
     let operator = &load.operator;
     let running = load.running(1, "limits", "").await;
@@ -35,7 +36,7 @@ pub(crate) async fn limits(load: &Load<'_>) {
     ));
 }
 
-/// An agent can work and cannot read what is the server's.
+/// An agent can work and cannot read the server's secrets.
 pub(crate) async fn secrets(load: &Load<'_>) {
     let state = load.operator.place.state;
     let script = load.gate("try");
@@ -68,7 +69,7 @@ pub(crate) async fn secrets(load: &Load<'_>) {
     );
 }
 
-/// A server that hangs is killed by the watchdog and started again, without a worker noticing.
+/// The watchdog kills a hanging server and starts it again, without a worker noticing.
 pub(crate) async fn watchdog(load: &Load<'_>) {
     let operator = &load.operator;
     let running = load.running(3, "watchdog", "").await;
@@ -91,7 +92,7 @@ pub(crate) async fn watchdog(load: &Load<'_>) {
     );
 }
 
-/// `kill -9` of a shim takes everything along that its agent left behind, and the ticket runs again.
+/// `kill -9` of a shim ends everything that its agent left behind, and the ticket runs again.
 pub(crate) async fn killed_shim(load: &Load<'_>) {
     let operator = &load.operator;
     let tree = "fake: build#1: ignore-term\nfake: build#1: fork 600\nfake: build#1: daemonize 600";
@@ -125,10 +126,11 @@ pub(crate) async fn killed_shim(load: &Load<'_>) {
     ));
 }
 
-/// The journal answers by ticket, by attempt and by the numbers of the manual, and holds no secret.
+/// The journal answers by ticket, by attempt and by the manual's message ids, and contains no
+/// secret.
 pub(crate) async fn journal(load: &Load<'_>) {
     let operator = &load.operator;
-    // An old manual has no numbers, and a server of its time no fields.
+    // An old manual lists no message ids, and a server of its time writes no fields.
     if MANUAL.contains("| `server_started` |") {
         by_field(load).await;
     } else {
@@ -159,7 +161,7 @@ async fn by_field(load: &Load<'_>) {
         })
         .await;
     }
-    // What has happened here by now, of what the manual tells operators to alert on.
+    // The events so far, among those that the manual tells operators to alert on.
     for kind in ["server_started", "ticket_on_hold", "worker_lost"] {
         let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{kind}` |")));
         let row = row.unwrap_or_else(|| panic!("the manual does not list {kind}"));

@@ -1,9 +1,10 @@
-//! Debian's systemd with Debian's kernel, as a guest of qemu's: what a container shares with the machine it runs on, such as
-//! the controllers of control groups, a guest has for itself.
+//! Debian's systemd with Debian's kernel, as a guest of qemu: what a container shares with the
+//! machine on which it runs, such as the controllers of control groups, a guest has for itself.
 //!
-//! Its files are one archive in memory, so it needs no disk and leaves nothing. It is emulated (tcg), as a kernel that
-//! lends its processor's virtualisation is not to be had everywhere. Orders reach it over a network that exists in this
-//! program and its children only: each connection to the port for orders is a shell.
+//! Its files are one archive in memory, so it needs no disk and leaves nothing. It is emulated
+//! (tcg), because a kernel that lends its processor's virtualisation is not available everywhere.
+//! Commands reach it over a network that exists only in this program and its children: each
+//! connection to the command port is a shell.
 
 use std::fs;
 use std::fs::File;
@@ -33,7 +34,7 @@ use crate::operator::SYSTEM;
 /// Where its shell listens, in this program's network.
 const ORDERS: &str = "127.0.0.1:1";
 
-/// What the kernel needs for its network, each after those it needs itself.
+/// The modules that the kernel needs for its network, each after its own dependencies.
 const MODULES: [&str; 8] = [
     "virtio_ring",
     "virtio",
@@ -45,7 +46,8 @@ const MODULES: [&str; 8] = [
     "virtio_net",
 ];
 
-/// The kernel's own root cannot be exchanged, which units with mounts of their own need: everything moves to another.
+/// The kernel's own root cannot be replaced, which units with mounts of their own require:
+/// everything moves to another.
 const INIT: &str = r"#!/bin/sh
 set -e
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -59,7 +61,7 @@ for entry in *; do case $entry in new|boot-modules|init) ;; *) cp -a $entry /new
 exec switch_root /new /lib/systemd/systemd
 ";
 
-/// What agents do not need takes memory and time.
+/// Files that agents do not need would take memory and time.
 const LEFT_OUT: [&str; 17] = [
     "./proc/*",
     "./sys/*",
@@ -87,7 +89,7 @@ pub(crate) struct Guest {
     qemu: Option<Child>,
 }
 
-/// Gives this process a network of its own. Before any thread is started.
+/// Gives this process a network of its own. Call it before any thread is started.
 pub(crate) fn keep_network_private() -> nix::Result<()> {
     nix::sched::unshare(CloneFlags::CLONE_NEWNET)?;
     let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
@@ -105,7 +107,7 @@ impl Guest {
         Self { directory, qemu: None }
     }
 
-    /// Where a file is to be put out here, so that it has it. Before it boots.
+    /// Where to put a file on the outside so that the machine has it. Call it before the boot.
     pub(crate) fn staged(&self, inside: &str) -> PathBuf {
         let path = self.directory.path().join("stage").join(inside.trim_start_matches('/'));
         fs::create_dir_all(path.parent().expect("an absolute path")).expect("writable");
@@ -116,12 +118,13 @@ impl Guest {
         fs::write(self.staged(inside), text).expect("writable");
     }
 
-    /// Boots it with the files of `base` and those that were staged, and the kernel whose package was unpacked at `kernel`.
+    /// Boots it with the files of `base`, the staged files, and the kernel whose package was
+    /// unpacked at `kernel`.
     pub(crate) async fn boot(&mut self, base: &Path, kernel: &Path) {
         self.stage_system(kernel);
         let image = self.directory.path().join("image");
         let archive = File::create(&image).expect("writable");
-        // Archives one after the other are one to the kernel.
+        // To the kernel, several archives in a row are one.
         pack(base, &archive);
         pack(&self.directory.path().join("stage"), &archive);
         let boot = kernel.join("boot");
@@ -134,7 +137,7 @@ impl Guest {
         for address in [ORDERS, SYSTEM.address, ADA.address] {
             forwards.extend([",hostfwd=tcp:", address, "-10.0.2.15:", &port(address)]);
         }
-        // It ends with this program, however that ends.
+        // It ends with this program, however this program ends.
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
@@ -153,7 +156,8 @@ impl Guest {
             .arg(vmlinuz)
             .arg("-initrd")
             .arg(&image)
-            // What a processor leaks to strangers is nobody's concern here, and costs an emulated one dearly.
+            // What a processor leaks to strangers does not matter here, and protection is expensive
+            // on an emulated one.
             .args([
                 "-append",
                 "console=ttyS0 quiet panic=-1 mitigations=off systemd.show_status=no",
@@ -191,7 +195,7 @@ impl Guest {
             fs::copy(found, self.staged(&format!("/boot-modules/{file}"))).expect("writable");
         }
         let units = "/etc/systemd/system";
-        // Nobody logs in, and without udev no terminal would ever be there.
+        // Nobody logs in, and without udev no terminal would ever appear.
         for unit in ["serial-getty@ttyS0.service", "getty@tty1.service"] {
             symlink("/dev/null", self.staged(&format!("{units}/{unit}"))).expect("writable");
         }
@@ -205,7 +209,7 @@ impl Guest {
              Environment=HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive\nStandardError=journal\n",
         );
         let mut sockets = vec!["orders.socket".to_owned()];
-        // The servers listen on loopback; who connects from out here shall come from there as well.
+        // The servers listen on loopback; connections from outside must come from there as well.
         for place in [SYSTEM, ADA] {
             let port = place.address.rsplit(':').next().expect("a port");
             self.stage(&format!("{units}/relay-{port}.socket"), &socket(port, "no"));
@@ -239,7 +243,7 @@ impl Guest {
         let (Some(code), Some(stderr), Some(stdout)) = (code, stderr, stdout) else {
             panic!("{command:?} was not answered whole: {}", String::from_utf8_lossy(&said));
         };
-        // As wait(2) has it.
+        // As in wait(2).
         Output { status: ExitStatus::from_raw(code << 8), stdout, stderr }
     }
 
@@ -266,10 +270,10 @@ impl Drop for Guest {
     }
 }
 
-/// Lets the guest's shell run a script; returns what it printed.
+/// Runs a script in the guest's shell; returns its output.
 fn ask(script: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(ORDERS)?;
-    // Longer than anything it is asked to do; a guest that stands still is a failure.
+    // Longer than any command takes; a guest that hangs is a failure.
     stream.set_read_timeout(Some(Duration::from_mins(3)))?;
     stream.write_all(script.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
@@ -278,7 +282,7 @@ fn ask(script: &str) -> std::io::Result<Vec<u8>> {
     Ok(said)
 }
 
-/// Appends everything below a directory to an archive as the kernel reads it.
+/// Appends everything below a directory to an archive in the kernel's format.
 fn pack(directory: &Path, archive: &File) {
     let left_out: Vec<String> = LEFT_OUT.iter().map(|path| format!("-path '{path}'")).collect();
     let script = format!(
@@ -293,7 +297,7 @@ fn pack(directory: &Path, archive: &File) {
     assert!(packed.is_ok_and(|status| status.success()), "{} is not packed", directory.display());
 }
 
-/// A word that a shell leaves as it is.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
@@ -302,7 +306,7 @@ fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// A file by its name, somewhere below a directory.
+/// Finds a file by its name, somewhere below a directory.
 fn find(directory: &Path, name: &str) -> Option<PathBuf> {
     entries(directory).find_map(|path| {
         if path.is_dir() {

@@ -1,5 +1,5 @@
-//! What the limits of workers and of their slice do, where a kernel holds everybody to them: the system's server and a
-//! user's, in a guest.
+//! What the limits of workers and of their slice do with a kernel that enforces them: the system's
+//! server and a user's, in a guest.
 
 use std::path::Path;
 
@@ -97,7 +97,7 @@ async fn as_installed(load: &Load<'_>) -> String {
     let (one, high, all) =
         (memory(&unit, "memory.max"), memory(SLICE, "memory.high"), memory(SLICE, "memory.max"));
     assert!(one < high && high < all, "{one} of each, {high} slow, {all} together");
-    // Beside everybody else stands the slice that this one is in by its name.
+    // Beside all other slices is the one whose name puts this slice into it.
     let beside = "vibe.slice";
     assert!(operator.property(SLICE, "ControlGroup").contains(&format!("/{beside}/")));
     assert_eq!(of(beside, "cpu.weight"), "50");
@@ -131,14 +131,14 @@ fn out_of_memory(attempt: &Value) -> bool {
     attempt["failure"] == "out_of_memory"
 }
 
-/// An agent that takes more than its unit may is killed; each try is named as what it was.
+/// An agent that takes more memory than its unit allows is killed; each try is named correctly.
 async fn memory(load: &Load<'_>, neighbour: &str) {
     let operator = &load.operator;
     let server = operator.server_pid();
     operator.drop_in(WORKER, "limits", "[Service]\nMemoryMax=96M\nTasksMax=40\n");
     let ticket = load.ticket("fake: build: allocate 400").await;
     let held = load.ticket_where(&ticket, "is on hold", |found| found["state"] == "on_hold").await;
-    // Between them its session is asked how it went.
+    // In between, its session is asked how the work went.
     let attempts = held["attempts"].as_array().into_iter().flatten();
     let attempts: Vec<&Value> = attempts.filter(|one| one["asks_outcome"] == false).collect();
     assert_eq!(attempts.len(), 2, "as many as max_attempts: {held}");
@@ -149,7 +149,7 @@ async fn memory(load: &Load<'_>, neighbour: &str) {
     assert_eq!(held["attempts_used"], 2, "the work itself may need too much: {held}");
     let why = held["waiting_for"].as_str().expect("a sentence");
     assert!(why.contains("memory"), "it is said why: {why}");
-    // The kernel, systemd and this server tell of it.
+    // The kernel, systemd and this server report it.
     let kernel = operator.machine.run(&["journalctl", "-b", "-k", "-q", "--no-pager"]);
     assert!(kernel.contains("oom-kill:constraint=CONSTRAINT_MEMCG"), "{kernel}");
     assert!(kernel.contains("(claude)"), "the agent is what it chose: {kernel}");
@@ -174,8 +174,8 @@ async fn memory(load: &Load<'_>, neighbour: &str) {
     ));
 }
 
-/// The server has a limit of its own. When it is reached, the kernel ends the server alone, systemd starts it again,
-/// and the running worker continues.
+/// The server has a limit of its own. When it is reached, the kernel ends the server alone, systemd
+/// starts it again, and the running worker continues.
 async fn memory_of_the_server(load: &Load<'_>) {
     let operator = &load.operator;
     let before = operator.server_pid();
@@ -185,7 +185,7 @@ async fn memory_of_the_server(load: &Load<'_>) {
     let limit = |most: &str| {
         operator.systemctl(&["set-property", "--runtime", SERVER, &format!("MemoryMax={most}")]);
     };
-    // Less than any server has: whatever it takes next is too much.
+    // Less than any server uses: whatever it takes next is too much.
     limit("4M");
     eventually_slowly("the kernel has ended the server", || async {
         let kernel = operator.machine.run(&["journalctl", "-b", "-k", "-q", "--no-pager"]);
@@ -205,7 +205,8 @@ async fn memory_of_the_server(load: &Load<'_>) {
     );
 }
 
-/// A child of the agent is killed: the agent and its shim keep running, and the result of the agent is accepted.
+/// A child of the agent is killed: the agent and its shim keep running, and the agent's result is
+/// accepted.
 async fn memory_of_a_part(load: &Load<'_>) {
     let brave = load.ticket("fake: build: run tail /dev/zero || echo lost a part >&2").await;
     let found = load.completed(&brave).await;
@@ -227,7 +228,7 @@ async fn memory_of_a_part(load: &Load<'_>) {
     ));
 }
 
-/// A tree that grows without end stops at its number.
+/// A tree that grows without end stops at its limit.
 async fn tasks(load: &Load<'_>) {
     let forks = "for i in $(seq 200); do sleep 600 & done";
     let ticket = load.ticket(&format!("fake: build#1: run {forks}")).await;
@@ -262,7 +263,7 @@ async fn processor(load: &Load<'_>) {
     say(&format!("  CPUQuota=20% and a busy agent: held back {throttled} times, then completed"));
 }
 
-/// The slice holds all of them together, whatever each may take.
+/// The slice limits all of them together, whatever each may take.
 async fn memory_of_all(load: &Load<'_>) {
     let operator = &load.operator;
     load.nobody_is_left().await;

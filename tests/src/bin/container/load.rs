@@ -1,4 +1,5 @@
-//! Work for the workers: a project, tickets whose agents wait at a gate, and what is to be true of them.
+//! Work for the workers: a project, tickets whose agents wait at a gate, and what must be true of
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +22,11 @@ const STAGE: &str = "build";
 pub(crate) struct Load<'a> {
     pub(crate) operator: Operator<'a>,
     pub(crate) client: Client,
-    /// None where nobody looks into the machine from out here.
+    /// `None` if the machine's files cannot be read from outside.
     agents: Option<CallLog>,
 }
 
-/// Agents at work that nothing may touch.
+/// Agents at work that nothing may disturb.
 pub(crate) struct Running {
     gate: String,
     pub(crate) tickets: Vec<String>,
@@ -58,7 +59,7 @@ impl<'a> Load<'a> {
         self.agents.as_ref().expect("only asked in a container")
     }
 
-    /// The same work seen by a coordinator of today: after a boot, or another server.
+    /// The same work with a new client: after a boot, or for another server.
     pub(crate) fn again(&mut self) {
         self.client = self.operator.client();
     }
@@ -72,7 +73,7 @@ impl<'a> Load<'a> {
         ticket["ticket_id"].as_str().expect("a ticket has an id").to_owned()
     }
 
-    /// So many agents that wait at a gate, all running. `more` is added to their script.
+    /// This many agents that wait at a gate, all running. `more` is added to their script.
     pub(crate) async fn running(&self, count: usize, gate: &str, more: &str) -> Running {
         let script = format!(
             "{more}\nfake: {STAGE}#1: wait-for {}\nfake: {STAGE}: append work {{attempt}}\nfake: {STAGE}: commit Work",
@@ -108,7 +109,7 @@ impl<'a> Load<'a> {
         assert_eq!(gone, "", "agents lost by {by}");
     }
 
-    /// Lets them continue, and waits until their tickets are closed.
+    /// Opens the gate, and waits until their tickets are closed.
     pub(crate) async fn finish(&self, running: &Running) {
         self.open(&running.gate);
         for ticket in &running.tickets {
@@ -116,7 +117,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// As [`Load::finish`]; then each agent has run exactly once.
+    /// Like [`Load::finish`]; in addition, each agent has run exactly once.
     pub(crate) async fn finish_once(&self, running: &Running) {
         self.finish(running).await;
         let runs = self.agents().runs();
@@ -182,7 +183,7 @@ impl<'a> Load<'a> {
         .await;
     }
 
-    /// The unit a ticket's worker runs in, with the pid of its shim, as the server tells it.
+    /// The unit of a ticket's worker, with the pid of its shim, as the server reports it.
     pub(crate) async fn unit_of(&self, ticket: &str) -> (String, i32) {
         let workers = self.client.ok("list_workers", json!({"limit": 200})).await;
         let workers = workers["workers"].as_array().expect("a list");

@@ -1,5 +1,5 @@
-//! A machine to break, in either of two ways: a container, which is quick and whose files are seen from out here, or a guest
-//! with a kernel of its own, which has every controller of control groups.
+//! A machine to break, in one of two forms: a container, which is quick and whose files can be read
+//! from outside, or a guest with a kernel of its own, which has every controller of control groups.
 
 use std::fs;
 use std::path::Path;
@@ -24,17 +24,17 @@ impl Machine {
         }
     }
 
-    /// Runs a command in it that must succeed; returns what it printed.
+    /// Runs a command in it that must succeed; returns its output.
     pub(crate) fn run(&self, command: &[&str]) -> String {
         said(command, &self.output(command))
     }
 
-    /// A shell script, as [`Machine::run`].
+    /// Runs a shell script, like [`Machine::run`].
     pub(crate) fn sh(&self, script: &str) -> String {
         self.run(&["sh", "-euc", script])
     }
 
-    /// The content of one of its files.
+    /// The contents of one of its files.
     pub(crate) fn read(&self, inside: &str) -> String {
         self.run(&["cat", inside])
     }
@@ -51,7 +51,7 @@ impl Machine {
         ]);
     }
 
-    /// A path of the container, as it is named out here.
+    /// A path of the container, as seen from outside.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.container().path(inside)
     }
@@ -71,7 +71,7 @@ impl Machine {
     }
 }
 
-/// What a command that must succeed printed.
+/// The output of a command that must succeed.
 pub(crate) fn said(command: &[&str], output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
     let complaint = String::from_utf8_lossy(&output.stderr);

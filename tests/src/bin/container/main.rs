@@ -1,5 +1,5 @@
-//! Installs the Debian package on a machine of its own and treats it as operators do: a real systemd, real units, kills,
-//! an upgrade under load, a reboot in the middle of work, the removal.
+//! Installs the Debian package on a machine of its own and treats it as operators do: a real
+//! systemd, real units, kills, an upgrade under load, a reboot in the middle of work, the removal.
 //!
 //! ```text
 //! cargo build --workspace --all-targets && cargo run -p e2e --bin container       # as root, about three minutes
@@ -12,9 +12,10 @@
 //! debootstrap --variant=minbase --include=… bookworm target/ci-tools/bookworm
 //! ```
 //!
-//! With `--limits` it is a guest of qemu's instead, where workers are held to memory, tasks and processor by a kernel.
-//! `.ci/run` makes that directory, and says which packages. Nothing of it is changed, and nothing of the machine outlives this
-//! program. Agents are scripted (`fake-claude`). Each step says what it does; what cannot be tried here is said, too.
+//! With `--limits` it is a guest of qemu instead, whose kernel limits the workers' memory, tasks
+//! and processor time. `.ci/run` makes that directory, and lists its packages. The program changes
+//! nothing in the directory, and nothing of the machine outlives the program. Agents are scripted
+//! (`fake-claude`). Each step is printed, and so is each step that cannot be tried here.
 #![expect(clippy::print_stdout, reason = "its output is for people")]
 
 mod credential;
@@ -52,7 +53,7 @@ use crate::operator::Operator;
 use crate::operator::SYSTEM;
 use crate::tools::Tools;
 
-/// Programs without which there is no machine, and the packages that have them.
+/// Programs without which there is no machine, and the packages that contain them.
 const NEEDED: [(&str, &str); 4] = [
     ("/usr/bin/systemd-nspawn", "systemd-container"),
     ("/usr/bin/nsenter", "util-linux"),
@@ -86,7 +87,7 @@ struct Cli {
 
 static BEGUN: OnceLock<Instant> = OnceLock::new();
 
-/// Says what is done, and since when the program runs.
+/// Prints a step, and how long the program has been running.
 pub(crate) fn say(what: &str) {
     let since = BEGUN.get_or_init(Instant::now).elapsed().as_secs();
     println!("[{since:>3} s] {what}");
@@ -107,7 +108,7 @@ fn main() -> ExitCode {
     if cli.limits {
         guest::keep_network_private().expect("root may unshare networks");
     }
-    // One thread, which is the one in the machine's network.
+    // One thread: the one in the machine's network.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).expect("a handler");

@@ -1,11 +1,11 @@
-//! What the manual tells operators to type, typed exactly so.
+//! What the manual tells operators to type, typed exactly as written.
 
 use crate::operator::Operator;
 use crate::say;
 
 const MANUAL: &str = include_str!("../../../../packaging/OPERATING.md");
 
-/// The commands of the manual's fence about the journal: the system's, or a user's.
+/// The commands in the manual's code block about the journal: the system's, or a user's.
 fn journal_commands(user: bool) -> Vec<&'static str> {
     let fences = MANUAL.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let fence = fences.filter(|fence| fence.starts_with("journalctl")).last();
@@ -14,7 +14,7 @@ fn journal_commands(user: bool) -> Vec<&'static str> {
     commands.filter(|command| command.contains("--user") == user).collect()
 }
 
-/// Each finds at least one record. By then everything they name has been seen.
+/// Each command finds at least one record. By then everything that they name has been logged.
 pub(crate) fn reads_the_journal(operator: &Operator<'_>) {
     let commands = journal_commands(operator.place.user.is_some());
     assert!(!commands.is_empty(), "the manual has some");

@@ -1,7 +1,8 @@
 //! Debian's systemd, booted in a container from a copy-on-write view of a directory.
 //!
-//! Mounts live in a mount namespace of this program and vanish with it. The container has its own network; this program's
-//! only thread joins it, so that its HTTP client is a neighbour of the server. Only processes of the container are ended.
+//! Mounts are in a mount namespace of this program and vanish with it. The container has its own
+//! network; this program's only thread joins it, so that its HTTP client is a neighbour of the
+//! server. Only processes of the container are ended.
 
 use std::fs;
 use std::fs::File;
@@ -33,8 +34,8 @@ use tempfile::TempDir;
 
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What is done for this program when it was killed: everything in the machine's control groups ends, then its files go.
-/// A program that ended in good order has left nothing of this.
+/// Cleans up if this program is killed: everything in the machine's control groups ends, then its
+/// files are removed. A program that ends in good order leaves nothing for it.
 const GUARD: &str = r#"
     read -r _
     directory=$1
@@ -54,13 +55,13 @@ pub(crate) struct Container {
     nspawn: Mutex<Option<Child>>,
     /// Held open for life; see [`GUARD`].
     _guard: Option<ChildStdin>,
-    /// The control groups made for it, to be removed again.
+    /// The control groups that were made for it, to be removed again.
     groups: Vec<PathBuf>,
-    /// What it sees of this machine, read-only, and where.
+    /// The directories of this machine that it sees, read-only, and their paths in it.
     binds: Vec<(PathBuf, String)>,
 }
 
-/// Gives this process mounts of its own. Before any thread is started.
+/// Gives this process mounts of its own. Call it before any thread is started.
 pub(crate) fn keep_mounts_private() -> nix::Result<()> {
     let none: Option<&str> = None;
     nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
@@ -68,7 +69,8 @@ pub(crate) fn keep_mounts_private() -> nix::Result<()> {
 }
 
 impl Container {
-    /// A machine that is not booted yet, with the files of `base`, which stays as it is, and those of `binds`.
+    /// A machine that is not booted yet, with the files of `base`, which stays unchanged, and those
+    /// of `binds`.
     pub(crate) fn make(base: &Path, binds: &[(PathBuf, String)]) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("ve-container-")
@@ -140,7 +142,7 @@ impl Container {
             .arg(format!("--machine={}", self.name))
             .arg(format!("--directory={}", self.root().display()))
             .args(self.binds.iter().map(|(here, there)| {
-                // systemd-nspawn takes colons for separators.
+                // systemd-nspawn treats colons as separators.
                 let here = here.display().to_string().replace(':', "\\:");
                 format!("--bind-ro={here}:{there}")
             }))
@@ -153,7 +155,7 @@ impl Container {
         self.up().await;
     }
 
-    /// Asks it to reboot and waits until it is up again.
+    /// Makes it reboot and waits until it is up again.
     pub(crate) async fn reboot(&self) {
         // The connection to its systemd may be cut while it answers.
         drop(self.output(&["systemctl", "reboot"]));
@@ -162,7 +164,7 @@ impl Container {
             std::future::ready(ended.ok_or_else(|| self.console()))
         })
         .await;
-        // How nspawn says that the machine wants to be booted again.
+        // The exit code by which nspawn reports that the machine wants to be booted again.
         assert_eq!(status.code(), Some(133), "{}", self.console());
         self.boot().await;
     }
@@ -193,7 +195,7 @@ impl Container {
         nix::sched::setns(network, CloneFlags::CLONE_NEWNET).expect("as root");
     }
 
-    /// The machine's first process, by its number out here.
+    /// The machine's first process, by its number outside.
     fn init(&self) -> Option<i32> {
         let nspawn = self.child().as_ref()?.id();
         let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
@@ -218,7 +220,7 @@ impl Container {
             .expect("nsenter is installed")
     }
 
-    /// A path of the machine, as it is named out here.
+    /// A path of the machine, as seen from outside.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.root().join(inside.trim_start_matches('/'))
     }
@@ -265,7 +267,7 @@ impl Drop for Container {
                 String::from_utf8_lossy(&journal.stdout)
             );
         }
-        // With its first process the whole machine is gone.
+        // The whole machine ends with its first process.
         if let Some(init) = self.init()
             && let Err(errno) = kill(Pid::from_raw(init), Signal::SIGKILL)
         {

@@ -15,16 +15,16 @@ pub(crate) const SERVER: &str = "vibe-ensemble.service";
 pub(crate) const SOCKET: &str = "vibe-ensemble.socket";
 const WORKERS: &str = "vibe-ensemble-worker@*.service";
 
-/// Whose server it is, and where its things are in the machine.
+/// Which server it is, and where its files are in the machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// `None`: the system's.
+    /// `None` means the system's.
     pub(crate) user: Option<&'static str>,
-    /// The user its programs run as.
+    /// The account under which its programs run.
     pub(crate) account: &'static str,
     pub(crate) home: &'static str,
     pub(crate) state: &'static str,
-    /// Where a project may be.
+    /// Where projects may be.
     pub(crate) projects: &'static str,
     pub(crate) address: &'static str,
     /// Where variables of its agents are set.
@@ -70,7 +70,7 @@ impl<'a> Operator<'a> {
         Self { machine, place }
     }
 
-    /// A command as the owner of the server: root, or the user in their own session.
+    /// Runs a command as the owner of the server: root, or the user in their own session.
     pub(crate) fn output(&self, command: &[&str]) -> Output {
         let Some(user) = self.place.user else { return self.machine.output(command) };
         let mut all =
@@ -82,7 +82,7 @@ impl<'a> Operator<'a> {
         self.machine.output(&all)
     }
 
-    /// As [`Machine::run`].
+    /// Like [`Machine::run`].
     pub(crate) fn run(&self, command: &[&str]) -> String {
         machine::said(command, &self.output(command))
     }
@@ -109,7 +109,7 @@ impl<'a> Operator<'a> {
         self.property(SERVER, "MainPID").parse().expect("a number")
     }
 
-    /// The workers that run now.
+    /// The running workers.
     pub(crate) fn workers(&self) -> Workers {
         let shown = self.systemctl(&["show", "-p", "Id,MainPID,ActiveState", WORKERS]);
         let mut workers = Workers::new();
@@ -135,7 +135,7 @@ impl<'a> Operator<'a> {
         self.systemctl(&["kill", "--kill-who=main", &format!("--signal={signal}"), unit]);
     }
 
-    /// Waits for a server other than the one before, that is ready.
+    /// Waits for a server that is ready and differs from the previous one.
     pub(crate) async fn is_back(&self, before: i32) -> i32 {
         eventually("the server is back", || async {
             let (state, pid) = (self.property(SERVER, "ActiveState"), self.server_pid());
@@ -145,13 +145,14 @@ impl<'a> Operator<'a> {
         .await
     }
 
-    /// A coordinator. After each boot it needs another one: its connections are gone.
+    /// A coordinator. Each boot needs a new one, because the connections are gone.
     pub(crate) fn client(&self) -> Client {
         let token = self.machine.read(&format!("{}/tokens/coordinator", self.place.state));
         Client::reconnecting(self.place.address, Some(token.trim().to_owned()))
     }
 
-    /// Makes room for the records of the scripted agents; returns them where they can be read from out here.
+    /// Makes room for the records of the scripted agents; returns them if they can be read from
+    /// outside.
     pub(crate) fn agents(&self) -> Option<CallLog> {
         let directory = format!("{}/fake", self.place.home);
         let log = match self.machine {
@@ -198,7 +199,7 @@ impl<'a> Operator<'a> {
         entries.lines().map(entry).collect()
     }
 
-    /// What systemd itself says about a unit, as a match for [`Operator::journal`].
+    /// systemd's own messages about a unit, as a match for [`Operator::journal`].
     pub(crate) fn about(&self, unit: &str) -> String {
         let field = if self.place.user.is_some() { "USER_UNIT" } else { "UNIT" };
         format!("{field}={unit}")

@@ -1,4 +1,5 @@
-//! The package's life: built, installed, upgraded under load, removed, installed again, purged.
+//! The life of the package: built, installed, upgraded under load, removed, installed again,
+//! purged.
 
 use std::path::Path;
 use std::process::Command;
@@ -45,7 +46,7 @@ pub(crate) fn build(machine: &Machine, workspace: &Path) -> Packages {
     packages
 }
 
-/// Builds one from the programs beside this one; returns the name of its file.
+/// Builds one package from the programs beside this one; returns the name of its file.
 pub(crate) fn build_one(output: &Path, workspace: &Path, version: &str) -> String {
     let built = Command::new(workspace.join("packaging/build-deb"))
         .arg("--from")
@@ -62,10 +63,11 @@ pub(crate) fn build_one(output: &Path, workspace: &Path, version: &str) -> Strin
     name.to_string_lossy().into_owned()
 }
 
-/// Installs it on a machine that never had it. Then the server runs, and will after a boot.
+/// Installs it on a machine that never had it. Afterwards the server runs, and will start after a
+/// boot.
 pub(crate) fn install(operator: &Operator<'_>, packages: &Packages) {
     let machine = operator.machine;
-    // The scripted agent stands where an administrator installs claude for everybody.
+    // The scripted agent is where an administrator installs claude for everybody.
     machine.put(&binaries::fake_claude(), "/usr/local/bin/claude");
     machine.run(&["dpkg", "--install", &packages.first]);
     for unit in [SOCKET, WORKER_SOCKET, SERVER] {
@@ -91,8 +93,8 @@ pub(crate) fn install(operator: &Operator<'_>, packages: &Packages) {
     ));
 }
 
-/// What an operator does next: variables for the agents, more workers than the default, read by a reload. They linger
-/// shortly, so that a step begins with none of the one before.
+/// What an operator does next: variables for the agents, more workers than the default, read by a
+/// reload. Workers linger only shortly, so that a step begins with none of the previous step.
 pub(crate) fn settle(operator: &Operator<'_>) {
     let home = operator.place.home;
     operator.machine.write(operator.place.worker_env, &format!("CLAUDE_FAKE_DIR={home}/fake\n"));
@@ -108,7 +110,7 @@ pub(crate) fn hardening(operator: &Operator<'_>, server: &str, worker: &str) {
         if operator.place.user.is_some() {
             command.push("--user");
         }
-        // An instance of the template need not run to be looked at.
+        // An instance of the template need not run to be examined.
         command.extend(["security", unit]);
         let said = operator.run(&command);
         let number = said
@@ -126,7 +128,7 @@ pub(crate) fn hardening(operator: &Operator<'_>, server: &str, worker: &str) {
     say(&format!("systemd-analyze security, units of {whose}: server {server}, worker {worker}"));
 }
 
-/// Upgrades under load: the servers are restarted, no worker is.
+/// Upgrades under load: the servers are restarted, and no worker is.
 pub(crate) async fn upgrade(load: &Load<'_>, users: &Users<'_>, packages: &Packages) {
     let operator = &load.operator;
     let running = load.running(20, "upgrade", "").await;
@@ -189,7 +191,7 @@ pub(crate) async fn remove(load: &mut Load<'_>, packages: &Packages) {
     machine.run(&["id", "vibe-ensemble"]);
     let home = machine.path("/home/ada/.local/state/vibe-ensemble/vibe-ensemble.db");
     assert!(home.exists(), "a user's own state is not the package's");
-    // Purging twice, and a first installation after a purge, are as good as once.
+    // Purging twice, and a first installation after a purge, work as well as once.
     machine.run(&["dpkg", "--purge", NAME]);
     machine.run(&["dpkg", "--install", &packages.first]);
     assert_eq!(operator.property(SERVER, "ActiveState"), "active");

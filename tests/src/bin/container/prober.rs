@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What became of the connections.
+/// The outcomes of the connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) answered: u32,
-    /// Nobody listened: what may not happen.
+    /// Nobody listened, which must not happen.
     pub(crate) refused: u32,
     /// The server was killed while it answered.
     pub(crate) cut: u32,
@@ -26,7 +26,7 @@ pub(crate) struct Prober {
 }
 
 impl Prober {
-    /// Begins, in the network of the calling thread.
+    /// Starts probing, in the network of the calling thread.
     pub(crate) fn start(address: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
@@ -53,7 +53,7 @@ impl Prober {
 
 fn ask(address: &str) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
-    // Longer than a start takes: a connection that was accepted by nobody waits for the next server.
+    // Longer than a start takes: a connection that nobody accepted waits for the next server.
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();

@@ -1,4 +1,4 @@
-//! Restarts, kills, stops and a reboot under workers at work.
+//! Restarts, kills, stops and a reboot under working workers.
 
 use e2e::eventually::eventually;
 
@@ -8,10 +8,11 @@ use crate::operator::SOCKET;
 use crate::prober::Prober;
 use crate::say;
 
-/// As many agents as this run while the server is disturbed.
+/// How many agents run while the server is disturbed.
 const AGENTS: usize = 20;
 
-/// Ends the server in every way an operator has, again and again, while agents run and somebody connects all the time.
+/// Ends the server in every way that an operator has, again and again, while agents run and a
+/// client connects all the time.
 pub(crate) async fn under_load(load: &Load<'_>, rounds: u32) {
     let operator = &load.operator;
     let running = load.running(AGENTS, "restarts", "").await;
@@ -28,7 +29,7 @@ pub(crate) async fn under_load(load: &Load<'_>, rounds: u32) {
                 "kill -9"
             }
             2 => {
-                // The shims dial the socket, so systemd may have started it again before we do.
+                // The shims dial the socket, so systemd may start the server again first.
                 operator.systemctl(&["stop", SERVER]);
                 operator.systemctl(&["start", SERVER]);
                 "systemctl stop and start"
@@ -54,14 +55,14 @@ pub(crate) async fn under_load(load: &Load<'_>, rounds: u32) {
     ));
 }
 
-/// The way to keep the server stopped is to stop its socket; the workers run on all the same.
+/// To keep the server stopped, stop its socket; the workers continue nevertheless.
 pub(crate) async fn stopped_for_good(load: &Load<'_>) {
     let operator = &load.operator;
     let running = load.running(2, "stopped", "").await;
     operator.systemctl(&["stop", SOCKET]);
     assert_eq!(operator.property(SERVER, "ActiveState"), "inactive");
     load.assert_untouched(&running, "stopping the socket");
-    // Their agents are done while nobody is there to hear it.
+    // Their agents finish while no server is there to hear it.
     load.open("stopped");
     let records: Vec<_> = load
         .agents()

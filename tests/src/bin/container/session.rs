@@ -1,4 +1,5 @@
-//! The real claude in a worker's unit, under all of its hardening: a whole session, only without the model.
+//! The real claude in a worker's unit, under its full hardening: a whole session, in which only the
+//! model is replaced.
 
 use e2e::claude;
 use e2e::messages_api::MessagesApi;
@@ -16,7 +17,7 @@ fn uses(tool: &str, input: Value) -> Turn {
     Turn::Use { tool: tool.to_owned(), input }
 }
 
-/// It writes a file with its Bash, speaks to the server, and its report closes the ticket.
+/// It writes a file with its Bash, calls the server, and its report closes the ticket.
 pub(crate) async fn in_a_worker(load: &Load<'_>, tools: &Tools) {
     if !tools.has("claude") {
         say("NOT TRIED: a session of claude in a worker's unit, for it is not here");
@@ -24,7 +25,7 @@ pub(crate) async fn in_a_worker(load: &Load<'_>, tools: &Tools) {
     }
     let operator = &load.operator;
     let (machine, place) = (operator.machine, operator.place);
-    // Where this program is: in the machine's network.
+    // This program is in the machine's network.
     let command = "printf 'by a real agent' >made.txt && id -un >who.txt && git log -1 --format=%s";
     let api = MessagesApi::play(vec![
         uses("Bash", json!({"command": command, "description": "do the work"})),

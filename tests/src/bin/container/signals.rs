@@ -50,14 +50,15 @@ pub(crate) async fn to_the_server(load: &Load<'_>) {
     );
 }
 
-/// A signal that ends the server, which systemd starts again. `status` is how it exits, when not with success.
+/// A signal that ends the server, which systemd starts again. `status` is its exit status, unless
+/// that is success.
 async fn ends_it(load: &Load<'_>, running: &Running, by: By, signal: &str, status: Option<&str>) {
     let before = load.operator.server_pid();
     by.send(load, signal, SERVER, before);
     load.operator.is_back(before).await;
     load.assert_untouched(running, signal);
     let Some(status) = status else { return };
-    // systemd tells of an exit that is no success.
+    // systemd reports an exit other than success.
     eventually("systemd tells of the exit", || async {
         let told = load.operator.journal(&[&load.operator.about(SERVER)]);
         let exits: Vec<&Value> = told
@@ -71,7 +72,7 @@ async fn ends_it(load: &Load<'_>, running: &Running, by: By, signal: &str, statu
     .await;
 }
 
-/// A signal that makes the server log something, and nothing else.
+/// A signal that makes the server log something, and does nothing else.
 async fn logs(load: &Load<'_>, by: By, signal: &str, message: &str) {
     let (before, logged) = (load.operator.server_pid(), load.operator.logged(message));
     by.send(load, signal, SERVER, before);
@@ -86,7 +87,7 @@ async fn eventually_logged(load: &Load<'_>, message: &str, before: usize) {
     .await;
 }
 
-/// USR2: nothing new is granted until it comes again.
+/// SIGUSR2: nothing new is granted until the signal is sent again.
 async fn drains(load: &Load<'_>, by: By) {
     let pid = load.operator.server_pid();
     by.send(load, "USR2", SERVER, pid);
@@ -113,13 +114,14 @@ pub(crate) async fn to_shims(load: &Load<'_>) {
             sent.push((ticket, signal, by));
         }
     }
-    // Without --kill-who everything in the unit gets it, the agent too: the shim's word still counts.
+    // Without --kill-who everything in the unit receives it, including the agent; the shim's report
+    // still decides.
     let ticket = tickets.next().expect("as many as were made");
     let (unit, _) = load.unit_of(ticket).await;
     load.operator.systemctl(&["kill", "--signal=TERM", &unit]);
     sent.push((ticket, "TERM", By::Systemctl));
 
-    // A second run does not wait; these are the runs that a signal must not touch.
+    // A second run does not wait; these are the runs that a signal must not affect.
     for (ticket, signal, by) in &sent {
         match *signal {
             "TERM" | "QUIT" => {

@@ -1,6 +1,8 @@
-//! What agents need beside git, under the hardening of a worker's unit: claude itself, node and npm, cargo and a linker.
+//! What agents need besides git, under the hardening of a worker's unit: claude itself, node and
+//! npm, cargo and a linker.
 //!
-//! They are this machine's own, shown to the other one read-only. What is not here is said, and not tried.
+//! They are this machine's own, shown to the other machine read-only. A missing tool is reported,
+//! and not tried.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -9,20 +11,20 @@ use std::process::Command;
 use crate::load::Load;
 use crate::say;
 
-/// Where they are inside.
+/// Their directory inside the machine.
 pub(crate) const PLACE: &str = "/opt/tools";
 
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
-    /// Each file or directory out here, and its place inside.
+    /// Each file or directory outside, and its path inside.
     pub(crate) binds: Vec<(PathBuf, String)>,
-    /// Lines of a shell script, by the tool they try; each ends with the line that is expected of it.
+    /// Lines of a shell script, by the tool that they try; each ends with the expected output.
     trials: Vec<(&'static str, &'static str)>,
     missing: Vec<&'static str>,
 }
 
 impl Tools {
-    /// Looks for them. `base` is what the machine has by itself.
+    /// Finds the tools. `base` is the machine's own set of files.
     pub(crate) fn find(workspace: &Path, base: &Path) -> Self {
         let mut tools = Self::default();
         let claude =
@@ -39,7 +41,7 @@ impl Tools {
         let node = asked("sh", &["-c", "command -v node"], workspace).map(PathBuf::from);
         let node = node.and_then(|path| path.canonicalize().ok());
         tools.have("node", node, "bin/node", "node -e 'console.log(\"node works\")'");
-        // …/node_modules/npm/bin/npm-cli.js; what it requires stands beside it in some packages.
+        // …/node_modules/npm/bin/npm-cli.js; some packages keep its dependencies beside it.
         let npm = asked("sh", &["-c", "readlink -f \"$(command -v npm)\""], workspace);
         let npm =
             npm.as_deref().and_then(|cli| Path::new(cli).ancestors().nth(3).map(Path::to_owned));
@@ -85,7 +87,7 @@ impl Tools {
     }
 }
 
-/// What a program prints; nothing when it is not there or fails.
+/// The output of a program; `None` if it is missing or fails.
 fn asked(program: &str, arguments: &[&str], directory: &Path) -> Option<String> {
     let output = Command::new(program).args(arguments).current_dir(directory).output().ok()?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();

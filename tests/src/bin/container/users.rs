@@ -22,7 +22,8 @@ pub(crate) struct Users<'a> {
     pub(crate) load: Load<'a>,
 }
 
-/// An account without a session, whose manager lingers; the server is enabled and started, and has to take it.
+/// An account without a session, whose manager lingers; the server is enabled and started, and must
+/// accept that.
 pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> {
     let operator = enable(machine);
     package::hardening(&operator, "4.0", "4.0");

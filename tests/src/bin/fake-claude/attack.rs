@@ -1,7 +1,8 @@
 //! What a hostile agent does to its supervisor, to the server, and to the attempts of others.
 //!
-//! An attack has no result of its own: what follows in the script decides how the agent ends. It never follows a link
-//! that it finds, so an agent that is run twice does not change what its first run linked to.
+//! An attack has no result of its own: the rest of the script decides how the agent ends. An attack
+//! never follows a link that it finds, so an agent that runs twice does not change the target of
+//! its first run's link.
 
 use std::fs;
 use std::io;
@@ -25,24 +26,27 @@ use shim_protocol::run_dir;
 
 use crate::places::Places;
 
-/// Paths are relative to where the agent was started, and names are replaced in them, see [`crate::places`].
+/// Paths are relative to the directory in which the agent was started, and names in them are
+/// replaced, see [`crate::places`].
 #[derive(Debug, PartialEq)]
 pub(crate) enum Attack {
-    /// `attack KIND`: notes that an attack of this kind follows, for [`e2e::fake::CallLog::attacks`].
+    /// `attack KIND`: records that an attack of this kind follows, for
+    /// [`e2e::fake::CallLog::attacks`].
     Note(String),
     /// `link PATH TARGET`: a symbolic link in the place of whatever is there.
     Link { path: String, target: String },
     /// `pipe PATH`: a named pipe in the place of whatever is there.
     Pipe(String),
-    /// `remove PATH`: and all that is below.
+    /// `remove PATH`: with everything below it.
     Remove(String),
-    /// `read-only DIRECTORY`: makes one with a file in it, and takes the right to write away from both.
+    /// `read-only DIRECTORY`: makes one with a file in it, and removes the write permission of
+    /// both.
     ReadOnly(String),
     /// `signal shim SIGNAL`: to the shim of this agent. `signal shims SIGNAL`: to all others of this server.
     Signal { whom: Whom, signal: Signal },
-    /// `forge ATTEMPT NAMED WORKER REPORT`: an exit record of a success in the run directory of `ATTEMPT`, in place of
-    /// one that is there, which says that it is the record of the attempt `NAMED` and of `WORKER`, or, for `theirs`, of
-    /// the worker that has the attempt `NAMED`.
+    /// `forge ATTEMPT NAMED WORKER REPORT`: an exit record of a success in the run directory of
+    /// `ATTEMPT`, replacing an existing one, which claims to be the record of the attempt `NAMED`
+    /// and of `WORKER`, or, for `theirs`, of the worker that has the attempt `NAMED`.
     Forge { attempt: String, named: String, worker: String, report: String },
 }
 
@@ -52,7 +56,7 @@ pub(crate) enum Whom {
     OtherShims,
 }
 
-/// Reads a command, or returns `None` when the verb is none of these.
+/// Reads a command; returns `None` if the verb is none of these.
 pub(crate) fn parse(verb: &str, rest: &str) -> Option<Result<Attack, String>> {
     let words: Vec<&str> = rest.split(' ').filter(|word| !word.is_empty()).collect();
     let wrong = || Err(format!("`{verb} {rest}` does not say what is needed"));
@@ -87,7 +91,8 @@ pub(crate) fn parse(verb: &str, rest: &str) -> Option<Result<Attack, String>> {
     })
 }
 
-/// Makes the attack. The error is why the agent gives up: a script that could not be obeyed is no test.
+/// Performs the attack. The error is the reason why the agent gives up: a script that cannot be
+/// obeyed is no test.
 pub(crate) fn act(attack: &Attack, places: &Places) -> Result<(), String> {
     match attack {
         Attack::Note(kind) => note(kind, places),
@@ -112,14 +117,14 @@ pub(crate) fn act(attack: &Attack, places: &Places) -> Result<(), String> {
     }
 }
 
-/// Noted before the attack: the attacker may not survive it.
+/// Recorded before the attack, because the attacker may not survive it.
 fn note(kind: &str, places: &Places) -> Result<(), String> {
     let Some(directory) = places.variable(fake::DIRECTORY_VARIABLE) else { return Ok(()) };
     let file = Path::new(directory).join("attacks").join(format!("{}.{kind}", places.attempt));
     fs::write(&file, "").map_err(|error| at(&file, &error))
 }
 
-/// The path, with nothing there and a directory above.
+/// The path, with nothing there and its directory created.
 fn cleared(path: &Path) -> Result<std::path::PathBuf, String> {
     remove(path)?;
     if let Some(above) = path.parent() {
@@ -128,7 +133,8 @@ fn cleared(path: &Path) -> Result<std::path::PathBuf, String> {
     Ok(path.to_owned())
 }
 
-/// Removes what is there, a link and not its target. What others remove or make meanwhile is tried again.
+/// Removes what is there, a link rather than its target. If others remove or create something
+/// meanwhile, it tries again.
 fn remove(path: &Path) -> Result<(), String> {
     for _ in 0..100 {
         let removed = match fs::symlink_metadata(path) {
@@ -139,7 +145,7 @@ fn remove(path: &Path) -> Result<(), String> {
         match removed {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Nothing is there, or something below it has gone by itself.
+                // Nothing is there, or something below it has disappeared.
                 if fs::symlink_metadata(path).is_err() {
                     return Ok(());
                 }
@@ -163,7 +169,7 @@ fn read_only(directory: &Path) -> Result<(), String> {
 fn signal_own_shim(signal: Signal) -> Result<(), String> {
     let parent = nix::unistd::getppid();
     let command = process::command(parent.as_raw()).unwrap_or_default();
-    // A shim that has died has left the agent to a process that must not be hit.
+    // If its shim has died, the agent has another parent, which must not be hit.
     if !command.split(' ').next().is_some_and(|program| program.ends_with("vibe-ensemble-shim")) {
         return Ok(());
     }
@@ -212,7 +218,7 @@ fn forge(
     fs::write(&path, record.to_string()).map_err(|error| at(&path, &error))
 }
 
-/// The grant in a run directory, or nothing.
+/// The grant in a run directory, or null.
 fn grant(run: &Path) -> Value {
     let bytes = fs::read(run.join(run_dir::GRANT)).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
@@ -231,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_removed_is_the_link_and_not_its_target() {
+    fn removing_a_link_spares_its_target() {
         let directory = tempfile::tempdir().unwrap();
         let [target, link] = ["target", "link"].map(|name| directory.path().join(name));
         fs::create_dir(&target).unwrap();
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_an_attack_is_not_a_pass() {
+    fn a_mistake_in_an_attack_is_an_error() {
         for (verb, rest) in [("link", "one"), ("signal", "shim LOUD"), ("signal", "all TERM")] {
             assert!(parse(verb, rest).is_some_and(|parsed| parsed.is_err()), "{verb} {rest}");
         }

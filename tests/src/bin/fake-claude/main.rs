@@ -1,13 +1,14 @@
-//! An agent that obeys a script: stands in for `claude -p` in tests.
+//! An agent that obeys a script, in place of `claude -p` in tests.
 //!
-//! The script is in the prompt, so it travels the same way as real work: lines `fake: STAGE: COMMAND` of the ticket's
-//! description (or of a comment, or of a report) apply to the stage `STAGE`, `fake: *: …` to every stage, and
-//! `fake: STAGE#2: …` to the second run of that stage only. Without a line for it a stage completes with the report
-//! `STAGE done`. The commands are in [`script`], those of a hostile agent in [`attack`], and the names that may stand in
-//! their paths and texts (`{ticket}`, `{run}`, …) in [`places`].
+//! The script is in the prompt, so it takes the same path as real work: lines `fake: STAGE:
+//! COMMAND` of the ticket's description (or of a comment, or of a report) apply to the stage
+//! `STAGE`, `fake: *: …` to every stage, and `fake: STAGE#2: …` to the second run of that stage
+//! only. Without a line for it, a stage completes with the report `STAGE done`. The commands are in
+//! [`script`], those of a hostile agent in [`attack`], and the names that may occur in their paths
+//! and texts (`{ticket}`, `{run}`, …) in [`places`].
 //!
-//! What it prints has the shape of claude 2.1.330's `stream-json`. What it was called with is recorded under
-//! `CLAUDE_FAKE_DIR`, see `e2e::fake`.
+//! Its output has the shape of claude 2.1.330's `stream-json`. Its arguments, environment and
+//! prompt are recorded under `CLAUDE_FAKE_DIR`, see `e2e::fake`.
 
 mod attack;
 mod places;
@@ -57,7 +58,8 @@ fn main() -> ExitCode {
         }
     };
 
-    // Asked how it went, it must not say that it is done with what it gave up or was killed in.
+    // When it is asked for the outcome, it must not claim to have finished work that it gave up or
+    // was killed in.
     if call.is_question() && !recorder.knows_of_work_done() {
         stream.say("Not all of it was done.");
         stream.result(&Verdict::NoOutput);
@@ -70,7 +72,8 @@ fn main() -> ExitCode {
         match command {
             Command::Exit(code) => return recorder.end(*code),
             Command::Die(signal) => {
-                // The first SEGV or BUS only makes Rust's handler, which looks for stack overflows, give its place up.
+                // The first SEGV or BUS only removes Rust's handler, which looks for stack
+                // overflows.
                 for _ in 0..2 {
                     nix::sys::signal::raise(*signal).expect("a signal of the platform");
                 }

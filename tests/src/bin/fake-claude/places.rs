@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use e2e::fake::Call;
 use shim_protocol::run_dir;
 
-/// Where this run is, as it was when the agent started.
+/// Where this run takes place, as it was when the agent started.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     ticket: String,
@@ -26,14 +26,14 @@ pub(crate) struct Places {
     pub(crate) attempt: String,
     worker: String,
     worktree: PathBuf,
-    /// Absent when nobody gave the agent a file of its run directory.
+    /// Absent if the agent was given no file of its run directory.
     run: Option<PathBuf>,
     env: BTreeMap<String, String>,
 }
 
 impl Places {
     pub(crate) fn of(call: &Call) -> Self {
-        // Every agent receives the path of the description of its MCP servers, which is in its run directory.
+        // Every agent receives the path of its MCP configuration, which is in its run directory.
         let run = call.argument("--mcp-config").and_then(|file| Path::new(file).parent());
         Self {
             ticket: call.ticket.clone(),
@@ -54,7 +54,7 @@ impl Places {
     /// The text with every name replaced.
     pub(crate) fn named(&self, text: &str) -> String {
         let mut named = text.to_owned();
-        // Looked up only when asked for: `{next}` and `{other}` list a directory.
+        // Looked up only if needed: `{next}` and `{other}` list a directory.
         let mut replace = |name: &str, value: &dyn Fn() -> String| {
             if named.contains(name) {
                 named = named.replace(name, &value());
@@ -74,7 +74,8 @@ impl Places {
         named
     }
 
-    /// A path of the script: names replaced, relative to where the agent was started.
+    /// A path of the script: names replaced, relative to the directory in which the agent was
+    /// started.
     pub(crate) fn path(&self, text: &str) -> PathBuf {
         self.worktree.join(self.named(text))
     }

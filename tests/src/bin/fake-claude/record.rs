@@ -1,4 +1,5 @@
-//! Writes down how the agent was called, counts its runs and notices a second agent on the same ticket.
+//! Records how the agent was called, counts its runs, and notices a second agent on the same
+//! ticket.
 
 use std::fs;
 use std::fs::File;
@@ -20,14 +21,14 @@ pub(crate) fn now_ns() -> u64 {
     u64::try_from(since.as_nanos()).expect("before 2554")
 }
 
-/// What the file of a session holds whose work is done.
+/// The contents of the file of a session whose work is done.
 const DONE: &[u8] = b"done";
 
 pub(crate) struct Recorder {
-    /// `CLAUDE_FAKE_DIR`; without it nothing is written down.
+    /// `CLAUDE_FAKE_DIR`; without it nothing is recorded.
     directory: Option<PathBuf>,
     call: Call,
-    /// Held as long as this process lives; the kernel releases it on any death.
+    /// Held as long as this process lives; the kernel releases it however the process ends.
     _running: Option<File>,
 }
 
@@ -66,7 +67,8 @@ impl Recorder {
         &self.call
     }
 
-    /// The session to announce, under claude's rules: a new id must be unused, a resumed one must exist.
+    /// The session to announce, by claude's rules: a new id must be unused, a resumed one must
+    /// exist.
     pub(crate) fn open_session(&self) -> Result<String, String> {
         let asked = |name: &str| self.call.argument(name).map(str::to_owned);
         let (Some(session), resumed) = (match asked("--resume") {
@@ -93,7 +95,8 @@ impl Recorder {
         }
     }
 
-    /// Remembers in the session that all its work was done, as a real one knows from its transcript.
+    /// Records in the session that all its work is done, as a real session knows from its
+    /// transcript.
     pub(crate) fn work_done(&self) {
         // Without records there are no sessions either.
         if let Some(file) = self.session_file().filter(|file| file.exists()) {
@@ -101,7 +104,7 @@ impl Recorder {
         }
     }
 
-    /// Whether this session knows that it did all its work.
+    /// Whether this session knows that it has done all its work.
     pub(crate) fn knows_of_work_done(&self) -> bool {
         let file = self.session_file();
         file.is_some_and(|file| fs::read(file).is_ok_and(|text| text == DONE))
@@ -112,7 +115,7 @@ impl Recorder {
         Some(self.directory.as_ref()?.join("sessions").join(session?))
     }
 
-    /// Writes the end down and makes it this process's exit code.
+    /// Records the end and returns this process's exit code.
     pub(crate) fn end(&self, exit_code: i32) -> ExitCode {
         if let Some(directory) = &self.directory {
             let end = CallEnd { exit_code, ended_ns: now_ns() };
@@ -122,7 +125,8 @@ impl Recorder {
     }
 }
 
-/// Which run of this stage this is. The files are made exclusively, so two agents never take the same number.
+/// The number of this run of the stage. The files are created exclusively, so two agents never take
+/// the same number.
 fn count_run(directory: &Path, ticket: &str, stage: &str) -> u32 {
     let runs = directory.join("runs");
     (1..=u32::MAX)
@@ -134,7 +138,7 @@ fn count_run(directory: &Path, ticket: &str, stage: &str) -> u32 {
         .expect("runs are few")
 }
 
-/// Takes the ticket's lock; leaves a note when another living agent has it.
+/// Takes the ticket's lock; leaves a note if another live agent has it.
 fn hold_ticket(directory: &Path, call: &Call) -> Option<File> {
     let path = directory.join("running").join(&call.ticket);
     let file = File::options().create(true).append(true).open(&path).expect("writable");
@@ -146,7 +150,7 @@ fn hold_ticket(directory: &Path, call: &Call) -> Option<File> {
     None
 }
 
-/// Writes a record whole: a reader never sees half of it.
+/// Writes a record atomically: a reader never sees half of it.
 fn write(directory: &Path, name: &str, record: &impl Serialize) {
     let temporary = directory.join(format!(".{name}"));
     let mut file = File::create(&temporary).expect("the harness made the directory");

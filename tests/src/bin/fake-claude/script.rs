@@ -21,55 +21,55 @@ pub(crate) enum Command {
     Act(Action),
     /// Prints the final message and continues: what follows happens after the result.
     Result(Verdict),
-    /// `hang-after-result`: the result, then never exit.
+    /// `hang-after-result`: prints the result, then never exits.
     HangAfterResult,
-    /// `ignore-term`: TERM has no effect from here on.
+    /// `ignore-term`: SIGTERM has no effect from here on.
     IgnoreTerm,
-    /// `exit N`: at once, without a result.
+    /// `exit N`: exits at once, without a result.
     Exit(i32),
-    /// `die SIGNAL`: by that signal, without a result.
+    /// `die SIGNAL`: dies by that signal, without a result.
     Die(Signal),
 }
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Action {
-    /// `say TEXT`: one assistant message.
+    /// `say TEXT`: prints one assistant message.
     Say(String),
     /// `sleep SECONDS`.
     Sleep(Duration),
-    /// `write FILE TEXT`, relative to the working directory, as all paths here.
+    /// `write FILE TEXT`, relative to the working directory, like all paths here.
     Write(PathBuf, String),
-    /// `append FILE TEXT`: one line.
+    /// `append FILE TEXT`: appends one line.
     Append(PathBuf, String),
     /// `git ARGUMENTS`, split at spaces. An agent whose git fails gives up.
     Git(Vec<String>),
-    /// `commit MESSAGE`: everything in the working directory.
+    /// `commit MESSAGE`: commits everything in the working directory.
     Commit(String),
-    /// `run COMMAND`, by a shell. An agent whose command fails gives up.
+    /// `run COMMAND`, in a shell. An agent whose command fails gives up.
     Run(String),
     /// `touch FILE`.
     Touch(PathBuf),
-    /// `wait-for FILE`: until it exists.
+    /// `wait-for FILE`: waits until it exists.
     WaitFor(PathBuf),
     /// `fork SECONDS`: leaves a sleeping child in the process group, with the pipes open.
     Fork(Duration),
-    /// `daemonize SECONDS`: leaves a sleeper in a session of its own, all descriptors closed.
+    /// `daemonize SECONDS`: leaves a sleeper in a session of its own, with all descriptors closed.
     Daemonize(Duration),
     /// `fork-storm N`: leaves N sleeping children.
     ForkStorm(u32),
-    /// `allocate MEBIBYTES`: takes so much memory, uses all of it, and keeps it.
+    /// `allocate MEBIBYTES`: allocates this much memory, uses all of it, and keeps it.
     Allocate(usize),
-    /// `flood BYTES`: at least so much of valid stream.
+    /// `flood BYTES`: prints at least this much valid stream.
     Flood(u64),
-    /// `raw LINE`: that line of the stream as it stands.
+    /// `raw LINE`: prints that line of the stream unchanged.
     Raw(String),
-    /// `garbage`: lines that are no JSON, bytes that are no text, and one line of 9 MiB.
+    /// `garbage`: lines that are not JSON, bytes that are not text, and one line of 9 MiB.
     Garbage,
     /// What an agent does to its supervisors, see [`attack`].
     Attack(Attack),
 }
 
-/// What a stage does when the script says nothing: it completes.
+/// What a stage does if the script says nothing: it completes.
 pub(crate) fn done(stage: &str) -> Verdict {
     Verdict::Completed { report: format!("{stage} done") }
 }
@@ -166,7 +166,7 @@ impl FromStr for Command {
     }
 }
 
-/// Does one step. The error is why the agent gives up.
+/// Performs one step. The error is the reason why the agent gives up.
 pub(crate) fn act(action: &Action, stream: &mut Stream, places: &Places) -> Result<(), String> {
     let named = |text: &str| places.named(text);
     let own = |path: &Path| places.path(&path.display().to_string());
@@ -206,7 +206,8 @@ pub(crate) fn act(action: &Action, stream: &mut Stream, places: &Places) -> Resu
     Ok(())
 }
 
-/// As a real agent would, but for the user's hooks: whatever a hook notes was the server's doing.
+/// As a real agent would, but without the user's hooks: whatever a hook records was caused by the
+/// server.
 fn git(arguments: &[String]) -> Result<(), String> {
     let status = std::process::Command::new("git")
         .args(["-c", "user.name=Agent", "-c", "user.email=agent@localhost"])
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_script_is_not_a_pass() {
+    fn a_mistake_in_a_script_is_an_error() {
         assert!(for_run("fake: *: dance", "impl", 1).is_err());
         assert!(for_run("fake: dance", "impl", 1).is_err());
         assert!(for_run("fake: *: exit soon", "impl", 1).is_err());

@@ -66,7 +66,7 @@ impl Verdict {
     }
 }
 
-/// TERM ends the process with 143, as claude does, while the returned switch is on.
+/// SIGTERM ends the process with 143, as with claude, while the returned switch is on.
 pub(crate) fn exit_143_on_term() -> Arc<AtomicBool> {
     let terminable = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(
@@ -78,7 +78,7 @@ pub(crate) fn exit_143_on_term() -> Arc<AtomicBool> {
     terminable
 }
 
-/// What claude prints when it is asked to resume a session it does not know.
+/// Claude's output when it is asked to resume an unknown session.
 pub(crate) fn print_unknown_session(session: &str) {
     let mut stream = Stream::new(session.to_owned());
     stream.line(&json!({
@@ -203,7 +203,7 @@ impl Stream {
         self.raw(line.as_bytes());
     }
 
-    /// A reader that went away ends the agent, as it would end claude.
+    /// A reader that closes the stream ends the agent, as it would end claude.
     fn raw(&mut self, bytes: &[u8]) {
         self.out
             .write_all(bytes)

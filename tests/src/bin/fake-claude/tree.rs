@@ -1,4 +1,4 @@
-//! Processes an agent leaves behind: the ones a supervisor has to find and end.
+//! Processes that an agent leaves behind, for a supervisor to find and end.
 
 use std::fs;
 use std::io::Read;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::process::Stdio;
 use std::time::Duration;
 
-/// First argument of a copy of this program on its way to being a daemon.
+/// First argument of a copy of this program on its way to becoming a daemon.
 const LEAD_SESSION: &str = "lead-session";
 const CLOSE_ALL_AND_SLEEP: &str = "close-all-and-sleep";
 /// First argument of a copy of this program that another user runs, see [`dial`].
@@ -28,18 +28,19 @@ const PLAY_HTTP: &str = "play-http";
 /// First argument of a copy of this program that holds connections open, see [`hold_connections`].
 const HOLD_CONNECTIONS: &str = "hold-connections";
 
-/// Leaves a sleeping child in this process group, holding this process's output open.
+/// Leaves a sleeping child in this process group, which keeps this process's output open.
 pub(crate) fn leave_child(duration: Duration) {
     let sleeper = Command::new("sleep")
         .arg(duration.as_secs_f64().to_string())
         .stdin(Stdio::null())
         .spawn()
         .expect("`sleep` is installed");
-    // Dropping the handle neither waits for the child nor ends it, which is the point.
+    // Dropping the handle neither waits for the child nor ends it, as intended.
     drop(sleeper);
 }
 
-/// The textbook daemon: a child leads a new session, its child closes everything, the first is gone.
+/// The textbook daemon: a child leads a new session, its child closes everything, and the first one
+/// exits.
 pub(crate) fn daemonize(duration: Duration) {
     let status = again([LEAD_SESSION, &duration.as_secs_f64().to_string()])
         .status()
@@ -47,7 +48,7 @@ pub(crate) fn daemonize(duration: Duration) {
     assert!(status.success(), "could not daemonize: {status}");
 }
 
-/// When this process is a step of [`daemonize`], does the step.
+/// If this process is a step of [`daemonize`], performs the step.
 pub(crate) fn if_helper(argv: &[String]) -> Option<ExitCode> {
     let [_, step, argument] = argv else { return None };
     match step.as_str() {
@@ -82,7 +83,7 @@ pub(crate) fn if_helper(argv: &[String]) -> Option<ExitCode> {
     }
 }
 
-/// Takes a server's place at its socket, and tells whether a shim that dials says anything.
+/// Takes a server's place at its socket, and reports whether a shim that dials says anything.
 fn play_server(socket: &Path) -> &'static str {
     let listener = UnixListener::bind(socket).expect("the directory was made writable");
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("our own file");
@@ -94,8 +95,8 @@ fn play_server(socket: &Path) -> &'static str {
     }
 }
 
-/// Listens as the server would and tells of each request whether it carries a token, until its input ends. Passes requests
-/// on to the address behind the comma, if there is one.
+/// Listens like the server and reports for each request whether it carries a token, until its input
+/// ends. Passes requests on to the address behind the comma, if there is one.
 fn play_http(argument: &str) {
     let (address, behind) =
         argument.split_once(',').map_or((argument, None), |(a, b)| (a, Some(b)));
@@ -129,7 +130,7 @@ fn play_http(argument: &str) {
     std::io::stdin().read_to_end(&mut rest).expect("our own pipe");
 }
 
-/// Opens a thousand connections, says so, and holds them until its input ends.
+/// Opens a thousand connections, reports it, and holds them until its input ends.
 fn hold_connections(address: &str) {
     let connect = |_| TcpStream::connect(address).expect("the server listens");
     let held: Vec<TcpStream> = (0..1_000).map(connect).collect();
@@ -139,7 +140,7 @@ fn hold_connections(address: &str) {
     drop(held);
 }
 
-/// Says hello to a shim socket with a token that is none, and tells what came back.
+/// Says hello to a shim socket with an invalid token, and reports the answer.
 fn dial(socket: &Path) -> &'static str {
     let Ok(mut stream) = UnixStream::connect(socket) else { return "unreachable" };
     let hello = br#"{"kind":"hello","protocol_min":1,"protocol_max":1,"build":"0","worker_id":"W-1","token":"x","pid":1}"#;
@@ -161,7 +162,7 @@ fn again<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
-/// Closes what came from above beyond the three standard ones, which are /dev/null already.
+/// Closes every inherited descriptor except the three standard ones, which are /dev/null already.
 fn close_all() {
     let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")
         .expect("/proc is there")

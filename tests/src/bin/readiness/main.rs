@@ -1,8 +1,10 @@
-//! Measures how fast a killed server is back: `cargo run --release -p e2e --bin readiness [-- --agents N --tickets N]`.
+//! Measures how fast a killed server is back: `cargo run --release -p e2e --bin readiness [--
+//! --agents N --tickets N]`.
 //!
-//! Starts agents that only sleep, kills the server, starts it again, and prints when it was ready and when it had every
-//! worker back. Then the same start without any agent, for what the check of the database at its opening costs. Asserts no
-//! time. The agents end by themselves after two minutes, and with this program at the latest.
+//! Starts agents that only sleep, kills the server, starts it again, and prints when it was ready
+//! and when it had every worker back. Then it measures the same start without any agent, for the
+//! cost of the database check. Asserts no time. The agents end by themselves after two minutes, and
+//! with this program at the latest.
 
 use std::time::Duration;
 use std::time::Instant;

@@ -1,6 +1,8 @@
-//! The attackers among the agents: what each of them does, and how much of its own work it may lose by that.
+//! The attackers among the agents: what each of them does, and how much of its own work that may
+//! cost.
 //!
-//! An attacker runs with the rights of its supervisor, so it may ruin its own ticket. It must not change anybody else's.
+//! An attacker runs with the rights of its supervisor, so it may ruin its own ticket. It must not
+//! affect anybody else's.
 
 use std::path::Path;
 
@@ -9,37 +11,40 @@ use e2e::kept::Kept;
 use crate::load::Projects;
 use crate::random::Random;
 
-/// The worker type in whose stage attackers attack: its time is limited, and it may not try often.
+/// The worker type in whose stage attackers attack: its time is limited, and it has few attempts.
 pub(crate) const STAGE: &str = "timed";
-/// Seconds.
+/// In seconds.
 pub(crate) const TIME_LIMIT: u32 = 10;
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
 
-/// No report, comment or file has this text unless a record that an attacker forged was believed.
+/// Appears in a report, comment or file only if the server believed a record that an attacker
+/// forged.
 pub(crate) const FORGED: &str = "forged-report";
 
-/// The attack that removes run directories of others.
+/// The attack that removes the run directories of others.
 pub(crate) const REMOVED_RUNS: &str = "others-removed-run";
 
-/// What an attack does to the ticket of the attacker.
+/// The effect of an attack on the attacker's own ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
-    /// Its working directory is no longer what it was: the stage's result may be lost, earlier ones may not.
+    /// Its working directory has changed: the stage's result may be lost, those of earlier stages
+    /// may not.
     WorkMayBeLost,
-    /// Its work is untouched: what was accepted is in the repository.
+    /// Its work is unaffected: what was accepted is in the repository.
     WorkStays,
 }
 
-/// Whom it is aimed at.
+/// The target of an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
-    /// The server, by what the agent leaves in its worktree. There is none in a directory that attempts share.
+    /// The server, through what the agent leaves in its worktree. There is none in a directory that
+    /// attempts share.
     Worktree,
     /// The server and the agent's own shim.
     Supervisor,
     /// Attempts and records of others.
     Others,
-    /// Shims of others. Their attempts may have to be made again.
+    /// Shims of others. Their attempts may have to be repeated.
     OtherShims,
 }
 
@@ -51,8 +56,8 @@ pub(crate) struct Attack {
     pub(crate) aim: Aim,
     /// In every run of the stage, or only in its first.
     every_run: bool,
-    /// Commands of the scripted agent, with ` ; ` between. `@directory` and `@repository` are the canaries,
-    /// `@checkout` is the project's repository.
+    /// Commands of the scripted agent, separated by ` ; `. `@directory` and `@repository` are the
+    /// canaries, `@checkout` is the project's repository.
     script: &'static str,
 }
 
@@ -76,7 +81,7 @@ const fn other_signal(name: &'static str, script: &'static str) -> Attack {
     Attack { name, own: Own::WorkStays, aim: Aim::OtherShims, every_run: false, script }
 }
 
-/// Every attack there is. `--attack NAME` chooses those whose names begin with `NAME`.
+/// All attacks. `--attack NAME` chooses those whose names begin with `NAME`.
 const ATTACKS: [Attack; 65] = [
     on_worktree("worktree-link-repository", "link {worktree} @repository"),
     on_worktree("worktree-link-directory", "link {worktree} @directory"),
@@ -106,7 +111,7 @@ const ATTACKS: [Attack; 65] = [
     on_worktree("files-read-only", "read-only {worktree}/cache ; read-only {worktree}/cache/below"),
     on_worktree("files-huge", "run truncate -s 1T {worktree}/hole"),
     on_worktree("files-huge-work", "run truncate -s 1T {worktree}/{ticket}.txt"),
-    // Nobody else's worktree should have them, so the attempt gives up and they are put aside.
+    // Nobody else's worktree should contain them, so the attempt gives up and they are put aside.
     on_worktree(
         "files-many",
         "run mkdir {worktree}/many && cd {worktree}/many && seq 1 20000 | split -l 1 -a 4 - f ; exit 3",
@@ -115,7 +120,8 @@ const ATTACKS: [Attack; 65] = [
         "files-odd-names",
         r#"run cd {worktree} && touch -- -rf '*' ':(exclude)x' ' ' "$(printf 'new\nline')" "$(printf '\377')" "$(printf 'x%.0s' $(seq 255))" && mkdir -p "$(printf 'd%.0s/' $(seq 900))""#,
     ),
-    // The programs tell the server's git from that of agents and of the user, which may well run them.
+    // The programs distinguish the server's git from that of agents and of the user, which may well
+    // run them.
     on_worktree(
         "config-programs",
         "run printf '#!/bin/sh\\n[ \"$GIT_COMMITTER_EMAIL\" != vibe-ensemble@localhost ] || touch @directory/ran\\n' > {run}/hook && chmod +x {run}/hook && for hook in pre-commit post-checkout post-merge reference-transaction post-index-change; do cp {run}/hook {run}/$hook; done; for key in core.fsmonitor core.sshCommand core.editor core.pager gpg.program diff.external; do git config $key {run}/hook || true; done; git config core.hooksPath {run} || true",
@@ -165,7 +171,7 @@ const ATTACKS: [Attack; 65] = [
 /// How many agents attack, and how.
 #[derive(Debug)]
 pub(crate) struct Attackers {
-    /// Of a hundred tickets.
+    /// The number of attackers in a hundred tickets.
     share: u64,
     attacks: Vec<Attack>,
     random: Random,
@@ -175,7 +181,8 @@ pub(crate) struct Attackers {
 }
 
 impl Attackers {
-    /// Those whose names begin with one of `names`, or, without names, all that fit. The error is a name that is none.
+    /// The attacks whose names begin with one of `names`, or, without names, all that fit. Fails
+    /// with a name that fits no attack.
     pub(crate) fn new(
         kept: &Kept,
         projects: Projects,
@@ -192,7 +199,7 @@ impl Attackers {
         }
         let fits = |attack: &&Attack| match attack.aim {
             Aim::Worktree => projects == Projects::Git,
-            // Every agent must run exactly once there, and these have others run again.
+            // Every agent must run exactly once there, and these attacks make others run again.
             Aim::OtherShims => !server_only,
             Aim::Supervisor | Aim::Others => true,
         };
@@ -210,7 +217,7 @@ impl Attackers {
         })
     }
 
-    /// The attack of the next ticket and the lines of its script, or nothing for an honest one.
+    /// The attack of the next ticket and the lines of its script; `None` for an honest one.
     pub(crate) fn next(&mut self) -> Option<(Attack, String)> {
         // The same number of draws for each ticket: another share changes no other ticket's attack.
         let [roll, which, end] = [100, 1 << 32, 2].map(|bound| self.random.below(bound));
@@ -230,7 +237,8 @@ impl Attackers {
             .replace("@repository", &self.repository)
             .replace("@checkout", &self.checkout);
         let note = format!("attack {}", attack.name);
-        // What a failed attempt leaves is put aside, what a good one leaves is accepted: two ways into the same trap.
+        // What a failed attempt leaves is put aside, what a good one leaves is accepted: two ways
+        // into the same trap.
         let end = (attack.aim == Aim::Worktree && gives_up).then_some("exit 3");
         let commands = std::iter::once(note.as_str()).chain(script.split(" ; ")).chain(end);
         let lines: Vec<String> =
@@ -238,7 +246,7 @@ impl Attackers {
         lines.join("\n")
     }
 
-    /// What is on, for people.
+    /// The selection of attacks, for people.
     pub(crate) fn describe(&self) -> String {
         if self.share == 0 || self.attacks.is_empty() {
             return "no attackers".to_owned();
@@ -257,7 +265,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), ATTACKS.len());
-        // The name of a file in the record of attacks ends with it.
+        // In the record of attacks, a file name ends with it.
         assert!(names.iter().all(|name| !name.contains('.') && !name.contains('/')));
     }
 

@@ -1,4 +1,5 @@
-//! Files beside the work that belong to none of the tickets: at the end, every byte of them must be as before.
+//! Files beside the work that belong to no ticket: at the end, every byte of them must be
+//! unchanged.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -14,23 +15,24 @@ use e2e::repository::Repository;
 
 pub(crate) const DIRECTORY: &str = "canary";
 pub(crate) const REPOSITORY: &str = "canary-repository";
-/// A line in files of the canaries, to find out whether their content got anywhere.
+/// A line in the canaries' files, to find out whether their contents leaked anywhere.
 pub(crate) const CONTENT: &str = "sung by a canary";
 
-/// What could have been changed about a file, a directory or a link.
+/// Everything that could change about a file, a directory or a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     mode: u32,
     owner: (u32, u32),
     inode: u64,
     links: u64,
-    /// Of the content and of everything else, in nanoseconds: a time that was set back shows in the second.
+    /// Of the contents and of everything else, in nanoseconds: a time that was set back shows in
+    /// the second.
     changed: [(i64, i64); 2],
     /// The bytes of a file, the target of a link, nothing for a directory.
     content: Vec<u8>,
 }
 
-/// The canaries, and what else is beside the state directory, as they were before anything ran.
+/// The canaries, and everything else beside the state directory, as they were before anything ran.
 #[derive(Debug)]
 pub(crate) struct Canary {
     places: Vec<PathBuf>,
@@ -40,7 +42,7 @@ pub(crate) struct Canary {
 }
 
 impl Canary {
-    /// Makes a directory and a repository in the middle of somebody's work, and remembers them.
+    /// Makes a directory and a repository with somebody's unfinished work, and remembers both.
     pub(crate) fn make(kept: &Kept) -> Self {
         let directory = kept.directory.join(DIRECTORY);
         fs::create_dir_all(directory.join("below/empty")).expect("writable");
@@ -74,7 +76,7 @@ impl Canary {
         Self { places, before, beside: kept.directory.clone(), names: names(&kept.directory) }
     }
 
-    /// Everything that is not as it was.
+    /// Everything that has changed.
     pub(crate) fn changes(&self) -> Vec<String> {
         let after = picture(&self.places);
         let paths: BTreeSet<&PathBuf> = self.before.keys().chain(after.keys()).collect();
@@ -111,7 +113,7 @@ fn difference(before: &Entry, after: &Entry) -> String {
     format!("has another {}", changed.join(", "))
 }
 
-/// What a directory of a test has in it when the server has not run yet, and what its first start adds.
+/// The contents of a test's directory before the server's first run, and what its first start adds.
 fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).expect("our own directory").flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

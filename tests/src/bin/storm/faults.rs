@@ -25,7 +25,7 @@ enum Target {
 enum Method {
     Kill,
     Term,
-    /// STOP, a pause, CONT.
+    /// SIGSTOP, a pause, SIGCONT.
     Stop,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for FaultsMade {
     }
 }
 
-/// Makes faults until there were enough of them, or the time is over. No process is left stopped.
+/// Makes faults until there are enough of them, or the time is over. No process is left stopped.
 pub(crate) async fn make(
     kept: &Kept,
     seed: u64,
@@ -107,9 +107,9 @@ pub(crate) async fn make(
     made
 }
 
-/// Makes one fault; false when no process fits it.
+/// Makes one fault; returns false if no process fits.
 async fn inject(kept: &Kept, fault: Fault) -> bool {
-    // A server that died of the fault before is back, as under any service manager.
+    // A server that died of the previous fault is back, as under any service manager.
     kept.up().await;
     let server = kept.server().await.running_pid();
     let alive = kept.family.alive();

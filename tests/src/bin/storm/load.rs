@@ -1,4 +1,5 @@
-//! The work that is disturbed: a steady supply of tickets, and the coordinator's own log of what it was promised.
+//! The disturbed work: a steady supply of tickets, and the coordinator's own log of what it was
+//! promised.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -22,23 +23,23 @@ use crate::random::Random;
 pub(crate) type Plan = [&'static str; 3];
 
 pub(crate) const STAGES: Plan = ["design", "build", "review"];
-/// The plan of an attacker: the stage in the middle has limits that suit it.
+/// The plan of an attacker: the limits of the stage in the middle suit an attack.
 const ATTACKERS_STAGES: Plan = ["design", attacks::STAGE, "review"];
 
-/// Projects whose attempts take turns in their directory; so many work at once.
+/// Projects whose attempts take turns in their directory; this many work at once.
 const SHARED: [&str; 6] = ["storm0", "storm1", "storm2", "storm3", "storm4", "storm5"];
 /// The project that is a git repository.
 const GIT: &str = "storm";
 
-/// Tickets open at once; more would only wait.
+/// How many tickets are open at once; more would only wait.
 const OPEN: usize = 24;
-/// What leaves daemons behind leaves them for no longer than this, should nobody end them.
+/// Daemons that agents leave behind end by themselves after this time at the latest.
 const DAEMON_SECONDS: u32 = 120;
 
-/// What the tickets' projects are.
+/// The kind of the tickets' projects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Projects {
-    /// One repository, in whose worktrees tickets run side by side; what is completed is merged.
+    /// One repository, in whose worktrees tickets run side by side; completed work is merged.
     Git,
     /// A few directories, in which attempts take turns.
     Shared,
@@ -68,15 +69,15 @@ pub(crate) enum Behaviour {
     Daemons,
 }
 
-/// One ticket that the server said it has.
+/// One ticket that the server acknowledged.
 #[derive(Clone, Debug)]
 pub(crate) struct Promise {
     pub(crate) plan: Plan,
-    /// The runs of each stage without any fault.
+    /// How often each stage runs without any fault.
     pub(crate) runs: [u32; 3],
     /// Attempts that fail by themselves.
     pub(crate) failures: usize,
-    /// What its agent does to others, when it is an attacker's.
+    /// What its agent does to others, if it is an attacker.
     pub(crate) attack: Option<Attack>,
 }
 
@@ -88,15 +89,15 @@ pub(crate) struct Load {
     attackers: Mutex<Attackers>,
     random: Mutex<Random>,
     acknowledged: Mutex<BTreeMap<String, Promise>>,
-    /// Closed, as a consumer of events has heard.
+    /// Closed, according to a consumer of events.
     pub(crate) closed: Mutex<BTreeSet<String>>,
-    /// On hold and why, as the same consumer has heard.
+    /// On hold and why, according to the same consumer.
     pub(crate) held: Mutex<BTreeMap<String, String>>,
     /// Honest tickets that were put on hold.
     pub(crate) lost: Mutex<Vec<String>>,
 }
 
-/// How many tickets have at least so many attempts.
+/// How many tickets have at least this many attempts.
 pub(crate) fn tickets_for(attempts: u32) -> u32 {
     attempts.div_ceil(3)
 }
@@ -165,14 +166,15 @@ impl Load {
         closed >= lock(&self.acknowledged).len()
     }
 
-    /// Closes the tickets on hold, so that the others can be judged. Attackers' are given up; an honest one is lost.
+    /// Closes the tickets on hold, so that the others can be judged. Attackers' tickets are given
+    /// up; an honest one counts as lost.
     pub(crate) async fn give_up_held(&self) {
         let held = lock(&self.held).clone();
         for (ticket, why) in held {
-            // Its creation may not be answered yet.
+            // The answer to its creation may not have arrived yet.
             let Some(promise) = lock(&self.acknowledged).get(&ticket).cloned() else { continue };
             let closing = json!({"ticket_id": ticket, "resolution": "cancelled"});
-            // Refused when it was closed before, and the answer was lost.
+            // Refused if it was closed already and the answer was lost.
             drop(self.kept.call("close_ticket", closing).await);
             lock(&self.held).remove(&ticket);
             if promise.attack.is_none() {
@@ -222,8 +224,8 @@ impl Load {
     }
 }
 
-/// Every agent commits a line to its ticket's file and leaves a line in another, with the name of its attempt: what is
-/// in the repository afterwards tells whose work was accepted.
+/// Every agent commits a line to its ticket's file and leaves a line in another, with the name of
+/// its attempt: the repository afterwards shows whose work was accepted.
 const WORK: &str = "fake: *: append {ticket}.txt {stage} {attempt}\nfake: *: commit {ticket} does {stage}\n\
                     fake: *: append left-{ticket}.txt {stage} {attempt}";
 
@@ -241,7 +243,7 @@ fn script(behaviour: Behaviour, roll: u64) -> (String, Promise) {
     match (behaviour, roll) {
         (Behaviour::Daemons, _) => (daemons, once),
         (Behaviour::Everything, 0..15) => {
-            // It says nothing of its work until it is asked.
+            // It says nothing about its work until it is asked.
             (
                 format!("{sleeping}\nfake: build#1: no-output"),
                 Promise { runs: [1, 2, 1], failures: 1, ..once },

@@ -87,7 +87,8 @@ async fn main() -> ExitCode {
     ));
     let begun = Instant::now();
     let projects = if cli.shared { Projects::Shared } else { Projects::Git };
-    // What they do to the system depends on their rights alone, and `--trees` is about what agents leave behind.
+    // The effect of attackers depends on their rights alone, and `--trees` is about what agents
+    // leave behind.
     let share = if cli.trees.is_some() { 0 } else { cli.attackers };
     let attackers =
         match Attackers::new(&kept, projects, share, &cli.attacks, cli.server_only, cli.seed) {

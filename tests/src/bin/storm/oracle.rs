@@ -1,7 +1,9 @@
-//! What faults and attackers have done to the work: everything that was lost, done twice or left behind.
+//! What faults and attackers have done to the work: everything that was lost, done twice or left
+//! behind.
 //!
-//! A ticket whose own agent attacked may have been given up, and may have lost the result of the stage in which it
-//! attacked. Everything else is judged alike: nothing runs twice at once, nothing stays behind, no forged record counts.
+//! A ticket whose own agent attacked may have been given up, and may have lost the result of the
+//! stage in which it attacked. Everything else is judged alike: nothing runs twice at once, nothing
+//! stays behind, no forged record is accepted.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -22,9 +24,10 @@ use crate::load::Load;
 use crate::load::Promise;
 use crate::load::lock;
 
-/// After the last fault everything ends within this, or something is stuck.
+/// After the last fault, everything ends within this time, or something is stuck.
 const DRAIN: Duration = Duration::from_mins(3);
-/// Longer than any agent works and any ticket waits: when no ticket has changed for this long, none will.
+/// Longer than any agent works and any ticket waits: if no ticket has changed for this long, none
+/// will.
 const STUCK: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -33,15 +36,15 @@ pub(crate) struct Found {
     tickets: usize,
     attempts: usize,
     killed: usize,
-    /// Everything was closed and every process had left before the rest was looked at.
+    /// Everything was closed and every process had exited before the rest was examined.
     pub(crate) drained: bool,
-    /// Ends after which processes of the attempt were looked for at once.
+    /// How many ends were followed at once by a search for processes of the attempt.
     ended: usize,
     lost: Vec<String>,
     twice: Vec<String>,
     strays: Vec<String>,
     pub(crate) wrong: Vec<String>,
-    /// Changes of what is neither in the state directory nor a ticket's own.
+    /// Changes of anything outside the state directory that is not a ticket's own.
     pub(crate) outside: Vec<String>,
     /// Whether an attacker removed run directories of others, which then have no record.
     removed_runs: bool,
@@ -49,7 +52,7 @@ pub(crate) struct Found {
     attackers: BTreeMap<&'static str, Attacked>,
 }
 
-/// What became of the tickets that made one kind of attack.
+/// The fate of the tickets that made one kind of attack.
 #[derive(Debug, Default)]
 struct Attacked {
     tickets: u32,
@@ -110,9 +113,9 @@ impl fmt::Display for Found {
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     seqs: Vec<i64>,
-    /// Processes of an attempt that were alive when its end was heard of.
+    /// Processes of an attempt that were alive when its end was reported.
     survivors: Vec<String>,
-    /// Attempts that were looked at.
+    /// How many attempts were examined.
     ended: usize,
 }
 
@@ -146,7 +149,7 @@ pub(crate) async fn consume(kept: Arc<Kept>, load: Arc<Load>) -> Heard {
 }
 
 impl Heard {
-    /// An attempt ends only when nothing of its tree is left, however it ended.
+    /// An attempt ends only once nothing of its tree is left, however it ends.
     fn look_for_survivors(&mut self, kept: &Kept, events: &[Value]) {
         let ends = ["ticket_stage_completed", "ticket_sent_back", "ticket_attempt_failed"];
         let ended: Vec<&str> = events
@@ -166,7 +169,7 @@ impl Heard {
     }
 }
 
-/// Waits until everything has drained, and looks at every trace it left.
+/// Waits until everything has drained, and examines every trace that it left.
 pub(crate) async fn judge(
     kept: &Kept,
     load: &Load,
@@ -179,7 +182,7 @@ pub(crate) async fn judge(
     found.count_attacks(kept, &promised);
     found.lost.extend(lock(&load.lost).iter().cloned());
     if !found.drained {
-        // The consumer hears of no end that does not come.
+        // The consumer would wait forever for an end that never comes.
         consuming.abort();
         for (id, promise) in &promised {
             let ticket = kept.call("get_ticket", json!({"ticket_id": id})).await;
@@ -213,8 +216,8 @@ pub(crate) async fn judge(
     found
 }
 
-/// Waits until everything has drained, and returns whether it did. Whatever has not is reported with all that the server
-/// says about it.
+/// Waits until everything has drained, and returns whether it did. Whatever has not is reported
+/// with everything that the server says about it.
 async fn drained(kept: &Kept, load: &Load, found: &mut Found) -> bool {
     let begun = Instant::now();
     let (mut seen, mut changed) = (Vec::new(), begun);
@@ -255,7 +258,7 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
     if let Some(attack) = promise.attack {
         found.attackers.entry(attack.name).or_default().completed += u32::from(completed);
     } else if !completed && ticket["resolution"] != "cancelled" {
-        // Nobody but the oracle closes tickets, and those it closed are counted already.
+        // Nobody but the oracle closes tickets, and those that it closed are counted already.
         found.lost.push(format!("{id} is {} {}", ticket["state"], ticket["resolution"]));
     }
     let list = |plural: &str| ticket[plural].as_array().cloned().unwrap_or_default();
@@ -278,14 +281,14 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
             "succeeded" => {
                 *passages.entry(stage).or_insert(0) += 1;
                 let record = kept.state_dir.join("attempts").join(&attempt_id).join("exit.json");
-                // Attackers remove their own, and some those of others.
+                // Attackers remove their own records, and some those of others.
                 if !record.is_file() && promise.attack.is_none() && !found.removed_runs {
                     found.wrong.push(format!("{attempt_id} succeeded and has no record"));
                 }
             }
             "lost" | "interrupted" => killed += 1,
             "failed" => failures += 1,
-            // What was running when its ticket was given up.
+            // It was running when its ticket was given up.
             "cancelled" if promise.attack.is_some() => killed += 1,
             other => found.wrong.push(format!("{attempt_id} of {id} is {other}")),
         }
@@ -296,7 +299,8 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
     if !by_attempt.is_empty() {
         found.wrong.push(format!("{id} has reports of nobody's attempts: {by_attempt:?}"));
     }
-    // A run that was killed uses up what its script says about it, so less may happen than was planned, never more.
+    // A run that was killed uses up what its script says about it, so less may happen than was
+    // planned, never more.
     found.killed += killed;
     let shaken = failures != promise.failures || killed > 0;
     for (stage, runs) in promise.plan.iter().zip(promise.runs) {
@@ -307,7 +311,7 @@ fn ticket_is_right(kept: &Kept, ticket: &Value, promise: &Promise, found: &mut F
             runs
         };
         let missing = passed == 0 || (passed != planned && !shaken);
-        // A stage of a ticket that was given up may never have come.
+        // A ticket that was given up may never have reached a stage.
         if passed > planned || (missing && completed) {
             found.twice.push(format!("{id}/{stage} was completed {passed} times, not {planned}"));
         }
@@ -326,7 +330,7 @@ async fn events_are_right(
     if !seqs.is_sorted_by(|a, b| a < b) {
         found.wrong.push("event numbers are not in order".to_owned());
     }
-    // Delivery is at least once: a mark whose answer was lost is the only reason to hear one again.
+    // Delivery is at least once: only a mark whose answer was lost explains a repeated event.
     found.ended = heard.ended;
     found.strays.extend(heard.survivors);
     let heard = heard.seqs;

@@ -1,4 +1,4 @@
-//! Numbers that a seed decides (the algorithm is `SplitMix64`).
+//! Numbers that are determined by a seed (the algorithm is `SplitMix64`).
 
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);

@@ -1,5 +1,5 @@
-//! What faults and attackers have done to the repository: exactly what was accepted is merged, in order, and git finds it
-//! whole.
+//! What faults and attackers have done to the repository: exactly the accepted work is merged, in
+//! order, and git finds it undamaged.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -19,7 +19,8 @@ use crate::oracle::Found;
 const SETTLING: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The attempt whose work a success accepts: its own, or that of the session it only asked for the outcome.
+/// The attempt whose work a success accepts: its own, or that of the session that it only asked for
+/// the outcome.
 fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
     let worked = attempts.iter().rfind(|attempt| {
         attempt["claude_session_id"] == succeeded["claude_session_id"]
@@ -28,8 +29,8 @@ fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
     text(worked.unwrap_or(succeeded), "attempt_id")
 }
 
-/// The lines that attempts which were stopped and resumed in their session may have left: their files are those of the
-/// session, and the attempt that succeeded in it had them accepted.
+/// The lines that attempts may have left which were stopped and resumed in their session: their
+/// files are those of the session, and the attempt that succeeded in it had them accepted.
 fn of_continued_sessions(attempts: &[Value]) -> Vec<String> {
     let succeeded = |session: &Value| {
         attempts.iter().any(|attempt| {
@@ -48,7 +49,7 @@ fn of_continued_sessions(attempts: &[Value]) -> Vec<String> {
 pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
     let repository = load::repository(kept);
     if !repository.path.join(".git").is_dir() {
-        // Nothing else can be asked of it.
+        // Nothing else can be checked in it.
         found.outside.push("the .git of the user's own repository is gone".to_owned());
         return;
     }
@@ -74,7 +75,7 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
             let right = match promise.attack {
                 // What was given up is merged nowhere.
                 Some(_) if !merged => there.is_empty(),
-                // Only what its agent did before it attacked is sure to be there.
+                // Only the work that its agent did before the attack is certain to be there.
                 Some(_) if may_be_spoilt => {
                     there.lines().next() == expected.first().map(String::as_str)
                 }
@@ -129,14 +130,15 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
     if !canaries.is_empty() {
         found.outside.push(format!("main has files of the canary: {canaries}"));
     }
-    // Git may know a worktree that its own agent took apart; it is nobody's until somebody looks at it.
+    // Git may know a worktree that its own agent took apart; nobody uses it until somebody looks at
+    // it.
     let mut problems = settled(&repository).await;
     problems.retain(|problem| !spoilt.iter().any(|worktree| problem.contains(worktree)));
     found.wrong.extend(problems);
 }
 
-/// What git finds wrong in the end. A lock that a killed agent left in the last moment is the server's to clear away, once
-/// it is sure that nobody has it.
+/// What git finds wrong at the end. A lock that a killed agent left at the last moment is the
+/// server's to remove, once it is certain that nobody holds it.
 async fn settled(repository: &Repository) -> Vec<String> {
     let begun = Instant::now();
     loop {

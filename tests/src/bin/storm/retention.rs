@@ -20,8 +20,9 @@ const A_MONTH: i64 = 31 * 86_400;
 /// The sweeps follow each other within seconds of the start.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Starts the server a month later and waits until nothing of honest tickets is left but their branches and stories. What
-/// attackers left may stay, but it must not lead a removal astray: the canaries are looked at afterwards.
+/// Starts the server a month later and waits until nothing of honest tickets is left but their
+/// branches and histories. What attackers left may stay, but it must not lead a removal astray: the
+/// canaries are checked afterwards.
 pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
     let mut old: Vec<PathBuf> = Vec::new();
     for (id, promise) in load.acknowledged() {
@@ -64,7 +65,8 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
     }
 }
 
-/// Attackers remove locks of others, and a run directory without them is kept: nothing proves that nobody lives in it.
+/// Attackers remove locks of others, and a run directory without locks is kept: nothing proves that
+/// nobody uses it.
 fn has_locks(run: &Path) -> bool {
     [run_dir::SHIM_LOCK, run_dir::TREE_LOCK].iter().all(|lock| run.join(lock).is_file())
 }

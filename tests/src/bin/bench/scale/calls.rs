@@ -1,4 +1,4 @@
-//! Every tool that reads, with every filter, and the writes that might read what is done.
+//! Every tool that reads, with every filter, and the writes that might read finished work.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::table::Table;
 use crate::connection;
 use crate::connection::Connection;
 
-/// Calls whose answer is longer when there is more: told apart in the table.
+/// Calls whose answer grows with the number of tickets; the table marks them.
 const LONGER: [&str; 8] = [
     "list_tickets",
     "list_tickets by project",
@@ -99,7 +99,7 @@ fn reads() -> Vec<(&'static str, &'static str, Value)> {
     calls
 }
 
-/// Asks both servers in turn, so that whatever else the machine does happens to both.
+/// Calls both servers in turn, so that other work on the machine affects both.
 pub(super) async fn measure(
     small: &Bed,
     large: &Bed,
@@ -140,7 +140,7 @@ async fn writes(small: &Bed, large: &Bed, rounds: usize, table: &mut Table) -> a
     let (mut create, mut comment, mut mark, mut whole) = Default::default();
     for (side, bed) in [small, large].into_iter().enumerate() {
         let mut timed = Timed { bed, connection: open(bed).await? };
-        // The first mark passes everything there is; a comment sent meanwhile must not wait for it.
+        // The first mark covers everything; a comment sent meanwhile must not wait for it.
         let last = bed.client.ok("list_events", json!({"limit": 1})).await["last_seq"].clone();
         let beside = async {
             let mut other = Timed { bed, connection: open(bed).await? };

@@ -1,7 +1,8 @@
-//! The same calls on an empty server and on one with a great many closed tickets: what grows with what is done.
+//! The same calls on an empty server and on one with a great many closed tickets, to find what
+//! grows with finished work.
 //!
-//! `bench --tickets 1000000` runs one real ticket of three stages, copies its rows, starts a server on the copy and one
-//! on a fresh directory, and asks both the same questions in turn.
+//! `bench --tickets 1000000` runs one real ticket of three stages, copies its rows, starts a server
+//! on the copy and one on a fresh directory, and sends both the same requests in turn.
 
 mod calls;
 mod offline;
@@ -20,14 +21,14 @@ use crate::memory;
 /// The worker types of every plan here.
 const PLAN: [&str; 3] = ["design", "build", "review"];
 
-/// A server, and what it took to have it.
+/// A server, and how long it took to create.
 struct Side {
     bed: Bed,
     ready_ms: f64,
     idle_kib: u64,
 }
 
-/// Compares a server with `tickets` closed ones with a new one.
+/// Compares a server with `tickets` closed tickets with a new one.
 pub(crate) async fn compare(tickets: u64, rounds: usize) -> anyhow::Result<Table> {
     let mut table = Table::new(tickets);
     eprintln!("two servers, each with one ticket that ran …");

@@ -1,4 +1,4 @@
-//! Commands as a person runs them: what looks at a server, and what reads the whole file.
+//! Commands as a person runs them: those that query a server, and those that read the whole file.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use e2e::bed::Bed;
 
 use super::table::Table;
 
-/// What a person looks at; each should answer within a tenth of a second.
+/// Commands that show something to a person; each should answer within a tenth of a second.
 const LOOKS: [(&str, &[&str]); 9] = [
     ("status", &[]),
     ("tickets", &[]),
@@ -20,7 +20,7 @@ const LOOKS: [(&str, &[&str]); 9] = [
     ("why", &["T-1"]),
 ];
 
-/// Times each of them, as often as `rounds` says.
+/// Times each of them, `rounds` times.
 pub(super) fn looks(
     small: &Bed,
     large: &Bed,
@@ -64,7 +64,7 @@ pub(super) fn measure(small: &Bed, large: &Bed, table: &mut Table) -> anyhow::Re
             let begun = Instant::now();
             let output = command.output()?;
             took[side] = begun.elapsed().as_secs_f64() * 1000.0;
-            // The doctor has something to say about most machines.
+            // The doctor finds some problem on most machines.
             let fine = output.status.success() || name == "doctor";
             ensure!(fine, "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }

@@ -1,10 +1,10 @@
-//! What the comparison shows, for people and for scripts.
+//! The result of the comparison, for people and for scripts.
 #![expect(clippy::print_stdout, reason = "the report is this program's output")]
 
 use serde_json::Value;
 use serde_json::json;
 
-/// One question, and how long each server took for it.
+/// One call, and how long each server took for it.
 struct Row {
     what: String,
     small: Spread,
@@ -32,7 +32,7 @@ impl Spread {
 pub(crate) struct Table {
     tickets: u64,
     pub(super) database_bytes: u64,
-    /// Of each server, when it was ready and after the calls, in KiB.
+    /// The memory of each server, when it was ready and after the calls, in KiB.
     pub(super) memory: [(u64, u64); 2],
     rows: Vec<Row>,
 }
