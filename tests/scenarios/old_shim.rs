@@ -1,5 +1,5 @@
 //! Shims of another version: the oldest possible one works a whole attempt, and one without a
-//! common protocol is told so.
+//! common protocol learns so.
 //!
 //! There is no earlier release, so its shim is imitated here: a program that only stores its launch
 //! order, and a peer that sends what protocol 1 requires, nothing optional, and things that this

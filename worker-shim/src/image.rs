@@ -1,7 +1,7 @@
 //! The agent's program, ready to be executed: `execve` and nothing around it.
 //!
 //! The library's own search (`execvp`) hands a file that the kernel refuses to execute to
-//! `/bin/sh`. A half-written agent, or a text file in its place, would be run line by line as a
+//! `/bin/sh`. A half-written agent, or a file of text in its place, would be run line by line as a
 //! script.
 #![expect(unsafe_code, reason = "execve takes pointers")]
 

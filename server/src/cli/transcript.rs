@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_claude_calls_success_is_told_as_an_error() {
+    fn an_error_that_claude_calls_success_is_reported_as_an_error() {
         let result =
             |fields: &str| readable(&format!(r#"{{"type":"result","num_turns":1,{fields}}}"#));
         assert_eq!(

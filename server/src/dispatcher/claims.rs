@@ -37,7 +37,7 @@ pub(super) struct Pull {
     is_asked: bool,
     /// Becomes the id of the attempt's claude session, if an attempt is granted.
     claude_session_id: String,
-    /// When the worker is told that there is no work.
+    /// When the worker learns that there is no work.
     pub(super) patience: Instant,
 }
 

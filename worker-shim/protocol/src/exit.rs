@@ -270,8 +270,8 @@ pub struct UsageLimit {
     /// The share of that limit that is used, from 0 to 1.
     #[serde(default)]
     pub utilization: Option<f64>,
-    /// When the stream reported it; unix milliseconds. Each heartbeat repeats the same report,
-    /// which counts once. Absent from older shims.
+    /// When the stream reported it; unix milliseconds. Each heartbeat repeats the same report, and the
+    /// server heeds it once. Absent from older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_at_ms: Option<i64>,
     /// Limits of single families of models. Empty from older shims, which reported them as the
