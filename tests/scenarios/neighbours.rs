@@ -183,7 +183,7 @@ async fn silent_strangers_keep_no_shim_out() {
     // The first launched worker was admitted.
     let log = bed.server.log();
     assert!(!log.contains("launching a worker failed"), "{}", bed.server.log_tail());
-    assert_eq!(log.matches("connections to the shim socket say nothing").count(), 1);
+    assert_eq!(log.matches("connections to the shim socket are silent").count(), 1);
 }
 
 #[e2e::scenario]

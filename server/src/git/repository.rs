@@ -223,7 +223,7 @@ impl Repository {
             Ok(_) => {}
             // Git will report what is in its way; this was only to help.
             Err(error) => {
-                tracing::warn!(reference, %error, "the lock of a branch could not be looked at");
+                tracing::warn!(reference, %error, "the lock of a branch could not be examined");
             }
         }
     }
@@ -306,7 +306,7 @@ fn lock_file(path: &Path) -> io::Result<File> {
     }
     match path.symlink_metadata() {
         Ok(found) if !found.is_file() => {
-            tracing::warn!(path = %path.display(), "something that was not a file was moved away from the place of a lock file");
+            tracing::warn!(path = %path.display(), "something other than a file was in the place of a lock file and was moved aside");
             beneath::make_room(path)?;
             open()
         }
