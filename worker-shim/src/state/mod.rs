@@ -7,10 +7,13 @@
 
 mod dial;
 mod event;
+mod hear;
 mod live;
 mod machine;
+mod patience;
 mod report;
 mod say;
+mod work;
 
 #[cfg(test)]
 mod tests;

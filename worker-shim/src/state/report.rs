@@ -7,12 +7,11 @@ use shim_protocol::exit::ExitRecord;
 use super::event::Action;
 use super::event::SealOrder;
 use super::machine::Machine;
-use super::machine::Work;
 use super::say;
+use super::work::REPEAT_AFTER;
+use super::work::Work;
 use crate::exit::Exit;
 
-/// While the link is up, a completion without an ack is repeated after this long.
-pub(super) const REPEAT_AFTER: Duration = Duration::from_secs(30);
 /// A record that cannot be written is tried again, because space on a disk may be freed, but not
 /// forever. Giving up discards a result that was paid for, so the limit leaves an operator time to
 /// react to the report.
