@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
+use crate::domain::text::shortened;
 use crate::telemetry::is_unseen;
 
 /// Prints one line of data.
@@ -101,7 +102,7 @@ pub fn short(text: &str, chars: usize) -> String {
     if one_line.chars().count() <= chars {
         return one_line;
     }
-    one_line.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+    shortened(&one_line, chars.saturating_sub(1))
 }
 
 /// Any string as a cell of a table.

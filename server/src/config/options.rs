@@ -10,6 +10,7 @@ use super::rule;
 use super::rule::Auth;
 use super::rule::Launcher;
 use super::rule::Show as _;
+use crate::domain::time::DAY_MS;
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,9 +108,6 @@ macro_rules! options {
         }
     };
 }
-
-/// A day: no delay of the server is meant to be longer.
-const DAY_MS: i64 = 24 * 3_600_000;
 
 options! {
     /// Address and port for MCP and HTTP.

@@ -138,6 +138,33 @@ impl Account {
     fn left(&self) -> f64 {
         self.limit - self.spent - self.reserved
     }
+
+    /// Why an attempt is stopped whose ticket has spent its limit: the reason to hold the ticket.
+    #[must_use]
+    pub fn stopped(&self, attempt: AttemptId) -> String {
+        let Self { of, limit, spent, .. } = self;
+        format!(
+            "its attempt {attempt} was stopped because ${spent:.2} are spent and {}",
+            of.spent(*limit)
+        )
+    }
+
+    /// Like [`Self::stopped`], for the account of the family that began with the ticket `began`.
+    #[must_use]
+    pub fn stopped_in_family(&self, attempt: AttemptId, began: TicketId) -> String {
+        let Self { of, limit, spent, .. } = self;
+        format!(
+            "its attempt {attempt} was stopped because {began} and all that it became have cost \
+             ${spent:.2}, and {}",
+            of.spent(*limit)
+        )
+    }
+
+    /// Why a scope is paused whose limit is spent.
+    #[must_use]
+    pub fn paused(&self) -> String {
+        format!("${:.2} are spent, and {}", self.spent, self.of.spent(self.limit))
+    }
 }
 
 /// A live attempt and how much it may spend; `None` means without a bound.

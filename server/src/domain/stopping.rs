@@ -1,5 +1,6 @@
 //! Stopping work and keeping it stopped.
 
+use super::attempt::StopMode;
 use super::id::TicketId;
 use super::id::WorkerId;
 use super::text::Name;
@@ -19,6 +20,15 @@ pub enum StopWhat {
 
 /// The reason if nobody gives one.
 pub const NO_REASON: &str = "it was stopped manually";
+
+/// Why a worker is stopped that was asked to stop before it was launched.
+pub const NEVER_LAUNCHED: &str = "it was asked to stop before it was launched";
+
+/// Why a worker stopped, with the stop that was asked for, if any.
+#[must_use]
+pub fn stop_reason(reason: &str, asked: Option<StopMode>) -> String {
+    asked.map_or_else(|| reason.to_owned(), |mode| format!("{reason}, as asked ({})", mode.name()))
+}
 
 /// The result of a request to stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,9 @@ use chrono::DateTime;
 use chrono::SecondsFormat;
 use chrono::Utc;
 
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 24 * 3_600_000;
+
 /// Unix time in milliseconds. `Display` is the wire form, RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

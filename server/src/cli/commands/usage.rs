@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use serde_json::json;
 
 use crate::cli::client;
@@ -21,55 +22,32 @@ use crate::cli::terminal::Tone;
 use crate::cli::terminal::memory;
 use crate::config::Environment;
 use crate::exit::Exit;
+use crate::store::GroupBy;
 use crate::wire::project::ProjectView;
 use crate::wire::project::ProjectWithCounts;
 use crate::wire::usage::UsageView;
 
-/// What `usage` sums by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum UsageBy {
-    Day,
-    Project,
-    // The name that the tool has for it, besides the one that clap derives.
-    #[value(alias = "worker_type")]
-    WorkerType,
-    Ticket,
-    Stage,
-    Attempt,
-}
-
-impl UsageBy {
-    /// As `get_usage` calls it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Project => "project",
-            Self::WorkerType => "worker_type",
-            Self::Ticket => "ticket",
-            Self::Stage => "stage",
-            Self::Attempt => "attempt",
-        }
+impl ValueEnum for GroupBy {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
     }
 
-    #[must_use]
-    pub const fn heading(self) -> &'static str {
-        match self {
-            Self::Day => "DAY",
-            Self::Project => "PROJECT",
-            Self::WorkerType => "WORKER TYPE",
-            Self::Ticket => "TICKET",
-            Self::Stage => "STAGE",
-            Self::Attempt => "ATTEMPT",
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            // Written as options are, and as the tool writes it.
+            Self::WorkerType => PossibleValue::new("worker-type").alias(self.name()),
+            Self::Day | Self::Project | Self::Ticket | Self::Stage | Self::Attempt => {
+                PossibleValue::new(self.name())
+            }
+        })
     }
 }
 
 #[derive(Debug, Args)]
 pub struct Usage {
     /// What to sum by
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = UsageBy::Day)]
-    pub by: UsageBy,
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = GroupBy::Day)]
+    pub by: GroupBy,
     /// Only attempts of this project
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
@@ -166,9 +144,20 @@ async fn limits(command: &Usage, client: &Client, page: &mut Page) -> anyhow::Re
     Ok(())
 }
 
-fn table(by: UsageBy, groups: &[UsageView], total: &UsageView, screen: &Screen) -> Page {
+const fn heading(by: GroupBy) -> &'static str {
+    match by {
+        GroupBy::Day => "DAY",
+        GroupBy::Project => "PROJECT",
+        GroupBy::WorkerType => "WORKER TYPE",
+        GroupBy::Ticket => "TICKET",
+        GroupBy::Stage => "STAGE",
+        GroupBy::Attempt => "ATTEMPT",
+    }
+}
+
+fn table(by: GroupBy, groups: &[UsageView], total: &UsageView, screen: &Screen) -> Page {
     let mut table = Table::new([
-        Column::new(by.heading()),
+        Column::new(heading(by)),
         Column::new("COST").right(),
         Column::new("ASSUMED").right().sparse(),
         Column::new("ATTEMPTS").rank(3).right(),
@@ -222,18 +211,18 @@ fn rounded(count: i64) -> String {
     }
 }
 
-fn name(by: UsageBy, group: &UsageView) -> String {
+fn name(by: GroupBy, group: &UsageView) -> String {
     let of = |parts: &[&Option<String>]| {
         parts.iter().map(|part| cell_of(part.as_ref())).collect::<Vec<_>>().join(" ")
     };
     let UsageView { day, project, worker_type, ticket_id, attempt_id, .. } = group;
     match by {
-        UsageBy::Day => of(&[day]),
-        UsageBy::Project => of(&[project]),
-        UsageBy::WorkerType => of(&[project, worker_type]),
-        UsageBy::Ticket => of(&[ticket_id]),
-        UsageBy::Stage => of(&[ticket_id, worker_type]),
-        UsageBy::Attempt => of(&[attempt_id, ticket_id, worker_type]),
+        GroupBy::Day => of(&[day]),
+        GroupBy::Project => of(&[project]),
+        GroupBy::WorkerType => of(&[project, worker_type]),
+        GroupBy::Ticket => of(&[ticket_id]),
+        GroupBy::Stage => of(&[ticket_id, worker_type]),
+        GroupBy::Attempt => of(&[attempt_id, ticket_id, worker_type]),
     }
 }
 
@@ -292,10 +281,10 @@ mod tests {
             screen.lines(&page).join("\n")
         };
         let texts = [
-            shown(UsageBy::Day, Screen::pipe()),
-            shown(UsageBy::Attempt, Screen::of_columns(120)),
-            shown(UsageBy::Attempt, Screen::of_columns(80)),
-            shown(UsageBy::Day, Screen::of_columns(40)),
+            shown(GroupBy::Day, Screen::pipe()),
+            shown(GroupBy::Attempt, Screen::of_columns(120)),
+            shown(GroupBy::Attempt, Screen::of_columns(80)),
+            shown(GroupBy::Day, Screen::of_columns(40)),
         ];
         crate::snapshot::holds("table-usage", &texts.join("\n\n"));
     }

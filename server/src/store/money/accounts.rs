@@ -14,11 +14,10 @@ use crate::domain::limits;
 use crate::domain::limits::Account;
 use crate::domain::limits::Funds;
 use crate::domain::limits::Limit;
+use crate::domain::time::DAY_MS;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
-
-const DAY_MS: i64 = 24 * 3_600_000;
 
 /// The beginning of the day, in UTC.
 pub(crate) fn midnight(now: Timestamp) -> Timestamp {

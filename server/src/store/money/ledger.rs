@@ -19,6 +19,7 @@ use crate::domain::bill;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::names::names;
+use crate::domain::time::DAY_MS;
 use crate::domain::time::Timestamp;
 
 names! {
@@ -126,8 +127,6 @@ pub(crate) const KEYS: [(&str, &str); 5] = [
     ("ticket_id", "ticket_id"),
     ("attempt_id", "attempt_id"),
 ];
-
-const DAY_MS: i64 = 86_400_000;
 
 /// A [`UsageFilter`] whose names have been looked up.
 #[derive(Clone, Debug)]

@@ -172,12 +172,7 @@ impl Changes {
             let Some(account) = one.ticket else { continue };
             let attempt = one.given.attempt;
             if account.is_spent() {
-                let why = format!(
-                    "its attempt {attempt} was stopped because ${:.2} are spent and {}",
-                    account.spent,
-                    account.of.spent(account.limit)
-                );
-                self.stops.push((attempt, why));
+                self.stops.push((attempt, account.stopped(attempt)));
             } else if !uncovered(&account, 0.0, &[one.given]).is_empty() {
                 self.cuts.push((attempt, account.of.spent(account.limit)));
             }
@@ -197,16 +192,9 @@ impl Changes {
         for (began, (account, given)) in families {
             let why = account.of.spent(account.limit);
             if account.is_spent() {
-                let stopped = given.iter().map(|one| {
-                    let attempt = one.attempt;
-                    let spent = account.spent;
-                    let why = format!(
-                        "its attempt {attempt} was stopped because {began} and all that it became have cost \
-                         ${spent:.2}, and {why}"
-                    );
-                    (attempt, why)
-                });
-                self.stops.extend(stopped);
+                let stopped =
+                    |one: &Given| (one.attempt, account.stopped_in_family(one.attempt, began));
+                self.stops.extend(given.iter().map(stopped));
                 continue;
             }
             let mut over = uncovered(&account, 0.0, &given);
@@ -265,32 +253,30 @@ impl Changes {
                 None => drop(pause_scope::lift(connection, project, Cause::Budget, now).await?),
             }
         }
-        for (attempt, why) in self.stops {
-            sqlx::query(
-                "UPDATE attempt SET limit_reached = ?2
-                  WHERE attempt_id = ?1 AND state <> 'ended' AND limit_reached IS NULL",
-            )
-            .bind(attempt.key())
-            .bind(why)
-            .execute(&mut *connection)
-            .await?;
-        }
-        for (attempt, why) in self.cuts {
-            sqlx::query(
-                "UPDATE attempt SET cut_short = ?2
-                  WHERE attempt_id = ?1 AND state <> 'ended' AND cut_short IS NULL",
-            )
-            .bind(attempt.key())
-            .bind(why)
-            .execute(&mut *connection)
-            .await?;
-        }
+        let limit_reached = "UPDATE attempt SET limit_reached = ?2
+                              WHERE attempt_id = ?1 AND state <> 'ended' AND limit_reached IS NULL";
+        mark(connection, limit_reached, self.stops).await?;
+        let cut_short = "UPDATE attempt SET cut_short = ?2
+                          WHERE attempt_id = ?1 AND state <> 'ended' AND cut_short IS NULL";
+        mark(connection, cut_short, self.cuts).await?;
         for (ticket, why) in self.holds {
             let ticket = ticket::load(connection, ticket).await?;
             hold::hold(connection, &ticket, &Hold::new(HoldKind::Limit, why), now).await?;
         }
         Ok(())
     }
+}
+
+/// Marks live attempts with the reasons to stop them. `sql` keeps the reason of an attempt that has one already.
+async fn mark(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    reasons: Vec<(AttemptId, String)>,
+) -> Result<()> {
+    for (attempt, why) in reasons {
+        sqlx::query(sql).bind(attempt.key()).bind(why).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// How a limit that is spent, or no longer is, changes the pause of its scope.
@@ -305,11 +291,7 @@ fn pausing(
             let of_a_day = matches!(account.of, Limit::ProjectDay | Limit::ServerDay);
             Some(Pausing {
                 project,
-                reason: Some(format!(
-                    "${:.2} are spent, and {}",
-                    account.spent,
-                    account.of.spent(account.limit)
-                )),
+                reason: Some(account.paused()),
                 until: of_a_day.then(|| accounts::tomorrow(now)),
             })
         }

@@ -6,6 +6,8 @@ use crate::domain::attempt::StopMode;
 use crate::domain::event::EventKind;
 use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
+use crate::domain::stopping::NEVER_LAUNCHED;
+use crate::domain::stopping::stop_reason;
 use crate::domain::summary;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
@@ -36,7 +38,7 @@ pub(crate) async fn request_stop(
             .fetch_one(&mut *connection)
             .await?;
     if launched.is_none() {
-        return stopped(connection, id, "it was asked to stop before it was launched", now).await;
+        return stopped(connection, id, NEVER_LAUNCHED, now).await;
     }
     if found.stop.is_some_and(|asked| asked >= mode) {
         return Ok(());
@@ -57,8 +59,7 @@ pub(crate) async fn stopped(
     now: Timestamp,
 ) -> Result<()> {
     let worker = worker::load(connection, id).await?;
-    let asked = worker.stop.map(|mode| format!("{reason}, as asked ({})", mode.name()));
-    let reason = asked.as_deref().unwrap_or(reason);
+    let reason = stop_reason(reason, worker.stop);
     let done = sqlx::query(
         "UPDATE worker
             SET state = 'stopped', stopped_at = ?2, stop_reason = ?3, child_pid = NULL, memory_bytes = NULL
@@ -66,13 +67,13 @@ pub(crate) async fn stopped(
     )
     .bind(id.key())
     .bind(now.millis())
-    .bind(reason)
+    .bind(&reason)
     .execute(&mut *connection)
     .await?;
     if done.rows_affected() == 0 {
         return Ok(());
     }
-    let summary = summary::worker_stopped(id, &worker.worker_type, reason);
+    let summary = summary::worker_stopped(id, &worker.worker_type, &reason);
     event::append(connection, worker::about(&worker, EventKind::WorkerStopped, summary), now).await
 }
 
