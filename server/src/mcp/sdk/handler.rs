@@ -15,8 +15,6 @@ use rmcp::model;
 use rmcp::model::CacheScope;
 use rmcp::model::CallToolRequestParams;
 use rmcp::model::CallToolResponse;
-use rmcp::model::CallToolResult;
-use rmcp::model::ContentBlock;
 use rmcp::model::CustomRequest;
 use rmcp::model::CustomResult;
 use rmcp::model::DiscoverResult;
@@ -28,7 +26,6 @@ use rmcp::model::ListResourceTemplatesResult;
 use rmcp::model::ListResourcesResult;
 use rmcp::model::ListToolsResult;
 use rmcp::model::PaginatedRequestParams;
-use rmcp::model::ProgressNotificationParam;
 use rmcp::model::PromptMessage;
 use rmcp::model::ProtocolVersion;
 use rmcp::model::ReadResourceRequestParams;
@@ -40,19 +37,13 @@ use rmcp::model::ResourceTemplate;
 use rmcp::model::Role;
 use rmcp::model::ServerConfig;
 use rmcp::service::RequestContext;
-use serde_json::Value;
-use serde_json::json;
 
 use crate::domain::advice::Reader;
 use crate::domain::text::shortened;
 use crate::mcp::call::Admitted;
-use crate::mcp::call::BoxFuture;
 use crate::mcp::call::Call;
-use crate::mcp::call::Caller;
-use crate::mcp::call::Progress;
 use crate::mcp::catalog;
 use crate::mcp::counts::CallCounts;
-use crate::mcp::counts::Ended;
 use crate::mcp::prompts;
 use crate::mcp::reply;
 use crate::mcp::resources;
@@ -63,13 +54,16 @@ use crate::mcp::sdk::about::config;
 use crate::mcp::sdk::about::listed;
 use crate::mcp::sdk::about::listed_prompt;
 use crate::mcp::sdk::about::worker_config;
+use crate::mcp::sdk::outcome::answered;
+use crate::mcp::sdk::outcome::refused;
+use crate::mcp::sdk::request::admitted;
+use crate::mcp::sdk::request::for_coordinators;
+use crate::mcp::sdk::request::is_stateless;
+use crate::mcp::sdk::request::only_page;
+use crate::mcp::sdk::request::progress;
 use crate::mcp::service::Error;
 use crate::mcp::service::Service;
-use crate::mcp::tool::CallError;
 use crate::mcp::tool::Tool;
-use crate::telemetry;
-use crate::wire::wrong::WRONG;
-use crate::wire::wrong::WrongField;
 
 /// How long a client may cache a resource: not at all, since workers change it at any time.
 const READ_TTL: Duration = Duration::ZERO;
@@ -323,146 +317,6 @@ impl ServerHandler for Handler {
     }
 }
 
-/// Whether the request is one of the revision without sessions.
-fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
-    let parts = context.extensions.get::<Parts>();
-    let revision = parts.and_then(|parts| parts.headers.get("mcp-protocol-version"));
-    revision.is_some_and(|revision| revision == "2026-07-28")
-}
-
-/// The error of a request that is not a tool call: there is no result that could carry a refusal.
-fn refused(method: &'static str, error: Error) -> ErrorData {
-    match error {
-        Error::Refused(refusal) => {
-            ErrorData::invalid_params(reply::refusal(&refusal, Reader::Model), None)
-        }
-        Error::Failed(failure) => {
-            tracing::error!(method, error = telemetry::chain(&failure), "request failed");
-            ErrorData::internal_error(reply::INTERNAL_ERROR, None)
-        }
-    }
-}
-
-/// The result of a call, and what it counts as. Failures are logged here and not described to the client.
-fn answered(
-    tool: &'static str,
-    answer: Result<Value, CallError>,
-    reader: Reader,
-) -> (Ended, CallToolResult) {
-    let text = |text: String| vec![ContentBlock::text(text)];
-    match answer {
-        Ok(value) => {
-            let mut result = CallToolResult::success(text(value.to_string()));
-            result.structured_content = Some(value);
-            (Ended::Answered, result)
-        }
-        Err(CallError::Arguments(wrong)) => {
-            let said = text(reply::wrong_arguments(tool, &wrong, reader));
-            (
-                Ended::Refused,
-                in_parts(CallToolResult::error(said), &reply::wrong_fields(&wrong), reader),
-            )
-        }
-        Err(CallError::Refused(refusal)) => {
-            let wrong: Vec<WrongField> = reply::wrong_field(&refusal).into_iter().collect();
-            let said = text(reply::refusal(&refusal, reader));
-            (Ended::Refused, in_parts(CallToolResult::error(said), &wrong, reader))
-        }
-        Err(CallError::Failed(error)) => {
-            tracing::error!(tool, error, "tool failed");
-            (Ended::Failed, CallToolResult::error(text(reply::INTERNAL_ERROR.to_owned())))
-        }
-    }
-}
-
-/// Adds what was wrong with the arguments in parts, which the command line words by its own options. A model needs no more
-/// than the sentences.
-fn in_parts(mut result: CallToolResult, wrong: &[WrongField], reader: Reader) -> CallToolResult {
-    if reader == Reader::Shell && !wrong.is_empty() {
-        result.structured_content = Some(json!({WRONG: wrong}));
-    }
-    result
-}
-
-/// Refuses a cursor for a list that has one page.
-fn only_page(method: &str, page: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
-    let cursor = page.and_then(|page| page.cursor).filter(|cursor| !cursor.is_empty());
-    cursor.map_or(Ok(()), |_| {
-        let wrong = format!("{method} has one page: leave params.cursor out");
-        Err(ErrorData::invalid_params(wrong, None))
-    })
-}
-
-/// The caller of the request. The transport admits no request without one; should it ever, the request fails.
-fn admitted(context: &RequestContext<RoleServer>) -> Result<Admitted, ErrorData> {
-    let parts = context.extensions.get::<Parts>();
-    let admitted = parts.and_then(|parts| parts.extensions.get::<Admitted>()).cloned();
-    admitted.ok_or_else(|| ErrorData::internal_error("the caller of this request is unknown", None))
-}
-
-/// Workers have tools and nothing else; what they do not see they may not use either.
-fn for_coordinators(context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
-    match admitted(context)?.caller {
-        Caller::Coordinator => Ok(()),
-        Caller::Worker(_) => {
-            let text = "a worker has tools only; get_ticket and get_project show its own ticket and project";
-            Err(ErrorData::new(model::ErrorCode::METHOD_NOT_FOUND, text, None))
-        }
-    }
-}
-
-/// How to report to the client that a call still waits, if it asked for progress.
-fn progress(context: &RequestContext<RoleServer>) -> Option<Progress> {
-    let token = context.meta.get_progress_token()?;
-    let peer = context.peer.clone();
-    Some(Box::new(move |waited: Duration, of: Duration| -> BoxFuture<()> {
-        let progress = ProgressNotificationParam::new(token.clone(), waited.as_secs_f64())
-            .with_total(of.as_secs_f64())
-            .with_message("Waiting for events");
-        let peer = peer.clone();
-        Box::pin(async move {
-            if let Err(error) = peer.notify_progress(progress).await {
-                // The client is gone, and the call is cancelled for that.
-                tracing::debug!(error = telemetry::chain(&error), "could not send progress");
-            }
-        })
-    }))
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::id::TicketId;
-    use crate::domain::refusal::Refusal;
-
-    #[test]
-    fn answers_carry_the_same_value_twice_and_refusals_are_errors() {
-        let value = serde_json::json!({"ticket_id": "T-1"});
-        let (ended, result) = answered("get_ticket", Ok(value.clone()), Reader::Model);
-        assert_eq!(ended, Ended::Answered);
-        let wire = serde_json::to_value(&result).unwrap();
-        assert_eq!(wire["structuredContent"], value);
-        assert_eq!(wire["content"][0]["text"], value.to_string());
-        assert_eq!(wire["isError"], false);
-
-        let refusal = Refusal::UnknownTicket { ticket: TicketId::from_key(9) };
-        let (ended, result) =
-            answered("get_ticket", Err(CallError::Refused(refusal)), Reader::Model);
-        assert_eq!(ended, Ended::Refused);
-        let wire = serde_json::to_value(&result).unwrap();
-        assert_eq!(wire["isError"], true);
-        assert_eq!(
-            wire["content"][0]["text"],
-            "There is no ticket T-9. Find tickets with list_tickets."
-        );
-
-        let secret = "no such table: ticket".to_owned();
-        let (_, result) = answered("get_ticket", Err(CallError::Failed(secret)), Reader::Model);
-        let wire = serde_json::to_value(&result).unwrap();
-        assert_eq!(wire["content"][0]["text"], reply::INTERNAL_ERROR);
-    }
 }

@@ -3,6 +3,8 @@
 mod about;
 mod endpoint;
 mod handler;
+mod outcome;
+mod request;
 
 pub(crate) use endpoint::Mcp;
 pub(crate) use handler::Handlers;

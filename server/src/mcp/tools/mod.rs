@@ -11,6 +11,8 @@ pub(crate) mod projects;
 pub(crate) mod queues;
 pub(crate) mod stop;
 pub(crate) mod templates;
+mod ticket_rows;
+mod ticket_stage;
 mod ticket_view;
 pub(crate) mod tickets;
 pub(crate) mod usage;

@@ -3,9 +3,6 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::Serialize;
-use serde_json::Value;
-use serde_json::json;
 
 use crate::domain::advice::Reader;
 use crate::domain::hold::HoldKind;
@@ -14,8 +11,6 @@ use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
 use crate::domain::limits;
 use crate::domain::names::Named;
-use crate::domain::outcome::StageOutcome;
-use crate::domain::outcome::StageResult;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Invalid;
@@ -24,25 +19,25 @@ use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
 use crate::domain::ticket::Priority;
 use crate::domain::ticket::Resolution;
-use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketChange;
 use crate::domain::ticket::TicketState;
 use crate::domain::ticket::dependencies;
-use crate::domain::time::Timestamp;
 use crate::mcp::page::List;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::service::id;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
+use crate::mcp::tools::ticket_rows::Listed;
+use crate::mcp::tools::ticket_rows::short_row;
+use crate::mcp::tools::ticket_rows::whole_row;
+use crate::mcp::tools::ticket_stage::complete;
 use crate::store;
 use crate::store::History;
 use crate::store::TicketFilter;
 use crate::wire::comment::CommentView;
 use crate::wire::ticket::TicketDetailView;
 use crate::wire::ticket::TicketView;
-
-const OUTCOMES: [&str; 3] = ["completed", "rework", "blocked"];
 
 pub(crate) fn tools() -> Vec<Tool> {
     vec![
@@ -226,24 +221,6 @@ struct AddComment {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Complete {
-    /// The ticket's id, such as T-42.
-    ticket_id: String,
-    /// The stage you complete: the ticket's `current_stage`.
-    stage: String,
-    /// Where the ticket goes: to the next stage, back to an earlier one, or on hold with a question.
-    #[schemars(extend("enum" = OUTCOMES))]
-    outcome: String,
-    /// What was done and found; the next stage reads it.
-    report: String,
-    /// With outcome rework: the earlier stage to redo; default: the one before.
-    rework_stage: Option<String>,
-    /// With outcome blocked: what must be decided.
-    question: Option<String>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct Close {
     /// The ticket's id, such as T-42.
     ticket_id: String,
@@ -378,101 +355,10 @@ async fn list(service: Service, given: ListAll) -> Result<Listed> {
     Ok(Listed { tickets, next_cursor })
 }
 
-/// What `list_tickets` returns, of whose rows a model gets the fields that tell one from another.
-#[derive(Serialize, JsonSchema)]
-struct Listed {
-    #[schemars(with = "Vec<TicketView>", transform = says_what_it_has)]
-    tickets: Vec<Value>,
-    next_cursor: Option<String>,
-}
-
-/// Only these are in every row.
-const ALWAYS: [&str; 5] = ["ticket_id", "project", "title", "state", "current_stage"];
-
-fn says_what_it_has(schema: &mut schemars::Schema) {
-    let required = schema.pointer_mut("/items/required").and_then(Value::as_array_mut);
-    if let Some(required) = required {
-        required.retain(|name| ALWAYS.iter().any(|always| name == always));
-    }
-}
-
-/// How much of a title a short row has.
-const TITLE_CHARS: usize = 80;
-
-fn short_row(ticket: &Ticket) -> Value {
-    let mut row = json!({
-        "ticket_id": ticket.id.to_string(),
-        "project": ticket.project_name.as_str(),
-        "title": text::shortened(&ticket.title, TITLE_CHARS),
-        "state": ticket.state.name(),
-        "current_stage": ticket.current_stage().as_str(),
-    });
-    match &ticket.state {
-        TicketState::OnHold(hold) => row["hold_kind"] = hold.kind.name().into(),
-        TicketState::Closed { resolution, .. } => row["resolution"] = resolution.name().into(),
-        TicketState::Blocked
-        | TicketState::Scheduled { .. }
-        | TicketState::Queued
-        | TicketState::Running => {}
-    }
-    if ticket.priority != Priority::default() {
-        row["priority"] = ticket.priority.name().into();
-    }
-    row
-}
-
-fn whole_row(ticket: Ticket) -> Value {
-    serde_json::to_value(TicketView::listed(ticket)).unwrap_or_default()
-}
-
 async fn comment(service: Service, given: AddComment) -> Result<CommentView> {
     let ticket = id("ticket_id", &given.ticket_id)?;
     let content = text::required("content", &given.content)?;
     Ok(service.store.add_comment(ticket, content, service.now()).await?.into())
-}
-
-async fn complete(service: Service, given: Complete) -> Result<TicketView> {
-    let ticket = id("ticket_id", &given.ticket_id)?;
-    let result = stage_result(&given)?;
-    let now: Timestamp = service.now();
-    Ok(service.store.complete_stage(ticket, &given.stage, result, now).await?.into())
-}
-
-/// The result as a worker would have given it. A field that belongs to another outcome is refused, not dropped.
-fn stage_result(given: &Complete) -> std::result::Result<StageResult, Refusal> {
-    let report = text::required("report", &given.report)?;
-    let said = |field, text: &Option<String>| {
-        let said = text.as_deref().map(str::trim).filter(|text| !text.is_empty());
-        said.map(|text| text::long(field, text)).transpose()
-    };
-    let rework_stage = said("rework_stage", &given.rework_stage)?;
-    let question = said("question", &given.question)?;
-    let outcome = match given.outcome.as_str() {
-        "completed" => StageOutcome::Completed,
-        "rework" => StageOutcome::Rework { stage: rework_stage.clone() },
-        "blocked" => StageOutcome::Blocked { question: question.clone() },
-        other => {
-            let allowed = format!("one of {}", OUTCOMES.join(", "));
-            return Err(Refusal::invalid("outcome", other, allowed));
-        }
-    };
-    let misplaced = |field: &str, text: &str, belongs: &str| {
-        let allowed = format!("left out unless outcome is {belongs}");
-        Err(Refusal::invalid(field, text, allowed))
-    };
-    match (&outcome, rework_stage, question) {
-        (StageOutcome::Completed | StageOutcome::Blocked { .. }, Some(stage), _) => {
-            misplaced("rework_stage", &stage, "rework")
-        }
-        (StageOutcome::Completed | StageOutcome::Rework { .. }, _, Some(question)) => {
-            misplaced("question", &question, "blocked")
-        }
-        (StageOutcome::Completed, None, None)
-        | (StageOutcome::Rework { .. }, _, None)
-        | (StageOutcome::Blocked { .. }, None, _) => {
-            Ok(StageResult { outcome, report, tickets: Vec::new() })
-        }
-    }
 }
 
 async fn close(service: Service, given: Close) -> Result<TicketView> {
@@ -501,40 +387,6 @@ mod tests {
 
     use super::*;
     use crate::mcp::service::Error;
-
-    fn result(given: &serde_json::Value) -> std::result::Result<StageResult, String> {
-        let mut whole = json!({"ticket_id": "T-1", "stage": "impl", "report": "Done."});
-        for (field, value) in given.as_object().unwrap() {
-            whole[field] = value.clone();
-        }
-        stage_result(&serde_json::from_value(whole).unwrap()).map_err(|refusal| {
-            let Refusal::InvalidField(Invalid { field, .. }) = refusal else {
-                panic!("expected a wrong field, got {refusal:?}");
-            };
-            field
-        })
-    }
-
-    #[test]
-    fn a_stage_result_holds_what_its_outcome_needs_and_nothing_else() {
-        let report = "Done.".to_owned();
-        let outcome =
-            |outcome| Ok(StageResult { outcome, report: report.clone(), tickets: Vec::new() });
-        assert_eq!(result(&json!({"outcome": "completed"})), outcome(StageOutcome::Completed));
-        assert_eq!(
-            result(&json!({"outcome": "rework", "rework_stage": "impl"})),
-            outcome(StageOutcome::Rework { stage: Some("impl".to_owned()) })
-        );
-        assert_eq!(
-            result(&json!({"outcome": "blocked", "question": " "})),
-            outcome(StageOutcome::Blocked { question: None })
-        );
-        let wrong = |given| result(&given).unwrap_err();
-        assert_eq!(wrong(json!({"outcome": "completed", "question": "?"})), "question");
-        assert_eq!(wrong(json!({"outcome": "blocked", "rework_stage": "a"})), "rework_stage");
-        assert_eq!(wrong(json!({"outcome": "done"})), "outcome");
-        assert_eq!(wrong(json!({"outcome": "completed", "report": " "})), "report");
-    }
 
     #[test]
     fn a_new_ticket_is_parsed_once_and_names_what_is_wrong() {
