@@ -1,22 +1,14 @@
-//! What a person sees: real terminals of several sizes, pipes, and the JSON that scripts read.
+//! What a person sees: real terminals of several sizes, and pipes.
 
-use std::fs;
-use std::path::Path;
 use std::process::Output;
-use std::process::Stdio;
 
 use e2e::bed::Bed;
 use e2e::bed::text;
-use e2e::eventually::DEADLINE;
-use e2e::schema;
 use e2e::seed;
 use e2e::server::Setup;
 use e2e::terminal::PROMPT;
 use e2e::terminal::Terminal;
-use serde_json::Value;
 use serde_json::json;
-use tokio::io::AsyncBufReadExt as _;
-use tokio::io::BufReader;
 
 /// Titles in the scripts and symbols of the world, some longer than any screen.
 const TITLES: [&str; 5] = [
@@ -27,13 +19,13 @@ const TITLES: [&str; 5] = [
     "Ein sehr-langes-zusammengesetztes-Wort-ohne-Zwischenraum-das-in-keine-Spalte-passt-und-doch-hinein-muss",
 ];
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Tickets in every state: closed with a result, on hold with a question, running, queued, failed.
-async fn busy_bed() -> Bed {
+pub(crate) async fn busy_bed() -> Bed {
     let bed = Bed::with(Setup::default().max_workers(3)).await;
     bed.repository("shop", &["build", "review"], json!({})).await;
     bed.project("warehouse-of-the-shop", &["an-uncommonly-long-name-of-a-stage"]).await;
@@ -213,176 +205,6 @@ async fn top_in_a_pipe_prints_one_table_with_what_each_worker_does() {
 }
 
 #[e2e::scenario]
-async fn logs_follow_a_ticket_from_before_its_first_attempt_to_its_end() {
-    let bed = Bed::start().await;
-    bed.project("shop", &[]).await;
-    for stage in ["build", "review"] {
-        bed.worker_type("shop", stage, json!({"auto_spawn": false})).await;
-    }
-    let script = "fake: build: say I look at the till.\nfake: review#1: exit 3\nfake: review: say It is fine.";
-    let ticket = bed.ticket("shop", &["build", "review"], script).await;
-    let mut command = tokio::process::Command::from(bed.server.command("logs"));
-    command
-        .args([ticket.as_str(), "--follow"])
-        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
-        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let mut following = command.spawn().expect("it starts");
-    let mut notes = BufReader::new(following.stderr.take().expect("piped")).lines();
-    let note =
-        tokio::time::timeout(DEADLINE, notes.next_line()).await.expect("it says that it waits");
-    assert!(note.expect("a line").is_some_and(|note| note.contains("waits")));
-    for stage in ["build", "review"] {
-        bed.client
-            .ok(
-                "update_worker_type",
-                json!({"project": "shop", "worker_type": stage, "auto_spawn": true}),
-            )
-            .await;
-    }
-    let ended =
-        tokio::time::timeout(DEADLINE, following.wait_with_output()).await.expect("it ends");
-    let printed = out(&ended.expect("it ran"));
-    let places: Vec<usize> = [
-        "── A-1  build",
-        "I look at the till.",
-        "── A-1 succeeded",
-        "── A-2  review",
-        "── A-2 failed",
-        "── A-3  review, asked only for its outcome",
-        "── A-3 failed",
-        "── A-4  review",
-        "It is fine.",
-        "── A-4 succeeded",
-        "T-1 is closed: completed",
-    ]
-    .iter()
-    .map(|part| printed.find(part).unwrap_or_else(|| panic!("no {part} in\n{printed}")))
-    .collect();
-    assert!(places.is_sorted(), "{places:?}\n{printed}");
-}
-
-#[e2e::scenario]
-async fn logs_of_a_blocked_ticket_end_with_its_question() {
-    let bed = Bed::start().await;
-    bed.project("shop", &["build"]).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build: block Which date counts?").await;
-    bed.ticket_is(&ticket, "on_hold").await;
-    let printed = out(&bed.server.operate("logs", &[&ticket, "--follow"]).await);
-    assert!(printed.contains("question: Which date counts?"), "{printed}");
-    assert!(printed.contains("T-1 is on hold"), "{printed}");
-    // Options without an effect are refused, or have one.
-    let elsewhere = ["A-1", "--url", "http://127.0.0.1:9", "--token-file", "/nonexistent"];
-    assert!(!bed.server.operate("logs", &elsewhere).await.status.success());
-    assert_eq!(bed.server.operate("logs", &["nonsense"]).await.status.code(), Some(2));
-    let last = out(&bed.server.operate("logs", &[&ticket, "-n", "2"]).await);
-    assert_eq!(last.trim_end().lines().count(), 1, "a verdict and an empty line: {last:?}");
-    assert_eq!(out(&bed.server.operate("logs", &[&ticket, "--since", "2020-01-01"]).await), {
-        out(&bed.server.operate("logs", &[&ticket]).await)
-    });
-}
-
-#[e2e::scenario]
-async fn events_begin_where_they_are_asked_to() {
-    let bed = Bed::start().await;
-    bed.project("shop", &[]).await;
-    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
-    for _ in 0..30 {
-        bed.ticket("shop", &["build"], "").await;
-    }
-    let all = out(&bed.server.operate("events", &[]).await);
-    assert_eq!(all.lines().count(), 30);
-    assert!(all.lines().all(|line| line.contains("  shop ")), "each names its project:\n{all}");
-    let last = out(&bed.server.operate("events", &["-n", "3"]).await);
-    assert_eq!(last.lines().collect::<Vec<_>>(), all.lines().skip(27).collect::<Vec<_>>());
-    let one = out(&bed.server.operate("events", &["-n", "1", "--ticket", "T-4"]).await);
-    assert!(one.contains("T-4") && one.lines().count() == 1, "{one}");
-    assert_eq!(out(&bed.server.operate("events", &["--since", "7d"]).await), all);
-    assert_eq!(out(&bed.server.operate("events", &["--since", "2100-01-01"]).await), "");
-    assert_eq!(bed.server.operate("events", &["--since", "tomorrow"]).await.status.code(), Some(2));
-
-    let mut command = tokio::process::Command::from(bed.server.command("events"));
-    command
-        .args(["--follow", "--json"])
-        .env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir())
-        .env("VIBE_ENSEMBLE_RUNTIME_DIR", bed.server.runtime_dir())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
-    let mut following = command.spawn().expect("it starts");
-    let mut lines = BufReader::new(following.stdout.take().expect("piped")).lines();
-    for expected in 21..=30 {
-        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.expect("in time");
-        let event: Value =
-            serde_json::from_str(&line.expect("a line").expect("more")).expect("JSON");
-        assert_eq!(event["ticket_id"], format!("T-{expected}"));
-    }
-    following.kill().await.expect("it runs");
-}
-
-#[e2e::scenario]
-async fn the_lines_under_a_closed_ticket_look_at_its_result_and_take_it() {
-    let bed = Bed::start().await;
-    let repository = bed.repository("shop", &["build"], json!({})).await;
-    let ticket = bed.ticket("shop", &["build"], "fake: build: write coupon.txt refused").await;
-    bed.completed(&ticket).await;
-    let shown = out(&bed.server.operate("tickets", &[&ticket]).await);
-    assert!(shown.contains("coupon.txt"), "{shown}");
-    let line_of = |name: &str| {
-        let line = shown.lines().find_map(|line| line.trim_start().strip_prefix(name));
-        line.unwrap_or_else(|| panic!("no {name} in\n{shown}")).trim().to_owned()
-    };
-    let look = run_in_shell(&bed, &line_of("look at it"));
-    assert!(look.contains("+refused"), "{look}");
-    run_in_shell(&bed, &line_of("take it"));
-    let taken = fs::read_to_string(repository.path.join("coupon.txt")).expect("it was merged");
-    assert_eq!(taken.trim_end(), "refused");
-
-    let difference = out(&bed.server.operate("diff", &[&ticket]).await);
-    assert!(
-        difference.contains("+refused") && difference.starts_with("diff --git"),
-        "{difference}"
-    );
-    let files = out(&bed.server.operate("diff", &[&ticket, "--stat"]).await);
-    assert!(files.contains("coupon.txt") && !files.contains("+refused"), "{files}");
-    let open = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
-    bed.ticket_is(&open, "running").await;
-    let nothing = bed.server.operate("diff", &[&open]).await;
-    assert!(nothing.status.success() && nothing.stdout.is_empty(), "{nothing:?}");
-    assert!(String::from_utf8_lossy(&nothing.stderr).contains("at work"), "{nothing:?}");
-}
-
-fn run_in_shell(bed: &Bed, line: &str) -> String {
-    let mut shell = bed.server.command_of(Path::new("/bin/sh"));
-    shell.env("GIT_AUTHOR_NAME", "n").env("GIT_AUTHOR_EMAIL", "n@example.org");
-    shell.env("GIT_COMMITTER_NAME", "n").env("GIT_COMMITTER_EMAIL", "n@example.org");
-    out(&shell.args(["-c", line]).output().expect("a shell"))
-}
-
-#[e2e::scenario]
-async fn a_repository_that_configures_programs_for_diffs_has_none_of_them_run() {
-    let bed = Bed::start().await;
-    let repository = bed.repository("shop", &["build"], json!({})).await;
-    let ran = bed.server.path("ran");
-    let program = format!("touch {}", ran.display());
-    repository.git(&["config", "diff.external", &program]);
-    repository.git(&["config", "diff.trap.textconv", &program]);
-    repository.git(&["config", "diff.trap.command", &program]);
-    repository.git(&["config", "core.pager", &program]);
-    let script =
-        "fake: build: write .gitattributes * diff=trap\nfake: build: write coupon.txt refused";
-    let ticket = bed.ticket("shop", &["build"], script).await;
-    bed.completed(&ticket).await;
-    let difference = out(&bed.server.operate("diff", &[&ticket]).await);
-    assert!(difference.contains("+refused"), "{difference}");
-    out(&bed.server.operate("tickets", &[&ticket]).await);
-    assert!(!ran.exists(), "a program of the repository was run");
-}
-
-#[e2e::scenario]
 async fn an_agents_words_act_on_no_terminal() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;
@@ -414,61 +236,5 @@ async fn an_agents_words_act_on_no_terminal() {
             }
             assert!(!printed.contains(['\u{202e}', '\u{9b}', '\u{7}']), "{command}: {printed:?}");
         }
-    }
-}
-
-#[e2e::scenario]
-async fn json_output_matches_the_kept_schemas() {
-    let bed = busy_bed().await;
-    let backup = bed.server.path("copy.db");
-    let backup = backup.to_str().expect("a plain path");
-    let commands: [(&str, &str, &[&str]); 17] = [
-        ("tickets", "tickets", &[]),
-        ("tickets", "tickets", &["--all"]),
-        ("ticket", "tickets", &["T-1"]),
-        ("ticket", "tickets", &["T-2"]),
-        ("ticket", "tickets", &["T-3"]),
-        ("workers", "workers", &["--all"]),
-        ("usage", "usage", &["--by", "attempt"]),
-        ("usage", "usage", &[]),
-        ("why", "why", &["T-2"]),
-        ("why", "why", &["T-1"]),
-        ("status", "status", &[]),
-        ("diff", "diff", &["T-1"]),
-        ("event", "events", &[]),
-        ("log-line", "logs", &["T-1"]),
-        ("pause", "pause", &["shop"]),
-        ("pause", "resume", &["shop"]),
-        ("backup", "backup", &[backup]),
-    ];
-    for (name, command, arguments) in commands {
-        let printed = out(&bed.server.operate(command, &[arguments, &["--json"]].concat()).await);
-        valid(name, command, &printed);
-    }
-    // It exits with 1 on a machine that lacks something.
-    let doctor = bed.server.operate("doctor", &["--json"]).await;
-    valid("doctor", "doctor", &String::from_utf8_lossy(&doctor.stdout));
-    let drain = out(&bed.server.operate("drain", &["--no-wait", "--json"]).await);
-    valid("drain", "drain", &drain);
-    let status = out(&bed.server.operate("status", &["--json"]).await);
-    let status: Value = serde_json::from_str(&status).expect("JSON");
-    let queue =
-        status["pauses"].as_array().expect("a list").iter().find(|pause| pause["scope"] == "queue");
-    assert_eq!(queue.expect("the queue is paused")["reason"], "The reviewers are on holiday.");
-    assert_eq!(status["at_work"][0]["ticket_id"], "T-3");
-}
-
-fn valid(name: &str, command: &str, printed: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../server/schemas/{name}.json"));
-    let kept =
-        fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let kept: Value = serde_json::from_str(&kept).expect("a schema is JSON");
-    let values: Result<Vec<Value>, _> =
-        serde_json::Deserializer::from_str(printed).into_iter().collect();
-    let values = values.unwrap_or_else(|error| panic!("{command}: {error}\n{printed}"));
-    assert!(!values.is_empty(), "{command} printed nothing");
-    for value in values {
-        assert_eq!(schema::violations(&kept, &value), Vec::<String>::new(), "{command}: {value:#}");
-        assert_eq!(value["schema_version"], 1, "{command}");
     }
 }
