@@ -358,14 +358,9 @@ async fn the_sessions_of_two_directories_never_take_each_others_events() {
     assert!(bed.client.refused("mark_events_processed", wrong).await.contains("shpo"));
 }
 
-/// A call as a session of Claude Code makes it, whose helper names its directory.
+/// A call of the session of the project shop.
 async fn in_session(bed: &Bed, tool: &str, arguments: Value) -> Value {
-    let params = json!({"name": tool, "arguments": arguments});
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-    let request = bed.client.post().header("MCP-Protocol-Version", "2025-11-25").json(&body);
-    let request = request.header("vibe-ensemble-consumer", "dir-shop-00000000");
-    let reply = e2e::client::read_reply(request.send().await.expect("the server is up")).await;
-    reply.expect("a whole answer").result()["structuredContent"].clone()
+    bed.client.in_session("dir-shop-00000000", tool, arguments).await
 }
 
 #[e2e::scenario]
@@ -399,17 +394,25 @@ async fn a_session_that_names_no_kinds_marks_the_kinds_that_it_was_listed() {
     assert_eq!(in_session(&bed, "list_events", others).await["events"], json!([]));
 }
 
-/// A coordinator that waits without naming kinds is woken by events that may need it, and by no
-/// others.
+/// A coordinator that waits without naming kinds is woken by events that may need it, and by no others: not by what it did
+/// itself either.
 #[e2e::scenario]
-async fn an_idle_session_sleeps_through_what_continues_by_itself() {
+async fn an_idle_session_sleeps_through_what_continues_by_itself_and_what_it_did_itself() {
     let bed = Bed::start().await;
     bed.project("shop", &["plan", "build"]).await;
+    bed.worker_type("shop", "idle", json!({"auto_spawn": false})).await;
+    let unwanted = bed.ticket("shop", &["idle"], "").await;
     in_session(&bed, "list_events", json!({"project": "shop"})).await;
     let before = bed.events().await.len();
     let wait = in_session(&bed, "list_events", json!({"project": "shop", "wait_seconds": 600}));
     let work = async {
         waiting_calls(&bed, 1).await;
+        for scope in [json!({"project": "shop"}), json!({"project": "shop", "worker_type": "idle"})]
+        {
+            in_session(&bed, "pause", scope.clone()).await;
+            in_session(&bed, "resume", scope).await;
+        }
+        in_session(&bed, "close_ticket", json!({"ticket_id": unwanted})).await;
         let script = "fake: build: block Red or blue?";
         let ticket = bed.ticket("shop", &["plan", "build"], script).await;
         bed.ticket_is(&ticket, "on_hold").await;

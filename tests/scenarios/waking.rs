@@ -4,12 +4,14 @@ use std::path::Path;
 use std::process::Stdio;
 
 use e2e::bed::Bed;
+use e2e::bed::text;
 use e2e::claude;
 use e2e::claude::real_claude;
 use e2e::eventually::eventually;
 use e2e::messages_api::Ask;
 use e2e::messages_api::MessagesApi;
 use e2e::messages_api::Turn;
+use serde_json::Value;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
@@ -69,6 +71,17 @@ async fn the_plugins_monitor_wakes_an_idle_session_when_a_ticket_closes() {
     let told =
         || api.asks().into_iter().find(|ask| ask.body["messages"].to_string().contains(&ticket));
     assert_eq!(told(), None, "nobody has said anything yet");
+    // What the session does itself is no news to it.
+    let mut headers = bed.server.command("headers");
+    headers.env("CLAUDE_PROJECT_DIR", &directory);
+    headers.env("VIBE_ENSEMBLE_URL", bed.client.url(""));
+    headers.env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir());
+    let headers = headers.output().expect("it runs");
+    let headers: Value = serde_json::from_slice(&headers.stdout).expect("JSON");
+    let consumer = text(&headers, "vibe-ensemble-consumer");
+    for tool in ["pause", "resume"] {
+        bed.client.in_session(&consumer, tool, json!({"project": "shop"})).await;
+    }
 
     bed.client.ok("close_ticket", json!({"ticket_id": ticket})).await;
 
@@ -78,6 +91,7 @@ async fn the_plugins_monitor_wakes_an_idle_session_when_a_ticket_closes() {
     .await;
     let words = woken.body["messages"].to_string();
     assert!(words.contains("ticket_closed") && words.contains("Monitor event"), "{words}");
+    assert!(!words.contains("project_paused"), "{words}");
     session.kill().await.expect("it is our child");
 }
 

@@ -194,6 +194,16 @@ impl Client {
         self.request("tools/call", Some(tool), params).await
     }
 
+    /// A call as a session of Claude Code makes it, whose helper names its directory as a consumer of events.
+    pub async fn in_session(&self, consumer: &str, tool: &str, arguments: Value) -> Value {
+        let params = json!({"name": tool, "arguments": arguments});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        let request = self.post().header("MCP-Protocol-Version", "2025-11-25").json(&body);
+        let request = request.header("vibe-ensemble-consumer", consumer);
+        let reply = read_reply(request.send().await.expect("the server is up")).await;
+        reply.expect("a whole answer").result()["structuredContent"].clone()
+    }
+
     /// Every tool of the server, over all pages.
     pub async fn tools(&self) -> Vec<Value> {
         let mut tools = Vec::new();

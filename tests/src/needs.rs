@@ -31,6 +31,8 @@ pub enum Need {
     TaskGroup,
     /// A terminal emulator without a window.
     Tmux,
+    /// The `sqlite3` of the distribution, which may be older than ours.
+    Sqlite,
 }
 
 impl Need {
@@ -46,6 +48,7 @@ impl Need {
             Self::MemoryGroup => "memory-group",
             Self::TaskGroup => "task-group",
             Self::Tmux => "tmux",
+            Self::Sqlite => "sqlite",
         }
     }
 
@@ -81,6 +84,8 @@ impl Need {
             }),
             Self::Tmux if Terminal::is_there() => Ok(()),
             Self::Tmux => missing("needs tmux, for a real terminal".to_owned()),
+            Self::Sqlite if can_run("sqlite3") => Ok(()),
+            Self::Sqlite => missing("needs sqlite3, to read the database with".to_owned()),
         }
     }
 }
@@ -97,6 +102,12 @@ impl fmt::Display for Missing {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.why)
     }
+}
+
+/// Whether such a program is in PATH.
+fn can_run(program: &str) -> bool {
+    let ran = std::process::Command::new(program).arg("--version").output();
+    ran.is_ok_and(|ran| ran.status.success())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration")]

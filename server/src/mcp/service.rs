@@ -74,7 +74,11 @@ impl Service {
 
     /// The same, for a call whose answer `reader` reads, of a session with this consumer of events.
     pub(crate) fn for_call(&self, reader: Reader, consumer: Option<String>) -> Self {
-        Self { reader, consumer, ..self.clone() }
+        let store = match &consumer {
+            Some(consumer) => self.store.caused_by(consumer),
+            None => self.store.clone(),
+        };
+        Self { store, reader, consumer, ..self.clone() }
     }
 
     /// Adds the operator's templates to the built-in ones.

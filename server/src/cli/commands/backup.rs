@@ -54,6 +54,13 @@ pub async fn run(command: &Backup, environment: &Environment) -> anyhow::Result<
     }
     owned::check(&database, Owners::of_client(&config.state_dir))?;
     if let Some(directory) = file.parent() {
+        // Further down the draft would be what is missing, whose name nobody gave.
+        if !directory.is_dir() {
+            bail!(
+                "{} is not a directory; create it, or give a file in one that exists",
+                directory.display()
+            );
+        }
         // A user who could exchange the copy would decide what a restored server does.
         owned::check(directory, Owners::of_client(directory))?;
     }

@@ -53,6 +53,12 @@ impl Store {
         *self.rules.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// The same, for the calls of a session: the events that they cause are no news to its consumer.
+    #[must_use]
+    pub fn caused_by(&self, consumer: &str) -> Self {
+        Self { writer: self.writer.caused_by(consumer), ..self.clone() }
+    }
+
     /// Replaces the rules; writes that begin afterwards obey the new ones.
     pub fn set_rules(&self, rules: Rules) {
         *self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner) = rules;

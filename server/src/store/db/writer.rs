@@ -33,6 +33,17 @@ const BATCH: usize = 64;
 /// Writes that may wait; above this, callers wait for a place, which is the back-pressure.
 const QUEUE: usize = 1024;
 
+tokio::task_local! {
+    /// Whose call the running write is.
+    static CAUSE: Option<Arc<str>>;
+}
+
+/// The consumer of events of the session whose call the running write is: its events name it. Not an argument of every
+/// move, because it changes nothing about what a write does.
+pub(crate) fn cause() -> Option<Arc<str>> {
+    CAUSE.try_with(Clone::clone).ok().flatten()
+}
+
 pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'c>>;
 
 #[derive(Clone)]
@@ -40,6 +51,8 @@ pub(crate) struct Writer {
     jobs: mpsc::Sender<Message>,
     level: watch::Receiver<u64>,
     relief: Arc<OnceLock<Relief>>,
+    /// Whose calls its writes are.
+    cause: Option<Arc<str>>,
     #[cfg(test)]
     rows: Arc<Rows>,
 }
@@ -83,9 +96,15 @@ impl Writer {
             jobs,
             level,
             relief,
+            cause: None,
             #[cfg(test)]
             rows: Arc::default(),
         })
+    }
+
+    /// The same, for the calls of the session with this consumer of events.
+    pub(crate) fn caused_by(&self, consumer: &str) -> Self {
+        Self { cause: Some(consumer.into()), ..self.clone() }
     }
 
     /// Sets what to do when the disk is full; later calls change nothing.
@@ -173,7 +192,8 @@ impl Write<'_> {
         let op = self.writer.rows.count(op);
         let (reply, answer) = oneshot::channel();
         let points = self.points;
-        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level, points };
+        let cause = self.writer.cause.clone();
+        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level, points, cause };
         let sent = self.writer.jobs.send(Message::Run(Box::new(job))).await;
         sent.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
@@ -234,6 +254,7 @@ struct TypedJob<F, T> {
     reply: oneshot::Sender<Result<T>>,
     raises_level: fn(&T) -> bool,
     points: faults::Points,
+    cause: Option<Arc<str>>,
 }
 
 impl<F, T> Job for TypedJob<F, T>
@@ -247,7 +268,7 @@ where
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
         Box::pin(async move {
             let Some(op) = self.op.take() else { return false };
-            let outcome = op(connection).await;
+            let outcome = CAUSE.scope(self.cause.clone(), op(connection)).await;
             let keep = outcome.is_ok();
             self.outcome = Some(outcome);
             keep

@@ -21,6 +21,7 @@ use crate::store::db::error::StoreError;
 use crate::store::db::row;
 use crate::store::db::row::Place;
 use crate::store::db::store::Store;
+use crate::store::db::writer;
 
 #[derive(FromRow)]
 pub(crate) struct EventRow {
@@ -77,7 +78,7 @@ pub(crate) async fn append(
 pub(crate) fn push(sql: &mut QueryBuilder<Sqlite>, event: NewEvent, now: Timestamp) {
     sql.push(
         "INSERT INTO event (at, kind, project_id, ticket_id, stage, attempt_id, worker_id, summary,
-                            hold_kind)
+                            hold_kind, caused_by)
          VALUES (MAX(",
     );
     sql.push_bind(now.millis());
@@ -91,7 +92,8 @@ pub(crate) fn push(sql: &mut QueryBuilder<Sqlite>, event: NewEvent, now: Timesta
         .push_bind(event.attempt.map(AttemptId::key))
         .push_bind(event.worker.map(WorkerId::key))
         .push_bind(text::sentence(&event.summary))
-        .push_bind(event.hold_kind.map(HoldKind::name));
+        .push_bind(event.hold_kind.map(HoldKind::name))
+        .push_bind(writer::cause().map(|cause| cause.to_string()));
     sql.push(")");
 }
 

@@ -141,9 +141,12 @@ impl Progress {
         }
     }
 
-    /// Appends the condition that the consumer has dealt with an event `e`.
+    /// Appends the condition that the consumer has dealt with an event `e`. What its own call caused is no news to it; but
+    /// what waits for somebody does, whoever put it there.
     pub(crate) fn push_processed(&self, sql: &mut QueryBuilder<Sqlite>) {
         sql.push("(e.seq <= ").push_bind(self.base);
+        sql.push(" OR (e.caused_by IS ").push_bind(self.consumer.clone());
+        sql.push(" AND e.kind <> ").push_bind(EventKind::TicketOnHold.name()).push(")");
         sql.push(" OR EXISTS (SELECT 1 FROM event_mark m WHERE m.consumer = ");
         sql.push_bind(self.consumer.clone());
         sql.push(

@@ -254,3 +254,27 @@ async fn a_sessions_consumer_begins_where_the_coordinator_is() {
     bed.store.begin_consumer("dir-shop-1", NOW).await.unwrap();
     assert_eq!(listed(&bed, "dir-shop-1").await, [5, 6, 7, 8, 9], "it continues by itself");
 }
+
+#[tokio::test]
+async fn what_a_session_did_itself_is_no_news_to_it_and_is_to_others() {
+    let bed = Bed::new().await;
+    bed.store.begin_consumer("mine", NOW).await.unwrap();
+    bed.store.begin_consumer("other", NOW).await.unwrap();
+    let first = bed.ticket(&["impl"]).await;
+    let after = NewTicket { depends_on: vec![first.id], ..Bed::new_ticket(&["impl"]) };
+    let waits = bed.store.create_ticket(after, NOW).await.unwrap();
+    let before = listed(&bed, "mine").await;
+    let mine = bed.store.caused_by("mine");
+    mine.close_ticket(first.id, Resolution::Cancelled, None, NOW).await.unwrap();
+
+    let page = |consumer: &str, all: bool| EventQuery { include_processed: all, ..query(consumer) };
+    let kinds = async |query: EventQuery| -> Vec<(EventKind, bool)> {
+        let events = bed.store.events(query).await.unwrap().events;
+        let new = events.into_iter().filter(|event| !before.contains(&event.seq.0));
+        new.map(|event| (event.kind, event.processed)).collect()
+    };
+    let (closed, held) = (EventKind::TicketClosed, EventKind::TicketOnHold);
+    assert_eq!(kinds(page("mine", false)).await, [(held, false)], "{} waits", waits.id);
+    assert_eq!(kinds(page("mine", true)).await, [(closed, true), (held, false)]);
+    assert_eq!(kinds(page("other", false)).await, [(closed, false), (held, false)]);
+}

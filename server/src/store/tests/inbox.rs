@@ -124,5 +124,5 @@ async fn work_that_was_accepted_and_not_merged_is_told_apart() {
     let [(_, item)] = page.items.as_slice() else { panic!("{:?}", page.items) };
     assert_eq!(item.ticket(), Some(ticket));
     let tools: Vec<&str> = item.actions().iter().map(|action| action.tool).collect();
-    assert_eq!(tools, ["complete_ticket_stage", "resume_ticket", "close_ticket"]);
+    assert_eq!(tools, ["resume_ticket", "complete_ticket_stage", "close_ticket"]);
 }

@@ -17,6 +17,7 @@ mod limits;
 mod pauses;
 mod planned;
 mod plans;
+mod portable;
 mod stopping;
 mod summaries;
 mod sums;

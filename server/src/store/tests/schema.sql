@@ -158,10 +158,12 @@ CREATE VIEW ticket_row AS
 SELECT t.*, p.name AS project, p.directory,
        -- Where it works: as it began or, before that, as its project says.
        COALESCE(t.isolation, p.isolation) AS works_in,
-       (SELECT json_group_array(s.worker_type ORDER BY s.stage_index)
-          FROM ticket_stage s WHERE s.ticket_id = t.ticket_id) AS plan,
-       (SELECT json_group_array(d.depends_on_id ORDER BY d.depends_on_id)
-          FROM ticket_dependency d WHERE d.ticket_id = t.ticket_id) AS depends_on,
+       (SELECT json_group_array(o.worker_type)
+          FROM (SELECT s.worker_type FROM ticket_stage s
+                 WHERE s.ticket_id = t.ticket_id ORDER BY s.stage_index) o) AS plan,
+       (SELECT json_group_array(o.depends_on_id)
+          FROM (SELECT d.depends_on_id FROM ticket_dependency d
+                 WHERE d.ticket_id = t.ticket_id ORDER BY d.depends_on_id) o) AS depends_on,
        k.repository, k.path AS work_path, k.prefix, k.branch, k.base_branch, k.base_commit, k.head_commit,
        k.files_changed, k.insertions, k.deletions, k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at,
        COALESCE(k.ready, 0) AS ready
@@ -172,9 +174,11 @@ SELECT t.*, p.name AS project, p.directory,
 CREATE VIEW ticket_surroundings AS
 SELECT t.*,
        CASE t.state WHEN 'blocked' THEN
-           (SELECT json_group_array(json_array(d.depends_on_id, o.state) ORDER BY d.depends_on_id)
-              FROM ticket_dependency d JOIN ticket o ON o.ticket_id = d.depends_on_id
-             WHERE d.ticket_id = t.ticket_id AND o.state <> 'closed')
+           (SELECT json_group_array(json_array(u.depends_on_id, u.state))
+              FROM (SELECT d.depends_on_id, o.state
+                      FROM ticket_dependency d JOIN ticket o ON o.ticket_id = d.depends_on_id
+                     WHERE d.ticket_id = t.ticket_id AND o.state <> 'closed'
+                     ORDER BY d.depends_on_id) u)
        END AS open_dependencies,
        CASE t.state WHEN 'running' THEN
            (SELECT json_object('attempt', a.attempt_id, 'worker', a.worker_id, 'granted_at', a.granted_at,
@@ -213,7 +217,7 @@ SELECT t.*,
                'project_workers', (SELECT COUNT(*) FROM worker w
                                     WHERE w.project_id = t.project_id AND w.state <> 'stopped'),
                'server_workers', (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped'),
-               'busy', json((SELECT json_group_array(json_array(b.worker_id, b.ticket_id) ORDER BY b.worker_id)
+               'busy', json((SELECT json_group_array(json_array(b.worker_id, b.ticket_id))
                                FROM (SELECT w.worker_id, a.ticket_id
                                        FROM worker w
                                        JOIN attempt a ON a.worker_id = w.worker_id AND a.state <> 'ended'
@@ -625,7 +629,7 @@ CREATE TABLE event (
     worker_id  INTEGER,
     -- One sentence.
     summary    TEXT    NOT NULL CHECK (summary <> '')
-, hold_kind TEXT) STRICT;
+, hold_kind TEXT, caused_by TEXT CONSTRAINT caused_by_is_a_name CHECK (caused_by <> '')) STRICT;
 
 CREATE TABLE event_consumer (
     consumer        TEXT    PRIMARY KEY CHECK (consumer <> ''),
