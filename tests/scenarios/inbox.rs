@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::Output;
 
 use e2e::bed::Bed;
+use e2e::bed::pid;
+use e2e::bed::text;
 use e2e::eventually::eventually;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use serde_json::json;
 
@@ -83,6 +86,11 @@ async fn make(bed: &Bed, kind: &str) {
             project(bed, json!({"max_budget_usd": 0.01})).await;
             bed.ticket("shop", &["plan"], "").await;
         }
+        "project_paused: day" => {
+            half_done(bed).await;
+            project(bed, json!({"max_budget_usd_per_day": 0.01})).await;
+            bed.ticket("shop", &["plan"], "").await;
+        }
         "login" => {
             bed.ticket("shop", &["plan"], "fake: plan#1: api-error 401 authentication_failed")
                 .await;
@@ -99,7 +107,7 @@ async fn make(bed: &Bed, kind: &str) {
     }
 }
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "question",
     "operator",
     "failures",
@@ -109,6 +117,7 @@ const KINDS: [&str; 11] = [
     "queue_paused",
     "project_paused",
     "project_paused: budget",
+    "project_paused: day",
     "login",
     "server_paused",
 ];
@@ -180,7 +189,8 @@ async fn each_step_settles(reader: Reader) {
                     assert!(format!("{refused:?}").contains("is closed"), "{refused:?}");
                 }
             }
-            project(&bed, json!({"max_budget_usd": 0, "max_attempts_per_ticket": 0})).await;
+            let unlimited = json!({"max_budget_usd": 0, "max_budget_usd_per_day": 0, "max_attempts_per_ticket": 0});
+            project(&bed, unlimited).await;
             at += 1;
             if at == actions.len() {
                 break;
@@ -235,6 +245,64 @@ async fn each_step_settles_an_obstacle_to_a_merge_once_it_is_fixed() {
         // A resumed ticket works on its branch again, and the user's next change would hold it.
         bed.ticket_is(&ticket, "closed").await;
     }
+}
+
+#[e2e::scenario]
+async fn work_in_the_middle_of_a_merge_is_settled_by_each_step() {
+    let bed = Bed::start().await;
+    bed.repository("shop", &["build"], json!({})).await;
+    let script = "fake: build#1: run git checkout -q -b other-$$ && echo theirs >README.md && \
+                  git -c user.name=A -c user.email=a@b commit -qam Theirs && git checkout -q - && echo ours >README.md && \
+                  git -c user.name=A -c user.email=a@b commit -qam Ours; \
+                  git -c user.name=A -c user.email=a@b merge other-$$; true\n\
+                  fake: build#2: write README.md both";
+    for reader in [Reader::Model, Reader::Shell] {
+        for at in 0..3 {
+            let ticket = bed.ticket("shop", &["build"], script).await;
+            let item = only(&bed, "unfinished").await;
+            assert_eq!(item["actions"].as_array().map(Vec::len), Some(3), "{item}");
+            let action = &item["actions"][at];
+            if action["tool"] == "complete_ticket_stage" {
+                let worktree = bed.get(&ticket).await["worktree"].clone();
+                let mut git = bed.server.command_of(Path::new("git"));
+                git.args(["-C", worktree.as_str().expect("a path"), "merge", "--abort"]);
+                let ran = git.output().expect("git is there");
+                assert!(ran.status.success(), "{}", words(&ran));
+            }
+            take(&bed, action, reader).await;
+            nothing_waits(&bed, &action.to_string()).await;
+            bed.ticket_is(&ticket, "closed").await;
+        }
+    }
+}
+
+#[e2e::scenario]
+async fn a_stuck_attempt_is_settled_by_each_step() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let record =
+        |attempt: &str| bed.server.state_dir().join("attempts").join(attempt).join("exit.json");
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    let first = text(&bed.completed(&ticket).await["attempts"][0], "attempt_id");
+    let sealed = std::fs::read_to_string(record(&first)).expect("its shim sealed it");
+    for reader in [Reader::Model, Reader::Shell] {
+        for at in 0..2 {
+            let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+            let attempt = bed.called(&ticket, "build", 1).await.attempt;
+            let worker = bed.worker_of(&ticket).await;
+            // The record of another attempt proves nothing about this one.
+            let foreign = sealed.replace(&format!("\"{first}\""), &format!("\"{attempt}\""));
+            std::fs::write(record(&attempt), foreign).expect("writable");
+            assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGKILL), "the shim was there");
+            let item = only(&bed, "stuck").await;
+            assert_eq!(item["actions"].as_array().map(Vec::len), Some(2), "{item}");
+            take(&bed, &item["actions"][at], reader).await;
+            nothing_waits(&bed, &item["actions"][at].to_string()).await;
+            bed.ticket_is(&ticket, "closed").await;
+        }
+    }
+    bed.assert_no_overlaps();
+    bed.nothing_is_left().await;
 }
 
 #[e2e::scenario]

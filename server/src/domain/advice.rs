@@ -82,6 +82,7 @@ steps! {
     CompleteStage:    Call("complete_ticket_stage"), Run("vibe-ensemble ticket complete");
     CloseTicket:      Call("close_ticket"),        Run("vibe-ensemble ticket close");
     ResumeTicket:     Call("resume_ticket"),       Run("vibe-ensemble ticket resume");
+    AnswerTicket:     Call("resume_ticket"),       Run("vibe-ensemble answer");
     AwaitEvents:      Call("list_events"),         Run("vibe-ensemble events --follow");
     EndDrain:         Run("vibe-ensemble drain --off"), Run("vibe-ensemble drain --off");
     Configure:        OPERATOR,                    Directly;

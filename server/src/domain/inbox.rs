@@ -284,8 +284,9 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
         let command = format!("vibe-ensemble ticket complete {id} '{report}'");
         Action::new("Fix it, then complete the stage", "complete_ticket_stage", given, command)
     };
+    let again = hold.kind == HoldKind::Unfinished;
     let mut actions = Vec::new();
-    if *is_done {
+    if *is_done && !again {
         actions.push(complete());
     }
     // Without its worker type nothing could run it, and resuming it is refused.
@@ -299,12 +300,16 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
                 }
                 None => resume("Resume it; it is held again unless the cause is gone"),
             },
-            HoldKind::Conflict
-            | HoldKind::Unfinished
-            | HoldKind::Checkout
-            | HoldKind::Configuration => resume("Fix it, then resume it"),
+            HoldKind::Conflict | HoldKind::Checkout | HoldKind::Configuration => {
+                resume("Fix it, then resume it")
+            }
+            HoldKind::Unfinished => resume("Have the stage done again; what is there now is kept"),
             HoldKind::Failures | HoldKind::Operator => resume("Resume it"),
         });
+    }
+    // Whoever begins the stage anew repairs nothing first, so that is the likelier step.
+    if *is_done && again {
+        actions.push(complete());
     }
     actions.push(close(*ticket));
     actions
@@ -369,7 +374,7 @@ mod tests {
             hold: Hold::new(kind, "Should an expired coupon count as used?"),
             reached: None,
             has_type: kind != HoldKind::Configuration,
-            is_done: kind == HoldKind::Conflict,
+            is_done: matches!(kind, HoldKind::Conflict | HoldKind::Unfinished),
         })
     }
 

@@ -10,6 +10,8 @@ use super::wait::place;
 use crate::domain::advice::Advice;
 use crate::domain::advice::Step;
 use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
+use crate::domain::inbox::ANSWER;
 use crate::domain::text::Name;
 use crate::domain::text::sentence;
 use crate::domain::ticket::LiveAttempt;
@@ -24,9 +26,9 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
     Some(match &ticket.state {
         TicketState::Closed { .. } => return None,
         TicketState::Running => running(ticket, around),
-        TicketState::OnHold(Hold { reason, .. }) => {
+        TicketState::OnHold(Hold { reason, kind }) => {
             let why = format!("On hold: {}", sentence(reason));
-            let mut advice = resume(ticket, around.without_type.as_deref());
+            let mut advice = resume(ticket, *kind, around.without_type.as_deref());
             advice.push(close(ticket));
             Wait { advice, ..Wait::new(Cause::OnHold, why) }
         }
@@ -48,14 +50,18 @@ fn close(ticket: &Ticket) -> Advice {
 }
 
 /// What moves a ticket that is on hold; `without_type` as in [`Surroundings`].
-fn resume(ticket: &Ticket, without_type: Option<&[Name]>) -> Vec<Advice> {
+fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec<Advice> {
     let id = ticket.id;
-    let resume = |to: &str| Advice::take_with(Step::ResumeTicket, to, id.to_string());
-    let Some(others) = without_type else { return vec![resume("resume it")] };
+    let resume = if kind == HoldKind::Question {
+        Advice::take_with(Step::AnswerTicket, "answer it", format!("{id} '{ANSWER}'"))
+    } else {
+        Advice::take_with(Step::ResumeTicket, "resume it", id.to_string())
+    };
+    let Some(others) = without_type else { return vec![resume] };
     let create = format!("create the worker type {}", ticket.current_stage());
     let stage = ticket.current_stage();
     let create = Advice::take_with(Step::CreateWorkerType, create, place(ticket, stage));
-    let mut advice = vec![Advice::Then(vec![create, resume("resume it")])];
+    let mut advice = vec![Advice::Then(vec![create, resume])];
     if let [other, ..] = others {
         let to = format!("resume it at another stage of its plan (such as {other})");
         advice.push(Advice::take_with(Step::ResumeTicket, to, format!("{id} --stage {other}")));

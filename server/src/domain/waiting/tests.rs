@@ -113,7 +113,7 @@ fn every_reason_for_not_running_has_its_answer_and_what_moves_the_ticket() {
         ),
         (
             "on_hold",
-            "On hold: Red or blue? Resume it with resume_ticket, or close it with close_ticket."
+            "On hold: Red or blue? Answer it with resume_ticket, or close it with close_ticket."
                 .to_owned()
         )
     );
