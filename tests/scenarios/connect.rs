@@ -23,18 +23,35 @@ fn words(output: &Output) -> String {
     format!("{}\n{out}\n{err}", output.status)
 }
 
-/// What the model of a coordinator's session receives from this server without searching.
+/// What the model of a coordinator's session is given of this server, whatever the session is about: the tools that are not
+/// searched for, and the instructions. English prose and JSON have more than 3.6 bytes for each token.
 fn assert_light(api: &MessagesApi) {
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).expect("it asked");
     let tools = asked.body["tools"].as_array().expect("a list");
+    let read = texts(&asked.body).join("\n");
+    let (begin, end) =
+        ("Vibe-Ensemble runs headless Claude Code workers", "A refusal names the next step.");
+    let instructions = read.find(begin).zip(read.find(end)).map(|(from, to)| to + end.len() - from);
+    let instructions = instructions.unwrap_or_else(|| panic!("no instructions in {read}"));
     let ours: Vec<&Value> = tools
         .iter()
         .filter(|tool| tool["name"].as_str().is_some_and(|name| name.contains("vibe-ensemble__")))
         .collect();
     let bytes: usize = ours.iter().map(|tool| tool.to_string().len()).sum();
     assert_eq!(ours.len(), 9, "{ours:?}");
-    assert!(bytes < 12_000, "{bytes} bytes, of about four for each token");
+    let whole = bytes + instructions;
+    assert!(whole * 10 <= 3_000 * 36, "{bytes} bytes of tools and {instructions} of instructions");
     assert!(asked.tools.iter().any(|tool| tool == "ToolSearch"), "{:?}", asked.tools);
+}
+
+/// Every string in a value.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
 }
 
 /// Runs `connect` on a directory, which must succeed.
@@ -297,4 +314,52 @@ async fn a_coordinator_under_none_needs_no_token_file() {
     let bed = Bed::with(Setup::default().arg("--auth").arg("none")).await;
     let directory = bed.project("shop", &[]).await;
     assert!(connect(&bed, &directory).await.contains("is running"));
+}
+
+/// What each scope sets up is read by Claude Code itself, and gone after `disconnect`.
+#[e2e::scenario(needs(Claude))]
+async fn the_real_claude_reads_what_each_scope_sets_up_and_nothing_after_disconnect() {
+    let claude = real_claude();
+    let programs = [e2e::binaries::directory(), claude.parent().expect("a program").to_owned()];
+    let programs = programs.map(|place| place.display().to_string()).join(":");
+    for (scope, is_told) in
+        [("local", "local config"), ("project", "project config"), ("user", "user config")]
+    {
+        let api = MessagesApi::play(vec![Turn::Say("I see.".to_owned())]).await;
+        let bed =
+            Bed::with(Setup::default().env("PATH", format!("{programs}:/usr/bin:/bin"))).await;
+        let directory = bed.project("shop", &[]).await;
+        bed.client.ok("pause", json!({"project": "shop"})).await;
+        let place = directory.to_str().expect("UTF-8");
+        let given =
+            if scope == "user" { vec!["--scope", scope] } else { vec!["--scope", scope, place] };
+        let output = bed.server.operate("connect", &given).await;
+        assert!(output.status.success(), "{scope}: {}", words(&output));
+        let get = async || {
+            let mut command = tokio::process::Command::from(bed.server.command_of(&claude));
+            command.args(["mcp", "get", "vibe-ensemble"]).current_dir(&directory);
+            words(&command.output().await.expect("it runs")).to_lowercase()
+        };
+        let said = get().await;
+        assert!(said.contains(is_told) && said.contains("headers"), "{scope}: {said}");
+
+        let running = Coordinator::start(&claude, &bed.server, &api, &directory, "Look.").await;
+        running.ends().await;
+        let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).expect("it asked");
+        let read = asked.body.to_string();
+        assert!(read.contains("waiting for you: 1 project paused"), "{scope}, its hook: {read}");
+        assert_light(&api);
+
+        let output = bed.server.operate("disconnect", &given).await;
+        assert!(output.status.success(), "{scope}: {}", words(&output));
+        let said = get().await;
+        assert!(said.contains("no mcp server") && !said.contains(is_told), "{scope}: {said}");
+        for place in [directory.join(".claude"), bed.server.home().join(".claude")] {
+            let settings = ["settings.json", "settings.local.json"].map(|name| place.join(name));
+            for file in settings.iter().filter(|file| file.exists()) {
+                let text = fs::read_to_string(file).expect("text");
+                assert!(!text.contains("vibe-ensemble"), "{scope}: {}: {text}", file.display());
+            }
+        }
+    }
 }

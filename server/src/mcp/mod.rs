@@ -37,6 +37,13 @@ pub(crate) fn arguments_of(tool: &str) -> Option<serde_json::Map<String, serde_j
     Some(found.arguments)
 }
 
+/// The schema of the answer of a coordinator's tool, which its command prints with `--json`.
+#[cfg(test)]
+pub(crate) fn answer_of(tool: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let found = catalog::tools().into_iter().find(|known| known.name == tool)?;
+    Some(found.result)
+}
+
 /// The name of every tool, for `call`, and for tests of words that name them.
 pub(crate) fn tool_names() -> Vec<&'static str> {
     catalog::tools().iter().map(|tool| tool.name).collect()

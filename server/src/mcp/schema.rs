@@ -31,6 +31,40 @@ pub(crate) fn of_result<T: JsonSchema>() -> Schema {
     }
 }
 
+/// The arguments of a tool that every session pays for: without the bounds of values and long lists of them, which the
+/// server names when it refuses one, and which the tools that are searched for list for the same settings.
+pub(crate) fn brief(schema: &Schema) -> Schema {
+    const CHECKED: [&str; 7] = [
+        "additionalProperties",
+        "minimum",
+        "maximum",
+        "minItems",
+        "maxItems",
+        "minLength",
+        "maxLength",
+    ];
+    const MOST_VALUES: usize = 6;
+    let is_long = |keyword: &str, value: &Value| {
+        keyword == "enum" && value.as_array().is_some_and(|values| values.len() > MOST_VALUES)
+    };
+    let mut schema = schema.clone();
+    schema
+        .retain(|keyword, value| !CHECKED.contains(&keyword.as_str()) && !is_long(keyword, value));
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(make_brief);
+    }
+    if let Some(items) = schema.get_mut("items") {
+        make_brief(items);
+    }
+    schema
+}
+
+fn make_brief(schema: &mut Value) {
+    if let Value::Object(object) = schema {
+        *object = brief(object);
+    }
+}
+
 /// Requires no field that may be null.
 fn null_is_optional(schema: &mut Value) {
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
@@ -153,6 +187,28 @@ mod tests {
         all: Vec<Inner>,
         free: Map<String, Value>,
         count: Option<i64>,
+    }
+
+    #[test]
+    fn a_brief_schema_has_the_same_fields_and_no_bounds() {
+        let schema = json!({
+            "type": "object", "additionalProperties": false, "required": ["maximum"],
+            "properties": {
+                "maximum": {"type": "integer", "minimum": 1, "maximum": 9, "description": "A field of that name."},
+                "all": {"type": "array", "maxItems": 3, "items": {"type": "string", "minLength": 1, "enum": ["a"]}},
+            },
+        });
+        let Value::Object(schema) = schema else { unreachable!("it is an object") };
+        assert_eq!(
+            Value::Object(brief(&schema)),
+            json!({
+                "type": "object", "required": ["maximum"],
+                "properties": {
+                    "maximum": {"type": "integer", "description": "A field of that name."},
+                    "all": {"type": "array", "items": {"type": "string", "enum": ["a"]}},
+                },
+            })
+        );
     }
 
     #[test]

@@ -16,17 +16,17 @@ macro_rules! worker_type_settings {
     ($make:ident!($($with:tt)*)) => { $make! { [$($with)*]
         /// The role: who the worker is and how it works.
         system_prompt: String = String::new(), rule::Prompt, {
-            create: "Who the worker is, how it works, what it must not do. Required without a template.",
+            create: "Who the worker is, how it works, what it must not do.",
             update: "The new system prompt.",
         }
         /// What the role is for. Workers do not see it.
         description: String = String::new(), rule::LongText, {
-            create: "What the role is for. Workers do not see it.",
-            update: "The new description; an empty string removes it.",
+            create: "What the role is for.",
+            update: "The new description, which workers do not see; an empty string removes it.",
         }
         /// The argument of claude's `--model`.
         model: Option<String> = None, rule::Argument, {
-            create: "The model, as for claude's --model; default: claude's own.",
+            create: "As for claude's --model.",
             update: "The new model; an empty string restores claude's default.",
         }
         /// The argument of claude's `--permission-mode`.
@@ -36,27 +36,27 @@ macro_rules! worker_type_settings {
         }
         /// Tools its workers may use without being asked.
         allowed_tools: Vec<String> = rule::DEFAULT_ALLOWED_TOOLS.map(str::to_owned).to_vec(), rule::Argument, {
-            create: "As for claude's --allowedTools. Default: Bash, Read, Edit, Write, Glob, Grep, `NotebookEdit`.",
-            update: "The whole new list of tools the worker may use without permission.",
+            create: "As for --allowedTools. Default: Bash Read Edit Write Glob Grep `NotebookEdit`.",
+            update: "The whole new list of tools the worker may use without permission, as for claude's --allowedTools.",
         }
         /// The type's own list; `disallowed` adds those that no worker may have.
         disallowed_tools: Vec<String> = Vec::new(), rule::Argument, {
-            create: "Tools the worker must not have, besides those that no worker may have.",
-            update: "The whole new list of tools the worker must not have.",
+            create: "Tools the worker must not have.",
+            update: "The whole new list of tools the worker must not have, besides those that no worker may have.",
         }
         /// Workers of this type that may run at once.
         max_workers: i64 = 1, rule::Within(0, 1000), {
-            create: "Workers at the same time; default 1.",
+            create: "Workers at once; default 1.",
             update: "The new number of workers that may run at the same time.",
         }
         /// Wall clock of one attempt.
         timeout_seconds: i64 = 3600, rule::Within(1, rule::WEEK_SECONDS), {
-            create: "Of one attempt; default 3600.",
+            create: "Longest attempt; default 3600.",
             update: "How long one attempt may take from now on.",
         }
         /// Longest silence of one attempt's child; without it only the wall clock ends the attempt.
         stall_seconds: Option<i64> = None, rule::Within(1, rule::WEEK_SECONDS), {
-            create: "Longest silence of an attempt; default: no limit.",
+            create: "Longest silence; default none.",
             update: "How long an attempt may be silent from now on; 0 removes the limit.",
         }
         /// Charged attempts per stage before the ticket goes on hold.
@@ -66,35 +66,35 @@ macro_rules! worker_type_settings {
         }
         /// Turns of one attempt: messages of the model.
         max_turns: Option<i64> = None, rule::Within(1, 100_000), {
-            create: "Turns of one attempt; default: no limit.",
+            create: "Turns per attempt; default none.",
             update: "The new number of turns of one attempt; 0 removes the limit.",
         }
         /// MCP servers beyond this one, by name, as in `.mcp.json`.
         mcp_servers: Map<String, Value> = Map::new(), rule::McpServers, {
-            create: "MCP servers its workers get besides this one, by name, each as in .mcp.json.",
+            create: "More MCP servers, as in .mcp.json.",
             update: "All its MCP servers, by name, each as in .mcp.json; replaces the present ones. An empty object \
                 leaves only vibe-ensemble.",
         }
         /// claude's settings, as in a settings file.
         claude_settings as "settings": Map<String, Value> = Map::new(), rule::ClaudeSettings, {
-            create: "Settings of claude, as in settings.json.",
+            create: "As in claude's settings.json.",
             update: "All its settings of claude, as in settings.json; replaces the present ones. An empty object \
                 removes them.",
         }
         /// Passed to claude, which stops one attempt there; it may overshoot by one request.
         max_budget_usd: Option<f64> = None, rule::Dollars, {
-            create: "Dollars one attempt may cost; default: no limit.",
+            create: "Dollars per attempt; default none.",
             update: "The new budget of one attempt in dollars; 0 removes the limit.",
         }
         /// Whether the server launches workers of this type by itself.
         auto_spawn: bool = true, rule::Anything, {
-            create: "Whether workers start by themselves; default true.",
+            create: "Workers start by themselves; default true.",
             update: "Whether the server launches workers of this type by itself.",
         }
         /// Whether a result may carry tickets, which are created when its stage completes. False also keeps the prompt
         /// and the schema of its workers free of them.
         may_create_tickets: bool = true, rule::Anything, {
-            create: "Whether its results may create tickets; default true, of the templates only planning.",
+            create: "Its results may create tickets; default true, of templates only planning.",
             update: "Whether results may contain tickets, which are created when the stage completes.",
         }
     } };

@@ -14,6 +14,7 @@ use crate::mcp::catalog;
 use crate::mcp::instructions::INSTRUCTIONS;
 use crate::mcp::instructions::WORKER_INSTRUCTIONS;
 use crate::mcp::prompts;
+use crate::mcp::schema;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
 
@@ -57,11 +58,13 @@ pub(crate) fn listed(tool: &Tool) -> model::Tool {
         .destructive(destroys)
         .idempotent(same_again)
         .open_world(false);
-    let listed = model::Tool::new(tool.name, tool.description, tool.arguments.clone())
+    let is_daily = catalog::DAILY.contains(&tool.name);
+    let arguments = if is_daily { schema::brief(&tool.arguments) } else { tool.arguments.clone() };
+    let listed = model::Tool::new(tool.name, tool.description, arguments)
         .with_title(tool.title)
         .with_raw_output_schema(Arc::new(tool.result.clone()))
         .with_annotations(annotations);
-    if !catalog::DAILY.contains(&tool.name) {
+    if !is_daily {
         return listed;
     }
     let mut meta = model::MetaObject::new();

@@ -40,18 +40,17 @@ pub(crate) fn tools() -> Vec<Tool> {
             "list_events",
             "List or await events",
             Effect::Reads,
-            "Lists the events that you have not marked yet, oldest first. With wait_seconds it waits until there is \
-             one; an empty list means that none came in time. Follow work this way, without polling: wait, act on \
-             what happened, mark it, wait again.",
+            "Lists the events that you have not marked, oldest first. With wait_seconds it waits until there is one; an \
+             empty list means that none came. Do not poll: wait, act, mark, wait again.",
             list,
         ),
         Tool::new(
             "mark_events_processed",
             "Mark events as processed",
             Effect::Settles,
-            "Marks events, so that list_events no longer lists them for you. Give event_seqs or up_to_seq, with the \
-             `project`, `kinds` and `ticket_id` that you gave to list_events: only events that they let through are \
-             marked. Mark an event after you have acted on it, not before.",
+            "Marks events, so that list_events no longer lists them. Give event_seqs or up_to_seq, and the `project`, \
+             `kinds` and `ticket_id` that you gave to list_events: only what they let through is marked. Mark after you \
+             have acted.",
             mark,
         ),
     ]
@@ -60,44 +59,43 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListOrWait {
-    /// Only events with a higher seq.
+    /// Only those with a higher seq.
     #[schemars(range(min = 0))]
     after: Option<i64>,
-    /// Also list marked events. To wait with it, give `after` as well.
+    /// Also marked ones. To wait with it, give `after`.
     include_processed: Option<bool>,
-    /// Only these kinds. Default: all; for Claude Code those that may need you, which are `ticket_on_hold`,
-    /// `ticket_closed` and pauses.
+    /// Default: all; in Claude Code those that may need you (`ticket_on_hold`, `ticket_closed`, pauses).
     kinds: Option<Vec<String>>,
-    /// Only events of this project.
+    /// Only those of this project.
     project: Option<String>,
-    /// Only events of this ticket, such as T-42.
+    /// Only those of this ticket, such as T-42.
     ticket_id: Option<String>,
-    /// Seconds to wait if there is no event; default 0.
+    /// At most 3600; default 0.
     #[schemars(range(min = 0, max = 3600))]
     wait_seconds: Option<i64>,
-    /// Maximum number of events to return; default 50.
+    /// Default 50, at most 200.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// Whose marks apply; default: your session's directory, else coordinator.
+    /// Whose marks apply; default: your session's.
     consumer: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Mark {
-    /// The events to mark.
+    /// At most 1000.
     #[schemars(length(min = 1, max = 1000))]
     event_seqs: Option<Vec<i64>>,
-    /// Mark every event up to and including this seq.
+    /// All up to and including it.
     #[schemars(range(min = 0))]
     up_to_seq: Option<i64>,
-    /// Mark only events of this project.
+    /// Only those of this project.
     project: Option<String>,
-    /// Mark only events of these kinds. Default as in `list_events`; with `event_seqs` all.
+    /// Default as in `list_events`; with `event_seqs` all.
     kinds: Option<Vec<String>>,
-    /// Mark only events of this ticket, such as T-42.
+    /// Only those of this ticket.
     ticket_id: Option<String>,
-    /// Whose marks these are; default as in `list_events`.
+    /// Whose marks; default as in `list_events`.
     consumer: Option<String>,
 }
 

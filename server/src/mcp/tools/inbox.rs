@@ -19,9 +19,8 @@ pub(crate) fn tools() -> Vec<Tool> {
         "list_inbox",
         "List what waits for somebody",
         Effect::Reads,
-        "Lists everything that waits for somebody, oldest first: tickets on hold, paused queues and projects, a \
-             missing login, a stuck attempt. Each has a sentence that says why, and `actions`: the calls that settle \
-             it, some with a second one in `then`, complete but for your answer to a question.",
+        "Lists what waits for somebody, oldest first: tickets on hold, pauses, a missing login, stuck attempts. Each says \
+             why, and has `actions`: calls that settle it (some with a second one in `then`), complete but for your answer.",
         list,
     )]
 }
@@ -29,12 +28,12 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListAll {
-    /// Only what waits in this project, or holds the whole server.
+    /// Only what waits in it, or holds the whole server.
     project: Option<String>,
-    /// Maximum number of items to return; default 50.
+    /// Default 50, at most 200.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// The `next_cursor` of the previous page; leave it out for the first page.
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
 

@@ -37,9 +37,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_project",
             "Create a project",
             Effect::Adds,
-            "Registers a directory as a project. Its description, rules and patterns are in every worker's prompt. In \
-             a git repository, each ticket gets its own worktree and branch; elsewhere, attempts work in the \
-             directory itself, one at a time.",
+            "Registers a directory as a project. Every worker reads its description, rules and patterns. In a git \
+             repository, each ticket gets its own worktree and branch; elsewhere, attempts share the directory, one at a \
+             time.",
             create,
         ),
         Tool::new(
@@ -93,22 +93,22 @@ struct Create {
     rules: Option<String>,
     /// Layout, commands, conventions.
     patterns: Option<String>,
-    /// worktree or shared (in the directory itself); default: worktree where it can be.
+    /// Default: worktree where it can be.
     #[schemars(extend("enum" = Isolation::NAMES))]
     isolation: Option<String>,
-    /// keep (default) leaves the branch of a completed ticket; merge merges it into the branch that is checked out.
+    /// merge: a completed ticket's branch goes into the one checked out. Default keep.
     #[schemars(extend("enum" = OnComplete::NAMES))]
     on_complete: Option<String>,
-    /// Workers that may run at the same time, over all its types.
+    /// Workers at once, of all its types.
     #[schemars(range(min = -1, max = 10_000))]
     max_workers: Option<i64>,
-    /// Dollars that all its tickets may cost; then it is paused until you raise it.
+    /// Dollars for all its tickets; then it is paused.
     max_budget_usd: Option<f64>,
-    /// Dollars per day (UTC); then it is paused until the next.
+    /// Dollars per day (UTC); then it is paused.
     max_budget_usd_per_day: Option<f64>,
-    /// Dollars that one ticket may cost; then it goes on hold.
+    /// Dollars per ticket; then it goes on hold.
     max_budget_usd_per_ticket: Option<f64>,
-    /// Attempts that one ticket may have; then it goes on hold.
+    /// Attempts per ticket; then it goes on hold.
     #[schemars(range(min = 0, max = 10_000))]
     max_attempts_per_ticket: Option<i64>,
     /// Tickets that one ticket may become; default 100.

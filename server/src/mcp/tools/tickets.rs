@@ -45,9 +45,8 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_ticket",
             "Create a ticket",
             Effect::Adds,
-            "Creates a unit of work. The worker of each stage in `execution_plan` sees the title, the description, \
-             the project's rules and the reports of earlier stages. It is queued at once, or blocked until the \
-             tickets in `depends_on` are completed. Follow it with list_events.",
+            "Creates a unit of work, queued at once, or blocked until those in `depends_on` are completed. The worker of \
+             each stage reads the title, the description, the project's rules and the reports of earlier stages.",
             create,
         ),
         Tool::new(
@@ -65,16 +64,14 @@ pub(crate) fn tools() -> Vec<Tool> {
             "Get a ticket",
             Effect::Reads,
             "Returns a ticket with its newest comments (reports, questions, remarks) and attempts, each oldest first, \
-             and `waiting_for`: why it is not running and what would move it. `comments_cursor` and \
-             `attempts_cursor`, where present, read older ones.",
+             and `waiting_for`: why it is not running and what would move it.",
             get,
         ),
         Tool::new(
             "list_tickets",
             "List tickets",
             Effect::Reads,
-            "Lists open tickets, newest first; closed ones with `all` or state closed. Rows are short; get_ticket \
-             returns a ticket in full.",
+            "Lists open tickets, newest first; closed ones with `all` or state closed. Rows are short.",
             list,
         ),
         Tool::new(
@@ -118,23 +115,23 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Create {
-    /// The project's name.
+    /// The project.
     project: String,
-    /// What to do, on one line of at most 200 characters.
+    /// What to do, in at most 200 characters.
     title: String,
-    /// The worker types it goes through, in order. A stage that is no type of the project but a template (planning, research,
-    /// design, implementation, testing, review, documentation, deployment) makes the type.
+    /// Its worker types, in order. The name of a template (planning, research, design, implementation, testing, review,
+    /// documentation, deployment) makes the type.
     #[schemars(length(min = 1, max = 32))]
     execution_plan: Vec<String>,
-    /// What a worker needs and cannot find out: the goal, the limits, how to tell that it is done.
+    /// What workers cannot find out: the goal, the limits, how to tell that it is done.
     description: Option<String>,
-    /// Which ticket of a queue goes first; default normal.
+    /// Its place in a queue; default normal.
     #[schemars(extend("enum" = Priority::NAMES))]
     priority: Option<String>,
-    /// Tickets that must be completed first, such as T-41; it begins with their results.
+    /// Tickets to complete first, such as T-41; it begins with their results.
     #[schemars(length(max = 100))]
     depends_on: Option<Vec<String>>,
-    /// A second call with the same key returns the ticket of the first.
+    /// The same key again returns the same ticket.
     idempotency_key: Option<String>,
 }
 
@@ -163,11 +160,11 @@ struct Update {
 pub(crate) struct Get {
     /// The ticket's id, such as T-42.
     pub(crate) ticket_id: String,
-    /// The `comments_cursor` of an earlier answer, to read older comments; default: the newest.
+    /// That of an answer, for older ones.
     comments_cursor: Option<String>,
-    /// The `attempts_cursor` of an earlier answer, to read older attempts; default: the newest.
+    /// That of an answer, for older ones.
     attempts_cursor: Option<String>,
-    /// Return only this comment, in full, such as C-3.
+    /// Only this comment, in full, such as C-3.
     comment_id: Option<String>,
 }
 
@@ -187,21 +184,21 @@ impl Get {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListAll {
-    /// Only tickets of this project.
+    /// Only those of this project.
     project: Option<String>,
-    /// Only tickets in these states; default: all but closed.
+    /// Only those in these states.
     state: Option<Vec<StateName>>,
     /// Also list closed tickets.
     all: Option<bool>,
-    /// Only tickets whose current stage is this worker type.
+    /// Only those now at this stage.
     stage: Option<String>,
-    /// Only tickets on hold that wait for this.
+    /// Only those on hold for this, such as question.
     #[schemars(extend("enum" = HoldKind::NAMES))]
     hold_kind: Option<String>,
-    /// Maximum number of tickets to return; default 50.
+    /// Default 50, at most 200.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
-    /// The `next_cursor` of the previous page; leave it out for the first page.
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
@@ -236,9 +233,9 @@ struct Close {
 struct Resume {
     /// The ticket's id, such as T-42.
     ticket_id: String,
-    /// The stage of its plan to continue with; default: the current one.
+    /// The stage to continue with; default the current one.
     stage: Option<String>,
-    /// An answer or instruction for the next worker, as a comment on the ticket.
+    /// An answer or instruction for the next worker.
     comment: Option<String>,
 }
 
@@ -261,7 +258,9 @@ async fn types_of_templates(service: &Service, new: &NewTicket) -> Result<()> {
         }
         let name = stage.to_string();
         let Ok(template) = service.templates(move |all| all.get(&name)).await else {
-            return Ok(());
+            // Refused here: the store would name the first stage without a type, which may be a template.
+            service.store.worker_type(new.project.as_str(), stage.as_str()).await?;
+            continue;
         };
         missing.push((stage.clone(), template.settings));
     }

@@ -21,9 +21,9 @@ macro_rules! make {
         #[derive(Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub(super) struct Create {
-            /// The project's name.
+            /// The project.
             pub(super) project: String,
-            /// The type's name: 1 to 64 letters, digits, '-', '_' or '.'.
+            /// 1 to 64 letters, digits, '-', '_' or '.'.
             pub(super) worker_type: String,
             /// The template to start from.
             pub(super) template: Option<String>,

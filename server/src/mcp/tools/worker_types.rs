@@ -29,9 +29,9 @@ pub(crate) fn tools() -> Vec<Tool> {
             "create_worker_type",
             "Create a worker type",
             Effect::Adds,
-            "Adds a role to a project, which plans name as a stage. `template` takes everything from an existing \
-             role, and the other fields change it; without one, give a system_prompt. A worker is a headless Claude \
-             Code that cannot ask: what is not allowed is denied.",
+            "Adds a role to a project; plans name it as a stage. `template` takes everything from an existing role, and \
+             other fields change it; without one, give a system_prompt. A worker cannot ask: what is not allowed is \
+             denied.",
             create,
         ),
         Tool::new(
