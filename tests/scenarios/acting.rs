@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use e2e::bed::Bed;
 use e2e::bed::text;
+use e2e::terminal::Terminal;
 use serde_json::Value;
 use serde_json::json;
 
@@ -170,4 +171,33 @@ async fn long_texts_come_from_standard_input() {
     let comments = found["comments"].as_array().expect("a list");
     let last = comments.last().expect("one");
     assert_eq!(last["content"].as_str().map(str::trim), Some("Two lines,\nof text."), "{found}");
+}
+
+/// Nobody types a description between quotes.
+#[e2e::scenario(needs(Tmux))]
+async fn long_texts_are_written_in_the_editor_at_a_terminal() {
+    let bed = Bed::start().await;
+    bed.project("shop", &[]).await;
+    bed.worker_type("shop", "build", json!({"auto_spawn": false})).await;
+    let terminal = Terminal::open(&bed.server, 100, 30).await;
+    // Each is given the file as its last argument, as by git.
+    let writes = |text: &str| format!("EDITOR='sed -i \"1s/^/{text}/\"'");
+    let edits = |from: &str, to: &str| format!("VISUAL='sed -i s/{from}/{to}/' EDITOR=false");
+    let create =
+        format!("{} vibe-ensemble ticket create shop Coupons --plan build", writes("# Refuse"));
+    terminal.run(&create).await;
+    let description = async || text(&bed.get("T-1").await, "description");
+    assert_eq!(description().await, "# Refuse", "a heading is text");
+    terminal.run(&format!("{} vibe-ensemble ticket update T-1", edits("Refuse", "Accept"))).await;
+    assert_eq!(description().await, "# Accept");
+    let comment = format!("{} vibe-ensemble ticket comment T-1", writes("A remark."));
+    terminal.run(&comment).await;
+    assert_eq!(bed.get("T-1").await["comments"][0]["content"], "A remark.");
+
+    // An editor that fails, one in which nothing was written, and none.
+    terminal.run_to("EDITOR=false vibe-ensemble ticket comment T-1", 1).await;
+    terminal.run_to("EDITOR=true vibe-ensemble ticket comment T-1", 2).await;
+    terminal.run_to("vibe-ensemble ticket update T-1", 2).await;
+    assert_eq!(bed.get("T-1").await["comments"].as_array().map(Vec::len), Some(1));
+    assert_eq!(description().await, "# Accept");
 }

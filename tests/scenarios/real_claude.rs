@@ -8,7 +8,10 @@ use e2e::claude::real_claude;
 use e2e::eventually::eventually;
 use e2e::messages_api::MessagesApi;
 use e2e::messages_api::Turn;
+use e2e::server::Server;
 use e2e::server::Setup;
+use e2e::terminal::PROMPT;
+use e2e::terminal::Terminal;
 use serde_json::json;
 
 /// A server whose workers are the real claude, talking to the stub.
@@ -205,4 +208,55 @@ async fn a_planner_of_it_creates_two_dependent_tickets() {
     for tool in ["Edit", "Write", "NotebookEdit"] {
         assert!(!planner.offers(tool), "a planner changes nothing: {tool}");
     }
+}
+
+/// The demo with real sessions says what they will cost, asks once, and ends with what to do next.
+#[e2e::scenario(needs(Claude, Tmux))]
+async fn it_plays_the_demo_after_it_was_agreed_to() {
+    let claude = real_claude();
+    let api = MessagesApi::start(|ask| {
+        let read = ask.body["system"].to_string() + &ask.body["messages"].to_string();
+        match (ask.tools.is_empty(), ask.answers) {
+            (true, _) => Turn::Say("ok".to_owned()),
+            (false, 0) if read.contains("You plan.") => bash("echo 'Write greet.sh.' >PLAN.md"),
+            (false, 0) if read.contains("You implement.") => bash(
+                "echo 'echo \"Hello, ${1:-world}!\"' >greet.sh && git add . && \
+                 git -c user.name=A -c user.email=a@b commit -qm 'Add greet.sh'",
+            ),
+            (false, 0) => bash("sh greet.sh Ada"),
+            (false, _) => done("As the ticket asks."),
+        }
+    })
+    .await;
+    let server = Server::prepare(Setup::default());
+    let terminal = Terminal::open(&server, 120, 50).await;
+    let variables = claude::environment(&api).map(|(name, value)| format!("{name}='{value}'"));
+    let demo = format!(
+        "{} vibe-ensemble demo --agent '{}' --max-usd 5",
+        variables.join(" "),
+        claude.display()
+    );
+    let asks = |screen: &str| screen.trim_end().ends_with("Continue? [y/N]");
+    terminal.begin(&demo);
+    let asked = terminal.shows("the question", asks).await;
+    assert!(asked.contains("about $") && asked.contains("$5.00"), "{asked}");
+    terminal.press(&["Enter"]);
+    let left = terminal.shows("the shell", |screen| screen.trim_end().ends_with(PROMPT)).await;
+    assert!(left.contains("Nothing was started"), "{left}");
+    assert!(api.asks().is_empty(), "nothing was charged");
+
+    terminal.begin(&demo);
+    terminal.shows("the question", asks).await;
+    terminal.press(&["y", "Enter"]);
+    // Three sessions of claude, one after the other.
+    for stage in ["plan", "implement", "review"] {
+        let ends = format!("{stage} of T-1 is completed");
+        terminal.shows(&ends, |screen| screen.contains(&ends)).await;
+    }
+    let ended = terminal.shows("the end", |screen| screen.contains("vibe-ensemble serve")).await;
+    for part in ["What next", "Add greet.sh", "Cost: $", "vibe-ensemble connect"] {
+        assert!(ended.contains(part), "no {part} in\n{ended}");
+    }
+    assert_eq!(ended.matches("Continue?").count(), 1, "{ended}");
+    assert!(!ended.contains("--agent claude  "), "it was the real one: {ended}");
 }

@@ -13,6 +13,8 @@ pub mod here;
 pub mod ids;
 pub mod output;
 pub mod pauses;
+#[cfg(test)]
+mod printed;
 pub mod progress;
 pub mod run;
 pub mod slips;

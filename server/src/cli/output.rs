@@ -65,28 +65,6 @@ pub fn note(text: impl Display) {
     writeln!(io::stderr().lock(), "{}", plain(&text.to_string())).unwrap_or_default();
 }
 
-/// Rows in columns as wide as their widest cell; the headings alone when there are no rows.
-#[must_use]
-pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = headings.map(|heading| heading.chars().count());
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let line = |cells: [&str; N]| {
-        let mut text = String::new();
-        for (cell, width) in cells.into_iter().zip(widths) {
-            text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
-        }
-        text.trim_end().to_owned()
-    };
-    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
-    let lines: Vec<String> = std::iter::once(line(headings)).chain(rows).collect();
-    lines.join("\n")
-}
-
 /// Text from a ticket, a model or a file as it may go to a terminal: control characters could move its cursor, or worse.
 #[must_use]
 pub fn plain(text: &str) -> String {

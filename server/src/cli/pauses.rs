@@ -48,13 +48,10 @@ pub fn way_out(pause: &PauseView) -> String {
     command
 }
 
-/// One line: what, why, and what ends it.
+/// One line: what, why, and what ends it. `until` is when it ends by itself, as the screen tells it.
 #[must_use]
-pub fn line(pause: &PauseView) -> String {
-    let until = match &pause.until {
-        None => String::new(),
-        Some(until) => format!(", until {}", cell(until)),
-    };
+pub fn line(pause: &PauseView, until: Option<&str>) -> String {
+    let until = until.map(|until| format!(", ends {}", cell(until))).unwrap_or_default();
     let reason = cell(pause.reason.trim_end_matches('.'));
     format!("{} ({}{until}: {reason}): {}", what(pause), by(pause), way_out(pause))
 }
@@ -74,7 +71,7 @@ mod tests {
             ..PauseView::default()
         };
         assert_eq!(
-            line(&queue),
+            line(&queue, None),
             "the queue implement of shop (failure: could not start claude): fix the cause, then `vibe-ensemble resume \
              shop implement`"
         );

@@ -29,6 +29,9 @@ const WORDS: [(&str, &str); 12] = [
 /// name.
 #[must_use]
 pub fn helped(mut error: clap::Error, cli: &Command, typed: &[String]) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument {
+        return without_the_tip_of_values(error);
+    }
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;
     }
@@ -43,6 +46,20 @@ pub fn helped(mut error: clap::Error, cli: &Command, typed: &[String]) -> clap::
     let tips = meant.iter().map(|command| StyledStr::from(format!("use `{command}`"))).collect();
     error.remove(ContextKind::SuggestedSubcommand);
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    error
+}
+
+/// Whoever types an option that a command does not have means an option: ids and names never begin with a dash, and texts may
+/// without `--`. So the tip of how to pass it as a value only leads astray.
+fn without_the_tip_of_values(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::StyledStrs(tips)) = error.remove(ContextKind::Suggested) else {
+        return error;
+    };
+    let others = tips.into_iter().filter(|tip| !tip.to_string().starts_with("to pass "));
+    let others: Vec<StyledStr> = others.collect();
+    if !others.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(others));
+    }
     error
 }
 

@@ -179,6 +179,8 @@ fn the_refusals_of_arguments_are_the_reviewed_ones() {
                 let words: Vec<String> = given.chain(typed).collect();
                 let line = ["vibe-ensemble", name].into_iter().map(str::to_owned);
                 let refusal = Cli::try_parse_from(line.chain(words.clone())).err()?;
+                let refusal = slips::helped(refusal, &Cli::command(), &words);
+                assert!(!refusal.to_string().contains("as a value"), "{refusal}");
                 assert_eq!(refusal.exit_code(), 2, "{name} {words:?}");
                 Some(format!("$ vibe-ensemble {name} {}\n{refusal}", words.join(" ")))
             })

@@ -72,7 +72,7 @@ fn arguments<A: Act>(
     if let Some(text) = A::TEXT
         && !arguments.contains_key(text.field)
     {
-        match long::edited(text.asks, environment)? {
+        match long::edited(text.asks, "", environment)? {
             Some(written) => {
                 arguments.insert(text.field.to_owned(), written.into());
             }

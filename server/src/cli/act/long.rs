@@ -38,8 +38,19 @@ fn all(source: &mut impl io::Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// What is written in an editor; `None` where nobody is there to write, or nothing was written.
-pub(super) fn edited(asks: &str, environment: &Environment) -> anyhow::Result<Option<String>> {
+/// Where the text ends and our words to the writer begin. Lines of the text may begin with `#`: they are headings.
+const CUT: &str = "# ------------------------ >8 ------------------------";
+
+/// What somebody makes of `before` in an editor; `None` where nobody is there to write, or nothing was written.
+///
+/// # Errors
+///
+/// When there is no file to edit, or the editor fails.
+pub fn edited(
+    asks: &str,
+    before: &str,
+    environment: &Environment,
+) -> anyhow::Result<Option<String>> {
     let named = |name| environment.get(name).map(str::trim).filter(|editor| !editor.is_empty());
     let Some(editor) = named("VISUAL").or_else(|| named("EDITOR")) else { return Ok(None) };
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
@@ -50,8 +61,8 @@ pub(super) fn edited(asks: &str, environment: &Environment) -> anyhow::Result<Op
         .suffix(".md")
         .tempfile()
         .context("could not make a file to edit")?;
-    let mark = format!("# {asks} Lines that begin with # are left out.\n");
-    file.write_all(format!("\n{mark}").as_bytes()).context("could not write a file to edit")?;
+    let text = format!("{before}\n{CUT}\n# {asks} This line and those below it are left out.\n");
+    file.write_all(text.as_bytes()).context("could not write a file to edit")?;
     // As git does it: an editor may have arguments of its own.
     let ended = Command::new("sh")
         .args(["-c", &format!("{editor} \"$@\""), "editor"])
@@ -65,9 +76,9 @@ pub(super) fn edited(asks: &str, environment: &Environment) -> anyhow::Result<Op
     Ok(Some(kept(&written)).filter(|text| !text.is_empty()))
 }
 
-/// Without the lines that begin with `#`.
+/// Without our words to the writer.
 fn kept(written: &str) -> String {
-    let lines = written.lines().filter(|line| !line.starts_with('#'));
+    let lines = written.lines().take_while(|line| *line != CUT);
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
@@ -78,9 +89,9 @@ mod tests {
     #[test]
     fn what_an_editor_leaves_is_the_text_without_its_marks() {
         assert_eq!(
-            kept("Two lines,\n\nof text.\n# Describe the ticket.\n"),
-            "Two lines,\n\nof text."
+            kept(&format!("# Two lines,\n\nof text.\n{CUT}\n# Describe the ticket.\n")),
+            "# Two lines,\n\nof text."
         );
-        assert_eq!(kept("\n# Describe the ticket.\n"), "");
+        assert_eq!(kept(&format!("\n{CUT}\n# Describe the ticket.\n")), "");
     }
 }

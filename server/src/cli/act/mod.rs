@@ -18,6 +18,7 @@ pub use command::Act;
 pub use command::Place;
 pub use command::Text;
 pub use given::Given;
+pub use long::edited;
 pub use long::read;
 pub use told::Told;
 pub use told::carry_out;

@@ -10,6 +10,8 @@ use crate::cli::act::given::Given;
 use crate::cli::client;
 use crate::cli::client::Client;
 use crate::cli::output;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
 use crate::config::Environment;
 use crate::exit::Exit;
 
@@ -49,6 +51,25 @@ impl Told {
             output::json(answer)?;
         } else {
             output::line(words()?)?;
+        }
+        Ok(Exit::Ok)
+    }
+
+    /// Prints the answer as JSON, or shows the page for it.
+    ///
+    /// # Errors
+    ///
+    /// When standard output cannot be written.
+    pub fn show(
+        self,
+        answer: &Value,
+        screen: &Screen,
+        page: impl FnOnce() -> anyhow::Result<Page>,
+    ) -> anyhow::Result<Exit> {
+        if self.json {
+            output::json(answer)?;
+        } else {
+            screen.show(&page()?)?;
         }
         Ok(Exit::Ok)
     }

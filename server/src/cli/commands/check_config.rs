@@ -5,6 +5,12 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::cli::output;
+use crate::cli::terminal::Cell;
+use crate::cli::terminal::Column;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::cli::terminal::Table;
 use crate::config;
 use crate::config::BriefFlags;
 use crate::config::Config;
@@ -31,7 +37,7 @@ pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<E
     match loaded(&command.flags.0, environment) {
         Ok(config) if command.json => output::json(&values(&config, environment))?,
         Ok(config) => {
-            print(&config)?;
+            print(&config, environment)?;
             for warning in warnings(&config, environment) {
                 output::note(format_args!("Warning: {warning}."));
             }
@@ -57,17 +63,9 @@ fn loaded(flags: &Flags, environment: &Environment) -> Result<Config, Problems> 
     }
 }
 
-fn print(config: &Config) -> anyhow::Result<()> {
-    let row = |value: &config::Effective| {
-        let text = match value.value.as_str() {
-            Some(text) => text.to_owned(),
-            None if value.value.is_null() => String::new(),
-            None => value.value.to_string(),
-        };
-        [value.name.to_owned(), output::short(&text, 80), value.source.to_string()]
-    };
-    let rows: Vec<_> = config.effective.iter().map(row).collect();
-    output::line(output::table(["OPTION", "VALUE", "SOURCE"], &rows))?;
+fn print(config: &Config, environment: &Environment) -> anyhow::Result<()> {
+    // The words about it follow on standard error, so no pager: they would be written over.
+    Screen::of(&Display::default(), environment).print(&page(&config.effective))?;
     let file = config.file.as_ref();
     let from = file.map_or_else(
         || "there is no configuration file".to_owned(),
@@ -75,6 +73,25 @@ fn print(config: &Config) -> anyhow::Result<()> {
     );
     output::note(format_args!("The configuration is valid; {from}."));
     Ok(())
+}
+
+fn page(effective: &[config::Effective]) -> Page {
+    let mut table = Table::new([
+        Column::new("OPTION"),
+        Column::new("VALUE").least(16),
+        Column::new("SOURCE").rank(1).least(12),
+    ]);
+    for value in effective {
+        let text = match value.value.as_str() {
+            Some(text) => text.to_owned(),
+            None if value.value.is_null() => String::new(),
+            None => value.value.to_string(),
+        };
+        table.row([value.name.into(), Cell::new(text), Cell::new(value.source.to_string())]);
+    }
+    let mut page = Page::new();
+    page.table(table);
+    page
 }
 
 /// Problems that do not keep the server from starting, but will keep it from working.
@@ -100,4 +117,27 @@ fn list(problems: &Problems) -> Value {
         })
     };
     problems.0.iter().map(problem).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_fits_the_screen_and_loses_its_source_before_its_values() {
+        let config =
+            config::load(&Flags::default(), &Environment::from_pairs([("HOME", "/home/a")]));
+        let page = page(&config.expect("the defaults are valid").effective);
+        for (screen, has_source) in [
+            (Screen::pipe(), true),
+            (Screen::of_columns(80), true),
+            (Screen::of_columns(40), false),
+        ] {
+            let lines = screen.lines(&page);
+            let heading = lines.first().expect("a heading");
+            assert_eq!(heading.contains("SOURCE"), has_source, "{heading}");
+            let width = screen.width().unwrap_or(usize::MAX);
+            assert!(lines.iter().all(|line| line.chars().count() <= width), "{lines:#?}");
+        }
+    }
 }

@@ -37,6 +37,10 @@ impl Act for MarkEvents {
     const HELP: &'static [(&'static str, &'static str)] = &[
         ("consumer", "Whose marks these are [default: coordinator]"),
         ("kinds", "Mark only events of these kinds [default: all]"),
+        ("event_seqs", "The events to mark, at most 1000"),
+        ("up_to_seq", "Mark every event up to and including this one"),
+        ("project", "Mark only events of this project"),
+        ("ticket_id", "Mark only events of this ticket, such as T-42"),
     ];
 }
 

@@ -12,8 +12,13 @@ use crate::cli::ids;
 use crate::cli::ids::Named;
 use crate::cli::output;
 use crate::cli::output::cell;
-use crate::cli::output::cell_of;
 use crate::cli::pauses;
+use crate::cli::terminal::Column;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Line;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::cli::terminal::Table;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::pause::PauseView;
@@ -32,6 +37,8 @@ pub struct PauseScope {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub display: Display,
     #[command(flatten)]
     pub connection: Connection,
 }
@@ -73,8 +80,11 @@ pub async fn pause(command: &Pause, environment: &Environment) -> anyhow::Result
         return Ok(Exit::Ok);
     }
     let paused: PausedView = client.read("pause", answer)?;
-    output::line(format_args!("{} is paused and starts nothing new:", named(scope)))?;
-    output::line(table(&paused.pauses))?;
+    let screen = Screen::of(&scope.display, environment);
+    let mut page = Page::new();
+    page.line(format!("{} is paused and starts nothing new:", named(scope)));
+    page.table(table(&paused.pauses, &screen));
+    screen.print(&page)?;
     Ok(Exit::Ok)
 }
 
@@ -104,10 +114,12 @@ pub async fn resume(command: &Resume, environment: &Environment) -> anyhow::Resu
         output::json(&answer)?;
         return Ok(Exit::Ok);
     }
-    output::line(resumed(&named(scope), &client.read("resume", answer)?))?;
+    let screen = Screen::of(&scope.display, environment);
+    let mut page = resumed(&named(scope), &client.read("resume", answer)?, &screen);
     if !tickets.is_empty() {
-        output::line(format_args!("Resumed {}.", output::short(&tickets.join(", "), 2000)))?;
+        page.line(format!("Resumed {}.", output::short(&tickets.join(", "), 2000)));
     }
+    screen.print(&page)?;
     Ok(Exit::Ok)
 }
 
@@ -163,40 +175,54 @@ fn named(scope: &PauseScope) -> String {
 }
 
 /// What resumes, and what does not.
-fn resumed(what: &str, found: &PausedView) -> String {
-    let mut lines = Vec::new();
+fn resumed(what: &str, found: &PausedView, screen: &Screen) -> Page {
+    let mut page = Page::new();
     if found.pauses.is_empty() && found.still_paused.is_empty() {
-        return format!("{what} is running again; nothing in it is paused.");
+        page.line(format!("{what} is running again; nothing in it is paused."));
+        return page;
     }
+    let list = |pauses: &[PauseView], page: &mut Page| {
+        for pause in pauses {
+            let until = pause.until.as_ref().map(|until| screen.ago(until));
+            let line = format!("  {}", pauses::line(pause, until.as_deref()));
+            page.line(Line::from(line).hang(4));
+        }
+    };
     if found.pauses.is_empty() {
-        lines.push(format!("{what} is running again."));
+        page.line(format!("{what} is running again."));
     } else {
-        lines.push(format!("{what} stays paused:"));
-        lines.extend(found.pauses.iter().map(|pause| format!("  {}", pauses::line(pause))));
+        page.line(format!("{what} stays paused:"));
+        list(&found.pauses, &mut page);
     }
     if !found.still_paused.is_empty() {
-        lines.push("Still paused:".to_owned());
-        lines.extend(found.still_paused.iter().map(|pause| format!("  {}", pauses::line(pause))));
-        lines.push(
-            "`vibe-ensemble resume --all` resumes all that was paused manually or after a failure, and the tickets that `stop` put on hold."
-                .to_owned(),
+        page.line("Still paused:");
+        list(&found.still_paused, &mut page);
+        page.line(
+            "`vibe-ensemble resume --all` resumes all that was paused manually or after a failure, and the tickets that `stop` put on hold.",
         );
     }
-    lines.join("\n")
+    page
 }
 
-fn table(pauses: &[PauseView]) -> String {
-    let row = |pause: &PauseView| {
-        [
-            cell(&pauses::what(pause)),
-            cell(pauses::by(pause)),
-            cell(&pause.since),
-            cell_of(pause.until.as_ref()),
-            cell(&pause.reason),
-        ]
-    };
-    let rows: Vec<_> = pauses.iter().map(row).collect();
-    output::table(["PAUSED", "BY", "SINCE", "UNTIL", "WHY"], &rows)
+fn table(pauses: &[PauseView], screen: &Screen) -> Table {
+    let mut table = Table::new([
+        Column::new("PAUSED").least(16),
+        Column::new("BY").rank(1),
+        Column::new("SINCE").rank(2),
+        Column::new("UNTIL").sparse(),
+        Column::new("WHY").least(16),
+    ]);
+    for pause in pauses {
+        let until = pause.until.as_ref().map(|until| screen.ago(until));
+        table.row([
+            pauses::what(pause).into(),
+            pauses::by(pause).into(),
+            screen.ago(&pause.since).into(),
+            (&until).into(),
+            (&pause.reason).into(),
+        ]);
+    }
+    table
 }
 
 #[cfg(test)]
@@ -224,12 +250,19 @@ mod tests {
         };
         let still = PausedView { still_paused: vec![queue.clone()], ..PausedView::default() };
         let held = PausedView { pauses: vec![everything.clone()], ..PausedView::default() };
-        let all = [
-            table(&[everything, queue]),
-            resumed("The server", &still),
-            resumed("The project shop", &held),
-            resumed("The project shop", &PausedView::default()),
-        ];
-        crate::snapshot::holds("table-pauses", &all.join("\n\n"));
+        let mut texts = Vec::new();
+        for screen in [Screen::pipe(), Screen::of_columns(80), Screen::of_columns(50)] {
+            let mut paused = Page::new();
+            paused.table(table(&[everything.clone(), queue.clone()], &screen));
+            for page in [
+                paused,
+                resumed("The server", &still, &screen),
+                resumed("The project shop", &held, &screen),
+                resumed("The project shop", &PausedView::default(), &screen),
+            ] {
+                texts.push(screen.lines(&page).join("\n"));
+            }
+        }
+        crate::snapshot::holds("table-pauses", &texts.join("\n\n"));
     }
 }

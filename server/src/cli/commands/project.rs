@@ -14,9 +14,12 @@ use crate::cli::act::Told;
 use crate::cli::client;
 use crate::cli::connection::Connection;
 use crate::cli::details::details;
-use crate::cli::output;
 use crate::cli::output::cell;
-use crate::cli::output::short;
+use crate::cli::terminal::Column;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::cli::terminal::Table;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::project::ProjectView;
@@ -62,6 +65,8 @@ pub struct ListProjects {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub display: Display,
+    #[command(flatten)]
     pub connection: Connection,
 }
 
@@ -81,6 +86,32 @@ impl Act for CreateProject {
     const FOUND: &'static [&'static str] = &["path"];
     const HELP: &'static [(&'static str, &'static str)] = &[
         ("path", "Its directory, on the server's machine [default: the current directory]"),
+        (
+            "isolation",
+            "worktree gives each ticket its own worktree and branch; shared lets all work in the directory [default: worktree in \
+             a git repository with a commit]",
+        ),
+        (
+            "on_complete",
+            "keep leaves the branch of a completed ticket; merge merges it into the branch that is checked out [default: keep]",
+        ),
+        ("max_workers", "Workers of the project that may run at the same time"),
+        (
+            "max_budget_usd",
+            "Dollars that all its tickets together may cost; then it is paused until you raise it",
+        ),
+        (
+            "max_budget_usd_per_day",
+            "Dollars that its tickets may cost per day (UTC); then it is paused until the next",
+        ),
+        (
+            "max_budget_usd_per_ticket",
+            "Dollars that one ticket may cost over its whole life; then it goes on hold",
+        ),
+        (
+            "max_attempts_per_ticket",
+            "Attempts that one ticket may have over its whole life; then it goes on hold",
+        ),
         (
             "max_descendants",
             "Tickets that one ticket may become, over all generations of tickets that stages create; -1 is the server's limit",
@@ -136,24 +167,38 @@ async fn list(command: &ListProjects, environment: &Environment) -> anyhow::Resu
     let client = client::find(&command.connection, environment)?;
     let projects = client.list("list_projects", "projects", json!({}), MOST).await?;
     let answer = json!({"projects": projects});
-    Told { json: command.json }.say(&answer, || {
-        let projects: Vec<ProjectView> = client.read("list_projects", projects.into())?;
-        Ok(if projects.is_empty() {
-            "There is no project yet. Create one with `vibe-ensemble project create NAME DIR`."
-                .to_owned()
-        } else {
-            table(&projects)
-        })
+    let screen = Screen::of(&command.display, environment);
+    Told { json: command.json }.show(&answer, &screen, || {
+        Ok(page(&client.read::<Vec<ProjectView>>("list_projects", projects.into())?))
     })
 }
 
-fn table(projects: &[ProjectView]) -> String {
-    let row = |project: &ProjectView| {
-        let ProjectView { name, path, isolation, on_complete, description, .. } = project;
-        [cell(name), cell(path), cell(isolation), cell(on_complete), short(description, 60)]
-    };
-    let rows: Vec<_> = projects.iter().map(row).collect();
-    output::table(["PROJECT", "DIRECTORY", "ISOLATION", "ON COMPLETE", "DESCRIPTION"], &rows)
+fn page(projects: &[ProjectView]) -> Page {
+    let mut page = Page::new();
+    if projects.is_empty() {
+        page.line(
+            "There is no project yet. Create one with `vibe-ensemble project create NAME DIR`.",
+        );
+        return page;
+    }
+    let mut table = Table::new([
+        Column::new("PROJECT").least(12),
+        Column::new("DIRECTORY").rank(2).least(20),
+        Column::new("ISOLATION").rank(3),
+        Column::new("ON COMPLETE").rank(4),
+        Column::new("DESCRIPTION").rank(1).least(16).sparse(),
+    ]);
+    for project in projects {
+        table.row([
+            (&project.name).into(),
+            (&project.path).into(),
+            (&project.isolation).into(),
+            (&project.on_complete).into(),
+            (&project.description).into(),
+        ]);
+    }
+    page.table(table);
+    page
 }
 
 async fn show(command: &Given<ShowProject>, environment: &Environment) -> anyhow::Result<Exit> {
@@ -217,4 +262,36 @@ async fn delete(command: &Given<DeleteProject>, environment: &Environment) -> an
         Ok(format!("Deleted the project {name}. The files in its directory are as they were."))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_the_reviewed_one() {
+        let shop = ProjectView {
+            name: "shop".into(),
+            path: "/home/anna/src/shop".into(),
+            isolation: "worktree".into(),
+            on_complete: "merge".into(),
+            description: "The web shop, 店舗, with its payments and its returns".into(),
+            ..ProjectView::default()
+        };
+        let notes = ProjectView {
+            name: "notes".into(),
+            path: "/home/anna/notes".into(),
+            isolation: "shared".into(),
+            on_complete: "keep".into(),
+            description: String::new(),
+            ..shop.clone()
+        };
+        let projects = [shop, notes];
+        let mut texts: Vec<String> =
+            [Screen::pipe(), Screen::of_columns(80), Screen::of_columns(50)]
+                .map(|screen| screen.lines(&page(&projects)).join("\n"))
+                .into();
+        texts.push(Screen::of_columns(60).lines(&page(&[])).join("\n"));
+        crate::snapshot::holds("table-projects", &texts.join("\n\n"));
+    }
 }

@@ -11,9 +11,13 @@ use crate::cli::act::Place;
 use crate::cli::act::Told;
 use crate::cli::client;
 use crate::cli::connection::Connection;
-use crate::cli::output;
 use crate::cli::output::cell;
-use crate::cli::output::short;
+use crate::cli::terminal::Cell;
+use crate::cli::terminal::Column;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::cli::terminal::Table;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::queue::QueueStatus;
@@ -55,6 +59,8 @@ pub struct ListQueues {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub display: Display,
+    #[command(flatten)]
     pub connection: Connection,
 }
 
@@ -86,46 +92,69 @@ async fn list(command: &ListQueues, environment: &Environment) -> anyhow::Result
     let arguments = client::given([("project", &command.project)]);
     let queues = client.list("list_queues", "queues", arguments, MOST).await?;
     let answer = json!({"queues": queues});
-    Told { json: command.json }.say(&answer, || {
+    let screen = Screen::of(&command.display, environment);
+    Told { json: command.json }.show(&answer, &screen, || {
         let queues: Vec<QueueView> = client.read("list_queues", queues.into())?;
-        Ok(table(&queues))
+        let mut page = Page::new();
+        if queues.is_empty() {
+            page.line("There is no queue yet: each worker type has one. Create a type with `vibe-ensemble type create`.");
+        } else {
+            page.table(table(&queues));
+        }
+        Ok(page)
     })
 }
 
-fn table(queues: &[QueueView]) -> String {
-    let row = |queue: &QueueView| {
-        [
-            cell(&queue.project),
-            cell(&queue.worker_type),
-            queue.depth.to_string(),
-            queue.running.to_string(),
-            format!("{} of {}", queue.workers, queue.max_workers),
-            if queue.paused { "paused" } else { "" }.to_owned(),
-        ]
-    };
-    let rows: Vec<_> = queues.iter().map(row).collect();
-    output::table(["PROJECT", "TYPE", "WAITING", "RUNNING", "WORKERS", "STATE"], &rows)
+fn table(queues: &[QueueView]) -> Table {
+    let mut table = Table::new([
+        Column::new("PROJECT").least(10),
+        Column::new("TYPE").least(10),
+        Column::new("WAITING").right(),
+        Column::new("RUNNING").rank(1).right(),
+        Column::new("WORKERS").rank(2).right(),
+        Column::new("STATE").sparse(),
+    ]);
+    for queue in queues {
+        table.row([
+            (&queue.project).into(),
+            (&queue.worker_type).into(),
+            queue.depth.into(),
+            queue.running.into(),
+            format!("{} of {}", queue.workers, queue.max_workers).into(),
+            Cell::state(if queue.paused { "paused" } else { "" }),
+        ]);
+    }
+    table
 }
 
 async fn show(command: &Given<ShowQueue>, environment: &Environment) -> anyhow::Result<Exit> {
-    act::carry_out(command, environment, |client, answer| {
-        Ok(shown(&client.read("get_queue_status", answer.clone())?))
-    })
-    .await
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(command, &client, environment).await?;
+    let screen = Screen::of(&Display::default(), environment);
+    Told { json: command.json }
+        .show(&answer, &screen, || Ok(page(&client.read("get_queue_status", answer.clone())?)))
 }
 
-fn shown(status: &QueueStatus) -> String {
-    let row = |ticket: &WaitingTicket| {
-        let WaitingTicket { ticket_id, priority, title, waiting_for, .. } = ticket;
-        let why = waiting_for.as_deref().unwrap_or_default();
-        [cell(ticket_id), cell(priority), short(title, 50), short(why, 100)]
-    };
-    let rows: Vec<_> = status.tickets.iter().map(row).collect();
-    let queue = table(std::slice::from_ref(&status.queue));
-    if rows.is_empty() {
-        return format!("{queue}\n\nNo ticket waits.");
+fn page(status: &QueueStatus) -> Page {
+    let mut page = Page::new();
+    page.table(table(std::slice::from_ref(&status.queue)));
+    page.gap();
+    if status.tickets.is_empty() {
+        page.line("No ticket waits.");
+        return page;
     }
-    format!("{queue}\n\n{}", output::table(["TICKET", "PRIORITY", "TITLE", "WHY IT WAITS"], &rows))
+    let mut tickets = Table::new([
+        Column::new("TICKET"),
+        Column::new("PRIORITY").rank(2),
+        Column::new("TITLE").rank(1).least(16),
+        Column::new("WHY IT WAITS").least(24).sparse(),
+    ]);
+    for ticket in &status.tickets {
+        let WaitingTicket { ticket_id, priority, title, waiting_for, .. } = ticket;
+        tickets.row([ticket_id.into(), priority.into(), title.into(), waiting_for.into()]);
+    }
+    page.table(tickets);
+    page
 }
 
 async fn empty(command: &Given<EmptyQueue>, environment: &Environment) -> anyhow::Result<Exit> {
@@ -137,4 +166,41 @@ async fn empty(command: &Given<EmptyQueue>, environment: &Environment) -> anyhow
         ))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_the_reviewed_one() {
+        let queue = QueueView {
+            project: "shop".into(),
+            worker_type: "implement".into(),
+            depth: 2,
+            running: 1,
+            workers: 1,
+            max_workers: 4,
+            paused: true,
+            ..QueueView::default()
+        };
+        let waiting = |id: &str, title: &str| WaitingTicket {
+            ticket_id: id.into(),
+            priority: "normal".into(),
+            title: title.into(),
+            waiting_for: Some(
+                "Its queue is paused: a release. Resume it with `vibe-ensemble resume`.".into(),
+            ),
+            ..WaitingTicket::default()
+        };
+        let empty = QueueStatus { queue: queue.clone(), ..QueueStatus::default() };
+        let tickets =
+            vec![waiting("T-42", "Refuse expired coupons"), waiting("T-43", "期限切れのクーポン")];
+        let full = QueueStatus { tickets, ..empty.clone() };
+        let mut texts = Vec::new();
+        for screen in [Screen::pipe(), Screen::of_columns(80), Screen::of_columns(50)] {
+            texts.extend([&full, &empty].map(|status| screen.lines(&page(status)).join("\n")));
+        }
+        crate::snapshot::holds("table-queues", &texts.join("\n\n"));
+    }
 }

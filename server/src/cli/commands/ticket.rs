@@ -14,6 +14,7 @@ use crate::cli::client;
 use crate::cli::client::Client;
 use crate::cli::commands::tickets;
 use crate::cli::commands::tickets::Tickets;
+use crate::cli::failure::BadCommandLine;
 use crate::cli::output::cell;
 use crate::cli::terminal::Display;
 use crate::cli::terminal::Screen;
@@ -45,6 +46,8 @@ pub enum TicketCommand {
     #[command(visible_alias = "ls")]
     List(Tickets),
     /// Change a ticket that is not closed; only what you give changes
+    ///
+    /// Without any option, your editor opens with the description when VISUAL or EDITOR is set and you are at a terminal.
     Update(Given<UpdateTicket>),
     /// Comment on a ticket: every later attempt reads it
     Comment(Given<CommentTicket>),
@@ -78,6 +81,15 @@ impl Act for CreateTicket {
     });
     const NAMED: &'static [(&'static str, &'static [&'static str])] =
         &[("execution_plan", &["plan", "execution-plan"])];
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        (
+            "execution_plan",
+            "The worker types that it goes through, in order; the name of a template makes its type",
+        ),
+        ("priority", "Which ticket of a queue goes first [default: normal]"),
+        ("title", "What to do, on one line of at most 200 characters"),
+        ("idempotency_key", "A second call with the same key returns the ticket of the first"),
+    ];
 }
 
 pub struct ShowTicket;
@@ -141,7 +153,7 @@ pub async fn run(command: Ticket, environment: &Environment) -> anyhow::Result<E
         TicketCommand::Create(command) => create(&command, environment).await,
         TicketCommand::Show(command) => show(command, environment).await,
         TicketCommand::List(command) => tickets::run(&command, environment).await,
-        TicketCommand::Update(command) => moved(&command, environment, "Changed").await,
+        TicketCommand::Update(command) => update(command, environment).await,
         TicketCommand::Comment(command) => comment(&command, environment).await,
         TicketCommand::Complete(command) => complete(command, environment).await,
         TicketCommand::Close(command) => moved(&command, environment, "Closed").await,
@@ -197,6 +209,25 @@ async fn show(command: Given<ShowTicket>, environment: &Environment) -> anyhow::
 
 async fn create(command: &Given<CreateTicket>, environment: &Environment) -> anyhow::Result<Exit> {
     moved(command, environment, "Created").await
+}
+
+async fn update(
+    mut command: Given<UpdateTicket>,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    if command.fields.keys().all(|field| field == "ticket_id") && command.files.is_empty() {
+        let client = client::find(&command.connection, environment)?;
+        let id = command.text("ticket_id").to_owned();
+        let ticket: TicketView = client.ask("get_ticket", json!({"ticket_id": id})).await?;
+        let asks = format!("Change the description of {id}.");
+        let Some(written) = act::edited(&asks, &ticket.description, environment)? else {
+            let words = "there is nothing to change: give a title, a description, a priority, a plan or a budget, or set \
+                         EDITOR at a terminal to change the description";
+            return Err(BadCommandLine::new(words).into());
+        };
+        act::put(&mut command, "description", written);
+    }
+    moved(&command, environment, "Changed").await
 }
 
 async fn comment(

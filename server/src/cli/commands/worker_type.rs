@@ -13,10 +13,14 @@ use crate::cli::act::Told;
 use crate::cli::client;
 use crate::cli::connection::Connection;
 use crate::cli::details::details;
-use crate::cli::output;
 use crate::cli::output::cell;
-use crate::cli::output::cell_of;
-use crate::cli::output::short;
+use crate::cli::terminal::Cell;
+use crate::cli::terminal::Column;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Page;
+use crate::cli::terminal::Screen;
+use crate::cli::terminal::Table;
+use crate::cli::terminal::Tone;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::worker_type::TemplateRow;
@@ -69,6 +73,8 @@ pub struct ListWorkerTypes {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub display: Display,
+    #[command(flatten)]
     pub connection: Connection,
 }
 
@@ -80,6 +86,8 @@ pub struct Templates {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub display: Display,
     #[command(flatten)]
     pub connection: Connection,
 }
@@ -102,10 +110,28 @@ impl Act for CreateWorkerType {
         required: false,
         asks: "Say who the worker is, how it works and what it must not do.",
     });
-    const HELP: &'static [(&'static str, &'static str)] = &[(
-        "allowed_tools",
-        "Tools the worker may use without permission, separated by commas, as for claude's --allowedTools",
-    )];
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        (
+            "allowed_tools",
+            "Tools the worker may use without permission, separated by commas, as for claude's --allowedTools",
+        ),
+        ("worker_type", "The name of the type: 1 to 64 letters, digits, '-', '_' or '.'"),
+        ("auto_spawn", "Whether workers start by themselves [default: true]"),
+        (
+            "disallowed_tools",
+            "Tools the worker must not have, besides those that no worker may have",
+        ),
+        ("model", "The model, as for claude's --model [default: claude's own]"),
+        ("description", "What the role is for; workers do not see it"),
+        ("timeout_seconds", "How long one attempt may take [default: 3600]"),
+        ("stall_seconds", "How long an attempt may be silent [default: no limit]"),
+        ("max_attempts", "Failed attempts per stage before the ticket goes on hold [default: 3]"),
+        ("max_turns", "Turns that one attempt may take [default: no limit]"),
+        ("max_budget_usd", "Dollars that one attempt may cost [default: no limit]"),
+        ("max_workers", "Workers that may run at the same time [default: 1]"),
+        ("settings", "Settings of claude, as in settings.json"),
+        ("mcp_servers", "MCP servers its workers get, by name, each as in .mcp.json"),
+    ];
 }
 
 pub struct UpdateWorkerType;
@@ -142,32 +168,42 @@ async fn list(command: &ListWorkerTypes, environment: &Environment) -> anyhow::R
     let arguments = json!({"project": project});
     let types = client.list("list_worker_types", "worker_types", arguments, MOST).await?;
     let answer = json!({"worker_types": types});
-    Told { json: command.json }.say(&answer, || {
+    let screen = Screen::of(&command.display, environment);
+    Told { json: command.json }.show(&answer, &screen, || {
         let types: Vec<WorkerTypeRow> = client.read("list_worker_types", types.into())?;
-        Ok(if types.is_empty() {
-            format!(
-                "{} has no worker type yet. Create one with `vibe-ensemble type create {0} NAME --template TEMPLATE`.",
-                cell(project)
-            )
-        } else {
-            table(&types)
-        })
+        Ok(page_of_types(project, &types))
     })
 }
 
-fn table(types: &[WorkerTypeRow]) -> String {
-    let row = |kind: &WorkerTypeRow| {
-        [
-            cell(&kind.worker_type),
-            cell_of(kind.model.as_ref()),
-            kind.max_workers.to_string(),
-            kind.max_budget_usd.map(|usd| format!("${usd:.2}")).unwrap_or_default(),
-            if kind.paused { "paused" } else { "" }.to_owned(),
-            short(&kind.description, 60),
-        ]
-    };
-    let rows: Vec<_> = types.iter().map(row).collect();
-    output::table(["TYPE", "MODEL", "WORKERS", "PER ATTEMPT", "QUEUE", "DESCRIPTION"], &rows)
+fn page_of_types(project: &str, types: &[WorkerTypeRow]) -> Page {
+    let mut page = Page::new();
+    if types.is_empty() {
+        page.line(format!(
+            "{} has no worker type yet. Create one with `vibe-ensemble type create {0} NAME --template TEMPLATE`.",
+            cell(project)
+        ));
+        return page;
+    }
+    let mut table = Table::new([
+        Column::new("TYPE").least(12),
+        Column::new("MODEL").rank(2).least(8).sparse(),
+        Column::new("WORKERS").rank(3).right(),
+        Column::new("PER ATTEMPT").rank(4).right().sparse(),
+        Column::new("QUEUE").sparse(),
+        Column::new("DESCRIPTION").rank(1).least(20).sparse(),
+    ]);
+    for kind in types {
+        table.row([
+            (&kind.worker_type).into(),
+            (&kind.model).into(),
+            kind.max_workers.into(),
+            kind.max_budget_usd.map(|usd| format!("${usd:.2}")).unwrap_or_default().into(),
+            Cell::state(if kind.paused { "paused" } else { "" }),
+            (&kind.description).into(),
+        ]);
+    }
+    page.table(table);
+    page
 }
 
 async fn show(command: &Given<ShowWorkerType>, environment: &Environment) -> anyhow::Result<Exit> {
@@ -223,17 +259,76 @@ async fn templates(command: &Templates, environment: &Environment) -> anyhow::Re
     let arguments = client::given([("template", &command.template)]);
     let found = client.list(tool, "templates", arguments, MOST).await?;
     let answer = json!({"templates": found});
-    Told { json: command.json }.say(&answer, || {
-        if command.template.is_some() {
-            let one = found.first().map(|one| details(one, &["template", "source", "description"]));
-            return Ok(one.unwrap_or_default());
-        }
-        let rows: Vec<TemplateRow> = client.read(tool, found.clone().into())?;
-        let row = |template: &TemplateRow| {
-            let TemplateRow { template, source, description, problem, .. } = template;
-            [cell(template), cell(source), short(problem.as_ref().unwrap_or(description), 90)]
-        };
-        let rows: Vec<_> = rows.iter().map(row).collect();
-        Ok(output::table(["TEMPLATE", "SOURCE", "DESCRIPTION"], &rows))
+    let told = Told { json: command.json };
+    if command.template.is_some() {
+        let one = found.first().map(|one| details(one, &["template", "source", "description"]));
+        return told.say(&answer, || Ok(one.unwrap_or_default()));
+    }
+    let screen = Screen::of(&command.display, environment);
+    told.show(&answer, &screen, || {
+        Ok(page_of_templates(&client.read::<Vec<TemplateRow>>(tool, found.into())?))
     })
+}
+
+fn page_of_templates(templates: &[TemplateRow]) -> Page {
+    let mut table = Table::new([
+        Column::new("TEMPLATE").least(12),
+        Column::new("SOURCE").rank(1).least(12),
+        Column::new("DESCRIPTION").least(20),
+    ]);
+    for template in templates {
+        let TemplateRow { template, source, description, problem, .. } = template;
+        let words = match problem {
+            Some(problem) => Cell::new(problem).tone(Tone::Bad),
+            None => description.into(),
+        };
+        table.row([template.into(), source.into(), words]);
+    }
+    let mut page = Page::new();
+    page.table(table);
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_the_reviewed_ones() {
+        let implement = WorkerTypeRow {
+            worker_type: "implement".into(),
+            model: Some("opus".into()),
+            max_workers: 4,
+            max_budget_usd: Some(2.5),
+            description: "Writes the code of one ticket, and its tests, and commits both".into(),
+            ..WorkerTypeRow::default()
+        };
+        let review = WorkerTypeRow {
+            worker_type: "review".into(),
+            model: None,
+            max_workers: 1,
+            max_budget_usd: None,
+            paused: true,
+            description: "Reads what was written".into(),
+            ..WorkerTypeRow::default()
+        };
+        let template = |name: &str, problem: Option<&str>| TemplateRow {
+            template: name.into(),
+            source: "built in".into(),
+            description: "Plans the work before anybody begins with it".into(),
+            problem: problem.map(str::to_owned),
+            ..TemplateRow::default()
+        };
+        let types = page_of_types("shop", &[implement, review]);
+        let templates = page_of_templates(&[
+            template("planning", None),
+            template("mine", Some("line 3: max_wrokers is not a setting")),
+        ]);
+        let none = page_of_types("shop", &[]);
+        let mut texts = Vec::new();
+        for screen in [Screen::pipe(), Screen::of_columns(80), Screen::of_columns(50)] {
+            texts.extend([&types, &templates, &none].map(|page| screen.lines(page).join("\n")));
+        }
+        crate::snapshot::holds("table-types", &texts.join("\n\n"));
+    }
 }
