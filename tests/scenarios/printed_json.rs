@@ -33,7 +33,7 @@ fn valid(name: &str, command: &str, printed: &str) -> Vec<Value> {
     values
 }
 
-/// A session of somebody who does everything that the command line can do: the schema, and the command. Each works on what
+/// A session of a user who does everything that the command line can do: the schema, and the command. Each works on what
 /// those before it left; `{worker}` is the worker that was spawned, `{new}` a directory.
 const SESSION: &[(&str, &str)] = &[
     ("tickets", "tickets"),

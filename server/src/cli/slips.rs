@@ -49,8 +49,8 @@ pub fn helped(mut error: clap::Error, cli: &Command, typed: &[String]) -> clap::
     error
 }
 
-/// Whoever types an option that a command does not have means an option: ids and names never begin with a dash, and texts may
-/// without `--`. So the tip of how to pass it as a value only leads astray.
+/// An option that a command does not have was meant as an option: ids and names never begin with a dash, and texts may without
+/// `--`. The tip how to pass it as a value would only lead astray.
 fn without_the_tip_of_values(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::StyledStrs(tips)) = error.remove(ContextKind::Suggested) else {
         return error;

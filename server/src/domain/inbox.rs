@@ -307,7 +307,7 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
             HoldKind::Failures | HoldKind::Operator => resume("Resume it"),
         });
     }
-    // Whoever begins the stage anew repairs nothing first, so that is the likelier step.
+    // To do the stage again needs no repair first, so it is the likelier step.
     if *is_done && again {
         actions.push(complete());
     }

@@ -142,7 +142,7 @@ impl Progress {
     }
 
     /// Appends the condition that the consumer has dealt with an event `e`. What its own call caused is no news to it; but
-    /// what waits for somebody does, whoever put it there.
+    /// what waits for somebody is, no matter who put it there.
     pub(crate) fn push_processed(&self, sql: &mut QueryBuilder<Sqlite>) {
         sql.push("(e.seq <= ").push_bind(self.base);
         sql.push(" OR (e.caused_by IS ").push_bind(self.consumer.clone());
