@@ -186,8 +186,7 @@ async fn create(service: Service, given: Create) -> Result<Changed> {
         (Some(template), _) => service.templates(move |all| all.get(&template)).await?.settings,
         (None, Some(prompt)) => WorkerTypeSettings::with_prompt(prompt.clone()),
         (None, None) => {
-            let allowed =
-                "text that is not empty, or left out beside a template of list_worker_templates";
+            let allowed = "text that is not empty, or left out beside a template";
             return Err(Refusal::invalid("system_prompt", "", allowed).into());
         }
     };
