@@ -335,13 +335,14 @@ async fn the_real_claude_reads_what_each_scope_sets_up_and_nothing_after_disconn
             if scope == "user" { vec!["--scope", scope] } else { vec!["--scope", scope, place] };
         let output = bed.server.operate("connect", &given).await;
         assert!(output.status.success(), "{scope}: {}", words(&output));
+        let url = bed.client.url("/mcp");
         let get = async || {
             let mut command = tokio::process::Command::from(bed.server.command_of(&claude));
             command.args(["mcp", "get", "vibe-ensemble"]).current_dir(&directory);
             words(&command.output().await.expect("it runs")).to_lowercase()
         };
         let said = get().await;
-        assert!(said.contains(is_told) && said.contains("headers"), "{scope}: {said}");
+        assert!(said.contains(is_told) && said.contains(&url), "{scope}: {said}");
 
         let running = Coordinator::start(&claude, &bed.server, &api, &directory, "Look.").await;
         running.ends().await;

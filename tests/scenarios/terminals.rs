@@ -71,9 +71,18 @@ async fn every_screen_fits_terminals_of_80_120_and_200_columns() {
             "logs T-1",
             "diff T-1 --stat",
             "top --help",
+            "inbox",
+            "project list",
+            "type list shop",
+            "type templates",
+            "queue list",
+            "queue show warehouse-of-the-shop an-uncommonly-long-name-of-a-stage",
+            "check-config 2>/dev/null",
         ];
         for command in commands {
-            let paged = if command.contains("--help") { "" } else { " --no-pager" };
+            let has_pager =
+                !["--help", "show", "check-config"].iter().any(|it| command.contains(it));
+            let paged = if has_pager { " --no-pager" } else { "" };
             let lines = terminal.run(&format!("vibe-ensemble {command}{paged}")).await;
             assert!(lines.len() > 1, "{columns}, {command}: {lines:#?}");
             // The lines that are copied into a shell stay whole.
