@@ -24,15 +24,16 @@ fn words(output: &Output) -> String {
 }
 
 /// What the model of a coordinator's session is given of this server, whatever the session is about: the tools that are not
-/// searched for, and the instructions. English prose and JSON have more than 3.6 bytes for each token.
-fn assert_light(api: &MessagesApi) {
+/// searched for, and the instructions, whose bytes are returned. English prose and JSON have more than 3.6 bytes for each token.
+fn assert_light(api: &MessagesApi) -> usize {
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).expect("it asked");
     let tools = asked.body["tools"].as_array().expect("a list");
     let read = texts(&asked.body).join("\n");
     let (begin, end) =
         ("Vibe-Ensemble runs headless Claude Code workers", "A refusal names the next step.");
     let instructions = read.find(begin).zip(read.find(end)).map(|(from, to)| to + end.len() - from);
-    let instructions = instructions.unwrap_or_else(|| panic!("no instructions in {read}"));
+    // With a prompt of the server as its first words, claude sends none.
+    let instructions = instructions.unwrap_or(0);
     let ours: Vec<&Value> = tools
         .iter()
         .filter(|tool| tool["name"].as_str().is_some_and(|name| name.contains("vibe-ensemble__")))
@@ -42,6 +43,7 @@ fn assert_light(api: &MessagesApi) {
     let whole = bytes + instructions;
     assert!(whole * 10 <= 3_000 * 36, "{bytes} bytes of tools and {instructions} of instructions");
     assert!(asked.tools.iter().any(|tool| tool == "ToolSearch"), "{:?}", asked.tools);
+    instructions
 }
 
 /// Every string in a value.
@@ -286,7 +288,7 @@ async fn the_real_claude_takes_the_plugin() {
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).unwrap();
     let read = asked.body.to_string();
     assert!(read.contains("waiting for you: 1 project paused"), "{read}");
-    assert_light(&api);
+    assert!(assert_light(&api) > 0, "{read}");
 }
 
 #[e2e::scenario]
@@ -349,7 +351,7 @@ async fn the_real_claude_reads_what_each_scope_sets_up_and_nothing_after_disconn
         let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).expect("it asked");
         let read = asked.body.to_string();
         assert!(read.contains("waiting for you: 1 project paused"), "{scope}, its hook: {read}");
-        assert_light(&api);
+        assert!(assert_light(&api) > 0, "{read}");
 
         let output = bed.server.operate("disconnect", &given).await;
         assert!(output.status.success(), "{scope}: {}", words(&output));
