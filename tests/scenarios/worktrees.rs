@@ -2,6 +2,7 @@
 //! what is left alone.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use e2e::bed::Bed;
@@ -435,4 +436,25 @@ async fn accepted_work_that_cannot_be_committed_waits_and_is_not_lost() {
     assert_eq!(closed["diff_stat"]["files_changed"], 1, "{closed}");
     assert_eq!(bed.agents.calls().len(), 1, "nobody was paid twice");
     assert_eq!(repository.problems(), Vec::<String>::new());
+}
+
+/// Processes are most of what a worktree costs, and a server may have hundreds of them.
+#[e2e::scenario]
+async fn a_ticket_without_changes_takes_few_processes_of_git() {
+    let programs = tempfile::tempdir().unwrap();
+    let (git, calls) = (programs.path().join("git"), programs.path().join("calls"));
+    let path = "/usr/local/bin:/usr/bin:/bin";
+    let (script, calls_path) = (format!("{}:{path}", programs.path().display()), calls.display());
+    let text = format!("#!/bin/sh\necho \"$*\" >>{calls_path}\nPATH={path} exec git \"$@\"\n");
+    fs::write(&git, text).unwrap();
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
+    let bed = Bed::with(Setup::default().env("PATH", script)).await;
+    bed.repository("shop", &["design", "build", "review"], json!({})).await;
+    let asked = || fs::read_to_string(&calls).unwrap_or_default().lines().count();
+    let before = asked();
+    let ticket = bed.ticket("shop", &["design", "build", "review"], "").await;
+    bed.ticket_is(&ticket, "closed").await;
+    let taken = asked() - before;
+    // At least one for its worktree, and one to look at what each stage left.
+    assert!((4..=12).contains(&taken), "{taken}: {}", fs::read_to_string(&calls).unwrap());
 }

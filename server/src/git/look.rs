@@ -52,6 +52,9 @@ pub async fn look(directory: &Path) -> Result<Result<Ground, NoGround>, GitError
     let place = directory.display();
     let nothing = |why: String| Ok(Err(NoGround::Nothing(why)));
     let refused = |why: String| Ok(Err(NoGround::Refused(why)));
+    if let Some(ground) = look_once(directory).await? {
+        return Ok(Ok(ground));
+    }
     let asked = Git::at(directory, "rev-parse")
         .args(["--path-format=absolute", "--git-common-dir", "--show-prefix"])
         .args(["--is-inside-git-dir", "--is-bare-repository"])
@@ -105,6 +108,29 @@ pub async fn look(directory: &Path) -> Result<Result<Ground, NoGround>, GitError
     let branch = Git::at(directory, "symbolic-ref").args(["--quiet", "HEAD"]).ask().await?;
     let branch = branch.is_success().then(|| branch.text());
     Ok(Ok(Ground { repository: common.into(), prefix: prefix.to_owned(), branch, head }))
+}
+
+/// The same in one question, where nothing is unusual: the top of a checkout with a commit. `None` says nothing.
+async fn look_once(directory: &Path) -> Result<Option<Ground>, GitError> {
+    let asked = Git::at(directory, "rev-parse")
+        .args(["--path-format=absolute", "--git-common-dir", "--show-prefix"])
+        .args(["--is-inside-git-dir", "HEAD^{commit}", "--symbolic-full-name", "HEAD"])
+        .ask()
+        .await?;
+    if !asked.is_success() {
+        return Ok(None);
+    }
+    let text = asked.text();
+    let lines: Vec<&str> = text.lines().collect();
+    let [common, "", "false", head, branch] = lines[..] else { return Ok(None) };
+    // Git shows a HEAD that names no branch as itself.
+    let branch = Some(branch).filter(|branch| branch.starts_with("refs/")).map(str::to_owned);
+    Ok(Some(Ground {
+        repository: common.into(),
+        prefix: String::new(),
+        branch,
+        head: head.to_owned(),
+    }))
 }
 
 /// Whether HEAD names a branch that does not exist, as before the first commit.

@@ -11,7 +11,7 @@
 //! - `site`: where a ticket's worktree is, and how git finds it; [`stand`]: makes it where it is missing.
 //! - [`work`]: accepts what is in it, puts it aside, or puts it back; `gather`: as a commit; [`removal`]:
 //!   removes it.
-//! - [`refs`]: a ticket's branch, and the refs of its attempts.
+//! - [`refs`]: a ticket's branch, and the refs of its attempts; `ref_files`: tells which refs do not exist.
 //! - `own_objects`: keeps what was accepted in the repository's own object store.
 //! - `room`: a resource that a step lacked and that comes back by itself; `large`: what would use it all up.
 //! - `unfinished`: merges and rebases in progress.
@@ -44,6 +44,7 @@ mod neighbours;
 mod nested;
 mod output;
 mod own_objects;
+mod ref_files;
 mod repository;
 mod room;
 mod settings;

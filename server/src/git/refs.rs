@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::error::GitError;
 use super::layout::NAMES;
 use super::layout::full;
+use super::ref_files::PACKED;
 use super::repository::Repository;
 use crate::beneath;
 use crate::domain::id::AttemptId;
@@ -17,9 +18,6 @@ use crate::domain::id::TicketId;
 pub(super) const BRANCHES: &str = "vibe-ensemble/";
 /// The namespace for changes that were not accepted.
 const ATTEMPTS: &str = "refs/vibe-ensemble/attempts/";
-
-/// The largest `packed-refs` file that is searched: a million refs need less.
-const PACKED: u64 = 128 * 1024 * 1024;
 
 /// The ticket, stage and attempt that the work belongs to; for commit messages and ref names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +46,9 @@ impl Repository {
         let branch = full(branches);
         let above = attempts.rsplit_once('/').map_or(attempts, |(above, _)| above);
         for reference in [branch.as_str(), above, attempts] {
+            if self.has_no_ref(reference) {
+                continue;
+            }
             let shown =
                 self.git("show-ref")?.args(["--verify", "--quiet", reference]).ask().await?;
             if !shown.is_success() {
@@ -93,6 +94,9 @@ impl Repository {
     ///
     /// To list the refs below a name, git reads every ref beside it: the branches of all tickets.
     async fn is_taken(&self, reference: &str) -> Result<bool, GitError> {
+        if self.has_no_ref_at_or_below(reference) {
+            return Ok(false);
+        }
         if self.tip(reference).await?.is_some() {
             return Ok(true);
         }

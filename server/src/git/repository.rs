@@ -230,6 +230,9 @@ impl Repository {
 
     /// The commit a ref points to; `None` when there is no such ref.
     pub async fn tip(&self, reference: &str) -> Result<Option<String>, GitError> {
+        if self.has_no_ref(reference) {
+            return Ok(None);
+        }
         let commit = format!("{reference}^{{commit}}");
         let asked = self.git("rev-parse")?.args(["--verify", "--quiet", &commit]).ask().await?;
         match asked.code {

@@ -220,6 +220,23 @@ impl Repository {
         Ok(git.env("GIT_DIR", admin).env("GIT_COMMON_DIR", self.real()).env("GIT_WORK_TREE", "."))
     }
 
+    /// Asks git everything at once: whether it finds the worktree by itself, as the agent's git will, whether
+    /// HEAD is a commit, and which commit the branch points to. Returns that commit; `None` if anything is not
+    /// as it should be, and the caller then looks at one after the other.
+    pub(super) async fn at_home_on(
+        &self,
+        site: &Site<'_>,
+        branch: &str,
+    ) -> Result<Option<String>, GitError> {
+        let ask = self.equipped(Git::within(&site.top, site.path, "rev-parse"))?;
+        let ask = ask.args(["--path-format=absolute", "--show-toplevel", "--git-dir"]);
+        let ask = ask.args(["HEAD^{commit}", &format!("{branch}^{{commit}}")]).ask().await?;
+        let right = format!("{}\n{}\n", site.path.display(), site.admin.display());
+        let text = ask.text();
+        let commits = text.strip_prefix(&right).filter(|_| ask.is_success());
+        Ok(commits.and_then(|both| both.split_once('\n')).map(|(_, tip)| tip.to_owned()))
+    }
+
     /// Lets git find out by itself where it is, as the agent's git will. If the repository's
     /// configuration leads elsewhere, the worktree's own configuration is made to correct it.
     pub(super) async fn assert_at_home(&self, site: &Site<'_>) -> Result<(), GitError> {

@@ -33,6 +33,19 @@ pub enum Place {
     Counts,
 }
 
+/// A worktree that is where it should be, with its branch.
+#[derive(Debug)]
+pub(super) struct Stood<'w> {
+    pub(super) site: Site<'w>,
+    /// The commit of its branch.
+    pub(super) tip: Option<String>,
+    /// Branch, directory and files were made in this very step, from the accepted commit: there is nothing to take back.
+    pub(super) is_as_begun: bool,
+}
+
+/// How the branch of a ticket begins, in its reflog.
+const BEGIN: &str = "vibe-ensemble: begin";
+
 /// How much is in the directory of a worktree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filled {
@@ -49,19 +62,31 @@ impl Repository {
         self.stood_up(work, place).await.map(drop)
     }
 
+    /// Whether a worktree's branch has to be made.
+    ///
+    /// One that is there and cannot be read is found when git is asked about it with everything else. Only where git is to make
+    /// the worktree must that be known before.
+    async fn is_without_branch(&self, work: &Worktree) -> Result<bool, GitError> {
+        let branch = full(&work.branch);
+        if self.has_no_ref(&branch) {
+            return Ok(true);
+        }
+        Ok(self.administration(work)?.is_none() && self.tip(&branch).await?.is_none())
+    }
+
     pub(super) async fn stood_up<'w>(
         &self,
         work: &'w Worktree,
         place: Place,
-    ) -> Result<Site<'w>, GitError> {
+    ) -> Result<Stood<'w>, GitError> {
         let branch = full(&work.branch);
         // If it cannot be removed, git will report what is in its way.
         if let Err(error) = beneath::remove(&self.real().join(format!("{branch}.lock"))) {
             tracing::warn!(branch, %error, "the lock file of a branch could not be removed");
         }
-        let is_new = self.tip(&branch).await?.is_none();
+        let is_new = self.is_without_branch(work).await?;
         if is_new {
-            self.move_ref(&branch, &work.head.commit, None, "vibe-ensemble: begin").await?;
+            self.move_ref(&branch, &work.head.commit, None, BEGIN).await?;
         }
         let path = Path::new(&work.path);
         let mut filled = Self::filled(path, place)?;
@@ -105,13 +130,22 @@ impl Repository {
             remove(&locked)?;
         }
         site.connect()?;
+        if let Some(tip) = self.at_home_on(&site, &branch).await? {
+            let is_filled = self.fill(&site, filled, place).await?;
+            let is_as_begun = is_filled && is_new && made.is_some() && filled == Filled::Missing;
+            return Ok(Stood { site, tip: Some(tip), is_as_begun });
+        }
+        if self.tip(&branch).await?.is_none() {
+            self.move_ref(&branch, &work.head.commit, None, BEGIN).await?;
+        }
         let head = self.at(&site, "rev-parse")?.args(["--verify", "--quiet", "HEAD^{commit}"]);
         if !head.ask().await?.is_success() {
             self.to_branch(&site).await?;
         }
         self.fill(&site, filled, place).await?;
         self.assert_at_home(&site).await?;
-        Ok(site)
+        let tip = self.tip(&branch).await?;
+        Ok(Stood { site, tip, is_as_begun: false })
     }
 
     /// Makes an empty administration for a new worktree, which [`Site::straighten`] fills as `git
@@ -157,20 +191,27 @@ impl Repository {
         }
     }
 
-    /// Gives a worktree its first index. Without an index, everything in it would appear deleted.
-    async fn fill(&self, site: &Site<'_>, filled: Filled, place: Place) -> Result<(), GitError> {
+    /// Gives a worktree its first index. Without an index, everything in it would appear deleted. Returns
+    /// whether every file was written as well.
+    async fn fill(&self, site: &Site<'_>, filled: Filled, place: Place) -> Result<bool, GitError> {
         let has_index = site.admin.join("index").symlink_metadata().is_ok();
         let is_work = filled == Filled::Files && place != Place::New;
         if filled == Filled::Missing || (!has_index && !is_work) {
             self.at(site, "reset")?.args(["--hard", "--quiet"]).run().await?;
-        } else if !has_index {
+            return Ok(true);
+        }
+        if !has_index {
             self.at(site, "read-tree")?.args(["-m", "HEAD"]).run().await?;
         }
-        Ok(())
+        Ok(false)
     }
 
     pub(super) async fn to_branch(&self, site: &Site<'_>) -> Result<(), GitError> {
         let branch = full(&site.work.branch);
+        let head = beneath::read_text(&site.admin.join("HEAD"), SMALL);
+        if head.is_ok_and(|head| head == format!("ref: {branch}\n")) {
+            return Ok(());
+        }
         self.at(site, "symbolic-ref")?.args(["HEAD", &branch]).run().await?;
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::repository::Repository;
 use super::site::Site;
 use super::site::remove;
 use super::stand::Place;
+use super::stand::Stood;
 use super::unfinished::UNFINISHED;
 use crate::beneath;
 use crate::beneath::Access;
@@ -26,7 +27,7 @@ impl Repository {
     /// It fails, with a sentence that says so, if an operation is unfinished or if a commit would
     /// afterwards be on no branch; then nothing was changed.
     pub async fn accept(&self, work: &Worktree, author: &Author) -> Result<Head, GitError> {
-        let site = self.stood_up(work, Place::Counts).await?;
+        let Stood { site, tip, .. } = self.stood_up(work, Place::Counts).await?;
         let branch = full(&work.branch);
         let contents = site.contents(Access::Read).await?;
         if !contents.special.is_empty() {
@@ -40,7 +41,6 @@ impl Repository {
             self.assert_held(one).await?;
         }
         let without: Vec<_> = inner.iter().map(|one| one.below.clone()).collect();
-        let tip = self.tip(&branch).await?;
         let how = Gathering { accepted: true, merged: &merged, without: &without };
         let gathered = self.gather(&site, &now, author, how).await?;
         let is_past = !now.on_branch
@@ -87,7 +87,7 @@ impl Repository {
         work: &Worktree,
         author: &Author,
     ) -> Result<Option<String>, GitError> {
-        let site = self.stood_up(work, Place::Used).await?;
+        let Stood { site, tip, .. } = self.stood_up(work, Place::Used).await?;
         let contents = site.contents(Access::Read).await?;
         // They hold nothing, and git would wait for them.
         for special in &contents.special {
@@ -102,7 +102,7 @@ impl Repository {
         if !self.contains(&work.head.commit, &gathered).await? {
             kept = Some(self.keep(author, &gathered).await?);
         }
-        if let Some(tip) = self.tip(&full(&work.branch)).await?
+        if let Some(tip) = tip
             && !self.contains(&gathered, &tip).await?
             && !self.contains(&work.head.commit, &tip).await?
         {
@@ -119,7 +119,10 @@ impl Repository {
 
     /// Takes branch and worktree back to the accepted commit. Call [`Self::put_aside`] first.
     pub async fn put_back(&self, work: &Worktree, place: Place) -> Result<(), GitError> {
-        let site = self.stood_up(work, place).await?;
+        let Stood { site, tip, is_as_begun } = self.stood_up(work, place).await?;
+        if is_as_begun {
+            return start_of(&site);
+        }
         let contents = site.contents(Access::Change).await?;
         for odd in contents.special.iter().chain(&contents.deep) {
             remove(&site.path.join(odd))?;
@@ -128,7 +131,6 @@ impl Repository {
             one.remove()?;
         }
         let branch = full(&work.branch);
-        let tip = self.tip(&branch).await?;
         let why = "vibe-ensemble: back to what was accepted";
         self.move_ref(&branch, &work.head.commit, tip.as_deref(), why).await?;
         site.clear(&UNFINISHED)?;

@@ -107,7 +107,8 @@ impl Worktrees {
         faults::point!("server.worktree.before_made");
         let place =
             if found.last.is_some() || work.owed.is_some() { Place::Used } else { Place::New };
-        if work.owed.is_none() {
+        // What follows stands it up as well, where anything does.
+        if work.owed.is_none() && ticket.resume.is_some() {
             repository.stand_up(work, place).await?;
         }
         faults::point!("server.worktree.after_made");

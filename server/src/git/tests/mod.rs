@@ -5,6 +5,7 @@ mod forward;
 mod inside;
 mod landing;
 mod objects;
+mod refs;
 mod surroundings;
 mod unfinished;
 
