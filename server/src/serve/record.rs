@@ -4,6 +4,8 @@
 //! change state and forget to log it. Changes that are committed just before a server is killed are in the database
 //! only.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
@@ -21,6 +23,9 @@ use crate::telemetry::chain;
 
 /// Events that are read at a time.
 const PAGE: i64 = 200;
+/// Looks at the log are at least this far apart: a thousand commits a second cost a hundred looks, not a thousand, and
+/// leave the processors to the calls that commit.
+const GAP: Duration = Duration::from_millis(10);
 
 /// Logs every event after `after`, until the server stops and then what is left.
 pub(super) async fn follow(store: Store, mut after: EventSeq, stop: CancellationToken) {
@@ -33,6 +38,10 @@ pub(super) async fn follow(store: Store, mut after: EventSeq, stop: Cancellation
         tokio::select! {
             () = stop.cancelled() => break,
             changed = level.changed() => if changed.is_err() { break },
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(GAP) => {}
         }
     }
     if let Err(error) = catch_up(&store, &mut after).await {
