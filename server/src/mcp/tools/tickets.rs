@@ -241,8 +241,13 @@ struct Resume {
 
 async fn create(service: Service, given: Create) -> Result<TicketView> {
     let new = new_ticket(&given)?;
-    types_of_templates(&service, &new).await?;
-    Ok(service.store.create_ticket(new, service.now()).await?.into())
+    let mut created = service.store.create_ticket(new.clone(), service.now()).await;
+    // Most plans name worker types that the project has, so only a refusal leads to the templates.
+    if let Err(store::Error::Refused(Refusal::UnknownWorkerType { .. })) = created {
+        types_of_templates(&service, &new).await?;
+        created = service.store.create_ticket(new, service.now()).await;
+    }
+    Ok(created?.into())
 }
 
 /// Makes the worker types that the plan names and the project has not, where there are templates of their names. When one
