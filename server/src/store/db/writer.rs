@@ -17,7 +17,10 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use sqlx::Connection as _;
+use sqlx::QueryBuilder;
+use sqlx::Sqlite;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -67,6 +70,9 @@ struct Rows {
 
 /// What to do when the disk is full, before the next write is tried.
 pub(crate) type Relief = Box<dyn Fn() + Send + Sync>;
+
+/// Appends the one query with which a write begins.
+pub(crate) type Question = Box<dyn FnOnce(&mut QueryBuilder<Sqlite>) + Send>;
 
 enum Message {
     Run(Box<dyn Job>),
@@ -188,16 +194,59 @@ impl Write<'_> {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
+        self.send(None, asking_nothing(op), raises_level).await
+    }
+
+    /// A write that begins with a question. Question and transaction reach SQLite's thread in one trip; `op` gets the
+    /// rows.
+    pub(crate) async fn ask_then_write<T, F>(
+        self,
+        question: Question,
+        op: F,
+        raises_level: fn(&T) -> bool,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection, Vec<SqliteRow>) -> Pending<'c, T>
+            + Send
+            + 'static,
+    {
+        self.send(Some(question), op, raises_level).await
+    }
+
+    async fn send<T, F>(
+        self,
+        question: Option<Question>,
+        op: F,
+        raises_level: fn(&T) -> bool,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection, Vec<SqliteRow>) -> Pending<'c, T>
+            + Send
+            + 'static,
+    {
         #[cfg(test)]
         let op = self.writer.rows.count(op);
         let (reply, answer) = oneshot::channel();
         let points = self.points;
         let cause = self.writer.cause.clone();
-        let job = TypedJob { op: Some(op), outcome: None, reply, raises_level, points, cause };
+        let op = Some(op);
+        let job = TypedJob { question, op, outcome: None, reply, raises_level, points, cause };
         let sent = self.writer.jobs.send(Message::Run(Box::new(job))).await;
         sent.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
+}
+
+/// A write that asked nothing gets no answer.
+fn asking_nothing<T, F>(
+    op: F,
+) -> impl for<'c> FnOnce(&'c mut SqliteConnection, Vec<SqliteRow>) -> Pending<'c, T> + Send + 'static
+where
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+{
+    move |connection, _| op(connection)
 }
 
 #[cfg(test)]
@@ -206,17 +255,19 @@ impl Rows {
     fn count<T, F>(
         self: &Arc<Self>,
         op: F,
-    ) -> impl for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static
+    ) -> impl for<'c> FnOnce(&'c mut SqliteConnection, Vec<SqliteRow>) -> Pending<'c, T> + Send + 'static
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection, Vec<SqliteRow>) -> Pending<'c, T>
+            + Send
+            + 'static,
     {
         use std::sync::atomic::Ordering::Relaxed;
 
         let rows = Arc::clone(self);
-        move |connection: &mut SqliteConnection| -> Pending<'_, T> {
+        move |connection: &mut SqliteConnection, found: Vec<SqliteRow>| -> Pending<'_, T> {
             Box::pin(async move {
-                let outcome = op(connection).await;
+                let outcome = op(connection, found).await;
                 let total: i64 = sqlx::query_scalar("SELECT total_changes()")
                     .fetch_one(&mut *connection)
                     .await?;
@@ -230,10 +281,14 @@ impl Rows {
 
 /// A write whose result type the batch need not know.
 trait Job: Send {
-    /// Runs the closure and keeps its outcome; `false` rolls it back.
+    /// What the write asks before anything else.
+    fn question(&mut self) -> Option<Question>;
+
+    /// Runs the closure with the answer to the question and keeps its outcome; `false` rolls it back.
     fn run<'c>(
         &'c mut self,
         connection: &'c mut SqliteConnection,
+        found: Vec<SqliteRow>,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
 
     /// Whether a commit of this write changes what others wait for.
@@ -249,6 +304,7 @@ trait Job: Send {
 }
 
 struct TypedJob<F, T> {
+    question: Option<Question>,
     op: Option<F>,
     outcome: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
@@ -260,15 +316,20 @@ struct TypedJob<F, T> {
 impl<F, T> Job for TypedJob<F, T>
 where
     T: Send + 'static,
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection, Vec<SqliteRow>) -> Pending<'c, T> + Send + 'static,
 {
+    fn question(&mut self) -> Option<Question> {
+        self.question.take()
+    }
+
     fn run<'c>(
         &'c mut self,
         connection: &'c mut SqliteConnection,
+        found: Vec<SqliteRow>,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
         Box::pin(async move {
             let Some(op) = self.op.take() else { return false };
-            let outcome = CAUSE.scope(self.cause.clone(), op(connection)).await;
+            let outcome = CAUSE.scope(self.cause.clone(), op(connection, found)).await;
             let keep = outcome.is_ok();
             self.outcome = Some(outcome);
             keep
@@ -430,9 +491,17 @@ async fn run_one(
         Open::Holds { savepoint: false } => FIRST_SAVEPOINT,
         Open::Holds { savepoint: true } => NEXT_SAVEPOINT,
     };
-    execute(connection, before).await?;
+    let found = if let Some(question) = job.question() {
+        let mut sql = QueryBuilder::new(before);
+        sql.push("; ");
+        question(&mut sql);
+        sql.build().fetch_all(&mut *connection).await?
+    } else {
+        execute(connection, before).await?;
+        Vec::new()
+    };
     let savepoint = open != Open::Nothing;
-    if job.run(connection).await {
+    if job.run(connection, found).await {
         return Ok(Open::Holds { savepoint });
     }
     if savepoint {

@@ -3,14 +3,19 @@
 //! Idempotent on the shim's pull id. A shim that never saw the answer repeats its pull and gets the same attempt, so a
 //! crash between the commit and the reply starts nothing twice and loses nothing.
 
+use sqlx::FromRow as _;
 use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use super::ask_outcome;
 use super::hold;
 use super::prepare;
 use super::put_off;
+use super::seek;
+use super::seek::Claiming;
+use super::seek::Seeker;
 use super::turn;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
@@ -25,6 +30,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::limits::Funds;
 use crate::domain::outcome::Failure;
 use crate::domain::project::Project;
+use crate::domain::refusal::Refusal;
 use crate::domain::summary;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
@@ -40,10 +46,8 @@ use crate::store::money::limits;
 use crate::store::rows::attempt;
 use crate::store::rows::comment;
 use crate::store::rows::event;
-use crate::store::rows::pause;
 use crate::store::rows::project;
 use crate::store::rows::ticket;
-use crate::store::rows::worker;
 use crate::store::rows::worker_type;
 
 const POINTS: faults::Points = faults::points!("server.claim");
@@ -97,13 +101,18 @@ impl Store {
         now: Timestamp,
     ) -> Result<Claim> {
         let (id, passed_over) = (pull_id.to_owned(), passed_over.to_vec());
+        let question = {
+            let pull = id.clone();
+            Box::new(move |sql: &mut QueryBuilder<Sqlite>| seek::push_claiming(sql, worker, &pull))
+        };
         let pull = Pull { worker, id, session, passed_over };
         let rules = self.rules();
         let claimed = self
             .writer
             .at(POINTS)
-            .write_raising_if(
-                move |connection| Box::pin(claim(connection, pull, rules, now)),
+            .ask_then_write(
+                question,
+                move |connection, found| Box::pin(claim(connection, found, pull, rules, now)),
                 Claimed::changed_anything,
             )
             .await?;
@@ -112,22 +121,15 @@ impl Store {
 
     /// Whether a claim by this worker could be granted now. Cheap, and may be wrong a moment later.
     pub async fn has_work(&self, worker: &Worker, passed_over: &[TicketId]) -> Result<bool> {
-        let mut snapshot = self.readers.begin().await?;
-        let paused: Option<bool> = sqlx::query_scalar(
-            "SELECT (paused_at IS NOT NULL
-                     AND (pause_cause IS NULL OR (pause_cause <> 'launch' AND pause_until IS NOT NULL)))
-                    OR EXISTS (SELECT 1 FROM pause WHERE project_id IN (0, ?1))
-               FROM worker_type WHERE project_id = ?1 AND name = ?2",
-        )
-        .bind(worker.project.0)
-        .bind(worker.worker_type.as_str())
-        .fetch_optional(&mut *snapshot)
-        .await?;
-        let found = match paused {
-            Some(false) => turn::next(&mut snapshot, worker, passed_over).await?,
-            Some(true) | None => None,
-        };
-        Ok(found.is_some())
+        let mut connection = self.readers.acquire().await?;
+        let mut sql = seek::select_open(worker.id);
+        let open: Option<Seeker> = sql.build_query_as().fetch_optional(&mut *connection).await?;
+        Ok(match open {
+            Some(seeker) if !seeker.is_paused => {
+                turn::next(&mut connection, &seeker, passed_over).await?.is_some()
+            }
+            Some(_) | None => false,
+        })
     }
 }
 
@@ -172,50 +174,44 @@ impl From<Claimed> for Claim {
 
 async fn claim(
     connection: &mut SqliteConnection,
+    found: Vec<SqliteRow>,
     pull: Pull,
     rules: Rules,
     now: Timestamp,
 ) -> Result<Claimed> {
     let worker = pull.worker;
-    let (repeated, highest): (Option<i64>, i64) = sqlx::query_as(
-        "SELECT (SELECT attempt_id FROM attempt WHERE pull_id = ?1),
-                COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'attempt'), 0)",
-    )
-    .bind(&pull.id)
-    .fetch_one(&mut *connection)
-    .await?;
-    if let Some(id) = repeated {
+    let Some(found) = found.first() else {
+        return Err(Refusal::UnknownWorker { worker }.into());
+    };
+    let mut found = Claiming::from_row(found)?;
+    if let Some(id) = found.repeated {
         return again(connection, worker, AttemptId::from_key(id)).await;
     }
-    let found = worker::load(connection, worker).await?;
-    match found.state {
-        WorkerState::Idle => {}
-        WorkerState::Launching
-        | WorkerState::Busy
-        | WorkerState::Stopping
-        | WorkerState::Stopped => return Ok(Claimed::Leave),
+    let seeker = &found.seeker;
+    if found.state != WorkerState::Idle.name() {
+        return Ok(Claimed::Leave);
     }
-    let Some(kind) =
-        worker_type::find(connection, found.project, found.worker_type.as_str()).await?
+    let Some(kind) = worker_type::find(connection, seeker.project(), &seeker.worker_type).await?
     else {
         return Ok(Claimed::Leave);
     };
-    let is_paused = kind.pause.as_ref().is_some_and(Pause::holds_tickets);
-    if is_paused || !pause::standing(connection, Some(found.project)).await?.is_empty() {
+    if seeker.is_paused || kind.pause.as_ref().is_some_and(Pause::holds_tickets) {
         return Ok(Claimed::Nothing);
     }
-    if let Some(refused) = crowded(connection, &found, &kind.settings, rules).await? {
-        return Ok(refused);
+    if found.is_crowded(&kind.settings, rules) {
+        return Ok(Claimed::Leave);
     }
+    let seeker = &mut found.seeker;
     let mut nothing = Claimed::Nothing;
     let (best, budget) = loop {
-        let Some(best) = turn::next(connection, &found, &pull.passed_over).await? else {
+        let Some(best) = turn::next(connection, seeker, &pull.passed_over).await? else {
             return Ok(nothing);
         };
         if let Some(why) = limits::exhausted(connection, best).await? {
             let ticket = ticket::load(connection, best).await?;
             hold::hold(connection, &ticket, &Hold::new(HoldKind::Limit, why), now).await?;
             nothing = Claimed::Held;
+            seeker.forget(best);
             continue;
         }
         let per_attempt = kind.settings.max_budget_usd;
@@ -231,7 +227,7 @@ async fn claim(
     let resumed = resume.is_some();
     let stage = ticket.current_stage();
     // There is no other writer meanwhile.
-    let attempt = AttemptId::from_key(highest + 1);
+    let attempt = AttemptId::from_key(found.highest + 1);
     put_off::tried(connection, &kind, rules, now).await?;
     let mut sql = QueryBuilder::<Sqlite>::new(
         "INSERT INTO attempt (attempt_id, ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id,
@@ -275,30 +271,15 @@ async fn claim(
     granted(connection, attempt, kind.settings).await
 }
 
-/// Whether more workers are running than may: a lowered limit takes effect at once, for workers that pull more work.
-async fn crowded(
-    connection: &mut SqliteConnection,
-    worker: &Worker,
-    settings: &WorkerTypeSettings,
-    rules: Rules,
-) -> Result<Option<Claimed>> {
-    let (of_type, of_project, of_server): (i64, i64, i64) = sqlx::query_as(
-        "SELECT COALESCE(SUM(w.project_id = ?1 AND w.worker_type = ?2), 0),
-                COALESCE(SUM(w.project_id = ?1), 0), COUNT(*)
-           FROM attempt a JOIN worker w ON w.worker_id = a.worker_id
-          WHERE a.state <> 'ended'",
-    )
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
-    .fetch_one(&mut *connection)
-    .await?;
-    let project = limits::of_project(connection, worker.project).await?.max_workers;
-    // With a limit of 0, no worker of the type is launched by itself, but one that was asked for by name still works.
-    let full = |running: i64, most: i64| running >= most.max(1);
-    let crowded = full(of_type, settings.max_workers)
-        || project.is_some_and(|most| of_project >= most)
-        || full(of_server, rules.max_workers);
-    Ok(crowded.then_some(Claimed::Leave))
+impl Claiming {
+    /// Whether more workers are running than may: a lowered limit takes effect at once, for workers that pull more work.
+    fn is_crowded(&self, settings: &WorkerTypeSettings, rules: Rules) -> bool {
+        // With a limit of 0, no worker of the type is launched by itself, but one that was asked for by name still works.
+        let full = |running: i64, most: i64| running >= most.max(1);
+        full(self.running_of_type, settings.max_workers)
+            || self.project_max_workers.is_some_and(|most| self.running_of_project >= most)
+            || full(self.running, rules.max_workers)
+    }
 }
 
 /// The same pull a second time.

@@ -1,8 +1,10 @@
 //! Creating a ticket, for the coordinator or for a stage that plans (see [`super::create_planned`]).
 
+use sqlx::FromRow;
 use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
@@ -32,36 +34,58 @@ impl Store {
     /// Creates a ticket. The same idempotency key in the same project returns the ticket that was created first, as it
     /// is now.
     pub async fn create_ticket(&self, new: NewTicket, now: Timestamp) -> Result<Ticket> {
+        let (project, stages) = (new.project.to_string(), stages(&new.plan));
+        let idempotency_key = new.idempotency_key.clone();
+        let question = Box::new(move |sql: &mut QueryBuilder<Sqlite>| {
+            push_question(sql, project, idempotency_key, stages);
+        });
         self.writer
             .at(CREATED)
-            .write(move |connection| Box::pin(create(connection, new, now)))
+            .ask_then_write(
+                question,
+                move |connection, found| Box::pin(create(connection, found, new, now)),
+                |_| true,
+            )
             .await
     }
 }
 
+/// Everything that the creation of a ticket without dependencies must know.
+pub(crate) fn push_question(
+    sql: &mut QueryBuilder<Sqlite>,
+    project: String,
+    idempotency_key: Option<String>,
+    stages: String,
+) {
+    sql.push("SELECT p.project_id AS project, (SELECT t.ticket_id FROM ticket t WHERE t.project_id = p.project_id AND t.idempotency_key = ");
+    sql.push_bind(idempotency_key).push(") AS made, ");
+    push_look_ahead(sql, "p.project_id", stages);
+    sql.push(" FROM project p WHERE p.deleted_at IS NULL AND p.name = ").push_bind(project);
+}
+
+#[derive(FromRow)]
+struct Found {
+    project: i64,
+    /// The ticket that was created with the same idempotency key.
+    made: Option<i64>,
+    #[sqlx(flatten)]
+    ahead: Ahead,
+}
+
 async fn create(
     connection: &mut SqliteConnection,
+    found: Vec<SqliteRow>,
     new: NewTicket,
     now: Timestamp,
 ) -> Result<Ticket> {
-    let name = new.project.as_str();
-    let found: Option<(i64, Option<i64>)> = sqlx::query_as(
-        "SELECT p.project_id,
-                (SELECT t.ticket_id FROM ticket t WHERE t.project_id = p.project_id AND t.idempotency_key = ?2)
-           FROM project p
-          WHERE p.name = ?1 AND p.deleted_at IS NULL",
-    )
-    .bind(name)
-    .bind(&new.idempotency_key)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let unknown = || Refusal::UnknownProject { project: name.to_owned() };
-    let (project, made) = found.ok_or_else(unknown)?;
-    if let Some(made) = made {
+    let unknown = || Refusal::UnknownProject { project: new.project.to_string() };
+    let found = Found::from_row(found.first().ok_or_else(unknown)?)?;
+    if let Some(made) = found.made {
         return ticket::load(connection, TicketId::from_key(made)).await;
     }
-    let project = ProjectKey(project);
-    let admitted = admit(connection, project, &new.project, &new.plan, &new.depends_on).await?;
+    let project = ProjectKey(found.project);
+    let admitted =
+        allow(connection, project, &new.project, &new.plan, &new.depends_on, found.ahead).await?;
     let row = Row {
         admitted,
         title: &new.title,
@@ -101,14 +125,26 @@ pub(crate) async fn admit(
     plan: &Plan,
     depends_on: &[TicketId],
 ) -> Result<Admitted> {
-    let (unknown, highest) = look_ahead(connection, project, plan).await?;
-    if let Some(unknown) = unknown {
+    let ahead = look_ahead(connection, project, plan).await?;
+    allow(connection, project, project_name, plan, depends_on, ahead).await
+}
+
+/// The same, for a caller that has looked ahead already.
+async fn allow(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    project_name: &Name,
+    plan: &Plan,
+    depends_on: &[TicketId],
+    ahead: Ahead,
+) -> Result<Admitted> {
+    if let Some(unknown) = ahead.unknown(plan) {
         let known = worker_type::names(connection, project).await?;
         let (project, worker_type) = (project_name.to_string(), unknown.as_str().to_owned());
         return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());
     }
     let blocked = check_dependencies(connection, depends_on).await?;
-    let id = TicketId::from_key(highest + 1);
+    let id = TicketId::from_key(ahead.highest + 1);
     Ok(Admitted { project, depends_on: depends_on.to_vec(), blocked, id })
 }
 
@@ -218,27 +254,44 @@ pub(crate) async fn unknown_stage<'p>(
     project: ProjectKey,
     plan: &'p Plan,
 ) -> Result<Option<&'p Name>> {
-    Ok(look_ahead(connection, project, plan).await?.0)
+    Ok(look_ahead(connection, project, plan).await?.unknown(plan))
 }
 
-/// The first stage whose worker type does not exist, and the highest number that a ticket ever had: both in one trip,
-/// because every creation needs them.
-async fn look_ahead<'p>(
+/// What every creation must know of the database: both in one trip.
+#[derive(Clone, Copy, Debug, FromRow)]
+struct Ahead {
+    /// The place in the plan of the first stage whose worker type does not exist.
+    unknown_at: Option<i64>,
+    /// The highest number that a ticket ever had.
+    highest: i64,
+}
+
+impl Ahead {
+    fn unknown(self, plan: &Plan) -> Option<&Name> {
+        let place = self.unknown_at.and_then(|at| usize::try_from(at).ok());
+        place.and_then(|at| plan.stages().get(at))
+    }
+}
+
+async fn look_ahead(
     connection: &mut SqliteConnection,
     project: ProjectKey,
-    plan: &'p Plan,
-) -> Result<(Option<&'p Name>, i64)> {
-    let (unknown, highest): (Option<i64>, i64) = sqlx::query_as(
-        "SELECT (SELECT MIN(s.key) FROM json_each(?2) s
-                  WHERE NOT EXISTS (SELECT 1 FROM worker_type y WHERE y.project_id = ?1 AND y.name = s.value)),
-                COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'ticket'), 0)",
-    )
-    .bind(project.0)
-    .bind(stages(plan))
-    .fetch_one(connection)
-    .await?;
-    let place = unknown.and_then(|at| usize::try_from(at).ok());
-    Ok((place.and_then(|at| plan.stages().get(at)), highest))
+    plan: &Plan,
+) -> Result<Ahead> {
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
+    push_look_ahead(&mut sql, "p.project_id", stages(plan));
+    sql.push(" FROM project p WHERE p.project_id = ").push_bind(project.0);
+    Ok(sql.build_query_as().fetch_one(connection).await?)
+}
+
+/// Appends the columns of [`Ahead`], where `project` is the key of the project.
+fn push_look_ahead(sql: &mut QueryBuilder<Sqlite>, project: &'static str, stages: String) {
+    sql.push("(SELECT MIN(s.key) FROM json_each(").push_bind(stages).push(
+        ") s WHERE NOT EXISTS (SELECT 1 FROM worker_type y WHERE y.name = s.value AND y.project_id = ",
+    );
+    sql.push(project)
+        .push(")) AS unknown_at, ")
+        .push("COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'ticket'), 0) AS highest");
 }
 
 /// Checks that every dependency exists and can still complete; returns whether one is still open.

@@ -30,6 +30,7 @@ pub(crate) mod put_off;
 pub(crate) mod queue_due;
 pub(crate) mod renumber;
 pub(crate) mod resume;
+pub(crate) mod seek;
 pub(crate) mod settle;
 pub(crate) mod spawn;
 pub(crate) mod stop;

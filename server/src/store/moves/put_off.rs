@@ -88,6 +88,9 @@ pub(crate) async fn tried(
     rules: Rules,
     now: Timestamp,
 ) -> Result<()> {
+    if kind.pause.is_none() {
+        return Ok(());
+    }
     let tries: Option<i64> = sqlx::query_scalar(
         "SELECT pause_tries + 1 FROM worker_type
           WHERE project_id = ?1 AND name = ?2 AND pause_cause = 'start' AND pause_until IS NULL",

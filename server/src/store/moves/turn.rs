@@ -5,15 +5,14 @@
 
 use sqlx::SqliteConnection;
 
+use super::seek::Seeker;
 use crate::domain::id::TicketId;
 use crate::domain::queue::Place;
 use crate::domain::queue::Turn;
 use crate::domain::queue::turn;
-use crate::domain::worker::Worker;
 use crate::store::db::error::Result;
 use crate::store::rows::queue;
 use crate::store::rows::queue::Alone;
-use crate::store::rows::worktree;
 
 /// Tickets at the head of a queue that are checked one by one.
 const HEAD: i64 = 64;
@@ -22,29 +21,14 @@ const HEAD: i64 = 64;
 /// `passed_over`.
 pub(crate) async fn next(
     connection: &mut SqliteConnection,
-    worker: &Worker,
+    seeker: &Seeker,
     passed_over: &[TicketId],
 ) -> Result<Option<TicketId>> {
-    let free = worktree::directory_is_free(connection, worker.project).await?;
-    let own: Option<i64> = sqlx::query_scalar(
-        "SELECT t.ticket_id FROM ticket t
-           JOIN project p ON p.project_id = t.project_id
-           LEFT JOIN worktree k ON k.ticket_id = t.ticket_id
-          WHERE t.resume_worker_id = ?1 AND t.state = 'queued' AND t.project_id = ?2 AND t.current_stage = ?3
-            AND CASE COALESCE(t.isolation, p.isolation) WHEN 'worktree' THEN COALESCE(k.ready, 0) ELSE ?4 END
-          LIMIT 1",
-    )
-    .bind(worker.id.key())
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
-    .bind(free)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if own.is_some() {
-        return Ok(own.map(TicketId::from_key));
+    if let Some(own) = seeker.resumes() {
+        return Ok(Some(own));
     }
-    let alone = alone(connection, worker, passed_over).await?;
-    let shared = if free { shared(connection, worker).await? } else { None };
+    let alone = alone(connection, seeker, passed_over).await?;
+    let shared = if seeker.is_directory_free { shared(connection, seeker).await? } else { None };
     let best = alone.into_iter().chain(shared).min_by_key(|(priority, id)| (-priority, *id));
     Ok(best.map(|(_, id)| TicketId::from_key(id)))
 }
@@ -53,26 +37,18 @@ pub(crate) async fn next(
 /// for: it goes before later ones, although their worktrees are ready.
 async fn alone(
     connection: &mut SqliteConnection,
-    worker: &Worker,
+    seeker: &Seeker,
     passed_over: &[TicketId],
 ) -> Result<Option<(i64, i64)>> {
     let head =
-        queue::head_alone(connection, worker.project, worker.worker_type.as_str(), HEAD).await?;
-    let idle: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM worker
-          WHERE project_id = ?1 AND worker_type = ?2 AND state <> 'stopped' AND state = 'idle'",
-    )
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
-    .fetch_one(&mut *connection)
-    .await?;
+        queue::head_alone(connection, seeker.project(), seeker.worker_type.as_str(), HEAD).await?;
     let place = |ticket: &Alone| match ticket.ready {
         true => Place::Ready,
         false if passed_over.contains(&TicketId::from_key(ticket.ticket_id)) => Place::PassedOver,
         false => Place::BeingMade,
     };
     let places: Vec<Place> = head.iter().map(place).collect();
-    match turn(&places, idle) {
+    match turn(&places, seeker.idle) {
         Turn::Take(at) => Ok(head.get(at).map(|ticket| (ticket.priority, ticket.ticket_id))),
         Turn::Wait => Ok(None),
         Turn::LookFurther => {
@@ -85,8 +61,8 @@ async fn alone(
                   ORDER BY t.priority DESC, t.ticket_id
                   LIMIT 1",
             )
-            .bind(worker.project.0)
-            .bind(worker.worker_type.as_str())
+            .bind(seeker.project().0)
+            .bind(seeker.worker_type.as_str())
             .fetch_optional(connection)
             .await?;
             Ok(best)
@@ -96,11 +72,11 @@ async fn alone(
 
 /// The best ticket that works in the project's directory, with its priority, unless one of another queue goes before
 /// it.
-async fn shared(connection: &mut SqliteConnection, worker: &Worker) -> Result<Option<(i64, i64)>> {
+async fn shared(connection: &mut SqliteConnection, seeker: &Seeker) -> Result<Option<(i64, i64)>> {
     let own: i64 =
         sqlx::query_scalar("SELECT rank FROM queue_row WHERE project_id = ?1 AND name = ?2")
-            .bind(worker.project.0)
-            .bind(worker.worker_type.as_str())
+            .bind(seeker.project().0)
+            .bind(seeker.worker_type.as_str())
             .fetch_optional(&mut *connection)
             .await?
             .unwrap_or(-1);
@@ -118,8 +94,8 @@ async fn shared(connection: &mut SqliteConnection, worker: &Worker) -> Result<Op
                  OR q.free_workers > 0)
             AND q.rank > ?3)",
     )
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
+    .bind(seeker.project().0)
+    .bind(seeker.worker_type.as_str())
     .bind(own)
     .fetch_one(&mut *connection)
     .await?;
@@ -134,8 +110,8 @@ async fn shared(connection: &mut SqliteConnection, worker: &Worker) -> Result<Op
           ORDER BY t.ticket_id
           LIMIT 1",
     )
-    .bind(worker.project.0)
-    .bind(worker.worker_type.as_str())
+    .bind(seeker.project().0)
+    .bind(seeker.worker_type.as_str())
     .bind(own / 2)
     .bind(own % 2)
     .fetch_optional(connection)

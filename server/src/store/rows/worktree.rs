@@ -1,14 +1,11 @@
 //! A worktree's row, read together with its ticket's, and whether a shared directory is free.
 
 use sqlx::FromRow;
-use sqlx::SqliteConnection;
 
 use crate::domain::id::AttemptId;
-use crate::domain::id::ProjectKey;
 use crate::domain::worktree::DiffStat;
 use crate::domain::worktree::Head;
 use crate::domain::worktree::Worktree;
-use crate::store::db::error::Result;
 
 /// The columns of `worktree` beside a ticket's; all absent when it has none.
 #[derive(FromRow)]
@@ -53,23 +50,4 @@ impl From<WorktreeRow> for Option<Worktree> {
             removed: row.removed_at.is_some(),
         })
     }
-}
-
-/// Whether no attempt works in the project's directory. An attempt whose processes are not known to be gone still does.
-pub(crate) async fn directory_is_free(
-    connection: &mut SqliteConnection,
-    project: ProjectKey,
-) -> Result<bool> {
-    let free = sqlx::query_scalar(
-        "SELECT NOT EXISTS (SELECT 1
-                              FROM attempt a
-                              JOIN ticket o ON o.ticket_id = a.ticket_id
-                              JOIN project q ON q.project_id = o.project_id
-                             WHERE a.settled_at IS NULL AND COALESCE(o.isolation, 'shared') = 'shared'
-                               AND q.directory = (SELECT directory FROM project WHERE project_id = ?1))",
-    )
-    .bind(project.0)
-    .fetch_one(connection)
-    .await?;
-    Ok(free)
 }

@@ -24,6 +24,7 @@ use crate::domain::id::CommentId;
 use crate::domain::id::EventSeq;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
+use crate::domain::id::WorkerId;
 use crate::domain::worker::WorkerState;
 use crate::store::EventQuery;
 use crate::store::EventScope;
@@ -37,7 +38,9 @@ use crate::store::money::dearest;
 use crate::store::money::ledger::Narrowed;
 use crate::store::money::ledger::Period;
 use crate::store::money::usage;
+use crate::store::moves::create;
 use crate::store::moves::mark;
+use crate::store::moves::seek;
 use crate::store::rows::event_marks::Part;
 use crate::store::rows::event_marks::Progress;
 use crate::store::views::events;
@@ -66,13 +69,15 @@ const MEANT: [(&str, &str); 4] = [
 ];
 
 /// The files that put statements together, each with a test here or with nothing to find.
-const BUILDERS: [(&str, &str); 12] = [
+const BUILDERS: [(&str, &str); 14] = [
+    ("db/writer.rs", "adds the beginning of a transaction to questions that are built below"),
     ("money/accounts.rs", "built below"),
     ("money/dearest.rs", "built below"),
     ("money/usage.rs", "built below"),
     ("moves/claim.rs", "inserts one row, and updates others by their keys"),
-    ("moves/create.rs", "inserts rows, and reads one by its key"),
+    ("moves/create.rs", "inserts rows, and reads one by its key; its question is built below"),
     ("moves/mark.rs", "built below"),
+    ("moves/seek.rs", "built below"),
     ("rows/event.rs", "inserts one row"),
     ("views/events.rs", "built below"),
     ("views/history.rs", "built below"),
@@ -295,7 +300,13 @@ fn built() -> Vec<String> {
         queues::select_waiting_queues(RULES, NOW),
         mark::select_next(&Progress::at(2), 9),
         mark::select_passed(&Progress::at(2), 1, "ticket_closed", 2),
+        seek::select_open(WorkerId::from_key(1)),
     ];
+    let mut claiming = QueryBuilder::new("");
+    seek::push_claiming(&mut claiming, WorkerId::from_key(1), "pull");
+    let mut creating = QueryBuilder::new("");
+    create::push_question(&mut creating, "demo".into(), None, "[]".into());
+    all.extend([claiming, creating]);
     for comment in [None, Some(CommentId::from_key(1))] {
         let attempts_before = Some(AttemptId::from_key(9));
         let history = History { comments_before: None, attempts_before, comment };
