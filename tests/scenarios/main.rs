@@ -38,6 +38,7 @@ mod limits;
 mod listeners;
 mod lists;
 mod meddling;
+mod mounts;
 mod neighbours;
 mod notify;
 mod official;

@@ -10,7 +10,8 @@
 //! - [`make_room`]: whatever is in the place of a file of the server's own is put aside.
 //! - [`walk()`]: visits everything below a directory.
 //!
-//! Invariant: nothing here follows a symbolic link, opens anything but a directory or a regular file, or waits.
+//! Invariant: nothing here follows a symbolic link, enters what is mounted below the place it was given, opens anything
+//! but a directory or a regular file, or waits.
 
 mod aside;
 mod open;
@@ -22,11 +23,13 @@ mod tests;
 
 pub use self::aside::make_room;
 pub use self::open::Found;
+pub use self::open::is_mount_point;
 pub use self::open::look;
 pub use self::open::make_directory;
 pub use self::open::path_of;
 pub use self::open::read_text;
 pub use self::open::write_new;
+pub use self::remove::open_up;
 pub use self::remove::remove;
 pub use self::walk::Access;
 pub use self::walk::Kind;

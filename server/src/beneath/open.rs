@@ -13,9 +13,12 @@ use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
+use rustix::fs::AtFlags;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::fs::StatxAttributes;
+use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
 /// What is at a path.
@@ -113,6 +116,30 @@ pub(super) fn below(directory: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
 pub(super) fn directory_below(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
+}
+
+/// Whether something is mounted on an open directory: what is below it lies on another file system or in another place,
+/// and is not what was made here. A file system that does not answer is not asked.
+pub fn is_mount_point(directory: impl AsFd) -> io::Result<bool> {
+    mounted(directory.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH)
+}
+
+/// The same for an entry of a directory.
+pub(super) fn is_mounted_on(directory: impl AsFd, name: &OsStr) -> io::Result<bool> {
+    mounted(directory.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn mounted(directory: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) -> io::Result<bool> {
+    let flags = flags | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    let found = rustix::fs::statx(directory, name, flags, StatxFlags::empty())?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+pub(super) fn is_mounted(path: &Path) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!("something is mounted on {}, and nothing below it is removed", path.display()),
+    )
 }
 
 /// The text of a regular file of at most so many bytes; anything else is an error. Its name is not followed when it is

@@ -17,12 +17,16 @@ use std::path::Path;
 use rustix::fs::AtFlags;
 use rustix::fs::Dir;
 use rustix::fs::FileType;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::open::Found;
 use super::open::below;
 use super::open::directory_below;
 use super::open::is_a_link;
+use super::open::is_mount_point;
+use super::open::is_mounted;
 use super::open::look;
 use super::open::path_of;
 
@@ -30,7 +34,7 @@ use super::open::path_of;
 pub(super) const OWNERS: u32 = 0o700;
 
 /// Removes whatever is at an absolute path: a file, a link itself, or a directory with all it has. It is fine if
-/// nothing is there; a link on the way to it is an error.
+/// nothing is there; a link on the way to it is an error, and so is a file system that is mounted on it or below.
 ///
 /// Cut short, it leaves a directory that can be removed like any other.
 pub fn remove(path: &Path) -> io::Result<()> {
@@ -62,12 +66,26 @@ fn remove_entry(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
 /// A directory, opened for its entries after its owner was given every right to it.
 fn opened(parent: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     let found = below(parent, name)?;
+    // Whatever is there belongs to somebody else, and could not be brought up either.
+    if is_mount_point(&found)? {
+        return Err(is_mounted(Path::new(name)));
+    }
     let mode = rustix::fs::fstat(&found)?.st_mode;
     if FileType::from_raw_mode(mode) != FileType::Directory {
         return Err(io::Error::from(io::ErrorKind::NotADirectory));
     }
     give(&found, mode, OWNERS)?;
     directory_below(parent.as_fd(), name)
+}
+
+/// Gives the owner of a directory every right to it, if there is one at this path. Only an owner can.
+pub fn open_up(path: &Path) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(directory) => give(&directory, rustix::fs::fstat(&directory)?.st_mode, OWNERS),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Adds permissions to a directory that lacks them.

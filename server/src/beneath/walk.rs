@@ -13,7 +13,9 @@ use rustix::fs::Dir;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
+use super::open::is_mounted_on;
 use super::remove::OWNERS;
 use super::remove::give;
 
@@ -32,6 +34,8 @@ pub enum Kind {
     Directory,
     /// A directory so far down that no path can name all that may be in it. It is not entered.
     Deep,
+    /// A directory that something is mounted on. It is not entered: what is below belongs somewhere else.
+    Mount,
     File,
     Link,
     /// A pipe, a socket or a device: nothing that holds anything.
@@ -78,8 +82,12 @@ pub fn walk(
                 | FileType::Unknown => Kind::Special,
             };
             let path = place.join(name);
-            let is_deep = kind == Kind::Directory && path.as_os_str().len() > DEEP;
-            let kind = if is_deep { Kind::Deep } else { kind };
+            let is_directory = kind == Kind::Directory;
+            let kind = match is_directory {
+                true if path.as_os_str().len() > DEEP => Kind::Deep,
+                true if is_mounted_on(&directory, name).unwrap_or(false) => Kind::Mount,
+                true | false => kind,
+            };
             if visit(&path, kind) && kind == Kind::Directory {
                 waiting.push(path);
             }
@@ -91,10 +99,16 @@ pub fn walk(
 /// Opens a directory below the root; `None` if it no longer exists, or if only its owner may enter it.
 fn enter(root: &OwnedFd, place: &Path, access: Access) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut at = rustix::fs::openat(root, ".", flags, Mode::empty())?;
     let wanted = match access {
         Access::Read => 0o500,
         Access::Change => OWNERS,
+    };
+    let mut at = match rustix::fs::openat(root, ".", flags, Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            give(root, rustix::fs::fstat(root)?.st_mode, wanted)?;
+            rustix::fs::openat(root, ".", flags, Mode::empty())?
+        }
+        entered => entered?,
     };
     for name in place {
         at = match rustix::fs::openat(&at, name, flags, Mode::empty()) {

@@ -43,6 +43,9 @@ pub enum GitError {
     Replaced { path: PathBuf },
     #[error("{} in it {}, which holds nothing and which git would wait for; remove it", listed(.paths), one_or_many(.paths, "is a named pipe, a socket or a device", "are named pipes, sockets or devices"))]
     Special { paths: Vec<String> },
+    /// Whatever is mounted there is not the ticket's.
+    #[error("something is mounted on {}, and its files belong to another place; unmount it", listed(.paths))]
+    Mounted { paths: Vec<String> },
     /// Git would copy it until the disk is full, or for so long that every other ticket of the
     /// repository waits.
     #[error(
@@ -102,7 +105,7 @@ impl GitError {
             | Self::Nested { .. }
             | Self::Inner { .. }
             | Self::Submodule { .. } => Cure::Work,
-            Self::Hung { .. } | Self::Astray { .. } => Cure::Surroundings,
+            Self::Hung { .. } | Self::Mounted { .. } | Self::Astray { .. } => Cure::Surroundings,
             Self::Run { .. }
             | Self::Disturbed { .. }
             | Self::Failed { .. }
@@ -153,6 +156,7 @@ impl GitError {
             | Self::Led { .. }
             | Self::Replaced { .. }
             | Self::Special { .. }
+            | Self::Mounted { .. }
             | Self::Large { .. }
             | Self::Many { .. }
             | Self::Unfinished { .. }

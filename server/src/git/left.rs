@@ -171,7 +171,8 @@ impl Repository {
         let whole = self.git_of(checkout, "cat-file")?.arg("--filters").arg(name).run().await?;
         let mut there = Vec::new();
         // A process that changes it now is not ours.
-        let read = plain_file::open(&checkout.top.join(path))
+        let mut options = fs::File::options();
+        let read = plain_file::open_with(options.read(true), &checkout.top.join(path))
             .and_then(|file| file.take(COMPARED_BYTES).read_to_end(&mut there));
         Ok(read.is_ok() && whole.bytes().starts_with(&there))
     }

@@ -35,6 +35,9 @@ impl Repository {
         let tip = self.tip(&branch).await?;
         let admin = self.administration(work)?;
         let top = match beneath::look(path).map_err(file_error(path))? {
+            Found::Directory(top) if beneath::is_mount_point(&top).map_err(file_error(path))? => {
+                return Ok(Removal::Kept(format!("something is mounted on {}", work.path)));
+            }
             Found::Directory(top) => Some(Arc::new(top)),
             Found::Link(at) if at != path => {
                 return Ok(Removal::Kept(format!("{} is a symbolic link", at.display())));

@@ -48,6 +48,8 @@ pub(super) struct Contents {
     pub(super) special: Vec<PathBuf>,
     /// Directories too deep for git to remove.
     pub(super) deep: Vec<PathBuf>,
+    /// Directories that something is mounted on.
+    mounts: Vec<PathBuf>,
     /// Directories whose `.git` is a file: submodules, and worktrees inside this one.
     pub(super) linked: Vec<PathBuf>,
 }
@@ -87,7 +89,7 @@ impl Site<'_> {
         beneath::walk(&directory, Access::Change, |path, kind| {
             // Submodules have whole repositories here, which are examined separately.
             let is_ours = path != Path::new("modules");
-            if matches!(kind, Kind::Link | Kind::Special | Kind::Deep) {
+            if matches!(kind, Kind::Link | Kind::Special | Kind::Deep | Kind::Mount) {
                 astray.push(path.to_owned());
             }
             is_ours
@@ -133,7 +135,9 @@ impl Site<'_> {
         beneath::write_new(&self.top, ".git", &right).map_err(file_error(&link))
     }
 
-    /// Examines everything in the worktree, and opens whatever its owner has closed to itself.
+    /// Examines everything in the worktree, and opens whatever its owner has closed to itself. A
+    /// directory that something is mounted on is an error: git would commit, overwrite and remove the
+    /// files there as if they were the ticket's.
     pub(super) async fn contents(&self, access: Access) -> Result<Contents, GitError> {
         let top = Arc::clone(&self.top);
         let looked = tokio::task::spawn_blocking(move || {
@@ -145,6 +149,9 @@ impl Site<'_> {
                 }
                 if kind == Kind::Deep {
                     contents.deep.push(path.to_owned());
+                }
+                if kind == Kind::Mount {
+                    contents.mounts.push(path.to_owned());
                 }
                 let inside = path.parent().filter(|inside| !inside.as_os_str().is_empty());
                 if name == b".git"
@@ -159,7 +166,12 @@ impl Site<'_> {
             Ok(contents)
         });
         let looked = looked.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        looked.map_err(file_error(self.path))
+        let contents = looked.map_err(file_error(self.path))?;
+        if contents.mounts.is_empty() {
+            return Ok(contents);
+        }
+        let paths = contents.mounts.iter().map(|below| self.path.join(below).display().to_string());
+        Err(GitError::Mounted { paths: paths.collect() })
     }
 }
 

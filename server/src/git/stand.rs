@@ -174,8 +174,19 @@ impl Repository {
     /// that is about to be accepted. A link in a directory above has replaced other worktrees as
     /// well, and a person must look.
     fn filled(path: &Path, place: Place) -> Result<Filled, GitError> {
+        // An agent can take its own user's rights to both away.
+        for closed in path.parent().into_iter().chain([path]) {
+            if let Err(error) = beneath::open_up(closed) {
+                tracing::warn!(path = %closed.display(), %error, "a directory of worktrees could not be opened up");
+            }
+        }
         match beneath::look(path).map_err(file_error(path))? {
-            Found::Directory(directory) => fill_of(&directory).map_err(file_error(path)),
+            Found::Directory(directory) => {
+                if beneath::is_mount_point(&directory).map_err(file_error(path))? {
+                    return Err(GitError::Mounted { paths: vec![path.display().to_string()] });
+                }
+                fill_of(&directory).map_err(file_error(path))
+            }
             Found::Nothing => Ok(Filled::Missing),
             Found::Link(at) if at != path || place == Place::Counts => {
                 Err(GitError::Led { path: at })

@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::shim::locks;
 use crate::store::PRUNE_BATCH;
 use crate::store::Store;
+use crate::telemetry::chain;
 
 /// The name of a directory while it is being removed. A half-removed directory under its own name
 /// would look like an attempt whose record is missing.
@@ -47,11 +48,18 @@ pub async fn run_once(
         swept.unknown += batch.len() - asked.known.len();
         for attempt in asked.done.into_iter().filter(|attempt| Some(*attempt) != highest) {
             let dir = attempts_dir.clone();
-            let removed = tokio::task::spawn_blocking(move || remove(&dir, attempt)).await??;
-            swept.removed += usize::from(removed);
+            match tokio::task::spawn_blocking(move || remove(&dir, attempt)).await? {
+                Ok(removed) => swept.removed += usize::from(removed),
+                // An agent left something there that cannot be removed. The others need not wait for it.
+                Err(error) => report(&error),
+            }
         }
     }
     Ok(swept)
+}
+
+fn report(error: &SweepError) {
+    tracing::warn!(error = %chain(error), "the directory of an attempt could not be removed; the server tries again");
 }
 
 /// Removes one run directory, unless a process still uses it.
@@ -74,11 +82,13 @@ fn remove(attempts_dir: &Path, attempt: AttemptId) -> Result<bool, SweepError> {
     Ok(true)
 }
 
-/// Finishes removals that a crash interrupted.
+/// Finishes removals that a crash interrupted, or that failed.
 fn clear_leftovers(attempts_dir: &Path) -> Result<(), SweepError> {
     let begun = |name: &str| name.starts_with(GOING).then(|| attempts_dir.join(name));
     for path in numbered::list(attempts_dir, begun)? {
-        numbered::ignore_gone(path.clone(), beneath::remove(&path))?;
+        if let Err(error) = numbered::ignore_gone(path.clone(), beneath::remove(&path)) {
+            report(&error);
+        }
     }
     Ok(())
 }
