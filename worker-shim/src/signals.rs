@@ -1,6 +1,6 @@
 //! Signals to the shim, with the sender of each: an agent runs as the same user as its shim, and
 //! can signal it just like an operator.
-#![expect(unsafe_code, reason = "setting a disposition to its default")]
+#![expect(unsafe_code, reason = "setting a disposition that runs no code")]
 
 use std::io;
 use std::os::fd::AsFd;
@@ -60,6 +60,11 @@ impl Signals {
             // SAFETY: the default disposition runs no code of ours.
             unsafe { sigaction(signal, &default) }?;
         }
+        // A limit on the size of its files, which an agent can set for its shim, may end a write and not the shim: a
+        // result that cannot be written is handed over the link.
+        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: to ignore a signal runs no code of ours.
+        unsafe { sigaction(Signal::SIGXFSZ, &ignore) }?;
         let queue = SignalFd::with_flags(&wanted, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { queue })
     }

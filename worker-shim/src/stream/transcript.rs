@@ -217,7 +217,7 @@ impl Facts {
                 self.concluded = false;
             }
             Some("stream_event" | "tool_progress") => self.concluded = false,
-            Some("result") => self.result(Final::of(line)),
+            Some("result") => self.result(Final::of(line), at_ms),
             _ => {}
         }
     }
@@ -261,16 +261,24 @@ impl Facts {
         self.concluded = false;
         if let Some(error) = message.text("error").or_else(|| line.text("error")) {
             self.last_error = Some(error);
-        } else if usage != Usage::default()
-            && let Some(limit) = self.usage_limit.as_mut().filter(|limit| limit.is_refused())
-        {
-            // The service answers again, whatever limit it reported.
+        } else if usage != Usage::default() {
+            self.served(at_ms);
+        }
+    }
+
+    /// The service answers again, whatever limit it reported.
+    fn served(&mut self, at_ms: i64) {
+        if let Some(limit) = self.usage_limit.as_mut().filter(|limit| limit.is_refused()) {
             *limit = UsageLimit { told_at_ms: Some(at_ms), ..UsageLimit::default() };
         }
     }
 
-    fn result(&mut self, new: Final) {
+    fn result(&mut self, new: Final, at_ms: i64) {
         let Final { message, denials, own_usd, usage } = new;
+        // A refusal that this run got over is none: any program that the agent runs can write one into its stream.
+        if message::has_outcome(&message) && message.num_turns != Some(0) {
+            self.served(at_ms);
+        }
         let results = &mut self.results;
         results.own_usd = match results.count {
             0 => own_usd,

@@ -202,6 +202,29 @@ fn reports_of_the_service_in_between_are_read() {
 }
 
 #[test]
+fn a_refusal_that_the_run_got_over_is_none() {
+    let refused = json!({"type": "rate_limit_event",
+        "rate_limit_info": {"status": "rejected", "resetsAt": 1_795_386_217}});
+    let result = |more: Value| {
+        let mut line =
+            json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line
+    };
+    let outcome = json!({"structured_output": {"outcome": "completed", "report": "done"}});
+    let stands = |end: Value| {
+        let read = read(&[refused.clone(), end]);
+        read.usage_limit().expect("it was reported").rejected
+    };
+    assert!(!stands(result(outcome.clone())));
+    assert!(stands(result(json!({}))), "nothing says that it was served");
+    assert!(stands(result(json!({"is_error": true, "subtype": "error_during_execution"}))));
+    let mut local = result(outcome);
+    local["num_turns"] = json!(0);
+    assert!(stands(local), "nothing was asked of the service");
+}
+
+#[test]
 fn a_refused_login_is_believed_after_several_reports_without_a_message_between() {
     let retry = |error: &str| json!({"type": "system", "subtype": "api_retry", "error": error});
     let refusals = |error: &str, times: usize| vec![retry(error); times];
