@@ -217,6 +217,27 @@ async fn a_token_file_that_another_user_could_exchange_is_refused() {
 }
 
 #[e2e::scenario]
+async fn a_configuration_that_others_can_change_is_refused() {
+    let bed = Bed::prepare(Setup::default());
+    let place = bed.server.home().join(".config/vibe-ensemble");
+    let templates = place.join("worker-types");
+    fs::create_dir_all(&templates).expect("a fresh directory");
+    let file = place.join("config.toml");
+    fs::write(&file, "max_workers = 3\n").expect("our own directory");
+    let (state, runtime) = (bed.server.path("of-none"), bed.server.path("run-of-none"));
+    for (path, mode, good) in [(&file, 0o666, 0o644), (&templates, 0o777, 0o755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own");
+        let output = run(&bed, "serve", &state, &runtime).await;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{words}");
+        let told = format!("{} has mode {mode:04o}", path.display());
+        assert!(words.contains(&told) && words.contains("chmod go-w"), "{words}");
+        assert!(!state.exists(), "nothing was made");
+        fs::set_permissions(path, fs::Permissions::from_mode(good)).expect("our own");
+    }
+}
+
+#[e2e::scenario]
 async fn links_to_places_of_our_own_are_followed() {
     let bed = Bed::prepare(Setup::default());
     let large = bed.server.path("large");

@@ -19,6 +19,7 @@ mod child;
 mod classes;
 mod client_habits;
 mod clocks;
+mod closed;
 mod command_line;
 mod connect;
 mod coordinator;

@@ -45,6 +45,7 @@ impl Bed {
     pub fn prepare(setup: Setup) -> Self {
         let server = Server::prepare(setup);
         let agents = CallLog::create(server.path("fake")).expect("the harness made the directory");
+        server.give_away(agents.directory());
         Self { server, client: Client::new("127.0.0.1:0", None), agents }
     }
 
@@ -59,6 +60,7 @@ impl Bed {
     pub async fn project(&self, name: &str, stages: &[&str]) -> PathBuf {
         let directory = self.server.path("projects").join(name);
         fs::create_dir(&directory).expect("projects have different names");
+        self.server.give_away(&directory);
         self.client.ok("create_project", json!({"name": name, "path": directory})).await;
         for stage in stages {
             self.worker_type(name, stage, json!({})).await;
@@ -69,6 +71,7 @@ impl Bed {
     /// A project in a git repository of its own, where tickets run side by side.
     pub async fn repository(&self, name: &str, stages: &[&str], more: Value) -> Repository {
         let repository = Repository::make(&self.server.path("projects").join(name));
+        self.server.give_away(&repository.path);
         self.project_at(name, &repository.path, more).await;
         for stage in stages {
             self.worker_type(name, stage, json!({})).await;

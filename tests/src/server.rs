@@ -4,6 +4,7 @@ use std::fs;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -42,6 +43,9 @@ pub struct Setup {
     pub launcher: Option<&'static str>,
     /// Makes the server believe that systemd started it.
     pub as_a_service: bool,
+    /// Runs the server and every command as this user instead of the test's own. Root may read what
+    /// is closed to everybody, and a test of that would find nothing.
+    pub user: Option<u32>,
 }
 
 impl Setup {
@@ -96,7 +100,7 @@ impl Server {
 
     /// A server on fresh state that is not started yet.
     #[must_use]
-    pub fn prepare(setup: Setup) -> Self {
+    pub fn prepare(mut setup: Setup) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("ve-e2e-")
             .tempdir()
@@ -109,8 +113,32 @@ impl Server {
             fs::create_dir(&path).expect("a fresh directory");
             Tmpfs::mount(&path, mebibytes).expect("the scenario asked whether this is possible")
         });
+        if setup.user.is_some() {
+            // Another user may not be able to reach those of the build.
+            let programs = directory.path().join("bin");
+            fs::create_dir(&programs).expect("a fresh directory");
+            let [server, shim, agent] =
+                [binaries::server(), binaries::shim(), binaries::fake_claude()]
+                    .map(|program| accessible(&program, &programs));
+            drop((server, shim));
+            setup.programs.get_or_insert(programs);
+            setup.agent.get_or_insert(agent);
+        }
         let (runtime, address) = ("run".to_owned(), String::new());
-        Self { setup, state_on, directory, running: None, runtime, address, passed: None }
+        let made =
+            Self { setup, state_on, directory, running: None, runtime, address, passed: None };
+        made.give_away(made.directory.path());
+        made
+    }
+
+    /// Gives a path of this test, with what is below it, to the user that the server runs as.
+    pub fn give_away(&self, path: &Path) {
+        let Some(user) = self.setup.user else { return };
+        let given = Command::new("chown")
+            .args(["--recursive", "--no-dereference", &format!("{user}:{user}")])
+            .arg(path)
+            .status();
+        assert!(given.is_ok_and(|status| status.success()), "the scenario asked for root");
     }
 
     /// Leaves the directory in place when this is dropped, for somebody to examine.
@@ -242,6 +270,9 @@ impl Server {
             .env("VIBE_ENSEMBLE_LINGER_MS", "250")
             .envs(self.setup.env.iter().cloned())
             .current_dir(self.directory.path());
+        if let Some(user) = self.setup.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 
@@ -412,6 +443,15 @@ impl Drop for Server {
 /// is installed.
 fn search_path() -> impl Iterator<Item = &'static Path> {
     ["/usr/local/bin", "/usr/bin", "/bin"].into_iter().map(Path::new)
+}
+
+/// A name of a program in another directory.
+fn accessible(program: &Path, directory: &Path) -> PathBuf {
+    let other = directory.join(program.file_name().expect("a program has a name"));
+    if fs::hard_link(program, &other).is_err() {
+        fs::copy(program, &other).expect("our own directory");
+    }
+    other
 }
 
 fn remove_if_there(path: &Path) {

@@ -36,7 +36,9 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
             Some(StateError::Held { .. } | StateError::Elsewhere { .. }) => {
                 return Some(Exit::Locked);
             }
-            Some(StateError::Token(_) | StateError::Foreign { .. }) => return Some(Exit::Config),
+            Some(
+                StateError::Token(_) | StateError::Foreign { .. } | StateError::Changeable { .. },
+            ) => return Some(Exit::Config),
             Some(_) | None => {}
         }
         let client: &ClientError = cause.downcast_ref()?;

@@ -79,6 +79,13 @@ impl Config {
         load_from(&origin.flags, &origin.environment, &origin.system_file)
     }
 
+    /// Whether somebody named the file, instead of it being found where it usually is.
+    #[must_use]
+    pub fn names_its_file(&self) -> bool {
+        self.origin.flags.config.is_some()
+            || self.origin.environment.get("VIBE_ENSEMBLE_CONFIG").is_some()
+    }
+
     /// Where the value of an option came from.
     #[must_use]
     pub fn source_of(&self, option: &str) -> Source {

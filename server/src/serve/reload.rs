@@ -7,6 +7,7 @@ use crate::config::TakesEffect;
 use crate::dispatcher::Dispatcher;
 use crate::mcp::Key;
 use crate::serve::settings;
+use crate::state;
 use crate::state::InstanceLock;
 use crate::state::TokenFile;
 use crate::store::Store;
@@ -22,6 +23,10 @@ pub(super) fn reload(config: &mut Config, store: &Store, dispatcher: &Dispatcher
             return;
         }
     };
+    if let Err(error) = state::check_configuration(&new) {
+        tracing::error!(error = %chain(&error), "the configuration was not reloaded; the server keeps the previous one");
+        return;
+    }
     for (option, effect) in config.changes(&new) {
         match effect {
             TakesEffect::Reload => tracing::info!(option, "changed"),

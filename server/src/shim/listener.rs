@@ -149,11 +149,11 @@ fn bind(path: &Path) -> Result<UnixListener, ListenError> {
     }) {
         return Err(ListenError::Taken { path: path.to_owned() });
     }
-    match fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(ListenError::Stale { path: path.to_owned(), source }),
-    }
+    let cleared = beneath::make_room(path).and_then(|_| match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    });
+    cleared.map_err(|source| ListenError::Stale { path: path.to_owned(), source })?;
     bind_free(path)
 }
 

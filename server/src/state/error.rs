@@ -36,10 +36,25 @@ pub enum StateError {
          your own with --state-dir or --runtime-dir"
     )]
     Foreign { place: PathBuf, at: PathBuf, fault: String },
+    #[error(
+        "{place} is not used, because others could change it, and with it what the server runs: {at} {fault}. Fix that as \
+         its owner, or name others with --config and --templates-dir"
+    )]
+    Changeable { place: PathBuf, at: PathBuf, fault: String },
     #[error("{path} does not contain a token; remove it, and the next start creates a new one")]
     NoToken { path: PathBuf },
     #[error(transparent)]
     Token(#[from] TokenError),
+}
+
+impl StateError {
+    /// The same about a file that the configuration consists of.
+    pub(super) fn of_the_configuration(self) -> Self {
+        if let Self::Foreign { place, at, fault } = self {
+            return Self::Changeable { place, at, fault };
+        }
+        self
+    }
 }
 
 /// What an operator can do about a directory that cannot be written; empty if the cause says

@@ -3,10 +3,13 @@
 use std::fs;
 use std::fs::DirBuilder;
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::beneath;
 use crate::config;
 use crate::state::error::StateError;
 
@@ -34,12 +37,34 @@ pub const SHIM_ADDRESS: &str = "server/shim.addr";
 /// The key with which the tokens of attempts are made, in the state directory.
 pub const ATTEMPT_KEY: &str = "tokens/attempts";
 
+/// The directories in the state directory.
+pub(super) const BELOW: [&str; 5] = ["tokens", SERVER, ATTEMPTS, WORKERS, WORKTREES];
+
 pub(super) fn make(path: &Path) -> Result<(), StateError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
         .map_err(|source| StateError::MakeDirectory { path: path.to_owned(), source })
+}
+
+/// Has a directory of the server's be there and open to its owner, as it was made. Returns whether it was not. A pipe or a
+/// socket in its place is an agent's; a link may be the operator's, and is left alone.
+pub(super) fn restore(path: &Path) -> Result<bool, StateError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path).map(|()| true),
+        Ok(found) if found.is_dir() && found.permissions().mode() & 0o700 != 0o700 => {
+            let opened = beneath::open_up(path);
+            opened.map(|()| true).map_err(|source| StateError::Mode { path: path.into(), source })
+        }
+        Ok(found) if found.file_type().is_fifo() || found.file_type().is_socket() => {
+            let cleared = beneath::make_room(path);
+            cleared.map_err(|source| StateError::Write { path: path.to_owned(), source })?;
+            make(path).map(|()| true)
+        }
+        Ok(_) => Ok(false),
+        Err(source) => Err(StateError::Read { path: path.to_owned(), source }),
+    }
 }
 
 pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), StateError> {

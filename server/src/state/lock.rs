@@ -26,9 +26,11 @@ use crate::state::durable;
 use crate::state::durable::Existing;
 use crate::state::error::StateError;
 use crate::state::files::ADDRESS;
+use crate::state::files::BELOW;
 use crate::state::files::RUNTIME_LOCK;
 use crate::state::files::STATE_LOCK;
 use crate::state::files::make;
+use crate::state::files::restore;
 use crate::state::holder::Holder;
 use crate::state::holder::TokenFile;
 use crate::state::holder::read_holder;
@@ -50,6 +52,8 @@ pub struct InstanceLock {
     holder: Holder,
     /// Whether the log has said that the address cannot be written again.
     is_reported: bool,
+    /// The same of a directory.
+    is_closed: bool,
 }
 
 /// One of the two directories, locked.
@@ -81,7 +85,7 @@ impl InstanceLock {
         let started_at = Some(now.to_string());
         let token = Some(token);
         let holder = Holder { pid, started_at, listened, token, ..Holder::default() };
-        let mut lock = Self { state, runtime, holder, is_reported: false };
+        let mut lock = Self { state, runtime, holder, is_reported: false, is_closed: false };
         lock.sign()?;
         Ok(lock)
     }
@@ -96,6 +100,7 @@ impl InstanceLock {
     pub fn publish(&mut self, listen: SocketAddr) -> Result<(), StateError> {
         self.holder.listen = Some(listen);
         self.sign()?;
+        make_room(&self.runtime.held_directory().join(ADDRESS))?;
         self.write_address(listen)
     }
 
@@ -129,6 +134,7 @@ impl InstanceLock {
     /// Restores files that were removed or replaced while the server runs: the lock files, without which a second
     /// server would not see the first, and the address, without which no client finds this server.
     pub fn restore(&mut self) {
+        self.restore_directories();
         let mut restored = self.state.restore();
         restored |= self.runtime.restore();
         let address = self.runtime.directory.join(ADDRESS);
@@ -147,6 +153,30 @@ impl InstanceLock {
             tracing::warn!(file = %address.display(), "the address file of the running server was removed or replaced, and has been restored");
         }
         self.is_reported = failed;
+    }
+
+    /// Restores directories that were removed, or that an agent has closed to its own user: no worker could start, and no
+    /// ticket's worktree be made.
+    fn restore_directories(&mut self) {
+        let state = &self.state.directory;
+        let below = BELOW.map(|name| state.join(name));
+        let mut failed = None;
+        for path in [state, &self.runtime.directory].into_iter().chain(&below) {
+            match restore(path) {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::warn!(directory = %path.display(), "a directory of the running server was removed or closed, and has been restored");
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        match &failed {
+            Some(error) if !self.is_closed => {
+                tracing::error!(error = %chain(error), "a directory of the running server was removed or closed and could not be restored");
+            }
+            Some(_) | None => {}
+        }
+        self.is_closed = failed.is_some();
     }
 
     fn write_address(&self, listen: SocketAddr) -> Result<(), StateError> {
@@ -189,6 +219,8 @@ impl Held {
             // Some network file systems cannot lock directories; the file must suffice.
             Err(TryLockError::Error(_)) => None,
         };
+        // Nobody else is here, so whatever has the name of the file was put there by an agent of a server that is dead.
+        make_room(&path)?;
         let file = take(&path, option)?;
         let directory = directory.to_owned();
         Ok(Self { directory, name, option, file, itself, reported: false })

@@ -34,6 +34,7 @@ pub use holder::read_holder;
 pub use lock::InstanceLock;
 pub use lock::holder;
 pub use prepare::Prepared;
+pub use prepare::check_configuration;
 pub use prepare::hold;
 pub use prepare::prepare;
 pub use prepare::publish_socket;

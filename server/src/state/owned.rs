@@ -158,7 +158,7 @@ fn parts_of(path: &Path) -> Vec<OsString> {
 
 fn judge(place: &Path, at: &Path, found: &Metadata, owners: Owners) -> Result<(), StateError> {
     let (is_dir, is_link) = (found.is_dir(), found.is_symlink());
-    let is_private = is_private_group(found.gid());
+    let is_private = is_private_group(found.gid()) && !has_access_list(at);
     match fault(found.uid(), found.mode(), is_dir, is_link, is_private, owners) {
         None => Ok(()),
         Some(fault) => {
@@ -186,6 +186,16 @@ fn fault(
     }
     let mode = mode & 0o7777;
     Some(format!("has mode {mode:04o}, so others can change its content; run chmod go-w on it"))
+}
+
+/// Whether an access control list lets others in: the rights of the group are then the most that any of them has.
+fn has_access_list(at: &Path) -> bool {
+    match rustix::fs::lgetxattr(at, "system.posix_acl_access", &mut [0_u8; 256]) {
+        Ok(length) => length > 0,
+        Err(rustix::io::Errno::RANGE) => true,
+        // There is none, or this file system has no such lists.
+        Err(_) => false,
+    }
 }
 
 /// Whether a group has no member but this user: many systems create one for each user.
@@ -262,5 +272,33 @@ mod tests {
         }
         mode("a", 0o1777);
         look("a/b/c").expect("each takes away only what is his own");
+    }
+
+    #[test]
+    fn an_access_list_lets_others_in_whose_group_has_one_member() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let place = dir.path().join("place");
+        fs::create_dir(&place).expect("makes");
+        fs::set_permissions(&place, Permissions::from_mode(0o770)).expect("sets");
+        assert!(!has_access_list(&place));
+        // Version 2; tag, rights and id of the owner, of user 65534, of the group, of the mask, and of all others.
+        let entries: [(u16, u16, u32); 5] = [
+            (1, 7, u32::MAX),
+            (2, 7, 65_534),
+            (4, 7, u32::MAX),
+            (16, 7, u32::MAX),
+            (32, 0, u32::MAX),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, rights, id) in entries {
+            list.extend(tag.to_le_bytes());
+            list.extend(rights.to_le_bytes());
+            list.extend(id.to_le_bytes());
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(&place, "system.posix_acl_access", &list, flags).expect("sets");
+        assert!(has_access_list(&place));
+        let error = check(&place, Owners::of_server()).expect_err("others write").to_string();
+        assert!(error.contains("mode 0770"), "{error}");
     }
 }

@@ -6,6 +6,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use shim_protocol::plain_file;
+
+use crate::beneath;
 use crate::config::Config;
 use crate::domain::id::AttemptId;
 use crate::domain::time::Timestamp;
@@ -14,12 +17,12 @@ use crate::state::durable::Existing;
 use crate::state::error::StateError;
 use crate::state::files::ATTEMPT_KEY;
 use crate::state::files::ATTEMPTS;
+use crate::state::files::BELOW;
 use crate::state::files::DATABASE;
-use crate::state::files::SERVER;
 use crate::state::files::SHIM_ADDRESS;
-use crate::state::files::WORKERS;
-use crate::state::files::WORKTREES;
+use crate::state::files::TOKEN;
 use crate::state::files::make;
+use crate::state::files::restore;
 use crate::state::files::set_mode;
 use crate::state::holder::Origin;
 use crate::state::holder::TokenFile;
@@ -42,24 +45,25 @@ pub struct Prepared {
 pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> {
     let (state, runtime) = (&config.state_dir, &config.runtime_dir);
     let token = TokenFile::of(config);
-    for place in [state, runtime] {
-        // Checked before anything is made in somebody else's place, and again afterwards for what
-        // existed.
-        owned::check(place, Owners::of_server())?;
-        make(place)?;
-        owned::close(place)?;
-    }
+    check_configuration(config)?;
+    take_places(config)?;
     let lock = InstanceLock::take(state, runtime, token.clone(), now)?;
     refuse_lost_database(state)?;
-    for below in ["tokens", SERVER, ATTEMPTS, WORKERS, WORKTREES] {
+    for below in BELOW {
         let path = state.join(below);
-        make(&path)?;
+        if !restore(&path)? {
+            make(&path)?;
+        }
         owned::check(&path, Owners::of_server())?;
         // Everything in these is ours, so a laxer mode is a mistake to fix; behind a link it may
         // not be ours alone.
         if !path.is_symlink() {
             set_mode(&path, 0o700)?;
         }
+    }
+    for name in [DATABASE, "vibe-ensemble.db-wal", "vibe-ensemble.db-shm", ATTEMPT_KEY, TOKEN] {
+        // What is missing is made, and what is no file has an error of its own.
+        plain_file::open_up(&state.join(name)).unwrap_or_default();
     }
     for file in [state.join(DATABASE), state.join(ATTEMPT_KEY)] {
         owned::check(&file, Owners::of_server())?;
@@ -75,19 +79,40 @@ pub fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, StateError> 
 /// of a server.
 pub fn hold(config: &Config, now: Timestamp) -> Result<InstanceLock, StateError> {
     let (state, runtime) = (&config.state_dir, &config.runtime_dir);
-    for place in [state, runtime] {
+    take_places(config)?;
+    InstanceLock::take(state, runtime, TokenFile::of(config), now)
+}
+
+/// Makes both directories, for this user alone.
+fn take_places(config: &Config) -> Result<(), StateError> {
+    for place in [&config.state_dir, &config.runtime_dir] {
+        // Before anything is made in somebody else's place.
         owned::check(place, Owners::of_server())?;
-        make(place)?;
+        // What an agent has closed to its own user is opened up again.
+        if !restore(place)? {
+            make(place)?;
+        }
         owned::close(place)?;
     }
-    InstanceLock::take(state, runtime, TokenFile::of(config), now)
+    Ok(())
+}
+
+/// Refuses a configuration that others can change: it names the programs that are run, and its templates instruct the workers.
+pub fn check_configuration(config: &Config) -> Result<(), StateError> {
+    let named = config.names_its_file();
+    let owners = |path: &Path| if named { Owners::of_named(path) } else { Owners::of_server() };
+    for path in config.file.iter().chain([&config.templates_dir]) {
+        owned::check(path, owners(path)).map_err(StateError::of_the_configuration)?;
+    }
+    Ok(())
 }
 
 /// Publishes where shims dial.
 pub fn publish_socket(state_dir: &Path, socket: &Path) -> Result<(), StateError> {
     let path = state_dir.join(SHIM_ADDRESS);
-    durable::write(&path, socket.as_os_str().as_bytes(), Existing::Replace)
-        .map_err(|source| StateError::Write { path, source })
+    let failed = |source| StateError::Write { path: path.clone(), source };
+    beneath::make_room(&path).map_err(failed)?;
+    durable::write(&path, socket.as_os_str().as_bytes(), Existing::Replace).map_err(failed)
 }
 
 /// Refuses to begin with an empty database if there was one: its tickets would be gone silently.
@@ -122,7 +147,6 @@ mod tests {
     use crate::config::Environment;
     use crate::config::Flags;
     use crate::state::files::ADDRESS;
-    use crate::state::files::TOKEN;
     use crate::state::lock::holder;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_305_600_000);
@@ -144,7 +168,7 @@ mod tests {
         let (state, runtime) = (dir.path().join("a/state"), dir.path().join("run"));
         let prepared = prepare(&config(&state, &runtime), NOW).expect("prepares");
         for path in
-            [&state, &runtime, &state.join("tokens"), &state.join(ATTEMPTS), &state.join(WORKERS)]
+            [&state, &runtime, &state.join("tokens"), &state.join(ATTEMPTS), &state.join("workers")]
         {
             assert_eq!(mode(path), 0o700, "{}", path.display());
         }

@@ -7,16 +7,20 @@
 
 use std::fs::File;
 use std::fs::OpenOptions;
+use std::fs::Permissions;
 use std::io;
 use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// Opens a regular file for reading. Never waits, and follows no link in the last component of the
-/// path; anything but a regular file is refused.
+/// Opens a regular file of our own for reading. Never waits, and follows no link in the last
+/// component of the path; anything but a regular file is refused. The owner's rights that an agent
+/// took away are restored.
 pub fn open(path: &Path) -> io::Result<File> {
-    open_with(OpenOptions::new().read(true), path)
+    opened_up(OpenOptions::new().read(true), path)
 }
 
 /// The same for a file that the user chose, which may be reached through links.
@@ -38,12 +42,39 @@ pub fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 /// Opens a file of our own for writing, like [`open_with`]. A file that has another name as well,
 /// by a hard link, also belongs to somebody else: it loses this name, and a new file gets it.
 pub fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let file = open_with(options, path)?;
+    let file = opened_up(options, path)?;
     if file.metadata()?.nlink() <= 1 {
         return Ok(file);
     }
     std::fs::remove_file(path)?;
     open_with(options, path)
+}
+
+/// Opens as [`open_with`] does, once more if the file's owner is this user and has taken away its own rights.
+fn opened_up(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    match open_with(options, path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path)?;
+            open_with(options, path)
+        }
+        opened => opened,
+    }
+}
+
+/// Gives the owner the right to read and write a regular file. Only an owner can.
+pub fn open_up(path: &Path) -> io::Result<()> {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mode = found.permissions().mode() & 0o7777;
+    if mode & 0o600 == 0o600 {
+        return Ok(());
+    }
+    std::fs::set_permissions(itself, Permissions::from_mode(mode | 0o600))
 }
 
 /// Reads a regular file of at most `most` bytes, opened like [`open`].
