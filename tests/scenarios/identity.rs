@@ -10,6 +10,7 @@ use e2e::bed::pid;
 use e2e::bed::text;
 use e2e::eventually::eventually;
 use e2e::fake::Call;
+use e2e::server::Setup;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use serde_json::json;
@@ -117,39 +118,35 @@ async fn a_non_file_in_the_place_of_a_record_needs_no_person_when_the_shim_is_ki
 }
 
 #[e2e::scenario]
-async fn a_record_of_an_earlier_attempt_is_not_taken_for_a_later_ones() {
-    let bed = Bed::start().await;
+async fn a_record_that_was_signed_for_another_attempt_proves_nothing_and_needs_nobody() {
+    let bed = Bed::with(Setup::default().arg("--linger-ms").arg("60000")).await;
     let (first, run) = waiting(&bed, "shop").await;
     go(&run);
     completed_by_its_agent(&bed, &first).await;
     let attempts = bed.server.state_dir().join("attempts");
     let sealed = fs::read_to_string(attempts.join(&run.attempt).join("exit.json")).unwrap();
+    // As it was signed, by the same shim while that lives; with the number of the later one, which the signature does not
+    // cover; and cut off.
+    for change in ["none", "number", "cut"] {
+        let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+        let later = bed.called(&ticket, "build", 1).await;
+        let shim = pid(&bed.worker_of(&ticket).await, "pid");
+        let number = format!("\"{}\"", later.attempt);
+        let replayed = match change {
+            "none" => sealed.clone(),
+            "number" => sealed.replace(&format!("\"{}\"", run.attempt), &number),
+            _ => sealed[..sealed.len() - 2].to_owned(),
+        };
+        let record = attempts.join(&later.attempt).join("exit.json");
+        fs::write(&record, &replayed).unwrap();
+        assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
 
-    let again = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
-    let later = bed.called(&again, "build", 1).await;
-    let shim = pid(&bed.worker_of(&again).await, "pid");
-    // With its signature unchanged but another number, which the signature does not cover.
-    let replayed =
-        sealed.replace(&format!("\"{}\"", run.attempt), &format!("\"{}\"", later.attempt));
-    fs::write(attempts.join(&later.attempt).join("exit.json"), replayed).unwrap();
-    assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
-
-    let stuck = eventually("the attempt is stuck", || async {
-        let found = bed.get(&again).await;
-        if found["attempts"][0]["suspect"] == true { Ok(found) } else { Err(found.to_string()) }
-    })
-    .await;
-    // It blocks nobody else.
-    bed.project("desk", &["build"]).await;
-    let other = bed.ticket("desk", &["build"], "").await;
-    bed.completed(&other).await;
-    // The step that it names settles it.
-    let why = text(&stuck, "waiting_for");
-    assert!(why.contains("stop_worker") && why.contains("close_ticket"), "{why}");
-    bed.client.ok("close_ticket", json!({"ticket_id": again})).await;
-    bed.nothing_is_left().await;
-    let left = attempts.join(&later.attempt).join("exit.json");
-    assert!(left.exists(), "what proves nothing is kept");
+        let found = bed.completed(&ticket).await;
+        assert_eq!(found["attempts"][0]["outcome"], "lost", "{change}: {found}");
+        assert_ne!(found["comments"][0]["content"], "by its agent", "{change}: {found}");
+        assert_eq!(fs::read_to_string(&record).unwrap(), replayed, "it is kept");
+    }
+    bed.assert_no_overlaps();
 }
 
 #[e2e::scenario]
@@ -203,5 +200,18 @@ async fn an_agent_that_ends_its_worker_uses_up_its_attempts() {
         assert!(told.contains(&says) && told.contains("one of its own"), "{told}");
         assert_eq!(attempts[0]["failure"], "ended_its_worker", "{held}");
     }
+    bed.nothing_is_left().await;
+}
+
+#[e2e::scenario]
+async fn a_shim_that_may_write_no_file_any_more_reports_its_result_over_the_link() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    // An agent may set limits of every process of its user's, and so may the shell that starts the
+    // server.
+    let limit = "fake: build: run prlimit --pid $(cut -d' ' -f4 /proc/$PPID/stat) --fsize=0\n\
+                 fake: build: say written\nfake: build: complete by its agent";
+    let ticket = bed.ticket("shop", &["build"], limit).await;
+    completed_by_its_agent(&bed, &ticket).await;
     bed.nothing_is_left().await;
 }

@@ -55,10 +55,10 @@ pub enum Record {
     /// accepted only once shim and tree are gone, as they are when a shim seals.
     Unproven,
     Absent,
-    /// Something without a signature is in its place, although its shim signs its records: it is not the shim's and
-    /// proves nothing. It need not even be a file.
+    /// Something that its shim, which signs its records, has not signed for this attempt: it proves nothing. It need not
+    /// even be a file.
     Unsigned,
-    /// Unreadable, malformed although signed, of another attempt, or signed by another key.
+    /// It cannot be read, or it is of a shim that cannot sign and says that it belongs to another attempt.
     Contradictory,
 }
 

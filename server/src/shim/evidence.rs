@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +19,6 @@ use shim_evidence::pinned::Pinned;
 use shim_evidence::process;
 use shim_evidence::process::Process;
 use shim_protocol::exit::ExitRecord;
-use shim_protocol::plain_file;
 use shim_protocol::run_dir;
 use shim_protocol::run_dir::RunDirError;
 use shim_protocol::run_dir::UnitPlace;
@@ -75,13 +73,12 @@ pub fn record(run_dir: &Path, mark: &Mark, known: &Known) -> (Record, Option<Exi
                 && found.server_id == mark.server_id
                 && (known.worker_id.is_empty() || found.worker_id == known.worker_id);
             match &known.seal_key {
-                Some(_) if shim_protocol::exit::seal_of(&bytes).is_none() => {
-                    (Record::Unsigned, None)
+                Some(key) if is_its && seal::is_sealed_by(key, &bytes) => {
+                    (Record::Sealed, Some(found))
                 }
-                _ if !is_its => (Record::Contradictory, None),
-                None => (Record::Unproven, Some(found)),
-                Some(key) if seal::is_sealed_by(key, &bytes) => (Record::Sealed, Some(found)),
-                Some(_) => (Record::Contradictory, None),
+                Some(_) => (Record::Unsigned, None),
+                None if is_its => (Record::Unproven, Some(found)),
+                None => (Record::Contradictory, None),
             }
         }
         Err(error) => {
@@ -96,17 +93,12 @@ pub fn record(run_dir: &Path, mark: &Mark, known: &Known) -> (Record, Option<Exi
 }
 
 /// Whether what lies in the place of a record cannot come from a shim that signs. Such a shim gives
-/// its record's name only to a whole, signed file, so anything else is an agent's, and must not
-/// keep an attempt whose shim was killed from being repeated.
+/// its record's name only to a whole file that it has signed for this attempt. Anything else is an
+/// agent's, even if another shim has signed it, and must not keep an attempt whose shim was killed
+/// from being repeated. A file that cannot be read may be the record.
 fn is_of_no_shim(error: &RunDirError) -> bool {
     match error {
-        RunDirError::Malformed { path, .. } => {
-            // A signature stands at the beginning.
-            let mut head = Vec::new();
-            let read =
-                plain_file::open(path).and_then(|file| file.take(4096).read_to_end(&mut head));
-            read.is_ok() && shim_protocol::exit::seal_of(&head).is_none()
-        }
+        RunDirError::Malformed { .. } => true,
         RunDirError::Read { path, source } => {
             let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
             is_other || source.kind() == io::ErrorKind::FileTooLarge
@@ -376,16 +368,20 @@ mod tests {
         assert_eq!(written(dir.path(), &file, &signs), Record::Sealed);
         assert_eq!(written(dir.path(), &json("A-1", "W-1"), &signs), Record::Unsigned);
         let (_, by_another) = sealed(2, &json("A-1", "W-1"));
-        assert_eq!(written(dir.path(), &by_another, &signs), Record::Contradictory);
+        assert_eq!(written(dir.path(), &by_another, &signs), Record::Unsigned);
         for (attempt, worker) in [("A-2", "W-1"), ("A-1", "W-2")] {
             let (_, of_another) = sealed(1, &json(attempt, worker));
-            assert_eq!(written(dir.path(), &of_another, &signs), Record::Contradictory);
+            assert_eq!(written(dir.path(), &of_another, &signs), Record::Unsigned);
             assert_eq!(written(dir.path(), &json(attempt, worker), &old), Record::Contradictory);
         }
         assert_eq!(written(dir.path(), &json("A-1", "W-1"), &old), Record::Unproven);
         assert_eq!(written(dir.path(), b"{", &old), Record::Contradictory);
         let cut = &file[..file.len() - 1];
-        assert_eq!(written(dir.path(), cut, &signs), Record::Contradictory, "its shim's, damaged");
+        assert_eq!(
+            written(dir.path(), cut, &signs),
+            Record::Unsigned,
+            "nobody can read what it says"
+        );
     }
 
     #[test]
