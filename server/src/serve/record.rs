@@ -105,7 +105,8 @@ fn write(event: &Event, failure: Option<Failure>) {
         K::TicketAttemptFailed => record!(WARN, "ticket_attempt_failed", "attempt failed"),
         K::TicketOnHold => record!(WARN, "ticket_on_hold", "ticket on hold"),
         K::TicketResumed => record!(INFO, "ticket_resumed", "ticket resumed"),
-        K::TicketWaits => record!(WARN, "ticket_waits", "ticket waits"),
+        // It passes by itself; a wait that lasts is reported where it is waited.
+        K::TicketWaits => record!(INFO, "ticket_waits", "ticket waits"),
         K::TicketUnblocked => record!(INFO, "ticket_unblocked", "ticket unblocked"),
         K::TicketClosed => record!(INFO, "ticket_closed", "ticket closed"),
         K::WorkerStarted => record!(INFO, "worker_started", "worker started"),

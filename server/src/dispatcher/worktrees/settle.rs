@@ -55,11 +55,11 @@ impl Worktrees {
                 Err(Trouble::Store(error)) => return Err(error),
                 Err(error @ (Trouble::Git(_) | Trouble::Refused(_))) => error,
             };
-            tracing::warn!(%attempt, error = %chain(&error), "the changes of an attempt could not be accepted or set aside yet");
             if self.passes(&error) {
                 self.wait_for_room(ticket, &error, &mut waits).await;
                 continue;
             }
+            tracing::warn!(%attempt, error = %chain(&error), "the changes of an attempt could not be accepted or set aside yet");
             if let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) {
                 self.obstacles.set_git(ticket, GitStep::Failed { why: chain(&error) });
                 tokio::time::sleep(*pause).await;

@@ -40,6 +40,9 @@ const AT_ONCE: usize = 4;
 /// The longest wait for a machine that lacks a resource for a step.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
+/// The failures of one step after which the log warns: it has lasted for half a minute or longer.
+const LASTS: i64 = 6;
+
 /// Runs git's steps for tickets. Cheap to clone. A ticket in hand is an obstacle for as long as its
 /// step lasts.
 #[derive(Clone, Debug)]
@@ -141,11 +144,11 @@ impl Worktrees {
                 Err(Trouble::Refused(why)) => break why,
                 Err(error @ (Trouble::Git(_) | Trouble::Store(_))) => error,
             };
-            tracing::warn!(%ticket, ?job, error = %chain(&error), "a git step of a ticket failed");
             if self.passes(&error) {
                 self.wait_for_room(ticket, &error, &mut waits).await;
                 continue;
             }
+            tracing::warn!(%ticket, ?job, error = %chain(&error), "a git step of a ticket failed");
             let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) else {
                 let (kind, error) = (error.kind(), clause(&chain(&error)));
                 let reason = match job {
@@ -183,6 +186,11 @@ impl Worktrees {
     pub(super) async fn wait_for_room(&self, ticket: TicketId, error: &Trouble, waits: &mut Waits) {
         waits.count += 1;
         let why = chain(error);
+        if waits.count == LASTS {
+            tracing::warn!(%ticket, error = why, "a git step of a ticket fails again and again for something that usually passes; it is retried");
+        } else {
+            tracing::info!(%ticket, error = why, "a git step of a ticket failed for something that passes by itself; it is retried");
+        }
         self.obstacles.set_git(ticket, GitStep::Failed { why: why.clone() });
         if waits.count > 1 && !waits.is_told {
             match self.store.ticket_waits(ticket, &why, self.clock.now()).await {
