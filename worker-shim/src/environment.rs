@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 
 /// The variables that the child gets from the shim's own environment; a trailing `*` matches any
-/// rest.
+/// suffix.
 const PASSED: [&str; 19] = [
     "PATH",
     "HOME",
@@ -43,7 +43,8 @@ const WITHHELD: [&str; 7] = [
 
 /// Variables that identify the Claude Code session that started the server, by their whole name or
 /// its beginning. A worker that inherited one would write into that session, answer in its place,
-/// or work with its effort; and what the variable names may be gone by the time the worker runs.
+/// or inherit its effort level. The file or socket that such a variable names may also be gone by the
+/// time the worker runs.
 const OF_A_SESSION: [&str; 34] = [
     "CLAUDECODE",
     "CLAUDE_AGENT",
@@ -81,8 +82,8 @@ const OF_A_SESSION: [&str; 34] = [
     "CLAUDE_SESSION_*",
 ];
 
-/// The same by the end of the name, in any variable of claude's: numbers of descriptors, which no
-/// worker inherits, sockets, and ids of sessions under further names.
+/// Endings of `CLAUDE_*` names that also mark a session variable: file descriptors (which no worker
+/// inherits), sockets, and other session ids.
 const OF_A_SESSION_BY_END: [&str; 7] =
     ["_FD", "_FILE_DESCRIPTOR", "_SESSION", "_SESSION_ID", "_SESSION_UUID", "_SOCK", "_SOCKET"];
 
@@ -93,7 +94,8 @@ fn is_of_a_session(name: &str) -> bool {
             && !name.ends_with("_PER_SESSION")
             && OF_A_SESSION_BY_END.iter().any(|end| name.ends_with(end)))
 }
-/// This machine, as lists of hosts without a proxy name it.
+
+/// The names of this machine in a `no_proxy` list.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Builds the environment from the shim's own variables, the names that the grant passes on, and
@@ -211,7 +213,11 @@ mod tests {
             built(&own, pass, set).into_iter().map(|(name, _)| name).collect::<Vec<String>>()
         };
         assert_eq!(names(&[], &[]), of_the_user);
-        assert_eq!(names(&["*", "CLAUDE_*"], &[]), of_the_user, "a pattern does not mean them");
+        assert_eq!(
+            names(&["*", "CLAUDE_*"], &[]),
+            of_the_user,
+            "patterns do not match session variables"
+        );
         let asked_for = names(&["CLAUDE_EFFORT"], &[("CLAUDE_CODE_EFFORT_LEVEL", "low")]);
         for asked in ["CLAUDE_EFFORT", "CLAUDE_CODE_EFFORT_LEVEL"] {
             assert!(

@@ -4,7 +4,7 @@
 //! continues. If the disk fills up nevertheless, the ballast is deleted, so that the ends of running attempts can still
 //! be committed.
 //!
-//! Invariant: only the end of the shortage resumes work, and it does so by itself.
+//! Invariant: work resumes automatically when the shortage ends, and never before.
 
 mod ballast;
 mod guard;

@@ -26,7 +26,8 @@ use crate::telemetry::chain;
 const PASS_GAP: Duration = Duration::from_millis(10);
 /// Without any commit, the dispatcher looks this often; a lost wake-up costs this much and no more.
 const TICK: Duration = Duration::from_secs(5);
-/// While a worker has no link, its locks are checked this often.
+/// How often it looks while something is under way that no commit announces: a worker without a link, an attempt that
+/// is being killed or is overdue, a start that is held back.
 const WATCHFUL_TICK: Duration = Duration::from_millis(500);
 /// How long until a failed pass is repeated.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -88,7 +89,7 @@ impl Pass {
         self.background.end().await;
     }
 
-    /// One look at everything. Returns how long nothing is due unless something is committed.
+    /// Makes one pass. Returns how long the loop may sleep unless a commit wakes it.
     async fn once(&mut self) -> Result<Duration> {
         let present = self.clock.present();
         let now = present.now;

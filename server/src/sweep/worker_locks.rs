@@ -1,4 +1,4 @@
-//! Lock files of workers that are long gone. The worker's row stays: attempts and events name it.
+//! Lock files of workers that are long gone. Their rows stay: attempts and events name them.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::store::PRUNE_BATCH;
 use crate::store::Store;
 
-/// Removes the lock files of workers that stopped `keep` ago and whose lock is free.
+/// Removes the lock files of workers that stopped at least `keep` ago and whose locks are free.
 pub async fn run_once(
     store: &Store,
     workers_dir: &Path,

@@ -70,14 +70,14 @@ pub async fn run(command: &Workers, environment: &Environment) -> anyhow::Result
     Ok(Exit::Ok)
 }
 
-/// The workers that a server which is gone left running.
+/// Workers that are still running although their server has exited.
 async fn offline(
     command: &Workers,
     environment: &Environment,
     away: anyhow::Error,
 ) -> anyhow::Result<Exit> {
     let config = config::load(&command.connection.flags(), environment)?;
-    // Nothing was ever started there, so what is wrong is the place.
+    // No server was ever started with this state directory, so the directory is probably the wrong one.
     if !config.state_dir.join(state::DATABASE).exists() {
         return Err(away);
     }
@@ -92,14 +92,14 @@ async fn offline(
         return Ok(Exit::Ok);
     }
     if running.is_empty() {
-        output::line("No server is running, and no worker runs on without it.")?;
+        output::line("No server is running, and no workers are running.")?;
         return Ok(Exit::Ok);
     }
     let screen = Screen::of(&command.display, environment);
     screen.show(&page(&running, &screen))?;
     output::note(
-        "No server is running; these workers run on without it, and their results wait for its next start. To stop them, run \
-         `vibe-ensemble stop --all`.",
+        "No server is running; these workers keep running, and the server collects their results when it next starts. To \
+         stop them, run `vibe-ensemble stop --all`.",
     );
     Ok(Exit::Ok)
 }

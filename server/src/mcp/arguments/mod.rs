@@ -1,8 +1,8 @@
 //! A tool's arguments, checked against the tool's own schema before anything else looks at them.
 //!
 //! Checking by the schema instead of by serde's error guarantees that what is accepted is what the schema promises, and
-//! reports every wrong field at once, each with what was given and what is allowed. If a client writes a value in
-//! another way than the schema and it can mean only one thing, [`spelling`] returns that value.
+//! reports every wrong field at once, each with what was given and what is allowed. If a client writes a value
+//! differently from the schema but unambiguously, [`spelling`] returns that value.
 
 use serde_json::Map;
 use serde_json::Value;

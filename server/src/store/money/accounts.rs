@@ -1,7 +1,6 @@
-//! Dollars: what is spent and set aside under every limit above a ticket, read in one statement together with the
-//! question.
+//! Dollars: what is spent and set aside under every limit above a ticket, read in a single statement.
 //!
-//! An attempt that could not report its cost counts with what is assumed for it (see [`super::bill`]).
+//! An attempt that could not report its cost is charged the cost assumed for it (see [`super::bill`]).
 
 use sqlx::FromRow;
 use sqlx::QueryBuilder;
@@ -24,7 +23,7 @@ pub(crate) fn midnight(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(now.millis() - now.millis().rem_euclid(DAY_MS))
 }
 
-/// The beginning of the next one.
+/// The beginning of the next day, in UTC.
 pub(crate) fn tomorrow(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(midnight(now).millis() + DAY_MS)
 }
@@ -92,7 +91,7 @@ impl AccountsRow {
         .collect()
     }
 
-    /// Whether anything of the project may start, as far as dollars above its tickets go.
+    /// Whether the dollar limits of the project and the server allow an attempt to start.
     pub(crate) fn lets_start(&self) -> bool {
         matches!(limits::funds(None, &self.accounts()), Funds::Granted(_))
     }
@@ -105,7 +104,7 @@ pub(crate) fn of_ticket(own: Option<f64>, per_ticket: Option<f64>, spent: f64) -
     Some(Account { of: Limit::Ticket, limit, spent, reserved: 0.0 })
 }
 
-/// The account that a ticket shares with all that its first ticket became: columns of the view `ticket_account`.
+/// The account that a ticket shares with every ticket descended from the first of its family: columns of the view `ticket_account`.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub(crate) struct FamilyRow {
     began: i64,
@@ -180,7 +179,7 @@ struct FundsRow {
     above: AccountsRow,
 }
 
-/// What an attempt at a ticket may spend now, of which its worker type allows `per_attempt`.
+/// What an attempt at the ticket may spend now. `per_attempt` is the limit of its worker type.
 pub(crate) async fn funds(
     connection: &mut SqliteConnection,
     ticket: TicketId,

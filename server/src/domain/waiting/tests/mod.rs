@@ -1,4 +1,3 @@
-#[path = "texts.rs"]
 mod texts;
 
 use super::*;
