@@ -104,7 +104,7 @@ fn make_private(path: &Path) -> std::result::Result<(), StoreError> {
 
 async fn check_version(connection: &mut SqliteConnection) -> std::result::Result<(), StoreError> {
     let found: String = sqlx::query_scalar("SELECT sqlite_version()")
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await
         .map_err(StoreError::Statement)?;
     let numbers = |version: &str| -> Vec<u32> {
@@ -112,6 +112,16 @@ async fn check_version(connection: &mut SqliteConnection) -> std::result::Result
     };
     if numbers(&found) < numbers(OLDEST_SQLITE) {
         return Err(StoreError::SqliteTooOld { found, needed: OLDEST_SQLITE });
+    }
+    let plans_once: bool = sqlx::query_scalar("SELECT sqlite_compileoption_used('ENABLE_QPSG')")
+        .fetch_one(connection)
+        .await
+        .map_err(StoreError::Statement)?;
+    if !plans_once {
+        tracing::warn!(
+            "SQLite was built without the flags in .cargo/config.toml: everything works, and is slower. Build the server in \
+             its own repository"
+        );
     }
     Ok(())
 }

@@ -272,6 +272,18 @@ async fn no_statement_that_is_put_together_walks_over_what_grows() {
     assert_eq!(builders, known, "another file puts statements together; build them here");
 }
 
+/// Otherwise SQLite plans each statement with a bound LIMIT again whenever it runs, and not as it is looked at here.
+#[tokio::test]
+async fn the_plan_of_a_statement_depends_on_its_text_alone() {
+    let bed = Bed::new().await;
+    let mut connection = bed.raw().await;
+    let built_so: bool = sqlx::query_scalar("SELECT sqlite_compileoption_used('ENABLE_QPSG')")
+        .fetch_one(&mut connection)
+        .await
+        .expect("an answer");
+    assert!(built_so, "SQLite was built without the flags in .cargo/config.toml");
+}
+
 /// A test that finds nothing must be able to find something.
 #[tokio::test]
 async fn a_walk_is_seen() {
