@@ -6,11 +6,12 @@ use std::process::Output;
 
 use e2e::bed::Bed;
 use e2e::bed::pid;
-use e2e::bed::text;
 use e2e::eventually::eventually;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use serde_json::json;
+
+use crate::stuck;
 
 fn words(output: &Output) -> String {
     let (out, err) =
@@ -142,7 +143,10 @@ async fn take(bed: &Bed, action: &Value, reader: Reader) {
             let command = action["command"].as_str().expect("a command");
             let mut shell = bed.server.command_of(Path::new("sh"));
             shell.args(["-c", command]);
-            shell.env("PATH", format!("{}:/usr/bin:/bin", e2e::binaries::directory().display()));
+            // Another user may not be able to reach the programs of the build.
+            let (copies, built) = (bed.server.path("bin"), e2e::binaries::directory());
+            let path = format!("{}:{}:/usr/bin:/bin", copies.display(), built.display());
+            shell.env("PATH", path);
             shell.env("VIBE_ENSEMBLE_URL", bed.client.url(""));
             shell.env("VIBE_ENSEMBLE_STATE_DIR", bed.server.state_dir());
             let ran = tokio::process::Command::from(shell).output().await.expect("it runs");
@@ -276,23 +280,17 @@ async fn work_in_the_middle_of_a_merge_is_settled_by_each_step() {
     }
 }
 
-#[e2e::scenario]
+#[e2e::scenario(needs(Root))]
 async fn a_stuck_attempt_is_settled_by_each_step() {
-    let bed = Bed::start().await;
+    let bed = stuck::of_a_user().await;
     bed.project("shop", &["build"]).await;
-    let record =
-        |attempt: &str| bed.server.state_dir().join("attempts").join(attempt).join("exit.json");
-    let ticket = bed.ticket("shop", &["build"], "").await;
-    let first = text(&bed.completed(&ticket).await["attempts"][0], "attempt_id");
-    let sealed = std::fs::read_to_string(record(&first)).expect("its shim sealed it");
     for reader in [Reader::Model, Reader::Shell] {
         for at in 0..2 {
             let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
             let attempt = bed.called(&ticket, "build", 1).await.attempt;
             let worker = bed.worker_of(&ticket).await;
-            // The record of another attempt proves nothing about this one.
-            let foreign = sealed.replace(&format!("\"{first}\""), &format!("\"{attempt}\""));
-            std::fs::write(record(&attempt), foreign).expect("writable");
+            let run_dir = bed.server.state_dir().join("attempts").join(attempt);
+            stuck::unreadable(&run_dir.join("exit.json"));
             assert!(bed.server.send(pid(&worker, "pid"), Signal::SIGKILL), "the shim was there");
             let item = only(&bed, "stuck").await;
             assert_eq!(item["actions"].as_array().map(Vec::len), Some(2), "{item}");

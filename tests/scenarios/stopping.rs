@@ -109,7 +109,7 @@ async fn without_a_server_workers_are_listed_and_stopped_and_stay_stopped() {
     assert!(!bed.server.descendants().is_empty(), "the other one runs on");
     good(&bed, &["stop", "--all", "--reason", "the bill"]).await;
     no_agent_is_left(&bed).await;
-    assert!(good(&bed, &["workers"]).await.contains("no worker runs on"));
+    assert!(good(&bed, &["workers"]).await.contains("no workers are running"));
 
     bed.launch().await;
     for ticket in [&first, &second] {

@@ -16,12 +16,12 @@ use serde_json::json;
 use crate::neighbours::NOBODY;
 
 /// A server that may not read every file.
-async fn of_a_user() -> Bed {
+pub(crate) async fn of_a_user() -> Bed {
     Bed::with(Setup { user: Some(NOBODY), ..Setup::default() }).await
 }
 
 /// A file of another user's in the place of a record: whether it is the record, nobody can say.
-fn unreadable(record: &Path) {
+pub(crate) fn unreadable(record: &Path) {
     fs::write(record, "").expect("a run directory");
     fs::set_permissions(record, Permissions::from_mode(0o600)).expect("our own file");
 }
