@@ -61,7 +61,7 @@ impl Story {
             ("settle", _) => Self::Closed,
             (
                 "pause" | "resume" | "resume_ticket" | "complete_stage" | "close" | "due"
-                | "stop_worker" | "stop_work" | "mark" | "enforce",
+                | "stop_worker" | "stop_work" | "mark",
                 _,
             ) => Self::Coordinated,
             (_, "server.reconcile.before_collect" | "server.reconcile.after_collect") => {
@@ -184,7 +184,6 @@ async fn coordinate(kept: &Kept, ticket: &str, directory: &Path) {
     .await;
     say("stop_worker", json!({"worker_id": busy, "mode": "interrupt"})).await;
     held("who does it").await;
-    spend_the_day(kept).await;
     say("pause", json!({"project": "shop", "reason": "a break"})).await;
     let done = json!({
         "ticket_id": ticket, "stage": "build", "outcome": "completed", "report": "done manually",
@@ -198,21 +197,6 @@ async fn coordinate(kept: &Kept, ticket: &str, directory: &Path) {
     say("close_ticket", json!({"ticket_id": unwanted["ticket_id"]})).await;
     say("resume", json!({"project": "shop"})).await;
     say("mark_events_processed", json!({"event_seqs": [1, 2, 3]})).await;
-}
-
-/// Sets a daily limit below what the project has already cost, and raises it again.
-async fn spend_the_day(kept: &Kept) {
-    for (limit, kind) in [(0.001, "project_paused"), (1000.0, "project_resumed")] {
-        let limited = json!({"project": "shop", "max_budget_usd_per_day": limit});
-        kept.ok("update_project", limited).await;
-        eventually(&format!("the limit of the day leads to {kind}"), || async {
-            let only = json!({"kinds": [kind], "include_processed": true});
-            let found = kept.ok("list_events", only).await;
-            let is_there = found["events"].as_array().is_some_and(|events| !events.is_empty());
-            if is_there { Ok(()) } else { Err(found.to_string()) }
-        })
-        .await;
-    }
 }
 
 /// Lets the first stage end while there is no server, and kills its shim.

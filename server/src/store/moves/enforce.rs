@@ -39,8 +39,6 @@ pub struct Stopping {
     pub worker: WorkerId,
 }
 
-const ENFORCED: faults::Points = faults::points!("server.enforce");
-
 impl Store {
     /// Checks every limit that applies to waiting tickets or running attempts, and acts on those that are reached:
     /// queued tickets over their own limit go on hold, projects and the server are paused while their dollars are spent
@@ -60,10 +58,7 @@ impl Store {
                 break;
             }
             let part = std::mem::take(&mut changes);
-            self.writer
-                .at(ENFORCED)
-                .write(move |connection| Box::pin(part.write(connection, now)))
-                .await?;
+            self.writer.write(move |connection| Box::pin(part.write(connection, now))).await?;
         }
         let over: Vec<(i64, i64)> = sqlx::query_as(
             "SELECT attempt_id, worker_id FROM attempt
