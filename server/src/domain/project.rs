@@ -1,5 +1,6 @@
 //! A project: a directory on this machine that workers work in, and what workers must know about it.
 
+use super::checks::TablesChange;
 use super::id::ProjectKey;
 use super::project_limits::ProjectLimitsChange;
 use super::refusal::Refusal;
@@ -41,6 +42,7 @@ pub struct NewProject {
     pub rules: String,
     pub patterns: String,
     pub limits: ProjectLimitsChange,
+    pub checks: TablesChange,
 }
 
 /// What `update_project` changes; `None` leaves a field as it is.
@@ -55,6 +57,7 @@ pub struct ProjectChange {
     pub rules: Option<String>,
     pub patterns: Option<String>,
     pub limits: ProjectLimitsChange,
+    pub checks: TablesChange,
 }
 
 /// Checks the form of a project path. The caller checks whether the directory exists.

@@ -49,6 +49,8 @@ pub use self::moves::ending::Ending;
 pub use self::moves::ending::Work;
 pub use self::moves::enforce::Stopping;
 pub use self::moves::mark::EventMarks;
+pub use self::moves::prepare::Beginning;
+pub use self::moves::prepare::Begun;
 pub use self::moves::prune::BATCH as PRUNE_BATCH;
 pub use self::moves::put_off::PutOff;
 pub use self::moves::renumber::Highest;

@@ -11,6 +11,8 @@ use rustix::fs::flock;
 
 use super::*;
 use crate::domain::attempt::Spent;
+use crate::domain::checks::Kept;
+use crate::domain::checks::TablesChange;
 use crate::domain::id::AttemptId;
 use crate::domain::id::EventSeq;
 use crate::domain::id::TicketId;
@@ -36,6 +38,7 @@ use crate::domain::worktree::OnComplete;
 use crate::domain::worktree::Worktree;
 use crate::git::Repositories;
 use crate::git::stand::Place;
+use crate::store::Beginning;
 use crate::store::Claim;
 use crate::store::Ending;
 use crate::store::EventMarks;
@@ -48,6 +51,11 @@ use crate::store::Work;
 const DAY: Duration = Duration::from_secs(86_400);
 const KEEP: Option<Duration> = Some(Duration::from_secs(30 * 86_400));
 const THEN: Timestamp = Timestamp::from_millis(1_000_000);
+
+/// A worktree without settings.
+fn beginning(work: Worktree) -> Beginning {
+    Beginning { work, kept: Kept::default(), busy_ports: Vec::new() }
+}
 
 struct Bed {
     store: Store,
@@ -71,6 +79,7 @@ impl Bed {
             rules: String::new(),
             patterns: String::new(),
             limits: ProjectLimitsChange::default(),
+            checks: TablesChange::default(),
         };
         store.create_project(new, THEN).await.unwrap();
         let settings = WorkerTypeSettings {
@@ -126,7 +135,7 @@ impl Bed {
     /// A ticket whose one stage is running, with the files that its shim would have made.
     async fn running(&self) -> (TicketId, AttemptId, WorkerId) {
         let ticket = self.ticket().await;
-        self.store.begin_worktree(ticket, self.worktree(ticket)).await.unwrap();
+        self.store.begin_worktree(ticket, beginning(self.worktree(ticket))).await.unwrap();
         self.store.worktree_ready(ticket, None).await.unwrap();
         let worker = self.store.request_workers("shop", "impl", 1, THEN).await.unwrap()[0].id;
         assert!(self.store.mark_launched(worker, "f".repeat(64), THEN).await.unwrap());
@@ -342,7 +351,7 @@ async fn worktrees_of_closed_tickets_are_removed_unless_they_hold_the_only_copy_
         let ticket = bed.ticket().await;
         let head = Head { commit: base.clone(), stat: DiffStat::default() };
         let work = Worktree { base_commit: base.clone(), head, ..bed.worktree(ticket) };
-        bed.store.begin_worktree(ticket, work.clone()).await.unwrap();
+        bed.store.begin_worktree(ticket, beginning(work.clone())).await.unwrap();
         let repository = repositories.open(&user.join(".git")).await.unwrap();
         repository.stand_up(&work, Place::New).await.unwrap();
         works.push((ticket, PathBuf::from(work.path)));

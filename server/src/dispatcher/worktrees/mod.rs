@@ -7,6 +7,7 @@
 //!
 //! - `tend`: which tickets wait for git, and how often a step is tried.
 //! - `prepare`: makes a worktree, or brings it to its accepted commit.
+//! - `checks`: what makes a worktree ready to build.
 //! - `settle`: accepts what an attempt changed, or sets it aside.
 //! - `land`: merges the branch of a completed ticket.
 //!
@@ -14,6 +15,7 @@
 //! read while it is held, says that no attempt works there: its ticket is queued and not ready, or
 //! the attempt is the one that ends.
 
+mod checks;
 mod land;
 mod prepare;
 mod settle;

@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use super::close;
 use super::stop;
 use crate::domain::attempt::StopMode;
+use crate::domain::checks::Tables;
 use crate::domain::project::NewProject;
 use crate::domain::project::Project;
 use crate::domain::project::ProjectChange;
@@ -17,6 +18,7 @@ use crate::domain::worktree::OnComplete;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::money::limits;
+use crate::store::rows::checks;
 use crate::store::rows::project;
 use crate::store::rows::project::ProjectRow;
 use crate::store::rows::ticket;
@@ -98,6 +100,10 @@ async fn create(
     if limits != ProjectLimits::default() {
         limits::set(connection, project.key, limits).await?;
     }
+    let set = new.checks.on(Tables::default());
+    if !set.is_empty() {
+        checks::set(connection, project.key, &set).await?;
+    }
     Ok(project)
 }
 
@@ -120,6 +126,11 @@ async fn update(
     new.check()?;
     if new != old {
         limits::set(connection, project.key, new).await?;
+    }
+    let set = checks::set_of_project(connection, project.key).await?;
+    let changed = change.checks.on(set.clone());
+    if changed != set {
+        checks::set(connection, project.key, &changed).await?;
     }
     let row: ProjectRow = sqlx::query_as(sql)
         .bind(project.key.0)

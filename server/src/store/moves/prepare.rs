@@ -5,6 +5,8 @@ use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
 use super::hold;
+use crate::domain::checks::Copied;
+use crate::domain::checks::Kept;
 use crate::domain::hold::Hold;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -13,19 +15,51 @@ use crate::domain::worktree::Head;
 use crate::domain::worktree::Worktree;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
+use crate::store::rows::checks;
+use crate::store::rows::ports;
 use crate::store::rows::ticket;
+
+/// What a ticket's worktree begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    pub work: Worktree,
+    /// What the file sets at the base commit.
+    pub kept: Kept,
+    /// Ports that something listens on.
+    pub busy_ports: Vec<i64>,
+}
+
+/// Whether a ticket's worktree was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    Yes,
+    /// The ticket no longer waits for it.
+    NoLonger,
+    /// No block of that many ports is left; nothing was recorded.
+    NoPorts(i64),
+}
 
 const BEGUN: faults::Points = faults::points!("server.worktree_begun");
 
 const READY: faults::Points = faults::points!("server.worktree_ready");
 
 impl Store {
-    /// Records which worktree and branch a ticket is about to get. Returns whether it still waits for them.
-    pub async fn begin_worktree(&self, id: TicketId, new: Worktree) -> Result<bool> {
+    /// Records which worktree and branch a ticket is about to get, with what its file sets and with its ports.
+    pub async fn begin_worktree(&self, id: TicketId, new: Beginning) -> Result<Begun> {
         self.writer
             .at(BEGUN)
             .quietly()
             .write(move |connection| Box::pin(begin(connection, id, new)))
+            .await
+    }
+
+    /// Records what was copied into a ticket's worktree.
+    pub async fn files_copied(&self, id: TicketId, copied: Copied) -> Result<()> {
+        self.writer
+            .quietly()
+            .write(move |connection| {
+                Box::pin(async move { checks::set_copied(connection, id, &copied).await })
+            })
             .await
     }
 
@@ -116,16 +150,29 @@ async fn removed(connection: &mut SqliteConnection, id: TicketId, now: Timestamp
     Ok(())
 }
 
-async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Worktree) -> Result<bool> {
-    let begun = sqlx::query(
+async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Beginning) -> Result<Begun> {
+    let waits: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM ticket WHERE ticket_id = ?1 AND state = 'queued' AND isolation IS NULL)",
+    )
+    .bind(id.key())
+    .fetch_one(&mut *connection)
+    .await?;
+    if !waits {
+        return Ok(Begun::NoLonger);
+    }
+    checks::keep(connection, id, &new.kept).await?;
+    let count = checks::of_ticket(connection, id).await?.worktree.ports;
+    if !ports::take(connection, id, count, &new.busy_ports).await? {
+        checks::forget(connection, id).await?;
+        return Ok(Begun::NoPorts(count));
+    }
+    let new = new.work;
+    sqlx::query(
         "UPDATE ticket SET isolation = 'worktree' WHERE ticket_id = ?1 AND state = 'queued' AND isolation IS NULL",
     )
     .bind(id.key())
     .execute(&mut *connection)
     .await?;
-    if begun.rows_affected() == 0 {
-        return Ok(false);
-    }
     sqlx::query(
         "INSERT INTO worktree (ticket_id, repository, path, prefix, branch, base_branch, base_commit, head_commit)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -140,7 +187,7 @@ async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Worktree) -
     .bind(new.head.commit)
     .execute(connection)
     .await?;
-    Ok(true)
+    Ok(Begun::Yes)
 }
 
 /// Records what was accepted.
@@ -181,8 +228,9 @@ pub(crate) async fn owe(
     Ok(())
 }
 
-/// A closed ticket is not granted again. Few worktrees stay ready, so that searching them is cheap.
+/// A closed ticket is not granted again, and its ports are free. Few worktrees stay ready, so that searching them is cheap.
 pub(crate) async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    ports::free(connection, id).await?;
     sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
         .bind(id.key())
         .execute(connection)

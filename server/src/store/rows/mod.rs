@@ -2,10 +2,12 @@
 //! [`super::db`] only.
 
 pub(crate) mod attempt;
+pub(crate) mod checks;
 pub(crate) mod comment;
 pub(crate) mod event;
 pub(crate) mod event_marks;
 pub(crate) mod pause;
+pub(crate) mod ports;
 pub(crate) mod project;
 pub(crate) mod queue;
 pub(crate) mod ticket;

@@ -29,6 +29,7 @@ mod worktrees;
 
 use tempfile::TempDir;
 
+use super::Beginning;
 use super::Claim;
 use super::EndReport;
 use super::Ending;
@@ -38,6 +39,8 @@ use super::Rules;
 use super::Store;
 use super::Work;
 use crate::domain::attempt::Spent;
+use crate::domain::checks::Kept;
+use crate::domain::checks::TablesChange;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -100,6 +103,7 @@ impl Bed {
             rules: String::new(),
             patterns: String::new(),
             limits: ProjectLimitsChange::default(),
+            checks: TablesChange::default(),
         };
         store.create_project(new, NOW).await.expect("a project");
         for kind in ["plan", "impl", "review"] {
@@ -146,7 +150,10 @@ impl Bed {
             let found =
                 self.store.unprepared_ticket(ticket).await.expect("a look").expect("listed");
             if found.ticket.work.is_none() {
-                self.store.begin_worktree(ticket, worktree(ticket)).await.expect("begun");
+                self.store
+                    .begin_worktree(ticket, beginning(worktree(ticket)))
+                    .await
+                    .expect("begun");
             }
             self.store.worktree_ready(ticket, None).await.expect("ready");
         }
@@ -222,6 +229,11 @@ pub(super) fn worktree(ticket: TicketId) -> Worktree {
         merged_commit: None,
         removed: false,
     }
+}
+
+/// A worktree without settings.
+pub(super) fn beginning(work: Worktree) -> Beginning {
+    Beginning { work, kept: Kept::default(), busy_ports: Vec::new() }
 }
 
 pub(super) fn ending(attempt: AttemptId, verdict: Verdict) -> Ending {
