@@ -32,6 +32,7 @@ mod events;
 mod failures;
 mod fence;
 mod following;
+mod gates;
 mod http;
 mod identity;
 mod inbox;

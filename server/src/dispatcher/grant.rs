@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shim_protocol::grant::Grant;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::grant::Limits;
 use shim_protocol::run_dir;
 
@@ -82,6 +83,8 @@ impl Grants {
             env_pass: settings.env_pass,
             files: prompt::files(kind, &self.access(attempt.id)),
             limits: self.limits(kind),
+            kind: GrantKind::Agent,
+            commands: Vec::new(),
             extra: serde_json::Map::new(),
         }
     }

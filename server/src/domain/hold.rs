@@ -26,6 +26,10 @@ names! {
         Configuration = "configuration",
         /// Somebody stopped it, or something that it needs.
         Operator = "operator",
+        /// A gate is red, and its agent has been told as often as it may be.
+        Gate = "gate",
+        /// The commands that prepare its worktree failed.
+        Setup = "setup",
     }
 }
 

@@ -176,7 +176,9 @@ impl Item {
                     | HoldKind::Unfinished
                     | HoldKind::Checkout
                     | HoldKind::Configuration
-                    | HoldKind::Operator => {
+                    | HoldKind::Operator
+                    | HoldKind::Gate
+                    | HoldKind::Setup => {
                         format!("{ticket} \"{title}\" is on hold at {stage}: {reason}")
                     }
                 }
@@ -303,6 +305,8 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
             HoldKind::Conflict | HoldKind::Checkout | HoldKind::Configuration => {
                 resume("Fix it, then resume it")
             }
+            HoldKind::Setup => resume("Fix it, then try the setup again"),
+            HoldKind::Gate => resume("Have its agent go on with what the gates found"),
             HoldKind::Unfinished => resume("Have the stage done again; what is there now is kept"),
             HoldKind::Failures | HoldKind::Operator => resume("Resume it"),
         });

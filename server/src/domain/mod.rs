@@ -13,6 +13,7 @@ pub mod bounds;
 pub mod checks;
 pub mod comment;
 pub mod event;
+pub mod gates;
 pub mod globs;
 pub mod hold;
 pub mod id;

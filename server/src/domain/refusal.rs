@@ -84,6 +84,19 @@ pub enum Refusal {
         attempt: AttemptId,
         worker: WorkerId,
     },
+    UnknownGate {
+        ticket: TicketId,
+        given: String,
+        known: Vec<String>,
+    },
+    /// There is nothing to run, or nowhere to run it.
+    NoGates {
+        ticket: TicketId,
+    },
+    /// The setup of the ticket's worktree, or its gates, are under way.
+    TicketChecking {
+        ticket: TicketId,
+    },
     /// The ticket's stages are completed, and its branch is being merged.
     TicketLanding {
         ticket: TicketId,

@@ -48,6 +48,10 @@ pub struct Ticket {
     pub resume: Option<ResumeHint>,
     /// Where its work is; `None` before it began, and for a ticket that works in the project's directory.
     pub work: Option<Worktree>,
+    /// How often the gates of its stage were red since the stage was entered or resumed.
+    pub gate_failures: i64,
+    /// What was red, for the next attempt.
+    pub gate_message: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

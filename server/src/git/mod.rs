@@ -17,6 +17,7 @@
 //! - `unfinished`: merges and rebases in progress.
 //! - `nested`, `inner`, `submodules`: repositories, worktrees and submodules inside a worktree.
 //! - `abandoned`: locks of a killed git in the common directory, cleared whenever a repository is opened.
+//! - [`gates`]: worktrees in which gates run.
 //! - `difference`: what a ticket changed, for people; `at_commit`: a file of a commit, and which files changed.
 //! - `carry`: copies ignored files of the checkout into a worktree.
 //! - [`merge`]: brings results of several tickets together, and a branch into its base; `checkout`: the
@@ -56,6 +57,7 @@ mod submodules;
 mod unfinished;
 mod work;
 
+pub mod gates;
 pub mod merge;
 pub mod refs;
 pub mod removal;

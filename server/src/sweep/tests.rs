@@ -67,7 +67,7 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let backoff = Backoff { first: Duration::from_secs(10), most: Duration::from_secs(60) };
         let policy = Policy { max_rework: 3, retry: backoff, overload: backoff, again: backoff };
-        let rules = Rules { policy, max_workers: 100, max_usd_per_day: None, max_descendants: 100 };
+        let rules = Rules { policy, max_workers: 100, max_gates: 4, max_usd_per_day: None, max_descendants: 100 };
         let store = Store::open(&dir.path().join("test.db"), rules, THEN).await.unwrap();
         let new = NewProject {
             name: name("shop"),
@@ -129,6 +129,7 @@ impl Bed {
             landing: false,
             merged_commit: None,
             removed: false,
+            set_up: false,
         }
     }
 
@@ -136,7 +137,7 @@ impl Bed {
     async fn running(&self) -> (TicketId, AttemptId, WorkerId) {
         let ticket = self.ticket().await;
         self.store.begin_worktree(ticket, beginning(self.worktree(ticket))).await.unwrap();
-        self.store.worktree_ready(ticket, None).await.unwrap();
+        self.store.worktree_ready(ticket, None, Timestamp::from_millis(0)).await.unwrap();
         let worker = self.store.request_workers("shop", "impl", 1, THEN).await.unwrap()[0].id;
         assert!(self.store.mark_launched(worker, "f".repeat(64), THEN).await.unwrap());
         self.store.worker_hello(worker, 4711, None, THEN).await.unwrap();

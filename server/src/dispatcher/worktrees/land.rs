@@ -21,7 +21,7 @@ impl Worktrees {
         let repository = self.hold_in_turn(id, Path::new(&work.repository)).await?;
         let Some((ticket, mut work)) = self.landing(id).await? else { return Ok(()) };
         if let Some(head) = self.accept_owed(&repository, &ticket, &work).await? {
-            self.store.worktree_ready(id, Some(head.clone())).await?;
+            self.store.worktree_ready(id, Some(head.clone()), self.clock.now()).await?;
             work.head = head;
         }
         let project = self.store.project(ticket.project_name.as_str()).await?;

@@ -9,6 +9,7 @@
 //! - `prepare`: makes a worktree, or brings it to its accepted commit.
 //! - `checks`: what makes a worktree ready to build.
 //! - `settle`: accepts what an attempt changed, or sets it aside.
+//! - `gates`: what gates judge, and what they changed.
 //! - `land`: merges the branch of a completed ticket.
 //!
 //! Invariant: a worktree is changed only while its repository is held, and only when the database,
@@ -16,10 +17,12 @@
 //! the attempt is the one that ends.
 
 mod checks;
+mod gates;
 mod land;
 mod prepare;
 mod settle;
 mod tend;
 mod trouble;
 
+pub(super) use self::gates::directory_of;
 pub(super) use self::tend::Worktrees;

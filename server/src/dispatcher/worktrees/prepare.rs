@@ -94,6 +94,7 @@ impl Worktrees {
             landing: false,
             merged_commit: None,
             removed: false,
+            set_up: false,
         };
         let new = Beginning { work, kept, busy_ports: checks::busy_ports() };
         match self.store.begin_worktree(id, new).await? {
@@ -137,7 +138,7 @@ impl Worktrees {
             faults::point!("server.worktree.after_copied");
         }
         // Otherwise an agent continues its session, with the files that it left.
-        self.store.worktree_ready(ticket.id, head).await?;
+        self.store.worktree_ready(ticket.id, head, self.clock.now()).await?;
         Ok(())
     }
 

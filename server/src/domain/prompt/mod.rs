@@ -19,6 +19,7 @@ use super::agent_files::SETTINGS_FILE;
 use super::comment::COORDINATOR;
 use super::comment::Comment;
 use super::comment::CommentKind;
+use super::gates::message;
 use super::project::Project;
 use super::text;
 use super::text::Name;
@@ -77,6 +78,9 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     if a.asks_outcome {
         return question(ticket, stage, a.last_failure, fence);
     }
+    if let Some(red) = ticket.gate_message.as_deref().filter(|_| a.resume) {
+        return told_red(a, red, fence);
+    }
     let mut text = String::new();
     if a.resume {
         push(&mut text, format_args!("{}\n", include_str!("words/resumed.md")));
@@ -98,6 +102,7 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     if planned.title
         || planned.description
         || a.last_failure.is_some()
+        || ticket.gate_message.is_some()
         || a.comments.iter().any(|comment| !is_coordinators(comment))
     {
         fence.explain(&mut text);
@@ -125,12 +130,45 @@ pub fn prompt(a: &Assignment<'_>) -> String {
         text.push_str("## The previous attempt gave no result\n\n");
         fence.put(&mut text, failure);
     }
+    if let Some(red) = &ticket.gate_message {
+        text.push_str("## What the gates found\n\n");
+        text.push_str(
+            "Earlier work on this stage was committed and is in your worktree, but gates of the project are red, so its \
+             result was not accepted. Fix the cause, then end the stage with your whole result; the gates will run \
+             again. This is what they found:\n\n",
+        );
+        fence.put(&mut text, &with_places(red, a.run_dir));
+    }
     push(&mut text, format_args!("{}\n", include_str!("words/while-you-work.md")));
     text.push_str(include_str!("words/how-to-end.md"));
     if a.settings.may_create_tickets {
         how_to_plan(&mut text, a);
     }
     text
+}
+
+/// One message for the session that did the work: which gates are red, and what the coordinator has said since.
+fn told_red(a: &Assignment<'_>, red: &str, fence: Fence<'_>) -> String {
+    let (ticket, stage) = (a.ticket.id.to_string(), a.ticket.current_stage().as_str());
+    let place = [("{ticket}", ticket.as_str()), ("{stage}", stage)];
+    let mut text = filled(include_str!("words/gates-red.md"), &place);
+    text.push('\n');
+    fence.explain(&mut text);
+    fence.put(&mut text, &with_places(red, a.run_dir));
+    let since = a.comments.iter().rposition(|comment| !is_coordinators(comment));
+    let since = since.map_or(0, |last| last + 1);
+    what_was_said(&mut text, a.comments.get(since..).unwrap_or_default(), fence);
+    text.push_str(include_str!("words/how-to-end.md"));
+    if a.settings.may_create_tickets {
+        how_to_plan(&mut text, a);
+    }
+    text
+}
+
+/// What gates found, with the places of their whole output.
+fn with_places(red: &str, run_dir: &str) -> String {
+    let attempts = run_dir.rsplit_once('/').map_or("", |(attempts, _)| attempts);
+    red.replace(message::ATTEMPTS, attempts)
 }
 
 /// The reports of earlier stages and all other comments, each under its author.

@@ -56,6 +56,8 @@ fn ticket() -> Ticket {
         root: None,
         planned: PlannedWords::default(),
         resume: None,
+        gate_failures: 0,
+        gate_message: None,
         work: None,
         created_at: T0,
         updated_at: T0,
@@ -207,6 +209,7 @@ fn the_prompts_are_the_reviewed_ones() {
         landing: false,
         merged_commit: None,
         removed: false,
+        set_up: false,
     };
     with(&plain, |a| {
         let ticket = Ticket { work: Some(work), ..a.ticket.clone() };
@@ -242,6 +245,7 @@ fn an_agent_in_a_worktree_learns_where_it_is() {
             landing: false,
             merged_commit: None,
             removed: false,
+            set_up: false,
         };
         let ticket = Ticket { work: Some(work), ..a.ticket.clone() };
         let told = prompt(&Assignment { ticket: &ticket, ..a.clone() });

@@ -92,6 +92,13 @@ fn table() -> Vec<Refusal> {
         },
         Refusal::NoWorktrees { path: "/srv/shop".to_owned(), why: "it has no commit".to_owned() },
         Refusal::TicketLanding { ticket: t(42) },
+        Refusal::TicketChecking { ticket: t(42) },
+        Refusal::UnknownGate {
+            ticket: t(42),
+            given: "tset".to_owned(),
+            known: texts(&["test", "lint"]),
+        },
+        Refusal::NoGates { ticket: t(42) },
         Refusal::TooManyWaiting { most: 100 },
         Refusal::StagesBegun {
             ticket: t(42),
@@ -153,6 +160,9 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::UnknownComment { .. } => 34,
         Refusal::TooManyWorkersInProject { .. } => 35,
         Refusal::RepositoryRefused { .. } => 36,
+        Refusal::TicketChecking { .. } => 37,
+        Refusal::UnknownGate { .. } => 38,
+        Refusal::NoGates { .. } => 39,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::summary;
 use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerKind;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::rows::attempt;
@@ -111,6 +112,9 @@ async fn hello(
     let worker = worker::load(connection, id).await?;
     if first.rows_affected() > 0 {
         put_off::launches_work(connection, now).await?;
+        if worker.kind == WorkerKind::Check {
+            return Ok(worker);
+        }
         let summary = summary::worker_started(id, &worker.worker_type);
         event::append(connection, worker::about(&worker, EventKind::WorkerStarted, summary), now)
             .await?;

@@ -4,6 +4,7 @@ use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
+use super::check_begin;
 use super::hold;
 use crate::domain::checks::Copied;
 use crate::domain::checks::Kept;
@@ -64,8 +65,23 @@ impl Store {
     }
 
     /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` if that is new.
-    pub async fn worktree_ready(&self, id: TicketId, head: Option<Head>) -> Result<()> {
-        self.writer.at(READY).write(move |connection| Box::pin(ready(connection, id, head))).await
+    ///
+    /// If the worktree has to be set up first, that begins.
+    pub async fn worktree_ready(
+        &self,
+        id: TicketId,
+        head: Option<Head>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.writer
+            .at(READY)
+            .write(move |connection| Box::pin(ready(connection, id, head, now)))
+            .await
+    }
+
+    /// Records that the worktree of a ticket is not there and has to be made again, with its setup.
+    pub async fn worktree_gone(&self, id: TicketId) -> Result<()> {
+        self.writer.quietly().write(move |connection| Box::pin(gone(connection, id))).await
     }
 
     /// Forgets that an attempt's work is to be committed: it was put aside, and its stage is redone.
@@ -93,9 +109,25 @@ impl Store {
     }
 }
 
-async fn ready(connection: &mut SqliteConnection, id: TicketId, head: Option<Head>) -> Result<()> {
+async fn gone(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    sqlx::query("UPDATE worktree SET set_up = 0 WHERE ticket_id = ?1 AND set_up = 1")
+        .bind(id.key())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn ready(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    head: Option<Head>,
+    now: Timestamp,
+) -> Result<()> {
     if let Some(head) = head {
         set_head(connection, id, &head, false).await?;
+    }
+    if check_begin::setup(connection, id, now).await? {
+        return Ok(());
     }
     sqlx::query(
         "UPDATE worktree SET ready = 1
@@ -134,7 +166,11 @@ async fn fail(
 }
 
 async fn distrust(connection: &mut SqliteConnection) -> Result<()> {
-    sqlx::query("UPDATE worktree SET ready = 0 WHERE ready = 1").execute(connection).await?;
+    sqlx::query("UPDATE worktree SET ready = 0 WHERE ready = 1").execute(&mut *connection).await?;
+    // The same for those in which gates were about to run.
+    sqlx::query("UPDATE checking SET step = 'plan' WHERE step = 'due' AND phase <> 'setup'")
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -2,7 +2,11 @@
 
 use sqlx::SqliteConnection;
 
+use super::check_begin;
 use crate::domain::event::EventKind;
+use crate::domain::gates::kind::Phase;
+use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
 use crate::domain::summary;
@@ -12,6 +16,8 @@ use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
+use crate::store::rows::checking;
+use crate::store::rows::checking::Checking;
 use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::event;
@@ -81,11 +87,18 @@ async fn resume(
     if let Some(content) = comment {
         comment::insert(connection, NewComment::coordinator(id, &content), now).await?;
     }
+    let checking = checking::find(connection, id).await?;
+    if let Some(checking) = checking.filter(|checking| !named && goes_on_with(&found, checking)) {
+        check_begin::again(connection, &found, &checking, now).await?;
+        return resumed(connection, id, now).await;
+    }
+    checking::end(connection, id).await?;
     let blocked = !ticket::open_dependencies(connection, id).await?.is_empty();
     sqlx::query(
         "UPDATE ticket
             SET state = ?2, hold_reason = NULL, hold_kind = NULL, held_at = NULL, stage_index = ?3, current_stage = ?4, attempts_used = 0,
-                deferrals = 0, strikes = 0, resume_session_id = CASE WHEN ?6 THEN resume_session_id END,
+                deferrals = 0, strikes = 0, gate_failures = 0, gate_fingerprint = NULL,
+                gate_message = CASE WHEN ?7 THEN gate_message END, resume_session_id = CASE WHEN ?6 THEN resume_session_id END,
                 resume_worker_id = CASE WHEN ?6 THEN resume_worker_id END,
                 resume_asks_outcome = CASE WHEN ?6 THEN resume_asks_outcome ELSE 0 END, updated_at = ?5
           WHERE ticket_id = ?1 AND state = 'on_hold'",
@@ -96,8 +109,19 @@ async fn resume(
     .bind(found.plan.stage(at).as_str())
     .bind(now.millis())
     .bind(goes_on)
+    .bind(!named)
     .execute(&mut *connection)
     .await?;
+    resumed(connection, id, now).await
+}
+
+/// Whether the checks of a ticket were only stopped, so that they continue. After a red gate it is the agent that does.
+fn goes_on_with(found: &Ticket, checking: &Checking) -> bool {
+    let is_stopped = matches!(&found.state, TicketState::OnHold(Hold { kind: HoldKind::Operator, .. }));
+    is_stopped && (checking.result.is_some() || checking.phase == Phase::Landing)
+}
+
+async fn resumed(connection: &mut SqliteConnection, id: TicketId, now: Timestamp) -> Result<Ticket> {
     let resumed = ticket::load(connection, id).await?;
     let summary = summary::ticket_resumed(&resumed);
     event::append(connection, event::about(&resumed, EventKind::TicketResumed, summary), now)

@@ -2,6 +2,7 @@
 //! [`super::db`] only.
 
 pub(crate) mod attempt;
+pub(crate) mod checking;
 pub(crate) mod checks;
 pub(crate) mod comment;
 pub(crate) mod event;
@@ -12,6 +13,7 @@ pub(crate) mod project;
 pub(crate) mod queue;
 pub(crate) mod ticket;
 pub(crate) mod trace;
+pub(crate) mod waiver;
 pub(crate) mod worker;
 pub(crate) mod worker_type;
 pub(crate) mod worker_type_settings;

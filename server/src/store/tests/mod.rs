@@ -68,6 +68,7 @@ pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 pub(super) const RULES: Rules = Rules {
     policy: Policy { max_rework: 3, retry: BACKOFF, overload: BACKOFF, again: BACKOFF },
     max_workers: 16,
+    max_gates: 4,
     max_usd_per_day: None,
     max_descendants: 100,
 };
@@ -155,7 +156,7 @@ impl Bed {
                     .await
                     .expect("begun");
             }
-            self.store.worktree_ready(ticket, None).await.expect("ready");
+            self.store.worktree_ready(ticket, None, NOW).await.expect("ready");
         }
     }
 
@@ -228,6 +229,7 @@ pub(super) fn worktree(ticket: TicketId) -> Worktree {
         landing: false,
         merged_commit: None,
         removed: false,
+        set_up: false,
     }
 }
 

@@ -51,6 +51,8 @@ fn ticket(state: TicketState) -> Ticket {
         root: None,
         planned: PlannedWords::default(),
         resume: None,
+        gate_failures: 0,
+        gate_message: None,
         work: None,
         created_at: NOON,
         updated_at: NOON,
@@ -340,5 +342,6 @@ fn completed() -> Worktree {
         landing: true,
         merged_commit: None,
         removed: false,
+        set_up: false,
     }
 }
