@@ -33,6 +33,8 @@ mod failures;
 mod fence;
 mod following;
 mod gates;
+mod gates_compared;
+mod hostile_gates;
 mod http;
 mod identity;
 mod inbox;

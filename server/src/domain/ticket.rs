@@ -1,5 +1,6 @@
 //! A ticket: one piece of work that goes through the stages of its execution plan.
 
+use super::gates::kind::AttemptKind;
 use super::hold::Hold;
 use super::id::AttemptId;
 use super::id::ProjectKey;
@@ -245,6 +246,11 @@ pub struct LiveAttempt {
     pub suspect: bool,
     /// Like [`super::attempt::Attempt::trouble`].
     pub trouble: Option<String>,
+    pub kind: AttemptKind,
+    /// The gate that it runs.
+    pub gate: Option<String>,
+    /// Whether it runs on the base commit.
+    pub is_base: bool,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::tend::Worktrees;
 use super::trouble::Trouble;
 use crate::domain::attempt::Attempt;
 use crate::domain::checks::Checks;
+use crate::domain::checks::kept;
 use crate::domain::gates::kind::Phase;
 use crate::domain::gates::kind::Step;
 use crate::domain::hold::Hold;
@@ -113,7 +114,9 @@ impl Worktrees {
             (Some(_) | None, Some(_) | None) => Changes::Unknown,
         };
         let gates: Vec<_> = due(settings, occasion, changes);
-        if let Some(gate) = gates.iter().find(|gate| !gate.network) {
+        let waived = self.store.waivers(ticket.id).await?;
+        let is_waived = |name: &str| waived.iter().any(|waiver| waiver.gate == name);
+        if let Some(gate) = gates.iter().find(|gate| !gate.network && !is_waived(&gate.name)) {
             let why = format!(
                 "its gate {} must have no network, and this server cannot keep a gate away from it. Set network of that \
                  gate to true, or waive the gate",
@@ -136,7 +139,12 @@ impl Worktrees {
         let Some(work) = &ticket.work else { return Ok(()) };
         let repository = self.hold_in_turn(id, Path::new(&work.repository)).await?;
         faults::point!("server.check.before_base");
-        repository.make_base(&gates::base_of(work, &commit)).await?;
+        let base = gates::base_of(work, &commit);
+        repository.make_base(&base).await?;
+        let project = self.store.project(ticket.project_name.as_str()).await?;
+        let patterns = self.store.checks_of(ticket.id).await?.worktree.copy;
+        let carried = repository.carry(&base, Path::new(&project.path), &patterns).await?;
+        carried.map_err(|why| Trouble::Refused(kept::too_much_to_copy(&why.to_string())))?;
         faults::point!("server.check.after_base");
         Ok(self.store.base_ready(id).await?)
     }

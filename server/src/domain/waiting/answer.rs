@@ -3,6 +3,8 @@
 use super::around::GitStep;
 use super::around::Surroundings;
 use super::cause::Cause;
+use super::checks::checked_by;
+use super::checks::checks;
 use super::paused::standing_pause;
 use super::queued::queued;
 use super::wait::Wait;
@@ -98,7 +100,9 @@ fn running(ticket: &Ticket, around: &Surroundings) -> Wait {
             let fix = format!("fix what is in the way on the machine of {worker}");
             Wait::new(Cause::Stuck, why).or(Advice::just(fix))
         }
+        Some(live) if !live.kind.is_agent() => Wait::new(Cause::Gates, checked_by(live, stage)),
         Some(live) => in_hand(live, stage, around.git.as_ref()),
+        None if around.checks.is_some() => checks(stage, around),
         None => match &ticket.work {
             Some(work) if work.landing => Wait::new(Cause::Landing, landing(work, around)),
             Some(_) | None => Wait::new(Cause::Running, format!("Its stage {stage} is running.")),

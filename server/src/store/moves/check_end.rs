@@ -6,6 +6,7 @@ use super::check_judge;
 use super::ending::EndReport;
 use super::free;
 use super::hold;
+use super::land;
 use super::park;
 use super::settle;
 use crate::domain::attempt::Attempt;
@@ -178,8 +179,10 @@ impl Continuing<'_> {
         match &self.ending.ran {
             Ran::Cancelled => {
                 checking::step(connection, id, &[Step::Running], Step::Held).await?;
-                if self.checking.phase == Phase::Setup {
-                    checking::end(connection, id).await?;
+                match self.checking.phase {
+                    Phase::Setup => checking::end(connection, id).await?,
+                    Phase::Landing => drop(land::end(connection, id, None).await?),
+                    Phase::Stage | Phase::Asked => {}
                 }
                 let what = self.what();
                 let why = Hold::new(HoldKind::Operator, format!("its worker was asked to cancel {what}"));

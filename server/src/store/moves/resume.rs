@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use super::check_begin;
 use crate::domain::event::EventKind;
 use crate::domain::gates::kind::Phase;
+use crate::domain::gates::kind::Step;
 use crate::domain::hold::Hold;
 use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
@@ -117,8 +118,9 @@ async fn resume(
 
 /// Whether the checks of a ticket were only stopped, so that they continue. After a red gate it is the agent that does.
 fn goes_on_with(found: &Ticket, checking: &Checking) -> bool {
-    let is_stopped = matches!(&found.state, TicketState::OnHold(Hold { kind: HoldKind::Operator, .. }));
-    is_stopped && (checking.result.is_some() || checking.phase == Phase::Landing)
+    let is_red = matches!(&found.state, TicketState::OnHold(Hold { kind: HoldKind::Gate, .. }));
+    let is_held = checking.step == Step::Held && !is_red;
+    is_held && (checking.result.is_some() || checking.phase == Phase::Landing)
 }
 
 async fn resumed(connection: &mut SqliteConnection, id: TicketId, now: Timestamp) -> Result<Ticket> {
