@@ -57,6 +57,11 @@ pub fn reason(touched: &[Touched]) -> String {
     if let Some(more) = touched.len().checked_sub(NAMED).filter(|more| *more > 0) {
         files.push(format!("{more} more"));
     }
+    if let [.., last] = files.as_mut_slice()
+        && touched.len() > NAMED
+    {
+        *last = format!("and {last}");
+    }
     if files.is_empty() {
         return String::new();
     }

@@ -2,6 +2,7 @@ use super::refusal;
 use crate::domain::advice::Reader;
 use crate::domain::attempt::Silence;
 use crate::domain::attempt::StopMode;
+use crate::domain::checks::kept;
 use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
@@ -90,6 +91,14 @@ fn table() -> Vec<Refusal> {
             template: "testing".to_owned(),
             problem: "worker-types/testing.md: no closing +++".to_owned(),
         },
+        Refusal::SettingsUnusable {
+            ticket: t(42),
+            why: kept::unusable(
+                None,
+                "line 3, column 1: there is no key worktree.port; did you mean ports?",
+            )
+            .reason,
+        },
         Refusal::NoWorktrees { path: "/srv/shop".to_owned(), why: "it has no commit".to_owned() },
         Refusal::TicketLanding { ticket: t(42) },
         Refusal::TooManyWaiting { most: 100 },
@@ -153,6 +162,7 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::UnknownComment { .. } => 34,
         Refusal::TooManyWorkersInProject { .. } => 35,
         Refusal::RepositoryRefused { .. } => 36,
+        Refusal::SettingsUnusable { .. } => 37,
     }
 }
 

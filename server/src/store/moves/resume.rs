@@ -2,6 +2,7 @@
 
 use sqlx::SqliteConnection;
 
+use crate::domain::checks::Kept;
 use crate::domain::event::EventKind;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
@@ -12,6 +13,7 @@ use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
+use crate::store::rows::checks;
 use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::event;
@@ -35,9 +37,21 @@ impl Store {
         comment: Option<String>,
         now: Timestamp,
     ) -> Result<Ticket> {
+        self.resume_ticket_with(id, stage, comment, None, now).await
+    }
+
+    /// The same, with what the file in the project's directory says by now, for a ticket that was held for it.
+    pub async fn resume_ticket_with(
+        &self,
+        id: TicketId,
+        stage: Option<String>,
+        comment: Option<String>,
+        file: Option<Kept>,
+        now: Timestamp,
+    ) -> Result<Ticket> {
         self.writer
             .at(RESUME)
-            .write(move |connection| Box::pin(resume(connection, id, stage, comment, now)))
+            .write(move |connection| Box::pin(resume(connection, id, stage, comment, file, now)))
             .await
     }
 }
@@ -47,6 +61,7 @@ async fn resume(
     id: TicketId,
     stage: Option<String>,
     comment: Option<String>,
+    file: Option<Kept>,
     now: Timestamp,
 ) -> Result<Ticket> {
     let found = ticket::load(connection, id).await?;
@@ -80,6 +95,9 @@ async fn resume(
     }
     if let Some(content) = comment {
         comment::insert(connection, NewComment::coordinator(id, &content), now).await?;
+    }
+    if let Some(kept) = file {
+        checks::keep(connection, id, &kept).await?;
     }
     let blocked = !ticket::open_dependencies(connection, id).await?.is_empty();
     sqlx::query(

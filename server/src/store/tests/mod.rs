@@ -40,7 +40,6 @@ use super::Store;
 use super::Work;
 use crate::domain::attempt::Spent;
 use crate::domain::checks::Kept;
-use crate::domain::checks::TablesChange;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -103,7 +102,6 @@ impl Bed {
             rules: String::new(),
             patterns: String::new(),
             limits: ProjectLimitsChange::default(),
-            checks: TablesChange::default(),
         };
         store.create_project(new, NOW).await.expect("a project");
         for kind in ["plan", "impl", "review"] {

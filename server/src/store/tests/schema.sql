@@ -701,6 +701,12 @@ CREATE TABLE place (
     granted_elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (granted_elsewhere >= 0)
 ) STRICT;
 
+CREATE TABLE port_block (
+    first     INTEGER PRIMARY KEY CHECK (first BETWEEN 1024 AND 65535),
+    count     INTEGER NOT NULL CHECK (count >= 1 AND first + count <= 65536),
+    ticket_id INTEGER NOT NULL UNIQUE REFERENCES ticket (ticket_id)
+) STRICT;
+
 CREATE TABLE project (
     -- AUTOINCREMENT: events keep pointing at deleted projects, so a key is never used twice.
     project_id  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -727,6 +733,13 @@ CREATE TABLE project (
     updated_at  INTEGER NOT NULL,
     -- Set by delete_project. The row stays, because tickets, attempts and events of the past name it.
     deleted_at  INTEGER
+) STRICT;
+
+CREATE TABLE project_checks (
+    project_id INTEGER PRIMARY KEY REFERENCES project (project_id),
+    -- The tables as JSON, only with the keys that are set: {"ports": 10}, and [{"name": "test", "retries": 0}].
+    worktree   TEXT    NOT NULL CONSTRAINT worktree_is_an_object CHECK (json_type(worktree) = 'object'),
+    gates      TEXT    NOT NULL CONSTRAINT gates_is_a_list CHECK (json_type(gates) = 'array')
 ) STRICT;
 
 CREATE TABLE project_limit (
@@ -822,6 +835,18 @@ CREATE TABLE ticket (
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
     CONSTRAINT scheduled_has_time      CHECK ((state = 'scheduled') = (not_before IS NOT NULL)),
     CONSTRAINT resume_names_its_worker CHECK ((resume_session_id IS NULL) = (resume_worker_id IS NULL))
+) STRICT;
+
+CREATE TABLE ticket_checks (
+    ticket_id INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- The base commit at which the file was read; NULL when it was read from the project's directory.
+    commit_id TEXT    CHECK (length(commit_id) >= 40),
+    -- 1 if there was a file.
+    found     INTEGER NOT NULL CHECK (found IN (0, 1)),
+    -- Its tables as JSON, like those of project_checks: {"worktree": {...}, "gates": [...]}.
+    tables    TEXT    NOT NULL CONSTRAINT tables_is_an_object CHECK (json_type(tables) = 'object'),
+    -- What was copied into its worktree, as JSON for people; NULL when nothing was to be copied.
+    copied    TEXT    CONSTRAINT copied_is_an_object CHECK (json_type(copied) = 'object')
 ) STRICT;
 
 CREATE TABLE ticket_count (
