@@ -176,6 +176,7 @@ impl Item {
                     | HoldKind::Unfinished
                     | HoldKind::Checkout
                     | HoldKind::Configuration
+                    | HoldKind::Decision
                     | HoldKind::Operator => {
                         format!("{ticket} \"{title}\" is on hold at {stage}: {reason}")
                     }
@@ -286,7 +287,9 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
     };
     let again = hold.kind == HoldKind::Unfinished;
     let mut actions = Vec::new();
-    if *is_done && !again {
+    if hold.kind == HoldKind::Decision {
+        actions.push(resume("Agree to it"));
+    } else if *is_done && !again {
         actions.push(complete());
     }
     // Without its worker type nothing could run it, and resuming it is refused.
@@ -304,6 +307,13 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
                 resume("Fix it, then resume it")
             }
             HoldKind::Unfinished => resume("Have the stage done again; what is there now is kept"),
+            HoldKind::Decision => {
+                let stage = stage.as_str();
+                let command =
+                    format!("vibe-ensemble ticket resume {id} --stage {stage} --comment '{WISH}'");
+                let given = json!({"ticket_id": id, "stage": stage, "comment": WISH});
+                Action::new("Have the stage done differently", "resume_ticket", given, command)
+            }
             HoldKind::Failures | HoldKind::Operator => resume("Resume it"),
         });
     }
@@ -314,6 +324,9 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
     actions.push(close(*ticket));
     actions
 }
+
+/// Where goes what shall be different, as with [`ANSWER`].
+const WISH: &str = "WHAT TO CHANGE";
 
 /// Where an answer goes: steps are complete as they stand, and an answer is not known here.
 pub const ANSWER: &str = "YOUR ANSWER";

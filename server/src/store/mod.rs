@@ -55,6 +55,7 @@ pub use self::moves::prune::BATCH as PRUNE_BATCH;
 pub use self::moves::put_off::PutOff;
 pub use self::moves::renumber::Highest;
 pub use self::rows::event_marks::EventScope;
+pub use self::rows::protection::Protection;
 pub use self::views::at_work::AtWork;
 pub use self::views::at_work::Now;
 pub use self::views::at_work::Today;

@@ -19,8 +19,10 @@ use crate::cli::terminal::Table;
 use crate::config::Environment;
 use crate::domain::checks::Checks;
 use crate::domain::checks::Gate;
+use crate::domain::checks::GateTable;
 use crate::domain::checks::Problem;
 use crate::domain::checks::Tables;
+use crate::domain::checks::WorktreeTable;
 use crate::domain::checks::file::File;
 use crate::domain::checks::file::NAME;
 use crate::exit::Exit;
@@ -153,7 +155,8 @@ fn page(checks: &Checks, file: &File) -> Page {
     let named =
         gates.iter().zip(&checks.gates).map(|(keys, gate)| (format!("gate {}", gate.name), keys));
     for (name, keys) in std::iter::once(("worktree".to_owned(), &worktree)).chain(named) {
-        for (key, shown) in keys {
+        let order = if name == "worktree" { WorktreeTable::KEYS } else { GateTable::KEYS };
+        for (key, shown) in order.iter().filter_map(|key| Some((key, keys.get(*key)?))) {
             let value = match &shown["value"] {
                 // What is not set says nothing.
                 Value::Null => String::new(),

@@ -9,6 +9,7 @@
 //! - `prepare`: makes a worktree, or brings it to its accepted commit.
 //! - `checks`: what makes a worktree ready to build.
 //! - `settle`: accepts what an attempt changed, or sets it aside.
+//! - `protect`: looks whether accepted work changes what lands only after somebody agrees.
 //! - `land`: merges the branch of a completed ticket.
 //!
 //! Invariant: a worktree is changed only while its repository is held, and only when the database,
@@ -18,6 +19,7 @@
 mod checks;
 mod land;
 mod prepare;
+mod protect;
 mod settle;
 mod tend;
 mod trouble;

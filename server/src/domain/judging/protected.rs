@@ -19,6 +19,9 @@ pub enum Protector {
     Gate(String),
 }
 
+/// The reason of a hold for a change with more files than are looked at.
+pub const TOO_MANY: &str = "it changes so many files that they were not looked at, and somebody has to agree before they land";
+
 /// The most files that a sentence names.
 const NAMED: usize = 5;
 

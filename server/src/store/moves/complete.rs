@@ -10,6 +10,7 @@ use crate::domain::comment::COORDINATOR;
 use crate::domain::comment::CommentKind;
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -31,6 +32,8 @@ use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::event;
 use crate::store::rows::event::By;
+use crate::store::rows::protection;
+use crate::store::rows::protection::Protection;
 use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
 
@@ -101,6 +104,9 @@ pub(crate) async fn apply(
 ) -> Result<()> {
     match to {
         Move::Close => {
+            if let Protection::Undecided(why) = protection::of_ticket(connection, found.id).await? {
+                return hold::at_its_stage(connection, found, by, &why, now).await;
+            }
             if land::begin_landing(connection, found.id, now).await? {
                 return Ok(());
             }
@@ -238,6 +244,11 @@ async fn complete(
     let place =
         Place { plan: &found.plan, stage_index: found.stage_index, rework_laps: found.rework_laps };
     let to = pipeline::after_stage(place, &result, &policy);
+    let decides =
+        matches!(&found.state, TicketState::OnHold(why) if why.kind == HoldKind::Decision);
+    if decides && matches!(result.outcome, StageOutcome::Completed) {
+        protection::agree(connection, id, now).await?;
+    }
     stage_done(connection, &found, By::Coordinator, &result, to, now).await?;
     ticket::load(connection, id).await
 }

@@ -2,9 +2,12 @@
 
 use sqlx::SqliteConnection;
 
+use super::complete;
 use crate::domain::checks::Kept;
 use crate::domain::event::EventKind;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
+use crate::domain::pipeline::Move;
 use crate::domain::refusal::Refusal;
 use crate::domain::summary;
 use crate::domain::ticket::Plan;
@@ -17,6 +20,8 @@ use crate::store::rows::checks;
 use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::event;
+use crate::store::rows::event::By;
+use crate::store::rows::protection;
 use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
 
@@ -78,6 +83,12 @@ async fn resume(
         }
     }
     let named = stage.is_some();
+    if let TicketState::OnHold(why) = &found.state
+        && why.kind == HoldKind::Decision
+        && !named
+    {
+        return agree(connection, &found, comment, now).await;
+    }
     let at = match stage {
         None => found.stage_index,
         Some(stage) => resume_at(&found.plan, found.stage_index, &stage).ok_or_else(|| {
@@ -121,4 +132,21 @@ async fn resume(
     event::append(connection, event::about(&resumed, EventKind::TicketResumed, summary), now)
         .await?;
     Ok(resumed)
+}
+
+/// Agrees to what a completed ticket changes: it lands, or closes.
+async fn agree(
+    connection: &mut SqliteConnection,
+    found: &Ticket,
+    comment: Option<String>,
+    now: Timestamp,
+) -> Result<Ticket> {
+    if let Some(content) = comment {
+        comment::insert(connection, NewComment::coordinator(found.id, &content), now).await?;
+    }
+    protection::agree(connection, found.id, now).await?;
+    let summary = summary::ticket_agreed(found.id);
+    event::append(connection, event::about(found, EventKind::TicketResumed, summary), now).await?;
+    complete::apply(connection, found, By::Coordinator, Move::Close, now).await?;
+    ticket::load(connection, found.id).await
 }

@@ -1,6 +1,7 @@
 //! The store against a real file and the real migrations. Time is whatever a test says it is.
 
 mod bill;
+mod checks;
 mod claims;
 mod dearest;
 mod ends;

@@ -863,6 +863,16 @@ CREATE TABLE ticket_dependency (
     CONSTRAINT no_cycle CHECK (depends_on_id < ticket_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE ticket_protection (
+    ticket_id INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- The accepted commit that was looked at. Where the ticket has another one by now, nothing is known.
+    commit_id TEXT    NOT NULL CHECK (length(commit_id) >= 40),
+    -- What it changes, as the reason of a hold; NULL when nothing is protected.
+    reason    TEXT    CHECK (reason <> ''),
+    -- When somebody agreed to that commit.
+    agreed_at INTEGER CONSTRAINT agreed_to_something CHECK (agreed_at IS NULL OR reason IS NOT NULL)
+) STRICT;
+
 CREATE TABLE ticket_stage (
     ticket_id   INTEGER NOT NULL REFERENCES ticket (ticket_id),
     stage_index INTEGER NOT NULL CHECK (stage_index >= 0),
