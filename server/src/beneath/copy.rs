@@ -1,24 +1,28 @@
 //! Copies single files from one directory into another, of which neither is trusted to be what it seems.
 
 use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
 use std::fs::FileTimes;
 use std::io;
 use std::io::Read as _;
 use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Component;
 use std::path::Path;
+use std::path::PathBuf;
 
 use rustix::fs::AtFlags;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::RenameFlags;
-use rustix::fs::ResolveFlags;
 use rustix::io::Errno;
 
 use super::open::below;
+use super::open::directory_below;
 use super::open::path_of;
 
 /// What became of one file.
@@ -145,26 +149,48 @@ fn enter(at: &OwnedFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
     Ok((kind == FileType::Directory).then_some(found))
 }
 
-/// Looks for a file without leaving the directory.
+/// The most links on the way to one file.
+const LINKS: usize = 40;
+
+/// Looks for a file without leaving the directory: a link on the way is followed by its own text, one component at a time, and
+/// each directory stays the one that was found. (The kernel's `openat2` would do the same, but not in every container.)
 fn find(from: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(from, path, flags, Mode::empty(), inside) {
-        Ok(found) => Ok(found),
-        // Some containers forbid the call. Then no link is followed at all.
-        Err(Errno::NOSYS | Errno::PERM) => find_without_links(from, path),
-        Err(error) => Err(error.into()),
+    let mut above: Vec<OwnedFd> = Vec::new();
+    let mut at = from.try_clone()?;
+    let mut left: Vec<OsString> = path.iter().rev().map(OsString::from).collect();
+    let mut links = 0;
+    while let Some(name) = left.pop() {
+        if name == "." || name.is_empty() {
+            continue;
+        }
+        if name == "/" {
+            return Err(Errno::XDEV.into());
+        }
+        if name == ".." {
+            at = above.pop().ok_or(Errno::XDEV)?;
+            continue;
+        }
+        let found = below(&at, &name)?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) == FileType::Symlink {
+            links += 1;
+            if links > LINKS {
+                return Err(Errno::LOOP.into());
+            }
+            let target = rustix::fs::readlinkat(&found, "", Vec::new())?;
+            let target = OsStr::from_bytes(target.to_bytes());
+            left.extend(Path::new(target).iter().rev().map(OsString::from));
+            continue;
+        }
+        above.push(std::mem::replace(&mut at, found));
     }
+    Ok(at)
 }
 
-fn find_without_links(from: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
-    let mut at = from.try_clone()?;
-    for part in path.components() {
-        let Component::Normal(name) = part else { return Err(Errno::XDEV.into()) };
-        at = below(&at, name)?;
-        if FileType::from_raw_mode(rustix::fs::fstat(&at)?.st_mode) == FileType::Symlink {
-            return Err(Errno::LOOP.into());
-        }
+/// A directory below another one, opened for reading, with no link on the way.
+fn enter_plainly(from: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let mut at = from.try_clone_to_owned()?;
+    for name in path {
+        at = directory_below(at.as_fd(), name)?;
     }
     Ok(at)
 }
@@ -182,30 +208,16 @@ fn refused(error: &io::Error) -> Option<Copied> {
 /// The paths of all files below a directory of `from`, links among them, as they lie below `from`; `None` if there are more
 /// than `most` entries. Nothing is entered through a link, and what cannot be read is passed over. Repositories inside it are
 /// left out: a copy of one would be a second repository with the same work.
-pub fn files_below(
-    from: impl AsFd,
-    path: &Path,
-    most: usize,
-) -> io::Result<Option<Vec<std::path::PathBuf>>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let open = |path: &Path| match rustix::fs::openat2(&from, path, flags, Mode::empty(), inside) {
-        Err(Errno::NOSYS | Errno::PERM) => {
-            let at = find_without_links(&from.as_fd().try_clone_to_owned()?, path)?;
-            Ok(rustix::fs::openat(&at, ".", flags, Mode::empty())?)
-        }
-        opened => opened.map_err(io::Error::from),
-    };
+pub fn files_below(from: impl AsFd, path: &Path, most: usize) -> io::Result<Option<Vec<PathBuf>>> {
     let (mut waiting, mut found, mut seen) = (vec![path.to_owned()], Vec::new(), 0_usize);
     while let Some(place) = waiting.pop() {
-        let Ok(directory) = open(&place) else { continue };
+        let Ok(directory) = enter_plainly(from.as_fd(), &place) else { continue };
         if rustix::fs::statat(&directory, ".git", AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             continue;
         }
         for entry in rustix::fs::Dir::read_from(&directory)? {
             let entry = entry?;
-            let name =
-                <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(entry.file_name().to_bytes());
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {
                 continue;
             }

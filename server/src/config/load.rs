@@ -34,6 +34,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "STAGE",
     "ATTEMPT",
     "WORKER",
+    "PORT",
     "SERVER_ID",
     "TOKEN",
     "CRASH_AT",

@@ -18,6 +18,9 @@ use crate::domain::worker_type::WorkerTypeSettings;
 use crate::domain::worktree::Worktree;
 use crate::store::Granted;
 
+/// The first of a ticket's own ports, for its agent, its setup and its gates.
+pub(super) const PORT_VARIABLE: &str = "VIBE_ENSEMBLE_PORT";
+
 /// Writes grants: everything with which an agent is started.
 #[derive(Clone, Debug)]
 pub(super) struct Grants {
@@ -47,6 +50,7 @@ impl Grants {
             mark: &mark,
             run_dir: &run_dir.to_string_lossy(),
             worker_types: &granted.worker_types,
+            ready: &granted.ready,
         };
         let program = settings.program();
         let mut env = settings.env;
@@ -65,6 +69,9 @@ impl Grants {
             (run_dir::PLACE_VARIABLE, self.places.place.id.clone()),
         ] {
             env.insert(name.to_owned(), value);
+        }
+        if let Some((first, _)) = granted.ready.ports {
+            env.insert(PORT_VARIABLE.to_owned(), first.to_string());
         }
         Grant {
             version: 1,

@@ -42,7 +42,6 @@ pub struct NewProject {
     pub rules: String,
     pub patterns: String,
     pub limits: ProjectLimitsChange,
-    pub checks: TablesChange,
 }
 
 /// What `update_project` changes; `None` leaves a field as it is.

@@ -54,6 +54,11 @@ pub enum Refusal {
         path: String,
         why: String,
     },
+    /// The file of a ticket that works in the project's directory is still wrong.
+    SettingsUnusable {
+        ticket: TicketId,
+        why: String,
+    },
     ProjectInUse {
         project: String,
         open_tickets: i64,

@@ -123,6 +123,12 @@ pub fn ticket_resumed(ticket: &Ticket) -> String {
     format!("{} resumes at its stage {}.", ticket.id, ticket.current_stage())
 }
 
+/// To what a completed ticket changes.
+#[must_use]
+pub fn ticket_agreed(ticket: TicketId) -> String {
+    format!("{ticket} goes on: its change of protected files was agreed to.")
+}
+
 /// `by` was the last of the tickets that it waited for.
 #[must_use]
 pub fn unblocked(ticket: TicketId, by: TicketId) -> String {

@@ -1,5 +1,8 @@
 //! What a commit holds, and what changed between two.
 
+use std::path::Path;
+
+use super::command::Git;
 use super::error::GitError;
 use super::repository::Repository;
 
@@ -14,6 +17,18 @@ pub enum FileAt {
     Odd,
     TooLarge,
     Content(Vec<u8>),
+}
+
+/// Whether a file in a checkout is as its commit has it; `None` outside of a repository.
+pub async fn is_as_committed(directory: &Path, name: &str) -> Option<bool> {
+    let status = Git::at(directory, "status").args([
+        "--porcelain",
+        "--untracked-files=all",
+        "--ignored",
+        "-z",
+    ]);
+    let answer = status.args(["--", name]).ask().await.ok()?;
+    answer.is_success().then(|| answer.bytes().is_empty())
 }
 
 impl Repository {

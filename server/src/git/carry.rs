@@ -166,14 +166,28 @@ impl Repository {
     }
 }
 
-/// What the checkout ignores, as it lies below the checkout; a directory that is ignored as a whole ends in a slash.
-async fn ignored(checkout: &Path) -> Result<Vec<PathBuf>, GitError> {
+/// Something that the checkout ignores, by its path below the checkout.
+#[derive(Debug)]
+struct Ignored {
+    path: PathBuf,
+    /// It is ignored as a whole.
+    is_directory: bool,
+}
+
+/// What the checkout ignores.
+async fn ignored(checkout: &Path) -> Result<Vec<Ignored>, GitError> {
     let list = Git::at(checkout, "ls-files")
         .args(["--others", "--ignored", "--exclude-standard", "--directory", "-z"])
         .run()
         .await?;
     let paths = list.bytes().split(|byte| *byte == 0).filter(|path| !path.is_empty());
-    Ok(paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect())
+    let ignored = paths.map(|path| match path.strip_suffix(b"/") {
+        Some(directory) => {
+            Ignored { path: OsStr::from_bytes(directory).into(), is_directory: true }
+        }
+        None => Ignored { path: OsStr::from_bytes(path).into(), is_directory: false },
+    });
+    Ok(ignored.collect())
 }
 
 /// A directory beside the worktree, where a file is written before it is in its place.
@@ -187,7 +201,7 @@ type Done = (Carried, Vec<(PathBuf, u64)>);
 
 fn copied(
     wanted: &Wanted,
-    ignored: &[PathBuf],
+    ignored: &[Ignored],
     from: &Path,
     to: &Path,
     aside: &Path,
@@ -238,12 +252,11 @@ fn opened(directory: &OwnedFd) -> io::Result<OwnedFd> {
 /// The files that the patterns match.
 fn selected(
     wanted: &Wanted,
-    ignored: &[PathBuf],
+    ignored: &[Ignored],
     from: &OwnedFd,
 ) -> io::Result<Result<Vec<PathBuf>, TooMuch>> {
     let (mut files, mut left) = (Vec::new(), MOST_LOOKED_AT);
-    for path in ignored {
-        let is_directory = path.as_os_str().as_bytes().ends_with(b"/");
+    for Ignored { path, is_directory } in ignored {
         if !is_directory {
             files.extend(wanted.matches(path, false).then(|| path.clone()));
         } else if wanted.matches(path, true) || wanted.leads_into(path) {

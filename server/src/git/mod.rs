@@ -67,6 +67,7 @@ pub mod stand;
 mod tests;
 
 pub use self::at_commit::FileAt;
+pub use self::at_commit::is_as_committed;
 pub use self::bounds::Hung;
 pub use self::carry::Carried;
 pub use self::carry::INCLUDE;

@@ -62,6 +62,7 @@ pub use self::moves::renumber::Highest;
 pub use self::rows::checking::Checking;
 pub use self::rows::checking::CheckingGate;
 pub use self::rows::event_marks::EventScope;
+pub use self::rows::protection::Protection;
 pub use self::rows::waiver::Waiver;
 pub use self::views::at_work::AtWork;
 pub use self::views::at_work::Now;

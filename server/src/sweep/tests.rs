@@ -12,7 +12,6 @@ use rustix::fs::flock;
 use super::*;
 use crate::domain::attempt::Spent;
 use crate::domain::checks::Kept;
-use crate::domain::checks::TablesChange;
 use crate::domain::id::AttemptId;
 use crate::domain::id::EventSeq;
 use crate::domain::id::TicketId;
@@ -79,7 +78,6 @@ impl Bed {
             rules: String::new(),
             patterns: String::new(),
             limits: ProjectLimitsChange::default(),
-            checks: TablesChange::default(),
         };
         store.create_project(new, THEN).await.unwrap();
         let settings = WorkerTypeSettings {

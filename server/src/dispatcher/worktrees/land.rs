@@ -39,6 +39,7 @@ impl Worktrees {
             self.store.worktree_ready(id, Some(head.clone()), self.clock.now()).await?;
             work.head = head;
         }
+        self.assert_agreed(&repository, id, &work).await?;
         let project = self.store.project(ticket.project_name.as_str()).await?;
         if project.on_complete == OnComplete::Keep {
             return Ok(self.store.landed(id, None, self.clock.now()).await?);

@@ -10,6 +10,7 @@
 //! - `checks`: what makes a worktree ready to build.
 //! - `settle`: accepts what an attempt changed, or sets it aside.
 //! - `gates`: what gates judge, and what they changed.
+//! - `protect`: looks whether accepted work changes what lands only after somebody agrees.
 //! - `land`: merges the branch of a completed ticket.
 //!
 //! Invariant: a worktree is changed only while its repository is held, and only when the database,
@@ -20,6 +21,7 @@ mod checks;
 mod gates;
 mod land;
 mod prepare;
+mod protect;
 mod settle;
 mod tend;
 mod trouble;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::given;
+use super::place::Lines;
 use super::place::Position;
 use super::problem::Problem;
 use super::problem::Problems;
@@ -38,23 +39,24 @@ pub fn parse(content: &[u8]) -> Result<File, Problems> {
             let good = content.get(..error.valid_up_to()).unwrap_or_default();
             let good = String::from_utf8_lossy(good);
             return Err(whole(
-                Some(Position::of(&good, good.len())),
+                Some(Lines::of(&good).at(good.len())),
                 "the file is not in UTF-8 from here on",
             ));
         }
     };
+    let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What follows an error of syntax may be read as anything.
         let problem = |error: &toml::de::Error| Problem {
-            at: Some(Position::of(text, error.span().map_or(0, |span| span.start))),
+            at: Some(lines.at(error.span().map_or(0, |span| span.start))),
             key: String::new(),
             wrong: Wrong::Text(format!("this is not valid TOML: {}", error.message())),
         };
         return Err(Problems(errors.iter().take(1).map(problem).collect()));
     }
     let mut found = Found::default();
-    let tables = tables::top(given::rows(text, table.get_ref()), &mut found);
+    let tables = tables::top(given::rows(&lines, table.get_ref()), &mut found);
     let (tables, places) = found.into_result(tables)?;
     Ok(File { tables, places })
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use toml::de::DeTable;
 use toml::de::DeValue;
 
+use super::place::Lines;
 use super::place::Position;
 
 /// A value and, in a file, where it is.
@@ -35,7 +36,7 @@ pub(super) struct Row {
 }
 
 impl Given {
-    pub(super) fn from_toml(text: &str, offset: usize, value: &DeValue<'_>) -> Self {
+    pub(super) fn from_toml(lines: &Lines<'_>, offset: usize, value: &DeValue<'_>) -> Self {
         let kind = match value {
             DeValue::String(string) => Kind::Text(string.to_string()),
             DeValue::Integer(digits) => {
@@ -46,15 +47,15 @@ impl Given {
             DeValue::Boolean(truth) => Kind::Truth(*truth),
             DeValue::Array(items) => {
                 let item = |item: &toml::Spanned<DeValue<'_>>| {
-                    Self::from_toml(text, item.span().start, item.get_ref())
+                    Self::from_toml(lines, item.span().start, item.get_ref())
                 };
                 Kind::List(items.iter().map(item).collect())
             }
-            DeValue::Table(table) => Kind::Table(rows(text, table)),
+            DeValue::Table(table) => Kind::Table(rows(lines, table)),
             DeValue::Float(_) => Kind::Other("a number with a fraction"),
             DeValue::Datetime(_) => Kind::Other("a date"),
         };
-        Self { at: Some(Position::of(text, offset)), kind }
+        Self { at: Some(lines.at(offset)), kind }
     }
 
     pub(super) fn from_json(value: &Value) -> Self {
@@ -113,13 +114,13 @@ impl Given {
 }
 
 /// The rows of a table in the order of the text.
-pub(super) fn rows(text: &str, table: &DeTable<'_>) -> Vec<Row> {
+pub(super) fn rows(lines: &Lines<'_>, table: &DeTable<'_>) -> Vec<Row> {
     let mut rows: Vec<Row> = table
         .iter()
         .map(|(key, value)| Row {
             key: key.get_ref().to_string(),
-            at: Some(Position::of(text, key.span().start)),
-            value: Given::from_toml(text, value.span().start, value.get_ref()),
+            at: Some(lines.at(key.span().start)),
+            value: Given::from_toml(lines, value.span().start, value.get_ref()),
         })
         .collect();
     rows.sort_by_key(|row| row.at);

@@ -9,18 +9,26 @@ pub struct Position {
     pub column: usize,
 }
 
-impl Position {
+/// Where the lines of a text begin: a file may have as many keys as lines, and each is looked up.
+#[derive(Clone, Debug)]
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(after_newlines).collect() }
+    }
+
     /// The position of a byte of the text.
-    #[must_use]
-    pub fn of(text: &str, offset: usize) -> Self {
-        let mut offset = offset.min(text.len());
-        while !text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        let before = &text[..offset];
-        let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self { line, column: 1 + before[start..].chars().count() }
+    pub(super) fn at(&self, offset: usize) -> Position {
+        let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).and_then(|index| self.starts.get(index)).copied();
+        let before = self.text.get(start.unwrap_or(0)..offset).unwrap_or_default();
+        Position { line, column: 1 + before.chars().count() }
     }
 }
 

@@ -46,6 +46,25 @@ impl Wrong {
 }
 
 impl Problem {
+    /// What is wrong, without its place.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let key = &self.key;
+        match &self.wrong {
+            Wrong::Unknown { nearest: Some(nearest), .. } => {
+                format!("there is no key {key}; did you mean {nearest}?")
+            }
+            Wrong::Unknown { nearest: None, known, .. } => {
+                format!("there is no key {key}; the keys here are {}", known.join(", "))
+            }
+            Wrong::Missing { allowed } => format!("{key} is missing; it must be {allowed}"),
+            Wrong::Value { given, allowed } => {
+                format!("{key} cannot be {given}; it must be {allowed}")
+            }
+            Wrong::Text(message) => message.clone(),
+        }
+    }
+
     /// The same about an argument of a call.
     #[must_use]
     pub fn invalid(&self) -> Invalid {
@@ -67,22 +86,9 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(at) = self.at {
-            write!(f, "{at}: ")?;
-        }
-        let key = &self.key;
-        match &self.wrong {
-            Wrong::Unknown { nearest: Some(nearest), .. } => {
-                write!(f, "there is no key {key}; did you mean {nearest}?")
-            }
-            Wrong::Unknown { nearest: None, known, .. } => {
-                write!(f, "there is no key {key}; the keys here are {}", known.join(", "))
-            }
-            Wrong::Missing { allowed } => write!(f, "{key} is missing; it must be {allowed}"),
-            Wrong::Value { given, allowed } => {
-                write!(f, "{key} cannot be {given}; it must be {allowed}")
-            }
-            Wrong::Text(message) => f.write_str(message),
+        match self.at {
+            Some(at) => write!(f, "{at}: {}", self.said()),
+            None => f.write_str(&self.said()),
         }
     }
 }

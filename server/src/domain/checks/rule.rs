@@ -304,7 +304,7 @@ impl Rule for PathBelow {
     fn read(&self, given: &Given) -> Result<String, Refused> {
         let path = Text {
             good: is_below,
-            allowed: "a path below the project's directory, without \"..\", such as \"target/junit.xml\"",
+            allowed: "a path below the project's directory, without \"..\"",
         };
         path.read(given).map(|path| path.trim_end_matches('/').to_owned())
     }
@@ -347,11 +347,13 @@ impl Rule for Variables {
         let mut variables = BTreeMap::new();
         for row in rows {
             let value = &row.value;
-            let part = format!(".{}", shortened(&shown(&row.key), GIVEN_CHARS));
+            let key = shortened(&shown(&row.key), GIVEN_CHARS);
             if !is_variable(&row.key) {
-                let allowed = "named by letters, digits and '_', and not begin with VIBE_ENSEMBLE_";
-                return Err(refused(value, row.at, allowed).within(&part));
+                let allowed = "a table whose names have letters, digits and '_', and do not begin with VIBE_ENSEMBLE_";
+                let wrong = Wrong::value(&format!("a table with {key:?}"), allowed);
+                return Err(Refused { at: row.at, below: String::new(), wrong });
             }
+            let part = format!(".{key}");
             let text = match &value.kind {
                 Kind::Text(text) if !text.contains('\0') => text.clone(),
                 Kind::Text(_) => {

@@ -19,6 +19,9 @@ pub enum Protector {
     Gate(String),
 }
 
+/// The reason of a hold for a change with more files than are looked at.
+pub const TOO_MANY: &str = "it changes so many files that they were not looked at, and somebody has to agree before they land";
+
 /// The most files that a sentence names.
 const NAMED: usize = 5;
 
@@ -56,6 +59,11 @@ pub fn reason(touched: &[Touched]) -> String {
     let mut files: Vec<String> = touched.iter().take(NAMED).map(named).collect();
     if let Some(more) = touched.len().checked_sub(NAMED).filter(|more| *more > 0) {
         files.push(format!("{more} more"));
+    }
+    if let [.., last] = files.as_mut_slice()
+        && touched.len() > NAMED
+    {
+        *last = format!("and {last}");
     }
     if files.is_empty() {
         return String::new();

@@ -5,12 +5,14 @@
 //!
 //! Invariant: what an agent wrote is fenced ([`said`]); outside of a fence, only the coordinator and this server speak.
 
+mod ready;
 mod said;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+pub use self::ready::Ready;
 use self::said::Fence;
 use super::agent_files;
 use super::agent_files::MCP_FILE;
@@ -63,6 +65,8 @@ pub struct Assignment<'a> {
     pub claude_session_id: &'a str,
     /// Random and new for each prompt: marks what agents wrote.
     pub mark: &'a str,
+    /// How its directory was made ready, and which gates await the stage.
+    pub ready: &'a Ready,
     /// Where the run directory will be.
     pub run_dir: &'a str,
     /// Name and description of the worker types that a plan may name, if the stage may create
@@ -123,6 +127,7 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     if let Some(work) = &ticket.work {
         section(&mut text, "Where you work", &whereabouts(work));
     }
+    section(&mut text, "What was made ready", &ready::directory(a.ready, ticket.work.is_some()));
     section(&mut text, "Rules of the project", &a.project.rules);
     section(&mut text, "Patterns of the project", &a.project.patterns);
     what_was_said(&mut text, a.comments, fence);
@@ -140,6 +145,7 @@ pub fn prompt(a: &Assignment<'_>) -> String {
         fence.put(&mut text, &with_places(red, a.run_dir));
     }
     push(&mut text, format_args!("{}\n", include_str!("words/while-you-work.md")));
+    section(&mut text, "Gates", &ready::gates(&a.ready.checks, stage.as_str()));
     text.push_str(include_str!("words/how-to-end.md"));
     if a.settings.may_create_tickets {
         how_to_plan(&mut text, a);

@@ -54,10 +54,27 @@ fn close(ticket: &Ticket) -> Advice {
 /// What moves a ticket that is on hold; `without_type` as in [`Surroundings`].
 fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec<Advice> {
     let id = ticket.id;
-    let resume = if kind == HoldKind::Question {
-        Advice::take_with(Step::AnswerTicket, "answer it", format!("{id} '{ANSWER}'"))
-    } else {
-        Advice::take_with(Step::ResumeTicket, "resume it", id.to_string())
+    let resume = match kind {
+        HoldKind::Question => {
+            Advice::take_with(Step::AnswerTicket, "answer it", format!("{id} '{ANSWER}'"))
+        }
+        HoldKind::Decision => {
+            let stage = ticket.current_stage();
+            let again = format!(
+                "have its stage done differently by naming the stage (such as {stage}) when you resume it"
+            );
+            return vec![
+                Advice::take_with(Step::ResumeTicket, "agree to it by resuming it", id.to_string()),
+                Advice::take_with(Step::ResumeTicket, again, format!("{id} --stage {stage}")),
+            ];
+        }
+        HoldKind::Limit
+        | HoldKind::Failures
+        | HoldKind::Conflict
+        | HoldKind::Unfinished
+        | HoldKind::Checkout
+        | HoldKind::Configuration
+        | HoldKind::Operator => Advice::take_with(Step::ResumeTicket, "resume it", id.to_string()),
     };
     let Some(others) = without_type else { return vec![resume] };
     let create = format!("create the worker type {}", ticket.current_stage());

@@ -1,6 +1,7 @@
 //! Runs against real repositories and the git of this system.
 
 mod attacks;
+mod carry;
 mod forward;
 mod inside;
 mod landing;

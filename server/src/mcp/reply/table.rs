@@ -128,6 +128,9 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
                 Advice::just("use isolation \"shared\""),
             ],
         ),
+        Refusal::SettingsUnusable { ticket, why } => {
+            (format!("{ticket} stays on hold: {}", text::sentence(why)), vec![])
+        }
         Refusal::ProjectInUse { project, open_tickets, live_workers } => (
             format!(
                 "Project {project} was not deleted: it has {} and {}.",

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use super::Era;
 use super::Fixture;
-use crate::domain::checks::TablesChange;
 use crate::domain::project::NewProject;
 use crate::domain::text::Name;
 use crate::domain::ticket::NewTicket;
@@ -204,7 +203,6 @@ async fn the_prompts_of_the_coordinator_are_the_reviewed_ones() {
         rules: "Never push.".into(),
         patterns: String::new(),
         limits: crate::domain::project_limits::ProjectLimitsChange::default(),
-        checks: TablesChange::default(),
     };
     store.create_project(project, now).await.expect("a project");
     let settings = WorkerTypeSettings::with_prompt("Do.".into());

@@ -120,10 +120,6 @@ struct Create {
     /// Tickets that one ticket may become; default 100.
     #[schemars(range(min = -1, max = 100_000))]
     max_descendants: Option<i64>,
-    /// As in .vibe-ensemble.toml; wins over it.
-    worktree: Option<Map<String, Value>>,
-    /// As in .vibe-ensemble.toml; win over it.
-    gates: Option<Vec<Map<String, Value>>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -225,7 +221,6 @@ async fn create(service: Service, given: Create) -> Result<ProjectView> {
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
         limits: project_limits!(of_arguments!(given)),
-        checks: tables(given.worktree, given.gates)?,
     };
     Ok(service.store.create_project(new, service.now()).await?.into())
 }

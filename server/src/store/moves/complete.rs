@@ -10,6 +10,7 @@ use super::land;
 use super::say;
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -30,6 +31,8 @@ use crate::store::db::store::Store;
 use crate::store::rows::checking;
 use crate::store::rows::event;
 use crate::store::rows::event::By;
+use crate::store::rows::protection;
+use crate::store::rows::protection::Protection;
 use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
 
@@ -87,6 +90,9 @@ pub(crate) async fn apply(
 ) -> Result<()> {
     match to {
         Move::Close => {
+            if let Protection::Undecided(why) = protection::of_ticket(connection, found.id).await? {
+                return hold::at_its_stage(connection, found, by, &why, now).await;
+            }
             if land::begin_landing(connection, found.id, now).await? {
                 return Ok(());
             }
@@ -230,6 +236,11 @@ async fn complete(
     let place =
         Place { plan: &found.plan, stage_index: found.stage_index, rework_laps: found.rework_laps };
     let to = pipeline::after_stage(place, &result, &policy);
+    let decides =
+        matches!(&found.state, TicketState::OnHold(why) if why.kind == HoldKind::Decision);
+    if decides && matches!(result.outcome, StageOutcome::Completed) {
+        protection::agree(connection, id, now).await?;
+    }
     if check_begin::stage(connection, &found, By::Coordinator, &result, &to, now).await? {
         return ticket::load(connection, id).await;
     }

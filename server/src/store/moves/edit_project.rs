@@ -5,7 +5,6 @@ use sqlx::SqliteConnection;
 use super::close;
 use super::stop;
 use crate::domain::attempt::StopMode;
-use crate::domain::checks::Tables;
 use crate::domain::project::NewProject;
 use crate::domain::project::Project;
 use crate::domain::project::ProjectChange;
@@ -99,10 +98,6 @@ async fn create(
     limits.check()?;
     if limits != ProjectLimits::default() {
         limits::set(connection, project.key, limits).await?;
-    }
-    let set = new.checks.on(Tables::default());
-    if !set.is_empty() {
-        checks::set(connection, project.key, &set).await?;
     }
     Ok(project)
 }

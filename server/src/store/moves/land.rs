@@ -59,8 +59,8 @@ async fn hold_unmerged(
 }
 
 /// Marks a completed ticket whose branch needs care before it closes: a merge, where the project says so and there is
-/// anything to merge, or a commit, where an accepted attempt's work is still to be committed. Returns whether the
-/// branch needs either; otherwise the ticket may close at once.
+/// anything to merge, a commit, where an accepted attempt's work is still to be committed, or a look at what it changes,
+/// where that is not known. Returns whether the branch needs any; otherwise the ticket may close at once.
 pub(crate) async fn begin_landing(
     connection: &mut SqliteConnection,
     id: TicketId,
@@ -70,6 +70,9 @@ pub(crate) async fn begin_landing(
         "UPDATE worktree SET landing = 1, ready = 0, landing_since = COALESCE(landing_since, ?2)
           WHERE ticket_id = ?1
             AND (owed_attempt_id IS NOT NULL
+                 OR (head_commit <> base_commit
+                     AND NOT EXISTS (SELECT 1 FROM ticket_protection n
+                                      WHERE n.ticket_id = ?1 AND n.commit_id = worktree.head_commit))
                  OR (head_commit <> base_commit
                      AND EXISTS (SELECT 1 FROM ticket t JOIN project p ON p.project_id = t.project_id
                                   WHERE t.ticket_id = ?1 AND p.on_complete = 'merge' AND p.deleted_at IS NULL)))",

@@ -32,6 +32,7 @@ pub(crate) mod pause;
 pub(crate) mod pause_queue;
 pub(crate) mod pause_scope;
 pub(crate) mod prepare;
+pub(crate) mod protect;
 pub(crate) mod prune;
 pub(crate) mod put_off;
 pub(crate) mod queue_due;

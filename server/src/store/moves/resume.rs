@@ -3,12 +3,15 @@
 use sqlx::SqliteConnection;
 
 use super::check_begin;
+use super::complete;
+use crate::domain::checks::Kept;
 use crate::domain::event::EventKind;
 use crate::domain::gates::kind::Phase;
 use crate::domain::gates::kind::Step;
 use crate::domain::hold::Hold;
 use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
+use crate::domain::pipeline::Move;
 use crate::domain::refusal::Refusal;
 use crate::domain::summary;
 use crate::domain::ticket::Plan;
@@ -19,9 +22,12 @@ use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::rows::checking;
 use crate::store::rows::checking::Checking;
+use crate::store::rows::checks;
 use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::event;
+use crate::store::rows::event::By;
+use crate::store::rows::protection;
 use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
 
@@ -42,9 +48,21 @@ impl Store {
         comment: Option<String>,
         now: Timestamp,
     ) -> Result<Ticket> {
+        self.resume_ticket_with(id, stage, comment, None, now).await
+    }
+
+    /// The same, with what the file in the project's directory says by now, for a ticket that was held for it.
+    pub async fn resume_ticket_with(
+        &self,
+        id: TicketId,
+        stage: Option<String>,
+        comment: Option<String>,
+        file: Option<Kept>,
+        now: Timestamp,
+    ) -> Result<Ticket> {
         self.writer
             .at(RESUME)
-            .write(move |connection| Box::pin(resume(connection, id, stage, comment, now)))
+            .write(move |connection| Box::pin(resume(connection, id, stage, comment, file, now)))
             .await
     }
 }
@@ -54,6 +72,7 @@ async fn resume(
     id: TicketId,
     stage: Option<String>,
     comment: Option<String>,
+    file: Option<Kept>,
     now: Timestamp,
 ) -> Result<Ticket> {
     let found = ticket::load(connection, id).await?;
@@ -70,6 +89,12 @@ async fn resume(
         }
     }
     let named = stage.is_some();
+    if let TicketState::OnHold(why) = &found.state
+        && why.kind == HoldKind::Decision
+        && !named
+    {
+        return agree(connection, &found, comment, now).await;
+    }
     let at = match stage {
         None => found.stage_index,
         Some(stage) => resume_at(&found.plan, found.stage_index, &stage).ok_or_else(|| {
@@ -87,6 +112,9 @@ async fn resume(
     }
     if let Some(content) = comment {
         comment::insert(connection, NewComment::coordinator(id, &content), now).await?;
+    }
+    if let Some(kept) = file {
+        checks::keep(connection, id, &kept).await?;
     }
     let checking = checking::find(connection, id).await?;
     if let Some(checking) = checking.filter(|checking| !named && goes_on_with(&found, checking)) {
@@ -129,4 +157,21 @@ async fn resumed(connection: &mut SqliteConnection, id: TicketId, now: Timestamp
     event::append(connection, event::about(&resumed, EventKind::TicketResumed, summary), now)
         .await?;
     Ok(resumed)
+}
+
+/// Agrees to what a completed ticket changes: it lands, or closes.
+async fn agree(
+    connection: &mut SqliteConnection,
+    found: &Ticket,
+    comment: Option<String>,
+    now: Timestamp,
+) -> Result<Ticket> {
+    if let Some(content) = comment {
+        comment::insert(connection, NewComment::coordinator(found.id, &content), now).await?;
+    }
+    protection::agree(connection, found.id, now).await?;
+    let summary = summary::ticket_agreed(found.id);
+    event::append(connection, event::about(found, EventKind::TicketResumed, summary), now).await?;
+    complete::apply(connection, found, By::Coordinator, Move::Close, now).await?;
+    ticket::load(connection, found.id).await
 }

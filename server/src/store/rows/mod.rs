@@ -10,6 +10,7 @@ pub(crate) mod event_marks;
 pub(crate) mod pause;
 pub(crate) mod ports;
 pub(crate) mod project;
+pub(crate) mod protection;
 pub(crate) mod queue;
 pub(crate) mod ticket;
 pub(crate) mod trace;

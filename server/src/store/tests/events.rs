@@ -148,7 +148,6 @@ async fn two_projects() -> Bed {
         rules: String::new(),
         patterns: String::new(),
         limits: ProjectLimitsChange::default(),
-        checks: TablesChange::default(),
     };
     bed.store.create_project(app, NOW).await.unwrap();
     let settings = WorkerTypeSettings::with_prompt("Do.".into());

@@ -64,7 +64,6 @@ async fn what_waits_is_listed_oldest_first_whatever_it_is() {
         rules: String::new(),
         patterns: String::new(),
         limits: ProjectLimitsChange::default(),
-        checks: TablesChange::default(),
     };
     bed.store.create_project(other, NOW).await.unwrap();
     assert_eq!(inbox(&bed, Some("app")).await, [item("server", "server_paused")]);

@@ -1,6 +1,7 @@
 //! The store against a real file and the real migrations. Time is whatever a test says it is.
 
 mod bill;
+mod checks;
 mod claims;
 mod dearest;
 mod ends;
@@ -40,7 +41,6 @@ use super::Store;
 use super::Work;
 use crate::domain::attempt::Spent;
 use crate::domain::checks::Kept;
-use crate::domain::checks::TablesChange;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -104,7 +104,6 @@ impl Bed {
             rules: String::new(),
             patterns: String::new(),
             limits: ProjectLimitsChange::default(),
-            checks: TablesChange::default(),
         };
         store.create_project(new, NOW).await.expect("a project");
         for kind in ["plan", "impl", "review"] {

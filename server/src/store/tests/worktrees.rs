@@ -118,7 +118,6 @@ async fn attempts_take_turns_in_a_directory() {
         rules: String::new(),
         patterns: String::new(),
         limits: ProjectLimitsChange::default(),
-        checks: TablesChange::default(),
     };
     bed.store.create_project(twin, NOW).await.unwrap();
     let settings = WorkerTypeSettings::with_prompt("Do.".into());
