@@ -75,6 +75,14 @@ fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec
         | HoldKind::Checkout
         | HoldKind::Configuration
         | HoldKind::Operator => Advice::take_with(Step::ResumeTicket, "resume it", id.to_string()),
+        HoldKind::Setup => {
+            Advice::take_with(Step::ResumeTicket, "fix that and resume it", id.to_string())
+        }
+        HoldKind::Gate => Advice::take_with(
+            Step::ResumeTicket,
+            "have its agent go on with what the gates found by resuming it",
+            id.to_string(),
+        ),
     };
     let Some(others) = without_type else { return vec![resume] };
     let create = format!("create the worker type {}", ticket.current_stage());

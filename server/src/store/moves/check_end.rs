@@ -111,10 +111,18 @@ async fn end(
     let ticket = ticket::load(connection, found.ticket).await?;
     let checking = checking::find(connection, found.ticket).await?;
     let is_checked = ticket.state == TicketState::Running;
-    if let Some(checking) = checking.filter(|checking| is_checked && checking.step == Step::Running) {
-        Continuing { ticket: &ticket, checking: &checking, found: &found, ending: &ending, rules, now }
-            .go_on(connection)
-            .await?;
+    if let Some(checking) = checking.filter(|checking| is_checked && checking.step == Step::Running)
+    {
+        Continuing {
+            ticket: &ticket,
+            checking: &checking,
+            found: &found,
+            ending: &ending,
+            rules,
+            now,
+        }
+        .go_on(connection)
+        .await?;
     }
     free_base(connection, found.id).await?;
     Ok(EndReport::Accepted)
@@ -185,11 +193,14 @@ impl Continuing<'_> {
                     Phase::Stage | Phase::Asked => {}
                 }
                 let what = self.what();
-                let why = Hold::new(HoldKind::Operator, format!("its worker was asked to cancel {what}"));
-                return hold::at_its_stage(connection, self.ticket, self.by(), &why, self.now).await;
+                let why =
+                    Hold::new(HoldKind::Operator, format!("its worker was asked to cancel {what}"));
+                return hold::at_its_stage(connection, self.ticket, self.by(), &why, self.now)
+                    .await;
             }
             // The worktree is put in order first.
             Ran::Interrupted => {
+                self.leave_base(connection).await?;
                 checking::step(connection, id, &[Step::Running], self.again()).await?;
                 return Ok(());
             }
@@ -207,9 +218,21 @@ impl Continuing<'_> {
         }
     }
 
-    /// The step from which an attempt that said nothing is repeated.
+    /// The step from which an attempt that said nothing is repeated. A run on the base commit begins with its worktree.
     fn again(&self) -> Step {
-        if self.checking.phase == Phase::Setup { Step::Due } else { Step::Plan }
+        match self.checking.phase {
+            Phase::Setup => Step::Due,
+            Phase::Stage | Phase::Landing | Phase::Asked if self.is_base() => Step::Base,
+            Phase::Stage | Phase::Landing | Phase::Asked => Step::Plan,
+        }
+    }
+
+    async fn leave_base(&self, connection: &mut SqliteConnection) -> Result<()> {
+        sqlx::query("UPDATE checking_gate SET on_base = 0 WHERE ticket_id = ?1 AND on_base = 1")
+            .bind(self.ticket.id.key())
+            .execute(connection)
+            .await?;
+        Ok(())
     }
 
     fn by(&self) -> By {
@@ -231,6 +254,7 @@ impl Continuing<'_> {
     async fn strike(&self, connection: &mut SqliteConnection) -> Result<()> {
         let strikes = self.checking.strikes + 1;
         if strikes < STRIKES {
+            self.leave_base(connection).await?;
             let not_before = self.now.after(self.rules.policy.again.delay(strikes));
             sqlx::query(
                 "UPDATE checking SET step = ?2, strikes = ?3, not_before = ?4
@@ -271,10 +295,12 @@ impl Continuing<'_> {
             .bind(self.now.millis())
             .execute(&mut *connection)
             .await?;
-        sqlx::query("UPDATE worktree SET set_up = 1, ready = 1 WHERE ticket_id = ?1 AND removed_at IS NULL")
-            .bind(self.ticket.id.key())
-            .execute(connection)
-            .await?;
+        sqlx::query(
+            "UPDATE worktree SET set_up = 1, ready = 1 WHERE ticket_id = ?1 AND removed_at IS NULL",
+        )
+        .bind(self.ticket.id.key())
+        .execute(connection)
+        .await?;
         Ok(())
     }
 
@@ -289,7 +315,8 @@ impl Continuing<'_> {
         } else {
             format!(". The end of its output:\n{tail}")
         };
-        let reason = format!("the setup of its worktree failed in {}: {}{end}", self.found.id, self.how());
+        let reason =
+            format!("the setup of its worktree failed in {}: {}{end}", self.found.id, self.how());
         let why = Hold::new(HoldKind::Setup, reason);
         hold::at_its_stage(connection, self.ticket, self.by(), &why, self.now).await
     }

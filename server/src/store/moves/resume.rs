@@ -151,7 +151,11 @@ fn goes_on_with(found: &Ticket, checking: &Checking) -> bool {
     is_held && (checking.result.is_some() || checking.phase == Phase::Landing)
 }
 
-async fn resumed(connection: &mut SqliteConnection, id: TicketId, now: Timestamp) -> Result<Ticket> {
+async fn resumed(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    now: Timestamp,
+) -> Result<Ticket> {
     let resumed = ticket::load(connection, id).await?;
     let summary = summary::ticket_resumed(&resumed);
     event::append(connection, event::about(&resumed, EventKind::TicketResumed, summary), now)

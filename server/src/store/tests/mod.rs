@@ -8,6 +8,7 @@ mod ends;
 mod events;
 mod families;
 mod files;
+mod gates;
 mod groups;
 mod held;
 mod history;
