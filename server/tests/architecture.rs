@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 24] = [
+const MAY_NAME: [(&str, &[&str]); 25] = [
     ("domain", &[]),
     ("beneath", &[]),
     ("clock", &["domain"]),
@@ -18,6 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
     ("fence", &["domain"]),
     ("journal", &["domain"]),
     ("obstacles", &["domain"]),
+    ("project_file", &["beneath", "domain"]),
     ("proof", &[]),
     ("telemetry", &["config", "journal"]),
     ("templates", &["domain"]),
@@ -51,6 +52,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
             "fence",
             "git",
             "obstacles",
+            "project_file",
             "proof",
             "store",
             "telemetry",
@@ -97,6 +99,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
             "git",
             "locate",
             "mcp",
+            "project_file",
             "proof",
             "serve",
             "state",
@@ -110,8 +113,11 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
 ];
 
 /// Crates that only some modules may name, each by its folder or file below `src`.
-const GUARDED: [(&str, &[&str]); 14] = [
+const GUARDED: [(&str, &[&str]); 17] = [
     ("anstyle", &["cli/terminal"]),
+    ("globset", &["domain/globs"]),
+    ("ignore", &["git/carry"]),
+    ("quick_xml", &["domain/judging/junit"]),
     ("crossterm", &["cli/terminal"]),
     ("unicode_segmentation", &["cli/terminal"]),
     ("unicode_width", &["cli/terminal"]),

@@ -30,6 +30,7 @@ use crate::cli::commands::answer::Answer;
 use crate::cli::commands::backup::Backup;
 use crate::cli::commands::call::Call;
 use crate::cli::commands::check_config::CheckConfig;
+use crate::cli::commands::check_project::CheckProject;
 use crate::cli::commands::completions::Completions;
 use crate::cli::commands::connect::Connect;
 use crate::cli::commands::connect::Disconnect;
@@ -137,6 +138,11 @@ pub enum Command {
     ///
     /// Reports every problem with its place, and exits with 78 when there is one.
     CheckConfig(CheckConfig),
+    /// Check a project's .vibe-ensemble.toml and print what counts
+    ///
+    /// Reads the file in the directory, without a server. Prints each key with its value and where that comes from, or each
+    /// problem with its line and column and the key that was probably meant. Exits with 78 if the file is not valid.
+    CheckProject(CheckProject),
     /// Show what the running server is doing
     Status(Status),
     /// Watch the workers: memory, processor, dollars, and what each did last

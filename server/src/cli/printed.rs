@@ -42,8 +42,9 @@ const ANSWERS: [(&str, &[&str]); 16] = [
 ];
 
 /// The schemas that a command's output follows, one at a time. `call` prints whatever its tool answers.
-const PRINTED: [(&str, &[&str]); 52] = [
+const PRINTED: [(&str, &[&str]); 53] = [
     ("check-config", &["check-config"]),
+    ("check-project", &["check-project"]),
     ("doctor", &["doctor"]),
     ("connect", &["connect"]),
     ("disconnect", &["connect"]),

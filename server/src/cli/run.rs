@@ -12,6 +12,7 @@ use crate::cli::commands::answer;
 use crate::cli::commands::backup;
 use crate::cli::commands::call;
 use crate::cli::commands::check_config;
+use crate::cli::commands::check_project;
 use crate::cli::commands::completions;
 use crate::cli::commands::connect;
 use crate::cli::commands::demo;
@@ -48,6 +49,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Serve(command) => serve::run(&command, environment),
         Command::CheckConfig(command) => check_config::run(&command, environment),
+        Command::CheckProject(command) => client(check_project::run(&command, environment)),
         Command::ScriptedAgent(command) => scripted_agent::run(&command, environment),
         Command::Headers(command) => client(headers::run(&command, environment)),
         Command::Completions(command) => completions::run(&command, &mut Cli::command()),

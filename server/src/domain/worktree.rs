@@ -61,6 +61,8 @@ pub struct Worktree {
     pub merged_commit: Option<String>,
     /// Retention has removed the directory.
     pub removed: bool,
+    /// The setup of its project has succeeded in it.
+    pub set_up: bool,
 }
 
 impl Worktree {
@@ -101,6 +103,7 @@ mod tests {
             landing: false,
             merged_commit: None,
             removed: false,
+            set_up: false,
         };
         assert_eq!(top.cwd(), "/state/worktrees/shop/T-1");
         assert_eq!(top.base_name(), Some("main"));

@@ -117,6 +117,9 @@ fn write(event: &Event, failure: Option<Failure>) {
         K::ProjectPaused => record!(WARN, "project_paused", "project paused"),
         K::ProjectResumed => record!(INFO, "project_resumed", "project resumed"),
         K::ServerPaused => record!(WARN, "server_paused", "everything paused"),
+        K::GatePassed => record!(INFO, "gate_passed", "gate passed"),
+        K::GateFailed => record!(WARN, "gate_failed", "gate failed"),
+        K::SetupFailed => record!(WARN, "setup_failed", "setup of a worktree failed"),
         K::ServerResumed => record!(INFO, "server_resumed", "everything resumed"),
     }
 }

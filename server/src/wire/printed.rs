@@ -242,6 +242,32 @@ struct ConfigProblem {
     message: String,
 }
 
+/// `check-project --json`.
+#[derive(Serialize, JsonSchema)]
+struct CheckedProject {
+    /// Whether the file is valid. It is also true where there is no file.
+    ok: bool,
+    /// The file; where it is valid, null if there is none.
+    file: Option<String>,
+    /// Whether the file is committed as it is; null if there is no file, or no repository.
+    committed: Option<bool>,
+    /// Each key of the table with what counts; where it is valid.
+    worktree: Option<BTreeMap<String, OptionShown>>,
+    /// The same for each gate.
+    gates: Option<Vec<BTreeMap<String, OptionShown>>>,
+    /// Where it is not valid.
+    problems: Option<Vec<ProjectProblem>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ProjectProblem {
+    line: Option<usize>,
+    column: Option<usize>,
+    /// The key with the way to it, such as gate[0].command.
+    key: Option<String>,
+    message: String,
+}
+
 /// `doctor --json`.
 #[derive(Serialize, JsonSchema)]
 struct Doctor {
@@ -279,6 +305,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("restore", of::<Restored>()),
         ("connect", of::<Connected>()),
         ("check-config", of::<CheckedConfig>()),
+        ("check-project", of::<CheckedProject>()),
         ("drain", of::<Drain>()),
         ("backup", of::<Backup>()),
         ("doctor", of::<Doctor>()),

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod backup;
 pub mod call;
 pub mod check_config;
+pub mod check_project;
 pub mod completions;
 pub mod connect;
 pub mod demo;

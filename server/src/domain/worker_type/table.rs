@@ -64,6 +64,11 @@ macro_rules! worker_type_settings {
             create: "Failed attempts per stage; default 3.",
             update: "The new number of failed attempts per stage.",
         }
+        /// Red rounds of gates per stage before the ticket goes on hold.
+        max_gate_failures: i64 = 3, rule::Within(1, 100), {
+            create: "Times its gates may fail per stage; default 3.",
+            update: "The new number of times the gates of a stage may fail before somebody must decide.",
+        }
         /// Turns of one attempt: messages of the model.
         max_turns: Option<i64> = None, rule::Within(1, 100_000), {
             create: "Turns per attempt; default none.",

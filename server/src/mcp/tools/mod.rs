@@ -9,6 +9,7 @@ pub(crate) mod own;
 pub(crate) mod pauses;
 pub(crate) mod projects;
 pub(crate) mod queues;
+mod settings_file;
 pub(crate) mod stop;
 pub(crate) mod templates;
 mod ticket_rows;

@@ -55,6 +55,7 @@ mod tests {
     use crate::domain::attempt::Outcome;
     use crate::domain::attempt::Progress;
     use crate::domain::attempt::Spent;
+    use crate::domain::gates::kind::AttemptKind;
     use crate::domain::hold::Hold;
     use crate::domain::hold::HoldKind;
     use crate::domain::id::AttemptId;
@@ -94,6 +95,8 @@ mod tests {
             root: None,
             planned: PlannedWords::default(),
             resume: None,
+            gate_failures: 0,
+            gate_message: None,
             work: None,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(7),
@@ -157,6 +160,8 @@ mod tests {
             spent: Spent { num_turns: Some(3), ..Spent::default() },
             model: String::new(),
             assumed_usd: Some(0.75),
+            kind: AttemptKind::Agent,
+            check: None,
         };
         assert_eq!(
             serde_json::to_value(AttemptView::from(attempt)).unwrap(),

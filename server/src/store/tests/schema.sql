@@ -701,6 +701,12 @@ CREATE TABLE place (
     granted_elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (granted_elsewhere >= 0)
 ) STRICT;
 
+CREATE TABLE port_block (
+    first     INTEGER PRIMARY KEY CHECK (first BETWEEN 1024 AND 65535),
+    count     INTEGER NOT NULL CHECK (count >= 1 AND first + count <= 65536),
+    ticket_id INTEGER NOT NULL UNIQUE REFERENCES ticket (ticket_id)
+) STRICT;
+
 CREATE TABLE project (
     -- AUTOINCREMENT: events keep pointing at deleted projects, so a key is never used twice.
     project_id  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -727,6 +733,13 @@ CREATE TABLE project (
     updated_at  INTEGER NOT NULL,
     -- Set by delete_project. The row stays, because tickets, attempts and events of the past name it.
     deleted_at  INTEGER
+) STRICT;
+
+CREATE TABLE project_checks (
+    project_id INTEGER PRIMARY KEY REFERENCES project (project_id),
+    -- The tables as JSON, only with the keys that are set: {"ports": 10}, and [{"name": "test", "retries": 0}].
+    worktree   TEXT    NOT NULL CONSTRAINT worktree_is_an_object CHECK (json_type(worktree) = 'object'),
+    gates      TEXT    NOT NULL CONSTRAINT gates_is_a_list CHECK (json_type(gates) = 'array')
 ) STRICT;
 
 CREATE TABLE project_limit (
@@ -824,6 +837,18 @@ CREATE TABLE ticket (
     CONSTRAINT resume_names_its_worker CHECK ((resume_session_id IS NULL) = (resume_worker_id IS NULL))
 ) STRICT;
 
+CREATE TABLE ticket_checks (
+    ticket_id INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- The base commit at which the file was read; NULL when it was read from the project's directory.
+    commit_id TEXT    CHECK (length(commit_id) >= 40),
+    -- 1 if there was a file.
+    found     INTEGER NOT NULL CHECK (found IN (0, 1)),
+    -- Its tables as JSON, like those of project_checks: {"worktree": {...}, "gates": [...]}.
+    tables    TEXT    NOT NULL CONSTRAINT tables_is_an_object CHECK (json_type(tables) = 'object'),
+    -- What was copied into its worktree, as JSON for people; NULL when nothing was to be copied.
+    copied    TEXT    CONSTRAINT copied_is_an_object CHECK (json_type(copied) = 'object')
+) STRICT;
+
 CREATE TABLE ticket_count (
     project_id INTEGER NOT NULL REFERENCES project (project_id),
     state      TEXT    NOT NULL,
@@ -837,6 +862,16 @@ CREATE TABLE ticket_dependency (
     PRIMARY KEY (ticket_id, depends_on_id),
     CONSTRAINT no_cycle CHECK (depends_on_id < ticket_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ticket_protection (
+    ticket_id INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- The accepted commit that was looked at. Where the ticket has another one by now, nothing is known.
+    commit_id TEXT    NOT NULL CHECK (length(commit_id) >= 40),
+    -- What it changes, as the reason of a hold; NULL when nothing is protected.
+    reason    TEXT    CHECK (reason <> ''),
+    -- When somebody agreed to that commit.
+    agreed_at INTEGER CONSTRAINT agreed_to_something CHECK (agreed_at IS NULL OR reason IS NOT NULL)
+) STRICT;
 
 CREATE TABLE ticket_stage (
     ticket_id   INTEGER NOT NULL REFERENCES ticket (ticket_id),

@@ -1,5 +1,6 @@
 //! What is read for answers: lists by page, and rows joined from several tables. Nothing here writes.
 
+pub(crate) mod checks;
 pub(crate) mod at_work;
 pub(crate) mod bounded;
 pub(crate) mod changed_limits;

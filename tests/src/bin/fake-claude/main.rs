@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
     let recorder = Recorder::begin(argv.clone(), &prompt, started_ns);
     let call = recorder.call();
-    let commands = match script::for_run(&prompt, &call.stage, call.run) {
+    let commands = match script::for_run(&recorder.script(&prompt), &call.stage, call.run) {
         Ok(commands) => commands,
         Err(error) => {
             eprintln!("fake-claude: {error}");

@@ -95,6 +95,19 @@ impl Recorder {
         }
     }
 
+    /// The lines that the agent obeys: those of the prompt or, if it has none, those that its session was told before, as a
+    /// real session knows them from its transcript.
+    pub(crate) fn script(&self, prompt: &str) -> String {
+        let Some(file) = self.session_file().map(|file| file.with_extension("script")) else {
+            return prompt.to_owned();
+        };
+        if prompt.contains("fake: ") {
+            fs::write(file, prompt).expect("writable");
+            return prompt.to_owned();
+        }
+        fs::read_to_string(file).unwrap_or_else(|_| prompt.to_owned())
+    }
+
     /// Records in the session that all its work is done, as a real session knows from its
     /// transcript.
     pub(crate) fn work_done(&self) {
