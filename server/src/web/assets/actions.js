@@ -19,10 +19,34 @@ export function start() {
     event.preventDefault();
     form.requestSubmit(form.querySelector("button:not([type=button]):not(:disabled)"));
   });
-  document.addEventListener("click", (event) => {
-    const target = event.target instanceof Element ? event.target : null;
+  menus();
+}
+
+/** Menus open beside their button, also where what is around them scrolls, and close when somebody does something else. */
+function menus() {
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      const menu = event.target;
+      if (!(menu instanceof HTMLDetailsElement) || !menu.matches(".menu") || !menu.open) return;
+      for (const other of all("details.menu[open]")) if (other !== menu) other.removeAttribute("open");
+      const items = menu.lastElementChild;
+      const place = menu.getBoundingClientRect();
+      if (!(items instanceof HTMLElement)) return;
+      items.style.position = "fixed";
+      items.style.right = `${Math.max(8, document.documentElement.clientWidth - place.right)}px`;
+      const below = place.bottom + 4 + items.offsetHeight <= innerHeight;
+      items.style.top = below ? `${place.bottom + 4}px` : "auto";
+      items.style.bottom = below ? "auto" : `${Math.max(8, innerHeight - place.top + 4)}px`;
+    },
+    true,
+  );
+  const close = (/** @type {Event} */ event) => {
+    const target = event.target instanceof Node ? event.target : null;
     for (const menu of all("details.menu[open]")) if (target === null || !menu.contains(target)) menu.removeAttribute("open");
-  });
+  };
+  document.addEventListener("click", close);
+  document.addEventListener("scroll", close, { capture: true, passive: true });
 }
 
 /** @param {HTMLFormElement} form */

@@ -1,11 +1,11 @@
 // Texts of agents and programs as nodes. Colours of a terminal become classes; nothing else that a terminal would obey is
-// left, and what the server made visible (`⟨U+202E⟩`) stands out.
+// left, and what the server made visible (`⟨U+202E⟩`, `␛`) stands out.
 
 /** An escape for colour and weight: as itself, or as the server made it visible. */
-const ESCAPE = /(?:\u001b|⟨U\+001B⟩)\[([0-9;]*)m/g;
+const ESCAPE = /(?:\u001b|␛|⟨U\+001B⟩)\[([0-9;]*)m/g;
 /** Other escapes a terminal obeys: cursor, erasing, titles. They say nothing to a reader. */
-const OTHER = /(?:\u001b|⟨U\+001B⟩)(?:\[[0-9;?]*[A-Za-ln-z]|\][^\u0007⟨]*(?:\u0007|⟨U\+0007⟩)|[()][A-Z0-9])/g;
-const VISIBLE = /⟨U\+[0-9A-F]{4,6}⟩/g;
+const OTHER = /(?:\u001b|␛|⟨U\+001B⟩)(?:\[[0-9;?]*[A-Za-ln-z]|\][^\u0007␇⟨]*(?:\u0007|␇|⟨U\+0007⟩)|[()][A-Z0-9])/g;
+const VISIBLE = /⟨U\+[0-9A-F]{4,6}⟩|[\u2400-\u241f\u2421]/g;
 const KNOWN = new Set([1, 2, 3, 4, 30, 31, 32, 33, 34, 35, 36, 37, 90, 91, 92, 93, 94, 95, 96, 97]);
 
 /**
@@ -19,7 +19,7 @@ export function plain(text) {
     made.append(text.slice(from, found.index));
     const mark = document.createElement("span");
     mark.className = "ctl";
-    mark.textContent = found[0].slice(1, -1);
+    mark.textContent = found[0].length > 1 ? found[0].slice(1, -1) : found[0];
     made.append(mark);
     from = found.index + found[0].length;
   }
@@ -60,7 +60,7 @@ export function terminal(text) {
  * @param {string} line
  */
 function overwritten(line) {
-  const parts = line.split(/\r|⟨U\+000D⟩/).filter((part) => part !== "");
+  const parts = line.split(/\r|␍|⟨U\+000D⟩/).filter((part) => part !== "");
   return parts.at(-1) ?? "";
 }
 

@@ -192,7 +192,8 @@ function adopt(fresh, wanted) {
  */
 function announce(before) {
   const now = one("#inbox-count")?.textContent ?? "";
-  if (Number(now) > Number(before)) say(`${now} waiting for you`);
+  const count = Number.parseInt(now.replaceAll(",", ""), 10);
+  if (count > Number.parseInt(before.replaceAll(",", ""), 10)) say(count === 1 ? "One item waits for you." : `${count} items wait for you.`);
 }
 
 let offered = false;

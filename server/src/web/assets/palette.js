@@ -107,7 +107,10 @@ function actions() {
  */
 function matching(options, typed) {
   const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
-  return options.filter(({ what }) => words.every((word) => what.toLowerCase().includes(word)));
+  const found = options.filter(({ what }) => words.every((word) => what.toLowerCase().includes(word)));
+  // What begins so was meant more likely than what only has it somewhere.
+  const rank = (/** @type {Option} */ { what }) => (what.toLowerCase().startsWith(words[0] ?? "") ? 0 : 1);
+  return found.sort((one, other) => rank(one) - rank(other));
 }
 
 /**

@@ -10,8 +10,8 @@ export function start() {
   filters();
   const bar = one("#bulk");
   if (!(bar instanceof HTMLFormElement)) return;
-  const count = el("span", { "data-js-own": true, role: "status" });
-  bar.prepend(count);
+  const count = one("#chosen", bar) ?? bar.appendChild(el("span", { id: "chosen", "data-js-own": true }));
+  count.setAttribute("role", "status");
   const update = () => {
     const chosen = boxes().filter((box) => box.checked).length;
     const every = bar.querySelector("input[name=all]");
@@ -22,6 +22,11 @@ export function start() {
       if (!button.hasAttribute("title")) button.toggleAttribute("disabled", chosen === 0 && !whole);
     }
     header(chosen);
+    // Only what belongs to the chosen action is asked for.
+    const act = bar.querySelector("select[name=act]");
+    for (const field of all("[data-for]", bar)) {
+      field.hidden = act instanceof HTMLSelectElement && !(field.dataset["for"] ?? "").split(" ").includes(act.value);
+    }
   };
   let last = -1;
   document.addEventListener("click", (event) => {
@@ -52,25 +57,21 @@ function boxes() {
 }
 
 /**
- * The box above the others, where the server left room for it.
+ * The box above the others.
  *
  * @param {number} chosen
  */
 function header(chosen) {
-  const place = boxes()[0]?.closest("table")?.querySelector("thead th");
-  if (!place) return;
-  let box = place.querySelector("input");
-  if (box === null) {
-    if (place.textContent?.trim() && !place.querySelector(".sr")) return;
-    box = el("input", { type: "checkbox", "aria-label": "Select all on this page", "data-js-own": true });
-    box.addEventListener("click", () => {
-      for (const other of boxes()) other.checked = box?.checked ?? false;
-      document.dispatchEvent(new Event("change"));
-    });
-    place.replaceChildren(box);
-  }
+  const box = document.getElementById("select-all");
+  if (!(box instanceof HTMLInputElement)) return;
   box.checked = chosen > 0 && chosen === boxes().length;
   box.indeterminate = chosen > 0 && chosen < boxes().length;
+  if (box.hasAttribute("data-js-heard")) return;
+  box.setAttribute("data-js-heard", "");
+  box.addEventListener("click", () => {
+    for (const other of boxes()) other.checked = box.checked;
+    document.dispatchEvent(new Event("change"));
+  });
 }
 
 /** @param {import("./actions.js").Answer} answer */

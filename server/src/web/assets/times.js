@@ -2,17 +2,20 @@
 import { all } from "./dom.js";
 
 /**
- * The words of the server for the time that has passed.
+ * The words of the server for how long ago something was, or how far ahead it is.
  *
  * @param {number} ms
  */
 export function ago(ms) {
-  const seconds = Math.floor(Math.abs(ms) / 1000);
-  if (seconds < 5) return "now";
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86_400)} d`;
+  const seconds = Math.floor(ms / 1000);
+  const words = (/** @type {number} */ passed) => {
+    if (passed < 90) return `${passed} s`;
+    if (passed < 5400) return `${Math.floor((passed + 30) / 60)} min`;
+    if (passed < 129_600) return `${Math.floor((passed + 1800) / 3600)} h`;
+    return `${Math.floor((passed + 43_200) / 86_400)} d`;
+  };
+  if (seconds < -4) return `in ${words(-seconds)}`;
+  return seconds < 5 ? "now" : words(seconds);
 }
 
 /** How far this clock is from the server's, which may be another machine; 0 until it is known. */
@@ -31,10 +34,7 @@ export function tick() {
     const at = Date.parse(time.getAttribute("datetime") ?? "");
     if (Number.isNaN(at)) continue;
     const words = ago(now - at);
-    // What lies ahead keeps the preposition that the server gave it.
-    const text = time.textContent ?? "";
-    const next = /^in /.test(text) ? (at > now ? `in ${words}` : "now") : words;
-    if (text !== next) time.textContent = next;
+    if (time.textContent !== words) time.textContent = words;
   }
 }
 
