@@ -26,6 +26,13 @@ await chromium(async (page) => {
     for (const line of await violations(page)) wrong.push(`${where}, phone: ${line}`);
     await page.setViewportSize({ width: 1440, height: 900 });
   }
+  // What floats above a page.
+  for (const [key, id] of [["Control+k", "palette"], ["?", "keys"]]) {
+    await page.keyboard.press(key);
+    await page.locator(`#${id}[open]`).waitFor();
+    for (const line of await violations(page)) wrong.push(`${id}: ${line}`);
+    await page.keyboard.press("Escape");
+  }
   assert.deepEqual(wrong, []);
 });
 console.log(`${pages.length} pages`);

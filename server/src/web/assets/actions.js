@@ -51,7 +51,8 @@ function menus() {
 
 /** @param {HTMLFormElement} form */
 export function isAction(form) {
-  return form.method === "post" && new URL(form.action).pathname.startsWith("/do/");
+  const { origin, pathname } = new URL(form.action);
+  return form.method === "post" && origin === location.origin && (pathname.startsWith("/do/") || pathname === "/settings/revoke");
 }
 
 /**
@@ -119,7 +120,8 @@ export async function send(form, button) {
  */
 function agreed(form, answer) {
   for (const place of all(".error", form)) place.textContent = "";
-  const leaves = answer.location !== undefined && form.classList.contains("fields");
+  // Where nothing is live, only a new page shows what has changed.
+  const leaves = answer.location !== undefined && (form.classList.contains("fields") || form.action.endsWith("/settings/revoke"));
   if (leaves) {
     form.reset();
     location.assign(new URL(/** @type {string} */ (answer.location), location.origin).pathname);

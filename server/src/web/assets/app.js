@@ -17,5 +17,8 @@ if (page !== "locked") {
   live.start();
   if (document.getElementById("filters") !== null || document.getElementById("bulk") !== null) void import("./tickets.js").then((part) => part.start());
   if (document.getElementById("diff") !== null) void import("./differences.js").then((part) => part.start());
-  if (document.getElementById("transcript") !== null) void import("./transcript.js").then((part) => part.start());
+  // A ticket that begins to run while one looks at it gets its transcript then.
+  const transcript = () => document.getElementById("transcript") !== null && void import("./transcript.js").then((part) => part.start());
+  document.addEventListener("ve:updated", transcript);
+  transcript();
 }

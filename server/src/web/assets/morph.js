@@ -9,7 +9,10 @@ const OURS = "data-js-";
  * @param {Element} to What the server sent.
  */
 export function morph(from, to) {
-  if (from.hasAttribute("data-keep") || from.isEqualNode(to)) return;
+  // What a script has filled stays, unless it is of another attempt.
+  if (from.hasAttribute("data-keep") && from.getAttribute("data-attempt") === to.getAttribute("data-attempt")) return;
+  if (from.hasAttribute("data-keep")) return from.replaceWith(document.importNode(to, true));
+  if (from.isEqualNode(to)) return;
   if (from.localName !== to.localName || from.namespaceURI !== to.namespaceURI) {
     if (!holdsWork(from)) from.replaceWith(document.importNode(to, true));
     return;

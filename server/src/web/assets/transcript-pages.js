@@ -146,8 +146,8 @@ export class Pages {
    * @param {Line} result
    */
   unite(call, result) {
-    const { text = "", error = false, cut = false, size = 0, at, line } = result.row;
-    call.row = { ...call.row, error: error || call.row.error === true, result: { text, error, cut, size, at, line } };
+    const { text = "", error = false, cut = false, size = 0, at, n, line } = result.row;
+    call.row = { ...call.row, error: error || call.row.error === true, result: { text, error, cut, size, at, n, line } };
     call.stale = true;
     call.measured = false;
     result.hidden = true;

@@ -3,13 +3,13 @@ import { plain, terminal } from "./ansi.js";
 import { el, icon, size } from "./dom.js";
 
 /**
- * @typedef {{ text: string, error?: boolean, cut?: boolean, size?: number, at?: number, line?: number }} Result
- * @typedef {{ old: number, new: number, lines: [string, string][] }} Hunk
+ * @typedef {{ text: string, error?: boolean, cut?: boolean, size?: number, at?: number, n?: number, line?: number }} Result
+ * @typedef {{ old: number, new: number, lines: [string, string][], hidden?: number }} Hunk
  * @typedef {{ as: "terminal", command: string } | { as: "diff", file: string, hunks: Hunk[] } | { as: "tree" }} Show
- * @typedef {{ at: number, line: number, type: string, id?: string | null, parent?: string | null, error?: boolean, text?: string, md?: string,
+ * @typedef {{ at: number, n?: number, line: number, type: string, id?: string | null, parent?: string | null, error?: boolean, text?: string, md?: string,
  *   tool?: string, title?: string, input?: unknown, show?: Show | null, result?: Result | null, for?: string, cut?: boolean, size?: number,
- *   subtype?: string, cost_usd?: number | null, turns?: number | null }} Row
- * @typedef {(at: number, part: "text" | "input" | "result") => Promise<string>} Whole Fetches all of what was cut.
+ *   subtype?: string, outcome?: string, cost_usd?: number | null, turns?: number | null }} Row
+ * @typedef {(place: { at?: number, n?: number }, part: "text" | "input") => Promise<string>} Whole Fetches all of what was cut.
  */
 
 /** Of longer output the first and last lines are shown. */
@@ -35,7 +35,7 @@ export function draw(row, depth, whole) {
   const failed = row.error === true || row.result?.error === true;
   const made = el("article", {
     class: `row row-${row.type}${failed ? " row-error" : ""}`,
-    id: `tr-${row.at}`, "data-item": true, "data-depth": Math.min(depth, 3), tabindex: -1,
+    id: row.n ? `tr-${row.at}-${row.n}` : `tr-${row.at}`, "data-item": true, "data-depth": Math.min(depth, 3), tabindex: -1,
   });
   made.append(icon(TOOLS[row.tool ?? ""] ?? PICTURES[row.type] ?? "file"), body(row, failed, whole));
   return made;
@@ -50,21 +50,21 @@ function body(row, failed, whole) {
   const text = row.text ?? "";
   switch (row.type) {
     case "text":
-      return el("div", { class: "row-body" }, row.md ? markdown(row.md) : el("p", { class: "hostile" }, plain(text)), rest(row, "text", whole));
+      return el("div", { class: "row-body" }, row.md ? markdown(row.md) : el("p", { class: "hostile" }, plain(text)), rest(row, whole));
     case "thinking":
       return folded(`Thinking: ${firstLine(text)}`, () => el("p", { class: "hostile" }, plain(text)), row, whole);
     case "user":
       return text.length > 400 || text.split("\n").length > 6
         ? folded(`Told: ${firstLine(text)}`, () => el("p", { class: "hostile" }, plain(text)), row, whole)
-        : el("div", { class: "row-body" }, el("p", { class: "hostile" }, plain(text)), rest(row, "text", whole));
+        : el("div", { class: "row-body" }, el("p", { class: "hostile" }, plain(text)), rest(row, whole));
     case "call":
       return call(row, failed, whole);
     case "result":
-      return el("div", { class: "row-body" }, output({ text, at: row.at, cut: row.cut ?? false, size: row.size ?? 0, error: row.error ?? false }, whole, terminal));
+      return el("div", { class: "row-body" }, output({ ...row, text }, whole, terminal));
     case "end":
-      return el("div", { class: "row-body" }, ending(row), text === "" ? null : output({ text, at: row.at, error: row.error ?? false, cut: row.cut ?? false, size: row.size ?? 0 }, whole, plain, "text"));
+      return el("div", { class: "row-body" }, ending(row), text === "" ? null : output({ ...row, text }, whole, plain));
     case "raw":
-      return el("div", { class: "row-body" }, output({ text, at: row.at, cut: row.cut ?? false, size: row.size ?? 0 }, whole, terminal, "text"));
+      return el("div", { class: "row-body" }, output({ ...row, text }, whole, terminal));
     default:
       return el("div", { class: "row-body" }, el("p", { class: "hostile" }, plain(text === "" ? (row.subtype ?? row.type) : text)));
   }
@@ -72,7 +72,7 @@ function body(row, failed, whole) {
 
 /** @param {Row} row */
 function ending(row) {
-  const facts = [row.error ? "Ended with an error" : "Ended"];
+  const facts = [row.outcome ? row.outcome.replaceAll("_", " ") : row.error ? "Ended with an error" : "Ended"];
   if (typeof row.turns === "number") facts.push(`${row.turns} ${row.turns === 1 ? "turn" : "turns"}`);
   if (typeof row.cost_usd === "number") facts.push(`$${row.cost_usd.toFixed(2)}`);
   return el("p", { class: "row-title" }, facts.join(" · "));
@@ -99,7 +99,7 @@ function markdown(html) {
  */
 function folded(summary, inside, row, whole) {
   const details = el("details", {}, el("summary", { class: "hostile" }, plain(summary)));
-  details.addEventListener("toggle", () => details.append(inside(), rest(row, "text", whole) ?? ""), { once: true });
+  details.addEventListener("toggle", () => details.append(inside(), rest(row, whole) ?? ""), { once: true });
   return el("div", { class: "row-body" }, details);
 }
 
@@ -115,17 +115,20 @@ function call(row, failed, whole) {
   made.append(head);
   if (failed) head.append(el("span", { class: "chip chip-bad" }, "error"));
   if (show?.as === "terminal") {
-    if (row.title && row.title !== show.command) head.append(el("span", { class: "row-title hostile" }, plain(wide(row.title))));
+    const told = /** @type {{ description?: unknown } | null} */ (row.input)?.description;
+    if (typeof told === "string") head.append(el("span", { class: "muted hostile" }, plain(wide(told))));
     const screen = el("div", { class: `terminal hostile${failed ? " output-error" : ""}` }, el("div", { class: "prompt" }, plain(wide(show.command))));
     if (result) screen.append(lines(result, whole, terminal));
     made.append(screen);
   } else if (show?.as === "diff") {
     head.append(el("span", { class: "row-title hostile" }, plain(show.file)));
     made.append(difference(show.hunks));
+    const more = wholeInput(row, whole);
+    if (more !== null && show.hunks.some(({ hidden }) => (hidden ?? 0) > 0)) made.append(more);
     if (result && failed) made.append(output(result, whole, plain));
   } else {
     if (row.title) head.append(el("span", { class: "row-title hostile" }, plain(wide(row.title))));
-    if (hasMore(row)) made.append(unfold("Input", () => tree(row.input)));
+    if (hasMore(row)) made.append(unfold("Input", () => el("div", {}, tree(row.input), wholeInput(row, whole) ?? "")));
     if (result && result.text !== "") made.append(output(result, whole, terminal));
   }
   if (result === null || result === undefined) head.append(el("span", { class: "muted" }, "no answer yet"));
@@ -157,10 +160,9 @@ function unfold(summary, inside) {
  * @param {Result} result
  * @param {Whole} whole
  * @param {(text: string) => Node} nodes
- * @param {"text" | "result"} [part]
  */
-function output(result, whole, nodes, part = "result") {
-  return el("div", { class: `output hostile${result.error ? " output-error" : ""}` }, lines(result, whole, nodes, part));
+function output(result, whole, nodes) {
+  return el("div", { class: `output hostile${result.error ? " output-error" : ""}` }, lines(result, whole, nodes));
 }
 
 /**
@@ -169,9 +171,8 @@ function output(result, whole, nodes, part = "result") {
  * @param {Result} result
  * @param {Whole} whole
  * @param {(text: string) => Node} nodes
- * @param {"text" | "result"} [part]
  */
-function lines(result, whole, nodes, part = "result") {
+function lines(result, whole, nodes) {
   const text = result.text.replace(/\n+$/, "");
   const list = text.split("\n");
   const place = el("div", {});
@@ -184,7 +185,7 @@ function lines(result, whole, nodes, part = "result") {
   const hidden = list.length - HEAD - TAIL;
   const words = result.cut ? `Show all, ${size(result.size ?? 0)}` : `Show ${hidden} more lines`;
   const more = button(words, async () => {
-    const full = result.cut ? await whole(result.at ?? 0, part) : text;
+    const full = result.cut ? await whole(result, "text") : text;
     const shown = el("div", { tabindex: 0, role: "region", "aria-label": "The whole output" }, full.length > 200_000 ? full : nodes(full));
     if (full.length > 200_000) shown.className = "whole";
     place.replaceChildren(shown);
@@ -195,15 +196,29 @@ function lines(result, whole, nodes, part = "result") {
 }
 
 /**
+ * What shows the whole input of a call of which something was cut.
+ *
  * @param {Row} row
- * @param {"text"} part
  * @param {Whole} whole
  */
-function rest(row, part, whole) {
+function wholeInput(row, whole) {
+  if (!row.cut) return null;
+  const place = el("div", {});
+  place.append(button("Show the whole input", async () => {
+    place.replaceChildren(el("div", { class: "output whole hostile", tabindex: 0, role: "region", "aria-label": "The whole input" }, await whole(row, "input")));
+  }));
+  return place;
+}
+
+/**
+ * @param {Row} row
+ * @param {Whole} whole
+ */
+function rest(row, whole) {
   if (!row.cut) return null;
   const place = el("div", {});
   place.append(button(`Show all, ${size(row.size ?? 0)}`, async () => {
-    place.replaceChildren(el("div", { class: "output whole hostile", tabindex: 0, role: "region", "aria-label": "The whole text" }, await whole(row.at, part)));
+    place.replaceChildren(el("div", { class: "output whole hostile", tabindex: 0, role: "region", "aria-label": "The whole text" }, await whole(row, "text")));
   }));
   return place;
 }
@@ -232,16 +247,13 @@ function difference(hunks) {
     const table = el("table", { class: "diff" });
     let left = most;
     for (const hunk of hunks) {
-      if (hunks.length > 1) table.append(el("tr", { class: "hunk" }, el("td", { colspan: 3 }, `Line ${hunk.old}`)));
-      let [old, now] = [hunk.old, hunk.new];
+      if (hunks.length > 1) table.append(el("tr", { class: "hunk" }, el("td", {}, "…")));
       for (const [kind, text] of hunk.lines) {
         if (left-- <= 0) break;
         const name = kind === "-" ? "del" : kind === "+" ? "add" : "ctx";
         table.append(
-          el("tr", { class: name },
-            el("td", { class: "ln" }, kind === "+" ? "" : String(old++)),
-            el("td", { class: "ln" }, kind === "-" ? "" : String(now++)),
-            el("td", { class: "code hostile" }, plain(wide(text)))),
+          // Without numbers: the call says what it replaces, not where.
+          el("tr", { class: name }, el("td", { class: "code hostile" }, plain(wide(text)))),
         );
       }
     }

@@ -15,6 +15,8 @@ import { draw } from "./transcript-rows.js";
  */
 
 const PAGE = 200;
+/** Bytes before a row to which one jumps that are read with it. */
+const BEFORE = 30_000;
 const POLL_MS = 1000;
 /** Rows so far beyond what is to be seen are drawn too. */
 const BEYOND = 600;
@@ -30,7 +32,7 @@ const KINDS = /** @type {const} */ ([
 export function start() {
   const place = one("#transcript");
   const source = place?.dataset["src"];
-  if (place && source) void new Transcript(place, source).open();
+  if (place && source && !place.hasAttribute("data-keep")) void new Transcript(place, source).open();
 }
 
 class Transcript {
@@ -90,7 +92,7 @@ class Transcript {
     this.scroll.addEventListener("scroll", () => this.scrolled(), { passive: true });
     new ResizeObserver(() => this.layout()).observe(this.scroll);
     this.toEnd();
-    setInterval(() => void this.poll(), POLL_MS);
+    const timer = setInterval(() => (this.place.isConnected ? void this.poll() : clearInterval(timer)), POLL_MS);
     document.addEventListener("visibilitychange", () => void this.poll());
     const wanted = /^#at-(\d+)$/.exec(location.hash)?.[1];
     if (wanted !== undefined) void this.goto(Number(wanted));
@@ -111,7 +113,7 @@ class Transcript {
   take(answer) {
     const fresh = this.pages.take(answer);
     this.running = answer.running;
-    const lost = answer.dropped ? ` · the first ${answer.dropped} lines were not kept` : "";
+    const lost = answer.dropped ? " · its beginning was not kept" : "";
     const words = `${this.running ? "Running" : "Ended"}${lost}`;
     if (this.note.textContent !== words) this.note.textContent = words;
     return fresh;
@@ -215,6 +217,13 @@ class Transcript {
     return null;
   }
 
+  /** @param {Line} line */
+  isSeen(line) {
+    const frame = this.scroll.getBoundingClientRect();
+    const row = this.drawn.get(line)?.getBoundingClientRect();
+    return row !== undefined && row.bottom > frame.top && row.top < frame.bottom;
+  }
+
   /** The lines that are to be seen, with where they are. */
   visible() {
     const [from, to] = [this.scroll.scrollTop - BEYOND, this.scroll.scrollTop + this.scroll.clientHeight + BEYOND];
@@ -248,7 +257,7 @@ class Transcript {
     for (const line of wanted.keys()) {
       let element = this.drawn.get(line);
       if (element === undefined) {
-        element = draw(line.row, line.depth, (at, part) => this.whole(at, part));
+        element = draw(line.row, line.depth, (place, part) => this.whole(place, part));
         line.stale = false;
         line.measured = false;
         this.drawn.set(line, element);
@@ -384,11 +393,11 @@ class Transcript {
   }
 
   /**
-   * @param {number} at
+   * @param {{ at?: number, n?: number }} place
    * @param {string} part
    */
-  async whole(at, part) {
-    const answer = await fetch(`${this.source.replace(/transcript$/, "row")}?at=${at}&part=${part}`);
+  async whole({ at = 0, n = 0 }, part) {
+    const answer = await fetch(`${this.source.replace(/transcript$/, "row")}?at=${at}&n=${n}&part=${part}`);
     if (!answer.ok) throw new Error(String(answer.status));
     return answer.text();
   }
@@ -400,7 +409,10 @@ class Transcript {
    * @param {boolean} back
    */
   async jump(kind, back) {
-    const here = this.found ?? this.anchor()?.line.row.at ?? (back ? this.pages.bytes : 0);
+    // From where somebody jumped last, unless they have gone elsewhere since.
+    const last = this.found === undefined ? null : this.lineAt(this.found);
+    const stays = last !== null && this.isSeen(last);
+    const here = (stays ? this.found : this.anchor()?.line.row.at) ?? (back ? this.pages.bytes : 0);
     let after = here;
     try {
       // The server looks at so much for one answer; a person who has pressed nothing else waits on.
@@ -421,9 +433,10 @@ class Transcript {
   /** @param {number} at */
   async goto(at) {
     this.follows = false;
-    if (this.lineAt(at) === null) {
-      const answer = await this.read(`from=${at}&limit=${PAGE}`);
-      this.take(answer);
+    // With what comes before it, so that a result has its call; and if that is too much, without.
+    for (const from of [Math.max(0, at - BEFORE), at]) {
+      if (this.lineAt(at) !== null) break;
+      this.take(await this.read(`from=${from}&limit=${PAGE}`));
       this.pages.forget(this.roughly(at));
     }
     const line = this.lineAt(at);
@@ -452,7 +465,9 @@ class Transcript {
   lineAt(at) {
     for (const piece of this.pages.pieces) {
       if (piece.lines === null || at < piece.start || at >= piece.end) continue;
-      const line = piece.lines.find(({ row }) => row.at >= at);
+      const here = piece.lines.filter(({ row }) => row.at === at || row.result?.at === at);
+      // Of several rows of one line the one that failed, or a call, is what somebody looks for.
+      const line = here.find(({ row }) => row.error) ?? here.find(({ row }) => row.type === "call") ?? here[0] ?? piece.lines.find(({ row }) => row.at >= at);
       if (line === undefined) return null;
       return line.hidden && line.row.for ? (this.pages.calls.get(line.row.for) ?? line) : line;
     }
