@@ -23,7 +23,10 @@ await chromium(async (page) => {
     }
   };
   const send = () => page.locator("form.fields button:not([type=button])").last().click();
-  const at = (path) => until(`the page is ${path}`, async () => new URL(page.url()).pathname === path);
+  const at = async (path) => {
+    await until(`the page is ${path}`, async () => new URL(page.url()).pathname === path);
+    await page.waitForLoadState();
+  };
 
   // An empty server says what to do next; the form refuses beside the field, and keeps what was typed.
   await open(page, "/projects");
@@ -98,7 +101,7 @@ await chromium(async (page) => {
   await press("close_ticket", "#actions").click();
   await page.locator("dialog[open]").waitFor();
   await page.keyboard.press("Escape");
-  assert.equal(await page.locator("dialog[open]").count(), 0);
+  await until("the question is gone", async () => (await page.locator("dialog[open]").count()) === 0);
   assert.equal(await state(two), "queued");
   await page.locator("#actions details.menu[open] > summary").or(page.locator("#actions details.menu > summary")).first().click();
   if (!(await press("close_ticket", "#actions").isVisible())) await page.locator("#actions details.menu > summary").click();

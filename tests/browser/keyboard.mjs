@@ -6,7 +6,12 @@ const { TICKET: ticket = "T-1" } = process.env;
 
 await chromium(async (page) => {
   await open(page, "/");
-  const at = (path) => until(`the page is ${path}`, async () => new URL(page.url()).pathname === path);
+  const at = async (path) => {
+    await until(`the page is ${path}`, async () => new URL(page.url()).pathname === path);
+    await page.waitForLoadState();
+    // Its scripts listen now.
+    await page.locator(".tools button").first().waitFor();
+  };
 
   // The first stop leads past the navigation.
   await page.keyboard.press("Tab");
@@ -15,8 +20,9 @@ await chromium(async (page) => {
   assert.equal(await page.evaluate(() => document.activeElement?.id), "main");
 
   // Down, down, up; the last stays the last.
-  const items = await page.locator("#inbox [data-item]").evaluateAll((all) => all.map((item) => item.getAttribute("data-href")));
-  assert.ok(items.length > 1, "the inbox has more than one item");
+  const items = await page.locator("[data-list] [data-item]").evaluateAll((all) => all.map((item) => item.id));
+  const hrefs = await page.locator("[data-list] [data-item]").evaluateAll((all) => all.map((item) => item.getAttribute("data-href")));
+  assert.ok(items.length > 1, "there is more than one item");
   await page.keyboard.press("j");
   assert.equal(await focused(page), items[0]);
   await page.keyboard.press("j");
@@ -29,7 +35,7 @@ await chromium(async (page) => {
 
   // What opens, and the way back.
   await page.keyboard.press("Enter");
-  await at(items.at(-1));
+  await at(hrefs.at(-1));
   await page.goBack();
   await at("/");
 
@@ -38,7 +44,6 @@ await chromium(async (page) => {
     await page.keyboard.press("g");
     await page.keyboard.press(key);
     await at(path);
-    await page.waitForLoadState();
   }
 
   // No key is taken from somebody who types.
@@ -54,7 +59,7 @@ await chromium(async (page) => {
   await page.keyboard.press("?");
   await page.waitForSelector("#keys[open]");
   await page.keyboard.press("Escape");
-  assert.equal(await page.locator("#keys").count(), 0);
+  await until("the list is gone", async () => (await page.locator("#keys").count()) === 0);
   assert.equal(await focused(page), before);
 
   // The palette finds pages and tickets.
@@ -70,8 +75,8 @@ await chromium(async (page) => {
 
   // The question is answered without the pointer.
   await open(page, "/");
-  for (let times = 0; times <= items.indexOf(`/tickets/${ticket}`); times++) await page.keyboard.press("j");
-  assert.equal(await focused(page), `/tickets/${ticket}`);
+  for (let times = 0; times <= hrefs.indexOf(`/tickets/${ticket}`); times++) await page.keyboard.press("j");
+  assert.equal(await focused(page), items[hrefs.indexOf(`/tickets/${ticket}`)]);
   await page.keyboard.press("r");
   await page.keyboard.type("Blue, as always.");
   await page.keyboard.press("Control+Enter");

@@ -1,5 +1,6 @@
 // What every page loads. Pages work without it; it makes them live, quicker and ready for the keyboard.
 import * as actions from "./actions.js";
+import * as clamps from "./clamps.js";
 import * as frame from "./frame.js";
 import * as keys from "./keys.js";
 import * as live from "./live.js";
@@ -14,6 +15,7 @@ if (page !== "locked") {
   actions.start();
   frame.start();
   tips.start();
+  clamps.start();
   live.start();
   if (document.getElementById("filters") !== null || document.getElementById("bulk") !== null) void import("./tickets.js").then((part) => part.start());
   if (document.getElementById("diff") !== null) void import("./differences.js").then((part) => part.start());

@@ -167,6 +167,7 @@ export class Hub {
     const said = JSON.parse(data);
     if (name === "change") this.gather(said);
     else if (name === "gap") this.tell({ what: "gap" }, "*");
+    else if (name === "locked") this.tell({ what: "locked" }, "*");
     else if (name === "tick") this.tell({ what: "tick", inbox: said.inbox, running: said.running }, "running");
   }
 

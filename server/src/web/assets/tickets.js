@@ -115,6 +115,8 @@ async function follow({ job, count = 0 }) {
 function filters() {
   const form = one("#filters");
   if (!(form instanceof HTMLFormElement)) return;
+  // Where nothing is typed there is nothing to send off.
+  if (form.querySelector("input:not([type=hidden], [type=checkbox])") === null) for (const button of all("button", form)) button.hidden = true;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const words = new URLSearchParams();

@@ -7,7 +7,7 @@
 /** @typedef {import("./transcript-rows.js").Row} Row */
 /** @typedef {{ row: Row, height: number, measured: boolean, hidden: boolean, depth: number, stale: boolean }} Line */
 /** @typedef {{ start: number, end: number, lines: Line[] | null, height: number, dead: boolean }} Piece */
-/** @typedef {{ start: number, end: number, bytes: number, running: boolean, dropped?: number, rows: Row[] }} Answer */
+/** @typedef {{ start: number, end: number, bytes: number, running: boolean, dropped?: number, first?: number, rows: Row[] }} Answer */
 
 /** So many pages stay in memory, of at most 200 rows each. */
 const KEPT = 24;

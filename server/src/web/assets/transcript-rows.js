@@ -62,7 +62,7 @@ function body(row, failed, whole) {
     case "result":
       return el("div", { class: "row-body" }, output({ ...row, text }, whole, terminal));
     case "end":
-      return el("div", { class: "row-body" }, ending(row), text === "" ? null : output({ ...row, text }, whole, plain));
+      return el("div", { class: "row-body" }, ending(row), text === "" ? null : el("div", { class: "report hostile" }, plain(text)), rest(row, whole));
     case "raw":
       return el("div", { class: "row-body" }, output({ ...row, text }, whole, terminal));
     default:

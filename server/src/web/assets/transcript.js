@@ -111,6 +111,9 @@ class Transcript {
 
   /** @param {Answer} answer */
   take(answer) {
+    // Segments of the beginning were removed: whatever is known by its offset lies elsewhere now.
+    if (answer.first !== undefined && this.first !== undefined && answer.first !== this.first) location.reload();
+    this.first = answer.first;
     const fresh = this.pages.take(answer);
     this.running = answer.running;
     const lost = answer.dropped ? " · its beginning was not kept" : "";
@@ -484,6 +487,8 @@ class Transcript {
     return y;
   }
 
+  /** The oldest segment that is kept. @type {number | undefined} */
+  first;
   /** @type {boolean | undefined} */
   filling;
   /** @type {number | undefined} */
