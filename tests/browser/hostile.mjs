@@ -22,12 +22,18 @@ await chromium(async (page) => {
       owned: window.owned, text: document.body.innerText,
       scripts: [...document.scripts].map((script) => script.src),
       links: [...document.querySelectorAll("a, area")].map((link) => link.href).filter((href) => !href.startsWith(location.origin)),
-      inline: [...document.querySelectorAll("*")].flatMap((element) => [...element.attributes].filter(({ name }) => /^on|^style$/.test(name) && !element.closest(".tr-canvas, #tip, .gi")).map(({ name }) => `${element.localName}[${name}]`)),
+      inline: [...document.querySelectorAll("*")].flatMap((element) => [...element.attributes].filter(({ name }) => name.startsWith("on")).map(({ name }) => `${element.localName}[${name}]`)),
       foreign: [...document.querySelectorAll("img, iframe, object, embed, base, form[action^='http'], .hostile :is(form, input, button[formaction], style, link, meta)")].map((element) => element.outerHTML.slice(0, 200)),
     }));
     assert.deepEqual(found.owned, [], where);
     assert.ok(found.scripts.every((src) => new URL(src).pathname.startsWith("/assets/")), `${where}: ${found.scripts}`);
     assert.deepEqual(found.inline, [], where);
+    // As the server sent it, without what our scripts have placed.
+    const styled = await page.evaluate(async () => {
+      const sent = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+      return [...sent.querySelectorAll("[style], style")].map((element) => element.outerHTML.slice(0, 200));
+    });
+    assert.deepEqual(styled, [], where);
     assert.deepEqual(found.foreign, [], where);
     for (const href of found.links) assert.match(href, /^https?:/, where);
     const invisible = found.text.split("\n").find((line) => INVISIBLE.test(line.replaceAll("\t", "")));

@@ -128,7 +128,7 @@ function agreed(form, answer) {
     return;
   }
   form.closest("details.menu")?.removeAttribute("open");
-  if (answer.job === undefined && answer.said) {
+  if (answer.job === undefined && !answer.dry && answer.said) {
     say(answer.said, { body: answer.command === undefined ? null : commandLine(answer.command) });
   }
   // What was typed is said now; it is nobody's half-written text any more.

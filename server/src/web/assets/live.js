@@ -69,13 +69,15 @@ function connect() {
   const hello = { seq: Number(meta("seq")), visible: !document.hidden };
   const lock = `tab-${crypto.randomUUID?.() ?? Math.random()}`;
   if (typeof SharedWorker === "undefined" || navigator.locks === undefined) return connectAlone(hello);
-  // Held as long as this page lives.
-  void navigator.locks.request(lock, () => new Promise(() => {}));
   try {
     const worker = new SharedWorker(new URL("hub.js", import.meta.url), { type: "module", name: "vibe-ensemble" });
     worker.onerror = () => connectAlone(hello);
     worker.port.onmessage = ({ data }) => hear(data);
-    worker.port.postMessage({ what: "hello", lock, ...hello });
+    // Held as long as this page lives. The worker asks for it too, so it must be ours before the worker knows of it.
+    void navigator.locks.request(lock, () => {
+      worker.port.postMessage({ what: "hello", lock, ...hello, visible: !document.hidden });
+      return new Promise(() => {});
+    });
     document.addEventListener("visibilitychange", () => worker.port.postMessage({ what: "visible", visible: !document.hidden }));
     addEventListener("pagehide", () => worker.port.postMessage({ what: "bye" }));
     addEventListener("pageshow", ({ persisted }) => {

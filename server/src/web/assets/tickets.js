@@ -44,9 +44,9 @@ export function start() {
   document.addEventListener("ve:updated", update);
   bar.addEventListener("ve:answered", (event) => {
     const answer = /** @type {CustomEvent<import("./actions.js").Answer>} */ (event).detail;
-    if (!answer.ok || answer.job === undefined) return;
+    if (!answer.ok) return;
     if (answer.dry) rehearse(answer);
-    else void follow(answer);
+    else if (answer.job !== undefined) void follow(answer);
   });
   update();
 }

@@ -341,9 +341,8 @@ class Transcript {
     const query =
       below >= 1 - near ? `before=${gap.end}` : above <= near ? `from=${gap.start}` : `from=${Math.floor(gap.start + above * (gap.end - gap.start))}`;
     try {
-      const anchor = this.anchor();
       const answer = await this.read(`${query}&limit=${PAGE}`);
-      const before = this.scroll.scrollTop === this.lastTop ? anchor : this.anchor();
+      const before = this.anchor();
       const isEmpty = answer.end <= answer.start;
       this.take(answer);
       if (isEmpty) gap.dead = true;
