@@ -3,6 +3,7 @@
 //! [`process`] readies the process, [`run`] is the server's life: open, assemble, serve until stopped, close.
 
 mod activation;
+mod alone;
 mod announce;
 mod assemble;
 mod dump;

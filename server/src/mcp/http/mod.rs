@@ -1,6 +1,7 @@
 //! HTTP: who may connect, who may ask, and how much of the machine a request may take.
 
 pub(crate) mod access;
+mod answers;
 mod body;
 mod connections;
 mod endpoint;
@@ -10,6 +11,7 @@ pub(crate) mod limits;
 mod metrics;
 mod pages;
 mod room;
+mod sending;
 pub(crate) mod transport;
 
 #[cfg(test)]
