@@ -79,6 +79,7 @@ mod tests {
         "20261201001500 add search",
         "20261201001510 add failure day",
         "20261201001520 index open tickets",
+        "20261201001600 create worktree directories",
     ];
 
     #[test]
