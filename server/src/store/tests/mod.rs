@@ -156,7 +156,7 @@ impl Bed {
                     .await
                     .expect("begun");
             }
-            self.store.worktree_ready(ticket, None, NOW).await.expect("ready");
+            self.store.worktree_ready(ticket, None, None, NOW).await.expect("ready");
         }
     }
 
@@ -230,6 +230,7 @@ pub(super) fn worktree(ticket: TicketId) -> Worktree {
         merged_commit: None,
         removed: false,
         set_up: false,
+        directory: None,
     }
 }
 
