@@ -86,7 +86,11 @@ async fn a_setup_that_fails_is_a_hold_with_the_end_of_its_output_and_is_tried_ag
 async fn a_stage_moves_when_its_gate_has_passed_at_its_very_commit() {
     let bed = Bed::start().await;
     let seen = bed.server.path("seen");
-    let line = format!("git rev-parse HEAD >> {}; git status --porcelain >> {}; grep -q good a.txt", seen.display(), seen.display());
+    let line = format!(
+        "git rev-parse HEAD >> {}; git status --porcelain >> {}; grep -q good a.txt",
+        seen.display(),
+        seen.display()
+    );
     project(&bed, &["build", "review"], &gate("test", &line), json!({})).await;
     let id = bed.ticket("shop", &["build", "review"], "fake: build: write a.txt good").await;
     let done = bed.completed(&id).await;
@@ -119,7 +123,8 @@ async fn a_red_gate_is_told_in_the_same_session_and_the_second_result_is_checked
     assert_eq!(count(&bed, &id, "gate_passed").await, 1);
     assert_eq!(count(&bed, &id, "ticket_stage_completed").await, 1);
     // What it was told names a file that has all of the output.
-    let place = second.prompt.split("output is in ").nth(1).and_then(|rest| rest.split(".\n").next());
+    let place =
+        second.prompt.split("output is in ").nth(1).and_then(|rest| rest.split(".\n").next());
     let whole = fs::read_to_string(format!("{}/stderr.000001.log", place.expect("it says where")));
     assert!(whole.expect("it is there").contains("checking\nthe file is bad\n"));
 }
@@ -137,7 +142,11 @@ async fn the_same_failure_twice_is_a_hold_with_the_evidence_and_a_waiver_lets_it
         assert!(reason.contains(told), "{told}: {reason}");
     }
     assert_eq!(bed.agents.calls_of(&id, "build").len(), 2);
-    assert_eq!(count(&bed, &id, "ticket_stage_completed").await, 0, "no ticket moves past a red gate");
+    assert_eq!(
+        count(&bed, &id, "ticket_stage_completed").await,
+        0,
+        "no ticket moves past a red gate"
+    );
     // Its agent goes on in its session when somebody resumes it, and the count begins anew.
     bed.client.ok("resume_ticket", json!({"ticket_id": id, "comment": "Look at a.txt."})).await;
     let third = bed.called(&id, "build", 3).await;
@@ -149,8 +158,13 @@ async fn the_same_failure_twice_is_a_hold_with_the_evidence_and_a_waiver_lets_it
 #[e2e::scenario]
 async fn a_session_that_is_gone_begins_anew_with_the_same_message() {
     let bed = Bed::start().await;
-    project(&bed, &["build"], &gate("test", "grep -q good a.txt || { echo the file is bad; exit 7; }"), json!({}))
-        .await;
+    project(
+        &bed,
+        &["build"],
+        &gate("test", "grep -q good a.txt || { echo the file is bad; exit 7; }"),
+        json!({}),
+    )
+    .await;
     let sessions = bed.agents.directory().join("sessions");
     // The resumed run finds no session; the one after it begins anew.
     let script = format!(
@@ -183,9 +197,9 @@ async fn gates_run_side_by_side_up_to_their_own_limit_and_keep_no_worker_from_ag
     }
     eventually("two gates run", || async {
         let workers = bed.all("list_workers", "workers", json!({})).await;
-        let running = workers.iter().filter(|worker| {
-            worker["state"] == "busy" && text(worker, "worker_type") == "(gates)"
-        });
+        let running = workers
+            .iter()
+            .filter(|worker| worker["state"] == "busy" && text(worker, "worker_type") == "(gates)");
         match running.count() {
             2 => Ok(()),
             other => Err(format!("{other}: {workers:?}")),

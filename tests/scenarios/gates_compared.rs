@@ -16,7 +16,11 @@ use crate::gates::project;
 /// The summaries of a ticket's events of a kind.
 async fn said(bed: &Bed, ticket: &str, kind: &str) -> Vec<String> {
     let events = events_of(bed, ticket).await;
-    events.iter().filter(|event| event["kind"] == kind).map(|event| text(event, "summary")).collect()
+    events
+        .iter()
+        .filter(|event| event["kind"] == kind)
+        .map(|event| text(event, "summary"))
+        .collect()
 }
 
 #[e2e::scenario]
@@ -135,7 +139,10 @@ async fn two_tickets_that_pass_alone_and_fail_together_are_caught_and_keep_nobod
     let [held] = held[..] else { panic!("one of the two: {found:?}") };
     assert_eq!(text(held, "hold_kind"), "gate");
     let reason = text(held, "hold_reason");
-    assert!(reason.contains("together with what is in main") && reason.contains("test"), "{reason}");
+    assert!(
+        reason.contains("together with what is in main") && reason.contains("test"),
+        "{reason}"
+    );
     let tree = repository.ask(&["ls-tree", "--name-only", "main"]);
     let has = |name: &str| tree.lines().any(|line| line == name);
     assert!(has("one.txt") != has("two.txt") && has("three.txt"), "{tree}");

@@ -91,7 +91,8 @@ async fn what_a_gate_changes_is_put_back_and_the_commit_is_what_counts() {
     let head = text(&done, "head_commit");
     let repository = e2e::repository::Repository { path: bed.server.path("projects").join("shop") };
     assert_eq!(repository.ask(&["show", &format!("{head}:a.txt")]), text(&done, "ticket_id"));
-    let kept = repository.ask(&["for-each-ref", "--format=%(refname)", "refs/vibe-ensemble/attempts"]);
+    let kept =
+        repository.ask(&["for-each-ref", "--format=%(refname)", "refs/vibe-ensemble/attempts"]);
     assert!(!kept.is_empty(), "what the gate changed is kept");
 }
 

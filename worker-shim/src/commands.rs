@@ -79,8 +79,7 @@ impl Commands {
         };
         self.grant.program = program.into();
         self.grant.args = arguments.to_vec();
-        let machinery =
-            |source| SpawnError::Machinery { program: program.to_owned(), source };
+        let machinery = |source| SpawnError::Machinery { program: program.to_owned(), source };
         let lock = held.tree_lock.try_clone().map_err(machinery)?;
         let writes = Writes::Together(held.output.as_fd());
         self.began = clock::monotonic();
@@ -131,5 +130,9 @@ impl Commands {
 /// A word of a command, quoted if it is not plain.
 fn shown(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("{word:?}") }
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("{word:?}")
+    }
 }

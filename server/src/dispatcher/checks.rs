@@ -86,13 +86,18 @@ impl Grants {
             program,
             args,
             prompt: String::new(),
-            cwd: if below.is_empty() { directory.into() } else { Path::new(&directory).join(below) },
+            cwd: if below.is_empty() {
+                directory.into()
+            } else {
+                Path::new(&directory).join(below)
+            },
             env,
             env_pass: Vec::new(),
             files: std::collections::BTreeMap::new(),
             limits: Limits {
-                timeout_ms: timeout
-                    .and_then(|seconds| u64::try_from(Duration::from_secs(seconds).as_millis()).ok()),
+                timeout_ms: timeout.and_then(|seconds| {
+                    u64::try_from(Duration::from_secs(seconds).as_millis()).ok()
+                }),
                 segment_bytes: SEGMENT_BYTES,
                 segments: SEGMENTS,
                 grace_ms: settings.limits.grace_ms,
@@ -142,7 +147,11 @@ impl Completions {
 
     /// Commits the end of an attempt without an agent. Git first: the verdict belongs to a commit, and the next command
     /// must find that commit and nothing else.
-    pub(super) async fn end_check(&self, found: &Attempt, ending: CheckEnding) -> Result<EndReport> {
+    pub(super) async fn end_check(
+        &self,
+        found: &Attempt,
+        ending: CheckEnding,
+    ) -> Result<EndReport> {
         let tidied = self.worktrees.tidy(found).await?;
         let ending =
             CheckEnding { note: tidied.note.clone(), tests: tidied.tests.clone(), ..ending };
@@ -161,9 +170,14 @@ impl Completions {
             Some(
                 StopReason::Interrupt | StopReason::Kill | StopReason::Restart | StopReason::Cancel,
             ) if is_own => {
-                return nothing(Failure::EndedItsWorker, "one of its own processes ended its worker");
+                return nothing(
+                    Failure::EndedItsWorker,
+                    "one of its own processes ended its worker",
+                );
             }
-            Some(StopReason::Cancel) if found.stop == Some(StopMode::Cancel) => return Ran::Cancelled,
+            Some(StopReason::Cancel) if found.stop == Some(StopMode::Cancel) => {
+                return Ran::Cancelled;
+            }
             Some(
                 StopReason::Interrupt | StopReason::Kill | StopReason::Restart | StopReason::Cancel,
             ) => return Ran::Interrupted,
@@ -179,7 +193,12 @@ impl Completions {
                 | StopReason::Authentication
                 | StopReason::Billing
                 | StopReason::Newer,
-            ) => return nothing(Failure::Unknown, "it was stopped for a reason this server does not know"),
+            ) => {
+                return nothing(
+                    Failure::Unknown,
+                    "it was stopped for a reason this server does not know",
+                );
+            }
             None => {}
         }
         if found.overdue {

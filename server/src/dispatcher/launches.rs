@@ -85,7 +85,9 @@ impl Launches {
     pub(super) fn is_too_old(&self) {
         let until = Instant::now() + TOO_OLD;
         *self.too_old_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-        tracing::error!("the installed vibe-ensemble-shim runs no setup and no gate; install the one of this version");
+        tracing::error!(
+            "the installed vibe-ensemble-shim runs no setup and no gate; install the one of this version"
+        );
     }
 
     /// Writes the rows of workers that run setups and gates; the next look launches them.

@@ -315,7 +315,8 @@ impl Reconciler {
         spent: Spent,
         now: Timestamp,
     ) -> Result<()> {
-        if let Some(found) = self.store.attempt(left.attempt).await?.filter(|a| !a.kind.is_agent()) {
+        if let Some(found) = self.store.attempt(left.attempt).await?.filter(|a| !a.kind.is_agent())
+        {
             return self.give_up_check(left, &found, verdict, now).await;
         }
         let settled = self.completions.worktrees.settle(left.attempt, /* accepted */ false).await?;

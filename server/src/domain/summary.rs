@@ -104,8 +104,12 @@ pub fn gate_judged(
     let what = match verdict {
         GateVerdict::Passed => "passed",
         GateVerdict::Failed => "failed",
-        GateVerdict::KnownFailure => "fails as it does on the base commit, so it lets the work pass",
-        GateVerdict::Flaky => "failed and passed when it was repeated, so it is flaky and lets the work pass",
+        GateVerdict::KnownFailure => {
+            "fails as it does on the base commit, so it lets the work pass"
+        }
+        GateVerdict::Flaky => {
+            "failed and passed when it was repeated, so it is flaky and lets the work pass"
+        }
         GateVerdict::TimedOut => "did not end in time",
         GateVerdict::Error => "could not be run",
     };

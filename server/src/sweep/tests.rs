@@ -66,7 +66,13 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let backoff = Backoff { first: Duration::from_secs(10), most: Duration::from_secs(60) };
         let policy = Policy { max_rework: 3, retry: backoff, overload: backoff, again: backoff };
-        let rules = Rules { policy, max_workers: 100, max_gates: 4, max_usd_per_day: None, max_descendants: 100 };
+        let rules = Rules {
+            policy,
+            max_workers: 100,
+            max_gates: 4,
+            max_usd_per_day: None,
+            max_descendants: 100,
+        };
         let store = Store::open(&dir.path().join("test.db"), rules, THEN).await.unwrap();
         let new = NewProject {
             name: name("shop"),

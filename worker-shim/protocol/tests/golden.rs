@@ -179,10 +179,8 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         })),
         ..idle.clone()
     };
-    let able = Hello {
-        kinds: ["agent", "setup", "gate"].map(str::to_owned).to_vec(),
-        ..traced.clone()
-    };
+    let able =
+        Hello { kinds: ["agent", "setup", "gate"].map(str::to_owned).to_vec(), ..traced.clone() };
     let progress = Progress {
         attempt_id: "A-17".into(),
         turns: 3,

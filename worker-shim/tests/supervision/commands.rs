@@ -65,7 +65,10 @@ fn a_command_gets_no_key_of_the_account() {
     server.started();
     server.completed();
     let printed = output(&rig);
-    assert!(printed.contains("VIBE_ENSEMBLE_ATTEMPT=A-1") && printed.contains("PATH="), "{printed}");
+    assert!(
+        printed.contains("VIBE_ENSEMBLE_ATTEMPT=A-1") && printed.contains("PATH="),
+        "{printed}"
+    );
     for secret in ["ANTHROPIC_", "CLAUDE_", "SECRET_OF_THE_SERVER", "VIBE_ENSEMBLE_TOKEN"] {
         assert!(!printed.contains(secret), "{secret} in {printed}");
     }
@@ -74,10 +77,8 @@ fn a_command_gets_no_key_of_the_account() {
 #[test]
 fn processes_that_a_command_leaves_are_ended_before_the_record() {
     let rig = Rig::start();
-    let mut server = run(
-        &rig,
-        &["for i in 1 2 3 4 5; do setsid sleep 600 & done; exit 0", "echo done"],
-    );
+    let mut server =
+        run(&rig, &["for i in 1 2 3 4 5; do setsid sleep 600 & done; exit 0", "echo done"]);
     server.started();
     let record = server.completed();
     assert_eq!(record.status, ExitStatus::Exited { code: 0 });
@@ -106,7 +107,8 @@ fn a_command_that_cannot_start_is_the_end() {
 fn a_stop_ends_the_running_command_and_starts_no_other() {
     let rig = Rig::start();
     // It obeys SIGTERM and calls that a success.
-    let mut server = run(&rig, &["trap 'exit 0' TERM; echo rea''dy; while :; do sleep 0.1; done", "echo never"]);
+    let mut server =
+        run(&rig, &["trap 'exit 0' TERM; echo rea''dy; while :; do sleep 0.1; done", "echo never"]);
     server.started();
     crate::rig::eventually("it is running", || output(&rig).contains("ready\n").then_some(()));
     server.say(&ToShim::Stop { attempt_id: "A-1".into(), mode: StopMode::Cancel });
@@ -121,7 +123,8 @@ fn a_flood_fills_only_its_bound_and_keeps_both_ends() {
     let rig = Rig::start();
     let mut server = rig.run_with("", |grant| {
         grant.kind = GrantKind::Gate;
-        grant.commands = vec![sh("echo the beginning; yes flood | head -c 200000000; echo the end; exit 1")];
+        grant.commands =
+            vec![sh("echo the beginning; yes flood | head -c 200000000; echo the end; exit 1")];
         grant.limits.segment_bytes = 1 << 20;
         grant.limits.segments = 2;
     });

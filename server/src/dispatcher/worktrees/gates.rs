@@ -58,7 +58,8 @@ impl Worktrees {
             Phase::Landing => checking.commit.clone().unwrap_or_else(|| accepted.commit.clone()),
             Phase::Setup | Phase::Stage | Phase::Asked => accepted.commit.clone(),
         };
-        let at = Worktree { head: Head { commit: judged.clone(), ..accepted.clone() }, ..work.clone() };
+        let at =
+            Worktree { head: Head { commit: judged.clone(), ..accepted.clone() }, ..work.clone() };
         // What an attempt left that was cut off.
         if let Some(author) = self.last_author(&ticket).await? {
             let accepted = Worktree { head: accepted, ..work.clone() };
@@ -101,7 +102,9 @@ impl Worktrees {
             None => (None, None, None),
         };
         let moved = match (&commit, checking.attempt) {
-            (Some(commit), _) => self.store.commit_before(ticket.id).await?.as_ref() != Some(commit),
+            (Some(commit), _) => {
+                self.store.commit_before(ticket.id).await?.as_ref() != Some(commit)
+            }
             (None, _) => true,
         };
         let occasion = match checking.phase {
@@ -175,7 +178,10 @@ impl Worktrees {
                 continue;
             }
             // Whoever uses the worktree next puts it in order, or says why not.
-            let note = format!("What it changed in the worktree could not be put back: {}.", chain(&error));
+            let note = format!(
+                "What it changed in the worktree could not be put back: {}.",
+                chain(&error)
+            );
             return Ok(Tidied { note: Some(note), ..Tidied::default() });
         }
     }
@@ -184,8 +190,7 @@ impl Worktrees {
         let Some(found) = self.store.worktree_of(attempt.id).await? else {
             return Ok(Tidied::default());
         };
-        let repository =
-            self.hold(found.ticket.id, Path::new(&found.work.repository)).await?;
+        let repository = self.hold(found.ticket.id, Path::new(&found.work.repository)).await?;
         let Some(found) = self.store.worktree_of(attempt.id).await? else {
             return Ok(Tidied::default());
         };
@@ -224,7 +229,11 @@ impl Worktrees {
     }
 
     /// Before a gate runs: removes a report that somebody else may have written.
-    pub(in super::super) async fn clear_report(&self, attempt: &Attempt, directory: &str) -> Result<()> {
+    pub(in super::super) async fn clear_report(
+        &self,
+        attempt: &Attempt,
+        directory: &str,
+    ) -> Result<()> {
         let Some(gate) = attempt.check.as_ref().and_then(|check| check.gate.as_ref()) else {
             return Ok(());
         };

@@ -84,7 +84,11 @@ pub fn evidence(round: &[Found]) -> String {
 pub fn shown(argv: &[String]) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
     let word = |word: &String| {
-        if !word.is_empty() && word.chars().all(is_plain) { word.clone() } else { format!("{word:?}") }
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.clone()
+        } else {
+            format!("{word:?}")
+        }
     };
     argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }

@@ -62,9 +62,10 @@ impl Ran {
             }
             Self::Cancelled => (Outcome::Cancelled, Some(Failure::Cancelled), None),
             Self::Interrupted => (Outcome::Interrupted, Some(Failure::Interrupted), None),
-            Self::Nothing { failure: failure @ (Failure::Lost | Failure::NeverStarted), detail } => {
-                (Outcome::Lost, Some(*failure), Some(detail.clone()))
-            }
+            Self::Nothing {
+                failure: failure @ (Failure::Lost | Failure::NeverStarted),
+                detail,
+            } => (Outcome::Lost, Some(*failure), Some(detail.clone())),
             Self::Nothing { failure, detail } => {
                 (Outcome::Failed, Some(*failure), Some(detail.clone()))
             }
@@ -86,7 +87,9 @@ impl Ran {
     #[must_use]
     pub const fn at(&self) -> Option<usize> {
         match self {
-            Self::Failed { at, .. } | Self::TimedOut { at } | Self::NotStarted { at, .. } => Some(*at),
+            Self::Failed { at, .. } | Self::TimedOut { at } | Self::NotStarted { at, .. } => {
+                Some(*at)
+            }
             Self::Passed | Self::Cancelled | Self::Interrupted | Self::Nothing { .. } => None,
         }
     }

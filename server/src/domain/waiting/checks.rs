@@ -16,7 +16,9 @@ pub(super) fn checked_by(live: &LiveAttempt, stage: &Name) -> String {
     match gate {
         None => format!("{attempt} sets its worktree up, before its stage {stage}."),
         Some(gate) if live.is_base => {
-            format!("{attempt} runs its gate {gate} on the base commit, to see what fails there as well.")
+            format!(
+                "{attempt} runs its gate {gate} on the base commit, to see what fails there as well."
+            )
         }
         Some(gate) => format!("{attempt} runs its gate {gate}."),
     }
@@ -39,12 +41,16 @@ pub(super) fn checks(stage: &Name, around: &Surroundings) -> Wait {
         (Step::Plan | Step::Base, _) => format!("Git prepares its worktree for {what}."),
         (Step::Passed, _) => "Its gates have passed, and its branch is being merged.".to_owned(),
         (Step::Due, _) if wait.is_paused => {
-            format!("It waits for {what}, which does not run while its project or the server is paused.")
+            format!(
+                "It waits for {what}, which does not run while its project or the server is paused."
+            )
         }
         (Step::Due, _) if !wait.has_room => format!(
             "It waits for {what}: as many setups and gates run as may (max_gates); the next one that ends makes room."
         ),
-        (Step::Due | Step::Running | Step::Held, _) => format!("It waits for {what}, which is about to run."),
+        (Step::Due | Step::Running | Step::Held, _) => {
+            format!("It waits for {what}, which is about to run.")
+        }
     };
     Wait::new(Cause::Gates, why)
 }

@@ -181,7 +181,7 @@ fn the_refusals_are_the_reviewed_ones_for_each_reader() {
     let mut kinds: Vec<usize> = table().iter().map(kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..=37).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=40).collect::<Vec<_>>());
     for (snapshot, reader) in [("refusals", Reader::Model), ("refusals-in-a-shell", Reader::Shell)]
     {
         let texts: Vec<String> = table().iter().map(|given| refusal(given, reader)).collect();

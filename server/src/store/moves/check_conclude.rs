@@ -161,7 +161,9 @@ impl Concluding<'_> {
         let verdict = Verdict::Succeeded(result);
         match create_planned::judge(connection, self.ticket.id, verdict, self.rules).await? {
             Verdict::Succeeded(result) => self.move_on(connection, by, &result).await,
-            Verdict::Failed { detail, .. } | Verdict::TimedOut { detail, .. } | Verdict::Lost { detail } => {
+            Verdict::Failed { detail, .. }
+            | Verdict::TimedOut { detail, .. }
+            | Verdict::Lost { detail } => {
                 let why = Hold::new(HoldKind::Failures, detail);
                 hold::at_its_stage(connection, self.ticket, by, &why, self.now).await
             }
@@ -287,7 +289,12 @@ impl Concluding<'_> {
             checking::step(connection, self.ticket.id, &from, Step::Passed).await?;
             return Ok(());
         }
-        let base = self.ticket.work.as_ref().and_then(|work| work.base_name()).unwrap_or("its base branch");
+        let base = self
+            .ticket
+            .work
+            .as_ref()
+            .and_then(|work| work.base_name())
+            .unwrap_or("its base branch");
         let why = format!(
             "it is completed but not merged: together with what is in {base} by now, {} failed",
             round::names(&red)

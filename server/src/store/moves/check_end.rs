@@ -111,10 +111,18 @@ async fn end(
     let ticket = ticket::load(connection, found.ticket).await?;
     let checking = checking::find(connection, found.ticket).await?;
     let is_checked = ticket.state == TicketState::Running;
-    if let Some(checking) = checking.filter(|checking| is_checked && checking.step == Step::Running) {
-        Continuing { ticket: &ticket, checking: &checking, found: &found, ending: &ending, rules, now }
-            .go_on(connection)
-            .await?;
+    if let Some(checking) = checking.filter(|checking| is_checked && checking.step == Step::Running)
+    {
+        Continuing {
+            ticket: &ticket,
+            checking: &checking,
+            found: &found,
+            ending: &ending,
+            rules,
+            now,
+        }
+        .go_on(connection)
+        .await?;
     }
     free_base(connection, found.id).await?;
     Ok(EndReport::Accepted)
@@ -185,8 +193,10 @@ impl Continuing<'_> {
                     Phase::Stage | Phase::Asked => {}
                 }
                 let what = self.what();
-                let why = Hold::new(HoldKind::Operator, format!("its worker was asked to cancel {what}"));
-                return hold::at_its_stage(connection, self.ticket, self.by(), &why, self.now).await;
+                let why =
+                    Hold::new(HoldKind::Operator, format!("its worker was asked to cancel {what}"));
+                return hold::at_its_stage(connection, self.ticket, self.by(), &why, self.now)
+                    .await;
             }
             // The worktree is put in order first.
             Ran::Interrupted => {
@@ -271,10 +281,12 @@ impl Continuing<'_> {
             .bind(self.now.millis())
             .execute(&mut *connection)
             .await?;
-        sqlx::query("UPDATE worktree SET set_up = 1, ready = 1 WHERE ticket_id = ?1 AND removed_at IS NULL")
-            .bind(self.ticket.id.key())
-            .execute(connection)
-            .await?;
+        sqlx::query(
+            "UPDATE worktree SET set_up = 1, ready = 1 WHERE ticket_id = ?1 AND removed_at IS NULL",
+        )
+        .bind(self.ticket.id.key())
+        .execute(connection)
+        .await?;
         Ok(())
     }
 
@@ -289,7 +301,8 @@ impl Continuing<'_> {
         } else {
             format!(". The end of its output:\n{tail}")
         };
-        let reason = format!("the setup of its worktree failed in {}: {}{end}", self.found.id, self.how());
+        let reason =
+            format!("the setup of its worktree failed in {}: {}{end}", self.found.id, self.how());
         let why = Hold::new(HoldKind::Setup, reason);
         hold::at_its_stage(connection, self.ticket, self.by(), &why, self.now).await
     }

@@ -226,8 +226,7 @@ async fn verdict(
         .bind(judged.verdict.name())
         .execute(&mut *connection)
         .await?;
-    let kind =
-        if judged.verdict.passes() { EventKind::GatePassed } else { EventKind::GateFailed };
+    let kind = if judged.verdict.passes() { EventKind::GatePassed } else { EventKind::GateFailed };
     let summary = summary::gate_judged(found.id, &gate.gate, last.id, judged.verdict);
     let said = NewEvent { attempt: Some(last.id), ..event::about(found, kind, summary) };
     event::append(connection, said, now).await
@@ -294,9 +293,13 @@ pub(crate) async fn keep_base(
     Ok(())
 }
 
-type Kept = (String, i32, Option<(std::collections::BTreeSet<String>, std::collections::BTreeSet<String>)>);
+type Kept =
+    (String, i32, Option<(std::collections::BTreeSet<String>, std::collections::BTreeSet<String>)>);
 
-fn run_of(place: Place, json: &str) -> std::result::Result<Run, crate::store::db::error::StoreError> {
+fn run_of(
+    place: Place,
+    json: &str,
+) -> std::result::Result<Run, crate::store::db::error::StoreError> {
     let (kind, code, tests): Kept = place.need(place.json(Some(json), "ran")?, "ran")?;
     let end = match kind.as_str() {
         "exited" => End::Exited(code),
@@ -315,10 +318,9 @@ fn end_of(found: &Attempt) -> End {
         (Outcome::Succeeded, Some(code), _) => End::Exited(code),
         (Outcome::Succeeded, None, Some(signal)) => End::Signalled(signal),
         (Outcome::Succeeded, None, None)
-        | (
-            Outcome::Failed | Outcome::Cancelled | Outcome::Interrupted | Outcome::Lost,
-            ..,
-        ) => End::NotStarted,
+        | (Outcome::Failed | Outcome::Cancelled | Outcome::Interrupted | Outcome::Lost, ..) => {
+            End::NotStarted
+        }
     }
 }
 

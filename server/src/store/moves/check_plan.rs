@@ -42,7 +42,12 @@ pub struct Planned {
 
 impl Store {
     /// Stores which gates are due. Without one, what waited for them goes on at once.
-    pub async fn checks_planned(&self, id: TicketId, planned: Planned, now: Timestamp) -> Result<()> {
+    pub async fn checks_planned(
+        &self,
+        id: TicketId,
+        planned: Planned,
+        now: Timestamp,
+    ) -> Result<()> {
         let rules = self.rules();
         self.writer
             .at(PLANNED)
@@ -118,7 +123,11 @@ async fn plan(
         let settings = checks::of_ticket(connection, id).await?;
         for (position, gate) in due.into_iter().enumerate() {
             let again = found.phase == Phase::Asked;
-            let passed = if again { None } else { passed(connection, id, gate, &planned, &settings).await? };
+            let passed = if again {
+                None
+            } else {
+                passed(connection, id, gate, &planned, &settings).await?
+            };
             let (verdict, attempt) = passed.unzip();
             sqlx::query(
                 "INSERT INTO checking_gate (ticket_id, position, gate, verdict, attempt_id) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -180,10 +180,11 @@ async fn started(
         return Ok(false);
     }
     // A setup or a gate that runs says nothing of agents.
-    let is_agent: bool = sqlx::query_scalar("SELECT kind = 'agent' FROM attempt WHERE attempt_id = ?1")
-        .bind(id.key())
-        .fetch_one(&mut *connection)
-        .await?;
+    let is_agent: bool =
+        sqlx::query_scalar("SELECT kind = 'agent' FROM attempt WHERE attempt_id = ?1")
+            .bind(id.key())
+            .fetch_one(&mut *connection)
+            .await?;
     if !is_agent {
         return Ok(false);
     }

@@ -50,7 +50,14 @@ impl Store {
             .at(PLANNED)
             .quietly()
             .write(move |connection| {
-                Box::pin(worker::insert_of(connection, WorkerKind::Check, project, CHECKS, count, now))
+                Box::pin(worker::insert_of(
+                    connection,
+                    WorkerKind::Check,
+                    project,
+                    CHECKS,
+                    count,
+                    now,
+                ))
             })
             .await
     }

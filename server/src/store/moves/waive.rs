@@ -82,10 +82,9 @@ async fn waive(
         && checking.step == Step::Held
         && let TicketState::OnHold(Hold { kind: HoldKind::Gate, .. }) = found.state
     {
-        let is_red = checking
-            .gates
-            .iter()
-            .any(|gate| gate.verdict.is_none_or(|verdict| !verdict.passes()) && !is_waived(&gate.gate));
+        let is_red = checking.gates.iter().any(|gate| {
+            gate.verdict.is_none_or(|verdict| !verdict.passes()) && !is_waived(&gate.gate)
+        });
         if !is_red {
             check_begin::again(connection, &found, &checking, now).await?;
         }

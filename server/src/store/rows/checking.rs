@@ -196,7 +196,10 @@ pub(crate) async fn end(connection: &mut SqliteConnection, ticket: TicketId) -> 
 }
 
 /// The same for a ticket that is closed: what it ran on a base commit may be run by another one.
-pub(crate) async fn end_for_good(connection: &mut SqliteConnection, ticket: TicketId) -> Result<()> {
+pub(crate) async fn end_for_good(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+) -> Result<()> {
     sqlx::query(
         "DELETE FROM gate_base
           WHERE ran IS NULL

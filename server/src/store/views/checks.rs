@@ -1,5 +1,7 @@
 //! What the checks of tickets wait for: a look of git, a worker, a run on the base commit.
 
+use crate::domain::attempt::Attempt;
+use crate::domain::gates::kind::Step;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -7,8 +9,6 @@ use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::rows::attempt;
-use crate::domain::attempt::Attempt;
-use crate::domain::gates::kind::Step;
 
 /// Tickets that are looked up at a time; the next call finds more.
 const BATCH: i64 = 32;

@@ -1,9 +1,9 @@
 //! What is read for answers: lists by page, and rows joined from several tables. Nothing here writes.
 
-pub(crate) mod checks;
 pub(crate) mod at_work;
 pub(crate) mod bounded;
 pub(crate) mod changed_limits;
+pub(crate) mod checks;
 pub(crate) mod counts;
 pub(crate) mod events;
 pub(crate) mod history;

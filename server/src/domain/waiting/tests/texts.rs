@@ -130,10 +130,8 @@ fn checked() -> Vec<Surroundings> {
         is_paused: false,
         has_room: true,
     };
-    let mut waits: Vec<CheckWait> = Step::ALL
-        .into_iter()
-        .map(|step| CheckWait { step, gate: None, ..wait.clone() })
-        .collect();
+    let mut waits: Vec<CheckWait> =
+        Step::ALL.into_iter().map(|step| CheckWait { step, gate: None, ..wait.clone() }).collect();
     waits.push(CheckWait { phase: Phase::Setup, gate: None, ..wait.clone() });
     waits.push(CheckWait { is_paused: true, ..wait.clone() });
     waits.push(CheckWait { has_room: false, ..wait.clone() });
