@@ -55,6 +55,7 @@ mod pipeline;
 mod pipes;
 mod planning;
 mod printed_json;
+mod project_settings;
 mod projects;
 mod protocol;
 mod queues;

@@ -41,6 +41,8 @@ use crate::cli::commands::doctor::Doctor;
 use crate::cli::commands::drain::Drain;
 use crate::cli::commands::event::Event;
 use crate::cli::commands::events::Events;
+use crate::cli::commands::gates::GateNoun;
+use crate::cli::commands::gates::Gates;
 use crate::cli::commands::headers::Headers;
 use crate::cli::commands::inbox::Inbox;
 use crate::cli::commands::logs::Logs;
@@ -165,6 +167,10 @@ pub enum Command {
     /// Compares the commit at which the work of the ticket began with the last one that was accepted, in the repository of
     /// its project. Works for open and closed tickets.
     Diff(Diff),
+    /// Show the gates of a ticket, and what each found
+    Gates(Gates),
+    /// List, run and waive the gates of a ticket
+    Gate(GateNoun),
     /// List what waits for somebody, oldest first, with the commands that settle it
     Inbox(Inbox),
     /// Explain why a ticket is not running, and what would start it

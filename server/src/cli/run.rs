@@ -22,6 +22,7 @@ use crate::cli::commands::doctor;
 use crate::cli::commands::drain;
 use crate::cli::commands::event;
 use crate::cli::commands::events;
+use crate::cli::commands::gates;
 use crate::cli::commands::headers;
 use crate::cli::commands::inbox;
 use crate::cli::commands::logs;
@@ -66,6 +67,8 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Workers(command) => client(workers::run(&command, environment)),
         Command::Tickets(command) => client(tickets::run(&command, environment)),
         Command::Diff(command) => client(diff::run(&command, environment)),
+        Command::Gates(command) => client(gates::list(&command, environment)),
+        Command::Gate(command) => client(gates::gate(command, environment)),
         Command::Inbox(command) => client(inbox::run(&command, environment)),
         Command::Why(command) => client(why::run(&command, environment)),
         Command::Usage(command) => client(usage::run(&command, environment)),

@@ -81,6 +81,7 @@ steps! {
     ListTickets:      Call("list_tickets"),        Run("vibe-ensemble ticket list");
     CompleteStage:    Call("complete_ticket_stage"), Run("vibe-ensemble ticket complete");
     CloseTicket:      Call("close_ticket"),        Run("vibe-ensemble ticket close");
+    WaiveGate:        Call("waive_gate"),          Run("vibe-ensemble gate waive");
     ResumeTicket:     Call("resume_ticket"),       Run("vibe-ensemble ticket resume");
     AnswerTicket:     Call("resume_ticket"),       Run("vibe-ensemble answer");
     AwaitEvents:      Call("list_events"),         Run("vibe-ensemble events --follow");

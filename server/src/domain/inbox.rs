@@ -321,6 +321,11 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
             HoldKind::Failures | HoldKind::Operator => resume("Resume it"),
         });
     }
+    if hold.kind == HoldKind::Gate {
+        let command = format!("vibe-ensemble gate run {id}");
+        let given = json!({"ticket_id": id});
+        actions.push(Action::new("Run its gates again", "run_gates", given, command));
+    }
     // To do the stage again needs no repair first, so it is the likelier step.
     if *is_done && again {
         actions.push(complete());

@@ -13,6 +13,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::wire::event::EventView;
+use crate::wire::gate::GateView;
 use crate::wire::inbox::ItemView;
 use crate::wire::pause::PauseView;
 use crate::wire::pause::PausedView;
@@ -242,6 +243,14 @@ struct ConfigProblem {
     message: String,
 }
 
+/// `gates --json`.
+#[derive(Serialize, JsonSchema)]
+struct GateList {
+    ticket_id: String,
+    /// In the order in which they run.
+    gates: Vec<GateView>,
+}
+
 /// `check-project --json`.
 #[derive(Serialize, JsonSchema)]
 struct CheckedProject {
@@ -306,6 +315,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("connect", of::<Connected>()),
         ("check-config", of::<CheckedConfig>()),
         ("check-project", of::<CheckedProject>()),
+        ("gates", of::<GateList>()),
         ("drain", of::<Drain>()),
         ("backup", of::<Backup>()),
         ("doctor", of::<Doctor>()),

@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod drain;
 pub mod event;
 pub mod events;
+pub mod gates;
 pub mod headers;
 pub mod inbox;
 pub mod logs;

@@ -74,6 +74,8 @@ fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec
         | HoldKind::Unfinished
         | HoldKind::Checkout
         | HoldKind::Configuration
+        | HoldKind::Gate
+        | HoldKind::Setup
         | HoldKind::Operator => Advice::take_with(Step::ResumeTicket, "resume it", id.to_string()),
         HoldKind::Setup => {
             Advice::take_with(Step::ResumeTicket, "fix that and resume it", id.to_string())
@@ -84,7 +86,14 @@ fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec
             id.to_string(),
         ),
     };
-    let Some(others) = without_type else { return vec![resume] };
+    let Some(others) = without_type else {
+        let mut advice = vec![resume];
+        if kind == HoldKind::Gate {
+            let waive = "let it pass a gate";
+            advice.push(Advice::take_with(Step::WaiveGate, waive, format!("{id} GATE 'REASON'")));
+        }
+        return advice;
+    };
     let create = format!("create the worker type {}", ticket.current_stage());
     let stage = ticket.current_stage();
     let create = Advice::take_with(Step::CreateWorkerType, create, place(ticket, stage));

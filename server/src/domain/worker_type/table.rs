@@ -66,7 +66,7 @@ macro_rules! worker_type_settings {
         }
         /// Red rounds of gates per stage before the ticket goes on hold.
         max_gate_failures: i64 = 3, rule::Within(1, 100), {
-            create: "Red rounds of gates; default 3.",
+            create: "Red gates; default 3.",
             update: "The new number of times the gates of a stage may fail before somebody must decide.",
         }
         /// Turns of one attempt: messages of the model.
@@ -99,7 +99,7 @@ macro_rules! worker_type_settings {
         /// Whether a result may carry tickets, which are created when its stage completes. False also keeps the prompt
         /// and the schema of its workers free of them.
         may_create_tickets: bool = true, rule::Anything, {
-            create: "Its results may create tickets; default true, of templates only planning.",
+            create: "Results may create tickets; default true, of templates only planning.",
             update: "Whether results may contain tickets, which are created when the stage completes.",
         }
     } };

@@ -4,6 +4,7 @@
 //! says.
 
 pub(crate) mod events;
+pub(crate) mod gates;
 pub(crate) mod inbox;
 pub(crate) mod own;
 pub(crate) mod pauses;

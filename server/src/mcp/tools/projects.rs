@@ -102,22 +102,22 @@ struct Create {
     /// Default: worktree where it can be.
     #[schemars(extend("enum" = Isolation::NAMES))]
     isolation: Option<String>,
-    /// merge: a completed ticket's branch goes into the one checked out. Default keep.
+    /// merge: a completed branch goes into the one checked out. Default keep.
     #[schemars(extend("enum" = OnComplete::NAMES))]
     on_complete: Option<String>,
-    /// Workers at once, of all its types.
+    /// Workers at once, of all types.
     #[schemars(range(min = -1, max = 10_000))]
     max_workers: Option<i64>,
-    /// Dollars for all its tickets; then it is paused.
+    /// Dollars for all its tickets; then it pauses.
     max_budget_usd: Option<f64>,
-    /// Dollars per day (UTC); then it is paused.
+    /// Dollars per day (UTC); then it pauses.
     max_budget_usd_per_day: Option<f64>,
-    /// Dollars per ticket; then it goes on hold.
+    /// Dollars per ticket; then it is held.
     max_budget_usd_per_ticket: Option<f64>,
-    /// Attempts per ticket; then it goes on hold.
+    /// Attempts per ticket; then it is held.
     #[schemars(range(min = 0, max = 10_000))]
     max_attempts_per_ticket: Option<i64>,
-    /// Tickets that one ticket may become; default 100.
+    /// Tickets one ticket may become; default 100.
     #[schemars(range(min = -1, max = 100_000))]
     max_descendants: Option<i64>,
 }

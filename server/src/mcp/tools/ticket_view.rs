@@ -39,6 +39,8 @@ impl TicketDetailView {
             waiting_until: wait.as_ref().and_then(|wait| wait.until).map(|until| until.to_string()),
             waiting_for: wait.map(|wait| wait.told(reader)),
             ticket: detail.ticket.into(),
+            gates: Vec::new(),
+            copied: None,
             attempts: detail.attempts.into_iter().map(AttemptView::from).collect(),
         }
     }
@@ -171,7 +173,8 @@ mod tests {
                 "outcome": "failed", "failure": "no_result", "detail": "it ended without a result", "exit_code": 1,
                 "signal": null, "claude_session_id": "s", "num_turns": 3, "cost_usd": null, "assumed_usd": 0.75, "input_tokens": null,
                 "output_tokens": null, "cached_tokens": null, "peak_memory_bytes": null, "budget_usd": 2.0,
-                "asks_outcome": false, "granted_at": "1970-01-01T00:00:00.001Z", "started_at": null,
+                "asks_outcome": false, "kind": "agent", "gate": null, "commands": null, "commit": null, "verdict": null,
+                "on_base": false, "note": null, "granted_at": "1970-01-01T00:00:00.001Z", "started_at": null,
                 "ended_at": "1970-01-01T00:00:00.009Z",
             })
         );

@@ -28,6 +28,7 @@ use crate::mcp::service::Service;
 use crate::mcp::service::id;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
+use crate::mcp::tools::gates;
 use crate::mcp::tools::settings_file;
 use crate::mcp::tools::ticket_rows::Listed;
 use crate::mcp::tools::ticket_rows::short_row;
@@ -338,7 +339,9 @@ pub(crate) async fn detail(
     let mut detail = service.store.ticket_at(ticket, history, service.now()).await?;
     detail.surroundings.brakes = service.brakes();
     detail.surroundings.git = service.git_step(ticket);
-    Ok(TicketDetailView::of(detail, service.reader))
+    let view = TicketDetailView::of(detail, service.reader);
+    let gates = gates::of_ticket(service, ticket).await?;
+    Ok(TicketDetailView { gates, copied: gates::copied(service, ticket).await?, ..view })
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Listed> {

@@ -176,6 +176,13 @@ async fn agree(
     protection::agree(connection, found.id, now).await?;
     let summary = summary::ticket_agreed(found.id);
     event::append(connection, event::about(found, EventKind::TicketResumed, summary), now).await?;
-    complete::apply(connection, found, By::Coordinator, Move::Close, now).await?;
+    // Its plan may have got more stages while it waited.
+    let next = found.stage_index + 1;
+    let to = if next < found.plan.stages().len() {
+        Move::Advance { stage_index: next }
+    } else {
+        Move::Close
+    };
+    complete::apply(connection, found, By::Coordinator, to, now).await?;
     ticket::load(connection, found.id).await
 }

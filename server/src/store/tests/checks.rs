@@ -18,6 +18,8 @@ use crate::store::Protection;
 const FILE: &str =
     "[worktree]\nports = 10\n\n[[gate]]\nname = \"test\"\ncommand = [\"make\", \"test\"]\n";
 
+const PORTS: &str = "[worktree]\nports = 10\n";
+
 fn kept(text: &str) -> Kept {
     let tables = checks::file::parse(text.as_bytes()).expect("a good file").tables;
     Kept { commit: Some("b".repeat(40)), found: true, tables, copied: None }
@@ -109,7 +111,7 @@ async fn in_a_directory_the_file_counts_as_it_was_when_the_ticket_was_created() 
     let held =
         bed.store.create_ticket_with(new.clone(), Some(Err(bad.clone())), NOW).await.unwrap();
     assert_eq!(held.state, TicketState::OnHold(bad));
-    let found = Kept { commit: None, ..kept(FILE) };
+    let found = Kept { commit: None, ..kept(PORTS) };
     let resumed = bed.store.resume_ticket_with(held.id, None, None, Some(found.clone()), NOW).await;
     assert_eq!(resumed.unwrap().state, TicketState::Queued);
     assert_eq!(bed.store.kept_checks(held.id).await.unwrap(), Some(found.clone()));
@@ -123,7 +125,7 @@ async fn in_a_directory_the_file_counts_as_it_was_when_the_ticket_was_created() 
     );
     let granted = bed.granted(bed.worker("plan").await, "p").await;
     assert_eq!(granted.ready.ports, Some((20_000, 10)));
-    assert_eq!(granted.ready.checks.gates.len(), 1);
+    assert_eq!(granted.ready.checks.worktree.ports, 10);
     // What an agent does to the file meanwhile does not count for the tickets of its result either.
     let asked = planned::tickets(&json!([{"key": "a", "title": "A", "execution_plan": ["impl"]}]));
     let (outcome, report) = (StageOutcome::Completed, "the plan".into());

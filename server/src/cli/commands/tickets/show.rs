@@ -17,6 +17,7 @@ use crate::cli::terminal::read_time;
 use crate::exit::Exit;
 use crate::git;
 use crate::wire::attempt::AttemptView;
+use crate::wire::gate::GateView;
 use crate::wire::ticket::DiffStatView;
 use crate::wire::ticket::ShownComment;
 use crate::wire::ticket::TicketDetailView;
@@ -83,6 +84,7 @@ fn page(detail: &TicketDetailView, result: Option<&(Work, String)>, screen: &Scr
         page.field("changes", changes.as_deref().unwrap_or_default());
         page.field("worktree", ticket.worktree.as_deref().unwrap_or_default());
     }
+    page.field("gates", gates(&detail.gates));
     page.field("cost", cost(ticket));
     page.field("created", screen.at(&ticket.created_at));
     page.field("closed", ticket.closed_at.as_ref().map(|at| screen.at(at)).unwrap_or_default());
@@ -96,6 +98,32 @@ fn page(detail: &TicketDetailView, result: Option<&(Work, String)>, screen: &Scr
         work.add_to(&mut page, changes.as_deref(), stat);
     }
     page
+}
+
+/// Each gate with what it found last.
+fn gates(gates: &[GateView]) -> String {
+    let told = |gate: &GateView| {
+        let verdict = match (&gate.verdict, &gate.attempt_id) {
+            (Some(verdict), _) => verdict.as_str(),
+            (None, Some(_)) => "running",
+            (None, None) => "not run",
+        };
+        let waived = if gate.waived.is_some() { " (waived)" } else { "" };
+        format!("{} {verdict}{waived}", gate.gate)
+    };
+    gates.iter().map(told).collect::<Vec<_>>().join(", ")
+}
+
+/// What an attempt did that is not the agent's work.
+fn what(attempt: &AttemptView) -> String {
+    let verdict = attempt.verdict.as_deref().map(|verdict| format!(": {verdict}"));
+    match (attempt.kind.as_str(), &attempt.gate) {
+        ("setup", _) => "setup".to_owned(),
+        (_, Some(gate)) if attempt.on_base => format!("gate {gate} on the base"),
+        (_, Some(gate)) => format!("gate {gate}{}", verdict.unwrap_or_default()),
+        (_, None) if attempt.asks_outcome => "asked for its outcome".to_owned(),
+        (_, None) => String::new(),
+    }
 }
 
 fn state(ticket: &TicketView) -> Line {
@@ -153,7 +181,7 @@ fn attempts(detail: &TicketDetailView, screen: &Screen, page: &mut Page) {
             (&attempt.stage).into(),
             Cell::state(outcome),
             (&attempt.failure).into(),
-            if attempt.asks_outcome { "asked for its outcome".into() } else { Cell::default() },
+            what(attempt).into(),
             took(attempt, screen).into(),
             attempt.cost_usd.map(|usd| format!("${usd:.2}")).unwrap_or_default().into(),
             attempt.started_at.as_ref().map(|at| screen.ago(at)).unwrap_or_default().into(),
