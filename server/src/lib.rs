@@ -27,6 +27,7 @@ pub mod mcp;
 pub mod obstacles;
 pub mod proof;
 pub mod serve;
+pub mod sessions;
 pub mod shim;
 #[cfg(test)]
 mod snapshot;
@@ -35,4 +36,5 @@ pub mod store;
 pub mod sweep;
 pub mod telemetry;
 pub mod templates;
+pub mod web;
 pub mod wire;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 24] = [
+const MAY_NAME: [(&str, &[&str]); 26] = [
     ("domain", &[]),
     ("beneath", &[]),
     ("clock", &["domain"]),
@@ -21,6 +21,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
     ("proof", &[]),
     ("telemetry", &["config", "journal"]),
     ("templates", &["domain"]),
+    ("sessions", &["domain", "state", "telemetry"]),
     ("disk", &["clock", "domain", "journal", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["beneath", "domain", "telemetry"]),
@@ -41,7 +42,7 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
             "telemetry",
         ],
     ),
-    // Of git only the question whether a directory is a repository.
+    // Of git only the question whether a directory is a repository and, for pages, what a ticket changed.
     (
         "mcp",
         &[
@@ -52,12 +53,15 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
             "git",
             "obstacles",
             "proof",
+            "sessions",
             "store",
             "telemetry",
             "templates",
             "wire",
         ],
     ),
+    // What pages show and do, they ask of `mcp`: of its tools and of its desk, and so never of the store.
+    ("web", &["domain", "mcp", "proof", "sessions", "telemetry", "wire"]),
     ("lifecycle", &["exit", "journal", "telemetry"]),
     ("locate", &["config", "shim"]),
     ("state", &["beneath", "config", "domain", "telemetry"]),
@@ -77,12 +81,14 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
             "lifecycle",
             "locate",
             "mcp",
+            "sessions",
             "shim",
             "state",
             "store",
             "sweep",
             "telemetry",
             "templates",
+            "web",
         ],
     ),
     // A client of the server, and a reader of its files: it starts no worker and moves no ticket by itself. Of git the
@@ -110,14 +116,18 @@ const MAY_NAME: [(&str, &[&str]); 24] = [
 ];
 
 /// Crates that only some modules may name, each by its folder or file below `src`.
-const GUARDED: [(&str, &[&str]); 14] = [
+const GUARDED: [(&str, &[&str]); 17] = [
+    // Both stand between what an agent wrote and a page.
+    ("ammonia", &["web/text"]),
+    ("pulldown_cmark", &["web/text"]),
+    ("maud", &["web"]),
     ("anstyle", &["cli/terminal"]),
     ("crossterm", &["cli/terminal"]),
     ("unicode_segmentation", &["cli/terminal"]),
     ("unicode_width", &["cli/terminal"]),
     ("sqlx", &["store"]),
-    ("axum", &["mcp", "cli"]),
-    ("hyper", &["mcp"]),
+    ("axum", &["mcp", "web", "cli"]),
+    ("hyper", &["mcp", "web"]),
     ("rmcp", &["mcp/sdk"]),
     ("schemars", &["mcp", "wire"]),
     ("anyhow", &["cli", "serve"]),
@@ -133,11 +143,13 @@ const GUARDED: [(&str, &[&str]); 14] = [
             "journal",
             "mcp",
             "serve",
+            "sessions",
             "shim",
             "state",
             "sweep",
             "telemetry",
             "templates",
+            "web",
         ],
     ),
     (
@@ -152,6 +164,7 @@ const GUARDED: [(&str, &[&str]); 14] = [
             "mcp",
             "lifecycle",
             "serve",
+            "web",
             "cli",
         ],
     ),

@@ -2,6 +2,7 @@
 //!
 //! [`process`] readies the process, [`run`] is the server's life: open, assemble, serve until stopped, close.
 
+mod about;
 mod activation;
 mod announce;
 mod assemble;

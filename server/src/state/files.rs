@@ -37,6 +37,9 @@ pub const SHIM_ADDRESS: &str = "server/shim.addr";
 /// The key with which the tokens of attempts are made, in the state directory.
 pub const ATTEMPT_KEY: &str = "tokens/attempts";
 
+/// The sessions of browsers, in the state directory. Holds nothing that opens one.
+pub const SESSIONS: &str = "server/sessions.json";
+
 /// The directories in the state directory.
 pub(super) const BELOW: [&str; 5] = ["tokens", SERVER, ATTEMPTS, WORKERS, WORKTREES];
 

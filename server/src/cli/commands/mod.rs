@@ -9,6 +9,7 @@ pub mod call;
 pub mod check_config;
 pub mod completions;
 pub mod connect;
+pub mod dashboard;
 pub mod demo;
 pub mod diff;
 pub mod doctor;

@@ -7,10 +7,12 @@ mod endpoint;
 mod gate;
 mod kept;
 pub(crate) mod limits;
+mod links;
 mod metrics;
 mod pages;
 mod room;
 pub(crate) mod transport;
+mod visit;
 
 #[cfg(test)]
 pub(crate) use body::MOST_BYTES;
