@@ -122,7 +122,8 @@ const GUARDED: [(&str, &[&str]); 14] = [
     ("schemars", &["mcp", "wire"]),
     ("anyhow", &["cli", "serve"]),
     ("clap", &["cli", "config"]),
-    ("shim_evidence", &["git", "shim"]),
+    // `state`: who holds the server's own locks.
+    ("shim_evidence", &["git", "shim", "state"]),
     (
         "shim_protocol",
         &[
