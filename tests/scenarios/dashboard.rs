@@ -517,8 +517,8 @@ async fn until(stream: &mut Response, wanted: &str) -> String {
         }
         panic!("it ended without {wanted}: {told}");
     };
-    let waited = tokio::time::timeout(e2e::eventually::DEADLINE, reading).await;
-    assert!(waited.is_ok(), "it never said {wanted}: {told}");
+    let read = tokio::time::timeout(e2e::eventually::DEADLINE, reading).await;
+    assert!(read.is_ok(), "it never said {wanted}: {told}");
     told
 }
 

@@ -164,7 +164,7 @@ fn not_done(visit: &Visit, declined: &Declined, form: &Query, command: &str) -> 
             p { a .btn href=(back) { "Back" } }
         }
     };
-    shell::bare(status, Page::new("message", "Not done", body))
+    shell::bare(status, &Page::new("message", "Not done", body))
 }
 
 #[cfg(test)]

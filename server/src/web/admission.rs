@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -88,7 +89,7 @@ pub(crate) async fn any_form(
 /// Whether a browser says that the request is made by a page of this very server. The gate has compared `Origin`
 /// already; browsers that send neither header send no form to another site with a cookie that is `SameSite=Strict`.
 fn comes_from_here(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     matches!(site, None | Some(b"same-origin"))
 }
 

@@ -112,7 +112,7 @@ pub(crate) async fn bulk(
                 p { a .btn href=(form.get("back").filter(|back| back.starts_with("/tickets")).unwrap_or("/tickets")) { "Back" } }
             }
         };
-        return shell::bare(StatusCode::OK, Page::new("message", "Dry run", body));
+        return shell::bare(StatusCode::OK, &Page::new("message", "Dry run", body));
     }
     let Some((number, progress)) = site.jobs.begin(count) else {
         return refuse(

@@ -86,9 +86,12 @@ fn open(command: &Dashboard, environment: &Environment, url: &str) -> anyhow::Re
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => anyhow::anyhow!("there is no {OPENER}"),
-            _ => error.into(),
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                anyhow::anyhow!("there is no {OPENER}")
+            } else {
+                error.into()
+            }
         })?;
     anyhow::ensure!(opened.success(), "{OPENER} ended with {opened}");
     Ok(())
