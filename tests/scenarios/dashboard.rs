@@ -509,7 +509,7 @@ async fn what_happens_is_told_as_it_happens_and_a_gap_is_declared() {
 async fn until(stream: &mut Response, wanted: &str) -> String {
     let mut told = String::new();
     let reading = async {
-        while let Some(bytes) = stream.chunk().await.expect("the stream goes on") {
+        while let Some(bytes) = stream.chunk().await.expect("the stream continues") {
             told.push_str(&String::from_utf8_lossy(&bytes));
             if told.contains(wanted) && told.ends_with("\n\n") {
                 return;
