@@ -45,17 +45,14 @@ async fn main() -> anyhow::Result<()> {
         return bench(&options).await;
     }
     let bed = showcase::night(Setup::default()).await;
-    match options.screenshots {
-        Some(directory) => {
-            std::fs::create_dir_all(&directory)?;
-            let script = Script::new(&bed.server, "screenshots").with("PAGES", PICTURES);
-            script.with("OUT", directory.display().to_string()).run(Role::Full).await;
-        }
-        None => {
-            eprintln!("{}", e2e::browser::link(&bed.server, Role::Full).await);
-            eprintln!("{}", bed.server.path("").display());
-            tokio::signal::ctrl_c().await?;
-        }
+    if let Some(directory) = options.screenshots {
+        std::fs::create_dir_all(&directory)?;
+        let script = Script::new(&bed.server, "screenshots").with("PAGES", PICTURES);
+        script.with("OUT", directory.display().to_string()).run(Role::Full).await;
+    } else {
+        eprintln!("{}", e2e::browser::link(&bed.server, Role::Full).await);
+        eprintln!("{}", bed.server.path("").display());
+        tokio::signal::ctrl_c().await?;
     }
     Ok(())
 }
