@@ -132,7 +132,8 @@ const GUARDED: [(&str, &[&str]); 17] = [
     ("schemars", &["mcp", "wire"]),
     ("anyhow", &["cli", "serve"]),
     ("clap", &["cli", "config"]),
-    ("shim_evidence", &["git", "shim"]),
+    // `state`: who holds the server's own locks.
+    ("shim_evidence", &["git", "shim", "state"]),
     (
         "shim_protocol",
         &[

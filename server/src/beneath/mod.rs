@@ -21,6 +21,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use self::aside::clear;
 pub use self::aside::make_room;
 pub use self::open::Found;
 pub use self::open::is_mount_point;

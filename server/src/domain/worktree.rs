@@ -61,6 +61,8 @@ pub struct Worktree {
     pub merged_commit: Option<String>,
     /// Retention has removed the directory.
     pub removed: bool,
+    /// Which directory its path must lead to, as the file system knows it; `None` if that does not matter, or is not known.
+    pub directory: Option<String>,
 }
 
 impl Worktree {
@@ -101,6 +103,7 @@ mod tests {
             landing: false,
             merged_commit: None,
             removed: false,
+            directory: None,
         };
         assert_eq!(top.cwd(), "/state/worktrees/shop/T-1");
         assert_eq!(top.base_name(), Some("main"));

@@ -25,6 +25,7 @@ use crate::mcp::Desk;
 use crate::mcp::Key;
 use crate::serve::about;
 use crate::serve::activation::Listeners;
+use crate::serve::alone::Alone;
 use crate::serve::announce::announce;
 use crate::serve::open::Opened;
 use crate::serve::settings;
@@ -43,6 +44,8 @@ pub(super) struct Server {
     pub(super) config: Config,
     pub(super) lifecycle: Lifecycle,
     pub(super) lock: InstanceLock,
+    /// Held until the database is closed.
+    pub(super) alone: Alone,
     pub(super) store: Store,
     pub(super) dispatcher: Dispatcher,
     /// Hands a new token to the checks of requests.
@@ -63,7 +66,7 @@ pub(super) fn assemble(
     opened: Opened,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<Server> {
-    let Opened { clock, guard, lock, store, launcher, sound, begun_at, .. } = opened;
+    let Opened { clock, guard, lock, alone, store, launcher, sound, begun_at, .. } = opened;
     let Listeners { http, bound, http_is_passed, shims, socket } = opened.listeners;
     let repositories = Repositories::of_server(store.server_id(), &opened.place.id);
     let fence = Fence::new(&opened.attempt_key, store.server_id());
@@ -132,6 +135,7 @@ pub(super) fn assemble(
         config,
         lifecycle,
         lock,
+        alone,
         store,
         dispatcher,
         keys,

@@ -4,6 +4,7 @@
 
 mod about;
 mod activation;
+mod alone;
 mod announce;
 mod assemble;
 mod dump;

@@ -80,6 +80,7 @@ async fn close(mut server: Server) -> anyhow::Result<Exit> {
     }
     let left = left_running(&server.store, &server.config.state_dir.join(state::ATTEMPTS)).await;
     server.store.close().await;
+    drop(server.alone);
     // The next server serves clients that dial an address that systemd holds.
     if !server.http_is_passed {
         server.lock.withdraw()?;

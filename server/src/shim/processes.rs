@@ -6,6 +6,8 @@ use shim_evidence::process;
 use crate::domain::reconcile::Process;
 use crate::domain::trace::Trace;
 
+pub use shim_evidence::process::is_this_program;
+
 /// What became of the process that left these traces.
 #[must_use]
 pub fn process(trace: &Trace) -> Process {

@@ -120,6 +120,7 @@ impl Bed {
             landing: false,
             merged_commit: None,
             removed: false,
+            directory: None,
         }
     }
 
@@ -127,7 +128,7 @@ impl Bed {
     async fn running(&self) -> (TicketId, AttemptId, WorkerId) {
         let ticket = self.ticket().await;
         self.store.begin_worktree(ticket, self.worktree(ticket)).await.unwrap();
-        self.store.worktree_ready(ticket, None).await.unwrap();
+        self.store.worktree_ready(ticket, None, None).await.unwrap();
         let worker = self.store.request_workers("shop", "impl", 1, THEN).await.unwrap()[0].id;
         assert!(self.store.mark_launched(worker, "f".repeat(64), THEN).await.unwrap());
         self.store.worker_hello(worker, 4711, None, THEN).await.unwrap();

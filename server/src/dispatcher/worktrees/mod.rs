@@ -6,6 +6,7 @@
 //! step that is interrupted in between is missing in the database, and is repeated.
 //!
 //! - `tend`: which tickets wait for git, and how often a step is tried.
+//! - `home`: has a worktree be the ticket's own directory.
 //! - `prepare`: makes a worktree, or brings it to its accepted commit.
 //! - `settle`: accepts what an attempt changed, or sets it aside.
 //! - `land`: merges the branch of a completed ticket.
@@ -14,6 +15,7 @@
 //! read while it is held, says that no attempt works there: its ticket is queued and not ready, or
 //! the attempt is the one that ends.
 
+mod home;
 mod land;
 mod prepare;
 mod settle;

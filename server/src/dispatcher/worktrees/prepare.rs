@@ -89,6 +89,7 @@ impl Worktrees {
             landing: false,
             merged_commit: None,
             removed: false,
+            directory: None,
         };
         if !self.store.begin_worktree(id, new).await? {
             return Ok(());
@@ -104,6 +105,7 @@ impl Worktrees {
     ) -> std::result::Result<(), Trouble> {
         let ticket = &found.ticket;
         let Some(work) = &ticket.work else { return Ok(()) };
+        let work = &self.at_home(ticket.id, work).await?;
         faults::point!("server.worktree.before_made");
         let place =
             if found.last.is_some() || work.owed.is_some() { Place::Used } else { Place::New };
@@ -125,7 +127,8 @@ impl Worktrees {
             faults::point!("server.worktree.after_put_back");
         }
         // Otherwise an agent continues its session, with the files that it left.
-        self.store.worktree_ready(ticket.id, head).await?;
+        let directory = git::directory_at(Path::new(&work.path))?;
+        self.store.worktree_ready(ticket.id, head, directory).await?;
         Ok(())
     }
 

@@ -207,6 +207,7 @@ fn the_prompts_are_the_reviewed_ones() {
         landing: false,
         merged_commit: None,
         removed: false,
+        directory: None,
     };
     with(&plain, |a| {
         let ticket = Ticket { work: Some(work), ..a.ticket.clone() };
@@ -242,6 +243,7 @@ fn an_agent_in_a_worktree_learns_where_it_is() {
             landing: false,
             merged_commit: None,
             removed: false,
+            directory: None,
         };
         let ticket = Ticket { work: Some(work), ..a.ticket.clone() };
         let told = prompt(&Assignment { ticket: &ticket, ..a.clone() });

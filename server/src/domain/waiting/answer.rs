@@ -74,8 +74,8 @@ fn running(ticket: &Ticket, around: &Surroundings) -> Wait {
     match &around.live {
         Some(live) if live.suspect => {
             let why = format!(
-                "{} of its stage {stage} is stuck: its shim is dead, and what the shim left contradicts itself or its \
-                 processes could not be ended. Nothing else runs this ticket meanwhile. `vibe-ensemble doctor` lists it.",
+                "{} of its stage {stage} is stuck: its shim is dead, and the record that the shim left cannot be read or is \
+                 not its own, or its processes could not be ended. Nothing else runs this ticket meanwhile. `vibe-ensemble doctor` lists it.",
                 live.attempt
             );
             let stop = format!(

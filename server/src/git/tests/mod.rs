@@ -122,6 +122,7 @@ async fn work_of(bed: &Bed, project: &Path, key: i64) -> Worktree {
         landing: false,
         merged_commit: None,
         removed: false,
+        directory: None,
     };
     repository.stand_up(&work, Place::New).await.expect("made");
     work

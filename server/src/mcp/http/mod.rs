@@ -1,6 +1,7 @@
 //! HTTP: who may connect, who may ask, and how much of the machine a request may take.
 
 pub(crate) mod access;
+mod answers;
 mod body;
 mod connections;
 mod endpoint;
@@ -11,6 +12,7 @@ mod links;
 mod metrics;
 mod pages;
 mod room;
+mod sending;
 pub(crate) mod transport;
 mod visit;
 

@@ -42,7 +42,7 @@ impl Store {
         self.writer
             .at(CREATED)
             .ask_then_write(
-                question,
+                Some(question),
                 move |connection, found| Box::pin(create(connection, found, new, now)),
                 |_| true,
             )

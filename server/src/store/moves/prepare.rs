@@ -29,9 +29,18 @@ impl Store {
             .await
     }
 
-    /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` if that is new.
-    pub async fn worktree_ready(&self, id: TicketId, head: Option<Head>) -> Result<()> {
-        self.writer.at(READY).write(move |connection| Box::pin(ready(connection, id, head))).await
+    /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` if that is new. `directory` says
+    /// which directory it is, if that is known.
+    pub async fn worktree_ready(
+        &self,
+        id: TicketId,
+        head: Option<Head>,
+        directory: Option<String>,
+    ) -> Result<()> {
+        self.writer
+            .at(READY)
+            .write(move |connection| Box::pin(ready(connection, id, head, directory)))
+            .await
     }
 
     /// Forgets that an attempt's work is to be committed: it was put aside, and its stage is redone.
@@ -59,9 +68,26 @@ impl Store {
     }
 }
 
-async fn ready(connection: &mut SqliteConnection, id: TicketId, head: Option<Head>) -> Result<()> {
+async fn ready(
+    connection: &mut SqliteConnection,
+    id: TicketId,
+    head: Option<Head>,
+    directory: Option<String>,
+) -> Result<()> {
     if let Some(head) = head {
         set_head(connection, id, &head, false).await?;
+    }
+    if let Some(directory) = directory {
+        // No directory is the worktree of two tickets: what was known of the other one is no longer true.
+        sqlx::query(
+            "INSERT OR REPLACE INTO worktree_directory (ticket_id, identity)
+             SELECT ?1, ?2
+              WHERE NOT EXISTS (SELECT 1 FROM worktree_directory WHERE ticket_id = ?1 AND identity = ?2)",
+        )
+        .bind(id.key())
+        .bind(directory)
+        .execute(&mut *connection)
+        .await?;
     }
     sqlx::query(
         "UPDATE worktree SET ready = 1

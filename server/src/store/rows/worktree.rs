@@ -48,6 +48,7 @@ impl From<WorktreeRow> for Option<Worktree> {
             landing: row.landing?,
             merged_commit: row.merged_commit,
             removed: row.removed_at.is_some(),
+            directory: None,
         })
     }
 }

@@ -149,7 +149,7 @@ impl Bed {
             if found.ticket.work.is_none() {
                 self.store.begin_worktree(ticket, worktree(ticket)).await.expect("begun");
             }
-            self.store.worktree_ready(ticket, None).await.expect("ready");
+            self.store.worktree_ready(ticket, None, None).await.expect("ready");
         }
     }
 
@@ -222,6 +222,7 @@ pub(super) fn worktree(ticket: TicketId) -> Worktree {
         landing: false,
         merged_commit: None,
         removed: false,
+        directory: None,
     }
 }
 

@@ -1168,6 +1168,12 @@ CREATE TABLE worktree (
     CONSTRAINT ready_is_there CHECK (ready = 0 OR (owed_attempt_id IS NULL AND removed_at IS NULL))
 ) STRICT;
 
+CREATE TABLE worktree_directory (
+    ticket_id INTEGER PRIMARY KEY REFERENCES worktree (ticket_id),
+    -- Its inode and when it was made: inodes are used again.
+    identity  TEXT    NOT NULL UNIQUE CHECK (identity <> '')
+) STRICT;
+
 CREATE INDEX attempt_booked ON attempt (COALESCE(ended_at, granted_at));
 
 CREATE INDEX attempt_ended ON attempt (ended_at) WHERE state = 'ended';

@@ -340,5 +340,6 @@ fn completed() -> Worktree {
         landing: true,
         merged_commit: None,
         removed: false,
+        directory: None,
     }
 }
