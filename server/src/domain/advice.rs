@@ -1,5 +1,5 @@
 //! What a reader can do about a wait, a refusal or a limit: stated here once, in parts, and worded
-//! for each reader. A model is given the tool, a person at a shell the command, and one who looks at a page the button.
+//! for each reader. A model is given the tool, a person at a shell the command, and a person at a page the button.
 //!
 //! Stored texts, such as hold reasons and the details of attempts, have readers of both kinds. They
 //! name the setting that matters ([`Knob::setting`]) and never a step.

@@ -61,7 +61,7 @@ const GROWING: [&str; 4] = ["ticket", "attempt", "comment", "event"];
 const SHORT: [(&str, &str); 5] = [
     ("attempt_one_live_per_worker", "the attempts that run: no more than workers"),
     ("attempt_unsettled", "the attempts that run or are being cleared away"),
-    ("ticket_open", "the open tickets, a few bytes of each: for pages, which count and sort them"),
+    ("ticket_open", "the open tickets, a few bytes of each, for pages that sum and sort them"),
     ("ticket_own_budget", "the open tickets with a limit of their own"),
     ("ticket_due", "one look at its first row, or those that are due"),
 ];
