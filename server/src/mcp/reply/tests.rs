@@ -27,6 +27,7 @@ fn table() -> Vec<Refusal> {
     let worker_type = || "impl".to_owned();
     vec![
         Refusal::invalid("title", "", "one line of 1 to 200 characters"),
+        Refusal::missing("system_prompt", "text that is not empty, or left out beside a template"),
         Refusal::UnknownProject { project: project() },
         Refusal::UnknownWorkerType {
             project: project(),
@@ -153,6 +154,7 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::UnknownComment { .. } => 34,
         Refusal::TooManyWorkersInProject { .. } => 35,
         Refusal::RepositoryRefused { .. } => 36,
+        Refusal::MissingField { .. } => 37,
     }
 }
 
@@ -161,7 +163,7 @@ fn the_refusals_are_the_reviewed_ones_for_each_reader() {
     let mut kinds: Vec<usize> = table().iter().map(kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..=36).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=37).collect::<Vec<_>>());
     for (snapshot, reader) in [
         ("refusals", Reader::Model),
         ("refusals-in-a-shell", Reader::Shell),

@@ -235,7 +235,8 @@ struct Resume {
     ticket_id: String,
     /// The stage to continue with; default the current one.
     stage: Option<String>,
-    /// An answer or instruction for the next worker.
+    /// The answer, or an instruction.
+    #[schemars(length(min = 0))]
     comment: Option<String>,
 }
 
@@ -375,7 +376,11 @@ async fn close(service: Service, given: Close) -> Result<TicketView> {
 
 async fn resume(service: Service, given: Resume) -> Result<TicketView> {
     let ticket = id("ticket_id", &given.ticket_id)?;
-    let comment = said(given.comment.as_deref())?;
+    // The store refuses an empty answer to a question; elsewhere, an empty comment means none.
+    let comment = match given.comment.as_deref() {
+        Some(blank) if blank.trim().is_empty() => Some(String::new()),
+        comment => said(comment)?,
+    };
     Ok(service.store.resume_ticket(ticket, given.stage, comment, service.now()).await?.into())
 }
 

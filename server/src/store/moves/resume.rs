@@ -3,6 +3,7 @@
 use sqlx::SqliteConnection;
 
 use crate::domain::event::EventKind;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
 use crate::domain::refusal::Refusal;
 use crate::domain::summary;
@@ -24,6 +25,11 @@ const RESUME: faults::Points = faults::points!("server.resume_ticket");
 fn resume_at(plan: &Plan, at: usize, stage: &str) -> Option<usize> {
     plan.earlier(stage, at + 1)
         .or_else(|| plan.stages().iter().position(|name| name.as_str() == stage))
+}
+
+/// Whether a comment was given that says nothing.
+fn is_blank(comment: Option<&str>) -> bool {
+    comment.is_some_and(|comment| comment.trim().is_empty())
 }
 
 impl Store {
@@ -51,6 +57,12 @@ async fn resume(
 ) -> Result<Ticket> {
     let found = ticket::load(connection, id).await?;
     match found.state {
+        TicketState::OnHold(hold)
+            if hold.kind == HoldKind::Question && is_blank(comment.as_deref()) =>
+        {
+            let allowed = "an answer, or left out to continue without one";
+            return Err(Refusal::invalid("comment", "", allowed).into());
+        }
         TicketState::OnHold(_) => {}
         TicketState::Closed { resolution, .. } => {
             return Err(Refusal::TicketClosed { ticket: id, resolution }.into());
@@ -78,7 +90,7 @@ async fn resume(
         let (project, worker_type) = (found.project_name.into_string(), next.to_owned());
         return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());
     }
-    if let Some(content) = comment {
+    if let Some(content) = comment.filter(|content| !is_blank(Some(content))) {
         comment::insert(connection, NewComment::coordinator(id, &content), now).await?;
     }
     let blocked = !ticket::open_dependencies(connection, id).await?.is_empty();

@@ -48,6 +48,7 @@ use crate::store::rows::event_marks::Part;
 use crate::store::rows::event_marks::Progress;
 use crate::store::views::events;
 use crate::store::views::history;
+use crate::store::views::inbox;
 use crate::store::views::past_events;
 use crate::store::views::queues;
 use crate::store::views::table;
@@ -335,6 +336,9 @@ fn built() -> Vec<String> {
     let page = Page { after: None, limit: 10 };
     for key in [None, Some(project)] {
         all.push(queues::select_queues(key, page));
+        for kind in [None, Some(HoldKind::Question)] {
+            all.push(QueryBuilder::new(inbox::select_held(key, kind)));
+        }
         for stage in [None, Some("impl".to_owned())] {
             for state in [None, Some("on_hold".to_owned())] {
                 for open in [false, true] {

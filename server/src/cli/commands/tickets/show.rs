@@ -14,6 +14,7 @@ use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
 use crate::cli::terminal::lasted;
 use crate::cli::terminal::read_time;
+use crate::domain::waiting::ON_HOLD;
 use crate::exit::Exit;
 use crate::git;
 use crate::wire::attempt::AttemptView;
@@ -64,11 +65,11 @@ fn page(detail: &TicketDetailView, result: Option<&(Work, String)>, screen: &Scr
     page.field("state", state(ticket));
     page.field("stage", stage(ticket));
     if let Some(reason) = &ticket.hold_reason {
-        page.field("on hold", reason.as_str());
+        page.field("on hold", screen.told(reason));
     }
     // It repeats the reason of a hold, and adds what to do.
     if let Some(waiting) = &detail.waiting_for {
-        page.field("waits for", waiting.as_str());
+        page.field("waits for", screen.told(waiting.strip_prefix(ON_HOLD).unwrap_or(waiting)));
     }
     if ticket.priority != "normal" {
         page.field("priority", ticket.priority.as_str());
@@ -148,12 +149,13 @@ fn attempts(detail: &TicketDetailView, screen: &Screen, page: &mut Page) {
     for attempt in &detail.attempts {
         let outcome = attempt.outcome.as_ref().unwrap_or(&attempt.state);
         let outcome = if attempt.suspect { "stuck" } else { outcome };
+        let outcome = if asked(detail, &attempt.attempt_id) { "blocked" } else { outcome };
         table.row([
             (&attempt.attempt_id).into(),
             (&attempt.stage).into(),
             Cell::state(outcome),
             (&attempt.failure).into(),
-            if attempt.asks_outcome { "asked for its outcome".into() } else { Cell::default() },
+            what(detail, attempt).into(),
             took(attempt, screen).into(),
             attempt.cost_usd.map(|usd| format!("${usd:.2}")).unwrap_or_default().into(),
             attempt.started_at.as_ref().map(|at| screen.ago(at)).unwrap_or_default().into(),
@@ -169,8 +171,24 @@ fn attempts(detail: &TicketDetailView, screen: &Screen, page: &mut Page) {
     if !told.is_empty() {
         page.heading("What went wrong");
         for (attempt, said) in told {
-            page.field(attempt, said.as_str());
+            page.field(attempt, screen.told(said));
         }
+    }
+}
+
+/// Whether an attempt ended with a question: it did its work, and its ticket waits for an answer all the same.
+fn asked(detail: &TicketDetailView, attempt: &str) -> bool {
+    detail.comments.iter().any(|shown| {
+        shown.comment.kind == "question" && shown.comment.attempt_id.as_deref() == Some(attempt)
+    })
+}
+
+/// What was special about an attempt.
+fn what(detail: &TicketDetailView, attempt: &AttemptView) -> &'static str {
+    match (attempt.asks_outcome, asked(detail, &attempt.attempt_id)) {
+        (true, _) => "asked for its outcome",
+        (false, true) => "question",
+        (false, false) => "",
     }
 }
 
