@@ -105,14 +105,18 @@ CREATE TABLE gate_base (
     commit_id  TEXT    NOT NULL,
     -- What was run, as JSON: the commands, the variables and the directory.
     command    TEXT    NOT NULL,
-    -- The attempt that runs it, or ran it.
-    attempt_id INTEGER NOT NULL REFERENCES attempt (attempt_id),
+    -- The ticket whose checks run it, or ran it; others wait for it.
+    ticket_id  INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    -- The attempt that runs it, or ran it; NULL while its worktree is made.
+    attempt_id INTEGER REFERENCES attempt (attempt_id),
     -- How it ended, as JSON; NULL while it runs.
     ran        TEXT    CONSTRAINT ran_is_json CHECK (ran IS NULL OR json_valid(ran)),
     PRIMARY KEY (commit_id, command)
 ) STRICT, WITHOUT ROWID;
--- For the end of an attempt, and for its removal.
+-- For the end of an attempt.
 CREATE INDEX gate_base_attempt ON gate_base (attempt_id);
+-- For the end of a ticket's checks: what it did not run may be run by another one.
+CREATE INDEX gate_base_open ON gate_base (ticket_id) WHERE ran IS NULL;
 
 -- Gates that somebody lets a ticket pass.
 CREATE TABLE gate_waiver (

@@ -28,6 +28,7 @@ pub mod obstacles;
 pub mod project_file;
 pub mod proof;
 pub mod serve;
+pub mod sessions;
 pub mod shim;
 #[cfg(test)]
 mod snapshot;
@@ -36,4 +37,5 @@ pub mod store;
 pub mod sweep;
 pub mod telemetry;
 pub mod templates;
+pub mod web;
 pub mod wire;

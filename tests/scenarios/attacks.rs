@@ -265,3 +265,59 @@ async fn nothing_that_an_agent_or_a_client_said_acts_on_a_terminal() {
         }
     }
 }
+
+/// The JSON of a call of a tool.
+fn a_call(id: usize) -> String {
+    json!({
+        "jsonrpc": "2.0", "id": id, "method": "tools/call",
+        "params": {"name": "get_ticket", "arguments": {"ticket_id": "T-1"}},
+    })
+    .to_string()
+}
+
+#[e2e::scenario]
+async fn answers_far_larger_than_their_questions_do_not_fill_the_memory() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let script = format!("fake: build: wait-for go\n{}", "x\\\"\n".repeat(250_000));
+    let ticket = bed.ticket("shop", &["build"], &script).await;
+    let run = bed.called(&ticket, "build", 1).await;
+    let agent = super::fence::agent(&bed, &run);
+    let batch = format!("[{}]", (1..=50).map(a_call).collect::<Vec<_>>().join(","));
+    let batch = async || {
+        let request = agent.post().header("mcp-protocol-version", "2025-03-26").body(batch.clone());
+        let answer = request.send().await.expect("the server is up");
+        assert_eq!(answer.status().as_u16(), 200);
+        let answers: serde_json::Value = answer.json().await.expect("JSON");
+        answers.as_array().expect("a list").clone()
+    };
+    for answers in futures_of(4, batch).await {
+        assert_eq!(answers.len(), 50);
+        let answered = answers.iter().filter(|answer| answer.get("result").is_some()).count();
+        assert!((1..=5).contains(&answered), "{answered} answers of 2 MB each in one list");
+        let last = answers[49]["error"]["message"].as_str().expect("an error").to_owned();
+        assert!(last.contains("too long"), "{last}");
+    }
+    // Nobody reads these, and the coordinator is served meanwhile.
+    let address = bed.server.address().to_owned();
+    let mut unread = Vec::new();
+    for _ in 0..60 {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.expect("it listens");
+        let (body, token) = (a_call(1), super::fence::token(&run));
+        let request = format!(
+            "POST /mcp HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+        unread.push(stream);
+    }
+    for _ in 0..50 {
+        bed.client.ok("list_projects", json!({})).await;
+    }
+    let most = most_memory(&bed);
+    assert!(most < 200 << 10, "{most} KiB");
+    drop(unread);
+    fs::write(run.cwd.join("go"), "").unwrap();
+    bed.completed(&ticket).await;
+}

@@ -115,3 +115,70 @@ async fn workers_find_a_server_that_has_another_runtime_directory() {
     completed_by_its_agent(&bed, &ticket).await;
     bed.nothing_is_left().await;
 }
+
+#[e2e::scenario]
+async fn an_original_that_comes_back_beside_a_server_of_its_copy_is_refused() {
+    let mut bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+    bed.nothing_is_left().await;
+    bed.server.kill().await;
+    let (state, away) = (bed.server.state_dir(), bed.server.path("away"));
+    fs::rename(&state, &away).unwrap();
+    let cp = std::process::Command::new("cp").arg("-a").arg(&away).arg(&state).status().unwrap();
+    assert!(cp.success());
+    // The copy runs, with nothing to do. The original knows nothing of it, nor does another copy.
+    bed.launch().await;
+    let other = bed.server.path("other");
+    let cp = std::process::Command::new("cp").arg("-a").arg(&away).arg(&other).status().unwrap();
+    assert!(cp.success());
+
+    for place in [&away, &other] {
+        let output = start_on(&bed, place).await;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(75), "{words}");
+        let server = format!("a server with pid {} runs", bed.server.pid());
+        assert!(words.contains(&server) && words.contains("Nothing was changed"), "{words}");
+    }
+    let ticket = bed.ticket("shop", &["build"], "").await;
+    bed.completed(&ticket).await;
+}
+
+#[e2e::scenario]
+async fn a_process_that_claims_to_belong_to_a_copy_keeps_no_server_from_starting() {
+    // Every agent can start one: below its shim, or below none after it has killed that.
+    let claims =
+        "run VIBE_ENSEMBLE_PLACE=elsewhere setsid sleep 600 </dev/null >/dev/null 2>&1 & sleep 0.1";
+    let kills = "run kill -KILL $(cut -d' ' -f4 /proc/$PPID/stat)";
+    for killed in [false, true] {
+        let mut bed = Bed::start().await;
+        bed.project("shop", &["build"]).await;
+        let end = if killed { kills } else { "wait-for go" };
+        let script = format!("fake: build#1: {claims}\nfake: build#1: {end}");
+        let ticket = bed.ticket("shop", &["build"], &script).await;
+        let run = bed.called(&ticket, "build", 1).await;
+        let is_there = || {
+            let claims = |pid: i32| {
+                let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                String::from_utf8_lossy(&variables).contains("VIBE_ENSEMBLE_PLACE=elsewhere")
+            };
+            bed.server.descendants().iter().any(|process| claims(process.pid))
+        };
+        if !killed {
+            eventually("the process is there", || {
+                std::future::ready(if is_there() { Ok(()) } else { Err("not yet".to_owned()) })
+            })
+            .await;
+        }
+        bed.server.kill().await;
+        bed.launch().await;
+        go(&run);
+        let closed = bed.completed(&ticket).await;
+        let outcome = if killed { "lost" } else { "succeeded" };
+        assert_eq!(closed["attempts"][0]["outcome"], outcome, "{closed}");
+        bed.assert_no_overlaps();
+        // It holds the lock of the attempt's tree, so it is ended with it.
+        bed.nothing_is_left().await;
+    }
+}

@@ -26,7 +26,7 @@ fn mcp_config(call: &Call) -> Value {
     serde_json::from_slice(&config).expect("JSON")
 }
 
-fn token(call: &Call) -> String {
+pub(crate) fn token(call: &Call) -> String {
     let config = mcp_config(call);
     let header = &config["mcpServers"]["vibe-ensemble"]["headers"]["Authorization"];
     header.as_str().and_then(|value| value.strip_prefix("Bearer ")).expect("a token").to_owned()

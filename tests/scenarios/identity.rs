@@ -215,3 +215,45 @@ async fn a_shim_that_may_write_no_file_any_more_reports_its_result_over_the_link
     completed_by_its_agent(&bed, &ticket).await;
     bed.nothing_is_left().await;
 }
+
+#[e2e::scenario]
+async fn a_lock_that_a_stranger_takes_when_its_shim_is_killed_keeps_no_ticket() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build#1: sleep 600").await;
+    let run = bed.called(&ticket, "build", 1).await;
+    let shim = pid(&bed.worker_of(&ticket).await, "pid");
+    let state = bed.server.state_dir();
+    let run_dir = state.join("attempts").join(&run.attempt);
+    // They wait for the locks, as any process of the same user can.
+    let mut strangers = Vec::new();
+    for lock in [
+        state.join("workers").join(format!("{}.lock", run.worker)),
+        run_dir.join("shim.lock"),
+        run_dir.join("tree.lock"),
+    ] {
+        let mut flock = std::process::Command::new("flock");
+        strangers.push(flock.arg(&lock).args(["sleep", "600"]).env_clear().spawn().unwrap());
+    }
+    eventually("they wait for the locks", || {
+        let locks = fs::read_to_string("/proc/locks").expect("everybody may read it");
+        let waits = |pid: u32| {
+            let pid = pid.to_string();
+            locks.lines().any(|line| line.contains("->") && line.split(' ').any(|word| word == pid))
+        };
+        let all = strangers.iter().all(|stranger| waits(stranger.id()));
+        std::future::ready(if all { Ok(()) } else { Err(locks) })
+    })
+    .await;
+    assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
+
+    let found = bed.completed(&ticket).await;
+
+    assert_eq!(found["attempts"][0]["outcome"], "lost", "{found}");
+    for mut stranger in strangers {
+        assert!(stranger.try_wait().unwrap().is_none(), "it is nobody's, and runs on");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+    bed.assert_no_overlaps();
+}

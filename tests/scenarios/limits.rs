@@ -64,7 +64,7 @@ async fn a_ticket_that_a_limit_stopped_resumes_once_the_limit_is_raised() {
     let limit = |usd: f64| json!({"ticket_id": first, "max_budget_usd": usd});
     bed.client.ok("update_ticket", limit(0.01)).await;
     let held = bed.ticket_is(&first, "on_hold").await;
-    assert!(text(&held, "hold_reason").contains("$0.01 are spent"), "{held}");
+    assert!(text(&held, "hold_reason").contains("$0.01 has been spent"), "{held}");
     assert_eq!(held["attempts"][1]["outcome"], "interrupted");
 
     bed.client.ok("update_ticket", limit(100.0)).await;

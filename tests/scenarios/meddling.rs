@@ -248,3 +248,50 @@ async fn accepted_work_survives_the_loss_of_objects_that_an_agent_kept_elsewhere
     assert_eq!(repository.file("main", "borrowed.txt").as_deref(), Some("borrowed"));
     assert_eq!(repository.problems(), Vec::<String>::new());
 }
+
+#[e2e::scenario]
+async fn worktrees_that_an_agent_exchanges_or_moves_keep_their_tickets_work() {
+    let exchange = "mv {a} {a}.x; mv {b} {a}; mv {a}.x {b}";
+    let replace = "mv {a} {state}/elsewhere; mv {b} {a}";
+    let elsewhere = "mv {b} {state}/worktrees/shop/somewhere";
+    for moved in [exchange, replace, elsewhere] {
+        let bed = Bed::with(Setup::default().max_workers(4)).await;
+        let repository = bed.repository("shop", &[], json!({})).await;
+        bed.worker_type("shop", "build", json!({"max_workers": 4})).await;
+        bed.project("mill", &["attack"]).await;
+        let script = |name: &str| {
+            format!(
+                "fake: build: write {name}.txt {name}\nfake: build: wait-for {{state}}/go\nfake: build: complete {name}"
+            )
+        };
+        let mut tickets = Vec::new();
+        for name in ["one", "two"] {
+            let ticket = bed.ticket("shop", &["build"], &script(name)).await;
+            let run = bed.called(&ticket, "build", 1).await;
+            e2e::eventually::eventually("it has written", || {
+                let written = run.cwd.join(format!("{name}.txt")).exists();
+                std::future::ready(if written { Ok(()) } else { Err("not yet".to_owned()) })
+            })
+            .await;
+            tickets.push((ticket, name, run.cwd));
+        }
+        let [(first, _, a), (second, _, b)] = &tickets[..] else { panic!("two") };
+        let moved =
+            moved.replace("{a}", &a.display().to_string()).replace("{b}", &b.display().to_string());
+        let attack = bed.ticket("mill", &["attack"], &format!("fake: attack: run {moved}")).await;
+        bed.completed(&attack).await;
+        fs::write(bed.server.state_dir().join("go"), "").unwrap();
+
+        for (ticket, own, other) in [(first, "one", "two"), (second, "two", "one")] {
+            let done = bed.completed(ticket).await;
+            let branch = text(&done, "branch");
+            // What was moved out of the server's reach is gone, and nothing of another ticket takes its place.
+            if !(moved.contains("elsewhere") && own == "one") {
+                let mine = repository.file(&branch, &format!("{own}.txt"));
+                assert_eq!(mine.as_deref(), Some(own), "{moved}: {done}");
+            }
+            assert_eq!(repository.file(&branch, &format!("{other}.txt")), None, "{moved}: {done}");
+        }
+        assert_eq!(repository.problems(), Vec::<String>::new());
+    }
+}

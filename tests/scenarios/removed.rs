@@ -226,3 +226,28 @@ async fn a_worker_that_died_without_its_lock_file_is_known_to_be_dead() {
     assert_eq!(closed["attempts"][0]["outcome"], "lost", "{closed}");
     bed.assert_no_overlaps();
 }
+
+#[e2e::scenario]
+async fn a_file_in_the_place_of_a_directory_of_the_server_stops_no_ticket() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let state = bed.server.state_dir();
+    for name in ["attempts", "workers", "worktrees", "server"] {
+        let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
+        let run = bed.called(&ticket, "build", 1).await;
+        fs::rename(state.join(name), state.join(format!("{name}.away"))).unwrap();
+        fs::write(state.join(name), "a file").unwrap();
+        fs::write(run.cwd.join("go"), "").unwrap();
+        let done = bed.completed(&ticket).await;
+        assert_eq!(done["attempts"].as_array().map(Vec::len), Some(1), "{name}: {done}");
+        fs::remove_file(run.cwd.join("go")).unwrap();
+        let next = bed.ticket("shop", &["build"], "").await;
+        let done = bed.completed(&next).await;
+        assert_eq!(done["attempts_used"], 0, "{name}: {done}");
+        let kept = state.join(format!("{name}.aside.1"));
+        let kept = eventually("the file is moved aside", || {
+            std::future::ready(fs::read_to_string(&kept).map_err(|error| error.to_string()))
+        });
+        assert_eq!(kept.await, "a file", "{name}");
+    }
+}

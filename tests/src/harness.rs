@@ -4,6 +4,7 @@
 //!
 //! Invariant: a scenario that did nothing is never reported as passed.
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
@@ -62,7 +63,8 @@ impl Scenario {
 #[must_use]
 pub fn main() -> ExitCode {
     let (options, filters) = parted(std::env::args());
-    let arguments = Arguments::from_iter(options);
+    let mut arguments = Arguments::from_iter(options);
+    arguments.test_threads.get_or_insert_with(at_a_time);
     let required = Required::of_the_environment();
     let mut scenarios: Vec<(String, &Scenario)> = inventory::iter::<Scenario>
         .into_iter()
@@ -74,6 +76,11 @@ pub fn main() -> ExitCode {
         trial(path, scenario, &required, arguments.list || arguments.ignored)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// How many scenarios run at a time, unless the command line says it. They mostly wait for processes.
+fn at_a_time() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get) * 2
 }
 
 /// The options of a command line, and its filters. The library takes one filter; the built-in

@@ -16,22 +16,23 @@ const MOST: u32 = 100;
 /// Clears a place for a regular file. A directory is renamed, with all its contents; a link, a pipe or a socket holds
 /// nothing and is removed. A regular file stays. Returns whether anything was in the way.
 pub fn make_room(path: &Path) -> io::Result<bool> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    if found.is_file() {
-        return Ok(false);
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(_) | Err(_) => clear(path).map(|()| true),
     }
-    if !found.is_dir() {
-        fs::remove_file(path)?;
-        return Ok(true);
+}
+
+/// Clears a place for a directory. What has contents is renamed; a link, a pipe or a socket is removed.
+pub fn clear(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() && !found.is_file() {
+        return fs::remove_file(path);
     }
     for number in 1..=MOST {
         match renameat_with(CWD, path, CWD, aside(path, number), RenameFlags::NOREPLACE) {
             Err(rustix::io::Errno::EXIST) => {}
-            done => return done.map(|()| true).map_err(io::Error::from),
+            done => return done.map_err(io::Error::from),
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many directories were put aside there"))
@@ -59,6 +60,11 @@ mod tests {
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
         assert!(make_room(&path).unwrap());
         assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "kept");
+        clear(&path).unwrap_err();
+        fs::write(&path, "content").unwrap();
+        clear(&path).unwrap();
+        assert_eq!(fs::read_to_string(aside(&path, 1)).unwrap(), "content");
+        fs::remove_file(aside(&path, 1)).unwrap();
         for number in 1..=2 {
             fs::create_dir(&path).unwrap();
             fs::write(path.join("inside"), number.to_string()).unwrap();

@@ -24,6 +24,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use self::aside::clear;
 pub use self::aside::make_room;
 pub use self::copy::Copied;
 pub use self::copy::Copying;

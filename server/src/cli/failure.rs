@@ -33,7 +33,9 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
             return Some(Exit::Usage);
         }
         match cause.downcast_ref() {
-            Some(StateError::Held { .. } | StateError::Elsewhere { .. }) => {
+            Some(
+                StateError::Held { .. } | StateError::Elsewhere { .. } | StateError::Copied { .. },
+            ) => {
                 return Some(Exit::Locked);
             }
             Some(

@@ -34,6 +34,7 @@ use crate::cli::commands::check_project::CheckProject;
 use crate::cli::commands::completions::Completions;
 use crate::cli::commands::connect::Connect;
 use crate::cli::commands::connect::Disconnect;
+use crate::cli::commands::dashboard::Dashboard;
 use crate::cli::commands::demo::Demo;
 use crate::cli::commands::diff::Diff;
 use crate::cli::commands::doctor::Doctor;
@@ -72,6 +73,7 @@ Examples:
   vibe-ensemble connect               Make claude in this directory the coordinator
   vibe-ensemble doctor                Find out what is missing, and how to fix it
   vibe-ensemble status                Show what the running server is doing
+  vibe-ensemble dashboard             Open its dashboard in your browser
   vibe-ensemble tickets --state on_hold
                                       List the tickets that need a decision
   vibe-ensemble why T-42              Explain why T-42 is not running, and what would start it
@@ -153,6 +155,11 @@ pub enum Command {
     Top(Top),
     /// List workers
     Workers(Workers),
+    /// Open the dashboard in your browser
+    ///
+    /// Makes a link that begins one session of the dashboard and is good once, within five minutes. Without a desktop, or
+    /// with --print, prints the link. A session lasts as long as the server's option `session_hours` says.
+    Dashboard(Dashboard),
     /// List open tickets, or show one
     Tickets(Tickets),
     /// Show what a ticket changed

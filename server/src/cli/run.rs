@@ -15,6 +15,7 @@ use crate::cli::commands::check_config;
 use crate::cli::commands::check_project;
 use crate::cli::commands::completions;
 use crate::cli::commands::connect;
+use crate::cli::commands::dashboard;
 use crate::cli::commands::demo;
 use crate::cli::commands::diff;
 use crate::cli::commands::doctor;
@@ -58,6 +59,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Disconnect(command) => client(connect::disconnect(&command, environment)),
         Command::Connect(command) => client(connect::run(&command, environment)),
         Command::RotateToken(command) => client(rotate_token::run(&command, environment)),
+        Command::Dashboard(command) => client(dashboard::run(&command, environment)),
         Command::Demo(command) => client(demo::run(&command, environment)),
         Command::Doctor(command) => client(doctor::run(&command, environment)),
         Command::Status(command) => client(status::run(&command, environment)),

@@ -144,6 +144,13 @@ options! {
     /// Maximum number of open connections, over all clients.
     /// Above this, the oldest connection without a valid token is closed. Each connection takes a file descriptor.
     max_connections: u32 = Unset::Value("500"), "N", rule::number(10..=100_000), Restart;
+    /// How long a session of the dashboard lasts, in hours.
+    /// `vibe-ensemble dashboard` prints a link that begins one. A session also ends when the token is replaced.
+    session_hours: u32 = Unset::Value("12"), "HOURS", rule::number(1..=8_760), Restart;
+    /// More names under which browsers and clients may reach the server, such as `build.example` or `localhost:8080`.
+    /// For tunnels and proxies: requests whose `Host` or `Origin` is none of the server's own are refused. A name without a
+    /// port is one on the port of its scheme. In a variable or a flag, separate the names with commas.
+    allowed_hosts: Vec<String> = Unset::Value("[]"), "HOSTS", rule::hosts(), Restart;
     /// How workers are started: `auto`, `unit` or `plain`.
     /// `unit` gives each worker its own systemd unit; `plain` starts it as a detached process. `auto` means `unit` when
     /// systemd started the server and the worker socket exists, and `plain` otherwise.

@@ -152,6 +152,38 @@ pub(super) fn names() -> Rule<Vec<String>> {
     })
 }
 
+/// Names of hosts, each with or without a port.
+pub(super) fn hosts() -> Rule<Vec<String>> {
+    let allowed =
+        "names of hosts, each with or without a port, such as build.example or localhost:8080";
+    Rule::new(allowed, |given, source| {
+        let hosts: Vec<String> = match (given, source) {
+            (Given::List(items), _) => items.clone(),
+            (Given::Text(list), Source::Variable(_) | Source::Flag(_)) => {
+                list.split(',').map(str::trim).filter(|n| !n.is_empty()).map(Into::into).collect()
+            }
+            _ => return None,
+        };
+        hosts.iter().all(|host| is_host(host)).then_some(hosts)
+    })
+}
+
+/// A name or an address as a `Host` header has it.
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        Some(_) | None => (host, None),
+    };
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let named = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        }
+    };
+    named && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
 /// Variables and their values.
 pub(super) fn variables() -> Rule<BTreeMap<String, String>> {
     let allowed =

@@ -33,7 +33,7 @@ impl Proof {
     pub(super) async fn life_of(&self, worker: WorkerId) -> Result<Life> {
         let lock = self.places.worker_lock(worker);
         if let Some(trace) = self.store.trace(worker).await? {
-            let lock = locks::lock(&lock, trace.lock_inode);
+            let lock = locks::lock_of(&lock, trace.lock_inode, trace.taker());
             return Ok(life(lock, processes::process(&trace)));
         }
         // Without a start time, the process with its number may be another by now; that there is
@@ -68,10 +68,11 @@ impl Proof {
         let worker_id = worker.to_string();
         let Some(trace) = self.store.trace(worker).await? else {
             let unit = Unit::File(self.store.worker(worker).await?.unit);
-            return Ok(Known { worker_id, seal_key: None, unit });
+            return Ok(Known { worker_id, unit, ..Known::default() });
         };
+        let shim = trace.taker();
         let place: Option<UnitPlace> = trace.unit.and_then(|unit| serde_json::from_str(&unit).ok());
-        Ok(Known { worker_id, seal_key: trace.seal_key, unit: Unit::Said(place) })
+        Ok(Known { worker_id, shim, seal_key: trace.seal_key, unit: Unit::Said(place) })
     }
 
     /// Stores what a worker's shim reports about itself, and refuses another process that uses its

@@ -414,7 +414,8 @@ fn gather(whereabouts: &Whereabouts, left: Unsettled) -> Found {
     let Whereabouts { run_dir, mark, known } = whereabouts;
     let (record, sealed) = evidence::record(run_dir, mark, known);
     // Its worker is known to be dead; if its lock is held nevertheless, the server waits.
-    let shim = life(locks::lock(&run_dir.join(run_dir::SHIM_LOCK), None), Process::Ended);
+    let shim_lock = locks::lock_of(&run_dir.join(run_dir::SHIM_LOCK), None, known.shim);
+    let shim = life(shim_lock, Process::Ended);
     let mut tree = evidence::tree(run_dir, mark, known);
     // An agent put pipes or the like in the place of its files. Its worker is dead, its result is
     // not wanted, and no visible process is left. As a suspect, it would hold its directory

@@ -69,7 +69,7 @@ pub enum Matter {
         attempt: AttemptId,
         ticket: TicketId,
         worker: WorkerId,
-        /// What its running shim reports; `None` when the shim is dead and what it left contradicts itself.
+        /// What its running shim reports; `None` when the shim is dead and what it left settles nothing.
         trouble: Option<String>,
     },
 }
@@ -186,8 +186,8 @@ impl Item {
             }
             Matter::Paused { pause, failure, .. } => paused(pause, *failure),
             Matter::Stuck { attempt, ticket, worker, trouble: None } => format!(
-                "{attempt} of {ticket} is stuck: {worker} is dead, and what it left contradicts itself or its processes \
-                 could not be ended."
+                "{attempt} of {ticket} is stuck: {worker} is dead, and the record that it left cannot be read or is not its \
+                 own, or its processes could not be ended."
             ),
             Matter::Stuck { attempt, ticket, worker, trouble: Some(trouble) } => format!(
                 "{attempt} of {ticket} is over, and {worker} cannot end it: {}",

@@ -89,7 +89,7 @@ pub fn used_up(of: Limit, attempt: AttemptId, usd: f64) -> String {
         Limit::ServerDay => "the server today",
     };
     format!(
-        "its attempt {attempt} spent the ${usd:.2} that were left for {whose} ({}). Its work is kept and continues in the \
+        "its attempt {attempt} spent the ${usd:.2} that was left for {whose} ({}). Its work is kept and continues in the \
          same session",
         advice::settings(of.raised_by())
     )
@@ -144,7 +144,7 @@ impl Account {
     pub fn stopped(&self, attempt: AttemptId) -> String {
         let Self { of, limit, spent, .. } = self;
         format!(
-            "its attempt {attempt} was stopped because ${spent:.2} are spent and {}",
+            "its attempt {attempt} was stopped because ${spent:.2} has been spent, and {}",
             of.spent(*limit)
         )
     }
@@ -163,7 +163,7 @@ impl Account {
     /// Why a scope is paused whose limit is spent.
     #[must_use]
     pub fn paused(&self) -> String {
-        format!("${:.2} are spent, and {}", self.spent, self.of.spent(self.limit))
+        format!("${:.2} has been spent, and {}", self.spent, self.of.spent(self.limit))
     }
 }
 

@@ -10,7 +10,7 @@ pub enum Lock {
     Held,
     /// It exists, is the file that the shim locked, and is not held.
     Free,
-    /// It was removed or replaced, which proves nothing: its holder may still hold it.
+    /// It was removed or replaced, or another process took it, which proves nothing: the shim may still be there.
     Gone,
     /// The file could not be read.
     Unknown,

@@ -18,6 +18,14 @@ pub struct Trace {
     pub unit: Option<String>,
 }
 
+impl Trace {
+    /// The process that took the shim's locks: the shim itself.
+    #[must_use]
+    pub fn taker(&self) -> Option<i32> {
+        i32::try_from(self.pid).ok().filter(|pid| *pid > 0)
+    }
+}
+
 /// The state directory a database is used in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -63,6 +63,8 @@ pub struct Worktree {
     pub removed: bool,
     /// The setup of its project has succeeded in it.
     pub set_up: bool,
+    /// Which directory its path must lead to, as the file system knows it; `None` if that does not matter, or is not known.
+    pub directory: Option<String>,
 }
 
 impl Worktree {
@@ -104,6 +106,7 @@ mod tests {
             merged_commit: None,
             removed: false,
             set_up: false,
+            directory: None,
         };
         assert_eq!(top.cwd(), "/state/worktrees/shop/T-1");
         assert_eq!(top.base_name(), Some("main"));

@@ -23,11 +23,11 @@ pub enum GitError {
     Disturbed { verb: String },
     /// With the last lines of its output, and the resource that it may have lacked without naming
     /// it.
-    #[error("git {verb} failed: {said}{}", lacking(.short.as_ref()))]
+    #[error("git {verb} failed: {said}{}{}", lacking(.short.as_ref()), marked(.said.contains("Operation not permitted")))]
     Failed { verb: String, said: String, short: Option<Shortage> },
     #[error("git {verb} answered {said:?}, which is not understood")]
     Strange { verb: String, said: String },
-    #[error("could not use {path}")]
+    #[error("could not use {path}{}", marked(.source.raw_os_error() == Some(EPERM)))]
     File { path: PathBuf, source: io::Error },
     #[error("{path} has been in use by another git step for too long{}", named(.holders))]
     Busy { path: PathBuf, holders: Vec<String> },
@@ -41,6 +41,9 @@ pub enum GitError {
     Led { path: PathBuf },
     #[error("{path} is not a directory, and this server had made one there")]
     Replaced { path: PathBuf },
+    /// The work in it would be another ticket's.
+    #[error("another directory was put in the place of {path} at that moment")]
+    Exchanged { path: PathBuf },
     #[error("{} in it {}, which holds nothing and which git would wait for; remove it", listed(.paths), one_or_many(.paths, "is a named pipe, a socket or a device", "are named pipes, sockets or devices"))]
     Special { paths: Vec<String> },
     /// Whatever is mounted there is not the ticket's.
@@ -112,6 +115,7 @@ impl GitError {
             | Self::Strange { .. }
             | Self::File { .. }
             | Self::Busy { .. }
+            | Self::Exchanged { .. }
             | Self::NotForwarded { .. } => Cure::Time,
         }
     }
@@ -153,6 +157,7 @@ impl GitError {
             Self::Hung { .. }
             | Self::Strange { .. }
             | Self::Busy { .. }
+            | Self::Exchanged { .. }
             | Self::Led { .. }
             | Self::Replaced { .. }
             | Self::Special { .. }
@@ -178,6 +183,17 @@ fn named(holders: &[String]) -> String {
 
 fn lacking(short: Option<&Shortage>) -> String {
     short.map(|short| format!(" ({short})")).unwrap_or_default()
+}
+
+const EPERM: i32 = nix::errno::Errno::EPERM as i32;
+
+/// What keeps the owner of a file from changing it, if not its mode: only root can mark it so, and unmark it.
+fn marked(is_forbidden: bool) -> &'static str {
+    if is_forbidden {
+        " (it may be marked immutable or append-only, as lsattr shows; root removes that with chattr -i -a)"
+    } else {
+        ""
+    }
 }
 
 /// A size for people.

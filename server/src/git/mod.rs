@@ -8,7 +8,8 @@
 //! - [`Repositories`]: one change of a repository at a time, by this server and by any other.
 //! - `command`, `settings`, `bounds`, `output`: how git is run, with which settings, how long it may take
 //!   and how much it may print.
-//! - `site`: where a ticket's worktree is, and how git finds it; [`stand`]: makes it where it is missing.
+//! - `site`: where a ticket's worktree is, and how git finds it; [`stand`]: makes it where it is missing; `whereabouts`:
+//!   which directory it is, whatever an agent has renamed.
 //! - [`work`]: accepts what is in it, puts it aside, or puts it back; `gather`: as a commit; [`removal`]:
 //!   removes it.
 //! - [`refs`]: a ticket's branch, and the refs of its attempts; `ref_files`: tells which refs do not exist.
@@ -55,6 +56,7 @@ mod settings;
 mod site;
 mod submodules;
 mod unfinished;
+mod whereabouts;
 mod work;
 
 pub mod gates;
@@ -84,6 +86,10 @@ pub use self::names::listed;
 pub use self::repository::Repositories;
 pub use self::repository::Repository;
 pub use self::settings::WITHHELD;
+pub use self::whereabouts::Home;
+pub use self::whereabouts::bring_home;
+pub use self::whereabouts::directory_at;
+pub use self::whereabouts::hand_over;
 
 /// The oldest git that has `merge-tree --write-tree`.
 pub const OLDEST: (u32, u32) = (2, 38);

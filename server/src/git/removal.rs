@@ -12,6 +12,7 @@ use super::refs::BRANCHES;
 use super::repository::Repository;
 use super::site::Site;
 use super::site::remove;
+use super::whereabouts;
 use crate::beneath;
 use crate::beneath::Access;
 use crate::beneath::Found;
@@ -38,7 +39,16 @@ impl Repository {
             Found::Directory(top) if beneath::is_mount_point(&top).map_err(file_error(path))? => {
                 return Ok(Removal::Kept(format!("something is mounted on {}", work.path)));
             }
-            Found::Directory(top) => Some(Arc::new(top)),
+            Found::Directory(top) => {
+                let found = whereabouts::identity(&top).map_err(file_error(path))?;
+                if work.directory.is_some() && work.directory != found {
+                    return Ok(Removal::Kept(format!(
+                        "another directory is in the place of {}",
+                        work.path
+                    )));
+                }
+                Some(Arc::new(top))
+            }
             Found::Link(at) if at != path => {
                 return Ok(Removal::Kept(format!("{} is a symbolic link", at.display())));
             }

@@ -17,6 +17,7 @@ use super::site::Site;
 use super::site::aside_of;
 use super::site::put_aside;
 use super::site::remove;
+use super::whereabouts;
 use crate::beneath;
 use crate::beneath::Found;
 use crate::domain::worktree::Worktree;
@@ -93,7 +94,8 @@ impl Repository {
         let saved = path.with_extension("saved");
         let made = if is_new && place == Place::New { self.administer(path)? } else { None };
         let mut admin = if made.is_some() { made.clone() } else { self.administration(work)? };
-        if admin.is_none() || made.is_some() {
+        let was_there = admin.is_some() && made.is_none();
+        if !was_there {
             match filled {
                 Filled::Missing => {}
                 Filled::Empty => remove(path)?,
@@ -121,6 +123,12 @@ impl Repository {
             said: format!("{} was added and is not there", path.display()),
         })?;
         let top = Arc::new(beneath::make_directory(path).map_err(file_error(path))?);
+        if was_there && let Some(wanted) = &work.directory {
+            let found = whereabouts::identity(&top).map_err(file_error(path))?;
+            if found.as_ref() != Some(wanted) {
+                return Err(GitError::Exchanged { path: path.to_owned() });
+            }
+        }
         let site = Site { work, path, top, admin };
         site.straighten()?;
         site.clear_locks()?;

@@ -12,6 +12,7 @@ mod arguments;
 mod call;
 mod catalog;
 mod counts;
+pub(crate) mod desk;
 mod http;
 mod instructions;
 mod page;
@@ -24,9 +25,11 @@ mod sdk;
 mod seats;
 mod service;
 mod spelling;
+mod status;
 mod tool;
 mod tools;
 mod transcript;
+mod visitor;
 
 #[cfg(test)]
 mod tests;
@@ -49,10 +52,13 @@ pub(crate) fn tool_names() -> Vec<&'static str> {
     catalog::tools().iter().map(|tool| tool.name).collect()
 }
 
+pub use desk::Desk;
 pub use http::access::Access;
 pub use http::access::Auth;
 pub use http::access::Key;
 pub use http::limits::Limits;
+pub use http::transport::BrowserPages;
 pub use http::transport::router;
 pub use http::transport::serve;
 pub use service::Service;
+pub(crate) use visitor::Visitor;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
@@ -20,30 +21,39 @@ use crate::lifecycle::Lifecycle;
 use crate::locate;
 use crate::mcp;
 use crate::mcp::Access;
+use crate::mcp::Desk;
 use crate::mcp::Key;
+use crate::serve::about;
 use crate::serve::activation::Listeners;
+use crate::serve::alone::Alone;
 use crate::serve::announce::announce;
 use crate::serve::open::Opened;
 use crate::serve::settings;
 use crate::serve::upkeep;
 use crate::serve::upkeep::Upkeep;
 use crate::serve::watched;
+use crate::sessions::Sessions;
 use crate::state;
 use crate::state::InstanceLock;
 use crate::store::Store;
 use crate::templates::Templates;
+use crate::web;
 
 /// A running server.
 pub(super) struct Server {
     pub(super) config: Config,
     pub(super) lifecycle: Lifecycle,
     pub(super) lock: InstanceLock,
+    /// Held until the database is closed.
+    pub(super) alone: Alone,
     pub(super) store: Store,
     pub(super) dispatcher: Dispatcher,
     /// Hands a new token to the checks of requests.
     pub(super) keys: watch::Sender<Key>,
     /// Hands new limits to the periodic jobs.
     pub(super) limits: watch::Sender<upkeep::Limits>,
+    /// Hands the configuration in effect to the page that shows it.
+    pub(super) shown: watch::Sender<Vec<web::Setting>>,
     /// Whether the HTTP listener outlives this process.
     pub(super) http_is_passed: bool,
     /// What ends before the server does.
@@ -56,7 +66,7 @@ pub(super) fn assemble(
     opened: Opened,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<Server> {
-    let Opened { clock, guard, lock, store, launcher, sound, begun_at, .. } = opened;
+    let Opened { clock, guard, lock, alone, store, launcher, sound, begun_at, .. } = opened;
     let Listeners { http, bound, http_is_passed, shims, socket } = opened.listeners;
     let repositories = Repositories::of_server(store.server_id(), &opened.place.id);
     let fence = Fence::new(&opened.attempt_key, store.server_id());
@@ -83,12 +93,23 @@ pub(super) fn assemble(
     let (keys, key) = watch::channel(Key::new(opened.token));
     let auth = settings::auth(config.auth, key);
     let host = if http_is_passed { bound.ip() } else { config.listen.ip() };
-    let access = Access::new(auth, bound, &host.to_string()).with_attempts(fence);
+    let browsers = Sessions::open(
+        config.state_dir.join(state::SESSIONS),
+        Duration::from_hours(u64::from(config.session_hours)),
+    );
+    let access = Access::new(auth, bound, &host.to_string())
+        .with_attempts(fence)
+        .with_hosts(&config.allowed_hosts)
+        .with_sessions(browsers, clock.clone());
     let of_clients = settings::limits_of_clients(&config);
-    let router = mcp::router(service, access, of_clients);
+    let (shown, settings) = watch::channel(about::settings(&config));
+    let about = web::About { settings, doctor: about::doctor(&config)? };
+    let (pages, following) = web::dashboard(Desk::new(service.clone()), access.clone(), about);
+    let router = mcp::router(service, access, of_clients, pages);
     let serving = mcp::serve(http, router, of_clients.connections, stop.clone());
     let mut tasks = vec![
         lifecycle.spawn("http", serving),
+        lifecycle.spawn("dashboard", following),
         lifecycle.spawn("shim listener", sessions.listen(shims)),
         lifecycle.spawn("dispatcher", pass.run()),
         opened.checking,
@@ -110,7 +131,19 @@ pub(super) fn assemble(
     faults::point!("server.serve.before_ready");
     lifecycle.ready();
     faults::point!("server.serve.after_ready");
-    Ok(Server { config, lifecycle, lock, store, dispatcher, keys, limits, http_is_passed, tasks })
+    Ok(Server {
+        config,
+        lifecycle,
+        lock,
+        alone,
+        store,
+        dispatcher,
+        keys,
+        limits,
+        shown,
+        http_is_passed,
+        tasks,
+    })
 }
 
 fn places(

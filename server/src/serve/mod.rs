@@ -2,7 +2,9 @@
 //!
 //! [`process`] readies the process, [`run`] is the server's life: open, assemble, serve until stopped, close.
 
+mod about;
 mod activation;
+mod alone;
 mod announce;
 mod assemble;
 mod dump;

@@ -18,6 +18,7 @@ use crate::lifecycle;
 use crate::lifecycle::Lifecycle;
 use crate::serve::activation::Listeners;
 use crate::serve::activation::Passed;
+use crate::serve::alone::Alone;
 use crate::serve::home;
 use crate::serve::launcher;
 use crate::serve::restored;
@@ -46,6 +47,8 @@ pub(super) struct Opened {
     pub(super) store: Store,
     /// Where the database is used.
     pub(super) place: Place,
+    /// Keeps servers of copies away.
+    pub(super) alone: Alone,
     /// The newest event of earlier runs.
     pub(super) begun_at: EventSeq,
     pub(super) checking: JoinHandle<()>,
@@ -68,7 +71,8 @@ pub(super) async fn open(
     let launcher = launcher::choose(config)?;
     // A database of another version is checked and migrated first, which takes minutes for a large one.
     let opening = open_store(config, &clock, &guard);
-    let (store, checked, place) = lifecycle::starting("opening the database", opening).await?;
+    let (store, checked, (place, alone)) =
+        lifecycle::starting("opening the database", opening).await?;
     let (checking, sound) = begin_check(lifecycle, checked);
     let begun_at = store.newest_event().await?;
     faults::point!("server.serve.before_bind");
@@ -87,6 +91,7 @@ pub(super) async fn open(
         launcher,
         store,
         place,
+        alone,
         begun_at,
         checking,
         sound,
@@ -109,7 +114,7 @@ async fn open_store(
     config: &Config,
     clock: &Clock,
     guard: &Arc<Guard>,
-) -> anyhow::Result<(Store, Checked, Place)> {
+) -> anyhow::Result<(Store, Checked, (Place, Alone))> {
     let path = config.state_dir.join(state::DATABASE);
     let patience = Some(Duration::from_millis(config.start_check_ms));
     let (store, checked) = Store::open_within(&path, rules(config), clock.now(), patience).await?;

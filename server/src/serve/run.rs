@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Request;
 use crate::lifecycle::What;
+use crate::serve::about;
 use crate::serve::activation::Passed;
 use crate::serve::assemble::Server;
 use crate::serve::assemble::assemble;
@@ -60,6 +61,7 @@ async fn serve_until_stopped(server: &mut Server) -> anyhow::Result<()> {
                     What::Reload => {
                         reload(&mut server.config, &server.store, &server.dispatcher);
                         server.limits.send_replace(upkeep::limits(&server.config));
+                        server.shown.send_replace(about::settings(&server.config));
                         read_token_again(&server.config, &server.keys, &mut server.lock);
                     }
                     What::Dump => dump(&server.store, &server.dispatcher).await,
@@ -78,6 +80,7 @@ async fn close(mut server: Server) -> anyhow::Result<Exit> {
     }
     let left = left_running(&server.store, &server.config.state_dir.join(state::ATTEMPTS)).await;
     server.store.close().await;
+    drop(server.alone);
     // The next server serves clients that dial an address that systemd holds.
     if !server.http_is_passed {
         server.lock.withdraw()?;

@@ -17,6 +17,7 @@ use crate::domain::reconcile::Tree;
 use crate::domain::stopping::StopWhat;
 use crate::domain::stopping::StoppedWork;
 use crate::domain::trace::Place;
+use crate::domain::trace::Trace;
 use crate::domain::worker::Worker;
 use crate::serve::home;
 use crate::serve::settings::rules;
@@ -64,7 +65,7 @@ pub async fn stop_offline(
     // Held to the end, so that no server starts in between.
     let Prepared { lock, .. } = state::prepare(config, clock.now())?;
     let store = Store::open(&path, rules(config), clock.now()).await?;
-    let place = home::take(&store, &config.state_dir).await?;
+    let (place, alone) = home::take(&store, &config.state_dir).await?;
     let before = store.live_workers().await?;
     let work = store.stop_work(what, reason, clock.now()).await?;
     let mut ending = Vec::new();
@@ -81,7 +82,7 @@ pub async fn stop_offline(
         }
     }
     store.close().await;
-    drop(lock);
+    drop((lock, alone));
     Ok(StoppedOffline { work, left })
 }
 
@@ -118,6 +119,7 @@ impl Ending {
             };
             let known = Known {
                 worker_id: worker.id.to_string(),
+                shim: trace.as_ref().and_then(Trace::taker),
                 seal_key: trace.and_then(|trace| trace.seal_key),
                 unit,
             };

@@ -28,6 +28,7 @@ use crate::domain::reconcile::Record;
 use crate::domain::reconcile::Tree;
 use crate::shim::holder::Holder;
 use crate::shim::locks::lock;
+use crate::shim::locks::lock_of;
 use crate::shim::seal;
 
 /// What marks every process of one attempt, in its environment.
@@ -46,6 +47,8 @@ pub struct Mark {
 pub struct Known {
     /// The worker whose record it is.
     pub worker_id: String,
+    /// The process of the shim, which took the locks in the run directory.
+    pub shim: Option<i32>,
     /// The key that its records are signed with; `None` for a shim that cannot sign.
     pub seal_key: Option<String>,
     pub unit: Unit,
@@ -101,7 +104,9 @@ fn is_of_no_shim(error: &RunDirError) -> bool {
         RunDirError::Malformed { .. } => true,
         RunDirError::Read { path, source } => {
             let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
-            is_other || source.kind() == io::ErrorKind::FileTooLarge
+            // No directory can contain it.
+            let nowhere = source.kind() == io::ErrorKind::NotADirectory;
+            is_other || nowhere || source.kind() == io::ErrorKind::FileTooLarge
         }
     }
 }
@@ -115,7 +120,7 @@ pub fn tree(run_dir: &Path, mark: &Mark, known: &Known) -> Tree {
     }
     let Ok(place) = unit(run_dir, mark, known) else { return Tree::Unknown };
     let unit = place.as_ref().map_or(Occupancy::Empty, |place| Group::of(place).occupancy());
-    let lock = match lock(&run_dir.join(run_dir::TREE_LOCK), None) {
+    let lock = match lock_of(&run_dir.join(run_dir::TREE_LOCK), None, known.shim) {
         Lock::Held if !is_its(run_dir, mark) => Lock::Gone,
         found @ (Lock::Held | Lock::Free | Lock::Gone | Lock::Unknown) => found,
     };
@@ -215,7 +220,7 @@ pub fn stop_below(run_dir: &Path, mark: &Mark, known: &Known, shim: &Holder) -> 
 /// given its pid between the look and the signal is not hit.
 fn kill(pid: i32, run_dir: &Path, mark: &Mark, known: &Known) {
     let Ok(pinned) = Pinned::open(pid) else { return };
-    let belongs = belongs(pid, tree_lock(run_dir, mark).as_ref(), mark)
+    let belongs = belongs(pid, tree_lock(run_dir, mark, known).as_ref(), mark)
         || contained(run_dir, mark, known).contains(&pid);
     if belongs && let Err(error) = pinned.signal(Signal::SIGKILL) {
         tracing::warn!(pid, attempt = %mark.attempt_id, %error, "a process of an attempt could not be killed");
@@ -233,7 +238,7 @@ fn members(run_dir: &Path, mark: &Mark, known: &Known) -> io::Result<Vec<i32>> {
     if !mark.here {
         return Ok(Vec::new());
     }
-    let tree_lock = tree_lock(run_dir, mark);
+    let tree_lock = tree_lock(run_dir, mark, known);
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let mut found = contained(run_dir, mark, known);
     found.retain(|pid| *pid != own);
@@ -245,10 +250,13 @@ fn members(run_dir: &Path, mark: &Mark, known: &Known) -> io::Result<Vec<i32>> {
     Ok(found)
 }
 
-/// The attempt's own `tree.lock`, while it is there.
-fn tree_lock(run_dir: &Path, mark: &Mark) -> Option<fs::Metadata> {
-    let file = fs::metadata(run_dir.join(run_dir::TREE_LOCK)).ok()?;
-    is_its(run_dir, mark).then_some(file)
+/// The attempt's own `tree.lock`, while it is there and nobody but its shim took it. The file of another attempt that an
+/// agent has put there was taken by the shim of that attempt.
+fn tree_lock(run_dir: &Path, mark: &Mark, known: &Known) -> Option<fs::Metadata> {
+    let path = run_dir.join(run_dir::TREE_LOCK);
+    let file = fs::metadata(&path).ok()?;
+    let is_its = is_its(run_dir, mark) && lock_of(&path, None, known.shim) != Lock::Gone;
+    is_its.then_some(file)
 }
 
 /// The processes in the unit that contained the attempt. Its shim is dead, so all of them are left over.
@@ -258,16 +266,12 @@ fn contained(run_dir: &Path, mark: &Mark, known: &Known) -> Vec<i32> {
 }
 
 /// Whether a process carries the attempt's marks or holds its `tree.lock`. A process that cannot be examined is another
-/// user's, or is just ending.
+/// user's, or is just ending. The marks of a copy of this database, or of its original, do not excuse a process that holds
+/// the lock: any process chooses its own environment, and the lock was taken here.
 fn belongs(pid: i32, tree_lock: Option<&fs::Metadata>, mark: &Mark) -> bool {
     let environment = Environment::settled(pid);
-    if environment.has(run_dir::ATTEMPT_VARIABLE, &mark.attempt_id)
-        && environment.has(run_dir::SERVER_VARIABLE, &mark.server_id)
-    {
-        // A process of a copy of this database, or of its original, is not ours, whatever it holds.
-        return environment.attempt_of(&mark.server_id, &mark.place_id).is_some();
-    }
-    tree_lock.is_some_and(|wanted| holds(pid, wanted))
+    environment.attempt_of(&mark.server_id, &mark.place_id) == Some(&mark.attempt_id)
+        || tree_lock.is_some_and(|wanted| holds(pid, wanted))
 }
 
 /// The processes that claim to belong to an attempt of this database granted in another place: of the original, if this
@@ -283,6 +287,23 @@ pub fn living_elsewhere(server_id: &str, place_id: Option<&str>) -> Vec<i32> {
     };
     process::pids().unwrap_or_default().into_iter().filter(is_elsewhere).collect()
 }
+
+/// The same for an original, whose copies are unknown: only processes that a shim supervises which is none of `own`. Every
+/// agent can claim for a process of its own that it belongs to a copy; that process is below the agent's shim, or below
+/// none when its shim is dead.
+#[must_use]
+pub fn living_under_others(server_id: &str, place_id: &str, own: &[i32]) -> Vec<i32> {
+    let mut found = living_elsewhere(server_id, Some(place_id));
+    found.retain(|pid| {
+        let above = descendants::above(*pid);
+        above.iter().all(|process| !own.contains(&process.pid))
+            && above.iter().any(|process| process.name().as_deref() == Some(SHIM_NAME))
+    });
+    found
+}
+
+/// The kernel keeps so much of the program's name.
+const SHIM_NAME: &str = "vibe-ensemble-s";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Lock files of shims that have no link: whether one is held.
+//! Lock files of shims that have no link: whether one is held, and by whom.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -30,6 +30,24 @@ pub fn lock(path: &Path, inode: Option<u64>) -> Lock {
     }
 }
 
+/// The same for a lock that a known process took, for itself or for the processes it started. Any process of the same
+/// user can wait for the lock of a shim and take it when the shim is gone; that lock proves nothing either.
+#[must_use]
+pub fn lock_of(path: &Path, inode: Option<u64>, taker: Option<i32>) -> Lock {
+    match lock(path, inode) {
+        Lock::Held if taker.is_some_and(|taker| is_anothers(path, taker)) => Lock::Gone,
+        found @ (Lock::Held | Lock::Free | Lock::Gone | Lock::Unknown) => found,
+    }
+}
+
+/// Whether the kernel names processes that took the lock, and this one is not among them. It names nobody whom this
+/// server cannot see.
+fn is_anothers(path: &Path, taker: i32) -> bool {
+    let listed = locks::Listed::read();
+    let takers = listed.as_ref().ok().and_then(|listed| listed.holders_of(path).ok());
+    takers.is_some_and(|takers| !takers.is_empty() && !takers.contains(&taker))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -48,6 +66,20 @@ mod tests {
         assert_eq!(lock(&path, None), Lock::Held);
         drop(file);
         assert_eq!(lock(&path, None), Lock::Free);
+    }
+
+    #[test]
+    fn a_lock_that_somebody_else_took_is_not_the_shims() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("W-1.lock");
+        let file = File::create(&path).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(lock_of(&path, None, Some(own + 1)), Lock::Free);
+        file.lock().unwrap();
+        let taken_by = |taker| lock_of(&path, None, taker);
+        assert_eq!(taken_by(Some(own)), Lock::Held);
+        assert_eq!(taken_by(Some(own + 1)), Lock::Gone);
+        assert_eq!(taken_by(None), Lock::Held, "nobody knows who should have it");
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub enum StateError {
     )]
     Elsewhere { copy: PathBuf, original: PathBuf, who: String },
     #[error(
+        "the database in {here} has a copy in another directory, where {who}. Nothing was changed. Stop that server and its \
+         workers first: both would do the same work"
+    )]
+    Copied { here: PathBuf, who: String },
+    #[error(
         "{place} is not used, because others could change it: {at} {fault}. Ask its owner to fix that, or give a directory of \
          your own with --state-dir or --runtime-dir"
     )]
@@ -63,6 +68,9 @@ fn next_step(cause: &io::Error) -> &'static str {
     let kind = cause.kind();
     if kind == io::ErrorKind::ReadOnlyFilesystem {
         "; its file system is read-only. Mount it writable, or give another directory with --state-dir or --runtime-dir"
+    } else if cause.raw_os_error() == Some(nix::errno::Errno::EPERM as i32) {
+        "; a file or a directory there may be marked immutable or append-only, as lsattr shows. Run chattr -i -a on it as \
+         root, then start again"
     } else if kind == io::ErrorKind::PermissionDenied {
         "; this user may not write there. Change the owner of the directory, or give another with --state-dir or --runtime-dir"
     } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {

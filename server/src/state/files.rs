@@ -37,6 +37,9 @@ pub const SHIM_ADDRESS: &str = "server/shim.addr";
 /// The key with which the tokens of attempts are made, in the state directory.
 pub const ATTEMPT_KEY: &str = "tokens/attempts";
 
+/// The sessions of browsers, in the state directory. Holds nothing that opens one.
+pub const SESSIONS: &str = "server/sessions.json";
+
 /// The directories in the state directory.
 pub(super) const BELOW: [&str; 5] = ["tokens", SERVER, ATTEMPTS, WORKERS, WORKTREES];
 
@@ -48,8 +51,8 @@ pub(super) fn make(path: &Path) -> Result<(), StateError> {
         .map_err(|source| StateError::MakeDirectory { path: path.to_owned(), source })
 }
 
-/// Has a directory of the server's be there and open to its owner, as it was made. Returns whether it was not. A pipe or a
-/// socket in its place is an agent's; a link may be the operator's, and is left alone.
+/// Has a directory of the server's be there and open to its owner, as it was made. Returns whether it was not. A pipe, a
+/// socket or a file in its place is an agent's; a file is kept beside it. A link may be the operator's, and is left alone.
 pub(super) fn restore(path: &Path) -> Result<bool, StateError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(path).map(|()| true),
@@ -57,8 +60,10 @@ pub(super) fn restore(path: &Path) -> Result<bool, StateError> {
             let opened = beneath::open_up(path);
             opened.map(|()| true).map_err(|source| StateError::Mode { path: path.into(), source })
         }
-        Ok(found) if found.file_type().is_fifo() || found.file_type().is_socket() => {
-            let cleared = beneath::make_room(path);
+        Ok(found)
+            if found.file_type().is_fifo() || found.file_type().is_socket() || found.is_file() =>
+        {
+            let cleared = beneath::clear(path);
             cleared.map_err(|source| StateError::Write { path: path.to_owned(), source })?;
             make(path).map(|()| true)
         }

@@ -22,6 +22,7 @@ pub use files::ATTEMPTS;
 pub use files::DATABASE;
 pub use files::RUNTIME_LOCK;
 pub use files::SERVER;
+pub use files::SESSIONS;
 pub use files::SHIM_ADDRESS;
 pub use files::STATE_LOCK;
 pub use files::TOKEN;

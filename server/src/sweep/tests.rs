@@ -134,6 +134,7 @@ impl Bed {
             merged_commit: None,
             removed: false,
             set_up: false,
+            directory: None,
         }
     }
 
@@ -141,7 +142,7 @@ impl Bed {
     async fn running(&self) -> (TicketId, AttemptId, WorkerId) {
         let ticket = self.ticket().await;
         self.store.begin_worktree(ticket, beginning(self.worktree(ticket))).await.unwrap();
-        self.store.worktree_ready(ticket, None, Timestamp::from_millis(0)).await.unwrap();
+        self.store.worktree_ready(ticket, None, None, Timestamp::from_millis(0)).await.unwrap();
         let worker = self.store.request_workers("shop", "impl", 1, THEN).await.unwrap()[0].id;
         assert!(self.store.mark_launched(worker, "f".repeat(64), THEN).await.unwrap());
         self.store.worker_hello(worker, 4711, None, THEN).await.unwrap();

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::swept::SweepError;
 use super::swept::Swept;
+use crate::domain::id::TicketId;
 use crate::domain::time::Timestamp;
+use crate::domain::worktree::Worktree;
+use crate::git;
 use crate::git::Repositories;
 use crate::git::removal::Removal;
 use crate::store::Store;
@@ -29,8 +32,14 @@ pub async fn run_once(
         after = Some(last.id);
         for ticket in batch {
             let Some(work) = &ticket.work else { continue };
+            let directory = own_directory(store, ticket.id, &work.path).await?;
+            let Some(work) = directory.map(|directory| Worktree { directory, ..work.clone() })
+            else {
+                tracing::warn!(ticket = %ticket.id, path = work.path, "the worktree of another ticket is in the place of one that was due for removal; both are kept");
+                continue;
+            };
             let removal = match repositories.open(Path::new(&work.repository)).await {
-                Ok(repository) => repository.remove(work).await,
+                Ok(repository) => repository.remove(&work).await,
                 Err(error) => Err(error),
             };
             match removal {
@@ -50,4 +59,18 @@ pub async fn run_once(
             }
         }
     }
+}
+
+/// The directory in the place of a ticket's worktree; `None` if it is the worktree of another ticket, which an agent has put
+/// there.
+async fn own_directory(
+    store: &Store,
+    ticket: TicketId,
+    path: &str,
+) -> Result<Option<Option<String>>, SweepError> {
+    // What cannot be looked at is reported by the removal.
+    let found = git::directory_at(Path::new(path)).unwrap_or_default();
+    let Some(directory) = &found else { return Ok(Some(found)) };
+    let of = store.worktree_of_directory(directory).await?;
+    Ok(of.is_none_or(|(of, _)| of == ticket).then_some(found))
 }

@@ -43,17 +43,22 @@ pub fn below(root: i32) -> io::Result<Vec<Process>> {
 /// children of its subreaper, so a process of the tree stays in it.
 #[must_use]
 pub fn is_below(pid: i32, root: i32) -> bool {
+    ancestors(pid).any(|parent| parent == root)
+}
+
+/// The ancestors of a process, its parent first, without the first process of all.
+#[must_use]
+pub fn above(pid: i32) -> Vec<Process> {
+    ancestors(pid).filter(|parent| *parent > 1).filter_map(Process::read).collect()
+}
+
+/// The numbers of a process's ancestors.
+fn ancestors(pid: i32) -> impl Iterator<Item = i32> {
     // Longer than any real chain; pids that are reused during the look could form a circle.
-    const LONGEST: u32 = 4096;
-    let mut at = pid;
-    for _ in 0..LONGEST {
-        match Process::read(at) {
-            Some(found) if found.parent == root => return true,
-            Some(found) if found.parent > 1 => at = found.parent,
-            Some(_) | None => return false,
-        }
-    }
-    false
+    const LONGEST: usize = 4096;
+    let parent = |pid: i32| Process::read(pid).map(|found| found.parent);
+    std::iter::successors(parent(pid), move |at| if *at > 1 { parent(*at) } else { None })
+        .take(LONGEST)
 }
 
 fn walk(root: i32) -> Vec<Process> {

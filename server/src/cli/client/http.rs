@@ -147,6 +147,19 @@ impl Client {
         self.read(STATUS, answer)
     }
 
+    /// The answer of a POST without a body, which needs the token.
+    pub async fn post(&self, path: &str) -> Result<Value, ClientError> {
+        let failed = |error| self.failed(path, error);
+        let mut request = self.http.post(format!("{}{path}", self.url)).timeout(ANSWER);
+        if let Some(token) = &self.token {
+            self.prove(token).await?;
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(failed)?;
+        let answer = self.accepted(path, response)?.bytes().await.map_err(failed)?;
+        serde_json::from_slice(&answer).map_err(|_| self.no_mcp(path, "an answer without JSON"))
+    }
+
     async fn call_within(
         &self,
         tool: &str,

@@ -44,17 +44,26 @@ pub(super) async fn prove(
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let addresses = tokio::net::lookup_host((name, port.unwrap_or_default())).await;
     let addresses: Vec<SocketAddr> = addresses.map(Iterator::collect).unwrap_or_default();
-    let owners: Vec<u32> = addresses.iter().flat_map(|address| owners(*address)).collect();
-    if !owners.is_empty() && owners.iter().all(|uid| trusted(*uid)) {
-        return Ok(());
+    let here: Vec<(SocketAddr, Vec<u32>)> =
+        addresses.into_iter().map(|at| (at, owners(at))).filter(|(_, of)| !of.is_empty()).collect();
+    if here.is_empty() {
+        return challenge(http, base, token).await;
     }
-    let answered = challenge(http, base, token).await;
-    match (answered, owners.iter().find(|uid| !trusted(**uid))) {
-        (Err(Unproven::Stranger(_)), Some(uid)) => Err(Unproven::Stranger(format!(
-            "it belongs to user {uid} and did not prove that it has the token"
-        ))),
-        (answered, _) => answered,
+    // A name may have several addresses, each with a listener of its own, and which of them gets the token is not known yet.
+    for (address, owners) in here {
+        let Some(uid) = owners.iter().find(|uid| !trusted(**uid)) else { continue };
+        let mut at = base.clone();
+        let is_set = at.set_ip_host(address.ip()).is_ok();
+        match challenge(http, if is_set { &at } else { base }, token).await {
+            Err(Unproven::Stranger(_)) => {
+                return Err(Unproven::Stranger(format!(
+                    "it belongs to user {uid} and did not prove that it has the token"
+                )));
+            }
+            answered => answered?,
+        }
     }
+    Ok(())
 }
 
 /// What a listener says to a challenge.

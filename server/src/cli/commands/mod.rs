@@ -10,6 +10,7 @@ pub mod check_config;
 pub mod check_project;
 pub mod completions;
 pub mod connect;
+pub mod dashboard;
 pub mod demo;
 pub mod diff;
 pub mod doctor;

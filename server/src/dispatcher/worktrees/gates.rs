@@ -51,7 +51,8 @@ impl Worktrees {
         };
         let repository = self.hold_in_turn(id, Path::new(&work.repository)).await?;
         let Some((ticket, checking, settings)) = self.planning(id).await? else { return Ok(()) };
-        let Some(work) = ticket.work.clone() else { return Ok(()) };
+        let Some(work) = &ticket.work else { return Ok(()) };
+        let work = self.at_home(id, work).await?;
         let head = self.accept_owed(&repository, &ticket, &work).await?;
         let accepted = head.clone().unwrap_or_else(|| work.head.clone());
         let judged = match checking.phase {
@@ -202,8 +203,9 @@ impl Worktrees {
             repository.discard_base(&base).await?;
             return Ok(Tidied { note: None, tests, _held: Some(repository) });
         }
-        let tests = self.report(attempt, &found.work.cwd()).await?;
-        let at = Worktree { head: Head { commit, ..found.work.head.clone() }, ..found.work };
+        let work = self.at_home(found.ticket.id, &found.work).await?;
+        let tests = self.report(attempt, &work.cwd()).await?;
+        let at = Worktree { head: Head { commit, ..work.head.clone() }, ..work };
         let author = Author { ticket: found.ticket.id, stage: found.stage, attempt: attempt.id };
         faults::point!("server.check.before_tidied");
         let note = repository.tidy(&at, &author).await?;

@@ -35,8 +35,11 @@ impl Worktrees {
         let Some((_, work)) = self.landing(id).await? else { return Ok(()) };
         let repository = self.hold_in_turn(id, Path::new(&work.repository)).await?;
         let Some((ticket, mut work)) = self.landing(id).await? else { return Ok(()) };
+        if work.owed.is_some() {
+            work = self.at_home(id, &work).await?;
+        }
         if let Some(head) = self.accept_owed(&repository, &ticket, &work).await? {
-            self.store.worktree_ready(id, Some(head.clone()), self.clock.now()).await?;
+            self.store.worktree_ready(id, Some(head.clone()), None, self.clock.now()).await?;
             work.head = head;
         }
         self.assert_agreed(&repository, id, &work).await?;

@@ -6,6 +6,7 @@
 //! step that is interrupted in between is missing in the database, and is repeated.
 //!
 //! - `tend`: which tickets wait for git, and how often a step is tried.
+//! - `home`: has a worktree be the ticket's own directory.
 //! - `prepare`: makes a worktree, or brings it to its accepted commit.
 //! - `checks`: what makes a worktree ready to build.
 //! - `settle`: accepts what an attempt changed, or sets it aside.
@@ -19,6 +20,7 @@
 
 mod checks;
 mod gates;
+mod home;
 mod land;
 mod prepare;
 mod protect;

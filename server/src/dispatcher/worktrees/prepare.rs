@@ -95,6 +95,7 @@ impl Worktrees {
             merged_commit: None,
             removed: false,
             set_up: false,
+            directory: None,
         };
         let new = Beginning { work, kept, busy_ports: checks::busy_ports() };
         match self.store.begin_worktree(id, new).await? {
@@ -113,6 +114,7 @@ impl Worktrees {
     ) -> std::result::Result<(), Trouble> {
         let ticket = &found.ticket;
         let Some(work) = &ticket.work else { return Ok(()) };
+        let work = &self.at_home(ticket.id, work).await?;
         faults::point!("server.worktree.before_made");
         let place =
             if found.last.is_some() || work.owed.is_some() { Place::Used } else { Place::New };
@@ -138,7 +140,8 @@ impl Worktrees {
             faults::point!("server.worktree.after_copied");
         }
         // Otherwise an agent continues its session, with the files that it left.
-        self.store.worktree_ready(ticket.id, head, self.clock.now()).await?;
+        let directory = git::directory_at(Path::new(&work.path))?;
+        self.store.worktree_ready(ticket.id, head, directory, self.clock.now()).await?;
         Ok(())
     }
 

@@ -94,15 +94,16 @@ impl Worktrees {
             return Ok(Settled::nothing());
         };
         let author = Author { ticket: found.ticket.id, stage: found.stage, attempt };
+        let place = self.at_home(found.ticket.id, &found.work).await?;
         let work = if accepted && !found.ended {
             faults::point!("server.work.before_accepted");
-            let head = repository.accept(&found.work, &author).await?;
-            self.look_for_protected(&repository, ticket, &found.work, &head.commit).await?;
+            let head = repository.accept(&place, &author).await?;
+            self.look_for_protected(&repository, ticket, &place, &head.commit).await?;
             faults::point!("server.work.after_accepted");
             Work::Accepted(head)
         } else {
             faults::point!("server.work.before_put_aside");
-            let kept = repository.put_aside(&found.work, &author).await?;
+            let kept = repository.put_aside(&place, &author).await?;
             faults::point!("server.work.after_put_aside");
             if let Some(kept) = kept {
                 tracing::info!(%attempt, ticket = %author.ticket, kept, "changes that were not accepted are kept under a ref");

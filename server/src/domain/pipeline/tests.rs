@@ -229,9 +229,9 @@ fn the_usage_limit_waits_for_its_reset() {
 #[test]
 fn a_limit_holds_the_ticket_it_stopped() {
     let plan = plan();
-    let spent = Met::Spent("$5.00 are spent".into());
+    let spent = Met::Spent("$5.00 has been spent".into());
     let limited = Standing { limit: Some(&spent), ..standing(&plan, 1) };
-    let held = Move::Hold(Hold::new(HoldKind::Limit, "$5.00 are spent"));
+    let held = Move::Hold(Hold::new(HoldKind::Limit, "$5.00 has been spent"));
     assert_eq!(moved(limited, &Verdict::Interrupted { resume: false }), held);
     let budget = Verdict::Failed { failure: Failure::MaxBudget, detail: "d".into() };
     assert_eq!(moved(limited, &budget), held);

@@ -212,6 +212,7 @@ fn the_prompts_are_the_reviewed_ones() {
         merged_commit: None,
         removed: false,
         set_up: false,
+        directory: None,
     };
     with(&plain, |a| {
         let ticket = Ticket { work: Some(work), ..a.ticket.clone() };
@@ -311,6 +312,7 @@ fn an_agent_in_a_worktree_learns_where_it_is() {
             merged_commit: None,
             removed: false,
             set_up: false,
+            directory: None,
         };
         let ticket = Ticket { work: Some(work), ..a.ticket.clone() };
         let told = prompt(&Assignment { ticket: &ticket, ..a.clone() });

@@ -77,6 +77,14 @@ fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec
         | HoldKind::Gate
         | HoldKind::Setup
         | HoldKind::Operator => Advice::take_with(Step::ResumeTicket, "resume it", id.to_string()),
+        HoldKind::Setup => {
+            Advice::take_with(Step::ResumeTicket, "fix that and resume it", id.to_string())
+        }
+        HoldKind::Gate => Advice::take_with(
+            Step::ResumeTicket,
+            "have its agent go on with what the gates found by resuming it",
+            id.to_string(),
+        ),
     };
     let Some(others) = without_type else {
         let mut advice = vec![resume];
@@ -102,8 +110,8 @@ fn running(ticket: &Ticket, around: &Surroundings) -> Wait {
     match &around.live {
         Some(live) if live.suspect => {
             let why = format!(
-                "{} of its stage {stage} is stuck: its shim is dead, and what the shim left contradicts itself or its \
-                 processes could not be ended. Nothing else runs this ticket meanwhile. `vibe-ensemble doctor` lists it.",
+                "{} of its stage {stage} is stuck: its shim is dead, and the record that the shim left cannot be read or is \
+                 not its own, or its processes could not be ended. Nothing else runs this ticket meanwhile. `vibe-ensemble doctor` lists it.",
                 live.attempt
             );
             let stop = format!(

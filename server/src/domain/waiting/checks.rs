@@ -42,14 +42,14 @@ pub(super) fn checks(stage: &Name, around: &Surroundings) -> Wait {
         (Step::Passed, _) => "Its gates have passed, and its branch is being merged.".to_owned(),
         (Step::Due, _) if wait.is_paused => {
             format!(
-                "It waits for {what}, which does not run while its project or the server is paused."
+                "It waits for {what}; no setup and no gate runs while its project or the server is paused."
             )
         }
         (Step::Due, _) if !wait.has_room => format!(
             "It waits for {what}: as many setups and gates run as may (max_gates); the next one that ends makes room."
         ),
         (Step::Due | Step::Running | Step::Held, _) => {
-            format!("It waits for {what}, which is about to run.")
+            format!("It waits for {what}; a worker is about to run that.")
         }
     };
     Wait::new(Cause::Gates, why)

@@ -31,7 +31,7 @@ macro_rules! worker_type_settings {
         }
         /// The argument of claude's `--permission-mode`.
         permission_mode: String = "acceptEdits".to_owned(), rule::OneOf(&rule::PERMISSION_MODES), {
-            create: "Claude's permission mode; default acceptEdits.",
+            create: "Default acceptEdits.",
             update: "The new permission mode.",
         }
         /// Tools its workers may use without being asked.
@@ -41,7 +41,7 @@ macro_rules! worker_type_settings {
         }
         /// The type's own list; `disallowed` adds those that no worker may have.
         disallowed_tools: Vec<String> = Vec::new(), rule::Argument, {
-            create: "Tools the worker must not have.",
+            create: "Tools it must not have.",
             update: "The whole new list of tools the worker must not have, besides those that no worker may have.",
         }
         /// Workers of this type that may run at once.
@@ -82,7 +82,7 @@ macro_rules! worker_type_settings {
         }
         /// claude's settings, as in a settings file.
         claude_settings as "settings": Map<String, Value> = Map::new(), rule::ClaudeSettings, {
-            create: "As in claude's settings.json.",
+            create: "As in settings.json.",
             update: "All its settings of claude, as in settings.json; replaces the present ones. An empty object \
                 removes them.",
         }

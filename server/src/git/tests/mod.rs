@@ -124,6 +124,7 @@ async fn work_of(bed: &Bed, project: &Path, key: i64) -> Worktree {
         merged_commit: None,
         removed: false,
         set_up: false,
+        directory: None,
     };
     repository.stand_up(&work, Place::New).await.expect("made");
     work

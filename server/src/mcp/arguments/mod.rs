@@ -230,8 +230,8 @@ impl Kind {
         if !good {
             let given = match value {
                 Value::String(text) => text.clone(),
-                Value::Array(items) if matches!(self, Self::List { .. }) => {
-                    format!("a list of {}", items.len())
+                Value::Array(items) if matches!(self, Self::List { .. }) && !items.is_empty() => {
+                    format!("a list of {} items", items.len())
                 }
                 Value::Null
                 | Value::Bool(_)

@@ -150,7 +150,7 @@ fn wrong_types_are_named_down_to_the_item() {
     );
     assert_eq!(
         base("execution_plan", json!([])),
-        "- execution_plan cannot be \"a list of 0\"; it must be a list of 1 to 2 strings."
+        "- execution_plan cannot be \"[]\"; it must be a list of 1 to 2 strings."
     );
     assert_eq!(
         base("colour", json!("red")),

@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::domain::advice;
 use crate::domain::advice::Reader;
 use crate::domain::names::Named as _;
@@ -27,6 +28,7 @@ use crate::fence::Fence;
 use crate::mcp::call::Admitted;
 use crate::mcp::call::Caller;
 use crate::proof;
+use crate::sessions::Sessions;
 
 /// What a request must show.
 #[derive(Clone, Debug)]
@@ -35,6 +37,17 @@ pub struct Access {
     own: Arc<OwnNames>,
     /// Knows the tokens of attempts; without it there are none.
     fence: Option<Fence>,
+    /// Knows the sessions of browsers; without it there are none.
+    desk: Option<Arc<Desk>>,
+}
+
+/// What browsers need beside a token of their own.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) sessions: Sessions,
+    pub(super) clock: Clock,
+    /// The token of forms where no session is required.
+    pub(super) open_csrf: String,
 }
 
 /// How a request proves that it comes from the coordinator.
@@ -58,6 +71,10 @@ impl Key {
     #[must_use]
     pub fn new(token: String) -> Self {
         Self { token, lapsed: CancellationToken::new() }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.token
     }
 
     /// Replaces the valid token with `token`; returns whether the two differ.
@@ -94,6 +111,8 @@ struct OwnNames {
     port: String,
     /// Lower case, IPv6 addresses without brackets.
     names: Vec<String>,
+    /// Names of tunnels and proxies, in lower case, as headers spell them.
+    allowed: Vec<String>,
 }
 
 impl Access {
@@ -103,13 +122,39 @@ impl Access {
         let bare = listen_host.trim_start_matches('[').trim_end_matches(']');
         let names = ["localhost".to_owned(), bare.to_ascii_lowercase()].to_vec();
         let port = bound.port().to_string();
-        Self { auth, own: Arc::new(OwnNames { bound, port, names }), fence: None }
+        let own = OwnNames { bound, port, names, allowed: Vec::new() };
+        Self { auth, own: Arc::new(own), fence: None, desk: None }
+    }
+
+    /// Answers to more names, each with or without a port.
+    #[must_use]
+    pub fn with_hosts(self, hosts: &[String]) -> Self {
+        let OwnNames { bound, port, names, .. } = &*self.own;
+        let allowed = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        let own = OwnNames { bound: *bound, port: port.clone(), names: names.clone(), allowed };
+        Self { own: Arc::new(own), ..self }
+    }
+
+    /// Admits browsers with a session too.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Sessions, clock: Clock) -> Self {
+        let open_csrf = sessions.random();
+        Self { desk: Some(Arc::new(Desk { sessions, clock, open_csrf })), ..self }
     }
 
     /// Admits the agents of attempts too.
     #[must_use]
     pub fn with_attempts(self, fence: Fence) -> Self {
         Self { fence: Some(fence), ..self }
+    }
+
+    pub(super) fn desk(&self) -> Option<&Desk> {
+        self.desk.as_deref()
+    }
+
+    /// The port, as headers spell it.
+    pub(super) fn port(&self) -> &str {
+        &self.own.port
     }
 
     /// Whether the request is addressed to this server and does not come from a page of another one.
@@ -196,6 +241,9 @@ fn is_same(given: &str, token: &str) -> bool {
 
 impl OwnNames {
     fn is_host(&self, host: &Authority) -> bool {
+        if self.is_allowed(host.as_str()) {
+            return true;
+        }
         // What `Authority` cannot read as a port it reports as none at all, so the text decides.
         let own_port = match host.as_str().strip_prefix(host.host()) {
             Some("") => true,
@@ -214,8 +262,16 @@ impl OwnNames {
             _ => return false,
         };
         let Ok(host) = rest.parse::<Authority>() else { return false };
+        if self.is_allowed(host.as_str()) {
+            return true;
+        }
         let port = host.port_u16().unwrap_or(default_port);
         port == self.bound.port() && self.is_host(&host)
+    }
+
+    /// Whether it is, as it stands, one of the names of tunnels and proxies.
+    fn is_allowed(&self, host: &str) -> bool {
+        self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
     fn is_name(&self, host: &str) -> bool {
@@ -310,6 +366,19 @@ mod tests {
         let open = access("0.0.0.0:3276", "0.0.0.0");
         assert!(own(&open, "192.168.0.7:3276", Some("http://192.168.0.7:3276")));
         assert!(!own(&open, "rebound.example:3276", None));
+    }
+
+    #[test]
+    fn names_of_tunnels_and_proxies_pass_as_they_stand() {
+        let hosts = ["Dash.Example".to_owned(), "localhost:8080".to_owned()];
+        let server = access("127.0.0.1:3276", "127.0.0.1").with_hosts(&hosts);
+        assert!(own(&server, "dash.example", Some("https://dash.example")));
+        assert!(own(&server, "localhost:8080", Some("http://localhost:8080")));
+        assert!(own(&server, "localhost:3276", Some("http://localhost:3276")));
+        for bad in ["dash.example:3276", "localhost:8081", "x.dash.example"] {
+            assert!(!own(&server, bad, None), "{bad}");
+        }
+        assert!(!own(&server, "dash.example", Some("https://dash.example:444")));
     }
 
     #[test]

@@ -18,7 +18,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -31,15 +30,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::mcp::http::sending::Sending;
 use crate::telemetry;
+
 /// How long a connection may take to show a valid token, and how long it may be silent after an answer to a request
 /// without one.
 const UNKNOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a known connection may be silent between two calls. Clients keep connections for the next call, and notice
 /// when one is closed.
 const KNOWN_PATIENCE: Duration = Duration::from_mins(5);
+/// How long a known connection may take to read the next piece of its answer.
+const READING_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest head of a request; those of real clients have a few hundred bytes.
 const MOST_HEAD_BYTES: usize = 64 << 10;
+/// How much is read ahead of a request, and written ahead of its client, for each connection.
+const MOST_BUFFERED_BYTES: usize = MOST_HEAD_BYTES;
 /// How long to wait before accepting again after it failed for lack of a resource, mostly of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -111,17 +116,12 @@ async fn attend(
         let answer = router.clone().oneshot(request);
         async move {
             let response = answer.await?;
-            // Busy until the last byte of the answer is sent: a waiting call can take an hour.
-            Ok::<_, Infallible>(response.map(|body| {
-                body.map_frame(move |frame| {
-                    let _until_the_body_is_dropped = &busy;
-                    frame
-                })
-            }))
+            Ok::<_, Infallible>(response.map(|body| Sending::new(body, busy)))
         }
     });
     let serving = http1::Builder::new()
         .max_header_size(MOST_HEAD_BYTES)
+        .max_buf_size(MOST_BUFFERED_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let connection = &entered.connection;
@@ -241,11 +241,13 @@ struct Standing {
     calls: usize,
     /// When it was opened, or when its last answer ended.
     since: Instant,
+    /// Since when a piece of an answer has been waiting for its client to make room for the next one.
+    unread: Option<Instant>,
 }
 
 impl Connection {
     fn new(now: Instant) -> Self {
-        let standing = Standing { known: false, calls: 0, since: now };
+        let standing = Standing { known: false, calls: 0, since: now, unread: None };
         Self { standing: Mutex::new(standing), evicted: CancellationToken::new() }
     }
 
@@ -269,7 +271,8 @@ impl Connection {
         let standing = *self.lock();
         let patience = if standing.known { KNOWN_PATIENCE } else { UNKNOWN_PATIENCE };
         if standing.known && standing.calls > 0 {
-            return Some(now + patience);
+            let end = standing.unread.unwrap_or(now) + READING_PATIENCE;
+            return (end > now).then_some(end);
         }
         let end = standing.since + patience;
         (end > now).then_some(end)
@@ -289,13 +292,31 @@ impl Connection {
 
 /// A request that is being answered.
 #[derive(Debug)]
-struct Busy(Arc<Connection>);
+pub(super) struct Busy(Arc<Connection>);
+
+impl Busy {
+    /// A piece of the answer is on its way to the client.
+    pub(super) fn is_sending(&self) {
+        self.0.lock().unread = Some(Instant::now());
+    }
+
+    /// There is room for the next piece.
+    pub(super) fn has_room(&self) {
+        self.0.lock().unread = None;
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_nobody() -> Self {
+        Connection::busy(&Arc::new(Connection::new(Instant::now())))
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
         let mut standing = self.0.lock();
         standing.calls -= 1;
         standing.since = Instant::now();
+        standing.unread = None;
     }
 }
 
@@ -330,6 +351,22 @@ mod tests {
         drop(busy);
         assert_eq!(connection.next_look(Instant::now()), Some(Instant::now() + KNOWN_PATIENCE));
         tokio::time::advance(KNOWN_PATIENCE).await;
+        assert_eq!(connection.next_look(Instant::now()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_read_its_answer_is_closed() {
+        let connection = Arc::new(Connection::new(Instant::now()));
+        connection.is_now_known();
+        let busy = Connection::busy(&connection);
+        busy.is_sending();
+        tokio::time::advance(READING_PATIENCE / 2).await;
+        busy.has_room();
+        busy.is_sending();
+        tokio::time::advance(READING_PATIENCE / 2).await;
+        let end = Instant::now() + READING_PATIENCE / 2;
+        assert_eq!(connection.next_look(Instant::now()), Some(end), "it reads, however slowly");
+        tokio::time::advance(READING_PATIENCE / 2).await;
         assert_eq!(connection.next_look(Instant::now()), None);
     }
 

@@ -20,6 +20,8 @@ use crate::domain::advice::Reader;
 use crate::domain::id::AttemptId;
 use crate::mcp::call::Admitted;
 use crate::mcp::call::Caller;
+use crate::mcp::http::answers;
+use crate::mcp::http::answers::Answers;
 use crate::mcp::http::body;
 use crate::mcp::http::body::Unread;
 use crate::mcp::http::gate;
@@ -27,6 +29,7 @@ use crate::mcp::http::room::Room;
 use crate::mcp::reply;
 use crate::mcp::rpc::batch;
 use crate::mcp::rpc::message;
+use crate::mcp::rpc::message::Head;
 use crate::mcp::rpc::params;
 use crate::mcp::rpc::running::Requests;
 use crate::mcp::sdk::Handlers;
@@ -45,6 +48,8 @@ pub(crate) struct Endpoint {
     requests: Requests,
     /// The memory that request bodies may take.
     room: Room,
+    /// The calls that may be answered at the same time.
+    answers: Answers,
 }
 
 impl Endpoint {
@@ -56,6 +61,7 @@ impl Endpoint {
             worker: Mcp::new(worker, body::MOST_BYTES),
             requests: Requests::default(),
             room: Room::new(),
+            answers: Answers::new(),
         }
     }
 }
@@ -97,9 +103,7 @@ pub(crate) async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Re
     };
     // Held until the call is answered, because its arguments are.
     let Ok(_room) = endpoint.room.enter(caller, &parts.headers).await else {
-        let text = "Too many large requests at the same time; send it again\n";
-        let after = (header::RETRY_AFTER, HeaderValue::from_static("1"));
-        return (StatusCode::SERVICE_UNAVAILABLE, [after], text).into_response();
+        return later("Too many large requests at the same time; send it again\n");
     };
     let body = match body::read(&parts.headers, body).await {
         Ok(body) => body,
@@ -117,10 +121,29 @@ pub(crate) async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Re
     if is_json(&parts.headers)
         && let Some(messages) = batch::messages(&body)
     {
-        let one = |message| answer(&endpoint.requests, mcp, parts.clone(), message, caller);
-        return batch::answer(&parts.headers, messages, one).await;
+        // One turn for all: each waiting for its own while others of this batch have theirs would wait for itself.
+        let Ok(turn) = endpoint.answers.enter(caller).await else { return later(MANY_ANSWERS) };
+        let one = |message| {
+            let (message, head) = message::read(message);
+            answer(&endpoint.requests, mcp, parts.clone(), message, head, caller)
+        };
+        return answers::with(batch::answer(&parts.headers, messages, one).await, turn);
     }
-    answer(&endpoint.requests, mcp, parts, body, caller).await
+    let (body, head) = message::read(body);
+    if !head.may_be_answered_at_length() {
+        return answer(&endpoint.requests, mcp, parts, body, head, caller).await;
+    }
+    let Ok(turn) = endpoint.answers.enter(caller).await else { return later(MANY_ANSWERS) };
+    let answer = answer(&endpoint.requests, mcp, parts, body, head, caller).await;
+    answers::with(answer, turn)
+}
+
+const MANY_ANSWERS: &str = "Too many calls at the same time; send it again\n";
+
+/// The answer to a request for which there is no room now.
+fn later(why: &'static str) -> Response {
+    let after = (header::RETRY_AFTER, HeaderValue::from_static("1"));
+    (StatusCode::SERVICE_UNAVAILABLE, [after], why).into_response()
 }
 
 /// Answers one message.
@@ -129,9 +152,9 @@ async fn answer(
     mcp: &Mcp,
     mut parts: Parts,
     body: Bytes,
+    head: Head,
     caller: Caller,
 ) -> Response {
-    let (body, head) = message::read(body);
     if head.method.as_deref() == Some("notifications/cancelled")
         && let Some(id) = &head.request_id
     {

@@ -1,4 +1,5 @@
-//! What every request passes first: this server's own host and origin, then the token, then the caller's share.
+//! What every request passes first: this server's own host and origin, then the token or the session, then the caller's
+//! share.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,11 +19,15 @@ use serde_json::json;
 use crate::mcp::http::access::Access;
 use crate::mcp::http::connections::Connection;
 use crate::mcp::http::connections::Local;
+use crate::mcp::http::limits::Client;
 use crate::mcp::http::limits::Rates;
 use crate::proof;
 
 /// Pages for supervisors, which have no token.
 const OPEN_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// The paths that browsers ask for, by their first part; `""` is the root. They know sessions and no tokens.
+pub(crate) type Firsts = &'static [&'static str];
 
 pub(crate) const JSON: (header::HeaderName, HeaderValue) =
     (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -31,6 +36,14 @@ pub(crate) const JSON: (header::HeaderName, HeaderValue) =
 pub(crate) struct Gate {
     pub(crate) access: Access,
     pub(crate) rates: Rates,
+    pub(crate) pages: Firsts,
+}
+
+impl Gate {
+    fn is_page(&self, path: &str) -> bool {
+        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        self.pages.contains(&first)
+    }
 }
 
 /// Checks the host and origin first, then the token.
@@ -54,6 +67,22 @@ pub(crate) async fn check(
             Err(wait) => too_many(wait),
         };
     }
+    if gate.is_page(request.uri().path()) {
+        // Without a session the pages themselves say how to get one, and show nothing else.
+        let counted = match access.visit(request.headers()) {
+            Some(visitor) => {
+                let counted = gate.rates.count(Client::Browser(visitor.session));
+                know(&request);
+                request.extensions_mut().insert(visitor);
+                counted
+            }
+            None => gate.rates.count_stranger(from),
+        };
+        return match counted {
+            Ok(()) => next.run(request).await,
+            Err(wait) => too_many(wait),
+        };
+    }
     if !OPEN_PATHS.contains(&request.uri().path()) {
         let Some(admitted) = access.admit(request.headers()) else {
             return match gate.rates.count_stranger(from) {
@@ -61,16 +90,20 @@ pub(crate) async fn check(
                 Err(wait) => too_many(wait),
             };
         };
-        if let Err(wait) = gate.rates.count(admitted.caller) {
+        if let Err(wait) = gate.rates.count(Client::Caller(admitted.caller)) {
             return too_many(wait);
         }
-        // Absent when the request did not arrive by a socket.
-        if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
-            connection.is_now_known();
-        }
+        know(&request);
         request.extensions_mut().insert(admitted);
     }
     next.run(request).await
+}
+
+/// The connection belongs to somebody who may use this server. There is none when the request did not arrive by a socket.
+fn know(request: &Request) {
+    if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+        connection.is_now_known();
+    }
 }
 
 /// The answer to a client that wants to know to whom it is about to send its token.

@@ -15,6 +15,7 @@ use governor::state::keyed::HashMapStateStore;
 
 use crate::mcp::call::Caller;
 use crate::mcp::seats;
+use crate::sessions::SessionId;
 
 /// How many seconds' worth of requests a client may send at once after a quiet time: a coordinator sends many when it
 /// starts.
@@ -48,9 +49,17 @@ impl Default for Limits {
 
 type Keyed<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock>;
 
+/// A client with a share of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Client {
+    Caller(Caller),
+    /// A browser; without a session where none is required.
+    Browser(Option<SessionId>),
+}
+
 /// Counts requests.
 pub(crate) struct Rates {
-    known: Option<Keyed<Caller>>,
+    known: Option<Keyed<Client>>,
     strangers: Keyed<Origin>,
     clock: DefaultClock,
 }
@@ -88,14 +97,14 @@ impl Rates {
         Self { known, strangers, clock: DefaultClock::default() }
     }
 
-    /// Counts a request of a client with a token; an error says how long the client should wait.
-    pub(crate) fn count(&self, caller: Caller) -> Result<(), Duration> {
+    /// Counts a request of a client with a token or a session; an error says how long the client should wait.
+    pub(crate) fn count(&self, client: Client) -> Result<(), Duration> {
         match &self.known {
             Some(known) => {
                 if known.len() > MOST_ENTRIES {
                     known.retain_recent();
                 }
-                known.check_key(&caller).map_err(|until| until.wait_time_from(self.clock.now()))
+                known.check_key(&client).map_err(|until| until.wait_time_from(self.clock.now()))
             }
             None => Ok(()),
         }
@@ -121,6 +130,8 @@ fn quota(per_second: NonZeroU32) -> Quota {
 mod tests {
     use super::*;
 
+    const COORDINATOR: Client = Client::Caller(Caller::Coordinator);
+
     fn rates(per_second: u32) -> Rates {
         let requests_per_second = NonZeroU32::new(per_second);
         Rates::new(Limits { requests_per_second, ..Limits::default() })
@@ -129,7 +140,7 @@ mod tests {
     #[test]
     fn a_flood_is_stopped_and_the_wait_is_named() {
         let rates = rates(1);
-        let refused = (0..1_000).find_map(|_| rates.count(Caller::Coordinator).err());
+        let refused = (0..1_000).find_map(|_| rates.count(COORDINATOR).err());
         assert!(refused.is_some_and(|wait| wait > Duration::ZERO), "{refused:?}");
     }
 
@@ -138,15 +149,24 @@ mod tests {
         let rates = rates(1);
         let flood = (0..10_000).filter(|_| rates.count_stranger(None).is_err()).count();
         assert!(flood > 5_000, "{flood}");
-        assert_eq!(rates.count(Caller::Coordinator), Ok(()));
+        assert_eq!(rates.count(COORDINATOR), Ok(()));
         let elsewhere = Some("192.0.2.7".parse().unwrap());
         assert_eq!(rates.count_stranger(elsewhere), Ok(()));
     }
 
     #[test]
+    fn a_browser_uses_up_no_share_but_its_own() {
+        let rates = rates(1);
+        let one = Client::Browser(Some(SessionId::from_number(1)));
+        assert!((0..1_000).any(|_| rates.count(one).is_err()));
+        let two = Client::Browser(Some(SessionId::from_number(2)));
+        assert_eq!((rates.count(two), rates.count(COORDINATOR)), (Ok(()), Ok(())));
+    }
+
+    #[test]
     fn without_a_limit_nothing_is_refused() {
         let rates = Rates::new(Limits { requests_per_second: None, ..Limits::default() });
-        assert!((0..100_000).all(|_| rates.count(Caller::Coordinator).is_ok()));
+        assert!((0..100_000).all(|_| rates.count(COORDINATOR).is_ok()));
     }
 
     #[test]

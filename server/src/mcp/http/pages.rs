@@ -19,13 +19,8 @@ use crate::mcp::http::gate;
 use crate::mcp::http::kept::Kept;
 use crate::mcp::http::metrics;
 use crate::mcp::service::Service;
-use crate::store;
-use crate::store::AtWork;
+use crate::mcp::status;
 use crate::telemetry;
-use crate::wire::pause::PauseView;
-use crate::wire::status::AtWorkView;
-use crate::wire::status::ServerStatus;
-use crate::wire::status::TodayView;
 
 /// What the pages are made from.
 pub(crate) struct Pages {
@@ -93,48 +88,12 @@ pub(crate) async fn show_status(
         None => return gate::unauthorized(),
     }
     let ready = pages.is_ready().await;
-    let service = &pages.service;
-    let looked = async {
-        Ok((service.store.counts().await?, service.store.now_at_work(service.now()).await?))
-    };
-    let (counts, now) = match looked.await {
-        Ok(looked) => looked,
+    match status::status(&pages.service, ready).await {
+        Ok(status) => ([gate::JSON], json!(status).to_string()).into_response(),
         Err(error) => {
-            let error: store::Error = error;
             tracing::error!(error = telemetry::chain(&error), "the status could not be read");
-            return silent_database();
+            silent_database()
         }
-    };
-    let status = ServerStatus {
-        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-        ready,
-        disk_low: service.room().is_some_and(|room| room.low),
-        draining: service.is_draining(),
-        tickets: counts.tickets_by_state.into(),
-        pauses: now.pauses.into_iter().map(PauseView::from).collect(),
-        at_work: now.at_work.into_iter().map(at_work).collect(),
-        today: TodayView {
-            cost_usd: now.today.cost_usd,
-            assumed_usd: now.today.assumed_usd,
-            limit_usd: now.today.limit_usd,
-        },
-    };
-    ([gate::JSON], json!(status).to_string()).into_response()
-}
-
-fn at_work(found: AtWork) -> AtWorkView {
-    AtWorkView {
-        ticket_id: found.ticket.to_string(),
-        project: found.project,
-        title: found.title,
-        stage: found.stage,
-        attempt_id: found.attempt.to_string(),
-        worker_id: found.worker.to_string(),
-        since: found.since.to_string(),
-        cost_usd: found.cost_usd,
-        budget_usd: found.budget_usd,
-        memory_bytes: found.memory_bytes,
-        progress: found.progress,
     }
 }
 

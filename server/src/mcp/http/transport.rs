@@ -7,6 +7,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::any;
 use axum::routing::get;
+use axum::routing::post;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -14,10 +15,13 @@ use crate::mcp::http::access::Access;
 use crate::mcp::http::connections;
 use crate::mcp::http::endpoint::Endpoint;
 use crate::mcp::http::endpoint::serve_mcp;
+use crate::mcp::http::gate::Firsts;
 use crate::mcp::http::gate::Gate;
 use crate::mcp::http::gate::check;
 use crate::mcp::http::limits::Limits;
 use crate::mcp::http::limits::Rates;
+use crate::mcp::http::links::end_sessions;
+use crate::mcp::http::links::make_link;
 use crate::mcp::http::pages::Pages;
 use crate::mcp::http::pages::healthz;
 use crate::mcp::http::pages::readyz;
@@ -29,12 +33,23 @@ use crate::mcp::service::Service;
 /// How long busy connections may take to end once the server stops; after that they are left behind.
 const DRAIN: Duration = Duration::from_secs(3);
 
+/// What browsers are shown: its routes, and the first parts of their paths.
+#[derive(Clone, Debug, Default)]
+pub struct BrowserPages {
+    pub routes: Router,
+    pub firsts: Firsts,
+}
+
 /// Everything that is served over HTTP, behind the checks every request passes.
 ///
 /// Without [`serve`] a router does not know where a request comes from, and counts all callers without a token as one.
-pub fn router(service: Service, access: Access, limits: Limits) -> Router {
+pub fn router(service: Service, access: Access, limits: Limits, browsers: BrowserPages) -> Router {
     let service = service.with_waiting_calls(limits.waiting_calls);
-    let gate = Arc::new(Gate { access, rates: Rates::new(limits) });
+    let links = Router::new()
+        .route("/dashboard/link", post(make_link))
+        .route("/dashboard/revoke", post(end_sessions))
+        .with_state(access.clone());
+    let gate = Arc::new(Gate { access, rates: Rates::new(limits), pages: browsers.firsts });
     let handlers = Handlers::new(&service);
     let pages = Router::new()
         .route("/healthz", get(healthz))
@@ -46,6 +61,8 @@ pub fn router(service: Service, access: Access, limits: Limits) -> Router {
         .route("/mcp", any(serve_mcp))
         .with_state(Arc::new(Endpoint::new(service, handlers)))
         .merge(pages)
+        .merge(links)
+        .merge(browsers.routes)
         .layer(middleware::from_fn_with_state(gate, check))
 }
 

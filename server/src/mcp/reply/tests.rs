@@ -116,7 +116,7 @@ fn table() -> Vec<Refusal> {
         },
         Refusal::PausedByBudget {
             what: "Project shop".to_owned(),
-            reason: "$5.00 are spent".to_owned(),
+            reason: "$5.00 has been spent".to_owned(),
         },
         Refusal::UnknownComment { comment: CommentId::from_key(3), ticket: t(42) },
         Refusal::TooManyWorkersInProject {

@@ -22,6 +22,9 @@ use serde_json::value::RawValue;
 const REVISION: &str = "2025-03-26";
 /// The maximum number of messages in one body.
 const MOST: usize = 50;
+/// When the answers of a batch have this many bytes, the messages that are left are not answered: all of its answers are
+/// in memory before the first is sent.
+const MOST_ANSWERED_BYTES: usize = 4 << 20;
 
 /// The messages of a body that is a list; `None` for any other body.
 pub(crate) fn messages(body: &[u8]) -> Option<Vec<Box<RawValue>>> {
@@ -49,7 +52,15 @@ where
         return refused("the batch has more than 50 messages; send fewer at a time");
     }
     let mut answers = Vec::new();
+    let mut answered = 0_usize;
     for message in messages {
+        if answered > MOST_ANSWERED_BYTES {
+            if id_of(&message).is_some() {
+                let long = "the answers to this batch are too long; send this message by itself";
+                answers.push(error(&message, long));
+            }
+            continue;
+        }
         if is_initialize(&message) {
             answers.push(error(&message, "initialize cannot be part of a batch"));
             continue;
@@ -57,7 +68,10 @@ where
         let id = id_of(&message);
         let response = one(Bytes::from(message.get().to_owned())).await;
         match (answer_in(response).await, id) {
-            (Some(answer), _) => answers.push(answer),
+            (Some((answer, bytes)), _) => {
+                answered = answered.saturating_add(bytes);
+                answers.push(answer);
+            }
             // A notification has no answer.
             (None, None) => {}
             (None, Some(_)) => answers.push(error(&message, "the request was not answered")),
@@ -82,17 +96,19 @@ fn id_of(message: &RawValue) -> Option<Value> {
     field(message, "id").filter(|id| id.is_string() || id.is_number())
 }
 
-/// The JSON-RPC answer in a response, after anything sent before it.
-async fn answer_in(response: Response) -> Option<Value> {
+/// The JSON-RPC answer in a response, after anything sent before it, and the length of it all.
+async fn answer_in(response: Response) -> Option<(Value, usize)> {
     let kind = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?.to_owned();
     let body = response.into_body().collect().await.ok()?.to_bytes();
     if !kind.starts_with("text/event-stream") {
-        return serde_json::from_slice(&body).ok();
+        return Some((serde_json::from_slice(&body).ok()?, body.len()));
     }
     let text = std::str::from_utf8(&body).ok()?;
     let messages = text.lines().filter_map(|line| line.strip_prefix("data:"));
     let mut messages = messages.filter_map(|data| serde_json::from_str::<Value>(data).ok());
-    messages.find(|message| message.get("result").is_some() || message.get("error").is_some())
+    let is_answer =
+        |message: &Value| message.get("result").is_some() || message.get("error").is_some();
+    Some((messages.find(is_answer)?, body.len()))
 }
 
 fn error(message: &RawValue, why: &str) -> Value {

@@ -24,11 +24,30 @@ pub(crate) struct Head {
     /// token.
     #[serde(skip)]
     pub(crate) has_wrong_token: bool,
+    /// What the request calls, gets or reads by its name.
+    #[serde(skip)]
+    name: Option<String>,
+}
+
+impl Head {
+    /// Whether its answer may be large. A call that waits for events is excepted by its name, and what it can list is
+    /// bounded.
+    pub(crate) fn may_be_answered_at_length(&self) -> bool {
+        const WAITS: &str = "list_events";
+        const BRIEF: &str = "report_progress";
+        let name = self.name.as_deref();
+        match self.method.as_deref() {
+            Some("tools/call") => name.is_none_or(|name| name != WAITS && name != BRIEF),
+            Some("resources/read") => true,
+            Some(_) | None => false,
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 struct Params {
+    name: Option<Value>,
     #[serde(rename = "requestId")]
     request_id: Option<Value>,
     #[serde(rename = "_meta")]
@@ -48,6 +67,7 @@ pub(crate) fn read(body: Bytes) -> (Bytes, Head) {
         return (body, Head::default());
     };
     let params = head.params.take().unwrap_or_default();
+    head.name = params.name.and_then(|name| name.as_str().map(str::to_owned));
     let progress = params.meta.and_then(|meta| meta.progress_token);
     head.request_id = params.request_id;
     let names = |token: &Value| token.is_string() || spelling::whole(token).is_some();
@@ -103,6 +123,18 @@ mod tests {
             &json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 3.0}}),
         );
         assert_eq!((head.id, head.request_id), (None, Some(json!(3))));
+    }
+
+    #[test]
+    fn the_answers_of_calls_and_of_resources_may_be_long() {
+        let long = |method: &str, params: Value| {
+            let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+            read_json(&message).1.may_be_answered_at_length()
+        };
+        assert!(long("tools/call", json!({"name": "get_ticket", "arguments": {}})));
+        assert!(long("tools/call", json!({"name": 7})) && long("resources/read", json!({})));
+        assert!(!long("tools/call", json!({"name": "list_events"})));
+        assert!(!long("tools/list", json!({})) && !long("ping", json!({"name": "get_ticket"})));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::rpc_request;
 use super::text;
 use crate::mcp::Access;
 use crate::mcp::Auth;
+use crate::mcp::BrowserPages;
 use crate::mcp::Key;
 use crate::mcp::Limits;
 use crate::mcp::router;
@@ -26,7 +27,10 @@ async fn a_client_may_wait_only_so_often_at_one_time() {
     let (_keys, key) = watch::channel(Key::new(TOKEN.to_owned()));
     let bound = "127.0.0.1:3276".parse().unwrap();
     let access = Access::new(Auth::Token(key), bound, "127.0.0.1");
-    let server = Fixture { router: router(fixture.service.clone(), access, limits), ..fixture };
+    let server = Fixture {
+        router: router(fixture.service.clone(), access, limits, BrowserPages::default()),
+        ..fixture
+    };
     let wait = json!({"name": "list_events", "arguments": {"wait_seconds": 3600}});
     let waiting = server.send(rpc_request(Era::Stateless, "tools/call", wait.clone())).await;
     let refused = server.refused("list_events", wait["arguments"].clone()).await;

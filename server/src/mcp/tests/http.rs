@@ -19,6 +19,7 @@ use super::text;
 use crate::domain::id::AttemptId;
 use crate::mcp::Access;
 use crate::mcp::Auth;
+use crate::mcp::BrowserPages;
 use crate::mcp::Limits;
 use crate::mcp::http::MOST_BYTES;
 use crate::mcp::router;
@@ -100,6 +101,7 @@ async fn serving_ends_at_shutdown_although_a_call_waits_and_a_connection_idles()
         fixture.service.clone(),
         Access::new(Auth::None, bound, "127.0.0.1"),
         Limits::default(),
+        BrowserPages::default(),
     );
     let serving = tokio::spawn(serve(listener, router, 10, fixture.shutdown.clone()));
     let client = reqwest::Client::new();

@@ -23,6 +23,7 @@ use crate::domain::time::Timestamp;
 use crate::fence::Fence;
 use crate::mcp::Access;
 use crate::mcp::Auth;
+use crate::mcp::BrowserPages;
 use crate::mcp::Key;
 use crate::mcp::Limits;
 use crate::mcp::Service;
@@ -70,7 +71,7 @@ impl Fixture {
         let (key_sender, key) = watch::channel(Key::new(TOKEN.to_owned()));
         let bound = "127.0.0.1:3276".parse().expect("an address");
         let access = Access::new(Auth::Token(key), bound, "127.0.0.1").with_attempts(fence());
-        let router = router(service.clone(), access, Limits::default());
+        let router = router(service.clone(), access, Limits::default(), BrowserPages::default());
         Self { service, router, shutdown, dir, _key: key_sender }
     }
 

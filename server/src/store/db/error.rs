@@ -69,6 +69,8 @@ pub enum StoreError {
          and remove {path}-wal and {path}-shm"
     )]
     Damaged { path: PathBuf, first: String },
+    #[error("{table} {key} is no longer in the state in which it was read")]
+    Moved { table: &'static str, key: i64 },
     #[error("{table} {key} has the impossible {column} {found:?}")]
     BadRow { table: &'static str, key: i64, column: &'static str, found: String },
 }
@@ -106,6 +108,7 @@ impl StoreError {
             | Self::Pragma { .. }
             | Self::SqliteTooOld { .. }
             | Self::Damaged { .. }
+            | Self::Moved { .. }
             | Self::BadRow { .. } => return false,
         };
         is_full(cause)

@@ -76,6 +76,10 @@ mod tests {
         "20261201001300 add checks",
         "20261201001310 add protection",
         "20261201001400 add gates",
+        "20261201001500 add search",
+        "20261201001510 add failure day",
+        "20261201001520 index open tickets",
+        "20261201001600 create worktree directories",
     ];
 
     #[test]

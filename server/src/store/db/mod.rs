@@ -1,8 +1,10 @@
 //! The database file: opening it, its one writer, pages, rows and errors, backup and checks. Names no other floor.
 
 pub(crate) mod backup;
+pub(crate) mod cause;
 pub(crate) mod check;
 pub(crate) mod connection;
+mod drive;
 pub(crate) mod error;
 pub(crate) mod instance;
 pub(crate) mod migrations;

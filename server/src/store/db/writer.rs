@@ -5,7 +5,7 @@
 //! alone: each closure but the first of a transaction runs in a savepoint.
 //!
 //! The closures run on a thread of their own. Each statement is a trip to SQLite's thread and back, and waking a
-//! waiting thread costs less than waking a task of a runtime that is busy with requests.
+//! waiting thread costs less than waking a task of a runtime that is busy with requests (see [`drive`]).
 //!
 //! Invariant: a caller learns of success only after the commit has returned.
 //! Invariant: closures await nothing but the connection that they are given; anything else would stop every writer.
@@ -25,6 +25,8 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 
+use super::cause;
+use super::drive;
 use super::error;
 use super::error::Error;
 use super::error::Result;
@@ -35,17 +37,6 @@ const BATCH: usize = 64;
 
 /// Writes that may wait; above this, callers wait for a place, which is the back-pressure.
 const QUEUE: usize = 1024;
-
-tokio::task_local! {
-    /// Whose call the running write is.
-    static CAUSE: Option<Arc<str>>;
-}
-
-/// The consumer of events of the session whose call the running write is: its events name it. Not an argument of every
-/// move, because it changes nothing about what a write does.
-pub(crate) fn cause() -> Option<Arc<str>> {
-    CAUSE.try_with(Clone::clone).ok().flatten()
-}
 
 pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'c>>;
 
@@ -96,7 +87,10 @@ impl Writer {
         // The thread ends when the last sender of jobs is gone, or with the connection.
         std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || runtime.block_on(writing))
+            .spawn(move || {
+                let _runtime = runtime.enter();
+                drive::to_its_end(writing);
+            })
             .map_err(StoreError::Thread)?;
         Ok(Self {
             jobs,
@@ -194,27 +188,12 @@ impl Write<'_> {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
-        self.send(None, asking_nothing(op), raises_level).await
+        self.ask_then_write(None, asking_nothing(op), raises_level).await
     }
 
-    /// A write that begins with a question. Question and transaction reach SQLite's thread in one trip; `op` gets the
-    /// rows.
+    /// A write that may begin with a question. Question and transaction reach SQLite's thread in one trip; `op` gets the
+    /// rows, which are none without a question.
     pub(crate) async fn ask_then_write<T, F>(
-        self,
-        question: Question,
-        op: F,
-        raises_level: fn(&T) -> bool,
-    ) -> Result<T>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection, Vec<SqliteRow>) -> Pending<'c, T>
-            + Send
-            + 'static,
-    {
-        self.send(Some(question), op, raises_level).await
-    }
-
-    async fn send<T, F>(
         self,
         question: Option<Question>,
         op: F,
@@ -329,7 +308,7 @@ where
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
         Box::pin(async move {
             let Some(op) = self.op.take() else { return false };
-            let outcome = CAUSE.scope(self.cause.clone(), op(connection, found)).await;
+            let outcome = cause::scope(self.cause.clone(), op(connection, found)).await;
             let keep = outcome.is_ok();
             self.outcome = Some(outcome);
             keep

@@ -129,14 +129,13 @@ async fn claim(
         .execute(&mut *connection)
         .await?;
     if job.is_base {
-        let key = base_key(&job);
         sqlx::query(
-            "INSERT INTO gate_base (commit_id, command, attempt_id) VALUES (?1, ?2, ?3)
-             ON CONFLICT (commit_id, command) DO UPDATE SET attempt_id = excluded.attempt_id",
+            "UPDATE gate_base SET attempt_id = ?3 WHERE commit_id = ?1 AND command = ?2 AND ticket_id = ?4 AND ran IS NULL",
         )
         .bind(job.commit.as_deref().unwrap_or_default())
-        .bind(key)
+        .bind(base_key(&job))
         .bind(attempt.key())
+        .bind(due.key())
         .execute(&mut *connection)
         .await?;
     }

@@ -200,6 +200,7 @@ impl Continuing<'_> {
             }
             // The worktree is put in order first.
             Ran::Interrupted => {
+                self.leave_base(connection).await?;
                 checking::step(connection, id, &[Step::Running], self.again()).await?;
                 return Ok(());
             }
@@ -217,9 +218,21 @@ impl Continuing<'_> {
         }
     }
 
-    /// The step from which an attempt that said nothing is repeated.
+    /// The step from which an attempt that said nothing is repeated. A run on the base commit begins with its worktree.
     fn again(&self) -> Step {
-        if self.checking.phase == Phase::Setup { Step::Due } else { Step::Plan }
+        match self.checking.phase {
+            Phase::Setup => Step::Due,
+            Phase::Stage | Phase::Landing | Phase::Asked if self.is_base() => Step::Base,
+            Phase::Stage | Phase::Landing | Phase::Asked => Step::Plan,
+        }
+    }
+
+    async fn leave_base(&self, connection: &mut SqliteConnection) -> Result<()> {
+        sqlx::query("UPDATE checking_gate SET on_base = 0 WHERE ticket_id = ?1 AND on_base = 1")
+            .bind(self.ticket.id.key())
+            .execute(connection)
+            .await?;
+        Ok(())
     }
 
     fn by(&self) -> By {
@@ -241,6 +254,7 @@ impl Continuing<'_> {
     async fn strike(&self, connection: &mut SqliteConnection) -> Result<()> {
         let strikes = self.checking.strikes + 1;
         if strikes < STRIKES {
+            self.leave_base(connection).await?;
             let not_before = self.now.after(self.rules.policy.again.delay(strikes));
             sqlx::query(
                 "UPDATE checking SET step = ?2, strikes = ?3, not_before = ?4

@@ -92,7 +92,17 @@ async fn by_base(
             Ok(BaseWait::Judged)
         }
         Known::Running => Ok(BaseWait::Busy),
-        Known::Nothing { commit } => Ok(BaseWait::Worktree { commit }),
+        Known::Nothing { commit, key } => {
+            sqlx::query(
+                "INSERT INTO gate_base (commit_id, command, ticket_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )
+            .bind(&commit)
+            .bind(key)
+            .bind(id.key())
+            .execute(connection)
+            .await?;
+            Ok(BaseWait::Worktree { commit })
+        }
         // Its settings changed: there is no such gate any more, or nothing to compare with.
         Known::None => {
             checking::step(connection, id, &[Step::Base], Step::Running).await?;
@@ -239,6 +249,8 @@ enum Known {
     Running,
     Nothing {
         commit: String,
+        /// Under which its result will be kept.
+        key: String,
     },
     /// There is no base commit, or no such gate.
     None,
@@ -256,17 +268,19 @@ async fn base(
     };
     let key = check_claim::base_key(&check_claim::base_job(gate, settings, commit.clone()));
     let row: Option<(i64, Option<String>)> = sqlx::query_as(
-        "SELECT attempt_id, ran FROM gate_base WHERE commit_id = ?1 AND command = ?2",
+        "SELECT ticket_id, ran FROM gate_base WHERE commit_id = ?1 AND command = ?2",
     )
     .bind(&commit)
-    .bind(key)
+    .bind(&key)
     .fetch_optional(connection)
     .await?;
     Ok(match row {
-        None => Known::Nothing { commit },
+        None => Known::Nothing { commit, key },
+        // Its own, from before a crash.
+        Some((ticket, None)) if ticket == found.id.key() => Known::Nothing { commit, key },
         Some((_, None)) => Known::Running,
-        Some((attempt, Some(ran))) => {
-            let place = Place { table: "gate_base", key: attempt };
+        Some((ticket, Some(ran))) => {
+            let place = Place { table: "gate_base", key: ticket };
             Known::Ran(run_of(place, &ran)?)
         }
     })

@@ -141,6 +141,16 @@ async fn plan(
             .await?;
         }
     }
+    let was_on_base = sqlx::query(
+        "UPDATE checking_gate SET on_base = 0 WHERE ticket_id = ?1 AND on_base = 1 AND verdict IS NULL",
+    )
+    .bind(id.key())
+    .execute(&mut *connection)
+    .await?;
+    if was_on_base.rows_affected() > 0 {
+        checking::step(connection, id, &[Step::Plan], Step::Base).await?;
+        return Ok(());
+    }
     let ticket = ticket::load(connection, id).await?;
     check_conclude::go_on(connection, &ticket, rules, now).await
 }

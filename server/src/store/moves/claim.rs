@@ -117,7 +117,7 @@ impl Store {
             .writer
             .at(POINTS)
             .ask_then_write(
-                question,
+                Some(question),
                 move |connection, found| Box::pin(claim(connection, found, pull, rules, now)),
                 Claimed::changed_anything,
             )

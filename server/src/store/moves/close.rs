@@ -82,7 +82,7 @@ pub(crate) async fn finish(
     .execute(&mut *connection)
     .await?;
     prepare::retire(connection, id).await?;
-    checking::end_for_good(connection, id).await?;
+    checking::end(connection, id).await?;
     let summary = summary::ticket_closed(found, resolution);
     event::append(connection, event::about(found, EventKind::TicketClosed, summary), now).await?;
     for waiting in waiting_for(connection, id).await? {

@@ -57,7 +57,7 @@ impl Store {
         self.writer
             .at(CREATED)
             .ask_then_write(
-                question,
+                Some(question),
                 move |connection, found| Box::pin(create(connection, found, new, file, now)),
                 |_| true,
             )

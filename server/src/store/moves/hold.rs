@@ -9,6 +9,7 @@ use crate::domain::summary;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
+use crate::store::db::error::StoreError;
 use crate::store::rows::event;
 use crate::store::rows::event::By;
 
@@ -51,7 +52,7 @@ pub(crate) async fn at_its_stage(
     why: &Hold,
     now: Timestamp,
 ) -> Result<()> {
-    sqlx::query(
+    let held = sqlx::query(
         "UPDATE ticket
             SET state = 'on_hold', hold_reason = ?2, hold_kind = ?4, held_at = ?3, not_before = NULL, resume_session_id = NULL,
                 resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?3
@@ -63,6 +64,10 @@ pub(crate) async fn at_its_stage(
     .bind(why.kind.name())
     .execute(&mut *connection)
     .await?;
+    if held.rows_affected() == 0 {
+        // The rest of the transaction relies on it, so nothing of it is stored.
+        return Err(StoreError::Moved { table: "ticket", key: ticket.id.key() }.into());
+    }
     let summary = summary::on_hold(ticket.id, &why.reason);
     let event = said(ticket, why, summary);
     event::append(connection, by.sign(event), now).await

@@ -64,18 +64,20 @@ impl Store {
             .await
     }
 
-    /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` if that is new.
+    /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` if that is new. `directory` says
+    /// which directory it is, if that is known.
     ///
     /// If the worktree has to be set up first, that begins.
     pub async fn worktree_ready(
         &self,
         id: TicketId,
         head: Option<Head>,
+        directory: Option<String>,
         now: Timestamp,
     ) -> Result<()> {
         self.writer
             .at(READY)
-            .write(move |connection| Box::pin(ready(connection, id, head, now)))
+            .write(move |connection| Box::pin(ready(connection, id, head, directory, now)))
             .await
     }
 
@@ -121,10 +123,23 @@ async fn ready(
     connection: &mut SqliteConnection,
     id: TicketId,
     head: Option<Head>,
+    directory: Option<String>,
     now: Timestamp,
 ) -> Result<()> {
     if let Some(head) = head {
         set_head(connection, id, &head, false).await?;
+    }
+    if let Some(directory) = directory {
+        // No directory is the worktree of two tickets: what was known of the other one is no longer true.
+        sqlx::query(
+            "INSERT OR REPLACE INTO worktree_directory (ticket_id, identity)
+             SELECT ?1, ?2
+              WHERE NOT EXISTS (SELECT 1 FROM worktree_directory WHERE ticket_id = ?1 AND identity = ?2)",
+        )
+        .bind(id.key())
+        .bind(directory)
+        .execute(&mut *connection)
+        .await?;
     }
     if check_begin::setup(connection, id, now).await? {
         return Ok(());

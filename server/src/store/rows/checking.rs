@@ -186,6 +186,7 @@ pub(crate) async fn begin(
 
 /// Forgets the checks of a ticket.
 pub(crate) async fn end(connection: &mut SqliteConnection, ticket: TicketId) -> Result<()> {
+    free_bases(connection, ticket).await?;
     for sql in [
         "DELETE FROM checking_gate WHERE ticket_id = ?1",
         "DELETE FROM checking WHERE ticket_id = ?1",
@@ -195,20 +196,13 @@ pub(crate) async fn end(connection: &mut SqliteConnection, ticket: TicketId) -> 
     Ok(())
 }
 
-/// The same for a ticket that is closed: what it ran on a base commit may be run by another one.
-pub(crate) async fn end_for_good(
-    connection: &mut SqliteConnection,
-    ticket: TicketId,
-) -> Result<()> {
-    sqlx::query(
-        "DELETE FROM gate_base
-          WHERE ran IS NULL
-            AND attempt_id IN (SELECT attempt_id FROM attempt WHERE ticket_id = ?1 AND is_base = 1)",
-    )
-    .bind(ticket.key())
-    .execute(&mut *connection)
-    .await?;
-    end(connection, ticket).await
+/// What a ticket was to run on base commits may be run by another one.
+async fn free_bases(connection: &mut SqliteConnection, ticket: TicketId) -> Result<()> {
+    sqlx::query("DELETE FROM gate_base WHERE ticket_id = ?1 AND ran IS NULL")
+        .bind(ticket.key())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Moves the checks of a ticket to a step, if they are at one of `from`. Returns whether they were.
@@ -226,7 +220,10 @@ pub(crate) async fn step(
     .bind(ticket.key())
     .bind(to.name())
     .bind(from.to_string())
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if to == Step::Held {
+        free_bases(connection, ticket).await?;
+    }
     Ok(moved.rows_affected() > 0)
 }

@@ -16,12 +16,12 @@ use crate::domain::id::WorkerId;
 use crate::domain::text;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
+use crate::store::db::cause;
 use crate::store::db::error::Result;
 use crate::store::db::error::StoreError;
 use crate::store::db::row;
 use crate::store::db::row::Place;
 use crate::store::db::store::Store;
-use crate::store::db::writer;
 
 #[derive(FromRow)]
 pub(crate) struct EventRow {
@@ -93,7 +93,7 @@ pub(crate) fn push(sql: &mut QueryBuilder<Sqlite>, event: NewEvent, now: Timesta
         .push_bind(event.worker.map(WorkerId::key))
         .push_bind(text::sentence(&event.summary))
         .push_bind(event.hold_kind.map(HoldKind::name))
-        .push_bind(writer::cause().map(|cause| cause.to_string()));
+        .push_bind(cause::cause().map(|cause| cause.to_string()));
     sql.push(")");
 }
 

@@ -50,6 +50,7 @@ impl From<WorktreeRow> for Option<Worktree> {
             merged_commit: row.merged_commit,
             removed: row.removed_at.is_some(),
             set_up: row.set_up,
+            directory: None,
         })
     }
 }

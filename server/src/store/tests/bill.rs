@@ -310,7 +310,7 @@ async fn a_spent_ticket_is_held_and_goes_on_in_its_session_with_more() {
     assert_eq!(bed.stops().await, [first.id]);
     bed.store.end_attempt(stopped(first.id, INTERRUPTED, 25_000.0), NOW).await.unwrap();
     let reason = bed.hold_reason(ticket).await;
-    assert!(reason.contains("$5.00 are spent"), "{reason}");
+    assert!(reason.contains("$5.00 has been spent"), "{reason}");
     assert_eq!(bed.stops().await, []);
     let detail = bed.store.ticket(ticket).await.unwrap();
     assert_eq!(detail.comments.len(), 1, "the report of the stage that was done");

@@ -131,6 +131,9 @@ async fn in_a_directory_the_file_counts_as_it_was_when_the_ticket_was_created() 
     let (outcome, report) = (StageOutcome::Completed, "the plan".into());
     let result = StageResult { outcome, report, tickets: asked.unwrap() };
     bed.end(granted.attempt.id, Verdict::Succeeded(result)).await;
+    // They are created when the gates have let the result pass.
+    let none = crate::store::Planned::default();
+    bed.store.checks_planned(ticket.id, none, NOW).await.unwrap();
     let child = TicketId::from_key(ticket.id.key() + 1);
     assert_eq!(bed.store.kept_checks(child).await.unwrap(), Some(found));
 }

@@ -8,6 +8,7 @@ mod ends;
 mod events;
 mod families;
 mod files;
+mod gates;
 mod groups;
 mod held;
 mod history;
@@ -155,7 +156,7 @@ impl Bed {
                     .await
                     .expect("begun");
             }
-            self.store.worktree_ready(ticket, None, NOW).await.expect("ready");
+            self.store.worktree_ready(ticket, None, None, NOW).await.expect("ready");
         }
     }
 
@@ -229,6 +230,7 @@ pub(super) fn worktree(ticket: TicketId) -> Worktree {
         merged_commit: None,
         removed: false,
         set_up: false,
+        directory: None,
     }
 }
 

@@ -743,8 +743,10 @@ CREATE TABLE gate_base (
     commit_id  TEXT    NOT NULL,
     -- What was run, as JSON: the commands, the variables and the directory.
     command    TEXT    NOT NULL,
-    -- The attempt that runs it, or ran it.
-    attempt_id INTEGER NOT NULL REFERENCES attempt (attempt_id),
+    -- The ticket whose checks run it, or ran it; others wait for it.
+    ticket_id  INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    -- The attempt that runs it, or ran it; NULL while its worktree is made.
+    attempt_id INTEGER REFERENCES attempt (attempt_id),
     -- How it ended, as JSON; NULL while it runs.
     ran        TEXT    CONSTRAINT ran_is_json CHECK (ran IS NULL OR json_valid(ran)),
     PRIMARY KEY (commit_id, command)
@@ -1238,6 +1240,8 @@ CREATE INDEX event_ticket ON event (ticket_id, seq) WHERE ticket_id IS NOT NULL;
 CREATE INDEX event_watermark_up_to ON event_watermark (up_to);
 
 CREATE INDEX gate_base_attempt ON gate_base (attempt_id);
+
+CREATE INDEX gate_base_open ON gate_base (ticket_id) WHERE ran IS NULL;
 
 CREATE UNIQUE INDEX project_live_name ON project (name) WHERE deleted_at IS NULL;
 

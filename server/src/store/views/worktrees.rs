@@ -128,6 +128,31 @@ impl Store {
         Ok(work.map(|work| Occupied { ticket, work, stage, ended }))
     }
 
+    /// Which directory the worktree of a ticket is; `None` if that is not known.
+    pub async fn directory_of_worktree(&self, id: TicketId) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("SELECT identity FROM worktree_directory WHERE ticket_id = ?1")
+            .bind(id.key())
+            .fetch_optional(&self.readers)
+            .await?)
+    }
+
+    /// The ticket whose worktree is this directory, and where that worktree belongs.
+    pub async fn worktree_of_directory(
+        &self,
+        directory: &str,
+    ) -> Result<Option<(TicketId, String)>> {
+        let row: Option<(i64, String)> = sqlx::query_as(
+            "SELECT k.ticket_id, k.path
+               FROM worktree_directory d
+               JOIN worktree k ON k.ticket_id = d.ticket_id
+              WHERE d.identity = ?1",
+        )
+        .bind(directory)
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(row.map(|(id, path)| (TicketId::from_key(id), path)))
+    }
+
     /// The worktrees of tickets that closed before `before`, with nothing left to look after: a batch, oldest ticket
     /// first, beginning after `after`.
     pub async fn prunable_worktrees(

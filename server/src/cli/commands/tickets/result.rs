@@ -41,7 +41,7 @@ impl Work {
     }
 
     /// What it changed, as git prints it. What is given to git are commits and nothing else.
-    pub async fn difference(&self, shown: git::Shown) -> anyhow::Result<String> {
+    pub async fn difference(&self, shown: git::Shown<'_>) -> anyhow::Result<String> {
         let is_commit = |id: &str| id.len() >= 7 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         anyhow::ensure!(
             is_commit(&self.base) && is_commit(&self.head),

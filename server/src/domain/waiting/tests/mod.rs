@@ -352,5 +352,6 @@ fn completed() -> Worktree {
         merged_commit: None,
         removed: false,
         set_up: false,
+        directory: None,
     }
 }

@@ -1,0 +1,7 @@
+//! What pages are put together from.
+
+pub(crate) mod action;
+pub(crate) mod graph;
+pub(crate) mod ladder;
+pub(crate) mod timeline;
+pub(crate) mod values;

@@ -1,0 +1,1 @@
+//! The pages over a real database, asked for as browsers do.
