@@ -74,8 +74,6 @@ fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec
         | HoldKind::Unfinished
         | HoldKind::Checkout
         | HoldKind::Configuration
-        | HoldKind::Gate
-        | HoldKind::Setup
         | HoldKind::Operator => Advice::take_with(Step::ResumeTicket, "resume it", id.to_string()),
         HoldKind::Setup => {
             Advice::take_with(Step::ResumeTicket, "fix that and resume it", id.to_string())
