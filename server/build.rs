@@ -14,6 +14,10 @@ use flate2::GzBuilder;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script everything by its environment"
+)]
 fn main() {
     println!("cargo::rerun-if-changed=../migrations");
     println!("cargo::rerun-if-changed=build.rs");
@@ -32,12 +36,13 @@ fn main() {
         let bytes = fs::read(file).expect("an asset can be read");
         whole.update(name.as_bytes());
         whole.update(Sha256::digest(&bytes));
-        let packed = out.join(format!("{}.gz", name.replace('/', "_")));
+        let place = out.join(format!("{}.gz", name.replace('/', "_")));
         // Without a time, so that the same assets make the same binary.
-        let mut packer = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
-        packer.write_all(&bytes).expect("memory takes it");
-        fs::write(&packed, packer.finish().expect("memory takes it"))
+        let mut archive = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+        archive.write_all(&bytes).expect("memory takes it");
+        fs::write(&place, archive.finish().expect("memory takes it"))
             .expect("OUT_DIR can be written");
+        let packed = place.to_str().expect("OUT_DIR is text");
         writeln!(table, "    ({name:?}, include_bytes!({packed:?})),").expect("a String takes it");
         if let Some(icon) = name.strip_prefix("icons/").and_then(|name| name.strip_suffix(".svg")) {
             let text = String::from_utf8(bytes).expect("an icon is text");

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 25] = [
+const MAY_NAME: [(&str, &[&str]); 27] = [
     ("domain", &[]),
     ("beneath", &[]),
     ("clock", &["domain"]),
@@ -22,6 +22,7 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
     ("proof", &[]),
     ("telemetry", &["config", "journal"]),
     ("templates", &["domain"]),
+    ("sessions", &["domain", "state", "telemetry"]),
     ("disk", &["clock", "domain", "journal", "store", "telemetry"]),
     ("store", &["domain", "telemetry"]),
     ("shim", &["beneath", "domain", "telemetry"]),
@@ -42,7 +43,7 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
             "telemetry",
         ],
     ),
-    // Of git only the question whether a directory is a repository.
+    // Of git only the question whether a directory is a repository and, for pages, what a ticket changed.
     (
         "mcp",
         &[
@@ -54,12 +55,15 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
             "obstacles",
             "project_file",
             "proof",
+            "sessions",
             "store",
             "telemetry",
             "templates",
             "wire",
         ],
     ),
+    // What pages show and do, they ask of `mcp`: of its tools and of its desk, and so never of the store.
+    ("web", &["domain", "mcp", "proof", "sessions", "telemetry", "wire"]),
     ("lifecycle", &["exit", "journal", "telemetry"]),
     ("locate", &["config", "shim"]),
     ("state", &["beneath", "config", "domain", "telemetry"]),
@@ -79,12 +83,14 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
             "lifecycle",
             "locate",
             "mcp",
+            "sessions",
             "shim",
             "state",
             "store",
             "sweep",
             "telemetry",
             "templates",
+            "web",
         ],
     ),
     // A client of the server, and a reader of its files: it starts no worker and moves no ticket by itself. Of git the
@@ -113,7 +119,11 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
 ];
 
 /// Crates that only some modules may name, each by its folder or file below `src`.
-const GUARDED: [(&str, &[&str]); 17] = [
+const GUARDED: [(&str, &[&str]); 20] = [
+    // Both stand between what an agent wrote and a page.
+    ("ammonia", &["web/text"]),
+    ("pulldown_cmark", &["web/text"]),
+    ("maud", &["web"]),
     ("anstyle", &["cli/terminal"]),
     ("globset", &["domain/globs"]),
     ("ignore", &["git/carry"]),
@@ -122,13 +132,14 @@ const GUARDED: [(&str, &[&str]); 17] = [
     ("unicode_segmentation", &["cli/terminal"]),
     ("unicode_width", &["cli/terminal"]),
     ("sqlx", &["store"]),
-    ("axum", &["mcp", "cli"]),
-    ("hyper", &["mcp"]),
+    ("axum", &["mcp", "web", "cli"]),
+    ("hyper", &["mcp", "web"]),
     ("rmcp", &["mcp/sdk"]),
     ("schemars", &["mcp", "wire"]),
     ("anyhow", &["cli", "serve"]),
     ("clap", &["cli", "config"]),
-    ("shim_evidence", &["git", "shim"]),
+    // `state`: who holds the server's own locks.
+    ("shim_evidence", &["git", "shim", "state"]),
     (
         "shim_protocol",
         &[
@@ -139,11 +150,13 @@ const GUARDED: [(&str, &[&str]); 17] = [
             "journal",
             "mcp",
             "serve",
+            "sessions",
             "shim",
             "state",
             "sweep",
             "telemetry",
             "templates",
+            "web",
         ],
     ),
     (
@@ -158,6 +171,7 @@ const GUARDED: [(&str, &[&str]); 17] = [
             "mcp",
             "lifecycle",
             "serve",
+            "web",
             "cli",
         ],
     ),

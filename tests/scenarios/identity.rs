@@ -235,16 +235,7 @@ async fn a_lock_that_a_stranger_takes_when_its_shim_is_killed_keeps_no_ticket() 
         let mut flock = std::process::Command::new("flock");
         strangers.push(flock.arg(&lock).args(["sleep", "600"]).env_clear().spawn().unwrap());
     }
-    eventually("they wait for the locks", || {
-        let locks = fs::read_to_string("/proc/locks").expect("everybody may read it");
-        let waits = |pid: u32| {
-            let pid = pid.to_string();
-            locks.lines().any(|line| line.contains("->") && line.split(' ').any(|word| word == pid))
-        };
-        let all = strangers.iter().all(|stranger| waits(stranger.id()));
-        std::future::ready(if all { Ok(()) } else { Err(locks) })
-    })
-    .await;
+    they_wait(&strangers).await;
     assert!(bed.server.send(shim, Signal::SIGKILL), "the shim was there");
 
     let found = bed.completed(&ticket).await;
@@ -256,4 +247,58 @@ async fn a_lock_that_a_stranger_takes_when_its_shim_is_killed_keeps_no_ticket() 
         stranger.wait().unwrap();
     }
     bed.assert_no_overlaps();
+}
+
+#[e2e::scenario]
+async fn a_lock_that_a_stranger_waits_for_keeps_no_attempt_from_ending_and_no_server_from_starting()
+{
+    let mut bed = Bed::start().await;
+    let (ticket, run) = waiting(&bed, "shop").await;
+    let (other, second) = waiting(&bed, "mill").await;
+    let (state, runtime) = (bed.server.state_dir(), bed.server.runtime_dir());
+    let mut strangers = Vec::new();
+    for lock in [
+        state.join("attempts").join(&run.attempt).join("tree.lock"),
+        state.join(".lock"),
+        state.clone(),
+        runtime.join("server.lock"),
+        runtime,
+    ] {
+        let mut flock = std::process::Command::new("flock");
+        strangers.push(flock.arg(&lock).args(["sleep", "600"]).env_clear().spawn().unwrap());
+    }
+    they_wait(&strangers).await;
+    go(&run);
+    completed_by_its_agent(&bed, &ticket).await;
+
+    bed.server.kill().await;
+    bed.launch().await;
+
+    go(&second);
+    completed_by_its_agent(&bed, &other).await;
+    let again = bed
+        .server
+        .command("serve")
+        .args(["--state-dir", &state.display().to_string(), "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert_eq!(again.status.code(), Some(75), "a second server is still refused: {again:?}");
+    for mut stranger in strangers {
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}
+
+/// Waits until these processes wait for the locks that they were started for.
+async fn they_wait(strangers: &[std::process::Child]) {
+    eventually("they wait for the locks", || {
+        let locks = fs::read_to_string("/proc/locks").expect("everybody may read it");
+        let waits = |pid: u32| {
+            let pid = pid.to_string();
+            locks.lines().any(|line| line.contains("->") && line.split(' ').any(|word| word == pid))
+        };
+        let all = strangers.iter().all(|stranger| waits(stranger.id()));
+        std::future::ready(if all { Ok(()) } else { Err(locks) })
+    })
+    .await;
 }

@@ -25,6 +25,7 @@ mod connect;
 mod coordinator;
 mod copies;
 mod crash;
+mod dashboard;
 mod dependencies;
 mod directories;
 mod disk;

@@ -157,7 +157,21 @@ impl Sweep {
             return Left::Nothing;
         }
         self.kill(&tree::marked(&self.server_id, &self.attempt_id));
-        if self.tree_lock_is_held() { Left::Something } else { Left::Nothing }
+        if self.tree_lock_is_held() && !self.is_taken_by_a_stranger() {
+            Left::Something
+        } else {
+            Left::Nothing
+        }
+    }
+
+    /// Whether the lock is not the one that this shim took for the tree: any process of the same user can wait for it, and
+    /// take it when the tree is gone.
+    fn is_taken_by_a_stranger(&self) -> bool {
+        let path = match &self.pinned {
+            Some(file) => PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
+            None => self.tree_lock.clone(),
+        };
+        locks::is_anothers(&path, self.root)
     }
 
     fn tree_lock_is_held(&self) -> bool {

@@ -63,7 +63,7 @@ fn heading(name: &str) -> &'static str {
         return "Where things are";
     }
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    if has(&["auth", "token", "env_", "allowed"]) {
+    if has(&["auth", "token", "env_", "allowed", "session"]) {
         "Access and environment"
     } else if has(&["keep", "retention", "retain"]) {
         "What is kept, and how long"

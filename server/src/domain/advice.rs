@@ -1,5 +1,5 @@
 //! What a reader can do about a wait, a refusal or a limit: stated here once, in parts, and worded
-//! for each reader. A model is given the tool, a person at a shell the command.
+//! for each reader. A model is given the tool, a person at a shell the command, and one who looks at a page the button.
 //!
 //! Stored texts, such as hold reasons and the details of attempts, have readers of both kinds. They
 //! name the setting that matters ([`Knob::setting`]) and never a step.
@@ -15,6 +15,8 @@ names! {
         Model = "model",
         /// A person, or a script, that runs `vibe-ensemble` in a shell.
         Shell = "shell",
+        /// A person who looks at a page of the dashboard.
+        Page = "page",
     }
 }
 
@@ -31,6 +33,8 @@ pub enum Way {
     Call(&'static str),
     /// By running this command, with the arguments of the advice.
     Run(&'static str),
+    /// By a button or a page, named by the end of a clause: "with “Resume” on Queues".
+    There(&'static str),
     /// By asking someone who can.
     Ask(&'static str),
     /// Without help from anyone.
@@ -40,11 +44,12 @@ pub enum Way {
 use Way::Call;
 use Way::Directly;
 use Way::Run;
+use Way::There;
 
 const OPERATOR: Way = Way::Ask("the operator");
 
 macro_rules! steps {
-    ($($step:ident: $model:expr, $shell:expr;)+) => {
+    ($($step:ident: $model:expr, $shell:expr, $page:expr;)+) => {
         /// A step that a reader can take. One row says how each kind of reader takes it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Step { $($step,)+ }
@@ -55,7 +60,11 @@ macro_rules! steps {
             #[must_use]
             pub const fn way(self, reader: Reader) -> Way {
                 match (self, reader) {
-                    $((Self::$step, Reader::Model) => $model, (Self::$step, Reader::Shell) => $shell,)+
+                    $(
+                        (Self::$step, Reader::Model) => $model,
+                        (Self::$step, Reader::Shell) => $shell,
+                        (Self::$step, Reader::Page) => $page,
+                    )+
                 }
             }
         }
@@ -63,30 +72,30 @@ macro_rules! steps {
 }
 
 steps! {
-    // step           a model                      a person at a shell
-    CreateProject:    Call("create_project"),      Run("vibe-ensemble project create");
-    UpdateProject:    Call("update_project"),      Run("vibe-ensemble project update");
-    ListProjects:     Call("list_projects"),       Run("vibe-ensemble project list");
-    CreateWorkerType: Call("create_worker_type"),  Run("vibe-ensemble type create");
-    UpdateWorkerType: Call("update_worker_type"),  Run("vibe-ensemble type update");
-    SpawnWorker:      Call("spawn_worker"),        Run("vibe-ensemble worker spawn");
-    StopWorker:       Call("stop_worker"),         Run("vibe-ensemble worker stop");
-    ListWorkers:      Call("list_workers"),        Run("vibe-ensemble worker list");
-    WatchWorker:      Call("get_worker_status"),   Run("vibe-ensemble worker show");
-    Resume:           Call("resume"),              Run("vibe-ensemble resume");
-    CreateTicket:     Call("create_ticket"),       Run("vibe-ensemble ticket create");
-    UpdateTicket:     Call("update_ticket"),       Run("vibe-ensemble ticket update");
-    GetTicket:        Call("get_ticket"),          Run("vibe-ensemble ticket show");
-    ReadWait:         Call("get_ticket"),          Run("vibe-ensemble why");
-    ListTickets:      Call("list_tickets"),        Run("vibe-ensemble ticket list");
-    CompleteStage:    Call("complete_ticket_stage"), Run("vibe-ensemble ticket complete");
-    CloseTicket:      Call("close_ticket"),        Run("vibe-ensemble ticket close");
-    WaiveGate:        Call("waive_gate"),          Run("vibe-ensemble gate waive");
-    ResumeTicket:     Call("resume_ticket"),       Run("vibe-ensemble ticket resume");
-    AnswerTicket:     Call("resume_ticket"),       Run("vibe-ensemble answer");
-    AwaitEvents:      Call("list_events"),         Run("vibe-ensemble events --follow");
-    EndDrain:         Run("vibe-ensemble drain --off"), Run("vibe-ensemble drain --off");
-    Configure:        OPERATOR,                    Directly;
+    // step           a model                      a person at a shell, and on a page
+    CreateProject:    Call("create_project"),      Run("vibe-ensemble project create"), There("with “New project” on Projects");
+    UpdateProject:    Call("update_project"),      Run("vibe-ensemble project update"), There("with “Change” on the page of the project");
+    ListProjects:     Call("list_projects"),       Run("vibe-ensemble project list"), There("on Projects");
+    CreateWorkerType: Call("create_worker_type"),  Run("vibe-ensemble type create"), There("with “New worker type” on the page of the project");
+    UpdateWorkerType: Call("update_worker_type"),  Run("vibe-ensemble type update"), There("with “Change” beside it on the page of the project");
+    SpawnWorker:      Call("spawn_worker"),        Run("vibe-ensemble worker spawn"), There("with “Start a worker” on Queues");
+    StopWorker:       Call("stop_worker"),         Run("vibe-ensemble worker stop"), There("with the actions of the worker on Workers");
+    ListWorkers:      Call("list_workers"),        Run("vibe-ensemble worker list"), There("on Workers");
+    WatchWorker:      Call("get_worker_status"),   Run("vibe-ensemble worker show"), There("on Workers");
+    Resume:           Call("resume"),              Run("vibe-ensemble resume"), There("with “Resume” on Queues");
+    CreateTicket:     Call("create_ticket"),       Run("vibe-ensemble ticket create"), There("with “New ticket” on Tickets");
+    UpdateTicket:     Call("update_ticket"),       Run("vibe-ensemble ticket update"), There("with “Change” on the page of the ticket");
+    GetTicket:        Call("get_ticket"),          Run("vibe-ensemble ticket show"), There("on the page of the ticket");
+    ReadWait:         Call("get_ticket"),          Run("vibe-ensemble why"), There("on the page of the ticket");
+    ListTickets:      Call("list_tickets"),        Run("vibe-ensemble ticket list"), There("on Tickets");
+    CompleteStage:    Call("complete_ticket_stage"), Run("vibe-ensemble ticket complete"), There("with “Complete this stage” on the page of the ticket");
+    CloseTicket:      Call("close_ticket"),        Run("vibe-ensemble ticket close"), There("with “Close as cancelled” on the page of the ticket");
+    WaiveGate:        Call("waive_gate"),          Run("vibe-ensemble gate waive"), Run("vibe-ensemble gate waive");
+    ResumeTicket:     Call("resume_ticket"),       Run("vibe-ensemble ticket resume"), There("with “Resume” on the page of the ticket");
+    AnswerTicket:     Call("resume_ticket"),       Run("vibe-ensemble answer"), There("in the inbox");
+    AwaitEvents:      Call("list_events"),         Run("vibe-ensemble events --follow"), There("on Events");
+    EndDrain:         Run("vibe-ensemble drain --off"), Run("vibe-ensemble drain --off"), Run("vibe-ensemble drain --off");
+    Configure:        OPERATOR,                    Directly, Directly;
 }
 
 /// One thing that a reader can do.
@@ -135,6 +144,7 @@ impl Advice {
                     add(None, format!("{to} with `{command}`"));
                 }
                 Way::Run(command) => add(None, format!("{to} with `{command} {arguments}`")),
+                Way::There(end) => add(None, format!("{to} {end}")),
                 Way::Ask(whom) => add(Some(whom), to.clone()),
                 Way::Directly => add(None, to.clone()),
             },
@@ -147,6 +157,7 @@ impl Advice {
                 let act = match reader {
                     Reader::Model => "call again with force: true",
                     Reader::Shell => "repeat the command with --force",
+                    Reader::Page => "choose the action that does so anyway",
                 };
                 add(None, act.to_owned());
             }
@@ -154,7 +165,7 @@ impl Advice {
             Self::Again { model, shell } => {
                 let act = match reader {
                     Reader::Model => model,
-                    Reader::Shell => shell,
+                    Reader::Shell | Reader::Page => shell,
                 };
                 add(None, act.clone());
             }
@@ -311,6 +322,11 @@ mod tests {
             told("It waits.", &advice, Reader::Shell),
             "It waits. Resume it with `vibe-ensemble resume shop build`, or raise max_workers of worker type build with \
              `vibe-ensemble type update shop build --max-workers N`."
+        );
+        assert_eq!(
+            told("It waits.", &advice, Reader::Page),
+            "It waits. Resume it with “Resume” on Queues, or raise max_workers of worker type build with “Change” beside it on \
+             the page of the project."
         );
         assert_eq!(told("It runs.", &[], Reader::Shell), "It runs.");
     }

@@ -88,6 +88,7 @@ pub fn base_of(work: &Worktree, commit: &str) -> Worktree {
         merged_commit: None,
         removed: false,
         set_up: false,
+        directory: None,
         ..work.clone()
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn alone(server_id: &str) -> Result<Alone, i32> {
     match taken {
         Ok(Ok(socket)) => Ok(Alone { _socket: Some(socket) }),
         Ok(Err(Some((pid, user)))) => {
-            if user == nix::unistd::geteuid().as_raw() && processes::is_named_like_us(pid) {
+            if user == nix::unistd::geteuid().as_raw() && processes::is_this_program(pid) {
                 return Err(pid);
             }
             tracing::warn!(

@@ -35,17 +35,9 @@ pub fn lock(path: &Path, inode: Option<u64>) -> Lock {
 #[must_use]
 pub fn lock_of(path: &Path, inode: Option<u64>, taker: Option<i32>) -> Lock {
     match lock(path, inode) {
-        Lock::Held if taker.is_some_and(|taker| is_anothers(path, taker)) => Lock::Gone,
+        Lock::Held if taker.is_some_and(|taker| locks::is_anothers(path, taker)) => Lock::Gone,
         found @ (Lock::Held | Lock::Free | Lock::Gone | Lock::Unknown) => found,
     }
-}
-
-/// Whether the kernel names processes that took the lock, and this one is not among them. It names nobody whom this
-/// server cannot see.
-fn is_anothers(path: &Path, taker: i32) -> bool {
-    let listed = locks::Listed::read();
-    let takers = listed.as_ref().ok().and_then(|listed| listed.holders_of(path).ok());
-    takers.is_some_and(|takers| !takers.is_empty() && !takers.contains(&taker))
 }
 
 #[cfg(test)]

@@ -6,19 +6,12 @@ use shim_evidence::process;
 use crate::domain::reconcile::Process;
 use crate::domain::trace::Trace;
 
+pub use shim_evidence::process::is_this_program;
+
 /// What became of the process that left these traces.
 #[must_use]
 pub fn process(trace: &Trace) -> Process {
     judge(trace, boot::id().as_deref())
-}
-
-/// Whether a process has the name of this program, or the name by which this process was started. A process chooses its
-/// name; only one that wants to be taken for this program has it.
-#[must_use]
-pub fn is_named_like_us(pid: i32) -> bool {
-    let Some(name) = process::name(pid) else { return false };
-    let own = i32::try_from(std::process::id()).ok().and_then(process::name);
-    name == "vibe-ensemble" || own == Some(name)
 }
 
 fn judge(trace: &Trace, boot: Option<&str>) -> Process {

@@ -18,6 +18,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use shim_evidence::locks;
+use shim_evidence::process;
 use shim_protocol::plain_file;
 
 use crate::beneath;
@@ -211,6 +213,8 @@ impl Held {
         let path = directory.join(name);
         let itself = match lock_directory(directory) {
             Ok(itself) => itself,
+            // It keeps no other server away, so the file has to.
+            Err(TryLockError::WouldBlock) if is_a_strangers(directory) => None,
             Err(TryLockError::WouldBlock) => {
                 let said = plain_file::open(&path).map(|mut file| read_holder(&mut file));
                 let holder = said.unwrap_or_default().into();
@@ -284,6 +288,18 @@ fn lock_directory(directory: &Path) -> Result<Option<File>, TryLockError> {
     Ok(Some(file))
 }
 
+/// Whether the lock was taken by processes that are no server and no command about one. An agent can wait for the lock, and
+/// would keep every server from starting after this one.
+fn is_a_strangers(path: &Path) -> bool {
+    let takers = locks::takers(path);
+    let is_one = |pid: &i32| process::is_this_program(*pid);
+    if takers.is_empty() || takers.iter().any(is_one) {
+        return false;
+    }
+    tracing::warn!(path = %path.display(), pids = ?takers, "a process that is no server holds a lock of the server's, which is not respected");
+    true
+}
+
 /// Whether the path leads to this very file.
 fn is_same(file: &File, path: &Path) -> bool {
     let (Ok(held), Ok(found)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
@@ -336,6 +352,13 @@ fn take(path: &Path, directory: &'static str) -> Result<File, StateError> {
             // nothing.
             Ok(()) => file = plain_file::open_own(&mut options, path).map_err(failed)?,
             Err(TryLockError::WouldBlock) if attempt < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+            // The lock is on a file of that name; another one of that name is free.
+            Err(TryLockError::WouldBlock) if attempt < 2 * LOCK_TRIES && is_a_strangers(path) => {
+                if is_same(&file, path) {
+                    fs::remove_file(path).map_err(failed)?;
+                }
+                file = plain_file::open_own(&mut options, path).map_err(failed)?;
+            }
             Err(TryLockError::WouldBlock) => {
                 let holder = read_holder(&mut file).into();
                 return Err(StateError::Held { path: path.to_owned(), holder, directory });

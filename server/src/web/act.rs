@@ -17,6 +17,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::mcp::desk::Declined;
+use crate::web::admission;
 use crate::web::command;
 use crate::web::form;
 use crate::web::query::Query;
@@ -25,7 +26,6 @@ use crate::web::shell;
 use crate::web::shell::Page;
 use crate::web::site::Site;
 use crate::web::text::Hostile;
-use crate::web::visit;
 use crate::web::visit::Visit;
 
 /// Carries out one action.
@@ -35,7 +35,7 @@ pub(crate) async fn act(
     Path(tool): Path<String>,
     request: Request,
 ) -> Response {
-    let form = match visit::form(&site, &visit, request).await {
+    let form = match admission::form(&site, &visit, request).await {
         Ok(form) => form,
         Err(refused) => return refused,
     };
@@ -164,7 +164,7 @@ fn not_done(visit: &Visit, declined: &Declined, form: &Query, command: &str) -> 
             p { a .btn href=(back) { "Back" } }
         }
     };
-    shell::bare(status, Page::new("message", "Not done", body))
+    shell::bare(status, &Page::new("message", "Not done", body))
 }
 
 #[cfg(test)]

@@ -3,12 +3,8 @@
 //! A job of its own carries it out, ticket by ticket, through the same tool as a button of one ticket. It is told how far
 //! it is, and what was refused. A server that stops leaves the rest undone, which the page then shows.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::Path;
@@ -25,6 +21,9 @@ use serde_json::json;
 use crate::mcp::desk::Declined;
 use crate::mcp::desk::DeskResult;
 use crate::mcp::desk::TableQuery;
+use crate::web::admission;
+use crate::web::jobs::Progress;
+use crate::web::jobs::lock;
 use crate::web::pages::tickets::query_of;
 use crate::web::query::Query;
 use crate::web::shell;
@@ -32,12 +31,8 @@ use crate::web::shell::Page;
 use crate::web::site::Site;
 use crate::web::text::Hostile;
 use crate::web::text::safe;
-use crate::web::visit;
 use crate::web::visit::Visit;
 
-/// Jobs at a time, and jobs whose end is still told.
-const MOST_RUNNING: usize = 4;
-const MOST_KEPT: usize = 64;
 /// Tickets that are read at a time.
 const BATCH: i64 = 500;
 /// The most tickets of one job.
@@ -56,46 +51,6 @@ const ACTS: [(&str, &str, &str); 6] = [
     ("comment", "add_ticket_comment", "commented on"),
     ("budget", "update_ticket", "given another limit in dollars"),
 ];
-
-/// The jobs of this server.
-#[derive(Default)]
-pub(crate) struct Jobs {
-    last: AtomicU64,
-    known: Mutex<HashMap<u64, Arc<Mutex<Progress>>>>,
-}
-
-/// How far a job is.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
-    done: usize,
-    of: usize,
-    refused: usize,
-    refusals: Vec<(String, String)>,
-    finished: bool,
-}
-
-impl Jobs {
-    fn begin(&self, of: usize) -> Option<(u64, Arc<Mutex<Progress>>)> {
-        let mut known = lock(&self.known);
-        let running = known.values().filter(|job| !lock(job).finished).count();
-        if running >= MOST_RUNNING {
-            return None;
-        }
-        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        known.retain(|old, _| *old + MOST_KEPT as u64 > number);
-        let progress = Arc::new(Mutex::new(Progress { of, ..Progress::default() }));
-        known.insert(number, Arc::clone(&progress));
-        Some((number, progress))
-    }
-
-    fn of(&self, number: u64) -> Option<Progress> {
-        lock(&self.known).get(&number).map(|job| lock(job).clone())
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What a form asks to be done.
 struct Wanted {
@@ -127,7 +82,7 @@ pub(crate) async fn bulk(
     visit: Visit,
     request: Request,
 ) -> Response {
-    let form = match visit::form(&site, &visit, request).await {
+    let form = match admission::form(&site, &visit, request).await {
         Ok(form) => form,
         Err(refused) => return refused,
     };
@@ -157,7 +112,7 @@ pub(crate) async fn bulk(
                 p { a .btn href=(form.get("back").filter(|back| back.starts_with("/tickets")).unwrap_or("/tickets")) { "Back" } }
             }
         };
-        return shell::bare(StatusCode::OK, Page::new("message", "Dry run", body));
+        return shell::bare(StatusCode::OK, &Page::new("message", "Dry run", body));
     }
     let Some((number, progress)) = site.jobs.begin(count) else {
         return refuse(
@@ -296,17 +251,5 @@ mod tests {
         {
             assert_eq!(read(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn jobs_are_few_at_a_time_and_numbered() {
-        let jobs = Jobs::default();
-        let begun: Vec<_> =
-            (0..MOST_RUNNING).map(|_| jobs.begin(1).expect("there is room")).collect();
-        assert!(jobs.begin(1).is_none());
-        lock(&begun[0].1).finished = true;
-        let (number, _) = jobs.begin(2).expect("one has finished");
-        assert_eq!((number, jobs.of(number).unwrap().of), (5, 2));
-        assert!(jobs.of(6).is_none());
     }
 }

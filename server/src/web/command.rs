@@ -69,7 +69,9 @@ fn text(value: &Value) -> String {
         Value::Array(items) if items.iter().all(Value::is_string) => {
             quoted(&items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
         }
-        other => quoted(&other.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            quoted(&value.to_string())
+        }
     }
 }
 

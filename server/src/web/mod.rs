@@ -1,6 +1,6 @@
 //! The dashboard: pages for people, rendered here and improved by a little script.
 //!
-//! A request for a page passes the same gate as every other one (`mcp/http`), which knows its session. [`visit`] turns it
+//! A request for a page passes the same gate as every other one (`mcp/http`), which knows its session. [`admission`] turns it
 //! into a [`visit::Visit`], or answers with the one page that says how to get a session. A page in [`pages`] asks
 //! [`crate::mcp::Desk`] for what it shows, which are the tools and a few lists, and changes nothing; [`act`] carries out
 //! what a form asks for, by calling the tool of that name. [`stream`] tells browsers what happens, [`transcript`] reads
@@ -13,11 +13,14 @@
 //! Invariant: no page needs a script, and no page runs one that is not a file of this server.
 
 mod act;
+mod admission;
 mod assets;
 mod bulk;
 mod command;
 mod form;
 mod headers;
+mod hub;
+mod jobs;
 mod pages;
 mod parts;
 mod query;
@@ -28,9 +31,6 @@ mod stream;
 mod text;
 mod transcript;
 mod visit;
-
-#[cfg(test)]
-mod tests;
 
 pub use router::dashboard;
 pub use site::About;

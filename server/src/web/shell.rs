@@ -79,7 +79,7 @@ fn icon_of(page: &str) -> &'static str {
 }
 
 /// A whole page, with what the server is doing around it.
-pub(crate) fn page(visit: &Visit, now: &Now, page: Page) -> Response {
+pub(crate) fn page(visit: &Visit, now: &Now, page: &Page) -> Response {
     whole(StatusCode::OK, Some((visit, now)), page)
 }
 
@@ -90,13 +90,13 @@ pub(crate) async fn show(site: &Site, visit: &Visit, made: Result<Page, Declined
         Err(declined) => return sorry(visit, &declined),
     };
     match made {
-        Ok(made) => page(visit, &now, made),
+        Ok(made) => page(visit, &now, &made),
         Err(declined) => {
             let status = status_of(&declined);
             whole(
                 status,
                 Some((visit, &now)),
-                message("Not found", declined.said(), &visit_back(visit)),
+                &message("Not found", declined.said(), &visit_back(visit)),
             )
         }
     }
@@ -120,7 +120,7 @@ pub(crate) fn refused(visit: &Visit, status: StatusCode, said: &str) -> Response
         return (status, axum::Json(json!({"ok": false, "said": said, "fields": []})))
             .into_response();
     }
-    whole(status, None, message("Not done", said, &visit_back(visit)))
+    whole(status, None, &message("Not done", said, &visit_back(visit)))
 }
 
 /// A page that is a sentence.
@@ -159,16 +159,16 @@ pub(crate) fn locked(is_data: bool) -> Response {
     whole(
         StatusCode::UNAUTHORIZED,
         None,
-        Page::new("locked", "Get a link to look at this server", body),
+        &Page::new("locked", "Get a link to look at this server", body),
     )
 }
 
 /// A page without anything around it.
-pub(crate) fn bare(status: StatusCode, page: Page) -> Response {
+pub(crate) fn bare(status: StatusCode, page: &Page) -> Response {
     whole(status, None, page)
 }
 
-fn whole(status: StatusCode, around: Option<(&Visit, &Now)>, page: Page) -> Response {
+fn whole(status: StatusCode, around: Option<(&Visit, &Now)>, page: &Page) -> Response {
     let role = around.map_or("none", |(visit, _)| match visit.visitor.role {
         Role::Full => "full",
         Role::ReadOnly => "read-only",
@@ -201,7 +201,7 @@ fn whole(status: StatusCode, around: Option<(&Visit, &Now)>, page: Page) -> Resp
                 @match around {
                     Some((visit, now)) => {
                         (top(visit, now))
-                        (navigation(&page, now))
+                        (navigation(page, now))
                     }
                     None => { header #top .top { a .brand href="/" { "Vibe-Ensemble" } } }
                 }
@@ -248,7 +248,7 @@ fn top(visit: &Visit, now: &Now) -> Markup {
                 @if !visit.visitor.may_change() { span .chip.chip-quiet { "Read-only" } }
                 span #live hidden {}
             }
-            div #pause-all data-live="server" { (action::button(visit, act.quiet())) }
+            div #pause-all data-live="server" { (action::button(visit, &act.quiet())) }
         }
     }
 }

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::mcp::Access;
 use crate::mcp::Desk;
 use crate::mcp::desk::DeskResult;
-use crate::web::bulk::Jobs;
-use crate::web::stream::Hub;
+use crate::web::hub::Hub;
+use crate::web::jobs::Jobs;
 use crate::wire::inbox::Inbox;
 use crate::wire::status::ServerStatus;
 

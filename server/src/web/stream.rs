@@ -6,8 +6,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -28,14 +26,12 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::mcp::Visitor;
+use crate::web::hub::Seat;
+use crate::web::hub::Told;
 use crate::web::site::Site;
 use crate::web::visit::Visit;
 use crate::wire::event::EventView;
 
-/// Streams at a time, of all browsers together.
-const MOST_STREAMS: usize = 128;
-/// Events that a stream may be behind before it is told of a gap.
-const BEHIND: usize = 512;
 /// Events that a stream that comes back is told one by one.
 const MOST_CAUGHT_UP: i64 = 200;
 /// Events that are read from the log at once.
@@ -46,42 +42,6 @@ const QUEUE: usize = 16;
 const TICK: Duration = Duration::from_secs(15);
 /// How soon the log is read again when it could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// An event as it goes to every stream.
-#[derive(Clone, Debug)]
-struct Told {
-    seq: i64,
-    text: Arc<str>,
-}
-
-/// Tells streams of events.
-pub(crate) struct Hub {
-    told: broadcast::Sender<Told>,
-    streams: Arc<AtomicUsize>,
-}
-
-impl Hub {
-    pub(crate) fn new() -> Self {
-        let (told, _) = broadcast::channel(BEHIND);
-        Self { told, streams: Arc::default() }
-    }
-
-    /// A place for one more stream, if there is one.
-    fn enter(&self) -> Option<Seat> {
-        let taken = self.streams.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat(Arc::clone(&self.streams));
-        (taken < MOST_STREAMS).then_some(seat)
-    }
-}
-
-/// A stream's place, given back when it ends.
-struct Seat(Arc<AtomicUsize>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Follows the log for all streams, until the server stops.
 pub(crate) async fn follow(site: Arc<Site>) {
@@ -334,15 +294,5 @@ mod tests {
         );
         assert_eq!(text.matches('\n').count(), 4);
         assert!(text.contains("⟨U+202E⟩"), "{text}");
-    }
-
-    #[test]
-    fn there_are_only_so_many_streams_and_a_place_is_given_back() {
-        let hub = Hub::new();
-        let mut seats: Vec<Seat> =
-            (0..MOST_STREAMS).map(|_| hub.enter().expect("there is room")).collect();
-        assert!(hub.enter().is_none());
-        seats.pop();
-        assert!(hub.enter().is_some());
     }
 }

@@ -46,6 +46,23 @@ pub fn holds(pid: i32, file: &Metadata) -> bool {
     })
 }
 
+/// The processes that the kernel names as those that took a file's lock, even if others have inherited it since. Empty if
+/// nobody holds it, or nobody whom this process can see.
+#[must_use]
+pub fn takers(file: &Path) -> Vec<i32> {
+    let listed = Listed::read();
+    let takers = listed.as_ref().ok().and_then(|listed| listed.holders_of(file).ok());
+    takers.map(<[i32]>::to_vec).unwrap_or_default()
+}
+
+/// Whether somebody took the lock of a file, and this process did not. Any process of the same user can wait for a lock
+/// and take it when it is free.
+#[must_use]
+pub fn is_anothers(file: &Path, taker: i32) -> bool {
+    let takers = takers(file);
+    !takers.is_empty() && !takers.contains(&taker)
+}
+
 /// The kernel's list of whole-file locks at one moment. Everybody may read it, while a shim hides
 /// its descriptors from everybody but root. It names the process that took a lock, even if others
 /// have inherited the lock since.
@@ -128,9 +145,12 @@ mod tests {
         file.lock().unwrap();
         assert_eq!(seen(), (true, true, vec![own]));
         assert!(!holds(1, &metadata), "another holds it");
+        assert_eq!(takers(&path), [own]);
+        assert!(is_anothers(&path, own + 1) && !is_anothers(&path, own));
         let other = dir.path().join("W-2.lock");
         let of_other = File::create(&other).unwrap().metadata().unwrap();
         assert!(!holds(own, &of_other), "it holds another");
+        assert!(takers(&other).is_empty() && !is_anothers(&other, own));
         assert!(Listed::read().unwrap().holders_of(&other).unwrap().is_empty());
         drop(file);
         assert_eq!(seen(), (false, false, vec![]));

@@ -89,6 +89,15 @@ pub fn name(pid: i32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
 }
 
+/// Whether a process has the name of the server's program, or the name by which this process was started. A process chooses
+/// its name; only one that wants to be taken for this program has it.
+#[must_use]
+pub fn is_this_program(pid: i32) -> bool {
+    let Some(found) = name(pid) else { return false };
+    let own = i32::try_from(std::process::id()).ok().and_then(name);
+    found == "vibe-ensemble" || own == Some(found)
+}
+
 /// The arguments of a process, separated by spaces; empty for a zombie, `None` if it is gone.
 #[must_use]
 pub fn command(pid: i32) -> Option<String> {

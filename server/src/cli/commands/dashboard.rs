@@ -7,7 +7,6 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::client;
 use crate::cli::connection::Connection;
@@ -28,9 +27,6 @@ pub struct Dashboard {
     /// End every session, and every link that is not used yet
     #[arg(long, conflicts_with_all = ["print", "read_only"])]
     pub revoke: bool,
-    /// Print JSON: the link as url, or how many sessions ended
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
     pub connection: Connection,
 }
@@ -47,22 +43,14 @@ pub async fn run(command: &Dashboard, environment: &Environment) -> anyhow::Resu
     if command.revoke {
         let answer = client.post("/dashboard/revoke").await?;
         let ended = answer["ended"].as_u64().unwrap_or(0);
-        if command.json {
-            output::json(&json!({"ended": ended}))?;
-        } else {
-            let sessions = if ended == 1 { "session has" } else { "sessions have" };
-            output::note(format_args!("{ended} {sessions} ended."));
-        }
+        let sessions = if ended == 1 { "session has" } else { "sessions have" };
+        output::note(format_args!("{ended} {sessions} ended."));
         return Ok(Exit::Ok);
     }
     let path = if command.read_only { "/dashboard/link?read_only=true" } else { "/dashboard/link" };
     let answer = client.post(path).await?;
     let path = answer["path"].as_str().context("the server answered without a link")?;
     let url = format!("{}{path}", client.url());
-    if command.json {
-        output::json(&json!({"url": url}))?;
-        return Ok(Exit::Ok);
-    }
     let has_desktop =
         DESKTOP.iter().any(|name| environment.get(name).is_some_and(|value| !value.is_empty()));
     if !command.print && has_desktop {
@@ -98,9 +86,12 @@ fn open(command: &Dashboard, environment: &Environment, url: &str) -> anyhow::Re
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => anyhow::anyhow!("there is no {OPENER}"),
-            _ => error.into(),
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                anyhow::anyhow!("there is no {OPENER}")
+            } else {
+                error.into()
+            }
         })?;
     anyhow::ensure!(opened.success(), "{OPENER} ended with {opened}");
     Ok(())

@@ -203,6 +203,9 @@ impl Worktrees {
             repository.discard_base(&base).await?;
             return Ok(Tidied { note: None, tests, _held: Some(repository) });
         }
+        if !Path::new(&found.work.path).is_dir() {
+            self.store.worktree_gone(found.ticket.id).await?;
+        }
         let work = self.at_home(found.ticket.id, &found.work).await?;
         let tests = self.report(attempt, &work.cwd()).await?;
         let at = Worktree { head: Head { commit, ..work.head.clone() }, ..work };

@@ -115,6 +115,9 @@ impl Worktrees {
         let ticket = &found.ticket;
         let Some(work) = &ticket.work else { return Ok(()) };
         let work = &self.at_home(ticket.id, work).await?;
+        if !Path::new(&work.path).is_dir() {
+            self.store.worktree_gone(ticket.id).await?;
+        }
         faults::point!("server.worktree.before_made");
         let place =
             if found.last.is_some() || work.owed.is_some() { Place::Used } else { Place::New };

@@ -282,6 +282,7 @@ fn an_agent_learns_what_was_made_ready_and_which_gates_await_it() {
             merged_commit: None,
             removed: false,
             set_up: false,
+            directory: None,
         };
         let texts = [stage("test", Some(work)), stage("impl", None)].join("\n=====\n");
         crate::snapshot::holds("prompt-of-what-was-made-ready", &texts);

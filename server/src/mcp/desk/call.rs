@@ -71,8 +71,8 @@ pub(crate) fn refused(refusal: Refusal) -> Declined {
     Error::Refused(refusal).into()
 }
 
-/// Who reads what a page says: a person, who has every command that is named.
-const READER: Reader = Reader::Shell;
+/// Who reads what a page says.
+const READER: Reader = Reader::Page;
 
 impl Desk {
     /// Calls a tool. `cause` is the name under which the event log has what it changes.

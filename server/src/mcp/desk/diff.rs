@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_file_has_its_numbers_whatever_its_name_is() {
-        let text = "12\t3\tsrc/a.rs\0-\t-\tlogo.png\00\t1\tname with\ttab\nand line\0";
+        let text = "12\t3\tsrc/a.rs\0-\t-\tlogo.png\x000\t1\tname with\ttab\nand line\0";
         let file =
             |path: &str, added, removed| ChangedFile { path: path.to_owned(), added, removed };
         assert_eq!(

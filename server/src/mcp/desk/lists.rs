@@ -1,6 +1,7 @@
 //! Lists that only pages show: a board, a table, a search, failures.
 
 use crate::domain::text::shortened;
+use crate::domain::ticket::Ticket;
 use crate::mcp::desk::Desk;
 use crate::mcp::desk::call::DeskResult;
 use crate::mcp::status;
@@ -30,6 +31,12 @@ pub(crate) struct Rows {
 /// How much of a description a list has.
 const DESCRIPTION_CHARS: usize = 200;
 
+/// A ticket as lists show it.
+fn listed(ticket: Ticket) -> TicketView {
+    let view = TicketView::from(ticket);
+    TicketView { description: shortened(&view.description, DESCRIPTION_CHARS), ..view }
+}
+
 impl Desk {
     /// What the server as a whole is doing.
     pub(crate) async fn status(&self) -> DeskResult<ServerStatus> {
@@ -49,12 +56,18 @@ impl Desk {
         limit: i64,
     ) -> DeskResult<Rows> {
         let page = self.service.store.table(query, skip, limit).await?;
-        let view = |ticket| {
-            let view = TicketView::from(ticket);
-            TicketView { description: shortened(&view.description, DESCRIPTION_CHARS), ..view }
-        };
-        let tickets = page.tickets.into_iter().map(view).collect();
+        let tickets = page.tickets.into_iter().map(listed).collect();
         Ok(Rows { tickets, total: page.total, more: page.more })
+    }
+
+    /// The first tickets of a table, for those who know how many there are.
+    pub(crate) async fn first_of_table(
+        &self,
+        query: &TableQuery,
+        limit: i64,
+    ) -> DeskResult<Vec<TicketView>> {
+        let found = self.service.store.first_of_table(query, limit).await?;
+        Ok(found.into_iter().map(listed).collect())
     }
 
     /// At most `limit` tickets of a table after one of them, oldest first.

@@ -37,9 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// The turns of all clients.
 #[derive(Debug)]
 pub(crate) struct Answers {
-    of_coordinator: Arc<Semaphore>,
-    of_agents: Arc<Semaphore>,
-    of_each: Mutex<HashMap<AttemptId, Arc<Semaphore>>>,
+    coordinator: Arc<Semaphore>,
+    agents: Arc<Semaphore>,
+    attempts: Mutex<HashMap<AttemptId, Arc<Semaphore>>>,
 }
 
 /// Held while an answer is made and sent.
@@ -57,9 +57,9 @@ impl Answers {
     pub(crate) fn new() -> Self {
         let turns = |count| Arc::new(Semaphore::new(count));
         Self {
-            of_coordinator: turns(OF_COORDINATOR),
-            of_agents: turns(OF_AGENTS),
-            of_each: Mutex::default(),
+            coordinator: turns(OF_COORDINATOR),
+            agents: turns(OF_AGENTS),
+            attempts: Mutex::default(),
         }
     }
 
@@ -67,8 +67,8 @@ impl Answers {
     pub(crate) async fn enter(&self, caller: Caller) -> Result<Turn, Full> {
         let entering = async {
             let (one, all) = match caller {
-                Caller::Coordinator => (None, &self.of_coordinator),
-                Caller::Worker(attempt) => (Some(self.of(attempt)), &self.of_agents),
+                Caller::Coordinator => (None, &self.coordinator),
+                Caller::Worker(attempt) => (Some(self.of(attempt)), &self.agents),
             };
             let of_one = match one {
                 Some(one) => Some(one.acquire_owned().await.map_err(|_| Full)?),
@@ -81,7 +81,7 @@ impl Answers {
     }
 
     fn of(&self, attempt: AttemptId) -> Arc<Semaphore> {
-        let mut each = self.of_each.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut each = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody of the others has a turn or waits for one.
         each.retain(|id, turns| *id == attempt || Arc::strong_count(turns) > 1);
         let turns = each.entry(attempt);
@@ -158,7 +158,7 @@ mod tests {
         drop(answers.enter(agent(5)).await.expect("one was given back"));
         drop(taken);
         drop(answers.enter(agent(6)).await.expect("free"));
-        assert_eq!(answers.of_each.lock().expect("it is sound").len(), 1, "others are forgotten");
+        assert_eq!(answers.attempts.lock().expect("it is sound").len(), 1, "others are forgotten");
     }
 
     #[tokio::test(start_paused = true)]

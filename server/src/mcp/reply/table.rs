@@ -396,7 +396,7 @@ fn too_many(whose: &str, may: i64, live: i64, asked: i64, raise: Advice) -> (Str
 
 /// The text for arguments that do not fit the tool's schema.
 pub(crate) fn wrong_arguments(tool: &str, wrong: &[Wrong], reader: Reader) -> String {
-    if reader == Reader::Shell {
+    if reader != Reader::Model {
         let said = wrong_fields(wrong).into_iter().map(|wrong| wrong.said(&wrong.field));
         return format!("{}.", said.collect::<Vec<_>>().join("; "));
     }

@@ -182,8 +182,11 @@ fn the_refusals_are_the_reviewed_ones_for_each_reader() {
     kinds.sort_unstable();
     kinds.dedup();
     assert_eq!(kinds, (0..=40).collect::<Vec<_>>());
-    for (snapshot, reader) in [("refusals", Reader::Model), ("refusals-in-a-shell", Reader::Shell)]
-    {
+    for (snapshot, reader) in [
+        ("refusals", Reader::Model),
+        ("refusals-in-a-shell", Reader::Shell),
+        ("refusals-on-a-page", Reader::Page),
+    ] {
         let texts: Vec<String> = table().iter().map(|given| refusal(given, reader)).collect();
         crate::snapshot::holds(snapshot, &texts.join("\n\n"));
     }

@@ -360,7 +360,7 @@ async fn list(service: Service, given: ListAll) -> Result<Listed> {
     let reader = service.reader;
     let (tickets, next_cursor) = List::Tickets.show(listed, |ticket| match reader {
         Reader::Model => short_row(&ticket),
-        Reader::Shell => whole_row(ticket),
+        Reader::Shell | Reader::Page => whole_row(ticket),
     });
     Ok(Listed { tickets, next_cursor })
 }

@@ -1,13 +1,13 @@
 //! Whether the kept sums and counts match the rows that they sum up.
 //!
-//! Triggers keep them (see the migration `keep_sums`), so a difference means that someone changed the file with the
+//! Triggers keep them (see the migrations `create_usage` and `add_failure_day`), so a difference means that someone changed the file with the
 //! triggers off, or that a trigger is wrong. Read by the doctor and by a property test; it reads every attempt and
 //! ticket.
 
 use sqlx::SqliteConnection;
 
 /// Each kept table, beside what its rows should be.
-const CHECKS: [(&str, &str); 4] = [
+const CHECKS: [(&str, &str); 5] = [
     (
         "usage_day",
         "SELECT (SELECT COUNT(*) FROM (
@@ -49,6 +49,20 @@ const CHECKS: [(&str, &str); 4] = [
               FROM usage_ticket))
           + (SELECT COUNT(*) FROM usage_ticket)
           - (SELECT COUNT(*) FROM (SELECT 1 FROM attempt_usage GROUP BY ticket_id))",
+    ),
+    (
+        "failure_day",
+        "SELECT (SELECT COUNT(*) FROM (
+            SELECT a.ended_at / 86400000, t.project_id, a.stage, a.failure, COUNT(*)
+              FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
+             WHERE a.failure IS NOT NULL AND a.ended_at IS NOT NULL GROUP BY 1, 2, 3, 4
+            EXCEPT
+            SELECT day, project_id, stage, failure, attempts FROM failure_day))
+          + (SELECT COUNT(*) FROM failure_day)
+          - (SELECT COUNT(*) FROM (
+                SELECT a.ended_at / 86400000, t.project_id, a.stage, a.failure
+                  FROM attempt a JOIN ticket t ON t.ticket_id = a.ticket_id
+                 WHERE a.failure IS NOT NULL AND a.ended_at IS NOT NULL GROUP BY 1, 2, 3, 4))",
     ),
     (
         "ticket_count",

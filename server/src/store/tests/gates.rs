@@ -35,7 +35,7 @@ impl Bed {
         let id = self.ticket(plan).await.id;
         let new = Beginning { work: worktree(id), kept: kept(file), busy_ports: Vec::new() };
         self.store.begin_worktree(id, new).await.expect("begun");
-        self.store.worktree_ready(id, None, NOW).await.expect("ready");
+        self.store.worktree_ready(id, None, None, NOW).await.expect("ready");
         id
     }
 

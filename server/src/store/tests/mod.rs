@@ -16,6 +16,7 @@ mod hold_kinds;
 mod inbox;
 mod ledger;
 mod limits;
+mod pages;
 mod pauses;
 mod planned;
 mod plans;

@@ -25,12 +25,15 @@ use crate::domain::id::EventSeq;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+use crate::domain::ticket::Priority;
 use crate::domain::worker::WorkerState;
 use crate::store::EventQuery;
 use crate::store::EventScope;
 use crate::store::GroupBy;
 use crate::store::History;
 use crate::store::Page;
+use crate::store::SortBy;
+use crate::store::TableQuery;
 use crate::store::TicketFilter;
 use crate::store::WorkerFilter;
 use crate::store::money::accounts;
@@ -45,7 +48,9 @@ use crate::store::rows::event_marks::Part;
 use crate::store::rows::event_marks::Progress;
 use crate::store::views::events;
 use crate::store::views::history;
+use crate::store::views::past_events;
 use crate::store::views::queues;
+use crate::store::views::table;
 use crate::store::views::tickets;
 use crate::store::views::workers;
 
@@ -53,9 +58,10 @@ use crate::store::views::workers;
 const GROWING: [&str; 4] = ["ticket", "attempt", "comment", "event"];
 
 /// Indexes of part of a table that may be walked, and how many rows they have at most.
-const SHORT: [(&str, &str); 4] = [
+const SHORT: [(&str, &str); 5] = [
     ("attempt_one_live_per_worker", "the attempts that run: no more than workers"),
     ("attempt_unsettled", "the attempts that run or are being cleared away"),
+    ("ticket_open", "the open tickets, a few bytes of each: for pages, which count and sort them"),
     ("ticket_own_budget", "the open tickets with a limit of their own"),
     ("ticket_due", "one look at its first row, or those that are due"),
 ];
@@ -69,7 +75,7 @@ const MEANT: [(&str, &str); 4] = [
 ];
 
 /// The files that put statements together, each with a test here or with nothing to find.
-const BUILDERS: [(&str, &str); 14] = [
+const BUILDERS: [(&str, &str); 16] = [
     ("db/writer.rs", "adds the beginning of a transaction to questions that are built below"),
     ("money/accounts.rs", "built below"),
     ("money/dearest.rs", "built below"),
@@ -81,7 +87,9 @@ const BUILDERS: [(&str, &str); 14] = [
     ("rows/event.rs", "inserts one row"),
     ("views/events.rs", "built below"),
     ("views/history.rs", "built below"),
+    ("views/past_events.rs", "built below"),
     ("views/queues.rs", "built below"),
+    ("views/table.rs", "built below"),
     ("views/tickets.rs", "built below"),
     ("views/workers.rs", "built below"),
 ];
@@ -369,12 +377,20 @@ fn built() -> Vec<String> {
                     let progress = Progress::at(2);
                     all.push(events::select(&query, &part, &progress));
                     all.push(mark::insert_marks(&part, &progress, "[4]"));
+                    all.push(past_events::select(&part, 9, 10));
                     for kind in part.by_kind() {
                         let up_to = EventSeq(9);
                         all.push(mark::select_newly_marked(&part, &progress, kind, up_to));
                     }
                 }
             }
+        }
+    }
+    for query in table_queries() {
+        for key in [None, Some(project)] {
+            all.push(table::select(&query, key, 100, 10));
+            all.push(table::select_count(&query, key));
+            all.push(table::select_after(&query, key, 7, 10));
         }
     }
     for narrowed in narrowings() {
@@ -396,6 +412,31 @@ fn built() -> Vec<String> {
         }
     }
     all.into_iter().map(QueryBuilder::into_string).collect()
+}
+
+fn table_queries() -> Vec<TableQuery> {
+    let mut all = Vec::new();
+    for states in [vec![], vec!["closed"], vec!["queued", "on_hold"]] {
+        for stage in [None, Some("impl".to_owned())] {
+            for text in [None, Some("coupon".to_owned())] {
+                for sort in [SortBy::Id, SortBy::Cost, SortBy::Title] {
+                    for descending in [false, true] {
+                        all.push(TableQuery {
+                            project: None,
+                            states: states.clone(),
+                            stage: stage.clone(),
+                            priority: Some(Priority::High).filter(|_| !states.contains(&"closed")),
+                            hold_kind: Some(HoldKind::Question).filter(|_| states.is_empty()),
+                            text: text.clone(),
+                            sort,
+                            descending,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    all
 }
 
 fn narrowings() -> Vec<Narrowed> {

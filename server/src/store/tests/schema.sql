@@ -512,6 +512,51 @@ BEGIN
               peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
 END;
 
+CREATE TRIGGER comment_search_added AFTER INSERT ON comment
+BEGIN
+    INSERT INTO comment_search (rowid, content) VALUES (NEW.comment_id, NEW.content);
+END;
+
+CREATE TRIGGER comment_search_changed AFTER UPDATE OF content ON comment WHEN NEW.content <> OLD.content
+BEGIN
+    INSERT INTO comment_search (comment_search, rowid, content) VALUES ('delete', OLD.comment_id, OLD.content);
+    INSERT INTO comment_search (rowid, content) VALUES (NEW.comment_id, NEW.content);
+END;
+
+CREATE TRIGGER comment_search_removed AFTER DELETE ON comment
+BEGIN
+    INSERT INTO comment_search (comment_search, rowid, content) VALUES ('delete', OLD.comment_id, OLD.content);
+END;
+
+CREATE TRIGGER failure_added AFTER INSERT ON attempt WHEN NEW.failure IS NOT NULL AND NEW.ended_at IS NOT NULL
+BEGIN
+    INSERT INTO failure_day (day, project_id, stage, failure, attempts, attempt_id)
+    VALUES (NEW.ended_at / 86400000, (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
+            NEW.stage, NEW.failure, 1, NEW.attempt_id)
+    ON CONFLICT (day, project_id, stage, failure) DO UPDATE
+          SET attempts = attempts + 1, attempt_id = MAX(attempt_id, excluded.attempt_id);
+END;
+
+CREATE TRIGGER failure_changed AFTER UPDATE OF failure, ended_at ON attempt
+    WHEN NEW.failure IS NOT OLD.failure OR NEW.ended_at IS NOT OLD.ended_at
+BEGIN
+    UPDATE failure_day
+       SET attempts = attempts - 1
+     WHERE OLD.failure IS NOT NULL AND OLD.ended_at IS NOT NULL AND day = OLD.ended_at / 86400000
+       AND project_id = (SELECT project_id FROM ticket WHERE ticket_id = OLD.ticket_id)
+       AND stage = OLD.stage AND failure = OLD.failure;
+    DELETE FROM failure_day
+     WHERE OLD.failure IS NOT NULL AND OLD.ended_at IS NOT NULL AND day = OLD.ended_at / 86400000
+       AND project_id = (SELECT project_id FROM ticket WHERE ticket_id = OLD.ticket_id)
+       AND stage = OLD.stage AND failure = OLD.failure AND attempts = 0;
+    INSERT INTO failure_day (day, project_id, stage, failure, attempts, attempt_id)
+    SELECT NEW.ended_at / 86400000, (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
+           NEW.stage, NEW.failure, 1, NEW.attempt_id
+     WHERE NEW.failure IS NOT NULL AND NEW.ended_at IS NOT NULL
+    ON CONFLICT (day, project_id, stage, failure) DO UPDATE
+          SET attempts = attempts + 1, attempt_id = MAX(attempt_id, excluded.attempt_id);
+END;
+
 CREATE TRIGGER ticket_counted AFTER INSERT ON ticket
 BEGIN
     INSERT INTO ticket_count (project_id, state, tickets) VALUES (NEW.project_id, NEW.state, 1)
@@ -523,6 +568,25 @@ BEGIN
     UPDATE ticket_count SET tickets = tickets - 1 WHERE project_id = OLD.project_id AND state = OLD.state;
     INSERT INTO ticket_count (project_id, state, tickets) VALUES (NEW.project_id, NEW.state, 1)
     ON CONFLICT (project_id, state) DO UPDATE SET tickets = tickets + 1;
+END;
+
+CREATE TRIGGER ticket_search_added AFTER INSERT ON ticket
+BEGIN
+    INSERT INTO ticket_search (rowid, title, description) VALUES (NEW.ticket_id, NEW.title, NEW.description);
+END;
+
+CREATE TRIGGER ticket_search_changed AFTER UPDATE OF title, description ON ticket
+    WHEN NEW.title <> OLD.title OR NEW.description <> OLD.description
+BEGIN
+    INSERT INTO ticket_search (ticket_search, rowid, title, description)
+    VALUES ('delete', OLD.ticket_id, OLD.title, OLD.description);
+    INSERT INTO ticket_search (rowid, title, description) VALUES (NEW.ticket_id, NEW.title, NEW.description);
+END;
+
+CREATE TRIGGER ticket_search_removed AFTER DELETE ON ticket
+BEGIN
+    INSERT INTO ticket_search (ticket_search, rowid, title, description)
+    VALUES ('delete', OLD.ticket_id, OLD.title, OLD.description);
 END;
 
 CREATE TABLE attempt (
@@ -698,6 +762,21 @@ CREATE TABLE comment (
     created_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE VIRTUAL TABLE comment_search USING fts5 (
+    content,
+    content = 'comment',
+    content_rowid = 'comment_id',
+    tokenize = 'unicode61 remove_diacritics 2'
+);
+
+CREATE TABLE 'comment_search_config'(k PRIMARY KEY, v) WITHOUT ROWID;
+
+CREATE TABLE 'comment_search_data'(id INTEGER PRIMARY KEY, block BLOB);
+
+CREATE TABLE 'comment_search_docsize'(id INTEGER PRIMARY KEY, sz BLOB);
+
+CREATE TABLE 'comment_search_idx'(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID;
+
 CREATE TABLE event (
     -- AUTOINCREMENT: without it SQLite uses the highest pruned number again, and every saved position would lie.
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -759,6 +838,20 @@ CREATE TABLE gate_waiver (
     author    TEXT    NOT NULL CONSTRAINT waiver_has_author CHECK (author <> ''),
     waived_at INTEGER NOT NULL,
     PRIMARY KEY (ticket_id, gate)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE failure_day (
+    -- Days since 1970-01-01 in UTC, of the end of the attempt.
+    day        INTEGER NOT NULL,
+    project_id INTEGER NOT NULL REFERENCES project (project_id),
+    stage      TEXT NOT NULL,
+    -- The class of the failure, as in attempt.failure.
+    failure    TEXT NOT NULL,
+    attempts   INTEGER NOT NULL CONSTRAINT failure_day_counts CHECK (attempts >= 0),
+    -- One of those, to look at: the newest when it was counted.
+    attempt_id INTEGER NOT NULL,
+    -- Serves a range of days, of all projects or narrowed to one.
+    PRIMARY KEY (day, project_id, stage, failure)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE instance (
@@ -979,6 +1072,22 @@ CREATE TABLE ticket_protection (
     -- When somebody agreed to that commit.
     agreed_at INTEGER CONSTRAINT agreed_to_something CHECK (agreed_at IS NULL OR reason IS NOT NULL)
 ) STRICT;
+
+CREATE VIRTUAL TABLE ticket_search USING fts5 (
+    title,
+    description,
+    content = 'ticket',
+    content_rowid = 'ticket_id',
+    tokenize = 'unicode61 remove_diacritics 2'
+);
+
+CREATE TABLE 'ticket_search_config'(k PRIMARY KEY, v) WITHOUT ROWID;
+
+CREATE TABLE 'ticket_search_data'(id INTEGER PRIMARY KEY, block BLOB);
+
+CREATE TABLE 'ticket_search_docsize'(id INTEGER PRIMARY KEY, sz BLOB);
+
+CREATE TABLE 'ticket_search_idx'(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID;
 
 CREATE TABLE ticket_stage (
     ticket_id   INTEGER NOT NULL REFERENCES ticket (ticket_id),
@@ -1204,6 +1313,12 @@ CREATE TABLE worktree (
     CONSTRAINT ready_is_there CHECK (ready = 0 OR (owed_attempt_id IS NULL AND removed_at IS NULL))
 ) STRICT;
 
+CREATE TABLE worktree_directory (
+    ticket_id INTEGER PRIMARY KEY REFERENCES worktree (ticket_id),
+    -- Its inode and when it was made: inodes are used again.
+    identity  TEXT    NOT NULL UNIQUE CHECK (identity <> '')
+) STRICT;
+
 CREATE INDEX attempt_booked ON attempt (COALESCE(ended_at, granted_at));
 
 CREATE INDEX attempt_ended ON attempt (ended_at) WHERE state = 'ended';
@@ -1265,6 +1380,8 @@ CREATE INDEX ticket_held_project ON ticket (project_id, held_at, ticket_id) WHER
 CREATE INDEX ticket_held_project_kind ON ticket (project_id, hold_kind, ticket_id) WHERE state = 'on_hold';
 
 CREATE UNIQUE INDEX ticket_idempotency ON ticket (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+CREATE INDEX ticket_open ON ticket (state, current_stage, project_id) WHERE state <> 'closed';
 
 CREATE INDEX ticket_open_family ON ticket (root_id, project_id) WHERE root_id IS NOT NULL AND state <> 'closed';
 

@@ -14,6 +14,7 @@ enum Change {
     Attempt { ticket: i64, stage: &'static str, granted_at: i64 },
     Start { attempt: i64, at: i64 },
     End { attempt: i64, at: i64, cost: Option<f64>, tokens: i64, memory: Option<i64> },
+    Correct { attempt: i64, failure: &'static str },
     Assume { attempt: i64, usd: f64 },
     Move { ticket: i64, state: &'static str },
 }
@@ -39,6 +40,8 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
                 tokens,
                 memory
             }),
+        (1..20_i64, prop_oneof![Just("crashed"), Just("no_result")])
+            .prop_map(|(attempt, failure)| Change::Correct { attempt, failure }),
         (1..20_i64, 0.0..3.0).prop_map(|(attempt, usd)| Change::Assume { attempt, usd }),
         (1..6_i64, prop_oneof![Just("queued"), Just("running"), Just("blocked")])
             .prop_map(|(ticket, state)| Change::Move { ticket, state }),
@@ -68,9 +71,13 @@ async fn make(
             let memory = memory.map_or("NULL".to_owned(), |bytes| bytes.to_string());
             format!(
                 "UPDATE attempt SET ended_at = {at}, cost_usd = {cost}, num_turns = 1, input_tokens = {tokens},
+                        failure = CASE {at} % 3 WHEN 0 THEN NULL WHEN 1 THEN 'no_result' ELSE 'timeout' END,
                         output_tokens = {tokens}, peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, 0), COALESCE({memory}, 0))
                   WHERE attempt_id = {attempt} AND ended_at IS NULL"
             )
+        }
+        Change::Correct { attempt, failure } => {
+            format!("UPDATE attempt SET failure = '{failure}' WHERE attempt_id = {attempt}")
         }
         Change::Assume { attempt, usd } => {
             format!("UPDATE attempt SET assumed_usd = {usd} WHERE attempt_id = {attempt}")

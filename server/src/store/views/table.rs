@@ -5,6 +5,7 @@
 
 use sqlx::QueryBuilder;
 use sqlx::Sqlite;
+use sqlx::SqliteConnection;
 
 use crate::domain::hold::HoldKind;
 use crate::domain::id::ProjectKey;
@@ -14,9 +15,10 @@ use crate::domain::ticket::Priority;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::store::db::error::Result;
+use crate::store::db::error::StoreError;
 use crate::store::db::store::Store;
 use crate::store::rows::project;
-use crate::store::rows::ticket;
+use crate::store::rows::ticket::TicketRow;
 use crate::store::views::search;
 
 names! {
@@ -78,22 +80,20 @@ impl TableQuery {
 }
 
 impl Store {
-    /// One page of a table: `limit` tickets after the first `skip`.
+    /// One page of a table: `limit` tickets after the first `skip`, and how many match.
     pub async fn table(&self, query: &TableQuery, skip: i64, limit: i64) -> Result<TablePage> {
         let mut snapshot = self.readers.begin().await?;
-        let key = match &query.project {
-            Some(name) => Some(project::load(&mut snapshot, name).await?.key),
-            None => None,
-        };
-        let total: i64 =
-            select_count(query, key).build_query_scalar().fetch_one(&mut *snapshot).await?;
-        let mut sql = select(query, key, skip, limit.saturating_add(1));
-        let mut keys: Vec<i64> = sql.build_query_scalar().fetch_all(&mut *snapshot).await?;
-        let shown = usize::try_from(limit).unwrap_or(0);
-        let more = keys.len() > shown;
-        keys.truncate(shown);
-        let tickets = ticket::load_all(&mut snapshot, keys).await?;
+        let key = key(&mut snapshot, query).await?;
+        let total = select_count(query, key).build_query_scalar().fetch_one(&mut *snapshot).await?;
+        let (tickets, more) = page(&mut snapshot, query, key, skip, limit).await?;
         Ok(TablePage { tickets, total, more })
+    }
+
+    /// The first tickets of a table, for those who know how many match.
+    pub async fn first_of_table(&self, query: &TableQuery, limit: i64) -> Result<Vec<Ticket>> {
+        let mut snapshot = self.readers.begin().await?;
+        let key = key(&mut snapshot, query).await?;
+        Ok(page(&mut snapshot, query, key, 0, limit).await?.0)
     }
 
     /// The numbers of at most `limit` tickets that match and come after `after`, oldest first: to act on each of them.
@@ -104,14 +104,42 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<TicketId>> {
         let mut snapshot = self.readers.begin().await?;
-        let key = match &query.project {
-            Some(name) => Some(project::load(&mut snapshot, name).await?.key),
-            None => None,
-        };
+        let key = key(&mut snapshot, query).await?;
         let mut sql = select_after(query, key, after.map_or(0, TicketId::key), limit);
         let keys: Vec<i64> = sql.build_query_scalar().fetch_all(&mut *snapshot).await?;
         Ok(keys.into_iter().map(TicketId::from_key).collect())
     }
+}
+
+async fn key(connection: &mut SqliteConnection, query: &TableQuery) -> Result<Option<ProjectKey>> {
+    Ok(match &query.project {
+        Some(name) => Some(project::load(connection, name).await?.key),
+        None => None,
+    })
+}
+
+/// The tickets of a page, and whether there are more.
+async fn page(
+    connection: &mut SqliteConnection,
+    query: &TableQuery,
+    key: Option<ProjectKey>,
+    skip: i64,
+    limit: i64,
+) -> Result<(Vec<Ticket>, bool)> {
+    let mut sql = select(query, key, skip, limit.saturating_add(1));
+    let mut keys: Vec<i64> = sql.build_query_scalar().fetch_all(&mut *connection).await?;
+    let shown = usize::try_from(limit).unwrap_or(0);
+    let more = keys.len() > shown;
+    keys.truncate(shown);
+    let rows: Vec<TicketRow> = sqlx::query_as(
+        "SELECT t.* FROM json_each(?1) k CROSS JOIN ticket_row t ON t.ticket_id = k.value ORDER BY k.key",
+    )
+    .bind(serde_json::json!(keys).to_string())
+    .fetch_all(connection)
+    .await?;
+    let tickets: std::result::Result<_, StoreError> =
+        rows.into_iter().map(Ticket::try_from).collect();
+    Ok((tickets?, more))
 }
 
 /// The statement of a page of numbers.
@@ -193,10 +221,14 @@ fn push_found(
     sql.push("WITH found AS (SELECT NULL AS ticket_id WHERE 0");
     let text = query.text.as_deref().and_then(search::expression);
     for state in query.states() {
-        sql.push(" UNION ALL SELECT ticket_id FROM (SELECT ticket_id FROM ticket WHERE state = ");
-        sql.push_bind(state);
-        if let Some(after) = each.after {
-            sql.push(" AND ticket_id > ").push_bind(after);
+        sql.push(" UNION ALL SELECT ticket_id FROM (SELECT ticket_id FROM ticket");
+        if each.most.is_none() {
+            // All of them will be sorted, so they are open ones: by the index of those.
+            sql.push(" INDEXED BY ticket_open WHERE state <> 'closed' AND state = ")
+                .push_bind(state);
+        } else {
+            sql.push(" WHERE state = ").push_bind(state);
+            sql.push(" AND ticket_id > ").push_bind(each.after.unwrap_or(0));
         }
         if let Some(key) = project {
             sql.push(" AND project_id = ").push_bind(key.0);

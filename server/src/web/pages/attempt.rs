@@ -47,8 +47,8 @@ async fn make(site: &Site, visit: &Visit, id: &str) -> DeskResult<Page> {
     };
     let actions = html! {
         @if attempt.state != "ended" {
-            (button(visit, Act::calling("stop_worker", "Interrupt", json!({"worker_id": attempt.worker_id, "mode": "interrupt"})).icon("pause")))
-            (button(visit, Act::calling("stop", "Stop and hold", json!({"ticket_id": attempt.ticket_id})).icon("stop").danger()))
+            (button(visit, &Act::calling("stop_worker", "Interrupt", json!({"worker_id": attempt.worker_id, "mode": "interrupt"})).icon("pause")))
+            (button(visit, &Act::calling("stop", "Stop and hold", json!({"ticket_id": attempt.ticket_id})).icon("stop").danger()))
         }
     };
     Ok(Page::new("attempt", format!("Attempt {}", attempt.attempt_id), body)

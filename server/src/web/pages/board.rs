@@ -104,7 +104,7 @@ async fn columns(
     let held = sum(&|count| count.state == "on_hold");
     if held > 0 {
         let query = TableQuery { states: vec!["on_hold"], ..base() };
-        let tickets = site.desk.table(&query, 0, CARDS).await?.tickets;
+        let tickets = site.desk.first_of_table(&query, CARDS).await?;
         columns.push(Column {
             name: "On hold".to_owned(),
             class: "held",
@@ -116,7 +116,7 @@ async fn columns(
     let blocked = sum(&|count| count.state == "blocked");
     if blocked > 0 {
         let query = TableQuery { states: vec!["blocked"], ..base() };
-        let tickets = site.desk.table(&query, 0, CARDS).await?.tickets;
+        let tickets = site.desk.first_of_table(&query, CARDS).await?;
         columns.push(Column {
             name: "Blocked".to_owned(),
             class: "blocked",
@@ -128,7 +128,7 @@ async fn columns(
     for stage in stages(counts) {
         let is_here = |count: &BoardCount| count.stage == stage && is_moving(&count.state);
         let running = TableQuery { states: vec!["running"], stage: Some(stage.clone()), ..base() };
-        let mut tickets = site.desk.table(&running, 0, CARDS).await?.tickets;
+        let mut tickets = site.desk.first_of_table(&running, CARDS).await?;
         let room = CARDS - i64::try_from(tickets.len()).unwrap_or(CARDS);
         if room > 0 {
             let waiting = TableQuery {
@@ -138,7 +138,7 @@ async fn columns(
                 descending: true,
                 ..base()
             };
-            tickets.extend(site.desk.table(&waiting, 0, room).await?.tickets);
+            tickets.extend(site.desk.first_of_table(&waiting, room).await?);
         }
         let href = link(&["running", "queued", "scheduled"], Some(&stage));
         columns.push(Column { total: sum(&is_here), class: "stage", tickets, href, name: stage });

@@ -93,7 +93,7 @@ fn item_of(visit: &Visit, item: &ItemView, at: Timestamp) -> Markup {
                 " " span .since { (values::since(&item.since, at)) }
             }
             p .sentence.hostile { (Hostile(&item.sentence)) }
-            div .item-actions { @for (at, action) in item.actions.iter().enumerate() { (button(visit, act_of(action, at == 0))) } }
+            div .item-actions { @for (at, action) in item.actions.iter().enumerate() { (button(visit, &act_of(action, at == 0))) } }
         }
     }
 }

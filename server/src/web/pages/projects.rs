@@ -82,7 +82,7 @@ async fn make(site: &Site, visit: &Visit, name: &str) -> DeskResult<Page> {
     let queues = queues::all(site, Some(name)).await?;
     let table =
         TableQuery { project: Some(name.to_owned()), descending: true, ..TableQuery::default() };
-    let open = site.desk.table(&table, 0, TICKETS).await?;
+    let open = site.desk.first_of_table(&table, TICKETS).await?;
     let at = site.desk.now();
     let topic = format!("project:{name}");
     let project = &detail.project;
@@ -111,8 +111,8 @@ async fn make(site: &Site, visit: &Visit, name: &str) -> DeskResult<Page> {
         }
         section #tickets .panel data-live=(topic) {
             header .panel-head { h2 { "Open tickets" } a href=(Query::default().and("project", name).on("/tickets")) { "All" } }
-            @if open.tickets.is_empty() { p .muted { "None." } } @else {
-                ol .plain data-list { @for ticket in &open.tickets { li data-item data-href=(values::ticket_href(&ticket.ticket_id)) {
+            @if open.is_empty() { p .muted { "None." } } @else {
+                ol .plain data-list { @for ticket in &open { li data-item data-href=(values::ticket_href(&ticket.ticket_id)) {
                     (values::ticket_id(&ticket.ticket_id)) " " (values::ticket_state(&ticket.state, None)) " "
                     a href=(values::ticket_href(&ticket.ticket_id)) { (Hostile(&ticket.title)) } " " span .muted { (Hostile(&ticket.current_stage)) }
                 } } }

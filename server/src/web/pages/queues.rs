@@ -106,8 +106,8 @@ fn row(visit: &Visit, queue: &QueueView) -> Markup {
                 @if !queue.auto_spawn { " " span .chip.chip-quiet { "started by hand" } }
             }
             td {
-                @if queue.paused { (button(visit, Act::calling("resume", "Resume", given()).quiet().icon("play"))) }
-                @else { (button(visit, Act::calling("pause", "Pause", given()).quiet().icon("pause"))) }
+                @if queue.paused { (button(visit, &Act::calling("resume", "Resume", given()).quiet().icon("play"))) }
+                @else { (button(visit, &Act::calling("pause", "Pause", given()).quiet().icon("pause"))) }
                 (menu(visit, &format!("More actions for {name}"), vec![
                     Act::calling("spawn_worker", "Start a worker", given()),
                     Act::calling("delete_queue", "Empty it", given()).danger()
@@ -129,7 +129,7 @@ fn paused(visit: &Visit, pause: &PauseView, at: Timestamp) -> Markup {
         b { (Hostile(&what)) } " " span .muted { (pause.cause.replace('_', " ")) } " " (values::since(&pause.since, at)) ": "
         span .hostile { (Hostile(&pause.reason)) }
         @if let Some(until) = &pause.until { " It ends by itself " (values::ago(until, at)) "." }
-        " " (button(visit, Act::calling("resume", "Resume", without_nulls(given)).quiet().icon("play")))
+        " " (button(visit, &Act::calling("resume", "Resume", without_nulls(given)).quiet().icon("play")))
     }
 }
 

@@ -18,13 +18,13 @@ use serde_json::Value;
 use crate::domain::time::Timestamp;
 use crate::mcp::desk::DeskResult;
 use crate::telemetry;
+use crate::web::admission;
 use crate::web::assets::icon;
 use crate::web::parts::values;
 use crate::web::shell;
 use crate::web::shell::Page;
 use crate::web::site::Site;
 use crate::web::text::Hostile;
-use crate::web::visit;
 use crate::web::visit::Visit;
 
 pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Response {
@@ -66,7 +66,7 @@ fn value(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 
@@ -108,7 +108,7 @@ fn revoke(visit: &Visit, which: &str, label: &str, _now: Timestamp) -> Markup {
 
 /// Ends a session, or all of them.
 pub(crate) async fn end(State(site): State<Arc<Site>>, visit: Visit, request: Request) -> Response {
-    let form = match visit::any_form(&site, &visit, request).await {
+    let form = match admission::any_form(&site, &visit, request).await {
         Ok(form) => form,
         Err(refused) => return refused,
     };

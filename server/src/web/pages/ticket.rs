@@ -117,7 +117,7 @@ fn question(visit: &Visit, item: &ItemView, at: Timestamp) -> Markup {
         div .question.panel {
             div .item-head { span class={ "kind kind-" (item.kind) } { (item.kind.replace('_', " ")) } " " (values::since(&item.since, at)) }
             p .sentence.hostile { (Hostile(&item.sentence)) }
-            div .item-actions { @for (at, action) in item.actions.iter().enumerate() { (button(visit, act_of(action, at == 0))) } }
+            div .item-actions { @for (at, action) in item.actions.iter().enumerate() { (button(visit, &act_of(action, at == 0))) } }
         }
     }
 }
@@ -132,7 +132,7 @@ fn comments(visit: &Visit, detail: &TicketDetailView, at: Timestamp) -> Markup {
         @if detail.comments.is_empty() { p .muted { "Nothing was said yet." } }
         @for shown in &detail.comments { (comment(shown, at)) }
         @if detail.ticket.state != "closed" {
-            (button(visit, Act::calling("add_ticket_comment", "Comment", json!({"ticket_id": id})).asks("content", "What later workers should know", 3, true)))
+            (button(visit, &Act::calling("add_ticket_comment", "Comment", json!({"ticket_id": id})).asks("content", "What later workers should know", 3, true)))
         }
     }
 }
@@ -249,7 +249,7 @@ fn actions(visit: &Visit, ticket: &TicketView) -> Markup {
         Act::calling("complete_ticket_stage", label, arguments).asks("report", "Report", 3, true)
     };
     html! {
-        @if ticket.state == "on_hold" { (button(visit, resume)) } @else { (button(visit, stop)) }
+        @if ticket.state == "on_hold" { (button(visit, &resume)) } @else { (button(visit, &stop)) }
         " " a .btn href={ "/edit/ticket/" (escaped(id)) } { "Change" }
         (menu(visit, "More actions", if ticket.state == "running" { vec![close] } else {
             vec![complete_with("Complete this stage", "completed"), complete_with("Send back", "rework"), close]

@@ -62,7 +62,7 @@ pub(crate) fn query_of(query: &Query) -> DeskResult<TableQuery> {
         SortBy::from_name(given)
             .ok_or_else(|| wrong("sort", given, format!("one of {}", SortBy::NAMES.join(", "))))
     });
-    Ok(TableQuery {
+    let table = TableQuery {
         project: query.get("project").map(str::to_owned),
         states: query.all("state").map(state).collect::<Result<_, _>>()?,
         stage: query.get("stage").map(str::to_owned),
@@ -72,7 +72,15 @@ pub(crate) fn query_of(query: &Query) -> DeskResult<TableQuery> {
         sort: sort.transpose()?.unwrap_or_default(),
         // Newest first, unless asked otherwise.
         descending: query.get("dir") != Some("asc"),
-    })
+    };
+    // Of closed tickets there are ever more, so they are not looked through for a few.
+    if table.has_closed()
+        && let Some(priority) = table.priority
+    {
+        let allowed = "left out where closed tickets are listed".to_owned();
+        return Err(wrong("priority", priority.name(), allowed));
+    }
+    Ok(table)
 }
 
 async fn make(site: &Site, visit: &Visit) -> DeskResult<Page> {
@@ -260,7 +268,9 @@ mod tests {
             (Some(Priority::High), SortBy::Cost, false)
         );
         assert!(query_of(&Query::default()).unwrap().descending);
-        for bad in ["state=open", "priority=asap", "hold=me", "sort=luck"] {
+        for bad in
+            ["state=open", "state=closed&priority=high", "priority=asap", "hold=me", "sort=luck"]
+        {
             assert!(matches!(query_of(&Query::parse(bad)), Err(Declined::Refused { .. })), "{bad}");
         }
     }

@@ -32,9 +32,10 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Respons
 
 async fn make(site: &Site, visit: &Visit) -> DeskResult<Page> {
     let stopped = visit.query.get("state") == Some("stopped");
-    let states: Vec<&str> = match stopped {
-        true => vec![WorkerState::Stopped.name()],
-        false => vec!["busy", "stopping", "launching", "idle"],
+    let states: Vec<&str> = if stopped {
+        vec![WorkerState::Stopped.name()]
+    } else {
+        vec!["busy", "stopping", "launching", "idle"]
     };
     let mut workers = Vec::new();
     let mut next = None;
@@ -112,7 +113,7 @@ fn actions(visit: &Visit, worker: &WorkerView) -> Markup {
         Act::calling("stop_worker", label, json!({"worker_id": id, "mode": mode}))
     };
     html! {
-        (button(visit, act("Drain", "drain").quiet()))
+        (button(visit, &act("Drain", "drain").quiet()))
         (menu(visit, &format!("More actions for {id}"), vec![
             act("Interrupt, and run its ticket again", "interrupt"),
             act("Cancel, and hold its ticket", "cancel"),

@@ -113,7 +113,7 @@ fn texts(value: &Value) -> Vec<String> {
 }
 
 /// The form of an action. Read-only sessions see it and cannot press it.
-pub(crate) fn button(visit: &Visit, act: Act) -> Markup {
+pub(crate) fn button(visit: &Visit, act: &Act) -> Markup {
     let may = visit.visitor.may_change();
     html! {
         form .action method="post" action={ "/do/" (act.tool) } data-command=[Some(&act.command).filter(|c| !c.is_empty()).map(|c| Hostile(c))]
@@ -138,7 +138,7 @@ pub(crate) fn menu(visit: &Visit, label: &str, acts: Vec<Act>) -> Markup {
     html! {
         details .menu {
             summary .btn.btn-icon aria-label=(label) title=(label) { (assets::icon("dots")) }
-            div .menu-items { @for act in acts { (button(visit, act)) } }
+            div .menu-items { @for act in acts { (button(visit, &act)) } }
         }
     }
 }

@@ -111,7 +111,16 @@ impl<'t> Iterator for Harmless<'t> {
             Event::Start(Tag::CodeBlock(_)) => {
                 Event::Start(Tag::CodeBlock(pulldown_cmark::CodeBlockKind::Indented))
             }
-            other => other,
+            event @ (Event::Start(_)
+            | Event::End(_)
+            | Event::Text(_)
+            | Event::Code(_)
+            | Event::InlineMath(_)
+            | Event::DisplayMath(_)
+            | Event::FootnoteReference(_)
+            | Event::SoftBreak
+            | Event::HardBreak
+            | Event::Rule) => event,
         })
     }
 }

@@ -52,12 +52,11 @@ pub(crate) fn terminal(text: &str) -> String {
         bare.push_str(&rest[..at]);
         let after = &rest[at + 2..];
         let end = after.find(|c: char| !(c.is_ascii_digit() || c == ';' || c == ':'));
-        match end.filter(|end| after[*end..].starts_with('m')) {
-            Some(end) => rest = &after[end + 1..],
-            None => {
-                bare.push('\u{1b}');
-                rest = &rest[at + 1..];
-            }
+        if let Some(end) = end.filter(|end| after[*end..].starts_with('m')) {
+            rest = &after[end + 1..];
+        } else {
+            bare.push('\u{1b}');
+            rest = &rest[at + 1..];
         }
     }
     bare.push_str(rest);

@@ -76,7 +76,7 @@ pub(super) async fn read(
             Asked::Before(before) => file.before(before, limit, !running)?,
             Asked::Tail => file.before(u64::MAX, limit, !running)?,
         };
-        let shown = rows::rows(&lines.lines);
+        let shown = rows::rows(&lines.all);
         Ok(json!({
             "start": lines.start, "end": lines.end, "bytes": file.bytes, "first": file.first, "running": running,
             "dropped": file.first.saturating_sub(1), "rows": shown,

@@ -57,7 +57,7 @@ pub(super) struct Line {
 pub(super) struct Lines {
     pub(super) start: u64,
     pub(super) end: u64,
-    pub(super) lines: Vec<Line>,
+    pub(super) all: Vec<Line>,
 }
 
 impl Transcript {
@@ -95,13 +95,13 @@ impl Transcript {
     /// At most `limit` lines that begin at `from` or later. `whole`: a last line without an end is one.
     pub(super) fn after(&self, from: u64, limit: usize, whole: bool) -> io::Result<Lines> {
         let start = self.line_start(from.min(self.bytes))?;
-        let mut found = Lines { start, end: start, lines: Vec::new() };
+        let mut found = Lines { start, end: start, all: Vec::new() };
         let mut taken = 0;
-        while found.lines.len() < limit && (taken < MOST_BYTES || found.lines.is_empty()) {
+        while found.all.len() < limit && (taken < MOST_BYTES || found.all.is_empty()) {
             let Some(line) = self.line_at(found.end, whole)? else { break };
             found.end = line.at + line.length;
             taken += line.length.min(MOST_LINE);
-            found.lines.push(line);
+            found.all.push(line);
         }
         Ok(found)
     }
@@ -116,11 +116,11 @@ impl Transcript {
             at = self.previous(at)?;
             starts.push(at);
         }
-        let mut found = Lines { start: at, end: at, lines: Vec::new() };
+        let mut found = Lines { start: at, end: at, all: Vec::new() };
         for start in starts.into_iter().rev() {
             let Some(line) = self.line_at(start, /* whole */ true)? else { break };
             found.end = line.at + line.length;
-            found.lines.push(line);
+            found.all.push(line);
         }
         Ok(found)
     }
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn texts(lines: &Lines) -> Vec<String> {
-        lines.lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
+        lines.all.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(texts(&file.after(1, 1, false).unwrap()), ["two"]);
         assert_eq!(texts(&file.after(8, 1, false).unwrap()), ["three"]);
         let end = file.after(19, 5, false).unwrap();
-        assert_eq!((end.start, end.end, end.lines.len()), (19, 19, 0));
+        assert_eq!((end.start, end.end, end.all.len()), (19, 19, 0));
         assert_eq!(file.after(1_000, 5, false).unwrap().start, 21);
     }
 
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!((last.start, last.end), (8, 19));
         assert_eq!(texts(&file.before(last.start, 10, false).unwrap()), ["one", "two"]);
         assert_eq!(texts(&file.before(u64::MAX, 1, true).unwrap()), ["fi"]);
-        assert!(file.before(0, 10, false).unwrap().lines.is_empty());
+        assert!(file.before(0, 10, false).unwrap().all.is_empty());
     }
 
     #[test]
@@ -283,14 +283,14 @@ mod tests {
         let long = vec![b'x'; 9 << 20];
         let (_dir, file) = with(&[&[b"a\n", long.as_slice(), b"\nb\n"].concat()]);
         let first = file.after(0, 10, false).unwrap();
-        assert_eq!(first.lines.len(), 2);
-        assert!(first.lines[1].is_cut && first.lines[1].text.len() == 64 << 10);
+        assert_eq!(first.all.len(), 2);
+        assert!(first.all[1].is_cut && first.all[1].text.len() == 64 << 10);
         assert_eq!(texts(&file.after(first.end, 10, false).unwrap()), ["b"]);
         let many = "y".repeat(9_999) + "\n";
         let (_dir, file) = with(&[many.repeat(300).as_bytes()]);
         let part = file.after(0, 1_000, false).unwrap();
-        assert_eq!(part.lines.len(), 105, "about a megabyte");
-        assert!(file.before(u64::MAX, 1_000, false).unwrap().lines.len() < 110);
+        assert_eq!(part.all.len(), 105, "about a megabyte");
+        assert!(file.before(u64::MAX, 1_000, false).unwrap().all.len() < 110);
     }
 
     #[test]

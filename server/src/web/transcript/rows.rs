@@ -201,7 +201,7 @@ fn content(content: &Value) -> String {
             parts.iter().map(part).collect::<Vec<_>>().join("\n")
         }
         Value::Null => String::new(),
-        other => other.to_string(),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => content.to_string(),
     }
 }
 
@@ -266,7 +266,7 @@ fn shortened(value: &Value) -> (Value, bool) {
             let is_cut = parts.iter().any(|(_, (_, is_cut))| *is_cut);
             (parts.into_iter().map(|(name, (value, _))| (name, value)).collect(), is_cut)
         }
-        other => (other.clone(), false),
+        Value::Null | Value::Bool(_) | Value::Number(_) => (value.clone(), false),
     }
 }
 

@@ -63,10 +63,10 @@ pub(super) fn forwards(file: &Transcript, from: u64, wanted: Wanted) -> io::Resu
     let end = at.saturating_add(MOST_BYTES);
     loop {
         let lines = file.after(at, LINES, true)?;
-        if let Some(line) = lines.lines.iter().find(|line| wanted.is_in(&line.text)) {
+        if let Some(line) = lines.all.iter().find(|line| wanted.is_in(&line.text)) {
             return Ok(Reached { at: Some(line.at), reached: line.at });
         }
-        if lines.lines.is_empty() || lines.end >= end {
+        if lines.all.is_empty() || lines.end >= end {
             return Ok(Reached { at: None, reached: lines.end.max(at) });
         }
         at = lines.end;
@@ -79,10 +79,10 @@ pub(super) fn backwards(file: &Transcript, from: u64, wanted: Wanted) -> io::Res
     let end = from.saturating_sub(MOST_BYTES);
     loop {
         let lines = file.before(at, LINES, true)?;
-        if let Some(line) = lines.lines.iter().rev().find(|line| wanted.is_in(&line.text)) {
+        if let Some(line) = lines.all.iter().rev().find(|line| wanted.is_in(&line.text)) {
             return Ok(Reached { at: Some(line.at), reached: line.at });
         }
-        if lines.lines.is_empty() || lines.start <= end {
+        if lines.all.is_empty() || lines.start <= end {
             return Ok(Reached { at: None, reached: lines.start.min(at) });
         }
         at = lines.start;

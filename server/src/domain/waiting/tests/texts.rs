@@ -203,4 +203,5 @@ fn told(reader: Reader) -> String {
 fn the_answers_are_the_reviewed_ones_for_each_reader() {
     crate::snapshot::holds("waits", &told(Reader::Model));
     crate::snapshot::holds("waits-in-a-shell", &told(Reader::Shell));
+    crate::snapshot::holds("waits-on-a-page", &told(Reader::Page));
 }

@@ -1,1 +1,0 @@
-//! The pages over a real database, asked for as browsers do.
