@@ -25,6 +25,7 @@ pub mod lifecycle;
 pub mod locate;
 pub mod mcp;
 pub mod obstacles;
+pub mod project_file;
 pub mod proof;
 pub mod serve;
 pub mod sessions;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What each module may name of this crate, besides itself. `telemetry` is logging's one helper and free to all but
 /// `domain`.
-const MAY_NAME: [(&str, &[&str]); 26] = [
+const MAY_NAME: [(&str, &[&str]); 27] = [
     ("domain", &[]),
     ("beneath", &[]),
     ("clock", &["domain"]),
@@ -18,6 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 26] = [
     ("fence", &["domain"]),
     ("journal", &["domain"]),
     ("obstacles", &["domain"]),
+    ("project_file", &["beneath", "domain"]),
     ("proof", &[]),
     ("telemetry", &["config", "journal"]),
     ("templates", &["domain"]),
@@ -52,6 +53,7 @@ const MAY_NAME: [(&str, &[&str]); 26] = [
             "fence",
             "git",
             "obstacles",
+            "project_file",
             "proof",
             "sessions",
             "store",
@@ -103,6 +105,7 @@ const MAY_NAME: [(&str, &[&str]); 26] = [
             "git",
             "locate",
             "mcp",
+            "project_file",
             "proof",
             "serve",
             "state",
@@ -116,12 +119,15 @@ const MAY_NAME: [(&str, &[&str]); 26] = [
 ];
 
 /// Crates that only some modules may name, each by its folder or file below `src`.
-const GUARDED: [(&str, &[&str]); 17] = [
+const GUARDED: [(&str, &[&str]); 20] = [
     // Both stand between what an agent wrote and a page.
     ("ammonia", &["web/text"]),
     ("pulldown_cmark", &["web/text"]),
     ("maud", &["web"]),
     ("anstyle", &["cli/terminal"]),
+    ("globset", &["domain/globs"]),
+    ("ignore", &["git/carry"]),
+    ("quick_xml", &["domain/judging/junit"]),
     ("crossterm", &["cli/terminal"]),
     ("unicode_segmentation", &["cli/terminal"]),
     ("unicode_width", &["cli/terminal"]),

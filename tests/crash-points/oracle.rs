@@ -194,7 +194,10 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
             .events(Some(ticket))
             .await
             .iter()
-            .filter(|event| text(event, "kind").starts_with("ticket_"))
+            .filter(|event| {
+                let kind = text(event, "kind");
+                ["ticket_", "gate_", "setup_"].iter().any(|prefix| kind.starts_with(prefix))
+            })
             .map(|event| {
                 let of = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
                 (of("attempt_id"), of("kind"), of("stage"))

@@ -26,6 +26,22 @@ const FAILS_AND_IS_SENT_BACK: &str = "fake: build#1: exit 3\nfake: review#1: rew
 /// The first stage creates two more tickets, one of which waits for the other.
 const PLANS: &str = r#"fake: design: tickets [{"key":"b","title":"second","execution_plan":["review"],"depends_on":["a"]},{"key":"a","title":"first","execution_plan":["build"]}]"#;
 
+/// What the worktrees of the gated story need, and what judges the work there.
+const GATES: &str = r#"
+[worktree]
+setup = [["sh", "-c", "echo built > deps"]]
+
+[[gate]]
+name = "test"
+command = ["sh", "-c", "test -e deps && ! grep -q bad a.txt"]
+retries = 1
+
+[[gate]]
+name = "old"
+command = ["false"]
+retries = 0
+"#;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Story {
     /// One stage fails once and is sent back once; the kill comes after everything was set up.
@@ -38,18 +54,22 @@ pub(crate) enum Story {
     Collected,
     /// The ticket is closed while its shim is stopped, and then the shim is killed.
     Closed,
+    /// The worktree is set up, and gates judge the work: one is red at first, one fails on the base commit too, and the
+    /// base branch moves before the merge.
+    Gated,
     /// The coordinator does everything that it can do by itself, and repeats every call without an
     /// answer.
     Coordinated,
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Usual,
         Self::FirstStart,
         Self::ShimDies,
         Self::Collected,
         Self::Closed,
+        Self::Gated,
         Self::Coordinated,
     ];
 
@@ -59,6 +79,8 @@ impl Story {
         match (part, point) {
             ("open" | "serve", _) => Self::FirstStart,
             ("settle", _) => Self::Closed,
+            ("check" | "check_claim" | "check_end" | "check_judged" | "check_planned", _)
+            | (_, "server.land.before_judged") => Self::Gated,
             (
                 "pause" | "resume" | "resume_ticket" | "complete_stage" | "close" | "due"
                 | "stop_worker" | "stop_work" | "mark",
@@ -89,6 +111,10 @@ impl Story {
                  fake: design#2: wait-for {signs}/never\nfake: design#3: die KILL\n\
                  fake: build: block who does it?"
             ),
+            Self::Gated => format!(
+                "fake: build#1: write a.txt bad\nfake: build#1: touch {signs}/up\n\
+                 fake: build#1: wait-for {signs}/go\nfake: build#2: write a.txt good"
+            ),
             Self::Collected | Self::Closed => {
                 format!(
                     "fake: design: touch {signs}/up\nfake: design: wait-for {signs}/go\n{PLANS}"
@@ -96,6 +122,10 @@ impl Story {
             }
         };
         format!("{WORK}\n{what}")
+    }
+
+    fn plan(self) -> &'static [&'static str] {
+        if self == Self::Gated { &PLAN[1..2] } else { &PLAN }
     }
 }
 
@@ -119,7 +149,14 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
     if story == Story::FirstStart {
         arm().await;
     }
-    kept.repository("shop", "merge").await;
+    let repository = kept.repository("shop", "merge").await;
+    if story == Story::Gated {
+        for (name, text) in [(".vibe-ensemble.toml", GATES), (".gitignore", "deps\n")] {
+            fs::write(repository.path.join(name), text).expect("the directory is writable");
+        }
+        repository.git(&["add", "."]);
+        repository.git(&["commit", "--quiet", "-m", "Say what must hold"]);
+    }
     let directory = kept.directory.clone();
     for stage in PLAN {
         kept.worker_type("shop", stage, 1).await;
@@ -133,7 +170,7 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
         .ok(
             "create_ticket",
             json!({
-                "project": "shop", "title": "a piece of work", "execution_plan": PLAN,
+                "project": "shop", "title": "a piece of work", "execution_plan": story.plan(),
                 "description": story.script(&directory), "idempotency_key": "the one",
             }),
         )
@@ -154,6 +191,11 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
             kill_shims(&kept, Signal::SIGSTOP);
             kept.ok("close_ticket", json!({"ticket_id": ticket})).await;
             kill_shims(&kept, Signal::SIGKILL);
+        }
+        Story::Gated => {
+            appears(&kept, &directory.join("up")).await;
+            repository.git(&["commit", "--quiet", "--allow-empty", "-m", "Of the user"]);
+            fs::write(directory.join("go"), "").expect("the directory is writable");
         }
         Story::Coordinated => coordinate(&kept, &ticket, &directory).await,
     }

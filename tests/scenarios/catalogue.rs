@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Each tool of the contract and its parameters; `?` marks an optional one.
-const TOOLS: [(&str, &str); 33] = [
+const TOOLS: [(&str, &str); 35] = [
     (
         "create_project",
         "name path description? rules? patterns? isolation? on_complete? max_workers? max_budget_usd? max_budget_usd_per_day? \
@@ -19,14 +19,14 @@ const TOOLS: [(&str, &str); 33] = [
     (
         "update_project",
         "project path? description? rules? patterns? isolation? on_complete? max_workers? max_budget_usd? max_budget_usd_per_day? \
-         max_budget_usd_per_ticket? max_attempts_per_ticket? max_descendants?",
+         max_budget_usd_per_ticket? max_attempts_per_ticket? max_descendants? worktree? gates?",
     ),
     ("delete_project", "project force?"),
     (
         "create_worker_type",
         "project worker_type template? system_prompt? description? model? permission_mode? allowed_tools? \
          disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn? \
-         may_create_tickets? mcp_servers? settings? max_turns?",
+         may_create_tickets? mcp_servers? settings? max_turns? max_gate_failures?",
     ),
     ("get_worker_type", "project worker_type"),
     ("list_worker_types", "project limit? cursor?"),
@@ -34,7 +34,7 @@ const TOOLS: [(&str, &str); 33] = [
         "update_worker_type",
         "project worker_type system_prompt? description? model? permission_mode? allowed_tools? \
          disallowed_tools? max_workers? timeout_seconds? stall_seconds? max_attempts? max_budget_usd? auto_spawn? \
-         may_create_tickets? mcp_servers? settings? max_turns?",
+         may_create_tickets? mcp_servers? settings? max_turns? max_gate_failures?",
     ),
     ("delete_worker_type", "project worker_type force?"),
     ("list_worker_templates", "template? limit? cursor?"),
@@ -60,6 +60,8 @@ const TOOLS: [(&str, &str); 33] = [
     ("complete_ticket_stage", "ticket_id stage outcome report rework_stage? question?"),
     ("close_ticket", "ticket_id resolution? comment?"),
     ("resume_ticket", "ticket_id stage? comment?"),
+    ("run_gates", "ticket_id"),
+    ("waive_gate", "ticket_id gate reason"),
     (
         "list_events",
         "after? include_processed? kinds? project? ticket_id? wait_seconds? limit? consumer?",

@@ -110,6 +110,9 @@ async fn demo_runs_a_three_stage_ticket_and_prints_the_reports() {
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
     assert!(words(&output).contains("T-1"), "{}", words(&output));
     assert!(words(&output).to_lowercase().contains("report"), "{}", words(&output));
+    let told = words(&output);
+    let (red, green) = (told.find("gate_failed"), told.find("gate_passed"));
+    assert!(red.is_some() && red < green, "the first try is red, the second is green: {told}");
     assert_eq!(server.descendants(), [], "the demo leaves nothing behind");
 }
 

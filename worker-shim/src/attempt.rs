@@ -19,7 +19,9 @@ use crate::bootstrap::Inherited;
 use crate::child;
 use crate::child::Child;
 use crate::child::SpawnError;
+use crate::child::Writes;
 use crate::clock;
+use crate::commands::Commands;
 use crate::log;
 use crate::memory::OutOfMemory;
 use crate::memory::RefusedTasks;
@@ -65,6 +67,8 @@ pub struct Attempt {
     worker_id: String,
     dir: RunDir,
     child: Option<Child>,
+    /// Of an attempt that is no agent's.
+    commands: Option<Commands>,
     started_at_ms: Option<i64>,
     stdout: Segments,
     stderr: Segments,
@@ -140,9 +144,11 @@ impl Attempt {
             id: attempt_id,
             dir,
             child: None,
+            commands: None,
             started_at_ms: None,
             stdout: Segments::new(path.clone(), Stream::Stdout, &grant.limits),
-            stderr: Segments::new(path, Stream::Stderr, &grant.limits),
+            stderr: Segments::new(path, Stream::Stderr, &grant.limits)
+                .with_head(!grant.kind.is_agent()),
             stderr_tail: Tail::default(),
             transcript: Transcript::default(),
             last_output: clock::monotonic(),
@@ -176,7 +182,17 @@ impl Attempt {
         self.refused_tasks = RefusedTasks::watch(inherited.place.as_ref());
         faults::point!("shim.before_spawn");
         faults::trace!("spawning", self.id);
-        let spawned = child::spawn(grant, &self.dir, tree_lock, inherited.umask);
+        let spawned = if grant.kind.is_agent() {
+            child::spawn(grant, &self.dir, tree_lock, inherited.umask, Writes::Apart)
+        } else {
+            Commands::start(grant, &self.dir, tree_lock, inherited.umask).map(
+                |(commands, child)| {
+                    self.commands = Some(commands);
+                    self.head_output();
+                    child
+                },
+            )
+        };
         let child = spawned.map_err(|error| NotStarted {
             error: log::chain(&error),
             errno: error.errno(),
@@ -249,18 +265,49 @@ impl Attempt {
         seen
     }
 
-    /// Takes one reaped process; returns true if it was the agent itself.
+    /// Writes which command the following output is of.
+    fn head_output(&mut self) {
+        let Some(commands) = &self.commands else { return };
+        let heading = commands.heading();
+        self.stderr.write(heading.as_bytes());
+        self.stderr_tail.push(heading.as_bytes());
+    }
+
+    /// Takes one reaped process; returns true if it was the agent itself, or the last command that
+    /// runs.
     pub fn reaped(&mut self, reaped: Reaped) -> bool {
         self.max_rss_kib = self.max_rss_kib.max(Some(reaped.max_rss_kib));
-        let is_agent = self.child.as_ref().is_some_and(|child| child.pid == reaped.pid);
-        if is_agent {
+        let Some(child) = self.child.as_mut().filter(|child| child.pid == reaped.pid) else {
+            return false;
+        };
+        let Some(commands) = &mut self.commands else {
             self.status = Some(reaped.status);
+            return true;
+        };
+        match commands.ended(reaped.status, &self.dir) {
+            Ok(next) => {
+                (child.pid, child.pidfd) = (next.pid, next.pidfd);
+                self.sweep.spare_from_count(next.pid);
+                self.head_output();
+                false
+            }
+            Err(status) => {
+                self.status = Some(status);
+                true
+            }
         }
-        is_agent
+    }
+
+    /// Starts no further command.
+    fn abandon(&mut self) {
+        if let Some(commands) = &mut self.commands {
+            commands.abandon();
+        }
     }
 
     /// Signals the agent's process group.
-    pub fn signal_group(&self, signal: Signal) {
+    pub fn signal_group(&mut self, signal: Signal) {
+        self.abandon();
         // Once it is reaped, its number may belong to another process; the sweep ends what is left
         // of the group.
         if let Some(child) = self.child.as_ref().filter(|_| self.status.is_none())
@@ -273,6 +320,7 @@ impl Attempt {
 
     /// Kills and reaps for a while.
     pub fn sweep(&mut self) -> Left {
+        self.abandon();
         let mut reaped = Vec::new();
         let left = self.sweep.rounds(|one| reaped.push(one));
         for one in reaped {
@@ -343,6 +391,7 @@ impl Attempt {
             stream_usage: self.transcript.usage(),
             told: self.transcript.told(),
             unreadable: self.transcript.unreadable().cloned(),
+            commands: self.commands.as_ref().map(Commands::ends).unwrap_or_default().to_vec(),
             extra: serde_json::Map::new(),
         }
     }

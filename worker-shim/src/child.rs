@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd as _;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::ChildStderr;
 use std::process::ChildStdout;
@@ -33,6 +34,7 @@ use nix::unistd::getppid;
 use nix::unistd::setsid;
 use shim_evidence::pinned::Pinned;
 use shim_protocol::grant::Grant;
+use shim_protocol::grant::GrantKind;
 
 use crate::environment;
 use crate::image::Image;
@@ -73,17 +75,36 @@ pub struct Child {
     pub stderr: Option<ChildStderr>,
 }
 
-/// Starts the agent of a grant. The agent inherits `tree_lock`, which is closed here.
+/// Where a child writes.
+#[derive(Clone, Copy, Debug)]
+pub enum Writes<'o> {
+    /// Output and errors into a pipe of their own, which the child has to be read from.
+    Apart,
+    /// Both into this pipe.
+    Together(BorrowedFd<'o>),
+}
+
+/// Starts the program of a grant. It inherits `tree_lock`, which is closed here.
 pub fn spawn(
     grant: &Grant,
     dir: &RunDir,
     tree_lock: File,
     child_umask: Mode,
+    writes: Writes<'_>,
 ) -> Result<Child, SpawnError> {
     let program = grant.program.display().to_string();
     let machinery = |source| SpawnError::Machinery { program: program.clone(), source };
     let prompt = dir.prompt().map_err(machinery)?;
-    let environment = environment::build(std::env::vars_os(), &grant.env_pass, &grant.env);
+    let environment = match grant.kind {
+        GrantKind::Agent => environment::build(std::env::vars_os(), &grant.env_pass, &grant.env),
+        GrantKind::Setup | GrantKind::Gate | GrantKind::Newer => {
+            environment::without_account(std::env::vars_os(), &grant.env)
+        }
+    };
+    let pipe = || match writes {
+        Writes::Apart => Ok(Stdio::piped()),
+        Writes::Together(pipe) => pipe.try_clone_to_owned().map(Stdio::from),
+    };
     let image = Image::new(&grant.program, &grant.args, &environment)
         .map_err(|source| SpawnError::Program { program: program.clone(), source })?;
     // The standard library only prepares the process; `image` is what is executed.
@@ -91,8 +112,8 @@ pub fn spawn(
     command
         .current_dir(&grant.cwd)
         .stdin(Stdio::from(prompt))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .stdout(pipe().map_err(machinery)?)
+        .stderr(pipe().map_err(machinery)?);
     let shim = getpid();
     let lock_fd = tree_lock.as_raw_fd();
     // SAFETY: the closure runs in the forked child of a single-threaded process and makes only async-signal-safe
@@ -106,6 +127,8 @@ pub fn spawn(
         });
     }
     let spawned = command.spawn();
+    // With the ends of the pipes that only the child writes to.
+    drop(command);
     drop(tree_lock);
     let mut child = spawned.map_err(|source| explain(grant, program.clone(), source))?;
 
@@ -142,7 +165,8 @@ fn explain(grant: &Grant, program: String, source: io::Error) -> SpawnError {
     }
 }
 
-fn set_nonblocking(pipe: impl AsFd) -> io::Result<()> {
+/// Makes reads from a pipe return at once.
+pub fn set_nonblocking(pipe: impl AsFd) -> io::Result<()> {
     fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(())
 }

@@ -124,6 +124,22 @@ pub fn build(
     built
 }
 
+/// The variables of the account that pays for agents.
+const OF_THE_ACCOUNT: [&str; 2] = ["ANTHROPIC_*", "CLAUDE_*"];
+
+/// Builds the environment of commands that are no agent. What they run is the agent's work, so they
+/// get nothing with which anybody could work as the account: neither its variables nor those that
+/// an operator passes on to agents.
+pub fn without_account(
+    own: impl IntoIterator<Item = (OsString, OsString)>,
+    set: &BTreeMap<String, String>,
+) -> BTreeMap<OsString, OsString> {
+    let is_of_the_account = |name: &OsStr| {
+        name.to_str().is_none_or(|name| OF_THE_ACCOUNT.iter().any(|one| matches(one, name)))
+    };
+    build(own.into_iter().filter(|(name, _)| !is_of_the_account(name)), &[], set)
+}
+
 /// Keeps connections to this machine away from proxies: a proxy would learn the token with which
 /// the agent uses this server's tools.
 fn keep_loopback_direct(built: &mut BTreeMap<OsString, OsString>) {
@@ -252,6 +268,16 @@ mod tests {
             of(&[proxy, ("no_proxy", said)]),
             [own(proxy.0, proxy.1), own("NO_PROXY", with), own("no_proxy", with)]
         );
+    }
+
+    #[test]
+    fn commands_that_are_no_agent_get_no_key_of_the_account() {
+        let own = ["PATH", "ANTHROPIC_API_KEY", "CLAUDE_CONFIG_DIR", "AWS_SECRET_KEY", "LANG"];
+        let own = own.iter().map(|name| (OsString::from(name), OsString::from("own")));
+        let set = BTreeMap::from([("DATABASE_URL".to_owned(), "x".to_owned())]);
+        let built = without_account(own, &set);
+        let names: Vec<&str> = built.keys().filter_map(|name| name.to_str()).collect();
+        assert_eq!(names, ["DATABASE_URL", "LANG", "PATH"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod attempt;
 pub mod bootstrap;
 pub mod child;
 pub mod clock;
+pub mod commands;
 pub mod environment;
 pub mod exit;
 pub mod image;

@@ -269,7 +269,7 @@ impl Supervisor {
             Action::Begin(grant) => return Some(self.begin(*grant, None)),
             Action::Decline { grant, why } => return Some(self.begin(*grant, Some(why))),
             Action::SignalGroup(signal) => {
-                if let Some(attempt) = &self.attempt {
+                if let Some(attempt) = &mut self.attempt {
                     attempt.signal_group(signal);
                 }
             }

@@ -145,6 +145,12 @@ pub(super) fn is_mounted(path: &Path) -> io::Error {
 /// The text of a regular file of at most so many bytes; anything else is an error. Its name is not followed when it is
 /// a link, and a pipe is not waited for.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let content = read_bytes(path, most)?;
+    String::from_utf8(content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The same for any content.
+pub fn read_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let flags =
         OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -154,12 +160,12 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     if !file.metadata()?.is_file() {
         return Err(odd("not a regular file"));
     }
-    let mut text = String::new();
-    file.take(most + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > most {
+    let mut content = Vec::new();
+    file.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
         return Err(odd("far too large"));
     }
-    Ok(text)
+    Ok(content)
 }
 
 /// Writes a small file that replaces whatever has its name in this directory, except a directory.

@@ -32,6 +32,7 @@ use crate::cli::commands::answer::Answer;
 use crate::cli::commands::backup::Backup;
 use crate::cli::commands::call::Call;
 use crate::cli::commands::check_config::CheckConfig;
+use crate::cli::commands::check_project::CheckProject;
 use crate::cli::commands::completions::Completions;
 use crate::cli::commands::connect::Connect;
 use crate::cli::commands::connect::Disconnect;
@@ -42,6 +43,8 @@ use crate::cli::commands::doctor::Doctor;
 use crate::cli::commands::drain::Drain;
 use crate::cli::commands::event::Event;
 use crate::cli::commands::events::Events;
+use crate::cli::commands::gates::GateNoun;
+use crate::cli::commands::gates::Gates;
 use crate::cli::commands::headers::Headers;
 use crate::cli::commands::inbox::Inbox;
 use crate::cli::commands::logs::Logs;
@@ -141,6 +144,11 @@ pub enum Command {
     ///
     /// Reports every problem with its place, and exits with 78 when there is one.
     CheckConfig(CheckConfig),
+    /// Check a project's .vibe-ensemble.toml and print what counts
+    ///
+    /// Reads the file in the directory, without a server. Prints each key with its value and where that comes from, or each
+    /// problem with its line and column and the key that was probably meant. Exits with 78 if the file is not valid.
+    CheckProject(CheckProject),
     /// Show what the running server is doing
     Status(Status),
     /// Watch the workers: memory, processor, dollars, and what each did last
@@ -162,6 +170,10 @@ pub enum Command {
     /// Compares the commit at which the work of the ticket began with the last one that was accepted, in the repository of
     /// its project. Works for open and closed tickets.
     Diff(Diff),
+    /// Show the gates of a ticket, and what each found
+    Gates(Gates),
+    /// List, run and waive the gates of a ticket
+    Gate(GateNoun),
     /// List what waits for somebody, oldest first, with the commands that settle it
     Inbox(Inbox),
     /// Explain why a ticket is not running, and what would start it

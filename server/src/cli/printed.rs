@@ -35,6 +35,8 @@ const ANSWERS: [(&str, &[&str]); 16] = [
             "complete_ticket_stage",
             "close_ticket",
             "resume_ticket",
+            "run_gates",
+            "waive_gate",
         ],
     ),
     ("comment", &["add_ticket_comment"]),
@@ -42,8 +44,9 @@ const ANSWERS: [(&str, &[&str]); 16] = [
 ];
 
 /// The schemas that a command's output follows, one at a time. `call` prints whatever its tool answers.
-const PRINTED: [(&str, &[&str]); 52] = [
+const PRINTED: [(&str, &[&str]); 57] = [
     ("check-config", &["check-config"]),
+    ("check-project", &["check-project"]),
     ("doctor", &["doctor"]),
     ("connect", &["connect"]),
     ("disconnect", &["connect"]),
@@ -65,6 +68,10 @@ const PRINTED: [(&str, &[&str]); 52] = [
     ("ticket close", &["ticket-changed"]),
     ("ticket resume", &["ticket-changed"]),
     ("answer", &["ticket-changed"]),
+    ("gates", &["gates"]),
+    ("gate list", &["gates"]),
+    ("gate run", &["ticket-changed"]),
+    ("gate waive", &["ticket-changed"]),
     ("diff", &["diff"]),
     ("inbox", &["inbox"]),
     ("why", &["why"]),

@@ -12,6 +12,7 @@ use crate::cli::commands::answer;
 use crate::cli::commands::backup;
 use crate::cli::commands::call;
 use crate::cli::commands::check_config;
+use crate::cli::commands::check_project;
 use crate::cli::commands::completions;
 use crate::cli::commands::connect;
 use crate::cli::commands::dashboard;
@@ -21,6 +22,7 @@ use crate::cli::commands::doctor;
 use crate::cli::commands::drain;
 use crate::cli::commands::event;
 use crate::cli::commands::events;
+use crate::cli::commands::gates;
 use crate::cli::commands::headers;
 use crate::cli::commands::inbox;
 use crate::cli::commands::logs;
@@ -49,6 +51,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Serve(command) => serve::run(&command, environment),
         Command::CheckConfig(command) => check_config::run(&command, environment),
+        Command::CheckProject(command) => client(check_project::run(&command, environment)),
         Command::ScriptedAgent(command) => scripted_agent::run(&command, environment),
         Command::Headers(command) => client(headers::run(&command, environment)),
         Command::Completions(command) => completions::run(&command, &mut Cli::command()),
@@ -64,6 +67,8 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Workers(command) => client(workers::run(&command, environment)),
         Command::Tickets(command) => client(tickets::run(&command, environment)),
         Command::Diff(command) => client(diff::run(&command, environment)),
+        Command::Gates(command) => client(gates::list(&command, environment)),
+        Command::Gate(command) => client(gates::gate(command, environment)),
         Command::Inbox(command) => client(inbox::run(&command, environment)),
         Command::Why(command) => client(why::run(&command, environment)),
         Command::Usage(command) => client(usage::run(&command, environment)),

@@ -38,7 +38,7 @@ fn the_help_of_each_command_is_the_reviewed_one() {
 }
 
 /// The command for each tool of a coordinator.
-const COMMANDS: [(&str, &str); 33] = [
+const COMMANDS: [(&str, &str); 35] = [
     ("create_project", "project create"),
     ("get_project", "project show"),
     ("list_projects", "project list"),
@@ -69,6 +69,8 @@ const COMMANDS: [(&str, &str); 33] = [
     ("complete_ticket_stage", "ticket complete"),
     ("close_ticket", "ticket close"),
     ("resume_ticket", "ticket resume"),
+    ("run_gates", "gate run"),
+    ("waive_gate", "gate waive"),
     ("list_events", "event list"),
     ("mark_events_processed", "event mark"),
     ("get_usage", "usage"),

@@ -12,7 +12,7 @@ use super::given::Source;
 use super::layers::Layer;
 use super::options::OPTIONS;
 use super::problem::Problem;
-use super::problem::nearest;
+use crate::domain::nearest::nearest;
 
 /// Where a package puts the file.
 pub(super) const SYSTEM: &str = "/etc/vibe-ensemble/config.toml";

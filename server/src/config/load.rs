@@ -24,8 +24,8 @@ use super::options::Unset;
 use super::places;
 use super::problem::Problem;
 use super::problem::Problems;
-use super::problem::nearest;
 use super::rule::Auth;
+use crate::domain::nearest::nearest;
 
 /// Variables with our prefix that are not options: what a worker gets, what clients read, what tests set.
 const OTHER_VARIABLES: &[&str] = &[
@@ -34,6 +34,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "STAGE",
     "ATTEMPT",
     "WORKER",
+    "PORT",
     "SERVER_ID",
     "TOKEN",
     "CRASH_AT",

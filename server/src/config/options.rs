@@ -124,6 +124,9 @@ options! {
     agent_command: PathBuf = Unset::Value("\"claude\""), "PATH", rule::program(), Reload;
     /// Maximum number of workers at one time, over all projects.
     max_workers: u32 = Unset::Value("16"), "N", rule::number(1..=10_000), Reload;
+    /// Maximum number of setups and gates at one time, over all projects.
+    /// They do not count as workers. 0: the number of processors.
+    max_gates: u32 = Unset::Value("0"), "N", rule::number(0..=10_000), Reload;
     /// How clients authenticate: `token` or `none`.
     /// `token` requires the token in `token_file`. `none` is refused unless the address is a loopback address; anyone who can
     /// reach the port can then run commands as the user of the server.

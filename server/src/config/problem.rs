@@ -59,8 +59,3 @@ impl fmt::Display for Problems {
         Ok(())
     }
 }
-
-/// The name closest to a misspelt one.
-pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
-}

@@ -7,10 +7,15 @@ use tokio::time::Instant;
 
 use super::brakes::Brakes;
 use super::grant::Grants;
+use super::worktrees::Worktrees;
+use super::worktrees::directory_of;
 use crate::clock::Clock;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerKind;
 use crate::obstacles::Obstacles;
+use crate::store::CheckClaim;
 use crate::store::Claim;
+use crate::store::GrantedCheck;
 use crate::store::Result;
 use crate::store::Store;
 
@@ -26,6 +31,7 @@ pub(super) struct Claims {
     pub(super) brakes: Brakes,
     pub(super) obstacles: Obstacles,
     pub(super) grants: Grants,
+    pub(super) worktrees: Worktrees,
 }
 
 /// A pull that has no answer yet.
@@ -71,6 +77,9 @@ impl Claims {
         if !self.brakes.may_start() {
             return Ok(Answer::Nothing);
         }
+        if worker.kind == WorkerKind::Check {
+            return self.answer_check(worker, pull, is_patient).await;
+        }
         let failing = self.obstacles.passed_over(BEING_MADE);
         if pull.is_asked && is_patient && !self.store.has_work(worker, &failing).await? {
             return Ok(Answer::Wait);
@@ -91,6 +100,34 @@ impl Claims {
             }
             Claim::Nothing if is_patient => Answer::Wait,
             Claim::Nothing | Claim::Leave => Answer::Nothing,
+        })
+    }
+
+    /// The same for a worker of setup and gates.
+    async fn answer_check(
+        &self,
+        worker: &Worker,
+        pull: &mut Pull,
+        is_patient: bool,
+    ) -> Result<Answer> {
+        let now = self.clock.now();
+        if pull.is_asked && is_patient && !self.store.has_checks(worker.project, now).await? {
+            return Ok(Answer::Wait);
+        }
+        pull.is_asked = true;
+        Ok(match self.store.claim_check(worker.id, &pull.id, now).await? {
+            CheckClaim::Granted(granted) => {
+                let GrantedCheck { attempt, ticket, project, .. } = &*granted;
+                tracing::debug!(
+                    worker = %worker.id, attempt = %attempt.id, ticket = %ticket.id, kind = attempt.kind.name(),
+                    "a setup or a gate was granted"
+                );
+                let directory = directory_of(attempt, ticket.work.as_ref(), &project.path);
+                self.worktrees.clear_report(attempt, &directory).await?;
+                Answer::Grant(Box::new(self.grants.check(&granted)))
+            }
+            CheckClaim::Nothing if is_patient => Answer::Wait,
+            CheckClaim::Nothing | CheckClaim::Leave => Answer::Nothing,
         })
     }
 }

@@ -87,6 +87,9 @@ impl Completions {
         record: &ExitRecord,
     ) -> Result<AckVerdict> {
         let found = self.store.attempt(attempt).await?;
+        if let Some(found) = found.as_ref().filter(|found| !found.kind.is_agent()) {
+            return self.complete_check(found, record).await;
+        }
         let worktree_gone = self.worktree_is_gone(attempt, record).await?;
         let known = found.as_ref().map(|found| Known {
             resumed: found.resumed,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shim_protocol::grant::Grant;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::grant::Limits;
 use shim_protocol::run_dir;
 
@@ -16,6 +17,9 @@ use crate::domain::prompt::Assignment;
 use crate::domain::worker_type::WorkerTypeSettings;
 use crate::domain::worktree::Worktree;
 use crate::store::Granted;
+
+/// The first of a ticket's own ports, for its agent, its setup and its gates.
+pub(super) const PORT_VARIABLE: &str = "VIBE_ENSEMBLE_PORT";
 
 /// Writes grants: everything with which an agent is started.
 #[derive(Clone, Debug)]
@@ -46,6 +50,7 @@ impl Grants {
             mark: &mark,
             run_dir: &run_dir.to_string_lossy(),
             worker_types: &granted.worker_types,
+            ready: &granted.ready,
         };
         let program = settings.program();
         let mut env = settings.env;
@@ -65,6 +70,9 @@ impl Grants {
         ] {
             env.insert(name.to_owned(), value);
         }
+        if let Some((first, _)) = granted.ready.ports {
+            env.insert(PORT_VARIABLE.to_owned(), first.to_string());
+        }
         Grant {
             version: 1,
             server_id: self.server_id.clone(),
@@ -82,6 +90,8 @@ impl Grants {
             env_pass: settings.env_pass,
             files: prompt::files(kind, &self.access(attempt.id)),
             limits: self.limits(kind),
+            kind: GrantKind::Agent,
+            commands: Vec::new(),
             extra: serde_json::Map::new(),
         }
     }

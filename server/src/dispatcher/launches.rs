@@ -1,6 +1,9 @@
 //! Launches workers: those that queues need, up to the limits, and those that were requested.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::Instant;
 
 use shim_protocol::message::LaunchOrder;
@@ -15,6 +18,7 @@ use crate::domain::slots;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::FailedLaunch;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerKind;
 use crate::journal;
 use crate::obstacles::Obstacles;
 use crate::shim::launch::LaunchError;
@@ -24,6 +28,9 @@ use crate::store::Result;
 use crate::store::Store;
 use crate::telemetry::chain;
 
+/// How long no worker of setups and gates is launched after one that cannot run them.
+const TOO_OLD: Duration = Duration::from_mins(1);
+
 /// Launches shims, and waits longer after each failure. Cheap to clone; all clones share one gate.
 #[derive(Clone, Debug)]
 pub(super) struct Launches {
@@ -31,6 +38,8 @@ pub(super) struct Launches {
     pub(super) clock: Clock,
     pub(super) launcher: Launcher,
     pub(super) places: Arc<Places>,
+    /// Until when no worker of setups and gates is launched: the installed shim cannot run them.
+    pub(super) too_old_until: Arc<Mutex<Option<Instant>>>,
     /// Shut for a while after launches have failed.
     pub(super) gate: Arc<Gate>,
     pub(super) started: Started,
@@ -46,7 +55,9 @@ impl Launches {
             return Ok(());
         }
         let (queues, live) = self.store.waiting_queues(now).await?;
-        for worker in slots::retirements(&queues, workers, self.store.rules().max_workers) {
+        let agents: Vec<Worker> =
+            workers.iter().filter(|worker| worker.kind == WorkerKind::Agent).cloned().collect();
+        for worker in slots::retirements(&queues, &agents, self.store.rules().max_workers) {
             self.store.retire(worker, now).await?;
         }
         // While the gate allows single tries, no more rows are written than launches are tried.
@@ -66,6 +77,38 @@ impl Launches {
         }
         if !launched && allowed == 1 {
             self.gate.unused();
+        }
+        Ok(())
+    }
+
+    /// The installed shim runs agents only. It may be replaced at any moment.
+    pub(super) fn is_too_old(&self) {
+        let until = Instant::now() + TOO_OLD;
+        *self.too_old_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        tracing::error!(
+            "the installed vibe-ensemble-shim runs no setup and no gate; install the one of this version"
+        );
+    }
+
+    /// Writes the rows of workers that run setups and gates; the next look launches them.
+    pub(super) async fn launch_checks(&self, now: Timestamp) -> Result<()> {
+        let until = *self.too_old_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.is_some_and(|until| Instant::now() < until) {
+            return Ok(());
+        }
+        let (due, live) = self.store.due_checks(now).await?;
+        let mut room = self.store.rules().max_gates - live;
+        let mut planned = false;
+        for project in due {
+            let count = (project.due - project.free_workers).min(room);
+            if count > 0 {
+                room -= count;
+                self.store.plan_check_workers(project.project, count, now).await?;
+                planned = true;
+            }
+        }
+        if planned {
+            self.background.look_again();
         }
         Ok(())
     }
@@ -152,6 +195,8 @@ impl Launches {
     async fn put_off(&self, worker: &Worker, why: &str, concerns_queue: bool) -> Result<()> {
         let now = self.clock.now();
         let reason = format!("it could not be launched: {why}");
+        // A worker of setups and gates has no queue that could wait.
+        let concerns_queue = concerns_queue && worker.kind == WorkerKind::Agent;
         let stored = if concerns_queue {
             self.store.launch_failed(worker, &reason, now).await
         } else {

@@ -8,6 +8,7 @@
 //! - [`parts`], [`places`], [`settings`], [`brakes`], [`background`], [`pulse`]: what the steps share.
 //! - [`launches`], [`gate`], [`started`], [`agent`]: workers are launched, and queues are tried again.
 //! - [`sessions`], [`session`], [`claims`], [`grant`], [`links`]: workers with a link.
+//! - [`checks`]: attempts of setup and gate, which have no agent.
 //! - [`completion`], [`heard`]: from an exit record to the end of its attempt.
 //! - [`worktrees`]: git's steps beside the pass.
 //! - [`orders`], [`silent`], [`idle`]: stops and limits are delivered, and enforced on shims that do nothing.
@@ -21,6 +22,7 @@
 mod agent;
 mod background;
 mod brakes;
+mod checks;
 mod claims;
 mod completion;
 mod disk_notice;

@@ -93,6 +93,7 @@ impl Parts {
             clock: clock.clone(),
             launcher,
             places: places.clone(),
+            too_old_until: Arc::default(),
             gate: Arc::default(),
             started: Started::default(),
             obstacles: obstacles.clone(),
@@ -120,6 +121,7 @@ impl Parts {
             brakes: brakes.clone(),
             obstacles: obstacles.clone(),
             grants: grants.clone(),
+            worktrees: worktrees.clone(),
         };
         let sessions = Sessions {
             shared: Shared {

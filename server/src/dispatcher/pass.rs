@@ -114,6 +114,7 @@ impl Pass {
         steps.worktrees.tend(may_start).await?;
         if may_start {
             steps.launches.launch(&workers, now).await?;
+            steps.launches.launch_checks(now).await?;
         }
         let is_watchful =
             unlinked || held_back.is_some() || killing || overdue || silent || looking;

@@ -20,8 +20,10 @@ use super::links::Links;
 use super::looks::Looks;
 use super::proof::Proof;
 use super::started::Standing;
+use crate::domain::attempt::Attempt;
 use crate::domain::attempt::Spent;
 use crate::domain::attempt::StopMode;
+use crate::domain::gates::ran::Ran;
 use crate::domain::id::AttemptId;
 use crate::domain::id::WorkerId;
 use crate::domain::outcome::Failure;
@@ -43,6 +45,7 @@ use crate::shim::evidence::Known;
 use crate::shim::evidence::Mark;
 use crate::shim::facts;
 use crate::shim::locks;
+use crate::store::CheckEnding;
 use crate::store::Ending;
 use crate::store::Result;
 use crate::store::Store;
@@ -312,6 +315,10 @@ impl Reconciler {
         spent: Spent,
         now: Timestamp,
     ) -> Result<()> {
+        if let Some(found) = self.store.attempt(left.attempt).await?.filter(|a| !a.kind.is_agent())
+        {
+            return self.give_up_check(left, &found, verdict, now).await;
+        }
         let settled = self.completions.worktrees.settle(left.attempt, /* accepted */ false).await?;
         if left.ended {
             return self.store.attempt_settled(left.attempt, spent, now).await;
@@ -331,6 +338,44 @@ impl Reconciler {
         };
         self.store.end_attempt(ending, now).await?;
         drop(settled);
+        Ok(())
+    }
+}
+
+impl Reconciler {
+    /// The same for an attempt without an agent.
+    async fn give_up_check(
+        &self,
+        left: &Unsettled,
+        found: &Attempt,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<()> {
+        if left.ended {
+            drop(self.completions.worktrees.tidy(found).await?);
+            return self.store.attempt_settled(left.attempt, Spent::default(), now).await;
+        }
+        let ran = match verdict {
+            Verdict::Cancelled => Ran::Cancelled,
+            Verdict::Interrupted { .. } | Verdict::Signalled { .. } => Ran::Interrupted,
+            Verdict::TimedOut { .. } => Ran::TimedOut { at: 0 },
+            Verdict::Failed { failure, detail } => Ran::Nothing { failure, detail },
+            Verdict::Lost { detail } => Ran::Nothing { failure: Failure::Lost, detail },
+            // A record is needed for that.
+            Verdict::Succeeded(_) => return Ok(()),
+        };
+        let ending = CheckEnding {
+            attempt: left.attempt,
+            ran,
+            exit_code: None,
+            signal: None,
+            tail: String::new(),
+            note: None,
+            tests: None,
+            peak_memory_bytes: None,
+            record: None,
+        };
+        self.completions.end_check(found, ending).await?;
         Ok(())
     }
 }

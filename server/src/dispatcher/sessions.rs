@@ -20,6 +20,7 @@ use super::session::Session;
 use super::session::Shared;
 use crate::domain::id::WorkerId;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerKind;
 use crate::domain::worker::WorkerState;
 use crate::shim::link;
 use crate::shim::listener::Listener;
@@ -147,6 +148,13 @@ impl Sessions {
         if worker.state == WorkerState::Stopped {
             let why = worker.stop_reason.unwrap_or_default();
             return Ok(Err(format!("{id} is stopped: {why}")));
+        }
+        let can_run = |kind| hello.kinds.iter().any(|own| own == kind);
+        if worker.kind == WorkerKind::Check && !(can_run("setup") && can_run("gate")) {
+            let why = "its shim is of a version that runs no setup and no gate";
+            self.shared.store.worker_never_came(id, why, self.shared.clock.now()).await?;
+            self.launches.is_too_old();
+            return Ok(Err(why.to_owned()));
         }
         if let Err(reason) = self.proof.recognise(id, hello, peer).await? {
             return Ok(Err(reason.to_owned()));

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use super::gates::kind::AttemptKind;
 use super::id::AttemptId;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::judging::GateVerdict;
+use super::judging::Tests;
 use super::limits::Limit;
 use super::names::names;
 use super::outcome::Failure;
@@ -59,6 +62,29 @@ pub struct Attempt {
     pub model: String,
     /// Dollars assumed for it, because it could not report what it cost.
     pub assumed_usd: Option<f64>,
+    pub kind: AttemptKind,
+    /// What it ran instead of an agent.
+    pub check: Option<Check>,
+}
+
+/// Commands that an attempt runs instead of an agent, and what came of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// The gate; `None` for a setup.
+    pub gate: Option<String>,
+    /// Each as argv, one after the other.
+    pub commands: Vec<Vec<String>>,
+    /// The commit that is judged, if there is one.
+    pub commit: Option<String>,
+    /// Whether it runs on the base commit, for comparison.
+    pub is_base: bool,
+    pub verdict: Option<GateVerdict>,
+    /// The end of its output.
+    pub tail: String,
+    /// What else people should know.
+    pub note: Option<String>,
+    /// Its report of single tests, if it wrote one.
+    pub tests: Option<Tests>,
 }
 
 /// Why an attempt's agent may no longer use the server.
@@ -237,6 +263,8 @@ mod tests {
             spent: Spent::default(),
             model: String::new(),
             assumed_usd: None,
+            kind: AttemptKind::Agent,
+            check: None,
         };
         let of = |attempt: Attempt, at| attempt.silence(&seconds(at).into());
         assert_eq!(of(live.clone(), 80), None);

@@ -103,5 +103,11 @@ names! {
         /// Nothing is started on the whole server; each project has such an event.
         ServerPaused = "server_paused",
         ServerResumed = "server_resumed",
+        /// A gate has let the work of a stage pass.
+        GatePassed = "gate_passed",
+        /// A gate is red; what follows is in the events after it.
+        GateFailed = "gate_failed",
+        /// The commands that prepare a worktree failed; its ticket is on hold.
+        SetupFailed = "setup_failed",
     }
 }

@@ -24,8 +24,14 @@ names! {
         Checkout = "checkout",
         /// It would fail the same way until a setting, a worker type or a directory changes.
         Configuration = "configuration",
+        /// Somebody has to agree before it goes on.
+        Decision = "decision",
         /// Somebody stopped it, or something that it needs.
         Operator = "operator",
+        /// A gate is red, and its agent has been told as often as it may be.
+        Gate = "gate",
+        /// The commands that prepare its worktree failed.
+        Setup = "setup",
     }
 }
 

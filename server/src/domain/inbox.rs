@@ -176,7 +176,10 @@ impl Item {
                     | HoldKind::Unfinished
                     | HoldKind::Checkout
                     | HoldKind::Configuration
-                    | HoldKind::Operator => {
+                    | HoldKind::Decision
+                    | HoldKind::Operator
+                    | HoldKind::Gate
+                    | HoldKind::Setup => {
                         format!("{ticket} \"{title}\" is on hold at {stage}: {reason}")
                     }
                 }
@@ -286,7 +289,9 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
     };
     let again = hold.kind == HoldKind::Unfinished;
     let mut actions = Vec::new();
-    if *is_done && !again {
+    if hold.kind == HoldKind::Decision {
+        actions.push(resume("Agree to it"));
+    } else if *is_done && !again {
         actions.push(complete());
     }
     // Without its worker type nothing could run it, and resuming it is refused.
@@ -303,9 +308,23 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
             HoldKind::Conflict | HoldKind::Checkout | HoldKind::Configuration => {
                 resume("Fix it, then resume it")
             }
+            HoldKind::Setup => resume("Fix it, then try the setup again"),
+            HoldKind::Gate => resume("Have its agent go on with what the gates found"),
             HoldKind::Unfinished => resume("Have the stage done again; what is there now is kept"),
+            HoldKind::Decision => {
+                let stage = stage.as_str();
+                let command =
+                    format!("vibe-ensemble ticket resume {id} --stage {stage} --comment '{WISH}'");
+                let given = json!({"ticket_id": id, "stage": stage, "comment": WISH});
+                Action::new("Have the stage done differently", "resume_ticket", given, command)
+            }
             HoldKind::Failures | HoldKind::Operator => resume("Resume it"),
         });
+    }
+    if hold.kind == HoldKind::Gate {
+        let command = format!("vibe-ensemble gate run {id}");
+        let given = json!({"ticket_id": id});
+        actions.push(Action::new("Run its gates again", "run_gates", given, command));
     }
     // To do the stage again needs no repair first, so it is the likelier step.
     if *is_done && again {
@@ -314,6 +333,9 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
     actions.push(close(*ticket));
     actions
 }
+
+/// Where goes what shall be different, as with [`ANSWER`].
+const WISH: &str = "WHAT TO CHANGE";
 
 /// Where an answer goes: steps are complete as they stand, and an answer is not known here.
 pub const ANSWER: &str = "YOUR ANSWER";

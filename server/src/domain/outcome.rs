@@ -3,6 +3,9 @@
 //! [`super::verdict`] makes a [`Verdict`] from the facts that a shim recorded; [`super::pipeline`]
 //! decides from it how the ticket continues.
 
+use serde_json::Map;
+use serde_json::Value;
+
 use super::names::names;
 use super::planned::PlannedTicket;
 
@@ -47,6 +50,30 @@ pub struct StageResult {
     /// Tickets to create in the commit that accepts the result, each after those that it waits for.
     /// Empty unless the stage is completed and its type may create tickets.
     pub tickets: Vec<PlannedTicket>,
+}
+
+impl StageResult {
+    /// The result as an agent writes it, and as [`super::verdict::stage_result`] reads it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut fields = Map::from_iter([("report".to_owned(), Value::from(self.report.as_str()))]);
+        let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+        match &self.outcome {
+            StageOutcome::Completed => drop(set("outcome", "completed".into())),
+            StageOutcome::Rework { stage } => {
+                set("outcome", "rework".into());
+                stage.as_ref().map(|stage| set("rework_stage", stage.as_str().into()));
+            }
+            StageOutcome::Blocked { question } => {
+                set("outcome", "blocked".into());
+                question.as_ref().map(|question| set("question", question.as_str().into()));
+            }
+        }
+        if !self.tickets.is_empty() {
+            set("tickets", self.tickets.iter().map(PlannedTicket::to_json).collect());
+        }
+        fields.into()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

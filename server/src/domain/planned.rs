@@ -34,6 +34,25 @@ pub struct PlannedTicket {
     pub depends_on: Vec<Dependency>,
 }
 
+impl PlannedTicket {
+    /// The ticket as a result has it, and as [`tickets`] reads it.
+    pub(super) fn to_json(&self) -> Value {
+        let depends_on = self.depends_on.iter().map(|dependency| match dependency {
+            Dependency::Planned(key) => key.to_string(),
+            Dependency::Existing(id) => id.to_string(),
+        });
+        let stages = self.plan.stages().iter().map(Name::as_str);
+        serde_json::json!({
+            "key": self.key.as_str(),
+            "title": self.title,
+            "description": self.description,
+            "execution_plan": stages.collect::<Vec<_>>(),
+            "priority": self.priority.name(),
+            "depends_on": depends_on.collect::<Vec<_>>(),
+        })
+    }
+}
+
 /// What a planned ticket waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dependency {

@@ -1,5 +1,6 @@
 //! A project: a directory on this machine that workers work in, and what workers must know about it.
 
+use super::checks::TablesChange;
 use super::id::ProjectKey;
 use super::project_limits::ProjectLimitsChange;
 use super::refusal::Refusal;
@@ -55,6 +56,7 @@ pub struct ProjectChange {
     pub rules: Option<String>,
     pub patterns: Option<String>,
     pub limits: ProjectLimitsChange,
+    pub checks: TablesChange,
 }
 
 /// Checks the form of a project path. The caller checks whether the directory exists.

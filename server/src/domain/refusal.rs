@@ -59,6 +59,11 @@ pub enum Refusal {
         path: String,
         why: String,
     },
+    /// The file of a ticket that works in the project's directory is still wrong.
+    SettingsUnusable {
+        ticket: TicketId,
+        why: String,
+    },
     ProjectInUse {
         project: String,
         open_tickets: i64,
@@ -88,6 +93,19 @@ pub enum Refusal {
         ticket: TicketId,
         attempt: AttemptId,
         worker: WorkerId,
+    },
+    UnknownGate {
+        ticket: TicketId,
+        given: String,
+        known: Vec<String>,
+    },
+    /// There is nothing to run, or nowhere to run it.
+    NoGates {
+        ticket: TicketId,
+    },
+    /// The setup of the ticket's worktree, or its gates, are under way.
+    TicketChecking {
+        ticket: TicketId,
     },
     /// The ticket's stages are completed, and its branch is being merged.
     TicketLanding {

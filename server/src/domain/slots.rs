@@ -101,6 +101,7 @@ mod tests {
     use crate::domain::id::TicketId;
     use crate::domain::text::Name;
     use crate::domain::time::Timestamp;
+    use crate::domain::worker::WorkerKind;
 
     fn queue(name: &str, workers: i64, head: (Priority, i64)) -> Queue {
         Queue {
@@ -127,6 +128,7 @@ mod tests {
             project: ProjectKey(1),
             project_name: Name::from_row("p".into()),
             worker_type: Name::from_row(kind.into()),
+            kind: WorkerKind::Agent,
             state,
             pid: None,
             child_pid: None,

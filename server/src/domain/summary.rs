@@ -5,6 +5,7 @@ use super::attempt::Attempt;
 use super::id::AttemptId;
 use super::id::TicketId;
 use super::id::WorkerId;
+use super::judging::GateVerdict;
 use super::outcome::Verdict;
 use super::pause::Cause;
 use super::pipeline::Move;
@@ -87,6 +88,34 @@ pub fn attempt_ended(attempt: &Attempt, ticket: &Ticket, verdict: &Verdict, to: 
     format!("{} of {} at {} {what}; {next}.", attempt.id, ticket.id, attempt.stage)
 }
 
+/// `how` says which command failed, and how.
+#[must_use]
+pub fn setup_failed(ticket: TicketId, attempt: AttemptId, how: &str) -> String {
+    format!("The setup of the worktree of {ticket} failed in {attempt}: {}.", clause(how))
+}
+
+#[must_use]
+pub fn gate_judged(
+    ticket: TicketId,
+    gate: &str,
+    attempt: AttemptId,
+    verdict: GateVerdict,
+) -> String {
+    let what = match verdict {
+        GateVerdict::Passed => "passed",
+        GateVerdict::Failed => "failed",
+        GateVerdict::KnownFailure => {
+            "fails as it does on the base commit, so it lets the work pass"
+        }
+        GateVerdict::Flaky => {
+            "failed and passed when it was repeated, so it is flaky and lets the work pass"
+        }
+        GateVerdict::TimedOut => "did not end in time",
+        GateVerdict::Error => "could not be run",
+    };
+    format!("The gate {gate} of {ticket} {what} ({attempt}).")
+}
+
 /// `reason` keeps its ending: it may be an agent's question.
 #[must_use]
 pub fn on_hold(ticket: TicketId, reason: &str) -> String {
@@ -96,6 +125,12 @@ pub fn on_hold(ticket: TicketId, reason: &str) -> String {
 #[must_use]
 pub fn ticket_resumed(ticket: &Ticket) -> String {
     format!("{} resumes at its stage {}.", ticket.id, ticket.current_stage())
+}
+
+/// To what a completed ticket changes.
+#[must_use]
+pub fn ticket_agreed(ticket: TicketId) -> String {
+    format!("{ticket} goes on: its change of protected files was agreed to.")
 }
 
 /// `by` was the last of the tickets that it waited for.

@@ -1,5 +1,6 @@
 //! A ticket: one piece of work that goes through the stages of its execution plan.
 
+use super::gates::kind::AttemptKind;
 use super::hold::Hold;
 use super::id::AttemptId;
 use super::id::ProjectKey;
@@ -48,6 +49,10 @@ pub struct Ticket {
     pub resume: Option<ResumeHint>,
     /// Where its work is; `None` before it began, and for a ticket that works in the project's directory.
     pub work: Option<Worktree>,
+    /// How often the gates of its stage were red since the stage was entered or resumed.
+    pub gate_failures: i64,
+    /// What was red, for the next attempt.
+    pub gate_message: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -241,6 +246,11 @@ pub struct LiveAttempt {
     pub suspect: bool,
     /// Like [`super::attempt::Attempt::trouble`].
     pub trouble: Option<String>,
+    pub kind: AttemptKind,
+    /// The gate that it runs.
+    pub gate: Option<String>,
+    /// Whether it runs on the base commit.
+    pub is_base: bool,
 }
 
 #[cfg(test)]

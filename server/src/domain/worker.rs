@@ -16,6 +16,7 @@ pub struct Worker {
     pub project_name: Name,
     /// With the project, the queue it pulls from.
     pub worker_type: Name,
+    pub kind: WorkerKind,
     pub state: WorkerState,
     /// The shim's process id, once it has connected.
     pub pid: Option<i64>,
@@ -33,7 +34,18 @@ pub struct Worker {
     pub stop_reason: Option<String>,
 }
 
+/// What a worker of setup and gates has in the place of a queue: no worker type can have this name.
+pub const CHECKS: &str = "(gates)";
+
 names! {
+    /// What a worker runs.
+    pub enum WorkerKind {
+        /// Agents, for the tickets of one queue.
+        Agent = "agent",
+        /// Setup and gates of its project; it counts in no limit of workers.
+        Check = "check",
+    }
+
     /// The state of a worker. `Stopped` is final: a shim that connects for a stopped worker is refused.
     pub enum WorkerState {
         /// Launched; its shim has not connected yet.

@@ -61,6 +61,8 @@ pub struct Worktree {
     pub merged_commit: Option<String>,
     /// Retention has removed the directory.
     pub removed: bool,
+    /// The setup of its project has succeeded in it.
+    pub set_up: bool,
     /// Which directory its path must lead to, as the file system knows it; `None` if that does not matter, or is not known.
     pub directory: Option<String>,
 }
@@ -103,6 +105,7 @@ mod tests {
             landing: false,
             merged_commit: None,
             removed: false,
+            set_up: false,
             directory: None,
         };
         assert_eq!(top.cwd(), "/state/worktrees/shop/T-1");

@@ -17,11 +17,32 @@ pub struct Conflict {
     pub files: Vec<String>,
 }
 
+/// What a merge of a branch into its base would bring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// The base branch has all of it already.
+    Done,
+    /// This commit, made from that of the base branch.
+    Commit(Made),
+    /// It cannot be merged; the sentence says why.
+    Refused(Hold),
+}
+
+/// A commit that can become the base branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub commit: String,
+    /// The commit of the base branch when it was made.
+    pub onto: String,
+}
+
 /// The outcome of merging a branch into its base.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Landing {
     /// The base branch has it, by this commit.
     Landed(String),
+    /// The base branch has moved since the commit was judged that was to be brought.
+    Moved,
     /// Not merged, and nothing was changed; the sentence says why, which files, and what to do.
     Refused(Hold),
 }
@@ -54,6 +75,47 @@ impl Repository {
         Ok(Ok(at))
     }
 
+    /// What merging the ticket's accepted work into its base branch would bring, without moving anything.
+    pub async fn merge_of(&self, work: &Worktree, title: &str) -> Result<Merge, GitError> {
+        let Some(base) = work.base_branch.as_deref() else {
+            return Ok(Merge::Refused(without_base()));
+        };
+        let Some(onto) = self.tip(base).await? else {
+            return Ok(Merge::Refused(base_gone(work)));
+        };
+        if self.contains(&onto, &work.head.commit).await? {
+            return Ok(Merge::Done);
+        }
+        Ok(match self.made(work, title, &onto).await? {
+            Ok(commit) => Merge::Commit(Made { commit, onto }),
+            Err(refused) => Merge::Refused(refused),
+        })
+    }
+
+    /// The commit that has both the base branch, at `tip`, and the ticket's accepted work.
+    async fn made(
+        &self,
+        work: &Worktree,
+        title: &str,
+        tip: &str,
+    ) -> Result<Result<String, Hold>, GitError> {
+        let head = work.head.commit.as_str();
+        if self.contains(head, tip).await? {
+            return Ok(Ok(head.to_owned()));
+        }
+        Ok(match self.merged(tip, head).await? {
+            Ok(tree) => {
+                let message = format!("Merge {}: {title}\n", work.branch);
+                Ok(self.commit(&tree, &[tip, head], &message).await?)
+            }
+            Err(files) => {
+                let (files, name) = (listed(&files), work.base_name().unwrap_or_default());
+                let why = format!("{} conflicts with {name} in {files}", work.branch);
+                Err(Hold::new(HoldKind::Conflict, why))
+            }
+        })
+    }
+
     /// Brings the ticket's accepted work into its base branch, if that is safe.
     ///
     /// A branch that is checked out nowhere is moved. A branch that is checked out in the user's
@@ -63,15 +125,27 @@ impl Repository {
     /// interrupted git has left there is undone. If it is repeated after it succeeded, it finds the
     /// work in the branch.
     pub async fn land(&self, work: &Worktree, title: &str) -> Result<Landing, GitError> {
+        self.bring(work, title, None).await
+    }
+
+    /// Like [`Self::land`], with the commit that the gates of the ticket have let pass: that very one, as long as the
+    /// base branch is where it was made from.
+    pub async fn land_judged(&self, work: &Worktree, made: &Made) -> Result<Landing, GitError> {
+        self.bring(work, "", Some(made)).await
+    }
+
+    async fn bring(
+        &self,
+        work: &Worktree,
+        title: &str,
+        judged: Option<&Made>,
+    ) -> Result<Landing, GitError> {
         let refused = |kind, why: String| Ok(Landing::Refused(Hold::new(kind, why)));
         let (Some(base), Some(name)) = (work.base_branch.as_deref(), work.base_name()) else {
-            return refused(
-                HoldKind::Checkout,
-                "the project had no branch checked out when it began".to_owned(),
-            );
+            return Ok(Landing::Refused(without_base()));
         };
         let Some(tip) = self.tip(base).await? else {
-            return refused(HoldKind::Checkout, format!("its base branch {name} is gone"));
+            return Ok(Landing::Refused(base_gone(work)));
         };
         let head = work.head.commit.as_str();
         if self.contains(&tip, head).await? {
@@ -113,22 +187,13 @@ impl Repository {
                 );
             }
         }
-        let result = if self.contains(head, &tip).await? {
-            head.to_owned()
-        } else {
-            match self.merged(&tip, head).await? {
-                Ok(tree) => {
-                    let message = format!("Merge {}: {title}\n", work.branch);
-                    self.commit(&tree, &[&tip, head], &message).await?
-                }
-                Err(files) => {
-                    let files = listed(&files);
-                    return refused(
-                        HoldKind::Conflict,
-                        format!("{} conflicts with {name} in {files}", work.branch),
-                    );
-                }
-            }
+        let result = match judged {
+            Some(made) if made.onto == tip => made.commit.clone(),
+            Some(_) => return Ok(Landing::Moved),
+            None => match self.made(work, title, &tip).await? {
+                Ok(commit) => commit,
+                Err(why) => return Ok(Landing::Refused(why)),
+            },
         };
         let Some(checkout) = checkouts.first() else {
             let why = format!("vibe-ensemble: merge {}", work.branch);
@@ -158,4 +223,14 @@ impl Repository {
             _ => Err(answer.failed()),
         }
     }
+}
+
+fn without_base() -> Hold {
+    let why = "the project had no branch checked out when it began";
+    Hold::new(HoldKind::Checkout, why)
+}
+
+fn base_gone(work: &Worktree) -> Hold {
+    let name = work.base_name().unwrap_or_default();
+    Hold::new(HoldKind::Checkout, format!("its base branch {name} is gone"))
 }

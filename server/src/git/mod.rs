@@ -18,7 +18,9 @@
 //! - `unfinished`: merges and rebases in progress.
 //! - `nested`, `inner`, `submodules`: repositories, worktrees and submodules inside a worktree.
 //! - `abandoned`: locks of a killed git in the common directory, cleared whenever a repository is opened.
-//! - `difference`: what a ticket changed, for people.
+//! - [`gates`]: worktrees in which gates run.
+//! - `difference`: what a ticket changed, for people; `at_commit`: a file of a commit, and which files changed.
+//! - `carry`: copies ignored files of the checkout into a worktree.
 //! - [`merge`]: brings results of several tickets together, and a branch into its base; `checkout`: the
 //!   user's working trees; `forward`, `left`: fast-forwards one, and restores it when git could not finish.
 //!
@@ -28,7 +30,9 @@
 //! holds.
 
 mod abandoned;
+mod at_commit;
 mod bounds;
+mod carry;
 mod checkout;
 mod command;
 mod difference;
@@ -55,6 +59,7 @@ mod unfinished;
 mod whereabouts;
 mod work;
 
+pub mod gates;
 pub mod merge;
 pub mod refs;
 pub mod removal;
@@ -63,7 +68,12 @@ pub mod stand;
 #[cfg(test)]
 mod tests;
 
+pub use self::at_commit::FileAt;
+pub use self::at_commit::is_as_committed;
 pub use self::bounds::Hung;
+pub use self::carry::Carried;
+pub use self::carry::INCLUDE;
+pub use self::carry::TooMuch;
 pub use self::difference::Shown;
 pub use self::difference::difference;
 pub use self::error::GitError;

@@ -28,6 +28,11 @@ pub struct Author {
 }
 
 impl Author {
+    /// The ref under which its first changes are kept that were not accepted.
+    pub(super) fn reference(&self) -> String {
+        format!("{ATTEMPTS}{}", self.attempt)
+    }
+
     pub(super) fn message(&self, subject: &str, body: &str) -> String {
         let Self { ticket, stage, attempt } = self;
         format!(

@@ -50,6 +50,9 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ("project_resumed", "7d8654872ff8446ba44807410996d55b"),
     ("server_paused", "4eb9ae8abdac4ec4acb4d2247f9753ba"),
     ("server_resumed", "e71c530ffe634e8c87bc8e1b5e58aa35"),
+    ("gate_passed", "53aa56f121c84a818aba02ce83fe281f"),
+    ("gate_failed", "585227225d0f4143836ff9c2b65c18d9"),
+    ("setup_failed", "d075b2ba74e5468e9a085b81a14f035a"),
 ];
 
 /// The `MESSAGE_ID` of a kind of record.

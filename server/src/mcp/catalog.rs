@@ -15,6 +15,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         tools::inbox::tools(),
         tools::stop::tools(),
         tools::tickets::tools(),
+        tools::gates::tools(),
         tools::events::tools(),
         tools::usage::tools(),
     ]
@@ -56,7 +57,7 @@ mod tests {
     use crate::mcp::reply::wrong_arguments;
     use crate::mcp::schema;
 
-    const NAMES: [&str; 33] = [
+    const NAMES: [&str; 35] = [
         "create_project",
         "get_project",
         "list_projects",
@@ -87,6 +88,8 @@ mod tests {
         "complete_ticket_stage",
         "close_ticket",
         "resume_ticket",
+        "run_gates",
+        "waive_gate",
         "list_events",
         "mark_events_processed",
         "get_usage",

@@ -145,6 +145,9 @@ fn write(event: &Event, failure: Option<Failure>) {
         K::ProjectResumed => record!(INFO, "project_resumed", "project resumed"),
         K::ServerPaused => record!(WARN, "server_paused", "server paused"),
         K::ServerResumed => record!(INFO, "server_resumed", "server resumed"),
+        K::GatePassed => record!(INFO, "gate_passed", "gate passed"),
+        K::GateFailed => record!(WARN, "gate_failed", "gate failed"),
+        K::SetupFailed => record!(WARN, "setup_failed", "setup of a worktree failed"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the configuration to the settings of each part of the server.
 
 use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use shim_protocol::grant;
@@ -33,8 +34,18 @@ pub(super) fn rules(settings: &Settings) -> Rules {
             again: Policy::default().again,
         },
         max_workers: i64::from(settings.max_workers),
+        max_gates: max_gates(settings.max_gates),
         max_usd_per_day: Some(settings.max_usd_per_day).filter(|usd| *usd > 0.0),
         max_descendants: i64::from(settings.max_descendants),
+    }
+}
+
+/// Gates mostly compute, so more of them than processors only slow each other down.
+fn max_gates(configured: u32) -> i64 {
+    let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    match configured {
+        0 => i64::try_from(processors()).unwrap_or(1),
+        most => i64::from(most),
     }
 }
 

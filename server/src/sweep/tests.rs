@@ -11,6 +11,7 @@ use rustix::fs::flock;
 
 use super::*;
 use crate::domain::attempt::Spent;
+use crate::domain::checks::Kept;
 use crate::domain::id::AttemptId;
 use crate::domain::id::EventSeq;
 use crate::domain::id::TicketId;
@@ -36,6 +37,7 @@ use crate::domain::worktree::OnComplete;
 use crate::domain::worktree::Worktree;
 use crate::git::Repositories;
 use crate::git::stand::Place;
+use crate::store::Beginning;
 use crate::store::Claim;
 use crate::store::Ending;
 use crate::store::EventMarks;
@@ -49,6 +51,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 const KEEP: Option<Duration> = Some(Duration::from_secs(30 * 86_400));
 const THEN: Timestamp = Timestamp::from_millis(1_000_000);
 
+/// A worktree without settings.
+fn beginning(work: Worktree) -> Beginning {
+    Beginning { work, kept: Kept::default(), busy_ports: Vec::new() }
+}
+
 struct Bed {
     store: Store,
     dir: tempfile::TempDir,
@@ -59,7 +66,13 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let backoff = Backoff { first: Duration::from_secs(10), most: Duration::from_secs(60) };
         let policy = Policy { max_rework: 3, retry: backoff, overload: backoff, again: backoff };
-        let rules = Rules { policy, max_workers: 100, max_usd_per_day: None, max_descendants: 100 };
+        let rules = Rules {
+            policy,
+            max_workers: 100,
+            max_gates: 4,
+            max_usd_per_day: None,
+            max_descendants: 100,
+        };
         let store = Store::open(&dir.path().join("test.db"), rules, THEN).await.unwrap();
         let new = NewProject {
             name: name("shop"),
@@ -120,6 +133,7 @@ impl Bed {
             landing: false,
             merged_commit: None,
             removed: false,
+            set_up: false,
             directory: None,
         }
     }
@@ -127,8 +141,8 @@ impl Bed {
     /// A ticket whose one stage is running, with the files that its shim would have made.
     async fn running(&self) -> (TicketId, AttemptId, WorkerId) {
         let ticket = self.ticket().await;
-        self.store.begin_worktree(ticket, self.worktree(ticket)).await.unwrap();
-        self.store.worktree_ready(ticket, None, None).await.unwrap();
+        self.store.begin_worktree(ticket, beginning(self.worktree(ticket))).await.unwrap();
+        self.store.worktree_ready(ticket, None, None, Timestamp::from_millis(0)).await.unwrap();
         let worker = self.store.request_workers("shop", "impl", 1, THEN).await.unwrap()[0].id;
         assert!(self.store.mark_launched(worker, "f".repeat(64), THEN).await.unwrap());
         self.store.worker_hello(worker, 4711, None, THEN).await.unwrap();
@@ -343,7 +357,7 @@ async fn worktrees_of_closed_tickets_are_removed_unless_they_hold_the_only_copy_
         let ticket = bed.ticket().await;
         let head = Head { commit: base.clone(), stat: DiffStat::default() };
         let work = Worktree { base_commit: base.clone(), head, ..bed.worktree(ticket) };
-        bed.store.begin_worktree(ticket, work.clone()).await.unwrap();
+        bed.store.begin_worktree(ticket, beginning(work.clone())).await.unwrap();
         let repository = repositories.open(&user.join(".git")).await.unwrap();
         repository.stand_up(&work, Place::New).await.unwrap();
         works.push((ticket, PathBuf::from(work.path)));

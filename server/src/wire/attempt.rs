@@ -8,6 +8,7 @@ use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
 use crate::domain::attempt::Progress;
+use crate::domain::gates::kind::AttemptKind;
 
 /// The progress that an agent reported.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +69,21 @@ pub struct AttemptView {
     pub budget_usd: Option<f64>,
     /// True if it only asked an earlier attempt's session for the outcome.
     pub asks_outcome: bool,
+    /// agent, setup or gate.
+    #[schemars(extend("enum" = AttemptKind::NAMES))]
+    pub kind: String,
+    /// Of a gate: which one.
+    pub gate: Option<String>,
+    /// Of a setup or a gate: what it runs, each command with its arguments.
+    pub commands: Option<Vec<Vec<String>>>,
+    /// Of a gate: the commit that it judges.
+    pub commit: Option<String>,
+    /// Of a gate that has ended: what it found at that commit.
+    pub verdict: Option<String>,
+    /// True for a gate that runs on the base commit, for comparison.
+    pub on_base: bool,
+    /// What else to know about a setup or a gate.
+    pub note: Option<String>,
     pub granted_at: String,
     pub started_at: Option<String>,
     pub ended_at: Option<String>,
@@ -80,8 +96,16 @@ impl From<Attempt> for AttemptView {
             AttemptState::Granted | AttemptState::Running => None,
             AttemptState::Ended(ended) => Some(ended),
         };
+        let check = attempt.check.as_ref();
         let of = |field: fn(&Ended) -> Option<i64>| ended.as_ref().and_then(field);
         Self {
+            kind: attempt.kind.name().to_owned(),
+            gate: check.and_then(|check| check.gate.clone()),
+            commands: check.map(|check| check.commands.clone()),
+            commit: check.and_then(|check| check.commit.clone()),
+            verdict: check.and_then(|check| check.verdict).map(|found| found.name().to_owned()),
+            on_base: check.is_some_and(|check| check.is_base),
+            note: check.and_then(|check| check.note.clone()),
             attempt_id: attempt.id.to_string(),
             ticket_id: attempt.ticket.to_string(),
             stage: attempt.stage.into_string(),

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod comment;
 pub mod event;
+pub mod gate;
 pub mod inbox;
 pub mod pause;
 pub mod printed;

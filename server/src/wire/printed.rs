@@ -13,6 +13,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::wire::event::EventView;
+use crate::wire::gate::GateView;
 use crate::wire::inbox::ItemView;
 use crate::wire::pause::PauseView;
 use crate::wire::pause::PausedView;
@@ -246,6 +247,40 @@ struct ConfigProblem {
     message: String,
 }
 
+/// `gates --json`.
+#[derive(Serialize, JsonSchema)]
+struct GateList {
+    ticket_id: String,
+    /// In the order in which they run.
+    gates: Vec<GateView>,
+}
+
+/// `check-project --json`.
+#[derive(Serialize, JsonSchema)]
+struct CheckedProject {
+    /// Whether the file is valid. It is also true where there is no file.
+    ok: bool,
+    /// The file; where it is valid, null if there is none.
+    file: Option<String>,
+    /// Whether the file is committed as it is; null if there is no file, or no repository.
+    committed: Option<bool>,
+    /// Each key of the table with what counts; where it is valid.
+    worktree: Option<BTreeMap<String, OptionShown>>,
+    /// The same for each gate.
+    gates: Option<Vec<BTreeMap<String, OptionShown>>>,
+    /// Where it is not valid.
+    problems: Option<Vec<ProjectProblem>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ProjectProblem {
+    line: Option<usize>,
+    column: Option<usize>,
+    /// The key with the way to it, such as gate[0].command.
+    key: Option<String>,
+    message: String,
+}
+
 /// `doctor --json`.
 #[derive(Serialize, JsonSchema)]
 struct Doctor {
@@ -283,6 +318,8 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("restore", of::<Restored>()),
         ("connect", of::<Connected>()),
         ("check-config", of::<CheckedConfig>()),
+        ("check-project", of::<CheckedProject>()),
+        ("gates", of::<GateList>()),
         ("drain", of::<Drain>()),
         ("backup", of::<Backup>()),
         ("doctor", of::<Doctor>()),

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
 
+use crate::domain::checks::Tables;
 use crate::domain::project::Project;
 use crate::domain::project::TicketCounts;
 use crate::domain::project_limits::ProjectLimits;
@@ -55,6 +58,31 @@ pub struct ProjectWithCounts {
     /// Tickets by state.
     pub tickets: CountsView,
     pub limits: LimitsView,
+    #[serde(flatten)]
+    pub checks: TablesView,
+}
+
+/// What was set for a project over its `.vibe-ensemble.toml`, with only the keys that are set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(!default)]
+pub struct TablesView {
+    /// The table `[worktree]`.
+    pub worktree: Map<String, Value>,
+    /// The gates.
+    pub gates: Vec<Map<String, Value>>,
+}
+
+impl From<Tables> for TablesView {
+    fn from(tables: Tables) -> Self {
+        // Their keys are strings, and JSON has every value in them.
+        let worktree = serde_json::to_value(tables.worktree).ok();
+        let gates = serde_json::to_value(tables.gates).ok();
+        Self {
+            worktree: worktree.and_then(|table| table.as_object().cloned()).unwrap_or_default(),
+            gates: gates.and_then(|gates| serde_json::from_value(gates).ok()).unwrap_or_default(),
+        }
+    }
 }
 
 /// Null means no such limit.
@@ -89,6 +117,8 @@ pub struct ProjectWithLimits {
     #[serde(flatten)]
     pub project: ProjectView,
     pub limits: LimitsView,
+    #[serde(flatten)]
+    pub checks: TablesView,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

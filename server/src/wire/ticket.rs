@@ -14,6 +14,8 @@ use crate::domain::waiting::Cause;
 use crate::domain::worktree::DiffStat;
 use crate::wire::attempt::AttemptView;
 use crate::wire::comment::CommentView;
+use crate::wire::gate::CopiedView;
+use crate::wire::gate::GateView;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -146,6 +148,10 @@ pub struct TicketDetailView {
     pub comments_total: i64,
     /// Pass it back to read older comments; null if there are none.
     pub comments_cursor: Option<String>,
+    /// Its gates, in their order, with what each found last.
+    pub gates: Vec<GateView>,
+    /// What was copied into its worktree from the project's checkout; null if nothing was to be.
+    pub copied: Option<CopiedView>,
     /// The newest, oldest first.
     pub attempts: Vec<AttemptView>,
     pub attempts_total: i64,

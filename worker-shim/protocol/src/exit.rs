@@ -78,9 +78,21 @@ pub struct ExitRecord {
     /// Lines that were meant as JSON and could not be read, or were too long to be held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<Unreadable>,
+    /// How each command of a grant with commands ended, in their order; those after a command that
+    /// failed are missing. Empty for agents, and in records of older shims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandEnd>,
     /// Fields that a newer shim added.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// How one of several commands ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandEnd {
+    pub status: ExitStatus,
+    /// From its start to its end, in milliseconds.
+    pub wall_ms: u64,
 }
 
 /// How the child ended. An end that could not be observed is `Unknown`, which no reader takes for

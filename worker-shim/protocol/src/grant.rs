@@ -40,9 +40,42 @@ pub struct Grant {
     #[serde(default)]
     pub files: BTreeMap<String, String>,
     pub limits: Limits,
+    /// What is run. Absent from older servers, which grant only agents.
+    #[serde(default, skip_serializing_if = "GrantKind::is_agent")]
+    pub kind: GrantKind,
+    /// The commands of a grant that is not for an agent, as argv, run one after the other until one
+    /// fails. `program` and `args` are then those of the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<Vec<String>>,
     /// Fields that a newer server added; kept so that `grant.json` is exactly what the server sent.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// What a grant runs. A server grants a kind only to a shim whose hello names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantKind {
+    /// An agent: its output is a stream of messages, and it is given the account's keys.
+    #[default]
+    Agent,
+    /// Commands that prepare a worktree.
+    Setup,
+    /// A command that judges what an agent did.
+    Gate,
+    /// A kind from a newer server. It is declined.
+    #[serde(other)]
+    Newer,
+}
+
+impl GrantKind {
+    /// The kinds that this version runs, as a hello names them.
+    pub const RUN: [&'static str; 3] = ["agent", "setup", "gate"];
+
+    #[must_use]
+    pub fn is_agent(&self) -> bool {
+        *self == Self::Agent
+    }
 }
 
 /// Bounds that the shim enforces alone, because it outlives the server. Durations in milliseconds.

@@ -146,6 +146,9 @@ pub struct Hello {
     /// older shims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traces: Option<Box<Traces>>,
+    /// The kinds of grants that this shim can run. Absent from older shims, which run only agents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<String>,
 }
 
 /// What distinguishes one shim from every other process and file. It is sent once over the link

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
+use shim_protocol::exit::CommandEnd;
 use shim_protocol::exit::Denial;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
@@ -27,6 +28,7 @@ use shim_protocol::exit::Unreadable;
 use shim_protocol::exit::Usage;
 use shim_protocol::exit::UsageLimit;
 use shim_protocol::grant::Grant;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::grant::Limits;
 use shim_protocol::message::AckVerdict;
 use shim_protocol::message::Hello;
@@ -64,6 +66,8 @@ fn every_file_reads_and_is_written_the_same() {
     check(&mut seen, "file_exit_signalled", &signalled());
     check(&mut seen, "file_exit_tasks", &short_of_tasks());
     check(&mut seen, "file_exit_told", &told());
+    check(&mut seen, "file_grant_gate", &gate());
+    check(&mut seen, "file_exit_commands", &of_commands());
     check(&mut seen, "file_unit", &place());
 
     let files: BTreeSet<String> = fs::read_dir(directory())
@@ -160,6 +164,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         unit: Some("vibe-ensemble-worker@3.service".into()),
         place_id: None,
         traces: None,
+        kinds: Vec::new(),
     };
     let idle =
         Hello { live_attempt: None, child_pid: None, draining: false, unit: None, ..hello.clone() };
@@ -174,6 +179,8 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         })),
         ..idle.clone()
     };
+    let able =
+        Hello { kinds: ["agent", "setup", "gate"].map(str::to_owned).to_vec(), ..traced.clone() };
     let progress = Progress {
         attempt_id: "A-17".into(),
         turns: 3,
@@ -212,6 +219,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
     vec![
         ("hello", ToServer::Hello(idle)),
         ("hello_traces", ToServer::Hello(traced)),
+        ("hello_kinds", ToServer::Hello(able)),
         ("hello_adopted", ToServer::Hello(hello)),
         ("pull", ToServer::Pull { pull_id: "00ab-1".into() }),
         (
@@ -250,6 +258,7 @@ fn to_shim() -> Vec<(&'static str, ToShim)> {
         ("welcome", ToShim::Welcome(welcome)),
         ("refused", ToShim::Refused { reason: "W-7 was stopped".into() }),
         ("grant", ToShim::Grant { pull_id: "00ab-1".into(), grant: Box::new(grant()) }),
+        ("grant_gate", ToShim::Grant { pull_id: "00ab-1".into(), grant: Box::new(gate()) }),
         ("empty", ToShim::Empty { pull_id: "00ab-1".into() }),
         ("ack", ToShim::Ack { attempt_id: id(), verdict: AckVerdict::Accepted }),
         ("ack_duplicate", ToShim::Ack { attempt_id: id(), verdict: AckVerdict::Duplicate }),
@@ -290,7 +299,35 @@ fn grant() -> Grant {
             segments: 8,
             ..Limits::default()
         },
+        kind: GrantKind::Agent,
+        commands: Vec::new(),
         extra: Map::from_iter([("from_a_newer_server".to_owned(), json!([1, 2]))]),
+    }
+}
+
+/// A grant without an agent.
+fn gate() -> Grant {
+    Grant {
+        claude_session_id: String::new(),
+        program: "npm".into(),
+        args: vec!["ci".into()],
+        prompt: String::new(),
+        env_pass: Vec::new(),
+        files: BTreeMap::new(),
+        kind: GrantKind::Gate,
+        commands: vec![vec!["npm".into(), "ci".into()], vec!["npm".into(), "test".into()]],
+        extra: Map::new(),
+        ..grant()
+    }
+}
+
+/// The first of two commands succeeded, the second failed.
+fn of_commands() -> ExitRecord {
+    let end = |code, wall_ms| CommandEnd { status: ExitStatus::Exited { code }, wall_ms };
+    ExitRecord {
+        status: ExitStatus::Exited { code: 101 },
+        commands: vec![end(0, 1500), end(101, 30_000)],
+        ..not_started()
     }
 }
 
@@ -339,6 +376,7 @@ fn record() -> ExitRecord {
         stream_usage: None,
         told: None,
         unreadable: None,
+        commands: Vec::new(),
         extra: Map::from_iter([("from_a_newer_shim".to_owned(), json!(true))]),
     }
 }

@@ -26,6 +26,8 @@ pub struct Segments {
     stream: Stream,
     segment_bytes: u64,
     keep: u32,
+    /// Whether the first segment is kept as well, whatever came since.
+    keeps_head: bool,
     /// The current segment; opened with the first byte, so a silent child leaves no file.
     file: Option<File>,
     number: u32,
@@ -44,6 +46,7 @@ impl Segments {
             stream,
             segment_bytes: limits.segment_bytes.max(1),
             keep: limits.segments.max(1),
+            keeps_head: false,
             file: None,
             number: 0,
             written: 0,
@@ -51,6 +54,13 @@ impl Segments {
             dropped: 0,
             total: 0,
         }
+    }
+
+    /// Keeps the beginning besides the end: of a command that floods its output, the first error is
+    /// often the one that matters.
+    #[must_use]
+    pub fn with_head(self, keeps_head: bool) -> Self {
+        Self { keeps_head, ..self }
     }
 
     /// Bytes that the child has written, whether or not they are still (or ever were) on disk.
@@ -140,12 +150,25 @@ impl Segments {
         self.number = number;
         self.written = 0;
         self.at_line_start = true;
-        if let Some(oldest) = number.checked_sub(self.keep).filter(|oldest| *oldest > 0) {
+        let first = if self.keeps_head { 2 } else { 1 };
+        if let Some(oldest) = number.checked_sub(self.keep).filter(|oldest| *oldest >= first) {
+            if self.keeps_head && oldest == first {
+                self.end_head();
+            }
             // If the segment is already gone or cannot be removed, the new one is made
             // nevertheless.
             drop(fs::remove_file(self.dir.join(self.stream.segment(oldest))));
         }
         Ok(())
+    }
+
+    /// Says at the end of the first segment that what follows it is missing.
+    fn end_head(&self) {
+        let path = self.dir.join(self.stream.segment(1));
+        let line = "[vibe-ensemble-shim: the output between here and the next file was dropped]\n";
+        let written = OpenOptions::new().append(true).open(path);
+        // The gap in the numbers of the files says so too.
+        drop(written.and_then(|mut file| file.write_all(line.as_bytes())));
     }
 
     /// The line that replaces missing output.
@@ -197,6 +220,19 @@ mod tests {
         let kept = ["five and more\n", "six\nseven\n", "eight\n"];
         assert_eq!(contents(dir.path(), Stream::Stdout), kept);
         assert!(dir.path().join(Stream::Stdout.segment(5)).exists());
+    }
+
+    #[test]
+    fn the_head_is_kept_besides_the_end_if_that_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Segments::new(dir.path().to_owned(), Stream::Stderr, &limits(4, 2));
+        let mut output = output.with_head(true);
+        for number in 1..=9 {
+            output.write(format!("{number}--\n").as_bytes());
+        }
+        let gap = "[vibe-ensemble-shim: the output between here and the next file was dropped]\n";
+        let kept = [format!("1--\n{gap}"), "8--\n".to_owned(), "9--\n".to_owned()];
+        assert_eq!(contents(dir.path(), Stream::Stderr), kept);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use shim_protocol::PROTOCOL_MIN;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
 use shim_protocol::grant::Grant;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::message::StopMode;
 use shim_protocol::message::ToServer;
 use shim_protocol::message::ToShim;
@@ -123,6 +124,9 @@ impl Machine {
             Action::Decline { grant, why }
         } else if version > GRANT_VERSION {
             let why = format!("the grant has version {version}; this shim reads {GRANT_VERSION}");
+            Action::Decline { grant, why }
+        } else if grant.kind == GrantKind::Newer {
+            let why = "the grant is of a kind that this shim does not know".to_owned();
             Action::Decline { grant, why }
         } else {
             Action::Begin(grant)

@@ -3,6 +3,7 @@
 use shim_protocol::PROTOCOL_MAX;
 use shim_protocol::PROTOCOL_MIN;
 use shim_protocol::exit::ExitRecord;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::message::Hello;
 use shim_protocol::message::ToServer;
 use shim_protocol::message::Traces;
@@ -59,6 +60,7 @@ pub(super) fn hello(
         unit: identity.unit.clone(),
         place_id: identity.place_id.clone(),
         traces: Some(Box::new(identity.traces.clone())),
+        kinds: GrantKind::RUN.map(str::to_owned).to_vec(),
     }))
 }
 

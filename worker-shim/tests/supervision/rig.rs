@@ -22,6 +22,7 @@ use shim_protocol::frame;
 use shim_protocol::frame::Decoded;
 use shim_protocol::frame::Decoder;
 use shim_protocol::grant::Grant;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::grant::Limits;
 use shim_protocol::message::AckVerdict;
 use shim_protocol::message::Hello;
@@ -66,6 +67,8 @@ impl Rig {
             .args(arguments)
             .env("VIBE_ENSEMBLE_TOKEN", "the coordinator's")
             .env("SECRET_OF_THE_SERVER", "x")
+            .env("ANTHROPIC_API_KEY", "the account's")
+            .env("CLAUDE_CODE_OAUTH_TOKEN", "the account's")
             .stdin(Stdio::piped())
             .spawn()
             .expect("the shim starts");
@@ -176,6 +179,8 @@ impl Rig {
                 kill_after_ms: 300,
                 ..Limits::default()
             },
+            kind: GrantKind::Agent,
+            commands: Vec::new(),
             extra: serde_json::Map::new(),
         }
     }

@@ -34,6 +34,12 @@ const PLAN: &str = "\
 2. Try it with a name and without.
 3. Commit it together with this plan.
 ";
+/// The first try, which forgets what happens without a name: the project's gate finds it.
+const FIRST_TRY: &str = "\
+#!/bin/sh
+# Greets the name it is given.
+echo \"Hello, $1!\"
+";
 const SCRIPT: &str = "\
 #!/bin/sh
 # Greets the name it is given, or the world.
@@ -53,9 +59,11 @@ pub fn run(command: &ScriptedAgent, environment: &Environment) -> anyhow::Result
     let mut speech = Speech { session, turns: 0 };
     speech.begin()?;
     let stage = environment.get("VIBE_ENSEMBLE_STAGE").unwrap_or_default();
+    // Nothing but a red gate leads the demo back into a session.
+    let is_told = argument(&command.arguments, "--resume").is_some();
     let (outcome, report) = match stage {
         "plan" => plan(&mut speech)?,
-        "implement" => implement(&mut speech)?,
+        "implement" => implement(&mut speech, is_told)?,
         "review" => review(&mut speech)?,
         other => bail!("the scripted agent has no script for the stage {other:?}"),
     };
@@ -72,18 +80,24 @@ fn plan(speech: &mut Speech) -> anyhow::Result<(&'static str, String)> {
     ))
 }
 
-fn implement(speech: &mut Speech) -> anyhow::Result<(&'static str, String)> {
+fn implement(speech: &mut Speech, is_told: bool) -> anyhow::Result<(&'static str, String)> {
     if !Path::new("PLAN.md").is_file() {
         return Ok(("rework", "There is no PLAN.md to work from.".to_owned()));
     }
-    speech.say("I follow PLAN.md: first the script, then a try, then the commit.")?;
-    speech.write("greet.sh", SCRIPT)?;
-    let greeting = speech.run("sh greet.sh")?;
+    let (script, message) = if is_told {
+        speech.say("The gate is right: without a name, nobody is greeted. I fix that.")?;
+        (SCRIPT, "Greet the world without a name")
+    } else {
+        speech.say("I follow PLAN.md: first the script, then a try, then the commit.")?;
+        (FIRST_TRY, "Add a greeting")
+    };
+    speech.write("greet.sh", script)?;
+    let greeting = speech.run(if is_told { "sh greet.sh" } else { "sh greet.sh Ada" })?;
     speech.run("git add PLAN.md greet.sh")?;
-    speech.run(
+    speech.run(&format!(
         "git -c user.name='Scripted agent' -c user.email=agent@localhost \
-         -c commit.gpgsign=false -c core.hooksPath=/dev/null commit --quiet --message 'Add a greeting'",
-    )?;
+         -c commit.gpgsign=false -c core.hooksPath=/dev/null commit --quiet --message '{message}'"
+    ))?;
     let commit = speech.run("git log -1 --format=%h")?;
     let report =
         format!("greet.sh prints {:?} and is committed as {}.", greeting.trim(), commit.trim());

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use super::checks;
 use super::tend::Worktrees;
 use super::trouble::Trouble;
+use crate::domain::checks::kept;
 use crate::domain::hold::Hold;
 use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
@@ -18,6 +20,8 @@ use crate::git::listed;
 use crate::git::merge::Conflict;
 use crate::git::refs::Author;
 use crate::git::stand::Place;
+use crate::store::Beginning;
+use crate::store::Begun;
 use crate::store::Result;
 use crate::store::Unprepared;
 
@@ -75,9 +79,10 @@ impl Worktrees {
                 ));
             }
         };
+        let kept = self.settings_at(&repository, &found.project, &base, &ground.prefix).await?;
         let place = self.directory.join(found.project.name.as_str());
         let (branch, path) = repository.free_names(id, &place).await?;
-        let new = Worktree {
+        let work = Worktree {
             repository: common,
             path: text(&path)?,
             prefix: ground.prefix,
@@ -89,10 +94,14 @@ impl Worktrees {
             landing: false,
             merged_commit: None,
             removed: false,
+            set_up: false,
             directory: None,
         };
-        if !self.store.begin_worktree(id, new).await? {
-            return Ok(());
+        let new = Beginning { work, kept, busy_ports: checks::busy_ports() };
+        match self.store.begin_worktree(id, new).await? {
+            Begun::Yes => {}
+            Begun::NoLonger => return Ok(()),
+            Begun::NoPorts(count) => return Err(Trouble::Refused(kept::without_ports(count))),
         }
         let Some(found) = self.store.unprepared_ticket(id).await? else { return Ok(()) };
         self.put_in_order(&repository, &found).await
@@ -106,6 +115,9 @@ impl Worktrees {
         let ticket = &found.ticket;
         let Some(work) = &ticket.work else { return Ok(()) };
         let work = &self.at_home(ticket.id, work).await?;
+        if !Path::new(&work.path).is_dir() {
+            self.store.worktree_gone(ticket.id).await?;
+        }
         faults::point!("server.worktree.before_made");
         let place =
             if found.last.is_some() || work.owed.is_some() { Place::Used } else { Place::New };
@@ -126,9 +138,13 @@ impl Worktrees {
             repository.put_back(work, place).await?;
             faults::point!("server.worktree.after_put_back");
         }
+        if ticket.resume.is_none() {
+            self.copy_ignored(repository, &found.project, ticket, work).await?;
+            faults::point!("server.worktree.after_copied");
+        }
         // Otherwise an agent continues its session, with the files that it left.
         let directory = git::directory_at(Path::new(&work.path))?;
-        self.store.worktree_ready(ticket.id, head, directory).await?;
+        self.store.worktree_ready(ticket.id, head, directory, self.clock.now()).await?;
         Ok(())
     }
 

@@ -98,6 +98,7 @@ impl Worktrees {
         let work = if accepted && !found.ended {
             faults::point!("server.work.before_accepted");
             let head = repository.accept(&place, &author).await?;
+            self.look_for_protected(&repository, ticket, &place, &head.commit).await?;
             faults::point!("server.work.after_accepted");
             Work::Accepted(head)
         } else {

@@ -13,6 +13,7 @@ use super::super::brakes::Brakes;
 use super::trouble::Trouble;
 use super::trouble::not_merged;
 use crate::clock::Clock;
+use crate::domain::gates::kind::Step;
 use crate::domain::hold::Hold;
 use crate::domain::id::TicketId;
 use crate::domain::text::clause;
@@ -86,6 +87,10 @@ impl std::ops::Deref for AtWork {
 enum Job {
     Prepare,
     Land,
+    /// Finds out which gates are due.
+    Plan,
+    /// Finds out what a gate does on the base commit.
+    Base,
 }
 
 impl Job {
@@ -117,6 +122,12 @@ impl Worktrees {
         for ticket in self.store.landings().await? {
             self.begin_job(ticket.id, Job::Land);
         }
+        for ticket in self.store.checks_at(Step::Plan).await? {
+            self.begin_job(ticket, Job::Plan);
+        }
+        for ticket in self.store.checks_at(Step::Base).await? {
+            self.begin_job(ticket, Job::Base);
+        }
         if may_start {
             for ticket in self.store.unprepared().await? {
                 self.begin_job(ticket, Job::Prepare);
@@ -147,6 +158,8 @@ impl Worktrees {
             let done = match job {
                 Job::Prepare => self.prepare(ticket).await,
                 Job::Land => self.land(ticket).await,
+                Job::Plan => self.plan_checks(ticket).await,
+                Job::Base => self.base_checks(ticket).await,
             };
             let error = match done {
                 Ok(()) => return,
@@ -165,6 +178,9 @@ impl Worktrees {
                         "its worktree could not be prepared: {error}. Fix that, then resume the ticket"
                     ),
                     Job::Land => not_merged(&error),
+                    Job::Plan | Job::Base => format!(
+                        "its gates cannot run: {error}. Fix that, then run them again, or resume the ticket"
+                    ),
                 };
                 break Hold::new(kind, reason);
             };
@@ -175,6 +191,7 @@ impl Worktrees {
         let held = match job {
             Job::Prepare => self.store.worktree_failed(ticket, why, now).await,
             Job::Land => self.store.landing_refused(ticket, why, now).await,
+            Job::Plan | Job::Base => self.store.checks_refused(ticket, why, now).await,
         };
         if let Err(error) = held {
             tracing::error!(%ticket, error = %chain(&error), "a ticket whose git steps failed could not be put on hold");

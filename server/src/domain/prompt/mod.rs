@@ -5,12 +5,14 @@
 //!
 //! Invariant: what an agent wrote is fenced ([`said`]); outside of a fence, only the coordinator and this server speak.
 
+mod ready;
 mod said;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+pub use self::ready::Ready;
 use self::said::Fence;
 use super::agent_files;
 use super::agent_files::MCP_FILE;
@@ -19,6 +21,7 @@ use super::agent_files::SETTINGS_FILE;
 use super::comment::COORDINATOR;
 use super::comment::Comment;
 use super::comment::CommentKind;
+use super::gates::message;
 use super::project::Project;
 use super::text;
 use super::text::Name;
@@ -62,6 +65,8 @@ pub struct Assignment<'a> {
     pub claude_session_id: &'a str,
     /// Random and new for each prompt: marks what agents wrote.
     pub mark: &'a str,
+    /// How its directory was made ready, and which gates await the stage.
+    pub ready: &'a Ready,
     /// Where the run directory will be.
     pub run_dir: &'a str,
     /// Name and description of the worker types that a plan may name, if the stage may create
@@ -76,6 +81,9 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     let fence = Fence::with(a.mark);
     if a.asks_outcome {
         return question(ticket, stage, a.last_failure, fence);
+    }
+    if let Some(red) = ticket.gate_message.as_deref().filter(|_| a.resume) {
+        return told_red(a, red, fence);
     }
     let mut text = String::new();
     if a.resume {
@@ -98,6 +106,7 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     if planned.title
         || planned.description
         || a.last_failure.is_some()
+        || ticket.gate_message.is_some()
         || a.comments.iter().any(|comment| !is_coordinators(comment))
     {
         fence.explain(&mut text);
@@ -118,6 +127,7 @@ pub fn prompt(a: &Assignment<'_>) -> String {
     if let Some(work) = &ticket.work {
         section(&mut text, "Where you work", &whereabouts(work));
     }
+    section(&mut text, "What was made ready", &ready::directory(a.ready, ticket.work.is_some()));
     section(&mut text, "Rules of the project", &a.project.rules);
     section(&mut text, "Patterns of the project", &a.project.patterns);
     what_was_said(&mut text, a.comments, fence);
@@ -125,12 +135,46 @@ pub fn prompt(a: &Assignment<'_>) -> String {
         text.push_str("## The previous attempt gave no result\n\n");
         fence.put(&mut text, failure);
     }
+    if let Some(red) = &ticket.gate_message {
+        text.push_str("## What the gates found\n\n");
+        text.push_str(
+            "Earlier work on this stage was committed and is in your worktree, but gates of the project are red, so its \
+             result was not accepted. Fix the cause, then end the stage with your whole result; the gates will run \
+             again. This is what they found:\n\n",
+        );
+        fence.put(&mut text, &with_places(red, a.run_dir));
+    }
     push(&mut text, format_args!("{}\n", include_str!("words/while-you-work.md")));
+    section(&mut text, "Gates", &ready::gates(&a.ready.checks, stage.as_str()));
     text.push_str(include_str!("words/how-to-end.md"));
     if a.settings.may_create_tickets {
         how_to_plan(&mut text, a);
     }
     text
+}
+
+/// One message for the session that did the work: which gates are red, and what the coordinator has said since.
+fn told_red(a: &Assignment<'_>, red: &str, fence: Fence<'_>) -> String {
+    let (ticket, stage) = (a.ticket.id.to_string(), a.ticket.current_stage().as_str());
+    let place = [("{ticket}", ticket.as_str()), ("{stage}", stage)];
+    let mut text = filled(include_str!("words/gates-red.md"), &place);
+    text.push('\n');
+    fence.explain(&mut text);
+    fence.put(&mut text, &with_places(red, a.run_dir));
+    let since = a.comments.iter().rposition(|comment| !is_coordinators(comment));
+    let since = since.map_or(0, |last| last + 1);
+    what_was_said(&mut text, a.comments.get(since..).unwrap_or_default(), fence);
+    text.push_str(include_str!("words/how-to-end.md"));
+    if a.settings.may_create_tickets {
+        how_to_plan(&mut text, a);
+    }
+    text
+}
+
+/// What gates found, with the places of their whole output.
+fn with_places(red: &str, run_dir: &str) -> String {
+    let attempts = run_dir.rsplit_once('/').map_or("", |(attempts, _)| attempts);
+    red.replace(message::ATTEMPTS, attempts)
 }
 
 /// The reports of earlier stages and all other comments, each under its author.

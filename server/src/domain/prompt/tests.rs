@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::checks;
 use crate::domain::comment::CommentKind;
 use crate::domain::id::CommentId;
 use crate::domain::id::ProjectKey;
@@ -56,6 +57,8 @@ fn ticket() -> Ticket {
         root: None,
         planned: PlannedWords::default(),
         resume: None,
+        gate_failures: 0,
+        gate_message: None,
         work: None,
         created_at: T0,
         updated_at: T0,
@@ -90,6 +93,7 @@ fn with<R>(settings: &WorkerTypeSettings, f: impl FnOnce(&Assignment<'_>) -> R) 
         claude_session_id: "5f0c",
         mark: "5eed",
         run_dir: "/state/attempts/A-17",
+        ready: &Ready::default(),
         worker_types: &[
             ("impl".into(), "Writes code.\nAnd tests.".into()),
             ("review".into(), String::new()),
@@ -207,6 +211,7 @@ fn the_prompts_are_the_reviewed_ones() {
         landing: false,
         merged_commit: None,
         removed: false,
+        set_up: false,
         directory: None,
     };
     with(&plain, |a| {
@@ -222,6 +227,70 @@ fn the_prompts_are_the_reviewed_ones() {
     });
     with(&planning, |a| {
         crate::snapshot::holds("prompt-of-a-stage-that-may-create-tickets", &prompt(a));
+    });
+}
+
+#[test]
+fn an_agent_learns_what_was_made_ready_and_which_gates_await_it() {
+    let settings = WorkerTypeSettings::with_prompt("Do.".into());
+    let file = r#"
+        [worktree]
+        setup = [["npm", "ci"], ["sh", "-c", "echo it's ready"]]
+        [[gate]]
+        name = "test"
+        command = ["cargo", "test"]
+        when_changed = ["**/*.rs", "Cargo.lock"]
+        directory = "crates/web"
+        protected = ["tests/**"]
+        [[gate]]
+        name = "lint"
+        command = ["make", "lint"]
+        stages = ["test"]
+        [[gate]]
+        name = "hidden"
+        command = ["a\u001b[2J", "b\nc"]
+        stages = ["impl"]
+    "#;
+    let file = checks::file::parse(file.as_bytes()).unwrap();
+    let ready = Ready {
+        checks: checks::Tables::default().over(file.tables),
+        ports: Some((20_010, 10)),
+        copied: Some(checks::Copied { files: 3, bytes: 10, left: Vec::new() }),
+    };
+    with(&settings, |a| {
+        let stage = |stage: &str, work: Option<Worktree>| {
+            let plan = Plan::new(vec![name(stage)]).unwrap();
+            let ticket = Ticket { plan, stage_index: 0, work, ..a.ticket.clone() };
+            let text = prompt(&Assignment { ticket: &ticket, ready: &ready, ..a.clone() });
+            let from = text.find("## What was made ready").expect("the section is there");
+            let to = text.find("## While you work").unwrap_or(text.len());
+            let gates = text.find("## Gates").map_or("", |gates| &text[gates..]);
+            let end = gates.find("## How").unwrap_or(gates.len());
+            format!("{}\n{}", &text[from..to.min(text.len())], &gates[..end])
+        };
+        let commit = "a".repeat(40);
+        let work = Worktree {
+            repository: "/srv/shop/.git".into(),
+            path: "/state/worktrees/shop/T-42".into(),
+            prefix: String::new(),
+            branch: "vibe-ensemble/T-42".into(),
+            base_branch: None,
+            base_commit: commit.clone(),
+            head: Head { commit, stat: DiffStat::default() },
+            owed: None,
+            landing: false,
+            merged_commit: None,
+            removed: false,
+            set_up: false,
+            directory: None,
+        };
+        let texts = [stage("test", Some(work)), stage("impl", None)].join("\n=====\n");
+        crate::snapshot::holds("prompt-of-what-was-made-ready", &texts);
+        let none = prompt(a);
+        assert!(
+            !none.contains("## Gates") && !none.contains("made ready"),
+            "no word of what is not there"
+        );
     });
 }
 
@@ -243,6 +312,7 @@ fn an_agent_in_a_worktree_learns_where_it_is() {
             landing: false,
             merged_commit: None,
             removed: false,
+            set_up: false,
             directory: None,
         };
         let ticket = Ticket { work: Some(work), ..a.ticket.clone() };

@@ -11,6 +11,7 @@ mod start;
 use serde_json::Value;
 
 pub use self::result::stage_result;
+pub use self::start::is_of_the_machine;
 use self::start::not_started;
 
 use super::outcome::Failure;

@@ -14,6 +14,12 @@ const NOT_THERE: [i32; 6] = [1, 2, 8, 13, 20, 40];
 const PASSING: [i32; 19] =
     [4, 5, 11, 12, 16, 23, 24, 26, 28, 30, 37, 79, 80, 105, 107, 110, 112, 116, 122];
 
+/// Whether a program could not be started for lack of something that comes back by itself.
+#[must_use]
+pub fn is_of_the_machine(errno: i32) -> bool {
+    PASSING.contains(&errno)
+}
+
 /// Why no agent was started.
 pub(super) fn not_started(errno: Option<i32>, worktree_gone: bool) -> Failure {
     let is_one_of = |numbers: &[i32]| errno.is_some_and(|errno| numbers.contains(&errno));

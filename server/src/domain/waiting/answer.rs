@@ -3,6 +3,8 @@
 use super::around::GitStep;
 use super::around::Surroundings;
 use super::cause::Cause;
+use super::checks::checked_by;
+use super::checks::checks;
 use super::paused::standing_pause;
 use super::queued::queued;
 use super::wait::Wait;
@@ -54,12 +56,44 @@ fn close(ticket: &Ticket) -> Advice {
 /// What moves a ticket that is on hold; `without_type` as in [`Surroundings`].
 fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec<Advice> {
     let id = ticket.id;
-    let resume = if kind == HoldKind::Question {
-        Advice::take_with(Step::AnswerTicket, "answer it", format!("{id} '{ANSWER}'"))
-    } else {
-        Advice::take_with(Step::ResumeTicket, "resume it", id.to_string())
+    let resume = match kind {
+        HoldKind::Question => {
+            Advice::take_with(Step::AnswerTicket, "answer it", format!("{id} '{ANSWER}'"))
+        }
+        HoldKind::Decision => {
+            let stage = ticket.current_stage();
+            let again = format!(
+                "have its stage done differently by naming the stage (such as {stage}) when you resume it"
+            );
+            return vec![
+                Advice::take_with(Step::ResumeTicket, "agree to it by resuming it", id.to_string()),
+                Advice::take_with(Step::ResumeTicket, again, format!("{id} --stage {stage}")),
+            ];
+        }
+        HoldKind::Limit
+        | HoldKind::Failures
+        | HoldKind::Conflict
+        | HoldKind::Unfinished
+        | HoldKind::Checkout
+        | HoldKind::Configuration
+        | HoldKind::Operator => Advice::take_with(Step::ResumeTicket, "resume it", id.to_string()),
+        HoldKind::Setup => {
+            Advice::take_with(Step::ResumeTicket, "fix that and resume it", id.to_string())
+        }
+        HoldKind::Gate => Advice::take_with(
+            Step::ResumeTicket,
+            "have its agent go on with what the gates found by resuming it",
+            id.to_string(),
+        ),
     };
-    let Some(others) = without_type else { return vec![resume] };
+    let Some(others) = without_type else {
+        let mut advice = vec![resume];
+        if kind == HoldKind::Gate {
+            let waive = "let it pass a gate";
+            advice.push(Advice::take_with(Step::WaiveGate, waive, format!("{id} GATE 'REASON'")));
+        }
+        return advice;
+    };
     let create = format!("create the worker type {}", ticket.current_stage());
     let stage = ticket.current_stage();
     let create = Advice::create_type(create, ticket.project_name.as_str(), stage.as_str());
@@ -100,7 +134,9 @@ fn running(ticket: &Ticket, around: &Surroundings) -> Wait {
             let fix = format!("fix what is in the way on the machine of {worker}");
             Wait::new(Cause::Stuck, why).or(Advice::just(fix))
         }
+        Some(live) if !live.kind.is_agent() => Wait::new(Cause::Gates, checked_by(live, stage)),
         Some(live) => in_hand(live, stage, around.git.as_ref()),
+        None if around.checks.is_some() => checks(stage, around),
         None => match &ticket.work {
             Some(work) if work.landing => Wait::new(Cause::Landing, landing(work, around)),
             Some(_) | None => Wait::new(Cause::Running, format!("Its stage {stage} is running.")),

@@ -1,5 +1,7 @@
 //! What the wait of a ticket depends on besides the ticket itself.
 
+use crate::domain::gates::kind::Phase;
+use crate::domain::gates::kind::Step;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -17,6 +19,8 @@ pub struct Surroundings {
     /// The tickets it waits for that are not completed, with their states.
     pub open_dependencies: Vec<(TicketId, &'static str)>,
     pub live: Option<LiveAttempt>,
+    /// What its setup or its gates wait for, while none of them runs.
+    pub checks: Option<CheckWait>,
     /// The attempt that a scheduled ticket waits after, and how it failed.
     pub failed: Option<(AttemptId, Failure)>,
     /// For a ticket on hold without a worker type for its stage: the other stages of its plan that have one.
@@ -30,6 +34,19 @@ pub struct Surroundings {
     pub brakes: Brakes,
     /// The progress of what git is doing for it, if anything.
     pub git: Option<GitStep>,
+}
+
+/// Setup or gates that are under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckWait {
+    pub phase: Phase,
+    pub step: Step,
+    /// The gate that is next.
+    pub gate: Option<String>,
+    /// The project or the server is paused.
+    pub is_paused: bool,
+    /// Fewer of them run than may.
+    pub has_room: bool,
 }
 
 /// What keeps the whole server from starting anything, besides the rows of the database.

@@ -6,6 +6,8 @@ names! {
     /// The kind of a wait, for programs.
     pub enum Cause {
         Running = "running",
+        /// The setup of its worktree, or its gates, are under way.
+        Gates = "gates",
         /// Every stage is completed, and its branch is being merged.
         Landing = "landing",
         /// Its shim is dead, and what it left is contradictory.

@@ -4,12 +4,14 @@
 //! [`waiting`] says. If there are several reasons, the answer is the one that would still apply if
 //! all later ones were gone. A step that an answer names is never refused while the answer is true.
 //!
-//! - `answer`: the sentences of each state; `queued`: of a ticket in its queue; `paused`: of pauses.
+//! - `answer`: the sentences of each state; `queued`: of a ticket in its queue; `checks`: of setup and gates; `paused`: of
+//!   pauses.
 //! - `wait`: the shape of an answer; `cause`: its kinds; `around`: everything that it depends on.
 
 mod answer;
 mod around;
 mod cause;
+mod checks;
 mod paused;
 mod queued;
 mod wait;
@@ -17,6 +19,7 @@ mod wait;
 pub use self::answer::ON_HOLD;
 pub use self::answer::waiting;
 pub use self::around::Brakes;
+pub use self::around::CheckWait;
 pub use self::around::FailedLaunch;
 pub use self::around::GitStep;
 pub use self::around::HeldBack;

@@ -31,7 +31,7 @@ macro_rules! worker_type_settings {
         }
         /// The argument of claude's `--permission-mode`.
         permission_mode: String = "acceptEdits".to_owned(), rule::OneOf(&rule::PERMISSION_MODES), {
-            create: "Claude's permission mode; default acceptEdits.",
+            create: "Default acceptEdits.",
             update: "The new permission mode.",
         }
         /// Tools its workers may use without being asked.
@@ -41,7 +41,7 @@ macro_rules! worker_type_settings {
         }
         /// The type's own list; `disallowed` adds those that no worker may have.
         disallowed_tools: Vec<String> = Vec::new(), rule::Argument, {
-            create: "Tools the worker must not have.",
+            create: "Tools it must not have.",
             update: "The whole new list of tools the worker must not have, besides those that no worker may have.",
         }
         /// Workers of this type that may run at once.
@@ -64,6 +64,11 @@ macro_rules! worker_type_settings {
             create: "Failed attempts per stage; default 3.",
             update: "The new number of failed attempts per stage.",
         }
+        /// Red rounds of gates per stage before the ticket goes on hold.
+        max_gate_failures: i64 = 3, rule::Within(1, 100), {
+            create: "Red gates; default 3.",
+            update: "The new number of times the gates of a stage may fail before somebody must decide.",
+        }
         /// Turns of one attempt: messages of the model.
         max_turns: Option<i64> = None, rule::Within(1, 100_000), {
             create: "Turns per attempt; default none.",
@@ -77,7 +82,7 @@ macro_rules! worker_type_settings {
         }
         /// claude's settings, as in a settings file.
         claude_settings as "settings": Map<String, Value> = Map::new(), rule::ClaudeSettings, {
-            create: "As in claude's settings.json.",
+            create: "As in settings.json.",
             update: "All its settings of claude, as in settings.json; replaces the present ones. An empty object \
                 removes them.",
         }
@@ -94,7 +99,7 @@ macro_rules! worker_type_settings {
         /// Whether a result may carry tickets, which are created when its stage completes. False also keeps the prompt
         /// and the schema of its workers free of them.
         may_create_tickets: bool = true, rule::Anything, {
-            create: "Its results may create tickets; default true, of templates only planning.",
+            create: "Results may create tickets; default true, of templates only planning.",
             update: "Whether results may contain tickets, which are created when the stage completes.",
         }
     } };

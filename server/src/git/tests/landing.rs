@@ -66,7 +66,7 @@ async fn why_not(bed: &Bed, work: &Worktree) -> String {
     match bed.repository().await.land(work, "One").await {
         Ok(Landing::Refused(why)) => why.reason,
         Err(error) => error.to_string(),
-        Ok(landed @ Landing::Landed(_)) => panic!("{landed:?}"),
+        Ok(landed @ (Landing::Landed(_) | Landing::Moved)) => panic!("{landed:?}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs against real repositories and the git of this system.
 
 mod attacks;
+mod carry;
 mod forward;
 mod inside;
 mod landing;
@@ -122,6 +123,7 @@ async fn work_of(bed: &Bed, project: &Path, key: i64) -> Worktree {
         landing: false,
         merged_commit: None,
         removed: false,
+        set_up: false,
         directory: None,
     };
     repository.stand_up(&work, Place::New).await.expect("made");

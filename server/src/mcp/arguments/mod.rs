@@ -7,6 +7,7 @@
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::domain::nearest::near;
 use crate::domain::text::GIVEN_CHARS;
 use crate::domain::text::Invalid;
 use crate::domain::text::shortened;
@@ -120,13 +121,8 @@ impl Accepted {
     }
 
     fn unknown(&self, field: &str) -> Wrong {
-        let nearest = self
-            .fields
-            .iter()
-            .map(|known| (strsim::damerau_levenshtein(&known.name, field), &known.name))
-            .min_by_key(|(distance, _)| *distance)
-            .filter(|(distance, name)| *distance <= name.len().max(3) / 3 + 1)
-            .map(|(_, name)| name.clone());
+        let names = self.fields.iter().map(|known| known.name.as_str());
+        let nearest = near(field, names).map(str::to_owned);
         let known = self.fields.iter().map(|f| f.name.clone()).collect();
         Wrong::Unknown { field: shortened(field, GIVEN_CHARS), nearest, known }
     }

@@ -135,6 +135,9 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
                 Advice::just("use isolation \"shared\""),
             ],
         ),
+        Refusal::SettingsUnusable { ticket, why } => {
+            (format!("{ticket} stays on hold: {}", text::sentence(why)), vec![])
+        }
         Refusal::ProjectInUse { project, open_tickets, live_workers } => (
             format!(
                 "Project {project} was not deleted: it has {}.",
@@ -191,6 +194,18 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
                     Advice::again("call again", "repeat the command"),
                 ]),
             ],
+        ),
+        Refusal::UnknownGate { ticket, given, known } => (
+            format!("{ticket} has no gate {}; its gates are {}.", quoted(given), listed(known)),
+            vec![with(Step::GetTicket, "see its gates", &ticket.to_string())],
+        ),
+        Refusal::NoGates { ticket } => (
+            format!("{ticket} has no gates that can be run."),
+            vec![take(Step::UpdateProject, "set gates for new tickets")],
+        ),
+        Refusal::TicketChecking { ticket } => (
+            format!("The setup of the worktree of {ticket}, or its gates, are under way."),
+            vec![take(Step::AwaitEvents, "wait for the end")],
         ),
         Refusal::TicketLanding { ticket } => (
             format!("Every stage of {ticket} is completed, and its branch is being merged."),

@@ -2,6 +2,7 @@ use super::refusal;
 use crate::domain::advice::Reader;
 use crate::domain::attempt::Silence;
 use crate::domain::attempt::StopMode;
+use crate::domain::checks::kept;
 use crate::domain::id::AttemptId;
 use crate::domain::id::CommentId;
 use crate::domain::id::TicketId;
@@ -91,8 +92,23 @@ fn table() -> Vec<Refusal> {
             template: "testing".to_owned(),
             problem: "worker-types/testing.md: no closing +++".to_owned(),
         },
+        Refusal::SettingsUnusable {
+            ticket: t(42),
+            why: kept::unusable(
+                None,
+                "line 3, column 1: there is no key worktree.port; did you mean ports?",
+            )
+            .reason,
+        },
         Refusal::NoWorktrees { path: "/srv/shop".to_owned(), why: "it has no commit".to_owned() },
         Refusal::TicketLanding { ticket: t(42) },
+        Refusal::TicketChecking { ticket: t(42) },
+        Refusal::UnknownGate {
+            ticket: t(42),
+            given: "tset".to_owned(),
+            known: texts(&["test", "lint"]),
+        },
+        Refusal::NoGates { ticket: t(42) },
         Refusal::TooManyWaiting { most: 100 },
         Refusal::StagesBegun {
             ticket: t(42),
@@ -155,6 +171,10 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::TooManyWorkersInProject { .. } => 35,
         Refusal::RepositoryRefused { .. } => 36,
         Refusal::MissingField { .. } => 37,
+        Refusal::SettingsUnusable { .. } => 38,
+        Refusal::TicketChecking { .. } => 39,
+        Refusal::UnknownGate { .. } => 40,
+        Refusal::NoGates { .. } => 41,
     }
 }
 
@@ -163,7 +183,7 @@ fn the_refusals_are_the_reviewed_ones_for_each_reader() {
     let mut kinds: Vec<usize> = table().iter().map(kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..=37).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=41).collect::<Vec<_>>());
     for (snapshot, reader) in [
         ("refusals", Reader::Model),
         ("refusals-in-a-shell", Reader::Shell),

@@ -58,6 +58,7 @@ impl Fixture {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let rules = Rules {
             policy: Policy::default(),
+            max_gates: 4,
             max_workers: 16,
             max_usd_per_day: None,
             max_descendants: 100,

@@ -4,11 +4,13 @@
 //! says.
 
 pub(crate) mod events;
+pub(crate) mod gates;
 pub(crate) mod inbox;
 pub(crate) mod own;
 pub(crate) mod pauses;
 pub(crate) mod projects;
 pub(crate) mod queues;
+mod settings_file;
 pub(crate) mod stop;
 pub(crate) mod templates;
 mod ticket_rows;

@@ -2,7 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Map;
+use serde_json::Value;
 
+use crate::domain::checks::Problem;
+use crate::domain::checks::Problems;
+use crate::domain::checks::TablesChange;
+use crate::domain::checks::json;
 use crate::domain::names::Named;
 use crate::domain::project;
 use crate::domain::project::NewProject;
@@ -96,22 +102,22 @@ struct Create {
     /// Default: worktree where it can be.
     #[schemars(extend("enum" = Isolation::NAMES))]
     isolation: Option<String>,
-    /// merge: a completed ticket's branch goes into the one checked out. Default keep.
+    /// merge: a completed branch goes into the one checked out. Default keep.
     #[schemars(extend("enum" = OnComplete::NAMES))]
     on_complete: Option<String>,
-    /// Workers at once, of all its types.
+    /// Workers at once, of all types.
     #[schemars(range(min = -1, max = 10_000))]
     max_workers: Option<i64>,
-    /// Dollars for all its tickets; then it is paused.
+    /// Dollars for all its tickets; then it pauses.
     max_budget_usd: Option<f64>,
-    /// Dollars per day (UTC); then it is paused.
+    /// Dollars per day (UTC); then it pauses.
     max_budget_usd_per_day: Option<f64>,
-    /// Dollars per ticket; then it goes on hold.
+    /// Dollars per ticket; then it is held.
     max_budget_usd_per_ticket: Option<f64>,
-    /// Attempts per ticket; then it goes on hold.
+    /// Attempts per ticket; then it is held.
     #[schemars(range(min = 0, max = 10_000))]
     max_attempts_per_ticket: Option<i64>,
-    /// Tickets that one ticket may become; default 100.
+    /// Tickets one ticket may become; default 100.
     #[schemars(range(min = -1, max = 100_000))]
     max_descendants: Option<i64>,
 }
@@ -171,6 +177,13 @@ struct Update {
     /// As in `create_project`, for tickets that complete from now on.
     #[schemars(extend("enum" = OnComplete::NAMES))]
     on_complete: Option<String>,
+    /// The table `[worktree]` as in `.vibe-ensemble.toml`: `copy`, `setup`, `setup_timeout_seconds`, `cleanup`, `ports`.
+    /// Each key given here wins over the file's. Replaces what was set before; an empty object leaves the file alone.
+    worktree: Option<Map<String, Value>>,
+    /// The gates as in `.vibe-ensemble.toml`: objects with `name`, `command` (a list of strings), `stages`, `when_changed`,
+    /// `timeout_seconds`, `retries`, `baseline`, `junit`, `protected`, `network`, `env`, `directory`. One with the name of
+    /// a gate in the file changes only the keys given. Replaces what was set before; an empty list leaves the file's.
+    gates: Option<Vec<Map<String, Value>>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -221,7 +234,8 @@ pub(crate) async fn detail(service: &Service, name: &str) -> Result<ProjectWithC
     let project = service.store.project(name).await?;
     let tickets = service.store.ticket_counts(project.key).await?.into();
     let limits = service.store.project_limits(project.key).await?.into();
-    Ok(ProjectWithCounts { project: project.into(), tickets, limits })
+    let checks = service.store.project_checks(project.key).await?.into();
+    Ok(ProjectWithCounts { project: project.into(), tickets, limits, checks })
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Projects> {
@@ -266,15 +280,32 @@ async fn update(service: Service, given: Update) -> Result<ProjectWithLimits> {
         rules: text("rules", given.rules)?,
         patterns: text("patterns", given.patterns)?,
         limits: project_limits!(of_arguments!(given)),
+        checks: tables(given.worktree, given.gates)?,
     };
     let (project, limits) =
         service.store.update_project(&given.project, change, service.now()).await?;
-    Ok(ProjectWithLimits { project: project.into(), limits: limits.into() })
+    let checks = service.store.project_checks(project.key).await?.into();
+    Ok(ProjectWithLimits { project: project.into(), limits: limits.into(), checks })
 }
 
 async fn delete(service: Service, given: Delete) -> Result<ProjectView> {
     let force = given.force.unwrap_or(false);
     Ok(service.store.delete_project(&given.project, force, service.now()).await?.into())
+}
+
+/// The tables among the arguments of a call.
+fn tables(
+    worktree: Option<Map<String, Value>>,
+    gates: Option<Vec<Map<String, Value>>>,
+) -> Result<TablesChange> {
+    let refused = |problems: Problems| {
+        let first = problems.0.first().map(Problem::invalid);
+        first.map_or_else(|| Refusal::invalid("gates", "", "a list of gates"), Refusal::from)
+    };
+    let worktree =
+        worktree.map(|table| json::worktree(&table.into())).transpose().map_err(refused)?;
+    let gates = gates.map(|gates| json::gates(&gates.into())).transpose().map_err(refused)?;
+    Ok(TablesChange { worktree, gates })
 }
 
 /// Checks that a path is the absolute one of an existing directory.

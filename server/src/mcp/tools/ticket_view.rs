@@ -39,6 +39,8 @@ impl TicketDetailView {
             waiting_until: wait.as_ref().and_then(|wait| wait.until).map(|until| until.to_string()),
             waiting_for: wait.map(|wait| wait.told(reader)),
             ticket: detail.ticket.into(),
+            gates: Vec::new(),
+            copied: None,
             attempts: detail.attempts.into_iter().map(AttemptView::from).collect(),
         }
     }
@@ -55,6 +57,7 @@ mod tests {
     use crate::domain::attempt::Outcome;
     use crate::domain::attempt::Progress;
     use crate::domain::attempt::Spent;
+    use crate::domain::gates::kind::AttemptKind;
     use crate::domain::hold::Hold;
     use crate::domain::hold::HoldKind;
     use crate::domain::id::AttemptId;
@@ -94,6 +97,8 @@ mod tests {
             root: None,
             planned: PlannedWords::default(),
             resume: None,
+            gate_failures: 0,
+            gate_message: None,
             work: None,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(7),
@@ -157,6 +162,8 @@ mod tests {
             spent: Spent { num_turns: Some(3), ..Spent::default() },
             model: String::new(),
             assumed_usd: Some(0.75),
+            kind: AttemptKind::Agent,
+            check: None,
         };
         assert_eq!(
             serde_json::to_value(AttemptView::from(attempt)).unwrap(),
@@ -166,7 +173,8 @@ mod tests {
                 "outcome": "failed", "failure": "no_result", "detail": "it ended without a result", "exit_code": 1,
                 "signal": null, "claude_session_id": "s", "num_turns": 3, "cost_usd": null, "assumed_usd": 0.75, "input_tokens": null,
                 "output_tokens": null, "cached_tokens": null, "peak_memory_bytes": null, "budget_usd": 2.0,
-                "asks_outcome": false, "granted_at": "1970-01-01T00:00:00.001Z", "started_at": null,
+                "asks_outcome": false, "kind": "agent", "gate": null, "commands": null, "commit": null, "verdict": null,
+                "on_base": false, "note": null, "granted_at": "1970-01-01T00:00:00.001Z", "started_at": null,
                 "ended_at": "1970-01-01T00:00:00.009Z",
             })
         );

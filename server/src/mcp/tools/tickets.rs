@@ -28,6 +28,8 @@ use crate::mcp::service::Service;
 use crate::mcp::service::id;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
+use crate::mcp::tools::gates;
+use crate::mcp::tools::settings_file;
 use crate::mcp::tools::ticket_rows::Listed;
 use crate::mcp::tools::ticket_rows::short_row;
 use crate::mcp::tools::ticket_rows::whole_row;
@@ -242,11 +244,13 @@ struct Resume {
 
 async fn create(service: Service, given: Create) -> Result<TicketView> {
     let new = new_ticket(&given)?;
-    let mut created = service.store.create_ticket(new.clone(), service.now()).await;
+    let file = settings_file::for_new_ticket(&service, new.project.as_str()).await?;
+    let mut created =
+        service.store.create_ticket_with(new.clone(), file.clone(), service.now()).await;
     // Most plans name worker types that the project has, so only a refusal leads to the templates.
     if let Err(store::Error::Refused(Refusal::UnknownWorkerType { .. })) = created {
         types_of_templates(&service, &new).await?;
-        created = service.store.create_ticket(new, service.now()).await;
+        created = service.store.create_ticket_with(new, file, service.now()).await;
     }
     Ok(created?.into())
 }
@@ -336,7 +340,9 @@ pub(crate) async fn detail(
     let mut detail = service.store.ticket_at(ticket, history, service.now()).await?;
     detail.surroundings.brakes = service.brakes();
     detail.surroundings.git = service.git_step(ticket);
-    Ok(TicketDetailView::of(detail, service.reader))
+    let view = TicketDetailView::of(detail, service.reader);
+    let gates = gates::of_ticket(service, ticket).await?;
+    Ok(TicketDetailView { gates, copied: gates::copied(service, ticket).await?, ..view })
 }
 
 async fn list(service: Service, given: ListAll) -> Result<Listed> {
@@ -381,7 +387,10 @@ async fn resume(service: Service, given: Resume) -> Result<TicketView> {
         Some(blank) if blank.trim().is_empty() => Some(String::new()),
         comment => said(comment)?,
     };
-    Ok(service.store.resume_ticket(ticket, given.stage, comment, service.now()).await?.into())
+    let file = settings_file::for_resumed_ticket(&service, ticket).await?;
+    let resumed =
+        service.store.resume_ticket_with(ticket, given.stage, comment, file, service.now());
+    Ok(resumed.await?.into())
 }
 
 /// A comment that is part of another call; an empty one means none.

@@ -19,6 +19,8 @@ pub struct Rules {
     pub policy: Policy,
     /// Workers that may run at the same time on this server.
     pub max_workers: i64,
+    /// Setups and gates that may run at the same time on this server.
+    pub max_gates: i64,
     /// Dollars that all attempts of one day (UTC) may cost together.
     pub max_usd_per_day: Option<f64>,
     /// Tickets that one ticket may become, if its project has no limit of its own.

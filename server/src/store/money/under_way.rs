@@ -45,7 +45,7 @@ pub(crate) async fn live(
         "SELECT t.*, a.attempt_id, a.budget_usd
            FROM attempt a
            JOIN ticket_account t ON t.ticket_id = a.ticket_id
-          WHERE a.state <> 'ended' AND COALESCE(a.limit_reached, a.cut_short) IS NULL
+          WHERE a.state <> 'ended' AND a.kind = 'agent' AND COALESCE(a.limit_reached, a.cut_short) IS NULL
             AND (?1 IS NULL OR t.project_id = ?1)
           -- Sorted, because SQLite would rather read every attempt there ever was in this order.
           ORDER BY +a.attempt_id",
@@ -72,7 +72,7 @@ pub(crate) async fn over_type(
            FROM attempt a
            JOIN ticket t ON t.ticket_id = a.ticket_id
            JOIN worker_type y ON y.project_id = t.project_id AND y.name = a.stage
-          WHERE a.state <> 'ended' AND COALESCE(a.limit_reached, a.cut_short) IS NULL
+          WHERE a.state <> 'ended' AND a.kind = 'agent' AND COALESCE(a.limit_reached, a.cut_short) IS NULL
             AND (a.budget_usd IS NULL OR a.budget_usd > y.max_budget_usd)
             AND y.max_budget_usd IS NOT NULL
           -- Sorted, because SQLite would rather read every attempt there ever was in this order.

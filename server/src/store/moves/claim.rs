@@ -19,6 +19,7 @@ use super::seek::Seeker;
 use super::turn;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
+use crate::domain::checks::kept;
 use crate::domain::comment::Comment;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
@@ -30,6 +31,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::limits::Funds;
 use crate::domain::outcome::Failure;
 use crate::domain::project::Project;
+use crate::domain::prompt::Ready;
 use crate::domain::refusal::Refusal;
 use crate::domain::summary;
 use crate::domain::ticket::Ticket;
@@ -44,8 +46,10 @@ use crate::store::db::store::Store;
 use crate::store::money::accounts;
 use crate::store::money::limits;
 use crate::store::rows::attempt;
+use crate::store::rows::checks;
 use crate::store::rows::comment;
 use crate::store::rows::event;
+use crate::store::rows::ports;
 use crate::store::rows::project;
 use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
@@ -74,6 +78,8 @@ pub struct Granted {
     pub last_failure: Option<String>,
     /// Name and description of the worker types that a plan may name, if the stage may create tickets.
     pub worker_types: Vec<(String, String)>,
+    /// How its directory was made ready, and which gates await it.
+    pub ready: Ready,
 }
 
 impl Store {
@@ -222,6 +228,16 @@ async fn claim(
         }
     };
     let ticket = ticket::load(connection, best).await?;
+    // A ticket with a worktree has got its ports with it.
+    let count = if ticket.work.is_none() {
+        checks::of_ticket(connection, best).await?.worktree.ports
+    } else {
+        0
+    };
+    if !ports::take(connection, best, count, &[]).await? {
+        hold::hold(connection, &ticket, &kept::without_ports(count), now).await?;
+        return Ok(Claimed::Held);
+    }
     let resume = ticket.resume.as_ref().map(|hint| hint.claude_session_id.clone());
     let asks_outcome = ticket.resume.as_ref().is_some_and(|hint| hint.asks_outcome);
     let resumed = resume.is_some();
@@ -324,6 +340,11 @@ async fn granted(
     } else {
         Vec::new()
     };
+    let ready = Ready {
+        checks: checks::of_ticket(connection, ticket.id).await?,
+        ports: ports::of_ticket(connection, ticket.id).await?,
+        copied: checks::kept(connection, ticket.id).await?.and_then(|kept| kept.copied),
+    };
     Ok(Claimed::Granted(Box::new(Granted {
         attempt,
         ticket,
@@ -332,6 +353,7 @@ async fn granted(
         comments,
         last_failure,
         worker_types,
+        ready,
     })))
 }
 

@@ -20,6 +20,7 @@ use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::money::bill;
 use crate::store::rows::attempt;
+use crate::store::rows::checking;
 use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::event;
@@ -52,6 +53,7 @@ pub(crate) async fn close(
     .await?;
     if let Some(key) = live
         && let Some(ended) = attempt::find(connection, AttemptId::from_key(key)).await?
+        && ended.kind.is_agent()
     {
         // Until its shim reports what it used.
         bill::book(connection, &ended, &Spent::default()).await?;
@@ -80,6 +82,7 @@ pub(crate) async fn finish(
     .execute(&mut *connection)
     .await?;
     prepare::retire(connection, id).await?;
+    checking::end(connection, id).await?;
     let summary = summary::ticket_closed(found, resolution);
     event::append(connection, event::about(found, EventKind::TicketClosed, summary), now).await?;
     for waiting in waiting_for(connection, id).await? {

@@ -2,14 +2,15 @@
 
 use sqlx::SqliteConnection;
 
+use super::check_begin;
 use super::close;
 use super::create_planned;
 use super::hold;
 use super::land;
-use crate::domain::comment::COORDINATOR;
-use crate::domain::comment::CommentKind;
+use super::say;
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
+use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -27,10 +28,11 @@ use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
-use crate::store::rows::comment;
-use crate::store::rows::comment::NewComment;
+use crate::store::rows::checking;
 use crate::store::rows::event;
 use crate::store::rows::event::By;
+use crate::store::rows::protection;
+use crate::store::rows::protection::Protection;
 use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
 
@@ -45,32 +47,19 @@ pub(crate) async fn stage_done(
     to: Move,
     now: Timestamp,
 ) -> Result<()> {
-    let stage = found.current_stage();
-    let (author, attempt) = match by {
-        By::Coordinator => (COORDINATOR, None),
-        By::Attempt(attempt, _) => (stage.as_str(), Some(attempt)),
-    };
-    let report = NewComment {
-        ticket: found.id,
-        author,
-        stage: Some(stage.as_str()),
-        attempt,
-        kind: CommentKind::Report,
-        content: &result.report,
-    };
-    comment::insert(connection, report, now).await?;
-    if let StageOutcome::Blocked { question: Some(question) } = &result.outcome {
-        // The hold and its reason are removed when the ticket resumes; a reader of the answer then needs the question.
-        let question = NewComment {
-            ticket: found.id,
-            author,
-            stage: Some(stage.as_str()),
-            attempt,
-            kind: CommentKind::Question,
-            content: question,
-        };
-        comment::insert(connection, question, now).await?;
-    }
+    say::report(connection, found, by, result, now).await?;
+    done(connection, found, by, result, to, now).await
+}
+
+/// Moves the ticket after a stage whose report is stored.
+pub(crate) async fn done(
+    connection: &mut SqliteConnection,
+    found: &Ticket,
+    by: By,
+    result: &StageResult,
+    to: Move,
+    now: Timestamp,
+) -> Result<()> {
     let kind = match &to {
         Move::SendBack { .. } => EventKind::TicketSentBack,
         Move::Advance { .. }
@@ -101,6 +90,9 @@ pub(crate) async fn apply(
 ) -> Result<()> {
     match to {
         Move::Close => {
+            if let Protection::Undecided(why) = protection::of_ticket(connection, found.id).await? {
+                return hold::at_its_stage(connection, found, by, &why, now).await;
+            }
             if land::begin_landing(connection, found.id, now).await? {
                 return Ok(());
             }
@@ -132,7 +124,7 @@ async fn enter(
     sqlx::query(
         "UPDATE ticket
             SET state = 'queued', begun = 1, stage_index = ?2, current_stage = ?3, attempts_used = 0, deferrals = 0, strikes = 0,
-                rework_laps = rework_laps + ?4, hold_reason = NULL, hold_kind = NULL, held_at = NULL, not_before = NULL, resume_session_id = NULL,
+                rework_laps = rework_laps + ?4, gate_failures = 0, gate_message = NULL, gate_fingerprint = NULL, hold_reason = NULL, hold_kind = NULL, held_at = NULL, not_before = NULL, resume_session_id = NULL,
                 resume_worker_id = NULL, resume_asks_outcome = 0, updated_at = ?5
           WHERE ticket_id = ?1 AND state <> 'closed'",
     )
@@ -143,6 +135,10 @@ async fn enter(
     .bind(now.millis())
     .execute(&mut *connection)
     .await?;
+    sqlx::query("UPDATE worktree SET stage_commit = head_commit WHERE ticket_id = ?1")
+        .bind(found.id.key())
+        .execute(&mut *connection)
+        .await?;
     let stage = found.plan.stage(stage_index);
     if worker_type::find(connection, found.project, stage.as_str()).await?.is_none() {
         // It would wait for a worker that cannot be started.
@@ -223,7 +219,9 @@ async fn complete(
         .bind(id.key())
         .fetch_optional(&mut *connection)
         .await?;
-        let (attempt, worker) = live.ok_or(Refusal::TicketLanding { ticket: id })?;
+        let Some((attempt, worker)) = live else {
+            return Err(check_begin::busy(connection, id).await?.into());
+        };
         let (attempt, worker) = (AttemptId::from_key(attempt), WorkerId::from_key(worker));
         return Err(Refusal::TicketRunning { ticket: id, attempt, worker }.into());
     }
@@ -238,6 +236,15 @@ async fn complete(
     let place =
         Place { plan: &found.plan, stage_index: found.stage_index, rework_laps: found.rework_laps };
     let to = pipeline::after_stage(place, &result, &policy);
+    let decides =
+        matches!(&found.state, TicketState::OnHold(why) if why.kind == HoldKind::Decision);
+    if decides && matches!(result.outcome, StageOutcome::Completed) {
+        protection::agree(connection, id, now).await?;
+    }
+    if check_begin::stage(connection, &found, By::Coordinator, &result, &to, now).await? {
+        return ticket::load(connection, id).await;
+    }
+    checking::end(connection, id).await?;
     stage_done(connection, &found, By::Coordinator, &result, to, now).await?;
     ticket::load(connection, id).await
 }

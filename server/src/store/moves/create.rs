@@ -6,8 +6,11 @@ use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
+use super::hold;
+use crate::domain::checks::Kept;
 use crate::domain::event::EventKind;
 use crate::domain::event::NewEvent;
+use crate::domain::hold::Hold;
 use crate::domain::id::AttemptId;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
@@ -24,6 +27,7 @@ use crate::store::db::error::Result;
 use crate::store::db::error::StoreError;
 use crate::store::db::row;
 use crate::store::db::store::Store;
+use crate::store::rows::checks;
 use crate::store::rows::event;
 use crate::store::rows::ticket;
 use crate::store::rows::worker_type;
@@ -34,6 +38,17 @@ impl Store {
     /// Creates a ticket. The same idempotency key in the same project returns the ticket that was created first, as it
     /// is now.
     pub async fn create_ticket(&self, new: NewTicket, now: Timestamp) -> Result<Ticket> {
+        self.create_ticket_with(new, None, now).await
+    }
+
+    /// The same, with what the file in the project's directory says, if the ticket will work there. A ticket whose file is
+    /// wrong is created and put on hold.
+    pub async fn create_ticket_with(
+        &self,
+        new: NewTicket,
+        file: Option<std::result::Result<Kept, Hold>>,
+        now: Timestamp,
+    ) -> Result<Ticket> {
         let (project, stages) = (new.project.to_string(), stages(&new.plan));
         let idempotency_key = new.idempotency_key.clone();
         let question = Box::new(move |sql: &mut QueryBuilder<Sqlite>| {
@@ -43,7 +58,7 @@ impl Store {
             .at(CREATED)
             .ask_then_write(
                 Some(question),
-                move |connection, found| Box::pin(create(connection, found, new, now)),
+                move |connection, found| Box::pin(create(connection, found, new, file, now)),
                 |_| true,
             )
             .await
@@ -76,6 +91,7 @@ async fn create(
     connection: &mut SqliteConnection,
     found: Vec<SqliteRow>,
     new: NewTicket,
+    file: Option<std::result::Result<Kept, Hold>>,
     now: Timestamp,
 ) -> Result<Ticket> {
     let unknown = || Refusal::UnknownProject { project: new.project.to_string() };
@@ -94,7 +110,18 @@ async fn create(
         priority: new.priority,
         origin: Origin::Coordinator { idempotency_key: new.idempotency_key.as_deref() },
     };
-    insert(connection, row, now).await
+    let ticket = insert(connection, row, now).await?;
+    match file {
+        None => Ok(ticket),
+        Some(Ok(kept)) => {
+            checks::keep(connection, ticket.id, &kept).await?;
+            Ok(ticket)
+        }
+        Some(Err(why)) => {
+            hold::hold(connection, &ticket, &why, now).await?;
+            ticket::load(connection, ticket.id).await
+        }
+    }
 }
 
 /// What the checks of a new ticket found.

@@ -22,6 +22,7 @@ use crate::store::db::error::Error;
 use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
 use crate::store::money::limits;
+use crate::store::rows::checks;
 use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::ticket;
@@ -87,6 +88,7 @@ pub(crate) async fn create(
             origin: create::Origin::Planned { parent, attempt, worker, key: &planned.key },
         };
         let id = create::insert(connection, new, now).await?.id;
+        checks::inherit(connection, id, parent.id).await?;
         made.insert(planned.key.as_str(), id);
         writeln!(list, "- {id} ({}): {}", planned.key, planned.title)
             .expect("writing to a String cannot fail");

@@ -17,6 +17,7 @@ use crate::domain::worktree::OnComplete;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::money::limits;
+use crate::store::rows::checks;
 use crate::store::rows::project;
 use crate::store::rows::project::ProjectRow;
 use crate::store::rows::ticket;
@@ -120,6 +121,11 @@ async fn update(
     new.check()?;
     if new != old {
         limits::set(connection, project.key, new).await?;
+    }
+    let set = checks::set_of_project(connection, project.key).await?;
+    let changed = change.checks.on(set.clone());
+    if changed != set {
+        checks::set(connection, project.key, &changed).await?;
     }
     let row: ProjectRow = sqlx::query_as(sql)
         .bind(project.key.0)

@@ -5,11 +5,13 @@ use sqlx::SqliteConnection;
 
 use super::affect_others;
 use super::ask_outcome;
+use super::check_begin;
 use super::complete;
 use super::create_planned;
 use super::ending::EndReport;
 use super::ending::Ending;
 use super::ending::Work;
+use super::free;
 use super::hold;
 use super::park;
 use super::prepare;
@@ -111,7 +113,7 @@ async fn end(
     .bind(i64::from(booked.struck))
     .execute(&mut *connection)
     .await?;
-    free_worker(connection, &found).await?;
+    free::worker(connection, &found).await?;
     match &ending.work {
         Work::None => {}
         Work::Accepted(head) => {
@@ -180,6 +182,13 @@ async fn move_on(
         Work::Owed(why) => Move::Hold(why.clone()),
     };
     if let Verdict::Succeeded(result) = &ending.verdict {
+        if check_begin::stage(connection, ticket, by, result, &to, now).await? {
+            if ending.cancelled {
+                check_begin::hold(connection, ticket, by, &Hold::cancelled_too_late(found.id), now)
+                    .await?;
+            }
+            return Ok(());
+        }
         complete::stage_done(connection, ticket, by, result, to, now).await?;
         if ending.cancelled {
             let moved = ticket::load(connection, ticket.id).await?;
@@ -250,19 +259,6 @@ async fn limit_met(
     Ok(Some(Met::Spent(limits::used_up(of, found.id, usd))))
 }
 
-/// The worker may take the next ticket, unless it was asked to stop.
-async fn free_worker(connection: &mut SqliteConnection, found: &Attempt) -> Result<()> {
-    sqlx::query(
-        "UPDATE worker
-            SET state = CASE state WHEN 'busy' THEN 'idle' ELSE state END, child_pid = NULL, memory_bytes = NULL
-          WHERE worker_id = ?1 AND state <> 'stopped'",
-    )
-    .bind(found.worker.key())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// A report for an attempt that has ended: the same report again, or one that came too late.
 async fn late(
     connection: &mut SqliteConnection,
@@ -282,7 +278,7 @@ async fn late(
         if let Some(found) = attempt::find(connection, ending.attempt).await? {
             // What it used is charged, whatever became of its result.
             bill::book(connection, &found, &ending.spent).await?;
-            free_worker(connection, &found).await?;
+            free::worker(connection, &found).await?;
         }
     }
     park_report(connection, ending, now).await

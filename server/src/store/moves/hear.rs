@@ -11,6 +11,7 @@ use crate::domain::summary;
 use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerKind;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::rows::attempt;
@@ -111,6 +112,9 @@ async fn hello(
     let worker = worker::load(connection, id).await?;
     if first.rows_affected() > 0 {
         put_off::launches_work(connection, now).await?;
+        if worker.kind == WorkerKind::Check {
+            return Ok(worker);
+        }
         let summary = summary::worker_started(id, &worker.worker_type);
         event::append(connection, worker::about(&worker, EventKind::WorkerStarted, summary), now)
             .await?;
@@ -173,6 +177,15 @@ async fn started(
     .execute(&mut *connection)
     .await?;
     if started.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // A setup or a gate that runs says nothing of agents.
+    let is_agent: bool =
+        sqlx::query_scalar("SELECT kind = 'agent' FROM attempt WHERE attempt_id = ?1")
+            .bind(id.key())
+            .fetch_one(&mut *connection)
+            .await?;
+    if !is_agent {
         return Ok(false);
     }
     put_off::agent_started(connection, id, now).await

@@ -39,7 +39,7 @@ async fn close_landed(
     commit: Option<String>,
     now: Timestamp,
 ) -> Result<()> {
-    if let Some(found) = end_landing(connection, id, commit).await? {
+    if let Some(found) = end(connection, id, commit).await? {
         close::finish(connection, &found, Resolution::Completed, now).await?;
     }
     Ok(())
@@ -51,7 +51,7 @@ async fn hold_unmerged(
     why: Hold,
     now: Timestamp,
 ) -> Result<()> {
-    if let Some(found) = end_landing(connection, id, None).await? {
+    if let Some(found) = end(connection, id, None).await? {
         let by = By::Coordinator;
         hold::at_its_stage(connection, &found, by, &why, now).await?;
     }
@@ -59,22 +59,26 @@ async fn hold_unmerged(
 }
 
 /// Marks a completed ticket whose branch needs care before it closes: a merge, where the project says so and there is
-/// anything to merge, or a commit, where an accepted attempt's work is still to be committed. Returns whether the
-/// branch needs either; otherwise the ticket may close at once.
+/// anything to merge, a commit, where an accepted attempt's work is still to be committed, or a look at what it changes,
+/// where that is not known. Returns whether the branch needs any; otherwise the ticket may close at once.
 pub(crate) async fn begin_landing(
     connection: &mut SqliteConnection,
     id: TicketId,
     now: Timestamp,
 ) -> Result<bool> {
     let landing = sqlx::query(
-        "UPDATE worktree SET landing = 1, ready = 0
+        "UPDATE worktree SET landing = 1, ready = 0, landing_since = COALESCE(landing_since, ?2)
           WHERE ticket_id = ?1
             AND (owed_attempt_id IS NOT NULL
+                 OR (head_commit <> base_commit
+                     AND NOT EXISTS (SELECT 1 FROM ticket_protection n
+                                      WHERE n.ticket_id = ?1 AND n.commit_id = worktree.head_commit))
                  OR (head_commit <> base_commit
                      AND EXISTS (SELECT 1 FROM ticket t JOIN project p ON p.project_id = t.project_id
                                   WHERE t.ticket_id = ?1 AND p.on_complete = 'merge' AND p.deleted_at IS NULL)))",
     )
     .bind(id.key())
+    .bind(now.millis())
     .execute(&mut *connection)
     .await?;
     if landing.rows_affected() == 0 {
@@ -94,13 +98,13 @@ pub(crate) async fn begin_landing(
 }
 
 /// Returns the ticket, unless it was not landing or something else has moved it on.
-async fn end_landing(
+pub(crate) async fn end(
     connection: &mut SqliteConnection,
     id: TicketId,
     merged: Option<String>,
 ) -> Result<Option<Ticket>> {
     let ended = sqlx::query(
-        "UPDATE worktree SET landing = 0, merged_commit = COALESCE(?2, merged_commit)
+        "UPDATE worktree SET landing = 0, landing_since = NULL, merged_commit = COALESCE(?2, merged_commit)
           WHERE ticket_id = ?1 AND landing = 1",
     )
     .bind(id.key())

@@ -8,7 +8,9 @@ use crate::domain::id::ProjectKey;
 use crate::domain::id::WorkerId;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
+use crate::domain::worker::CHECKS;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerKind;
 use crate::domain::worker::WorkerState;
 use crate::domain::worker_type::PassingCause;
 use crate::store::db::error::Result;
@@ -34,6 +36,29 @@ impl Store {
             .at(PLANNED)
             .quietly()
             .write(move |connection| Box::pin(plan(connection, project, worker_type, count, now)))
+            .await
+    }
+
+    /// Inserts workers that run setups and gates of a project, for the dispatcher to launch.
+    pub async fn plan_check_workers(
+        &self,
+        project: ProjectKey,
+        count: i64,
+        now: Timestamp,
+    ) -> Result<Vec<WorkerId>> {
+        self.writer
+            .at(PLANNED)
+            .quietly()
+            .write(move |connection| {
+                Box::pin(worker::insert_of(
+                    connection,
+                    WorkerKind::Check,
+                    project,
+                    CHECKS,
+                    count,
+                    now,
+                ))
+            })
             .await
     }
 

@@ -4,7 +4,10 @@ use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
+use super::check_begin;
 use super::hold;
+use crate::domain::checks::Copied;
+use crate::domain::checks::Kept;
 use crate::domain::hold::Hold;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
@@ -13,15 +16,37 @@ use crate::domain::worktree::Head;
 use crate::domain::worktree::Worktree;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
+use crate::store::rows::checks;
+use crate::store::rows::ports;
 use crate::store::rows::ticket;
+
+/// What a ticket's worktree begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    pub work: Worktree,
+    /// What the file sets at the base commit.
+    pub kept: Kept,
+    /// Ports that something listens on.
+    pub busy_ports: Vec<i64>,
+}
+
+/// Whether a ticket's worktree was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    Yes,
+    /// The ticket no longer waits for it.
+    NoLonger,
+    /// No block of that many ports is left; nothing was recorded.
+    NoPorts(i64),
+}
 
 const BEGUN: faults::Points = faults::points!("server.worktree_begun");
 
 const READY: faults::Points = faults::points!("server.worktree_ready");
 
 impl Store {
-    /// Records which worktree and branch a ticket is about to get. Returns whether it still waits for them.
-    pub async fn begin_worktree(&self, id: TicketId, new: Worktree) -> Result<bool> {
+    /// Records which worktree and branch a ticket is about to get, with what its file sets and with its ports.
+    pub async fn begin_worktree(&self, id: TicketId, new: Beginning) -> Result<Begun> {
         self.writer
             .at(BEGUN)
             .quietly()
@@ -29,18 +54,36 @@ impl Store {
             .await
     }
 
+    /// Records what was copied into a ticket's worktree.
+    pub async fn files_copied(&self, id: TicketId, copied: Copied) -> Result<()> {
+        self.writer
+            .quietly()
+            .write(move |connection| {
+                Box::pin(async move { checks::set_copied(connection, id, &copied).await })
+            })
+            .await
+    }
+
     /// Lets a ticket be granted: its worktree is at its accepted commit, which is `head` if that is new. `directory` says
     /// which directory it is, if that is known.
+    ///
+    /// If the worktree has to be set up first, that begins.
     pub async fn worktree_ready(
         &self,
         id: TicketId,
         head: Option<Head>,
         directory: Option<String>,
+        now: Timestamp,
     ) -> Result<()> {
         self.writer
             .at(READY)
-            .write(move |connection| Box::pin(ready(connection, id, head, directory)))
+            .write(move |connection| Box::pin(ready(connection, id, head, directory, now)))
             .await
+    }
+
+    /// Records that the worktree of a ticket is not there and has to be made again, with its setup.
+    pub async fn worktree_gone(&self, id: TicketId) -> Result<()> {
+        self.writer.quietly().write(move |connection| Box::pin(gone(connection, id))).await
     }
 
     /// Forgets that an attempt's work is to be committed: it was put aside, and its stage is redone.
@@ -68,11 +111,20 @@ impl Store {
     }
 }
 
+async fn gone(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    sqlx::query("UPDATE worktree SET set_up = 0 WHERE ticket_id = ?1 AND set_up = 1")
+        .bind(id.key())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 async fn ready(
     connection: &mut SqliteConnection,
     id: TicketId,
     head: Option<Head>,
     directory: Option<String>,
+    now: Timestamp,
 ) -> Result<()> {
     if let Some(head) = head {
         set_head(connection, id, &head, false).await?;
@@ -88,6 +140,9 @@ async fn ready(
         .bind(directory)
         .execute(&mut *connection)
         .await?;
+    }
+    if check_begin::setup(connection, id, now).await? {
+        return Ok(());
     }
     sqlx::query(
         "UPDATE worktree SET ready = 1
@@ -126,7 +181,11 @@ async fn fail(
 }
 
 async fn distrust(connection: &mut SqliteConnection) -> Result<()> {
-    sqlx::query("UPDATE worktree SET ready = 0 WHERE ready = 1").execute(connection).await?;
+    sqlx::query("UPDATE worktree SET ready = 0 WHERE ready = 1").execute(&mut *connection).await?;
+    // The same for those in which gates were about to run.
+    sqlx::query("UPDATE checking SET step = 'plan' WHERE step = 'due' AND phase <> 'setup'")
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -142,16 +201,29 @@ async fn removed(connection: &mut SqliteConnection, id: TicketId, now: Timestamp
     Ok(())
 }
 
-async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Worktree) -> Result<bool> {
-    let begun = sqlx::query(
+async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Beginning) -> Result<Begun> {
+    let waits: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM ticket WHERE ticket_id = ?1 AND state = 'queued' AND isolation IS NULL)",
+    )
+    .bind(id.key())
+    .fetch_one(&mut *connection)
+    .await?;
+    if !waits {
+        return Ok(Begun::NoLonger);
+    }
+    checks::keep(connection, id, &new.kept).await?;
+    let count = checks::of_ticket(connection, id).await?.worktree.ports;
+    if !ports::take(connection, id, count, &new.busy_ports).await? {
+        checks::forget(connection, id).await?;
+        return Ok(Begun::NoPorts(count));
+    }
+    let new = new.work;
+    sqlx::query(
         "UPDATE ticket SET isolation = 'worktree' WHERE ticket_id = ?1 AND state = 'queued' AND isolation IS NULL",
     )
     .bind(id.key())
     .execute(&mut *connection)
     .await?;
-    if begun.rows_affected() == 0 {
-        return Ok(false);
-    }
     sqlx::query(
         "INSERT INTO worktree (ticket_id, repository, path, prefix, branch, base_branch, base_commit, head_commit)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -166,7 +238,7 @@ async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Worktree) -
     .bind(new.head.commit)
     .execute(connection)
     .await?;
-    Ok(true)
+    Ok(Begun::Yes)
 }
 
 /// Records what was accepted.
@@ -207,8 +279,9 @@ pub(crate) async fn owe(
     Ok(())
 }
 
-/// A closed ticket is not granted again. Few worktrees stay ready, so that searching them is cheap.
+/// A closed ticket is not granted again, and its ports are free. Few worktrees stay ready, so that searching them is cheap.
 pub(crate) async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    ports::free(connection, id).await?;
     sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
         .bind(id.key())
         .execute(connection)

@@ -69,6 +69,12 @@ pub(crate) fn push_with(sql: &mut QueryBuilder<Sqlite>, worker: WorkerId) {
                        JOIN project q ON q.project_id = t.project_id
                       WHERE a.settled_at IS NULL AND COALESCE(t.isolation, 'shared') = 'shared'
                         AND q.directory = (SELECT directory FROM project WHERE project_id = o.project_id))
+             AND NOT EXISTS (SELECT 1
+                       FROM checking c
+                       JOIN ticket t ON t.ticket_id = c.ticket_id
+                       JOIN project q ON q.project_id = t.project_id
+                      WHERE c.step IN ('plan', 'due', 'running', 'base') AND t.isolation = 'shared'
+                        AND q.directory = (SELECT directory FROM project WHERE project_id = o.project_id))
                 AS is_directory_free
            FROM worker o WHERE o.worker_id = ",
     );
@@ -102,8 +108,8 @@ pub(crate) fn push_claiming(sql: &mut QueryBuilder<Sqlite>, worker: WorkerId, pu
            WHERE a.state <> 'ended' AND o.project_id = w.project_id AND o.worker_type = w.worker_type)
              AS running_of_type,
          (SELECT COUNT(*) FROM attempt a CROSS JOIN worker o ON o.worker_id = a.worker_id
-           WHERE a.state <> 'ended' AND o.project_id = w.project_id) AS running_of_project,
-         (SELECT COUNT(*) FROM attempt a WHERE a.state <> 'ended') AS running,
+           WHERE a.state <> 'ended' AND a.kind = 'agent' AND o.project_id = w.project_id) AS running_of_project,
+         (SELECT COUNT(*) FROM attempt a WHERE a.state <> 'ended' AND a.kind = 'agent') AS running,
          (SELECT max_workers FROM project_limit l WHERE l.project_id = w.project_id) AS project_max_workers, ",
     );
     push_columns(sql);

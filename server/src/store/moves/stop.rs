@@ -11,6 +11,7 @@ use crate::domain::stopping::stop_reason;
 use crate::domain::summary;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerKind;
 use crate::domain::worker::WorkerState;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
@@ -70,7 +71,8 @@ pub(crate) async fn stopped(
     .bind(&reason)
     .execute(&mut *connection)
     .await?;
-    if done.rows_affected() == 0 {
+    // Workers of setups and gates come and go with them.
+    if done.rows_affected() == 0 || worker.kind == WorkerKind::Check {
         return Ok(());
     }
     let summary = summary::worker_stopped(id, &worker.worker_type, &reason);

@@ -2,7 +2,9 @@
 
 use sqlx::SqliteConnection;
 
+use super::check_begin;
 use super::hold;
+use super::land;
 use super::pause_scope;
 use super::pause_scope::NewPause;
 use super::stop;
@@ -21,6 +23,8 @@ use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
+use crate::store::rows::checking;
+use crate::store::rows::event::By;
 use crate::store::rows::project;
 use crate::store::rows::ticket;
 use crate::store::rows::worker;
@@ -120,6 +124,12 @@ async fn one_ticket(
             let its = workers.into_iter().find(|worker| worker.ticket == Some(id));
             match its {
                 Some(worker) => all(connection, vec![worker], now).await,
+                None if checking::find(connection, id).await?.is_some() => {
+                    let why = Hold::new(HoldKind::Operator, reason);
+                    land::end(connection, id, None).await?;
+                    check_begin::hold(connection, &found, By::Coordinator, &why, now).await?;
+                    Ok(StoppedWork { tickets: vec![id], workers: Vec::new() })
+                }
                 // Its stages are completed, and no agent runs any more.
                 None => Err(Refusal::TicketLanding { ticket: id }.into()),
             }

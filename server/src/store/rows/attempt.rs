@@ -1,18 +1,23 @@
 //! An attempt's row: reading it as an [`Attempt`], and refusing the agent of an attempt that is over.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
+use crate::domain::attempt::Check;
 use crate::domain::attempt::Ended;
 use crate::domain::attempt::Progress;
 use crate::domain::attempt::Silence;
 use crate::domain::attempt::Spent;
+use crate::domain::gates::kind::AttemptKind;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
+use crate::domain::judging::Tests;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Present;
 use crate::store::db::error::Result;
@@ -20,6 +25,9 @@ use crate::store::db::error::StoreError;
 use crate::store::db::row;
 use crate::store::db::row::Place;
 use crate::store::db::store::Store;
+
+/// The longest report of single tests that is kept, in bytes.
+const MOST_TESTS_BYTES: usize = 4 << 20;
 
 #[derive(FromRow, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "a row has the columns its table has")]
@@ -72,13 +80,57 @@ pub(crate) struct AttemptRow {
     progress: Option<String>,
     progress_percent: Option<i64>,
     progress_at: Option<i64>,
+    kind: String,
+    gate: Option<String>,
+    commands: Option<String>,
+    commit_id: Option<String>,
+    #[serde(deserialize_with = "row::flag")]
+    is_base: bool,
+    verdict: Option<String>,
+    output_tail: Option<String>,
+    note: Option<String>,
+    tests: Option<String>,
+}
+
+impl AttemptRow {
+    /// What it runs instead of an agent.
+    fn check(&mut self, place: Place) -> std::result::Result<Check, StoreError> {
+        let verdict = self.verdict.take().map(|verdict| place.named(&verdict, "verdict"));
+        Ok(Check {
+            gate: self.gate.take(),
+            commands: place.json(self.commands.as_deref(), "commands")?.unwrap_or_default(),
+            commit: self.commit_id.take(),
+            is_base: self.is_base,
+            verdict: verdict.transpose()?,
+            tail: self.output_tail.take().unwrap_or_default(),
+            note: self.note.take(),
+            tests: tests(place, self.tests.as_deref())?,
+        })
+    }
+}
+
+/// A report of single tests, as [`json_of`] writes it.
+pub(crate) fn tests(
+    place: Place,
+    json: Option<&str>,
+) -> std::result::Result<Option<Tests>, StoreError> {
+    let read: Option<(BTreeSet<String>, BTreeSet<String>)> = place.json(json, "tests")?;
+    Ok(read.map(|(passed, failed)| Tests { passed, failed }))
+}
+
+/// The JSON of a report; `None` for one that is too long to be kept.
+pub(crate) fn json_of(tests: &Tests) -> Option<String> {
+    let json = serde_json::json!([tests.passed, tests.failed]).to_string();
+    Some(json).filter(|json| json.len() <= MOST_TESTS_BYTES)
 }
 
 impl TryFrom<AttemptRow> for Attempt {
     type Error = StoreError;
 
-    fn try_from(row: AttemptRow) -> std::result::Result<Self, StoreError> {
+    fn try_from(mut row: AttemptRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "attempt", key: row.attempt_id };
+        let kind: AttemptKind = place.named(&row.kind, "kind")?;
+        let check = if kind.is_agent() { None } else { Some(row.check(place)?) };
         let state = match row.state.as_str() {
             "granted" => AttemptState::Granted,
             "running" => AttemptState::Running,
@@ -140,6 +192,8 @@ impl TryFrom<AttemptRow> for Attempt {
             },
             model: row.model,
             assumed_usd: row.assumed_usd.map(row::dollars),
+            kind,
+            check,
         })
     }
 }

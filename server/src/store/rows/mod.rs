@@ -2,14 +2,19 @@
 //! [`super::db`] only.
 
 pub(crate) mod attempt;
+pub(crate) mod checking;
+pub(crate) mod checks;
 pub(crate) mod comment;
 pub(crate) mod event;
 pub(crate) mod event_marks;
 pub(crate) mod pause;
+pub(crate) mod ports;
 pub(crate) mod project;
+pub(crate) mod protection;
 pub(crate) mod queue;
 pub(crate) mod ticket;
 pub(crate) mod trace;
+pub(crate) mod waiver;
 pub(crate) mod worker;
 pub(crate) mod worker_type;
 pub(crate) mod worker_type_settings;

@@ -48,6 +48,8 @@ pub(crate) struct TicketRow {
     resume_session_id: Option<String>,
     resume_worker_id: Option<i64>,
     resume_asks_outcome: bool,
+    gate_failures: i64,
+    gate_message: Option<String>,
     #[sqlx(flatten)]
     work: WorktreeRow,
     created_at: i64,
@@ -117,6 +119,8 @@ impl TryFrom<TicketRow> for Ticket {
                 asks_outcome: row.resume_asks_outcome,
             }),
             work: row.work.into(),
+            gate_failures: row.gate_failures,
+            gate_message: row.gate_message,
             created_at: row::time(row.created_at),
             updated_at: row::time(row.updated_at),
         })

@@ -12,6 +12,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerKind;
 use crate::store::db::error::Result;
 use crate::store::db::error::StoreError;
 use crate::store::db::row;
@@ -24,6 +25,7 @@ pub(crate) struct WorkerRow {
     project_id: i64,
     project: String,
     worker_type: String,
+    kind: String,
     state: String,
     pid: Option<i64>,
     child_pid: Option<i64>,
@@ -49,6 +51,7 @@ impl TryFrom<WorkerRow> for Worker {
             project: ProjectKey(row.project_id),
             project_name: row::name(row.project),
             worker_type: row::name(row.worker_type),
+            kind: place.named(&row.kind, "kind")?,
             state: place.named(&row.state, "state")?,
             pid: row.pid,
             child_pid: row.child_pid,
@@ -112,15 +115,28 @@ pub(crate) async fn insert(
     count: i64,
     now: Timestamp,
 ) -> Result<Vec<WorkerId>> {
+    insert_of(connection, WorkerKind::Agent, project, worker_type, count, now).await
+}
+
+/// Inserts rows of workers of a kind for the dispatcher to launch.
+pub(crate) async fn insert_of(
+    connection: &mut SqliteConnection,
+    kind: WorkerKind,
+    project: ProjectKey,
+    worker_type: &str,
+    count: i64,
+    now: Timestamp,
+) -> Result<Vec<WorkerId>> {
     let mut made = Vec::new();
     for _ in 0..count {
         let key: i64 = sqlx::query_scalar(
-            "INSERT INTO worker (project_id, worker_type, state, started_at) VALUES (?1, ?2, 'launching', ?3)
+            "INSERT INTO worker (project_id, worker_type, kind, state, started_at) VALUES (?1, ?2, ?4, 'launching', ?3)
              RETURNING worker_id",
         )
         .bind(project.0)
         .bind(worker_type)
         .bind(now.millis())
+        .bind(kind.name())
         .fetch_one(&mut *connection)
         .await?;
         made.push(WorkerId::from_key(key));
@@ -129,7 +145,7 @@ pub(crate) async fn insert(
 }
 
 pub(crate) async fn live_count(connection: &mut SqliteConnection) -> Result<i64> {
-    let sql = "SELECT COUNT(*) FROM worker WHERE state <> 'stopped'";
+    let sql = "SELECT COUNT(*) FROM worker WHERE state <> 'stopped' AND kind = 'agent'";
     Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct WorktreeRow {
     landing: Option<bool>,
     merged_commit: Option<String>,
     removed_at: Option<i64>,
+    set_up: bool,
 }
 
 impl From<WorktreeRow> for Option<Worktree> {
@@ -48,6 +49,7 @@ impl From<WorktreeRow> for Option<Worktree> {
             landing: row.landing?,
             merged_commit: row.merged_commit,
             removed: row.removed_at.is_some(),
+            set_up: row.set_up,
             directory: None,
         })
     }

@@ -1,12 +1,14 @@
 //! The store against a real file and the real migrations. Time is whatever a test says it is.
 
 mod bill;
+mod checks;
 mod claims;
 mod dearest;
 mod ends;
 mod events;
 mod families;
 mod files;
+mod gates;
 mod groups;
 mod held;
 mod history;
@@ -30,6 +32,7 @@ mod worktrees;
 
 use tempfile::TempDir;
 
+use super::Beginning;
 use super::Claim;
 use super::EndReport;
 use super::Ending;
@@ -39,6 +42,7 @@ use super::Rules;
 use super::Store;
 use super::Work;
 use crate::domain::attempt::Spent;
+use crate::domain::checks::Kept;
 use crate::domain::id::AttemptId;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
@@ -66,6 +70,7 @@ pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 pub(super) const RULES: Rules = Rules {
     policy: Policy { max_rework: 3, retry: BACKOFF, overload: BACKOFF, again: BACKOFF },
     max_workers: 16,
+    max_gates: 4,
     max_usd_per_day: None,
     max_descendants: 100,
 };
@@ -147,9 +152,12 @@ impl Bed {
             let found =
                 self.store.unprepared_ticket(ticket).await.expect("a look").expect("listed");
             if found.ticket.work.is_none() {
-                self.store.begin_worktree(ticket, worktree(ticket)).await.expect("begun");
+                self.store
+                    .begin_worktree(ticket, beginning(worktree(ticket)))
+                    .await
+                    .expect("begun");
             }
-            self.store.worktree_ready(ticket, None, None).await.expect("ready");
+            self.store.worktree_ready(ticket, None, None, NOW).await.expect("ready");
         }
     }
 
@@ -222,8 +230,14 @@ pub(super) fn worktree(ticket: TicketId) -> Worktree {
         landing: false,
         merged_commit: None,
         removed: false,
+        set_up: false,
         directory: None,
     }
+}
+
+/// A worktree without settings.
+pub(super) fn beginning(work: Worktree) -> Beginning {
+    Beginning { work, kept: Kept::default(), busy_ports: Vec::new() }
 }
 
 pub(super) fn ending(attempt: AttemptId, verdict: Verdict) -> Ending {

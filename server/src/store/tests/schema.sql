@@ -16,7 +16,11 @@ SELECT a.attempt_id, a.ticket_id,
            'cut_short', a.cut_short, 'granted_at', a.granted_at, 'started_at', a.started_at, 'ended_at', a.ended_at,
            'stop_mode', a.stop_mode, 'suspect', a.suspect, 'overdue', a.overdue, 'trouble', a.trouble,
            'may_create_tickets', a.may_create_tickets, 'timeout_seconds', a.timeout_seconds,
-           'progress', a.progress, 'progress_percent', a.progress_percent, 'progress_at', a.progress_at) AS attempt
+           'progress', a.progress, 'progress_percent', a.progress_percent, 'progress_at', a.progress_at,
+           'kind', a.kind, 'gate', a.gate, 'commands', a.commands, 'commit_id', a.commit_id, 'is_base', a.is_base,
+           'verdict', a.verdict, 'output_tail', a.output_tail, 'note', a.note,
+           -- Too long for a list of attempts.
+           'tests', NULL) AS attempt
   FROM attempt_row a;
 
 CREATE VIEW attempt_row AS
@@ -58,7 +62,8 @@ SELECT y.worker_type_id, y.project_id, p.name AS project, y.name, y.max_workers,
        ((y.paused_at IS NOT NULL AND (y.pause_cause IS NULL OR y.pause_until IS NOT NULL))
         OR EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, y.project_id))) AS paused,
        y.pause_cause IS NOT NULL AS tried,
-       (SELECT COUNT(*) FROM worker w WHERE w.project_id = y.project_id AND w.state <> 'stopped') AS project_workers,
+       (SELECT COUNT(*) FROM worker w
+         WHERE w.project_id = y.project_id AND w.state <> 'stopped' AND w.kind = 'agent') AS project_workers,
        (SELECT l.max_workers FROM project_limit l WHERE l.project_id = y.project_id) AS project_max_workers,
        EXISTS (SELECT 1 FROM ticket t
                 WHERE t.project_id = y.project_id AND t.current_stage = y.name AND t.state = 'queued') AS has_tickets,
@@ -79,6 +84,12 @@ SELECT y.worker_type_id, y.project_id, p.name AS project, y.name, y.max_workers,
                           JOIN ticket o ON o.ticket_id = a.ticket_id
                           JOIN project q ON q.project_id = o.project_id
                          WHERE a.settled_at IS NULL AND COALESCE(o.isolation, 'shared') = 'shared'
+                           AND q.directory = p.directory)
+        -- Nor is it changed while gates judge what is in it.
+        AND NOT EXISTS (SELECT 1 FROM checking c
+                          JOIN ticket o ON o.ticket_id = c.ticket_id
+                          JOIN project q ON q.project_id = o.project_id
+                         WHERE c.step IN ('plan', 'due', 'running', 'base') AND o.isolation = 'shared'
                            AND q.directory = p.directory)) AS startable_shared,
        -- How far in front the queue is in its directory: its best ticket there, by priority and then whether it has begun;
        -- -1 without one. Two look-ups of an index; one sort would read the whole queue.
@@ -137,7 +148,8 @@ SELECT t.ticket_id, t.project_id, t.state, t.priority, m.own_limit, m.per_ticket
        -- Attempts that ended and count: those that succeeded, and those that were charged.
        CASE WHEN l.max_attempts_per_ticket IS NOT NULL THEN
            (SELECT COUNT(*) FROM attempt a
-             WHERE a.ticket_id = t.ticket_id AND a.state = 'ended' AND (a.outcome = 'succeeded' OR a.charged = 1))
+             WHERE a.ticket_id = t.ticket_id AND a.state = 'ended' AND a.kind = 'agent'
+               AND (a.outcome = 'succeeded' OR a.charged = 1))
        END AS made,
        -- The same of the whole family.
        CASE WHEN l.max_attempts_per_ticket IS NOT NULL
@@ -147,7 +159,7 @@ SELECT t.ticket_id, t.project_id, t.state, t.priority, m.own_limit, m.per_ticket
                      UNION ALL
                     SELECT d.ticket_id FROM ticket d WHERE d.root_id = COALESCE(t.root_id, t.ticket_id)) o
               JOIN attempt a ON a.ticket_id = o.ticket_id
-             WHERE a.state = 'ended' AND (a.outcome = 'succeeded' OR a.charged = 1))
+             WHERE a.state = 'ended' AND a.kind = 'agent' AND (a.outcome = 'succeeded' OR a.charged = 1))
        END AS family_made
   FROM ticket t
   JOIN ticket_account m ON m.ticket_id = t.ticket_id
@@ -165,7 +177,7 @@ SELECT t.*, p.name AS project, p.directory,
           FROM (SELECT d.depends_on_id FROM ticket_dependency d
                  WHERE d.ticket_id = t.ticket_id ORDER BY d.depends_on_id) o) AS depends_on,
        k.repository, k.path AS work_path, k.prefix, k.branch, k.base_branch, k.base_commit, k.head_commit,
-       k.files_changed, k.insertions, k.deletions, k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at,
+       k.files_changed, k.insertions, k.deletions, k.owed_attempt_id, k.landing, k.merged_commit, k.removed_at, COALESCE(k.set_up, 0) AS set_up,
        COALESCE(k.ready, 0) AS ready
   FROM ticket t
   JOIN project p ON p.project_id = t.project_id
@@ -182,9 +194,22 @@ SELECT t.*,
        END AS open_dependencies,
        CASE t.state WHEN 'running' THEN
            (SELECT json_object('attempt', a.attempt_id, 'worker', a.worker_id, 'granted_at', a.granted_at,
-                               'suspect', a.suspect, 'trouble', a.trouble)
+                               'suspect', a.suspect, 'trouble', a.trouble, 'kind', a.kind, 'gate', a.gate,
+                               'is_base', a.is_base)
               FROM attempt a WHERE a.ticket_id = t.ticket_id AND a.state <> 'ended')
        END AS live,
+       -- What its checks wait for, while no attempt of them runs.
+       CASE t.state WHEN 'running' THEN
+           (SELECT json_object('phase', c.phase, 'step', c.step, 'not_before', c.not_before,
+                               'gate', (SELECT g.gate FROM checking_gate g
+                                         WHERE g.ticket_id = c.ticket_id AND g.verdict IS NULL
+                                         ORDER BY g.position LIMIT 1),
+                               'paused', EXISTS (SELECT 1 FROM pause s
+                                                  WHERE s.project_id IN (0, t.project_id) AND s.cause = 'coordinator'),
+                               'running', (SELECT COUNT(*) FROM attempt a
+                                            WHERE a.state <> 'ended' AND a.kind <> 'agent'))
+              FROM checking c WHERE c.ticket_id = t.ticket_id)
+       END AS checks,
        CASE t.state WHEN 'scheduled' THEN
            (SELECT json_array(a.attempt_id, a.failure)
               FROM attempt a WHERE a.ticket_id = t.ticket_id ORDER BY a.attempt_id DESC LIMIT 1)
@@ -215,8 +240,8 @@ SELECT t.*,
                                  WHERE w.project_id = t.project_id AND w.worker_type = y.name
                                    AND w.state <> 'stopped' AND w.state = 'idle'),
                'project_workers', (SELECT COUNT(*) FROM worker w
-                                    WHERE w.project_id = t.project_id AND w.state <> 'stopped'),
-               'server_workers', (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped'),
+                                    WHERE w.project_id = t.project_id AND w.state <> 'stopped' AND w.kind = 'agent'),
+               'server_workers', (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped' AND w.kind = 'agent'),
                'busy', json((SELECT json_group_array(json_array(b.worker_id, b.ticket_id))
                                FROM (SELECT w.worker_id, a.ticket_id
                                        FROM worker w
@@ -253,6 +278,13 @@ SELECT t.*,
                                  JOIN ticket o ON o.ticket_id = a.ticket_id
                                  JOIN project q ON q.project_id = o.project_id
                                 WHERE a.settled_at IS NULL AND COALESCE(o.isolation, 'shared') = 'shared'
+                                  AND q.directory = t.directory)
+                   OR t.works_in = 'shared'
+                   AND EXISTS (SELECT 1
+                                 FROM checking c
+                                 JOIN ticket o ON o.ticket_id = c.ticket_id
+                                 JOIN project q ON q.project_id = o.project_id
+                                WHERE c.step IN ('plan', 'due', 'running', 'base') AND o.isolation = 'shared'
                                   AND q.directory = t.directory),
                'unprepared', t.works_in = 'worktree' AND t.ready = 0)
        END AS queue,
@@ -654,13 +686,64 @@ CREATE TABLE attempt (
     started_at         INTEGER,
     ended_at           INTEGER,
     -- When its whole process tree was known to be gone. An ended attempt without it still has to be cleared away.
-    settled_at         INTEGER,
+    settled_at         INTEGER, kind TEXT NOT NULL DEFAULT 'agent'
+    CONSTRAINT attempt_kind_is_known CHECK (kind IN ('agent', 'setup', 'gate')), gate TEXT
+    CONSTRAINT gate_has_name CHECK ((kind = 'gate') = (gate IS NOT NULL)), commands TEXT
+    CONSTRAINT commands_are_a_list CHECK (commands IS NULL OR json_type(commands) = 'array'), commit_id TEXT, is_base INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT is_base_is_a_flag CHECK (is_base IN (0, 1)), verdict TEXT, output_tail TEXT, note TEXT
+    CONSTRAINT note_says_something CHECK (note <> ''), tests TEXT
+    CONSTRAINT tests_are_a_list CHECK (tests IS NULL OR json_type(tests) = 'array'),
     CONSTRAINT ended_has_time    CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CONSTRAINT ended_has_outcome CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CONSTRAINT failure_has_class CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
     CONSTRAINT running_has_start CHECK (state <> 'running' OR started_at IS NOT NULL),
     CONSTRAINT settled_after_end CHECK (settled_at IS NULL OR state = 'ended')
 ) STRICT;
+
+CREATE TABLE checking (
+    ticket_id  INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- setup: its new worktree is prepared.  stage: what a stage did is judged.  landing: what its merge would bring is
+    -- judged.  asked: somebody asked.
+    phase      TEXT    NOT NULL CONSTRAINT phase_is_known CHECK (phase IN ('setup', 'stage', 'landing', 'asked')),
+    -- plan: git has to look first.  due: the next command may run.  running: an attempt runs it.  base: the same has to
+    -- run on the base commit.  held: the ticket is on hold.  passed: what would be merged has passed.
+    step       TEXT    NOT NULL
+               CONSTRAINT step_is_known CHECK (step IN ('plan', 'due', 'running', 'base', 'held', 'passed')),
+    -- The commit that is judged; NULL until git has looked, and where there is none.
+    commit_id  TEXT,
+    -- Of a landing: the commit of the base branch that the judged one was made from.
+    onto       TEXT,
+    -- The result that waits, and the attempt that gave it; the latter NULL when the coordinator completed the stage.
+    attempt_id INTEGER REFERENCES attempt (attempt_id),
+    result     TEXT    CONSTRAINT result_is_json CHECK (result IS NULL OR json_valid(result)),
+    -- Attempts since the last one that said anything about its commands.
+    strikes    INTEGER NOT NULL DEFAULT 0 CONSTRAINT strikes_are_counted CHECK (strikes >= 0),
+    -- The next one waits until then.
+    not_before INTEGER NOT NULL DEFAULT 0,
+    since      INTEGER NOT NULL,
+    -- The reason of the hold to which the ticket returns, if somebody only asked.
+    hold       TEXT    CONSTRAINT hold_is_json CHECK (hold IS NULL OR json_valid(hold)),
+    CONSTRAINT a_stage_has_a_result CHECK (phase <> 'stage' OR result IS NOT NULL)
+) STRICT;
+
+CREATE TABLE checking_gate (
+    ticket_id   INTEGER NOT NULL REFERENCES checking (ticket_id) ON DELETE CASCADE,
+    position    INTEGER NOT NULL CONSTRAINT position_is_one CHECK (position >= 0),
+    gate        TEXT    NOT NULL CONSTRAINT gate_is_named CHECK (gate <> ''),
+    -- NULL until it is judged.
+    verdict     TEXT,
+    -- Runs at the judged commit.
+    runs        INTEGER NOT NULL DEFAULT 0 CONSTRAINT runs_are_counted CHECK (runs >= 0),
+    -- The last run at the judged commit.
+    attempt_id  INTEGER REFERENCES attempt (attempt_id),
+    -- 1 when its next run is on the base commit, in a worktree that is ready for it.
+    on_base     INTEGER NOT NULL DEFAULT 0 CONSTRAINT on_base_is_a_flag CHECK (on_base IN (0, 1)),
+    -- What fails and does not fail on the base commit, as a JSON list; empty when it is the command as a whole.
+    new         TEXT    NOT NULL DEFAULT '[]' CONSTRAINT new_is_a_list CHECK (json_type(new) = 'array'),
+    -- The same for two failures that are the same.
+    mark        TEXT,
+    PRIMARY KEY (ticket_id, position)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE comment (
     -- C-3.
@@ -735,6 +818,28 @@ CREATE TABLE event_watermark (
     PRIMARY KEY (consumer, ticket_id, project_id, kind)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE gate_base (
+    commit_id  TEXT    NOT NULL,
+    -- What was run, as JSON: the commands, the variables and the directory.
+    command    TEXT    NOT NULL,
+    -- The ticket whose checks run it, or ran it; others wait for it.
+    ticket_id  INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    -- The attempt that runs it, or ran it; NULL while its worktree is made.
+    attempt_id INTEGER REFERENCES attempt (attempt_id),
+    -- How it ended, as JSON; NULL while it runs.
+    ran        TEXT    CONSTRAINT ran_is_json CHECK (ran IS NULL OR json_valid(ran)),
+    PRIMARY KEY (commit_id, command)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE gate_waiver (
+    ticket_id INTEGER NOT NULL REFERENCES ticket (ticket_id),
+    gate      TEXT    NOT NULL CONSTRAINT waived_gate_is_named CHECK (gate <> ''),
+    reason    TEXT    NOT NULL CONSTRAINT waiver_has_reason CHECK (reason <> ''),
+    author    TEXT    NOT NULL CONSTRAINT waiver_has_author CHECK (author <> ''),
+    waived_at INTEGER NOT NULL,
+    PRIMARY KEY (ticket_id, gate)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE failure_day (
     -- Days since 1970-01-01 in UTC, of the end of the attempt.
     day        INTEGER NOT NULL,
@@ -794,6 +899,12 @@ CREATE TABLE place (
     granted_elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (granted_elsewhere >= 0)
 ) STRICT;
 
+CREATE TABLE port_block (
+    first     INTEGER PRIMARY KEY CHECK (first BETWEEN 1024 AND 65535),
+    count     INTEGER NOT NULL CHECK (count >= 1 AND first + count <= 65536),
+    ticket_id INTEGER NOT NULL UNIQUE REFERENCES ticket (ticket_id)
+) STRICT;
+
 CREATE TABLE project (
     -- AUTOINCREMENT: events keep pointing at deleted projects, so a key is never used twice.
     project_id  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -820,6 +931,13 @@ CREATE TABLE project (
     updated_at  INTEGER NOT NULL,
     -- Set by delete_project. The row stays, because tickets, attempts and events of the past name it.
     deleted_at  INTEGER
+) STRICT;
+
+CREATE TABLE project_checks (
+    project_id INTEGER PRIMARY KEY REFERENCES project (project_id),
+    -- The tables as JSON, only with the keys that are set: {"ports": 10}, and [{"name": "test", "retries": 0}].
+    worktree   TEXT    NOT NULL CONSTRAINT worktree_is_an_object CHECK (json_type(worktree) = 'object'),
+    gates      TEXT    NOT NULL CONSTRAINT gates_is_a_list CHECK (json_type(gates) = 'array')
 ) STRICT;
 
 CREATE TABLE project_limit (
@@ -909,12 +1027,26 @@ CREATE TABLE ticket (
     updated_at          INTEGER NOT NULL,
     closed_at           INTEGER, hold_kind TEXT
     CONSTRAINT hold_kind_is_of_a_hold CHECK (hold_kind IS NULL OR (hold_kind <> '' AND state = 'on_hold')), held_at INTEGER
-    CONSTRAINT held_at_is_of_a_hold CHECK (held_at IS NULL OR state = 'on_hold'),
+    CONSTRAINT held_at_is_of_a_hold CHECK (held_at IS NULL OR state = 'on_hold'), gate_failures INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT gate_failures_are_counted CHECK (gate_failures >= 0), gate_message TEXT
+    CONSTRAINT gate_message_says_something CHECK (gate_message <> ''), gate_fingerprint TEXT,
     CONSTRAINT closed_has_resolution   CHECK ((state = 'closed')    = (resolution IS NOT NULL)),
     CONSTRAINT closed_has_time         CHECK ((state = 'closed')    = (closed_at IS NOT NULL)),
     CONSTRAINT on_hold_has_reason      CHECK ((state = 'on_hold')   = (hold_reason IS NOT NULL)),
     CONSTRAINT scheduled_has_time      CHECK ((state = 'scheduled') = (not_before IS NOT NULL)),
     CONSTRAINT resume_names_its_worker CHECK ((resume_session_id IS NULL) = (resume_worker_id IS NULL))
+) STRICT;
+
+CREATE TABLE ticket_checks (
+    ticket_id INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- The base commit at which the file was read; NULL when it was read from the project's directory.
+    commit_id TEXT    CHECK (length(commit_id) >= 40),
+    -- 1 if there was a file.
+    found     INTEGER NOT NULL CHECK (found IN (0, 1)),
+    -- Its tables as JSON, like those of project_checks: {"worktree": {...}, "gates": [...]}.
+    tables    TEXT    NOT NULL CONSTRAINT tables_is_an_object CHECK (json_type(tables) = 'object'),
+    -- What was copied into its worktree, as JSON for people; NULL when nothing was to be copied.
+    copied    TEXT    CONSTRAINT copied_is_an_object CHECK (json_type(copied) = 'object')
 ) STRICT;
 
 CREATE TABLE ticket_count (
@@ -930,6 +1062,16 @@ CREATE TABLE ticket_dependency (
     PRIMARY KEY (ticket_id, depends_on_id),
     CONSTRAINT no_cycle CHECK (depends_on_id < ticket_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ticket_protection (
+    ticket_id INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- The accepted commit that was looked at. Where the ticket has another one by now, nothing is known.
+    commit_id TEXT    NOT NULL CHECK (length(commit_id) >= 40),
+    -- What it changes, as the reason of a hold; NULL when nothing is protected.
+    reason    TEXT    CHECK (reason <> ''),
+    -- When somebody agreed to that commit.
+    agreed_at INTEGER CONSTRAINT agreed_to_something CHECK (agreed_at IS NULL OR reason IS NOT NULL)
+) STRICT;
 
 CREATE VIRTUAL TABLE ticket_search USING fts5 (
     title,
@@ -1053,7 +1195,8 @@ CREATE TABLE worker (
     last_heartbeat_at INTEGER,
     stopped_at        INTEGER,
     -- For people.
-    stop_reason       TEXT,
+    stop_reason       TEXT, kind TEXT NOT NULL DEFAULT 'agent'
+    CONSTRAINT worker_kind_is_known CHECK (kind IN ('agent', 'check')),
     CONSTRAINT launched_has_token CHECK ((launched_at IS NULL) = (token_hash IS NULL)),
     CONSTRAINT stopped_has_time   CHECK ((state = 'stopped') = (stopped_at IS NOT NULL)),
     CONSTRAINT stopped_has_reason CHECK ((state = 'stopped') = (stop_reason IS NOT NULL))
@@ -1130,7 +1273,8 @@ CREATE TABLE worker_type (
                        CONSTRAINT pause_tries_are_counted CHECK (pause_tries >= 0),
     created_at         INTEGER NOT NULL,
     updated_at         INTEGER NOT NULL, pause_failure TEXT
-    CONSTRAINT pause_failure_is_of_a_pause CHECK (pause_failure IS NULL OR paused_at IS NOT NULL),
+    CONSTRAINT pause_failure_is_of_a_pause CHECK (pause_failure IS NULL OR paused_at IS NOT NULL), max_gate_failures INTEGER NOT NULL DEFAULT 3
+    CONSTRAINT max_gate_failures_is_a_limit CHECK (max_gate_failures >= 1),
     CONSTRAINT pause_has_reason CHECK ((paused_at IS NULL) = (pause_reason IS NULL)),
     UNIQUE (project_id, name)
 ) STRICT;
@@ -1164,7 +1308,8 @@ CREATE TABLE worktree (
     -- The commit of the base branch that has the ticket's work.
     merged_commit   TEXT,
     -- When retention removed the worktree; its branch goes with it only when it was merged or holds nothing.
-    removed_at      INTEGER,
+    removed_at      INTEGER, set_up INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT set_up_is_a_flag CHECK (set_up IN (0, 1)), stage_commit TEXT, landing_since INTEGER,
     CONSTRAINT ready_is_there CHECK (ready = 0 OR (owed_attempt_id IS NULL AND removed_at IS NULL))
 ) STRICT;
 
@@ -1197,6 +1342,8 @@ CREATE INDEX attempt_troubled ON attempt (granted_at, attempt_id) WHERE trouble 
 
 CREATE INDEX attempt_unsettled ON attempt (attempt_id) WHERE settled_at IS NULL;
 
+CREATE INDEX checking_by_step ON checking (step);
+
 CREATE INDEX comment_ticket ON comment (ticket_id, comment_id);
 
 CREATE INDEX event_kind ON event (kind, seq);
@@ -1206,6 +1353,10 @@ CREATE INDEX event_project_kind ON event (project_id, kind, seq);
 CREATE INDEX event_ticket ON event (ticket_id, seq) WHERE ticket_id IS NOT NULL;
 
 CREATE INDEX event_watermark_up_to ON event_watermark (up_to);
+
+CREATE INDEX gate_base_attempt ON gate_base (attempt_id);
+
+CREATE INDEX gate_base_open ON gate_base (ticket_id) WHERE ran IS NULL;
 
 CREATE UNIQUE INDEX project_live_name ON project (name) WHERE deleted_at IS NULL;
 

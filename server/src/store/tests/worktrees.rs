@@ -96,9 +96,9 @@ async fn work_that_is_owed_keeps_its_ticket_on_hold_and_is_not_forgotten() {
     assert_eq!(detail.comments.len(), 1, "the report was paid for");
     bed.store.resume_ticket(id, Some("review".into()), None, NOW).await.unwrap();
     assert_eq!(bed.store.unprepared().await.unwrap(), [id]);
-    bed.store.worktree_ready(id, None, None).await.unwrap();
+    bed.store.worktree_ready(id, None, None, super::NOW).await.unwrap();
     assert_eq!(bed.store.unprepared().await.unwrap(), [id], "not before it is committed");
-    bed.store.worktree_ready(id, Some(head("d")), None).await.unwrap();
+    bed.store.worktree_ready(id, Some(head("d")), None, super::NOW).await.unwrap();
     assert_eq!(bed.store.unprepared().await.unwrap(), []);
     let work = bed.read(id).await.work.unwrap();
     assert_eq!((work.owed, work.head), (None, head("d")));

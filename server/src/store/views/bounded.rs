@@ -79,7 +79,7 @@ impl Store {
                     w.last_heartbeat_at, a.started_at IS NOT NULL AS is_started
                FROM attempt a
                JOIN worker w ON w.worker_id = a.worker_id
-               LEFT JOIN worker_type y ON y.project_id = w.project_id AND y.name = a.stage
+               LEFT JOIN worker_type y ON y.project_id = w.project_id AND y.name = a.stage AND a.kind = 'agent'
               WHERE a.settled_at IS NULL
               ORDER BY a.attempt_id",
         )

@@ -31,7 +31,7 @@ impl Store {
                FROM attempt a
                JOIN ticket t ON t.ticket_id = a.ticket_id
                JOIN worker_type y ON y.project_id = t.project_id AND y.name = a.stage
-              WHERE a.state <> 'ended' AND y.updated_at >= a.granted_at",
+              WHERE a.state <> 'ended' AND a.kind = 'agent' AND y.updated_at >= a.granted_at",
         )
         .fetch_all(&mut *snapshot)
         .await?;

@@ -4,6 +4,7 @@ pub(crate) mod at_work;
 pub(crate) mod board;
 pub(crate) mod bounded;
 pub(crate) mod changed_limits;
+pub(crate) mod checks;
 pub(crate) mod counts;
 pub(crate) mod events;
 pub(crate) mod failures;

@@ -101,7 +101,7 @@ impl Store {
 /// The statement that reads [`WaitingQueueRow`]s.
 pub(crate) fn select_waiting_queues(rules: Rules, now: Timestamp) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(
-        "SELECT (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped') AS server_workers, q.*, b.*, ",
+        "SELECT (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped' AND w.kind = 'agent') AS server_workers, q.*, b.*, ",
     );
     accounts::push_today(&mut sql, "b", rules, now);
     sql.push(

@@ -29,7 +29,7 @@ impl Store {
     pub async fn running_bills(&self) -> Result<Vec<RunningBill>> {
         let mut snapshot = self.readers.begin().await?;
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT attempt_id, model, budget_usd FROM attempt WHERE state <> 'ended' ORDER BY +attempt_id",
+            "SELECT attempt_id, model, budget_usd FROM attempt WHERE state <> 'ended' AND kind = 'agent' ORDER BY +attempt_id",
         )
         .fetch_all(&mut *snapshot)
         .await?;

@@ -13,6 +13,7 @@ use crate::domain::ticket::LiveAttempt;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
 use crate::domain::waiting::Brakes;
+use crate::domain::waiting::CheckWait;
 use crate::domain::waiting::QueueSurroundings;
 use crate::domain::waiting::Surroundings;
 use crate::domain::worker_type::Pause;
@@ -32,6 +33,7 @@ use crate::store::rows::worker_type;
 pub(crate) struct SurroundingsRow {
     open_dependencies: Option<String>,
     live: Option<String>,
+    checks: Option<String>,
     failed: Option<String>,
     typed_stages: Option<String>,
     pauses: Option<String>,
@@ -52,6 +54,20 @@ struct Live {
     #[serde(deserialize_with = "row::flag")]
     suspect: bool,
     trouble: Option<String>,
+    kind: String,
+    gate: Option<String>,
+    #[serde(deserialize_with = "row::flag")]
+    is_base: bool,
+}
+
+#[derive(Deserialize)]
+struct Checks {
+    phase: String,
+    step: String,
+    gate: Option<String>,
+    #[serde(deserialize_with = "row::flag")]
+    paused: bool,
+    running: i64,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +103,16 @@ impl SurroundingsRow {
         let open: Vec<(i64, String)> =
             place.json(self.open_dependencies.as_deref(), "open_dependencies")?.unwrap_or_default();
         let live: Option<Live> = place.json(self.live.as_deref(), "live")?;
+        let checks: Option<Checks> = place.json(self.checks.as_deref(), "checks")?;
+        let checks = checks.map(|checks| {
+            Ok::<_, StoreError>(CheckWait {
+                phase: place.named(&checks.phase, "phase")?,
+                step: place.named(&checks.step, "step")?,
+                gate: checks.gate,
+                is_paused: checks.paused,
+                has_room: checks.running < rules.max_gates,
+            })
+        });
         let failed: Option<(i64, Option<String>)> = place.json(self.failed.as_deref(), "failed")?;
         let typed: Option<Vec<String>> =
             place.json(self.typed_stages.as_deref(), "typed_stages")?;
@@ -117,13 +143,21 @@ impl SurroundingsRow {
                 .into_iter()
                 .map(|(key, state)| (TicketId::from_key(key), known(&state).unwrap_or("open")))
                 .collect(),
-            live: live.map(|live| LiveAttempt {
-                attempt: AttemptId::from_key(live.attempt),
-                worker: WorkerId::from_key(live.worker),
-                granted_at: row::time(live.granted_at),
-                suspect: live.suspect,
-                trouble: live.trouble,
-            }),
+            live: live
+                .map(|live| {
+                    Ok::<_, StoreError>(LiveAttempt {
+                        attempt: AttemptId::from_key(live.attempt),
+                        worker: WorkerId::from_key(live.worker),
+                        granted_at: row::time(live.granted_at),
+                        suspect: live.suspect,
+                        trouble: live.trouble,
+                        kind: place.named(&live.kind, "kind")?,
+                        gate: live.gate,
+                        is_base: live.is_base,
+                    })
+                })
+                .transpose()?,
+            checks: checks.transpose()?,
             failed,
             without_type: typed
                 .filter(|typed| !typed.iter().any(|name| name == ticket.current_stage().as_str()))

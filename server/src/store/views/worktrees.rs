@@ -179,7 +179,8 @@ impl Store {
         ticket::load_all(&mut snapshot, keys).await
     }
 
-    /// The completed tickets whose branches are to be merged, in that order.
+    /// The completed tickets whose branches are to be merged now, in the order in which they were completed: of each base
+    /// branch the first one.
     pub async fn landings(&self) -> Result<Vec<Ticket>> {
         let mut snapshot = self.readers.begin().await?;
         let keys: Vec<i64> = sqlx::query_scalar(
@@ -187,7 +188,13 @@ impl Store {
                FROM worktree k
               CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
               WHERE k.landing = 1 AND t.state = 'running'
-              ORDER BY k.ticket_id
+                AND NOT EXISTS (SELECT 1
+                                  FROM worktree o
+                                 CROSS JOIN ticket u ON u.ticket_id = o.ticket_id
+                                 WHERE o.landing = 1 AND u.state = 'running'
+                                   AND o.repository = k.repository AND o.base_branch IS k.base_branch
+                                   AND (COALESCE(o.landing_since, 0), o.ticket_id) < (COALESCE(k.landing_since, 0), k.ticket_id))
+              ORDER BY k.landing_since, k.ticket_id
               LIMIT ?1",
         )
         .bind(BATCH)

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
     let recorder = Recorder::begin(argv.clone(), &prompt, started_ns);
     let call = recorder.call();
-    let script = format!("{prompt}\n{}", recorder.script());
+    let script = format!("{}\n{}", recorder.script(&prompt), recorder.filed_script());
     let commands = match script::for_run(&script, &call.stage, call.run) {
         Ok(commands) => commands,
         Err(error) => {

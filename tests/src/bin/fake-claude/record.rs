@@ -68,7 +68,7 @@ impl Recorder {
     }
 
     /// The script that lies in a file instead of the ticket's description, if there is one.
-    pub(crate) fn script(&self) -> String {
+    pub(crate) fn filed_script(&self) -> String {
         let Some(directory) = &self.directory else { return String::new() };
         let file = directory.join(fake::SCRIPTS).join(&self.call.ticket);
         fs::read_to_string(file).unwrap_or_default()
@@ -100,6 +100,19 @@ impl Recorder {
             }
             Err(error) => panic!("could not write {}: {error}", file.display()),
         }
+    }
+
+    /// The lines that the agent obeys: those of the prompt or, if it has none, those that its session was told before, as a
+    /// real session knows them from its transcript.
+    pub(crate) fn script(&self, prompt: &str) -> String {
+        let Some(file) = self.session_file().map(|file| file.with_extension("script")) else {
+            return prompt.to_owned();
+        };
+        if prompt.contains("fake: ") {
+            fs::write(file, prompt).expect("writable");
+            return prompt.to_owned();
+        }
+        fs::read_to_string(file).unwrap_or_else(|_| prompt.to_owned())
     }
 
     /// Records in the session that all its work is done, as a real session knows from its

@@ -21,6 +21,7 @@ fn hello_reports_what_the_shim_holds() {
         unit: None,
         place_id: None,
         traces: Some(Box::default()),
+        kinds: ["agent", "setup", "gate"].map(str::to_owned).to_vec(),
     };
     assert_eq!(hello(&mut Shim::new()), idle);
     let mut shim = Shim::running(limits());

@@ -8,6 +8,7 @@ use shim_protocol::exit::ExitStatus;
 use shim_protocol::exit::Stop;
 use shim_protocol::exit::StopReason;
 use shim_protocol::grant::Grant;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::grant::Limits;
 use shim_protocol::message::AckVerdict;
 use shim_protocol::message::Hello;
@@ -129,6 +130,8 @@ fn grant(limits: Limits) -> Grant {
         env_pass: Vec::new(),
         files: std::collections::BTreeMap::new(),
         limits,
+        kind: GrantKind::Agent,
+        commands: Vec::new(),
         extra: serde_json::Map::new(),
     }
 }
@@ -159,6 +162,7 @@ fn record() -> Box<ExitRecord> {
         stream_usage: None,
         told: None,
         unreadable: None,
+        commands: Vec::new(),
         extra: serde_json::Map::new(),
     })
 }

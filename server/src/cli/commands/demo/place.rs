@@ -13,6 +13,30 @@ use tokio::process::Command;
 
 use crate::git;
 
+/// What the gate of the project runs.
+const CHECK: &str = "\
+#!/bin/sh
+# Says what is wrong with greet.sh, or nothing.
+check() {
+    wanted=$1; shift
+    said=$(sh greet.sh \"$@\")
+    [ \"$said\" = \"$wanted\" ] && return
+    echo \"'sh greet.sh $*' prints '$said' instead of '$wanted'.\"
+    exit 1
+}
+check 'Hello, Ada!' Ada
+check 'Hello, world!'
+";
+/// The gate that the stage `implement` must pass.
+const SETTINGS: &str = "\
+[[gate]]
+name = \"greets\"
+command = [\"sh\", \"check.sh\"]
+stages = [\"implement\"]
+retries = 0
+baseline = false
+protected = [\"check.sh\"]
+";
 const README: &str = "# Greeter\n\nA place for a script that greets.\n";
 
 pub(super) struct Place {
@@ -57,8 +81,11 @@ impl Place {
     pub(super) async fn commit_project(&self) -> anyhow::Result<()> {
         fs::write(self.project().join("README.md"), README)
             .context("could not write the project")?;
+        fs::write(self.project().join("check.sh"), CHECK).context("could not write the project")?;
+        fs::write(self.project().join(".vibe-ensemble.toml"), SETTINGS)
+            .context("could not write the project")?;
         self.git(&["init", "--quiet"]).await?;
-        self.git(&["add", "README.md"]).await?;
+        self.git(&["add", "README.md", "check.sh", ".vibe-ensemble.toml"]).await?;
         self.git(&[
             "-c",
             "user.name=Demo",

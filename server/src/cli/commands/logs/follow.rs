@@ -168,6 +168,7 @@ async fn print(
     view: Option<&AttemptView>,
     writer: &mut Writer<'_>,
 ) -> anyhow::Result<()> {
+    writer.read(places.kind_of(attempt));
     heading(attempt, view, writer)?;
     let has_ended = |view: Option<&AttemptView>| view.is_some_and(|view| view.state == "ended");
     let directory = loop {
@@ -181,6 +182,8 @@ async fn print(
             }
         }
     };
+    // The grant may not have been there before.
+    writer.read(places.kind_of(attempt));
     let mut reader = Reader::new(directory, writer.stream());
     let clock = Clock::system();
     let mut is_first = true;

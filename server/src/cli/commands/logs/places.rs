@@ -9,6 +9,7 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use anyhow::bail;
 use serde_json::json;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::run_dir;
 
 use crate::cli::client::Client;
@@ -69,6 +70,12 @@ impl Places {
     pub(super) fn ticket_of(&self, attempt: AttemptId) -> Option<TicketId> {
         let grant = run_dir::read_grant(&self.attempts.join(attempt.to_string())).ok().flatten()?;
         grant.ticket_id.parse().ok()
+    }
+
+    /// What an attempt runs, as its grant has it.
+    pub(super) fn kind_of(&self, attempt: AttemptId) -> GrantKind {
+        let grant = run_dir::read_grant(&self.attempts.join(attempt.to_string())).ok().flatten();
+        grant.map(|grant| grant.kind).unwrap_or_default()
     }
 
     /// What the server knows of a ticket, with all its attempts, oldest first; none without a server.

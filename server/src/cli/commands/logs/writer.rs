@@ -5,6 +5,7 @@ use std::io;
 
 use serde_json::Value;
 use serde_json::json;
+use shim_protocol::grant::GrantKind;
 use shim_protocol::run_dir::Stream;
 
 use super::options::Logs;
@@ -50,6 +51,8 @@ pub(super) struct Writer<'s> {
     output: Output<'s>,
     form: Form,
     stream: Stream,
+    /// The attempt ran commands: everything they wrote is in one stream, and none of it is a message of an agent.
+    is_of_commands: bool,
     since: Option<Timestamp>,
     /// The time of the last line that had one.
     at: Option<Timestamp>,
@@ -71,6 +74,7 @@ impl<'s> Writer<'s> {
             screen,
             output,
             form,
+            is_of_commands: false,
             stream: if command.stderr { Stream::Stderr } else { Stream::Stdout },
             since: command.since.map(|since| since.instant(screen.now())),
             at: None,
@@ -80,7 +84,12 @@ impl<'s> Writer<'s> {
     }
 
     pub(super) fn stream(&self) -> Stream {
-        self.stream
+        if self.is_of_commands { Stream::Stderr } else { self.stream }
+    }
+
+    /// What follows was written by an agent, or by the commands of a setup or a gate.
+    pub(super) fn read(&mut self, kind: GrantKind) {
+        self.is_of_commands = !kind.is_agent();
     }
 
     /// Whether an attempt that ended then has nothing to show.
@@ -120,8 +129,12 @@ impl<'s> Writer<'s> {
         if self.since.zip(self.at).is_some_and(|(since, at)| at < since) {
             return Ok(());
         }
-        match self.form {
-            Form::Json => self.put(Printed::Json(object(attempt, self.stream, line))),
+        let form = match self.form {
+            Form::Words { .. } if self.is_of_commands => Form::Text,
+            form => form,
+        };
+        match form {
+            Form::Json => self.put(Printed::Json(object(attempt, self.stream(), line))),
             Form::Raw => self.put(Printed::Raw(line.to_owned())),
             Form::Text => self.put(Printed::Line(Line::verbatim(line))),
             Form::Words { verbose } => {

@@ -18,6 +18,7 @@ use crate::domain::waiting::ON_HOLD;
 use crate::exit::Exit;
 use crate::git;
 use crate::wire::attempt::AttemptView;
+use crate::wire::gate::GateView;
 use crate::wire::ticket::DiffStatView;
 use crate::wire::ticket::ShownComment;
 use crate::wire::ticket::TicketDetailView;
@@ -84,6 +85,7 @@ fn page(detail: &TicketDetailView, result: Option<&(Work, String)>, screen: &Scr
         page.field("changes", changes.as_deref().unwrap_or_default());
         page.field("worktree", ticket.worktree.as_deref().unwrap_or_default());
     }
+    page.field("gates", gates(&detail.gates));
     page.field("cost", cost(ticket));
     page.field("created", screen.at(&ticket.created_at));
     page.field("closed", ticket.closed_at.as_ref().map(|at| screen.at(at)).unwrap_or_default());
@@ -97,6 +99,33 @@ fn page(detail: &TicketDetailView, result: Option<&(Work, String)>, screen: &Scr
         work.add_to(&mut page, changes.as_deref(), stat);
     }
     page
+}
+
+/// Each gate with what it found last.
+fn gates(gates: &[GateView]) -> String {
+    let told = |gate: &GateView| {
+        let verdict = match (&gate.verdict, &gate.attempt_id) {
+            (Some(verdict), _) => verdict.as_str(),
+            (None, Some(_)) => "running",
+            (None, None) => "not run",
+        };
+        let waived = if gate.waived.is_some() { " (waived)" } else { "" };
+        format!("{} {verdict}{waived}", gate.gate)
+    };
+    gates.iter().map(told).collect::<Vec<_>>().join(", ")
+}
+
+/// What was special about an attempt.
+fn what(detail: &TicketDetailView, attempt: &AttemptView) -> String {
+    let verdict = attempt.verdict.as_deref().map(|verdict| format!(": {verdict}"));
+    match (attempt.kind.as_str(), &attempt.gate) {
+        ("setup", _) => "setup".to_owned(),
+        (_, Some(gate)) if attempt.on_base => format!("gate {gate} on the base"),
+        (_, Some(gate)) => format!("gate {gate}{}", verdict.unwrap_or_default()),
+        (_, None) if attempt.asks_outcome => "asked for its outcome".to_owned(),
+        (_, None) if asked(detail, &attempt.attempt_id) => "question".to_owned(),
+        (_, None) => String::new(),
+    }
 }
 
 fn state(ticket: &TicketView) -> Line {
@@ -181,15 +210,6 @@ fn asked(detail: &TicketDetailView, attempt: &str) -> bool {
     detail.comments.iter().any(|shown| {
         shown.comment.kind == "question" && shown.comment.attempt_id.as_deref() == Some(attempt)
     })
-}
-
-/// What was special about an attempt.
-fn what(detail: &TicketDetailView, attempt: &AttemptView) -> &'static str {
-    match (attempt.asks_outcome, asked(detail, &attempt.attempt_id)) {
-        (true, _) => "asked for its outcome",
-        (false, true) => "question",
-        (false, false) => "",
-    }
 }
 
 /// How long an attempt took, or has been running.

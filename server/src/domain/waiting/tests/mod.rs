@@ -2,6 +2,9 @@ mod texts;
 
 use super::*;
 use crate::domain::advice::Reader;
+use crate::domain::gates::kind::AttemptKind;
+use crate::domain::gates::kind::Phase;
+use crate::domain::gates::kind::Step;
 use crate::domain::hold::Hold;
 use crate::domain::hold::HoldKind;
 use crate::domain::id::AttemptId;
@@ -51,6 +54,8 @@ fn ticket(state: TicketState) -> Ticket {
         root: None,
         planned: PlannedWords::default(),
         resume: None,
+        gate_failures: 0,
+        gate_message: None,
         work: None,
         created_at: NOON,
         updated_at: NOON,
@@ -89,6 +94,9 @@ fn every_reason_for_not_running_has_its_answer_and_what_moves_the_ticket() {
         granted_at: NOON,
         suspect: false,
         trouble: None,
+        kind: AttemptKind::Agent,
+        gate: None,
+        is_base: false,
     };
     let running = Surroundings { live: Some(live.clone()), ..Surroundings::default() };
     assert_eq!(
@@ -294,6 +302,9 @@ fn a_git_step_that_waits_or_fails_is_reported_for_an_attempt_that_has_ended() {
         granted_at: NOON,
         suspect: false,
         trouble: None,
+        kind: AttemptKind::Agent,
+        gate: None,
+        is_base: false,
     };
     let running = |git| {
         let around = Surroundings { live: Some(live.clone()), git, ..Surroundings::default() };
@@ -340,6 +351,7 @@ fn completed() -> Worktree {
         landing: true,
         merged_commit: None,
         removed: false,
+        set_up: false,
         directory: None,
     }
 }

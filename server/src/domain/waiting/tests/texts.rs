@@ -9,6 +9,9 @@ fn live() -> LiveAttempt {
         granted_at: NOON,
         suspect: false,
         trouble: None,
+        kind: AttemptKind::Agent,
+        gate: None,
+        is_base: false,
     }
 }
 
@@ -108,6 +111,38 @@ fn in_its_queue() -> Vec<Surroundings> {
     list
 }
 
+/// Setup and gates, while they run and while they wait.
+fn checked() -> Vec<Surroundings> {
+    let mut list = Vec::new();
+    for (kind, gate, is_base) in [
+        (AttemptKind::Setup, None, false),
+        (AttemptKind::Gate, Some("test"), false),
+        (AttemptKind::Gate, Some("test"), true),
+    ] {
+        let gate = gate.map(str::to_owned);
+        let live = Some(LiveAttempt { kind, gate, is_base, ..live() });
+        list.push(Surroundings { live, ..Surroundings::default() });
+    }
+    let wait = CheckWait {
+        phase: Phase::Stage,
+        step: Step::Due,
+        gate: Some("test".to_owned()),
+        is_paused: false,
+        has_room: true,
+    };
+    let mut waits: Vec<CheckWait> =
+        Step::ALL.into_iter().map(|step| CheckWait { step, gate: None, ..wait.clone() }).collect();
+    waits.push(CheckWait { phase: Phase::Setup, gate: None, ..wait.clone() });
+    waits.push(CheckWait { is_paused: true, ..wait.clone() });
+    waits.push(CheckWait { has_room: false, ..wait.clone() });
+    for wait in waits {
+        list.push(Surroundings { checks: Some(wait), ..Surroundings::default() });
+    }
+    let git = Some(GitStep::Failed { why: "no room".to_owned() });
+    list.push(Surroundings { checks: Some(wait), git, ..Surroundings::default() });
+    list
+}
+
 /// A ticket in each state, with everything that its answer may depend on.
 fn all() -> Vec<(Ticket, Surroundings)> {
     let mut list = Vec::new();
@@ -124,6 +159,9 @@ fn all() -> Vec<(Ticket, Surroundings)> {
         list.push((ticket(TicketState::Running), stuck));
     }
     list.push((ticket(TicketState::Running), Surroundings::default()));
+    for around in checked() {
+        list.push((ticket(TicketState::Running), around));
+    }
     for without_type in [None, Some(Vec::new()), Some(vec![name("review")])] {
         let state = TicketState::OnHold(Hold::new(HoldKind::Question, "Red or blue?"));
         list.push((ticket(state), Surroundings { without_type, ..Surroundings::default() }));

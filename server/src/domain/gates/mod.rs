@@ -1,0 +1,17 @@
+//! Setup and gates at work: what the runs of their commands mean, and what follows for their ticket.
+//!
+//! A gate is run at a commit. Several runs make its verdict (`domain/judging`), and the verdicts of all gates of a stage
+//! make a round ([`round`]), after which the ticket moves, its agent is told what is red, or somebody must decide.
+//!
+//! - [`kind`]: the names of kinds, verdicts, phases and steps.
+//! - [`ran`]: how one attempt ended, from its record.
+//! - [`round`]: from verdicts to what happens.
+//! - [`message`]: what the agent is told.
+
+pub mod kind;
+pub mod message;
+pub mod ran;
+pub mod round;
+
+#[cfg(test)]
+mod tests;
