@@ -20,6 +20,10 @@ pub struct GateView {
     pub commit: Option<String>,
     /// The attempt that ran it last, or is running it.
     pub attempt_id: Option<String>,
+    /// How long that run took.
+    pub wall_seconds: Option<f64>,
+    /// The peak memory of its processes.
+    pub peak_memory_bytes: Option<i64>,
     /// What else to know about that run.
     pub note: Option<String>,
     /// The end of its output, if it let nothing pass.

@@ -72,7 +72,8 @@ impl Act for RunGates {
 pub struct WaiveGate;
 impl Act for WaiveGate {
     const TOOL: &'static str = "waive_gate";
-    const PLACES: &'static [Place] = &[TICKET, Place::required("gate", "GATE")];
+    const PLACES: &'static [Place] =
+        &[TICKET, Place::required("gate", "GATE"), Place::optional("reason", "REASON")];
     const TEXT: Option<Text> =
         Some(Text { field: "reason", required: true, asks: "Why may this ticket pass the gate?" });
 }

@@ -1,9 +1,12 @@
 //! Gates: `run_gates` and `waive_gate`, and how `get_ticket` shows them.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::domain::attempt::Attempt;
+use crate::domain::attempt::AttemptState;
 use crate::domain::checks::Gate;
 use crate::domain::id::TicketId;
 use crate::domain::text;
@@ -95,6 +98,13 @@ pub(super) async fn copied(service: &Service, ticket: TicketId) -> Result<Option
     }))
 }
 
+/// The seconds from the start of an attempt's command to its end, once it has ended.
+fn took(attempt: &Attempt) -> Option<f64> {
+    let AttemptState::Ended(ended) = &attempt.state else { return None };
+    let millis = ended.at.millis().saturating_sub(attempt.started_at?.millis());
+    Some(Duration::from_millis(u64::try_from(millis).ok()?).as_secs_f64())
+}
+
 /// `attempts` are those of the ticket, newest first.
 fn view(gate: Gate, attempts: &[Attempt], waivers: &[Waiver]) -> GateView {
     let last = attempts.iter().find_map(|attempt| {
@@ -108,6 +118,8 @@ fn view(gate: Gate, attempts: &[Attempt], waivers: &[Waiver]) -> GateView {
         verdict: verdict.map(|verdict| verdict.name().to_owned()),
         commit: last.and_then(|(_, check)| check.commit.clone()),
         attempt_id: last.map(|(attempt, _)| attempt.id.to_string()),
+        wall_seconds: last.and_then(|(attempt, _)| took(attempt)),
+        peak_memory_bytes: last.and_then(|(attempt, _)| attempt.spent.peak_memory_bytes),
         note: last.and_then(|(_, check)| check.note.clone()),
         output: last.filter(|_| is_red).map(|(_, check)| check.tail.clone()),
         waived: waived.map(|waiver| WaivedView {

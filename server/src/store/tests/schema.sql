@@ -1375,9 +1375,13 @@ CREATE INDEX ticket_held ON ticket (held_at, ticket_id) WHERE state = 'on_hold';
 
 CREATE INDEX ticket_held_kind ON ticket (hold_kind, ticket_id) WHERE state = 'on_hold';
 
+CREATE INDEX ticket_held_kind_age ON ticket (hold_kind, held_at, ticket_id) WHERE state = 'on_hold';
+
 CREATE INDEX ticket_held_project ON ticket (project_id, held_at, ticket_id) WHERE state = 'on_hold';
 
 CREATE INDEX ticket_held_project_kind ON ticket (project_id, hold_kind, ticket_id) WHERE state = 'on_hold';
+
+CREATE INDEX ticket_held_project_kind_age ON ticket (project_id, hold_kind, held_at, ticket_id) WHERE state = 'on_hold';
 
 CREATE UNIQUE INDEX ticket_idempotency ON ticket (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
