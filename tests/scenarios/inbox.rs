@@ -356,7 +356,7 @@ async fn a_shell_lists_the_inbox_and_sums_up_a_directory_in_one_line() {
     make(&bed, "queue_paused").await;
 
     let said = brief(&path).await;
-    assert!(said.contains("1 question, 1 queue paused") && said.len() < 100, "{said}");
+    assert!(said.contains("1 question, 1 paused queue") && said.len() < 100, "{said}");
     assert_eq!(brief("/").await, "", "a directory of no project");
 
     let listed = bed.server.operate("inbox", &["--json"]).await;

@@ -58,9 +58,10 @@ impl Times {
             told.push_str(&rest[..at]);
             let word = &digits[..end];
             let is_instant = word.len() >= INSTANT.len() && word.ends_with('Z');
-            match self {
-                _ if !is_instant || read(word).is_none() => told.push_str(word),
-                Self::Exact | Self::Utc | Self::Local => told.push_str(&self.at(word, now)),
+            if is_instant && read(word).is_some() {
+                told.push_str(&self.at(word, now));
+            } else {
+                told.push_str(word);
             }
             rest = &digits[end..];
         }

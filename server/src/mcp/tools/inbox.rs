@@ -21,8 +21,8 @@ pub(crate) fn tools() -> Vec<Tool> {
         "list_inbox",
         "List what waits for somebody",
         Effect::Reads,
-        "Lists what waits for somebody, oldest first: held tickets, pauses, a missing login, stuck attempts. Each says \
-             why, and has `actions`: calls that settle it (some with a second one in `then`), complete but for your answer.",
+        "Lists what waits for somebody, oldest first: held tickets, pauses, missing logins, stuck attempts. Each says \
+             why and has `actions`: calls that settle it (some with a second in `then`), complete but for your answer.",
         list,
     )]
 }
@@ -32,7 +32,7 @@ pub(crate) fn tools() -> Vec<Tool> {
 struct ListAll {
     /// Only what waits in it or holds the server.
     project: Option<String>,
-    /// Only these kinds.
+    /// Only these.
     kinds: Option<Vec<String>>,
     /// Default 50.
     #[schemars(range(min = 1, max = 200))]
