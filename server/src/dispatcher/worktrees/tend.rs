@@ -98,6 +98,8 @@ impl Job {
         match self {
             Self::Prepare => "prepare",
             Self::Land => "land",
+            Self::Plan => "plan",
+            Self::Base => "base",
         }
     }
 }
