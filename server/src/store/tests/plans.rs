@@ -312,6 +312,7 @@ async fn a_walk_is_seen() {
 }
 
 /// Every shape of the statements that are put together.
+#[expect(clippy::too_many_lines, reason = "one line for each statement")]
 fn built() -> Vec<String> {
     let (ticket, project) = (TicketId::from_key(1), ProjectKey(1));
     let mut all = vec![
