@@ -58,7 +58,7 @@ pub enum What {
 }
 
 impl What {
-    const fn name(&self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Reload => "reload",
             Self::Dump => "dump",
