@@ -110,7 +110,7 @@ async fn connect_writes_no_token_and_lists_what_it_wrote() {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", hook]).env_clear().env("CLAUDE_PROJECT_DIR", &directory);
     let ran = command.output().unwrap();
-    assert!(words(&ran).contains("1 project paused"), "{hook}: {}", words(&ran));
+    assert!(words(&ran).contains("1 paused project"), "{hook}: {}", words(&ran));
 
     let gone = bed.server.operate("disconnect", &[directory.to_str().unwrap()]).await;
     assert!(gone.status.success(), "{}", words(&gone));
@@ -287,7 +287,7 @@ async fn the_real_claude_takes_the_plugin() {
     // Its hook reports what waits when the session begins.
     let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).unwrap();
     let read = asked.body.to_string();
-    assert!(read.contains("waiting for you: 1 project paused"), "{read}");
+    assert!(read.contains("waiting for you: 1 paused project"), "{read}");
     assert!(assert_light(&api) > 0, "{read}");
 }
 
@@ -350,7 +350,7 @@ async fn the_real_claude_reads_what_each_scope_sets_up_and_nothing_after_disconn
         running.ends().await;
         let asked = api.asks().into_iter().find(|ask| !ask.tools.is_empty()).expect("it asked");
         let read = asked.body.to_string();
-        assert!(read.contains("waiting for you: 1 project paused"), "{scope}, its hook: {read}");
+        assert!(read.contains("waiting for you: 1 paused project"), "{scope}, its hook: {read}");
         assert!(assert_light(&api) > 0, "{read}");
 
         let output = bed.server.operate("disconnect", &given).await;

@@ -80,7 +80,8 @@ async fn a_project_that_may_have_no_worker_needs_a_higher_limit() {
     );
     bed.client.ok("update_project", json!({"project": "shop", "max_workers": 1})).await;
     bed.completed(&ticket).await;
-    waits(&bed, &manual, "no_worker", &["auto_spawn is off. Start one with spawn_worker"]).await;
+    waits(&bed, &manual, "no_worker", &["none starts by itself. Start one with spawn_worker"])
+        .await;
     bed.client.ok("spawn_worker", queue("manual")).await;
     bed.completed(&manual).await;
 }
@@ -99,7 +100,8 @@ async fn a_manually_started_type_needs_a_slot_first_when_all_are_taken() {
     let worker = text(&bed.worker_of(&busy).await, "worker_id");
     bed.client.ok("stop_worker", json!({"worker_id": worker, "mode": "cancel"})).await;
     bed.ticket_is(&busy, "on_hold").await;
-    waits(&bed, &ticket, "no_worker", &["auto_spawn is off. Start one with spawn_worker"]).await;
+    waits(&bed, &ticket, "no_worker", &["none starts by itself. Start one with spawn_worker"])
+        .await;
     bed.client.ok("spawn_worker", queue("manual")).await;
     bed.completed(&ticket).await;
 }

@@ -20,7 +20,7 @@ pub fn columns_of(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
     Some(found.unwrap_or(COLUMNS))
 }
 
-/// The parts of a text, each with whether it is a command in backticks, which includes the backticks.
+/// The parts of a string, each with whether it is a command in backticks, which includes the backticks.
 pub(super) fn parts(text: &str) -> Vec<(&str, bool)> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -108,12 +108,12 @@ mod tests {
     #[test]
     fn sentences_are_broken_between_words_and_commands_stay_whole() {
         let text = "The project shop is paused. Continue with `vibe-ensemble resume shop --all`, which also resumes.\n\
-                    \x20   indented words go on where they began, on every line\n\
+                    \x20   indented words continue where they began, on every line\n\
                     git -C /srv/shop merge vibe-ensemble/T-1 and-an-argument";
         assert_eq!(
             wrapped(text, Some(40), None),
             "The project shop is paused. Continue\nwith `vibe-ensemble resume shop --all`,\nwhich also resumes.\n\
-             \x20   indented words go on where they\n    began, on every line\n\
+             \x20   indented words continue where they\n    began, on every line\n\
              git -C /srv/shop merge vibe-ensemble/T-1 and-an-argument"
         );
         assert_eq!(wrapped(text, None, None), text);
