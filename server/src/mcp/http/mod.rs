@@ -12,6 +12,7 @@ mod metrics;
 mod pages;
 mod room;
 mod sending;
+mod shares;
 pub(crate) mod transport;
 
 #[cfg(test)]
