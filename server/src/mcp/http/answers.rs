@@ -5,11 +5,8 @@
 //! sent. The coordinator has turns of its own; the agents share some, of which no attempt has more than two. A call that
 //! waits for events takes no turn, since it may wait for an hour.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,8 +20,8 @@ use hyper::body::SizeHint;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
-use crate::domain::id::AttemptId;
 use crate::mcp::call::Caller;
+use crate::mcp::http::shares::Shares;
 
 const OF_COORDINATOR: usize = 32;
 const OF_AGENTS: usize = 8;
@@ -39,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 pub(crate) struct Answers {
     coordinator: Arc<Semaphore>,
     agents: Arc<Semaphore>,
-    attempts: Mutex<HashMap<AttemptId, Arc<Semaphore>>>,
+    shares: Shares,
 }
 
 /// Held while an answer is made and sent.
@@ -59,7 +56,7 @@ impl Answers {
         Self {
             coordinator: turns(OF_COORDINATOR),
             agents: turns(OF_AGENTS),
-            attempts: Mutex::default(),
+            shares: Shares::new(OF_ONE_ATTEMPT),
         }
     }
 
@@ -68,7 +65,7 @@ impl Answers {
         let entering = async {
             let (one, all) = match caller {
                 Caller::Coordinator => (None, &self.coordinator),
-                Caller::Worker(attempt) => (Some(self.of(attempt)), &self.agents),
+                Caller::Worker(attempt) => (Some(self.shares.of(attempt)), &self.agents),
             };
             let of_one = match one {
                 Some(one) => Some(one.acquire_owned().await.map_err(|_| Full)?),
@@ -78,14 +75,6 @@ impl Answers {
             Ok(Turn { _of_one: of_one, _of_all: of_all })
         };
         tokio::time::timeout(PATIENCE, entering).await.unwrap_or(Err(Full))
-    }
-
-    fn of(&self, attempt: AttemptId) -> Arc<Semaphore> {
-        let mut each = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody of the others has a turn or waits for one.
-        each.retain(|id, turns| *id == attempt || Arc::strong_count(turns) > 1);
-        let turns = each.entry(attempt);
-        Arc::clone(turns.or_insert_with(|| Arc::new(Semaphore::new(OF_ONE_ATTEMPT))))
     }
 }
 
@@ -133,6 +122,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::domain::id::AttemptId;
 
     fn agent(number: i64) -> Caller {
         Caller::Worker(AttemptId::from_key(number))
@@ -158,7 +148,6 @@ mod tests {
         drop(answers.enter(agent(5)).await.expect("one was given back"));
         drop(taken);
         drop(answers.enter(agent(6)).await.expect("free"));
-        assert_eq!(answers.attempts.lock().expect("it is sound").len(), 1, "others are forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::mcp::http::sending::Sending;
+use crate::mcp::http::sending::Watch;
 use crate::telemetry;
 
 /// How long a connection may take to show a valid token, and how long it may be silent after an answer to a request
@@ -292,22 +293,15 @@ impl Connection {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Connection>);
+struct Busy(Arc<Connection>);
 
-impl Busy {
-    /// A piece of the answer is on its way to the client.
-    pub(super) fn is_sending(&self) {
+impl Watch for Busy {
+    fn is_sending(&self) {
         self.0.lock().unread = Some(Instant::now());
     }
 
-    /// There is room for the next piece.
-    pub(super) fn has_room(&self) {
+    fn has_room(&self) {
         self.0.lock().unread = None;
-    }
-
-    #[cfg(test)]
-    pub(super) fn of_nobody() -> Self {
-        Connection::busy(&Arc::new(Connection::new(Instant::now())))
     }
 }
 

@@ -13,6 +13,7 @@ mod metrics;
 mod pages;
 mod room;
 mod sending;
+mod shares;
 pub(crate) mod transport;
 mod visit;
 

@@ -3,23 +3,26 @@
 //! While a call is made of a body, it takes about ten times its size in memory. Each body alone is bounded, but many at
 //! a time are not, and a client with a token could fill the memory of the machine. Small bodies always pass. Larger
 //! ones share an allowance: the coordinator has its own, so that no agent can keep it waiting, and the agents share
-//! one.
+//! one, of which no attempt has more than half: a body may be announced and then sent very slowly.
 
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::header;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 
 use crate::mcp::call::Caller;
 use crate::mcp::http::body;
+use crate::mcp::http::shares::Shares;
 
 /// A body up to this size needs no allowance.
 const SMALL_KIB: u32 = 16;
-/// Enough for two of the largest bodies, and for one.
+/// Enough for two of the largest bodies, and for one of each attempt.
 const OF_COORDINATOR_KIB: usize = 8 << 10;
-const OF_AGENTS_KIB: usize = 4 << 10;
+const OF_AGENTS_KIB: usize = 8 << 10;
+const OF_ONE_ATTEMPT_KIB: usize = 4 << 10;
 /// How long a request waits for its allowance.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -28,6 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Room {
     of_coordinator: Semaphore,
     of_agents: Semaphore,
+    shares: Shares,
+}
+
+/// Held while a body is read and its call is made.
+#[derive(Debug)]
+pub(crate) struct Taken<'r> {
+    _of_one: Option<OwnedSemaphorePermit>,
+    _of_all: SemaphorePermit<'r>,
 }
 
 /// The allowance was not free in time.
@@ -35,10 +46,11 @@ pub(crate) struct Room {
 pub(crate) struct Full;
 
 impl Room {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            of_coordinator: Semaphore::const_new(OF_COORDINATOR_KIB),
-            of_agents: Semaphore::const_new(OF_AGENTS_KIB),
+            of_coordinator: Semaphore::new(OF_COORDINATOR_KIB),
+            of_agents: Semaphore::new(OF_AGENTS_KIB),
+            shares: Shares::new(OF_ONE_ATTEMPT_KIB),
         }
     }
 
@@ -48,17 +60,24 @@ impl Room {
         &self,
         caller: Caller,
         headers: &HeaderMap,
-    ) -> Result<Option<SemaphorePermit<'_>>, Full> {
+    ) -> Result<Option<Taken<'_>>, Full> {
         let kibibytes = kibibytes(headers);
         if kibibytes <= SMALL_KIB {
             return Ok(None);
         }
-        let room = match caller {
-            Caller::Coordinator => &self.of_coordinator,
-            Caller::Worker(_) => &self.of_agents,
+        let entering = async {
+            let (one, all) = match caller {
+                Caller::Coordinator => (None, &self.of_coordinator),
+                Caller::Worker(attempt) => (Some(self.shares.of(attempt)), &self.of_agents),
+            };
+            let of_one = match one {
+                Some(one) => Some(one.acquire_many_owned(kibibytes).await.map_err(|_| Full)?),
+                None => None,
+            };
+            let of_all = all.acquire_many(kibibytes).await.map_err(|_| Full)?;
+            Ok(Some(Taken { _of_one: of_one, _of_all: of_all }))
         };
-        let waited = tokio::time::timeout(PATIENCE, room.acquire_many(kibibytes)).await;
-        waited.map_err(|_| Full)?.map(Some).map_err(|_| Full)
+        tokio::time::timeout(PATIENCE, entering).await.unwrap_or(Err(Full))
     }
 }
 
@@ -89,17 +108,23 @@ mod tests {
         let first = room.enter(agent(1), &large).await.expect("there is room");
         assert!(first.is_some());
         let none = HeaderMap::new();
+        assert_eq!(
+            room.enter(agent(1), &announcing(17 << 10)).await.map(drop),
+            Err(Full),
+            "its half"
+        );
+        let other = room.enter(agent(2), &large).await.expect("the other half");
         for headers in [&large, &none, &announcing(usize::MAX)] {
-            let second = room.enter(agent(2), headers).await;
-            assert_eq!(second.map(|_| ()), Err(Full));
+            let third = room.enter(agent(3), headers).await;
+            assert_eq!(third.map(drop), Err(Full));
         }
-        assert!(room.enter(agent(2), &small).await.expect("it is small").is_none());
+        assert!(room.enter(agent(3), &small).await.expect("it is small").is_none());
         let own = [
             room.enter(Caller::Coordinator, &large).await.expect("its own room"),
             room.enter(Caller::Coordinator, &large).await.expect("its own room"),
         ];
         assert_eq!(room.enter(Caller::Coordinator, &large).await.map(|_| ()), Err(Full));
-        drop((first, own));
-        assert!(room.enter(agent(2), &large).await.expect("there is room again").is_some());
+        drop((first, other, own));
+        assert!(room.enter(agent(3), &large).await.expect("there is room again").is_some());
     }
 }

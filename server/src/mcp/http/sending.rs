@@ -12,26 +12,32 @@ use axum::body::Bytes;
 use hyper::body::Frame;
 use hyper::body::SizeHint;
 
-use crate::mcp::http::connections::Busy;
-
 /// The size of a piece.
 const PIECE: usize = 32 << 10;
 
+/// Learns how the answer gets on.
+pub(super) trait Watch: Unpin {
+    /// A piece of the answer is on its way to the client.
+    fn is_sending(&self);
+    /// There is room for the next piece.
+    fn has_room(&self);
+}
+
 /// A body, in pieces. The connection counts as busy until the last one is sent: a waiting call can take an hour.
-pub(super) struct Sending {
+pub(super) struct Sending<W> {
     body: Body,
     /// The rest of what the body has given.
     rest: Bytes,
-    busy: Busy,
+    busy: W,
 }
 
-impl Sending {
-    pub(super) fn new(body: Body, busy: Busy) -> Self {
+impl<W: Watch> Sending<W> {
+    pub(super) fn new(body: Body, busy: W) -> Self {
         Self { body, rest: Bytes::new(), busy }
     }
 }
 
-impl hyper::body::Body for Sending {
+impl<W: Watch> hyper::body::Body for Sending<W> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -77,10 +83,18 @@ mod tests {
 
     use super::*;
 
+    struct Nobody;
+
+    impl Watch for Nobody {
+        fn is_sending(&self) {}
+
+        fn has_room(&self) {}
+    }
+
     #[tokio::test]
     async fn a_body_arrives_whole_in_pieces_and_its_length_is_known_before() {
         let whole: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
-        let mut sending = Sending::new(Body::from(whole.clone()), Busy::of_nobody());
+        let mut sending = Sending::new(Body::from(whole.clone()), Nobody);
         assert_eq!(sending.size_hint().exact(), Some(100_000));
         let first = sending.frame().await.expect("a piece").expect("reads");
         let first = first.into_data().expect("data");
@@ -89,7 +103,7 @@ mod tests {
         assert!(!sending.is_end_stream());
         let rest = sending.collect().await.expect("reads").to_bytes();
         assert_eq!([first, rest].concat(), whole);
-        let empty = Sending::new(Body::empty(), Busy::of_nobody());
+        let empty = Sending::new(Body::empty(), Nobody);
         assert!(empty.is_end_stream() && empty.size_hint().exact() == Some(0));
     }
 }
