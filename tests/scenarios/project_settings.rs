@@ -309,3 +309,30 @@ async fn a_shell_shows_runs_and_waives_gates() {
     assert!(out(bed.server.operate("gates", &[&id]).await).contains("waived"));
     assert!(count(&bed, &id, "gate_failed").await > 0);
 }
+
+#[e2e::scenario]
+async fn a_ticket_whose_gates_run_says_so() {
+    let bed = Bed::start().await;
+    let go = bed.server.path("go");
+    let line = format!("until test -e {}; do sleep 0.05; done", go.display());
+    project(&bed, &["build"], &gate("test", &line), json!({})).await;
+    let id = bed.ticket("shop", &["build"], "fake: build: write a.txt x").await;
+    let said = e2e::eventually::eventually("its gate runs", || async {
+        let found = bed.get(&id).await;
+        let said = text(&found, "waiting_for");
+        if said.contains("runs its gate test") { Ok(found) } else { Err(said) }
+    })
+    .await;
+    assert_eq!(
+        (text(&said, "state"), text(&said, "waiting_cause")),
+        ("running".into(), "gates".into())
+    );
+    assert_eq!(said["gates"][0]["verdict"], Value::Null);
+    fs::write(&go, "").expect("writable");
+    let done = bed.completed(&id).await;
+    assert_eq!(done["gates"][0]["verdict"], "passed");
+    assert!(
+        done["gates"][0]["wall_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0),
+        "{done}"
+    );
+}

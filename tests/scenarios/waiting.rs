@@ -323,6 +323,7 @@ async fn every_cause_of_the_catalogue_is_met_by_a_scenario() {
     ];
     let elsewhere = [
         ("running", "pauses"),
+        ("gates", "project_settings"),
         ("landing", "crash points: server.land.before"),
         ("stuck", "stuck"),
         ("blocked", "dependencies"),
