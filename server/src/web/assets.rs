@@ -74,6 +74,11 @@ pub(crate) async fn service_worker(headers: HeaderMap) -> Response {
     found("sw.js", &headers, /* lasting */ false).await
 }
 
+/// Browsers ask for it beside a page that names no icon, such as the one of a link.
+pub(crate) async fn favicon(headers: HeaderMap) -> Response {
+    found("icon-192.png", &headers, /* lasting */ false).await
+}
+
 async fn found(name: &str, headers: &HeaderMap, lasting: bool) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(kind(name)))];
     if FROM_SOURCE {

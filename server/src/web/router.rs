@@ -96,6 +96,7 @@ pub fn dashboard(
         .route("/api/attempts/{id}/row", get(transcript::part))
         .route("/api/attempts/{id}/next", get(transcript::next))
         .route("/assets/{revision}/{*name}", get(assets::serve))
+        .route("/favicon.ico", get(assets::favicon))
         .route("/sw.js", get(assets::service_worker))
         .fallback(nothing)
         .with_state(Arc::clone(&site))
