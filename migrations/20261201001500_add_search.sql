@@ -17,7 +17,7 @@ CREATE VIRTUAL TABLE comment_search USING fts5 (
     tokenize = 'unicode61 remove_diacritics 2'
 );
 
--- An index of another table's texts is told of each change, with the old text, which it cannot find out by itself.
+-- An index of another table's texts needs each change, together with the old text, which it does not keep.
 CREATE TRIGGER ticket_search_added AFTER INSERT ON ticket
 BEGIN
     INSERT INTO ticket_search (rowid, title, description) VALUES (NEW.ticket_id, NEW.title, NEW.description);

@@ -57,6 +57,15 @@ pub enum What {
     Dump,
 }
 
+impl What {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+            Self::Dump => "dump",
+        }
+    }
+}
+
 /// A signal, named by what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
@@ -268,7 +277,7 @@ impl Control {
         let (done, wait) = oneshot::channel();
         if self.requests.try_send(Request { what, done }).is_err() {
             tracing::warn!(
-                ?what,
+                asked = what.name(),
                 "a signal was ignored because earlier ones are still being handled; send it again later"
             );
             return None;

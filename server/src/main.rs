@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let (red, plain) =
                 if telemetry::colour(&environment) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-            let words = output::plain(&format!("{error:#}"));
+            let words = output::said(format_args!("{error:#}"), "error: ".len());
             writeln!(std::io::stderr(), "{red}error:{plain} {words}").unwrap_or_default();
             failure::exit_of(&error).into()
         }

@@ -291,6 +291,34 @@ fn crates_are_named_only_where_they_belong() {
     assert_eq!(broken, Vec::<String>::new());
 }
 
+/// Records are read by people: `Counts { open: 3 }` is how the program sees it.
+#[test]
+fn no_record_of_the_log_has_a_value_as_rust_writes_it() {
+    let mut broken = Vec::new();
+    for file in files(&source()) {
+        let code = code(&file);
+        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for (at, _) in code.match_indices("tracing::") {
+            let rest = &code[at..];
+            let name = rest["tracing::".len()..].split('(').next().unwrap_or_default();
+            if !["trace!", "debug!", "info!", "warn!", "error!", "event!"].contains(&name) {
+                continue;
+            }
+            let record = rest.split_once(";").map_or(rest, |(record, _)| record);
+            let record = record.split("=> ").next().unwrap_or_default();
+            let has_sigil = record.match_indices('?').any(|(at, _)| {
+                let before = record[..at].trim_end().chars().next_back();
+                let after = record[at + 1..].chars().next();
+                matches!(before, Some('(' | ',' | '=')) && after.is_some_and(char::is_alphabetic)
+            });
+            if has_sigil || record.contains(":?}") {
+                broken.push(format!("{}: {record}", file.display()));
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
+
 #[test]
 fn floors_of_the_store_name_only_those_below_them() {
     let rules: BTreeMap<&str, &[&str]> = STORE_FLOORS.into_iter().collect();

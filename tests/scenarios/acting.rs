@@ -94,7 +94,10 @@ async fn a_stage_is_completed_a_ticket_resumed_and_one_closed_from_a_shell() {
     assert!(said.contains("Completed the stage build"), "{said}");
     good(&bed, &["ticket", "complete", &first, "Unclear.", "--outcome", "blocked"]).await;
     // The meaning is clear in spite of the case.
-    good(&bed, &["resume", &first.to_lowercase()]).await;
+    let said = refused(&bed, 1, &["resume", &first.to_lowercase()]).await;
+    assert!(said.contains(&format!("vibe-ensemble ticket resume {first}")), "{said}");
+    bed.ticket_is(&first, "on_hold").await;
+    good(&bed, &["ticket", "resume", &first.to_lowercase()]).await;
     bed.ticket_is(&first, "queued").await;
     good(&bed, &["ticket", "close", &second, "--comment", "Not needed."]).await;
     assert_eq!(bed.ticket_is(&second, "closed").await["resolution"], "cancelled");
@@ -103,6 +106,8 @@ async fn a_stage_is_completed_a_ticket_resumed_and_one_closed_from_a_shell() {
     bed.ticket_is(&first, "on_hold").await;
     let spawned = good(&bed, &["worker", "spawn", "shop", "build", "--json"]).await;
     assert!(json_of(&spawned)["workers"][0]["worker_id"].is_string(), "{spawned}");
+    let fields = good(&bed, &["call", "get_ticket", "--fields"]).await;
+    assert!(fields.contains("ticket_id (string, required)"), "{fields}");
     let called =
         good(&bed, &["call", "get_ticket", &format!(r#"{{"ticket_id": "{first}"}}"#)]).await;
     assert_eq!(json_of(&called)["ticket_id"], first.as_str());
@@ -115,7 +120,7 @@ async fn mistakes_in_a_shell_are_refused_in_the_words_of_a_shell() {
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
     bed.completed(&ticket).await;
-    let cases: [(i32, &[&str], &str); 14] = [
+    let cases: [(i32, &[&str], &str); 29] = [
         (2, &["tickets", "foo"], "T-42"),
         (2, &["why", "foo"], "T-42"),
         (2, &["tickets", "--state", "stuck"], "on_hold"),
@@ -134,16 +139,65 @@ async fn mistakes_in_a_shell_are_refused_in_the_words_of_a_shell() {
         (2, &["close", "T-1"], "vibe-ensemble ticket close T-1"),
         (2, &["pause", &ticket], "vibe-ensemble stop T-1"),
         (2, &["call", "get_tickt", "{}"], "get_ticket"),
+        (2, &["diff", "foo"], "'<TICKET>': it must be the id of a ticket, such as T-42"),
+        (2, &["why", "T-0"], "'<TICKET>': it must be the id of a ticket, such as T-42"),
+        (2, &["ticket", "show", "x"], "'<TICKET>': it must be the id of a ticket, such as T-42"),
+        (2, &["events", "--ticket", "x"], "it must be the id of a ticket, such as T-42"),
+        (2, &["events", "--kinds", "foo"], "ticket_on_hold"),
+        (2, &["events", "-n", "abc"], "it must be a whole number, 0 or more"),
+        (2, &["inbox", "-n", "0"], "it must be a whole number from 1 to 10000"),
+        (2, &["workers", "--state", "foo"], "launching"),
+        (2, &["event", "mark"], "either those of --event-seqs, or all up to --up-to-seq"),
+        (2, &["type", "create", "shop", "nope"], "--template implementation"),
+        (2, &["project", "update", "shop"], "there is nothing to change"),
+        (2, &["type", "update", "shop", "build"], "there is nothing to change"),
+        (
+            1,
+            &["ticket", "create", "shop", "x", "--plan", "nope"],
+            "nope --template implementation`",
+        ),
+        (2, &["completions", "tcsh"], "bash"),
+        (2, &["serve", "--max-workers", "lots"], "max_workers (--max-workers)"),
     ];
     for (code, line, part) in cases {
         let said = refused(&bed, code, line).await;
         assert!(said.contains(part), "{line:?}: {said}");
-        for tool in ["list_projects", "list_tickets was", "call again", "the coordinator to"] {
-            assert!(!said.contains(tool), "{line:?}: {said}");
+        for tool in
+            ["list_projects", "list_tickets was", "call again", "the coordinator to", "a similar"]
+        {
+            assert!(!said.contains(tool) || line.contains(&"get_tickt"), "{line:?}: {said}");
         }
     }
     let said = refused(&bed, 2, &["ticket", "comment", &ticket]).await;
     assert!(said.contains("--file"), "{said}");
+}
+
+/// A variable of a shell that is not set is an empty argument, and no answer.
+#[e2e::scenario]
+async fn an_empty_answer_is_refused_and_changes_nothing() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: block Red or blue?").await;
+    bed.ticket_is(&ticket, "on_hold").await;
+    for empty in ["", "   "] {
+        let said = refused(&bed, 2, &["answer", &ticket, empty]).await;
+        assert!(said.contains("ANSWER is empty"), "{said}");
+        let given = json!({"ticket_id": ticket, "comment": empty});
+        let said = bed.client.refused("resume_ticket", given).await;
+        assert!(said.contains("comment cannot be"), "{said}");
+    }
+    let said = refused(&bed, 1, &["resume", &ticket]).await;
+    assert!(said.contains("Red or blue?") && said.contains("vibe-ensemble answer"), "{said}");
+    let found = bed.get(&ticket).await;
+    assert_eq!(found["state"], "on_hold", "{found}");
+    let shown = good(&bed, &["ticket", "show", &ticket]).await;
+    assert!(shown.contains("blocked") && !shown.contains("succeeded"), "{shown}");
+    let said = good(&bed, &["pause", "shop", "--reason", "a release"]).await;
+    assert!(said.contains("HOW") && said.contains("a release"), "{said}");
+    let said = good(&bed, &["answer", &ticket, "Blue."]).await;
+    assert!(said.contains("does not start yet") && said.contains("a release"), "{said}");
+    let said = good(&bed, &["ticket", "update", &ticket, "--priority", "normal"]).await;
+    assert!(said.contains("Nothing to change"), "{said}");
 }
 
 #[e2e::scenario]

@@ -46,7 +46,7 @@ const TOOLS: [(&str, &str); 35] = [
     ("get_queue_status", "project worker_type"),
     ("delete_queue", "project worker_type force?"),
     ("pause", "project? worker_type? reason?"),
-    ("list_inbox", "project? limit? cursor?"),
+    ("list_inbox", "project? kinds? limit? cursor?"),
     ("resume", "project? worker_type? all?"),
     ("stop", "ticket_id? worker_id? project? all? reason?"),
     (

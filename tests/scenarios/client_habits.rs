@@ -298,7 +298,7 @@ async fn no_list_is_longer_than_a_client_takes_and_all_of_it_can_be_read() {
         }
     }
     let everything = bed.events().await;
-    let printed = bed.server.operate("events", &["--json"]).await;
+    let printed = bed.server.operate("events", &["--json", "--all"]).await;
     let printed = String::from_utf8_lossy(&printed.stdout).lines().count();
     assert_eq!(printed, everything.len());
 }

@@ -92,7 +92,7 @@ async fn events_begin_where_they_are_asked_to() {
     for _ in 0..30 {
         bed.ticket("shop", &["build"], "").await;
     }
-    let all = out(&bed.server.operate("events", &[]).await);
+    let all = out(&bed.server.operate("events", &["--all"]).await);
     assert_eq!(all.lines().count(), 30);
     assert!(all.lines().all(|line| line.contains("  shop ")), "each names its project:\n{all}");
     let last = out(&bed.server.operate("events", &["-n", "3"]).await);

@@ -27,6 +27,40 @@ async fn quiet_bed() -> Bed {
     bed
 }
 
+/// That tickets were stopped is known; a question is news.
+#[e2e::scenario]
+async fn what_somebody_stopped_hides_no_question() {
+    let bed = quiet_bed().await;
+    for _ in 0..5 {
+        let ticket = bed.ticket("shop", &["build"], "").await;
+        bed.client.ok("stop", json!({"ticket_id": ticket})).await;
+    }
+    make(&bed, "question").await;
+    let run = async |line: &[&str]| words(&bed.server.operate(line[0], &line[1..]).await);
+    let said = run(&["inbox", "-n", "2"]).await;
+    let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("no {words} in {said}"));
+    assert!(place("Red or blue?") < place("  operator"), "{said}");
+    assert!(said.contains("2 of 6 are shown: 1 question, 5 stopped tickets"), "{said}");
+    assert!(said.contains("--limit 6"), "{said}");
+    let brief = run(&["inbox", "--brief"]).await;
+    assert!(
+        brief.contains("1 question, 5 stopped tickets; `vibe-ensemble inbox` lists"),
+        "{brief}"
+    );
+    let status = run(&["status"]).await;
+    assert!(status.find("Red or blue?") < status.find("  operator"), "{status}");
+    let here = run(&["inbox", "--here"]).await;
+    assert!(here.contains("belongs to no project"), "{here}");
+
+    let all = bed.client.ok("list_inbox", json!({"limit": 1})).await;
+    assert_eq!(all["items"][0]["kind"], "operator", "the oldest first: {all}");
+    assert_eq!(all["counts"], json!({"operator": 5, "question": 1}), "{all}");
+    let questions = bed.client.ok("list_inbox", json!({"kinds": ["question"]})).await;
+    assert_eq!(questions["items"].as_array().map(Vec::len), Some(1), "{questions}");
+    let refused = bed.client.refused("list_inbox", json!({"kinds": ["quest"]})).await;
+    assert!(refused.contains("question") && refused.contains("kinds[0]"), "{refused}");
+}
+
 async fn items(bed: &Bed) -> Vec<Value> {
     bed.client.ok("list_inbox", json!({})).await["items"].as_array().cloned().expect("items")
 }
@@ -322,7 +356,7 @@ async fn a_shell_lists_the_inbox_and_sums_up_a_directory_in_one_line() {
     make(&bed, "queue_paused").await;
 
     let said = brief(&path).await;
-    assert!(said.contains("1 question, 1 queue paused") && said.len() < 100, "{said}");
+    assert!(said.contains("1 question, 1 paused queue") && said.len() < 100, "{said}");
     assert_eq!(brief("/").await, "", "a directory of no project");
 
     let listed = bed.server.operate("inbox", &["--json"]).await;

@@ -14,6 +14,7 @@ mod attacks;
 mod backup;
 mod bad_input;
 mod bill;
+mod browser;
 mod catalogue;
 mod child;
 mod classes;

@@ -107,8 +107,11 @@ async fn without_a_server_workers_are_listed_and_stopped_and_stay_stopped() {
     })
     .await;
     assert!(!bed.server.descendants().is_empty(), "the other one runs on");
-    good(&bed, &["stop", "--all", "--reason", "the bill"]).await;
+    let said = good(&bed, &["stop", "--all", "--reason", "the bill"]).await;
+    assert!(said.contains("Stopped W-2.") || said.contains("Stopped W-1."), "one of them: {said}");
     no_agent_is_left(&bed).await;
+    let said = good(&bed, &["stop", "--all", "--reason", "the bill"]).await;
+    assert!(said.contains("No agent was running."), "{said}");
     assert!(good(&bed, &["workers"]).await.contains("no workers are running"));
 
     bed.launch().await;
@@ -134,8 +137,14 @@ async fn without_a_server_only_what_is_proven_to_be_a_shim_is_signalled() {
     bed.server.kill().await;
     let output = bed.server.operate("stop", &["W-77"]).await;
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    assert!(words(&output).contains("error: There is no worker W-77."), "{}", words(&output));
     let output = bed.server.operate("stop", &["elsewhere"]).await;
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    let said = words(&output);
+    assert!(
+        said.contains("There is no project \"elsewhere\". List the projects with `vibe-ensemble"),
+        "{said}"
+    );
     assert!(!bed.server.descendants().is_empty(), "nothing was stopped");
     good(&bed, &["stop", "shop"]).await;
     no_agent_is_left(&bed).await;

@@ -19,6 +19,9 @@ use serde::de::DeserializeOwned;
 /// Names the directory; begins with `CLAUDE_`, so the allow-list passes it on.
 pub const DIRECTORY_VARIABLE: &str = "CLAUDE_FAKE_DIR";
 
+/// The directory of scripts that are in no description; each is named by its ticket.
+pub const SCRIPTS: &str = "scripts";
+
 /// One run of the agent, recorded before it does anything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {

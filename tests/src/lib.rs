@@ -5,6 +5,7 @@
 //! - [`kept`]: a server that is restarted whenever it is found dead, and a coordinator that repeats calls.
 //! - [`claude`]: the real `claude`, if there is one to test with.
 //! - [`client`]: MCP over HTTP, as a coordinator speaks it.
+//! - [`browser`]: the dashboard's pages in real browsers.
 //! - [`fake`]: what `fake-claude` records about each call, and how a scenario reads it.
 //! - [`messages_api`]: a stub of the Messages API, so that the real `claude` runs without a model.
 //! - [`repository`]: a user's git repository, and its state afterwards.
@@ -19,6 +20,7 @@
 //! - [`task_group`]: a control group with few processes.
 //! - [`binaries`]: where the programs under test are.
 //! - [`seed`]: a database with a great many tickets.
+//! - [`showcase`]: a server after a night of work.
 //! - [`terminal`]: a real terminal, through tmux.
 //! - [`plants`]: bugs that tests must find.
 //! - [`points`]: the points of the programs at which a test may kill them.
@@ -35,6 +37,7 @@ pub use e2e_macros::scenario;
 
 pub mod bed;
 pub mod binaries;
+pub mod browser;
 pub mod claude;
 pub mod client;
 pub mod clock_shift;
@@ -54,6 +57,7 @@ pub mod repository;
 pub mod schema;
 pub mod seed;
 pub mod server;
+pub mod showcase;
 pub mod systemd;
 pub mod task_group;
 pub mod terminal;

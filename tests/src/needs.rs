@@ -1,7 +1,10 @@
 //! What some tests need from the machine, and whether the machine has it.
 
 use std::fmt;
+use std::path::Path;
 
+use crate::browser::BROWSER_TOOLS;
+use crate::browser::BROWSERS;
 use crate::claude;
 use crate::frozen::Frozen;
 use crate::memory_group::MemoryGroup;
@@ -19,6 +22,8 @@ pub enum Need {
     Claude,
     /// The official MCP conformance suite and SDKs.
     McpTools,
+    /// Chromium and Firefox, and what drives them.
+    Browser,
     /// The right to become another user.
     Root,
     /// The right to mount a file system in memory.
@@ -42,6 +47,7 @@ impl Need {
         match self {
             Self::Claude => "claude",
             Self::McpTools => "mcp-tools",
+            Self::Browser => "browser",
             Self::Root => "root",
             Self::Mounts => "mounts",
             Self::Freezing => "freezing",
@@ -68,7 +74,14 @@ impl Need {
                 "needs the MCP conformance suite and SDKs: set {MCP_TOOLS} to their directory, or run .ci/run, which \
                  installs them"
             )),
-            Self::Claude | Self::McpTools => Ok(()),
+            Self::Browser if is_unset(BROWSER_TOOLS) => missing(format!(
+                "needs node, playwright-core, puppeteer-core and axe-core: set {BROWSER_TOOLS} to the directory of their \
+                 node_modules, or run .ci/run, which installs them"
+            )),
+            Self::Browser if !BROWSERS.into_iter().all(|browser| Path::new(browser).exists()) => {
+                missing("needs the packages chromium and firefox-esr".to_owned())
+            }
+            Self::Claude | Self::McpTools | Self::Browser => Ok(()),
             Self::Root if nix::unistd::geteuid().is_root() => Ok(()),
             Self::Root => missing("needs root, to become another user".to_owned()),
             Self::Mounts => Tmpfs::can_be_mounted()

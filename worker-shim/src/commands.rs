@@ -115,11 +115,13 @@ impl Commands {
     }
 
     /// How those that ran ended.
+    #[must_use]
     pub fn ends(&self) -> &[CommandEnd] {
         &self.ends
     }
 
     /// The line before the output of the command that was started last.
+    #[must_use]
     pub fn heading(&self) -> String {
         let argv = self.grant.commands.get(self.next.saturating_sub(1));
         let words: Vec<String> = argv.into_iter().flatten().map(|word| shown(word)).collect();

@@ -4,25 +4,38 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::cli::output;
+use crate::cli::terminal::Screen;
 
 /// The longest text that stays on the line of its name.
 const SHORT_CHARS: usize = 100;
 
 /// Shows an answer: first the fields that are named, in their order, then the others. What is null or empty is left out.
 #[must_use]
-pub fn details(answer: &Value, first: &[&str]) -> String {
+pub fn details(answer: &Value, first: &[&str], screen: &Screen) -> String {
     let empty = Map::new();
     let all = answer.as_object().unwrap_or(&empty);
     let named = first.iter().filter_map(|name| all.get_key_value(*name));
     let others = all.iter().filter(|(name, _)| !first.contains(&name.as_str()));
     let (mut rows, mut blocks) = (Vec::new(), Vec::new());
     for (name, value) in named.chain(others) {
-        add(name, value, &mut rows, &mut blocks);
+        add(name, &told(value, screen), &mut rows, &mut blocks);
     }
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let rows = rows.iter().map(|(name, value)| format!("{name:<width$}  {value}"));
     let blocks = blocks.iter().map(|(name, text)| format!("\n{name}:\n{text}"));
     rows.chain(blocks).collect::<Vec<_>>().join("\n")
+}
+
+/// The value with every instant in it as a person tells it.
+fn told(value: &Value, screen: &Screen) -> Value {
+    match value {
+        Value::String(text) => screen.told(text).into(),
+        Value::Array(items) => items.iter().map(|item| told(item, screen)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), told(value, screen))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
 }
 
 type Lines = Vec<(String, String)>;
@@ -70,11 +83,11 @@ mod tests {
     fn long_texts_stand_below_and_nothing_empty_is_shown() {
         let answer = json!({
             "name": "shop", "path": "/srv/shop", "rules": "Two\nlines\u{1b}[2J", "patterns": "", "limit": null,
-            "limits": {"max_workers": 3, "max_budget_usd": null}, "force": true, "tools": ["Read", "Edit"],
+            "created_at": "2026-11-29T05:00:00.000Z", "limits": {"max_workers": 3, "max_budget_usd": null}, "force": true, "tools": ["Read", "Edit"],
         });
         assert_eq!(
-            details(&answer, &["path", "name"]),
-            "path                /srv/shop\nname                shop\nforce               yes\n\
+            details(&answer, &["path", "name"], &Screen::pipe()),
+            "path                /srv/shop\nname                shop\ncreated at          2026-11-29T05:00:00.000Z\nforce               yes\n\
              limits max workers  3\ntools               Read, Edit\n\nrules:\nTwo\nlines\u{fffd}[2J"
         );
     }

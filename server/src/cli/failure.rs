@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::cli::client::ClientError;
+use crate::config::Problem;
 use crate::config::Problems;
 use crate::exit::Exit;
 use crate::serve::PortTaken;
@@ -23,8 +24,10 @@ impl BadCommandLine {
 #[must_use]
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     let refused = |cause: &(dyn std::error::Error + 'static)| {
-        if cause.is::<Problems>() {
-            return Some(Exit::Config);
+        if let Some(Problems(problems)) = cause.downcast_ref() {
+            // What is wrong with the command line alone is not wrong with the configuration.
+            let typed = !problems.is_empty() && problems.iter().all(Problem::is_of_flag);
+            return Some(if typed { Exit::Usage } else { Exit::Config });
         }
         if cause.is::<PortTaken>() {
             return Some(Exit::Locked);

@@ -16,6 +16,12 @@ use crate::wire::project::ProjectView;
 /// Names the directory of the session whose hook, monitor or helper a command is.
 const SESSION: &str = "CLAUDE_PROJECT_DIR";
 
+/// Whether a hook, monitor or helper of a Claude Code session runs the command, so that a model reads what it prints.
+#[must_use]
+pub fn is_of_session(environment: &Environment) -> bool {
+    environment.get(SESSION).is_some_and(|path| !path.is_empty())
+}
+
 /// Most projects that are compared with the directory.
 const MOST: u32 = 1000;
 

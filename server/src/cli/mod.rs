@@ -22,6 +22,8 @@ pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod transcript;
+pub mod waiting;
+pub mod whole;
 
 use clap::Parser;
 use clap::Subcommand;
@@ -151,7 +153,8 @@ pub enum Command {
     Status(Status),
     /// Watch the workers: memory, processor, dollars, and what each did last
     ///
-    /// Takes the whole screen until q or Ctrl-C is pressed. In a pipe, it prints one table and ends.
+    /// Takes the whole screen until q or Ctrl-C is pressed. In a pipe, it prints one table and ends; its CPU column has
+    /// the average since each worker started.
     Top(Top),
     /// List workers
     Workers(Workers),
@@ -214,7 +217,7 @@ pub enum Command {
     /// Ends the pauses that `pause`, `stop` or a failure put on it, and says what stays paused, and why. Without a project,
     /// it also ends a pause for a usage limit. `resume T-42` sends a ticket on hold back to its queue.
     Resume(Resume),
-    /// Stop agents and keep them stopped: of a worker, a ticket, a project, or all
+    /// Stop one agent, those of a project, or all of them, and keep them stopped
     ///
     /// The tickets go on hold, and a project or the server is paused too. Works without a server as well: then the agents
     /// that it left running are stopped, and its next start finds the pause. What an agent completed before it heard of the

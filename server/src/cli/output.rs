@@ -6,11 +6,23 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
+use crate::cli::terminal::prose;
 use crate::domain::text::shortened;
 use crate::telemetry::is_unseen;
 
-/// Prints one line of data.
+/// Prints sentences; on a terminal its lines are broken between words.
 pub fn line(text: impl Display) -> io::Result<()> {
+    hung(text, None)
+}
+
+/// The same; the lines after the first begin at a column.
+pub fn hung(text: impl Display, hang: Option<usize>) -> io::Result<()> {
+    let width = prose::columns_of(&io::stdout());
+    writeln!(io::stdout().lock(), "{}", prose::wrapped(&plain(&text.to_string()), width, hang))
+}
+
+/// Prints text whose lines are what they are, such as the text of a file.
+pub fn verbatim(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", plain(&text.to_string()))
 }
 
@@ -62,7 +74,15 @@ fn seen(json: &str) -> String {
 /// Prints a message to the user, beside the data.
 pub fn note(text: impl Display) {
     // Nobody reads standard error any more: the data matters, not the words about it.
-    writeln!(io::stderr().lock(), "{}", plain(&text.to_string())).unwrap_or_default();
+    writeln!(io::stderr().lock(), "{}", said(text, 0)).unwrap_or_default();
+}
+
+/// A message as standard error shows it, after a prefix of so many columns: on a terminal, broken between words.
+#[must_use]
+pub fn said(text: impl Display, prefix: usize) -> String {
+    let text = format!("{}{}", " ".repeat(prefix), plain(&text.to_string()));
+    let wrapped = prose::wrapped(&text, prose::columns_of(&io::stderr()), Some(0));
+    wrapped.split_at(prefix.min(wrapped.len())).1.to_owned()
 }
 
 /// Text from a ticket, a model or a file as it may go to a terminal: control characters could move its cursor, or worse.

@@ -32,6 +32,13 @@ pub fn helped(mut error: clap::Error, cli: &Command, typed: &[String]) -> clap::
     if error.kind() == ErrorKind::UnknownArgument {
         return without_the_tip_of_values(error);
     }
+    if error.kind() == ErrorKind::InvalidValue
+        && matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(of)) if of == "<SHELL>")
+    {
+        // A shell with a name like another's is not that shell.
+        error.remove(ContextKind::SuggestedValue);
+        return error;
+    }
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;
     }

@@ -77,12 +77,13 @@ const COMMANDS: [(&str, &str); 35] = [
 ];
 
 /// Fields that a command takes under another name, or does by itself, and how.
-const OTHERWISE: [(&str, &str, &str); 17] = [
+const OTHERWISE: [(&str, &str, &str); 18] = [
     // The list is followed to its end.
     ("list_projects", "limit", "every project is listed"),
     ("list_worker_types", "limit", "every worker type is listed"),
     ("list_worker_templates", "limit", "every template is listed"),
     ("list_queues", "limit", "every queue is listed"),
+    ("list_inbox", "kinds", "what needs an answer comes first"),
     ("list_workers", "worker_type", "--project and the table"),
     ("list_tickets", "hold_kind", "`inbox` lists what waits, by its kind"),
     ("list_events", "include_processed", "all are printed but with --unmarked"),

@@ -16,6 +16,12 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Whether it was typed on the command line.
+    #[must_use]
+    pub const fn is_of_flag(&self) -> bool {
+        matches!(self.source, Source::Flag(_))
+    }
+
     /// A value that its option does not take.
     pub(super) fn value(
         option: &'static str,

@@ -123,7 +123,7 @@ impl Completions {
         record: &ExitRecord,
     ) -> Result<AckVerdict> {
         let work = self.store.find_ticket(found.ticket).await?.work;
-        let ran = self.ran(found, record, work.as_ref());
+        let ran = Self::ran(found, record, work.as_ref());
         let (exit_code, signal) = facts::codes(&record.status);
         let ending = CheckEnding {
             attempt: found.id,
@@ -160,7 +160,7 @@ impl Completions {
         Ok(report)
     }
 
-    fn ran(&self, found: &Attempt, record: &ExitRecord, work: Option<&Worktree>) -> Ran {
+    fn ran(found: &Attempt, record: &ExitRecord, work: Option<&Worktree>) -> Ran {
         let at = record.commands.len().saturating_sub(1);
         let nothing = |failure, detail: &str| Ran::Nothing { failure, detail: detail.to_owned() };
         let told = record.stop.as_ref();

@@ -146,7 +146,7 @@ impl Completions {
         let report = self.store.end_attempt(ending, self.clock.now()).await?;
         self.heard.forget(attempt);
         drop(settled);
-        tracing::debug!(%attempt, worker = %record.worker_id, ?report, swept = record.swept, "the end of an attempt was stored");
+        tracing::debug!(%attempt, worker = %record.worker_id, report = report.name(), swept = record.swept, "the end of an attempt was stored");
         Ok(match report {
             EndReport::Accepted => AckVerdict::Accepted,
             EndReport::Duplicate => AckVerdict::Duplicate,

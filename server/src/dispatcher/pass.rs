@@ -68,7 +68,7 @@ impl Pass {
         loop {
             level.mark_unchanged();
             let question = *questions.borrow_and_update();
-            let wait = match self.once().await {
+            let wait = match Box::pin(self.once()).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "a pass of the dispatcher failed; it is repeated");
@@ -106,7 +106,7 @@ impl Pass {
         let killing = steps.silent.kill_silent(&workers).await?;
         let overdue = steps.silent.end_overdue(&present).await?;
         let silent = steps.idle.end_silent(&workers, &present).await?;
-        let unlinked = steps.reconciler.reconcile(&workers, now).await?;
+        let unlinked = Box::pin(steps.reconciler.reconcile(&workers, now)).await?;
         let strangers = steps.strangers.await_gone(now).await?;
         let held_back = self.brakes.hold_back(strangers);
         self.obstacles.set_held_back(held_back);

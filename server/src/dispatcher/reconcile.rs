@@ -177,7 +177,7 @@ impl Reconciler {
                 if self.memory.judged.insert(left.attempt, found.judgement) != Some(found.judgement)
                 {
                     let judgement = found.judgement;
-                    tracing::info!(attempt = %left.attempt, worker = %left.worker, ?judgement, "an attempt without a shim was judged by its evidence");
+                    tracing::info!(attempt = %left.attempt, worker = %left.worker, judgement = judgement.name(), "an attempt without a shim was judged by its evidence");
                 }
                 if self.account_for(left, found, now).await? {
                     pending.remove(&attempt);

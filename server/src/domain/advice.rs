@@ -1,5 +1,5 @@
 //! What a reader can do about a wait, a refusal or a limit: stated here once, in parts, and worded
-//! for each reader. A model is given the tool, a person at a shell the command, and one who looks at a page the button.
+//! for each reader. A model is given the tool, a person at a shell the command, and a person at a page the button.
 //!
 //! Stored texts, such as hold reasons and the details of attempts, have readers of both kinds. They
 //! name the setting that matters ([`Knob::setting`]) and never a step.
@@ -98,6 +98,18 @@ steps! {
     Configure:        OPERATOR,                    Directly, Directly;
 }
 
+/// Templates that every server has, the one that most types are made from first.
+pub const TEMPLATES: [&str; 8] = [
+    "implementation",
+    "planning",
+    "research",
+    "design",
+    "testing",
+    "review",
+    "documentation",
+    "deployment",
+];
+
 /// One thing that a reader can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advice {
@@ -128,6 +140,13 @@ impl Advice {
     /// The same call again with something changed: as a clause for a model, and for a shell.
     pub fn again(model: impl Into<String>, shell: impl Into<String>) -> Self {
         Self::Again { model: model.into(), shell: shell.into() }
+    }
+
+    /// Creating a worker type, from the template of its name where there is one: without a template or a prompt there is none.
+    pub fn create_type(to: impl Into<String>, project: &str, worker_type: &str) -> Self {
+        let template = if TEMPLATES.contains(&worker_type) { worker_type } else { TEMPLATES[0] };
+        let arguments = format!("{project} {worker_type} --template {template}");
+        Self::take_with(Step::CreateWorkerType, to, arguments)
     }
 
     pub fn just(clause: impl Into<String>) -> Self {

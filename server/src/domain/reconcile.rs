@@ -95,6 +95,20 @@ pub enum Judgement {
     Suspect,
 }
 
+impl Judgement {
+    /// As a record of the log has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Collect => "collect",
+            Self::AwaitShim => "await_shim",
+            Self::StopTree => "stop_tree",
+            Self::DeclareLost => "declare_lost",
+            Self::Suspect => "suspect",
+        }
+    }
+}
+
 /// Judges one attempt.
 #[must_use]
 pub fn judge(facts: Facts) -> Judgement {

@@ -18,6 +18,11 @@ use super::ticket::Resolution;
 pub enum Refusal {
     /// An argument with the right type and a wrong value.
     InvalidField(Invalid),
+    /// A field that may be left out elsewhere, and not here; `allowed` ends "it must be".
+    MissingField {
+        field: String,
+        allowed: String,
+    },
     UnknownProject {
         project: String,
     },
@@ -216,6 +221,12 @@ impl Refusal {
         Invalid::new(field, given, allowed).into()
     }
 
+    /// `field` was left out, and it may not be here.
+    #[must_use]
+    pub fn missing(field: impl Into<String>, allowed: impl Into<String>) -> Self {
+        Self::MissingField { field: field.into(), allowed: allowed.into() }
+    }
+
     /// The sentence for a planned ticket that was refused like one of the coordinator's would have
     /// been. People and the next attempt read it.
     #[must_use]
@@ -234,7 +245,7 @@ impl Refusal {
             format!("depends_on names {ticket}, which was cancelled and will never complete")
         } else {
             // No check of a new ticket refuses for any other reason.
-            format!("it was refused: {self:?}")
+            "it was refused".to_owned()
         };
         planned::about(key, &why)
     }

@@ -27,7 +27,11 @@ pub const NEVER_LAUNCHED: &str = "it was asked to stop before it was launched";
 /// Why a worker stopped, with the stop that was asked for, if any.
 #[must_use]
 pub fn stop_reason(reason: &str, asked: Option<StopMode>) -> String {
-    asked.map_or_else(|| reason.to_owned(), |mode| format!("{reason}, as asked ({})", mode.name()))
+    match asked {
+        None => reason.to_owned(),
+        // What the shim says of itself then follows from the request.
+        Some(mode) => format!("it was asked to stop ({})", mode.name()),
+    }
 }
 
 /// The result of a request to stop.

@@ -179,25 +179,28 @@ pub fn queue_resumed(queue: &Name) -> String {
     format!("The queue {queue} resumes.")
 }
 
-/// A pause of everything or, with `of_project`, of one project.
+/// A pause of the whole server or, with `of_project`, of one project. Each project has an event of it.
 #[must_use]
 pub fn paused(of_project: bool, until: Option<Timestamp>, reason: &str) -> String {
-    let what = if of_project { "The project is paused" } else { "Everything is paused" };
     let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-    format!("{what}{until}: {}.", reason.trim_end_matches('.'))
+    let reason = reason.trim_end_matches('.');
+    if of_project {
+        return format!("The project is paused{until}: {reason}.");
+    }
+    format!("The whole server is paused{until}, and this project with it: {reason}.")
 }
 
-/// The end of a pause of everything or, with `of_project`, of one project.
+/// The end of a pause of the whole server or, with `of_project`, of one project.
 #[must_use]
 pub fn resumed(of_project: bool, cause: Cause) -> String {
-    let what = if of_project { "The project resumes" } else { "Everything resumes" };
+    let what = if of_project { "The project" } else { "The whole server" };
     let why = match cause {
-        Cause::Coordinator => "it was resumed",
+        Cause::Coordinator => return format!("{what} was resumed."),
         Cause::UsageLimit => "the usage limit no longer holds it",
         Cause::Budget => "no dollar limit holds it any more",
         Cause::Failure => "the cause is fixed",
     };
-    format!("{what}: {why}.")
+    format!("{what} resumes: {why}.")
 }
 
 /// The disk is almost full, or has room again.

@@ -65,7 +65,7 @@ pub(super) fn clear_one(common: &Path, ours: &File, path: &Path) -> io::Result<F
     // Git makes its locks as files, so nothing holds anything else.
     if !lock.is_file() && beneath::make_room(path)? {
         tracing::warn!(
-            ?path,
+            path = %path.display(),
             "a directory or other non-file was in the place of a git lock and was moved aside"
         );
         return Ok(Found::Cleared);
@@ -77,7 +77,7 @@ pub(super) fn clear_one(common: &Path, ours: &File, path: &Path) -> io::Result<F
     let again = fs::symlink_metadata(path);
     if again.is_ok_and(|now| (now.st_ino(), times(&now)) == (lock.st_ino(), times(&lock))) {
         fs::remove_file(path)?;
-        tracing::warn!(?path, "a lock file that a killed git had left was removed");
+        tracing::warn!(path = %path.display(), "a lock file that a killed git had left was removed");
         return Ok(Found::Cleared);
     }
     Ok(Found::Nothing)

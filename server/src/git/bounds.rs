@@ -165,6 +165,12 @@ pub(super) struct Holder {
 }
 
 impl Holder {
+    /// Their names and numbers, for the log.
+    pub(super) fn named(holders: &[Self]) -> String {
+        let named = holders.iter().map(|one| format!("{} ({})", one.name, one.pid));
+        named.collect::<Vec<_>>().join(", ")
+    }
+
     pub(super) fn signal(&self, signal: Signal) {
         if self.pid > 1 {
             match kill(Pid::from_raw(self.pid), signal) {

@@ -154,7 +154,7 @@ impl Git {
         let output = match ended.map_err(failed)? {
             Ok(output) => output,
             Err(hung) => {
-                tracing::error!(verb = self.verb, place = %place.display(), ?hung, "a git step hung and was ended");
+                tracing::error!(verb = self.verb, place = %place.display(), %hung, "a git step hung and was ended");
                 return Err(match self.common.as_deref().map(neighbours::clear) {
                     Some(Ok(Cleared::Something)) => GitError::Disturbed { verb: self.verb },
                     Some(Ok(Cleared::Nothing) | Err(_)) | None => {

@@ -62,7 +62,7 @@ pub(super) fn clear(common: &Path) -> io::Result<Cleared> {
 
 fn report(path: &Path) {
     tracing::warn!(
-        path = ?path,
+        path = %path.display(),
         "a link, a pipe or an oversized file was removed from the administration of a worktree"
     );
 }

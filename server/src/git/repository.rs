@@ -147,7 +147,7 @@ impl Repositories {
                     !holders.is_empty() && holders.iter().all(|one| one.name.starts_with("git"));
                 if is_orphan && busy.elapsed() >= self.bounds.idle {
                     tracing::error!(
-                        ?holders,
+                        holders = %Holder::named(&holders),
                         "a git step of an earlier server hangs and holds its repository, so it is ended"
                     );
                     for holder in &holders {

@@ -96,7 +96,7 @@ impl Site<'_> {
         })
         .map_err(failed)?;
         for path in astray {
-            tracing::warn!(admin = %self.admin.display(), ?path, "a link or a pipe was removed from the administration of a worktree");
+            tracing::warn!(admin = %self.admin.display(), path = %path.display(), "a link or a pipe was removed from the administration of a worktree");
             remove(&self.admin.join(path))?;
         }
         let link = format!("{}\n", self.path.join(".git").display());

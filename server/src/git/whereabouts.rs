@@ -45,8 +45,13 @@ pub(super) fn identity(directory: impl AsFd) -> io::Result<Option<String>> {
     Ok(is_known.then(|| format!("{}-{}.{:09}", found.stx_ino, made.tv_sec, made.tv_nsec)))
 }
 
-/// The same of whatever directory a path leads to, through no link.
+/// The same of whatever directory a path leads to, through no link. What an agent has closed to its own user on the way is
+/// opened up.
 pub fn directory_at(path: &Path) -> Result<Option<String>, GitError> {
+    for closed in path.ancestors().skip(1).take(2).collect::<Vec<_>>().into_iter().rev() {
+        // If it cannot be, the look says what is wrong.
+        beneath::open_up(closed).unwrap_or_default();
+    }
     match beneath::look(path).map_err(file_error(path))? {
         Found::Directory(found) => identity(found).map_err(file_error(path)),
         Found::Nothing | Found::Link(_) | Found::Other(_) => Ok(None),
@@ -86,6 +91,7 @@ fn find(directory: &str, all: &Path) -> io::Result<Option<PathBuf>> {
         if !project.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
+        beneath::open_up(&project.path()).unwrap_or_default();
         for entry in fs::read_dir(project.path()).into_iter().flatten().flatten() {
             let is_it = entry.metadata().is_ok_and(|found| found.ino().to_string() == inode);
             let path = entry.path();

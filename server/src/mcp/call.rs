@@ -1,5 +1,6 @@
 //! The side of a call that is not in its arguments: who makes it, and how to reach them while it waits.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -16,6 +17,15 @@ pub(crate) enum Caller {
     Coordinator,
     /// The agent of an attempt, which may have ended since.
     Worker(AttemptId),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coordinator => f.write_str("coordinator"),
+            Self::Worker(attempt) => attempt.fmt(f),
+        }
+    }
 }
 
 /// An admitted request.

@@ -34,10 +34,23 @@ mod visitor;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::domain::advice::Reader;
+use crate::domain::refusal::Refusal;
+
 /// The schema of the arguments of a coordinator's tool, from which the command line makes options.
 pub(crate) fn arguments_of(tool: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
-    let found = catalog::tools().into_iter().find(|known| known.name == tool)?;
-    Some(found.arguments)
+    // The completions of a shell need those of every command, and to make the catalogue takes milliseconds.
+    static ARGUMENTS: LazyLock<BTreeMap<&str, serde_json::Map<String, serde_json::Value>>> =
+        LazyLock::new(|| catalog::tools().into_iter().map(|it| (it.name, it.arguments)).collect());
+    ARGUMENTS.get(tool).cloned()
+}
+
+/// A refusal by the store in the words of a shell, for commands that write to it while no server runs.
+pub(crate) fn refused_in_shell(refusal: &Refusal) -> String {
+    reply::refusal(refusal, Reader::Shell)
 }
 
 /// The schema of the answer of a coordinator's tool, which its command prints with `--json`.

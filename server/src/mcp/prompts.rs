@@ -13,6 +13,7 @@ use crate::mcp::page::MAX_LIMIT;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::tools::inbox;
+use crate::store::InboxQuery;
 use crate::store::Page;
 use crate::store::TicketFilter;
 
@@ -153,7 +154,9 @@ async fn describe(service: &Service, text: &mut String, project: &Project) -> Re
 }
 
 async fn triage(service: &Service, project: Option<String>) -> Result<String> {
-    let inbox = inbox::inbox(service, project.as_deref(), None, MAX_LIMIT).await?;
+    let inbox =
+        inbox::inbox(service, InboxQuery { project, limit: MAX_LIMIT, ..InboxQuery::default() })
+            .await?;
     if inbox.items.is_empty() {
         return Ok("Nothing waits for anybody. Say so.".to_owned());
     }

@@ -38,6 +38,7 @@ fn at_work(found: AtWork) -> AtWorkView {
         worker_id: found.worker.to_string(),
         since: found.since.to_string(),
         cost_usd: found.cost_usd,
+        assumed_usd: found.assumed_usd,
         budget_usd: found.budget_usd,
         memory_bytes: found.memory_bytes,
         progress: found.progress,

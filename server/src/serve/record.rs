@@ -14,6 +14,7 @@ use crate::domain::event::EventKind;
 use crate::domain::hold::HoldKind;
 use crate::domain::id::EventSeq;
 use crate::domain::outcome::Failure;
+use crate::domain::time::Timestamp;
 use crate::journal;
 use crate::store::EventQuery;
 use crate::store::EventScope;
@@ -30,9 +31,10 @@ const GAP: Duration = Duration::from_millis(10);
 /// Logs every event after `after`, until the server stops and then what is left.
 pub(super) async fn follow(store: Store, mut after: EventSeq, stop: CancellationToken) {
     let mut level = store.level();
+    let mut once = Once::default();
     loop {
         level.mark_unchanged();
-        if let Err(error) = catch_up(&store, &mut after).await {
+        if let Err(error) = catch_up(&store, &mut after, &mut once).await {
             tracing::error!(error = %chain(&error), "the events could not be read to be logged");
         }
         tokio::select! {
@@ -44,12 +46,34 @@ pub(super) async fn follow(store: Store, mut after: EventSeq, stop: Cancellation
             () = tokio::time::sleep(GAP) => {}
         }
     }
-    if let Err(error) = catch_up(&store, &mut after).await {
+    if let Err(error) = catch_up(&store, &mut after, &mut once).await {
         tracing::debug!(error = %chain(&error), "the last events were not logged");
     }
 }
 
-async fn catch_up(store: &Store, after: &mut EventSeq) -> Result<()> {
+/// The last change of the whole server that was logged: it has an event in each project, and one record.
+#[derive(Debug, Default)]
+struct Once {
+    last: Option<(EventKind, Timestamp)>,
+}
+
+impl Once {
+    /// Whether the event tells of a change that was logged for another project.
+    fn has(&mut self, event: &Event) -> bool {
+        let change = Some((event.kind, event.at));
+        let known = is_of_server(event.kind) && self.last == change;
+        if is_of_server(event.kind) {
+            self.last = change;
+        }
+        known
+    }
+}
+
+const fn is_of_server(kind: EventKind) -> bool {
+    matches!(kind, EventKind::ServerPaused | EventKind::ServerResumed)
+}
+
+async fn catch_up(store: &Store, after: &mut EventSeq, once: &mut Once) -> Result<()> {
     loop {
         let query = EventQuery {
             after: Some(*after),
@@ -67,7 +91,9 @@ async fn catch_up(store: &Store, after: &mut EventSeq) -> Result<()> {
                 Some(attempt) => store.attempt(attempt).await?.and_then(|found| found.failure()),
                 None => None,
             };
-            write(event, failure);
+            if !once.has(event) {
+                write(event, failure);
+            }
         }
         *after = last;
     }
@@ -77,12 +103,13 @@ async fn catch_up(store: &Store, after: &mut EventSeq) -> Result<()> {
 /// for the coordinator, and the journal has other readers.
 fn write(event: &Event, failure: Option<Failure>) {
     use EventKind as K;
+    let project = (!is_of_server(event.kind)).then(|| tracing::field::display(&event.project));
     macro_rules! record {
         ($level:ident, $name:expr, $words:literal) => {
             tracing::event!(
                 name: $name,
                 Level::$level,
-                project = %event.project,
+                project,
                 ticket = event.ticket.map(display),
                 stage = event.stage.as_ref().map(display),
                 attempt = event.attempt.map(display),
@@ -116,11 +143,11 @@ fn write(event: &Event, failure: Option<Failure>) {
         K::QueueResumed => record!(INFO, "queue_resumed", "queue resumed"),
         K::ProjectPaused => record!(WARN, "project_paused", "project paused"),
         K::ProjectResumed => record!(INFO, "project_resumed", "project resumed"),
-        K::ServerPaused => record!(WARN, "server_paused", "everything paused"),
+        K::ServerPaused => record!(WARN, "server_paused", "server paused"),
+        K::ServerResumed => record!(INFO, "server_resumed", "server resumed"),
         K::GatePassed => record!(INFO, "gate_passed", "gate passed"),
         K::GateFailed => record!(WARN, "gate_failed", "gate failed"),
         K::SetupFailed => record!(WARN, "setup_failed", "setup of a worktree failed"),
-        K::ServerResumed => record!(INFO, "server_resumed", "everything resumed"),
     }
 }
 

@@ -34,7 +34,9 @@ pub(super) async fn resume_numbers(
     let highest = Highest { attempt: attempts.into_iter().max(), ticket, worker };
     if store.resume_numbers(highest).await? {
         tracing::warn!(
-            ?highest,
+            attempt = highest.attempt.map(tracing::field::display),
+            ticket = highest.ticket.map(tracing::field::display),
+            worker = highest.worker.map(tracing::field::display),
             "the run directories are newer than the database, so it was restored from a backup; new ids continue above theirs"
         );
     }

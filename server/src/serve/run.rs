@@ -26,6 +26,7 @@ use crate::serve::upkeep;
 use crate::shim::facts;
 use crate::state;
 use crate::store::Store;
+use crate::telemetry::chain;
 
 /// How often the server checks that the lock files and the address are still there.
 const RESTORE: Duration = Duration::from_secs(2);
@@ -102,7 +103,7 @@ async fn left_running(store: &Store, attempts_dir: &Path) -> (usize, f64) {
     let bills = match store.running_bills().await {
         Ok(bills) => bills,
         Err(error) => {
-            tracing::warn!(error = format!("{error:?}"), "the running agents could not be counted");
+            tracing::warn!(error = %chain(&error), "the running agents could not be counted");
             Vec::new()
         }
     };

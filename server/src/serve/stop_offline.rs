@@ -69,8 +69,15 @@ pub async fn stop_offline(
     let before = store.live_workers().await?;
     let work = store.stop_work(what, reason, clock.now()).await?;
     let mut ending = Vec::new();
-    for worker in before.into_iter().filter(|worker| work.workers.contains(&worker.id)) {
+    let mut work = work;
+    let asked = std::mem::take(&mut work.workers);
+    for worker in before.into_iter().filter(|worker| asked.contains(&worker.id)) {
         let one = Ending::of(config, &store, &place, worker).await?;
+        // It may have stopped while no server was there to note it.
+        if !one.is_running() {
+            continue;
+        }
+        work.workers.push(one.worker.id);
         one.interrupt();
         ending.push(one);
     }
@@ -132,6 +139,15 @@ impl Ending {
             (config.state_dir.join(state::ATTEMPTS).join(attempt.to_string()), mark, known)
         });
         Ok(Self { worker, holder, attempt })
+    }
+
+    /// Whether anything of it runs: its shim, or what its agent left.
+    fn is_running(&self) -> bool {
+        let shim = self.holder.as_ref().is_some_and(|holder| holder.is_it().unwrap_or(true));
+        let left = |(run_dir, mark, known): &(std::path::PathBuf, Mark, Known)| {
+            evidence::tree(run_dir, mark, known) != Tree::Gone
+        };
+        shim || self.attempt.as_ref().is_some_and(left)
     }
 
     /// Asks the shim to stop its agent and go: its ticket goes on hold.

@@ -2,7 +2,7 @@
 //!
 //! A link holds a random code that is good once and for minutes; codes are in memory only. A session is a random secret
 //! in a cookie. The server keeps a keyed hash of the secret, in a file of its own, so that a session survives a restart
-//! and the file opens none. The key is the coordinator's token: whoever replaces the token ends every session.
+//! and the file opens none. The key is the coordinator's token: a new token ends every session.
 //!
 //! Invariant: nothing here is in the database, hence in no backup of it: a restored server does not revive what was
 //! revoked.

@@ -61,7 +61,7 @@ impl std::fmt::Debug for Sessions {
 
 impl Sessions {
     /// Those that `file` holds. A new session lasts `lasting`. A file that cannot be read is reported and counts as
-    /// empty: whoever had a session gets a new link.
+    /// empty: its sessions need new links.
     #[must_use]
     pub fn open(file: PathBuf, lasting: Duration) -> Self {
         let kept = kept::read(&file).unwrap_or_else(|error| {

@@ -19,7 +19,7 @@ pub fn numbers(attempts_dir: &Path) -> io::Result<Vec<AttemptId>> {
         if attempt.is_plausible() && entry.file_type()?.is_dir() {
             numbers.push(attempt);
         } else {
-            tracing::warn!(name = ?name, "an entry of the attempts directory is not the run directory of an attempt; it is ignored");
+            tracing::warn!(name = %name.to_string_lossy(), "an entry of the attempts directory is not the run directory of an attempt; it is ignored");
         }
     }
     numbers.sort_unstable();

@@ -80,6 +80,7 @@ pub use self::views::history::TicketDetail;
 pub use self::views::history::Waiting;
 pub use self::views::inbox::InboxPage;
 pub use self::views::inbox::InboxPlace;
+pub use self::views::inbox::InboxQuery;
 pub use self::views::left_running::left_running;
 pub use self::views::past_events::PastEvent;
 pub use self::views::prunable::Prunable;

@@ -67,7 +67,7 @@ pub(super) fn parse(text: &str) -> Result<Template, String> {
             return format!("{field} cannot be {given:?}; allowed is {allowed}");
         }
         // The check of settings refuses nothing else.
-        format!("{refusal:?}")
+        "its settings are refused".to_owned()
     })?;
     Ok(Template { hands_on, settings })
 }

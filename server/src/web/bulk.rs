@@ -1,6 +1,6 @@
 //! One action for many tickets: those that are chosen, or all that a filter lets through.
 //!
-//! A job of its own carries it out, ticket by ticket, through the same tool as a button of one ticket. It is told how far
+//! A job of its own carries it out, ticket by ticket, through the same tool as a button of one ticket. It reports how far
 //! it is, and what was refused. A server that stops leaves the rest undone, which the page then shows.
 
 use std::sync::Arc;

@@ -75,7 +75,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// A text as one word of a shell.
+/// A string as one word of a shell.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {

@@ -62,8 +62,8 @@ impl Kind {
 /// What a form sends that is no argument.
 const OWN: [&str; 2] = ["csrf", "back"];
 
-/// The arguments that a form sends: what is empty is absent. Values that are not what their field holds go on as texts,
-/// so that the tool says what it takes.
+/// The arguments that a form sends: what is empty is absent. A value that is not what its field holds is passed as it was
+/// typed, so that the tool says what it takes.
 pub(crate) fn arguments(schema: &Map<String, Value>, form: &Query) -> Map<String, Value> {
     let none = Map::new();
     let fields = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
@@ -142,7 +142,7 @@ pub(crate) struct Fields<'f> {
     pub(crate) button: &'f str,
     /// Where to go afterwards.
     pub(crate) back: &'f str,
-    /// Emptying a text in it removes the text.
+    /// An emptied field removes what was in it.
     pub(crate) clears: bool,
 }
 
@@ -224,7 +224,7 @@ fn field(name: &str, schema: &Value, value: Option<&Value>, required: bool, may:
     }
 }
 
-/// A browser drops the first line end of a text area.
+/// Browsers drop the first line end of a `textarea`.
 fn leading(text: &str) -> String {
     if text.starts_with('\n') { format!("\n{text}") } else { text.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! The streams of browsers: how many there may be, and what all of them are told.
+//! The streams of browsers: how many may be open, and what all of them receive.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 /// Streams at a time, of all browsers together.
 const MOST_STREAMS: usize = 128;
-/// Events that a stream may be behind before it is told of a gap.
+/// Events that a stream may be behind before a gap is declared.
 const BEHIND: usize = 512;
 
 /// An event as it goes to every stream.

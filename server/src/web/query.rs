@@ -67,7 +67,7 @@ impl Query {
     }
 }
 
-/// A text as a part of an address.
+/// A string as a part of an address.
 pub(crate) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
 }

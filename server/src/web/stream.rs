@@ -32,7 +32,7 @@ use crate::web::site::Site;
 use crate::web::visit::Visit;
 use crate::wire::event::EventView;
 
-/// Events that a stream that comes back is told one by one.
+/// Events that a stream that comes back receives one by one.
 const MOST_CAUGHT_UP: i64 = 200;
 /// Events that are read from the log at once.
 const BATCH: i64 = 200;
@@ -101,7 +101,7 @@ pub(crate) async fn events(
     let about = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // Proxies must not collect what is told one by one.
+        // Proxies must not collect what is sent one by one.
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     (about, Body::new(Receiver(receive))).into_response()

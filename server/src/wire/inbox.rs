@@ -1,5 +1,7 @@
 //! What waits for somebody.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
@@ -60,6 +62,8 @@ pub struct CallView {
 pub struct Inbox {
     /// Oldest first.
     pub items: Vec<ItemView>,
+    /// How many items of each kind wait, on all pages.
+    pub counts: BTreeMap<String, i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }

@@ -56,10 +56,12 @@ struct WorkerList {
 /// `inbox --json`.
 #[derive(Serialize, JsonSchema)]
 struct InboxList {
-    /// Oldest first.
+    /// What needs an answer, oldest first; then what somebody stopped.
     items: Vec<ItemView>,
     /// Whether there are more than were asked for.
     more: bool,
+    /// How many items of each kind wait, listed or not.
+    counts: BTreeMap<String, i64>,
 }
 
 /// `queue list --json`.
@@ -133,8 +135,10 @@ struct Status {
     /// Workers that are not stopped.
     workers: Vec<WorkerView>,
     queues: Vec<QueueView>,
-    /// What waits for somebody, the oldest first; at most 50.
+    /// What waits for somebody, as `inbox` lists it; at most 50.
     inbox: Vec<ItemView>,
+    /// How many items of each kind wait, listed or not.
+    waiting: BTreeMap<String, i64>,
 }
 
 /// `diff --json`.

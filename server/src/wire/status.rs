@@ -44,6 +44,8 @@ pub struct AtWorkView {
     pub since: String,
     /// Dollars of the ticket's attempts before it, reported and assumed.
     pub cost_usd: f64,
+    /// The part of them that is assumed.
+    pub assumed_usd: f64,
     /// Dollars it may spend.
     pub budget_usd: Option<f64>,
     /// Memory of its processes, at the last heartbeat.

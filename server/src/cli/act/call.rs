@@ -43,12 +43,35 @@ pub async fn call<A: Act>(
 
 /// A wrong value as the command line words it.
 fn said<A: Act>(wrong: &WrongField) -> String {
-    let place = A::PLACES.iter().find(|place| place.field == wrong.root());
-    let name = match place {
+    let name = name_of::<A>(wrong.root());
+    match A::ALLOWED.iter().find(|(field, _)| *field == wrong.root()) {
+        Some((_, allowed)) if wrong.allowed.is_some() => {
+            WrongField { allowed: Some((*allowed).to_owned()), ..wrong.clone() }.said(&name)
+        }
+        Some(_) | None => wrong.said(&name),
+    }
+}
+
+/// Refuses a command that changes something and names nothing to change.
+///
+/// # Errors
+///
+/// When nothing but the thing itself was given.
+pub fn refuse_without_change<A: Act>(given: &Given<A>) -> Result<(), BadCommandLine> {
+    let is_place = |field: &String| A::PLACES.iter().any(|place| place.field == field);
+    if given.files.is_empty() && given.fields.keys().all(is_place) {
+        let words = "there is nothing to change: give at least one option; --help lists them";
+        return Err(BadCommandLine::new(words));
+    }
+    Ok(())
+}
+
+/// What the command line calls a field.
+fn name_of<A: Act>(field: &str) -> String {
+    match A::PLACES.iter().find(|place| place.field == field) {
         Some(place) => place.name.to_owned(),
-        None => format!("--{}", option_of::<A>(wrong.root())),
-    };
-    wrong.said(&name)
+        None => format!("--{}", option_of::<A>(field)),
+    }
 }
 
 fn arguments<A: Act>(
@@ -77,11 +100,7 @@ fn arguments<A: Act>(
                 arguments.insert(text.field.to_owned(), written.into());
             }
             None if text.required => {
-                let place = A::PLACES.iter().find(|place| place.field == text.field);
-                let name = place.map_or_else(
-                    || format!("--{}", option_of::<A>(text.field)),
-                    |place| place.name.to_owned(),
-                );
+                let name = name_of::<A>(text.field);
                 return Err(BadCommandLine::new(format!(
                     "no text was given; give it as {name}, with --file FILE, or write - to read it from standard input"
                 ))
@@ -89,6 +108,18 @@ fn arguments<A: Act>(
             }
             None => {}
         }
+    }
+    if let Some(text) = A::TEXT
+        && text.required
+        && arguments.get(text.field).and_then(Value::as_str).is_some_and(|it| it.trim().is_empty())
+    {
+        // A variable of a shell that is not set is an empty argument, and no answer.
+        return Err(BadCommandLine::new(format!(
+            "{} is empty, so nothing was sent; give the text as an argument, with --file FILE, or write - to read it from \
+             standard input",
+            name_of::<A>(text.field)
+        ))
+        .into());
     }
     for (field, value) in &mut arguments {
         if kind(field) == Kind::Json

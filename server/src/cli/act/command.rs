@@ -14,6 +14,8 @@ pub trait Act: Send + Sync + 'static {
     const NAMED: &'static [(&'static str, &'static [&'static str])] = &[];
     /// Required fields that the command can find out when they are left out.
     const FOUND: &'static [&'static str] = &[];
+    /// What a field allows in a shell, where that is more than its tool allows; the end of "it must be".
+    const ALLOWED: &'static [(&'static str, &'static str)] = &[];
     /// Help in place of what the schema says, where that speaks of tools.
     const HELP: &'static [(&'static str, &'static str)] = &[];
 }

@@ -4,13 +4,14 @@ use clap::Arg;
 use clap::ArgAction;
 use clap::ArgMatches;
 use clap::builder::PossibleValuesParser;
-use clap::value_parser;
+use clap::builder::ValueParser;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::cli::ids;
 use crate::cli::ids::Noun;
+use crate::cli::whole;
 
 /// Fields that are true when their option is there.
 const SWITCHES: [&str; 3] = ["force", "all", "include_processed"];
@@ -69,21 +70,22 @@ impl Kind {
             Self::Id(noun) => argument.value_parser(ids::parser(*noun)).value_name(noun.name()),
             Self::Text => argument.value_name("TEXT"),
             Self::Whole { least, most } => argument
-                .value_parser(value_parser!(i64).range(*least..=*most))
+                .value_parser(whole(*least, *most))
                 .allow_negative_numbers(true)
                 .value_name("N"),
             Self::Number if field.contains("usd") => {
-                argument.value_parser(value_parser!(f64)).value_name("DOLLARS")
+                argument.value_parser(whole::fraction).value_name("DOLLARS")
             }
-            Self::Number => argument.value_parser(value_parser!(f64)).value_name("NUMBER"),
+            Self::Number => argument.value_parser(whole::fraction).value_name("NUMBER"),
             Self::Truth => argument
                 .value_parser(PossibleValuesParser::new(["true", "false"]))
                 .value_name("BOOL"),
             Self::Switch => argument,
             Self::Texts => argument.value_name("LIST"),
-            Self::Numbers => {
-                argument.value_parser(value_parser!(i64)).value_delimiter(',').value_name("NUMBERS")
-            }
+            Self::Numbers => argument
+                .value_parser(whole(i64::MIN, i64::MAX))
+                .value_delimiter(',')
+                .value_name("NUMBERS"),
             Self::Json => argument.value_name("JSON"),
         };
         argument.action(match self {
@@ -117,6 +119,17 @@ impl Kind {
                 Some(matches.get_many::<i64>(field)?.map(|number| json!(number)).collect())
             }
         }
+    }
+}
+
+/// The parser of a whole number, which names the bounds that there are.
+fn whole(least: i64, most: i64) -> ValueParser {
+    match (least, most) {
+        (i64::MIN, i64::MAX) => ValueParser::from(|typed: &str| {
+            typed.trim().parse::<i64>().map_err(|_| "it must be a whole number")
+        }),
+        (least, i64::MAX) => ValueParser::from(whole::at_least(least)),
+        (least, most) => ValueParser::from(whole::within(least, most)),
     }
 }
 

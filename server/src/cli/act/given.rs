@@ -129,8 +129,11 @@ fn file_of<A: Act>(field: &str, is_text: bool) -> Arg {
     let option =
         if is_text { "file".to_owned() } else { format!("{}-file", option_of::<A>(field)) };
     let words = field.replace('_', " ");
+    // The name that it has in the commands that have no other text.
+    let other = is_text.then(|| format!("{}-file", option_of::<A>(field)));
     Arg::new(format!("{field} from a file"))
         .long(option)
+        .visible_aliases(other)
         .value_name("FILE")
         .conflicts_with(field.to_owned())
         .value_parser(value_parser!(PathBuf))

@@ -14,6 +14,7 @@ mod told;
 
 pub use call::call;
 pub use call::put;
+pub use call::refuse_without_change;
 pub use command::Act;
 pub use command::Place;
 pub use command::Text;

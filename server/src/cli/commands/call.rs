@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Map;
 use serde_json::Value;
 
 use crate::cli::act;
@@ -27,6 +28,9 @@ pub struct Call {
     /// Read the arguments from this file; - is standard input
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// List the arguments that the tool takes, each with what it means
+    #[arg(long, requires = "tool", conflicts_with_all = ["arguments", "file"])]
+    pub fields: bool,
     /// Print JSON, as always
     #[arg(long, hide = true)]
     pub json: bool,
@@ -36,9 +40,16 @@ pub struct Call {
 
 pub async fn run(command: &Call, environment: &Environment) -> anyhow::Result<Exit> {
     let Some(tool) = &command.tool else {
-        output::line(mcp::tool_names().join("\n"))?;
+        output::verbatim(mcp::tool_names().join("\n"))?;
         return Ok(Exit::Ok);
     };
+    if command.fields {
+        let Some(schema) = mcp::arguments_of(tool) else {
+            return Err(BadCommandLine::new(unknown(tool)).into());
+        };
+        output::line(fields(&schema))?;
+        return Ok(Exit::Ok);
+    }
     let text = match (command.arguments.as_deref(), &command.file) {
         (Some("-"), _) => Some(act::read("-".as_ref())?),
         (Some(text), _) => Some(text.to_owned()),
@@ -65,6 +76,26 @@ pub async fn run(command: &Call, environment: &Environment) -> anyhow::Result<Ex
     })?;
     output::json(&answer)?;
     Ok(Exit::Ok)
+}
+
+/// The arguments of a tool: their names, what they hold, and what they mean.
+fn fields(schema: &Map<String, Value>) -> String {
+    let is_required = |name: &str| {
+        let required = schema.get("required").and_then(Value::as_array);
+        required.is_some_and(|all| all.iter().any(|required| required == name))
+    };
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let lines = properties.into_iter().flatten().map(|(name, field)| {
+        let kind = match field["enum"].as_array() {
+            Some(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | "),
+            None => field["type"].as_str().unwrap_or("any").to_owned(),
+        };
+        let required = if is_required(name) { ", required" } else { "" };
+        let means = field["description"].as_str().unwrap_or_default().replace('\n', " ");
+        format!("{name} ({kind}{required})\n    {means}")
+    });
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() { "It takes no arguments.".to_owned() } else { lines.join("\n") }
 }
 
 fn unknown(tool: &str) -> String {

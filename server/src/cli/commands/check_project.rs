@@ -166,7 +166,7 @@ fn page(checks: &Checks, file: &File) -> Page {
                 Value::String(text) => text.clone(),
                 // They may be secrets.
                 Value::Object(variables) => variables.keys().cloned().collect::<Vec<_>>().join(" "),
-                value => value.to_string(),
+                Value::Bool(_) | Value::Number(_) | Value::Array(_) => shown["value"].to_string(),
             };
             let source = shown["source"].as_str().unwrap_or_default().to_owned();
             table.row([Cell::new(format!("{name}.{key}")), Cell::new(value), Cell::new(source)]);

@@ -65,7 +65,7 @@ pub async fn run(command: &Dashboard, environment: &Environment) -> anyhow::Resu
     output::line(&url)?;
     if path != "/" {
         output::note(
-            "The link is good once, within five minutes. Whoever opens it gets the session.",
+            "The link is good once, within five minutes. It gives the session to the browser that opens it first.",
         );
     }
     Ok(Exit::Ok)

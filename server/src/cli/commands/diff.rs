@@ -8,6 +8,8 @@ use serde_json::json;
 use crate::cli::client;
 use crate::cli::commands::tickets::result::Work;
 use crate::cli::connection::Connection;
+use crate::cli::ids;
+use crate::cli::ids::Noun;
 use crate::cli::output;
 use crate::cli::terminal::Display;
 use crate::cli::terminal::Line;
@@ -25,7 +27,7 @@ const STAT: usize = 120;
 #[derive(Debug, Args)]
 pub struct Diff {
     /// The ticket, such as T-42, open or closed
-    #[arg(value_name = "TICKET")]
+    #[arg(value_name = "TICKET", value_parser = ids::parser(Noun::Ticket))]
     pub ticket: String,
     /// Only list the files that changed
     #[arg(long)]

@@ -9,6 +9,7 @@ use crate::cli::act::Given;
 use crate::cli::act::Place;
 use crate::cli::commands::events;
 use crate::cli::commands::events::Events;
+use crate::cli::failure::BadCommandLine;
 use crate::config::Environment;
 use crate::exit::Exit;
 
@@ -52,6 +53,12 @@ pub async fn run(command: EventCommand, environment: &Environment) -> anyhow::Re
 }
 
 async fn mark(command: &Given<MarkEvents>, environment: &Environment) -> anyhow::Result<Exit> {
+    let given = |field| command.fields.contains_key(field);
+    if given("event_seqs") == given("up_to_seq") {
+        let words =
+            "say which events to mark: either those of --event-seqs, or all up to --up-to-seq";
+        return Err(BadCommandLine::new(words).into());
+    }
     act::carry_out(command, environment, |_, answer| {
         let marked = answer["marked"].as_i64().unwrap_or(0);
         Ok(format!("Marked {marked} event{}.", if marked == 1 { "" } else { "s" }))

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
@@ -20,6 +21,8 @@ use crate::cli::client::ClientError;
 use crate::cli::connection::Connection;
 use crate::cli::event_log;
 use crate::cli::here;
+use crate::cli::ids;
+use crate::cli::ids::Noun;
 use crate::cli::output;
 use crate::cli::terminal::Display;
 use crate::cli::terminal::Line;
@@ -27,7 +30,9 @@ use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Since;
 use crate::cli::terminal::Tone;
+use crate::cli::whole;
 use crate::config::Environment;
+use crate::domain::event::EventKind;
 use crate::exit::Exit;
 use crate::wire::event::EventView;
 use crate::wire::event::Events as Listed;
@@ -39,20 +44,23 @@ pub struct Events {
     /// Keep printing new events until interrupted
     #[arg(long, short)]
     pub follow: bool,
-    /// Only the last N events; with --follow, those to begin with [default: all; with --follow: 10]
-    #[arg(long, short = 'n', value_name = "N", conflicts_with_all = ["after", "unmarked"])]
+    /// Only the last N events; with --follow, those to begin with [default: 50; with --follow: 10; with --since: all]
+    #[arg(long, short = 'n', value_name = "N", conflicts_with_all = ["after", "unmarked"], value_parser = whole::at_least(0_usize))]
     pub limit: Option<usize>,
+    /// Print every event that there is
+    #[arg(long, short, conflicts_with_all = ["limit", "since", "after", "unmarked", "follow"])]
+    pub all: bool,
     /// Only events since then: so long ago (90s, 30m, 2h, 7d), a day (2026-11-22, UTC) or an instant (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with_all = ["after", "unmarked"])]
     pub since: Option<Since>,
     /// Start after the event with this number
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", value_parser = whole::at_least(0_i64))]
     pub after: Option<i64>,
     /// Only events that the coordinator has not marked as processed, oldest first
     #[arg(long, conflicts_with = "after")]
     pub unmarked: bool,
     /// Only events of these kinds, separated by commas, such as ticket_on_hold,ticket_closed
-    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', hide_possible_values = true, value_parser = PossibleValuesParser::new(EventKind::NAMES))]
     pub kinds: Vec<String>,
     /// With --follow: wait for a server that is not running yet, instead of failing
     #[arg(long, requires = "follow")]
@@ -64,7 +72,7 @@ pub struct Events {
     #[arg(long, conflicts_with_all = ["project", "ticket"])]
     pub here: bool,
     /// Only events of this ticket
-    #[arg(long, value_name = "T-N")]
+    #[arg(long, value_name = "T-N", value_parser = ids::parser(Noun::Ticket))]
     pub ticket: Option<String>,
     /// Print one JSON object per line
     #[arg(long)]
@@ -89,6 +97,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const PAGE: usize = 200;
 /// Events that were there before those that are followed.
 const BEFORE: usize = 10;
+/// Events that are printed unless told otherwise.
+const LAST: usize = 50;
 
 /// Lists events, or follows them until nobody reads the output any more.
 pub async fn run(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
@@ -130,7 +140,7 @@ fn is_hung_up(output: BorrowedFd<'_>) -> bool {
 async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exit> {
     let screen = Screen::of(&command.display, environment);
     let mut out = if command.follow { screen.stream() } else { screen.open() };
-    let mut away = false;
+    let (mut away, mut printed) = (false, 0_usize);
     let (mut client, mut after, project) = loop {
         match begin(command, environment, &screen).await {
             Ok(Some(begun)) => break begun,
@@ -180,8 +190,10 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
         // An answer may hold fewer than were asked for and not be the last.
         if !command.follow && raw.is_empty() {
             out.close()?;
+            tell_of_more(command, printed);
             return Ok(Exit::Ok);
         }
+        printed = printed.saturating_add(raw.len());
         if let Some(last) = last_seq.filter(|last| *last < after) {
             output::note(format_args!(
                 "the newest event of the server is {last}, but events up to {after} were printed already: the server has another database. \
@@ -189,6 +201,18 @@ async fn tell(command: &Events, environment: &Environment) -> anyhow::Result<Exi
             ));
             after = last;
         }
+    }
+}
+
+/// Says that nothing was there, or that more is.
+fn tell_of_more(command: &Events, printed: usize) {
+    let by_itself = command.limit.is_none() && command.after.is_none();
+    if printed == 0 {
+        output::note("No event matches.");
+    } else if by_itself && most(command).is_some_and(|most| printed >= most) {
+        output::note(format_args!(
+            "These are the last {printed} events. To see more, give --limit N, --since TIME, or --all."
+        ));
     }
 }
 
@@ -215,8 +239,7 @@ async fn begin(
         Some(since) => event_log::since(&client, since.instant(screen.now())).await?,
         None => 0,
     };
-    let follows = command.follow && !command.unmarked && command.since.is_none();
-    let after = match command.limit.or(follows.then_some(BEFORE)) {
+    let after = match most(command) {
         Some(count) => {
             let mut query = query(command, project.as_ref(), from);
             if let Some(query) = query.as_object_mut() {
@@ -227,6 +250,13 @@ async fn begin(
         None => from,
     };
     Ok(Some((client, after, project)))
+}
+
+/// How many of the last events are printed; `None` for all that there are.
+fn most(command: &Events) -> Option<usize> {
+    let is_told = command.all || command.unmarked || command.since.is_some();
+    let by_itself = if command.follow { BEFORE } else { LAST };
+    command.limit.or((!is_told).then_some(by_itself))
 }
 
 /// The server; for `--here` as the sessions of this directory ask it.
@@ -286,7 +316,7 @@ fn line(event: &EventView, screen: &Screen) -> Page {
     let before = before.text(format!("{project:<10}  {kind}"));
     let hang = before.columns().min(MOST_HANG);
     let mut page = Page::new();
-    page.line(before.toned(summary, tone(&event.kind)).hang(hang));
+    page.line(before.toned(screen.told(summary), tone(&event.kind)).hang(hang));
     page
 }
 

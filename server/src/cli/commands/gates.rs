@@ -161,7 +161,7 @@ fn table(gates: &[GateView]) -> Table {
         table.row([
             (&gate.gate).into(),
             verdict(gate),
-            Cell::new(commit.get(..12).unwrap_or(commit).to_owned()),
+            Cell::new(commit.get(..12).unwrap_or(commit)),
             Cell::new(gate.attempt_id.clone().unwrap_or_default()),
             Cell::new(gate.command.join(" ")),
         ]);

@@ -45,7 +45,7 @@ pub async fn run(command: &Headers, environment: &Environment) -> anyhow::Result
         headers[CONSUMER_HEADER] = json!(here::consumer(&directory));
     }
     // Nothing beside the headers: Claude Code takes none of them when one of the values is no string.
-    output::line(headers)?;
+    output::verbatim(headers)?;
     Ok(Exit::Ok)
 }
 

@@ -13,6 +13,9 @@ use crate::cli::terminal::Line;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Tone;
+use crate::cli::waiting;
+use crate::cli::waiting::Waiting;
+use crate::cli::whole;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::inbox::ItemView;
@@ -25,8 +28,8 @@ pub struct Inbox {
     /// Only the project of this directory; nothing when it belongs to none
     #[arg(long, conflicts_with = "project")]
     pub here: bool,
-    /// Maximum number of items to print, the oldest ones
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Maximum number of items to print: what needs an answer first, then stopped tickets, each oldest first
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = whole::within(1_u32, 10_000))]
     pub limit: u32,
     /// Print one line with the number of items of each kind; nothing when nothing waits or no server is running
     #[arg(long, conflicts_with = "json")]
@@ -45,39 +48,52 @@ pub async fn run(command: &Inbox, environment: &Environment) -> anyhow::Result<E
         return show(command, environment).await;
     }
     // A hook runs it at the start of every session, in directories that have nothing to do with the server too.
-    if let Ok(Some((_, items, more))) = read(command, environment).await
-        && !items.is_empty()
+    if let Ok(Some(waiting)) = read(command, environment).await
+        && waiting.total() > 0
     {
-        output::line(brief(&items, more))?;
+        output::line(brief(&waiting, here::is_of_session(environment)))?;
     }
     Ok(Exit::Ok)
 }
 
 async fn show(command: &Inbox, environment: &Environment) -> anyhow::Result<Exit> {
-    let (raw, items, more) = read(command, environment).await?.unwrap_or_default();
+    let found = read(command, environment).await?;
+    let is_elsewhere = found.is_none();
+    let waiting = found.unwrap_or_default();
+    let more = waiting.total() > waiting.items.len();
     if command.json {
-        output::json(&json!({"items": raw, "more": more}))?;
+        output::json(&json!({"items": waiting.raw, "more": more, "counts": waiting.counts}))?;
         return Ok(Exit::Ok);
     }
     let screen = Screen::of(&command.display, environment);
-    if items.is_empty() {
+    if is_elsewhere {
+        output::note(
+            "This directory belongs to no project of the server. `vibe-ensemble inbox` lists what waits in all projects.",
+        );
+        return Ok(Exit::Ok);
+    }
+    if waiting.items.is_empty() {
         output::note("Nothing waits for you.");
         return Ok(Exit::Ok);
     }
-    screen.show(&page(&items, &screen))?;
+    screen.show(&page(&waiting.items, &screen))?;
     if more {
-        output::note(format_args!(
-            "Only the oldest {} items are shown. To see more, raise --limit.",
-            items.len()
-        ));
+        output::note(rest(&waiting));
     }
     Ok(Exit::Ok)
 }
 
-type Read = (Vec<serde_json::Value>, Vec<ItemView>, bool);
+/// Says how much waits that is not shown.
+fn rest(waiting: &Waiting) -> String {
+    let (shown, total) = (waiting.items.len(), waiting.total());
+    format!(
+        "{shown} of {total} are shown: {}. To see them all, give --limit {total}.",
+        waiting::counted(&waiting.counts)
+    )
+}
 
-/// The items as they came and as they are read, and whether there are more. `None` where the directory is no project's.
-async fn read(command: &Inbox, environment: &Environment) -> anyhow::Result<Option<Read>> {
+/// What waits. `None` where the directory is no project's.
+async fn read(command: &Inbox, environment: &Environment) -> anyhow::Result<Option<Waiting>> {
     let client = client::find(&command.connection, environment)?;
     let project = if command.here {
         let Some(project) = of_directory(&client, environment).await? else { return Ok(None) };
@@ -85,14 +101,9 @@ async fn read(command: &Inbox, environment: &Environment) -> anyhow::Result<Opti
     } else {
         command.project.clone()
     };
-    let limit = usize::try_from(command.limit).unwrap_or(usize::MAX);
-    let given = client::given([("project", &project)]);
-    let mut raw =
-        client.list("list_inbox", "items", given, command.limit.saturating_add(1)).await?;
-    let more = raw.len() > limit;
-    raw.truncate(limit);
-    let items = client.read("list_inbox", raw.clone().into())?;
-    Ok(Some((raw, items, more)))
+    // The counts are all that a brief line says.
+    let most = if command.brief { 1 } else { command.limit };
+    Ok(Some(Waiting::read(&client, project.as_deref(), most).await?))
 }
 
 async fn of_directory(
@@ -115,7 +126,7 @@ fn page(items: &[ItemView], screen: &Screen) -> Page {
             .collect();
         let head = Line::new().toned(&item.item, Tone::Strong);
         page.line(head.toned(format!("  {}", beside.join("  ")), Tone::Faint));
-        page.line(Line::new().text(format!("  {}", item.sentence)).hang(2));
+        page.line(Line::new().text(format!("  {}", screen.told(&item.sentence))).hang(2));
         for action in &item.actions {
             let line = Line::new().toned(format!("    {}: ", action.label), Tone::Faint);
             page.line(line.toned(&action.command, Tone::Pointer).hang(6));
@@ -124,24 +135,11 @@ fn page(items: &[ItemView], screen: &Screen) -> Page {
     page
 }
 
-/// How many of each kind, as a sentence for the beginning of a session.
-fn brief(items: &[ItemView], more: bool) -> String {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
-    for item in items {
-        match counts.iter_mut().find(|(kind, _)| *kind == item.kind) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((&item.kind, 1)),
-        }
-    }
-    let said: Vec<String> = counts
-        .into_iter()
-        .map(|(kind, count)| {
-            let kind = output::plain(&kind.replace('_', " "));
-            format!("{count} {kind}")
-        })
-        .collect();
-    let more = if more { " and more" } else { "" };
-    format!("Vibe-Ensemble: waiting for you: {}{more}. See list_inbox.", said.join(", "))
+/// How many of each kind, in one line: for the model whose session begins with it, or for a person.
+fn brief(waiting: &Waiting, is_model: bool) -> String {
+    let where_to =
+        if is_model { "list_inbox lists them" } else { "`vibe-ensemble inbox` lists them" };
+    format!("Vibe-Ensemble: waiting for you: {}; {where_to}.", waiting::counted(&waiting.counts))
 }
 
 #[cfg(test)]
@@ -187,7 +185,9 @@ mod tests {
             text.push_str(&screen.lines(&page(&items(), &screen)).join("\n"));
             text.push_str("\n\n");
         }
-        text.push_str(&brief(&items(), false));
+        let counts = [("operator".to_owned(), 198), ("question".to_owned(), 2)].into();
+        let waiting = Waiting { items: items(), counts, ..Waiting::default() };
+        text.push_str(&[brief(&waiting, true), brief(&waiting, false), rest(&waiting)].join("\n"));
         crate::snapshot::holds("page-inbox", &text);
     }
 }

@@ -20,6 +20,7 @@ use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Table;
 use crate::config::Environment;
+use crate::domain::hold::HoldKind;
 use crate::exit::Exit;
 use crate::wire::pause::PauseView;
 use crate::wire::pause::PausedView;
@@ -53,6 +54,7 @@ pub struct Pause {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "vibe-ensemble resume [OPTIONS] [PROJECT [WORKER_TYPE] | TICKET]")]
 pub struct Resume {
     /// Also resume every project and every queue in it, and the tickets that `stop` put on hold
     #[arg(long)]
@@ -71,7 +73,7 @@ pub async fn pause(command: &Pause, environment: &Environment) -> anyhow::Result
         .into());
     }
     let mut arguments = arguments(scope);
-    let reason = command.reason.as_deref().unwrap_or("an operator paused it");
+    let reason = command.reason.as_deref().unwrap_or("no reason was given");
     arguments["reason"] = json!(reason);
     let client = client::find(&scope.connection, environment)?;
     let answer = client.call("pause", arguments).await?;
@@ -148,6 +150,9 @@ async fn resume_ticket(
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
     let client = client::find(&scope.connection, environment)?;
+    let held: TicketView = client.ask("get_ticket", json!({"ticket_id": id})).await?;
+    // To continue without an answer takes the other command.
+    anyhow::ensure!(held.hold_kind.as_deref() != Some(HoldKind::Question.name()), asks(id, &held));
     let answer = client.call("resume_ticket", json!({"ticket_id": id})).await?;
     if scope.json {
         output::json(&answer)?;
@@ -155,11 +160,20 @@ async fn resume_ticket(
     }
     let ticket: TicketView = client.read("resume_ticket", answer)?;
     output::line(format_args!(
-        "Resumed {id}: it is {} at its stage {}. `vibe-ensemble answer {id} \"…\"` would also have answered a question.",
+        "Resumed {id}: it is {} at its stage {}.",
         cell(&ticket.state),
         cell(&ticket.current_stage)
     ))?;
     Ok(Exit::Ok)
+}
+
+/// Why a ticket is not resumed that waits for an answer.
+fn asks(id: &str, held: &TicketView) -> String {
+    let question = output::short(held.hold_reason.as_deref().unwrap_or_default(), 1000);
+    format!(
+        "{id} was not resumed: it asks a question.\n\n  {question}\n\nAnswer it with `vibe-ensemble answer {id} \"…\"`, or \
+         send it on without an answer with `vibe-ensemble ticket resume {id}`."
+    )
 }
 
 fn arguments(scope: &PauseScope) -> Value {
@@ -207,7 +221,7 @@ fn resumed(what: &str, found: &PausedView, screen: &Screen) -> Page {
 fn table(pauses: &[PauseView], screen: &Screen) -> Table {
     let mut table = Table::new([
         Column::new("PAUSED").least(16),
-        Column::new("BY").rank(1),
+        Column::new("HOW").rank(1),
         Column::new("SINCE").rank(2),
         Column::new("UNTIL").sparse(),
         Column::new("WHY").least(16),
@@ -244,7 +258,7 @@ mod tests {
             project: Some("shop".into()),
             worker_type: Some("implement".into()),
             cause: "coordinator".into(),
-            reason: "an operator paused it".into(),
+            reason: "no reason was given".into(),
             until: None,
             ..everything.clone()
         };

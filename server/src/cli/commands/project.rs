@@ -70,6 +70,9 @@ pub struct ListProjects {
     pub connection: Connection,
 }
 
+/// A relative path is taken from where the command is run.
+const AN_ALLOWED_PATH: &str = "an existing directory on the server's machine";
+
 const PROJECT: Place = Place::required("project", "PROJECT");
 
 pub struct ShowProject;
@@ -84,6 +87,7 @@ impl Act for CreateProject {
     const PLACES: &'static [Place] =
         &[Place::required("name", "NAME"), Place::optional("path", "DIR")];
     const FOUND: &'static [&'static str] = &["path"];
+    const ALLOWED: &'static [(&'static str, &'static str)] = &[("path", AN_ALLOWED_PATH)];
     const HELP: &'static [(&'static str, &'static str)] = &[
         ("path", "Its directory, on the server's machine [default: the current directory]"),
         (
@@ -123,6 +127,7 @@ pub struct UpdateProject;
 impl Act for UpdateProject {
     const TOOL: &'static str = "update_project";
     const PLACES: &'static [Place] = &[PROJECT];
+    const ALLOWED: &'static [(&'static str, &'static str)] = &[("path", AN_ALLOWED_PATH)];
     const HELP: &'static [(&'static str, &'static str)] = &[
         (
             "max_workers",
@@ -202,10 +207,9 @@ fn page(projects: &[ProjectView]) -> Page {
 }
 
 async fn show(command: &Given<ShowProject>, environment: &Environment) -> anyhow::Result<Exit> {
-    act::carry_out(command, environment, |_, answer| {
-        Ok(details(answer, &["name", "path", "isolation", "on_complete", "tickets", "limits"]))
-    })
-    .await
+    let screen = Screen::of(&Display::default(), environment);
+    let first = ["name", "path", "isolation", "on_complete", "tickets", "limits"];
+    act::carry_out(command, environment, |_, answer| Ok(details(answer, &first, &screen))).await
 }
 
 /// A path as the server takes it: absolute. A relative one is meant from where the command is run.
@@ -246,6 +250,7 @@ async fn update(
     mut command: Given<UpdateProject>,
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
+    act::refuse_without_change(&command)?;
     if !command.text("path").is_empty() {
         absolute(&mut command)?;
     }

@@ -97,7 +97,8 @@ async fn list(command: &ListQueues, environment: &Environment) -> anyhow::Result
         let queues: Vec<QueueView> = client.read("list_queues", queues.into())?;
         let mut page = Page::new();
         if queues.is_empty() {
-            page.line("There is no queue yet: each worker type has one. Create a type with `vibe-ensemble type create`.");
+            page.line("There is no queue yet: each worker type has one. Create a type with `vibe-ensemble type create \
+                 PROJECT NAME --template implementation`.");
         } else {
             page.table(table(&queues));
         }
@@ -131,11 +132,12 @@ async fn show(command: &Given<ShowQueue>, environment: &Environment) -> anyhow::
     let client = client::find(&command.connection, environment)?;
     let answer = act::call(command, &client, environment).await?;
     let screen = Screen::of(&Display::default(), environment);
-    Told { json: command.json }
-        .show(&answer, &screen, || Ok(page(&client.read("get_queue_status", answer.clone())?)))
+    Told { json: command.json }.show(&answer, &screen, || {
+        Ok(page(&client.read("get_queue_status", answer.clone())?, &screen))
+    })
 }
 
-fn page(status: &QueueStatus) -> Page {
+fn page(status: &QueueStatus, screen: &Screen) -> Page {
     let mut page = Page::new();
     page.table(table(std::slice::from_ref(&status.queue)));
     page.gap();
@@ -151,7 +153,8 @@ fn page(status: &QueueStatus) -> Page {
     ]);
     for ticket in &status.tickets {
         let WaitingTicket { ticket_id, priority, title, waiting_for, .. } = ticket;
-        tickets.row([ticket_id.into(), priority.into(), title.into(), waiting_for.into()]);
+        let waits = waiting_for.as_ref().map(|why| screen.told(why));
+        tickets.row([ticket_id.into(), priority.into(), title.into(), (&waits).into()]);
     }
     page.table(tickets);
     page
@@ -199,7 +202,9 @@ mod tests {
         let full = QueueStatus { tickets, ..empty.clone() };
         let mut texts = Vec::new();
         for screen in [Screen::pipe(), Screen::of_columns(80), Screen::of_columns(50)] {
-            texts.extend([&full, &empty].map(|status| screen.lines(&page(status)).join("\n")));
+            texts.extend(
+                [&full, &empty].map(|status| screen.lines(&page(status, &screen)).join("\n")),
+            );
         }
         crate::snapshot::holds("table-queues", &texts.join("\n\n"));
     }

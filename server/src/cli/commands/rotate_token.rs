@@ -70,7 +70,7 @@ pub async fn run(command: &RotateToken, environment: &Environment) -> anyhow::Re
             );
         }
     }
-    output::line(file.display())?;
+    output::verbatim(file.display())?;
     Ok(Exit::Ok)
 }
 

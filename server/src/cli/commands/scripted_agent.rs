@@ -48,7 +48,7 @@ echo \"Hello, ${1:-world}!\"
 
 pub fn run(command: &ScriptedAgent, environment: &Environment) -> anyhow::Result<Exit> {
     if command.arguments.iter().any(|argument| argument == "--version") {
-        output::line(concat!(env!("CARGO_PKG_VERSION"), " (scripted agent of vibe-ensemble)"))?;
+        output::verbatim(concat!(env!("CARGO_PKG_VERSION"), " (scripted agent of vibe-ensemble)"))?;
         return Ok(Exit::Ok);
     }
     let mut prompt = String::new();
@@ -202,7 +202,7 @@ impl Speech {
 
     fn send(&self, mut message: Value) -> anyhow::Result<()> {
         message["session_id"] = json!(self.session);
-        Ok(output::line(message)?)
+        Ok(output::verbatim(message)?)
     }
 }
 

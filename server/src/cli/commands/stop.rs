@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::cli::client;
 use crate::cli::client::Client;
+use crate::cli::client::ClientError;
 use crate::cli::client::is_away;
 use crate::cli::connection::Connection;
 use crate::cli::failure::BadCommandLine;
@@ -22,7 +23,9 @@ use crate::domain::stopping::NO_REASON;
 use crate::domain::stopping::StopWhat;
 use crate::domain::text::Name;
 use crate::exit::Exit;
+use crate::mcp;
 use crate::serve;
+use crate::store;
 use crate::wire::stop::StoppedView;
 use crate::wire::worker::WorkerStatus;
 
@@ -154,9 +157,20 @@ async fn offline(
         }
     };
     let reason = command.reason.clone().unwrap_or_else(|| NO_REASON.to_owned());
-    let stopped = serve::stop_offline(&config, what, reason).await?;
+    let stopped = serve::stop_offline(&config, what, reason).await.map_err(worded)?;
     let left = stopped.left.iter().map(ToString::to_string).collect();
     Ok(Stopped { work: stopped.work.into(), server: false, left })
+}
+
+/// A refusal reads as if a server had refused.
+fn worded(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<store::Error>() {
+        Ok(store::Error::Refused(refusal)) => {
+            ClientError::Refused(mcp::refused_in_shell(&refusal)).into()
+        }
+        Ok(other) => other.into(),
+        Err(error) => error,
+    }
 }
 
 fn words(what: Option<&Named>, answer: &Stopped) -> String {

@@ -19,6 +19,7 @@ use crate::cli::output::cell;
 use crate::cli::terminal::Display;
 use crate::cli::terminal::Screen;
 use crate::config::Environment;
+use crate::domain::waiting::Cause;
 use crate::exit::Exit;
 use crate::wire::ticket::TicketDetailView;
 use crate::wire::ticket::TicketView;
@@ -84,7 +85,7 @@ impl Act for CreateTicket {
     const HELP: &'static [(&'static str, &'static str)] = &[
         (
             "execution_plan",
-            "The worker types that it goes through, in order; the name of a template makes its type",
+            "The worker types that it goes through, in order; where a stage is the name of a template, its worker type is created",
         ),
         ("priority", "Which ticket of a queue goes first [default: normal]"),
         ("title", "What to do, on one line of at most 200 characters"),
@@ -167,15 +168,59 @@ pub async fn moved<A: Act>(
     environment: &Environment,
     done: &str,
 ) -> anyhow::Result<Exit> {
-    act::carry_out(command, environment, |client, answer| {
-        let ticket: TicketView = client.read(A::TOOL, answer.clone())?;
-        Ok(format!("{done} {}: {}", cell(&ticket.ticket_id), stands(&ticket)))
+    let client = client::find(&command.connection, environment)?;
+    let answer = act::call(command, &client, environment).await?;
+    say(command, environment, &client, &answer, done).await
+}
+
+/// Says what was done, and where the ticket is then.
+async fn say<A: Act>(
+    command: &Given<A>,
+    environment: &Environment,
+    client: &Client,
+    answer: &serde_json::Value,
+    done: &str,
+) -> anyhow::Result<Exit> {
+    let ticket: TicketView = client.read(A::TOOL, answer.clone())?;
+    let held_back = if command.json { None } else { held_back(client, &ticket, environment).await };
+    Told { json: command.json }.say(answer, || {
+        Ok(format!("{done} {}: {}", cell(&ticket.ticket_id), stands(&ticket, held_back.as_deref())))
     })
-    .await
+}
+
+/// What keeps a ticket in its queue from starting until somebody does something, or for long.
+const HOLDING: [Cause; 9] = [
+    Cause::NoWorkerType,
+    Cause::ServerPaused,
+    Cause::UsageLimit,
+    Cause::ProjectPaused,
+    Cause::QueuePaused,
+    Cause::Budget,
+    Cause::Draining,
+    Cause::DiskLow,
+    Cause::NoWorker,
+];
+
+/// Why a ticket in its queue does not start, when that lasts.
+async fn held_back(
+    client: &Client,
+    ticket: &TicketView,
+    environment: &Environment,
+) -> Option<String> {
+    if ticket.state != "queued" {
+        return None;
+    }
+    let id = json!({"ticket_id": ticket.ticket_id});
+    // That it was queued is true whatever this question is answered.
+    let detail: TicketDetailView = client.ask("get_ticket", id).await.ok()?;
+    let cause = detail.waiting_cause.as_deref()?;
+    let holds = HOLDING.iter().any(|holding| holding.name() == cause);
+    let screen = Screen::of(&Display::default(), environment);
+    detail.waiting_for.filter(|_| holds).map(|why| screen.told(&why))
 }
 
 /// Where a ticket is, and what follows it, as the end of a sentence.
-fn stands(ticket: &TicketView) -> String {
+fn stands(ticket: &TicketView, held_back: Option<&str>) -> String {
     let (id, at) = (cell(&ticket.ticket_id), cell(&ticket.current_stage));
     match (ticket.state.as_str(), &ticket.resolution, &ticket.hold_reason) {
         ("closed", Some(resolution), _) => format!("it is closed as {}.", cell(resolution)),
@@ -184,6 +229,9 @@ fn stands(ticket: &TicketView) -> String {
         }
         ("blocked", ..) => {
             format!("it is blocked until {} is completed.", cell(&ticket.depends_on.join(", ")))
+        }
+        (other, ..) if let Some(why) = held_back => {
+            format!("it is {} at its stage {at}, and does not start yet. {why}", cell(other))
         }
         (other, ..) => format!(
             "it is {} at its stage {at}. Follow it with `vibe-ensemble logs {id} --follow`.",
@@ -227,7 +275,14 @@ async fn update(
         };
         act::put(&mut command, "description", written);
     }
-    moved(&command, environment, "Changed").await
+    let client = client::find(&command.connection, environment)?;
+    let id = json!({"ticket_id": command.text("ticket_id")});
+    let before = client.call("get_ticket", id).await?;
+    let answer = act::call(&command, &client, environment).await?;
+    let given = command.fields.keys().chain(command.files.keys());
+    let is_same = given.map(String::as_str).all(|field| before[field] == answer[field]);
+    let done = if is_same { "Nothing to change in" } else { "Changed" };
+    say(&command, environment, &client, &answer, done).await
 }
 
 async fn comment(
@@ -276,15 +331,17 @@ mod tests {
             current_stage: "implement".into(),
             ..TicketView::default()
         };
-        assert!(stands(&ticket).contains("queued at its stage implement"));
+        assert!(stands(&ticket, None).contains("queued at its stage implement"));
+        let paused = stands(&ticket, Some("The server is paused."));
+        assert!(paused.ends_with("does not start yet. The server is paused."), "{paused}");
         let held = TicketView {
             state: "on_hold".into(),
             hold_reason: Some("Which date?".into()),
             ..ticket.clone()
         };
-        assert!(stands(&held).contains("Which date?"));
+        assert!(stands(&held, None).contains("Which date?"));
         let closed =
             TicketView { state: "closed".into(), resolution: Some("cancelled".into()), ..ticket };
-        assert_eq!(stands(&closed), "it is closed as cancelled.");
+        assert_eq!(stands(&closed, None), "it is closed as cancelled.");
     }
 }

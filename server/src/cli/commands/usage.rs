@@ -8,6 +8,8 @@ use serde_json::json;
 use crate::cli::client;
 use crate::cli::client::Client;
 use crate::cli::connection::Connection;
+use crate::cli::ids;
+use crate::cli::ids::Noun;
 use crate::cli::output;
 use crate::cli::output::cell_of;
 use crate::cli::terminal::Cell;
@@ -20,6 +22,7 @@ use crate::cli::terminal::Since;
 use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
 use crate::cli::terminal::memory;
+use crate::cli::whole;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::store::GroupBy;
@@ -52,7 +55,7 @@ pub struct Usage {
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
     /// Only attempts at this ticket
-    #[arg(long, value_name = "T-N")]
+    #[arg(long, value_name = "T-N", value_parser = ids::parser(Noun::Ticket))]
     pub ticket: Option<String>,
     /// Only attempts of this worker type
     #[arg(long, value_name = "WORKER_TYPE")]
@@ -64,7 +67,7 @@ pub struct Usage {
     #[arg(long, value_name = "TIME")]
     pub until: Option<Since>,
     /// Maximum number of groups to print; totals include all groups
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = whole::at_least(1_u32))]
     pub limit: u32,
     /// Print JSON
     #[arg(long)]
@@ -88,19 +91,46 @@ pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<E
         ("until", &until),
     ]);
     arguments["group_by"] = json!(command.by.name());
-    let groups = client.list("get_usage", "usage", arguments.clone(), command.limit).await?;
+    let asked = command.limit.saturating_add(1);
+    let mut groups = client.list("get_usage", "usage", arguments.clone(), asked).await?;
+    let limit = usize::try_from(command.limit).unwrap_or(usize::MAX);
+    let more = groups.len() > limit;
+    groups.truncate(limit);
     arguments["limit"] = json!(1);
     let total = client.call("get_usage", arguments).await?["total"].take();
     if command.json {
         output::json(&json!({"usage": groups, "total": total}))?;
         return Ok(Exit::Ok);
     }
-    let groups: Vec<UsageView> = client.read("get_usage", groups.into())?;
+    let mut groups: Vec<UsageView> = client.read("get_usage", groups.into())?;
+    sort(command.by, &mut groups);
     let total: UsageView = client.read("get_usage", total)?;
     let mut page = table(command.by, &groups, &total, &screen);
+    if more {
+        let first = if limit == 1 { "group is".to_owned() } else { format!("{limit} groups are") };
+        let line = format!(
+            "Only the first {first} shown; the total is of all. To see more, raise --limit."
+        );
+        page.line(Line::new().toned(line, Tone::Faint));
+    }
     limits(command, &client, &mut page).await?;
     screen.show(&page)?;
     Ok(Exit::Ok)
+}
+
+/// Those that cost the same are in the order of their numbers.
+fn sort(by: GroupBy, groups: &mut [UsageView]) {
+    if !matches!(by, GroupBy::Ticket | GroupBy::Stage | GroupBy::Attempt) {
+        return;
+    }
+    let number = |id: &Option<String>| {
+        let number = id.as_deref().and_then(|id| id.split_once('-'));
+        number.and_then(|(_, number)| number.parse::<i64>().ok())
+    };
+    let place = |group: &UsageView| (number(&group.ticket_id), number(&group.attempt_id));
+    groups.sort_by(|one, other| {
+        other.cost_usd.total_cmp(&one.cost_usd).then_with(|| place(one).cmp(&place(other)))
+    });
 }
 
 /// Projects whose limits are shown.
@@ -157,10 +187,10 @@ const fn heading(by: GroupBy) -> &'static str {
 
 fn table(by: GroupBy, groups: &[UsageView], total: &UsageView, screen: &Screen) -> Page {
     let mut table = Table::new([
-        Column::new(heading(by)),
+        Column::new(heading(by)).least(16),
         Column::new("COST").right(),
         Column::new("ASSUMED").right().sparse(),
-        Column::new("ATTEMPTS").rank(3).right(),
+        Column::new("ATTEMPTS").rank(3).right().sparse(),
         Column::new("TURNS").rank(5).right(),
         Column::new("INPUT").rank(2).right(),
         Column::new("CACHED").rank(7).right(),
@@ -177,7 +207,8 @@ fn table(by: GroupBy, groups: &[UsageView], total: &UsageView, screen: &Screen) 
             Cell::new(name).tone(tone),
             Cell::new(format!("${:.2}", group.cost_usd)).tone(tone),
             assumed.into(),
-            group.attempts.into(),
+            // Each row is one attempt then.
+            if by == GroupBy::Attempt { Cell::default() } else { group.attempts.into() },
             group.num_turns.into(),
             tokens(group.input_tokens).into(),
             tokens(group.cached_tokens).into(),

@@ -5,19 +5,22 @@ use serde_json::json;
 
 use crate::cli::client;
 use crate::cli::connection::Connection;
-use crate::cli::failure::BadCommandLine;
+use crate::cli::ids;
 use crate::cli::ids::Noun;
 use crate::cli::output;
 use crate::cli::output::cell;
 use crate::cli::output::cell_of;
+use crate::cli::terminal::Display;
+use crate::cli::terminal::Screen;
 use crate::config::Environment;
+use crate::domain::waiting::ON_HOLD;
 use crate::exit::Exit;
 use crate::wire::ticket::TicketDetailView;
 
 #[derive(Debug, Args)]
 pub struct Why {
     /// The ticket, such as T-42
-    #[arg(value_name = "TICKET")]
+    #[arg(value_name = "TICKET", value_parser = ids::parser(Noun::Ticket))]
     pub ticket: String,
     /// Print JSON
     #[arg(long)]
@@ -28,10 +31,7 @@ pub struct Why {
 
 pub async fn run(command: &Why, environment: &Environment) -> anyhow::Result<Exit> {
     let client = client::find(&command.connection, environment)?;
-    let id = Noun::Ticket.parse(&command.ticket).map_err(|why| {
-        BadCommandLine::new(format!("invalid value {:?} for <TICKET>: {why}", command.ticket))
-    })?;
-    let ticket = client.call("get_ticket", json!({"ticket_id": id})).await?;
+    let ticket = client.call("get_ticket", json!({"ticket_id": command.ticket})).await?;
     if command.json {
         let mut answer = json!({});
         for name in
@@ -42,7 +42,8 @@ pub async fn run(command: &Why, environment: &Environment) -> anyhow::Result<Exi
         output::json(&answer)?;
         return Ok(Exit::Ok);
     }
-    output::line(sentence(&client.read("get_ticket", ticket)?))?;
+    let screen = Screen::of(&Display::default(), environment);
+    output::line(screen.told(&sentence(&client.read("get_ticket", ticket)?)))?;
     Ok(Exit::Ok)
 }
 
@@ -51,6 +52,10 @@ fn sentence(detail: &TicketDetailView) -> String {
     let ticket = &detail.ticket;
     let id = cell(&ticket.ticket_id);
     if let Some(sentence) = &detail.waiting_for {
+        // The sentence about a ticket on hold begins with its state.
+        if let Some(why) = sentence.strip_prefix(ON_HOLD) {
+            return format!("{id} is on hold: {why}");
+        }
         return format!("{id} is {}. {sentence}", cell(&ticket.state));
     }
     let resolution = cell_of(ticket.resolution.as_ref());

@@ -13,6 +13,7 @@ use crate::cli::act::Told;
 use crate::cli::client;
 use crate::cli::connection::Connection;
 use crate::cli::details::details;
+use crate::cli::failure::BadCommandLine;
 use crate::cli::output::cell;
 use crate::cli::terminal::Cell;
 use crate::cli::terminal::Column;
@@ -207,8 +208,9 @@ fn page_of_types(project: &str, types: &[WorkerTypeRow]) -> Page {
 }
 
 async fn show(command: &Given<ShowWorkerType>, environment: &Environment) -> anyhow::Result<Exit> {
+    let screen = Screen::of(&Display::default(), environment);
     act::carry_out(command, environment, |_, answer| {
-        Ok(details(answer, &["worker_type", "project", "description", "model"]))
+        Ok(details(answer, &["worker_type", "project", "description", "model"], &screen))
     })
     .await
 }
@@ -222,6 +224,16 @@ async fn create(
         command.files.contains_key("system_prompt") || command.fields.contains_key("system_prompt");
     if !command.text("template").is_empty() && !has_prompt {
         act::put(&mut command, "system_prompt", serde_json::Value::Null);
+    } else if !has_prompt {
+        let asks = CreateWorkerType::TEXT.map_or("", |text| text.asks);
+        let Some(written) = act::edited(asks, "", environment)? else {
+            return Err(BadCommandLine::new(
+                "there is no system prompt: name a template with --template, such as --template implementation (`vibe-ensemble \
+                 type templates` lists them), or give a prompt with --system-prompt or --file",
+            )
+            .into());
+        };
+        act::put(&mut command, "system_prompt", written);
     }
     let (project, kind) = (cell(command.text("project")), cell(command.text("worker_type")));
     act::carry_out(&command, environment, |_, _| {
@@ -237,6 +249,7 @@ async fn update(
     command: &Given<UpdateWorkerType>,
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
+    act::refuse_without_change(command)?;
     act::carry_out(command, environment, |_, _| {
         Ok(format!("Changed the worker type {}.", named(command)))
     })
@@ -260,11 +273,12 @@ async fn templates(command: &Templates, environment: &Environment) -> anyhow::Re
     let found = client.list(tool, "templates", arguments, MOST).await?;
     let answer = json!({"templates": found});
     let told = Told { json: command.json };
+    let screen = Screen::of(&command.display, environment);
     if command.template.is_some() {
-        let one = found.first().map(|one| details(one, &["template", "source", "description"]));
+        let first = ["template", "source", "description"];
+        let one = found.first().map(|one| details(one, &first, &screen));
         return told.say(&answer, || Ok(one.unwrap_or_default()));
     }
-    let screen = Screen::of(&command.display, environment);
     told.show(&answer, &screen, || {
         Ok(page_of_templates(&client.read::<Vec<TemplateRow>>(tool, found.into())?))
     })

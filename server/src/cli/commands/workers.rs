@@ -1,6 +1,7 @@
 //! `workers`: what each worker is working on.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
 use crate::cli::client;
@@ -10,12 +11,16 @@ use crate::cli::output;
 use crate::cli::terminal::Cell;
 use crate::cli::terminal::Column;
 use crate::cli::terminal::Display;
+use crate::cli::terminal::Line;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Table;
+use crate::cli::terminal::Tone;
+use crate::cli::whole;
 use crate::config;
 use crate::config::Environment;
 use crate::domain::worker::Worker;
+use crate::domain::worker::WorkerState;
 use crate::exit::Exit;
 use crate::serve;
 use crate::state;
@@ -27,13 +32,13 @@ pub struct Workers {
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
     /// Only workers in this state: launching, idle, busy, stopping or stopped [default: all but stopped]
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", hide_possible_values = true, value_parser = PossibleValuesParser::new(WorkerState::NAMES))]
     pub state: Option<String>,
     /// Include stopped workers
     #[arg(long, conflicts_with = "state")]
     pub all: bool,
     /// Maximum number of workers to print
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole::at_least(1_u32))]
     pub limit: u32,
     /// Print JSON
     #[arg(long)]
@@ -129,6 +134,12 @@ fn page(workers: &[WorkerView], screen: &Screen) -> Page {
         ]);
     }
     let mut page = Page::new();
+    if workers.is_empty() {
+        page.line(
+            Line::new().toned("No worker matches; --all lists stopped ones too.", Tone::Faint),
+        );
+        return page;
+    }
     page.table(table);
     page
 }

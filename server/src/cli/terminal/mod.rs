@@ -9,9 +9,11 @@
 //! direction of writing. Only this module writes escape sequences.
 
 mod display;
+mod dollars;
 mod full_screen;
 mod page;
 mod pager;
+pub mod prose;
 mod screen;
 mod since;
 mod style;
@@ -21,6 +23,9 @@ mod width;
 
 pub use display::ColorWhen;
 pub use display::Display;
+pub use dollars::MARK;
+pub use dollars::dollars;
+pub use dollars::is_assumed;
 pub use full_screen::FullScreen;
 pub use full_screen::Key;
 pub use page::Line;

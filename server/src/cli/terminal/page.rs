@@ -1,5 +1,6 @@
 //! What a command prints: lines of text and tables, laid out when it is known how wide they may be.
 
+use super::prose;
 use super::style::Tone;
 use super::table::Table;
 use super::width::characters;
@@ -95,8 +96,20 @@ impl Line {
         let hang = if self.hang + 20 > width { 0 } else { self.hang };
         let mut wrap = Wrap { width, hang, colour, line: Vec::new(), used: 0, done: Vec::new() };
         for (text, tone) in &self.parts {
-            for (character, width) in characters(text) {
-                wrap.push(character, width, *tone);
+            // What is copied from a terminal must be what was meant, so commands stay on one line where they fit on one.
+            let pieces = if *tone == Tone::Pointer {
+                vec![(text.as_str(), true)]
+            } else {
+                prose::parts(text)
+            };
+            for (piece, is_whole) in pieces {
+                let is_whole = is_whole && hang + columns(piece) <= width;
+                if is_whole {
+                    wrap.make_room(columns(piece));
+                }
+                for (character, width) in characters(piece) {
+                    wrap.push(character, width, *tone, !is_whole);
+                }
             }
         }
         wrap.end();
@@ -121,13 +134,27 @@ struct Wrap<'t> {
     width: usize,
     hang: usize,
     colour: bool,
-    line: Vec<(&'t str, usize, Tone)>,
+    /// Each character with its width, its tone, and whether the line may be broken after it.
+    line: Vec<(&'t str, usize, Tone, bool)>,
     used: usize,
     done: Vec<String>,
 }
 
 impl<'t> Wrap<'t> {
-    fn push(&mut self, character: &'t str, width: usize, tone: Tone) {
+    /// Begins a new line unless so many columns are left on this one.
+    fn make_room(&mut self, columns: usize) {
+        let has_words = self.line.iter().any(|(text, ..)| *text != " ");
+        if self.used + columns <= self.width || !has_words {
+            return;
+        }
+        // What is glued to the front of a command goes with it.
+        let glued = self.line.iter().rev().take_while(|(text, ..)| *text != " ").count();
+        let word = self.line.len() - glued;
+        let moves = glued > 0 && self.hang + glued + columns <= self.width;
+        self.finish(if moves { word } else { self.line.len() });
+    }
+
+    fn push(&mut self, character: &'t str, width: usize, tone: Tone, breaks: bool) {
         if self.used + width > self.width {
             if character == " " {
                 // The break takes its place.
@@ -136,12 +163,14 @@ impl<'t> Wrap<'t> {
             }
             // After the last space, unless that only ends the indentation, or the last wide character: such scripts have no
             // spaces between words.
-            let ends = |(text, width, _): &(&str, usize, Tone)| *text == " " || *width > 1;
+            let ends = |(text, width, _, breaks): &(&str, usize, Tone, bool)| {
+                *breaks && (*text == " " || *width > 1)
+            };
             let word = self.line.iter().rposition(ends).map_or(0, |at| at + 1);
             let has_words = self.line[..word].iter().any(|(text, ..)| *text != " ");
             self.finish(if has_words { word } else { self.line.len() });
         }
-        self.line.push((character, width, tone));
+        self.line.push((character, width, tone, breaks));
         self.used += width;
     }
 
@@ -149,9 +178,9 @@ impl<'t> Wrap<'t> {
     fn finish(&mut self, at: usize) {
         let rest = self.line.split_off(at);
         self.end();
-        self.line = vec![(" ", 1, Tone::Plain); self.hang];
+        self.line = vec![(" ", 1, Tone::Plain, true); self.hang];
         self.line.extend(rest);
-        self.used = self.line.iter().map(|(_, width, _)| width).sum();
+        self.used = self.line.iter().map(|(_, width, ..)| width).sum();
     }
 
     fn end(&mut self) {
@@ -161,7 +190,7 @@ impl<'t> Wrap<'t> {
         let mut written = String::new();
         let mut run = String::new();
         let mut tone = Tone::Plain;
-        for (text, _, next) in self.line.drain(..) {
+        for (text, _, next, _) in self.line.drain(..) {
             if next != tone {
                 tone.paint(&run, self.colour, &mut written);
                 run.clear();
@@ -313,6 +342,27 @@ mod tests {
         assert!(lines.iter().all(|line| columns(line) <= 10), "{lines:?}");
         let joined: String = lines.concat().split_whitespace().collect();
         assert_eq!(joined, "a/very/long/path/that/has/no/space/in/itandthensome");
+    }
+
+    #[test]
+    fn a_command_is_broken_only_where_no_line_has_room_for_it() {
+        let mut page = Page::new();
+        page.line("It is paused. Resume it with `vibe-ensemble resume shop`, or wait.");
+        page.line(
+            Line::new()
+                .text("  Answer it: ")
+                .toned("vibe-ensemble answer T-4 'x y'", Tone::Pointer),
+        );
+        assert_eq!(
+            page.lines(Some(40), false),
+            [
+                "It is paused. Resume it with",
+                "`vibe-ensemble resume shop`, or wait.",
+                "  Answer it:",
+                "vibe-ensemble answer T-4 'x y'",
+            ]
+        );
+        assert!(page.lines(Some(20), false).iter().all(|line| columns(line) <= 20));
     }
 
     #[test]

@@ -122,6 +122,12 @@ impl Screen {
         self.times.at(at, self.now)
     }
 
+    /// Sentences with the instants in it as this screen shows them.
+    #[must_use]
+    pub fn told(&self, text: &str) -> String {
+        self.times.within(text, self.now)
+    }
+
     /// An instant in wire form at the beginning of a line of a log.
     #[must_use]
     pub fn stamp(&self, at: &str) -> String {

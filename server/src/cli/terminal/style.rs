@@ -33,7 +33,7 @@ impl Tone {
     pub fn of_state(name: &str) -> Self {
         match name {
             "running" | "busy" | "succeeded" => Self::Good,
-            "on_hold" | "paused" | "stuck" | "stopping" => Self::Attention,
+            "blocked" | "on_hold" | "paused" | "stuck" | "stopping" => Self::Attention,
             "failed" | "timed_out" | "lost" => Self::Bad,
             "closed" | "completed" | "cancelled" | "stopped" | "interrupted" | "idle" => {
                 Self::Faint

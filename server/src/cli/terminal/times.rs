@@ -43,6 +43,32 @@ impl Times {
         }
     }
 
+    /// Sentences with the instants in them as a person tells them.
+    #[must_use]
+    pub fn within(self, text: &str, now: Timestamp) -> String {
+        if self == Self::Exact {
+            return text.to_owned();
+        }
+        let (mut told, mut rest) = (String::new(), text);
+        while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+            let digits = &rest[at..];
+            let end = digits.find(|c: char| !is_of_instant(c)).unwrap_or(digits.len());
+            // A full stop or a colon may follow.
+            let end = digits[..end].find('Z').map_or(end, |z| z + 1);
+            told.push_str(&rest[..at]);
+            let word = &digits[..end];
+            let is_instant = word.len() >= INSTANT.len() && word.ends_with('Z');
+            if is_instant && read(word).is_some() {
+                told.push_str(&self.at(word, now));
+            } else {
+                told.push_str(word);
+            }
+            rest = &digits[end..];
+        }
+        told.push_str(rest);
+        told
+    }
+
     /// The time as a log shows it, always of the same width.
     #[must_use]
     pub fn stamp(self, at: &str) -> String {
@@ -62,6 +88,13 @@ impl Times {
             Self::Local => local(at, "%H:%M:%S"),
         }
     }
+}
+
+/// The shortest instant in wire form.
+const INSTANT: &str = "2026-11-22T00:00:00Z";
+
+const fn is_of_instant(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, '-' | ':' | '.' | 'T' | 'Z')
 }
 
 /// An instant in wire form.
@@ -178,6 +211,17 @@ mod tests {
         }
         // Whatever the zone, a log's column stays straight.
         assert_eq!(Times::Local.stamp(at).len(), "Nov 22 00:00:00".len());
+    }
+
+    #[test]
+    fn instants_within_a_sentence_are_told_and_nothing_else_changes() {
+        let text = "The queue T-42 is paused since 2026-11-22T00:00:00.007Z: 3.5 of 7; retried at 2026-11-22T00:05:00.007Z.";
+        assert_eq!(
+            Times::Local.within(text, NOW),
+            "The queue T-42 is paused since 2026-11-22 00:00 (now): 3.5 of 7; retried at 2026-11-22 00:05 (in 5 min)."
+        );
+        assert_eq!(Times::Exact.within(text, NOW), text);
+        assert_eq!(Times::Local.within("", NOW), "");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::domain::judging::due::Changes;
 use crate::domain::judging::due::Occasion;
 use crate::domain::judging::due::due;
 use crate::domain::judging::junit;
+use crate::domain::text::Name;
 use crate::domain::ticket::Ticket;
 use crate::domain::waiting::GitStep;
 use crate::domain::worktree::Head;
@@ -97,7 +98,7 @@ impl Worktrees {
         files: Option<Vec<String>>,
     ) -> std::result::Result<(), Trouble> {
         let stage = ticket.current_stage().as_str();
-        let plan: Vec<&str> = ticket.plan.stages().iter().map(|name| name.as_str()).collect();
+        let plan: Vec<&str> = ticket.plan.stages().iter().map(Name::as_str).collect();
         let (commit, head, work) = match work {
             Some((commit, head, work)) => (commit, head, Some(work)),
             None => (None, None, None),

@@ -93,6 +93,17 @@ enum Job {
     Base,
 }
 
+impl Job {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Land => "land",
+            Self::Plan => "plan",
+            Self::Base => "base",
+        }
+    }
+}
+
 impl Worktrees {
     pub(in super::super) fn new(
         store: Store,
@@ -161,7 +172,7 @@ impl Worktrees {
                 self.wait_for_room(ticket, &error, &mut waits).await;
                 continue;
             }
-            tracing::warn!(%ticket, ?job, error = %chain(&error), "a git step of a ticket failed");
+            tracing::warn!(%ticket, step = job.name(), error = %chain(&error), "a git step of a ticket failed");
             let Some(pause) = pauses.next().filter(|_| !error.is_lasting()) else {
                 let (kind, error) = (error.kind(), clause(&chain(&error)));
                 let reason = match job {

@@ -1,3 +1,9 @@
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "short is worth more here than fast"
+)]
+
 use serde_json::json;
 
 use super::*;

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use super::round::Found;
 
+const CANNOT_FAIL: &str = "writing to a String cannot fail";
+
 /// Stands for the directory of the run directories in a message, which is stored without it: a restored database may be
 /// somewhere else.
 pub const ATTEMPTS: &str = "{attempts}";
@@ -34,24 +36,24 @@ pub fn red(round: &[Found]) -> String {
     let mut text = String::new();
     for found in round.iter().filter(|found| found.is_red()) {
         let Found { gate, command, how, attempt, .. } = found;
-        let _ = writeln!(text, "Gate {gate} ({attempt}): `{command}` {how}.");
+        writeln!(text, "Gate {gate} ({attempt}): `{command}` {how}.").expect(CANNOT_FAIL);
         if !found.new_failures.is_empty() {
             let more = found.new_failures.len().saturating_sub(NAMED);
             let named: Vec<&str> =
                 found.new_failures.iter().take(NAMED).map(String::as_str).collect();
-            let _ = writeln!(text, "New failures:\n- {}", named.join("\n- "));
+            writeln!(text, "New failures:\n- {}", named.join("\n- ")).expect(CANNOT_FAIL);
             if more > 0 {
-                let _ = writeln!(text, "- and {more} more");
+                writeln!(text, "- and {more} more").expect(CANNOT_FAIL);
             }
         }
         if let Some(note) = &found.note {
-            let _ = writeln!(text, "{note}");
+            writeln!(text, "{note}").expect(CANNOT_FAIL);
         }
         let tail = end_of(&found.tail, TAIL_BYTES);
         if !tail.is_empty() {
-            let _ = writeln!(text, "The end of its output:\n{tail}");
+            writeln!(text, "The end of its output:\n{tail}").expect(CANNOT_FAIL);
         }
-        let _ = writeln!(text, "The whole of its output is in {ATTEMPTS}/{attempt}.\n");
+        writeln!(text, "The whole of its output is in {ATTEMPTS}/{attempt}.\n").expect(CANNOT_FAIL);
     }
     text.trim_end().to_owned()
 }

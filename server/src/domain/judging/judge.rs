@@ -102,24 +102,22 @@ fn compared(head: &Run, base: Option<&Run>) -> Judged {
         End::Exited(_) | End::Signalled(_) | End::NotStarted => GateVerdict::Failed,
     };
     let is_known = base.is_some_and(|base| match base.end {
-        End::Exited(0) => false,
+        End::Exited(0) | End::NotStarted => false,
         End::Exited(_) | End::Signalled(_) => red == GateVerdict::Failed,
         // Where the base does not even end, nothing can be asked of the ticket.
         End::TimedOut => true,
-        End::NotStarted => false,
     });
     let tests = head.tests.as_ref().filter(|tests| !tests.failed.is_empty());
     let base_tests = base.and_then(|base| base.tests.as_ref());
     match (tests, base_tests) {
         (Some(head), Some(base)) if red == GateVerdict::Failed => against(head, base, is_known),
-        // The base has a report and this commit has none: it broke before its tests.
-        (None, Some(_)) => Judged { new: New::Whole, ..of(red) },
         (_, None) if is_known => of(GateVerdict::KnownFailure),
         (Some(head), _) => {
             let failed = head.failed.iter().cloned().collect();
             Judged { new: New::Tests { failed, missing: Vec::new() }, ..of(red) }
         }
-        (None, None) => Judged { new: New::Whole, ..of(red) },
+        // If the base has a report and this commit has none, it broke before its tests.
+        (None, _) => Judged { new: New::Whole, ..of(red) },
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads a report of single tests in the form of JUnit.
+//! Reads a report of single tests in the form of `JUnit`.
 //!
 //! The file was written by a command that an agent's work controls, so nothing in it is believed beyond names: it is
 //! bounded, no entity of its own is expanded, and what cannot be read is no report.

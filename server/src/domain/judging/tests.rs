@@ -1,3 +1,5 @@
+#![expect(clippy::format_collect, reason = "short is worth more here than fast")]
+
 use std::collections::BTreeSet;
 
 use super::due::Changes;
@@ -36,7 +38,7 @@ const BAD: End = End::Exited(101);
 fn verdict(gate: &Gate, runs: &[Run], base: Option<&Run>) -> (GateVerdict, New, Vec<String>) {
     match next(gate, runs, base, true) {
         Next::Done(judged) => (judged.verdict, judged.new, judged.known),
-        other => panic!("expected a verdict, got {other:?}"),
+        other @ (Next::Run | Next::RunBase) => panic!("expected a verdict, got {other:?}"),
     }
 }
 

@@ -151,7 +151,7 @@ pub fn after_attempt(
     let (failure, detail) = match verdict {
         Verdict::Succeeded(result) => return after_stage(standing.place(), result, policy),
         Verdict::Cancelled => {
-            return hold(HoldKind::Operator, "its worker was asked to cancel it");
+            return hold(HoldKind::Operator, "it was stopped while it was running");
         }
         Verdict::Interrupted { resume } | Verdict::Signalled { resume, .. } => {
             if let Some(Met::Spent(limit)) = standing.limit {

@@ -10,6 +10,8 @@ use crate::domain::judging::due::Occasion;
 use crate::domain::judging::due::due;
 use crate::domain::text::shown;
 
+const CANNOT_FAIL: &str = "writing to a String cannot fail";
+
 /// What a ticket has besides its files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
@@ -86,7 +88,7 @@ pub(super) fn gates(checks: &Checks, stage: &str) -> String {
             "\nFiles that match {files} decide what the gates find. If you change one, somebody must agree before your work \
              counts; say in your report why the change is right."
         )
-        .expect("writing to a String cannot fail");
+        .expect(CANNOT_FAIL);
     }
     text
 }
@@ -94,12 +96,12 @@ pub(super) fn gates(checks: &Checks, stage: &str) -> String {
 fn one(gate: &Gate) -> String {
     let mut text = format!("{}: `{}`", shown(&gate.name), command(&gate.command));
     if !gate.directory.is_empty() {
-        text += &format!(", in {}", shown(&gate.directory));
+        write!(text, ", in {}", shown(&gate.directory)).expect(CANNOT_FAIL);
     }
     if !gate.when_changed.is_empty() {
         let globs: Vec<String> =
             gate.when_changed.iter().map(|glob| format!("`{}`", shown(glob))).collect();
-        text += &format!(", if the ticket changes {}", globs.join(" or "));
+        write!(text, ", if the ticket changes {}", globs.join(" or ")).expect(CANNOT_FAIL);
     }
     text
 }
@@ -119,5 +121,5 @@ fn command(argv: &[String]) -> String {
 }
 
 fn line(text: &mut String, what: &str) {
-    writeln!(text, "- {what}").expect("writing to a String cannot fail");
+    writeln!(text, "- {what}").expect(CANNOT_FAIL);
 }

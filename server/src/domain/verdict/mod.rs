@@ -322,7 +322,9 @@ fn killed(facts: &Facts, signal: i32) -> (Failure, String) {
 
 fn error_result(facts: &Facts, result: &AgentResult) -> (Failure, String) {
     let words = result.errors.first().or(result.prose.as_ref());
-    let said = words.map(|w| format!(": {}", first_line(w))).unwrap_or_default();
+    // Some errors of the service have no words.
+    let words = words.map(|w| first_line(w)).filter(|w| w.chars().any(char::is_alphanumeric));
+    let said = words.map(|w| format!(": {w}")).unwrap_or_default();
     if facts.resumed && !facts.had_session {
         return (Failure::SessionGone, format!("the claude session to resume is gone{said}"));
     }

@@ -8,7 +8,6 @@ use super::checks::checks;
 use super::paused::standing_pause;
 use super::queued::queued;
 use super::wait::Wait;
-use super::wait::place;
 use crate::domain::advice::Advice;
 use crate::domain::advice::Step;
 use crate::domain::hold::Hold;
@@ -22,6 +21,9 @@ use crate::domain::ticket::TicketState;
 use crate::domain::time::Timestamp;
 use crate::domain::worktree::Worktree;
 
+/// How the sentence about a ticket on hold begins.
+pub const ON_HOLD: &str = "On hold: ";
+
 /// The answer, or `None` for a closed ticket, which waits for nothing.
 #[must_use]
 pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
@@ -29,7 +31,7 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
         TicketState::Closed { .. } => return None,
         TicketState::Running => running(ticket, around),
         TicketState::OnHold(Hold { reason, kind }) => {
-            let why = format!("On hold: {}", sentence(reason));
+            let why = format!("{ON_HOLD}{}", sentence(reason));
             let mut advice = resume(ticket, *kind, around.without_type.as_deref());
             advice.push(close(ticket));
             Wait { advice, ..Wait::new(Cause::OnHold, why) }
@@ -94,7 +96,7 @@ fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec
     };
     let create = format!("create the worker type {}", ticket.current_stage());
     let stage = ticket.current_stage();
-    let create = Advice::take_with(Step::CreateWorkerType, create, place(ticket, stage));
+    let create = Advice::create_type(create, ticket.project_name.as_str(), stage.as_str());
     let mut advice = vec![Advice::Then(vec![create, resume])];
     if let [other, ..] = others {
         let to = format!("resume it at another stage of its plan (such as {other})");

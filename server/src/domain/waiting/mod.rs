@@ -16,6 +16,7 @@ mod paused;
 mod queued;
 mod wait;
 
+pub use self::answer::ON_HOLD;
 pub use self::answer::waiting;
 pub use self::around::Brakes;
 pub use self::around::CheckWait;

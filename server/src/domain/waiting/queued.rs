@@ -22,7 +22,7 @@ pub(super) fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
     let stage = ticket.current_stage();
     let Some(queue) = around.queue.as_ref() else {
         return Wait::new(Cause::NoWorkerType, format!("Its stage {stage} has no worker type."))
-            .or(Advice::take_with(Step::CreateWorkerType, "create it", place(ticket, stage)));
+            .or(Advice::create_type("create it", ticket.project_name.as_str(), stage.as_str()));
     };
     if let Some(wait) = standing_pause(ticket, around) {
         return wait;
@@ -177,7 +177,7 @@ fn none_comes(queue: &QueueSurroundings, ticket: &Ticket) -> Option<Wait> {
     if queue.auto_spawn {
         return None;
     }
-    let none = format!("No worker of type {stage} is running, and its auto_spawn is off");
+    let none = format!("No worker of type {stage} is running, and none starts by itself");
     let start = Advice::take_with(Step::SpawnWorker, "start one", place(ticket, stage));
     let full = match queue.project_max_workers {
         Some(most) if queue.project_workers >= most => Some(("project", most)),

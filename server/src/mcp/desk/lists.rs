@@ -60,7 +60,7 @@ impl Desk {
         Ok(Rows { tickets, total: page.total, more: page.more })
     }
 
-    /// The first tickets of a table, for those who know how many there are.
+    /// The first tickets of a table, without how many there are.
     pub(crate) async fn first_of_table(
         &self,
         query: &TableQuery,

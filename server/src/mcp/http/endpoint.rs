@@ -71,7 +71,7 @@ async fn silenced(service: &Service, attempt: AttemptId) -> Option<Response> {
     match service.store.speaking_attempt(attempt, service.present()).await {
         Ok(_) => None,
         Err(store::Error::Refused(refusal)) => {
-            tracing::info!(%attempt, ?refusal, "refused an agent whose attempt is over or was stopped");
+            tracing::info!(%attempt, why = reply::refusal(&refusal, Reader::Model), "refused an agent whose attempt is over or was stopped");
             let body = json!({"error": "invalid_token", "message": reply::refusal(&refusal, Reader::Model)});
             let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
             let challenge = (header::WWW_AUTHENTICATE, challenge);

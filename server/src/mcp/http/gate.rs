@@ -99,7 +99,7 @@ pub(crate) async fn check(
     next.run(request).await
 }
 
-/// The connection belongs to somebody who may use this server. There is none when the request did not arrive by a socket.
+/// The connection is known from now on. None exists when the request did not arrive by a socket.
 fn know(request: &Request) {
     if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
         connection.is_now_known();

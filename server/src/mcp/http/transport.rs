@@ -82,6 +82,6 @@ pub async fn serve(
     };
     tokio::select! {
         () = serving => {}
-        () = drained => tracing::warn!(waited = ?DRAIN, "connections are still open at the end"),
+        () = drained => tracing::warn!(seconds = DRAIN.as_secs(), "connections are still open at the end"),
     }
 }

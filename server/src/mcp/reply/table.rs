@@ -27,6 +27,10 @@ pub(crate) fn refusal(refusal: &Refusal, reader: Reader) -> String {
 
 /// The argument that a refusal is about, in parts.
 pub(crate) fn wrong_field(refusal: &Refusal) -> Option<WrongField> {
+    if let Refusal::MissingField { field, allowed } = refusal {
+        let (field, allowed) = (field.clone(), Some(allowed.clone()));
+        return Some(WrongField { field, allowed, ..WrongField::default() });
+    }
     if let Refusal::InvalidField(invalid) = refusal { Some(value(invalid)) } else { None }
 }
 
@@ -66,6 +70,10 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             format!("{}.", invalid(wrong)),
             vec![Advice::again(format!("correct {} and call again", wrong.field), "correct it")],
         ),
+        Refusal::MissingField { field, allowed } => (
+            format!("{field} is missing; it must be {allowed}."),
+            vec![Advice::again(format!("add {field} and call again"), "add it")],
+        ),
         Refusal::UnknownProject { project } => (
             format!("There is no project {}.", quoted(project)),
             vec![
@@ -75,8 +83,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
         ),
         Refusal::UnknownWorkerType { project, worker_type, known } => {
             let none = format!("Project {project} has no worker type {}", quoted(worker_type));
-            let place = format!("{project} {worker_type}");
-            let create = with(Step::CreateWorkerType, "create it", &place);
+            let create = Advice::create_type("create it", project, worker_type);
             if known.is_empty() {
                 (format!("{none}; it has none yet."), vec![create])
             } else {
@@ -133,17 +140,21 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
         }
         Refusal::ProjectInUse { project, open_tickets, live_workers } => (
             format!(
-                "Project {project} was not deleted: it has {} and {}.",
-                counted(*open_tickets, "open ticket"),
-                counted(*live_workers, "live worker")
+                "Project {project} was not deleted: it has {}.",
+                [(*open_tickets, "open ticket"), (*live_workers, "live worker")]
+                    .into_iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, noun)| counted(count, noun))
+                    .collect::<Vec<_>>()
+                    .join(" and ")
             ),
-            vec![
-                Advice::Then(vec![
-                    with(Step::CloseTicket, "close the tickets", "T-N"),
-                    with(Step::StopWorker, "stop the workers", "W-N"),
-                ]),
-                Advice::Force,
-            ],
+            {
+                let close = with(Step::CloseTicket, "close the tickets", "T-N");
+                let stop = with(Step::StopWorker, "stop the workers", "W-N");
+                let first = [(*open_tickets, close), (*live_workers, stop)];
+                let first = first.into_iter().filter(|(count, _)| *count > 0);
+                vec![Advice::Then(first.map(|(_, step)| step).collect()), Advice::Force]
+            },
         ),
         Refusal::WorkerTypeInUse { worker_type, tickets } => (
             format!(

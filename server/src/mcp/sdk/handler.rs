@@ -182,6 +182,7 @@ impl ServerHandler for Handler {
         let running = parts.and_then(|parts| parts.extensions.get::<Arc<Running>>());
         let cancelled = running.map(|running| running.cancelled()).unwrap_or_default();
         let gone = context.ct.clone();
+        let who = caller.to_string();
         let call = Call { caller, lapsed, gone, cancelled, progress: progress(&context) };
         let answer = tool
             .call(
@@ -192,7 +193,7 @@ impl ServerHandler for Handler {
             .await;
         let (ended, result) = answered(tool.name, answer, reader);
         self.shared.calls.count(tool.name, ended);
-        tracing::debug!(tool = tool.name, ?caller, ended = ended.name(), "tool called");
+        tracing::debug!(tool = tool.name, caller = who, ended = ended.name(), "tool called");
         Ok(result.into())
     }
 

@@ -280,11 +280,11 @@ fn marks(
     match (event_seqs, up_to_seq) {
         (Some(seqs), None) => Ok(EventMarks::Seqs(seqs.into_iter().map(EventSeq).collect())),
         (None, Some(seq)) => Ok(EventMarks::UpTo(EventSeq(seq))),
-        (Some(_), Some(_)) => {
-            Err(Refusal::invalid("event_seqs", "given with up_to_seq", "one of the two alone"))
+        (Some(_), Some(seq)) => {
+            Err(Refusal::invalid("up_to_seq", &seq.to_string(), "left out beside event_seqs"))
         }
         (None, None) => {
-            Err(Refusal::invalid("event_seqs", "missing, and so is up_to_seq", "one of the two"))
+            Err(Refusal::missing("event_seqs", "a list of events, unless up_to_seq is given"))
         }
     }
 }

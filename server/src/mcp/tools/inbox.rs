@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::domain::inbox;
 use crate::domain::refusal::Refusal;
 use crate::mcp::page;
 use crate::mcp::page::Room;
@@ -11,6 +12,7 @@ use crate::mcp::service::Service;
 use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
 use crate::store::InboxPlace;
+use crate::store::InboxQuery;
 use crate::wire::inbox::Inbox;
 use crate::wire::inbox::ItemView;
 
@@ -19,8 +21,8 @@ pub(crate) fn tools() -> Vec<Tool> {
         "list_inbox",
         "List what waits for somebody",
         Effect::Reads,
-        "Lists what waits for somebody, oldest first: tickets on hold, pauses, a missing login, stuck attempts. Each says \
-             why, and has `actions`: calls that settle it (some with a second one in `then`), complete but for your answer.",
+        "Lists what waits for somebody, oldest first: held tickets, pauses, missing logins, stuck attempts. Each says \
+             why and has `actions`: calls that settle it (some with a second in `then`), complete but for your answer.",
         list,
     )]
 }
@@ -28,9 +30,11 @@ pub(crate) fn tools() -> Vec<Tool> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListAll {
-    /// Only what waits in it, or holds the whole server.
+    /// Only what waits in it or holds the server.
     project: Option<String>,
-    /// Default 50, at most 200.
+    /// Only these.
+    kinds: Option<Vec<String>>,
+    /// Default 50.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
     /// The `next_cursor` of the page before.
@@ -39,22 +43,30 @@ struct ListAll {
 
 async fn list(service: Service, given: ListAll) -> Result<Inbox> {
     let after = given.cursor.as_deref().map(read).transpose()?;
-    inbox(&service, given.project.as_deref(), after, page::limit(given.limit)?).await
+    let kinds = kinds(given.kinds.as_deref().unwrap_or_default())?;
+    let limit = page::limit(given.limit)?;
+    inbox(&service, InboxQuery { project: given.project, kinds, after, limit }).await
+}
+
+fn kinds(given: &[String]) -> std::result::Result<Vec<&'static str>, Refusal> {
+    let known = |(index, given): (usize, &String)| {
+        inbox::kinds().find(|kind| kind == given).ok_or_else(|| {
+            let allowed = inbox::kinds().collect::<Vec<_>>().join(", ");
+            Refusal::invalid(format!("kinds[{index}]"), given, format!("one of {allowed}"))
+        })
+    };
+    given.iter().enumerate().map(known).collect()
 }
 
 /// What `list_inbox` returns.
-pub(crate) async fn inbox(
-    service: &Service,
-    project: Option<&str>,
-    after: Option<InboxPlace>,
-    limit: i64,
-) -> Result<Inbox> {
-    let page = service.store.inbox(project, after, limit, service.now()).await?;
+pub(crate) async fn inbox(service: &Service, query: InboxQuery) -> Result<Inbox> {
+    let page = service.store.inbox_of(query, service.now()).await?;
     let places: Vec<InboxPlace> = page.items.iter().map(|(place, _)| *place).collect();
     let items = Room::new().fill(page.items.into_iter().map(|(_, item)| ItemView::from(item)));
     let more = page.more || items.len() < places.len();
     let last = items.len().checked_sub(1).and_then(|last| places.get(last)).filter(|_| more);
-    Ok(Inbox { next_cursor: last.map(|place| write(*place)), items })
+    let counts = page.counts.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect();
+    Ok(Inbox { next_cursor: last.map(|place| write(*place)), counts, items })
 }
 
 fn write(InboxPlace { since, source, key }: InboxPlace) -> String {

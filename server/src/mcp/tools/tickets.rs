@@ -237,7 +237,8 @@ struct Resume {
     ticket_id: String,
     /// The stage to continue with; default the current one.
     stage: Option<String>,
-    /// An answer or instruction for the next worker.
+    /// The answer, or an instruction.
+    #[schemars(length(min = 0))]
     comment: Option<String>,
 }
 
@@ -381,7 +382,11 @@ async fn close(service: Service, given: Close) -> Result<TicketView> {
 
 async fn resume(service: Service, given: Resume) -> Result<TicketView> {
     let ticket = id("ticket_id", &given.ticket_id)?;
-    let comment = said(given.comment.as_deref())?;
+    // The store refuses an empty answer to a question; elsewhere, an empty comment means none.
+    let comment = match given.comment.as_deref() {
+        Some(blank) if blank.trim().is_empty() => Some(String::new()),
+        comment => said(comment)?,
+    };
     let file = settings_file::for_resumed_ticket(&service, ticket).await?;
     let resumed =
         service.store.resume_ticket_with(ticket, given.stage, comment, file, service.now());

@@ -187,7 +187,7 @@ async fn create(service: Service, given: Create) -> Result<Changed> {
         (None, Some(prompt)) => WorkerTypeSettings::with_prompt(prompt.clone()),
         (None, None) => {
             let allowed = "text that is not empty, or left out beside a template";
-            return Err(Refusal::invalid("system_prompt", "", allowed).into());
+            return Err(Refusal::missing("system_prompt", allowed).into());
         }
     };
     let project = given.project.clone();

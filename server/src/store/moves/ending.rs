@@ -48,3 +48,15 @@ pub enum EndReport {
     /// Something else ended the attempt first; the record is kept aside and changes nothing.
     Parked,
 }
+
+impl EndReport {
+    /// As a record of the log has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Parked => "parked",
+        }
+    }
+}

@@ -39,6 +39,11 @@ fn resume_at(plan: &Plan, at: usize, stage: &str) -> Option<usize> {
         .or_else(|| plan.stages().iter().position(|name| name.as_str() == stage))
 }
 
+/// Whether a comment was given that says nothing.
+fn is_blank(comment: Option<&str>) -> bool {
+    comment.is_some_and(|comment| comment.trim().is_empty())
+}
+
 impl Store {
     /// Sends a ticket that is on hold back to its queue and begins to count its attempts anew.
     pub async fn resume_ticket(
@@ -77,6 +82,12 @@ async fn resume(
 ) -> Result<Ticket> {
     let found = ticket::load(connection, id).await?;
     match found.state {
+        TicketState::OnHold(hold)
+            if hold.kind == HoldKind::Question && is_blank(comment.as_deref()) =>
+        {
+            let allowed = "an answer, or left out to continue without one";
+            return Err(Refusal::invalid("comment", "", allowed).into());
+        }
         TicketState::OnHold(_) => {}
         TicketState::Closed { resolution, .. } => {
             return Err(Refusal::TicketClosed { ticket: id, resolution }.into());
@@ -110,7 +121,7 @@ async fn resume(
         let (project, worker_type) = (found.project_name.into_string(), next.to_owned());
         return Err(Refusal::UnknownWorkerType { project, worker_type, known }.into());
     }
-    if let Some(content) = comment {
+    if let Some(content) = comment.filter(|content| !is_blank(Some(content))) {
         comment::insert(connection, NewComment::coordinator(id, &content), now).await?;
     }
     if let Some(kept) = file {
@@ -170,7 +181,7 @@ async fn agree(
     comment: Option<String>,
     now: Timestamp,
 ) -> Result<Ticket> {
-    if let Some(content) = comment {
+    if let Some(content) = comment.filter(|content| !is_blank(Some(content))) {
         comment::insert(connection, NewComment::coordinator(found.id, &content), now).await?;
     }
     protection::agree(connection, found.id, now).await?;

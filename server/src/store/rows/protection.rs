@@ -35,12 +35,11 @@ pub(crate) async fn of_ticket(
     .fetch_optional(connection)
     .await?;
     Ok(match found {
-        None | Some((false, ..)) => Protection::Free,
         Some((true, false, ..)) => Protection::Unknown,
         Some((true, true, Some(reason), None)) => {
             Protection::Undecided(Hold::new(HoldKind::Decision, reason))
         }
-        Some((true, true, _, _)) => Protection::Free,
+        None | Some(_) => Protection::Free,
     })
 }
 

@@ -204,7 +204,7 @@ async fn to_complete_the_stage_is_to_agree() {
     done(&bed, "a", "c", Some("it changes tests")).await;
     let result =
         StageResult { outcome: StageOutcome::Completed, report: "Fine.".into(), tickets: vec![] };
-    let completed = bed.store.complete_stage(id, "impl".into(), result, NOW).await.unwrap();
+    let completed = bed.store.complete_stage(id, "impl", result, NOW).await.unwrap();
     assert_eq!(completed.state, TicketState::Closed { resolution: Resolution::Completed, at: NOW });
 }
 

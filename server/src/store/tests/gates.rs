@@ -8,6 +8,7 @@ use crate::domain::gates::kind::Step;
 use crate::domain::gates::ran::Exit;
 use crate::domain::gates::ran::Ran;
 use crate::domain::hold::HoldKind;
+use crate::domain::judging::GateVerdict;
 use crate::domain::outcome::Failure;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::TicketState;
@@ -66,7 +67,9 @@ impl Bed {
     async fn check(&self, worker: WorkerId, pull: &str) -> GrantedCheck {
         match self.store.claim_check(worker, pull, NOW).await.expect("a claim") {
             CheckClaim::Granted(granted) => *granted,
-            other => panic!("expected a grant, got {other:?}"),
+            other @ (CheckClaim::Nothing | CheckClaim::Leave) => {
+                panic!("expected a grant, got {other:?}")
+            }
         }
     }
 
@@ -88,7 +91,12 @@ fn ended(attempt: AttemptId, ran: Ran) -> CheckEnding {
     let exit_code = match &ran {
         Ran::Passed => Some(0),
         Ran::Failed { how: Exit::Code(code), .. } => Some(*code),
-        _ => None,
+        Ran::Failed { .. }
+        | Ran::TimedOut { .. }
+        | Ran::NotStarted { .. }
+        | Ran::Cancelled
+        | Ran::Interrupted
+        | Ran::Nothing { .. } => None,
     };
     CheckEnding {
         attempt,
@@ -139,7 +147,7 @@ async fn a_result_waits_for_its_gates_and_a_repeated_report_changes_nothing() {
     let moved = bed.read(id).await;
     assert_eq!((moved.state, moved.stage_index), (TicketState::Queued, 1));
     let found = bed.store.attempt(attempt).await.unwrap().unwrap();
-    assert_eq!(found.check.unwrap().verdict.map(|v| v.name()), Some("passed"));
+    assert_eq!(found.check.unwrap().verdict.map(GateVerdict::name), Some("passed"));
     assert_eq!(bed.count_of(EventKind::GatePassed).await, 1);
     assert_eq!(bed.count_of(EventKind::TicketStageCompleted).await, 1);
     // It costs nothing, counts as no attempt, and its worker is nobody's news.

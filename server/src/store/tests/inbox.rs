@@ -7,6 +7,7 @@ use crate::domain::outcome::Failure;
 use crate::domain::pause::Scope;
 use crate::domain::ticket::Resolution;
 use crate::store::InboxPlace;
+use crate::store::InboxQuery;
 
 const fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -91,6 +92,41 @@ async fn pages_of_any_size_give_each_item_once() {
             }
         }
         assert_eq!(found, whole, "pages of {limit}");
+    }
+}
+
+#[tokio::test]
+async fn each_kind_is_counted_and_listed_by_itself() {
+    let bed = full().await;
+    for index in 0..3 {
+        let ticket = bed.ticket(&["plan"]).await.id;
+        let why = Hold::new(HoldKind::Operator, "it was stopped manually");
+        bed.store.worktree_failed(ticket, why, at(5 + index)).await.unwrap();
+    }
+    let counts = [
+        ("conflict", 1),
+        ("login", 1),
+        ("operator", 3),
+        ("project_paused", 1),
+        ("queue_paused", 1),
+        ("server_paused", 1),
+    ];
+    for project in [None, Some("shop".to_owned())] {
+        let of = |kinds: &[&'static str], limit| InboxQuery {
+            project: project.clone(),
+            kinds: kinds.to_vec(),
+            limit,
+            ..InboxQuery::default()
+        };
+        let two = bed.store.inbox_of(of(&["operator"], 2), NOW).await.unwrap();
+        let ids: Vec<String> = two.items.iter().map(|(_, item)| item.id()).collect();
+        assert_eq!((ids, two.more), (vec!["T-3".to_owned(), "T-4".to_owned()], true));
+        assert_eq!(two.counts, counts.into(), "of every kind, whatever is listed");
+        let after = two.items.last().map(|(place, _)| *place);
+        let rest = InboxQuery { after, ..of(&["operator", "login"], 9) };
+        let rest = bed.store.inbox_of(rest, NOW).await.unwrap();
+        let ids: Vec<String> = rest.items.iter().map(|(_, item)| item.id()).collect();
+        assert_eq!((ids, rest.more), (vec!["T-5".to_owned(), "shop/impl".to_owned()], false));
     }
 }
 

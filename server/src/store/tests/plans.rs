@@ -48,6 +48,7 @@ use crate::store::rows::event_marks::Part;
 use crate::store::rows::event_marks::Progress;
 use crate::store::views::events;
 use crate::store::views::history;
+use crate::store::views::inbox;
 use crate::store::views::past_events;
 use crate::store::views::queues;
 use crate::store::views::table;
@@ -61,7 +62,7 @@ const GROWING: [&str; 4] = ["ticket", "attempt", "comment", "event"];
 const SHORT: [(&str, &str); 5] = [
     ("attempt_one_live_per_worker", "the attempts that run: no more than workers"),
     ("attempt_unsettled", "the attempts that run or are being cleared away"),
-    ("ticket_open", "the open tickets, a few bytes of each: for pages, which count and sort them"),
+    ("ticket_open", "the open tickets, a few bytes of each, for pages that sum and sort them"),
     ("ticket_own_budget", "the open tickets with a limit of their own"),
     ("ticket_due", "one look at its first row, or those that are due"),
 ];
@@ -311,6 +312,7 @@ async fn a_walk_is_seen() {
 }
 
 /// Every shape of the statements that are put together.
+#[expect(clippy::too_many_lines, reason = "one line for each statement")]
 fn built() -> Vec<String> {
     let (ticket, project) = (TicketId::from_key(1), ProjectKey(1));
     let mut all = vec![
@@ -335,6 +337,9 @@ fn built() -> Vec<String> {
     let page = Page { after: None, limit: 10 };
     for key in [None, Some(project)] {
         all.push(queues::select_queues(key, page));
+        for kind in [None, Some(HoldKind::Question)] {
+            all.push(QueryBuilder::new(inbox::select_held(key, kind)));
+        }
         for stage in [None, Some("impl".to_owned())] {
             for state in [None, Some("on_hold".to_owned())] {
                 for open in [false, true] {

@@ -818,6 +818,20 @@ CREATE TABLE event_watermark (
     PRIMARY KEY (consumer, ticket_id, project_id, kind)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE failure_day (
+    -- Days since 1970-01-01 in UTC, of the end of the attempt.
+    day        INTEGER NOT NULL,
+    project_id INTEGER NOT NULL REFERENCES project (project_id),
+    stage      TEXT NOT NULL,
+    -- The class of the failure, as in attempt.failure.
+    failure    TEXT NOT NULL,
+    attempts   INTEGER NOT NULL CONSTRAINT failure_day_counts CHECK (attempts >= 0),
+    -- One of those, to look at: the newest when it was counted.
+    attempt_id INTEGER NOT NULL,
+    -- Serves a range of days, of all projects or narrowed to one.
+    PRIMARY KEY (day, project_id, stage, failure)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE gate_base (
     commit_id  TEXT    NOT NULL,
     -- What was run, as JSON: the commands, the variables and the directory.
@@ -838,20 +852,6 @@ CREATE TABLE gate_waiver (
     author    TEXT    NOT NULL CONSTRAINT waiver_has_author CHECK (author <> ''),
     waived_at INTEGER NOT NULL,
     PRIMARY KEY (ticket_id, gate)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE failure_day (
-    -- Days since 1970-01-01 in UTC, of the end of the attempt.
-    day        INTEGER NOT NULL,
-    project_id INTEGER NOT NULL REFERENCES project (project_id),
-    stage      TEXT NOT NULL,
-    -- The class of the failure, as in attempt.failure.
-    failure    TEXT NOT NULL,
-    attempts   INTEGER NOT NULL CONSTRAINT failure_day_counts CHECK (attempts >= 0),
-    -- One of those, to look at: the newest when it was counted.
-    attempt_id INTEGER NOT NULL,
-    -- Serves a range of days, of all projects or narrowed to one.
-    PRIMARY KEY (day, project_id, stage, failure)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE instance (
@@ -1375,9 +1375,13 @@ CREATE INDEX ticket_held ON ticket (held_at, ticket_id) WHERE state = 'on_hold';
 
 CREATE INDEX ticket_held_kind ON ticket (hold_kind, ticket_id) WHERE state = 'on_hold';
 
+CREATE INDEX ticket_held_kind_age ON ticket (hold_kind, held_at, ticket_id) WHERE state = 'on_hold';
+
 CREATE INDEX ticket_held_project ON ticket (project_id, held_at, ticket_id) WHERE state = 'on_hold';
 
 CREATE INDEX ticket_held_project_kind ON ticket (project_id, hold_kind, ticket_id) WHERE state = 'on_hold';
+
+CREATE INDEX ticket_held_project_kind_age ON ticket (project_id, hold_kind, held_at, ticket_id) WHERE state = 'on_hold';
 
 CREATE UNIQUE INDEX ticket_idempotency ON ticket (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 

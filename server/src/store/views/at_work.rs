@@ -30,6 +30,8 @@ pub struct AtWork {
     pub since: Timestamp,
     /// Dollars of the ticket's attempts before it, reported and assumed.
     pub cost_usd: f64,
+    /// The part of them that is assumed.
+    pub assumed_usd: f64,
     /// Dollars it may spend.
     pub budget_usd: Option<f64>,
     /// Memory of its processes, at the last heartbeat.
@@ -69,6 +71,7 @@ struct AtWorkRow {
     worker_id: i64,
     since: i64,
     cost_usd: f64,
+    assumed_usd: f64,
     budget_usd: Option<f64>,
     memory_bytes: Option<i64>,
     progress: Option<String>,
@@ -85,6 +88,7 @@ impl From<AtWorkRow> for AtWork {
             worker: WorkerId::from_key(row.worker_id),
             since: row::time(row.since),
             cost_usd: row.cost_usd,
+            assumed_usd: row.assumed_usd,
             budget_usd: row.budget_usd,
             memory_bytes: row.memory_bytes,
             progress: row.progress,
@@ -131,7 +135,8 @@ impl Store {
         let at_work: Vec<AtWorkRow> = sqlx::query_as(
             "SELECT t.ticket_id, p.name AS project, t.title, a.stage, a.attempt_id, a.worker_id,
                     COALESCE(a.started_at, a.granted_at) AS since,
-                    MIN(t.cost_usd + t.assumed_usd, 1e12) AS cost_usd, a.budget_usd, w.memory_bytes, a.progress
+                    MIN(t.cost_usd + t.assumed_usd, 1e12) AS cost_usd, MIN(t.assumed_usd, 1e12) AS assumed_usd,
+                    a.budget_usd, w.memory_bytes, a.progress
                FROM attempt a
                JOIN ticket t ON t.ticket_id = a.ticket_id
                JOIN project p ON p.project_id = t.project_id

@@ -15,7 +15,7 @@ pub struct StageCount {
     pub tickets: i64,
 }
 
-/// The number that counts tickets of all projects.
+/// Stands for all projects.
 const EVERY_PROJECT: i64 = 0;
 
 impl Store {

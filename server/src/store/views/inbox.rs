@@ -1,7 +1,9 @@
-//! What waits for somebody, oldest first.
+//! What waits for somebody, oldest first, and how much of each kind.
 //!
 //! Four sources, each read from an index of the rows that wait, from a position on and no further than the page: what is
 //! closed, and what runs, costs nothing.
+
+use std::collections::BTreeMap;
 
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
@@ -63,6 +65,25 @@ impl InboxPlace {
 pub struct InboxPage {
     pub items: Vec<(InboxPlace, Item)>,
     pub more: bool,
+    /// How many items of each kind there are on all pages, of every kind.
+    pub counts: BTreeMap<&'static str, i64>,
+}
+
+/// Which part of the inbox is read.
+#[derive(Clone, Debug, Default)]
+pub struct InboxQuery {
+    /// Only what waits in it, or holds the whole server.
+    pub project: Option<String>,
+    /// Only items of these kinds; every kind when there is none.
+    pub kinds: Vec<&'static str>,
+    pub after: Option<InboxPlace>,
+    pub limit: i64,
+}
+
+impl InboxQuery {
+    fn takes(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
 }
 
 impl Store {
@@ -74,23 +95,73 @@ impl Store {
         limit: i64,
         now: Timestamp,
     ) -> Result<InboxPage> {
+        let project = project.map(str::to_owned);
+        self.inbox_of(InboxQuery { project, after, limit, kinds: Vec::new() }, now).await
+    }
+
+    /// The part of it that is asked for.
+    pub async fn inbox_of(&self, query: InboxQuery, now: Timestamp) -> Result<InboxPage> {
         let mut snapshot = self.readers.begin().await?;
-        let project = match project {
+        let project = match &query.project {
             Some(name) => Some(project::load(&mut snapshot, name).await?.key),
             None => None,
         };
-        let after = after.unwrap_or(InboxPlace { since: i64::MIN, ..InboxPlace::default() });
-        let fetch = limit.saturating_add(1);
-        let mut items = pauses(&mut snapshot, project, after, self.rules(), now).await?;
-        items.extend(queues(&mut snapshot, project, after.within(QUEUES), fetch).await?);
-        items.extend(stuck(&mut snapshot, project, after.within(STUCK), fetch).await?);
-        items.extend(held(&mut snapshot, project, after.within(HELD), fetch).await?);
+        let start = InboxPlace { since: i64::MIN, ..InboxPlace::default() };
+        let after = query.after.unwrap_or(start);
+        let fetch = query.limit.saturating_add(1);
+        // Paused scopes and queues and stuck attempts are few, so all of them are read, and counted here.
+        let mut items = pauses(&mut snapshot, project, start, self.rules(), now).await?;
+        items.extend(queues(&mut snapshot, project, start.within(QUEUES), i64::MAX).await?);
+        items.extend(stuck(&mut snapshot, project, start.within(STUCK), i64::MAX).await?);
+        let mut counts = held_counts(&mut snapshot, project).await?;
+        for (_, item) in &items {
+            *counts.entry(item.kind()).or_default() += 1;
+        }
+        items.retain(|(place, item)| *place > after && query.takes(item.kind()));
+        let of_holds = after.within(HELD);
+        if query.kinds.is_empty() {
+            items.extend(held(&mut snapshot, project, None, of_holds, fetch).await?);
+        } else {
+            for kind in HoldKind::ALL.into_iter().filter(|kind| query.takes(kind.name())) {
+                items.extend(held(&mut snapshot, project, Some(kind), of_holds, fetch).await?);
+            }
+        }
         items.sort_by_key(|(place, _)| *place);
-        let limit = usize::try_from(limit).unwrap_or(0);
+        let limit = usize::try_from(query.limit).unwrap_or(0);
         let more = items.len() > limit;
         items.truncate(limit);
-        Ok(InboxPage { items, more })
+        Ok(InboxPage { items, more, counts })
     }
+}
+
+/// How many tickets on hold there are of each kind.
+async fn held_counts(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+) -> Result<BTreeMap<&'static str, i64>> {
+    let mut counts = BTreeMap::new();
+    for kind in HoldKind::ALL {
+        let of_kind: i64 = match project {
+            None => sqlx::query_scalar(
+                "SELECT COUNT(*) FROM ticket INDEXED BY ticket_held_kind_age WHERE state = 'on_hold' AND hold_kind = ?1",
+            )
+            .bind(kind.name())
+            .fetch_one(&mut *connection)
+            .await?,
+            Some(key) => sqlx::query_scalar(
+                "SELECT COUNT(*) FROM ticket INDEXED BY ticket_held_project_kind_age
+                  WHERE state = 'on_hold' AND project_id = ?1 AND hold_kind = ?2",
+            )
+            .bind(key.0)
+            .bind(kind.name())
+            .fetch_one(&mut *connection)
+            .await?,
+        };
+        if of_kind > 0 {
+            counts.insert(kind.name(), of_kind);
+        }
+    }
+    Ok(counts)
 }
 
 /// Whole projects and the server. A usage limit ends by itself at a known time, and nobody can end it sooner.
@@ -237,18 +308,20 @@ struct HeldRow {
     is_done: bool,
 }
 
-async fn held(
-    connection: &mut SqliteConnection,
-    project: Option<ProjectKey>,
-    (since, key): (i64, i64),
-    fetch: i64,
-) -> Result<Vec<(InboxPlace, Item)>> {
-    let (index, of_project) = match project {
-        None => ("ticket_held", String::new()),
-        Some(ProjectKey(key)) => ("ticket_held_project", format!(" AND t.project_id = {key}")),
+/// The statement for tickets on hold, of a project and of a kind, or of all.
+pub(crate) fn select_held(project: Option<ProjectKey>, kind: Option<HoldKind>) -> String {
+    let index = match (project, kind) {
+        (None, None) => "ticket_held",
+        (None, Some(_)) => "ticket_held_kind_age",
+        (Some(_), None) => "ticket_held_project",
+        (Some(_), Some(_)) => "ticket_held_project_kind_age",
     };
+    let of_project =
+        project.map(|ProjectKey(key)| format!(" AND t.project_id = {key}")).unwrap_or_default();
+    let of_kind =
+        kind.map(|kind| format!(" AND t.hold_kind = '{}'", kind.name())).unwrap_or_default();
     // is_done: the work of the stage was accepted; what keeps it from counting is what the ticket waits for.
-    let sql = format!(
+    format!(
         "SELECT t.ticket_id, p.name AS project, t.title, t.current_stage, t.hold_kind, t.hold_reason, t.held_at,
                 EXISTS (SELECT 1 FROM worker_type y
                          WHERE y.project_id = t.project_id AND y.name = t.current_stage) AS has_type,
@@ -258,10 +331,20 @@ async fn held(
                                ORDER BY a.attempt_id DESC LIMIT 1), 0) AS is_done
            FROM ticket t INDEXED BY {index}
            JOIN project p ON p.project_id = t.project_id
-          WHERE t.state = 'on_hold' AND (t.held_at, t.ticket_id) > (?1, ?2){of_project}
+          WHERE t.state = 'on_hold' AND (t.held_at, t.ticket_id) > (?1, ?2){of_project}{of_kind}
           ORDER BY t.held_at, t.ticket_id
           LIMIT ?3"
-    );
+    )
+}
+
+async fn held(
+    connection: &mut SqliteConnection,
+    project: Option<ProjectKey>,
+    kind: Option<HoldKind>,
+    (since, key): (i64, i64),
+    fetch: i64,
+) -> Result<Vec<(InboxPlace, Item)>> {
+    let sql = select_held(project, kind);
     let rows: Vec<HeldRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(since)
         .bind(key)

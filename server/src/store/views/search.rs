@@ -14,7 +14,7 @@ use crate::store::db::store::Store;
 /// Around the words that were found, in an excerpt: characters that no stored text is shown with.
 pub const MARKS: (char, char) = ('\u{2}', '\u{3}');
 
-/// The most words of a search that count.
+/// The most words of a search; the rest is left out.
 const MOST_WORDS: usize = 16;
 
 /// A ticket or a comment that has all the words.

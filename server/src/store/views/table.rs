@@ -89,7 +89,7 @@ impl Store {
         Ok(TablePage { tickets, total, more })
     }
 
-    /// The first tickets of a table, for those who know how many match.
+    /// The first tickets of a table, without how many match.
     pub async fn first_of_table(&self, query: &TableQuery, limit: i64) -> Result<Vec<Ticket>> {
         let mut snapshot = self.readers.begin().await?;
         let key = key(&mut snapshot, query).await?;
@@ -174,7 +174,7 @@ pub(crate) fn select(
     sql
 }
 
-/// The statement that counts what matches.
+/// The statement of how many match.
 pub(crate) fn select_count(
     query: &TableQuery,
     project: Option<ProjectKey>,

@@ -117,7 +117,7 @@ pub(crate) fn table(text: &str) -> Markup {
     let rows = rows(text);
     let hidden = rows.len().saturating_sub(MOST_LINES);
     html! {
-        @if rows.is_empty() { p .muted { "It is not a text, or only its mode changed." } }
+        @if rows.is_empty() { p .muted { "It is binary, or only its mode changed." } }
         table .diff {
             @for row in rows.iter().take(MOST_LINES) {
                 tr class=(row.class) {

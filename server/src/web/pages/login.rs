@@ -44,7 +44,7 @@ pub(crate) async fn login(State(site): State<Arc<Site>>, uri: Uri) -> Response {
         (DOCTYPE)
         html lang="en" {
             head { meta charset="utf-8"; meta http-equiv="refresh" content="0;url=/"; title { "Vibe-Ensemble" } }
-            body { p { a href="/" { "Go on" } } }
+            body { p { a href="/" { "Continue" } } }
         }
     };
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

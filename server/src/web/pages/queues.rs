@@ -103,7 +103,7 @@ fn row(visit: &Visit, queue: &QueueView) -> Markup {
             }
             td {
                 @if queue.paused { span .chip.chip-warn { (icon("pause")) " paused" } }
-                @if !queue.auto_spawn { " " span .chip.chip-quiet { "started by hand" } }
+                @if !queue.auto_spawn { " " span .chip.chip-quiet { "started manually" } }
             }
             td {
                 @if queue.paused { (button(visit, &Act::calling("resume", "Resume", given()).quiet().icon("play"))) }

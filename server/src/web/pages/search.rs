@@ -42,7 +42,7 @@ async fn make(site: &Site, visit: &Visit) -> DeskResult<Page> {
     let full = |found: &[Found]| i64::try_from(found.len()).is_ok_and(|count| count == ROWS);
     let more = full(&tickets) || full(&comments);
     let body = html! {
-        form .toolbar method="get" action="/search" role="search" {
+        form .toolbar method="get" action="/search" {
             input type="search" name="q" value=(words) aria-label="Words" placeholder="All of these words, the last one as far as it goes" autofocus[words.is_empty()];
             button .btn.btn-primary { "Search" }
         }

@@ -74,7 +74,7 @@ fn sessions(site: &Site, visit: &Visit) -> Markup {
     let Some((sessions, now)) = site.access.sessions() else {
         return html! {
             header .panel-head { h2 { "Sessions" } }
-            p { "This server requires no session (" code { "--auth none" } "): whoever reaches the port may do everything." }
+            p { "This server requires no session (" code { "--auth none" } "): any process that reaches the port may do everything." }
         };
     };
     html! {
@@ -94,7 +94,7 @@ fn sessions(site: &Site, visit: &Visit) -> Markup {
 }
 
 fn revoke(visit: &Visit, which: &str, label: &str, _now: Timestamp) -> Markup {
-    // Whoever may only look may still leave.
+    // A session that may only look may still end itself.
     let own = visit.visitor.session.is_some_and(|own| own.to_string() == which);
     let may = visit.visitor.may_change() || own;
     html! {

@@ -10,7 +10,7 @@ use crate::web::command;
 use crate::web::text::Hostile;
 use crate::web::visit::Visit;
 
-/// A text that the user adds.
+/// Words that the user adds.
 #[derive(Clone, Debug)]
 struct Asked {
     field: &'static str,
@@ -69,7 +69,7 @@ impl Act {
         self
     }
 
-    /// The user adds a text.
+    /// The user adds words.
     pub(crate) fn asks(
         self,
         field: &'static str,

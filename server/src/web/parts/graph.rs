@@ -21,7 +21,7 @@ pub(crate) fn graph(ticket: &TicketView, needs: &[TicketView]) -> Markup {
     let middle = height / 2;
     let width = WIDTH * 2 + ACROSS;
     html! {
-        svg .graph viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img"
+        svg .graph viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="group"
             aria-label={ (ticket.ticket_id) " waits for " (needs.len()) " tickets" } {
             @for (at, need) in needs.iter().enumerate() {
                 @let y = at * (HEIGHT + GAP) + GAP / 2;

@@ -50,7 +50,7 @@ pub(crate) fn timeline(attempts: &[AttemptView], now: Timestamp) -> Markup {
     let place = |at: i64| place(&stretches, at);
     let height = TOP + LANE * i64::try_from(lives.len()).unwrap_or(0) + 4;
     html! {
-        svg .timeline viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label={ (lives.len()) " attempts over time" } preserveAspectRatio="none" {
+        svg .timeline viewBox={ "0 0 " (WIDTH) " " (height) } height=(height) role="img" aria-label={ (lives.len()) " attempts over time" } preserveAspectRatio="none" {
             @for stretch in stretches.iter().filter(|stretch| stretch.idle) {
                 g .idle {
                     rect .span.span-idle x=(stretch.at) y="0" width=(stretch.width) height=(height) {}

@@ -148,7 +148,7 @@ pub(crate) fn project_href(name: &str) -> String {
     format!("/projects/{}", escaped(name))
 }
 
-/// The beginning of a text on one line.
+/// The beginning of a string on one line.
 pub(crate) fn line(text: &str, most: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (cut, is_cut) = crate::web::text::cut(&line, most);

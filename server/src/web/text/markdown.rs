@@ -60,7 +60,7 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder
 });
 
-/// A text as HTML. No link works: its address is shown, so that it can be read and copied. No image is loaded.
+/// Markdown as HTML. No link works: its address is shown, so that it can be read and copied. No image is loaded.
 pub(crate) fn markdown(text: &str) -> Markup {
     let (text, is_cut) = cut(text, MOST_CHARS);
     let text = safe(text);
@@ -132,7 +132,7 @@ impl Harmless<'_> {
     }
 }
 
-/// A page has its own headings above those of a text.
+/// A page has its own headings above those of a report.
 fn lowered(level: pulldown_cmark::HeadingLevel) -> pulldown_cmark::HeadingLevel {
     use pulldown_cmark::HeadingLevel as Level;
     match level {

@@ -7,7 +7,7 @@ use maud::Render;
 use crate::telemetry::is_unseen;
 use crate::web::text::secrets;
 
-/// A text that an agent or a file wrote, as a page shows it.
+/// What an agent or a file wrote, as a page shows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hostile<'t>(pub(crate) &'t str);
 
@@ -28,7 +28,7 @@ impl Render for Hostile<'_> {
     }
 }
 
-/// The text with secrets masked and unseen characters named. It is a text still, to be escaped where it goes into HTML.
+/// The text with secrets masked and unseen characters named. It is a plain string still, to be escaped where it goes into HTML.
 pub(crate) fn safe(text: &str) -> String {
     let masked = secrets::masked(text);
     if !masked.chars().any(is_named) {
@@ -63,7 +63,7 @@ pub(crate) fn terminal(text: &str) -> String {
     safe(&bare)
 }
 
-/// The beginning of a text, and whether that is less than all of it.
+/// The beginning of a string, and whether that is less than all of it.
 pub(crate) fn cut(text: &str, most_chars: usize) -> (&str, bool) {
     match text.char_indices().nth(most_chars) {
         Some((at, _)) => (&text[..at], true),
@@ -76,7 +76,7 @@ fn is_named(c: char) -> bool {
     c != '\n' && c != '\t' && (is_unseen(c) || is_blank(c))
 }
 
-/// Characters that take no room or look like a space, in which a text can hide another.
+/// Characters that take no room or look like a space, in which words can hide others.
 const fn is_blank(c: char) -> bool {
     matches!(
         c,

@@ -61,7 +61,7 @@ pub(super) struct Lines {
 }
 
 impl Transcript {
-    /// What is there now; nothing if there is no directory.
+    /// The segments of now; none without a directory.
     pub(super) fn open(run_dir: &Path) -> io::Result<Self> {
         let paths = match run_dir::segments(run_dir, Stream::Stdout) {
             Ok(paths) => paths,

@@ -13,7 +13,7 @@ use crate::web::text::terminal;
 use crate::web::transcript::change;
 use crate::web::transcript::file::Line;
 
-/// Characters of a text before "show all".
+/// Characters of one string before "show all".
 const MOST_CHARS: usize = 8_000;
 /// Characters of one string in the input of a call.
 const INPUT_CHARS: usize = 1_000;
@@ -164,7 +164,7 @@ fn title(name: &str, input: &Value) -> String {
     told.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What the agent was told: results of its calls, and words.
+/// What the agent received: results of its calls, and words.
 fn heard(base: impl Fn(&str, usize) -> Value, message: &Value) -> Vec<Value> {
     if let Some(text) = message["message"]["content"].as_str() {
         let mut row = base("user", 0);
@@ -239,7 +239,7 @@ fn end(mut row: Value, message: &Value) -> Value {
     row
 }
 
-/// Puts a text in a row, cut where it is long.
+/// Puts a string in a row, cut where it is long.
 fn put(row: &mut Value, field: &str, text: &str, shown: fn(&str) -> String) {
     let (beginning, is_cut) = cut(text, MOST_CHARS);
     row[field] = shown(beginning).into();

@@ -3,7 +3,8 @@
 //! The script is in the prompt, so it takes the same path as real work: lines `fake: STAGE:
 //! COMMAND` of the ticket's description (or of a comment, or of a report) apply to the stage
 //! `STAGE`, `fake: *: …` to every stage, and `fake: STAGE#2: …` to the second run of that stage
-//! only. Without a line for it, a stage completes with the report `STAGE done`. The commands are in
+//! only. A file `scripts/T-7` under `CLAUDE_FAKE_DIR` is a script too, of a ticket whose description
+//! people read. Without a line for it, a stage completes with the report `STAGE done`. The commands are in
 //! [`script`], those of a hostile agent in [`attack`], and the names that may occur in their paths
 //! and texts (`{ticket}`, `{run}`, …) in [`places`].
 //!
@@ -43,7 +44,8 @@ fn main() -> ExitCode {
     }
     let recorder = Recorder::begin(argv.clone(), &prompt, started_ns);
     let call = recorder.call();
-    let commands = match script::for_run(&recorder.script(&prompt), &call.stage, call.run) {
+    let script = format!("{}\n{}", recorder.script(&prompt), recorder.filed_script());
+    let commands = match script::for_run(&script, &call.stage, call.run) {
         Ok(commands) => commands,
         Err(error) => {
             eprintln!("fake-claude: {error}");

@@ -67,6 +67,13 @@ impl Recorder {
         &self.call
     }
 
+    /// The script that lies in a file instead of the ticket's description, if there is one.
+    pub(crate) fn filed_script(&self) -> String {
+        let Some(directory) = &self.directory else { return String::new() };
+        let file = directory.join(fake::SCRIPTS).join(&self.call.ticket);
+        fs::read_to_string(file).unwrap_or_default()
+    }
+
     /// The session to announce, by claude's rules: a new id must be unused, a resumed one must
     /// exist.
     pub(crate) fn open_session(&self) -> Result<String, String> {

@@ -29,7 +29,8 @@ use crate::exit::Exit;
 /// For whom Claude Code is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scope {
-    /// For this user in the directory, with nothing in a file that git commits
+    /// For this user in the directory: .claude/settings.local.json there, which is not for committing, and the rest in the
+    /// settings of this user
     Local,
     /// For everyone who runs claude in the directory
     Project,
@@ -131,12 +132,19 @@ fn show(json: bool, dry_run: bool, steps: &[Step], entry: Option<&Value>) -> any
         return Ok(());
     }
     for step in steps {
-        output::line(format_args!("{:<10} {}", step.did.name(), step.place.display()))?;
+        output::verbatim(line(step, dry_run))?;
     }
     if dry_run {
         output::note("Nothing was changed: this is what the command would do without --dry-run.");
     }
     Ok(())
+}
+
+/// What was done to a file or to an entry in it, or would be.
+fn line(step: &Step, dry_run: bool) -> String {
+    let (did, width) = if dry_run { (step.did.would(), 12) } else { (step.did.name(), 10) };
+    let part = if step.is_entry { format!(" (its entry {NAME})") } else { String::new() };
+    format!("{did:<width$} {}{part}", step.place.display())
 }
 
 fn directory(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
@@ -206,7 +214,20 @@ pub async fn disconnect(command: &Disconnect, environment: &Environment) -> anyh
             user::disconnect(environment, mode)?
         }
     };
+    // Of a file that is not there, there is nothing to say.
+    let steps: Vec<Step> = steps
+        .into_iter()
+        .filter(|step| step.did != Did::Unchanged || step.place.exists())
+        .collect();
     show(command.json, command.dry_run, &steps, None)?;
+    if command.scope == Scope::Local
+        && skills::are_there(&user::directory(environment)?.join("skills"))
+    {
+        output::note(
+            "The skills vibe-* of this user stay: they serve every directory. `vibe-ensemble disconnect --scope user` removes \
+             them.",
+        );
+    }
     if steps.iter().any(|step| step.did == Did::LeftAlone) {
         output::note(
             "What is left alone was changed by you or by another program; remove it yourself if you want it gone.",

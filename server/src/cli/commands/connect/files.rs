@@ -32,6 +32,31 @@ names! {
 pub(super) struct Step {
     pub(super) place: PathBuf,
     pub(super) did: Did,
+    /// Whether it is about our entry in the file, and not about the file.
+    pub(super) is_entry: bool,
+}
+
+impl Step {
+    pub(super) const fn of_file(place: PathBuf, did: Did) -> Self {
+        Self { place, did, is_entry: false }
+    }
+
+    pub(super) const fn of_entry(place: PathBuf, did: Did) -> Self {
+        Self { place, did, is_entry: true }
+    }
+}
+
+impl Did {
+    /// What would be done.
+    pub(super) const fn would(self) -> &'static str {
+        match self {
+            Self::Wrote => "would write",
+            Self::Updated => "would update",
+            Self::Unchanged => "unchanged",
+            Self::LeftAlone => "left alone",
+            Self::Removed => "would remove",
+        }
+    }
 }
 
 /// A change that is decided and not made yet.
@@ -64,7 +89,7 @@ impl Change {
             Some(text) if mode == Mode::Make => write(&self.place, text)?,
             Some(_) | None => {}
         }
-        Ok(Step { place: self.place, did })
+        Ok(Step::of_file(self.place, did))
     }
 }
 
@@ -102,7 +127,7 @@ pub(super) fn disown(place: &Path, mode: Mode) -> anyhow::Result<Option<Step>> {
     if did == Did::Removed && mode == Mode::Make {
         remove(place)?;
     }
-    Ok(Some(Step { place: place.to_owned(), did }))
+    Ok(Some(Step::of_file(place.to_owned(), did)))
 }
 
 /// A file that others write to as well, with what `merge` puts into it.
@@ -128,7 +153,7 @@ pub(super) fn own(place: &Path, text: &str, mode: Mode) -> anyhow::Result<Step> 
     if mode == Mode::Make && matches!(did, Did::Wrote | Did::Updated) {
         write(place, &signed)?;
     }
-    Ok(Step { place: place.to_owned(), did })
+    Ok(Step::of_file(place.to_owned(), did))
 }
 
 const SIGNATURE: &str =

@@ -1,4 +1,4 @@
-//! The set-up for one user in one directory: nothing of it is where git would commit it.
+//! The set-up for one user in one directory: the directory gets a file of settings that is not for committing.
 
 use std::path::Path;
 

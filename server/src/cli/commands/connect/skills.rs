@@ -26,6 +26,11 @@ pub(super) fn write(directory: &Path, mode: Mode) -> anyhow::Result<Vec<Step>> {
         .collect()
 }
 
+/// Whether some of them are there.
+pub(super) fn are_there(directory: &Path) -> bool {
+    SKILLS.iter().any(|(name, _)| directory.join(format!("vibe-{name}/SKILL.md")).exists())
+}
+
 /// Removes those that nobody changed.
 pub(super) fn remove(directory: &Path, mode: Mode) -> anyhow::Result<Vec<Step>> {
     let mut steps = Vec::new();
@@ -38,9 +43,20 @@ pub(super) fn remove(directory: &Path, mode: Mode) -> anyhow::Result<Vec<Step>> 
 
 /// The plugin's name is in front of its skills' names; without it `plan` could be anybody's.
 fn renamed(name: &str, text: &str) -> String {
-    text.replacen(&format!("name: {name}\n"), &format!("name: vibe-{name}\n"), 1)
-        .replace("skill `", "skill `vibe-")
-        .replace("mcp__plugin_vibe-ensemble_vibe-ensemble__", "mcp__vibe-ensemble__")
+    let text = text.replacen(&format!("name: {name}\n"), &format!("name: vibe-{name}\n"), 1);
+    // The name may stand on the line after the word.
+    let of_skills = SKILLS.iter().flat_map(|(name, _)| {
+        let quoted = format!("`{name}`");
+        text.match_indices(&quoted).map(|(at, _)| at).collect::<Vec<_>>()
+    });
+    let is_skill = |at: &usize| text[..*at].trim_end().ends_with("skill");
+    let mut places: Vec<usize> = of_skills.filter(is_skill).collect();
+    places.sort_unstable();
+    let mut renamed = text.clone();
+    for at in places.into_iter().rev() {
+        renamed.insert_str(at + 1, "vibe-");
+    }
+    renamed.replace("mcp__plugin_vibe-ensemble_vibe-ensemble__", "mcp__vibe-ensemble__")
 }
 
 #[cfg(test)]
@@ -53,7 +69,8 @@ mod tests {
         for (name, text) in SKILLS {
             let text = renamed(name, text);
             assert!(text.starts_with(&format!("---\nname: vibe-{name}\ndescription: ")), "{name}");
-            for mention in text.split("skill `").skip(1) {
+            let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for mention in words.split("skill `").skip(1) {
                 let (other, _) = mention.split_once('`').unwrap();
                 let known = SKILLS.iter().any(|(name, _)| other == format!("vibe-{name}"));
                 assert!(known, "{name} names {other}");

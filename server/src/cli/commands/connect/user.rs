@@ -115,7 +115,7 @@ pub(super) fn add(
             );
         }
     }
-    Ok(Step { place: list, did })
+    Ok(Step::of_entry(list, did))
 }
 
 /// Removes the entry from Claude Code's own list, if there is one of ours.
@@ -127,13 +127,13 @@ pub(super) fn remove(
     let (list, _) = places(environment)?;
     let Some(found) = listed(&list, place)? else { return Ok(None) };
     if !is_ours(&found) {
-        return Ok(Some(Step { place: list, did: Did::LeftAlone }));
+        return Ok(Some(Step::of_entry(list, Did::LeftAlone)));
     }
     if mode == Mode::Make {
         let claude = claude(environment)?;
         ask(&claude, place, &["mcp", "remove", "--scope", place.scope(), NAME])?;
     }
-    Ok(Some(Step { place: list, did: Did::Removed }))
+    Ok(Some(Step::of_entry(list, Did::Removed)))
 }
 
 /// The entry as it is in Claude Code's file.

@@ -26,6 +26,9 @@ pub struct Doctor {
     pub json: bool,
 }
 
+/// Where what was found begins.
+const HANG: usize = 24;
+
 pub async fn run(command: &Doctor, environment: &Environment) -> anyhow::Result<Exit> {
     let checks = match config::load(&command.flags.0, environment) {
         Ok(config) => all(&config, environment).await,
@@ -46,14 +49,10 @@ pub async fn run(command: &Doctor, environment: &Environment) -> anyhow::Result<
         output::json(&json!({"checks": shown}))?;
     } else {
         for check in &checks {
-            output::line(format_args!(
-                "{:<4}  {:<17} {}",
-                check.verdict.name(),
-                check.name,
-                check.found
-            ))?;
+            let head = format!("{:<4}  {:<17} {}", check.verdict.name(), check.name, check.found);
+            output::hung(head, Some(HANG))?;
             if !check.next.is_empty() {
-                output::line(format_args!("{:24} → {}", "", check.next))?;
+                output::hung(format_args!("{:24} → {}", "", check.next), Some(HANG + 3))?;
             }
         }
     }
@@ -66,24 +65,37 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
         .file
         .as_ref()
         .map_or_else(|| "no file; the defaults apply".to_owned(), |f| f.display().to_string());
+    let database = config.state_dir.join(state::DATABASE);
+    // Most of them wait for another program, so they wait at the same time.
+    let (in_database, attempts, shim, agent, login, git, units, server, workers) = tokio::join!(
+        checks::database(&database),
+        checks::attempts(&database),
+        checks::shim(config, environment),
+        checks::agent(config, environment),
+        beside::login(config, environment),
+        checks::git(environment),
+        units::checks(config, environment),
+        checks::server(config),
+        beside::workers(config),
+    );
     let mut found = vec![
         Check::ok("configuration", file),
         places::directory("state directory", "--state-dir", &config.state_dir),
         places::directory("runtime directory", "--runtime-dir", &config.runtime_dir),
         checks::space(&config.state_dir),
-        checks::database(&config.state_dir.join(state::DATABASE)).await,
-        checks::attempts(&config.state_dir.join(state::DATABASE)).await,
+        in_database,
+        attempts,
         places::tokens(config),
-        checks::shim(config, environment).await,
-        checks::agent(config, environment).await,
+        shim,
+        agent,
     ];
-    found.extend(beside::login(config, environment).await);
-    found.push(checks::git(environment).await);
+    found.extend(login);
+    found.push(git);
     found.push(checks::launcher(config.launcher, environment));
-    found.extend(units::checks(config, environment).await);
+    found.extend(units);
     found.extend(beside::port(config));
-    found.push(checks::server(config).await);
-    found.extend(beside::workers(config).await);
+    found.push(server);
+    found.extend(workers);
     found.push(beside::connected(environment));
     found
 }

@@ -39,13 +39,23 @@ pub(super) async fn attempt(
     loop {
         let Some(view) = view_of(places, ticket, attempt).await? else { return Ok(()) };
         if view.state == "ended" {
-            return Ok(verdict(&view, writer)?);
+            let asked = asked(places, ticket, attempt).await?;
+            return Ok(verdict(&view, asked, writer)?);
         }
         if !command.follow {
             return Ok(());
         }
         tokio::time::sleep(ASK).await;
     }
+}
+
+/// Whether an attempt ended with a question.
+async fn asked(places: &Places, ticket: TicketId, attempt: AttemptId) -> anyhow::Result<bool> {
+    let Ok(Some(detail)) = places.ticket(ticket).await else { return Ok(false) };
+    let name = attempt.to_string();
+    Ok(detail.comments.iter().any(|shown| {
+        shown.comment.kind == "question" && shown.comment.attempt_id.as_ref() == Some(&name)
+    }))
 }
 
 async fn view_of(
@@ -118,7 +128,8 @@ async fn one(
     }
     print(command, places, attempt, Some(view), writer).await?;
     if view.state == "ended" {
-        return Ok(verdict(view, writer)?);
+        let asked = asked(places, ticket, attempt).await?;
+        return Ok(verdict(view, asked, writer)?);
     }
     if !command.follow {
         return Ok(());
@@ -126,7 +137,8 @@ async fn one(
     loop {
         let Some(view) = view_of(places, ticket, attempt).await? else { return Ok(()) };
         if view.state == "ended" {
-            return Ok(verdict(&view, writer)?);
+            let asked = asked(places, ticket, attempt).await?;
+            return Ok(verdict(&view, asked, writer)?);
         }
         tokio::time::sleep(ASK).await;
     }
@@ -215,12 +227,14 @@ fn heading(
     Ok(writer.say(line)?)
 }
 
-/// What the server made of an attempt: claude may call a success what is none.
-fn verdict(view: &AttemptView, writer: &mut Writer<'_>) -> std::io::Result<()> {
+/// What the server made of an attempt: claude may call a success what is none. One that `asked` is blocked until it is
+/// answered, as its agent said.
+fn verdict(view: &AttemptView, asked: bool, writer: &mut Writer<'_>) -> std::io::Result<()> {
     let outcome = view.outcome.as_deref().unwrap_or("ended");
+    let outcome = if asked { "blocked" } else { outcome };
     let line = Line::new().text(format!("── {} ", view.attempt_id));
     let mut line = line.toned(outcome, Tone::of_state(outcome));
-    if let Some(failure) = &view.failure {
+    if let Some(failure) = view.failure.as_deref().or(asked.then_some("question")) {
         line = line.text(format!(" ({failure})"));
     }
     if let Some(detail) = &view.detail {

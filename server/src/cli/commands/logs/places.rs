@@ -1,6 +1,7 @@
 //! Which attempts there are, where their files are, and what the server made of them.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -113,7 +114,12 @@ impl Places {
 fn listed(attempts: &Path) -> anyhow::Result<Vec<AttemptId>> {
     let unreadable = || format!("could not read {}", attempts.display());
     let mut found = Vec::new();
-    for entry in fs::read_dir(attempts).with_context(unreadable)? {
+    let entries = match fs::read_dir(attempts) {
+        // No attempt was ever started.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.with_context(unreadable)?,
+    };
+    for entry in entries {
         let name = entry.with_context(unreadable)?.file_name();
         found.extend(name.to_str().and_then(|name| name.parse::<AttemptId>().ok()));
     }

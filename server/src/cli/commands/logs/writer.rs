@@ -131,7 +131,7 @@ impl<'s> Writer<'s> {
         }
         let form = match self.form {
             Form::Words { .. } if self.is_of_commands => Form::Text,
-            form => form,
+            form @ (Form::Words { .. } | Form::Raw | Form::Json | Form::Text) => form,
         };
         match form {
             Form::Json => self.put(Printed::Json(object(attempt, self.stream(), line))),

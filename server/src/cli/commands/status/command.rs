@@ -16,6 +16,7 @@ use crate::cli::terminal::Line;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Tone;
+use crate::cli::whole;
 use crate::config::Environment;
 use crate::exit::Exit;
 
@@ -25,7 +26,7 @@ pub struct Status {
     #[arg(long, short, conflicts_with = "json")]
     pub watch: bool,
     /// Seconds between two looks, with --watch
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, requires = "watch", value_parser = whole::within(1_u64, 3600))]
     pub interval: u64,
     /// Print JSON
     #[arg(long)]

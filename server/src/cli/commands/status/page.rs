@@ -5,12 +5,16 @@ use crate::cli::pauses;
 use crate::cli::terminal::Cell;
 use crate::cli::terminal::Column;
 use crate::cli::terminal::Line;
+use crate::cli::terminal::MARK;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
+use crate::cli::terminal::dollars;
+use crate::cli::terminal::is_assumed;
 use crate::cli::terminal::lasted;
 use crate::cli::terminal::read_time;
+use crate::cli::waiting;
 use crate::wire::inbox::ItemView;
 use crate::wire::pause::PauseView;
 use crate::wire::project::CountsView;
@@ -88,7 +92,7 @@ fn today(today: &TodayView) -> Line {
     if today.assumed_usd < 0.005 {
         return line;
     }
-    line.text(format!(", of which ${:.2} are assumed, not reported", today.assumed_usd))
+    line.text(format!(", of which ${:.2} is assumed, not reported", today.assumed_usd))
 }
 
 fn running(shown: &Shown, screen: &Screen, page: &mut Page) {
@@ -113,35 +117,41 @@ fn running(shown: &Shown, screen: &Screen, page: &mut Page) {
             (&attempt.project).into(),
             (&attempt.worker_id).into(),
             since.map(|since| lasted(screen.now().since(since))).unwrap_or_default().into(),
-            format!("${:.2}", attempt.cost_usd).into(),
+            dollars(attempt.cost_usd, attempt.assumed_usd).into(),
             (&attempt.title).into(),
         ]);
     }
     page.gap();
     page.table(table);
+    if at_work.iter().take(ROWS).any(|attempt| is_assumed(attempt.assumed_usd)) {
+        page.line(Line::new().toned(format!("  {MARK}"), Tone::Faint).hang(2));
+    }
     let all = usize::try_from(shown.status.tickets.running).unwrap_or(0).max(at_work.len());
     more(all, ROWS, "vibe-ensemble tickets --state running", page);
 }
 
 fn waiting(shown: &Shown, screen: &Screen, page: &mut Page) {
-    if shown.inbox.is_empty() {
+    if shown.waiting.items.is_empty() {
         return;
     }
     page.heading("Waiting for you");
-    for item in shown.inbox.iter().take(ROWS) {
+    let total = shown.waiting.total();
+    if total > ROWS {
+        let counts = waiting::counted(&shown.waiting.counts);
+        page.line(Line::new().toned(format!("  {counts}"), Tone::Attention).hang(2));
+    }
+    for item in shown.waiting.items.iter().take(ROWS) {
         let line = Line::new().toned(format!("  {:<8} ", item.item), Tone::Attention);
         let kind = item.kind.replace('_', " ");
         let line = line.text(format!("{kind}  ")).toned(screen.ago(&item.since), Tone::Faint);
         page.line(line.hang(11));
-        page.line(Line::new().text(format!("           {}", item.sentence)).hang(11));
+        page.line(Line::new().text(format!("           {}", screen.told(&item.sentence))).hang(11));
         if let Some(action) = item.actions.first() {
             let line = Line::new().toned(format!("           {}: ", action.label), Tone::Faint);
             page.line(line.toned(&action.command, Tone::Pointer).hang(13));
         }
     }
-    let others = shown.inbox.iter().filter(|item| !is_of_ticket(item)).count();
-    let all = usize::try_from(shown.status.tickets.on_hold).unwrap_or(0).saturating_add(others);
-    more(all.max(shown.inbox.len()), ROWS, "vibe-ensemble inbox", page);
+    more(total, ROWS, "vibe-ensemble inbox", page);
 }
 
 const fn is_of_ticket(item: &ItemView) -> bool {
@@ -155,7 +165,7 @@ fn is_shown(pause: &PauseView, shown: &Shown) -> bool {
         (Some(project), None) => project.clone(),
         (None, _) => "server".to_owned(),
     };
-    shown.inbox.iter().take(ROWS).any(|item| !is_of_ticket(item) && item.item == id)
+    shown.waiting.items.iter().take(ROWS).any(|item| !is_of_ticket(item) && item.item == id)
 }
 
 fn paused(shown: &Shown, screen: &Screen, page: &mut Page) {
@@ -169,7 +179,7 @@ fn paused(shown: &Shown, screen: &Screen, page: &mut Page) {
         let line = Line::new().text("  ").toned(pauses::what(pause), Tone::Attention);
         let since = format!(", {} ({}): ", screen.ago(&pause.since), pauses::by(pause));
         let until = pause.until.as_ref().map(|until| format!("; ends {}", screen.ago(until)));
-        let line = line.text(since).text(pause.reason.trim_end_matches('.'));
+        let line = line.text(since).text(screen.told(pause.reason.trim_end_matches('.')));
         page.line(line.text(until.unwrap_or_default()).hang(11));
         page.line(
             Line::new()
@@ -204,7 +214,7 @@ fn queues(shown: &Shown, page: &mut Page) {
             (&queue.project).into(),
             queue.depth.into(),
             queue.running.into(),
-            queue.workers.into(),
+            format!("{} of {}", queue.workers, queue.max_workers).into(),
             if queue.paused { Cell::state("paused") } else { Cell::default() },
         ]);
     }
@@ -224,6 +234,7 @@ fn more(all: usize, shown: usize, command: &str, page: &mut Page) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::waiting::Waiting;
     use crate::wire::inbox::ActionView;
     use crate::wire::queue::QueueView;
     use crate::wire::status::AtWorkView;
@@ -278,7 +289,8 @@ mod tests {
             attempt_id: "A-17".into(),
             worker_id: "W-7".into(),
             since: "2026-11-29T05:06:48.000Z".into(),
-            cost_usd: 0.12,
+            cost_usd: 0.87,
+            assumed_usd: 0.75,
             ..AtWorkView::default()
         };
         let status = ServerStatus {
@@ -315,6 +327,7 @@ mod tests {
             depth: 3,
             running: 1,
             workers: 2,
+            max_workers: 4,
             ..QueueView::default()
         };
         let paused = QueueView {
@@ -331,7 +344,7 @@ mod tests {
             status,
             queues: vec![queue, paused, silent],
             workers: vec![busy, idle],
-            inbox: vec![held(42), paused_queue()],
+            waiting: Waiting { items: vec![held(42), paused_queue()], ..Waiting::default() },
         }
     }
 
@@ -357,7 +370,8 @@ mod tests {
     #[test]
     fn three_hundred_tickets_on_hold_do_not_flood_the_screen() {
         let mut many = full();
-        many.inbox = (1..=50).map(held).collect();
+        many.waiting.items = (1..=50).map(held).collect();
+        many.waiting.counts = [("question".to_owned(), 102), ("operator".to_owned(), 198)].into();
         many.status.tickets.on_hold = 300;
         many.status.at_work = vec![many.status.at_work[0].clone(); 60];
         many.status.tickets.running = 60;
@@ -366,6 +380,7 @@ mod tests {
         assert!(lines.len() < 80, "{} lines", lines.len());
         let text = lines.join("\n");
         assert!(text.contains("and 290 more: vibe-ensemble inbox"), "{text}");
+        assert!(text.contains("102 questions, 198 stopped tickets"), "{text}");
         assert!(text.contains("and 50 more: vibe-ensemble tickets --state running"), "{text}");
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cli::client::Client;
 use crate::cli::client::ClientError;
-use crate::wire::inbox::ItemView;
+use crate::cli::waiting::Waiting;
 use crate::wire::queue::QueueView;
 use crate::wire::status::ServerStatus;
 use crate::wire::worker::WorkerView;
@@ -24,8 +24,8 @@ pub struct Shown {
     pub queues: Vec<QueueView>,
     /// Those that are not stopped.
     pub workers: Vec<WorkerView>,
-    /// What waits for somebody, the oldest first.
-    pub inbox: Vec<ItemView>,
+    /// What waits for somebody.
+    pub waiting: Waiting,
 }
 
 impl Shown {
@@ -40,19 +40,19 @@ impl Shown {
         let status = client.status().await?;
         let queues = client.list("list_queues", "queues", json!({}), MOST_QUEUES).await?;
         let live = client.live_workers(&json!({})).await?;
-        let inbox = client.list("list_inbox", "items", json!({}), MOST_ITEMS).await?;
+        let waiting = Waiting::read(client, None, MOST_ITEMS).await?;
         let json = json!({
             "url": client.url(), "ready": status.ready, "version": status.version, "disk_low": status.disk_low,
             "draining": status.draining, "pauses": status.pauses, "tickets": status.tickets,
             "at_work": status.at_work, "today": status.today,
-            "workers": live, "queues": queues, "inbox": inbox,
+            "workers": live, "queues": queues, "inbox": waiting.raw, "waiting": waiting.counts,
         });
         let shown = Self {
             url: client.url().to_owned(),
             status,
             queues: client.read("list_queues", queues.into())?,
             workers: client.read("list_workers", live.into())?,
-            inbox: client.read("list_inbox", inbox.into())?,
+            waiting,
         };
         Ok((shown, json))
     }

@@ -10,10 +10,13 @@ use crate::cli::output;
 use crate::cli::terminal::Cell;
 use crate::cli::terminal::Column;
 use crate::cli::terminal::Line;
+use crate::cli::terminal::MARK;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
+use crate::cli::terminal::dollars;
+use crate::cli::terminal::is_assumed;
 use crate::exit::Exit;
 use crate::wire::ticket::TicketView;
 
@@ -42,17 +45,21 @@ pub(super) async fn run(
     let tickets: Vec<TicketView> = client.read("list_tickets", Value::from(tickets))?;
     let mut page = table(&tickets, screen);
     let hint = more.then(|| {
+        let newest = if limit == 1 { "one is".to_owned() } else { format!("{limit} are") };
         format!(
-            "Only the newest {limit} are shown; see more with --limit {}.",
+            "Only the newest {newest} shown; see more with --limit {}.",
             limit.saturating_mul(10)
         )
     });
     let hint = hint.or_else(|| nothing(command, tickets.is_empty()));
+    let is_marked = tickets.iter().any(|ticket| is_assumed(ticket.assumed_usd));
     // Where the list goes to a program, a hint is none of its lines.
-    match hint {
-        Some(hint) if screen.is_terminal() => page.line(Line::new().toned(hint, Tone::Faint)),
-        Some(hint) => output::note(hint),
-        None => {}
+    for hint in hint.into_iter().chain(is_marked.then(|| MARK.to_owned())) {
+        if screen.is_terminal() {
+            page.line(Line::new().toned(hint, Tone::Faint));
+        } else {
+            output::note(hint);
+        }
     }
     screen.show(&page)?;
     Ok(Exit::Ok)
@@ -65,7 +72,10 @@ fn nothing(command: &Tickets, is_empty: bool) -> Option<String> {
         (false, _) => None,
         (true, true) => Some("No ticket matches.".to_owned()),
         (true, false) => {
-            Some("No open ticket matches; closed ones are listed with --all.".to_owned())
+            let asks =
+                command.project.is_some() || command.stage.is_some() || !command.state.is_empty();
+            let what = if asks { "No open ticket matches" } else { "No open ticket" };
+            Some(format!("{what}; --all lists closed ones too."))
         }
     }
 }
@@ -93,7 +103,7 @@ fn table(tickets: &[TicketView], screen: &Screen) -> Page {
             stage.into(),
             priority.into(),
             screen.ago(&ticket.updated_at).into(),
-            if cost > 0.0 { format!("${cost:.2}").into() } else { Cell::default() },
+            if cost > 0.0 { dollars(cost, ticket.assumed_usd).into() } else { Cell::default() },
             (&ticket.title).into(),
         ]);
     }
@@ -129,6 +139,7 @@ mod tests {
             resolution: Some("completed".into()),
             priority: "normal".into(),
             cost_usd: 0.0,
+            assumed_usd: 0.75,
             ..held.clone()
         };
         let shown = |screen: Screen| {

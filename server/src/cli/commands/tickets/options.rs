@@ -3,7 +3,10 @@
 use clap::Args;
 
 use crate::cli::connection::Connection;
+use crate::cli::ids;
+use crate::cli::ids::Noun;
 use crate::cli::terminal::Display;
+use crate::cli::whole;
 
 /// Tickets that are listed unless told otherwise: some screens, and no more.
 const MOST: u32 = 100;
@@ -12,7 +15,7 @@ const MOST: u32 = 100;
 #[expect(clippy::doc_markdown, reason = "clap prints these comments as they are")]
 pub struct Tickets {
     /// Show this ticket with its comments and attempts, such as T-42
-    #[arg(value_name = "TICKET", conflicts_with_all = ["project", "state", "all", "stage", "limit"])]
+    #[arg(value_name = "TICKET", value_parser = ids::parser(Noun::Ticket), conflicts_with_all = ["project", "state", "all", "stage", "limit"])]
     pub ticket: Option<String>,
     /// Only tickets of this project
     #[arg(long, value_name = "NAME")]
@@ -28,7 +31,7 @@ pub struct Tickets {
     #[arg(long, value_name = "WORKER_TYPE")]
     pub stage: Option<String>,
     /// Maximum number of tickets to print, newest first
-    #[arg(long, short = 'n', value_name = "N", default_value_t = MOST, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = MOST, value_parser = whole::at_least(1_u32))]
     pub limit: u32,
     /// Print JSON
     #[arg(long)]

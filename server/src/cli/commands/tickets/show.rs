@@ -14,6 +14,7 @@ use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
 use crate::cli::terminal::lasted;
 use crate::cli::terminal::read_time;
+use crate::domain::waiting::ON_HOLD;
 use crate::exit::Exit;
 use crate::git;
 use crate::wire::attempt::AttemptView;
@@ -65,11 +66,11 @@ fn page(detail: &TicketDetailView, result: Option<&(Work, String)>, screen: &Scr
     page.field("state", state(ticket));
     page.field("stage", stage(ticket));
     if let Some(reason) = &ticket.hold_reason {
-        page.field("on hold", reason.as_str());
+        page.field("on hold", screen.told(reason));
     }
     // It repeats the reason of a hold, and adds what to do.
     if let Some(waiting) = &detail.waiting_for {
-        page.field("waits for", waiting.as_str());
+        page.field("waits for", screen.told(waiting.strip_prefix(ON_HOLD).unwrap_or(waiting)));
     }
     if ticket.priority != "normal" {
         page.field("priority", ticket.priority.as_str());
@@ -114,14 +115,15 @@ fn gates(gates: &[GateView]) -> String {
     gates.iter().map(told).collect::<Vec<_>>().join(", ")
 }
 
-/// What an attempt did that is not the agent's work.
-fn what(attempt: &AttemptView) -> String {
+/// What was special about an attempt.
+fn what(detail: &TicketDetailView, attempt: &AttemptView) -> String {
     let verdict = attempt.verdict.as_deref().map(|verdict| format!(": {verdict}"));
     match (attempt.kind.as_str(), &attempt.gate) {
         ("setup", _) => "setup".to_owned(),
         (_, Some(gate)) if attempt.on_base => format!("gate {gate} on the base"),
         (_, Some(gate)) => format!("gate {gate}{}", verdict.unwrap_or_default()),
         (_, None) if attempt.asks_outcome => "asked for its outcome".to_owned(),
+        (_, None) if asked(detail, &attempt.attempt_id) => "question".to_owned(),
         (_, None) => String::new(),
     }
 }
@@ -176,12 +178,13 @@ fn attempts(detail: &TicketDetailView, screen: &Screen, page: &mut Page) {
     for attempt in &detail.attempts {
         let outcome = attempt.outcome.as_ref().unwrap_or(&attempt.state);
         let outcome = if attempt.suspect { "stuck" } else { outcome };
+        let outcome = if asked(detail, &attempt.attempt_id) { "blocked" } else { outcome };
         table.row([
             (&attempt.attempt_id).into(),
             (&attempt.stage).into(),
             Cell::state(outcome),
             (&attempt.failure).into(),
-            what(attempt).into(),
+            what(detail, attempt).into(),
             took(attempt, screen).into(),
             attempt.cost_usd.map(|usd| format!("${usd:.2}")).unwrap_or_default().into(),
             attempt.started_at.as_ref().map(|at| screen.ago(at)).unwrap_or_default().into(),
@@ -197,9 +200,16 @@ fn attempts(detail: &TicketDetailView, screen: &Screen, page: &mut Page) {
     if !told.is_empty() {
         page.heading("What went wrong");
         for (attempt, said) in told {
-            page.field(attempt, said.as_str());
+            page.field(attempt, screen.told(said));
         }
     }
+}
+
+/// Whether an attempt ended with a question: it did its work, and its ticket waits for an answer all the same.
+fn asked(detail: &TicketDetailView, attempt: &str) -> bool {
+    detail.comments.iter().any(|shown| {
+        shown.comment.kind == "question" && shown.comment.attempt_id.as_deref() == Some(attempt)
+    })
 }
 
 /// How long an attempt took, or has been running.

@@ -16,19 +16,20 @@ use crate::cli::terminal::FullScreen;
 use crate::cli::terminal::Key;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
+use crate::cli::whole;
 use crate::config::Environment;
 use crate::exit::Exit;
 
 #[derive(Debug, Args)]
 pub struct Top {
     /// Seconds between two looks
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = whole::within(1_u64, 3600))]
     pub interval: u64,
     #[command(flatten)]
     pub connection: Connection,
 }
 
-/// Between the two looks of a run that shows one table.
+/// Until the second look: what the first one shows is no more than a beginning.
 const GLANCE: Duration = Duration::from_millis(500);
 
 /// Rows above the table and below it, with its headings.
@@ -39,12 +40,12 @@ pub async fn run(command: &Top, environment: &Environment) -> anyhow::Result<Exi
     let client = client::find(&command.connection, environment)?;
     let before = Look::now();
     if !screen.is_terminal() {
-        tokio::time::sleep(GLANCE).await;
-        let (all, _) = worker::look(&client, &before, Order::default()).await?;
+        // Nobody waits for a second look: the average since each worker started is known at once.
+        let (all, _) = worker::look(&client, None, Order::default()).await?;
         screen.print(&page::of(&all, 0, &screen))?;
         return Ok(Exit::Ok);
     }
-    let (all, seen) = worker::look(&client, &before, Order::default()).await?;
+    let (all, seen) = worker::look(&client, Some(&before), Order::default()).await?;
     follow(command, environment, screen, all, seen).await
 }
 
@@ -85,7 +86,9 @@ async fn follow(
         patience = Duration::from_secs(command.interval);
         // After a restart the server may have another port.
         let looked = match client::find(&command.connection, environment) {
-            Ok(client) => worker::look(&client, &seen, order).await.map_err(anyhow::Error::from),
+            Ok(client) => {
+                worker::look(&client, Some(&seen), order).await.map_err(anyhow::Error::from)
+            }
             Err(error) => Err(error),
         };
         match looked {

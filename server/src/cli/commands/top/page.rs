@@ -9,6 +9,7 @@ use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
+use crate::cli::terminal::dollars;
 use crate::cli::terminal::lasted;
 use crate::cli::terminal::memory;
 
@@ -59,7 +60,7 @@ pub(super) fn of(all: &All, from: usize, screen: &Screen) -> Page {
             lasted(seen.lasted(screen.now())).into(),
             seen.processor.map(|percent| format!("{percent}%")).unwrap_or_default().into(),
             seen.memory.map(memory).unwrap_or_default().into(),
-            at_work.map(|at_work| format!("${:.2}", at_work.cost_usd)).unwrap_or_default().into(),
+            at_work.map(|it| dollars(it.cost_usd, it.assumed_usd)).unwrap_or_default().into(),
             Cell::new(&seen.last),
         ]);
     }

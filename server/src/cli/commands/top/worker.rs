@@ -86,10 +86,11 @@ impl Order {
     }
 }
 
-/// Asks the server and `/proc`. `before` is the look before this one.
+/// Asks the server and `/proc`. `before` is the look before this one; without one, each worker's use of the processor is its
+/// average.
 pub(super) async fn look(
     client: &Client,
-    before: &Look,
+    before: Option<&Look>,
     order: Order,
 ) -> Result<(All, Look), ClientError> {
     let status = client.status().await?;
@@ -103,7 +104,10 @@ pub(super) async fn look(
         .map(|worker| {
             let at_work = at_work.remove(&worker.worker_id);
             let memory = at_work.as_ref().and_then(|found| found.memory_bytes);
-            let processor = worker.pid.and_then(|pid| now.percent(before, pid));
+            let processor = worker.pid.and_then(|pid| match before {
+                Some(before) => now.percent(before, pid),
+                None => now.average(pid),
+            });
             Seen { worker, at_work, memory, processor, last: String::new() }
         })
         .collect();

@@ -86,6 +86,7 @@ fn pause(scope: pause::Scope, cause: pause::Cause, until: Option<Timestamp>) -> 
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case for each reason")]
 fn every_reason_for_not_running_has_its_answer_and_what_moves_the_ticket() {
     let queued = |around: &Surroundings| told(TicketState::Queued, around);
     let live = LiveAttempt {
