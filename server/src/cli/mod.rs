@@ -144,7 +144,7 @@ pub enum Command {
     ///
     /// Reports every problem with its place, and exits with 78 when there is one.
     CheckConfig(CheckConfig),
-    /// Check a project's .vibe-ensemble.toml and print what counts
+    /// Check a project's .vibe-ensemble.toml and print the settings that apply
     ///
     /// Reads the file in the directory, without a server. Prints each key with its value and where that comes from, or each
     /// problem with its line and column and the key that was probably meant. Exits with 78 if the file is not valid.

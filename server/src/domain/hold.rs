@@ -24,7 +24,7 @@ names! {
         Checkout = "checkout",
         /// It would fail the same way until a setting, a worker type or a directory changes.
         Configuration = "configuration",
-        /// Somebody has to agree before it goes on.
+        /// Somebody has to agree before it continues.
         Decision = "decision",
         /// Somebody stopped it, or something that it needs.
         Operator = "operator",

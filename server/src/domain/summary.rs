@@ -130,7 +130,7 @@ pub fn ticket_resumed(ticket: &Ticket) -> String {
 /// To what a completed ticket changes.
 #[must_use]
 pub fn ticket_agreed(ticket: TicketId) -> String {
-    format!("{ticket} goes on: its change of protected files was agreed to.")
+    format!("{ticket} continues: its change of protected files was agreed to.")
 }
 
 /// `by` was the last of the tickets that it waited for.

@@ -264,7 +264,7 @@ struct CheckedProject {
     file: Option<String>,
     /// Whether the file is committed as it is; null if there is no file, or no repository.
     committed: Option<bool>,
-    /// Each key of the table with what counts; where it is valid.
+    /// Each key of the table with the value that applies; where it is valid.
     worktree: Option<BTreeMap<String, OptionShown>>,
     /// The same for each gate.
     gates: Option<Vec<BTreeMap<String, OptionShown>>>,

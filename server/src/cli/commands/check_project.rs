@@ -1,4 +1,4 @@
-//! `check-project`: whether `.vibe-ensemble.toml` is valid, and what counts.
+//! `check-project`: whether `.vibe-ensemble.toml` is valid, and the settings that apply.
 
 use std::path::Path;
 use std::path::PathBuf;

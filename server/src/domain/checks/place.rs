@@ -1,4 +1,4 @@
-//! Where something is in a text.
+//! Where something is in a file.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Where the lines of a text begin: a file may have as many keys as lines, and each is looked up.
+/// Where the lines of a file begin: a file may have as many keys as lines, and each is looked up.
 #[derive(Clone, Debug)]
 pub(super) struct Lines<'t> {
     text: &'t str,

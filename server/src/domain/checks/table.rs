@@ -55,7 +55,7 @@ macro_rules! table {
                 Self { $($name: self.$name.or(other.$name),)+ }
             }
 
-            /// What counts.
+            /// What applies.
             #[must_use]
             pub fn settings(self) -> $settings {
                 let unset = $settings::default();
