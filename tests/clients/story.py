@@ -143,6 +143,10 @@ async def story():
         await call("resume_ticket", {"ticket_id": ticket, "comment": "Red."})
         await call("stop", {"ticket_id": ticket})
         await call("delete_queue", kind)
+        gates = [{"name": "test", "command": ["true"]}]
+        await call("update_project", {"project": project, "gates": gates})
+        await call("waive_gate", {"ticket_id": ticket, "gate": "test", "reason": "Not today."})
+        await call("run_gates", {"ticket_id": ticket})
         await call("close_ticket", {"ticket_id": ticket})
         workers = (await call("spawn_worker", kind))["workers"]
         worker = {"worker_id": workers[0]["worker_id"]}
