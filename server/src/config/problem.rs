@@ -16,10 +16,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Whether it was typed on the command line.
+    /// Whether it is what somebody typed on the command line. A token file is named there and is itself a part of the
+    /// configuration.
     #[must_use]
-    pub const fn is_of_flag(&self) -> bool {
-        matches!(self.source, Source::Flag(_))
+    pub fn is_of_flag(&self) -> bool {
+        matches!(self.source, Source::Flag(_)) && self.option != Some("token_file")
     }
 
     /// A value that its option does not take.
