@@ -137,7 +137,7 @@ impl Completions {
             record: serde_json::to_string(record).ok(),
         };
         let report = self.end_check(found, ending).await?;
-        tracing::debug!(attempt = %found.id, worker = %record.worker_id, ?report, swept = record.swept, "the end of a setup or a gate was stored");
+        tracing::debug!(attempt = %found.id, worker = %record.worker_id, report = report.name(), swept = record.swept, "the end of a setup or a gate was stored");
         Ok(match report {
             EndReport::Accepted => AckVerdict::Accepted,
             EndReport::Duplicate => AckVerdict::Duplicate,

@@ -296,7 +296,8 @@ fn is_a_strangers(path: &Path) -> bool {
     if takers.is_empty() || takers.iter().any(is_one) {
         return false;
     }
-    tracing::warn!(path = %path.display(), pids = ?takers, "a process that is no server holds a lock of the server's, which is not respected");
+    let pids = takers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    tracing::warn!(path = %path.display(), pids, "a process that is no server holds a lock of the server's, which is not respected");
     true
 }
 

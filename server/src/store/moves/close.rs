@@ -3,7 +3,6 @@
 use sqlx::SqliteConnection;
 
 use super::hold;
-use super::prepare;
 use crate::domain::attempt::Spent;
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
@@ -24,6 +23,7 @@ use crate::store::rows::checking;
 use crate::store::rows::comment;
 use crate::store::rows::comment::NewComment;
 use crate::store::rows::event;
+use crate::store::rows::ports;
 use crate::store::rows::ticket;
 
 const CLOSE: faults::Points = faults::points!("server.close");
@@ -81,7 +81,7 @@ pub(crate) async fn finish(
     .bind(now.millis())
     .execute(&mut *connection)
     .await?;
-    prepare::retire(connection, id).await?;
+    retire(connection, id).await?;
     checking::end(connection, id).await?;
     let summary = summary::ticket_closed(found, resolution);
     event::append(connection, event::about(found, EventKind::TicketClosed, summary), now).await?;
@@ -167,4 +167,14 @@ async fn close_for_coordinator(
     }
     close(connection, &found, resolution, now).await?;
     ticket::load(connection, id).await
+}
+
+/// A closed ticket is not granted again, and its ports are free. Few worktrees stay ready, so that searching them is cheap.
+async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    ports::free(connection, id).await?;
+    sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
+        .bind(id.key())
+        .execute(connection)
+        .await?;
+    Ok(())
 }

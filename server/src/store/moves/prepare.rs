@@ -279,16 +279,6 @@ pub(crate) async fn owe(
     Ok(())
 }
 
-/// A closed ticket is not granted again, and its ports are free. Few worktrees stay ready, so that searching them is cheap.
-pub(crate) async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
-    ports::free(connection, id).await?;
-    sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
-        .bind(id.key())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// A ticket's attempt takes its worktree, or the project's directory.
 pub(crate) fn push_occupy(sql: &mut QueryBuilder<Sqlite>, id: TicketId) {
     sql.push("UPDATE worktree SET ready = 0 WHERE ticket_id = ").push_bind(id.key());
