@@ -4,7 +4,7 @@
 ALTER TABLE worker ADD COLUMN kind TEXT NOT NULL DEFAULT 'agent'
     CONSTRAINT worker_kind_is_known CHECK (kind IN ('agent', 'check'));
 
--- agent: the stage's own.  setup, gate: commands, without a model, which count in no limit of attempts.
+-- agent: the stage's own.  setup, gate: commands, without a model, outside every limit of attempts.
 ALTER TABLE attempt ADD COLUMN kind TEXT NOT NULL DEFAULT 'agent'
     CONSTRAINT attempt_kind_is_known CHECK (kind IN ('agent', 'setup', 'gate'));
 ALTER TABLE attempt ADD COLUMN gate TEXT
@@ -31,7 +31,7 @@ ALTER TABLE attempt ADD COLUMN tests TEXT
 -- Red rounds of gates since the stage was entered or resumed.
 ALTER TABLE ticket ADD COLUMN gate_failures INTEGER NOT NULL DEFAULT 0
     CONSTRAINT gate_failures_are_counted CHECK (gate_failures >= 0);
--- What was red, for the agent; NULL when nothing is to be told.
+-- What was red, for the agent; NULL when there is nothing to say.
 ALTER TABLE ticket ADD COLUMN gate_message TEXT
     CONSTRAINT gate_message_says_something CHECK (gate_message <> '');
 -- What must differ for the next red round to be another failure.

@@ -57,7 +57,7 @@ async fn a_new_worktree_is_set_up_once_before_its_first_attempt() {
     bed.completed(&id).await;
     assert_eq!(fs::read_to_string(&count_file).expect("it ran"), format!("{id}\n"));
     assert_eq!(bed.agents.calls_of(&id, "build").len(), 1);
-    // Two workers of agents started, and nobody was told of those of setups.
+    // Two workers of agents started, and no event reports those of setups.
     assert_eq!(bed.events_of_kind("worker_started").await, 2);
     bed.nothing_is_left().await;
 }
@@ -122,7 +122,7 @@ async fn a_red_gate_is_told_in_the_same_session_and_the_second_result_is_checked
     assert_eq!(count(&bed, &id, "gate_failed").await, 1);
     assert_eq!(count(&bed, &id, "gate_passed").await, 1);
     assert_eq!(count(&bed, &id, "ticket_stage_completed").await, 1);
-    // What it was told names a file that has all of the output.
+    // What it read names a file that has all of the output.
     let place =
         second.prompt.split("output is in ").nth(1).and_then(|rest| rest.split(".\n").next());
     let whole = fs::read_to_string(format!("{}/stderr.000001.log", place.expect("it says where")));
@@ -147,7 +147,7 @@ async fn the_same_failure_twice_is_a_hold_with_the_evidence_and_a_waiver_lets_it
         0,
         "no ticket moves past a red gate"
     );
-    // Its agent goes on in its session when somebody resumes it, and the count begins anew.
+    // Its agent continues in its session when somebody resumes it, and the count begins anew.
     bed.client.ok("resume_ticket", json!({"ticket_id": id, "comment": "Look at a.txt."})).await;
     let third = bed.called(&id, "build", 3).await;
     assert!(third.prompt.contains("always red") && third.prompt.contains("Look at a.txt."));

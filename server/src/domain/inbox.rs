@@ -309,7 +309,7 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
                 resume("Fix it, then resume it")
             }
             HoldKind::Setup => resume("Fix it, then try the setup again"),
-            HoldKind::Gate => resume("Have its agent go on with what the gates found"),
+            HoldKind::Gate => resume("Have its agent continue with what the gates found"),
             HoldKind::Unfinished => resume("Have the stage done again; what is there now is kept"),
             HoldKind::Decision => {
                 let stage = stage.as_str();

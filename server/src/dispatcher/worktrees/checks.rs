@@ -64,7 +64,7 @@ impl Worktrees {
 }
 
 /// The TCP ports that something on this machine listens on. What cannot be read listens on nothing: a port that is taken is
-/// then found by whoever needs it.
+/// then found by the step that needs it.
 pub(super) fn busy_ports() -> Vec<i64> {
     let mut busy: Vec<i64> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()

@@ -179,7 +179,7 @@ impl Worktrees {
                 tokio::time::sleep(*pause).await;
                 continue;
             }
-            // Whoever uses the worktree next puts it in order, or says why not.
+            // The step that uses the worktree next puts it in order, or says why not.
             let note = format!(
                 "What it changed in the worktree could not be put back: {}.",
                 chain(&error)

@@ -1,4 +1,4 @@
-//! What the agent is told when a gate is red, and what people read of it.
+//! What the agent reads when a gate is red, and what people read of it.
 
 use std::fmt::Write as _;
 

@@ -1,12 +1,12 @@
 //! Setup and gates at work: what the runs of their commands mean, and what follows for their ticket.
 //!
 //! A gate is run at a commit. Several runs make its verdict (`domain/judging`), and the verdicts of all gates of a stage
-//! make a round ([`round`]), after which the ticket moves, its agent is told what is red, or somebody must decide.
+//! make a round ([`round`]), after which the ticket moves, its agent learns what is red, or somebody must decide.
 //!
 //! - [`kind`]: the names of kinds, verdicts, phases and steps.
 //! - [`ran`]: how one attempt ended, from its record.
 //! - [`round`]: from verdicts to what happens.
-//! - [`message`]: what the agent is told.
+//! - [`message`]: what the agent reads.
 
 pub mod kind;
 pub mod message;

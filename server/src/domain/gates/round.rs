@@ -48,7 +48,7 @@ pub struct Counts<'c> {
 pub enum Decision {
     /// Nothing is red.
     Pass,
-    /// The agent is told, and goes on.
+    /// The agent learns it, and continues.
     Tell { fingerprint: String },
     /// Somebody must decide; the sentence says why.
     Hold { why: String },
@@ -69,7 +69,10 @@ pub fn decide(round: &[Found], counts: Counts<'_>) -> Decision {
     let marks: Vec<&str> = red.iter().map(|found| found.mark.as_str()).collect();
     let fingerprint = marks.join("\n");
     if counts.last == Some(fingerprint.as_str()) {
-        let why = format!("{} failed again in the same way after its agent was told", names(&red));
+        let why = format!(
+            "{} failed again in the same way after its agent had learned of it",
+            names(&red)
+        );
         return Decision::Hold { why };
     }
     let failures = counts.failures + 1;

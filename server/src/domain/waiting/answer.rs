@@ -82,7 +82,7 @@ fn resume(ticket: &Ticket, kind: HoldKind, without_type: Option<&[Name]>) -> Vec
         }
         HoldKind::Gate => Advice::take_with(
             Step::ResumeTicket,
-            "have its agent go on with what the gates found by resuming it",
+            "have its agent continue with what the gates found by resuming it",
             id.to_string(),
         ),
     };

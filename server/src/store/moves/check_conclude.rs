@@ -1,4 +1,4 @@
-//! The end of a round of gates: the ticket moves, its agent is told, or somebody must decide.
+//! The end of a round of gates: the ticket moves, its agent learns what is red, or somebody must decide.
 
 use sqlx::SqliteConnection;
 
@@ -138,7 +138,7 @@ impl Concluding<'_> {
             last: last.as_deref(),
         };
         let decision = round::decide(self.round, counts);
-        // Somebody who completed the stage is there, and reads why it is not.
+        // A user who completed the stage is there, and reads why it is not.
         if let (Decision::Tell { .. }, None) = (&decision, self.checking.attempt) {
             let red: Vec<&Found> = self.round.iter().filter(|found| found.is_red()).collect();
             return Ok(Decision::Hold { why: format!("{} failed", round::names(&red)) });
@@ -209,7 +209,7 @@ impl Concluding<'_> {
         self.resume_session(connection).await
     }
 
-    /// Counts a red round, and keeps what its agent is to be told.
+    /// Counts a red round, and keeps what its agent is to read.
     async fn note_red(
         &self,
         connection: &mut SqliteConnection,
@@ -320,7 +320,7 @@ impl Concluding<'_> {
         let why = match &self.checking.hold {
             Some(hold) if red.is_empty() || hold.kind != HoldKind::Gate => hold.clone(),
             Some(_) | None if red.is_empty() => {
-                Hold::new(HoldKind::Operator, "its gates passed when they were run by hand")
+                Hold::new(HoldKind::Operator, "its gates passed when they were run manually")
             }
             Some(_) | None => self.evidence(&format!("{} failed", round::names(&red))),
         };

@@ -41,7 +41,7 @@ pub struct Planned {
 }
 
 impl Store {
-    /// Stores which gates are due. Without one, what waited for them goes on at once.
+    /// Stores which gates are due. Without one, what waited for them continues at once.
     pub async fn checks_planned(
         &self,
         id: TicketId,

@@ -167,7 +167,7 @@ async fn a_red_gate_goes_back_to_the_session_and_the_same_one_twice_is_a_hold() 
     let told = bed.read(id).await;
     assert_eq!((told.state, told.gate_failures), (TicketState::Queued, 1));
     assert!(told.gate_message.as_deref().is_some_and(|text| text.contains("exited with 2")));
-    let session = told.resume.expect("the session goes on").claude_session_id;
+    let session = told.resume.expect("the session continues").claude_session_id;
     bed.prepare().await;
     let again = bed.granted(bed.worker("impl").await, "q").await.attempt;
     assert!(again.resumed && again.claude_session_id == session);
@@ -206,7 +206,7 @@ async fn what_says_nothing_about_a_gate_is_repeated_and_not_for_ever() {
         let lost = Ran::Nothing { failure: Failure::Lost, detail: "its shim died".into() };
         bed.judged(pull, lost).await;
     }
-    let TicketState::OnHold(why) = bed.read(id).await.state else { panic!("it goes on") };
+    let TicketState::OnHold(why) = bed.read(id).await.state else { panic!("it continues") };
     assert_eq!(why.kind, HoldKind::Gate);
     assert!(why.reason.contains("could not be run"), "{}", why.reason);
     assert_eq!(bed.read(id).await.attempts_used, 0);
@@ -267,7 +267,7 @@ async fn a_stop_puts_checks_on_hold_and_resuming_continues_them() {
     bed.plan(id).await;
     let stop = crate::domain::stopping::StopWhat::Ticket(id);
     bed.store.stop_work(stop, "not now".into(), NOW).await.unwrap();
-    let TicketState::OnHold(why) = bed.read(id).await.state else { panic!("it goes on") };
+    let TicketState::OnHold(why) = bed.read(id).await.state else { panic!("it continues") };
     assert_eq!(why.kind, HoldKind::Operator);
     assert_eq!(
         bed.store.resume_ticket(id, None, None, NOW).await.unwrap().state,

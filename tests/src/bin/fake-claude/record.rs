@@ -102,7 +102,7 @@ impl Recorder {
         }
     }
 
-    /// The lines that the agent obeys: those of the prompt or, if it has none, those that its session was told before, as a
+    /// The lines that the agent obeys: those of the prompt or, if it has none, those that its session read before, as a
     /// real session knows them from its transcript.
     pub(crate) fn script(&self, prompt: &str) -> String {
         let Some(file) = self.session_file().map(|file| file.with_extension("script")) else {
