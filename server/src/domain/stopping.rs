@@ -29,7 +29,10 @@ pub const NEVER_LAUNCHED: &str = "it was asked to stop before it was launched";
 pub fn stop_reason(reason: &str, asked: Option<StopMode>) -> String {
     match asked {
         None => reason.to_owned(),
-        // What the shim says of itself then follows from the request.
+        // The one word that a shim says of itself then follows from the request. What the server did to it does not.
+        Some(mode) if reason.contains(' ') => {
+            format!("{reason}, after it was asked to stop ({})", mode.name())
+        }
         Some(mode) => format!("it was asked to stop ({})", mode.name()),
     }
 }
