@@ -304,7 +304,7 @@ fn no_record_of_the_log_has_a_value_as_rust_writes_it() {
             if !["trace!", "debug!", "info!", "warn!", "error!", "event!"].contains(&name) {
                 continue;
             }
-            let record = rest.split_once(";").map_or(rest, |(record, _)| record);
+            let record = rest.split_once(';').map_or(rest, |(record, _)| record);
             let record = record.split("=> ").next().unwrap_or_default();
             let has_sigil = record.match_indices('?').any(|(at, _)| {
                 let before = record[..at].trim_end().chars().next_back();

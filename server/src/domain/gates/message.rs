@@ -64,18 +64,18 @@ pub fn evidence(round: &[Found]) -> String {
     let mut text = String::new();
     for found in round.iter().filter(|found| found.is_red()) {
         let Found { gate, command, how, attempt, .. } = found;
-        let _ = write!(text, " {attempt} of {gate}: `{command}` {how}");
+        write!(text, " {attempt} of {gate}: `{command}` {how}").expect(CANNOT_FAIL);
         let named = found.new_failures.iter().take(5).map(String::as_str).collect::<Vec<_>>();
         if !named.is_empty() {
             let more = found.new_failures.len().saturating_sub(named.len());
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let _ = write!(text, ", new failures {}{more}", named.join(", "));
+            write!(text, ", new failures {}{more}", named.join(", ")).expect(CANNOT_FAIL);
         }
         let tail = end_of(&found.tail, EVIDENCE_BYTES);
         if tail.is_empty() {
             text.push('.');
         } else {
-            let _ = write!(text, ". The end of its output:\n{tail}\n");
+            write!(text, ". The end of its output:\n{tail}\n").expect(CANNOT_FAIL);
         }
     }
     text.trim_end().to_owned()
