@@ -67,8 +67,9 @@ async fn a_gate_that_floods_its_output_fills_only_its_bound() {
     let files = fs::read_dir(&directory).expect("it is there").flatten();
     let size: u64 = files.map(|file| file.metadata().map_or(0, |found| found.len())).sum();
     assert!(size < 16 << 20, "{size} bytes are kept");
-    let head = fs::read_to_string(directory.join("stderr.000001.log")).expect("the head is kept");
-    assert!(head.contains("the beginning\n"));
+    let beginning =
+        fs::read_to_string(directory.join("stderr.000001.log")).expect("the head is kept");
+    assert!(beginning.contains("the beginning\n"));
 }
 
 #[e2e::scenario]
