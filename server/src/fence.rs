@@ -14,6 +14,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use crate::domain::id::AttemptId;
+use crate::domain::text;
 
 /// Makes the tokens of one server's attempts and recognises them. Cheap to clone.
 #[derive(Clone)]
@@ -43,14 +44,9 @@ impl Fence {
     /// The token of an attempt, `A-17.` and 64 hexadecimal digits.
     #[must_use]
     pub fn token(&self, attempt: AttemptId) -> String {
-        use std::fmt::Write as _;
         let mut keyed = (*self.keyed).clone();
         keyed.update(attempt.to_string().as_bytes());
-        let mut token = format!("{attempt}.");
-        for byte in keyed.finalize().into_bytes() {
-            write!(token, "{byte:02x}").expect("writing to a String cannot fail");
-        }
-        token
+        format!("{attempt}.{}", text::hex(&keyed.finalize().into_bytes()))
     }
 
     /// The attempt whose token this is; takes as long for every wrong one of an attempt.

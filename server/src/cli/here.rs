@@ -11,6 +11,7 @@ use sha2::Sha256;
 use crate::cli::client::Client;
 use crate::cli::client::ClientError;
 use crate::config::Environment;
+use crate::domain::text;
 use crate::wire::project::ProjectView;
 
 /// Names the directory of the session whose hook, monitor or helper a command is.
@@ -40,7 +41,7 @@ pub fn consumer(directory: &Path) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let named: String = named.chars().filter(|c| plain(*c)).take(32).collect();
     let hash = Sha256::digest(directory.as_os_str().as_encoded_bytes());
-    let hash = hash.iter().take(4).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let hash = text::hex(&hash[..4]);
     format!("dir-{named}-{hash}")
 }
 

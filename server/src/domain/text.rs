@@ -94,6 +94,27 @@ pub fn shown(text: &str) -> String {
     line.chars().take(MOST).map(|c| if hides(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+    }
+    text
+}
+
+/// An argument as a shell takes it.
+#[must_use]
+pub fn shell_word(argument: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=~".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) && !argument.starts_with('~') {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
+}
+
 /// The first line, at most 300 characters of it.
 #[must_use]
 pub fn first_line(text: &str) -> String {
@@ -162,6 +183,22 @@ pub fn required(field: &'static str, given: &str) -> Result<String, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_are_quoted_where_a_shell_would_split_or_expand_them() {
+        let arguments =
+            ["/srv/shop", "/srv/my shop", "it's", "", "~x", "$(rm)", "vibe-ensemble/T-42"];
+        let expected = [
+            "/srv/shop",
+            "'/srv/my shop'",
+            r"'it'\''s'",
+            "''",
+            "'~x'",
+            "'$(rm)'",
+            "vibe-ensemble/T-42",
+        ];
+        assert_eq!(arguments.map(shell_word), expected);
+    }
 
     #[test]
     fn names_are_plain() {

@@ -21,6 +21,7 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use crate::domain::text;
 use crate::shim::processes;
 
 /// How often a name that is taken is tried again, and how long to wait in between: a process that is just being started
@@ -69,7 +70,7 @@ pub(super) fn alone(server_id: &str) -> Result<Alone, i32> {
 /// A name that reveals nothing about the identity: every user can list such names.
 fn name_of(server_id: &str) -> String {
     let digest = Sha256::digest(format!("vibe-ensemble database {server_id}").as_bytes());
-    digest.iter().fold("vibe-ensemble/".to_owned(), |name, byte| format!("{name}{byte:02x}"))
+    format!("vibe-ensemble/{}", text::hex(&digest))
 }
 
 /// The name, or who has it: its process and user.

@@ -1,13 +1,13 @@
 //! Keyed hashes, and random texts to hash.
 
-use std::fmt::Write as _;
-
 use hmac::Hmac;
 use hmac::KeyInit as _;
 use hmac::Mac as _;
 use sha2::Digest as _;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
+
+use crate::domain::text;
 
 /// Bytes of a secret and of a code.
 const SECRET: usize = 32;
@@ -16,7 +16,7 @@ const SECRET: usize = 32;
 pub(super) fn random() -> Result<String, getrandom::Error> {
     let mut bytes = [0; SECRET];
     getrandom::fill(&mut bytes)?;
-    Ok(hex(&bytes))
+    Ok(text::hex(&bytes))
 }
 
 /// What `text` is under `key`, for this purpose and no other.
@@ -29,20 +29,12 @@ pub(super) fn keyed(key: &str, purpose: &str, text: &str) -> String {
         keyed.update(part.as_bytes());
         keyed.update(b"\0");
     }
-    hex(&keyed.finalize().into_bytes())
+    text::hex(&keyed.finalize().into_bytes())
 }
 
 /// Compares in time that does not depend on where the two differ.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -33,14 +33,7 @@ pub(super) mod tests {
     use ed25519_dalek::SigningKey;
 
     use super::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        use std::fmt::Write as _;
-        bytes.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-            text
-        })
-    }
+    use crate::domain::text::hex;
 
     /// A public key, and the content of an `exit.json` sealed with its private half.
     pub(in crate::shim) fn sealed(seed: u8, record: &[u8]) -> (String, Vec<u8>) {

@@ -4,31 +4,25 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
+use crate::domain::text;
+
 /// A fresh token: 32 random bytes, in hex.
 pub fn mint() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
-    Ok(hex(&bytes))
+    Ok(text::hex(&bytes))
 }
 
 /// What the database keeps of a token. The token has 256 random bits, so a plain hash cannot be guessed back.
 #[must_use]
 pub fn hash(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
+    text::hex(&Sha256::digest(token.as_bytes()))
 }
 
 /// Whether `token` is the one whose hash was kept; takes the same time for every wrong token.
 #[must_use]
 pub fn matches(token: &str, kept_hash: &str) -> bool {
     hash(token).as_bytes().ct_eq(kept_hash.as_bytes()).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }
 
 #[cfg(test)]

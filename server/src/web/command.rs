@@ -3,6 +3,8 @@
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::domain::text::shell_word;
+
 /// A tool, its command, and the arguments that stand without an option, in their order.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
@@ -38,7 +40,7 @@ const SWITCHES: [&str; 2] = ["force", "all"];
 pub(crate) fn of(tool: &str, arguments: &Map<String, Value>) -> String {
     let Some((_, words, places)) = COMMANDS.iter().find(|(name, ..)| *name == tool) else {
         let json = Value::Object(arguments.clone()).to_string();
-        return format!("vibe-ensemble call {tool} {}", quoted(&json));
+        return format!("vibe-ensemble call {tool} {}", shell_word(&json));
     };
     let mut command = format!("vibe-ensemble {words}");
     let given = places.iter().filter_map(|place| arguments.get(*place));
@@ -65,23 +67,14 @@ pub(crate) fn of(tool: &str, arguments: &Map<String, Value>) -> String {
 
 fn text(value: &Value) -> String {
     match value {
-        Value::String(text) => quoted(text),
+        Value::String(text) => shell_word(text),
         Value::Array(items) if items.iter().all(Value::is_string) => {
-            quoted(&items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
+            shell_word(&items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            quoted(&value.to_string())
+            shell_word(&value.to_string())
         }
     }
-}
-
-/// A string as one word of a shell.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

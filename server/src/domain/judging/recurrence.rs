@@ -6,6 +6,7 @@ use sha2::Sha256;
 use super::judge::End;
 use super::judge::Judged;
 use super::judge::New;
+use crate::domain::text;
 
 /// The most lines at the end of an output that are compared.
 const LINES: usize = 60;
@@ -43,7 +44,7 @@ pub fn mark(gate: &str, judged: &Judged, end: End, output_end: &str) -> String {
         }
     }
     let digest = hash.finalize();
-    digest.iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    text::hex(&digest[..16])
 }
 
 /// A line without what differs from run to run.

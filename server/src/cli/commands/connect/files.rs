@@ -12,6 +12,7 @@ use shim_protocol::plain_file;
 
 use super::merge::MergeError;
 use crate::domain::names::names;
+use crate::domain::text::hex;
 use crate::state::durable::Draft;
 use crate::state::durable::Existing;
 
@@ -171,7 +172,7 @@ fn is_signed(found: &str) -> bool {
 }
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    hex(&Sha256::digest(text))
 }
 
 /// Most bytes of a file of somebody's configuration.

@@ -8,6 +8,7 @@ use crate::cli::client::Client;
 use crate::cli::terminal::Line;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Tone;
+use crate::domain::text::shell_word;
 use crate::git;
 use crate::wire::project::ProjectWithCounts;
 use crate::wire::ticket::TicketView;
@@ -63,7 +64,12 @@ impl Work {
     pub fn look(&self) -> String {
         let until = self.branch.as_deref().unwrap_or(&self.head);
         let until = if self.merged.is_some() { short(&self.head) } else { until };
-        format!("git -C {} diff {}..{}", quoted(&self.path), short(&self.base), quoted(until))
+        format!(
+            "git -C {} diff {}..{}",
+            shell_word(&self.path),
+            short(&self.base),
+            shell_word(until)
+        )
     }
 
     /// The command that takes it, to be typed in a shell; none once it is merged.
@@ -71,7 +77,7 @@ impl Work {
     pub fn take(&self) -> Option<String> {
         let branch =
             self.branch.as_deref().filter(|_| self.merged.is_none() && !self.is_empty())?;
-        Some(format!("git -C {} merge {}", quoted(&self.path), quoted(branch)))
+        Some(format!("git -C {} merge {}", shell_word(&self.path), shell_word(branch)))
     }
 
     /// The branch, what changed and the two lines that look at it and take it. `stat` is what git says of the files.
@@ -105,35 +111,9 @@ fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
 
-/// An argument as a shell takes it.
-#[must_use]
-pub fn quoted(argument: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=~".contains(c);
-    if !argument.is_empty() && argument.chars().all(is_plain) && !argument.starts_with('~') {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn arguments_are_quoted_where_a_shell_would_split_or_expand_them() {
-        let arguments =
-            ["/srv/shop", "/srv/my shop", "it's", "", "~x", "$(rm)", "vibe-ensemble/T-42"];
-        let expected = [
-            "/srv/shop",
-            "'/srv/my shop'",
-            r"'it'\''s'",
-            "''",
-            "'~x'",
-            "'$(rm)'",
-            "vibe-ensemble/T-42",
-        ];
-        assert_eq!(arguments.map(quoted), expected);
-    }
 
     #[tokio::test]
     async fn nothing_but_commits_is_given_to_git() {
