@@ -1,7 +1,6 @@
 //! Attempts of setup and gate: their grants, and from their exit records to their ends.
 
 use std::path::Path;
-use std::time::Duration;
 
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::exit::ExitStatus;
@@ -10,10 +9,10 @@ use shim_protocol::grant::Grant;
 use shim_protocol::grant::GrantKind;
 use shim_protocol::grant::Limits;
 use shim_protocol::message::AckVerdict;
-use shim_protocol::run_dir;
 
 use super::completion::Completions;
 use super::grant::Grants;
+use super::grant::millis;
 use super::worktrees::directory_of;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::StopMode;
@@ -45,26 +44,11 @@ impl Grants {
         let gate = check.gate.as_deref().and_then(|gate| checks.gate(gate));
         let mut env = settings.env;
         env.retain(|name, _| !OF_THE_ACCOUNT.iter().any(|prefix| name.starts_with(prefix)));
-        if let Some(path) = settings.search_path.filter(|_| self.is_launcher_plain) {
-            env.entry("PATH".to_owned()).or_insert(path);
-        }
         if let Some(gate) = gate {
             env.extend(gate.env.clone());
         }
-        for (name, value) in [
-            ("VIBE_ENSEMBLE_PROJECT", project.name.to_string()),
-            ("VIBE_ENSEMBLE_TICKET", ticket.id.to_string()),
-            ("VIBE_ENSEMBLE_STAGE", attempt.stage.to_string()),
-            (run_dir::ATTEMPT_VARIABLE, attempt.id.to_string()),
-            ("VIBE_ENSEMBLE_WORKER", attempt.worker.to_string()),
-            (run_dir::SERVER_VARIABLE, self.server_id.clone()),
-            (run_dir::PLACE_VARIABLE, self.places.place.id.clone()),
-        ] {
-            env.insert(name.to_owned(), value);
-        }
-        if let Some((first, _)) = ports {
-            env.insert("VIBE_ENSEMBLE_PORT".to_owned(), first.to_string());
-        }
+        let first_port = ports.map(|(first, _)| first);
+        let env = self.surroundings(env, settings.search_path, attempt, project, first_port);
         let directory = directory_of(attempt, ticket.work.as_ref(), &project.path);
         let below = gate.map(|gate| gate.directory.as_str()).unwrap_or_default();
         let (program, args) = check
@@ -73,7 +57,6 @@ impl Grants {
             .and_then(|argv| argv.split_first())
             .map(|(program, args)| (program.into(), args.to_vec()))
             .unwrap_or_default();
-        let timeout = attempt.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         Grant {
             version: 1,
             server_id: self.server_id.clone(),
@@ -95,9 +78,7 @@ impl Grants {
             env_pass: Vec::new(),
             files: std::collections::BTreeMap::new(),
             limits: Limits {
-                timeout_ms: timeout.and_then(|seconds| {
-                    u64::try_from(Duration::from_secs(seconds).as_millis()).ok()
-                }),
+                timeout_ms: millis(attempt.timeout_seconds),
                 segment_bytes: SEGMENT_BYTES,
                 segments: SEGMENTS,
                 grace_ms: settings.limits.grace_ms,

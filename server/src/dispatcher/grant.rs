@@ -1,5 +1,6 @@
 //! From a claimed attempt to the grant for its shim.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use shim_protocol::run_dir;
 use super::places::Places;
 use super::settings::Current;
 use crate::domain::agent_files::OwnServer;
+use crate::domain::attempt::Attempt;
 use crate::domain::id::AttemptId;
+use crate::domain::project::Project;
 use crate::domain::prompt;
 use crate::domain::prompt::Assignment;
 use crate::domain::worker_type::WorkerTypeSettings;
@@ -19,7 +22,7 @@ use crate::domain::worktree::Worktree;
 use crate::store::Granted;
 
 /// The first of a ticket's own ports, for its agent, its setup and its gates.
-pub(super) const PORT_VARIABLE: &str = "VIBE_ENSEMBLE_PORT";
+const PORT_VARIABLE: &str = "VIBE_ENSEMBLE_PORT";
 
 /// Writes grants: everything with which an agent is started.
 #[derive(Clone, Debug)]
@@ -53,26 +56,9 @@ impl Grants {
             ready: &granted.ready,
         };
         let program = settings.program();
-        let mut env = settings.env;
-        // A worker that this server launched has the environment that the server had then. A worker
-        // in a unit has the unit's.
-        if let Some(path) = settings.search_path.filter(|_| self.is_launcher_plain) {
-            env.entry("PATH".to_owned()).or_insert(path);
-        }
-        for (name, value) in [
-            ("VIBE_ENSEMBLE_PROJECT", project.name.to_string()),
-            ("VIBE_ENSEMBLE_TICKET", ticket.id.to_string()),
-            ("VIBE_ENSEMBLE_STAGE", attempt.stage.to_string()),
-            (run_dir::ATTEMPT_VARIABLE, attempt.id.to_string()),
-            ("VIBE_ENSEMBLE_WORKER", attempt.worker.to_string()),
-            (run_dir::SERVER_VARIABLE, self.server_id.clone()),
-            (run_dir::PLACE_VARIABLE, self.places.place.id.clone()),
-        ] {
-            env.insert(name.to_owned(), value);
-        }
-        if let Some((first, _)) = granted.ready.ports {
-            env.insert(PORT_VARIABLE.to_owned(), first.to_string());
-        }
+        let first_port = granted.ready.ports.map(|(first, _)| first);
+        let env =
+            self.surroundings(settings.env, settings.search_path, attempt, project, first_port);
         Grant {
             version: 1,
             server_id: self.server_id.clone(),
@@ -96,6 +82,34 @@ impl Grants {
         }
     }
 
+    /// The environment of an attempt: what was chosen for it, and what no choice changes.
+    pub(super) fn surroundings(
+        &self,
+        mut chosen: BTreeMap<String, String>,
+        search_path: Option<String>,
+        attempt: &Attempt,
+        project: &Project,
+        first_port: Option<i64>,
+    ) -> BTreeMap<String, String> {
+        // A worker that this server launched has the environment that the server had then. A worker
+        // in a unit has the unit's.
+        if let Some(path) = search_path.filter(|_| self.is_launcher_plain) {
+            chosen.entry("PATH".to_owned()).or_insert(path);
+        }
+        let own = [
+            ("VIBE_ENSEMBLE_PROJECT", project.name.to_string()),
+            ("VIBE_ENSEMBLE_TICKET", attempt.ticket.to_string()),
+            ("VIBE_ENSEMBLE_STAGE", attempt.stage.to_string()),
+            (run_dir::ATTEMPT_VARIABLE, attempt.id.to_string()),
+            ("VIBE_ENSEMBLE_WORKER", attempt.worker.to_string()),
+            (run_dir::SERVER_VARIABLE, self.server_id.clone()),
+            (run_dir::PLACE_VARIABLE, self.places.place.id.clone()),
+        ];
+        let port = first_port.map(|first| (PORT_VARIABLE, first.to_string()));
+        chosen.extend(own.into_iter().chain(port).map(|(name, value)| (name.to_owned(), value)));
+        chosen
+    }
+
     /// The current bounds for an attempt of a worker type.
     pub(super) fn limits(&self, kind: &WorkerTypeSettings) -> Limits {
         Limits {
@@ -112,7 +126,7 @@ impl Grants {
     }
 }
 
-fn millis(seconds: Option<i64>) -> Option<u64> {
+pub(super) fn millis(seconds: Option<i64>) -> Option<u64> {
     let seconds = u64::try_from(seconds?).ok()?;
     u64::try_from(Duration::from_secs(seconds).as_millis()).ok()
 }
