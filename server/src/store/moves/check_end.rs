@@ -144,7 +144,7 @@ async fn late(
     now: Timestamp,
 ) -> Result<EndReport> {
     let Some(found) = attempt::find(connection, ending.attempt).await? else {
-        return parked(connection, ending, now).await;
+        return park::report(connection, ending.attempt, ending.record.as_deref(), now).await;
     };
     let recorded: bool = sqlx::query_scalar("SELECT recorded FROM attempt WHERE attempt_id = ?1")
         .bind(ending.attempt.key())
@@ -157,18 +157,7 @@ async fn late(
         settle::settle(connection, ending.attempt, now).await?;
         free::worker(connection, &found).await?;
     }
-    parked(connection, ending, now).await
-}
-
-async fn parked(
-    connection: &mut SqliteConnection,
-    ending: &CheckEnding,
-    now: Timestamp,
-) -> Result<EndReport> {
-    if let Some(record) = &ending.record {
-        park::park(connection, ending.attempt, record, now).await?;
-    }
-    Ok(EndReport::Parked)
+    park::report(connection, ending.attempt, ending.record.as_deref(), now).await
 }
 
 /// The checks of a ticket after one of their attempts.

@@ -72,7 +72,7 @@ async fn end(
     now: Timestamp,
 ) -> Result<EndReport> {
     let Some(found) = attempt::find(connection, ending.attempt).await? else {
-        return park_report(connection, &ending, now).await;
+        return park::report(connection, ending.attempt, ending.record.as_deref(), now).await;
     };
     let verdict = create_planned::judge(connection, found.ticket, ending.verdict, rules).await?;
     // Work that the database does not accept lies beyond the accepted commit; the next check of the worktree puts it
@@ -281,16 +281,5 @@ async fn late(
             free::worker(connection, &found).await?;
         }
     }
-    park_report(connection, ending, now).await
-}
-
-async fn park_report(
-    connection: &mut SqliteConnection,
-    ending: &Ending,
-    now: Timestamp,
-) -> Result<EndReport> {
-    if let Some(record) = &ending.record {
-        park::park(connection, ending.attempt, record, now).await?;
-    }
-    Ok(EndReport::Parked)
+    park::report(connection, ending.attempt, ending.record.as_deref(), now).await
 }

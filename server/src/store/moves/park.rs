@@ -2,6 +2,7 @@
 
 use sqlx::SqliteConnection;
 
+use super::ending::EndReport;
 use crate::domain::id::AttemptId;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
@@ -24,6 +25,19 @@ pub(crate) async fn park(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Answers a report of an end that something else has settled: its record, if it has one, is put aside.
+pub(crate) async fn report(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+    record: Option<&str>,
+    now: Timestamp,
+) -> Result<EndReport> {
+    if let Some(record) = record {
+        park(connection, attempt, record, now).await?;
+    }
+    Ok(EndReport::Parked)
 }
 
 impl Store {
