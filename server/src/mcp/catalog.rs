@@ -24,6 +24,18 @@ pub(crate) fn tools() -> Vec<Tool> {
     .collect()
 }
 
+/// The arguments of tools whose texts may have many lines.
+pub const LONG_TEXTS: [&str; 8] = [
+    "description",
+    "rules",
+    "patterns",
+    "system_prompt",
+    "comment",
+    "content",
+    "report",
+    "question",
+];
+
 /// The tools of every day, which a coordinator's session has at once. The others are searched for when they are needed:
 /// each tool costs every session, whether it is used or not.
 pub(crate) const DAILY: [&str; 9] = [

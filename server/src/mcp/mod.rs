@@ -65,6 +65,7 @@ pub(crate) fn tool_names() -> Vec<&'static str> {
     catalog::tools().iter().map(|tool| tool.name).collect()
 }
 
+pub use catalog::LONG_TEXTS;
 pub use desk::Desk;
 pub use http::access::Access;
 pub use http::access::Auth;

@@ -6,6 +6,7 @@ use serde_json::Map;
 use serde_json::Number;
 use serde_json::Value;
 
+use crate::mcp::LONG_TEXTS;
 use crate::web::query::Query;
 use crate::web::text::Hostile;
 use crate::web::visit::Visit;
@@ -24,18 +25,6 @@ enum Kind {
     Json,
 }
 
-/// Texts that may have many lines.
-const LONG: [&str; 8] = [
-    "description",
-    "rules",
-    "patterns",
-    "system_prompt",
-    "comment",
-    "content",
-    "report",
-    "question",
-];
-
 impl Kind {
     fn of(name: &str, schema: &Value) -> Self {
         match schema["type"].as_str() {
@@ -43,7 +32,7 @@ impl Kind {
                 Some(names) => {
                     Self::OneOf(names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
                 }
-                None if LONG.contains(&name) => Self::Long,
+                None if LONG_TEXTS.contains(&name) => Self::Long,
                 None => Self::Text,
             },
             Some("integer") => Self::Whole,

@@ -18,6 +18,7 @@ use crate::cli::act::field;
 use crate::cli::act::field::Kind;
 use crate::cli::connection::Connection;
 use crate::mcp;
+use crate::mcp::LONG_TEXTS;
 
 /// What was typed for a command.
 pub struct Given<A> {
@@ -57,17 +58,7 @@ fn properties<A: Act>() -> (Map<String, Value>, Vec<String>) {
 
 /// Whether a field may be too long for a command line.
 pub(super) fn is_long(field: &str, kind: &Kind) -> bool {
-    const LONG: [&str; 8] = [
-        "description",
-        "rules",
-        "patterns",
-        "system_prompt",
-        "comment",
-        "content",
-        "report",
-        "question",
-    ];
-    *kind == Kind::Json || (*kind == Kind::Text && LONG.contains(&field))
+    *kind == Kind::Json || (*kind == Kind::Text && LONG_TEXTS.contains(&field))
 }
 
 /// The option of a field.
