@@ -14,6 +14,7 @@ use super::settings::Current;
 use crate::domain::attempt::StopMode;
 use crate::domain::id::WorkerId;
 use crate::domain::overdue::IdleWatch;
+use crate::domain::stopping::Gone;
 use crate::domain::time::Present;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
@@ -79,7 +80,7 @@ impl Idle {
                         );
                         let why =
                             format!("its shim had said nothing for {seconds} s, and was killed");
-                        self.store.worker_stopped(worker.id, &why, present.now).await?;
+                        self.store.worker_stopped(worker.id, Gone::Found(why), present.now).await?;
                     }
                     // It is already gone, or runs where this server sees no processes.
                     Ok(false) => {}

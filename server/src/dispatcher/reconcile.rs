@@ -36,6 +36,7 @@ use crate::domain::reconcile::Process;
 use crate::domain::reconcile::Tree;
 use crate::domain::reconcile::judge;
 use crate::domain::reconcile::life;
+use crate::domain::stopping::Gone;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
@@ -190,7 +191,8 @@ impl Reconciler {
             // Its link may have come back meanwhile; then the evidence no longer decides.
             if !self.links.has(*worker) {
                 tracing::warn!(name: journal::WORKER_LOST, %worker, "the shim of a worker ended without a goodbye");
-                self.store.worker_stopped(*worker, "its shim ended without a goodbye", now).await?;
+                let why = Gone::Found("its shim ended without a goodbye".to_owned());
+                self.store.worker_stopped(*worker, why, now).await?;
             }
         }
         Ok(true)

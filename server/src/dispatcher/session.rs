@@ -21,6 +21,7 @@ use super::settings::Current;
 use crate::clock::Clock;
 use crate::domain::attempt::AttemptState;
 use crate::domain::id::AttemptId;
+use crate::domain::stopping::Gone;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::shim::facts;
@@ -180,7 +181,8 @@ impl Session<'_> {
                 self.take_report(attempt_id, &record).await?;
             }
             ToServer::Goodbye { reason } => {
-                store.worker_stopped(self.worker.id, &reason, self.shared.clock.now()).await?;
+                let why = Gone::Said(reason);
+                store.worker_stopped(self.worker.id, why, self.shared.clock.now()).await?;
                 self.gone = true;
             }
             ToServer::Hello(_) => {

@@ -24,16 +24,27 @@ pub const NO_REASON: &str = "it was stopped manually";
 /// Why a worker is stopped that was asked to stop before it was launched.
 pub const NEVER_LAUNCHED: &str = "it was asked to stop before it was launched";
 
-/// Why a worker stopped, with the stop that was asked for, if any.
-#[must_use]
-pub fn stop_reason(reason: &str, asked: Option<StopMode>) -> String {
-    match asked {
-        None => reason.to_owned(),
-        // The one word that a shim says of itself then follows from the request. What the server did to it does not.
-        Some(mode) if reason.contains(' ') => {
-            format!("{reason}, after it was asked to stop ({})", mode.name())
+/// Why a worker stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// In the words of its shim, when that left.
+    Said(String),
+    /// What the server found, or did to it.
+    Found(String),
+}
+
+impl Gone {
+    /// The reason, with the stop that was asked for, if any.
+    #[must_use]
+    pub fn reason(self, asked: Option<StopMode>) -> String {
+        match (self, asked) {
+            (Self::Said(reason) | Self::Found(reason), None) => reason,
+            // What the shim says of itself then follows from the request.
+            (Self::Said(_), Some(mode)) => format!("it was asked to stop ({})", mode.name()),
+            (Self::Found(reason), Some(mode)) => {
+                format!("{reason}, after it was asked to stop ({})", mode.name())
+            }
         }
-        Some(mode) => format!("it was asked to stop ({})", mode.name()),
     }
 }
 

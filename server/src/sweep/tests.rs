@@ -23,6 +23,7 @@ use crate::domain::pipeline::Policy;
 use crate::domain::project::NewProject;
 use crate::domain::project_limits::ProjectLimitsChange;
 use crate::domain::retry::Backoff;
+use crate::domain::stopping::Gone;
 use crate::domain::text::Name;
 use crate::domain::ticket::NewTicket;
 use crate::domain::ticket::Plan;
@@ -168,7 +169,7 @@ impl Bed {
     async fn over(&self) -> (AttemptId, WorkerId) {
         let (_, attempt, worker) = self.running().await;
         self.end(attempt, StageOutcome::Completed).await;
-        self.store.worker_stopped(worker, "done", THEN).await.unwrap();
+        self.store.worker_stopped(worker, Gone::Said("done".into()), THEN).await.unwrap();
         (attempt, worker)
     }
 

@@ -6,6 +6,7 @@ use super::put_off;
 use super::stop;
 use crate::domain::id::ProjectKey;
 use crate::domain::id::WorkerId;
+use crate::domain::stopping::Gone;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::CHECKS;
@@ -175,6 +176,6 @@ async fn never_came(
     if worker.pid.is_some() || worker.state == WorkerState::Stopped {
         return Ok(false);
     }
-    stop::stopped(connection, id, reason, now).await?;
+    stop::stopped(connection, id, Gone::Found(reason.to_owned()), now).await?;
     Ok(true)
 }

@@ -6,8 +6,8 @@ use crate::domain::attempt::StopMode;
 use crate::domain::event::EventKind;
 use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
+use crate::domain::stopping::Gone;
 use crate::domain::stopping::NEVER_LAUNCHED;
-use crate::domain::stopping::stop_reason;
 use crate::domain::summary;
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
@@ -39,7 +39,7 @@ pub(crate) async fn request_stop(
             .fetch_one(&mut *connection)
             .await?;
     if launched.is_none() {
-        return stopped(connection, id, NEVER_LAUNCHED, now).await;
+        return stopped(connection, id, Gone::Found(NEVER_LAUNCHED.to_owned()), now).await;
     }
     if found.stop.is_some_and(|asked| asked >= mode) {
         return Ok(());
@@ -56,11 +56,11 @@ pub(crate) async fn request_stop(
 pub(crate) async fn stopped(
     connection: &mut SqliteConnection,
     id: WorkerId,
-    reason: &str,
+    why: Gone,
     now: Timestamp,
 ) -> Result<()> {
     let worker = worker::load(connection, id).await?;
-    let reason = stop_reason(reason, worker.stop);
+    let reason = why.reason(worker.stop);
     let done = sqlx::query(
         "UPDATE worker
             SET state = 'stopped', stopped_at = ?2, stop_reason = ?3, child_pid = NULL, memory_bytes = NULL
@@ -94,11 +94,10 @@ impl Store {
     }
 
     /// The worker's shim is gone. The caller has the evidence; attempts of it are judged separately.
-    pub async fn worker_stopped(&self, id: WorkerId, reason: &str, now: Timestamp) -> Result<()> {
-        let reason = reason.to_owned();
+    pub async fn worker_stopped(&self, id: WorkerId, why: Gone, now: Timestamp) -> Result<()> {
         self.writer
             .at(STOPPED)
-            .write(move |connection| Box::pin(gone(connection, id, reason, now)))
+            .write(move |connection| Box::pin(stopped(connection, id, why, now)))
             .await
     }
 
@@ -133,13 +132,4 @@ async fn stop(
     }
     request_stop(connection, id, mode, now).await?;
     worker::load(connection, id).await
-}
-
-async fn gone(
-    connection: &mut SqliteConnection,
-    id: WorkerId,
-    reason: String,
-    now: Timestamp,
-) -> Result<()> {
-    stopped(connection, id, &reason, now).await
 }

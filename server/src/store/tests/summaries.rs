@@ -7,6 +7,7 @@ use crate::domain::attempt::StopMode;
 use crate::domain::event::EventKind;
 use crate::domain::outcome::Failure;
 use crate::domain::pause::Scope;
+use crate::domain::stopping::Gone;
 use crate::domain::ticket::Resolution;
 use crate::domain::ticket::TicketChange;
 use crate::store::EventQuery;
@@ -20,7 +21,7 @@ async fn attempted(bed: &Bed, pull: &str, verdict: Verdict) -> TicketId {
     let worker = bed.worker("impl").await;
     let attempt = bed.granted(worker, pull).await.attempt.id;
     bed.end(attempt, verdict).await;
-    bed.store.worker_stopped(worker, "the queue is empty", NOW).await.unwrap();
+    bed.store.worker_stopped(worker, Gone::Said("the queue is empty".into()), NOW).await.unwrap();
     ticket
 }
 
@@ -99,7 +100,7 @@ async fn of_stages(bed: &Bed) {
     };
     bed.store.complete_stage(ticket, "impl", result, NOW).await.unwrap();
     bed.store.stop_worker(worker, StopMode::Drain, NOW).await.unwrap();
-    bed.store.worker_stopped(worker, "it was done", NOW).await.unwrap();
+    bed.store.worker_stopped(worker, Gone::Said("it was done".into()), NOW).await.unwrap();
 }
 
 async fn collect(bed: &Bed, texts: &mut BTreeSet<String>, seen: &mut BTreeSet<&'static str>) {
