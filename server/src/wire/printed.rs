@@ -276,7 +276,7 @@ struct CheckedProject {
 struct ProjectProblem {
     line: Option<usize>,
     column: Option<usize>,
-    /// The key with the way to it, such as gate[0].command.
+    /// The key with the way to it, such as `gate[0].command`.
     key: Option<String>,
     message: String,
 }

@@ -1,7 +1,7 @@
 //! What makes a worktree ready to build, and the gates that decide whether a stage is done: the file
 //! `.vibe-ensemble.toml`, the same tables as set by the coordinator, and what both together mean.
 //!
-//! `table` has one row for each key, `rule` what each key allows. [`file`] reads the file, [`json`] what a call of a tool
+//! `table` has one row for each key, `rule` what each key allows. [`mod@file`] reads the file, [`json`] what a call of a tool
 //! sets; [`Checks`] is what applies.
 //!
 //! Invariant: what was read is within every bound of `rule`, so whoever holds it checks nothing again.

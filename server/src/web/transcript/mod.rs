@@ -1,6 +1,6 @@
 //! What an agent wrote, in parts: a transcript of a hundred megabytes is never read whole.
 //!
-//! [`file`] reads lines forwards and backwards from an offset, [`rows`] makes rows of them that a page can show, [`api`]
+//! [`mod@file`] reads lines forwards and backwards from an offset, [`rows`] makes rows of them that a page can show, [`api`]
 //! answers scripts, [`page`] is the end of it without a script.
 //!
 //! Invariant: an answer takes memory for at most a few megabytes of lines, whatever the file holds.
