@@ -103,8 +103,11 @@ impl Recorder {
     }
 
     /// The lines that the agent obeys: those of the prompt or, if it has none, those that its session read before, as a
-    /// real session knows them from its transcript.
+    /// real session knows them from its transcript. A question about its outcome is no order to do its work again.
     pub(crate) fn script(&self, prompt: &str) -> String {
+        if self.call.is_question() {
+            return prompt.to_owned();
+        }
         let Some(file) = self.session_file().map(|file| file.with_extension("script")) else {
             return prompt.to_owned();
         };
