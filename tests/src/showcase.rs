@@ -279,6 +279,28 @@ impl Night {
     }
 }
 
+impl Night {
+    /// What an agent called done, and a machine did not.
+    async fn checked(&mut self) {
+        let links = "test -e returns.md || exit 0; printf 'index.md  18 links\\nreturns.md  7 links\\n\\033[31mreturns.md:12: /help/refunds: there is no such page\\033[0m\\n\\n1 dead link\\n'; exit 1";
+        let gates = json!([
+            {"name": "spelling", "command": ["sh", "-c", "echo 0 misspelt words in 24 files"]},
+            {"name": "links", "command": ["sh", "-c", links]},
+        ]);
+        self.bed.repository("site", &[], json!({"description": "The pages of the shop"})).await;
+        self.bed.client.ok("update_project", json!({"project": "site", "gates": gates})).await;
+        self.bed.worker_type("site", "write", json!({"max_gate_failures": 1, "max_budget_usd": 2.0})).await;
+        let script = Turns::of("write")
+            .says("The page on returns is written anew.")
+            .then("write returns.md See /help/refunds.")
+            .then("commit Write the page on returns anew")
+            .completes(0.61, "The page is written. I did not look at its links.");
+        let title = "Say on the page on returns how long a refund takes, for each way to pay";
+        let held = self.ticket_of("site", &["write"], &script, json!({"title": title})).await;
+        self.bed.ticket_is(&held, "on_hold").await;
+    }
+}
+
 /// The ticket that is under way.
 const EXPORT: &str = "Make the nightly export survive a full disk, and say in the log how much was written before it stopped, with the path of the partial file";
 
@@ -311,6 +333,7 @@ pub async fn night(setup: Setup) -> Bed {
     night.held().await;
     night.running().await;
     night.bed.client.ok("pause", json!({"project": "ledger"})).await;
+    night.checked().await;
     night.bed
 }
 

@@ -33,8 +33,20 @@ impl FromRequestParts<Arc<Site>> for Visit {
         };
         let here = parts.uri.path_and_query().map_or("/", |both| both.as_str()).to_owned();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        Ok(Self { visitor, query, here, wants_json })
+        let theme = theme(&parts.headers);
+        Ok(Self { visitor, query, here, wants_json, theme })
     }
+}
+
+/// The cookie in which a page keeps the colours that its user chose.
+const THEME_COOKIE: &str = "ve-theme";
+
+/// The chosen colours, so that a page does not come in others first.
+fn theme(headers: &HeaderMap) -> Option<&'static str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    let (_, chosen) = pairs.find(|(name, _)| name.trim() == THEME_COOKIE)?;
+    ["light", "dark"].into_iter().find(|known| *known == chosen.trim())
 }
 
 /// The largest form.
@@ -98,6 +110,22 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn the_chosen_colours_are_found_among_cookies_and_nothing_else_is_taken() {
+        let of = |cookies: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for cookie in cookies {
+                headers.append(header::COOKIE, HeaderValue::from_static(cookie));
+            }
+            theme(&headers)
+        };
+        assert_eq!(of(&["a=b; ve-theme=dark; c=d"]), Some("dark"));
+        assert_eq!(of(&["a=b", "ve-theme=light"]), Some("light"));
+        for none in ["", "ve-theme", "ve-theme=auto", "ve-theme=\"><script>", "xve-theme=dark"] {
+            assert_eq!(of(&[none]), None, "{none}");
+        }
+    }
 
     #[test]
     fn what_a_browser_marks_as_foreign_is_foreign() {

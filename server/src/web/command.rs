@@ -8,7 +8,7 @@ use crate::domain::text::shell_word;
 /// A tool, its command, and the arguments that stand without an option, in their order.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
-const COMMANDS: [Row; 19] = [
+const COMMANDS: [Row; 21] = [
     ("create_project", "project create", &["name", "path"]),
     ("update_project", "project update", &["project"]),
     ("delete_project", "project delete", &["project"]),
@@ -27,6 +27,8 @@ const COMMANDS: [Row; 19] = [
     ("complete_ticket_stage", "ticket complete", &["ticket_id", "report"]),
     ("close_ticket", "ticket close", &["ticket_id"]),
     ("resume_ticket", "ticket resume", &["ticket_id"]),
+    ("run_gates", "gate run", &["ticket_id"]),
+    ("waive_gate", "gate waive", &["ticket_id", "gate", "reason"]),
     ("mark_events_processed", "event mark", &[]),
 ];
 

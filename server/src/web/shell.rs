@@ -180,7 +180,7 @@ fn whole(status: StatusCode, around: Option<(&Visit, &Now)>, page: &Page) -> Res
     };
     let document = html! {
         (DOCTYPE)
-        html lang="en" data-page=(page.name) data-role=(role) data-rev=(assets::revision()) {
+        html lang="en" data-page=(page.name) data-role=(role) data-rev=(assets::revision()) data-theme=[around.and_then(|(visit, _)| visit.theme)] {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";

@@ -12,4 +12,6 @@ pub(crate) struct Visit {
     pub(crate) here: String,
     /// It was made by a script that reads JSON.
     pub(crate) wants_json: bool,
+    /// The colours that its user chose, if not those of the system.
+    pub(crate) theme: Option<&'static str>,
 }

@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::mcp::desk::DeskResult;
 use crate::web::parts::action::Act;
 use crate::web::parts::action::button;
+use crate::web::parts::gates;
 use crate::web::parts::values;
 use crate::web::shell;
 use crate::web::shell::Page;
@@ -41,7 +42,9 @@ async fn make(site: &Site, visit: &Visit, id: &str) -> DeskResult<Page> {
     };
     let sub = html! {
         span #state data-live=(topics) {
-            (values::outcome(attempt.outcome.as_deref().unwrap_or("running"))) " at " b { (Hostile(&attempt.stage)) } " of "
+            @if attempt.verdict.is_some() { (values::verdict(attempt.verdict.as_deref(), false)) } @else { (values::outcome(attempt.outcome.as_deref().unwrap_or("running"))) }
+            @if let Some(what) = gates::what(&attempt) { " " span .hostile { (Hostile(&what)) } }
+            " at " b { (Hostile(&attempt.stage)) } " of "
             (values::ticket_id(&attempt.ticket_id))
         }
     };
@@ -63,6 +66,7 @@ fn facts(attempt: &AttemptView, at: Timestamp) -> Markup {
         @if attempt.suspect { p .chip.chip-bad { "It is stuck: its worker is dead, and what that left contradicts itself." } }
         @if let Some(trouble) = &attempt.trouble { p .why.hostile { (Hostile(trouble)) } }
         @if let Some(detail) = &attempt.detail { p .why.hostile { (Hostile(detail)) } }
+        @if let Some(note) = &attempt.note { p .why.hostile { (Hostile(note)) } }
         @if let Some(said) = &attempt.progress {
             p .hostile { (Hostile(&said.message)) " " (values::ago(&said.at, at)) }
             @if let Some(percent) = said.percent { progress .bar value=(percent) max="100" aria-label="Progress that the agent reports" {} }
@@ -72,7 +76,11 @@ fn facts(attempt: &AttemptView, at: Timestamp) -> Markup {
             @if let Some(failure) = &attempt.failure { dt { "Failure" } dd { (failure.replace('_', " ")) } }
             dt { "Granted" } dd { (values::ago(&attempt.granted_at, at)) }
             @if let Some(begun) = begun { dt { "Lasted" } dd { (values::lasting(end - begun)) } }
-            dt { "Cost" } dd { (values::dollars(attempt.cost_usd.unwrap_or(0.0), attempt.assumed_usd.unwrap_or(0.0), attempt.budget_usd)) }
+            @if gates::is_agent(attempt) {
+                dt { "Cost" } dd { (values::dollars(attempt.cost_usd.unwrap_or(0.0), attempt.assumed_usd.unwrap_or(0.0), attempt.budget_usd)) }
+            }
+            @for command in attempt.commands.iter().flatten() { dt { "Command" } dd .mono.hostile { (Hostile(&gates::line(command))) } }
+            @if let Some(commit) = &attempt.commit { dt { "Commit" } dd .mono { (commit.get(..12).unwrap_or(commit)) @if attempt.on_base { " (base)" } } }
             @if let Some(turns) = attempt.num_turns { dt { "Turns" } dd { (turns) } }
             @if let (Some(input), Some(output)) = (attempt.input_tokens, attempt.output_tokens) {
                 dt { "Tokens" } dd { (values::count(input)) " in, " (values::count(output)) " out" }

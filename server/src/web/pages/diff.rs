@@ -15,6 +15,7 @@ use crate::mcp::desk::ChangedFile;
 use crate::mcp::desk::Declined;
 use crate::mcp::desk::DeskResult;
 use crate::mcp::desk::Difference;
+use crate::web::parts::findings;
 use crate::web::parts::values;
 use crate::web::query::Query;
 use crate::web::shell;
@@ -22,7 +23,7 @@ use crate::web::site::Site;
 use crate::web::text::Hostile;
 use crate::web::text::cut;
 use crate::web::visit::Visit;
-use crate::wire::ticket::TicketView;
+use crate::wire::ticket::TicketDetailView;
 
 /// Files that are listed.
 const MOST_FILES: usize = 500;
@@ -31,7 +32,12 @@ const MOST_LINES: usize = 5_000;
 const MOST_CHARS: usize = 2_000;
 
 /// The files of a ticket. The one that the address names is open.
-pub(crate) async fn section(site: &Site, visit: &Visit, ticket: &TicketView) -> DeskResult<Markup> {
+pub(crate) async fn section(
+    site: &Site,
+    visit: &Visit,
+    detail: &TicketDetailView,
+) -> DeskResult<Markup> {
+    let ticket = &detail.ticket;
     let heading = html! { header .panel-head { h2 { "Changes" } } };
     if ticket.head_commit.is_none() || ticket.head_commit == ticket.base_commit {
         return Ok(
@@ -63,8 +69,10 @@ pub(crate) async fn section(site: &Site, visit: &Visit, ticket: &TicketView) -> 
         (heading)
         @for file in files.iter().take(MOST_FILES) {
             @let is_open = open == Some(&file.path);
+            @let said = findings::about(&detail.gates, &file.path);
             details .diff-file open[is_open] data-src={ "/api/tickets/" (id) "/diff" (Query::default().with("path", Some(&file.path)).on("")) } data-path=(Hostile(&file.path)) {
-                summary { (summary(file)) }
+                summary { (summary(file)) @if !said.is_empty() { " " span .verdict.verdict-failed { (said.len()) " from gates" } } }
+                @if !said.is_empty() { (findings::list(&said)) }
                 @if is_open { @if let Some(lines) = &lines { (lines) } }
                 @else { p { a href=(Query::default().with("diff", Some(&file.path)).on(&values::ticket_href(id))) { "Show" } } }
             }

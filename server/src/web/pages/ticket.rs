@@ -16,6 +16,7 @@ use crate::web::pages::inbox::act_of;
 use crate::web::parts::action::Act;
 use crate::web::parts::action::button;
 use crate::web::parts::action::menu;
+use crate::web::parts::gates;
 use crate::web::parts::graph::graph;
 use crate::web::parts::ladder::ladder;
 use crate::web::parts::timeline::timeline;
@@ -62,7 +63,7 @@ async fn make(site: &Site, visit: &Visit, id: &str) -> DeskResult<Page> {
     let now = site.now().await?;
     let at = site.desk.now();
     let item = now.inbox.items.iter().find(|item| item.ticket_id.as_deref() == Some(id));
-    let changed = diff::section(site, visit, &detail.ticket).await?;
+    let changed = diff::section(site, visit, &detail).await?;
     let ticket = &detail.ticket;
     let topic = format!("ticket:{id}");
     let running = detail.attempts.iter().rev().find(|attempt| attempt.state != "ended");
@@ -71,6 +72,7 @@ async fn make(site: &Site, visit: &Visit, id: &str) -> DeskResult<Page> {
             div {
                 section #overview .panel data-live=(topic) { (overview(&detail, at)) }
                 section #questions data-live=(topic) { @if let Some(item) = item { (question(visit, item, at)) } }
+                @if !detail.gates.is_empty() { section #gates .panel data-live={ (topic) " running" } { (gates::panel(visit, &detail)) } }
                 section #comments .panel data-live=(topic) { (comments(visit, &detail, at)) }
                 section #diff .panel data-live=(topic) { (changed) }
             }
@@ -217,17 +219,20 @@ fn attempt_row(attempt: &AttemptView, at: Timestamp) -> Markup {
         .detail
         .as_ref()
         .or(attempt.trouble.as_ref())
+        .or(attempt.note.as_ref())
         .or(attempt.progress.as_ref().map(|said| &said.message));
     html! {
         tr id={ "attempt-" (attempt.attempt_id) } data-item data-href={ "/attempts/" (attempt.attempt_id) } {
             td { (values::attempt_id(&attempt.attempt_id)) }
-            td { (Hostile(&attempt.stage)) @if attempt.asks_outcome { " " span .muted { "asked for its outcome" } } }
-            td { (values::outcome(attempt.outcome.as_deref().unwrap_or("running")))
+            td { (Hostile(&attempt.stage)) @if attempt.asks_outcome { " " span .muted { "asked for its outcome" } }
+                @if let Some(what) = gates::what(attempt) { " " span .muted.hostile { (Hostile(&what)) } } }
+            td { @if attempt.verdict.is_some() { (values::verdict(attempt.verdict.as_deref(), false)) }
+                @else { (values::outcome(attempt.outcome.as_deref().unwrap_or("running"))) }
                 @if let Some(failure) = &attempt.failure { " " span .muted { (failure.replace('_', " ")) } } }
             td { (values::ago(begun, at)) }
             td { @if let Some(lasted) = lasted { (lasted) } }
             td .num { @if let Some(turns) = attempt.num_turns { (turns) } }
-            td .num { (values::dollars(attempt.cost_usd.unwrap_or(0.0), attempt.assumed_usd.unwrap_or(0.0), attempt.budget_usd)) }
+            td .num { @if gates::is_agent(attempt) { (values::dollars(attempt.cost_usd.unwrap_or(0.0), attempt.assumed_usd.unwrap_or(0.0), attempt.budget_usd)) } }
             td .hostile { @if let Some(said) = said { (Hostile(&values::line(said, 200))) } }
         }
     }

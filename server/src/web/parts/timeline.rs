@@ -89,12 +89,19 @@ fn parts(attempt: &AttemptView, now: Timestamp) -> Vec<Part> {
     }
     let class = match attempt.outcome.as_deref() {
         _ if started.is_none() => "waiting",
+        Some("succeeded") if has_failed(attempt) => "failed",
+        _ if attempt.kind == "gate" => "gate",
         None => "running",
         Some("succeeded") => "succeeded",
         Some(_) => "failed",
     };
     parts.push(Part { from: started.unwrap_or(granted), to: end, class });
     parts
+}
+
+/// Whether it is a gate that ran to its end and lets nothing pass.
+fn has_failed(gate: &AttemptView) -> bool {
+    matches!(gate.verdict.as_deref(), Some("failed" | "timed_out" | "error"))
 }
 
 /// The whole time in stretches: those in which something ran share the width by their lengths, those between are short.
@@ -159,13 +166,17 @@ mod tests {
         assert!(last.at + last.width <= WIDTH + 1_000, "{last:?}");
     }
 
-    #[test]
-    fn an_attempt_waits_runs_and_ends() {
-        let attempt = AttemptView {
+    fn begun() -> AttemptView {
+        AttemptView {
             granted_at: "1970-01-01T00:00:01Z".into(),
             started_at: Some("1970-01-01T00:00:03Z".into()),
             ..AttemptView::default()
-        };
+        }
+    }
+
+    #[test]
+    fn an_attempt_waits_runs_and_ends() {
+        let attempt = begun();
         let now = Timestamp::from_millis(10_000);
         let classes = |attempt: &AttemptView| {
             parts(attempt, now).iter().map(|part| part.class).collect::<Vec<_>>()
@@ -177,6 +188,15 @@ mod tests {
             ..attempt
         };
         assert_eq!(classes(&ended), ["waiting", "failed"]);
+        let gate = |verdict: Option<&str>| AttemptView {
+            kind: "gate".into(),
+            outcome: verdict.map(|_| "succeeded".into()),
+            verdict: verdict.map(str::to_owned),
+            ..begun()
+        };
+        assert_eq!(classes(&gate(None)), ["waiting", "gate"]);
+        assert_eq!(classes(&gate(Some("flaky"))), ["waiting", "gate"]);
+        assert_eq!(classes(&gate(Some("failed"))), ["waiting", "failed"]);
         assert!(timeline(&[], now).into_string().contains("No attempt has begun"));
     }
 }

@@ -120,6 +120,11 @@ pub(crate) fn outcome(name: &str) -> Markup {
     named("outcome", name)
 }
 
+/// What a gate found, or that it has found nothing yet.
+pub(crate) fn verdict(name: Option<&str>, runs: bool) -> Markup {
+    named("verdict", name.unwrap_or(if runs { "running" } else { "pending" }))
+}
+
 pub(crate) fn worker_state(name: &str) -> Markup {
     named("worker", name)
 }

@@ -13,6 +13,7 @@ use axum::response::Response;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::domain::gates::kind::AttemptKind;
 use crate::mcp::desk::Declined;
 use crate::mcp::desk::DeskResult;
 use crate::telemetry;
@@ -21,6 +22,7 @@ use crate::web::site::Site;
 use crate::web::text::cut;
 use crate::web::transcript::file::Lines;
 use crate::web::transcript::file::Transcript;
+use crate::web::transcript::output;
 use crate::web::transcript::rows;
 use crate::web::transcript::rows::Part;
 use crate::web::transcript::search;
@@ -70,13 +72,14 @@ pub(super) async fn read(
 ) -> DeskResult<Value> {
     let view = site.desk.attempt(attempt).await?;
     let running = view.state != "ended";
+    let is_agent = view.kind == AttemptKind::Agent.name();
     look(site, attempt, move |file| {
         let lines: Lines = match asked {
             Asked::From(from) => file.after(from, limit, !running)?,
             Asked::Before(before) => file.before(before, limit, !running)?,
             Asked::Tail => file.before(u64::MAX, limit, !running)?,
         };
-        let shown = rows::rows(&lines.all);
+        let shown = if is_agent { rows::rows(&lines.all) } else { output::rows(&lines.all) };
         Ok(json!({
             "start": lines.start, "end": lines.end, "bytes": file.bytes, "first": file.first, "running": running,
             "dropped": file.first.saturating_sub(1), "rows": shown,

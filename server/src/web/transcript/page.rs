@@ -23,7 +23,7 @@ pub(crate) async fn section(site: &Site, attempt: &AttemptView) -> DeskResult<Ma
         section #transcript .transcript data-attempt=(id) data-running[running] data-bytes=(read["bytes"]) data-start=(read["start"]) data-end=(read["end"])
             data-src={ "/api/attempts/" (id) "/transcript" } aria-label={ "Transcript of " (id) } {
             @if rows.is_empty() {
-                p .muted { @if running { "Its agent has written nothing yet." } @else { "Its transcript is not kept any more, or it wrote nothing." } }
+                p .muted { @if running { "It has written nothing yet." } @else { "Its transcript is not kept any more, or it wrote nothing." } }
             }
             @for row in rows { (shown(row)) }
         }

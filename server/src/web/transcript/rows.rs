@@ -240,7 +240,7 @@ fn end(mut row: Value, message: &Value) -> Value {
 }
 
 /// Puts a string in a row, cut where it is long.
-fn put(row: &mut Value, field: &str, text: &str, shown: fn(&str) -> String) {
+pub(super) fn put(row: &mut Value, field: &str, text: &str, shown: fn(&str) -> String) {
     let (beginning, is_cut) = cut(text, MOST_CHARS);
     row[field] = shown(beginning).into();
     row["cut"] = is_cut.into();
