@@ -93,9 +93,10 @@ fn write_field(
     write!(writer, "{}={value}", field.name())
 }
 
-/// The MCP SDK logs each request at `info`, which helps no reader; a filter that names it still gets it.
+/// The MCP SDK logs each request at `info`, and at `warn` each that asks for what does not exist, which helps no reader and
+/// which an agent could repeat without end; a filter that names it still gets it.
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(format!("rmcp=warn,{filter}"))
+    EnvFilter::try_new(format!("rmcp=error,{filter}"))
         .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
 }
 

@@ -40,8 +40,14 @@ async fn pages(bed: &Bed) -> String {
     for ticket in tickets.iter().take(10) {
         let id = text(ticket, "ticket_id");
         writeln!(pages, "/tickets/{id}").expect("a string");
-        for attempt in bed.get(&id).await["attempts"].as_array().into_iter().flatten().take(1) {
-            writeln!(pages, "/attempts/{}", text(attempt, "attempt_id")).expect("a string");
+        // One of each kind: what an agent wrote and what a gate printed are shown in different ways.
+        let mut kinds = Vec::new();
+        for attempt in bed.get(&id).await["attempts"].as_array().into_iter().flatten() {
+            let kind = text(attempt, "kind");
+            if !kinds.contains(&kind) {
+                writeln!(pages, "/attempts/{}", text(attempt, "attempt_id")).expect("a string");
+                kinds.push(kind);
+            }
         }
     }
     for project in bed.all("list_projects", "projects", json!({})).await {
@@ -61,6 +67,9 @@ async fn every_page_is_sound_when_there_is_nothing() {
 async fn every_page_is_sound_with_ten_tickets() {
     let bed = night(Setup::default()).await;
     let pages = pages(&bed).await;
+    let gates = bed.all("list_tickets", "tickets", json!({"project": "site"})).await;
+    let held = format!("/tickets/{}\n", text(&gates[0], "ticket_id"));
+    assert!(pages.contains(&held), "a ticket with a red gate is among them: {pages}");
     Script::new(&bed.server, "pages").with("PAGES", &pages).run(Role::Full).await;
     Script::new(&bed.server, "firefox").with("PAGES", &pages).run(Role::Full).await;
 }

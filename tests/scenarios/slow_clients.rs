@@ -1,9 +1,13 @@
 //! Hostile clients below HTTP: slow ones, silent ones, huge heads, whole pipelines. The coordinator
 //! is served meanwhile.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use e2e::bed::Bed;
 use e2e::binaries;
@@ -16,6 +20,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::process::Command;
+
+use crate::fence::token;
 
 async fn dial(bed: &Bed) -> TcpStream {
     TcpStream::connect(bed.server.address()).await.expect("the server listens")
@@ -128,6 +134,51 @@ async fn a_thousand_silent_connections_keep_no_client_out() {
     assert!(rest.contains(&ticket), "the waiting call is answered: {rest}");
     drop(holder.stdin.take());
     assert!(holder.wait().await.unwrap().success());
+}
+
+#[e2e::scenario]
+async fn an_agent_that_holds_every_connection_with_half_a_call_keeps_no_coordinator_out() {
+    let bed = Bed::with(Setup::default().arg("--max-connections").arg("100")).await;
+    bed.project("shop", &["build"]).await;
+    let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
+    let call = bed.called(&ticket, "build", 1).await;
+    let half = head(&bed, &token(&call), "Content-Length: 1000\r\n\r\n{");
+    let mut held = Vec::new();
+    for _ in 0..130 {
+        let mut stream = dial(&bed).await;
+        stream.write_all(half.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    // It goes on: whatever is closed is opened again.
+    let (address, over) = (bed.server.address().to_owned(), Arc::new(AtomicBool::new(false)));
+    let hordes: Vec<_> = (0..2)
+        .map(|_| {
+            let (address, half, over) = (address.clone(), half.clone(), Arc::clone(&over));
+            tokio::spawn(async move {
+                let mut held = VecDeque::new();
+                while !over.load(Ordering::SeqCst) {
+                    if let Ok(mut stream) = TcpStream::connect(&address).await {
+                        drop(stream.write_all(half.as_bytes()).await);
+                        held.push_back(stream);
+                    }
+                    held.truncate(30);
+                    tokio::task::yield_now().await;
+                }
+                held.len()
+            })
+        })
+        .collect();
+    for _ in 0..50 {
+        let newcomer = e2e::client::Client::new(bed.server.address(), Some(bed.server.token()));
+        newcomer.ok("list_projects", json!({})).await;
+    }
+    over.store(true, Ordering::SeqCst);
+    for horde in hordes {
+        assert!(horde.await.unwrap() > 0, "it attacked");
+    }
+    drop(held);
+    fs::write(call.cwd.join("go"), "").unwrap();
+    bed.completed(&ticket).await;
 }
 
 fn sockets_of(pid: i32) -> usize {

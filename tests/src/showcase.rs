@@ -289,7 +289,9 @@ impl Night {
         ]);
         self.bed.repository("site", &[], json!({"description": "The pages of the shop"})).await;
         self.bed.client.ok("update_project", json!({"project": "site", "gates": gates})).await;
-        self.bed.worker_type("site", "write", json!({"max_gate_failures": 1, "max_budget_usd": 2.0})).await;
+        self.bed
+            .worker_type("site", "write", json!({"max_gate_failures": 1, "max_budget_usd": 2.0}))
+            .await;
         let script = Turns::of("write")
             .says("The page on returns is written anew.")
             .then("write returns.md See /help/refunds.")

@@ -90,7 +90,7 @@ steps! {
     ListTickets:      Call("list_tickets"),        Run("vibe-ensemble ticket list"), There("on Tickets");
     CompleteStage:    Call("complete_ticket_stage"), Run("vibe-ensemble ticket complete"), There("with “Complete this stage” on the page of the ticket");
     CloseTicket:      Call("close_ticket"),        Run("vibe-ensemble ticket close"), There("with “Close as cancelled” on the page of the ticket");
-    WaiveGate:        Call("waive_gate"),          Run("vibe-ensemble gate waive"), Run("vibe-ensemble gate waive");
+    WaiveGate:        Call("waive_gate"),          Run("vibe-ensemble gate waive"), There("with “Waive” on the page of the ticket");
     ResumeTicket:     Call("resume_ticket"),       Run("vibe-ensemble ticket resume"), There("with “Resume” on the page of the ticket");
     AnswerTicket:     Call("resume_ticket"),       Run("vibe-ensemble answer"), There("in the inbox");
     AwaitEvents:      Call("list_events"),         Run("vibe-ensemble events --follow"), There("on Events");

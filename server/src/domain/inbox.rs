@@ -335,7 +335,7 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
 }
 
 /// Where goes what shall be different, as with [`ANSWER`].
-const WISH: &str = "WHAT TO CHANGE";
+pub const WISH: &str = "WHAT TO CHANGE";
 
 /// Where an answer goes: steps are complete as they stand, and an answer is not known here.
 pub const ANSWER: &str = "YOUR ANSWER";

@@ -1,5 +1,6 @@
 //! The account's usage limits, as agents learn of them, and their consequences.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::time::Timestamp;
@@ -21,6 +22,8 @@ pub struct UsageLimit {
     pub models: Vec<ModelLimit>,
 }
 
+/// A share of a limit that is used. Paid overage goes beyond the whole; nothing goes far beyond it.
+const SHARES: RangeInclusive<f64> = 0.0..=10.0;
 /// The longest window of the service is a week, plus a day for clocks that disagree.
 const LONGEST_WINDOW: Duration = Duration::from_hours(8 * 24);
 
@@ -78,13 +81,16 @@ pub enum Held {
 
 impl UsageLimit {
     /// The same without impossible values: a reset that is further away than any window of the
-    /// service.
+    /// service, and a share that nobody can have used.
     #[must_use]
     pub fn believed(mut self, now: Timestamp) -> Self {
         let furthest = now.after(LONGEST_WINDOW);
+        let is_share = |share: &f64| SHARES.contains(share);
         self.resets_at = self.resets_at.filter(|at| *at <= furthest);
+        self.utilization = self.utilization.filter(is_share);
         for limit in &mut self.models {
             limit.resets_at = limit.resets_at.filter(|at| *at <= furthest);
+            limit.utilization = limit.utilization.filter(is_share);
         }
         self
     }
@@ -207,6 +213,15 @@ mod tests {
             assert!(!others.iter().any(|model| is_of(model, family)), "{family}");
             assert!(usage.is_refused() && usage.refused_until() == Some(RESET));
         }
+    }
+
+    #[test]
+    fn a_share_that_nobody_can_have_used_holds_nothing_back() {
+        let now = Timestamp::from_millis(1_795_380_000_000);
+        for absurd in [1e308, f64::INFINITY, f64::NAN, -1.0] {
+            assert_eq!(account(false, absurd).believed(now).holds(0.1), [], "{absurd}");
+        }
+        assert_eq!(account(false, 1.2).believed(now).holds(0.1).len(), 1);
     }
 
     #[test]

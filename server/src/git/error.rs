@@ -35,9 +35,7 @@ pub enum GitError {
     #[error("git could not fast-forward {branch} in {checkout}: {said}{}", lacking(.short.as_ref()))]
     NotForwarded { branch: String, checkout: PathBuf, said: String, short: Option<Shortage> },
     /// The accepted work is not where it should be, and the target of the link must be left alone.
-    #[error(
-        "{path} is a symbolic link where this server had made a directory; it was not followed"
-    )]
+    #[error("{path} is a symbolic link in the place of a directory; it was not followed")]
     Led { path: PathBuf },
     #[error("{path} is not a directory, and this server had made one there")]
     Replaced { path: PathBuf },

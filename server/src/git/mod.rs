@@ -20,6 +20,7 @@
 //! - `abandoned`: locks of a killed git in the common directory, cleared whenever a repository is opened.
 //! - [`gates`]: worktrees in which gates run.
 //! - `difference`: what a ticket changed, for people; `at_commit`: a file of a commit, and which files changed.
+//! - `furniture`: what git follows without a look in a repository, made to be what git had made there.
 //! - `carry`: copies ignored files of the checkout into a worktree.
 //! - [`merge`]: brings results of several tickets together, and a branch into its base; `checkout`: the
 //!   user's working trees; `forward`, `left`: fast-forwards one, and restores it when git could not finish.
@@ -38,6 +39,7 @@ mod command;
 mod difference;
 mod error;
 mod forward;
+mod furniture;
 mod gather;
 mod inner;
 mod large;
@@ -88,6 +90,7 @@ pub use self::repository::Repository;
 pub use self::settings::WITHHELD;
 pub use self::whereabouts::Home;
 pub use self::whereabouts::bring_home;
+pub use self::whereabouts::clear_above;
 pub use self::whereabouts::directory_at;
 pub use self::whereabouts::hand_over;
 

@@ -29,6 +29,7 @@ use super::bounds::Marks;
 use super::command::Git;
 use super::error::GitError;
 use super::error::file_error;
+use super::furniture;
 use super::neighbours;
 use crate::beneath;
 use crate::telemetry::chain;
@@ -97,6 +98,7 @@ impl Repositories {
         let turn = queue.lock_owned().await;
         let real = common.canonicalize().map_err(file_error(common))?;
         let lock = self.locked(&real.join(LOCK), held_by).await?;
+        furniture::straighten(&real)?;
         match abandoned::clear(common, &lock) {
             Ok(Found::Nothing | Found::Cleared) => {}
             Ok(Found::Young) => self.look_again(common),

@@ -58,6 +58,26 @@ pub fn directory_at(path: &Path) -> Result<Option<String>, GitError> {
     }
 }
 
+/// Has the directory above a worktree be one: all worktrees of a project stand there, and none could be made or found while
+/// something else has its name. If a link there leads to where the directory of this worktree (`own`) is, what it leads to
+/// was only renamed, and is put back. Returns whether anything was in the way.
+pub fn clear_above(path: &Path, own: Option<&str>) -> Result<bool, GitError> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
+    match above.symlink_metadata() {
+        Ok(found) if !found.is_dir() => {}
+        Ok(_) | Err(_) => return Ok(false),
+    }
+    if let (Ok(target), Some(own)) = (above.canonicalize(), own)
+        && directory_at(&target.join(name))?.as_deref() == Some(own)
+    {
+        fs::remove_file(above).map_err(file_error(above))?;
+        fs::rename(&target, above).map_err(file_error(&target))?;
+        return Ok(true);
+    }
+    beneath::clear(above).map_err(file_error(above))?;
+    Ok(true)
+}
+
 /// Brings a worktree back to its place from wherever it is among `all`, the worktrees by project.
 pub fn bring_home(path: &Path, directory: &str, all: &Path) -> Result<Home, GitError> {
     let there = directory_at(path)?;
@@ -164,6 +184,36 @@ mod tests {
         fs::create_dir(&one).unwrap();
         hand_over(&two, &one).unwrap();
         assert_eq!(directory_at(&place("mill/T-2.aside-1")).unwrap(), Some(others));
+    }
+
+    #[test]
+    fn what_has_the_name_of_the_directory_above_makes_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = dir.path().canonicalize().unwrap();
+        let (path, moved) = (all.join("shop/T-1"), all.join("moved"));
+        fs::create_dir_all(&path).unwrap();
+        let own = directory_at(&path).unwrap();
+        assert!(!clear_above(&path, own.as_deref()).unwrap());
+        // Only renamed: everything in it is in its place again.
+        fs::rename(all.join("shop"), &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, all.join("shop")).unwrap();
+        if own.is_some() {
+            assert!(clear_above(&path, own.as_deref()).unwrap());
+            assert_eq!(directory_at(&path).unwrap(), own);
+            assert!(!moved.exists() && !all.join("shop").is_symlink());
+            fs::rename(all.join("shop"), &moved).unwrap();
+        }
+        // To the directory of somebody else, which stays where it is.
+        let other = all.join("other");
+        fs::create_dir_all(other.join("T-1")).unwrap();
+        std::os::unix::fs::symlink(&other, all.join("shop")).unwrap();
+        assert!(clear_above(&path, own.as_deref()).unwrap());
+        assert!(other.join("T-1").is_dir() && all.join("shop").symlink_metadata().is_err());
+        // A file may say something, so it is kept.
+        fs::write(all.join("shop"), "said").unwrap();
+        assert!(clear_above(&path, None).unwrap());
+        assert_eq!(fs::read_to_string(all.join("shop.aside.1")).unwrap(), "said");
+        assert!(!clear_above(&path, None).unwrap(), "nothing is there");
     }
 
     #[test]

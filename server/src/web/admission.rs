@@ -44,7 +44,8 @@ const THEME_COOKIE: &str = "ve-theme";
 /// The chosen colours, so that a page does not come in others first.
 fn theme(headers: &HeaderMap) -> Option<&'static str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    let mut pairs =
+        cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
     let (_, chosen) = pairs.find(|(name, _)| name.trim() == THEME_COOKIE)?;
     ["light", "dark"].into_iter().find(|known| *known == chosen.trim())
 }

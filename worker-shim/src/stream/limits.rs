@@ -3,6 +3,8 @@
 //! A limit has windows: of five hours, of a week, and of a week for one family of models alone. The
 //! last kind says nothing about work with other models, so it is kept apart.
 
+use std::ops::RangeInclusive;
+
 use serde_json::Map;
 use serde_json::Value;
 use shim_protocol::exit::ModelLimit;
@@ -16,6 +18,13 @@ const NO_MODELS: [&str; 1] = ["oauth_apps"];
 const WINDOWS: usize = 16;
 const NAME: usize = 64;
 
+/// What a window is called that ends after five hours, alone or for a family of models.
+const SHORT: &str = "five_hour";
+/// The furthest reset of such a window: its length, and an hour for clocks that disagree.
+const SHORT_MS: i64 = 6 * 3_600_000;
+/// A share of a limit that is used. Paid overage goes beyond the whole; nothing goes far beyond it.
+const SHARES: RangeInclusive<f64> = 0.0..=10.0;
+
 /// One window, as the event reports it.
 struct Window {
     name: String,
@@ -26,7 +35,10 @@ struct Window {
 
 /// Reads the event's `rate_limit_info`. Of several windows of the account, the one nearest to its
 /// limit is used; for a refusal, the one that it is about.
-pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
+///
+/// An agent that writes into the stream of its own claude can say anything here: a share that cannot be is none, and a
+/// window of five hours is reset within them.
+pub(super) fn usage_limit(info: &Value, now_ms: i64) -> Option<UsageLimit> {
     let info = info.as_object()?;
     let text = |name: &str| info.get(name).and_then(Value::as_str);
     let is = |name: &str| info.get(name).and_then(Value::as_bool) == Some(true);
@@ -38,12 +50,13 @@ pub(super) fn usage_limit(info: &Value) -> Option<UsageLimit> {
         Some("allowed" | "allowed_warning") if overdrawn => false,
         _ => text("status") == Some("rejected"),
     };
-    let windows = windows(info);
+    let windows = windows(info, now_ms);
     let refused = windows.iter().find(|window| window.rejected).map(|window| window.name.as_str());
+    let name = text("rateLimitType").or(refused.filter(|_| rejected)).unwrap_or_default();
     let told = Window {
-        name: text("rateLimitType").or(refused.filter(|_| rejected)).unwrap_or_default().to_owned(),
-        utilization: info.get("utilization").and_then(Value::as_f64),
-        resets_at_ms: info.get("resetsAt").and_then(time_ms),
+        name: name.to_owned(),
+        utilization: info.get("utilization").and_then(share),
+        resets_at_ms: info.get("resetsAt").and_then(|at| reset_of(name, at, now_ms)),
         rejected,
     };
     let of_models = windows.iter().filter(|window| is_of_a_model(&window.name));
@@ -95,12 +108,12 @@ fn reset_of_a_refusal(name: &str, windows: &[&Window]) -> Option<i64> {
         .or_else(|| latest(&|_| windows.len() == 1 && name.is_empty()))
 }
 
-fn windows(info: &Map<String, Value>) -> Vec<Window> {
+fn windows(info: &Map<String, Value>, now_ms: i64) -> Vec<Window> {
     let windows = info.get("unifiedWindows").and_then(Value::as_object);
     let window = |(name, window): (&String, &Value)| Window {
         name: name.chars().take(NAME).collect(),
-        utilization: window.get("utilization").and_then(Value::as_f64),
-        resets_at_ms: window.get("resetsAt").and_then(time_ms),
+        utilization: window.get("utilization").and_then(share),
+        resets_at_ms: window.get("resetsAt").and_then(|at| reset_of(name, at, now_ms)),
         rejected: window.get("status").and_then(Value::as_str) == Some("rejected"),
     };
     windows.into_iter().flatten().take(WINDOWS).map(window).collect()
@@ -120,6 +133,17 @@ fn is_of_a_model(window: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !NO_MODELS.contains(&rest))
 }
 
+fn share(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|share| SHARES.contains(share))
+}
+
+/// When a window is reset, unless it says a time that such a window cannot reach.
+fn reset_of(window: &str, at: &Value, now_ms: i64) -> Option<i64> {
+    let is_possible =
+        |at: &i64| !window.starts_with(SHORT) || *at <= now_ms.saturating_add(SHORT_MS);
+    time_ms(at).filter(is_possible)
+}
+
 /// Seconds, and in some versions milliseconds.
 fn time_ms(at: &Value) -> Option<i64> {
     let at = at.as_i64()?;
@@ -135,7 +159,7 @@ mod tests {
     const RESET: i64 = 1_795_900_000;
 
     fn read(info: &Value) -> UsageLimit {
-        usage_limit(info).expect("it is an object")
+        usage_limit(info, (RESET - 3_600) * 1_000).expect("it is an object")
     }
 
     fn account(rejected: bool, resets_at: Option<i64>, utilization: Option<f64>) -> UsageLimit {
@@ -193,6 +217,24 @@ mod tests {
             &json!({"status": "rejected", "resetsAt": RESET, "rateLimitType": "seven_day_oauth_apps"}),
         );
         assert_eq!(limit, account(true, Some(RESET), None));
+    }
+
+    #[test]
+    fn a_share_or_a_reset_that_cannot_be_is_not_believed() {
+        for share in ["1e308", "-1", "11", "\"0.99\"", "null"] {
+            let info =
+                format!(r#"{{"status":"allowed","utilization":{share},"resetsAt":{RESET}}}"#);
+            let info = serde_json::from_str(&info).expect("it is JSON");
+            assert_eq!(read(&info), account(false, Some(RESET), None), "{share}");
+        }
+        let far = RESET + 6 * 3_600;
+        let short = json!({"five_hour": {"utilization": 0.99, "resetsAt": far}});
+        let info = json!({"status": "allowed", "unifiedWindows": short});
+        assert_eq!(read(&info), account(false, None, Some(0.99)));
+        let refused = json!({"status": "rejected", "rateLimitType": "five_hour", "resetsAt": far});
+        assert_eq!(read(&refused), account(true, None, None));
+        let long = json!({"status": "rejected", "rateLimitType": "seven_day", "resetsAt": far});
+        assert_eq!(read(&long), account(true, Some(far), None));
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Facts {
             Some("rate_limit_event") => {
                 let info = line.get("rate_limit_info");
                 self.usage_limit = info
-                    .and_then(|info| limits::usage_limit(&info))
+                    .and_then(|info| limits::usage_limit(&info, at_ms))
                     .map(|limit| UsageLimit { told_at_ms: Some(at_ms), ..limit });
             }
             Some("assistant") => self.assistant(line, at_ms),

@@ -9,13 +9,17 @@ use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::time::Duration;
+use std::time::Instant;
 
+use reqwest::StatusCode;
 use serde::Deserialize;
 
 use crate::proof;
 
 /// How long it may take to prove itself.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for a listener that has had too many requests.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// The state of a socket that listens, as the kernel's tables have it.
 const LISTENS: &str = "0A";
 const ROOT: u32 = 0;
@@ -90,9 +94,19 @@ async fn challenge(
     let mut url = base.clone();
     url.set_path(proof::PATH);
     url.set_query(Some(&format!("challenge={challenge}")));
-    let response =
-        http.get(url).timeout(PATIENCE).send().await.map_err(reqwest::Error::without_url);
-    let response = response.map_err(Unproven::Silent)?;
+    let deadline = Instant::now() + PATIENCE;
+    let response = loop {
+        let asked = http.get(url.clone()).timeout(PATIENCE).send().await;
+        let response = asked.map_err(|error| Unproven::Silent(error.without_url()))?;
+        // Somebody else uses up what all who have not shown a token share.
+        if response.status() != StatusCode::TOO_MANY_REQUESTS {
+            break response;
+        }
+        if Instant::now() + BUSY_PAUSE > deadline {
+            return Err(stranger("it is too busy with others to prove that it has the token"));
+        }
+        tokio::time::sleep(BUSY_PAUSE).await;
+    };
     let from = response.remote_addr();
     let silent = "it did not prove that it has the token";
     let answer: Answer = response.json().await.map_err(|_| stranger(silent))?;

@@ -21,7 +21,12 @@ impl Worktrees {
         work: &Worktree,
     ) -> std::result::Result<Worktree, Trouble> {
         let path = PathBuf::from(&work.path);
-        if let Some(own) = self.store.directory_of_worktree(ticket).await? {
+        let own = self.store.directory_of_worktree(ticket).await?;
+        let (place, wanted) = (path.clone(), own.clone());
+        if off_thread(&path, move || git::clear_above(&place, wanted.as_deref())).await? {
+            tracing::warn!(%ticket, path = work.path, "something else was in the place of the directory of a project's worktrees and was moved out of the way");
+        }
+        if let Some(own) = own {
             let (place, all, wanted) = (path.clone(), self.directory.clone(), own.clone());
             let home = off_thread(&path, move || git::bring_home(&place, &wanted, &all)).await?;
             match home {

@@ -17,10 +17,10 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::mcp::http::access::Access;
-use crate::mcp::http::connections::Connection;
 use crate::mcp::http::connections::Local;
 use crate::mcp::http::limits::Client;
 use crate::mcp::http::limits::Rates;
+use crate::mcp::http::open::Connection;
 use crate::proof;
 
 /// Pages for supervisors, which have no token.
@@ -62,7 +62,7 @@ pub(crate) async fn check(
             .into_response();
     }
     if request.uri().path() == proof::PATH {
-        return match gate.rates.count_stranger(from) {
+        return match gate.rates.count_proof(from) {
             Ok(()) => prove(access, &request),
             Err(wait) => too_many(wait),
         };
@@ -71,8 +71,9 @@ pub(crate) async fn check(
         // Without a session the pages themselves say how to get one, and show nothing else.
         let counted = match access.visit(request.headers()) {
             Some(visitor) => {
-                let counted = gate.rates.count(Client::Browser(visitor.session));
-                know(&request);
+                let client = Client::Browser(visitor.session);
+                let counted = gate.rates.count(client);
+                know(&request, client);
                 request.extensions_mut().insert(visitor);
                 counted
             }
@@ -90,19 +91,20 @@ pub(crate) async fn check(
                 Err(wait) => too_many(wait),
             };
         };
-        if let Err(wait) = gate.rates.count(Client::Caller(admitted.caller)) {
+        let client = Client::Caller(admitted.caller);
+        if let Err(wait) = gate.rates.count(client) {
             return too_many(wait);
         }
-        know(&request);
+        know(&request, client);
         request.extensions_mut().insert(admitted);
     }
     next.run(request).await
 }
 
 /// The connection is known from now on. None exists when the request did not arrive by a socket.
-fn know(request: &Request) {
+fn know(request: &Request, client: Client) {
     if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
-        connection.is_now_known();
+        connection.is_now_known(client);
     }
 }
 

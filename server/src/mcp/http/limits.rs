@@ -22,6 +22,9 @@ use crate::sessions::SessionId;
 const BURST_SECONDS: u32 = 10;
 /// Requests per second without a valid token. Guessing one takes 2^255 tries on average.
 const STRANGERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("is not zero");
+/// Challenges per second to which the server answers with a proof. They are cheap, and a client that must not trust the
+/// listener yet can ask nothing else, so requests that will be refused do not use them up.
+const PROOFS_PER_SECOND: NonZeroU32 = NonZeroU32::new(500).expect("is not zero");
 /// From this many entries on, those of quiet clients are dropped, so that no number of addresses or attempts fills the
 /// memory.
 const MOST_ENTRIES: usize = 4_096;
@@ -61,6 +64,7 @@ pub(crate) enum Client {
 pub(crate) struct Rates {
     known: Option<Keyed<Client>>,
     strangers: Keyed<Origin>,
+    proofs: Keyed<Origin>,
     clock: DefaultClock,
 }
 
@@ -94,7 +98,8 @@ impl Rates {
     pub(crate) fn new(limits: Limits) -> Self {
         let known = limits.requests_per_second.map(|rate| RateLimiter::hashmap(quota(rate)));
         let strangers = RateLimiter::hashmap(quota(STRANGERS_PER_SECOND));
-        Self { known, strangers, clock: DefaultClock::default() }
+        let proofs = RateLimiter::hashmap(quota(PROOFS_PER_SECOND));
+        Self { known, strangers, proofs, clock: DefaultClock::default() }
     }
 
     /// Counts a request of a client with a token or a session; an error says how long the client should wait.
@@ -112,11 +117,20 @@ impl Rates {
 
     /// Counts a request that will be refused. `from` is unknown when the request did not arrive by a socket.
     pub(crate) fn count_stranger(&self, from: Option<IpAddr>) -> Result<(), Duration> {
-        if self.strangers.len() > MOST_ENTRIES {
-            self.strangers.retain_recent();
+        self.count_origin(&self.strangers, from)
+    }
+
+    /// Counts a challenge to the server, which needs no token.
+    pub(crate) fn count_proof(&self, from: Option<IpAddr>) -> Result<(), Duration> {
+        self.count_origin(&self.proofs, from)
+    }
+
+    fn count_origin(&self, counts: &Keyed<Origin>, from: Option<IpAddr>) -> Result<(), Duration> {
+        if counts.len() > MOST_ENTRIES {
+            counts.retain_recent();
         }
         let origin = from.map_or(Origin::Here, Origin::of);
-        let counted = self.strangers.check_key(&origin);
+        let counted = counts.check_key(&origin);
         counted.map_err(|until| until.wait_time_from(self.clock.now()))
     }
 }
@@ -152,6 +166,7 @@ mod tests {
         assert_eq!(rates.count(COORDINATOR), Ok(()));
         let elsewhere = Some("192.0.2.7".parse().unwrap());
         assert_eq!(rates.count_stranger(elsewhere), Ok(()));
+        assert_eq!(rates.count_proof(None), Ok(()), "who must prove itself still can");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod kept;
 pub(crate) mod limits;
 mod links;
 mod metrics;
+mod open;
 mod pages;
 mod room;
 mod sending;

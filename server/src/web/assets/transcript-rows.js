@@ -8,7 +8,7 @@ import { el, icon, size } from "./dom.js";
  * @typedef {{ as: "terminal", command: string } | { as: "diff", file: string, hunks: Hunk[] } | { as: "tree" }} Show
  * @typedef {{ at: number, n?: number, line: number, type: string, id?: string | null, parent?: string | null, error?: boolean, text?: string, md?: string,
  *   tool?: string, title?: string, input?: unknown, show?: Show | null, result?: Result | null, for?: string, cut?: boolean, size?: number,
- *   subtype?: string, outcome?: string, cost_usd?: number | null, turns?: number | null }} Row
+ *   subtype?: string, outcome?: string, cost_usd?: number | null, turns?: number | null, time?: unknown }} Row
  * @typedef {(place: { at?: number, n?: number }, part: "text" | "input") => Promise<string>} Whole Fetches all of what was cut.
  */
 
@@ -37,6 +37,8 @@ export function draw(row, depth, whole) {
     class: `row row-${row.type}${failed ? " row-error" : ""}`,
     id: row.n ? `tr-${row.at}-${row.n}` : `tr-${row.at}`, "data-item": true, "data-depth": Math.min(depth, 3), tabindex: -1,
   });
+  const time = typeof row.time === "string" ? Date.parse(row.time) : Number.NaN;
+  if (!Number.isNaN(time)) made.title = new Date(time).toLocaleString();
   made.append(icon(TOOLS[row.tool ?? ""] ?? PICTURES[row.type] ?? "file"), body(row, failed, whole));
   return made;
 }

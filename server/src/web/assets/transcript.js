@@ -52,7 +52,7 @@ class Transcript {
     /** @type {Map<Line, HTMLElement>} */
     this.drawn = new Map();
     this.note = el("span", { class: "muted" });
-    this.canvas = el("div", { class: "tr-canvas", role: "feed", "aria-label": "Transcript", "data-list": true });
+    this.canvas = el("div", { class: "tr-canvas", "data-list": true });
     this.scroll = el("div", { class: "tr-scroll", tabindex: 0, role: "region", "aria-label": "Transcript, scrolls" }, this.canvas);
     this.pill = el("button", { type: "button", class: "btn tr-pill" }, icon("down"), el("span", {}));
     this.pill.hidden = true;
@@ -269,6 +269,14 @@ class Transcript {
         this.sizes.observe(element);
       }
       after = element;
+    }
+    // A feed without an article is none.
+    if (this.drawn.size > 0) {
+      this.canvas.setAttribute("role", "feed");
+      this.canvas.setAttribute("aria-label", "Transcript");
+    } else {
+      this.canvas.removeAttribute("role");
+      this.canvas.removeAttribute("aria-label");
     }
   }
 

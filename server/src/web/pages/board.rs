@@ -23,6 +23,8 @@ use crate::web::site::Site;
 use crate::web::text::Hostile;
 use crate::web::visit::Visit;
 use crate::wire::project::Projects;
+use crate::wire::queue::QueueView;
+use crate::wire::queue::Queues;
 use crate::wire::status::AtWorkView;
 use crate::wire::ticket::TicketView;
 
@@ -56,6 +58,16 @@ async fn make(site: &Site, visit: &Visit) -> DeskResult<Page> {
     let working: BTreeMap<&str, &AtWorkView> =
         now.status.at_work.iter().map(|work| (work.ticket_id.as_str(), work)).collect();
     let projects: Projects = site.desk.ask("list_projects", json!({"limit": 200})).await?;
+    let queues: Queues =
+        site.desk.ask("list_queues", json!({"project": project, "limit": 200})).await?;
+    let queues: BTreeMap<(&str, &str), &QueueView> = queues
+        .queues
+        .iter()
+        .map(|queue| ((queue.project.as_str(), queue.worker_type.as_str()), queue))
+        .collect();
+    let queue = |ticket: &TicketView| {
+        queues.get(&(ticket.project.as_str(), ticket.current_stage.as_str())).copied()
+    };
     let body = html! {
         form #filters .toolbar method="get" action="/board" {
             label { span .label { "Project" } select name="project" {
@@ -74,7 +86,7 @@ async fn make(site: &Site, visit: &Visit) -> DeskResult<Page> {
             @for column in &columns {
                 section class={ "column column-" (column.class) } aria-label=(column.name) {
                     header .column-head { h2 { (Hostile(&column.name)) } span .count { (values::count(column.total)) } }
-                    ol .cards data-list { @for ticket in &column.tickets { (card(ticket, working.get(ticket.ticket_id.as_str()).copied(), at)) } }
+                    ol .cards data-list { @for ticket in &column.tickets { (card(ticket, working.get(ticket.ticket_id.as_str()).copied(), queue(ticket), at)) } }
                     @let shown = i64::try_from(column.tickets.len()).unwrap_or(i64::MAX);
                     @if column.total > shown {
                         a .more href=(column.href) { "and " (values::count(column.total - shown)) " more" }
@@ -196,7 +208,12 @@ const USUAL: [&str; 12] = [
     "deployment",
 ];
 
-fn card(ticket: &TicketView, work: Option<&AtWorkView>, at: Timestamp) -> Markup {
+fn card(
+    ticket: &TicketView,
+    work: Option<&AtWorkView>,
+    queue: Option<&QueueView>,
+    at: Timestamp,
+) -> Markup {
     let id = &ticket.ticket_id;
     let since = work.map_or(&ticket.updated_at, |work| &work.since);
     let limit = ticket.max_budget_usd.or(work.and_then(|work| work.budget_usd));
@@ -215,14 +232,26 @@ fn card(ticket: &TicketView, work: Option<&AtWorkView>, at: Timestamp) -> Markup
                 @if ticket.attempts_used > 0 { " " span title="Attempts used at this stage" { "attempt " (ticket.attempts_used + 1) } }
             }
             @if let Some(said) = work.and_then(|work| work.progress.as_ref()) { p .card-last.hostile { (Hostile(&values::line(said, 140))) } }
-            @if let Some(why) = why(ticket) { p .card-why.hostile { (Hostile(&values::line(&why, 200))) } }
+            @if let Some(why) = why(ticket, queue) { p .card-why.hostile { (Hostile(&values::line(&why, 200))) } }
         }
     }
 }
 
-/// Why a ticket does not run, as far as the ticket itself says.
-fn why(ticket: &TicketView) -> Option<String> {
+/// Why a ticket does not run, as far as the ticket itself and its queue say. The ticket's page says all of it.
+fn why(ticket: &TicketView, queue: Option<&QueueView>) -> Option<String> {
     match ticket.state.as_str() {
+        "queued" => queue.and_then(|queue| {
+            if queue.paused {
+                return Some("Its queue is paused.".to_owned());
+            }
+            if queue.running >= queue.max_workers {
+                let (running, most) = (queue.running, queue.max_workers);
+                return Some(format!("Waits for a worker: {running} of {most} are busy."));
+            }
+            (!queue.auto_spawn && queue.workers == 0).then(|| {
+                "No worker is running, and the server starts none for this queue.".to_owned()
+            })
+        }),
         "on_hold" => ticket.hold_reason.clone(),
         "blocked" => Some(format!("Waits for {}.", ticket.depends_on.join(", "))),
         "scheduled" => Some("Tried again later.".to_owned()),
@@ -233,6 +262,20 @@ fn why(ticket: &TicketView) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queued_ticket_says_what_its_queue_waits_for() {
+        let ticket = TicketView { state: "queued".into(), ..TicketView::default() };
+        let idle = QueueView { max_workers: 2, auto_spawn: true, ..QueueView::default() };
+        let of = |queue: QueueView| why(&ticket, Some(&queue));
+        assert_eq!(of(idle.clone()), None);
+        let paused = of(QueueView { paused: true, running: 2, ..idle.clone() });
+        assert_eq!(paused.as_deref(), Some("Its queue is paused."));
+        let busy = of(QueueView { running: 2, workers: 2, ..idle.clone() });
+        assert_eq!(busy.as_deref(), Some("Waits for a worker: 2 of 2 are busy."));
+        let nobody = of(QueueView { auto_spawn: false, ..idle });
+        assert!(nobody.is_some_and(|why| why.starts_with("No worker is running")));
+    }
 
     #[test]
     fn columns_are_in_the_order_of_usual_plans() {

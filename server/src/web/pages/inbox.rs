@@ -8,6 +8,7 @@ use maud::Markup;
 use maud::html;
 
 use crate::domain::inbox::ANSWER;
+use crate::domain::inbox::WISH;
 use crate::domain::time::Timestamp;
 use crate::mcp::desk::DeskResult;
 use crate::web::assets::icon;
@@ -101,8 +102,12 @@ fn item_of(visit: &Visit, item: &ItemView, at: Timestamp) -> Markup {
 /// An action of an item as a button.
 pub(crate) fn act_of(action: &ActionView, first: bool) -> Act {
     let mut arguments = action.arguments.clone();
-    let answers = arguments.get("comment").and_then(|comment| comment.as_str()) == Some(ANSWER);
-    if answers {
+    let asks = arguments.get("comment").and_then(|comment| match comment.as_str() {
+        Some(ANSWER) => Some("Your answer"),
+        Some(WISH) => Some("What to change"),
+        Some(_) | None => None,
+    });
+    if asks.is_some() {
         arguments.remove("comment");
     }
     let mut act = Act::new(&action.tool, &action.label, &action.command).fields(&arguments);
@@ -110,8 +115,8 @@ pub(crate) fn act_of(action: &ActionView, first: bool) -> Act {
         let given = serde_json::Value::Object(then.arguments.clone()).to_string();
         act = act.field("_then", &then.tool).field("_then_arguments", &given);
     }
-    if answers {
-        act = act.asks("comment", "Your answer", 3, /* required */ true);
+    if let Some(asks) = asks {
+        act = act.asks("comment", asks, 3, /* required */ true);
     }
     match action.tool.as_str() {
         "close_ticket" => {

@@ -67,7 +67,10 @@ pub(crate) fn stands_in_the_way(gate: &GateView) -> bool {
     matches!(gate.verdict.as_deref(), Some("failed" | "timed_out" | "error"))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a run of a gate lasts less than its time limit")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a run of a gate lasts less than its time limit"
+)]
 fn millis(seconds: f64) -> i64 {
     (seconds * 1_000.0) as i64
 }

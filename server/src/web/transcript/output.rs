@@ -26,7 +26,8 @@ pub(super) fn rows(lines: &[Line]) -> Vec<Value> {
         }
         let (together, after) = rest.split_at(count);
         rest = after;
-        let texts: Vec<_> = together.iter().map(|line| String::from_utf8_lossy(&line.text)).collect();
+        let texts: Vec<_> =
+            together.iter().map(|line| String::from_utf8_lossy(&line.text)).collect();
         let length: u64 = together.iter().map(|line| line.length).sum();
         let mut row = json!({"at": first.at, "line": length, "n": 0, "type": "raw", "error": false, "parent": null});
         rows::put(&mut row, "text", &texts.join("\n"), terminal);
@@ -62,10 +63,11 @@ mod tests {
             next += row["line"].as_u64().unwrap();
             let text = row["text"].as_str().unwrap();
             assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
-            assert_eq!(row["cut"] == true, text.starts_with('x') , "{text}");
+            assert_eq!(row["cut"] == true, text.starts_with('x'), "{text}");
         }
         assert_eq!(next, at);
-        let whole: String = rows.iter().filter_map(|row| row["text"].as_str()).collect::<Vec<_>>().join("\n");
+        let whole: String =
+            rows.iter().filter_map(|row| row["text"].as_str()).collect::<Vec<_>>().join("\n");
         assert!(whole.contains("ok 999 ") && whole.contains("\"n\":7}"), "{whole}");
     }
 }

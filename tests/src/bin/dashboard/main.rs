@@ -58,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Pages, and the names of their pictures.
-const PICTURES: &str = "/ inbox\n/board board\n/tickets tickets\n/tickets/T-7 ticket\n/tickets/T-4 ticket-held\n/attempts/A-17 attempt\n\
+const PICTURES: &str = "/ inbox\n/board board\n/tickets tickets\n/tickets/T-7 ticket\n/tickets/T-4 ticket-held\n/tickets/T-14 ticket-gates\n/attempts/A-21 attempt-gate\n/attempts/A-17 attempt\n\
                         /workers workers\n/queues queues\n/events events\n/search?q=export search\n/usage usage\n/failures failures\n\
                         /projects projects\n/projects/shop project\n/settings settings\n/new/ticket?project=shop new-ticket";
 

@@ -50,12 +50,12 @@ async fn a_git_that_waits_forever_is_ended_and_frees_the_repository() {
     let bed = Bed::new();
     let mut work = bed.work(42).await;
     put(&work, "a.txt", "changed\n");
-    // Nobody looks for a pipe in the user's own part of the repository.
-    let exclude = bed.user().join(".git/info/exclude");
-    fs::create_dir_all(exclude.parent().unwrap()).unwrap();
-    fs::write(&exclude, "").unwrap();
-    fs::remove_file(&exclude).unwrap();
-    pipe(&exclude);
+    // Nobody looks for a pipe where the user's own configuration leads.
+    let (config, included) =
+        (bed.user().join(".git/config"), bed.user().with_file_name("included"));
+    let was = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{was}[include]\n\tpath = {}\n", included.display())).unwrap();
+    pipe(&included);
     let repositories = Repositories::default().with_idle(Duration::from_millis(400));
     let common = bed.user().join(".git");
     let repository = repositories.open(&common).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_git_that_waits_forever_is_ended_and_frees_the_repository() {
     drop(repository);
 
     // A filter that does not answer holds it too, together with the filter's own child.
-    fs::remove_file(&exclude).unwrap();
+    fs::write(&config, was).unwrap();
     let script = bed.user().with_file_name("filter");
     let pids = bed.user().with_file_name("pids");
     let text = format!("#!/bin/sh\nsetsid sleep 600 &\necho $! $$ >> {}\nwait\n", pids.display());

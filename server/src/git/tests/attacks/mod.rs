@@ -7,6 +7,7 @@ mod programs;
 mod repository;
 
 use std::fs::Permissions;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
 use std::time::Duration;

@@ -34,7 +34,11 @@ async fn non_files_that_git_reads_in_the_repository_itself_end_in_a_clear_error(
             assert!(!error.is_passing(), "{name}: {error}");
         }
         drop(repository);
-        fs::remove_file(&place).unwrap_or_else(|error| panic!("{name}: {error}"));
+        // A pipe that stops every ticket is gone: it holds nothing, and git would wait for it.
+        if fs::metadata(&place).is_ok_and(|found| found.file_type().is_fifo()) {
+            assert_eq!(name, "refs/heads/vibe-ensemble/T-42", "it stops its own ticket alone");
+            fs::remove_file(&place).unwrap();
+        }
         if let Some(was) = was {
             fs::write(&place, was).unwrap();
         }
