@@ -94,8 +94,11 @@ struct Stopped {
 
 /// `usage --json`.
 #[derive(Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are a contract")]
 struct Usage {
     usage: Vec<UsageView>,
+    /// How many groups there are, also those that are not listed; absent where there are too many to count.
+    groups: Option<i64>,
     /// Over everything that matches, also what is not listed.
     total: UsageView,
 }
