@@ -23,3 +23,4 @@ pub use long::edited;
 pub use long::read;
 pub use told::Told;
 pub use told::carry_out;
+pub use told::present;

@@ -79,6 +79,7 @@ pub struct ShowProject;
 impl Act for ShowProject {
     const TOOL: &'static str = "get_project";
     const PLACES: &'static [Place] = &[PROJECT];
+    const SHOWS: bool = true;
 }
 
 pub struct CreateProject;
@@ -207,9 +208,9 @@ fn page(projects: &[ProjectView]) -> Page {
 }
 
 async fn show(command: &Given<ShowProject>, environment: &Environment) -> anyhow::Result<Exit> {
-    let screen = Screen::of(&Display::default(), environment);
     let first = ["name", "path", "isolation", "on_complete", "tickets", "limits"];
-    act::carry_out(command, environment, |_, answer| Ok(details(answer, &first, &screen))).await
+    act::present(command, environment, |_, answer, screen| Ok(details(answer, &first, screen)))
+        .await
 }
 
 /// A path as the server takes it: absolute. A relative one is meant from where the command is run.

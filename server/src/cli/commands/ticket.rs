@@ -97,6 +97,7 @@ pub struct ShowTicket;
 impl Act for ShowTicket {
     const TOOL: &'static str = "get_ticket";
     const PLACES: &'static [Place] = &[TICKET];
+    const SHOWS: bool = true;
     const OWN: &'static [&'static str] = &["comments_cursor", "attempts_cursor"];
     const NAMED: &'static [(&'static str, &'static [&'static str])] =
         &[("comment_id", &["comment"])];
@@ -244,7 +245,7 @@ async fn show(command: Given<ShowTicket>, environment: &Environment) -> anyhow::
     let client = client::find(&command.connection, environment)?;
     if command.text("comment_id").is_empty() {
         let ticket = command.text("ticket_id");
-        let screen = Screen::of(&Display::default(), environment);
+        let screen = Screen::of(&command.display, environment);
         return tickets::show_one(ticket, command.json, &client, &screen).await;
     }
     let answer = act::call(&command, &client, environment).await?;

@@ -100,6 +100,7 @@ pub struct ShowWorkerType;
 impl Act for ShowWorkerType {
     const TOOL: &'static str = "get_worker_type";
     const PLACES: &'static [Place] = PLACES;
+    const SHOWS: bool = true;
 }
 
 pub struct CreateWorkerType;
@@ -208,11 +209,9 @@ fn page_of_types(project: &str, types: &[WorkerTypeRow]) -> Page {
 }
 
 async fn show(command: &Given<ShowWorkerType>, environment: &Environment) -> anyhow::Result<Exit> {
-    let screen = Screen::of(&Display::default(), environment);
-    act::carry_out(command, environment, |_, answer| {
-        Ok(details(answer, &["worker_type", "project", "description", "model"], &screen))
-    })
-    .await
+    let first = ["worker_type", "project", "description", "model"];
+    act::present(command, environment, |_, answer, screen| Ok(details(answer, &first, screen)))
+        .await
 }
 
 async fn create(
@@ -277,7 +276,7 @@ async fn templates(command: &Templates, environment: &Environment) -> anyhow::Re
     if command.template.is_some() {
         let first = ["template", "source", "description"];
         let one = found.first().map(|one| details(one, &first, &screen));
-        return told.say(&answer, || Ok(one.unwrap_or_default()));
+        return told.show(&answer, &screen, || Ok(one.unwrap_or_default()));
     }
     told.show(&answer, &screen, || {
         Ok(page_of_templates(&client.read::<Vec<TemplateRow>>(tool, found.into())?))
