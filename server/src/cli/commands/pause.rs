@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cli::client;
 use crate::cli::client::Client;
+use crate::cli::commands::ticket;
 use crate::cli::connection::Connection;
 use crate::cli::failure::BadCommandLine;
 use crate::cli::ids;
@@ -159,11 +160,8 @@ async fn resume_ticket(
         return Ok(Exit::Ok);
     }
     let ticket: TicketView = client.read("resume_ticket", answer)?;
-    output::line(format_args!(
-        "Resumed {id}: it is {} at its stage {}.",
-        cell(&ticket.state),
-        cell(&ticket.current_stage)
-    ))?;
+    let stands = ticket::whereabouts(&client, &ticket, environment).await;
+    output::line(format_args!("Resumed {id}: {stands}"))?;
     Ok(Exit::Ok)
 }
 
@@ -197,8 +195,7 @@ fn resumed(what: &str, found: &PausedView, screen: &Screen) -> Page {
     }
     let list = |pauses: &[PauseView], page: &mut Page| {
         for pause in pauses {
-            let until = pause.until.as_ref().map(|until| screen.ago(until));
-            let line = format!("  {}", pauses::line(pause, until.as_deref()));
+            let line = format!("  {}", pauses::line(pause, screen));
             page.line(Line::from(line).hang(4));
         }
     };
@@ -233,7 +230,7 @@ fn table(pauses: &[PauseView], screen: &Screen) -> Table {
             pauses::by(pause).into(),
             screen.ago(&pause.since).into(),
             (&until).into(),
-            (&pause.reason).into(),
+            screen.told(&pause.reason).into(),
         ]);
     }
     table
