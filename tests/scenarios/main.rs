@@ -84,6 +84,7 @@ mod terminals;
 mod tickets;
 mod tokens;
 mod trees;
+mod unchanged;
 mod undying;
 mod units;
 mod waiting;

@@ -256,10 +256,14 @@ async fn update(
         absolute(&mut command)?;
     }
     let name = cell(command.text("project"));
-    act::carry_out(&command, environment, |_, _| {
-        Ok(format!("Changed the project {name}. `vibe-ensemble project show {name}` shows it."))
+    let client = client::find(&command.connection, environment)?;
+    let (answer, effect) = act::change(&command, &client, environment, "get_project").await?;
+    Told { json: command.json }.say(&answer, || {
+        Ok(format!(
+            "{} the project {name}. `vibe-ensemble project show {name}` shows it.",
+            effect.verb()
+        ))
     })
-    .await
 }
 
 async fn delete(command: &Given<DeleteProject>, environment: &Environment) -> anyhow::Result<Exit> {

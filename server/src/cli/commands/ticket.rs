@@ -284,13 +284,8 @@ async fn update(
         act::put(&mut command, "description", written);
     }
     let client = client::find(&command.connection, environment)?;
-    let id = json!({"ticket_id": command.text("ticket_id")});
-    let before = client.call("get_ticket", id).await?;
-    let answer = act::call(&command, &client, environment).await?;
-    let given = command.fields.keys().chain(command.files.keys());
-    let is_same = given.map(String::as_str).all(|field| before[field] == answer[field]);
-    let done = if is_same { "Nothing to change in" } else { "Changed" };
-    say(&command, environment, &client, &answer, done).await
+    let (answer, effect) = act::change(&command, &client, environment, "get_ticket").await?;
+    say(&command, environment, &client, &answer, effect.verb()).await
 }
 
 async fn comment(

@@ -249,10 +249,10 @@ async fn update(
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
     act::refuse_without_change(command)?;
-    act::carry_out(command, environment, |_, _| {
-        Ok(format!("Changed the worker type {}.", named(command)))
-    })
-    .await
+    let client = client::find(&command.connection, environment)?;
+    let (answer, effect) = act::change(command, &client, environment, "get_worker_type").await?;
+    Told { json: command.json }
+        .say(&answer, || Ok(format!("{} the worker type {}.", effect.verb(), named(command))))
 }
 
 async fn delete(
