@@ -294,7 +294,7 @@ struct Doctor {
 struct DoctorCheck {
     /// What was looked at.
     check: String,
-    /// ok, warning or failed.
+    /// ok, warn or fail.
     verdict: String,
     found: String,
     /// What to do about it.

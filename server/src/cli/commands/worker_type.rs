@@ -219,8 +219,8 @@ async fn create(
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
     // A template has a prompt, so nobody is asked for one.
-    let has_prompt =
-        command.files.contains_key("system_prompt") || command.fields.contains_key("system_prompt");
+    let has_prompt = command.files.contains_key("system_prompt")
+        || !command.text("system_prompt").trim().is_empty();
     if !command.text("template").is_empty() && !has_prompt {
         act::put(&mut command, "system_prompt", serde_json::Value::Null);
     } else if !has_prompt {
