@@ -56,6 +56,7 @@ mod pauses;
 mod pipeline;
 mod pipes;
 mod planning;
+mod plugin;
 mod printed_json;
 mod project_settings;
 mod projects;
