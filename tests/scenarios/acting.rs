@@ -76,6 +76,12 @@ async fn a_shell_runs_a_ticket_from_the_project_to_the_result() {
     let shown = good(&bed, &["ticket", "show", &ticket]).await;
     assert!(shown.contains("Blue.") && shown.contains("Paint it"), "{shown}");
 
+    let said = good(&bed, &["usage", "--by", "attempt", "-n", "1"]).await;
+    assert!(said.contains("The first 1 of 3 is shown"), "{said}");
+    let said = good(&bed, &["type", "show", "shop", "build", "--utc", "--no-pager"]).await;
+    assert!(said.contains("You build."), "{said}");
+    let created = said.lines().find(|line| line.starts_with("created at")).expect("an instant");
+    assert!(created.ends_with('Z') && !created.contains('.'), "to the second: {created}");
     let said = refused(&bed, 1, &["answer", &ticket, "Red."]).await;
     assert!(said.contains("closed"), "{said}");
     good(&bed, &["ticket", "comment", &ticket, "Well done."]).await;
@@ -120,7 +126,11 @@ async fn mistakes_in_a_shell_are_refused_in_the_words_of_a_shell() {
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "").await;
     bed.completed(&ticket).await;
-    let cases: [(i32, &[&str], &str); 29] = [
+    let too_long = "x".repeat(5 << 20);
+    std::fs::write(bed.server.path("long.txt"), too_long).expect("writes");
+    let nowhere = bed.server.path("nowhere.txt").display().to_string();
+    let long = bed.server.path("long.txt").display().to_string();
+    let cases: [(i32, &[&str], &str); 45] = [
         (2, &["tickets", "foo"], "T-42"),
         (2, &["why", "foo"], "T-42"),
         (2, &["tickets", "--state", "stuck"], "on_hold"),
@@ -156,8 +166,32 @@ async fn mistakes_in_a_shell_are_refused_in_the_words_of_a_shell() {
             &["ticket", "create", "shop", "x", "--plan", "nope"],
             "nope --template implementation`",
         ),
+        (
+            2,
+            &["type", "create", "shop", "x", "--template", "review", "--max-budget-usd", "-1"],
+            "--max-budget-usd cannot be",
+        ),
+        (2, &["type", "create", "shop", "x", "--system-prompt", ""], "there is no system prompt"),
+        (2, &["events", "--after", "-3"], "it must be a whole number, 0 or more"),
+        (2, &["logs", &ticket, "-n", "-3"], "it must be a whole number, 0 or more"),
+        (2, &["tickets", "-n", "-3"], "it must be a whole number, 1 or more"),
+        (2, &["pause", "a b"], "the project cannot be"),
+        (2, &["ticket", "comment", &ticket, "--file", &long], "1 MiB for one text"),
+        (2, &["call", "nope"], "there is no tool \"nope\". "),
+        (
+            1,
+            &["ticket", "create", "shop", "x", "--plan", "build", "--depends-on", "T-99"],
+            "There is no ticket T-99 to depend on",
+        ),
+        (1, &["ticket", "create", "shop", "x", "--plan", "build", "--file", &nowhere], &nowhere),
+        (1, &["project", "update", "a b", "--rules", "x"], "There is no project"),
+        (1, &["project", "update", "nope", "--rules", "x"], "vibe-ensemble project create nope"),
         (2, &["completions", "tcsh"], "bash"),
         (2, &["serve", "--max-workers", "lots"], "max_workers (--max-workers)"),
+        (2, &["check-config", "--json", "--max-workers", "lots"], "a whole number from 1"),
+        (2, &["check-config", "--token-file", ""], "token_file (--token-file)"),
+        (78, &["check-config", "--token-file", &nowhere], "does not exist"),
+        (78, &["check-config", "--config", &nowhere], "does not exist"),
     ];
     for (code, line, part) in cases {
         let said = refused(&bed, code, line).await;

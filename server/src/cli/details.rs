@@ -4,14 +4,17 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::cli::output;
+use crate::cli::terminal::Line;
+use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
+use crate::cli::terminal::Tone;
 
 /// The longest text that stays on the line of its name.
 const SHORT_CHARS: usize = 100;
 
 /// Shows an answer: first the fields that are named, in their order, then the others. What is null or empty is left out.
 #[must_use]
-pub fn details(answer: &Value, first: &[&str], screen: &Screen) -> String {
+pub fn details(answer: &Value, first: &[&str], screen: &Screen) -> Page {
     let empty = Map::new();
     let all = answer.as_object().unwrap_or(&empty);
     let named = first.iter().filter_map(|name| all.get_key_value(*name));
@@ -21,9 +24,16 @@ pub fn details(answer: &Value, first: &[&str], screen: &Screen) -> String {
         add(name, &told(value, screen), &mut rows, &mut blocks);
     }
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let rows = rows.iter().map(|(name, value)| format!("{name:<width$}  {value}"));
-    let blocks = blocks.iter().map(|(name, text)| format!("\n{name}:\n{text}"));
-    rows.chain(blocks).collect::<Vec<_>>().join("\n")
+    let mut page = Page::new();
+    for (name, value) in rows {
+        let line = Line::new().toned(format!("{name:<width$}  "), Tone::Faint);
+        page.line(line.text(value).hang(width + 2));
+    }
+    for (name, text) in blocks {
+        page.heading(format!("{name}:"));
+        page.text(&text, 0);
+    }
+    page
 }
 
 /// The value with every instant in it as a person tells it.
@@ -85,8 +95,9 @@ mod tests {
             "name": "shop", "path": "/srv/shop", "rules": "Two\nlines\u{1b}[2J", "patterns": "", "limit": null,
             "created_at": "2026-11-29T05:00:00.000Z", "limits": {"max_workers": 3, "max_budget_usd": null}, "force": true, "tools": ["Read", "Edit"],
         });
+        let screen = Screen::pipe();
         assert_eq!(
-            details(&answer, &["path", "name"], &Screen::pipe()),
+            screen.lines(&details(&answer, &["path", "name"], &screen)).join("\n"),
             "path                /srv/shop\nname                shop\ncreated at          2026-11-29T05:00:00.000Z\nforce               yes\n\
              limits max workers  3\ntools               Read, Edit\n\nrules:\nTwo\nlines\u{fffd}[2J"
         );

@@ -52,6 +52,7 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
             ClientError::Address { .. }
                 | ClientError::NoTokenFile { .. }
                 | ClientError::Wrong { .. }
+                | ClientError::TooLong
         ) {
             return Some(Exit::Usage);
         }
@@ -61,6 +62,18 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         client.is_unreachable().then_some(Exit::Unreachable)
     };
     error.chain().find_map(refused).unwrap_or(Exit::Failed)
+}
+
+/// The error in the words of a command: its user knows no fields.
+#[must_use]
+pub fn worded(error: anyhow::Error) -> anyhow::Error {
+    let Some(ClientError::Wrong { wrong, .. }) = error.downcast_ref() else { return error };
+    let name = |field: &str| {
+        let field = field.strip_suffix("_id").unwrap_or(field);
+        format!("the {}", field.replace('_', " "))
+    };
+    let said = wrong.iter().map(|wrong| wrong.said(&name(wrong.root())));
+    BadCommandLine::new(said.collect::<Vec<_>>().join("; ")).into()
 }
 
 /// Whether the reader of standard output went away, as `head` does: not a failure, and nobody is left to read a message.
@@ -75,6 +88,9 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::cli::client::WrongField;
+    use crate::config::Fault;
+    use crate::config::Source;
 
     #[test]
     fn each_kind_of_error_has_its_code_however_deep() {
@@ -88,5 +104,34 @@ mod tests {
         let garbage = ClientError::Address { given: "x".into() };
         assert_eq!(exit_of(&garbage.into()), Exit::Usage);
         assert_eq!(exit_of(&anyhow::anyhow!("disk full")), Exit::Failed);
+    }
+
+    #[test]
+    fn what_a_flag_names_is_configuration_and_what_it_says_is_the_command_line() {
+        let problem =
+            |source, fault| Problem { option: None, source, message: String::new(), fault };
+        let flag = || Source::Flag("--any".to_owned());
+        let exit = |problems: Vec<Problem>| exit_of(&Problems(problems).into());
+        assert_eq!(exit(vec![problem(flag(), Fault::Value)]), Exit::Usage);
+        assert_eq!(exit(vec![problem(flag(), Fault::Named)]), Exit::Config);
+        let both = vec![problem(flag(), Fault::Value), problem(Source::Default, Fault::Value)];
+        assert_eq!(exit(both), Exit::Config);
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_without_the_names_of_fields() {
+        let wrong = |field: &str| WrongField {
+            field: field.to_owned(),
+            given: Some("x y".to_owned()),
+            allowed: Some("a name".to_owned()),
+            nearest: None,
+        };
+        let wrong = vec![wrong("worker_type"), wrong("ticket_id")];
+        let told = worded(ClientError::Wrong { tool: "list_tickets".to_owned(), wrong }.into());
+        assert_eq!(
+            told.to_string(),
+            "the worker type cannot be \"x y\"; it must be a name; the ticket cannot be \"x y\"; it must be a name"
+        );
+        assert_eq!(exit_of(&told), Exit::Usage);
     }
 }

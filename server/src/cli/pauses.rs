@@ -2,6 +2,7 @@
 
 use crate::cli::output::cell;
 use crate::cli::output::cell_of;
+use crate::cli::terminal::Screen;
 use crate::wire::pause::PauseView;
 
 /// What a pause holds, as part of a sentence.
@@ -48,11 +49,12 @@ pub fn way_out(pause: &PauseView) -> String {
     command
 }
 
-/// One line: what, why, and what ends it. `until` is when it ends by itself, as the screen tells it.
+/// One line: what, why, and what ends it.
 #[must_use]
-pub fn line(pause: &PauseView, until: Option<&str>) -> String {
-    let until = until.map(|until| format!(", ends {}", cell(until))).unwrap_or_default();
-    let reason = cell(pause.reason.trim_end_matches('.'));
+pub fn line(pause: &PauseView, screen: &Screen) -> String {
+    let until = pause.until.as_ref().map(|until| format!(", ends {}", cell(&screen.ago(until))));
+    let until = until.unwrap_or_default();
+    let reason = cell(&screen.told(pause.reason.trim_end_matches('.')));
     format!("{} ({}{until}: {reason}): {}", what(pause), by(pause), way_out(pause))
 }
 
@@ -71,7 +73,7 @@ mod tests {
             ..PauseView::default()
         };
         assert_eq!(
-            line(&queue, None),
+            line(&queue, &Screen::pipe()),
             "the queue implement of shop (failure: could not start claude): fix the cause, then `vibe-ensemble resume \
              shop implement`"
         );

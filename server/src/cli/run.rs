@@ -43,6 +43,7 @@ use crate::cli::commands::why;
 use crate::cli::commands::worker;
 use crate::cli::commands::worker_type;
 use crate::cli::commands::workers;
+use crate::cli::failure;
 use crate::config::Environment;
 use crate::exit::Exit;
 
@@ -82,7 +83,8 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Worker(command) => client(worker::run(command, environment)),
         Command::Queue(command) => client(queue::run(command, environment)),
         Command::Event(command) => client(event::run(command.command, environment)),
-        Command::Call(command) => client(call::run(&command, environment)),
+        // A user who types fields reads of fields.
+        Command::Call(command) => wait(call::run(&command, environment)),
         Command::Events(command) => client(events::run(&command, environment)),
         Command::Logs(command) => client(logs::run(&command, environment)),
         Command::Backup(command) => client(backup::run(&command, environment)),
@@ -91,6 +93,10 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
 }
 
 fn client(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    wait(command).map_err(failure::worded)
+}
+
+fn wait(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.context("could not start the runtime")?.block_on(command)
 }

@@ -11,6 +11,7 @@ use super::given::Given;
 use super::given::Source;
 use super::layers::Layer;
 use super::options::OPTIONS;
+use super::problem::Fault;
 use super::problem::Problem;
 use crate::domain::nearest::nearest;
 
@@ -33,6 +34,7 @@ pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
         option: None,
         source: Source::File { path: path.to_owned(), line: 1 },
         message,
+        fault: Fault::Named,
     };
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text, problems),
@@ -52,7 +54,8 @@ fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let source = at(error.span().map_or(0, |span| span.start));
-        problems.push(Problem { option: None, source, message: error.message().to_owned() });
+        let message = error.message().to_owned();
+        problems.push(Problem { option: None, source, message, fault: Fault::Value });
     }
     let mut layer = Layer::new();
     for (key, value) in table.get_ref() {
@@ -66,7 +69,7 @@ fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer {
                 "the option {name:?} does not exist; did you mean {:?}?",
                 known.unwrap_or("")
             );
-            problems.push(Problem { option: None, source, message });
+            problems.push(Problem { option: None, source, message, fault: Fault::Value });
         }
     }
     layer

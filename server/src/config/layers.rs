@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::given::Given;
 use super::given::Source;
+use super::problem::Fault;
 use super::problem::Problem;
 use super::rule::Rule;
 
@@ -38,6 +39,7 @@ impl<'a> Layers<'a> {
                 source: Source::Default,
                 message: "there is no default because HOME is not set; set HOME or this option"
                     .to_owned(),
+                fault: Fault::Value,
             });
             return None;
         };
@@ -54,6 +56,6 @@ impl<'a> Layers<'a> {
 
     pub(super) fn refuse(&mut self, name: &'static str, message: String) {
         let source = self.source(name);
-        self.problems.push(Problem { option: Some(name), source, message });
+        self.problems.push(Problem { option: Some(name), source, message, fault: Fault::Value });
     }
 }

@@ -22,6 +22,7 @@ use super::options::Opt;
 use super::options::Settings;
 use super::options::Unset;
 use super::places;
+use super::problem::Fault;
 use super::problem::Problem;
 use super::problem::Problems;
 use super::rule::Auth;
@@ -180,7 +181,7 @@ fn variables(environment: &Environment, problems: &mut Vec<Problem>) -> Layer {
         {
             let known = nearest(name, by_variable.keys().map(String::as_str)).unwrap_or("");
             let message = format!("this variable does not exist; did you mean {known}?");
-            problems.push(Problem { option: None, source, message });
+            problems.push(Problem { option: None, source, message, fault: Fault::Value });
         }
     }
     layer

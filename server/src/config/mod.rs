@@ -33,6 +33,7 @@ pub use options::Settings;
 pub use options::TakesEffect;
 pub use places::CREDENTIALS;
 pub use places::OWN_TOKEN;
+pub use problem::Fault;
 pub use problem::Problem;
 pub use problem::Problems;
 pub use rule::Auth;

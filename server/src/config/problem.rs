@@ -13,14 +13,23 @@ pub struct Problem {
     pub source: Source,
     /// What was given, what is allowed, what to do; continues the line after "option (source): ".
     pub message: String,
+    pub fault: Fault,
+}
+
+/// Where a problem lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// In the value: another one has to be given.
+    Value,
+    /// In what the value names, such as a file.
+    Named,
 }
 
 impl Problem {
-    /// Whether it is what somebody typed on the command line. A token file is named there and is itself a part of the
-    /// configuration.
+    /// Whether what somebody typed on the command line is wrong, and not something that it only names.
     #[must_use]
     pub fn is_of_flag(&self) -> bool {
-        matches!(self.source, Source::Flag(_)) && self.option != Some("token_file")
+        matches!(self.source, Source::Flag(_)) && self.fault == Fault::Value
     }
 
     /// A value that its option does not take.
@@ -31,7 +40,7 @@ impl Problem {
         allowed: &str,
     ) -> Self {
         let message = format!("{given} is not valid; use {allowed}");
-        Self { option: Some(option), source: source.clone(), message }
+        Self { option: Some(option), source: source.clone(), message, fault: Fault::Value }
     }
 }
 

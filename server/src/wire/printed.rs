@@ -94,8 +94,11 @@ struct Stopped {
 
 /// `usage --json`.
 #[derive(Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are a contract")]
 struct Usage {
     usage: Vec<UsageView>,
+    /// How many groups there are, also those that are not listed; absent where there are too many to count.
+    groups: Option<i64>,
     /// Over everything that matches, also what is not listed.
     total: UsageView,
 }
@@ -291,7 +294,7 @@ struct Doctor {
 struct DoctorCheck {
     /// What was looked at.
     check: String,
-    /// ok, warning or failed.
+    /// ok, warn or fail.
     verdict: String,
     found: String,
     /// What to do about it.

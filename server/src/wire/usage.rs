@@ -38,6 +38,8 @@ pub struct UsageView {
 #[schemars(!default)]
 pub struct UsageSums {
     pub usage: Vec<UsageView>,
+    /// How many groups there are on all pages together; absent where there are too many to count.
+    pub groups: Option<i64>,
     pub total: UsageView,
     pub next_cursor: Option<String>,
 }

@@ -34,11 +34,14 @@ pub async fn call<A: Act>(
     environment: &Environment,
 ) -> anyhow::Result<Value> {
     let arguments = arguments(given, environment)?;
-    client.call(A::TOOL, Value::Object(arguments)).await.map_err(|error| {
-        let ClientError::Wrong { wrong, .. } = &error else { return error.into() };
-        let said: Vec<String> = wrong.iter().map(said::<A>).collect();
-        BadCommandLine::new(said.join("; ")).into()
-    })
+    client.call(A::TOOL, Value::Object(arguments)).await.map_err(worded::<A>)
+}
+
+/// An error in the words of the command: wrong arguments by the names that it has for them.
+pub(super) fn worded<A: Act>(error: ClientError) -> anyhow::Error {
+    let ClientError::Wrong { wrong, .. } = &error else { return error.into() };
+    let said: Vec<String> = wrong.iter().map(said::<A>).collect();
+    BadCommandLine::new(said.join("; ")).into()
 }
 
 /// A wrong value as the command line words it.

@@ -8,6 +8,8 @@ pub trait Act: Send + Sync + 'static {
     const PLACES: &'static [Place];
     /// The field that `--file`, `-` and an editor are for.
     const TEXT: Option<Text> = None;
+    /// Whether it shows something at length, and so has the options that say how output is shown.
+    const SHOWS: bool = false;
     /// Fields that the command fills by itself.
     const OWN: &'static [&'static str] = &[];
     /// Fields whose option has another name, or several, the first of which is shown.

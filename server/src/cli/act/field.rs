@@ -73,10 +73,10 @@ impl Kind {
                 .value_parser(whole(*least, *most))
                 .allow_negative_numbers(true)
                 .value_name("N"),
-            Self::Number if field.contains("usd") => {
-                argument.value_parser(whole::fraction).value_name("DOLLARS")
-            }
-            Self::Number => argument.value_parser(whole::fraction).value_name("NUMBER"),
+            Self::Number => argument
+                .value_parser(whole::fraction)
+                .allow_negative_numbers(true)
+                .value_name(if field.contains("usd") { "DOLLARS" } else { "NUMBER" }),
             Self::Truth => argument
                 .value_parser(PossibleValuesParser::new(["true", "false"]))
                 .value_name("BOOL"),

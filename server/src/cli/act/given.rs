@@ -17,6 +17,7 @@ use crate::cli::act::command::Act;
 use crate::cli::act::field;
 use crate::cli::act::field::Kind;
 use crate::cli::connection::Connection;
+use crate::cli::terminal::Display;
 use crate::mcp;
 use crate::mcp::LONG_TEXTS;
 
@@ -27,6 +28,7 @@ pub struct Given<A> {
     /// Files to read a field from.
     pub files: BTreeMap<String, PathBuf>,
     pub json: bool,
+    pub display: Display,
     pub connection: Connection,
     pub(super) kind: PhantomData<fn() -> A>,
 }
@@ -112,7 +114,8 @@ fn options<A: Act>(command: Command) -> Command {
         }
     }
     let json = Arg::new("json").long("json").action(clap::ArgAction::SetTrue).help("Print JSON");
-    Connection::augment_args(command.arg(json))
+    let command = command.arg(json);
+    Connection::augment_args(if A::SHOWS { Display::augment_args(command) } else { command })
 }
 
 /// The option that names a file to read a field from.
@@ -157,7 +160,10 @@ impl<A: Act> FromArgMatches for Given<A> {
             }
         }
         let connection = Connection::from_arg_matches(matches)?;
-        Ok(Self { fields, files, json: matches.get_flag("json"), connection, kind: PhantomData })
+        let display =
+            if A::SHOWS { Display::from_arg_matches(matches)? } else { Display::default() };
+        let json = matches.get_flag("json");
+        Ok(Self { fields, files, json, display, connection, kind: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -30,6 +30,22 @@ pub async fn carry_out<A: Act, D: Display>(
     Told { json: command.json }.say(&answer, || words(&client, &answer))
 }
 
+/// Makes the call of a command, and shows what came of it.
+///
+/// # Errors
+///
+/// Those of [`call`] and of [`Told::show`].
+pub async fn present<A: Act>(
+    command: &Given<A>,
+    environment: &Environment,
+    page: impl FnOnce(&Client, &Value, &Screen) -> anyhow::Result<Page>,
+) -> anyhow::Result<Exit> {
+    let client = client::find(&command.connection, environment)?;
+    let answer = call(command, &client, environment).await?;
+    let screen = Screen::of(&command.display, environment);
+    Told { json: command.json }.show(&answer, &screen, || page(&client, &answer, &screen))
+}
+
 /// What a command says: JSON for a script, sentences for a person.
 #[derive(Clone, Copy, Debug)]
 pub struct Told {

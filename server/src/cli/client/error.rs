@@ -41,6 +41,11 @@ pub enum ClientError {
         "the server at {url} does not accept this token; give the right token file with --token-file"
     )]
     Unauthorized { url: String },
+    #[error(
+        "what you gave is longer than the server takes: 1 MiB for one text, 4 MiB for all together; shorten it, or put it \
+         into a file of the project and name that file"
+    )]
+    TooLong,
     #[error("the server at {url} answered {status} to {tool}")]
     Status { url: String, tool: String, status: StatusCode },
     #[error("the server at {url} returned a response to {tool} that is not valid MCP: {what}")]

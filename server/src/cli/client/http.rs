@@ -205,6 +205,7 @@ impl Client {
         let (url, tool, status) = (self.url.clone(), tool.to_owned(), response.status());
         match status {
             StatusCode::UNAUTHORIZED => Err(ClientError::Unauthorized { url }),
+            StatusCode::PAYLOAD_TOO_LARGE => Err(ClientError::TooLong),
             status if !status.is_success() => Err(ClientError::Status { url, tool, status }),
             _ => Ok(response),
         }

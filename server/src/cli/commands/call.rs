@@ -101,7 +101,27 @@ fn fields(schema: &Map<String, Value>) -> String {
 fn unknown(tool: &str) -> String {
     let names = mcp::tool_names();
     let near = names.iter().min_by_key(|name| strsim::damerau_levenshtein(name, tool));
-    let near = near.filter(|name| strsim::damerau_levenshtein(name, tool) <= 4);
+    // Of a short word, few letters make another.
+    let most = (tool.chars().count() / 3).min(4);
+    let near = near.filter(|name| strsim::damerau_levenshtein(name, tool) <= most);
     let meant = near.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
     format!("there is no tool {tool:?}{meant}. `vibe-ensemble call` lists the tools")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_is_suggested_only_where_it_may_have_been_meant() {
+        assert!(
+            unknown("get_tickt").contains("did you mean get_ticket?"),
+            "{}",
+            unknown("get_tickt")
+        );
+        assert!(unknown("stopp").contains("did you mean stop?"));
+        for other in ["nope", "x", "frobnicate_all"] {
+            assert!(!unknown(other).contains("did you mean"), "{}", unknown(other));
+        }
+    }
 }

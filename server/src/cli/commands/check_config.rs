@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::cli::failure::exit_of;
 use crate::cli::output;
 use crate::cli::terminal::Cell;
 use crate::cli::terminal::Column;
@@ -15,6 +16,7 @@ use crate::config;
 use crate::config::BriefFlags;
 use crate::config::Config;
 use crate::config::Environment;
+use crate::config::Fault;
 use crate::config::Flags;
 use crate::config::Problem;
 use crate::config::Problems;
@@ -44,7 +46,7 @@ pub fn run(command: &CheckConfig, environment: &Environment) -> anyhow::Result<E
         }
         Err(problems) if command.json => {
             output::json(&json!({"ok": false, "problems": list(&problems)}))?;
-            return Ok(Exit::Config);
+            return Ok(exit_of(&problems.into()));
         }
         Err(problems) => return Err(problems.into()),
     }
@@ -58,7 +60,8 @@ fn loaded(flags: &Flags, environment: &Environment) -> Result<Config, Problems> 
         Ok(()) => Ok(config),
         Err(error) => {
             let (option, source) = (Some(token::OPTION), config.source_of(token::OPTION));
-            Err(Problems(vec![Problem { option, source, message: chain(&error) }]))
+            let fault = Fault::Named;
+            Err(Problems(vec![Problem { option, source, message: chain(&error), fault }]))
         }
     }
 }

@@ -70,7 +70,11 @@ pub async fn run(command: &Diff, environment: &Environment) -> anyhow::Result<Ex
         return Ok(Exit::Ok);
     }
     if work.is_empty() {
-        output::note(format_args!("Nothing that {id} changed has been accepted yet."));
+        output::note(if ticket.state == "closed" {
+            format!("{id} is closed, and nothing that it changed was accepted.")
+        } else {
+            format!("Nothing that {id} changed has been accepted yet.")
+        });
     }
     if let Some(worktree) = ticket.worktree.as_ref().filter(|_| ticket.state == "running") {
         output::note(format_args!("{id} is at work: what is not accepted yet is in {worktree}."));

@@ -45,7 +45,7 @@ pub struct Events {
     #[arg(long, short)]
     pub follow: bool,
     /// Only the last N events; with --follow, those to begin with [default: 50; with --follow: 10; with --since: all]
-    #[arg(long, short = 'n', value_name = "N", conflicts_with_all = ["after", "unmarked"], value_parser = whole::at_least(0_usize))]
+    #[arg(long, allow_negative_numbers = true, short = 'n', value_name = "N", conflicts_with_all = ["after", "unmarked"], value_parser = whole::at_least(0_usize))]
     pub limit: Option<usize>,
     /// Print every event that there is
     #[arg(long, short, conflicts_with_all = ["limit", "since", "after", "unmarked", "follow"])]
@@ -54,7 +54,7 @@ pub struct Events {
     #[arg(long, value_name = "TIME", conflicts_with_all = ["after", "unmarked"])]
     pub since: Option<Since>,
     /// Start after the event with this number
-    #[arg(long, value_name = "N", value_parser = whole::at_least(0_i64))]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = whole::at_least(0_i64))]
     pub after: Option<i64>,
     /// Only events that the coordinator has not marked as processed, oldest first
     #[arg(long, conflicts_with = "after")]

@@ -111,11 +111,12 @@ pub async fn list(command: &Gates, environment: &Environment) -> anyhow::Result<
         output::json(&json!({"ticket_id": detail.ticket.ticket_id, "gates": detail.gates}))?;
         return Ok(Exit::Ok);
     }
-    Screen::of(&command.display, environment).show(&page(&detail))?;
+    let screen = Screen::of(&command.display, environment);
+    screen.show(&page(&detail, &screen))?;
     Ok(Exit::Ok)
 }
 
-fn page(detail: &TicketDetailView) -> Page {
+fn page(detail: &TicketDetailView, screen: &Screen) -> Page {
     let mut page = Page::new();
     let id = &detail.ticket.ticket_id;
     if detail.gates.is_empty() {
@@ -132,8 +133,11 @@ fn page(detail: &TicketDetailView) -> Page {
         }
         if let Some(waived) = &gate.waived {
             page.line(format!(
-                "{} is waived by {} since {}: {}",
-                gate.gate, waived.author, waived.at, waived.reason
+                "{} was waived by {}, {}: {}",
+                gate.gate,
+                waived.author,
+                screen.at(&waived.at),
+                waived.reason
             ));
         }
     }
@@ -221,10 +225,11 @@ mod tests {
             ..TicketDetailView::default()
         };
         let mut texts: Vec<String> = [Screen::pipe(), Screen::of_columns(50)]
-            .map(|screen| screen.lines(&page(&detail)).join("\n"))
+            .map(|screen| screen.lines(&page(&detail, &screen)).join("\n"))
             .into();
         let none = TicketDetailView { gates: vec![], ..detail };
-        texts.push(Screen::of_columns(80).lines(&page(&none)).join("\n"));
+        let screen = Screen::of_columns(80);
+        texts.push(screen.lines(&page(&none, &screen)).join("\n"));
         crate::snapshot::holds("table-gates", &texts.join("\n\n"));
     }
 }

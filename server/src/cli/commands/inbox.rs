@@ -29,7 +29,7 @@ pub struct Inbox {
     #[arg(long, conflicts_with = "project")]
     pub here: bool,
     /// Maximum number of items to print: what needs an answer first, then stopped tickets, each oldest first
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = whole::within(1_u32, 10_000))]
+    #[arg(long, allow_negative_numbers = true, short = 'n', value_name = "N", default_value_t = 50, value_parser = whole::within(1_u32, 10_000))]
     pub limit: u32,
     /// Print one line with the number of items of each kind; nothing when nothing waits or no server is running
     #[arg(long, conflicts_with = "json")]

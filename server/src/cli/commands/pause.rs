@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cli::client;
 use crate::cli::client::Client;
+use crate::cli::commands::ticket;
 use crate::cli::connection::Connection;
 use crate::cli::failure::BadCommandLine;
 use crate::cli::ids;
@@ -24,6 +25,7 @@ use crate::domain::hold::HoldKind;
 use crate::exit::Exit;
 use crate::wire::pause::PauseView;
 use crate::wire::pause::PausedView;
+use crate::wire::status::ServerStatus;
 use crate::wire::ticket::TicketView;
 
 /// What is paused or resumed.
@@ -107,6 +109,7 @@ pub async fn resume(command: &Resume, environment: &Environment) -> anyhow::Resu
         arguments["all"] = json!(true);
     }
     let client = client::find(&scope.connection, environment)?;
+    let before = if scope.json { ServerStatus::default() } else { client.status().await? };
     let mut answer = client.call("resume", arguments).await?;
     let tickets = if command.all { resume_tickets(scope, &client).await? } else { Vec::new() };
     if scope.json {
@@ -117,7 +120,8 @@ pub async fn resume(command: &Resume, environment: &Environment) -> anyhow::Resu
         return Ok(Exit::Ok);
     }
     let screen = Screen::of(&scope.display, environment);
-    let mut page = resumed(&named(scope), &client.read("resume", answer)?, &screen);
+    let did = did(&before, &client.status().await?);
+    let mut page = resumed(&named(scope), did, &client.read("resume", answer)?, &screen);
     if !tickets.is_empty() {
         page.line(format!("Resumed {}.", output::short(&tickets.join(", "), 2000)));
     }
@@ -159,11 +163,8 @@ async fn resume_ticket(
         return Ok(Exit::Ok);
     }
     let ticket: TicketView = client.read("resume_ticket", answer)?;
-    output::line(format_args!(
-        "Resumed {id}: it is {} at its stage {}.",
-        cell(&ticket.state),
-        cell(&ticket.current_stage)
-    ))?;
+    let stands = ticket::whereabouts(&client, &ticket, environment).await;
+    output::line(format_args!("Resumed {id}: {stands}"))?;
     Ok(Exit::Ok)
 }
 
@@ -188,22 +189,48 @@ fn named(scope: &PauseScope) -> String {
     }
 }
 
+/// What a command did to the pauses of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Did {
+    /// It ended one, or a server of an older version does not say.
+    Resume,
+    Nothing,
+}
+
+fn did(before: &ServerStatus, after: &ServerStatus) -> Did {
+    let same = |a: &PauseView, b: &PauseView| {
+        (&a.scope, &a.project, &a.worker_type, &a.since)
+            == (&b.scope, &b.project, &b.worker_type, &b.since)
+    };
+    let is_there = |pause: &PauseView| after.pauses.iter().any(|now| same(now, pause));
+    if before.version.is_some() && before.pauses.iter().all(is_there) {
+        Did::Nothing
+    } else {
+        Did::Resume
+    }
+}
+
 /// What resumes, and what does not.
-fn resumed(what: &str, found: &PausedView, screen: &Screen) -> Page {
+fn resumed(what: &str, did: Did, found: &PausedView, screen: &Screen) -> Page {
     let mut page = Page::new();
     if found.pauses.is_empty() && found.still_paused.is_empty() {
-        page.line(format!("{what} is running again; nothing in it is paused."));
+        page.line(match did {
+            Did::Resume => format!("{what} is running again; nothing in it is paused."),
+            Did::Nothing => format!("{what} was not paused, and nothing in it is."),
+        });
         return page;
     }
     let list = |pauses: &[PauseView], page: &mut Page| {
         for pause in pauses {
-            let until = pause.until.as_ref().map(|until| screen.ago(until));
-            let line = format!("  {}", pauses::line(pause, until.as_deref()));
+            let line = format!("  {}", pauses::line(pause, screen));
             page.line(Line::from(line).hang(4));
         }
     };
     if found.pauses.is_empty() {
-        page.line(format!("{what} is running again."));
+        page.line(match did {
+            Did::Resume => format!("{what} is running again."),
+            Did::Nothing => format!("{what} was not paused."),
+        });
     } else {
         page.line(format!("{what} stays paused:"));
         list(&found.pauses, &mut page);
@@ -233,7 +260,7 @@ fn table(pauses: &[PauseView], screen: &Screen) -> Table {
             pauses::by(pause).into(),
             screen.ago(&pause.since).into(),
             (&until).into(),
-            (&pause.reason).into(),
+            screen.told(&pause.reason).into(),
         ]);
     }
     table
@@ -242,6 +269,22 @@ fn table(pauses: &[PauseView], screen: &Screen) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resume_that_ended_no_pause_did_nothing() {
+        let pause = |since: &str| PauseView { since: since.to_owned(), ..PauseView::default() };
+        let status = |pauses| ServerStatus {
+            version: Some("1.2.3".into()),
+            pauses,
+            ..ServerStatus::default()
+        };
+        let (none, one, two) =
+            (status(vec![]), status(vec![pause("1")]), status(vec![pause("1"), pause("2")]));
+        assert_eq!([did(&none, &none), did(&one, &one)], [Did::Nothing; 2]);
+        assert_eq!([did(&one, &none), did(&two, &one)], [Did::Resume; 2]);
+        let older = ServerStatus::default();
+        assert_eq!(did(&older, &older), Did::Resume);
+    }
 
     #[test]
     fn the_table_is_the_reviewed_one() {
@@ -270,9 +313,11 @@ mod tests {
             paused.table(table(&[everything.clone(), queue.clone()], &screen));
             for page in [
                 paused,
-                resumed("The server", &still, &screen),
-                resumed("The project shop", &held, &screen),
-                resumed("The project shop", &PausedView::default(), &screen),
+                resumed("The server", Did::Resume, &still, &screen),
+                resumed("The server", Did::Nothing, &still, &screen),
+                resumed("The project shop", Did::Nothing, &held, &screen),
+                resumed("The project shop", Did::Resume, &PausedView::default(), &screen),
+                resumed("The project shop", Did::Nothing, &PausedView::default(), &screen),
             ] {
                 texts.push(screen.lines(&page).join("\n"));
             }

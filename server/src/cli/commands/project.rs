@@ -79,6 +79,7 @@ pub struct ShowProject;
 impl Act for ShowProject {
     const TOOL: &'static str = "get_project";
     const PLACES: &'static [Place] = &[PROJECT];
+    const SHOWS: bool = true;
 }
 
 pub struct CreateProject;
@@ -207,9 +208,9 @@ fn page(projects: &[ProjectView]) -> Page {
 }
 
 async fn show(command: &Given<ShowProject>, environment: &Environment) -> anyhow::Result<Exit> {
-    let screen = Screen::of(&Display::default(), environment);
     let first = ["name", "path", "isolation", "on_complete", "tickets", "limits"];
-    act::carry_out(command, environment, |_, answer| Ok(details(answer, &first, &screen))).await
+    act::present(command, environment, |_, answer, screen| Ok(details(answer, &first, screen)))
+        .await
 }
 
 /// A path as the server takes it: absolute. A relative one is meant from where the command is run.
@@ -255,10 +256,14 @@ async fn update(
         absolute(&mut command)?;
     }
     let name = cell(command.text("project"));
-    act::carry_out(&command, environment, |_, _| {
-        Ok(format!("Changed the project {name}. `vibe-ensemble project show {name}` shows it."))
+    let client = client::find(&command.connection, environment)?;
+    let (answer, effect) = act::change(&command, &client, environment, "get_project").await?;
+    Told { json: command.json }.say(&answer, || {
+        Ok(format!(
+            "{} the project {name}. `vibe-ensemble project show {name}` shows it.",
+            effect.verb()
+        ))
     })
-    .await
 }
 
 async fn delete(command: &Given<DeleteProject>, environment: &Environment) -> anyhow::Result<Exit> {

@@ -71,6 +71,7 @@ pub struct ShowQueue;
 impl Act for ShowQueue {
     const TOOL: &'static str = "get_queue_status";
     const PLACES: &'static [Place] = PLACES;
+    const SHOWS: bool = true;
 }
 
 pub struct EmptyQueue;
@@ -129,12 +130,10 @@ fn table(queues: &[QueueView]) -> Table {
 }
 
 async fn show(command: &Given<ShowQueue>, environment: &Environment) -> anyhow::Result<Exit> {
-    let client = client::find(&command.connection, environment)?;
-    let answer = act::call(command, &client, environment).await?;
-    let screen = Screen::of(&Display::default(), environment);
-    Told { json: command.json }.show(&answer, &screen, || {
-        Ok(page(&client.read("get_queue_status", answer.clone())?, &screen))
+    act::present(command, environment, |client, answer, screen| {
+        Ok(page(&client.read("get_queue_status", answer.clone())?, screen))
     })
+    .await
 }
 
 fn page(status: &QueueStatus, screen: &Screen) -> Page {

@@ -97,6 +97,7 @@ pub struct ShowTicket;
 impl Act for ShowTicket {
     const TOOL: &'static str = "get_ticket";
     const PLACES: &'static [Place] = &[TICKET];
+    const SHOWS: bool = true;
     const OWN: &'static [&'static str] = &["comments_cursor", "attempts_cursor"];
     const NAMED: &'static [(&'static str, &'static [&'static str])] =
         &[("comment_id", &["comment"])];
@@ -181,11 +182,24 @@ async fn say<A: Act>(
     answer: &serde_json::Value,
     done: &str,
 ) -> anyhow::Result<Exit> {
+    let told = Told { json: command.json };
+    if command.json {
+        return told.say(answer, || Ok(""));
+    }
     let ticket: TicketView = client.read(A::TOOL, answer.clone())?;
-    let held_back = if command.json { None } else { held_back(client, &ticket, environment).await };
-    Told { json: command.json }.say(answer, || {
-        Ok(format!("{done} {}: {}", cell(&ticket.ticket_id), stands(&ticket, held_back.as_deref())))
-    })
+    let stands = whereabouts(client, &ticket, environment).await;
+    told.say(answer, || Ok(format!("{done} {}: {stands}", cell(&ticket.ticket_id))))
+}
+
+/// Where a ticket is, and what follows it, as the end of a sentence.
+pub async fn whereabouts(
+    client: &Client,
+    ticket: &TicketView,
+    environment: &Environment,
+) -> String {
+    let screen = Screen::of(&Display::default(), environment);
+    let held_back = held_back(client, ticket).await;
+    screen.told(&stands(ticket, held_back.as_deref()))
 }
 
 /// What keeps a ticket in its queue from starting until somebody does something, or for long.
@@ -202,11 +216,7 @@ const HOLDING: [Cause; 9] = [
 ];
 
 /// Why a ticket in its queue does not start, when that lasts.
-async fn held_back(
-    client: &Client,
-    ticket: &TicketView,
-    environment: &Environment,
-) -> Option<String> {
+async fn held_back(client: &Client, ticket: &TicketView) -> Option<String> {
     if ticket.state != "queued" {
         return None;
     }
@@ -215,11 +225,9 @@ async fn held_back(
     let detail: TicketDetailView = client.ask("get_ticket", id).await.ok()?;
     let cause = detail.waiting_cause.as_deref()?;
     let holds = HOLDING.iter().any(|holding| holding.name() == cause);
-    let screen = Screen::of(&Display::default(), environment);
-    detail.waiting_for.filter(|_| holds).map(|why| screen.told(&why))
+    detail.waiting_for.filter(|_| holds)
 }
 
-/// Where a ticket is, and what follows it, as the end of a sentence.
 fn stands(ticket: &TicketView, held_back: Option<&str>) -> String {
     let (id, at) = (cell(&ticket.ticket_id), cell(&ticket.current_stage));
     match (ticket.state.as_str(), &ticket.resolution, &ticket.hold_reason) {
@@ -244,7 +252,7 @@ async fn show(command: Given<ShowTicket>, environment: &Environment) -> anyhow::
     let client = client::find(&command.connection, environment)?;
     if command.text("comment_id").is_empty() {
         let ticket = command.text("ticket_id");
-        let screen = Screen::of(&Display::default(), environment);
+        let screen = Screen::of(&command.display, environment);
         return tickets::show_one(ticket, command.json, &client, &screen).await;
     }
     let answer = act::call(&command, &client, environment).await?;
@@ -276,13 +284,8 @@ async fn update(
         act::put(&mut command, "description", written);
     }
     let client = client::find(&command.connection, environment)?;
-    let id = json!({"ticket_id": command.text("ticket_id")});
-    let before = client.call("get_ticket", id).await?;
-    let answer = act::call(&command, &client, environment).await?;
-    let given = command.fields.keys().chain(command.files.keys());
-    let is_same = given.map(String::as_str).all(|field| before[field] == answer[field]);
-    let done = if is_same { "Nothing to change in" } else { "Changed" };
-    say(&command, environment, &client, &answer, done).await
+    let (answer, effect) = act::change(&command, &client, environment, "get_ticket").await?;
+    say(&command, environment, &client, &answer, effect.verb()).await
 }
 
 async fn comment(

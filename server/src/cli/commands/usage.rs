@@ -67,7 +67,7 @@ pub struct Usage {
     #[arg(long, value_name = "TIME")]
     pub until: Option<Since>,
     /// Maximum number of groups to print; totals include all groups
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = whole::at_least(1_u32))]
+    #[arg(long, allow_negative_numbers = true, short = 'n', value_name = "N", default_value_t = 100, value_parser = whole::at_least(1_u32))]
     pub limit: u32,
     /// Print JSON
     #[arg(long)]
@@ -97,9 +97,14 @@ pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<E
     let more = groups.len() > limit;
     groups.truncate(limit);
     arguments["limit"] = json!(1);
-    let total = client.call("get_usage", arguments).await?["total"].take();
+    let mut sums = client.call("get_usage", arguments).await?;
+    let (total, count) = (sums["total"].take(), sums["groups"].take());
     if command.json {
-        output::json(&json!({"usage": groups, "total": total}))?;
+        let mut printed = json!({"usage": groups, "total": total});
+        if !count.is_null() {
+            printed["groups"] = count;
+        }
+        output::json(&printed)?;
         return Ok(Exit::Ok);
     }
     let mut groups: Vec<UsageView> = client.read("get_usage", groups.into())?;
@@ -107,15 +112,18 @@ pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<E
     let total: UsageView = client.read("get_usage", total)?;
     let mut page = table(command.by, &groups, &total, &screen);
     if more {
-        let first = if limit == 1 { "group is".to_owned() } else { format!("{limit} groups are") };
-        let line = format!(
-            "Only the first {first} shown; the total is of all. To see more, raise --limit."
-        );
-        page.line(Line::new().toned(line, Tone::Faint));
+        page.line(Line::new().toned(part_of(groups.len(), count.as_i64()), Tone::Faint));
     }
     limits(command, &client, &mut page).await?;
     screen.show(&page)?;
     Ok(Exit::Ok)
+}
+
+/// That there are more groups than are shown, and how to see them.
+fn part_of(shown: usize, all: Option<i64>) -> String {
+    let of = all.map(|all| format!(" of {all}")).unwrap_or_default();
+    let are = if shown == 1 { "is" } else { "are" };
+    format!("The first {shown}{of} {are} shown; the total is of all. To see more, raise --limit.")
 }
 
 /// Those that cost the same are in the order of their numbers.
@@ -274,6 +282,13 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_says_of_how_many_it_is() {
+        let more = "the total is of all. To see more, raise --limit.";
+        assert_eq!(part_of(1, Some(312)), format!("The first 1 of 312 is shown; {more}"));
+        assert_eq!(part_of(100, None), format!("The first 100 are shown; {more}"));
+    }
 
     #[test]
     fn times_are_short() {

@@ -26,6 +26,8 @@ pub struct Why {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub display: Display,
+    #[command(flatten)]
     pub connection: Connection,
 }
 
@@ -42,7 +44,7 @@ pub async fn run(command: &Why, environment: &Environment) -> anyhow::Result<Exi
         output::json(&answer)?;
         return Ok(Exit::Ok);
     }
-    let screen = Screen::of(&Display::default(), environment);
+    let screen = Screen::of(&command.display, environment);
     output::line(screen.told(&sentence(&client.read("get_ticket", ticket)?)))?;
     Ok(Exit::Ok)
 }

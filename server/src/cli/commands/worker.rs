@@ -11,8 +11,6 @@ use crate::cli::commands::workers;
 use crate::cli::commands::workers::Workers;
 use crate::cli::details::details;
 use crate::cli::output::cell;
-use crate::cli::terminal::Display;
-use crate::cli::terminal::Screen;
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::wire::worker::WorkerView;
@@ -53,6 +51,7 @@ pub struct ShowWorker;
 impl Act for ShowWorker {
     const TOOL: &'static str = "get_worker_status";
     const PLACES: &'static [Place] = WORKER;
+    const SHOWS: bool = true;
 }
 
 pub struct SpawnWorker;
@@ -79,8 +78,8 @@ pub async fn run(command: Worker, environment: &Environment) -> anyhow::Result<E
 
 async fn show(command: &Given<ShowWorker>, environment: &Environment) -> anyhow::Result<Exit> {
     let first = ["worker_id", "project", "worker_type", "state", "ticket_id", "attempt_id"];
-    let screen = Screen::of(&Display::default(), environment);
-    act::carry_out(command, environment, |_, answer| Ok(details(answer, &first, &screen))).await
+    act::present(command, environment, |_, answer, screen| Ok(details(answer, &first, screen)))
+        .await
 }
 
 async fn spawn(command: &Given<SpawnWorker>, environment: &Environment) -> anyhow::Result<Exit> {

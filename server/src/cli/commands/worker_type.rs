@@ -100,6 +100,7 @@ pub struct ShowWorkerType;
 impl Act for ShowWorkerType {
     const TOOL: &'static str = "get_worker_type";
     const PLACES: &'static [Place] = PLACES;
+    const SHOWS: bool = true;
 }
 
 pub struct CreateWorkerType;
@@ -208,11 +209,9 @@ fn page_of_types(project: &str, types: &[WorkerTypeRow]) -> Page {
 }
 
 async fn show(command: &Given<ShowWorkerType>, environment: &Environment) -> anyhow::Result<Exit> {
-    let screen = Screen::of(&Display::default(), environment);
-    act::carry_out(command, environment, |_, answer| {
-        Ok(details(answer, &["worker_type", "project", "description", "model"], &screen))
-    })
-    .await
+    let first = ["worker_type", "project", "description", "model"];
+    act::present(command, environment, |_, answer, screen| Ok(details(answer, &first, screen)))
+        .await
 }
 
 async fn create(
@@ -220,8 +219,8 @@ async fn create(
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
     // A template has a prompt, so nobody is asked for one.
-    let has_prompt =
-        command.files.contains_key("system_prompt") || command.fields.contains_key("system_prompt");
+    let has_prompt = command.files.contains_key("system_prompt")
+        || !command.text("system_prompt").trim().is_empty();
     if !command.text("template").is_empty() && !has_prompt {
         act::put(&mut command, "system_prompt", serde_json::Value::Null);
     } else if !has_prompt {
@@ -250,10 +249,10 @@ async fn update(
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
     act::refuse_without_change(command)?;
-    act::carry_out(command, environment, |_, _| {
-        Ok(format!("Changed the worker type {}.", named(command)))
-    })
-    .await
+    let client = client::find(&command.connection, environment)?;
+    let (answer, effect) = act::change(command, &client, environment, "get_worker_type").await?;
+    Told { json: command.json }
+        .say(&answer, || Ok(format!("{} the worker type {}.", effect.verb(), named(command))))
 }
 
 async fn delete(
@@ -277,7 +276,7 @@ async fn templates(command: &Templates, environment: &Environment) -> anyhow::Re
     if command.template.is_some() {
         let first = ["template", "source", "description"];
         let one = found.first().map(|one| details(one, &first, &screen));
-        return told.say(&answer, || Ok(one.unwrap_or_default()));
+        return told.show(&answer, &screen, || Ok(one.unwrap_or_default()));
     }
     told.show(&answer, &screen, || {
         Ok(page_of_templates(&client.read::<Vec<TemplateRow>>(tool, found.into())?))

@@ -38,7 +38,7 @@ pub struct Workers {
     #[arg(long, conflicts_with = "state")]
     pub all: bool,
     /// Maximum number of workers to print
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole::at_least(1_u32))]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 100, value_parser = whole::at_least(1_u32))]
     pub limit: u32,
     /// Print JSON
     #[arg(long)]

@@ -8,6 +8,7 @@
 //! Invariant: whatever becomes part of a page has lost the characters that a terminal would act on, or that turn the
 //! direction of writing. Only this module writes escape sequences.
 
+mod cell;
 mod display;
 mod dollars;
 mod full_screen;
@@ -16,11 +17,13 @@ mod pager;
 pub mod prose;
 mod screen;
 mod since;
+mod stacked;
 mod style;
 mod table;
 mod times;
 mod width;
 
+pub use cell::Cell;
 pub use display::ColorWhen;
 pub use display::Display;
 pub use dollars::MARK;
@@ -34,7 +37,6 @@ pub use screen::Output;
 pub use screen::Screen;
 pub use since::Since;
 pub use style::Tone;
-pub use table::Cell;
 pub use table::Column;
 pub use table::Table;
 pub use times::Times;

@@ -1,14 +1,16 @@
-//! Tables that fit: columns are shortened, then dropped, the least important ones first.
+//! Tables that fit: columns are shortened, then dropped, the least important ones first. Where even that is too wide, rows
+//! are stacked.
 
+use super::cell::Cell;
+use super::stacked;
 use super::style::Tone;
 use super::width::columns;
 use super::width::cut;
-use crate::cli::output;
 
 /// Between two columns.
 const GAP: usize = 2;
 
-/// To what a column is shortened when nothing else is left to do.
+/// To what a column is shortened when nothing else is left to do, unless its heading is wider.
 const NARROWEST: usize = 8;
 
 /// A column: its heading, and what may be done to it when room is short.
@@ -60,66 +62,6 @@ impl Column {
     }
 }
 
-/// What stands in one column of one row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cell {
-    /// One line, without characters that a terminal acts on.
-    text: String,
-    tone: Tone,
-}
-
-impl Cell {
-    /// Any text, on one line.
-    #[must_use]
-    pub fn new(text: impl AsRef<str>) -> Self {
-        let text = output::plain(text.as_ref());
-        Self { text: text.split_whitespace().collect::<Vec<_>>().join(" "), tone: Tone::Plain }
-    }
-
-    /// The name of a state, in its colour.
-    #[must_use]
-    pub fn state(name: impl AsRef<str>) -> Self {
-        let tone = Tone::of_state(name.as_ref());
-        Self::new(name).tone(tone)
-    }
-
-    #[must_use]
-    pub fn tone(mut self, tone: Tone) -> Self {
-        self.tone = tone;
-        self
-    }
-}
-
-impl From<&str> for Cell {
-    fn from(text: &str) -> Self {
-        Self::new(text)
-    }
-}
-
-impl From<&String> for Cell {
-    fn from(text: &String) -> Self {
-        Self::new(text)
-    }
-}
-
-impl From<String> for Cell {
-    fn from(text: String) -> Self {
-        Self::new(text)
-    }
-}
-
-impl From<&Option<String>> for Cell {
-    fn from(text: &Option<String>) -> Self {
-        Self::new(text.as_deref().unwrap_or_default())
-    }
-}
-
-impl From<i64> for Cell {
-    fn from(number: i64) -> Self {
-        Self { text: number.to_string(), tone: Tone::Plain }
-    }
-}
-
 /// Rows under headings.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -147,7 +89,10 @@ impl Table {
     /// The lines: headings, then rows. With a width, none is wider.
     #[must_use]
     pub fn lines(&self, width: Option<usize>, colour: bool) -> Vec<String> {
-        let shown = self.fit(width);
+        let Some(shown) = self.fit(width) else {
+            let headings: Vec<&str> = self.columns.iter().map(|column| column.heading).collect();
+            return stacked::lines(&headings, &self.rows, width.unwrap_or(0), colour);
+        };
         let headings = self
             .columns
             .iter()
@@ -157,8 +102,8 @@ impl Table {
         rows.map(|row| line(&self.columns, row, &shown, colour)).collect()
     }
 
-    /// Which columns are shown, and how wide each is.
-    fn fit(&self, width: Option<usize>) -> Vec<(usize, usize)> {
+    /// Which columns are shown, and how wide each is; none where they cannot stand beside each other.
+    fn fit(&self, width: Option<usize>) -> Option<Vec<(usize, usize)>> {
         let natural = |index: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(index));
             let widest = cells.map(|cell| columns(&cell.text)).max().unwrap_or(0);
@@ -172,11 +117,13 @@ impl Table {
             .filter(|index| says_something(*index))
             .map(|index| (index, natural(index)))
             .collect();
-        let Some(width) = width else { return shown };
+        let Some(width) = width else { return Some(shown) };
+        // A heading that is cut names nothing.
+        let heading = |index: usize| columns(self.columns[index].heading);
         loop {
-            let least = |index: usize| self.columns[index].least;
+            let least = |index: usize| Some(self.columns[index].least?.max(heading(index)));
             if let Some(fitting) = shortened(&shown, width, least) {
-                return fitting;
+                return Some(fitting);
             }
             let rank = |(index, _): &(usize, usize)| (self.columns[*index].rank, *index);
             let dropped = shown.iter().filter(|column| rank(column).0 > 0).max_by_key(|c| rank(c));
@@ -184,8 +131,8 @@ impl Table {
             shown.retain(|column| *column != dropped);
         }
         // Nothing may be dropped any more: texts become hardly readable rather than the table crooked.
-        let least = |index: usize| self.columns[index].least.map(|_| NARROWEST);
-        shortened(&shown, width, least).unwrap_or_else(|| clipped(shown, width))
+        let least = |index: usize| self.columns[index].least.map(|_| NARROWEST.max(heading(index)));
+        shortened(&shown, width, least)
     }
 }
 
@@ -205,21 +152,6 @@ fn shortened(
         over -= 1;
     }
     Some(fitting)
-}
-
-/// The columns that a terminal narrower than any we expect has room for.
-fn clipped(shown: Vec<(usize, usize)>, width: usize) -> Vec<(usize, usize)> {
-    let mut room = width;
-    let mut kept = Vec::new();
-    for (index, natural) in shown {
-        let fits = natural.min(room);
-        if fits == 0 {
-            break;
-        }
-        kept.push((index, fits));
-        room = room.saturating_sub(fits + GAP);
-    }
-    kept
 }
 
 fn total(shown: &[(usize, usize)]) -> usize {
@@ -290,8 +222,21 @@ mod tests {
     }
 
     #[test]
+    fn no_heading_is_cut_and_no_id_at_any_width_that_holds_them() {
+        for width in 8..200 {
+            let lines = table().lines(Some(width), false);
+            let heading = lines[0].split_whitespace().next().expect("a heading");
+            assert_eq!(heading, "TICKET", "{width}: {lines:#?}");
+            assert!(!lines[0].contains('…'), "{width}: {lines:#?}");
+            for id in ["T-1", "T-2", "T-3"] {
+                assert!(lines.iter().any(|line| line.contains(id)), "{width}: {lines:#?}");
+            }
+        }
+    }
+
+    #[test]
     fn columns_are_shortened_then_dropped_by_importance() {
-        let texts = [None, Some(60), Some(44), Some(32), Some(24)]
+        let texts = [None, Some(60), Some(44), Some(32), Some(24), Some(20), Some(9)]
             .map(|width| table().lines(width, false).join("\n"));
         crate::snapshot::holds("terminal-table", &texts.join("\n\n"));
     }
@@ -324,11 +269,5 @@ mod tests {
         }
         stripped.push_str(rest);
         assert_eq!(stripped, plain.join("\n"));
-    }
-
-    #[test]
-    fn no_cell_can_hold_more_than_a_line_or_act_on_a_terminal() {
-        let cell = Cell::new("a\u{1b}[2J\nb\tc\u{202e}d");
-        assert_eq!(cell.text, "a\u{fffd}[2J b c\u{fffd}d");
     }
 }

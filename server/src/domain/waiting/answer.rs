@@ -41,7 +41,7 @@ pub fn waiting(ticket: &Ticket, around: &Surroundings) -> Option<Wait> {
             let open: Vec<String> = around
                 .open_dependencies
                 .iter()
-                .map(|(id, state)| format!("{id} ({state})"))
+                .map(|(id, state)| format!("{id} ({})", state.replace('_', " ")))
                 .collect();
             Wait::new(Cause::Blocked, format!("It waits for {} to complete.", open.join(", ")))
         }

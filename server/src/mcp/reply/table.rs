@@ -13,6 +13,7 @@ use crate::domain::attempt::StopMode;
 use crate::domain::refusal::Refusal;
 use crate::domain::text;
 use crate::domain::text::Invalid;
+use crate::domain::text::Name;
 use crate::mcp::arguments::Wrong;
 use crate::wire::wrong::WrongField;
 
@@ -74,22 +75,25 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             format!("{field} is missing; it must be {allowed}."),
             vec![Advice::again(format!("add {field} and call again"), "add it")],
         ),
-        Refusal::UnknownProject { project } => (
-            format!("There is no project {}.", quoted(project)),
-            vec![
-                take(Step::ListProjects, "list the projects"),
-                with(Step::CreateProject, "create it", project),
-            ],
-        ),
+        Refusal::UnknownProject { project } => {
+            let mut advice = vec![take(Step::ListProjects, "list the projects")];
+            // No project can have any other name.
+            if Name::parse("project", project).is_ok() {
+                advice.push(with(Step::CreateProject, "create it", project));
+            }
+            (format!("There is no project {}.", quoted(project)), advice)
+        }
         Refusal::UnknownWorkerType { project, worker_type, known } => {
             let none = format!("Project {project} has no worker type {}", quoted(worker_type));
-            let create = Advice::create_type("create it", project, worker_type);
-            if known.is_empty() {
-                (format!("{none}; it has none yet."), vec![create])
-            } else {
-                let known = listed(known);
-                (format!("{none}; it has {known}."), vec![Advice::just("use one of those"), create])
+            let mut advice = Vec::new();
+            if !known.is_empty() {
+                advice.push(Advice::just("use one of those"));
             }
+            if known.is_empty() || Name::parse("worker_type", worker_type).is_ok() {
+                advice.push(Advice::create_type("create it", project, worker_type));
+            }
+            let known = if known.is_empty() { "none yet".to_owned() } else { listed(known) };
+            (format!("{none}; it has {known}."), advice)
         }
         Refusal::UnknownTicket { ticket } => {
             (format!("There is no ticket {ticket}."), vec![take(Step::ListTickets, "find tickets")])
@@ -124,15 +128,15 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
                  it is damaged, run git fsck."
             ),
             vec![Advice::just(
-                "alternatively, use isolation \"shared\", with which attempts take turns in the directory and git is left \
-                 alone",
+                "alternatively, choose the isolation shared, with which attempts take turns in the directory and git is \
+                 left alone",
             )],
         ),
         Refusal::NoWorktrees { path, why } => (
-            format!("isolation cannot be \"worktree\" for {path}: {why}."),
+            format!("The tickets of {path} cannot have worktrees: {why}."),
             vec![
                 Advice::just("make it a git repository with a commit"),
-                Advice::just("use isolation \"shared\""),
+                Advice::just("choose the isolation shared"),
             ],
         ),
         Refusal::SettingsUnusable { ticket, why } => {
@@ -182,7 +186,9 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             ],
         ),
         Refusal::TicketNotOnHold { ticket, state } => (
-            format!("{ticket} is {state}, not on_hold, so there is nothing to resume."),
+            format!(
+                "{ticket} is {state}, not on hold: it waits for no answer, and there is nothing to resume."
+            ),
             vec![with(Step::ReadWait, "read what it waits for", &ticket.to_string())],
         ),
         Refusal::TicketRunning { ticket, attempt, worker } => (
@@ -265,14 +271,16 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             ],
         ),
         Refusal::UnknownDependency { ticket } => (
-            format!("depends_on names {ticket}, which does not exist."),
+            format!("There is no ticket {ticket} to depend on."),
             vec![Advice::Then(vec![
                 take(Step::ListTickets, "find tickets"),
                 Advice::again("call again", "repeat the command"),
             ])],
         ),
         Refusal::DependencyCancelled { ticket } => (
-            format!("depends_on names {ticket}, which was cancelled and will never complete."),
+            format!(
+                "{ticket} was cancelled and will never complete, so no ticket can depend on it."
+            ),
             vec![
                 Advice::just("leave it out"),
                 Advice::Then(vec![

@@ -31,6 +31,7 @@ fn table() -> Vec<Refusal> {
         Refusal::invalid("title", "", "one line of 1 to 200 characters"),
         Refusal::missing("system_prompt", "text that is not empty, or left out beside a template"),
         Refusal::UnknownProject { project: project() },
+        Refusal::UnknownProject { project: "a b".to_owned() },
         Refusal::UnknownWorkerType {
             project: project(),
             worker_type: worker_type(),
@@ -40,6 +41,11 @@ fn table() -> Vec<Refusal> {
             project: project(),
             worker_type: worker_type(),
             known: Vec::new(),
+        },
+        Refusal::UnknownWorkerType {
+            project: project(),
+            worker_type: "a b".to_owned(),
+            known: texts(&["build"]),
         },
         Refusal::UnknownTicket { ticket: t(42) },
         Refusal::UnknownWorker { worker: w(7) },

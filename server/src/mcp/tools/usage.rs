@@ -102,7 +102,7 @@ async fn usage(service: Service, given: Ask) -> Result<UsageSums> {
     let more = found.more || usage.len() < groups;
     let shown = i64::try_from(usage.len()).unwrap_or(limit);
     let next_cursor = more.then(|| format!("u{:016x}", skip + shown));
-    Ok(UsageSums { usage, total: found.total.into(), next_cursor })
+    Ok(UsageSums { usage, groups: found.count, total: found.total.into(), next_cursor })
 }
 
 /// How many groups the previous pages had.

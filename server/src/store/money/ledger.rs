@@ -95,6 +95,8 @@ pub struct UsagePage {
     pub groups: Vec<Usage>,
     /// Whether there are more groups than were asked for.
     pub more: bool,
+    /// How many groups there are in all; none where counting them would take long.
+    pub count: Option<i64>,
     /// Over all groups, including those that are not shown.
     pub total: Usage,
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod bill;
+pub(crate) mod counted;
 pub(crate) mod dearest;
 pub(crate) mod ledger;
 pub(crate) mod limits;

@@ -4,6 +4,7 @@ use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
+use super::counted;
 use super::dearest;
 use super::ledger;
 use super::ledger::GroupBy;
@@ -59,7 +60,8 @@ impl Store {
         let shown = usize::try_from(limit).unwrap_or(0);
         let more = groups.len() > shown;
         groups.truncate(shown);
-        Ok(UsagePage { groups, more, total })
+        let count = counted::groups(&mut snapshot, &narrowed, by, total.attempts).await?;
+        Ok(UsagePage { groups, more, count, total })
     }
 }
 

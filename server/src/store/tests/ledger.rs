@@ -61,6 +61,9 @@ async fn sums_are_the_same_however_they_are_grouped() {
     for (by, count) in groups {
         let page = usage(by, UsageFilter::default()).await;
         assert_eq!(page.groups.len(), count, "{by:?}");
+        assert_eq!(page.count, i64::try_from(count).ok(), "{by:?}");
+        let first = bed.store.usage(UsageFilter::default(), by, 0, 1).await.unwrap();
+        assert_eq!((first.groups.len(), first.count), (1, page.count), "{by:?}");
         assert_eq!(page.total, total, "{by:?}");
         let cost: f64 = page.groups.iter().map(|group| group.cost_usd).sum();
         assert!((cost - 1.5).abs() < 1e-9, "{by:?}");
@@ -76,6 +79,7 @@ async fn sums_are_the_same_however_they_are_grouped() {
     assert_eq!(day.as_deref(), Some("1970-01-01"));
 
     let one = UsageFilter { worker_type: Some("impl".into()), ..UsageFilter::default() };
+    assert_eq!(usage(GroupBy::Stage, one.clone()).await.count, Some(2));
     assert_eq!(usage(GroupBy::Day, one).await.total.attempts, 2);
     let later = NOW.after(std::time::Duration::from_secs(60));
     let none = UsageFilter { since: Some(later), ..UsageFilter::default() };

@@ -37,6 +37,7 @@ use crate::store::TableQuery;
 use crate::store::TicketFilter;
 use crate::store::WorkerFilter;
 use crate::store::money::accounts;
+use crate::store::money::counted;
 use crate::store::money::dearest;
 use crate::store::money::ledger::Narrowed;
 use crate::store::money::ledger::Period;
@@ -76,9 +77,10 @@ const MEANT: [(&str, &str); 4] = [
 ];
 
 /// The files that put statements together, each with a test here or with nothing to find.
-const BUILDERS: [(&str, &str); 16] = [
+const BUILDERS: [(&str, &str); 17] = [
     ("db/writer.rs", "adds the beginning of a transaction to questions that are built below"),
     ("money/accounts.rs", "built below"),
+    ("money/counted.rs", "built below"),
     ("money/dearest.rs", "built below"),
     ("money/usage.rs", "built below"),
     ("moves/claim.rs", "inserts one row, and updates others by their keys"),
@@ -401,6 +403,10 @@ fn built() -> Vec<String> {
     for narrowed in narrowings() {
         all.push(usage::select_total(&narrowed));
         for by in GroupBy::ALL {
+            // There are as many groups as attempts.
+            if by != GroupBy::Attempt {
+                all.push(counted::select_count(&narrowed, by));
+            }
             let dearest = matches!(by, GroupBy::Ticket | GroupBy::Stage | GroupBy::Attempt);
             // Others are walked from the dearest down; a long period has its days.
             if !dearest || narrowed.ticket.is_some() || narrowed.period.is_some() {

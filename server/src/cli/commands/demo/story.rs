@@ -189,7 +189,10 @@ fn next(kept: Option<&Path>, real: bool) -> String {
 /// The agent as an absolute path: workers run in another directory.
 fn real(agent: &Path, environment: &Environment) -> anyhow::Result<PathBuf> {
     let found = locate::program(agent, environment);
-    let found = found.with_context(|| format!("no such program: {}", agent.display()))?;
+    let found = found.with_context(|| {
+        let agent = agent.display();
+        format!("there is no program {agent} in PATH; install Claude Code, or give the path of its program")
+    })?;
     std::path::absolute(found).context("could not tell the agent's path")
 }
 

@@ -15,7 +15,6 @@ use crate::cli::client::Client;
 use crate::cli::commands::doctor::check::Check;
 use crate::cli::commands::doctor::findings;
 use crate::cli::output;
-use crate::cli::progress;
 use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Launcher;
@@ -51,8 +50,7 @@ pub(super) async fn database(path: &Path) -> Check {
         }
         Err(error) => return findings::database_unreadable(&shown, &error.to_string()),
     }
-    let checking = store::check_file(path);
-    match progress::told("checking the database", || None, checking).await {
+    match store::check_file(path).await {
         Ok(problems) => findings::database(&shown, &problems),
         Err(error @ StoreError::Unreleased { .. }) => findings::unreleased(&chain(&error)),
         Err(error) => findings::damaged(&chain(&error)),

@@ -10,6 +10,7 @@ use super::checks;
 use super::places;
 use super::units;
 use crate::cli::output;
+use crate::cli::progress;
 use crate::config;
 use crate::config::BriefFlags;
 use crate::config::Config;
@@ -31,7 +32,7 @@ const HANG: usize = 24;
 
 pub async fn run(command: &Doctor, environment: &Environment) -> anyhow::Result<Exit> {
     let checks = match config::load(&command.flags.0, environment) {
-        Ok(config) => all(&config, environment).await,
+        Ok(config) => Box::pin(all(&config, environment)).await,
         Err(problems) => problems
             .0
             .iter()
@@ -67,17 +68,23 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
         .map_or_else(|| "no file; the defaults apply".to_owned(), |f| f.display().to_string());
     let database = config.state_dir.join(state::DATABASE);
     // Most of them wait for another program, so they wait at the same time.
-    let (in_database, attempts, shim, agent, login, git, units, server, workers) = tokio::join!(
-        checks::database(&database),
-        checks::attempts(&database),
-        checks::shim(config, environment),
-        checks::agent(config, environment),
-        beside::login(config, environment),
-        checks::git(environment),
-        units::checks(config, environment),
-        checks::server(config),
-        beside::workers(config),
-    );
+    let looking = async {
+        tokio::join!(
+            checks::database(&database),
+            checks::attempts(&database),
+            checks::shim(config, environment),
+            checks::agent(config, environment),
+            beside::login(config, environment),
+            checks::git(environment),
+            units::checks(config, environment),
+            checks::server(config),
+            beside::workers(config),
+        )
+    };
+    // The database is read as a whole, and claude may take seconds to say whether it is logged in.
+    let what = "checking the database, the agent and its login";
+    let (in_database, attempts, shim, agent, login, git, units, server, workers) =
+        Box::pin(progress::told(what, || None, looking)).await;
     let mut found = vec![
         Check::ok("configuration", file),
         places::directory("state directory", "--state-dir", &config.state_dir),

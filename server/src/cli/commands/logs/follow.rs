@@ -92,17 +92,18 @@ pub(super) async fn ticket(
         }
         if !command.follow {
             if detail.attempts.is_empty() {
-                writer.tell(nothing_yet(&detail, "follow it with --follow"));
+                let words = writer.told(&nothing_yet(&detail, "follow it with --follow"));
+                writer.tell(words);
             }
             return Ok(());
         }
         writer.release()?;
-        if let Some(line) = ended(&detail) {
+        if let Some(line) = ended(&detail, writer) {
             return Ok(writer.say(line)?);
         }
         let waiting = detail.waiting_for.unwrap_or_default();
         if detail.ticket.state != "running" && waiting != waits {
-            output::note(format_args!("{ticket} waits: {waiting}"));
+            output::note(format_args!("{ticket} waits: {}", writer.told(&waiting)));
             waits = waiting;
         }
         tokio::time::sleep(ASK).await;
@@ -238,14 +239,14 @@ fn verdict(view: &AttemptView, asked: bool, writer: &mut Writer<'_>) -> std::io:
         line = line.text(format!(" ({failure})"));
     }
     if let Some(detail) = &view.detail {
-        line = line.text(format!(": {detail}"));
+        line = line.text(format!(": {}", writer.told(detail)));
     }
     writer.say(line)?;
     writer.say(Line::new())
 }
 
 /// The last line about a ticket that nothing more will happen to by itself.
-fn ended(detail: &TicketDetailView) -> Option<Line> {
+fn ended(detail: &TicketDetailView, writer: &Writer<'_>) -> Option<Line> {
     let ticket = &detail.ticket;
     let id = &ticket.ticket_id;
     if let Some(resolution) = &ticket.resolution {
@@ -254,5 +255,5 @@ fn ended(detail: &TicketDetailView) -> Option<Line> {
     }
     let reason = ticket.hold_reason.as_ref()?;
     let line = Line::new().toned(format!("{id} is on hold: "), Tone::Attention);
-    Some(line.text(detail.waiting_for.as_ref().unwrap_or(reason)))
+    Some(line.text(writer.told(detail.waiting_for.as_ref().unwrap_or(reason))))
 }

@@ -6,6 +6,7 @@ use super::places::Subject;
 use crate::cli::connection::Connection;
 use crate::cli::terminal::Display;
 use crate::cli::terminal::Since;
+use crate::cli::whole;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -18,7 +19,7 @@ pub struct Logs {
     #[arg(long, short)]
     pub follow: bool,
     /// Only the last N lines of what there is
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', allow_negative_numbers = true, value_name = "N", value_parser = whole::at_least(0_usize))]
     pub limit: Option<usize>,
     /// Only what was written since then: so long ago (90s, 30m, 2h, 7d), a day (2026-11-22, UTC) or an instant (RFC 3339)
     #[arg(long, value_name = "TIME")]

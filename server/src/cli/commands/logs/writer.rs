@@ -111,6 +111,11 @@ impl<'s> Writer<'s> {
         self.screen.at(at)
     }
 
+    /// Sentences with the instants in them as this screen shows them.
+    pub(super) fn told(&self, text: &str) -> String {
+        self.screen.told(text)
+    }
+
     /// A note beside the output, once it is complete.
     pub(super) fn tell(&mut self, note: String) {
         self.note = Some(note);

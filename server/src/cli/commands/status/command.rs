@@ -26,7 +26,7 @@ pub struct Status {
     #[arg(long, short, conflicts_with = "json")]
     pub watch: bool,
     /// Seconds between two looks, with --watch
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, requires = "watch", value_parser = whole::within(1_u64, 3600))]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", default_value_t = 2, requires = "watch", value_parser = whole::within(1_u64, 3600))]
     pub interval: u64,
     /// Print JSON
     #[arg(long)]

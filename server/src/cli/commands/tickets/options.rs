@@ -31,7 +31,7 @@ pub struct Tickets {
     #[arg(long, value_name = "WORKER_TYPE")]
     pub stage: Option<String>,
     /// Maximum number of tickets to print, newest first
-    #[arg(long, short = 'n', value_name = "N", default_value_t = MOST, value_parser = whole::at_least(1_u32))]
+    #[arg(long, allow_negative_numbers = true, short = 'n', value_name = "N", default_value_t = MOST, value_parser = whole::at_least(1_u32))]
     pub limit: u32,
     /// Print JSON
     #[arg(long)]

@@ -23,7 +23,7 @@ use crate::exit::Exit;
 #[derive(Debug, Args)]
 pub struct Top {
     /// Seconds between two looks
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = whole::within(1_u64, 3600))]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", default_value_t = 2, value_parser = whole::within(1_u64, 3600))]
     pub interval: u64,
     #[command(flatten)]
     pub connection: Connection,
@@ -42,7 +42,11 @@ pub async fn run(command: &Top, environment: &Environment) -> anyhow::Result<Exi
     if !screen.is_terminal() {
         // Nobody waits for a second look: the average since each worker started is known at once.
         let (all, _) = worker::look(&client, None, Order::default()).await?;
-        screen.print(&page::of(&all, 0, &screen))?;
+        let mut page = page::of(&all, 0, &screen);
+        if let Some(mark) = page::mark(&all) {
+            page.line(mark);
+        }
+        screen.print(&page)?;
         return Ok(Exit::Ok);
     }
     let (all, seen) = worker::look(&client, Some(&before), Order::default()).await?;
@@ -63,7 +67,8 @@ async fn follow(
     let mut patience = GLANCE;
     loop {
         draw(&mut full, &screen, &all, from, order, trouble.as_deref())?;
-        let rows = screen.height().unwrap_or(24).saturating_sub(AROUND).max(1);
+        let around = AROUND + usize::from(page::mark(&all).is_some());
+        let rows = screen.height().unwrap_or(24).saturating_sub(around).max(1);
         let last = all.workers.len().saturating_sub(rows);
         let mut look = false;
         match full.next(patience).await? {
@@ -110,6 +115,9 @@ fn draw(
     let height = screen.height().unwrap_or(24);
     let mut lines = screen.lines(&page::of(all, from, screen));
     let mut foot = Page::new();
+    if let Some(mark) = page::mark(all) {
+        foot.line(mark);
+    }
     match trouble {
         Some(trouble) => foot.line(trouble),
         None => foot.line(page::keys(order)),

@@ -5,11 +5,13 @@ use super::worker::Order;
 use crate::cli::terminal::Cell;
 use crate::cli::terminal::Column;
 use crate::cli::terminal::Line;
+use crate::cli::terminal::MARK;
 use crate::cli::terminal::Page;
 use crate::cli::terminal::Screen;
 use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
 use crate::cli::terminal::dollars;
+use crate::cli::terminal::is_assumed;
 use crate::cli::terminal::lasted;
 use crate::cli::terminal::memory;
 
@@ -38,14 +40,14 @@ pub(super) fn of(all: &All, from: usize, screen: &Screen) -> Page {
     }
     let mut table = Table::new([
         Column::new("WORKER"),
-        Column::new("STATE").rank(4),
+        Column::new("STATE").rank(5),
         Column::new("TICKET"),
-        Column::new("STAGE").rank(2).least(8),
-        Column::new("PROJECT").rank(5).least(8),
-        Column::new("FOR").rank(3).right(),
+        Column::new("STAGE").rank(3).least(8),
+        Column::new("PROJECT").rank(6).least(8),
+        Column::new("FOR").rank(4).right(),
         Column::new("CPU").right(),
-        Column::new("MEMORY").right(),
-        Column::new("COST").rank(1).right(),
+        Column::new("MEMORY").rank(1).right(),
+        Column::new("COST").rank(2).right(),
         Column::new("LAST ACTION").least(16),
     ]);
     for seen in all.workers.iter().skip(from) {
@@ -66,6 +68,13 @@ pub(super) fn of(all: &All, from: usize, screen: &Screen) -> Page {
     }
     page.table(table);
     page
+}
+
+/// What a mark before dollars means, where a row has one.
+pub(super) fn mark(all: &All) -> Option<Line> {
+    let mut at_work = all.workers.iter().filter_map(|seen| seen.at_work.as_ref());
+    let is_marked = at_work.any(|attempt| is_assumed(attempt.assumed_usd));
+    is_marked.then(|| Line::new().toned(MARK, Tone::Faint))
 }
 
 /// The keys, for the last line of the screen.
@@ -107,6 +116,7 @@ mod tests {
                 stage: "implement".into(),
                 since: "2026-11-29T05:06:48.000Z".into(),
                 cost_usd: 0.12,
+                assumed_usd: 0.05,
                 ..AtWorkView::default()
             }),
             memory: Some(412 << 20),
@@ -132,10 +142,13 @@ mod tests {
         let all = All { status, workers: vec![busy, idle] };
         let shown = |screen: Screen| {
             let mut page = of(&all, 0, &screen);
+            if let Some(mark) = mark(&all) {
+                page.line(mark);
+            }
             page.line(keys(Order::Memory));
             screen.lines(&page).join("\n")
         };
-        let screens = [Screen::of_columns(120), Screen::of_columns(80), Screen::of_columns(60)];
+        let screens = [120, 80, 60, 40].map(Screen::of_columns);
         let none = Screen::of_columns(80);
         let none = none.lines(&of(&All::default(), 0, &none)).join("\n");
         let texts = [&screens.map(shown)[..], &[none]].concat();

@@ -146,7 +146,7 @@ fn every_reason_for_not_running_has_its_answer_and_what_moves_the_ticket() {
     };
     assert_eq!(
         told(TicketState::Blocked, &blocked),
-        ("blocked", "It waits for T-40 (running), T-41 (on_hold) to complete.".to_owned())
+        ("blocked", "It waits for T-40 (running), T-41 (on hold) to complete.".to_owned())
     );
     assert_eq!(queued(&Surroundings::default()).0, "no_worker_type");
     assert_eq!(
