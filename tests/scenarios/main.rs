@@ -18,6 +18,7 @@ mod browser;
 mod catalogue;
 mod child;
 mod classes;
+mod cleanup;
 mod client_habits;
 mod clocks;
 mod closed;
