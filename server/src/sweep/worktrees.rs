@@ -17,6 +17,7 @@ use crate::git;
 use crate::git::GitError;
 use crate::git::Repositories;
 use crate::git::Repository;
+use crate::git::gates;
 use crate::git::refs::Author;
 use crate::git::removal::Removal;
 use crate::store;
@@ -158,6 +159,11 @@ impl Sweep<'_> {
                 Err(error) => return Ok(Err(error)),
             },
         };
+        // It is left if its ticket closed after a crash.
+        let base = gates::base_of(work, &work.base_commit);
+        if let Err(error) = repository.discard_base(&base).await {
+            return Ok(Err(error));
+        }
         Ok(repository.remove(work, cleanup.as_ref()).await.map(Some))
     }
 

@@ -63,6 +63,8 @@ impl Worktrees {
         };
         let at =
             Worktree { head: Head { commit: judged.clone(), ..accepted.clone() }, ..work.clone() };
+        // No gate of this ticket runs on a base commit now; a worktree for one is left from before a crash.
+        repository.discard_base(&gates::base_of(&work, &work.base_commit)).await?;
         // What an attempt left that was cut off.
         if let Some(author) = self.last_author(&ticket).await? {
             let accepted = Worktree { head: accepted, ..work.clone() };
