@@ -63,6 +63,7 @@ mod projects;
 mod protocol;
 mod queues;
 mod real_claude;
+mod real_gates;
 mod removed;
 mod repositories;
 mod results;
