@@ -44,6 +44,7 @@ mod inbox;
 mod limits;
 mod listeners;
 mod lists;
+mod many_gates;
 mod meddling;
 mod mounts;
 mod neighbours;
