@@ -212,3 +212,27 @@ async fn gates_run_side_by_side_up_to_their_own_limit_and_keep_no_worker_from_ag
     }
     bed.nothing_is_left().await;
 }
+
+#[e2e::scenario]
+async fn a_worktree_on_the_base_commit_that_a_crash_left_goes_with_the_next_step_of_its_ticket() {
+    let bed = Bed::start().await;
+    let repository =
+        project(&bed, &["build"], &gate("test", "grep -q good a.txt"), json!({})).await;
+    let change = json!({"project": "shop", "worker_type": "build", "max_gate_failures": 1});
+    bed.client.ok("update_worker_type", change).await;
+    let id = bed.ticket("shop", &["build"], "fake: build: write a.txt bad").await;
+    bed.ticket_is(&id, "on_hold").await;
+    // What is left when the server dies between the making of the worktree and the grant of the run in it.
+    let left = bed.server.state_dir().join("worktrees").join("shop").join(format!("{id}.base"));
+    let branch = format!("vibe-ensemble/{id}-base");
+    let place = left.to_str().expect("plain");
+    repository.git(&["worktree", "add", "--quiet", "-b", &branch, place, "main"]);
+    bed.client.ok("run_gates", json!({"ticket_id": id})).await;
+    eventually("its gates have run once more", || async {
+        let count = count(&bed, &id, "gate_failed").await;
+        if count == 2 { Ok(()) } else { Err(count.to_string()) }
+    })
+    .await;
+    assert!(!left.exists(), "{place}");
+    assert_eq!(repository.ask(&["branch", "--list", &branch]), "");
+}

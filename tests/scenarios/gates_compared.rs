@@ -188,6 +188,13 @@ async fn branches_are_merged_one_after_the_other_in_the_order_in_which_they_were
     }
     let waits = bed.get(&ids[2]).await;
     assert_eq!(waits["state"], "running", "{waits}");
+    // Each of the others waits behind the one that was completed before it.
+    for (id, before) in [(&ids[0], &ids[2]), (&ids[1], &ids[0])] {
+        let found = bed.get(id).await;
+        let why = text(&found, "waiting_for");
+        let told = format!("after the branch of {before}");
+        assert!(found["waiting_cause"] == "landing" && why.contains(&told), "{found}");
+    }
     fs::write(&go, "").expect("writable");
     for id in &ids {
         bed.completed(id).await;

@@ -184,3 +184,33 @@ async fn a_cancel_nobody_ordered_does_not_put_a_ticket_on_hold() {
     assert_eq!(ticket["attempts"][0]["outcome"], "interrupted");
     assert_eq!(ticket["attempts_used"], 0);
 }
+
+#[e2e::scenario]
+async fn a_shim_that_is_too_old_for_setup_and_gates_is_granted_none_and_the_log_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let bed = bed_with_orders(directory.path()).await;
+    let file = "[worktree]\nsetup = [[\"true\"]]\n";
+    let path = bed.server.path("projects").join("built");
+    let repository = e2e::repository::Repository::make(&path);
+    fs::write(path.join(".vibe-ensemble.toml"), file).expect("writable");
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "--quiet", "-m", "Say how to build"]);
+    bed.server.give_away(&path);
+    bed.project_at("built", &path, json!({})).await;
+    bed.worker_type("built", "build", json!({})).await;
+    let ticket = bed.ticket("built", &["build"], "").await;
+    let order = order(directory.path()).await;
+
+    let answer = Peer::dial(&order).await.hello(&order, 1).await;
+
+    assert_eq!(answer["kind"], "refused", "{answer}");
+    assert!(text(&answer, "reason").contains("runs no setup and no gate"), "{answer}");
+    let found = bed.get(&ticket).await;
+    assert_eq!((&found["state"], &found["attempts"]), (&json!("running"), &json!([])), "{found}");
+    assert!(bed.server.log().contains("install the one of this version"));
+    // A shim of this version says what it can run, and is welcome as a worker of agents meanwhile.
+    let id = bed.ticket("shop", &["build"], "").await;
+    let another = self::order(directory.path()).await;
+    assert_eq!(Peer::dial(&another).await.hello(&another, 1).await["kind"], "welcome");
+    assert_eq!(text(&bed.get(&id).await, "state"), "queued");
+}

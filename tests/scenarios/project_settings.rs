@@ -124,6 +124,35 @@ async fn a_kept_branch_with_protected_files_waits_as_well() {
 }
 
 #[e2e::scenario]
+async fn a_copied_file_that_an_agent_commits_all_the_same_lands_after_somebody_agreed() {
+    let bed = Bed::start().await;
+    let file = "[worktree]\ncopy = [\".env\"]\n";
+    let repository = project(&bed, &["build"], file, json!({"on_complete": "merge"})).await;
+    fs::write(repository.path.join(".gitignore"), ".env\n").expect("writable");
+    commit(&repository);
+    fs::write(repository.path.join(".env"), "TOKEN=hunter2").expect("writable");
+    let before = repository.commit("main");
+    let added = "fake: build: git add -f .env\nfake: build: commit with the secret";
+    let removed =
+        format!("{added}\nfake: build: git rm -q --cached .env\nfake: build: commit without it");
+    for script in [added, &removed] {
+        let id = bed.ticket("shop", &["build"], script).await;
+        let held = bed.ticket_is(&id, "on_hold").await;
+        assert_eq!(text(&held, "hold_kind"), "decision");
+        let reason = text(&held, "hold_reason");
+        assert!(reason.contains(".env (copied from the project's checkout"), "{reason}");
+        assert!(!reason.contains("hunter2"), "{reason}");
+        assert_eq!(repository.commit("main"), before);
+        if script == added {
+            bed.client.ok("close_ticket", json!({"ticket_id": id})).await;
+        } else {
+            bed.client.ok("resume_ticket", json!({"ticket_id": id, "comment": "Agreed."})).await;
+            bed.completed(&id).await;
+        }
+    }
+}
+
+#[e2e::scenario]
 async fn a_worktree_gets_the_ignored_files_that_it_needs_and_no_commit_has_them() {
     let bed = Bed::start().await;
     let file = "[worktree]\ncopy = [\".env\", \"config/*.local\"]\n";

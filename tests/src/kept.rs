@@ -198,6 +198,21 @@ impl Kept {
         }
     }
 
+    /// A ticket with all of its attempts, oldest first; `get_ticket` answers with the newest.
+    pub async fn whole_ticket(&self, id: &str) -> Result<Value, String> {
+        let mut ticket = self.call("get_ticket", json!({"ticket_id": id})).await?;
+        let list = |page: &Value| page["attempts"].as_array().cloned().unwrap_or_default();
+        let (mut attempts, mut cursor) = (list(&ticket), ticket["attempts_cursor"].clone());
+        while !cursor.is_null() {
+            let asked = json!({"ticket_id": id, "attempts_cursor": cursor});
+            let page = self.call("get_ticket", asked).await?;
+            attempts = list(&page).into_iter().chain(attempts).collect();
+            cursor = page["attempts_cursor"].clone();
+        }
+        ticket["attempts"] = Value::Array(attempts);
+        Ok(ticket)
+    }
+
     /// The problem that `doctor` reports about the database; `None` if it is sound.
     pub async fn database_problem(&self) -> Option<String> {
         let output = self.server.lock().await.operate("doctor", &["--json"]).await;

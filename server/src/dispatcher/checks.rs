@@ -39,7 +39,7 @@ impl Grants {
     /// The grant of an attempt without an agent: commands, without a token and without the account's keys.
     pub(super) fn check(&self, granted: &GrantedCheck) -> Grant {
         let settings = self.settings.get();
-        let GrantedCheck { attempt, ticket, project, checks, ports } = granted;
+        let GrantedCheck { attempt, ticket, project, checks, first_port } = granted;
         let check = attempt.check.clone().unwrap_or_default();
         let gate = check.gate.as_deref().and_then(|gate| checks.gate(gate));
         let mut env = settings.env;
@@ -47,8 +47,7 @@ impl Grants {
         if let Some(gate) = gate {
             env.extend(gate.env.clone());
         }
-        let first_port = ports.map(|(first, _)| first);
-        let env = self.surroundings(env, settings.search_path, attempt, project, first_port);
+        let env = self.surroundings(env, settings.search_path, attempt, project, *first_port);
         let directory = directory_of(attempt, ticket.work.as_ref(), &project.path);
         let below = gate.map(|gate| gate.directory.as_str()).unwrap_or_default();
         let (program, args) = check
@@ -87,7 +86,8 @@ impl Grants {
             },
             kind: match attempt.kind {
                 AttemptKind::Agent => GrantKind::Agent,
-                AttemptKind::Setup => GrantKind::Setup,
+                // A shim that runs setups runs cleanups: both are commands in a worktree.
+                AttemptKind::Setup | AttemptKind::Cleanup => GrantKind::Setup,
                 AttemptKind::Gate => GrantKind::Gate,
             },
             commands: check.commands,

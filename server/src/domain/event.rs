@@ -109,5 +109,7 @@ names! {
         GateFailed = "gate_failed",
         /// The commands that prepare a worktree failed; its ticket is on hold.
         SetupFailed = "setup_failed",
+        /// The commands that run before a worktree is removed failed; it is removed all the same.
+        CleanupFailed = "cleanup_failed",
     }
 }

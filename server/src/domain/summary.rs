@@ -94,6 +94,16 @@ pub fn setup_failed(ticket: TicketId, attempt: AttemptId, how: &str) -> String {
     format!("The setup of the worktree of {ticket} failed in {attempt}: {}.", clause(how))
 }
 
+/// `how` says what was wrong.
+#[must_use]
+pub fn cleanup_failed(ticket: TicketId, attempt: Option<AttemptId>, how: &str) -> String {
+    let attempt = attempt.map(|attempt| format!(" in {attempt}")).unwrap_or_default();
+    format!(
+        "The cleanup of the worktree of {ticket} failed{attempt}: {}. The worktree is removed all the same.",
+        clause(how)
+    )
+}
+
 #[must_use]
 pub fn gate_judged(
     ticket: TicketId,

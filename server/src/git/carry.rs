@@ -5,6 +5,7 @@
 //! or the next commit would have it.
 //! Invariant: no name and no content of a file is logged.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -108,13 +109,10 @@ impl Repository {
         checkout: &Path,
         patterns: &[String],
     ) -> Result<Result<Carried, TooMuch>, GitError> {
-        let mut lines = patterns.to_vec();
-        match beneath::read_text(&checkout.join(INCLUDE), INCLUDE_BYTES) {
-            Ok(text) => lines.extend(text.lines().map(str::to_owned)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        let lines = match lines_of(checkout, patterns) {
+            Ok(lines) => lines,
             Err(error) => return Ok(Err(TooMuch(format!("{INCLUDE} cannot be read: {error}")))),
-        }
-        lines.retain(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        };
         if lines.is_empty() {
             return Ok(Ok(Carried::default()));
         }
@@ -142,6 +140,43 @@ impl Repository {
         Ok(Ok(carried))
     }
 
+    /// The files that a ticket's commits have added although they were copied from the checkout, which has them in no commit: by
+    /// name, from the top of the repository. Also those that a later commit has removed: who gets the branch gets its history.
+    pub async fn carried_in(
+        &self,
+        work: &Worktree,
+        commit: &str,
+        checkout: &Path,
+        patterns: &[String],
+    ) -> Result<Vec<String>, GitError> {
+        // What cannot be read was not copied either.
+        let lines = lines_of(checkout, patterns).unwrap_or_default();
+        if lines.is_empty() || commit == work.base_commit {
+            return Ok(Vec::new());
+        }
+        let log = self.git("log")?.args(["--format=", "--no-renames", "--name-only", "-z"]);
+        let log = log.args([
+            "--diff-filter=A",
+            "--diff-merges=first-parent",
+            "--no-ext-diff",
+            "--no-color",
+        ]);
+        let range = format!("{}..{commit}", work.base_commit);
+        let list = log.args(["--no-textconv", "--no-show-signature", &range]).run().await?;
+        let wanted = Wanted::new(&lines);
+        let is_carried = |name: &&str| {
+            name.strip_prefix(work.prefix.as_str()).is_some_and(|below| {
+                let below = Path::new(below);
+                wanted.matches(below, /* is a directory */ false)
+                    && checkout.join(below).symlink_metadata().is_ok()
+            })
+        };
+        let names = list.bytes().split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let names: BTreeSet<String> = names.map(std::borrow::Cow::into_owned).collect();
+        let carried = names.iter().map(String::as_str).filter(is_carried);
+        Ok(carried.map(str::to_owned).collect())
+    }
+
     /// Removes the copies that the worktree does not ignore: its base may not have the user's latest `.gitignore`.
     async fn take_back_unignored(
         &self,
@@ -164,6 +199,18 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// The patterns of what is copied: those that are set, and those of the checkout's own file.
+fn lines_of(checkout: &Path, patterns: &[String]) -> io::Result<Vec<String>> {
+    let mut lines = patterns.to_vec();
+    match beneath::read_text(&checkout.join(INCLUDE), INCLUDE_BYTES) {
+        Ok(text) => lines.extend(text.lines().map(str::to_owned)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    lines.retain(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    Ok(lines)
 }
 
 /// Something that the checkout ignores, by its path below the checkout.

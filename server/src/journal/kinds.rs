@@ -53,6 +53,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ("gate_passed", "53aa56f121c84a818aba02ce83fe281f"),
     ("gate_failed", "585227225d0f4143836ff9c2b65c18d9"),
     ("setup_failed", "d075b2ba74e5468e9a085b81a14f035a"),
+    ("cleanup_failed", "c00f53185ac344c0bba456e0e73418c3"),
 ];
 
 /// The `MESSAGE_ID` of a kind of record.

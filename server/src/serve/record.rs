@@ -148,6 +148,7 @@ fn write(event: &Event, failure: Option<Failure>) {
         K::GatePassed => record!(INFO, "gate_passed", "gate passed"),
         K::GateFailed => record!(WARN, "gate_failed", "gate failed"),
         K::SetupFailed => record!(WARN, "setup_failed", "setup of a worktree failed"),
+        K::CleanupFailed => record!(WARN, "cleanup_failed", "cleanup of a worktree failed"),
     }
 }
 

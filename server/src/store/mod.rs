@@ -61,6 +61,7 @@ pub use self::moves::put_off::PutOff;
 pub use self::moves::renumber::Highest;
 pub use self::rows::checking::Checking;
 pub use self::rows::checking::CheckingGate;
+pub use self::rows::cleanup::Cleanup;
 pub use self::rows::event_marks::EventScope;
 pub use self::rows::protection::Protection;
 pub use self::rows::waiver::Waiver;

@@ -69,12 +69,12 @@ pub struct AttemptView {
     pub budget_usd: Option<f64>,
     /// True if it only asked an earlier attempt's session for the outcome.
     pub asks_outcome: bool,
-    /// agent, setup or gate.
+    /// agent, setup, gate or cleanup.
     #[schemars(extend("enum" = AttemptKind::NAMES))]
     pub kind: String,
     /// Of a gate: which one.
     pub gate: Option<String>,
-    /// Of a setup or a gate: what it runs, each command with its arguments.
+    /// Of all but an agent: what it runs, each command with its arguments.
     pub commands: Option<Vec<Vec<String>>>,
     /// Of a gate: the commit that it judges.
     pub commit: Option<String>,

@@ -74,9 +74,6 @@ pub async fn run(command: &CheckProject, environment: &Environment) -> anyhow::R
     } else {
         output::note(format_args!("There is no {path}, so these are the defaults."));
     }
-    if !checks.worktree.cleanup.is_empty() {
-        output::note("Warning: this version reads worktree.cleanup and does not run it.");
-    }
     if committed == Some(false) {
         output::note(format_args!(
             "Warning: it is not committed as it is here. A ticket with a worktree gets the file as the commit has it from which \

@@ -9,6 +9,7 @@ use super::trouble::Trouble;
 use crate::domain::attempt::Attempt;
 use crate::domain::checks::Checks;
 use crate::domain::checks::kept;
+use crate::domain::gates::kind::AttemptKind;
 use crate::domain::gates::kind::Phase;
 use crate::domain::gates::kind::Step;
 use crate::domain::hold::Hold;
@@ -62,6 +63,8 @@ impl Worktrees {
         };
         let at =
             Worktree { head: Head { commit: judged.clone(), ..accepted.clone() }, ..work.clone() };
+        // No gate of this ticket runs on a base commit now; a worktree for one is left from before a crash.
+        repository.discard_base(&gates::base_of(&work, &work.base_commit)).await?;
         // What an attempt left that was cut off.
         if let Some(author) = self.last_author(&ticket).await? {
             let accepted = Worktree { head: accepted, ..work.clone() };
@@ -157,6 +160,10 @@ impl Worktrees {
     /// Before the end of an attempt of setup or gate is stored: puts back what it changed. What it changed is shown, and
     /// whatever becomes of that, its end is stored.
     pub(in super::super) async fn tidy(&self, attempt: &Attempt) -> Result<Tidied> {
+        // Nothing follows a cleanup but the removal of the worktree, which keeps what it left.
+        if attempt.kind == AttemptKind::Cleanup {
+            return Ok(Tidied::default());
+        }
         let Some(found) = self.store.worktree_of(attempt.id).await? else {
             return Ok(Tidied { tests: self.shared_report(attempt).await?, ..Tidied::default() });
         };

@@ -1,9 +1,13 @@
 //! Looks whether accepted work changes what lands only after somebody agrees.
 
+use std::path::Path;
+
 use super::tend::Worktrees;
 use super::trouble::Trouble;
 use crate::domain::id::TicketId;
 use crate::domain::judging::protected;
+use crate::domain::judging::protected::Protector;
+use crate::domain::judging::protected::Touched;
 use crate::domain::worktree::Worktree;
 use crate::git::Repository;
 use crate::store::Protection;
@@ -21,7 +25,15 @@ impl Worktrees {
             None => Some(protected::TOO_MANY.to_owned()),
             Some(files) => {
                 let checks = self.store.checks_of(ticket).await?;
-                let touched = protected::touched(&checks, &files, &work.prefix);
+                let mut touched = protected::touched(&checks, &files, &work.prefix);
+                let project = self.store.find_ticket(ticket).await?.project_name;
+                let project = self.store.project(project.as_str()).await?;
+                let checkout = Path::new(&project.path);
+                let copied = &checks.worktree.copy;
+                for file in repository.carried_in(work, commit, checkout, copied).await? {
+                    // What is a secret is named first.
+                    touched.insert(0, Touched { file, by: Protector::Copied });
+                }
                 Some(protected::reason(&touched)).filter(|reason| !reason.is_empty())
             }
         };

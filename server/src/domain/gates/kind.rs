@@ -11,6 +11,8 @@ names! {
         Setup = "setup",
         /// The command of a gate.
         Gate = "gate",
+        /// The commands that run before the worktree of a closed ticket is removed.
+        Cleanup = "cleanup",
     }
 
     /// Why the commands of a ticket run.
@@ -23,6 +25,16 @@ names! {
         Landing = "landing",
         /// Because somebody asked.
         Asked = "asked",
+    }
+
+    /// How far the cleanup of a worktree is.
+    pub enum CleanupStep {
+        /// Its commands may run.
+        Due = "due",
+        /// An attempt runs them.
+        Running = "running",
+        /// They ran, or were given up: the worktree can be removed.
+        Over = "over",
     }
 
     /// What the next step of a ticket's checks is.

@@ -17,6 +17,8 @@ pub enum Protector {
     /// It is the file that defines the gates of later tickets.
     Settings,
     Gate(String),
+    /// It was copied from the project's checkout, whose commits do not have it: it may be a secret.
+    Copied,
 }
 
 /// The reason of a hold for a change with more files than are looked at.
@@ -54,6 +56,11 @@ pub fn reason(touched: &[Touched]) -> String {
         match &one.by {
             Protector::Settings => format!("{file} (it defines the gates)"),
             Protector::Gate(gate) => format!("{file} (protected by the gate {gate})"),
+            Protector::Copied => {
+                format!(
+                    "{file} (copied from the project's checkout, where git ignores it; it may be a secret)"
+                )
+            }
         }
     };
     let mut files: Vec<String> = touched.iter().take(NAMED).map(named).collect();

@@ -169,6 +169,11 @@ fn in_hand(live: &LiveAttempt, stage: &Name, git: Option<&GitStep>) -> Wait {
 fn landing(work: &Worktree, around: &Surroundings) -> String {
     let (branch, base) = (&work.branch, work.base_name().unwrap_or("its base branch"));
     let done = "Its stages are completed";
+    if let Some(before) = around.lands_after {
+        return format!(
+            "{done}; {branch} is merged into {base} after the branch of {before}, which was completed before it."
+        );
+    }
     match &around.git {
         None | Some(GitStep::Working) => format!("{done}; {branch} is being merged into {base}."),
         Some(GitStep::Queued) => {

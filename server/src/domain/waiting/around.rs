@@ -19,6 +19,8 @@ pub struct Surroundings {
     /// The tickets it waits for that are not completed, with their states.
     pub open_dependencies: Vec<(TicketId, &'static str)>,
     pub live: Option<LiveAttempt>,
+    /// The completed ticket in front of it whose branch is merged into the same base branch first.
+    pub lands_after: Option<TicketId>,
     /// What its setup or its gates wait for, while none of them runs.
     pub checks: Option<CheckWait>,
     /// The attempt that a scheduled ticket waits after, and how it failed.

@@ -20,12 +20,12 @@ async fn only_work_that_also_exists_elsewhere_is_removed() {
     fs::remove_dir_all(&gone.path).unwrap();
     let repository = bed.repository().await;
     repository.land(&merged, "First").await.unwrap();
-    assert_eq!(repository.remove(&merged).await.unwrap(), Removal::Done { branch: true });
-    assert_eq!(repository.remove(&merged).await.unwrap(), Removal::Done { branch: true });
-    assert_eq!(repository.remove(&unmerged).await.unwrap(), Removal::Done { branch: false });
-    assert_eq!(repository.remove(&gone).await.unwrap(), Removal::Done { branch: true });
+    assert_eq!(repository.remove(&merged, None).await.unwrap(), Removal::Done { branch: true });
+    assert_eq!(repository.remove(&merged, None).await.unwrap(), Removal::Done { branch: true });
+    assert_eq!(repository.remove(&unmerged, None).await.unwrap(), Removal::Done { branch: false });
+    assert_eq!(repository.remove(&gone, None).await.unwrap(), Removal::Done { branch: true });
     for kept in [&dirty, &away] {
-        let removal = repository.remove(kept).await.unwrap();
+        let removal = repository.remove(kept, None).await.unwrap();
         assert!(matches!(removal, Removal::Kept(_)), "{removal:?}");
         assert!(Path::new(&kept.path).is_dir());
     }
@@ -56,7 +56,7 @@ async fn a_repository_inside_a_worktree_is_neither_accepted_nor_removed() {
         assert!(refused.to_string().contains("nested"), "{refused}");
         if agent_commits {
             // As an earlier version accepted it: to git it is clean.
-            let removal = repository.remove(&work).await.expect("looks");
+            let removal = repository.remove(&work, None).await.expect("looks");
             assert!(matches!(removal, Removal::Kept(why) if why.contains("nested")));
         }
 

@@ -4,6 +4,8 @@
 
 use sqlx::SqliteConnection;
 
+use super::cleanup;
+
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::checks::Checks;
@@ -17,6 +19,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::project::Project;
 use crate::domain::ticket::Ticket;
 use crate::domain::time::Timestamp;
+use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerState;
 use crate::store::db::error::Result;
 use crate::store::db::store::Rules;
@@ -48,8 +51,8 @@ pub struct GrantedCheck {
     pub ticket: Ticket,
     pub project: Project,
     pub checks: Checks,
-    /// The first of the ticket's ports, and how many it has.
-    pub ports: Option<(i64, i64)>,
+    /// The first of the ticket's ports.
+    pub first_port: Option<i64>,
 }
 
 /// What an attempt is to run.
@@ -83,7 +86,8 @@ impl Store {
     /// Whether a claim by a worker of checks of this project could be granted now.
     pub async fn has_checks(&self, project: ProjectKey, now: Timestamp) -> Result<bool> {
         let mut connection = self.readers.acquire().await?;
-        Ok(next(&mut connection, project, now).await?.is_some())
+        Ok(next(&mut connection, project, now).await?.is_some()
+            || cleanup::next(&mut connection, project, now).await?.is_some())
     }
 }
 
@@ -115,7 +119,7 @@ async fn claim(
         return Ok(CheckClaim::Nothing);
     }
     let Some(due) = next(connection, found.project, now).await? else {
-        return Ok(CheckClaim::Nothing);
+        return clean_up(connection, &found, &pull, now).await;
     };
     let Some(checking) = checking::find(connection, due).await? else {
         return Ok(CheckClaim::Nothing);
@@ -139,11 +143,46 @@ async fn claim(
         .execute(&mut *connection)
         .await?;
     }
-    sqlx::query("UPDATE worker SET state = 'busy' WHERE state = 'idle' AND worker_id = ?1")
-        .bind(id.key())
-        .execute(&mut *connection)
-        .await?;
+    busy(connection, id).await?;
     granted(connection, attempt).await
+}
+
+/// The same for the cleanup that is next. Open tickets go first.
+async fn clean_up(
+    connection: &mut SqliteConnection,
+    worker: &Worker,
+    pull: &str,
+    now: Timestamp,
+) -> Result<CheckClaim> {
+    let Some(due) = cleanup::next(connection, worker.project, now).await? else {
+        return Ok(CheckClaim::Nothing);
+    };
+    let ticket = ticket::load(connection, due).await?;
+    let settings = checks::of_ticket(connection, due).await?;
+    let job = cleanup_job(&settings);
+    let attempt = insert(connection, &ticket, worker.id, pull, &job, now).await?;
+    cleanup::granted(connection, due, attempt).await?;
+    busy(connection, worker.id).await?;
+    granted(connection, attempt).await
+}
+
+fn cleanup_job(settings: &Checks) -> Job<'_> {
+    Job {
+        kind: AttemptKind::Cleanup,
+        gate: None,
+        commands: settings.worktree.cleanup.clone(),
+        timeout_seconds: settings.worktree.setup_timeout_seconds,
+        commit: None,
+        is_base: false,
+    }
+}
+
+async fn busy(connection: &mut SqliteConnection, worker: WorkerId) -> Result<()> {
+    sqlx::query("UPDATE worker SET state = 'busy' WHERE state = 'idle' AND worker_id = ?1")
+        .bind(worker.key())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// The ticket of a project whose checks are next: by priority, then by how long they have waited.
@@ -235,10 +274,12 @@ async fn insert(
     job: &Job<'_>,
     now: Timestamp,
 ) -> Result<AttemptId> {
+    let is_cleanup = job.kind == AttemptKind::Cleanup;
+    let kind = if is_cleanup { AttemptKind::Setup } else { job.kind };
     let key: i64 = sqlx::query_scalar(
         "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id,
-                timeout_seconds, granted_at, kind, gate, commands, commit_id, is_base, assumed_usd)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', '', ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0)
+                timeout_seconds, granted_at, kind, gate, commands, commit_id, is_base, is_cleanup, assumed_usd)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'granted', '', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)
          RETURNING attempt_id",
     )
     .bind(ticket.id.key())
@@ -248,11 +289,12 @@ async fn insert(
     .bind(pull)
     .bind(job.timeout_seconds)
     .bind(now.millis())
-    .bind(job.kind.name())
+    .bind(kind.name())
     .bind(job.gate.map(|gate| gate.name.as_str()))
     .bind(serde_json::json!(job.commands).to_string())
     .bind(job.commit.as_deref())
     .bind(job.is_base)
+    .bind(is_cleanup)
     .fetch_one(connection)
     .await?;
     Ok(AttemptId::from_key(key))
@@ -280,7 +322,12 @@ async fn granted(connection: &mut SqliteConnection, id: AttemptId) -> Result<Che
     let ticket = ticket::load(connection, attempt.ticket).await?;
     let project = project::load_key(connection, ticket.project).await?;
     let checks = checks::of_ticket(connection, ticket.id).await?;
-    let ports = ports::of_ticket(connection, ticket.id).await?;
-    let granted = GrantedCheck { attempt, ticket, project, checks, ports };
+    let first_port = match attempt.kind {
+        AttemptKind::Cleanup => ports::of_closed(connection, ticket.id).await?,
+        AttemptKind::Agent | AttemptKind::Setup | AttemptKind::Gate => {
+            ports::of_ticket(connection, ticket.id).await?.map(|(first, _)| first)
+        }
+    };
+    let granted = GrantedCheck { attempt, ticket, project, checks, first_port };
     Ok(CheckClaim::Granted(Box::new(granted)))
 }

@@ -3,6 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::check_judge;
+use super::cleanup;
 use super::ending::EndReport;
 use super::free;
 use super::hold;
@@ -108,6 +109,11 @@ async fn end(
         return Ok(EndReport::Parked);
     };
     free::worker(connection, &found).await?;
+    if found.kind == AttemptKind::Cleanup {
+        let how = how(&found, &ending);
+        cleanup::ended(connection, &found, &ending.ran, &how, rules, now).await?;
+        return Ok(EndReport::Accepted);
+    }
     let ticket = ticket::load(connection, found.ticket).await?;
     let checking = checking::find(connection, found.ticket).await?;
     let is_checked = ticket.state == TicketState::Running;
@@ -126,6 +132,18 @@ async fn end(
     }
     free_base(connection, found.id).await?;
     Ok(EndReport::Accepted)
+}
+
+/// The command that failed, and how.
+fn how(found: &Attempt, ending: &CheckEnding) -> String {
+    let commands = found.check.as_ref().map(|check| check.commands.as_slice());
+    let command = commands.unwrap_or_default().get(ending.ran.at().unwrap_or_default());
+    let command = command.map(|argv| message::shown(argv)).unwrap_or_default();
+    match (&ending.ran, ending.ran.words()) {
+        (Ran::Nothing { detail, .. }, _) => format!("`{command}` could not be run: {detail}"),
+        (_, Some(words)) => format!("`{command}` {words}"),
+        (_, None) => format!("`{command}` gave no result"),
+    }
 }
 
 /// A run on the base commit that gave no result makes room for another one.
@@ -203,7 +221,7 @@ impl Continuing<'_> {
         match self.found.kind {
             AttemptKind::Setup => self.after_setup(connection).await,
             AttemptKind::Gate => self.after_gate(connection).await,
-            AttemptKind::Agent => Ok(()),
+            AttemptKind::Agent | AttemptKind::Cleanup => Ok(()),
         }
     }
 
@@ -266,7 +284,7 @@ impl Continuing<'_> {
                 self.ran(connection).await?;
                 check_judge::give_up(connection, self.ticket, self.rules, self.now).await
             }
-            AttemptKind::Agent => Ok(()),
+            AttemptKind::Agent | AttemptKind::Cleanup => Ok(()),
         }
     }
 
@@ -310,16 +328,8 @@ impl Continuing<'_> {
         hold::at_its_stage(connection, self.ticket, self.by(), &why, self.now).await
     }
 
-    /// The command that failed, and how.
     fn how(&self) -> String {
-        let commands = self.found.check.as_ref().map(|check| check.commands.as_slice());
-        let command = commands.unwrap_or_default().get(self.ending.ran.at().unwrap_or_default());
-        let command = command.map(|argv| message::shown(argv)).unwrap_or_default();
-        match (&self.ending.ran, self.ending.ran.words()) {
-            (Ran::Nothing { detail, .. }, _) => format!("`{command}` could not be run: {detail}"),
-            (_, Some(words)) => format!("`{command}` {words}"),
-            (_, None) => format!("`{command}` gave no result"),
-        }
+        how(self.found, self.ending)
     }
 
     async fn after_gate(&self, connection: &mut SqliteConnection) -> Result<()> {

@@ -171,6 +171,14 @@ async fn close_for_coordinator(
 
 /// A closed ticket is not granted again, and its ports are free. Few worktrees stay ready, so that searching them is cheap.
 async fn retire(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
+    // Its cleanup may have to know which they were.
+    sqlx::query(
+        "UPDATE worktree SET first_port = (SELECT first FROM port_block WHERE ticket_id = ?1)
+          WHERE ticket_id = ?1 AND removed_at IS NULL",
+    )
+    .bind(id.key())
+    .execute(&mut *connection)
+    .await?;
     ports::free(connection, id).await?;
     sqlx::query("UPDATE worktree SET ready = 0 WHERE ticket_id = ?1 AND ready = 1")
         .bind(id.key())

@@ -10,6 +10,7 @@ pub(crate) mod check_end;
 pub(crate) mod check_judge;
 pub(crate) mod check_plan;
 pub(crate) mod claim;
+pub(crate) mod cleanup;
 pub(crate) mod close;
 pub(crate) mod comment;
 pub(crate) mod complete;

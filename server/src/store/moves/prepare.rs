@@ -17,6 +17,7 @@ use crate::domain::worktree::Worktree;
 use crate::store::db::error::Result;
 use crate::store::db::store::Store;
 use crate::store::rows::checks;
+use crate::store::rows::cleanup;
 use crate::store::rows::ports;
 use crate::store::rows::ticket;
 
@@ -196,9 +197,9 @@ async fn removed(connection: &mut SqliteConnection, id: TicketId, now: Timestamp
     )
     .bind(id.key())
     .bind(now.millis())
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    cleanup::forget(connection, id).await
 }
 
 async fn begin(connection: &mut SqliteConnection, id: TicketId, new: Beginning) -> Result<Begun> {

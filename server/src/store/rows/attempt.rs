@@ -81,6 +81,8 @@ pub(crate) struct AttemptRow {
     progress_percent: Option<i64>,
     progress_at: Option<i64>,
     kind: String,
+    #[serde(deserialize_with = "row::flag")]
+    is_cleanup: bool,
     gate: Option<String>,
     commands: Option<String>,
     commit_id: Option<String>,
@@ -129,7 +131,13 @@ impl TryFrom<AttemptRow> for Attempt {
 
     fn try_from(mut row: AttemptRow) -> std::result::Result<Self, StoreError> {
         let place = Place { table: "attempt", key: row.attempt_id };
-        let kind: AttemptKind = place.named(&row.kind, "kind")?;
+        let kind = match place.named(&row.kind, "kind")? {
+            AttemptKind::Setup if row.is_cleanup => AttemptKind::Cleanup,
+            kind @ (AttemptKind::Agent
+            | AttemptKind::Setup
+            | AttemptKind::Gate
+            | AttemptKind::Cleanup) => kind,
+        };
         let check = if kind.is_agent() { None } else { Some(row.check(place)?) };
         let state = match row.state.as_str() {
             "granted" => AttemptState::Granted,

@@ -4,6 +4,7 @@
 pub(crate) mod attempt;
 pub(crate) mod checking;
 pub(crate) mod checks;
+pub(crate) mod cleanup;
 pub(crate) mod comment;
 pub(crate) mod event;
 pub(crate) mod event_marks;

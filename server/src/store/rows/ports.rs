@@ -19,6 +19,16 @@ pub(crate) async fn of_ticket(
         .await?)
 }
 
+/// The first port that a closed ticket had while it was open.
+pub(crate) async fn of_closed(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+) -> Result<Option<i64>> {
+    let sql = "SELECT first_port FROM worktree WHERE ticket_id = ?1";
+    let found = sqlx::query_scalar(sql).bind(ticket.key()).fetch_optional(connection).await?;
+    Ok(found.flatten())
+}
+
 /// Gives a ticket a block, unless it has one; returns whether it has one now. `busy` are ports that something listens on.
 pub(crate) async fn take(
     connection: &mut SqliteConnection,

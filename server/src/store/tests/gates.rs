@@ -56,7 +56,7 @@ impl Bed {
         self.store.checks_planned(id, planned, NOW).await.expect("planned");
     }
 
-    async fn check_worker(&self) -> WorkerId {
+    pub(super) async fn check_worker(&self) -> WorkerId {
         let project = self.store.project("shop").await.expect("a project").key;
         let id = self.store.plan_check_workers(project, 1, NOW).await.expect("a worker")[0];
         assert!(self.store.mark_launched(id, "e".repeat(64), NOW).await.expect("launched"));
@@ -87,7 +87,7 @@ impl Bed {
 
 pub(super) const RED: Ran = Ran::Failed { at: 0, how: Exit::Code(2) };
 
-fn ended(attempt: AttemptId, ran: Ran) -> CheckEnding {
+pub(super) fn ended(attempt: AttemptId, ran: Ran) -> CheckEnding {
     let exit_code = match &ran {
         Ran::Passed => Some(0),
         Ran::Failed { how: Exit::Code(code), .. } => Some(*code),

@@ -3,6 +3,7 @@
 mod bill;
 mod checks;
 mod claims;
+mod cleanup;
 mod dearest;
 mod ends;
 mod events;

@@ -17,7 +17,7 @@ SELECT a.attempt_id, a.ticket_id,
            'stop_mode', a.stop_mode, 'suspect', a.suspect, 'overdue', a.overdue, 'trouble', a.trouble,
            'may_create_tickets', a.may_create_tickets, 'timeout_seconds', a.timeout_seconds,
            'progress', a.progress, 'progress_percent', a.progress_percent, 'progress_at', a.progress_at,
-           'kind', a.kind, 'gate', a.gate, 'commands', a.commands, 'commit_id', a.commit_id, 'is_base', a.is_base,
+           'kind', a.kind, 'is_cleanup', a.is_cleanup, 'gate', a.gate, 'commands', a.commands, 'commit_id', a.commit_id, 'is_base', a.is_base,
            'verdict', a.verdict, 'output_tail', a.output_tail, 'note', a.note,
            -- Too long for a list of attempts.
            'tests', NULL) AS attempt
@@ -692,7 +692,8 @@ CREATE TABLE attempt (
     CONSTRAINT commands_are_a_list CHECK (commands IS NULL OR json_type(commands) = 'array'), commit_id TEXT, is_base INTEGER NOT NULL DEFAULT 0
     CONSTRAINT is_base_is_a_flag CHECK (is_base IN (0, 1)), verdict TEXT, output_tail TEXT, note TEXT
     CONSTRAINT note_says_something CHECK (note <> ''), tests TEXT
-    CONSTRAINT tests_are_a_list CHECK (tests IS NULL OR json_type(tests) = 'array'),
+    CONSTRAINT tests_are_a_list CHECK (tests IS NULL OR json_type(tests) = 'array'), is_cleanup INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT is_cleanup_is_a_flag CHECK (is_cleanup IN (0, 1) AND (is_cleanup = 0 OR kind = 'setup')),
     CONSTRAINT ended_has_time    CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CONSTRAINT ended_has_outcome CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CONSTRAINT failure_has_class CHECK ((outcome IS NOT NULL AND outcome <> 'succeeded') = (failure IS NOT NULL)),
@@ -744,6 +745,21 @@ CREATE TABLE checking_gate (
     mark        TEXT,
     PRIMARY KEY (ticket_id, position)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cleanup (
+    ticket_id  INTEGER PRIMARY KEY REFERENCES ticket (ticket_id),
+    -- due: its commands may run.  running: an attempt runs them.  over: they ran, or were given up; the worktree goes next.
+    step       TEXT    NOT NULL CONSTRAINT cleanup_step_is_known CHECK (step IN ('due', 'running', 'over')),
+    -- The last attempt; NULL before the first one.
+    attempt_id INTEGER REFERENCES attempt (attempt_id),
+    -- Attempts that said nothing about the commands.
+    strikes    INTEGER NOT NULL DEFAULT 0 CONSTRAINT cleanup_strikes_are_counted CHECK (strikes >= 0),
+    -- The next attempt waits until then.
+    not_before INTEGER NOT NULL DEFAULT 0,
+    -- When the worktree was due for removal. A cleanup that cannot run does not keep it for ever.
+    since      INTEGER NOT NULL,
+    CONSTRAINT a_running_cleanup_has_an_attempt CHECK (step <> 'running' OR attempt_id IS NOT NULL)
+) STRICT;
 
 CREATE TABLE comment (
     -- C-3.
@@ -1309,7 +1325,7 @@ CREATE TABLE worktree (
     merged_commit   TEXT,
     -- When retention removed the worktree; its branch goes with it only when it was merged or holds nothing.
     removed_at      INTEGER, set_up INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT set_up_is_a_flag CHECK (set_up IN (0, 1)), stage_commit TEXT, landing_since INTEGER,
+    CONSTRAINT set_up_is_a_flag CHECK (set_up IN (0, 1)), stage_commit TEXT, landing_since INTEGER, first_port INTEGER,
     CONSTRAINT ready_is_there CHECK (ready = 0 OR (owed_attempt_id IS NULL AND removed_at IS NULL))
 ) STRICT;
 
@@ -1343,6 +1359,8 @@ CREATE INDEX attempt_troubled ON attempt (granted_at, attempt_id) WHERE trouble 
 CREATE INDEX attempt_unsettled ON attempt (attempt_id) WHERE settled_at IS NULL;
 
 CREATE INDEX checking_by_step ON checking (step);
+
+CREATE INDEX cleanup_by_step ON cleanup (step);
 
 CREATE INDEX comment_ticket ON comment (ticket_id, comment_id);
 

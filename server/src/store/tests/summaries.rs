@@ -129,6 +129,7 @@ async fn the_summaries_are_the_reviewed_ones_and_every_kind_has_one() {
     collect(&bed, &mut texts, &mut seen).await;
     let bed = Bed::new().await;
     super::gates::tell(&bed).await;
+    super::cleanup::tell(&bed).await;
     collect(&bed, &mut texts, &mut seen).await;
     let missing: Vec<&str> =
         EventKind::NAMES.into_iter().filter(|name| !seen.contains(name)).collect();

@@ -15,7 +15,7 @@ const BATCH: i64 = 32;
 /// The gates of a ticket that are shown.
 const SHOWN: i64 = 50;
 
-/// Setups and gates of a project that may run now.
+/// Setups, gates and cleanups of a project that may run now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueChecks {
     pub project: ProjectKey,
@@ -42,7 +42,7 @@ impl Store {
         Ok(keys.into_iter().map(TicketId::from_key).collect())
     }
 
-    /// The projects in which setups or gates may run now, and how many workers of them the server has.
+    /// The projects in which setups, gates or cleanups may run now, and how many workers of them the server has.
     pub async fn due_checks(&self, now: Timestamp) -> Result<(Vec<DueChecks>, i64)> {
         let rows: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
             "SELECT t.project_id, COUNT(*),
@@ -50,10 +50,13 @@ impl Store {
                       WHERE w.project_id = t.project_id AND w.worker_type = '(gates)' AND w.state <> 'stopped'
                         AND w.state IN ('launching', 'idle')),
                     (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped' AND w.kind = 'check')
-               FROM checking c
-              CROSS JOIN ticket t ON t.ticket_id = c.ticket_id
-              WHERE c.step = 'due' AND c.not_before <= ?1 AND t.state = 'running'
-                AND NOT EXISTS (SELECT 1 FROM pause s
+               FROM (SELECT c.ticket_id, c.since, 'running' AS state FROM checking c
+                      WHERE c.step = 'due' AND c.not_before <= ?1
+                      UNION ALL
+                     SELECT u.ticket_id, u.since, 'closed' FROM cleanup u
+                      WHERE u.step = 'due' AND u.not_before <= ?1) c
+              CROSS JOIN ticket t ON t.ticket_id = c.ticket_id AND t.state = c.state
+              WHERE NOT EXISTS (SELECT 1 FROM pause s
                                  WHERE s.project_id IN (0, t.project_id) AND s.cause = 'coordinator')
               GROUP BY t.project_id
               ORDER BY MIN(c.since)",

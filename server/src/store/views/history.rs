@@ -9,6 +9,7 @@ use sqlx::QueryBuilder;
 use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
+use super::surroundings::LANDS_AFTER;
 use super::surroundings::SurroundingsRow;
 use crate::domain::attempt::Attempt;
 use crate::domain::comment::Comment;
@@ -142,6 +143,7 @@ pub(crate) fn select_detail(
     let shown = if history.comment.is_some() { i64::MAX } else { as_i64(COMMENT_CHARS) };
     let mut sql = QueryBuilder::new("SELECT t.*, ");
     accounts::push_today(&mut sql, "t", rules, now);
+    sql.push(",").push(LANDS_AFTER);
     sql.push(
         ", (SELECT json_group_array(json_object('comment_id', c.comment_id, 'author', c.author, 'stage', c.stage,
                     'attempt_id', c.attempt_id, 'kind', c.kind, 'content', substr(c.content, 1, ",

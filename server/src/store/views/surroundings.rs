@@ -34,6 +34,9 @@ pub(crate) struct SurroundingsRow {
     open_dependencies: Option<String>,
     live: Option<String>,
     checks: Option<String>,
+    /// Only where it is asked for, see [`LANDS_AFTER`].
+    #[sqlx(default)]
+    lands_after: Option<i64>,
     failed: Option<String>,
     typed_stages: Option<String>,
     pauses: Option<String>,
@@ -45,6 +48,17 @@ pub(crate) struct SurroundingsRow {
     #[sqlx(flatten)]
     above: AccountsRow,
 }
+
+/// The column of a statement over `ticket_surroundings t`: of a ticket that waits for others to land, the one in front of it.
+pub(crate) const LANDS_AFTER: &str = "
+    (SELECT o.ticket_id
+       FROM worktree o
+      CROSS JOIN ticket u ON u.ticket_id = o.ticket_id
+      WHERE t.landing = 1 AND t.state = 'running' AND o.landing = 1 AND u.state = 'running'
+        AND o.repository = t.repository AND o.base_branch IS t.base_branch
+        AND (COALESCE(o.landing_since, 0), o.ticket_id)
+          < ((SELECT COALESCE(k.landing_since, 0) FROM worktree k WHERE k.ticket_id = t.ticket_id), t.ticket_id)
+      ORDER BY o.landing_since DESC, o.ticket_id DESC LIMIT 1) AS lands_after";
 
 #[derive(Deserialize)]
 struct Live {
@@ -157,6 +171,7 @@ impl SurroundingsRow {
                     })
                 })
                 .transpose()?,
+            lands_after: self.lands_after.map(TicketId::from_key),
             checks: checks.transpose()?,
             failed,
             without_type: typed

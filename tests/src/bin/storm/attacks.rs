@@ -198,7 +198,7 @@ impl Attackers {
             return Err(format!("no attack begins with {unknown}; there are {}", all.join(", ")));
         }
         let fits = |attack: &&Attack| match attack.aim {
-            Aim::Worktree => projects == Projects::Git,
+            Aim::Worktree => projects != Projects::Shared,
             // Every agent must run exactly once there, and these attacks make others run again.
             Aim::OtherShims => !server_only,
             Aim::Supervisor | Aim::Others => true,

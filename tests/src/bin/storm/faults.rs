@@ -41,13 +41,15 @@ struct Fault {
 }
 
 impl Fault {
-    fn next(random: &mut Random, server_only: bool) -> Self {
+    fn next(random: &mut Random, server_only: bool, gated: bool) -> Self {
         let target = match random.below(100) {
             _ if server_only => Target::Server,
             0..35 => Target::Server,
             35..65 => Target::Shim,
             65..85 => Target::Child,
-            85..95 => Target::ServerAndShim,
+            // Commands of setups and gates are members of a tree.
+            85..90 if gated => Target::ServerAndShim,
+            85..95 if !gated => Target::ServerAndShim,
             _ => Target::TreeMember,
         };
         let method = match random.below(100) {
@@ -93,12 +95,13 @@ pub(crate) async fn make(
     seed: u64,
     wanted: u32,
     server_only: bool,
+    gated: bool,
     until: Instant,
 ) -> FaultsMade {
     let mut random = Random::new(seed);
     let mut made = FaultsMade::default();
     while made.total() < wanted && Instant::now() < until {
-        let fault = Fault::next(&mut random, server_only);
+        let fault = Fault::next(&mut random, server_only, gated);
         tokio::time::sleep(fault.pause).await;
         if inject(kept, fault).await {
             *made.counts.entry((fault.target, fault.method)).or_insert(0) += 1;

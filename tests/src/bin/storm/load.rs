@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::attacks;
 use crate::attacks::Attack;
 use crate::attacks::Attackers;
+use crate::gates;
 use crate::random::Random;
 
 pub(crate) type Plan = [&'static str; 3];
@@ -30,6 +31,8 @@ const ATTACKERS_STAGES: Plan = ["design", attacks::STAGE, "review"];
 const SHARED: [&str; 6] = ["storm0", "storm1", "storm2", "storm3", "storm4", "storm5"];
 /// The project that is a git repository.
 const GIT: &str = "storm";
+/// The same with setup and gates.
+pub(crate) const GATED: &str = "gated";
 
 /// How many tickets are open at once; more would only wait.
 const OPEN: usize = 24;
@@ -41,6 +44,8 @@ const DAEMON_SECONDS: u32 = 120;
 pub(crate) enum Projects {
     /// One repository, in whose worktrees tickets run side by side; completed work is merged.
     Git,
+    /// Two of them: in one, worktrees are set up and gates judge the work.
+    Gated,
     /// A few directories, in which attempts take turns.
     Shared,
 }
@@ -49,14 +54,28 @@ impl Projects {
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::Git => &[GIT],
+            Self::Gated => &[GIT, GATED],
             Self::Shared => &SHARED,
+        }
+    }
+
+    /// The projects that are git repositories.
+    pub(crate) fn repositories(self) -> &'static [&'static str] {
+        match self {
+            Self::Git | Self::Gated => self.names(),
+            Self::Shared => &[],
         }
     }
 }
 
-/// The repository of [`Projects::Git`].
+/// The repository in which attackers work.
 pub(crate) fn repository(kept: &Kept) -> Repository {
-    Repository { path: kept.directory.join("projects").join(GIT) }
+    repository_of(kept, GIT)
+}
+
+/// The repository of a project.
+pub(crate) fn repository_of(kept: &Kept, project: &str) -> Repository {
+    Repository { path: kept.directory.join("projects").join(project) }
 }
 
 /// How honest agents behave.
@@ -72,6 +91,7 @@ pub(crate) enum Behaviour {
 /// One ticket that the server acknowledged.
 #[derive(Clone, Debug)]
 pub(crate) struct Promise {
+    pub(crate) project: &'static str,
     pub(crate) plan: Plan,
     /// How often each stage runs without any fault.
     pub(crate) runs: [u32; 3],
@@ -91,8 +111,10 @@ pub(crate) struct Load {
     acknowledged: Mutex<BTreeMap<String, Promise>>,
     /// Closed, according to a consumer of events.
     pub(crate) closed: Mutex<BTreeSet<String>>,
-    /// On hold and why, according to the same consumer.
-    pub(crate) held: Mutex<BTreeMap<String, String>>,
+    /// On hold, for which kind of reason and why, according to the same consumer.
+    pub(crate) held: Mutex<BTreeMap<String, (String, String)>>,
+    /// How often a hold for setup or gates was answered.
+    pub(crate) answered: Mutex<BTreeMap<String, u32>>,
     /// Honest tickets that were put on hold.
     pub(crate) lost: Mutex<Vec<String>>,
 }
@@ -106,11 +128,17 @@ pub(crate) fn tickets_for(attempts: u32) -> u32 {
 pub(crate) async fn prepare(kept: &Kept, projects: Projects) {
     for project in projects.names() {
         match projects {
-            Projects::Git => drop(kept.repository(project, "merge").await),
+            Projects::Git | Projects::Gated => {
+                let repository = kept.repository(project, "merge").await;
+                if *project == GATED {
+                    gates::prepare(kept, &repository);
+                }
+            }
             Projects::Shared => drop(kept.project(project).await),
         }
         for stage in STAGES {
-            kept.worker_type(project, stage, 4).await;
+            let limits = json!({"max_workers": 4, "max_attempts": 100, "max_gate_failures": 20});
+            kept.worker_type_with(project, stage, limits).await;
         }
         let limits = json!({
             "max_workers": 4, "max_attempts": attacks::MAX_ATTEMPTS,
@@ -137,6 +165,7 @@ impl Load {
             acknowledged: Mutex::default(),
             closed: Mutex::default(),
             held: Mutex::default(),
+            answered: Mutex::default(),
             lost: Mutex::default(),
         }
     }
@@ -170,9 +199,17 @@ impl Load {
     /// up; an honest one counts as lost.
     pub(crate) async fn give_up_held(&self) {
         let held = lock(&self.held).clone();
-        for (ticket, why) in held {
+        for (ticket, (kind, why)) in held {
             // The answer to its creation may not have arrived yet.
             let Some(promise) = lock(&self.acknowledged).get(&ticket).cloned() else { continue };
+            let before = lock(&self.answered).get(&ticket).copied().unwrap_or(0);
+            let is_answered = promise.project == GATED && matches!(kind.as_str(), "gate" | "setup");
+            if is_answered && before < gates::HOLDS {
+                gates::answer(&self.kept, &ticket, &kind, before).await;
+                lock(&self.held).remove(&ticket);
+                *lock(&self.answered).entry(ticket).or_default() += 1;
+                continue;
+            }
             let closing = json!({"ticket_id": ticket, "resolution": "cancelled"});
             // Refused if it was closed already and the answer was lost.
             drop(self.kept.call("close_ticket", closing).await);
@@ -207,11 +244,18 @@ impl Load {
                 };
                 script = format!("fake: *: sleep 0.1\n{attackers_script}");
             }
-            if self.projects == Projects::Git {
+            if !self.projects.repositories().is_empty() {
                 script = format!("{WORK}\n{script}");
             }
             let projects = self.projects.names();
             let project = projects[usize::try_from(number).unwrap_or(0) % projects.len()];
+            // Attackers may ruin what judges them: theirs are judged by nothing but the oracle.
+            let project = if promise.attack.is_some() { projects[0] } else { project };
+            promise.project = project;
+            if project == GATED {
+                // Its gate is red once.
+                promise.runs[1] += 1;
+            }
             let arguments = json!({
                 "project": project, "title": format!("work {number}"), "execution_plan": promise.plan,
                 "description": script, "idempotency_key": format!("storm-{number}"),
@@ -231,7 +275,7 @@ const WORK: &str = "fake: *: append {ticket}.txt {stage} {attempt}\nfake: *: com
 
 impl Promise {
     fn every_stage_once() -> Self {
-        Self { plan: STAGES, runs: [1, 1, 1], failures: 0, attack: None }
+        Self { project: GIT, plan: STAGES, runs: [1, 1, 1], failures: 0, attack: None }
     }
 }
 

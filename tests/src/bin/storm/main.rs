@@ -6,6 +6,7 @@
 //! cargo run -p e2e --bin storm -- --kills 40 --seed 1 --server-only                    # honest agents run exactly once
 //! cargo run -p e2e --bin storm -- --trees 300                                          # daemons, and no faults
 //! cargo run -p e2e --bin storm -- --kills 100 --shared                                 # directories, no worktrees
+//! cargo run -p e2e --bin storm -- --kills 100 --gates                                  # half of the work is set up and judged
 //! cargo run -p e2e --bin storm -- --kills 40 --attackers 50 --attack git-              # only attacks of these names
 //! cargo run -p e2e --bin storm -- --kills 40 --attackers 0                             # honest agents only
 //! ```
@@ -20,6 +21,7 @@
 mod attacks;
 mod canary;
 mod faults;
+mod gates;
 mod load;
 mod oracle;
 mod random;
@@ -66,6 +68,9 @@ struct Cli {
     /// Use plain directories, in which attempts take turns, instead of worktrees of a git repository
     #[arg(long)]
     shared: bool,
+    /// Use a second repository for every other ticket, with a setup, a cleanup and three gates
+    #[arg(long, conflicts_with_all = ["shared", "trees"])]
+    gates: bool,
     /// Percentage of tickets whose agent attacks
     #[arg(long, value_name = "SHARE", default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=100))]
     attackers: u64,
@@ -81,12 +86,17 @@ async fn main() -> ExitCode {
         Setup::default()
             .max_workers(8)
             .env("VIBE_ENSEMBLE_LOG", "info,rmcp=warn")
+            .env("VIBE_ENSEMBLE_MAX_GATES", "4")
             .env("VIBE_ENSEMBLE_LINGER_MS", "500")
             .env("VIBE_ENSEMBLE_HEARTBEAT_MS", "1000")
             .env("VIBE_ENSEMBLE_RETRY_BACKOFF_MAX_MS", "500"),
     ));
     let begun = Instant::now();
-    let projects = if cli.shared { Projects::Shared } else { Projects::Git };
+    let projects = match (cli.shared, cli.gates) {
+        (true, _) => Projects::Shared,
+        (false, true) => Projects::Gated,
+        (false, false) => Projects::Git,
+    };
     // The effect of attackers depends on their rights alone, and `--trees` is about what agents
     // leave behind.
     let share = if cli.trees.is_some() { 0 } else { cli.attackers };
@@ -123,7 +133,7 @@ async fn main() -> ExitCode {
         faults::FaultsMade::default()
     } else {
         let until = begun + Duration::from_mins(cli.minutes);
-        faults::make(&kept, cli.seed, cli.kills, cli.server_only, until).await
+        faults::make(&kept, cli.seed, cli.kills, cli.server_only, cli.gates, until).await
     };
     faults_over.store(true, Ordering::SeqCst);
     println!("{made} in {:?}", begun.elapsed());
@@ -133,10 +143,16 @@ async fn main() -> ExitCode {
     let exactly_once = cli.server_only || cli.trees.is_some();
     let mut found = oracle::judge(&kept, &load, consuming, exactly_once).await;
     if found.drained {
-        if projects == Projects::Git {
-            repository::judge(&kept, &load, &mut found).await;
+        for project in projects.repositories() {
+            repository::judge(&kept, &load, project, &mut found).await;
+        }
+        if cli.gates {
+            gates::judge(&kept, &load, exactly_once, &mut found).await;
         }
         retention::judge(&kept, &load, &mut found).await;
+        if cli.gates {
+            gates::judge_cleanups(&kept, &load, &mut found);
+        }
     }
     found.outside.extend(canary.changes());
     println!("{found}\n{} server starts, {:?} in all", kept.starts(), begun.elapsed());

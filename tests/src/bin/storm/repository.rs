@@ -8,7 +8,6 @@ use e2e::bed::text;
 use e2e::kept::Kept;
 use e2e::repository::Repository;
 use serde_json::Value;
-use serde_json::json;
 
 use crate::attacks::Own;
 use crate::canary;
@@ -22,7 +21,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The attempt whose work a success accepts: its own, or that of the session that it only asked for
 /// the outcome.
 fn who_worked(attempts: &[Value], succeeded: &Value) -> String {
-    let worked = attempts.iter().rfind(|attempt| {
+    // Those after it may continue its session: its gates were red.
+    let at = attempts.iter().position(|attempt| attempt["attempt_id"] == succeeded["attempt_id"]);
+    let until = at.map_or(attempts.len(), |at| at + 1);
+    let worked = attempts[..until].iter().rfind(|attempt| {
         attempt["claude_session_id"] == succeeded["claude_session_id"]
             && attempt["asks_outcome"] != true
     });
@@ -46,8 +48,8 @@ fn of_continued_sessions(attempts: &[Value]) -> Vec<String> {
 }
 
 /// Adds everything that is wrong with the repository to what was found.
-pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
-    let repository = load::repository(kept);
+pub(crate) async fn judge(kept: &Kept, load: &Load, project: &str, found: &mut Found) {
+    let repository = load::repository_of(kept, project);
     if !repository.path.join(".git").is_dir() {
         // Nothing else can be checked in it.
         found.outside.push("the .git of the user's own repository is gone".to_owned());
@@ -56,9 +58,11 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
     let mut accepted = Vec::new();
     let mut lines = 0;
     let mut spoilt = Vec::new();
-    for (id, promise) in load.acknowledged() {
-        let Ok(ticket) = kept.call("get_ticket", json!({"ticket_id": &id})).await else { continue };
-        let attempts = ticket["attempts"].as_array().cloned().unwrap_or_default();
+    let all = load.acknowledged().into_iter();
+    for (id, promise) in all.filter(|(_, promise)| promise.project == project) {
+        let Ok(ticket) = kept.whole_ticket(&id).await else { continue };
+        let mut attempts = ticket["attempts"].as_array().cloned().unwrap_or_default();
+        attempts.retain(|attempt| attempt["kind"] == "agent");
         let expected: Vec<String> = attempts
             .iter()
             .filter(|attempt| attempt["outcome"] == "succeeded")

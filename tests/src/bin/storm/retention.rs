@@ -10,7 +10,6 @@ use e2e::bed::text;
 use e2e::clock_shift::ClockShift;
 use e2e::kept::Kept;
 use nix::sys::signal::Signal;
-use serde_json::json;
 use shim_protocol::run_dir;
 
 use crate::load::Load;
@@ -29,7 +28,7 @@ pub(crate) async fn judge(kept: &Kept, load: &Load, found: &mut Found) {
         if promise.attack.is_some() {
             continue;
         }
-        let Ok(ticket) = kept.call("get_ticket", json!({"ticket_id": id})).await else { continue };
+        let Ok(ticket) = kept.whole_ticket(&id).await else { continue };
         let attempts = ticket["attempts"].as_array().cloned().unwrap_or_default();
         let runs = attempts
             .iter()

@@ -336,6 +336,14 @@ fn a_git_step_that_waits_or_fails_is_reported_for_an_attempt_that_has_ended() {
     }
     assert!(landing(Some(GitStep::Queued)).1.contains("after other branches"));
     assert!(landing(None).1.contains("is being merged into main"));
+    let lands_after = Some(TicketId::from_key(41));
+    let around = Surroundings { lands_after, ..Surroundings::default() };
+    let completed = Ticket { work: Some(completed()), ..ticket(TicketState::Running) };
+    let wait = waiting(&completed, &around).expect("it is open");
+    assert_eq!(
+        wait.told(Reader::Model),
+        "Its stages are completed; vibe-ensemble/T-42 is merged into main after the branch of T-41, which was completed before it."
+    );
 }
 
 /// A worktree whose ticket is completed.

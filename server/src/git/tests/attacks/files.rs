@@ -65,7 +65,7 @@ async fn closed_directories_of_a_failed_attempt_do_not_block_the_next() {
     close();
     let mut work = work;
     work.head = repository.accept(&work, &author(1)).await.unwrap();
-    repository.remove(&work).await.unwrap();
+    repository.remove(&work, None).await.unwrap();
     assert!(!Path::new(&work.path).exists());
     bed.assert_sound();
 }
@@ -159,6 +159,6 @@ async fn file_names_of_every_kind_are_accepted_unchanged() {
     work.head = repository.accept(&work, &author(1)).await.unwrap();
     assert_eq!(work.head.stat.files_changed, 10, "each of them");
     repository.put_back(&work, Place::Used).await.unwrap();
-    assert!(matches!(repository.remove(&work).await.unwrap(), Removal::Done { .. }));
+    assert!(matches!(repository.remove(&work, None).await.unwrap(), Removal::Done { .. }));
     bed.assert_sound();
 }

@@ -120,7 +120,7 @@ async fn nothing_in_one_worktrees_administration_blocks_another_ticket() {
             let repository = bed.repository().await;
             let accepted = repository.accept(&other, &author(key)).await;
             other.head = accepted.unwrap_or_else(|error| panic!("{name} is {what}: {error}"));
-            let removed = repository.remove(&other).await;
+            let removed = repository.remove(&other, None).await;
             assert!(matches!(removed, Ok(Removal::Done { .. })), "{name} is {what}: {removed:?}");
             key += 1;
         }

@@ -36,7 +36,7 @@ async fn a_link_in_the_place_of_a_worktree_or_on_the_way_to_it_leads_nowhere() {
         let is_told = matches!(refused, GitError::Led { .. } | GitError::Replaced { .. });
         assert!(is_told && refused.is_lasting(), "{name}: {refused}");
         canary.assert_untouched(name);
-        let removal = repository.remove(&work).await.unwrap();
+        let removal = repository.remove(&work, None).await.unwrap();
         let is_above = name == "the directory above";
         assert_eq!(matches!(removal, Removal::Kept(_)), is_above, "{name}: {removal:?}");
         canary.assert_untouched(name);
@@ -121,7 +121,7 @@ async fn what_an_agent_wrote_into_the_administration_leads_nowhere() {
         assert_eq!(at(&work, &["status", "--porcelain"]), "", "{name}");
         work.head = head;
         repository.put_back(&work, Place::Used).await.expect(name);
-        repository.remove(&work).await.expect(name);
+        repository.remove(&work, None).await.expect(name);
         canary.assert_untouched(name);
         assert!(Path::new(&work.path).symlink_metadata().is_err(), "{name}");
         bed.assert_sound();

@@ -121,7 +121,7 @@ async fn of_all_configured_programs_only_filters_and_merge_drivers_run() {
     repository.together(&work.base_commit, &results).await.unwrap().unwrap();
     repository.land(&work, "a piece of work").await.unwrap();
     repository.put_back(&work, Place::Used).await.unwrap();
-    repository.remove(&work).await.unwrap();
+    repository.remove(&work, None).await.unwrap();
     let names = fs::read_dir(&ran).unwrap().flatten();
     let mut names: Vec<String> =
         names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
