@@ -277,3 +277,31 @@ async fn a_stop_puts_checks_on_hold_and_resuming_continues_them() {
     bed.judged("g", Ran::Passed).await;
     assert!(matches!(bed.read(id).await.state, TicketState::Closed { .. }));
 }
+
+/// A step that looks at such a ticket again and again would leave git no moment to begin with its gates.
+#[tokio::test]
+async fn a_landing_whose_gates_judge_it_has_nothing_to_merge_and_keeps_its_place() {
+    let bed = Bed::new().await;
+    let (first, second) = (bed.gated(&["impl"], FILE).await, bed.gated(&["impl"], FILE).await);
+    for pull in ["p", "q"] {
+        bed.work("impl", pull).await;
+    }
+    let landings = async || -> Vec<TicketId> {
+        bed.store.landings().await.unwrap().iter().map(|ticket| ticket.id).collect()
+    };
+    for id in [first, second] {
+        bed.plan(id).await;
+        bed.judged(&format!("gate of {id}"), Ran::Passed).await;
+    }
+    assert_eq!(landings().await, [first]);
+    let (merged, onto) = ("d".repeat(40), "e".repeat(40));
+    bed.store.judge_landing(first, merged, onto, NOW).await.unwrap();
+    assert_eq!(bed.store.checks_at(Step::Plan).await.unwrap(), [first]);
+    assert_eq!(landings().await, [], "the second waits for the first");
+    bed.plan(first).await;
+    assert_eq!(landings().await, []);
+    bed.judged("merged", Ran::Passed).await;
+    assert_eq!(landings().await, [first]);
+    bed.store.landed(first, Some("d".repeat(40)), NOW).await.unwrap();
+    assert_eq!(landings().await, [second]);
+}

@@ -180,7 +180,8 @@ impl Store {
     }
 
     /// The completed tickets whose branches are to be merged now, in the order in which they were completed: of each base
-    /// branch the first one.
+    /// branch the first one. One whose gates are judging what its merge would bring still keeps its place, and has nothing to
+    /// merge yet: a step that looks at it again and again would leave git no moment to begin with its gates.
     pub async fn landings(&self) -> Result<Vec<Ticket>> {
         let mut snapshot = self.readers.begin().await?;
         let keys: Vec<i64> = sqlx::query_scalar(
@@ -188,6 +189,8 @@ impl Store {
                FROM worktree k
               CROSS JOIN ticket t ON t.ticket_id = k.ticket_id
               WHERE k.landing = 1 AND t.state = 'running'
+                AND NOT EXISTS (SELECT 1 FROM checking c
+                                 WHERE c.ticket_id = k.ticket_id AND c.phase = 'landing' AND c.step <> 'passed')
                 AND NOT EXISTS (SELECT 1
                                   FROM worktree o
                                  CROSS JOIN ticket u ON u.ticket_id = o.ticket_id

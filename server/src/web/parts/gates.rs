@@ -83,7 +83,7 @@ pub(crate) fn line(command: &[String]) -> String {
 
 /// Whether it is the work of an agent, which turns and dollars are counted of.
 pub(crate) fn is_agent(attempt: &AttemptView) -> bool {
-    !matches!(attempt.kind.as_str(), "gate" | "setup")
+    matches!(attempt.kind.as_str(), "agent" | "")
 }
 
 /// What an attempt is that is not an agent's.
@@ -92,7 +92,7 @@ pub(crate) fn what(attempt: &AttemptView) -> Option<String> {
     match attempt.kind.as_str() {
         "gate" if attempt.on_base => Some(format!("gate {gate}, on the base commit")),
         "gate" => Some(format!("gate {gate}")),
-        "setup" => Some("setup".to_owned()),
+        "setup" | "cleanup" => Some(attempt.kind.clone()),
         _ => None,
     }
 }

@@ -64,7 +64,8 @@ pub(crate) fn prepare(kept: &Kept, repository: &Repository) {
 /// What a coordinator does about a hold for setup or gates.
 pub(crate) async fn answer(kept: &Kept, ticket: &str, kind: &str, before: u32) {
     // A gate that was killed runs again; one that is red in the same way twice needs the agent again.
-    let tool = if kind == "gate" && before % 2 == 0 { "run_gates" } else { "resume_ticket" };
+    let tool =
+        if kind == "gate" && before.is_multiple_of(2) { "run_gates" } else { "resume_ticket" };
     // Refused if it was done already and the answer was lost.
     drop(kept.call(tool, json!({"ticket_id": ticket})).await);
 }
@@ -139,12 +140,12 @@ fn counted_once(judged: &Judged<'_>, asked: bool, found: &mut Found) {
     for (attempt, seqs) in judged.verdicts.iter().filter(|(_, seqs)| seqs.len() > 1) {
         found.twice.push(format!("the verdict of {attempt} counted in the events {seqs:?}"));
     }
-    let mut passed = BTreeSet::new();
+    let mut let_pass = BTreeSet::new();
     for attempt in &judged.gates {
         let verdict = attempt["verdict"].as_str();
         let key = (text(attempt, "gate"), text(attempt, "commit"));
         let passes = verdict.is_some_and(|verdict| PASSES.contains(&verdict));
-        if passes && !passed.insert(key.clone()) && !asked {
+        if passes && !let_pass.insert(key.clone()) && !asked {
             found.twice.push(format!("{} let {key:?} pass twice: {attempt}", judged.id));
         }
         if verdict.is_some() && !judged.verdicts.contains_key(&text(attempt, "attempt_id")) {
