@@ -14,7 +14,7 @@ fn words(output: &Output) -> String {
 
 /// The two lines of the plugin's README, as the command line of claude has them.
 #[e2e::scenario(needs(Claude))]
-async fn the_real_claude_installs_the_plugin_from_the_marketplace() {
+fn the_real_claude_installs_the_plugin_from_the_marketplace() {
     let claude = real_claude();
     let server = Server::prepare(Setup::default());
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -308,7 +308,10 @@ async fn check_project_prints_what_counts_and_its_exit_code_says_whether_the_fil
         ),
         "{said}"
     );
-    let checked = bed.server.operate("check-project", &["/nonexistent"]).await;
+    let checked = bed
+        .server
+        .operate("check-project", &[bed.server.path("missing").to_str().expect("a plain path")])
+        .await;
     assert_eq!(checked.status.code(), Some(1));
 }
 

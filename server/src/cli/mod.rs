@@ -68,6 +68,17 @@ use crate::cli::commands::worker_type::WorkerType;
 use crate::cli::commands::workers::Workers;
 use crate::cli::terminal::ColorWhen;
 
+/// A gate, as one is written.
+const GATE: &str = "\
+Example:
+  [[gate]]
+  name = \"test\"
+  command = [\"cargo\", \"test\"]
+  stages = [\"implement\"]       # default: after every stage that changed something
+
+  What fails on the commit at which the ticket began is not the ticket's fault and lets it
+  pass; with `baseline = false`, nothing is forgiven.";
+
 const EXAMPLES: &str = "\
 Examples:
   vibe-ensemble demo                  Watch one ticket go through three workers, in a temporary directory
@@ -146,8 +157,12 @@ pub enum Command {
     CheckConfig(CheckConfig),
     /// Check a project's .vibe-ensemble.toml and print the settings that apply
     ///
+    /// The file says what a new worktree needs and which commands decide whether a stage is done. A ticket reads it from the
+    /// commit at which it begins, so commit it.
+    ///
     /// Reads the file in the directory, without a server. Prints each key with its value and where that comes from, or each
     /// problem with its line and column and the key that was probably meant. Exits with 78 if the file is not valid.
+    #[command(after_long_help = GATE)]
     CheckProject(CheckProject),
     /// Show what the running server is doing
     Status(Status),

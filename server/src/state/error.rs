@@ -46,7 +46,10 @@ pub enum StateError {
          its owner, or name others with --config and --templates-dir"
     )]
     Changeable { place: PathBuf, at: PathBuf, fault: String },
-    #[error("{path} does not contain a token; remove it, and the next start creates a new one")]
+    #[error(
+        "{path} does not contain a token, which is one line of at least 32 printable characters. If it is tokens/coordinator \
+         of a server's state directory, move it away, and the next start of that server creates a new one"
+    )]
     NoToken { path: PathBuf },
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -69,6 +69,15 @@ pub fn refuse_without_change<A: Act>(given: &Given<A>) -> Result<(), BadCommandL
     Ok(())
 }
 
+/// The ways to give a text beside an argument.
+fn ways(field: &str) -> &'static str {
+    if mcp::LONG_TEXTS.contains(&field) {
+        ", with --file FILE, or write - to read it from standard input"
+    } else {
+        ""
+    }
+}
+
 /// What the command line calls a field.
 fn name_of<A: Act>(field: &str) -> String {
     match A::PLACES.iter().find(|place| place.field == field) {
@@ -104,8 +113,9 @@ fn arguments<A: Act>(
             }
             None if text.required => {
                 let name = name_of::<A>(text.field);
+                let from = ways(text.field);
                 return Err(BadCommandLine::new(format!(
-                    "no text was given; give it as {name}, with --file FILE, or write - to read it from standard input"
+                    "no text was given; give it as {name}{from}"
                 ))
                 .into());
             }
@@ -118,9 +128,9 @@ fn arguments<A: Act>(
     {
         // A variable of a shell that is not set is an empty argument, and no answer.
         return Err(BadCommandLine::new(format!(
-            "{} is empty, so nothing was sent; give the text as an argument, with --file FILE, or write - to read it from \
-             standard input",
-            name_of::<A>(text.field)
+            "{} is empty, so nothing was sent; give the text as an argument{}",
+            name_of::<A>(text.field),
+            ways(text.field)
         ))
         .into());
     }

@@ -72,12 +72,14 @@ pub async fn run(command: &CheckProject, environment: &Environment) -> anyhow::R
     if is_there {
         output::note(format_args!("{path} is valid."));
     } else {
-        output::note(format_args!("There is no {path}, so these are the defaults."));
+        output::note(format_args!(
+            "There is no {path}, so these are the defaults. `vibe-ensemble check-project --help` shows one."
+        ));
     }
     if committed == Some(false) {
         output::note(format_args!(
-            "Warning: it is not committed as it is here. A ticket with a worktree gets the file as the commit has it from which \
-             the ticket begins."
+            "Warning: it is not committed as it is here. Commit it: a ticket with a worktree reads the file from the commit at \
+             which it begins."
         ));
     }
     Ok(Exit::Ok)

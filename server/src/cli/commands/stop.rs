@@ -22,11 +22,13 @@ use crate::config::Environment;
 use crate::domain::stopping::NO_REASON;
 use crate::domain::stopping::StopWhat;
 use crate::domain::text::Name;
+use crate::domain::ticket::TicketState;
 use crate::exit::Exit;
 use crate::mcp;
 use crate::serve;
 use crate::store;
 use crate::wire::stop::StoppedView;
+use crate::wire::ticket::TicketDetailView;
 use crate::wire::worker::WorkerStatus;
 
 #[derive(Debug, Args)]
@@ -122,6 +124,12 @@ async fn online(command: &Stop, what: Option<&Named>, client: &Client) -> anyhow
                 left.push(worker.clone());
             }
         }
+        // A worker is gone a moment before what it did is settled.
+        for ticket in &stopped.tickets {
+            if !rests(client, ticket, deadline).await? {
+                left.push(ticket.clone());
+            }
+        }
     }
     Ok(Stopped { work: stopped, server: true, left })
 }
@@ -132,6 +140,21 @@ async fn gone(client: &Client, worker: &str, deadline: Instant) -> anyhow::Resul
         let status: WorkerStatus =
             client.ask("get_worker_status", json!({"worker_id": worker})).await?;
         if status.worker.state == "stopped" {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Waits until nothing works on a ticket any more.
+async fn rests(client: &Client, ticket: &str, deadline: Instant) -> anyhow::Result<bool> {
+    loop {
+        let asked = json!({"ticket_id": ticket});
+        let found: TicketDetailView = client.ask("get_ticket", asked).await?;
+        if found.ticket.state != TicketState::Running.name() {
             return Ok(true);
         }
         if Instant::now() >= deadline {

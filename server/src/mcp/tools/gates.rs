@@ -8,8 +8,10 @@ use serde::Deserialize;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::AttemptState;
 use crate::domain::checks::Gate;
+use crate::domain::checks::Stages;
 use crate::domain::id::TicketId;
 use crate::domain::text;
+use crate::domain::ticket::Plan;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::service::id;
@@ -85,7 +87,29 @@ pub(super) async fn of_ticket(service: &Service, ticket: TicketId) -> Result<Vec
     }
     let attempts = service.store.gates_of(ticket).await?;
     let waivers = service.store.waivers(ticket).await?;
-    Ok(gates.into_iter().map(|gate| view(gate, &attempts, &waivers)).collect())
+    let plan = service.store.find_ticket(ticket).await?.plan;
+    let one = |gate: Gate| {
+        let idle = idle(&gate, &plan);
+        let view = view(gate, &attempts, &waivers);
+        if view.attempt_id.is_some() { view } else { GateView { note: idle, ..view } }
+    };
+    Ok(gates.into_iter().map(one).collect())
+}
+
+/// Why a gate never runs for a ticket: a wrong name among its stages would otherwise look as if all were well.
+fn idle(gate: &Gate, plan: &Plan) -> Option<String> {
+    let Stages::Named(named) = &gate.stages else { return None };
+    let has = |name: &String| plan.stages().iter().any(|stage| stage.as_str() == name);
+    if named.iter().any(has) {
+        return None;
+    }
+    if named.is_empty() {
+        return Some("It runs after no stage; it runs only when somebody asks.".to_owned());
+    }
+    Some(format!(
+        "It never runs here: it is for {}, and this ticket's plan has no such stage.",
+        named.join(", ")
+    ))
 }
 
 /// What was copied into the ticket's worktree.

@@ -282,6 +282,7 @@ async fn a_stop_puts_checks_on_hold_and_resuming_continues_them() {
 #[tokio::test]
 async fn a_landing_whose_gates_judge_it_has_nothing_to_merge_and_keeps_its_place() {
     let bed = Bed::new().await;
+    super::worktrees::set(&bed, None, Some(OnComplete::Merge)).await;
     let (first, second) = (bed.gated(&["impl"], FILE).await, bed.gated(&["impl"], FILE).await);
     for pull in ["p", "q"] {
         bed.work("impl", pull).await;
@@ -298,7 +299,9 @@ async fn a_landing_whose_gates_judge_it_has_nothing_to_merge_and_keeps_its_place
     bed.store.judge_landing(first, merged, onto, NOW).await.unwrap();
     assert_eq!(bed.store.checks_at(Step::Plan).await.unwrap(), [first]);
     assert_eq!(landings().await, [], "the second waits for the first");
-    bed.plan(first).await;
+    let planned =
+        Planned { commit: Some("d".repeat(40)), head: None, gates: vec!["test".to_owned()] };
+    bed.store.checks_planned(first, planned, NOW).await.unwrap();
     assert_eq!(landings().await, []);
     bed.judged("merged", Ran::Passed).await;
     assert_eq!(landings().await, [first]);

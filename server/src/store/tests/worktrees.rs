@@ -16,7 +16,7 @@ fn accepted(attempt: AttemptId, head: Head) -> Ending {
     Ending { work: Work::Accepted(head), ..ending(attempt, completed()) }
 }
 
-async fn set(bed: &Bed, isolation: Option<Isolation>, on_complete: Option<OnComplete>) {
+pub(super) async fn set(bed: &Bed, isolation: Option<Isolation>, on_complete: Option<OnComplete>) {
     let change = ProjectChange { isolation, on_complete, ..ProjectChange::default() };
     bed.store.update_project("shop", change, NOW).await.expect("changed");
 }

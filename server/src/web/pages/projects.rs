@@ -182,7 +182,8 @@ fn worker_type(visit: &Visit, kind: &Value) -> Markup {
                 b { (Hostile(name)) } " "
                 @if kind["model"].is_string() { span .chip.chip-quiet { (Hostile(text("model"))) } " " }
                 span .muted {
-                    "up to " (kind["max_workers"]) " workers, " (kind["max_attempts"]) " attempts"
+                    "up to " (values::counted(kind["max_workers"].as_i64().unwrap_or(1), "worker")) ", "
+                    (values::counted(kind["max_attempts"].as_i64().unwrap_or(1), "attempt"))
                     @if let Some(usd) = kind["max_budget_usd"].as_f64() { ", " (values::usd(usd)) " each" }
                 }
                 " " a .btn.btn-quiet href={ "/edit/worker-type/" (escaped(project)) "/" (escaped(name)) } { "Change" }

@@ -184,7 +184,7 @@ fn facts(ticket: &TicketView, at: Timestamp) -> Markup {
             @if let Some(head) = &ticket.head_commit { dt { "Accepted" } dd .mono { (head.get(..12).unwrap_or(head)) } }
             @if let Some(merged) = &ticket.merged_commit { dt { "Merged as" } dd .mono { (merged.get(..12).unwrap_or(merged)) } }
             @if let Some(stat) = &ticket.diff_stat {
-                dt { "Changes" } dd { (stat.files_changed) " files " span .add { "+" (stat.insertions) } " " span .del { "−" (stat.deletions) } }
+                dt { "Changes" } dd { (values::counted(stat.files_changed, "file")) " " span .add { "+" (stat.insertions) } " " span .del { "−" (stat.deletions) } }
             }
             @if let Some(worktree) = &ticket.worktree { dt { "Worktree" } dd .mono { (Hostile(worktree)) } }
             @if ticket.rework_laps > 0 { dt { "Sent back" } dd { (ticket.rework_laps) " times" } }

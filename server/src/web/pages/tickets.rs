@@ -219,7 +219,7 @@ fn bulk_bar(visit: &Visit, rows: &Rows) -> Markup {
                 input type="hidden" name={ "f." (name) } value=(value);
             }
             span #chosen .muted data-keep {}
-            label .chip { input type="checkbox" name="all" value="1" disabled[!may]; " All " (total(rows)) " that match" }
+            label .chip { input type="checkbox" name="all" value="1" disabled[!may]; " All that match: " (total(rows)) }
             select name="act" aria-label="What to do with them" disabled[!may] {
                 option value="" { "Do …" }
                 option value="resume" { "Resume" }

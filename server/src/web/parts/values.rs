@@ -133,6 +133,11 @@ fn named(kind: &str, name: &str) -> Markup {
     html! { span class={ (kind) " " (kind) "-" (name) } { (icon(name)) " " (name.replace('_', " ")) } }
 }
 
+/// A number of things, each called by this noun.
+pub(crate) fn counted(number: i64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 pub(crate) fn ticket_id(id: &str) -> Markup {
     html! { a .id href=(ticket_href(id)) { (id) } }
 }

@@ -12,6 +12,7 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 use serde_json::Value;
 use serde_json::json;
+use shim_protocol::run_dir::Stream;
 
 use crate::domain::gates::kind::AttemptKind;
 use crate::mcp::desk::Declined;
@@ -28,6 +29,7 @@ use crate::web::transcript::rows::Part;
 use crate::web::transcript::search;
 use crate::web::transcript::search::Wanted;
 use crate::web::visit::Visit;
+use crate::wire::attempt::AttemptView;
 
 /// Rows of one answer, and the most that may be asked for.
 const ROWS: usize = 200;
@@ -72,8 +74,8 @@ pub(super) async fn read(
 ) -> DeskResult<Value> {
     let view = site.desk.attempt(attempt).await?;
     let running = view.state != "ended";
-    let is_agent = view.kind == AttemptKind::Agent.name();
-    look(site, attempt, move |file| {
+    let is_agent = is_agent(&view);
+    look(site, &view, move |file| {
         let lines: Lines = match asked {
             Asked::From(from) => file.after(from, limit, !running)?,
             Asked::Before(before) => file.before(before, limit, !running)?,
@@ -88,15 +90,23 @@ pub(super) async fn read(
     .await
 }
 
+/// Whether a claude wrote it. What the commands of a setup or a gate print goes where errors of an agent go.
+fn is_agent(view: &AttemptView) -> bool {
+    view.kind == AttemptKind::Agent.name()
+}
+
 /// Reads files where waiting for a disk delays no other request.
 async fn look<T: Send + 'static>(
     site: &Site,
-    attempt: &str,
+    view: &AttemptView,
     read: impl FnOnce(&Transcript) -> io::Result<T> + Send + 'static,
 ) -> DeskResult<T> {
+    let attempt = view.attempt_id.as_str();
     let run_dir: PathBuf = site.desk.run_dir(attempt)?;
+    let stream = if is_agent(view) { Stream::Stdout } else { Stream::Stderr };
     let Ok(_look) = site.looks.acquire().await else { return Err(Declined::Failed) };
-    let looked = tokio::task::spawn_blocking(move || read(&Transcript::open(&run_dir)?)).await;
+    let looked =
+        tokio::task::spawn_blocking(move || read(&Transcript::open(&run_dir, stream)?)).await;
     let looked = looked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     looked.map_err(|error| {
         tracing::warn!(attempt, error = telemetry::chain(&error), "a transcript could not be read");
@@ -114,10 +124,14 @@ pub(crate) async fn part(
     let Some(at) = number("at") else { return shell::sorry(&visit, &Declined::Unknown) };
     let n = number("n").and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let part = if visit.query.get("part") == Some("input") { Part::Input } else { Part::Text };
-    let found = look(&site, &id, move |file| {
-        let line = file.line_at(at, /* whole */ true)?;
-        Ok(line.map(|line| rows::whole(&line, n, part)))
-    });
+    let found = async {
+        let view = site.desk.attempt(&id).await?;
+        look(&site, &view, move |file| {
+            let line = file.line_at(at, /* whole */ true)?;
+            Ok(line.map(|line| rows::whole(&line, n, part)))
+        })
+        .await
+    };
     match found.await {
         Ok(Some(text)) => (StatusCode::OK, cut(&text, MOST_WHOLE).0.to_owned()).into_response(),
         Ok(None) => shell::sorry(&visit, &Declined::Unknown),
@@ -136,13 +150,17 @@ pub(crate) async fn next(
         return shell::sorry(&visit, &Declined::Unknown);
     };
     let back = visit.query.get("back") == Some("1");
-    let found = look(&site, &id, move |file| {
-        if back {
-            search::backwards(file, from, wanted)
-        } else {
-            search::forwards(file, from, wanted)
-        }
-    });
+    let found = async {
+        let view = site.desk.attempt(&id).await?;
+        look(&site, &view, move |file| {
+            if back {
+                search::backwards(file, from, wanted)
+            } else {
+                search::forwards(file, from, wanted)
+            }
+        })
+        .await
+    };
     match found.await {
         Ok(found) => Json(json!({"at": found.at, "reached": found.reached})).into_response(),
         Err(declined) => shell::sorry(&visit, &declined),

@@ -62,8 +62,8 @@ pub(super) struct Lines {
 
 impl Transcript {
     /// The segments of now; none without a directory.
-    pub(super) fn open(run_dir: &Path) -> io::Result<Self> {
-        let paths = match run_dir::segments(run_dir, Stream::Stdout) {
+    pub(super) fn open(run_dir: &Path, stream: Stream) -> io::Result<Self> {
+        let paths = match run_dir::segments(run_dir, stream) {
             Ok(paths) => paths,
             Err(run_dir::RunDirError::Read { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -84,7 +84,7 @@ impl Transcript {
             };
             let name = path.file_name().and_then(|name| name.to_str());
             if segments.is_empty() {
-                first = name.and_then(|name| Stream::Stdout.number_of(name)).unwrap_or(0);
+                first = name.and_then(|name| stream.number_of(name)).unwrap_or(0);
             }
             segments.push(Segment { path, start: bytes, length });
             bytes += length;
@@ -244,7 +244,7 @@ mod tests {
             let name = Stream::Stdout.segment(u32::try_from(at).unwrap() + 3);
             std::fs::write(dir.path().join(name), bytes).unwrap();
         }
-        let transcript = Transcript::open(dir.path()).unwrap();
+        let transcript = Transcript::open(dir.path(), Stream::Stdout).unwrap();
         (dir, transcript)
     }
 
@@ -296,10 +296,10 @@ mod tests {
     #[test]
     fn no_directory_and_what_is_no_file_are_no_lines() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Transcript::open(&dir.path().join("A-1")).unwrap().bytes, 0);
+        assert_eq!(Transcript::open(&dir.path().join("A-1"), Stream::Stdout).unwrap().bytes, 0);
         let pipe = dir.path().join(Stream::Stdout.segment(1));
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let empty = Transcript::open(dir.path()).unwrap();
+        let empty = Transcript::open(dir.path(), Stream::Stdout).unwrap();
         assert_eq!(empty.after(0, 10, true).unwrap(), Lines::default());
         assert_eq!(empty.before(u64::MAX, 10, true).unwrap(), Lines::default());
     }

@@ -102,7 +102,7 @@ mod tests {
         let error = "{\"is_error\":true}\n";
         let text = format!("{call}{}{error}{call}", "{}\n".repeat(500));
         std::fs::write(dir.path().join(Stream::Stdout.segment(1)), &text).unwrap();
-        let file = Transcript::open(dir.path()).unwrap();
+        let file = Transcript::open(dir.path(), Stream::Stdout).unwrap();
         let error_at = text.find(error).unwrap() as u64;
         assert_eq!(forwards(&file, 0, Wanted::Error).unwrap().at, Some(error_at));
         let last = error_at + error.len() as u64;

@@ -217,6 +217,14 @@ fn heading(
     let mut line = Line::new().toned(format!("── {attempt}"), Tone::Strong);
     if let Some(view) = view {
         line = line.toned(format!("  {}", view.stage), Tone::Strong);
+        match (view.kind.as_str(), &view.gate) {
+            ("gate", Some(gate)) if view.on_base => {
+                line = line.text(format!("  gate {gate}, on the base commit"));
+            }
+            ("gate", Some(gate)) => line = line.text(format!("  gate {gate}")),
+            ("setup" | "cleanup", _) => line = line.text(format!("  {}", view.kind)),
+            _ => {}
+        }
         if view.asks_outcome {
             line = line.text(", asked only for its outcome");
         }
@@ -232,13 +240,21 @@ fn heading(
 /// answered, as its agent said.
 fn verdict(view: &AttemptView, asked: bool, writer: &mut Writer<'_>) -> std::io::Result<()> {
     let outcome = view.outcome.as_deref().unwrap_or("ended");
-    let outcome = if asked { "blocked" } else { outcome };
+    let ran = match (view.exit_code, view.kind.as_str()) {
+        // A gate that is run again has no verdict of its own.
+        (Some(code), "gate" | "setup" | "cleanup") if code != 0 => "failed",
+        _ => outcome,
+    };
+    let outcome = if asked { "blocked" } else { view.verdict.as_deref().unwrap_or(ran) };
     let line = Line::new().text(format!("── {} ", view.attempt_id));
     let mut line = line.toned(outcome, Tone::of_state(outcome));
     if let Some(failure) = view.failure.as_deref().or(asked.then_some("question")) {
         line = line.text(format!(" ({failure})"));
     }
-    if let Some(detail) = &view.detail {
+    if let Some(code) = view.exit_code.filter(|code| *code != 0 && view.kind != "agent") {
+        line = line.text(format!(" (exit status {code})"));
+    }
+    if let Some(detail) = view.detail.as_ref().or(view.note.as_ref()) {
         line = line.text(format!(": {}", writer.told(detail)));
     }
     writer.say(line)?;
@@ -251,9 +267,14 @@ fn ended(detail: &TicketDetailView, writer: &Writer<'_>) -> Option<Line> {
     let id = &ticket.ticket_id;
     if let Some(resolution) = &ticket.resolution {
         let line = Line::new().toned(format!("{id} is closed: "), Tone::Strong);
-        return Some(line.toned(resolution, Tone::of_state(resolution)));
+        let line = line.toned(resolution, Tone::of_state(resolution));
+        let has_changes = ticket.branch.is_some() && ticket.head_commit != ticket.base_commit;
+        let result = format!("; `vibe-ensemble diff {id}` shows what it changed");
+        return Some(if has_changes { line.text(result) } else { line });
     }
     let reason = ticket.hold_reason.as_ref()?;
+    let waiting = detail.waiting_for.as_ref().unwrap_or(reason);
+    let waiting = waiting.strip_prefix("On hold: ").unwrap_or(waiting);
     let line = Line::new().toned(format!("{id} is on hold: "), Tone::Attention);
-    Some(line.text(writer.told(detail.waiting_for.as_ref().unwrap_or(reason))))
+    Some(line.text(writer.told(waiting)))
 }
