@@ -149,7 +149,7 @@ async fn an_agent_that_holds_every_connection_with_half_a_call_keeps_no_coordina
         stream.write_all(half.as_bytes()).await.unwrap();
         held.push(stream);
     }
-    // It goes on: whatever is closed is opened again.
+    // It does not stop: whatever is closed is opened again.
     let (address, over) = (bed.server.address().to_owned(), Arc::new(AtomicBool::new(false)));
     let hordes: Vec<_> = (0..2)
         .map(|_| {

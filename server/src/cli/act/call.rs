@@ -69,7 +69,7 @@ pub fn refuse_without_change<A: Act>(given: &Given<A>) -> Result<(), BadCommandL
     Ok(())
 }
 
-/// The ways to give a text beside an argument.
+/// The ways to give such a string beside an argument.
 fn ways(field: &str) -> &'static str {
     if mcp::LONG_TEXTS.contains(&field) {
         ", with --file FILE, or write - to read it from standard input"

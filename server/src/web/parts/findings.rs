@@ -38,7 +38,7 @@ pub(crate) fn about<'g>(gates: &'g [GateView], path: &str) -> Vec<Finding<'g>> {
     .collect()
 }
 
-/// The line of the file that a text names, as compilers and linters write it: `src/cart.rs:12:5`.
+/// The line of the file that a message names, as compilers and linters write it: `src/cart.rs:12:5`.
 fn line_in(text: &str, path: &str) -> Option<u64> {
     text.match_indices(path).find_map(|(at, _)| {
         let before = text[..at].strip_suffix("./").unwrap_or(&text[..at]);
