@@ -155,7 +155,7 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
     left.await;
     // Detects what a late death has changed after the first look.
     let again = kept.ok("get_ticket", json!({"ticket_id": ticket})).await;
-    if again != closed {
+    if unpriced(&again) != unpriced(&closed) {
         wrong.push(format!("a closed ticket changed: {closed} to {again}"));
     }
     wrong.extend(kept.database_problem().await);
@@ -221,6 +221,20 @@ fn kinds_of_pauses(events: &[Value]) -> Vec<String> {
 fn marked(events: &[Value]) -> Vec<i64> {
     let marked = events.iter().filter(|event| event["processed"] == true);
     marked.filter_map(|event| event["seq"].as_i64()).collect()
+}
+
+/// The ticket without what limits assume for an attempt that reported no cost: that is known only once nothing of the
+/// attempt is left, which may be after its ticket was closed.
+fn unpriced(ticket: &Value) -> Value {
+    let mut ticket = ticket.clone();
+    let mut forget = |value: &mut Value| {
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("assumed_usd");
+        }
+    };
+    ticket["attempts"].as_array_mut().into_iter().flatten().for_each(&mut forget);
+    forget(&mut ticket);
+    ticket
 }
 
 /// Accepted work is on the base branch, other work is kept, and git finds nothing wrong.

@@ -138,7 +138,8 @@ impl Repository {
     /// The subjects of the commits in a range, oldest first.
     #[must_use]
     pub fn subjects(&self, range: &str) -> Vec<String> {
-        let log = self.ask(&["log", "--reverse", "--format=%s", range]);
+        // Not by date: commits of the same second on two branches have no order.
+        let log = self.ask(&["log", "--topo-order", "--reverse", "--format=%s", range]);
         log.lines().map(str::to_owned).collect()
     }
 
