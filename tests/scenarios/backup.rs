@@ -36,10 +36,13 @@ async fn a_backup_is_private_never_overwrites_and_needs_no_server() {
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("already exists"), "{again:?}");
     assert!(fs::read(&file).unwrap() == content);
-    let nowhere = bed.server.operate("backup", &["/nonexistent/copy.db"]).await;
-    assert_eq!(nowhere.status.code(), Some(1));
-    let words = String::from_utf8_lossy(&nowhere.stderr).into_owned();
-    assert!(words.contains("/nonexistent is not a directory"), "{words}");
+    let nowhere = bed.server.path("nowhere");
+    let copy = nowhere.join("copy.db").display().to_string();
+    let refused = bed.server.operate("backup", &[&copy]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let told = format!("{} is not a directory", nowhere.display());
+    assert!(words.contains(&told), "{words}");
 
     bed.server.stop().await;
     let said = back_up(&bed.server, &bed.server.path("two.db")).await;

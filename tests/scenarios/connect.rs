@@ -143,7 +143,8 @@ async fn a_second_connect_changes_nothing_and_keeps_what_others_wrote() {
     let refused = bed.server.operate("connect", &[directory.to_str().unwrap()]).await;
     assert_eq!(refused.status.code(), Some(1), "{}", words(&refused));
     assert!(words(&refused).contains("rename or remove"), "{}", words(&refused));
-    let missing = bed.server.operate("connect", &["/nonexistent"]).await;
+    let nowhere = directory.join("nowhere");
+    let missing = bed.server.operate("connect", &[nowhere.to_str().unwrap()]).await;
     assert_eq!(missing.status.code(), Some(1), "{}", words(&missing));
 }
 

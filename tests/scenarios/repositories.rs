@@ -4,6 +4,10 @@ use std::fs;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
 
 use e2e::bed::Bed;
 use e2e::bed::text;
@@ -126,12 +130,35 @@ async fn a_message_of_git_becomes_part_of_one_sentence() {
     for words in [&reason, &told] {
         assert_reads_well(&bed, words);
     }
-    let (bed, reason, told) =
-        not_merged(|path| fs::write(path.join(".git/index.lock"), "").unwrap()).await;
+    let mut commit = None;
+    let (bed, reason, told) = not_merged(|path| commit = Some(commits(path))).await;
     assert!(reason.contains("index.lock"), "{reason}");
     for words in [&reason, &told] {
         assert_reads_well(&bed, words);
     }
+    let mut commit = commit.expect("it was begun");
+    drop(commit.stdin.take());
+    drop(commit.wait().expect("it ends without its message"));
+}
+
+/// A commit of the user's, who is still writing its message and closes the editor with its standard
+/// input. A lock that nobody holds would be cleared away some seconds later.
+fn commits(repository: &Path) -> Child {
+    let mut child = Command::new("git")
+        .args(["-c", "user.name=User", "-c", "user.email=user@localhost"])
+        .args(["-c", "core.hooksPath=/dev/null", "commit", "--all", "--allow-empty"])
+        .env("GIT_EDITOR", "read line; :")
+        .current_dir(repository)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("git runs");
+    while !repository.join(".git/index.lock").exists() {
+        assert!(child.try_wait().expect("a child of ours").is_none(), "it ended before its lock");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
 }
 
 #[e2e::scenario]

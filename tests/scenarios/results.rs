@@ -1,6 +1,7 @@
 //! Streams as claude really writes them: several results in one run, broken characters, impossible
 //! numbers.
 
+use std::fs;
 use std::path::PathBuf;
 
 use e2e::bed::Bed;
@@ -198,15 +199,24 @@ async fn a_real_session_whose_background_task_outlives_its_outcome_keeps_it() {
             return Turn::Say("ok".to_owned());
         }
         match ask.answers {
-            0 => bash("sleep 2; echo tests pass", &json!({"run_in_background": true})),
+            0 => {
+                let task = "until [ -e go ]; do sleep 0.1; done; echo tests pass";
+                bash(task, &json!({"run_in_background": true}))
+            }
             1 => done("Built."),
             _ => Turn::Say("Noted.".to_owned()),
         }
     })
     .await;
     let bed = with_claude(claude, &api).await;
-    bed.project("shop", &["build"]).await;
+    let directory = bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "Work.").await;
+    eventually("the session has given its outcome", || {
+        let given = bed.results("A-1").len();
+        std::future::ready(if given == 1 { Ok(()) } else { Err(format!("{given} results")) })
+    })
+    .await;
+    fs::write(directory.join("go"), "").unwrap();
 
     let closed = bed.completed(&ticket).await;
 

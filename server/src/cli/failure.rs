@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::cli::client::ClientError;
+use crate::cli::client::WrongField;
 use crate::config::Problem;
 use crate::config::Problems;
 use crate::exit::Exit;
@@ -67,13 +68,21 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 /// The error in the words of a command: its user knows no fields.
 #[must_use]
 pub fn worded(error: anyhow::Error) -> anyhow::Error {
-    let Some(ClientError::Wrong { wrong, .. }) = error.downcast_ref() else { return error };
     let name = |field: &str| {
         let field = field.strip_suffix("_id").unwrap_or(field);
         format!("the {}", field.replace('_', " "))
     };
-    let said = wrong.iter().map(|wrong| wrong.said(&name(wrong.root())));
-    BadCommandLine::new(said.collect::<Vec<_>>().join("; ")).into()
+    reworded(error, |wrong| wrong.said(&name(wrong.root())))
+}
+
+/// The same with words for each wrong field.
+pub(super) fn reworded(
+    error: anyhow::Error,
+    said: impl Fn(&WrongField) -> String,
+) -> anyhow::Error {
+    let Some(ClientError::Wrong { wrong, .. }) = error.downcast_ref() else { return error };
+    let said: Vec<String> = wrong.iter().map(said).collect();
+    BadCommandLine::new(said.join("; ")).into()
 }
 
 /// Whether the reader of standard output went away, as `head` does: not a failure, and nobody is left to read a message.

@@ -5,14 +5,13 @@
 //! `packed-refs` would stop every step for as long as git may take.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::error::GitError;
 use super::error::file_error;
-use crate::beneath;
+use super::site;
 
 /// Directories that only hold what this server has git keep. Parents come first.
 const OWN: [&str; 5] = [
@@ -85,11 +84,7 @@ fn moved_within(common: &Path, place: &Path) -> Option<PathBuf> {
 
 fn remove(place: &Path) -> Result<(), GitError> {
     tracing::warn!(place = %place.display(), "a link, a pipe or a device was removed from a place where git keeps a directory or a file");
-    match beneath::remove(place) {
-        // A place above it is a link to somewhere else, which was an error or is the user's own.
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(place)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    site::remove(place)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::attempt::Ended;
 use crate::domain::attempt::Progress;
 use crate::domain::gates::kind::AttemptKind;
+use crate::domain::names::Named as _;
 
 /// The progress that an agent reported.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -87,6 +88,27 @@ pub struct AttemptView {
     pub granted_at: String,
     pub started_at: Option<String>,
     pub ended_at: Option<String>,
+}
+
+impl AttemptView {
+    /// Whether an agent worked in it, of which turns and dollars are counted. A server from before there were gates says no
+    /// kind.
+    #[must_use]
+    pub fn is_agent(&self) -> bool {
+        self.kind.is_empty() || self.kind == AttemptKind::Agent.name()
+    }
+
+    /// What it is, if no agent worked in it.
+    #[must_use]
+    pub fn what(&self) -> Option<String> {
+        let gate = self.gate.as_deref().unwrap_or_default();
+        match AttemptKind::from_name(&self.kind)? {
+            AttemptKind::Agent => None,
+            AttemptKind::Gate if self.on_base => Some(format!("gate {gate}, on the base commit")),
+            AttemptKind::Gate => Some(format!("gate {gate}")),
+            AttemptKind::Setup | AttemptKind::Cleanup => Some(self.kind.clone()),
+        }
+    }
 }
 
 impl From<Attempt> for AttemptView {

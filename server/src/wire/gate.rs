@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::domain::judging::GateVerdict;
+use crate::domain::names::Named as _;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -50,6 +51,12 @@ pub struct CopiedView {
     pub bytes: u64,
     /// Files that were not copied, and why, a sentence each; the first 10.
     pub left: Vec<String>,
+}
+
+/// Whether a verdict, if there is one, lets nothing pass.
+#[must_use]
+pub fn is_red(verdict: Option<&str>) -> bool {
+    verdict.and_then(GateVerdict::from_name).is_some_and(|verdict| !verdict.passes())
 }
 
 /// The verdicts as the schema lists them; null before the first.

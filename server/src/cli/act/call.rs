@@ -14,6 +14,7 @@ use crate::cli::act::long;
 use crate::cli::client::Client;
 use crate::cli::client::ClientError;
 use crate::cli::client::WrongField;
+use crate::cli::failure;
 use crate::cli::failure::BadCommandLine;
 use crate::config::Environment;
 use crate::mcp;
@@ -39,9 +40,7 @@ pub async fn call<A: Act>(
 
 /// An error in the words of the command: wrong arguments by the names that it has for them.
 pub(super) fn worded<A: Act>(error: ClientError) -> anyhow::Error {
-    let ClientError::Wrong { wrong, .. } = &error else { return error.into() };
-    let said: Vec<String> = wrong.iter().map(said::<A>).collect();
-    BadCommandLine::new(said.join("; ")).into()
+    failure::reworded(error.into(), said::<A>)
 }
 
 /// A wrong value as the command line words it.

@@ -136,25 +136,31 @@ async fn online(command: &Stop, what: Option<&Named>, client: &Client) -> anyhow
 
 /// Waits until a worker is gone.
 async fn gone(client: &Client, worker: &str, deadline: Instant) -> anyhow::Result<bool> {
-    loop {
+    until(deadline, async || {
         let status: WorkerStatus =
             client.ask("get_worker_status", json!({"worker_id": worker})).await?;
-        if status.worker.state == "stopped" {
-            return Ok(true);
-        }
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+        Ok(status.worker.state == "stopped")
+    })
+    .await
 }
 
 /// Waits until nothing works on a ticket any more.
 async fn rests(client: &Client, ticket: &str, deadline: Instant) -> anyhow::Result<bool> {
-    loop {
+    until(deadline, async || {
         let asked = json!({"ticket_id": ticket});
         let found: TicketDetailView = client.ask("get_ticket", asked).await?;
-        if found.ticket.state != TicketState::Running.name() {
+        Ok(found.ticket.state != TicketState::Running.name())
+    })
+    .await
+}
+
+/// Looks until it is so, or until the deadline. Returns whether it is.
+async fn until(
+    deadline: Instant,
+    is_so: impl AsyncFn() -> anyhow::Result<bool>,
+) -> anyhow::Result<bool> {
+    loop {
+        if is_so().await? {
             return Ok(true);
         }
         if Instant::now() >= deadline {

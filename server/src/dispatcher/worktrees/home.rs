@@ -22,13 +22,17 @@ impl Worktrees {
     ) -> std::result::Result<Worktree, Trouble> {
         let path = PathBuf::from(&work.path);
         let own = self.store.directory_of_worktree(ticket).await?;
-        let (place, wanted) = (path.clone(), own.clone());
-        if off_thread(&path, move || git::clear_above(&place, wanted.as_deref())).await? {
+        let (place, all, wanted) = (path.clone(), self.directory.clone(), own.clone());
+        let looked = off_thread(&path, move || {
+            let cleared = git::clear_above(&place, wanted.as_deref())?;
+            let home = wanted.map(|own| git::bring_home(&place, &own, &all)).transpose()?;
+            Ok((cleared, home))
+        });
+        let (cleared, home) = looked.await?;
+        if cleared {
             tracing::warn!(%ticket, path = work.path, "something else was in the place of the directory of a project's worktrees and was moved out of the way");
         }
-        if let Some(own) = own {
-            let (place, all, wanted) = (path.clone(), self.directory.clone(), own.clone());
-            let home = off_thread(&path, move || git::bring_home(&place, &wanted, &all)).await?;
+        if let Some((own, home)) = own.zip(home) {
             match home {
                 Home::There => return Ok(Worktree { directory: Some(own), ..work.clone() }),
                 Home::Again(from) => {

@@ -11,7 +11,6 @@ use crate::domain::checks::Gate;
 use crate::domain::checks::Stages;
 use crate::domain::id::TicketId;
 use crate::domain::text;
-use crate::domain::ticket::Plan;
 use crate::mcp::service::Result;
 use crate::mcp::service::Service;
 use crate::mcp::service::id;
@@ -79,17 +78,20 @@ async fn waive(service: Service, given: Waive) -> Result<TicketView> {
     Ok(service.store.waive_gate(ticket, given.gate, reason, service.now()).await?.into())
 }
 
-/// The gates of a ticket with what each found last.
-pub(super) async fn of_ticket(service: &Service, ticket: TicketId) -> Result<Vec<GateView>> {
+/// The gates of a ticket with this plan, each with what it found last.
+pub(super) async fn of_ticket(
+    service: &Service,
+    ticket: TicketId,
+    plan: &[String],
+) -> Result<Vec<GateView>> {
     let gates = service.store.checks_of(ticket).await?.gates;
     if gates.is_empty() {
         return Ok(Vec::new());
     }
     let attempts = service.store.gates_of(ticket).await?;
     let waivers = service.store.waivers(ticket).await?;
-    let plan = service.store.find_ticket(ticket).await?.plan;
     let one = |gate: Gate| {
-        let idle = idle(&gate, &plan);
+        let idle = idle(&gate, plan);
         let view = view(gate, &attempts, &waivers);
         if view.attempt_id.is_some() { view } else { GateView { note: idle, ..view } }
     };
@@ -97,10 +99,9 @@ pub(super) async fn of_ticket(service: &Service, ticket: TicketId) -> Result<Vec
 }
 
 /// Why a gate never runs for a ticket: a wrong name among its stages would otherwise look as if all were well.
-fn idle(gate: &Gate, plan: &Plan) -> Option<String> {
+fn idle(gate: &Gate, plan: &[String]) -> Option<String> {
     let Stages::Named(named) = &gate.stages else { return None };
-    let has = |name: &String| plan.stages().iter().any(|stage| stage.as_str() == name);
-    if named.iter().any(has) {
+    if named.iter().any(|name| plan.contains(name)) {
         return None;
     }
     if named.is_empty() {

@@ -341,7 +341,7 @@ pub(crate) async fn detail(
     detail.surroundings.brakes = service.brakes();
     detail.surroundings.git = service.git_step(ticket);
     let view = TicketDetailView::of(detail, service.reader);
-    let gates = gates::of_ticket(service, ticket).await?;
+    let gates = gates::of_ticket(service, ticket, &view.ticket.execution_plan).await?;
     Ok(TicketDetailView { gates, copied: gates::copied(service, ticket).await?, ..view })
 }
 

@@ -5,7 +5,6 @@ use sqlx::Sqlite;
 use sqlx::SqliteConnection;
 
 use super::ledger::GroupBy;
-use super::ledger::KEYS;
 use super::ledger::Narrowed;
 use crate::store::db::error::Result;
 
@@ -33,12 +32,6 @@ pub(crate) async fn groups(
 }
 
 pub(crate) fn select_count(narrowed: &Narrowed, by: GroupBy) -> QueryBuilder<Sqlite> {
-    let known: Vec<&str> = KEYS
-        .iter()
-        .zip(by.keys())
-        .filter(|(_, known)| *known)
-        .map(|((column, _), _)| *column)
-        .collect();
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (SELECT 1 FROM ");
     if narrowed.ticket.is_some() {
         narrowed.push_attempts(&mut sql);
@@ -51,6 +44,6 @@ pub(crate) fn select_count(narrowed: &Narrowed, by: GroupBy) -> QueryBuilder<Sql
         sql.push("usage_stage WHERE 1 = 1");
         narrowed.push_names(&mut sql);
     }
-    sql.push(" GROUP BY ").push(known.join(", ")).push(")");
+    sql.push(" GROUP BY ").push(by.columns()).push(")");
     sql
 }

@@ -48,6 +48,12 @@ impl GroupBy {
             Self::Attempt => [true, true, true, true, true],
         }
     }
+
+    /// The columns that name a group, as a list in SQL.
+    pub(crate) fn columns(self) -> String {
+        let named = KEYS.iter().zip(self.keys()).filter(|(_, is_named)| *is_named);
+        named.map(|((column, _), _)| *column).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Which attempts are summed.
@@ -122,7 +128,7 @@ const SUMMED: &str = "attempts, unpriced, turns, input_tokens, cached_tokens, ou
     wall_ms, peak_memory_bytes";
 
 /// The columns that can name a group, and what they are called in a [`Usage`].
-pub(crate) const KEYS: [(&str, &str); 5] = [
+const KEYS: [(&str, &str); 5] = [
     ("day", "day"),
     ("project_id", "project"),
     ("stage", "worker_type"),

@@ -8,7 +8,6 @@ use super::counted;
 use super::dearest;
 use super::ledger;
 use super::ledger::GroupBy;
-use super::ledger::KEYS;
 use super::ledger::Narrowed;
 use super::ledger::Period;
 use super::ledger::SUMS;
@@ -98,18 +97,15 @@ pub(crate) fn select_groups(
     skip: i64,
     wanted: i64,
 ) -> QueryBuilder<Sqlite> {
-    let keys = by.keys();
     let mut sql =
-        QueryBuilder::<Sqlite>::new(format!("SELECT {}, {SUMS} FROM ", ledger::columns(keys)));
+        QueryBuilder::<Sqlite>::new(format!("SELECT {}, {SUMS} FROM ", ledger::columns(by.keys())));
     let by_name = matches!(by, GroupBy::Day | GroupBy::Project | GroupBy::WorkerType);
     if by_name && narrowed.ticket.is_none() {
         narrowed.push_days(&mut sql);
     } else {
         narrowed.push_attempts(&mut sql);
     }
-    let known: Vec<&str> =
-        KEYS.iter().zip(keys).filter(|(_, known)| *known).map(|((column, _), _)| *column).collect();
-    sql.push(" GROUP BY ").push(known.join(", "));
+    sql.push(" GROUP BY ").push(by.columns());
     sql.push(if by == GroupBy::Day { " ORDER BY day DESC" } else { " ORDER BY cost_usd DESC" });
     // The other columns make the order the same each time.
     sql.push(", project, worker_type, ticket_id, attempt_id");

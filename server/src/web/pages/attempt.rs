@@ -43,7 +43,7 @@ async fn make(site: &Site, visit: &Visit, id: &str) -> DeskResult<Page> {
     let sub = html! {
         span #state data-live=(topics) {
             @if attempt.verdict.is_some() { (values::verdict(attempt.verdict.as_deref(), false)) } @else { (values::outcome(attempt.outcome.as_deref().unwrap_or("running"))) }
-            @if let Some(what) = gates::what(&attempt) { " " span .hostile { (Hostile(&what)) } }
+            @if let Some(what) = attempt.what() { " " span .hostile { (Hostile(&what)) } }
             " at " b { (Hostile(&attempt.stage)) } " of "
             (values::ticket_id(&attempt.ticket_id))
         }
@@ -76,7 +76,7 @@ fn facts(attempt: &AttemptView, at: Timestamp) -> Markup {
             @if let Some(failure) = &attempt.failure { dt { "Failure" } dd { (failure.replace('_', " ")) } }
             dt { "Granted" } dd { (values::ago(&attempt.granted_at, at)) }
             @if let Some(begun) = begun { dt { "Lasted" } dd { (values::lasting(end - begun)) } }
-            @if gates::is_agent(attempt) {
+            @if attempt.is_agent() {
                 dt { "Cost" } dd { (values::dollars(attempt.cost_usd.unwrap_or(0.0), attempt.assumed_usd.unwrap_or(0.0), attempt.budget_usd)) }
             }
             @for command in attempt.commands.iter().flatten() { dt { "Command" } dd .mono.hostile { (Hostile(&gates::line(command))) } }

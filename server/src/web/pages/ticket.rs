@@ -225,14 +225,14 @@ fn attempt_row(attempt: &AttemptView, at: Timestamp) -> Markup {
         tr id={ "attempt-" (attempt.attempt_id) } data-item data-href={ "/attempts/" (attempt.attempt_id) } {
             td { (values::attempt_id(&attempt.attempt_id)) }
             td { (Hostile(&attempt.stage)) @if attempt.asks_outcome { " " span .muted { "asked for its outcome" } }
-                @if let Some(what) = gates::what(attempt) { " " span .muted.hostile { (Hostile(&what)) } } }
+                @if let Some(what) = attempt.what() { " " span .muted.hostile { (Hostile(&what)) } } }
             td { @if attempt.verdict.is_some() { (values::verdict(attempt.verdict.as_deref(), false)) }
                 @else { (values::outcome(attempt.outcome.as_deref().unwrap_or("running"))) }
                 @if let Some(failure) = &attempt.failure { " " span .muted { (failure.replace('_', " ")) } } }
             td { (values::ago(begun, at)) }
             td { @if let Some(lasted) = lasted { (lasted) } }
             td .num { @if let Some(turns) = attempt.num_turns { (turns) } }
-            td .num { @if gates::is_agent(attempt) { (values::dollars(attempt.cost_usd.unwrap_or(0.0), attempt.assumed_usd.unwrap_or(0.0), attempt.budget_usd)) } }
+            td .num { @if attempt.is_agent() { (values::dollars(attempt.cost_usd.unwrap_or(0.0), attempt.assumed_usd.unwrap_or(0.0), attempt.budget_usd)) } }
             td .hostile { @if let Some(said) = said { (Hostile(&values::line(said, 200))) } }
         }
     }

@@ -12,8 +12,8 @@ use crate::web::parts::values;
 use crate::web::text::Hostile;
 use crate::web::text::terminal;
 use crate::web::visit::Visit;
-use crate::wire::attempt::AttemptView;
 use crate::wire::gate::GateView;
+use crate::wire::gate::is_red;
 use crate::wire::ticket::TicketDetailView;
 
 /// A list of gates, each with its verdict; what stands in the way is open, with the end of its output.
@@ -64,7 +64,7 @@ fn waive(ticket: &str, gate: &GateView) -> Act {
 }
 
 pub(crate) fn stands_in_the_way(gate: &GateView) -> bool {
-    matches!(gate.verdict.as_deref(), Some("failed" | "timed_out" | "error"))
+    is_red(gate.verdict.as_deref())
 }
 
 #[expect(
@@ -79,22 +79,6 @@ fn millis(seconds: f64) -> i64 {
 pub(crate) fn line(command: &[String]) -> String {
     let words: Vec<String> = command.iter().map(|word| shell_word(word)).collect();
     values::line(&words.join(" "), 500)
-}
-
-/// Whether it is the work of an agent, which turns and dollars are counted of.
-pub(crate) fn is_agent(attempt: &AttemptView) -> bool {
-    matches!(attempt.kind.as_str(), "agent" | "")
-}
-
-/// What an attempt is that is not an agent's.
-pub(crate) fn what(attempt: &AttemptView) -> Option<String> {
-    let gate = attempt.gate.as_deref().unwrap_or_default();
-    match attempt.kind.as_str() {
-        "gate" if attempt.on_base => Some(format!("gate {gate}, on the base commit")),
-        "gate" => Some(format!("gate {gate}")),
-        "setup" | "cleanup" => Some(attempt.kind.clone()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

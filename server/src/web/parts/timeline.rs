@@ -7,6 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::web::parts::values;
 use crate::web::parts::values::lasting;
 use crate::wire::attempt::AttemptView;
+use crate::wire::gate::is_red;
 
 /// The picture is this wide, in its own units; a style makes it as wide as the page.
 const WIDTH: i64 = 1_000;
@@ -89,7 +90,7 @@ fn parts(attempt: &AttemptView, now: Timestamp) -> Vec<Part> {
     }
     let class = match attempt.outcome.as_deref() {
         _ if started.is_none() => "waiting",
-        Some("succeeded") if has_failed(attempt) => "failed",
+        Some("succeeded") if is_red(attempt.verdict.as_deref()) => "failed",
         _ if attempt.kind == "gate" => "gate",
         None => "running",
         Some("succeeded") => "succeeded",
@@ -97,11 +98,6 @@ fn parts(attempt: &AttemptView, now: Timestamp) -> Vec<Part> {
     };
     parts.push(Part { from: started.unwrap_or(granted), to: end, class });
     parts
-}
-
-/// Whether it is a gate that ran to its end and lets nothing pass.
-fn has_failed(gate: &AttemptView) -> bool {
-    matches!(gate.verdict.as_deref(), Some("failed" | "timed_out" | "error"))
 }
 
 /// The whole time in stretches: those in which something ran share the width by their lengths, those between are short.

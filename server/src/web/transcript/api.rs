@@ -14,7 +14,6 @@ use serde_json::Value;
 use serde_json::json;
 use shim_protocol::run_dir::Stream;
 
-use crate::domain::gates::kind::AttemptKind;
 use crate::mcp::desk::Declined;
 use crate::mcp::desk::DeskResult;
 use crate::telemetry;
@@ -74,7 +73,7 @@ pub(super) async fn read(
 ) -> DeskResult<Value> {
     let view = site.desk.attempt(attempt).await?;
     let running = view.state != "ended";
-    let is_agent = is_agent(&view);
+    let is_agent = view.is_agent();
     look(site, &view, move |file| {
         let lines: Lines = match asked {
             Asked::From(from) => file.after(from, limit, !running)?,
@@ -90,11 +89,6 @@ pub(super) async fn read(
     .await
 }
 
-/// Whether a claude wrote it. What the commands of a setup or a gate print goes where errors of an agent go.
-fn is_agent(view: &AttemptView) -> bool {
-    view.kind == AttemptKind::Agent.name()
-}
-
 /// Reads files where waiting for a disk delays no other request.
 async fn look<T: Send + 'static>(
     site: &Site,
@@ -103,7 +97,8 @@ async fn look<T: Send + 'static>(
 ) -> DeskResult<T> {
     let attempt = view.attempt_id.as_str();
     let run_dir: PathBuf = site.desk.run_dir(attempt)?;
-    let stream = if is_agent(view) { Stream::Stdout } else { Stream::Stderr };
+    // What the commands of a setup or a gate print goes where errors of an agent go.
+    let stream = if view.is_agent() { Stream::Stdout } else { Stream::Stderr };
     let Ok(_look) = site.looks.acquire().await else { return Err(Declined::Failed) };
     let looked =
         tokio::task::spawn_blocking(move || read(&Transcript::open(&run_dir, stream)?)).await;

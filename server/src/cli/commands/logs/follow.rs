@@ -217,13 +217,8 @@ fn heading(
     let mut line = Line::new().toned(format!("── {attempt}"), Tone::Strong);
     if let Some(view) = view {
         line = line.toned(format!("  {}", view.stage), Tone::Strong);
-        match (view.kind.as_str(), &view.gate) {
-            ("gate", Some(gate)) if view.on_base => {
-                line = line.text(format!("  gate {gate}, on the base commit"));
-            }
-            ("gate", Some(gate)) => line = line.text(format!("  gate {gate}")),
-            ("setup" | "cleanup", _) => line = line.text(format!("  {}", view.kind)),
-            _ => {}
+        if let Some(what) = view.what() {
+            line = line.text(format!("  {what}"));
         }
         if view.asks_outcome {
             line = line.text(", asked only for its outcome");
@@ -240,18 +235,16 @@ fn heading(
 /// answered, as its agent said.
 fn verdict(view: &AttemptView, asked: bool, writer: &mut Writer<'_>) -> std::io::Result<()> {
     let outcome = view.outcome.as_deref().unwrap_or("ended");
-    let ran = match (view.exit_code, view.kind.as_str()) {
-        // A gate that is run again has no verdict of its own.
-        (Some(code), "gate" | "setup" | "cleanup") if code != 0 => "failed",
-        _ => outcome,
-    };
+    let failed = view.exit_code.filter(|code| *code != 0 && !view.is_agent());
+    // A gate that is run again has no verdict of its own.
+    let ran = if failed.is_some() { "failed" } else { outcome };
     let outcome = if asked { "blocked" } else { view.verdict.as_deref().unwrap_or(ran) };
     let line = Line::new().text(format!("── {} ", view.attempt_id));
     let mut line = line.toned(outcome, Tone::of_state(outcome));
     if let Some(failure) = view.failure.as_deref().or(asked.then_some("question")) {
         line = line.text(format!(" ({failure})"));
     }
-    if let Some(code) = view.exit_code.filter(|code| *code != 0 && view.kind != "agent") {
+    if let Some(code) = failed {
         line = line.text(format!(" (exit status {code})"));
     }
     if let Some(detail) = view.detail.as_ref().or(view.note.as_ref()) {
