@@ -121,6 +121,37 @@ async fn a_stage_is_completed_a_ticket_resumed_and_one_closed_from_a_shell() {
 }
 
 #[e2e::scenario]
+async fn a_pause_keeps_its_reason_and_a_started_server_says_that_it_is_paused() {
+    let mut bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    for place in [&[][..], &["shop"], &["shop", "build"]] {
+        good(&bed, &[&["pause"][..], place, &["--reason", "We wait for Ann."]].concat()).await;
+        let again = good(&bed, &[&["pause"][..], place].concat()).await;
+        assert!(!again.contains("no reason"), "{place:?}: {again}");
+    }
+    let others = good(&bed, &["pause", "--reason", "We wait for Bob."]).await;
+    assert!(others.contains("Bob") && others.contains("Ann"), "{others}");
+    bed.server.stop().await;
+    bed.launch().await;
+    let log = bed.server.log();
+    for what in ["the server is still paused", "the project shop is still paused"] {
+        assert!(log.contains(what), "{what}: {log}");
+    }
+}
+
+#[e2e::scenario]
+async fn a_worker_type_that_is_not_there_is_named_where_nothing_is_found() {
+    let bed = Bed::start().await;
+    bed.project("shop", &["build"]).await;
+    for command in [&["tickets", "--stage"][..], &["usage", "--worker-type"]] {
+        let said = good(&bed, &[command, &["bulid"]].concat()).await;
+        assert!(said.contains("worker type bulid. Did you mean build?"), "{command:?}: {said}");
+        let said = good(&bed, &[command, &["build", "--project", "shop"]].concat()).await;
+        assert!(!said.contains("Did you mean"), "{command:?}: {said}");
+    }
+}
+
+#[e2e::scenario]
 async fn mistakes_in_a_shell_are_refused_in_the_words_of_a_shell() {
     let bed = Bed::start().await;
     bed.project("shop", &["build"]).await;

@@ -55,8 +55,8 @@ async fn systemd_is_notified_of_the_start_the_work_a_reload_and_the_stop() {
     bed.project("shop", &["build"]).await;
     let ticket = bed.ticket("shop", &["build"], "fake: build: wait-for go").await;
     let call = bed.called(&ticket, "build", 1).await;
-    let line = systemd.hears("1 tickets running").await;
-    assert!(line.starts_with("STATUS=serving: 1 workers"), "{line}");
+    let line = systemd.hears("1 ticket running").await;
+    assert!(line.starts_with("STATUS=serving: 1 worker,"), "{line}");
     let waiting = bed.ticket("shop", &["build"], "").await;
     systemd.hears("1 queued").await;
 

@@ -138,7 +138,8 @@ async fn a_message_of_git_becomes_part_of_one_sentence() {
     }
     let mut commit = commit.expect("it was begun");
     drop(commit.stdin.take());
-    drop(commit.wait().expect("it ends without its message"));
+    let ended = commit.wait().expect("a child of ours");
+    assert!(!ended.success(), "a commit without a message");
 }
 
 /// A commit of the user's, who is still writing its message and closes the editor with its standard

@@ -183,8 +183,9 @@ fn done(report: &str) -> Turn {
     Turn::Use { tool: "StructuredOutput".to_owned(), input }
 }
 
+/// With the usual patience: between the end of its last task and its next turn, claude is silent.
 async fn with_claude(claude: PathBuf, api: &MessagesApi) -> Bed {
-    let mut setup = Setup { agent: Some(claude), ..impatient() };
+    let mut setup = Setup { agent: Some(claude), ..Setup::default() };
     for (name, value) in claude::environment(api) {
         setup = setup.env(name, value);
     }

@@ -107,6 +107,8 @@ async fn a_dry_run_writes_nothing_and_disconnect_takes_out_what_connect_put_in()
     assert_eq!(content(&directory), connected);
     good(&bed.server, &["disconnect", path]).await;
     assert_eq!(content(&directory), before, "byte for byte");
+    let said = good(&bed.server, &["disconnect", path, "--scope", "local"]).await;
+    assert!(said.contains("Nothing to remove"), "{said}");
 
     // What somebody has changed stays.
     good(&bed.server, &["connect", path]).await;
@@ -137,6 +139,8 @@ async fn restore_needs_no_server_checks_the_copy_and_keeps_the_old() {
     fs::write(&garbage, "not a database").expect("writable");
     let refused = bed.server.operate("restore", &[garbage.to_str().expect("plain")]).await;
     assert_eq!(refused.status.code(), Some(1), "{}", words(&refused));
+    let told = format!("{} is not a backup of vibe-ensemble", garbage.display());
+    assert!(words(&refused).contains(&told), "{}", words(&refused));
     let said = good(&bed.server, &["restore", &file, "--json"]).await;
     let end = said.rfind('}').expect("JSON") + 1;
     let answer: Value = serde_json::from_str(&said[..end]).expect("JSON");

@@ -16,6 +16,7 @@ pub mod pauses;
 #[cfg(test)]
 mod printed;
 pub mod progress;
+pub mod queues;
 pub mod run;
 pub mod slips;
 pub mod terminal;

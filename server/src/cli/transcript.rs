@@ -6,6 +6,7 @@ use shim_protocol::json;
 use crate::cli::output::plain;
 use crate::cli::output::short;
 use crate::cli::terminal::Tone;
+use crate::domain::text;
 
 const LINE: usize = 160;
 
@@ -145,7 +146,7 @@ fn result(message: &Value) -> Vec<Told> {
         Some(_) | None if failed && subtype == "success" => "error".to_owned(),
         Some(_) | None => subtype,
     };
-    let turns = if turns == "1" { "1 turn".to_owned() } else { format!("{turns} turns") };
+    let turns = text::counted(turns, "turn");
     let tone = if failed { Tone::Bad } else { Tone::Faint };
     let mut lines = vec![Told::new(tone, format!("claude ended: {how}, {turns}, ${cost:.4}"))];
     if failed {

@@ -5,6 +5,7 @@ use super::advice::Knob;
 use super::id::TicketId;
 use super::limits::Account;
 use super::limits::LEAST_USD;
+use crate::domain::text;
 
 /// How much a ticket has used of its limits, at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +90,8 @@ impl Bounds {
             && made >= most
         {
             return Some(format!(
-                "it has had {made} attempts, and a ticket of this project may have {most} over its whole life ({})",
+                "it has had {}, and a ticket of this project may have {most} over its whole life ({})",
+                text::counted(made, "attempt"),
                 Knob::TicketAttempts.setting()
             ));
         }
@@ -97,9 +99,10 @@ impl Bounds {
             && made >= most
         {
             return Some(format!(
-                "{} has had {made} attempts, with all that it became, and a ticket of this project may have {most} over its \
+                "{} has had {}, with all that it became, and a ticket of this project may have {most} over its \
                  whole life ({})",
                 self.began,
+                text::counted(made, "attempt"),
                 Knob::TicketAttempts.setting()
             ));
         }
@@ -107,7 +110,8 @@ impl Bounds {
         // The limit was lowered while the ticket waited for its next attempt.
         self.max_attempts.filter(|most| used >= *most).map(|most| {
             format!(
-                "its stage has had {used} attempts, and may have {most} ({})",
+                "its stage has had {}, and may have {most} ({})",
+                text::counted(used, "attempt"),
                 Knob::StageAttempts.setting()
             )
         })

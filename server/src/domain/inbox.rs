@@ -86,6 +86,8 @@ pub struct Held {
     pub has_type: bool,
     /// All its stages are completed but for what keeps this last one from counting.
     pub is_done: bool,
+    /// The red gates that nobody has waived, when it is on hold for them.
+    pub red: Vec<String>,
 }
 
 /// A step that settles an item.
@@ -251,7 +253,7 @@ fn raise(reached: Reached, project: &Name) -> Action {
         Reached::Dollars { ticket, limit, spent } => {
             let more = twice(limit, spent);
             Action::new(
-                format!("Raise max_budget_usd of {ticket} to {more} dollars"),
+                format!("Raise max_budget_usd of {ticket} to {}", text::counted(more, "dollar")),
                 "update_ticket",
                 json!({"ticket_id": ticket.to_string(), "max_budget_usd": more}),
                 format!("vibe-ensemble ticket update {ticket} --max-budget-usd {more}"),
@@ -270,7 +272,7 @@ fn raise(reached: Reached, project: &Name) -> Action {
 }
 
 fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
-    let Held { ticket, stage, hold, has_type, is_done, reached, .. } = held;
+    let Held { ticket, stage, hold, has_type, is_done, reached, red, .. } = held;
     let id = ticket.to_string();
     let resume = |label: &str| {
         let command = format!("vibe-ensemble ticket resume {id}");
@@ -325,6 +327,7 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
         let command = format!("vibe-ensemble gate run {id}");
         let given = json!({"ticket_id": id});
         actions.push(Action::new("Run its gates again", "run_gates", given, command));
+        actions.extend(red.iter().map(|gate| waive(&id, gate)));
     }
     // To do the stage again needs no repair first, so it is the likelier step.
     if *is_done && again {
@@ -333,6 +336,15 @@ fn of_held(held: &Held, project: Option<&Name>) -> Vec<Action> {
     actions.push(close(*ticket));
     actions
 }
+
+fn waive(id: &str, gate: &str) -> Action {
+    let given = json!({"ticket_id": id, "gate": gate, "reason": GROUNDS});
+    let command = format!("vibe-ensemble gate waive {id} {} '{GROUNDS}'", text::shell_word(gate));
+    Action::new(format!("Let it pass {gate}"), "waive_gate", given, command)
+}
+
+/// Where the reason of a waiver goes, as with [`ANSWER`].
+pub const GROUNDS: &str = "WHY IT MAY PASS";
 
 /// Where goes what shall be different, as with [`ANSWER`].
 pub const WISH: &str = "WHAT TO CHANGE";
@@ -353,7 +365,7 @@ fn of_pause(pause: &Pause, failure: Option<Failure>, limit: Option<&Account>) ->
         let more = twice(*limit, *spent);
         let flag = setting.replace('_', "-");
         return Some(Action::new(
-            format!("Raise {setting} to {more} dollars"),
+            format!("Raise {setting} to {}", text::counted(more, "dollar")),
             "update_project",
             json!({"project": project.as_str(), setting: more}),
             format!("vibe-ensemble project update {project} --{flag} {more}"),
@@ -397,6 +409,7 @@ mod tests {
             reached: None,
             has_type: kind != HoldKind::Configuration,
             is_done: matches!(kind, HoldKind::Conflict | HoldKind::Unfinished),
+            red: if kind == HoldKind::Gate { vec!["test".to_owned()] } else { Vec::new() },
         })
     }
 

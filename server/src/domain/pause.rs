@@ -9,6 +9,9 @@ use super::names::names;
 use super::text::Name;
 use super::time::Timestamp;
 
+/// The reason of a pause for which nobody gave one.
+pub const NO_REASON: &str = "no reason was given";
+
 /// The part of the server that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {

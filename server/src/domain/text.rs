@@ -105,6 +105,14 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// A number of things, each called by this noun, whose plural ends in s: 1 ticket, 2 tickets.
+#[must_use]
+pub fn counted(number: impl fmt::Display, noun: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// An argument as a shell takes it.
 #[must_use]
 pub fn shell_word(argument: &str) -> String {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::domain::project::Project;
 use crate::domain::project::TicketCounts;
 use crate::domain::refusal::Refusal;
+use crate::domain::text;
 use crate::domain::text::shortened;
 use crate::mcp::page::MAX_LIMIT;
 use crate::mcp::service::Result;
@@ -197,14 +198,14 @@ async fn report(
         line(
             &mut known,
             format_args!(
-                "- {} \"{}\" of {} is {} at {}; {} attempts at this stage, {} times sent back, {:.2} USD so far",
+                "- {} \"{}\" of {} is {} at {}; {} at this stage, sent back {}, {:.2} USD so far",
                 ticket.id,
                 ticket.title,
                 ticket.project_name,
                 ticket.state.name(),
                 ticket.current_stage(),
-                ticket.attempts_used,
-                ticket.rework_laps,
+                text::counted(ticket.attempts_used, "attempt"),
+                text::counted(ticket.rework_laps, "time"),
                 ticket.cost_usd
             ),
         );

@@ -4,10 +4,32 @@ use std::net::SocketAddr;
 
 use crate::config;
 use crate::config::Config;
+use crate::domain::pause::Pause;
+use crate::domain::pause::Scope;
 use crate::journal;
 use crate::locate;
 use crate::serve::launcher;
 use crate::shim::launch::Launcher;
+
+/// Who restarts a server that does nothing looks here first.
+pub(super) fn announce_pauses(pauses: &[Pause]) {
+    for pause in pauses {
+        let (what, command) = match &pause.scope {
+            Scope::Everything => ("the server".to_owned(), "vibe-ensemble resume".to_owned()),
+            Scope::Project(name) => {
+                (format!("the project {name}"), format!("vibe-ensemble resume {name}"))
+            }
+            Scope::Queue { .. } => continue,
+        };
+        let until = pause.until.map(tracing::field::display);
+        tracing::warn!(
+            reason = pause.reason,
+            until,
+            resume = command,
+            "{what} is still paused and starts nothing new"
+        );
+    }
+}
 
 pub(super) fn announce(config: &Config, bound: SocketAddr, launcher: &Launcher) {
     tracing::info!(

@@ -16,6 +16,7 @@ use crate::lifecycle::Request;
 use crate::lifecycle::What;
 use crate::serve::about;
 use crate::serve::activation::Passed;
+use crate::serve::announce::announce_pauses;
 use crate::serve::assemble::Server;
 use crate::serve::assemble::assemble;
 use crate::serve::dump::dump;
@@ -39,6 +40,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<Exit> {
     let opened = open(&config, passed, &lifecycle).await?;
     let mut server = assemble(config, opened, lifecycle)?;
+    announce_pauses(&server.store.wide_pauses().await.map_err(anyhow::Error::new)?);
     serve_until_stopped(&mut server).await?;
     close(server).await
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Environment;
 use crate::dispatcher::Dispatcher;
 use crate::domain::id::EventSeq;
+use crate::domain::text;
 use crate::lifecycle;
 use crate::lifecycle::Lifecycle;
 use crate::serve::record;
@@ -107,10 +108,10 @@ async fn show(
 fn line(counts: &Counts, draining: bool) -> String {
     let tickets = &counts.tickets_by_state;
     format!(
-        "{}: {} workers, {} tickets running, {} queued, {} scheduled, {} blocked, {} on hold",
+        "{}: {}, {} running, {} queued, {} scheduled, {} blocked, {} on hold",
         if draining { "draining" } else { "serving" },
-        counts.workers_live,
-        tickets.running,
+        text::counted(counts.workers_live, "worker"),
+        text::counted(tickets.running, "ticket"),
         tickets.queued,
         tickets.scheduled,
         tickets.blocked,

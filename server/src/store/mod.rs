@@ -26,6 +26,7 @@ mod views;
 mod tests;
 
 pub use self::db::backup::Holdings;
+pub use self::db::backup::check_backup;
 pub use self::db::backup::check_copy;
 pub use self::db::backup::copy;
 pub use self::db::check::check_file;

@@ -15,6 +15,7 @@ use crate::cli::output;
 use crate::cli::progress;
 use crate::config;
 use crate::config::Environment;
+use crate::domain::text;
 use crate::exit::Exit;
 use crate::state;
 use crate::state::durable::Draft;
@@ -65,16 +66,18 @@ pub async fn run(command: &Backup, environment: &Environment) -> anyhow::Result<
         owned::check(directory, Owners::of_client(directory))?;
     }
     let (bytes, holdings) = copy(&database, &file).await?;
-    let Holdings { projects, tickets, attempts, events, parked_reports } = holdings;
     if command.json {
+        let Holdings { projects, tickets, attempts, events, parked_reports } = holdings;
         output::json(&json!({
             "file": file, "bytes": bytes, "projects": projects, "tickets": tickets, "attempts": attempts,
             "events": events, "parked_reports": parked_reports,
         }))?;
     } else {
         output::line(format_args!(
-            "{}: {bytes} bytes, {projects} projects, {tickets} tickets, {attempts} attempts, {events} events; checked",
-            file.display()
+            "{}: {}, {}; checked",
+            file.display(),
+            text::counted(bytes, "byte"),
+            holdings.counted()
         ))?;
     }
     Ok(Exit::Ok)

@@ -75,8 +75,9 @@ pub async fn pause(command: &Pause, environment: &Environment) -> anyhow::Result
         .into());
     }
     let mut arguments = arguments(scope);
-    let reason = command.reason.as_deref().unwrap_or("no reason was given");
-    arguments["reason"] = json!(reason);
+    if let Some(reason) = &command.reason {
+        arguments["reason"] = json!(reason);
+    }
     let client = client::find(&scope.connection, environment)?;
     let answer = client.call("pause", arguments).await?;
     if scope.json {

@@ -51,6 +51,7 @@ pub async fn run(command: &Restore, environment: &Environment) -> anyhow::Result
     let draft = Draft::of(&database, 0o600).with_context(unwritten)?;
     let copying = || fs::copy(&backup, draft.path()).map(drop);
     copying().with_context(|| format!("could not copy {}", backup.display()))?;
+    store::check_backup(&backup, draft.path()).await?;
     let checking = store::check_copy(&backup, draft.path());
     let holdings = progress::told("checking the backup", || None, checking).await?;
     let kept = keep(&database)?;
@@ -64,14 +65,7 @@ pub async fn run(command: &Restore, environment: &Environment) -> anyhow::Result
         }))?;
         return Ok(Exit::Ok);
     }
-    output::line(format_args!(
-        "Restored {}: {} projects, {} tickets, {} attempts, {} events; checked.",
-        backup.display(),
-        holdings.projects,
-        holdings.tickets,
-        holdings.attempts,
-        holdings.events
-    ))?;
+    output::line(format_args!("Restored {}: {}; checked.", backup.display(), holdings.counted()))?;
     if let Some(kept) = kept {
         output::line(format_args!("The database that was there is kept as {}.", kept.display()))?;
     }

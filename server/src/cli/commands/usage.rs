@@ -12,6 +12,7 @@ use crate::cli::ids;
 use crate::cli::ids::Noun;
 use crate::cli::output;
 use crate::cli::output::cell_of;
+use crate::cli::queues;
 use crate::cli::terminal::Cell;
 use crate::cli::terminal::Column;
 use crate::cli::terminal::Display;
@@ -24,6 +25,7 @@ use crate::cli::terminal::Tone;
 use crate::cli::terminal::memory;
 use crate::cli::whole;
 use crate::config::Environment;
+use crate::domain::text;
 use crate::exit::Exit;
 use crate::store::GroupBy;
 use crate::wire::project::ProjectView;
@@ -113,6 +115,12 @@ pub async fn run(command: &Usage, environment: &Environment) -> anyhow::Result<E
     let mut page = table(command.by, &groups, &total, &screen);
     if more {
         page.line(Line::new().toned(part_of(groups.len(), count.as_i64()), Tone::Faint));
+    }
+    if let Some(kind) = &command.worker_type
+        && total.attempts == 0
+        && let Some(unknown) = queues::unknown(&client, command.project.as_deref(), kind).await?
+    {
+        page.line(Line::new().toned(unknown, Tone::Faint));
     }
     limits(command, &client, &mut page).await?;
     screen.show(&page)?;
@@ -228,11 +236,7 @@ fn table(by: GroupBy, groups: &[UsageView], total: &UsageView, screen: &Screen) 
     let mut page = Page::new();
     page.table(table);
     if total.unpriced > 0 {
-        let attempts = if total.unpriced == 1 {
-            "1 attempt".to_owned()
-        } else {
-            format!("{} attempts", total.unpriced)
-        };
+        let attempts = text::counted(total.unpriced, "attempt");
         let line = format!(
             "Assumed: {attempts} ended without reporting a cost; limits count them with these dollars."
         );

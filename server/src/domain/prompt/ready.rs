@@ -8,6 +8,7 @@ use crate::domain::checks::Gate;
 use crate::domain::judging::due::Changes;
 use crate::domain::judging::due::Occasion;
 use crate::domain::judging::due::due;
+use crate::domain::text;
 use crate::domain::text::shown;
 
 const CANNOT_FAIL: &str = "writing to a String cannot fail";
@@ -28,7 +29,7 @@ const LISTED: usize = 20;
 pub(super) fn directory(ready: &Ready, is_worktree: bool) -> String {
     let mut text = String::new();
     if let Some(copied) = ready.copied.as_ref().filter(|copied| is_worktree && copied.files > 0) {
-        let files = if copied.files == 1 { "1 file" } else { &format!("{} files", copied.files) };
+        let files = text::counted(copied.files, "file");
         line(
             &mut text,
             &format!(

@@ -148,7 +148,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
                 [(*open_tickets, "open ticket"), (*live_workers, "live worker")]
                     .into_iter()
                     .filter(|(count, _)| *count > 0)
-                    .map(|(count, noun)| counted(count, noun))
+                    .map(|(count, noun)| text::counted(count, noun))
                     .collect::<Vec<_>>()
                     .join(" and ")
             ),
@@ -406,7 +406,7 @@ fn too_many(whose: &str, may: i64, live: i64, asked: i64, raise: Advice) -> (Str
     let are = if asked == 1 { "is" } else { "are" };
     let what = format!(
         "{whose} may have {} and has {live}, so {asked} more {are} refused.",
-        counted(may, "worker")
+        text::counted(may, "worker")
     );
     let fewer = Some(may - live).filter(|left| *left > 0);
     let fewer = fewer.map(|left| Advice::just(format!("ask for at most {left}")));
@@ -460,9 +460,4 @@ fn listed<T: Display>(items: &[T]) -> String {
 
 fn are<T: Display>(items: &[T]) -> String {
     format!("{} {}", listed(items), if items.len() == 1 { "is" } else { "are" })
-}
-
-fn counted(count: i64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }

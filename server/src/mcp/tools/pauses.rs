@@ -13,9 +13,6 @@ use crate::mcp::tool::Effect;
 use crate::mcp::tool::Tool;
 use crate::wire::pause::PausedView;
 
-/// The reason when the caller gives none.
-const NO_REASON: &str = "the coordinator paused it";
-
 pub(crate) fn tools() -> Vec<Tool> {
     vec![
         Tool::new(
@@ -24,7 +21,7 @@ pub(crate) fn tools() -> Vec<Tool> {
             Effect::Settles,
             "Starts nothing new until resume: in one queue (`project` and `worker_type`), in one project (`project`), \
              or on the whole server (neither). Running work continues; stop it with stop. Tickets stay queued, \
-             and their waiting_for gives the reason. Pausing again only changes the reason. Returns the scope and every \
+             and their waiting_for gives the reason. Pausing again only changes the reason, if you give one. Returns the scope and every \
              pause that holds it, its own and wider ones.",
             pause,
         ),
@@ -81,7 +78,6 @@ async fn pause(service: Service, given: PauseWhat) -> Result<PausedView> {
     let scope = scope(given.project.as_deref(), given.worker_type.as_deref())?;
     let reason = given.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
     let reason = reason.map(|reason| text::title("reason", reason)).transpose()?;
-    let reason = reason.unwrap_or_else(|| NO_REASON.to_owned());
     Ok(service.store.pause(scope, reason, service.now()).await?.into())
 }
 

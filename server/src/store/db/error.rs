@@ -58,6 +58,10 @@ pub enum StoreError {
         directory = path.parent().unwrap_or(path).display()
     )]
     Unreleased { path: PathBuf },
+    #[error(
+        "{path} is not a backup of vibe-ensemble; give a file that `vibe-ensemble backup` wrote"
+    )]
+    NoBackup { path: PathBuf },
     #[error("could not migrate the database {path}")]
     Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
     #[error("the database answers {found:?} for PRAGMA {pragma}, {wanted:?} is needed")]
@@ -104,6 +108,7 @@ impl StoreError {
             | Self::ForeignWal { .. }
             | Self::Newer { .. }
             | Self::Unreleased { .. }
+            | Self::NoBackup { .. }
             | Self::Migrate { .. }
             | Self::Pragma { .. }
             | Self::SqliteTooOld { .. }

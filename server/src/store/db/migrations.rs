@@ -41,6 +41,22 @@ pub(crate) async fn is_up_to_date(connection: &mut SqliteConnection) -> bool {
     applied.ok() == newest
 }
 
+/// Refuses a database with a migration that this version does not know.
+pub(crate) async fn refuse_newer(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> std::result::Result<(), StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+        .fetch_one(connection)
+        .await
+        .map_err(StoreError::Statement)?;
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+    match newest.filter(|newest| Some(*newest) > known) {
+        Some(migration) => Err(StoreError::Newer { path: path.to_owned(), migration }),
+        None => Ok(()),
+    }
+}
+
 pub(crate) async fn migrate(
     path: &Path,
     connection: &mut SqliteConnection,

@@ -7,6 +7,8 @@ use super::pause_scope;
 use super::pause_scope::NewPause;
 use crate::domain::id::ProjectKey;
 use crate::domain::pause::Cause;
+use crate::domain::pause::NO_REASON;
+use crate::domain::pause::Pause;
 use crate::domain::pause::Paused;
 use crate::domain::pause::Scope;
 use crate::domain::refusal::Refusal;
@@ -49,8 +51,13 @@ async fn paused(connection: &mut SqliteConnection, scope: Scope) -> Result<Pause
 
 impl Store {
     /// Starts nothing new in a scope until it is resumed; running attempts continue. Repeating the call only changes
-    /// the reason.
-    pub async fn pause(&self, scope: Scope, reason: String, now: Timestamp) -> Result<Paused> {
+    /// the reason, if it gives one.
+    pub async fn pause(
+        &self,
+        scope: Scope,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<Paused> {
         self.writer
             .at(PAUSE)
             .write(move |connection| Box::pin(pause(connection, scope, reason, now)))
@@ -72,19 +79,43 @@ impl Store {
 async fn pause(
     connection: &mut SqliteConnection,
     scope: Scope,
-    reason: String,
+    reason: Option<String>,
     now: Timestamp,
 ) -> Result<Paused> {
     let project = project_of(connection, &scope).await?;
+    let stood = match reason {
+        Some(_) => None,
+        None => stands(connection, &scope, project).await?,
+    };
+    let reason = reason.or(stood);
+    let reason = reason.as_deref().unwrap_or(NO_REASON);
     if let Scope::Queue { project: name, worker_type } = &scope {
         let kind = worker_type::load(connection, name.as_str(), worker_type.as_str()).await?;
-        pause_queue::pause_by_hand(connection, &kind, &reason, now).await?;
+        pause_queue::pause_by_hand(connection, &kind, reason, now).await?;
     } else {
         let cause = Cause::Coordinator;
-        let new = NewPause { project, cause, reason: &reason, until: None };
+        let new = NewPause { project, cause, reason, until: None };
         pause_scope::set(connection, new, now).await?;
     }
     paused(connection, scope).await
+}
+
+/// The reason of the pause that somebody requested for this very scope before.
+async fn stands(
+    connection: &mut SqliteConnection,
+    scope: &Scope,
+    project: Option<ProjectKey>,
+) -> Result<Option<String>> {
+    let pauses = match scope {
+        Scope::Queue { project, worker_type } => {
+            let kind =
+                worker_type::load(connection, project.as_str(), worker_type.as_str()).await?;
+            pause::of_queue(&kind).into_iter().collect()
+        }
+        Scope::Everything | Scope::Project(_) => pause::standing(connection, project).await?,
+    };
+    let is_same = |pause: &Pause| pause.scope == *scope && pause.cause == Cause::Coordinator;
+    Ok(pauses.into_iter().find(is_same).map(|pause| pause.reason))
 }
 
 /// Resumes every project and every queue in a scope.

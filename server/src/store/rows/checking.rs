@@ -106,6 +106,31 @@ pub(crate) async fn find(
     Ok(Some(decode(ticket, row, gates)?))
 }
 
+/// The gates in the last round of a ticket that are red and that nobody has waived.
+pub(crate) async fn red_gates(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+) -> Result<Vec<String>> {
+    let judged: Vec<(String, String)> = sqlx::query_as(
+        "SELECT g.gate, g.verdict FROM checking_gate g
+          WHERE g.ticket_id = ?1 AND g.verdict IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM gate_waiver w WHERE w.ticket_id = ?1 AND w.gate = g.gate)
+          ORDER BY g.position",
+    )
+    .bind(ticket.key())
+    .fetch_all(connection)
+    .await?;
+    let mut red = Vec::new();
+    for (gate, verdict) in judged {
+        let place = Place { table: "checking_gate", key: ticket.key() };
+        let verdict: GateVerdict = place.named(&verdict, "verdict")?;
+        if !verdict.passes() {
+            red.push(gate);
+        }
+    }
+    Ok(red)
+}
+
 fn decode(
     ticket: TicketId,
     row: Row,

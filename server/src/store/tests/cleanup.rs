@@ -121,7 +121,7 @@ async fn a_cleanup_that_finds_no_worker_for_a_day_is_given_up_unless_everything_
     let give_up =
         async |now: Timestamp| bed.store.give_up_cleanup(id, now.before(DAY), now).await.unwrap();
     assert!(!give_up(NOW.after(DAY)).await, "not yet");
-    bed.store.pause(Scope::Everything, "lunch".into(), NOW).await.unwrap();
+    bed.store.pause(Scope::Everything, Some("lunch".into()), NOW).await.unwrap();
     assert!(!give_up(NOW.after(DAY * 2)).await, "somebody keeps it from running");
     bed.store.resume(Scope::Everything, false, NOW).await.unwrap();
     assert!(give_up(NOW.after(DAY * 2)).await);

@@ -26,7 +26,7 @@ async fn full() -> Bed {
     let why = Hold::new(HoldKind::Conflict, "conflicts");
     bed.store.worktree_failed(held, why, at(10)).await.unwrap();
     let shop = || Scope::Project(name("shop"));
-    bed.store.pause(shop(), "a release".into(), at(20)).await.unwrap();
+    bed.store.pause(shop(), Some("a release".into()), at(20)).await.unwrap();
     bed.store.resume(shop(), false, at(21)).await.unwrap();
     let ticket = bed.ticket(&["impl"]).await.id;
     let worker = bed.worker("impl").await;
@@ -34,10 +34,10 @@ async fn full() -> Bed {
     let refused =
         Verdict::Failed { failure: Failure::Authentication, detail: "not logged in".into() };
     bed.store.end_attempt(ending(granted.attempt.id, refused), at(30)).await.unwrap();
-    bed.store.pause(Scope::Everything, "lunch".into(), at(40)).await.unwrap();
-    bed.store.pause(shop(), "a release".into(), at(50)).await.unwrap();
+    bed.store.pause(Scope::Everything, Some("lunch".into()), at(40)).await.unwrap();
+    bed.store.pause(shop(), Some("a release".into()), at(50)).await.unwrap();
     let queue = Scope::Queue { project: name("shop"), worker_type: name("review") };
-    bed.store.pause(queue, "later".into(), at(60)).await.unwrap();
+    bed.store.pause(queue, Some("later".into()), at(60)).await.unwrap();
     bed.store.close_ticket(ticket, Resolution::Completed, None, at(70)).await.unwrap();
     bed
 }

@@ -37,11 +37,14 @@ async fn each_scope_holds_what_is_in_it_until_it_is_resumed_itself() {
     .into_iter()
     .enumerate()
     {
-        let paused = bed.store.pause(scope.clone(), "lunch".into(), NOW).await.unwrap();
+        let paused = bed.store.pause(scope.clone(), Some("lunch".into()), NOW).await.unwrap();
         assert_eq!(paused.pauses.len(), 1, "{paused:?}");
         assert_eq!(paused.pauses[0].reason, "lunch");
         // Twice is once.
-        assert_eq!(bed.store.pause(scope.clone(), "lunch".into(), NOW).await.unwrap(), paused);
+        assert_eq!(
+            bed.store.pause(scope.clone(), Some("lunch".into()), NOW).await.unwrap(),
+            paused
+        );
         assert_eq!(bed.claim(worker, &format!("p{number}")).await, Claim::Nothing);
         assert_eq!(bed.cause(ticket).await, cause);
         assert_eq!(
@@ -76,7 +79,7 @@ async fn each_scope_holds_what_is_in_it_until_it_is_resumed_itself() {
 #[tokio::test]
 async fn a_wider_pause_is_told_with_a_narrower_one() {
     let bed = Bed::new().await;
-    bed.store.pause(Scope::Everything, "all".into(), NOW).await.unwrap();
+    bed.store.pause(Scope::Everything, Some("all".into()), NOW).await.unwrap();
     let paused = bed.store.pause(queue("impl"), "one".into(), NOW).await.unwrap();
     let reasons: Vec<&str> = paused.pauses.iter().map(|pause| pause.reason.as_str()).collect();
     assert_eq!(reasons, ["all", "one"]);
@@ -138,7 +141,7 @@ async fn resume_says_what_stays_paused_and_all_resumes_it() {
     let bed = Bed::new().await;
     let project = || Scope::Project(name("shop"));
     for scope in [queue("impl"), project(), Scope::Everything] {
-        bed.store.pause(scope, "lunch".into(), NOW).await.unwrap();
+        bed.store.pause(scope, Some("lunch".into()), NOW).await.unwrap();
     }
     let resumed = bed.store.resume(Scope::Everything, false, NOW).await.unwrap();
     assert_eq!(resumed.pauses, []);
@@ -147,7 +150,7 @@ async fn resume_says_what_stays_paused_and_all_resumes_it() {
     assert_eq!(bed.store.all_pauses().await.unwrap(), resumed.inner);
     let resumed = bed.store.resume(project(), false, NOW).await.unwrap();
     assert_eq!(resumed.inner.len(), 1, "{resumed:?}");
-    bed.store.pause(project(), "again".into(), NOW).await.unwrap();
+    bed.store.pause(project(), Some("again".into()), NOW).await.unwrap();
     let resumed = bed.store.resume(Scope::Everything, true, NOW).await.unwrap();
     assert_eq!((resumed.pauses, resumed.inner), (vec![], vec![]));
     assert_eq!(bed.store.all_pauses().await.unwrap(), []);

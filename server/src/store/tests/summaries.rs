@@ -52,7 +52,10 @@ async fn of_ends(texts: &mut BTreeSet<String>, seen: &mut BTreeSet<&'static str>
 async fn of_the_coordinator(bed: &Bed) {
     let queue = || Scope::Queue { project: name("shop"), worker_type: name("impl") };
     for scope in [Scope::Everything, Scope::Project(name("shop")), queue()] {
-        bed.store.pause(scope.clone(), "the disks are being moved".into(), NOW).await.unwrap();
+        bed.store
+            .pause(scope.clone(), Some("the disks are being moved".into()), NOW)
+            .await
+            .unwrap();
         bed.store.resume(scope, false, NOW).await.unwrap();
     }
     bed.store.hold_for_usage_limit("the account is used up".into(), LATER, NOW).await.unwrap();

@@ -29,6 +29,7 @@ use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
 use crate::store::money::accounts;
 use crate::store::money::limits;
+use crate::store::rows::checking;
 use crate::store::rows::pause;
 use crate::store::rows::project;
 
@@ -361,6 +362,11 @@ async fn held(
         } else {
             None
         };
+        let red = if kind == HoldKind::Gate {
+            checking::red_gates(connection, ticket).await?
+        } else {
+            Vec::new()
+        };
         let held = Held {
             ticket,
             title: row.title,
@@ -369,6 +375,7 @@ async fn held(
             reached,
             has_type: row.has_type,
             is_done: row.is_done,
+            red,
         };
         let at = InboxPlace { since: row.held_at, source: HELD, key: row.ticket_id };
         let project = Some(row::name(row.project));

@@ -8,6 +8,7 @@ use maud::Markup;
 use maud::html;
 
 use crate::domain::inbox::ANSWER;
+use crate::domain::inbox::GROUNDS;
 use crate::domain::inbox::WISH;
 use crate::domain::time::Timestamp;
 use crate::mcp::desk::DeskResult;
@@ -102,26 +103,31 @@ fn item_of(visit: &Visit, item: &ItemView, at: Timestamp) -> Markup {
 /// An action of an item as a button.
 pub(crate) fn act_of(action: &ActionView, first: bool) -> Act {
     let mut arguments = action.arguments.clone();
-    let asks = arguments.get("comment").and_then(|comment| match comment.as_str() {
-        Some(ANSWER) => Some("Your answer"),
-        Some(WISH) => Some("What to change"),
-        Some(_) | None => None,
-    });
-    if asks.is_some() {
-        arguments.remove("comment");
+    let asked = [
+        ("comment", ANSWER, "Your answer"),
+        ("comment", WISH, "What to change"),
+        ("reason", GROUNDS, "Why may this ticket pass the gate?"),
+    ];
+    let is_asked = |(name, place, _): &(&str, &str, &str)| {
+        arguments.get(*name).and_then(serde_json::Value::as_str) == Some(place)
+    };
+    let asks = asked.into_iter().find(is_asked);
+    if let Some((name, ..)) = asks {
+        arguments.remove(name);
     }
     let mut act = Act::new(&action.tool, &action.label, &action.command).fields(&arguments);
     if let Some(then) = &action.then {
         let given = serde_json::Value::Object(then.arguments.clone()).to_string();
         act = act.field("_then", &then.tool).field("_then_arguments", &given);
     }
-    if let Some(asks) = asks {
-        act = act.asks("comment", asks, 3, /* required */ true);
+    if let Some((name, _, asks)) = asks {
+        act = act.asks(name, asks, 3, /* required */ true);
     }
     match action.tool.as_str() {
         "close_ticket" => {
             act.quiet().confirm("Close this ticket for good? A closed ticket is not opened again.")
         }
+        "waive_gate" => act.danger(),
         _ if first => act.primary(),
         _ => act,
     }

@@ -5,6 +5,7 @@ use chrono::Utc;
 use maud::Markup;
 use maud::html;
 
+use crate::domain::text;
 use crate::domain::time::Timestamp;
 use crate::web::assets::icon;
 use crate::web::query::escaped;
@@ -135,7 +136,7 @@ fn named(kind: &str, name: &str) -> Markup {
 
 /// A number of things, each called by this noun.
 pub(crate) fn counted(number: i64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    text::counted(count(number), noun)
 }
 
 pub(crate) fn ticket_id(id: &str) -> Markup {

@@ -38,6 +38,16 @@ pub enum Scope {
     User,
 }
 
+impl Scope {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Project => "project",
+            Self::User => "user",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct Connect {
     /// The directory in which claude will run [default: the current directory]
@@ -220,6 +230,12 @@ pub async fn disconnect(command: &Disconnect, environment: &Environment) -> anyh
         .filter(|step| step.did != Did::Unchanged || step.place.exists())
         .collect();
     show(command.json, command.dry_run, &steps, None)?;
+    if steps.is_empty() && !command.json {
+        output::note(format_args!(
+            "Nothing to remove: `vibe-ensemble connect --scope {}` has left nothing here.",
+            command.scope.name()
+        ));
+    }
     if command.scope == Scope::Local
         && skills::are_there(&user::directory(environment)?.join("skills"))
     {

@@ -7,6 +7,7 @@ use super::options::Tickets;
 use crate::cli::client;
 use crate::cli::client::Client;
 use crate::cli::output;
+use crate::cli::queues;
 use crate::cli::terminal::Cell;
 use crate::cli::terminal::Column;
 use crate::cli::terminal::Line;
@@ -51,7 +52,13 @@ pub(super) async fn run(
             limit.saturating_mul(10)
         )
     });
-    let hint = hint.or_else(|| nothing(command, tickets.is_empty()));
+    let unknown = match &command.stage {
+        Some(stage) if tickets.is_empty() => {
+            queues::unknown(client, command.project.as_deref(), stage).await?
+        }
+        Some(_) | None => None,
+    };
+    let hint = hint.or(unknown).or_else(|| nothing(command, tickets.is_empty()));
     let is_marked = tickets.iter().any(|ticket| is_assumed(ticket.assumed_usd));
     // Where the list goes to a program, a hint is none of its lines.
     for hint in hint.into_iter().chain(is_marked.then(|| MARK.to_owned())) {

@@ -14,6 +14,7 @@ use crate::cli::terminal::Table;
 use crate::cli::terminal::Tone;
 use crate::cli::terminal::lasted;
 use crate::cli::terminal::read_time;
+use crate::domain::text;
 use crate::domain::waiting::ON_HOLD;
 use crate::exit::Exit;
 use crate::git;
@@ -271,9 +272,7 @@ fn cost(ticket: &TicketView) -> String {
 /// As git words it.
 fn changes(stat: &DiffStatView) -> String {
     let DiffStatView { files_changed, insertions, deletions } = stat;
-    let files =
-        if *files_changed == 1 { "1 file".to_owned() } else { format!("{files_changed} files") };
-    format!("{files}, +{insertions} -{deletions}")
+    format!("{}, +{insertions} -{deletions}", text::counted(files_changed, "file"))
 }
 
 #[cfg(test)]
