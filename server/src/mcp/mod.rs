@@ -71,6 +71,7 @@ pub use http::access::Access;
 pub use http::access::Auth;
 pub use http::access::Key;
 pub use http::limits::Limits;
+pub(crate) use http::gate::is_from_person;
 pub use http::transport::BrowserPages;
 pub use http::transport::router;
 pub use http::transport::serve;

@@ -13,6 +13,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
 
+use crate::mcp;
 use crate::mcp::Access;
 use crate::mcp::BrowserPages;
 use crate::mcp::Desk;
@@ -104,7 +105,8 @@ pub fn dashboard(
     (BrowserPages { routes, firsts: FIRSTS }, stream::follow(site))
 }
 
-/// There is no such page. What is not below an address of pages was let through by a token and is answered as ever.
+/// There is no such page. What is not below an address of pages, and not asked for by a person, was let through by a
+/// token and is answered as ever.
 async fn nothing(State(site): State<Arc<Site>>, request: Request) -> Response {
     let first = request
         .uri()
@@ -114,7 +116,7 @@ async fn nothing(State(site): State<Arc<Site>>, request: Request) -> Response {
         .next()
         .unwrap_or_default()
         .to_owned();
-    if !FIRSTS.contains(&first.as_str()) {
+    if !FIRSTS.contains(&first.as_str()) && !mcp::is_from_person(request.headers()) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let (mut parts, _) = request.into_parts();

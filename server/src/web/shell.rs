@@ -147,8 +147,18 @@ pub(crate) fn locked(is_data: bool) -> Response {
         )
             .into_response();
     }
+    locked_page("")
+}
+
+/// The same for somebody whose link leads to no session.
+pub(crate) fn used() -> Response {
+    locked_page("This link was used before, or is older than five minutes, or the server was started anew since.")
+}
+
+fn locked_page(why: &str) -> Response {
     let body = html! {
         section #locked .panel {
+            @if !why.is_empty() { p { b { (why) } " Get another." } }
             p { "Run this on the machine of the server, as the user of the server or with the coordinator's token:" }
             pre { code .command { "vibe-ensemble dashboard" } }
             p { "It opens a link that is good once, within five minutes. The session lasts until " code { "session_hours" }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
+use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
@@ -40,10 +42,20 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn is_page(&self, path: &str) -> bool {
-        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        self.pages.contains(&first)
+    /// Whether a browser asks for a page: one that there is, or an address that leads nowhere, which shall say so to a person.
+    fn is_page(&self, request: &Request) -> bool {
+        let first = request.uri().path().trim_start_matches('/').split('/').next();
+        let leads_nowhere = request.extensions().get::<MatchedPath>().is_none();
+        let has_pages = !self.pages.is_empty();
+        self.pages.contains(&first.unwrap_or_default())
+            || (has_pages && leads_nowhere && is_from_person(request.headers()))
     }
+}
+
+/// Whether a browser shows the answer to somebody.
+pub(crate) fn is_from_person(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// Checks the host and origin first, then the token.
@@ -67,7 +79,7 @@ pub(crate) async fn check(
             Err(wait) => too_many(wait),
         };
     }
-    if gate.is_page(request.uri().path()) {
+    if gate.is_page(&request) {
         // Without a session the pages themselves say how to get one, and show nothing else.
         let counted = match access.visit(request.headers()) {
             Some(visitor) => {

@@ -5,7 +5,7 @@ mod answers;
 mod body;
 mod connections;
 mod endpoint;
-mod gate;
+pub(crate) mod gate;
 mod kept;
 pub(crate) mod limits;
 mod links;

@@ -80,19 +80,19 @@ async fn each_scope_holds_what_is_in_it_until_it_is_resumed_itself() {
 async fn a_wider_pause_is_told_with_a_narrower_one() {
     let bed = Bed::new().await;
     bed.store.pause(Scope::Everything, Some("all".into()), NOW).await.unwrap();
-    let paused = bed.store.pause(queue("impl"), "one".into(), NOW).await.unwrap();
+    let paused = bed.store.pause(queue("impl"), Some("one".into()), NOW).await.unwrap();
     let reasons: Vec<&str> = paused.pauses.iter().map(|pause| pause.reason.as_str()).collect();
     assert_eq!(reasons, ["all", "one"]);
     let left = bed.store.resume(queue("impl"), false, NOW).await.unwrap();
     assert_eq!(left.pauses.len(), 1);
-    let unknown = bed.store.pause(Scope::Project(name("nowhere")), "x".into(), NOW).await;
+    let unknown = bed.store.pause(Scope::Project(name("nowhere")), Some("x".into()), NOW).await;
     assert!(matches!(refusal(unknown), Refusal::UnknownProject { .. }));
 }
 
 #[tokio::test]
 async fn a_pause_by_hand_is_not_ended_by_changing_the_type_or_spawning() {
     let bed = Bed::new().await;
-    bed.store.pause(queue("impl"), "wait for Anna".into(), NOW).await.unwrap();
+    bed.store.pause(queue("impl"), Some("wait for Anna".into()), NOW).await.unwrap();
     let change = WorkerTypeChange { max_workers: Some(8), ..WorkerTypeChange::default() };
     let changed = bed.store.update_worker_type("shop", "impl", change, NOW).await.unwrap();
     assert!(changed.pause.is_some_and(|pause| pause.by_hand));

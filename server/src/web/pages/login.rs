@@ -29,7 +29,7 @@ pub(crate) async fn login(State(site): State<Arc<Site>>, uri: Uri) -> Response {
     let cookie =
         match redeemed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
             Ok(Some(cookie)) => cookie,
-            Ok(None) => return shell::locked(false),
+            Ok(None) => return shell::used(),
             Err(error) => {
                 tracing::error!(error = telemetry::chain(&error), "a session could not be stored");
                 return (
