@@ -152,7 +152,9 @@ pub(crate) fn locked(is_data: bool) -> Response {
 
 /// The same for somebody whose link leads to no session.
 pub(crate) fn used() -> Response {
-    locked_page("This link was used before, or is older than five minutes, or the server was started anew since.")
+    locked_page(
+        "This link was used before, or is older than five minutes, or the server was started anew since.",
+    )
 }
 
 fn locked_page(why: &str) -> Response {

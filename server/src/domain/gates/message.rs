@@ -29,6 +29,12 @@ pub fn end_of(text: &str, most: usize) -> &str {
     rest.split_once('\n').map_or(rest, |(_, lines)| lines)
 }
 
+/// The same of a gate, without the line with which its worker begins: the command is named already.
+fn output<'f>(found: &'f Found, most: usize) -> &'f str {
+    let header = format!("$ {}\n", found.command);
+    end_of(found.tail.strip_prefix(&header).unwrap_or(&found.tail), most)
+}
+
 /// The message about a red round. Everything in it that comes from the commands is to be fenced by the caller; this is
 /// the text of each gate: what it ran, how it ended, and the end of its output.
 #[must_use]
@@ -49,7 +55,7 @@ pub fn red(round: &[Found]) -> String {
         if let Some(note) = &found.note {
             writeln!(text, "{note}").expect(CANNOT_FAIL);
         }
-        let tail = end_of(&found.tail, TAIL_BYTES);
+        let tail = output(found, TAIL_BYTES);
         if !tail.is_empty() {
             writeln!(text, "The end of its output:\n{tail}").expect(CANNOT_FAIL);
         }
@@ -71,7 +77,7 @@ pub fn evidence(round: &[Found]) -> String {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             write!(text, ", new failures {}{more}", named.join(", ")).expect(CANNOT_FAIL);
         }
-        let tail = end_of(&found.tail, EVIDENCE_BYTES);
+        let tail = output(found, EVIDENCE_BYTES);
         if tail.is_empty() {
             text.push('.');
         } else {
