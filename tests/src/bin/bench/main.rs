@@ -1,10 +1,11 @@
 //! Measures the programs as they are built: `cargo run --release -p e2e --bin bench [-- --json] [--
-//! --quick] [-- --tickets N] [-- --rounds N] [-- --beside DIR]`.
+//! --quick] [-- --tickets N] [-- --commands N] [-- --rounds N] [-- --beside DIR]`.
 //!
 //! It starts the server beside it and asserts no time: it prints what it measured. `--quick` does a
 //! little of everything, so that a check run can tell whether the benchmark still works.
 
 mod bare;
+mod commands;
 mod connection;
 mod load;
 mod memory;
@@ -41,6 +42,9 @@ struct Options {
     /// Instead: compare a server with so many closed tickets with an empty one, call by call
     #[arg(long, value_name = "N")]
     tickets: Option<u64>,
+    /// Instead: time the commands of a shell beside a server with so many tickets that wait
+    #[arg(long, value_name = "N")]
+    commands: Option<u64>,
     /// Send each load also to the server in this directory, in turn with the one beside this program
     #[arg(long, value_name = "DIR")]
     beside: Option<PathBuf>,
@@ -75,6 +79,9 @@ fn main() -> ExitCode {
     let outcome = runtime.context("could not start the runtime").and_then(|runtime| {
         if options.bare {
             runtime.block_on(bare::serve())
+        } else if let Some(tickets) = options.commands {
+            let rounds = if options.quick { 1 } else { 11 };
+            runtime.block_on(commands::measure(tickets, rounds, options.json))
         } else if let Some(tickets) = options.tickets {
             let rounds = if options.quick { 5 } else { 200 };
             let table = runtime.block_on(scale::compare(tickets, rounds))?;

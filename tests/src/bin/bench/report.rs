@@ -14,9 +14,9 @@ use crate::pipeline::Throughput;
 /// The middle and the upper end of a distribution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Quantiles {
-    p50: Duration,
-    p99: Duration,
-    max: Duration,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    pub(crate) max: Duration,
 }
 
 impl Quantiles {
@@ -109,7 +109,7 @@ fn print_quantiles(what: &str, quantiles: Quantiles) {
     println!("  {what:<28}p50 {:>8.2}   p99 {:>8.2}   max {:>8.2}", ms(p50), ms(p99), ms(max));
 }
 
-fn ms(duration: Duration) -> f64 {
+pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
