@@ -16,7 +16,7 @@ use crate::report::ms;
 /// How long a command should take at most.
 const BUDGET: Duration = Duration::from_millis(100);
 
-/// Each with what it prints least often: `{new}` is a file that is not there yet, `{project}` the project's directory.
+/// Each with what it prints least often: `{new}` is a file that is not there yet, `{project}` the project's directory, `{done}` a completed ticket.
 const COMMANDS: [&str; 47] = [
     "--version",
     "--help",
@@ -32,10 +32,10 @@ const COMMANDS: [&str; 47] = [
     "tickets T-1",
     "ticket show T-1",
     "why T-1",
-    "diff T-2",
-    "gates T-1",
+    "diff {done}",
+    "gates {done}",
     "logs T-1",
-    "logs T-2 -v",
+    "logs {done} -v",
     "events",
     "events --all",
     "events --since 1h",
@@ -77,7 +77,7 @@ struct Timed {
 
 /// Runs each command several times, and prints how long it took.
 pub(crate) async fn measure(tickets: u64, rounds: usize, is_json: bool) -> anyhow::Result<()> {
-    let bed = seeded(tickets).await?;
+    let (bed, done) = seeded(tickets).await?;
     let project = bed.server.path("projects").join("shop").display().to_string();
     let mut all = Vec::new();
     for line in COMMANDS {
@@ -86,7 +86,11 @@ pub(crate) async fn measure(tickets: u64, rounds: usize, is_json: bool) -> anyho
             let new = bed.server.path(&format!("{}-{round}.db", all.len())).display().to_string();
             let words: Vec<String> = line
                 .split(' ')
-                .map(|word| word.replace("{new}", &new).replace("{project}", &project))
+                .map(|word| {
+                    word.replace("{new}", &new)
+                        .replace("{project}", &project)
+                        .replace("{done}", &done)
+                })
                 .collect();
             let rest: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
             let begun = Instant::now();
@@ -101,20 +105,19 @@ pub(crate) async fn measure(tickets: u64, rounds: usize, is_json: bool) -> anyho
     Ok(())
 }
 
-/// A server with a project, one ticket that is completed, and copies of one that is on hold.
-async fn seeded(tickets: u64) -> anyhow::Result<Bed> {
+/// A server with a project, copies of a ticket that is on hold, and one that is completed, which is returned.
+async fn seeded(tickets: u64) -> anyhow::Result<(Bed, String)> {
     let mut bed = Bed::with(Setup::default().arg("--max-requests-per-second").arg("0")).await;
     bed.repository("shop", &["build"], json!({})).await;
-    // The first is the one that is copied.
     let asks = bed.ticket("shop", &["build"], "fake: build: block Which port?").await;
     bed.ticket_is(&asks, "on_hold").await;
-    let done = bed.ticket("shop", &["build"], "fake: build: write new.txt new").await;
-    bed.completed(&done).await;
     bed.nothing_is_left().await;
     bed.server.stop().await;
     seed::multiply(&bed.server.state_dir().join("vibe-ensemble.db"), tickets).await?;
     bed.launch().await;
-    Ok(bed)
+    let done = bed.ticket("shop", &["build"], "fake: build: write new.txt new").await;
+    bed.completed(&done).await;
+    Ok((bed, done))
 }
 
 fn print(all: &[Timed], tickets: u64, is_json: bool) {
