@@ -113,6 +113,17 @@ pub fn counted(number: impl fmt::Display, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// Things one after the other; of many, the first and how many more there are.
+#[must_use]
+pub fn listed<T: fmt::Display>(items: &[T]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = items.iter().take(SHOWN).map(T::to_string).collect();
+    match items.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// An argument as a shell takes it.
 #[must_use]
 pub fn shell_word(argument: &str) -> String {

@@ -21,6 +21,7 @@ use crate::config;
 use crate::config::Environment;
 use crate::domain::stopping::NO_REASON;
 use crate::domain::stopping::StopWhat;
+use crate::domain::text;
 use crate::domain::text::Name;
 use crate::domain::ticket::TicketState;
 use crate::exit::Exit;
@@ -204,7 +205,7 @@ fn worded(error: anyhow::Error) -> anyhow::Error {
 
 fn words(what: Option<&Named>, answer: &Stopped) -> String {
     let Stopped { work: stopped, server, left } = answer;
-    let list = |items: &[String]| cell(&items.join(", "));
+    let list = |items: &[String]| output::plain(&text::listed(items));
     let mut lines = Vec::new();
     lines.push(if stopped.workers.is_empty() {
         "No agent was running.".to_owned()
@@ -264,10 +265,13 @@ mod tests {
         };
         let one = words(Some(&Named::Ticket("T-4".into())), &stopped(&["T-4"], &["W-1"]));
         let all = words(None, &stopped(&["T-4", "T-5"], &["W-1", "W-2"]));
+        let ids: Vec<String> = (1..=200).map(|number| format!("W-{number}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let many = words(None, &stopped(&ids, &ids));
         let none = words(Some(&Named::Project("shop".into())), &stopped(&[], &[]));
         let offline =
             Stopped { server: false, left: vec!["W-9".into()], ..stopped(&["T-9"], &["W-9"]) };
         let offline = words(Some(&Named::Worker("W-9".into())), &offline);
-        crate::snapshot::holds("stopped", &[one, all, none, offline].join("\n\n"));
+        crate::snapshot::holds("stopped", &[one, all, many, none, offline].join("\n\n"));
     }
 }

@@ -30,7 +30,7 @@ pub fn end_of(text: &str, most: usize) -> &str {
 }
 
 /// The same of a gate, without the line with which its worker begins: the command is named already.
-fn output<'f>(found: &'f Found, most: usize) -> &'f str {
+fn output(found: &Found, most: usize) -> &str {
     let header = format!("$ {}\n", found.command);
     end_of(found.tail.strip_prefix(&header).unwrap_or(&found.tail), most)
 }

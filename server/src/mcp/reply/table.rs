@@ -92,7 +92,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             if known.is_empty() || Name::parse("worker_type", worker_type).is_ok() {
                 advice.push(Advice::create_type("create it", project, worker_type));
             }
-            let known = if known.is_empty() { "none yet".to_owned() } else { listed(known) };
+            let known = if known.is_empty() { "none yet".to_owned() } else { text::listed(known) };
             (format!("{none}; it has {known}."), advice)
         }
         Refusal::UnknownTicket { ticket } => {
@@ -163,7 +163,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
         Refusal::WorkerTypeInUse { worker_type, tickets } => (
             format!(
                 "Worker type {worker_type} was not deleted: it is in the plans of open tickets: {}.",
-                listed(tickets)
+                text::listed(tickets)
             ),
             vec![with(Step::CloseTicket, "close those tickets", "T-N"), Advice::Force],
         ),
@@ -202,7 +202,11 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             ],
         ),
         Refusal::UnknownGate { ticket, given, known } => (
-            format!("{ticket} has no gate {}; its gates are {}.", quoted(given), listed(known)),
+            format!(
+                "{ticket} has no gate {}; its gates are {}.",
+                quoted(given),
+                text::listed(known)
+            ),
             vec![with(Step::GetTicket, "see its gates", &ticket.to_string())],
         ),
         Refusal::NoGates { ticket } => (
@@ -218,7 +222,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             vec![take(Step::AwaitEvents, "wait for the end")],
         ),
         Refusal::TicketBlocked { ticket, by } => (
-            format!("{ticket} is blocked by {}.", listed(by)),
+            format!("{ticket} is blocked by {}.", text::listed(by)),
             vec![
                 take(Step::AwaitEvents, "wait for that"),
                 with(
@@ -253,7 +257,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             format!(
                 "{} is not an earlier stage of {ticket}; the earlier ones are {}.",
                 quoted(given),
-                listed(earlier)
+                text::listed(earlier)
             ),
             vec![
                 Advice::again(
@@ -264,7 +268,11 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             ],
         ),
         Refusal::NotInPlan { ticket, given, plan } => (
-            format!("The plan of {ticket} has no stage {}; it is {}.", quoted(given), listed(plan)),
+            format!(
+                "The plan of {ticket} has no stage {}; it is {}.",
+                quoted(given),
+                text::listed(plan)
+            ),
             vec![
                 Advice::again("name one of those in stage", "name one of those with --stage"),
                 Advice::just("leave it out to continue at the current one"),
@@ -293,8 +301,8 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             format!(
                 "The plan of {ticket} was not changed: it would be {}, but it must begin with the stages that have begun, \
                  {}, and continue to the ticket's current stage.",
-                listed(given),
-                if begun.is_empty() { "none yet".to_owned() } else { listed(begun) }
+                text::listed(given),
+                if begun.is_empty() { "none yet".to_owned() } else { text::listed(begun) }
             ),
             vec![Advice::again(
                 "give the whole plan in execution_plan and change only the stages that come later",
@@ -332,7 +340,11 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             vec![Advice::just("put the rest into your report")],
         ),
         Refusal::UnknownTemplate { template, known } => (
-            format!("There is no template {}; there are {}.", quoted(template), listed(known)),
+            format!(
+                "There is no template {}; there are {}.",
+                quoted(template),
+                text::listed(known)
+            ),
             vec![
                 Advice::again("name one of those in template", "name one of those with --template"),
                 prompt(),
@@ -354,7 +366,7 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             let stronger: Vec<&str> =
                 StopMode::ALL.into_iter().filter(|m| m > mode).map(StopMode::name).collect();
             if !stronger.is_empty() {
-                let stronger = listed(&stronger);
+                let stronger = text::listed(&stronger);
                 advice.push(Advice::again(
                     format!("call again with a stronger mode: {stronger}"),
                     format!("repeat the command with a stronger --mode: {stronger}"),
@@ -426,7 +438,7 @@ pub(crate) fn wrong_arguments(tool: &str, wrong: &[Wrong], reader: Reader) -> St
                 format!("There is no field {field}. Did you mean {nearest}?")
             }
             Wrong::Unknown { field, nearest: None, known } => {
-                format!("There is no field {field}. The fields are: {}.", listed(known))
+                format!("There is no field {field}. The fields are: {}.", text::listed(known))
             }
             Wrong::Missing { field, allowed } => {
                 format!("{field} is missing; it must be {allowed}.")
@@ -449,15 +461,6 @@ fn quoted(given: &str) -> String {
     format!("{:?}", text::shortened(given, text::GIVEN_CHARS))
 }
 
-fn listed<T: Display>(items: &[T]) -> String {
-    const SHOWN: usize = 20;
-    let shown: Vec<String> = items.iter().take(SHOWN).map(T::to_string).collect();
-    match items.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
 fn are<T: Display>(items: &[T]) -> String {
-    format!("{} {}", listed(items), if items.len() == 1 { "is" } else { "are" })
+    format!("{} {}", text::listed(items), if items.len() == 1 { "is" } else { "are" })
 }
