@@ -48,6 +48,15 @@ CREATE VIEW project_account AS
 SELECT p.project_id, l.max_budget_usd_per_day AS project_day_limit, l.max_budget_usd AS project_limit,
        CASE WHEN l.max_budget_usd IS NOT NULL THEN
            (SELECT MIN(TOTAL(u.cost_nano + u.assumed_nano) / 1e9, 1e12) FROM usage_day u WHERE u.project_id = p.project_id)
+CREATE VIEW checking_due AS
+SELECT c.ticket_id, c.since, c.not_before,
+       COALESCE((SELECT g.has_network = 1 OR (g.on_base = 1 AND g.base_set_up = 0)
+                   FROM checking_gate g
+                  WHERE g.ticket_id = c.ticket_id AND g.verdict IS NULL
+                  ORDER BY g.position LIMIT 1), 1) AS has_network
+  FROM checking c
+ WHERE c.step = 'due';
+
        END AS project_spent,
        CASE WHEN COALESCE(l.max_budget_usd_per_day, l.max_budget_usd) IS NOT NULL THEN
            -- CROSS JOIN keeps the order: from the few attempts that run, never from the project's tickets.
@@ -208,6 +217,8 @@ SELECT t.*,
                                                   WHERE s.project_id IN (0, t.project_id) AND s.cause = 'coordinator'),
                                'running', (SELECT COUNT(*) FROM attempt a
                                             WHERE a.state <> 'ended' AND a.kind <> 'agent'))
+                               'has_network', COALESCE((SELECT d.has_network FROM checking_due d
+                                                         WHERE d.ticket_id = c.ticket_id), 1),
               FROM checking c WHERE c.ticket_id = t.ticket_id)
        END AS checks,
        CASE t.state WHEN 'scheduled' THEN
@@ -742,7 +753,9 @@ CREATE TABLE checking_gate (
     -- What fails and does not fail on the base commit, as a JSON list; empty when it is the command as a whole.
     new         TEXT    NOT NULL DEFAULT '[]' CONSTRAINT new_is_a_list CHECK (json_type(new) = 'array'),
     -- The same for two failures that are the same.
-    mark        TEXT,
+    mark        TEXT, has_network INTEGER NOT NULL DEFAULT 1
+    CONSTRAINT gate_network_is_a_flag CHECK (has_network IN (0, 1)), base_set_up INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT base_set_up_is_a_flag CHECK (base_set_up IN (0, 1)),
     PRIMARY KEY (ticket_id, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -1212,7 +1225,8 @@ CREATE TABLE worker (
     stopped_at        INTEGER,
     -- For people.
     stop_reason       TEXT, kind TEXT NOT NULL DEFAULT 'agent'
-    CONSTRAINT worker_kind_is_known CHECK (kind IN ('agent', 'check')),
+    CONSTRAINT worker_kind_is_known CHECK (kind IN ('agent', 'check')), has_network INTEGER NOT NULL DEFAULT 1
+    CONSTRAINT worker_network_is_a_flag CHECK (has_network IN (0, 1) AND (has_network = 1 OR kind = 'check')),
     CONSTRAINT launched_has_token CHECK ((launched_at IS NULL) = (token_hash IS NULL)),
     CONSTRAINT stopped_has_time   CHECK ((state = 'stopped') = (stopped_at IS NOT NULL)),
     CONSTRAINT stopped_has_reason CHECK ((state = 'stopped') = (stop_reason IS NOT NULL))
