@@ -1,4 +1,4 @@
-//! The units of gates without a network are those of workers, without the network: whoever changes one of them changes both.
+//! The units of gates without a network are those of workers, without the network: a change of one of them is one of both.
 
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! The network that a process is in.
 //!
 //! systemd starts a unit with `PrivateNetwork=yes` even where it can create no network of its own for
-//! it, and only logs that. So whoever promises that a command has no network looks: at the namespace,
-//! because a machine without a network has programs that listen, and at its interfaces.
+//! it, and only logs that. So a setting proves nothing, and two things are looked at: the namespace,
+//! because programs listen even on a machine without a network, and the interfaces in it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

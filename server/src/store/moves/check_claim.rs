@@ -158,8 +158,7 @@ async fn claim(
     granted(connection, attempt).await
 }
 
-/// Whoever sets a project's gates does so while rounds are under way. The gate that is next is due again, as the settings
-/// are now.
+/// A project's gates may be set while rounds are under way. The gate that is next is due again, as the settings are now.
 async fn correct(
     connection: &mut SqliteConnection,
     checking: &Checking,
@@ -299,7 +298,7 @@ pub(crate) fn base_key(gate: &Gate, settings: &Checks) -> String {
     let (env, directory) = (&gate.env, &gate.directory);
     match gate.network {
         true => serde_json::json!([commands, env, directory]),
-        // What failed for want of a network says nothing about a run that has one, and the other way round.
+        // What failed for lack of a network says nothing about a run that has one, and the other way round.
         false => serde_json::json!([commands, env, directory, {"network": false}]),
     }
     .to_string()
