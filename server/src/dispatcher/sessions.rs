@@ -158,9 +158,10 @@ impl Sessions {
             self.launches.is_too_old();
             return Ok(Err(why.to_owned()));
         }
-        let unkept = match worker.has_network {
-            true => None,
-            false => Unkept::of_worker(hello.network.map(network::of), network::own()),
+        let unkept = if worker.has_network {
+            None
+        } else {
+            Unkept::of_worker(hello.network.map(network::of), network::own())
         };
         if let Some(why) = unkept {
             let reason = "it must have no network, and did not show that it has none";

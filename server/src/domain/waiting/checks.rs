@@ -81,9 +81,10 @@ fn unlaunched(wait: &CheckWait, what: &str, around: &Surroundings) -> Option<Wai
         let install = "install the vibe-ensemble-shim of this version";
         return Some(Wait::new(Cause::LaunchFailing, why).or(Advice::just(install)));
     }
-    let (failed, kind) = match wait.has_network {
-        true => (&brakes.launches, "no worker"),
-        false => (&brakes.offline_launches, "no worker without a network"),
+    let (failed, kind) = if wait.has_network {
+        (&brakes.launches, "no worker")
+    } else {
+        (&brakes.offline_launches, "no worker without a network")
     };
     let FailedLaunch { why, again_at } = failed.as_ref().filter(|_| wait.has_room)?;
     let why = format!(

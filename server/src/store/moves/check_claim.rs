@@ -123,10 +123,10 @@ async fn claim(
         return Ok(CheckClaim::Nothing);
     }
     let Some(due) = next(connection, &found, now).await? else {
-        return match found.has_network {
-            true => clean_up(connection, &found, &pull, now).await,
-            false => Ok(CheckClaim::Nothing),
-        };
+        if !found.has_network {
+            return Ok(CheckClaim::Nothing);
+        }
+        return clean_up(connection, &found, &pull, now).await;
     };
     let Some(checking) = checking::find(connection, due).await? else {
         return Ok(CheckClaim::Nothing);
@@ -296,12 +296,11 @@ pub(crate) fn base_key(gate: &Gate, settings: &Checks) -> String {
     let mut commands = settings.worktree.setup.clone();
     commands.push(gate.command.clone());
     let (env, directory) = (&gate.env, &gate.directory);
-    match gate.network {
-        true => serde_json::json!([commands, env, directory]),
-        // What failed for lack of a network says nothing about a run that has one, and the other way round.
-        false => serde_json::json!([commands, env, directory, {"network": false}]),
+    if gate.network {
+        return serde_json::json!([commands, env, directory]).to_string();
     }
-    .to_string()
+    // What failed for lack of a network says nothing about a run that has one, and the other way round.
+    serde_json::json!([commands, env, directory, {"network": false}]).to_string()
 }
 
 async fn insert(
